@@ -1,0 +1,1 @@
+"""Assay: normalize, judge, export and package machine-learned force fields."""

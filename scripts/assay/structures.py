@@ -1,0 +1,87 @@
+"""One structure, and many of them as one batch of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import ase
+import numpy as np
+import torch
+from ase.calculators.singlepoint import SinglePointCalculator
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Atoms in space, with their labels where they are known.
+
+    Attributes:
+        name: what reports call it.
+        atomic_numbers: (N,) int64.
+        positions: (N, 3) float64, angstrom.
+        cell: (3, 3) float64, angstrom, lattice vectors in rows; None for an isolated structure.
+        pbc: (3,) bool, along which lattice vectors it repeats.
+        energy_eV: labelled energy.
+        forces_eV_per_A: (N, 3) float64 labelled forces.
+        molecule: identity of the molecule, by which splits are made; "" if unknown.
+    """
+
+    name: str
+    atomic_numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray | None = None
+    pbc: np.ndarray = field(default_factory=lambda: np.zeros(3, dtype=bool))
+    energy_eV: float | None = None
+    forces_eV_per_A: np.ndarray | None = None
+    molecule: str = ""
+
+    def __len__(self) -> int:
+        return len(self.atomic_numbers)
+
+    @classmethod
+    def from_ase(cls, atoms: ase.Atoms, name: str = "", molecule: str = "") -> Structure:
+        """Copy an ``ase.Atoms``; labels are taken from its calculator's stored results, never computed."""
+        results = atoms.calc.results if atoms.calc is not None else {}
+        energy, forces = results.get("energy"), results.get("forces")
+        return cls(
+            name=name or atoms.info.get("name") or atoms.get_chemical_formula(),
+            atomic_numbers=atoms.numbers.astype(np.int64),
+            positions=atoms.positions.astype(np.float64),
+            cell=np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,
+            pbc=atoms.pbc.copy(),
+            energy_eV=None if energy is None else float(energy),
+            forces_eV_per_A=None if forces is None else np.array(forces, dtype=np.float64),
+            molecule=molecule or str(atoms.info.get("molecule", "")),
+        )
+
+    def to_ase(self) -> ase.Atoms:
+        """An ``ase.Atoms`` of its own arrays; labels, if any, in a ``SinglePointCalculator``."""
+        atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
+        atoms.info.update({"name": self.name} | ({"molecule": self.molecule} if self.molecule else {}))
+        labels = {"energy": self.energy_eV, "forces": self.forces_eV_per_A}
+        known = {key: value for key, value in labels.items() if value is not None}
+        if known:
+            atoms.calc = SinglePointCalculator(atoms, **known)
+        return atoms
+
+
+def collate(
+    structures: Sequence[Structure],
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Concatenate structures.
+
+    Returns:
+        atomic_numbers (N,) int64; positions (N, 3) ``dtype``, angstrom; batch (N,) int64, the structure of each atom.
+    """
+    sizes = torch.tensor([len(structure) for structure in structures], dtype=torch.int64)
+    numbers = np.concatenate([structure.atomic_numbers for structure in structures])
+    positions = np.concatenate([structure.positions for structure in structures])
+    batch = torch.repeat_interleave(torch.arange(len(structures)), sizes)
+    return (
+        torch.as_tensor(numbers, dtype=torch.int64, device=device),
+        torch.as_tensor(positions, dtype=dtype, device=device),
+        batch.to(device),
+    )

@@ -1,0 +1,22 @@
+"""The student networks, by name."""
+
+from __future__ import annotations
+
+from assay.models.painn import PaiNN
+from assay.models.potential import EnergyForces, Potential
+from assay.models.seed_painn import SeedPaiNN
+
+ARCHITECTURES: dict[str, type[Potential]] = {model.architecture: model for model in (PaiNN, SeedPaiNN)}
+
+__all__ = ["ARCHITECTURES", "EnergyForces", "PaiNN", "Potential", "SeedPaiNN", "build_model"]
+
+
+def build_model(architecture: str, hyperparameters: dict) -> Potential:
+    """A network with fresh weights.
+
+    Raises:
+        KeyError: unknown architecture.
+        TypeError: a hyperparameter that the architecture does not have.
+        ValueError: a value that it does not know.
+    """
+    return ARCHITECTURES[architecture](**hyperparameters)

@@ -1,0 +1,98 @@
+"""One place that turns atomic energies into energy, forces and virial."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from assay.graph import Graph
+
+
+class EnergyForces(NamedTuple):
+    """Energy (S,) float64 in eV, forces (N, 3) in eV/angstrom, virial (S, 3, 3) in eV where it was asked for.
+
+    The virial is W = -dE/d(strain), so that the stress of a cell of volume V is -W/V.
+    """
+
+    energy: Tensor
+    forces: Tensor
+    virial: Tensor | None = None
+
+
+class Potential(nn.Module):
+    """A network of atomic energies with a finite cutoff.
+
+    Subclasses set ``architecture``, keep ``hyperparameters`` and define ``atomic_energies``.
+
+    Attributes:
+        architecture: the name under which ``build_model`` knows the class.
+        hyperparameters: everything that the constructor needs, of plain types.
+        cutoff: radius of the neighbor list, angstrom.
+        max_z: largest atomic number with an embedding.
+    """
+
+    architecture: str
+    hyperparameters: dict
+    cutoff: float
+    max_z: int
+
+    def atomic_energies(self, atomic_numbers: Tensor, vectors: Tensor, graph: Graph) -> Tensor:
+        """Energy of each atom, eV, float64.
+
+        Args:
+            atomic_numbers: int64 (N,).
+            vectors: graph.edge_shape + (3,), from the atom to its neighbor, angstrom.
+            graph: the neighbor relation.
+        """
+        raise TypeError(f"{type(self).__name__} does not define atomic energies")
+
+    def energy(
+        self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, n_structures: int, graph: Graph
+    ) -> Tensor:
+        """Energy of each structure, eV, float64 (S,). Arguments as in ``energy_and_forces``."""
+        return self._total(atomic_numbers, graph.vectors(positions), batch, n_structures, graph)
+
+    def energy_and_forces(
+        self,
+        atomic_numbers: Tensor,
+        positions: Tensor,
+        batch: Tensor,
+        n_structures: int,
+        graph: Graph,
+        *,
+        virial: bool = False,
+        create_graph: bool = False,
+    ) -> EnergyForces:
+        """Energy, and its exact negative gradient.
+
+        Args:
+            atomic_numbers: int64 (N,).
+            positions: (N, 3), angstrom, of the model's dtype.
+            batch: int64 (N,), the structure that each atom belongs to.
+            n_structures: S.
+            graph: the neighbor relation of all structures.
+            virial: also return the virial of each structure.
+            create_graph: keep the forces differentiable (training).
+        """
+        with torch.enable_grad():
+            if not create_graph:
+                positions = positions.detach()
+            positions = positions if positions.requires_grad else positions.requires_grad_()
+            vectors = graph.vectors(positions)
+            energy = self._total(atomic_numbers, vectors, batch, n_structures, graph)
+            wanted = [positions, vectors] if virial else [positions]
+            gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
+        forces = -gradients[0]
+        if not virial:
+            return EnergyForces(energy if create_graph else energy.detach(), forces)
+        atomic_virial = -graph.reduce(gradients[1].unsqueeze(-1) * vectors.detach().unsqueeze(-2))
+        total_virial = positions.new_zeros(n_structures, 3, 3).index_add(0, batch, atomic_virial)
+        return EnergyForces(energy.detach(), forces, 0.5 * (total_virial + total_virial.mT))
+
+    def _total(
+        self, atomic_numbers: Tensor, vectors: Tensor, batch: Tensor, n_structures: int, graph: Graph
+    ) -> Tensor:
+        atomic = self.atomic_energies(atomic_numbers, vectors, graph)
+        return atomic.new_zeros(n_structures).index_add(0, batch, atomic)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +16,48 @@ class AssayError(Exception):
 
 @contextmanager
 def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
-    """Turn an ``AssayError`` into one sentence on stderr (and in ``log``) and exit status 1.
+    """Turn an ``AssayError`` into one sentence on stderr and exit status 1.
 
     Any other exception passes through with its traceback: it is a bug, not a message to the user.
+
+    Args:
+        log: where everything printed inside goes instead of the terminal, errors included: a rule's log file.
     """
     try:
-        yield
+        if log is None:
+            yield
+        else:
+            with _output_to(Path(log)):
+                yield
     except AssayError as error:
         print(f"Error: {error}", file=sys.stderr)
-        if log is not None:
-            with Path(log).open("a") as handle:
-                print(f"Error: {error}", file=handle)
         sys.exit(1)
+
+
+@contextmanager
+def _output_to(log: Path) -> Iterator[None]:
+    """Send stdout and stderr to a file, that of compiled libraries too, and note there what an exception said."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    terminal = os.dup(1), os.dup(2)
+    with log.open("w") as handle:
+        _redirect(handle.fileno(), handle.fileno())
+        try:
+            yield
+        except AssayError as error:
+            print(f"Error: {error}", file=sys.stderr)
+            raise
+        except Exception:
+            traceback.print_exc()
+            raise
+        finally:
+            _redirect(*terminal)
+            for descriptor in terminal:
+                os.close(descriptor)
+
+
+def _redirect(stdout: int, stderr: int) -> None:
+    """Make the process's standard streams copies of two open files."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(stdout, 1)
+    os.dup2(stderr, 2)

@@ -1,0 +1,25 @@
+"""Assay: from checkpoints of distilled force fields to verdicts, deployable models and one report.
+
+`snakemake -j 3 all` makes everything under results/. `snakemake dataset` and `snakemake distill` make again what is
+shipped under data/, and are never part of `all`.
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        expand(
+            "results/{variant}/{file}",
+            variant=VARIANTS,
+            file=["model.safetensors", "model.json"],
+        ),

@@ -1,0 +1,35 @@
+"""What the rules share: the checked config, the variants, the environment of a job.
+
+Needs: config/config.yaml and what overrides it. Makes: nothing.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
+
+from assay.config import check_config, present
+from assay.errors import AssayError
+
+try:
+    check_config(config, Path(workflow.basedir, "config", "schema.yaml"))
+except AssayError as error:
+    raise WorkflowError(str(error)) from None
+
+VARIANTS = present(config["variants"])
+SPLITS = present(config["dataset"]["splits"])
+
+# The environment of every rule under --software-deployment-method conda.
+CONDA = Path(workflow.basedir, "envs", "cuda.yaml" if config["device"] == "cuda" else "cpu.yaml")
+
+
+wildcard_constraints:
+    variant="|".join(map(re.escape, VARIANTS)),
+
+
+def checkpoint_of(wildcards):
+    """The checkpoint file of a variant."""
+    return VARIANTS[wildcards.variant]["checkpoint"]

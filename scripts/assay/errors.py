@@ -39,6 +39,7 @@ def _output_to(log: Path) -> Iterator[None]:
     """Send stdout and stderr to a file, that of compiled libraries too, and note there what an exception said."""
     log.parent.mkdir(parents=True, exist_ok=True)
     terminal = os.dup(1), os.dup(2)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with log.open("w") as handle:
         _redirect(handle.fileno(), handle.fileno())
         try:

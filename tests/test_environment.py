@@ -1,0 +1,48 @@
+"""The environments say the same thing in each of their forms."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+ENVS = Path("envs")
+BUILD_TOOLS = {"setuptools", "wheel"}  # for compiling torch-cluster, which conda's environments leave out
+
+
+def pins(name):
+    """Package -> version specifier of a requirements file and what it includes, without its constraints."""
+    found = {}
+    for line in (ENVS / name).read_text().splitlines():
+        if line.startswith("-r "):
+            found |= pins(line.removeprefix("-r "))
+        elif line and line[0] not in "#-":
+            package, specifier = re.fullmatch(r"([\w-]+)(==\S+)", line).groups()
+            found[package.lower()] = specifier
+    return found
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_conda_file_holds_the_same_pins(kind):
+    environment = yaml.safe_load((ENVS / f"{kind}.yaml").read_text())
+    (pip,) = (entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict))
+    expected = {package + version for package, version in pins(f"{kind}.txt").items() if package not in BUILD_TOOLS}
+    assert set(pip) == expected
+
+
+@pytest.mark.parametrize("name", ["cpu.txt", "cuda.txt", "dev.txt"])
+def test_lock_agrees_with_direct_pins(name):
+    lock = pins("lock.txt")
+    assert "torch" not in lock
+    differing = {
+        package
+        for package, version in pins(name).items()
+        if package != "torch" and lock.get(package, version) != version
+    }
+    assert differing == set()
+
+
+def test_both_environments_differ_in_torch_only():
+    cpu, cuda = pins("cpu.txt"), pins("cuda.txt")
+    assert {package for package in cpu | cuda if cpu.get(package) != cuda.get(package)} == {"torch"}
+    assert cuda["torch"].split(",")[0] == cpu["torch"]

@@ -1,6 +1,9 @@
-"""What the rules share: the checked config, the variants, the environment of a job.
+"""What the rules share: the checked config, the variants, the device, the environment.
 
 Needs: config/config.yaml and what overrides it. Makes: nothing.
+
+Each rule names `log: "logs/<rule>/{variant}.log"`, `benchmark: "benchmarks/<rule>/{variant}.tsv"` and `conda: CONDA`.
+A rule that times something owns the machine: `threads: workflow.cores` and `resources: device=1`.
 """
 
 import re
@@ -11,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from assay.config import check_config, present
+from assay.config import check_config, present, resolve_device
 from assay.errors import AssayError
 
 try:
@@ -22,8 +25,10 @@ except AssayError as error:
 VARIANTS = present(config["variants"])
 SPLITS = present(config["dataset"]["splits"])
 
+DEVICE = resolve_device(config["device"])
+
 # The environment of every rule under --software-deployment-method conda.
-CONDA = Path(workflow.basedir, "envs", "cuda.yaml" if config["device"] == "cuda" else "cpu.yaml")
+CONDA = Path(workflow.basedir, "envs", f"{DEVICE}.yaml")
 
 
 wildcard_constraints:

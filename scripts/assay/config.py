@@ -1,11 +1,14 @@
-"""Strict validation of the workflow's config: a bad value is one sentence, before any job is planned."""
+"""The workflow's config, checked strictly: a bad value is one sentence, before any job is planned."""
 
 from __future__ import annotations
 
 import difflib
 import json
+import shutil
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -62,6 +65,19 @@ def check_config(config: dict[str, Any], schema_path: str | Path) -> None:
 def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
     """The entries that are not null: null in an override removes an entry of the default config."""
     return {name: value for name, value in entries.items() if value is not None}
+
+
+def resolve_device(wanted: str) -> str:
+    """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it.
+
+    Asks without importing torch, which would slow each planning of the workflow down by seconds.
+    """
+    if wanted != "auto":
+        return wanted
+    if version("torch").endswith("+cpu") or shutil.which("nvidia-smi") is None:
+        return "cpu"
+    answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True)
+    return "cuda" if answer.returncode == 0 and answer.stdout else "cpu"
 
 
 def _read_scalar(config: dict[str, Any], error: ValidationError) -> None:

@@ -1,9 +1,10 @@
 """What the rules share: the checked config, the variants, the device, the environment.
 
-Needs: config/config.yaml and what overrides it. Makes: nothing.
+Needs config/config.yaml and what overrides it; makes nothing.
 
-Each rule names `log: "logs/<rule>/{variant}.log"`, `benchmark: "benchmarks/<rule>/{variant}.tsv"` and `conda: CONDA`.
-A rule that times something owns the machine: `threads: workflow.cores` and `resources: device=1`.
+Every job has a log in logs/<rule>/ and a benchmark in benchmarks/<rule>/, and runs in CONDA under
+--software-deployment-method conda. One that times something owns the machine: it takes `threads: workflow.cores` and
+`resources: device_percent=100`.
 """
 
 import re
@@ -27,7 +28,6 @@ SPLITS = present(config["dataset"]["splits"])
 
 DEVICE = resolve_device(config["device"])
 
-# The environment of every rule under --software-deployment-method conda.
 CONDA = Path(workflow.basedir, "envs", f"{DEVICE}.yaml")
 
 

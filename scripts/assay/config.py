@@ -63,8 +63,11 @@ def check_config(config: dict[str, Any], schema_path: str | Path) -> None:
 
 
 def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
-    """The entries that are not null: null in an override removes an entry of the default config."""
-    return {name: value for name, value in entries.items() if value is not None}
+    """The entries that are not null: null in an override removes an entry of the default config.
+
+    Inside ``--config key={...}`` Snakemake hands null over as text.
+    """
+    return {name: value for name, value in entries.items() if value not in (None, "null")}
 
 
 def resolve_device(wanted: str) -> str:

@@ -1,0 +1,190 @@
+"""The workflow reruns what a change reaches and nothing else: real Snakemake runs of the real rules.
+
+Only the scripts are stand-ins: each writes a digest of its inputs into its outputs, so that a file's content changes
+exactly if something upstream of it did.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
+STAND_IN = """
+import hashlib, json, time
+from pathlib import Path
+
+started = time.time()
+time.sleep(0.2)
+content = b"".join(Path(path).read_bytes() for path in snakemake.input if Path(path).is_file())
+for path in snakemake.output:
+    Path(path).write_text(path + hashlib.sha256(content).hexdigest())
+owns_device = snakemake.resources.device_percent == 100
+with Path("jobs.jsonl").open("a") as log:
+    row = {"rule": snakemake.rule, "owns_device": owns_device, "started": started, "ended": time.time()}
+    log.write(json.dumps(row) + "\\n")
+"""
+
+
+def snakemake(tree, *arguments):
+    """Run Snakemake in ``tree`` as a user would; the finished process, stderr and stdout together."""
+    command = [sys.executable, "-m", "snakemake", *arguments]
+    return subprocess.run(
+        command,
+        cwd=tree,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"NO_COLOR": "1"},
+    )
+
+
+def snapshot(tree, folder="results"):
+    """Path -> (date, content) of every file of a folder of results."""
+    return {
+        path.relative_to(tree / folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted((tree / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def changed(before, after):
+    """The files that were made anew or differ in content."""
+    return {path for path in after if after[path] != before.get(path)}
+
+
+@pytest.fixture(scope="module")
+def variants():
+    return list(yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the workflow with stand-in scripts and data, in which everything was made once with -j 3."""
+    tree = tmp_path_factory.mktemp("finished")
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+        copy(ROOT / part, tree / part)
+    for script in (tree / "scripts").glob("*.py"):
+        script.write_text(STAND_IN)
+    config = yaml.safe_load((tree / "config/config.yaml").read_text())
+    checkpoints = [variant["checkpoint"] for variant in config["variants"].values()]
+    data = [*config["dataset"]["splits"].values(), config["dataset"]["train"], config["dataset"]["validation"]]
+    for path in [*checkpoints, *data]:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(f"first {path}")
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    return tree
+
+
+@pytest.fixture
+def tree(finished, tmp_path):
+    """A fresh copy of the finished tree, dates included."""
+    return shutil.copytree(finished, tmp_path / "tree")
+
+
+def test_second_run_has_nothing_to_do(tree):
+    assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
+
+
+def test_touched_inputs_rerun_nothing(tree):
+    before = snapshot(tree)
+    for path in (tree / "data").rglob("*"):
+        path.touch()
+    done = snakemake(tree, "-j", "3", "all")
+    assert "Nothing to be done" in done.stdout
+    assert snapshot(tree) == before
+
+
+def test_replaced_checkpoint_reruns_its_branch_and_what_consumes_it(tree, variants):
+    before = snapshot(tree)
+    (tree / "data/checkpoints/tiny.pt").write_text("second")
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    rerun = changed(before, snapshot(tree))
+    others = tuple(f"{variant}/" for variant in variants if variant != "tiny")
+    assert rerun == {path for path in before if not path.startswith(others)}
+    assert {path.split("/")[0] for path in rerun} == {"tiny", "report"}
+
+
+def test_one_target_makes_its_own_branch_only(tree):
+    shutil.rmtree(tree / "results")
+    done = snakemake(tree, "results/tiny/accuracy.json")
+    assert done.returncode == 0, done.stdout
+    made = snapshot(tree)
+    assert {"tiny/model.json", "tiny/accuracy.json"} <= set(made)
+    assert all(path.startswith("tiny/") for path in made)
+    assert "tiny/benchmark.json" not in made
+
+
+def test_changed_setting_reruns_what_reads_it(tree):
+    before = snapshot(tree)
+    done = snakemake(tree, "-j", "3", "all", "--config", "dataset={splits: {unseen_molecules: null}}")
+    assert done.returncode == 0, done.stdout
+    rerun = changed(before, snapshot(tree))
+    assert "tiny/accuracy.json" in rerun
+    assert "tiny/model.json" not in rerun
+
+
+def test_added_variant_is_made_and_a_null_one_is_left_out(tree):
+    shutil.rmtree(tree / "results")
+    (tree / "mine.pt").write_text("mine")
+    overrides = "variants={mine: {checkpoint: mine.pt}, original: null}"
+    done = snakemake(tree, "-j", "3", "all", "--config", overrides)
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in (tree / "results").iterdir()} == {"mine", "tiny", "ultra_tiny", "report"}
+
+
+def test_missing_checkpoint_is_an_error_and_never_a_training(tree):
+    (tree / "data/checkpoints/tiny.pt").unlink()
+    shutil.rmtree(tree / "results/tiny")
+    done = snakemake(tree, "-n", "all")
+    assert done.returncode != 0
+    assert "data/checkpoints/tiny.pt" in done.stdout
+
+
+def test_bad_override_is_one_sentence_before_anything_is_planned(tree):
+    done = snakemake(tree, "-n", "all", "--config", "devise=cpu")
+    assert done.returncode != 0
+    assert "`devise` is not a known key; did you mean `device`?" in done.stdout
+    assert "Building DAG" not in done.stdout
+
+
+def jobs_of(tree):
+    """What each stand-in script noted of its run."""
+    return [json.loads(line) for line in (tree / "jobs.jsonl").read_text().splitlines()]
+
+
+def overlapping(jobs):
+    """Pairs of jobs that ran at the same time."""
+    return [
+        (one, other)
+        for one, other in combinations(jobs, 2)
+        if one["started"] < other["ended"] and other["started"] < one["ended"]
+    ]
+
+
+@pytest.mark.parametrize("cores", ["-j", "-c"])
+def test_timing_rules_run_alone_and_others_do_not(tree, cores):
+    if cores == "-c":
+        shutil.rmtree(tree / "results")
+        (tree / "jobs.jsonl").unlink()
+        assert snakemake(tree, "-c", "4", "all").returncode == 0
+    jobs = jobs_of(tree)
+    assert "benchmark" in {job["rule"] for job in jobs if job["owns_device"]}
+    pairs = overlapping(jobs)
+    assert pairs
+    assert [pair for pair in pairs if any(job["owns_device"] for job in pair)] == []
+
+
+def test_every_job_left_a_log_and_its_time(finished):
+    jobs = len(jobs_of(finished))
+    assert len(list((finished / "benchmarks").rglob("*.tsv"))) == jobs

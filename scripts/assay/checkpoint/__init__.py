@@ -1,0 +1,11 @@
+"""Checkpoints as users have them, and the one form that the rest of Assay works with.
+
+``container`` reads a file without trusting it, ``weights`` finds the model's tensors in what it holds, ``architecture``
+says which network they belong to, ``normalized`` writes and loads the result.
+"""
+
+from __future__ import annotations
+
+from assay.checkpoint.normalized import Checkpoint, load_model, normalize, write
+
+__all__ = ["Checkpoint", "load_model", "normalize", "write"]

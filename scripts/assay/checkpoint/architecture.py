@@ -1,0 +1,253 @@
+"""Which network a state dict belongs to: read from names and shapes, checked against what the file says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from assay.checkpoint.weights import BUFFERS
+from assay.errors import AssayError
+from assay.models import build_model
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+CUTOFF_RANGE_A = (0.5, 20.0)
+MAX_SIZE = 10_000  # of any axis
+MAX_Z = 255
+ACTIVATION_NAMES = ("silu", "softplus", "gelu")
+# What neither names nor shapes show, and what a painn has that says nothing about it.
+ASSUMED = {"envelope": "polynomial", "activation": "silu", "epsilon": 1e-8, "repulsion": False}
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network and where each of its hyperparameters was read.
+
+    Attributes:
+        architecture: "seed-painn" or "painn".
+        hyperparameters: all that ``build_model`` needs.
+        sources: for each hyperparameter "shapes", "buffer <name>", "file config <place>", "user config" or "assumed".
+        tensors: the complete state dict, in the dtype of the network wherever that is exact, else float64.
+        filled: buffers that the file lacks and that follow from the hyperparameters.
+    """
+
+    architecture: str
+    hyperparameters: dict[str, Any]
+    sources: dict[str, str]
+    tensors: dict[str, Tensor]
+    filled: list[str]
+
+
+def identify(
+    tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None = None
+) -> Network:
+    """The network that ``tensors`` belong to.
+
+    Args:
+        tensors: a state dict, by bare names.
+        said: what the file's config says: value and place for each hyperparameter.
+        path: the file, for messages.
+        cutoff_A: what the user's config says.
+
+    Raises:
+        AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
+    """
+    tensors = {name: _plain(name, tensor, path) for name, tensor in tensors.items()}
+    architecture = "seed-painn" if any(name.startswith("interactions.") for name in tensors) else "painn"
+    shown = {"architecture": architecture} | _SHOWN[architecture](tensors, path)
+    for name, (value, place) in said.items():
+        if name in shown and shown[name] != value:
+            raise AssayError(
+                f"{path} says {place} = {value}, but its tensors have {name} = {shown[name]}: correct its config"
+            )
+    del shown["architecture"]
+    hyperparameters, sources = dict(shown), dict.fromkeys(shown, "shapes")
+    hyperparameters["cutoff_A"], sources["cutoff_A"] = _cutoff(tensors, said, cutoff_A, path)
+    if architecture == "painn":
+        for name in ("radial_basis", *ASSUMED):
+            hyperparameters[name], sources[name] = _unseen(name, tensors, said, path)
+    complete, filled = _complete(architecture, hyperparameters, tensors, path)
+    return Network(architecture, hyperparameters, sources, complete, filled)
+
+
+def _plain(name: str, tensor: Tensor, path: Path) -> Tensor:
+    """``tensor`` without whatever else hangs on it, contiguous, on the CPU."""
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:
+        raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
+    if tensor.dtype not in FLOATS:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise AssayError(f"{path} holds {name!r} as {kind}: save weights of 16, 32 or 64-bit floats")
+    if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise AssayError(f"{path} holds {name!r} with more elements than bytes: save plain float weights")
+    return Tensor.detach(tensor).contiguous()
+
+
+def _shape(tensors: dict[str, Tensor], name: str, path: Path) -> tuple[int, int]:
+    """Shape of a matrix."""
+    if name not in tensors:
+        raise AssayError(f"{path} lacks {name!r}, without which its network cannot be told: save the whole state dict")
+    shape = tuple(tensors[name].shape)
+    if len(shape) != 2 or not all(0 < size <= MAX_SIZE for size in shape):
+        raise AssayError(f"{path} holds {name!r} of shape {list(shape)}, which no student has: save it again")
+    return shape
+
+
+def _count(tensors: dict[str, Tensor], stem: str) -> int:
+    """Number of different indices after ``stem`` in the names."""
+    return len({name.split(".")[1] for name in tensors if name.startswith(stem)})
+
+
+def _embedding(tensors: dict[str, Tensor], path: Path) -> tuple[int, int]:
+    rows, hidden = _shape(tensors, "embedding.weight", path)
+    if not 1 < rows <= MAX_Z + 1:
+        raise AssayError(f"{path} has {rows} rows of embedding: a student has one for each Z up to its largest")
+    return hidden, rows - 1
+
+
+def _shown_by_seed_painn(tensors: dict[str, Tensor], path: Path) -> dict[str, Any]:
+    hidden, max_z = _embedding(tensors, path)
+    n_rbf = _shape(tensors, "interactions.0.message.rbf_to_scalar.0.weight", path)[1]
+    return {"hidden": hidden, "n_blocks": _count(tensors, "interactions."), "n_rbf": n_rbf, "max_z": max_z}
+
+
+def _shown_by_painn(tensors: dict[str, Tensor], path: Path) -> dict[str, Any]:
+    hidden, max_z = _embedding(tensors, path)
+    layers = sorted(
+        int(name.split(".")[1])
+        for name in tensors
+        if name.startswith("head.") and name.split(".")[1:] in ([part, "weight"] for part in map(str, range(0, 200, 2)))
+    )
+    return {
+        "hidden": hidden,
+        "n_blocks": _count(tensors, "blocks."),
+        "n_rbf": _shape(tensors, "blocks.0.filter.weight", path)[1],
+        "max_z": max_z,
+        "filter_bias": "blocks.0.filter.bias" in tensors,
+        "head": [_shape(tensors, f"head.{layer}.weight", path)[0] for layer in layers[:-1]],
+    }
+
+
+_SHOWN: dict[str, Callable[[dict[str, Tensor], Path], dict[str, Any]]] = {
+    "seed-painn": _shown_by_seed_painn,
+    "painn": _shown_by_painn,
+}
+
+
+def _cutoff(
+    tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], user: float | None, path: Path
+) -> tuple[float, str]:
+    """The cutoff in angstrom from the buffers, the file's config or the user's, in that order; they must agree."""
+    known = []
+    for name in ("rbf.centers", "radial.centers", "radial.frequencies"):
+        value = cutoff_of_buffer(name, tensors[name]) if name in tensors else None
+        if value is not None:
+            known.append((value, f"buffer {name}"))
+    if "cutoff_A" in said:
+        known.append((said["cutoff_A"][0], f"file config {said['cutoff_A'][1]}"))
+    if user is not None:
+        known.append((float(user), "user config"))
+    if not known:
+        raise AssayError(
+            f"{path} does not tell its cutoff: give it in the config as variants.<name>.cutoff_A, in angstrom"
+        )
+    (value, place), *others = known
+    for other, elsewhere in others:
+        if not math.isclose(value, other, rel_tol=1e-5):
+            raise AssayError(
+                f"{path} has cutoff {value:g} by its {place}, but {other:g} by the {elsewhere}: correct it"
+            )
+    if not CUTOFF_RANGE_A[0] <= value <= CUTOFF_RANGE_A[1]:
+        raise AssayError(f"{path} has cutoff {value:g} angstrom by its {place}: a student's is between 0.5 and 20")
+    return value, place
+
+
+def cutoff_of_buffer(name: str, buffer: Tensor) -> float | None:
+    """The shortest decimal number whose radial basis has ``buffer``, to its precision; None if no cutoff has it.
+
+    Args:
+        name: ends in "centers" (evenly spaced from 0 to the cutoff) or "frequencies" (multiples of pi / cutoff).
+        buffer: (R,).
+    """
+    values = buffer.double()
+    if values.dim() != 1 or not bool(torch.isfinite(values).all()) or len(values) < 1 or values[-1] <= 0:
+        return None
+    bessel = name.endswith("frequencies")
+    if not bessel and len(values) < 2:
+        return None
+    rough = len(values) * math.pi / float(values[-1]) if bessel else float(values[-1])
+    tolerance = 2 * torch.finfo(buffer.dtype).eps
+    for digits in range(1, 17):
+        cutoff = float(f"{rough:.{digits}g}")
+        if bessel:
+            expected = torch.arange(1, len(values) + 1, dtype=torch.float64) * (math.pi / cutoff)
+        else:
+            expected = torch.linspace(0.0, cutoff, len(values), dtype=torch.float64)
+        if bool(((values - expected).abs() <= tolerance * expected.clamp(min=expected[-1] / len(values))).all()):
+            return cutoff
+    return None
+
+
+def _unseen(name: str, tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path) -> tuple[Any, str]:
+    """A hyperparameter that shapes do not show, and where it was read."""
+    if name == "radial_basis":
+        for kind, buffer in (("bessel", "radial.frequencies"), ("gaussian", "radial.centers")):
+            if buffer in tensors:
+                if name in said and said[name][0] != kind:
+                    raise AssayError(
+                        f"{path} says {said[name][1]} = {said[name][0]}, but has the buffer {buffer!r} of {kind}: "
+                        "save it with its own config"
+                    )
+                return kind, f"buffer {buffer}"
+        if name not in said:
+            raise AssayError(f"{path} does not tell its radial basis: save it with its buffers or its config")
+    if name in said:
+        return said[name][0], f"file config {said[name][1]}"
+    return ASSUMED[name], "assumed"
+
+
+def _complete(
+    architecture: str, hyperparameters: dict[str, Any], tensors: dict[str, Tensor], path: Path
+) -> tuple[dict[str, Tensor], list[str]]:
+    """The state dict in canonical dtypes, with derived buffers filled in; and the names of those."""
+    try:
+        with torch.device("meta"):
+            expected = build_model(architecture, hyperparameters).state_dict()
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise AssayError(
+            f"{path} describes a {architecture} that cannot be built ({error}): correct its config"
+        ) from None
+    derived = [name for name in expected if name not in tensors and name.startswith(BUFFERS[:2])]
+    missing = [name for name in expected if name not in tensors and name not in derived]
+    unexpected = [name for name in tensors if name not in expected]
+    if missing or unexpected:
+        kinds = (("lacks", missing), ("has unknown", unexpected))
+        lists = [f"{what} {_listed(names)}" for what, names in kinds if names]
+        raise AssayError(f"{path} is not a whole {architecture}: it {' and '.join(lists)}; save the whole state dict")
+    misfits = [
+        f"{name} {list(tensor.shape)} instead of {list(expected[name].shape)}"
+        for name, tensor in tensors.items()
+        if tensor.shape != expected[name].shape
+    ]
+    if misfits:
+        raise AssayError(f"{path} has tensors that do not fit together: {_listed(misfits)}; save the state dict again")
+    bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        raise AssayError(f"{path} has NaN or infinite values in {_listed(bad)}: use an earlier checkpoint")
+    if derived:
+        tensors = build_model(architecture, hyperparameters).state_dict() | tensors
+    return {name: _canonical(tensors[name], expected[name].dtype) for name in expected}, derived
+
+
+def _canonical(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """``tensor`` in ``dtype`` if that keeps every value, else in float64."""
+    converted = tensor.to(dtype)
+    return converted if torch.equal(converted.double(), tensor.double()) else tensor.double()
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -1,0 +1,113 @@
+"""What a checkpoint says about its network, under whichever names its trainer used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import ase.data
+
+from assay.checkpoint.container import Container
+from assay.checkpoint.pickles import attributes
+from assay.errors import AssayError
+
+SYNONYMS = {
+    "architecture": "architecture arch model_type",
+    "hidden": "hidden hidden_dim hidden_channels hidden_size hidden_features n_features feature_dim n_atom_basis",
+    "n_blocks": "n_blocks num_blocks n_interactions num_interactions n_layers num_layers",
+    "n_rbf": "n_rbf num_rbf n_radial num_radial n_gaussians num_gaussians num_basis",
+    "max_z": "max_z z_max max_atomic_number",
+    "cutoff_A": "cutoff_A cutoff r_cut rcut r_max cutoff_radius",
+    "radial_basis": "radial_basis rbf_type",
+    "envelope": "envelope",
+    "filter_bias": "filter_bias",
+    "activation": "activation",
+    "head": "head",
+    "epsilon": "epsilon",
+    "repulsion": "repulsion",
+}
+_NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
+_PLACES = {
+    "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args", "model_args",
+    "model_kwargs",
+}  # fmt: skip
+_SECTIONS = {"model", "student", "network", "architecture", "model_config", "model_args", "model_kwargs"}
+_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | _PLACES
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
+    "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
+    "epsilon": (int, float), "repulsion": bool,
+}  # fmt: skip
+
+
+def read_config(container: Container) -> dict[str, tuple[Any, str]]:
+    """Hyperparameters, under Assay's names, each with the place in the file that says so.
+
+    Raises:
+        AssayError: two places disagree, or a value is of the wrong kind.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for place, key, value in _entries(container):
+        name = _NAMES.get(key)
+        if name is None or value is None or isinstance(value, dict):
+            continue
+        if name == "architecture" and value not in ("painn", "seed-painn"):
+            continue
+        value = _checked(name, value, f"{place}.{key}".lstrip("."), container)
+        if name in found and found[name][0] != value:
+            raise AssayError(
+                f"{container.path} says {name} = {found[name][0]} under {found[name][1]!r} and {value} "
+                f"under {place!r}: save it with one config"
+            )
+        found.setdefault(name, (value, f"{place}.{key}".lstrip(".")))
+    return found
+
+
+def read_elements(container: Container) -> list[str] | None:
+    """Symbols of the elements that the model was trained on, by atomic number; None if the file does not say."""
+    tops = (container.content, container.config)
+    places = [*tops, *(top.get(name) for top in tops for name in sorted(_RECORDS))]
+    for place in map(attributes, places):
+        listed = place.get("elements") if isinstance(place, dict) else None
+        if isinstance(listed, (list, tuple)) and 0 < len(listed) < len(ase.data.chemical_symbols):
+            numbers = [ase.data.atomic_numbers.get(item, 0) if isinstance(item, str) else item for item in listed]
+            if all(type(z) is int and 0 < z < len(ase.data.chemical_symbols) for z in numbers):
+                return [ase.data.chemical_symbols[z] for z in sorted(set(numbers))]
+    return None
+
+
+def _entries(container: Container) -> Iterator[tuple[str, Any, Any]]:
+    """(place, key, value) of every entry of a config, at the top of the file and in the sections of each config."""
+    tops = [("", container.content), ("", container.config)]
+    for _, top in tops:
+        for key, value in top.items():
+            value = attributes(value)
+            if isinstance(key, str) and key in _PLACES and isinstance(value, dict):
+                yield from _section(key, value)
+            elif isinstance(key, str) and not isinstance(value, dict):
+                yield "", key, value
+
+
+def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+    for key, value in section.items():
+        value = attributes(value)
+        if isinstance(value, dict):
+            if isinstance(key, str) and key in _SECTIONS and depth < 3:
+                yield from _section(f"{place}.{key}", value, depth + 1)
+        elif isinstance(key, str):
+            yield place, key, value
+
+
+def _checked(name: str, value: Any, place: str, container: Container) -> Any:
+    """``value`` as the hyperparameter ``name``: of the right kind, finite, plain."""
+    fits = isinstance(value, _KINDS[name]) and (isinstance(value, bool) == (_KINDS[name] is bool))
+    if name in ("cutoff_A", "epsilon"):
+        fits = fits and math.isfinite(value) and value > 0
+    if name == "head":
+        fits = fits and len(value) < 100 and all(type(width) is int for width in value)
+    if not fits:
+        raise AssayError(f"{container.path} says {place} = {str(value)[:40]!r}, which cannot be: correct its config")
+    if name == "head":
+        return list(value)
+    return float(value) if name in ("cutoff_A", "epsilon") else value

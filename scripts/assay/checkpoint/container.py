@@ -1,0 +1,235 @@
+"""Reads a checkpoint file into nested dicts of tensors, trusting nothing in it.
+
+The file is read once. What torch sees of it is a copy of exactly those records whose checksums held and whose sizes
+were counted, and torch loads it with ``weights_only=True`` and in no other way.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import warnings
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from assay.checkpoint.pickles import STAND_INS, foreign_globals
+from assay.errors import AssayError
+from assay.files import read_json
+
+MAX_FILE_BYTES = 1 << 30
+MAX_PICKLE_BYTES = 1 << 26
+MAX_RECORDS = 100_000
+SAVE_AGAIN = "save model.state_dict() with torch.save"
+
+_LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_OTHER_FILES = (
+    (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
+    (b"BZh", "is compressed with bzip2: unpack it first"),
+    (b"\xfd7zXZ", "is compressed with xz: unpack it first"),
+    (b"\x89HDF", "is an HDF5 file: " + SAVE_AGAIN),
+    (b"\x93NUMPY", "is a numpy array: " + SAVE_AGAIN),
+    (b"version https://git-lfs", "is a Git LFS pointer and not the file itself: run `git lfs pull`"),
+    (b"<", "is a web page or XML: download the checkpoint itself"),
+    (b"\x08", "looks like an ONNX model: give the checkpoint that it was exported from"),
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a checkpoint file holds.
+
+    Attributes:
+        path: the file.
+        content: nested dicts, with tensors at the leaves.
+        kind: "torch zip", "torch legacy" or "safetensors".
+        checksummed: whether the container carries checksums of its content (and they held).
+        sha256: of the file.
+        size_bytes: of the file.
+        config: what stands beside the tensors of a safetensors file: its metadata, and its sidecars.
+    """
+
+    path: Path
+    content: dict[Any, Any]
+    kind: str
+    checksummed: bool
+    sha256: str
+    size_bytes: int
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+def read_container(path: str | Path) -> Container:
+    """Read a checkpoint of any container form.
+
+    Raises:
+        AssayError: the file is missing, not a checkpoint, damaged, too large, or would run code.
+    """
+    path = Path(path)
+    data = _read_bytes(path)
+    config: dict[str, Any] = {}
+    if data.startswith(b"PK\x03\x04"):
+        kind = "torch zip"
+        clean, checksummed = _clean_archive(data, path)
+        content = _torch_load(clean, path)
+    elif data.startswith(_LEGACY_MAGIC):
+        kind, checksummed = "torch legacy", False
+        _refuse_code(data, path, n_pickles=5)
+        content = _torch_load(data, path, legacy=True)
+    elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        kind, checksummed = "safetensors", False
+        content, config = _read_safetensors(data, path)
+    else:
+        raise _not_a_checkpoint(data, path)
+    if not isinstance(content, dict):
+        raise AssayError(f"{path} holds a {type(content).__name__} and no weights by name: {SAVE_AGAIN}")
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Container(path, content, kind, checksummed, sha256, len(data), config | _read_sidecars(path, sha256))
+
+
+def sidecars(path: str | Path) -> list[Path]:
+    """Files beside a checkpoint that say more about it: HuggingFace's config.json, and model.json of a normalized one."""
+    path = Path(path)
+    names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
+    return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
+
+
+def _read_sidecars(path: Path, sha256: str) -> dict[str, Any]:
+    """Content of each sidecar by its name; a model.json of another model.safetensors does not count."""
+    found: dict[str, Any] = {}
+    for file in sidecars(path):
+        content = read_json(file)
+        if file.name == "config.json" or (isinstance(content, dict) and content.get("tensors_sha256") == sha256):
+            found[file.name] = content
+    return found
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_dir():
+        raise AssayError(f"{path} is a folder: name the checkpoint file in it")
+    if not path.exists():
+        raise AssayError(f"there is no checkpoint {path}: check the path")
+    if not path.is_file():
+        raise AssayError(f"{path} is not a regular file: name a checkpoint file")
+    size = path.stat().st_size
+    if size == 0:
+        raise AssayError(f"{path} is empty: copy or save the checkpoint again")
+    if size > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES >> 20
+        raise AssayError(f"{path} has {size >> 20} MiB, more than any student ({limit} MiB): {SAVE_AGAIN} alone")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+
+
+def _clean_archive(data: bytes, path: Path) -> tuple[bytes, bool]:
+    """A fresh zip archive of the records that torch needs, and whether their checksums were there (and held)."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            _check_entries(entries, len(data), path)
+            checksummed = any(entry.CRC for entry in entries)
+            if not checksummed:  # torch.serialization.set_crc32_options(False)
+                for entry in entries:
+                    entry.CRC = None  # type: ignore[assignment]
+            records = {entry.filename: archive.read(entry) for entry in entries}
+    except AssayError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
+    [root] = [name.removesuffix("data.pkl") for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
+    _refuse_code(records[f"{root}data.pkl"], path)
+    clean = io.BytesIO()
+    with zipfile.ZipFile(clean, "w") as archive:
+        for name, record in records.items():
+            inner = name.removeprefix(root)
+            if inner in ("data.pkl", "byteorder", "version") or inner.startswith("data/"):
+                archive.writestr(f"archive/{inner}", record)
+    return clean.getvalue(), checksummed
+
+
+def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> None:
+    """Refuse archives that torch.save did not write, and those that claim more than they hold."""
+    names = [entry.filename for entry in entries]
+    if any("/code/" in name or name.endswith("/constants.pkl") for name in names):
+        raise AssayError(f"{path} is a TorchScript archive, which is code: {SAVE_AGAIN}")
+    if sum(bool(re.fullmatch(r"[^/]+/data\.pkl", name)) for name in names) != 1:
+        raise AssayError(f"{path} is a zip archive but not a checkpoint: {SAVE_AGAIN}")
+    if len(names) > MAX_RECORDS or len(set(names)) != len(names):
+        raise AssayError(f"{path} lists a record twice, or too many of them: {SAVE_AGAIN}")
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
+        raise AssayError(f"{path} holds compressed records, which torch.save never writes: {SAVE_AGAIN}")
+    if sum(entry.file_size for entry in entries) > size:
+        raise AssayError(f"{path} claims to hold more bytes than the file has: {SAVE_AGAIN}")
+    if any(entry.file_size > MAX_PICKLE_BYTES for entry in entries if entry.filename.endswith("/data.pkl")):
+        raise AssayError(f"{path} holds a pickle of more than {MAX_PICKLE_BYTES >> 20} MiB: {SAVE_AGAIN}")
+
+
+def _refuse_code(pickled: bytes, path: Path, n_pickles: int = 1) -> None:
+    foreign = foreign_globals(pickled, n_pickles)
+    if foreign:
+        names = ", ".join(foreign[:5]) + (" and more" if len(foreign) > 5 else "")
+        raise AssayError(f"{path} would run code when it is loaded (it names {names}): {SAVE_AGAIN}")
+
+
+def _torch_load(data: bytes, path: Path, legacy: bool = False) -> Any:
+    """``torch.load`` with ``weights_only=True``; whatever goes wrong in it is a damaged file."""
+    room = len(data)
+
+    def fill(storage: torch.UntypedStorage, _: str) -> torch.UntypedStorage:
+        """A legacy storage, before its bytes are read: bounded by the file, and NaN wherever none will come."""
+        nonlocal room
+        room -= storage.nbytes()
+        if room < 0:
+            raise ValueError("its tensors claim more bytes than the file has")
+        return storage.fill_(255)  # type: ignore[attr-defined]
+
+    stand_ins: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
+    stream = io.BytesIO(data)
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
+            warnings.simplefilter("ignore")
+            content = torch.load(stream, map_location=fill if legacy else "cpu", weights_only=True)
+    except Exception as error:
+        raise _damaged(path, error) from None
+    if legacy and stream.tell() != len(data):
+        raise _damaged(path, ValueError("bytes are left over at its end"))
+    return content
+
+
+def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tensors by name, and the file's metadata; values that are JSON are read as such."""
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    except Exception as error:
+        raise _damaged(path, error) from None
+    metadata: dict[str, Any] = {}
+    for key, text in header.get("__metadata__", {}).items():
+        try:
+            metadata[key] = json.loads(text)
+        except (ValueError, RecursionError):
+            metadata[key] = text
+    return tensors, metadata
+
+
+def _damaged(path: Path, error: Exception) -> AssayError:
+    text = str(error).rpartition("WeightsUnpickler error:")[2].partition("\n")[0]
+    reason = " ".join(text.split())[:160] or type(error).__name__
+    return AssayError(f"{path} is damaged or not a checkpoint ({reason}): copy or save it again")
+
+
+def _not_a_checkpoint(data: bytes, path: Path) -> AssayError:
+    for start, sentence in _OTHER_FILES:
+        if data.startswith(start):
+            return AssayError(f"{path} {sentence}")
+    foreign = foreign_globals(data)
+    if foreign:
+        return AssayError(f"{path} is a bare pickle that would run code (it names {foreign[0]}): {SAVE_AGAIN}")
+    return AssayError(f"{path} is no checkpoint that torch.save or safetensors writes: {SAVE_AGAIN}")

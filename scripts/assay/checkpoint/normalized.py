@@ -1,0 +1,162 @@
+"""The one form of a model: canonical safetensors, and its identity card beside it.
+
+``model.safetensors`` depends on the weights and the hyperparameters only, so that equal models have equal files. What
+is known of where they came from stands in ``model.json``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ase.data
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from assay.checkpoint.architecture import Network, identify
+from assay.checkpoint.config import read_config, read_elements
+from assay.checkpoint.container import Container, read_container
+from assay.checkpoint.weights import StateDict, find_state_dict
+from assay.errors import AssayError
+from assay.files import atomic_path, write_json
+from assay.models import Potential, build_model
+from assay.neighbors import build_graph
+from assay.provenance import header
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that was read from a file, and what is known about it.
+
+    Attributes:
+        network: architecture, hyperparameters and tensors.
+        container: the file.
+        state_dict: where in it the tensors were.
+        elements: symbols of the elements seen in training, or None.
+    """
+
+    network: Network
+    container: Container
+    state_dict: StateDict
+    elements: list[str] | None
+
+    @property
+    def atomic_numbers(self) -> list[int] | None:
+        """``elements`` by number."""
+        return None if self.elements is None else [ase.data.atomic_numbers[symbol] for symbol in self.elements]
+
+    def build(self, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Potential:
+        """The network with its weights, in evaluation mode, without gradients of parameters."""
+        model = build_model(self.network.architecture, self.network.hyperparameters)
+        if dtype == torch.float64:
+            model = model.double()
+        model.load_state_dict(self.network.tensors)
+        return model.to(device).eval().requires_grad_(False)
+
+    def to_bytes(self) -> bytes:
+        """The canonical safetensors file."""
+        config = {"architecture": self.network.architecture, **self.network.hyperparameters}
+        return safetensors.torch.save(self.network.tensors, {"config": json.dumps(config, sort_keys=True)})
+
+    def card(self, variant: str) -> dict[str, Any]:
+        """The content of ``model.json``."""
+        content_hash = hashlib.sha256(self.to_bytes()).hexdigest()
+        total, used = count_parameters(self.network)
+        return header(variant, content_hash) | {
+            "architecture": self.network.architecture,
+            "hyperparameters": self.network.hyperparameters,
+            "hyperparameter_sources": self.network.sources,
+            "n_parameters": total,
+            "n_parameters_used": used,
+            "elements": self.elements,
+            "tensors_sha256": content_hash,
+            "source": {
+                "path": self.container.path,
+                "sha256": self.container.sha256,
+                "size_bytes": self.container.size_bytes,
+                "container": self.container.kind,
+                "checksummed": self.container.checksummed,
+                "weights_at": self.state_dict.where,
+                "weights_are_average": self.state_dict.average,
+                "prefixes_stripped": self.state_dict.prefixes,
+                "keys_ignored": self.state_dict.ignored,
+                "buffers_from_raw_weights": self.state_dict.from_raw,
+                "buffers_filled": self.network.filled,
+            },
+        }
+
+
+def normalize(path: str | Path, cutoff_A: float | None = None) -> Checkpoint:
+    """Read, understand and check a checkpoint of any accepted form (docs/checkpoints.md lists them).
+
+    Args:
+        path: the file; a normalized ``model.safetensors`` is one of the forms.
+        cutoff_A: the user's word on the cutoff, for files that do not tell it.
+
+    Raises:
+        AssayError: the file cannot be used; one sentence says why.
+    """
+    container = read_container(path)
+    state_dict = find_state_dict(container)
+    network = identify(state_dict.tensors, read_config(container), container.path, cutoff_A)
+    checkpoint = Checkpoint(network, container, state_dict, read_elements(container))
+    _check_evaluates(checkpoint)
+    return checkpoint
+
+
+def write(checkpoint: Checkpoint, variant: str, model_path: str | Path, card_path: str | Path) -> None:
+    """Write ``model.safetensors`` and ``model.json``, both or neither."""
+    content, card = checkpoint.to_bytes(), checkpoint.card(variant)
+    with atomic_path(model_path) as temporary:
+        temporary.write_bytes(content)
+        write_json(card_path, card)
+
+
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Potential:
+    """The network in a checkpoint, normalized or not. Raises as ``normalize`` does."""
+    return normalize(path).build(dtype, device)
+
+
+def probe(max_z: int, cutoff_A: float) -> tuple[Tensor, Tensor]:
+    """Atomic numbers (max_z,) int64, each once, at fixed irregular positions (max_z, 3) float64, angstrom.
+
+    Neighbors are at all distances from a sixth of the cutoff, so that every radial function sees some.
+    """
+    side = max(2, round(max_z ** (1 / 3) + 0.5))
+    sites = torch.cartesian_prod(*[torch.arange(side, dtype=torch.float64)] * 3)[:max_z]
+    jitter = torch.rand(sites.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.arange(1, len(sites) + 1), (sites + 0.5 * jitter) * cutoff_A / 3
+
+
+def count_parameters(network: Network) -> tuple[int, int]:
+    """Number of parameters, and of those whose gradient of the energy is not zero by construction.
+
+    Measured on a network with random weights in float64, so that weights that happen to be zero count as usable.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_model(network.architecture, network.hyperparameters).double()
+    numbers, positions = probe(model.max_z, model.cutoff)
+    batch = torch.zeros_like(numbers)
+    energy = model.energy(numbers, positions, batch, 1, build_graph(positions, batch, model.cutoff))
+    parameters = list(model.parameters())
+    gradients = torch.autograd.grad(energy.sum(), parameters, allow_unused=True)
+    used = sum(int((gradient != 0).sum()) for gradient in gradients if gradient is not None)
+    return sum(parameter.numel() for parameter in parameters), used
+
+
+def _check_evaluates(checkpoint: Checkpoint) -> None:
+    """Refuse weights with which single precision overflows."""
+    model = checkpoint.build()
+    numbers, positions = probe(model.max_z, model.cutoff)
+    positions, batch = positions.float(), torch.zeros_like(numbers)
+    result = model.energy_and_forces(numbers, positions, batch, 1, build_graph(positions, batch, model.cutoff))
+    if not (bool(torch.isfinite(result.energy).all()) and bool(torch.isfinite(result.forces).all())):
+        path = checkpoint.container.path
+        raise AssayError(
+            f"{path} gives energies that are not finite, so its weights are damaged: copy or save it again"
+        )

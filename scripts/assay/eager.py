@@ -1,0 +1,51 @@
+"""The backend of checkpoints and normalized models: PyTorch, operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assay.checkpoint import normalize
+from assay.models import Potential
+from assay.neighbors import build_graph
+from assay.predictors import BatchPredictor
+from assay.structures import Structure, collate
+
+
+class EagerPredictor(BatchPredictor):
+    """A ``Potential``, called as it is."""
+
+    def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
+        parameter = next(model.parameters())
+        super().__init__(
+            name=name,
+            runtime="eager",
+            device=parameter.device.type,
+            dtype=str(parameter.dtype).removeprefix("torch."),
+            cutoff_A=model.cutoff,
+            max_z=model.max_z,
+            elements=elements,
+        )
+        self.model = model
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
+        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
+        pbc = np.stack([s.pbc for s in structures])
+        graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
+        result = self.model.energy_and_forces(numbers, positions, batch, len(structures), graph)
+        return result.energy.cpu().numpy(), result.forces.cpu().numpy()
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None) -> EagerPredictor:
+    """The predictor of a checkpoint, normalized or not; arguments as in ``load_predictor``."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    checkpoint = normalize(path)
+    elements = checkpoint.atomic_numbers
+    model = checkpoint.build(getattr(torch, dtype), device)
+    return EagerPredictor(model, str(path), None if elements is None else frozenset(elements))

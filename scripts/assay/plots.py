@@ -28,9 +28,14 @@ COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DENSITY = "cividis"  # ordered in lightness for every kind of colour vision, and in print
-REFERENCE = {"color": "0.45", "linewidth": 0.9, "linestyle": (0, (4, 3)), "zorder": 0}  # targets and identity lines
+REFERENCE: dict[str, Any] = {
+    "color": "0.45",
+    "linewidth": 0.9,
+    "linestyle": (0, (4, 3)),
+    "zorder": 0,
+}  # targets and identity lines
 
-_STYLE = {
+_STYLE: Any = {
     "axes.prop_cycle": cycler(color=COLORS) + cycler(linestyle=LINES),
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -115,7 +120,7 @@ def target(axes: Axes, value: float, label: str) -> None:
 
 
 def bars(
-    axes: Axes, names: Sequence[str], values: Sequence[float], errors: np.ndarray | None = None, **options
+    axes: Axes, names: Sequence[str], values: Sequence[float], errors: np.ndarray | None = None, **options: Any
 ) -> None:
     """Vertical bars with optional (2, n) error bars and names below."""
     settings: dict[str, Any] = {"color": BLUE, "width": 0.7, "error_kw": {"linewidth": 0.9}, "capsize": 2} | options

@@ -1,0 +1,219 @@
+"""Errors of energies and forces, each with a bootstrap confidence interval over structures.
+
+Every metric is a function of sums over structures. A resample draws structures with replacement, which only changes the
+weight of each structure in those sums, so that a thousand resamples are one matrix product.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# Below this a teacher's force has no direction worth comparing: about the noise of a tight self-consistent field.
+MIN_FORCE_FOR_ANGLE_eV_per_A = 0.05
+
+
+class Errors:
+    """Predictions beside labels, of S structures with A atoms in total.
+
+    Attributes:
+        atomic_numbers: (A,) int64.
+        owner: (A,) int64, the structure of each atom.
+        n_atoms: (S,) int64.
+        energy, energy_teacher: (S,) float64, eV.
+        forces, forces_teacher: (A, 3) float64, eV/angstrom.
+    """
+
+    def __init__(
+        self,
+        atomic_numbers: np.ndarray,
+        n_atoms: np.ndarray,
+        energy: np.ndarray,
+        energy_teacher: np.ndarray,
+        forces: np.ndarray,
+        forces_teacher: np.ndarray,
+    ):
+        self.atomic_numbers, self.n_atoms = atomic_numbers, n_atoms
+        self.owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
+        self.energy, self.energy_teacher = energy, energy_teacher
+        self.forces, self.forces_teacher = forces, forces_teacher
+
+    def __len__(self) -> int:
+        return len(self.n_atoms)
+
+    def subset(self, structures: np.ndarray) -> Errors:
+        """The structures of a boolean mask (S,)."""
+        atoms = structures[self.owner]
+        return Errors(
+            self.atomic_numbers[atoms],
+            self.n_atoms[structures],
+            self.energy[structures],
+            self.energy_teacher[structures],
+            self.forces[atoms],
+            self.forces_teacher[atoms],
+        )
+
+    def per_structure(self, values: np.ndarray) -> np.ndarray:
+        """Sums of (A,) values over the atoms of each structure, (S,)."""
+        return np.bincount(self.owner, weights=values, minlength=len(self))
+
+    @property
+    def energy_error_per_atom(self) -> np.ndarray:
+        """(S,) signed, eV/atom."""
+        return (self.energy - self.energy_teacher) / self.n_atoms
+
+    @property
+    def force_error(self) -> np.ndarray:
+        """(A,) length of the difference vector, eV/angstrom."""
+        return np.linalg.norm(self.forces - self.forces_teacher, axis=1)
+
+    @property
+    def force_size(self) -> np.ndarray:
+        """(A,) length of the teacher's force, eV/angstrom."""
+        return np.linalg.norm(self.forces_teacher, axis=1)
+
+    @property
+    def cosine(self) -> np.ndarray:
+        """(A,) cosine between predicted and teacher's force; NaN where the teacher's is too small to point anywhere."""
+        product = (self.forces * self.forces_teacher).sum(1)
+        lengths = np.linalg.norm(self.forces, axis=1) * self.force_size
+        usable = self.force_size >= MIN_FORCE_FOR_ANGLE_eV_per_A
+        return np.where(usable, product / np.maximum(lengths, 1e-12), np.nan)
+
+
+def energy_after_element_shift(errors: Errors) -> np.ndarray:
+    """(S,) energy errors, eV, less the best constant per element, fitted by least squares to these very errors."""
+    counts = composition(errors)
+    difference = errors.energy - errors.energy_teacher
+    return difference - counts @ np.linalg.lstsq(counts, difference, rcond=None)[0]
+
+
+def composition(errors: Errors) -> np.ndarray:
+    """(S, K) float64, how many atoms of each of the K elements that occur."""
+    elements, column = np.unique(errors.atomic_numbers, return_inverse=True)
+    counts = np.zeros((len(errors), len(elements)))
+    np.add.at(counts, (errors.owner, column), 1.0)
+    return counts
+
+
+def _sums(errors: Errors) -> dict[str, np.ndarray]:
+    """(S,) sums from which every metric follows."""
+    difference = errors.forces - errors.forces_teacher
+    energy_error = errors.energy - errors.energy_teacher
+    shifted = energy_after_element_shift(errors)
+    cosine = errors.cosine
+    return {
+        "structures": np.ones(len(errors)),
+        "components": 3.0 * errors.n_atoms,
+        "abs_f": errors.per_structure(np.abs(difference).sum(1)),
+        "sq_f": errors.per_structure((difference**2).sum(1)),
+        "f": errors.per_structure(errors.forces_teacher.sum(1)),
+        "ff": errors.per_structure((errors.forces_teacher**2).sum(1)),
+        "cos": errors.per_structure(np.nan_to_num(cosine)),
+        "angles": errors.per_structure(np.isfinite(cosine).astype(float)),
+        "abs_e": np.abs(energy_error),
+        "sq_e": energy_error**2,
+        "abs_e_atom": np.abs(energy_error / errors.n_atoms),
+        "sq_e_atom": (energy_error / errors.n_atoms) ** 2,
+        "abs_e_shift": np.abs(shifted / errors.n_atoms),
+        "sq_e_shift": (shifted / errors.n_atoms) ** 2,
+    }
+
+
+def _from_sums(total: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Metrics from sums over structures; works on numbers and on arrays of resamples alike."""
+    n, m = total["structures"], total["components"]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        spread = total["ff"] - total["f"] ** 2 / m
+        return {
+            "force_accuracy": 1.0 - np.sqrt(total["sq_f"] / total["ff"]),
+            "force_r2": 1.0 - total["sq_f"] / spread,
+            "force_mae_eV_per_A": total["abs_f"] / m,
+            "force_rmse_eV_per_A": np.sqrt(total["sq_f"] / m),
+            "force_cosine": total["cos"] / total["angles"],
+            "energy_mae_eV": total["abs_e"] / n,
+            "energy_rmse_eV": np.sqrt(total["sq_e"] / n),
+            "energy_mae_eV_per_atom": total["abs_e_atom"] / n,
+            "energy_rmse_eV_per_atom": np.sqrt(total["sq_e_atom"] / n),
+            "energy_mae_after_element_shift_eV_per_atom": total["abs_e_shift"] / n,
+            "energy_rmse_after_element_shift_eV_per_atom": np.sqrt(total["sq_e_shift"] / n),
+        }
+
+
+def metrics(errors: Errors) -> dict[str, float | None]:
+    """All metrics of a set of structures; None where one is undefined (no structures, no forces).
+
+    ``force_accuracy`` is 1 - RMSE(F) / RMS(F_teacher) over components, ``force_r2`` the coefficient of determination
+    over components, ``force_cosine`` the mean over atoms whose teacher's force is at least
+    ``MIN_FORCE_FOR_ANGLE_eV_per_A``. Errors "after element shift" are what is left when the best constant per
+    element, fitted to these very errors, is taken out.
+    """
+    if len(errors) == 0:
+        return {}
+    total = {name: values.sum() for name, values in _sums(errors).items()}
+    return {name: _number(value) for name, value in _from_sums(total).items()}
+
+
+def confidence_intervals(errors: Errors, resamples: int, confidence: float, seed: int) -> dict[str, list[float | None]]:
+    """[low, high] of each metric: the central ``confidence`` of its values over resampled sets of structures.
+
+    The element shift is the one of the full set in every resample.
+    """
+    if len(errors) == 0:
+        return {}
+    sums, n = _sums(errors), len(errors)
+    matrix = np.stack(list(sums.values()), 1)  # (S, K)
+    generator, chance = np.random.default_rng(seed), np.full(n, 1.0 / n)
+    resampled = np.stack([generator.multinomial(n, chance) @ matrix for _ in range(resamples)])  # (B, K)
+    drawn = dict(zip(sums, resampled.T, strict=True))
+    tail = (1.0 - confidence) / 2.0
+    return {
+        name: [_number(np.nanquantile(values, q)) if np.isfinite(values).any() else None for q in (tail, 1.0 - tail)]
+        for name, values in _from_sums(drawn).items()
+    }
+
+
+def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:
+    """Metrics of two models that know nothing of geometry, fitted to these very labels: zero forces, and either the
+    mean energy per atom or the best constant per element.
+    """
+    per_atom = (errors.energy_teacher / errors.n_atoms).mean() * errors.n_atoms if len(errors) else errors.energy
+    counts = composition(errors)
+    fitted = counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
+    zero = np.zeros_like(errors.forces_teacher)
+    return {
+        name: metrics(
+            Errors(errors.atomic_numbers, errors.n_atoms, energy, errors.energy_teacher, zero, errors.forces_teacher)
+        )
+        for name, energy in (("zero_force_mean_energy", per_atom), ("zero_force_constant_per_element", fitted))
+    }
+
+
+def force_metrics_of_atoms(errors: Errors, atoms: np.ndarray) -> dict[str, float | int | None]:
+    """Force errors over a boolean mask (A,) of atoms."""
+    difference = (errors.forces - errors.forces_teacher)[atoms]
+    teacher = errors.forces_teacher[atoms]
+    if len(difference) == 0:
+        return {"n_atoms": 0}
+    rmse, rms = np.sqrt((difference**2).mean()), np.sqrt((teacher**2).mean())
+    cosine = errors.cosine[atoms]
+    return {
+        "n_atoms": len(difference),
+        "force_accuracy": _number(1.0 - rmse / rms) if rms > 0 else None,
+        "force_mae_eV_per_A": _number(np.abs(difference).mean()),
+        "force_rmse_eV_per_A": _number(rmse),
+        "force_rms_teacher_eV_per_A": _number(rms),
+        "force_cosine": _number(np.nanmean(cosine)) if np.isfinite(cosine).any() else None,
+    }
+
+
+def percentiles(values: np.ndarray, at: Sequence[int] = (5, 25, 50, 75, 90, 95, 99, 100)) -> dict[str, float]:
+    """Percentiles of finite values by name: p5 ... p100."""
+    finite = values[np.isfinite(values)]
+    return {f"p{p}": float(np.percentile(finite, p)) for p in at} if len(finite) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None

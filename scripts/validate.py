@@ -1,0 +1,48 @@
+"""Judge a student's energies and forces on every labelled split: accuracy.json, figures, and the worst structures."""
+
+import resource
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import ase.io
+
+from assay.accuracy import Settings, draw, judge_split, predict_errors
+from assay.accuracy_figures import draw_errors, draw_parity
+from assay.data import read_dataset
+from assay.errors import exit_on_error
+from assay.files import atomic_path, read_json, write_json
+from assay.predictors import load_predictor
+from assay.provenance import header
+
+
+def main() -> None:
+    settings = Settings(**snakemake.params.settings)
+    predictor = load_predictor(
+        Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
+    )
+    errors, judged, named = {}, {}, []
+    started = time.perf_counter()
+    for name, path in snakemake.params.splits.items():
+        dataset = draw(read_dataset(path), settings)
+        errors[name] = predict_errors(predictor, dataset, name)
+        judged[name] = judge_split(errors[name], dataset, settings)
+        named += [dataset[row.pop("index")] for row in judged[name]["worst"]]
+    card = read_json(snakemake.input.card)
+    result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
+        "dtype": predictor.dtype,
+        "runtime": predictor.runtime,
+        "settings": asdict(settings),
+        "wall_s": time.perf_counter() - started,
+        "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "splits": judged,
+    }
+    draw_parity(snakemake.output.parity, errors)
+    draw_errors(snakemake.output.errors, errors, judged)
+    with atomic_path(snakemake.output.worst) as temporary:
+        ase.io.write(temporary, [structure.to_ase() for structure in named], format="extxyz")
+    write_json(snakemake.output.accuracy, result)
+
+
+with exit_on_error(snakemake.log[0]):
+    main()

@@ -1,0 +1,178 @@
+"""Metrics against their definitions, written out atom by atom."""
+
+import math
+
+import numpy as np
+import pytest
+
+from assay.accuracy import Settings, check_labels, draw, judge_split, predict_errors, worst
+from assay.batching import count_edges, pack, pack_structures
+from assay.data.dataset import from_structures
+from assay.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
+from assay.neighbors import neighbor_list
+from assay.predictors import Prediction
+from assay.structures import Structure, collate
+
+
+def make_dataset(count, seed=0):
+    generator = np.random.default_rng(seed)
+    structures = []
+    for index in range(count):
+        n = int(generator.integers(2, 9))
+        structures.append(
+            Structure(
+                name=f"s{index}",
+                atomic_numbers=generator.choice([1, 6, 8], n),
+                positions=generator.normal(0, 2, (n, 3)),
+                energy_eV=float(generator.normal(-50 * n, 3)),
+                forces_eV_per_A=generator.normal(0, 1.5, (n, 3)),
+                molecule=f"m{index // 3}",
+            )
+        )
+    return from_structures(structures)
+
+
+def errors_of(dataset, energy_noise=0.3, force_noise=0.2, seed=1):
+    generator = np.random.default_rng(seed)
+    return Errors(
+        dataset.atomic_numbers,
+        dataset.sizes,
+        dataset.energy + generator.normal(0.1, energy_noise, len(dataset)),
+        dataset.energy,
+        dataset.forces + generator.normal(0, force_noise, dataset.forces.shape),
+        dataset.forces,
+    )
+
+
+def test_metrics_equal_their_definitions():
+    errors = errors_of(make_dataset(40))
+    squares = labelled_squares = absolute = 0.0
+    components, cosines = [], []
+    for predicted, labelled in zip(errors.forces, errors.forces_teacher, strict=True):
+        for p, t in zip(predicted, labelled, strict=True):
+            squares, labelled_squares = squares + (p - t) ** 2, labelled_squares + t * t
+            absolute += abs(p - t)
+            components.append(t)
+        cosines.append(predicted @ labelled / math.hypot(*predicted) / math.hypot(*labelled))
+    mean, n = sum(components) / len(components), len(components)
+    per_atom = [abs(e - t) / k for e, t, k in zip(errors.energy, errors.energy_teacher, errors.n_atoms, strict=True)]
+    found = metrics(errors)
+    assert found["force_accuracy"] == pytest.approx(1 - math.sqrt(squares / n) / math.sqrt(labelled_squares / n))
+    assert found["force_r2"] == pytest.approx(1 - squares / sum((t - mean) ** 2 for t in components))
+    assert found["force_mae_eV_per_A"] == pytest.approx(absolute / n)
+    assert found["force_rmse_eV_per_A"] == pytest.approx(math.sqrt(squares / n))
+    assert found["force_cosine"] == pytest.approx(sum(cosines) / len(cosines))
+    assert found["energy_mae_eV_per_atom"] == pytest.approx(sum(per_atom) / len(per_atom))
+
+
+def test_angle_ignores_atoms_without_force():
+    forces = np.array([[1.0, 0, 0], [0.0, 1e-3, 0]])
+    errors = Errors(
+        np.array([1, 1]), np.array([2]), np.zeros(1), np.zeros(1), np.array([[2.0, 0, 0], [1, 0, 0]]), forces
+    )
+    assert metrics(errors)["force_cosine"] == pytest.approx(1.0)
+
+
+def test_element_shift_is_removed_and_nothing_else():
+    dataset = make_dataset(60)
+    errors = errors_of(dataset, energy_noise=0.0, force_noise=0.0)
+    shift = {1: 0.7, 6: -2.0, 8: 0.3}
+    errors.energy = errors.energy_teacher + errors.per_structure(np.vectorize(shift.get)(errors.atomic_numbers))
+    assert np.abs(energy_after_element_shift(errors)).max() < 1e-9
+    assert metrics(errors)["energy_mae_eV_per_atom"] > 0.1
+    errors.energy[3] += 1.0
+    assert np.abs(energy_after_element_shift(errors)[3]) > 0.5
+
+
+def test_zero_force_baseline_has_no_accuracy():
+    base = baselines(errors_of(make_dataset(50)))["zero_force_mean_energy"]
+    assert base["force_accuracy"] == pytest.approx(0.0, abs=1e-12)
+    assert base["force_r2"] <= 0.0
+    assert base["energy_mae_eV_per_atom"] > 0.1
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    everything = errors_of(make_dataset(4000))
+    truth, owner = metrics(everything)["force_mae_eV_per_A"], np.arange(4000) // 100
+    inside = 0
+    for part in range(40):
+        low, high = confidence_intervals(everything.subset(owner == part), 200, 0.9, seed=part)["force_mae_eV_per_A"]
+        inside += low <= truth <= high
+    assert 30 <= inside <= 40
+
+
+def test_intervals_resample_structures_and_not_atoms():
+    dataset = make_dataset(30)
+    errors = errors_of(dataset, force_noise=0.0)
+    errors.forces[errors.owner == 0] += 1.0
+    low, high = confidence_intervals(errors, 500, 0.95, seed=0)["force_mae_eV_per_A"]
+    assert low == 0.0
+    assert high > 2 * metrics(errors)["force_mae_eV_per_A"]
+
+
+@pytest.mark.parametrize(("factor", "word"), [(23.0605, "kcal/mol"), (96.4853, "kJ/mol"), (-1.0, "sign")])
+def test_labels_in_other_units_are_named(factor, word):
+    errors = errors_of(make_dataset(50))
+    assert check_labels(errors)["suspicion"] is None
+    errors.forces_teacher = errors.forces_teacher * factor
+    assert word in check_labels(errors)["suspicion"]
+
+
+def test_shuffled_labels_are_named():
+    errors = errors_of(make_dataset(50))
+    errors.forces_teacher = np.random.default_rng(0).permutation(errors.forces_teacher)
+    assert "unrelated" in check_labels(errors)["suspicion"]
+
+
+def test_worst_names_the_worst():
+    dataset = make_dataset(20)
+    errors = errors_of(dataset)
+    errors.forces[errors.owner == 13] *= 5.0
+    assert worst(errors, dataset, 3)[0]["name"] == "s13"
+
+
+class Echo:
+    """Predicts half of the labels, so that a wrong order shows."""
+
+    cutoff_A = 5.0
+
+    def predict(self, structures):
+        return [Prediction(s.energy_eV / 2, s.forces_eV_per_A / 2) for s in structures]
+
+
+def test_predictions_come_back_in_order_whatever_the_batches():
+    errors = predict_errors(Echo(), make_dataset(70))
+    assert np.allclose(errors.energy, errors.energy_teacher / 2)
+    assert np.allclose(errors.forces, errors.forces_teacher / 2)
+    assert metrics(errors)["force_accuracy"] == pytest.approx(0.5)
+
+
+def test_split_is_complete_and_drawn_by_seed():
+    settings = Settings(max_structures=25, size_bins=(4, 6))
+    dataset = draw(make_dataset(60), settings)
+    judged = judge_split(errors_of(dataset), dataset, settings)
+    assert judged["n_structures"] == 25
+    assert list(dataset.names) == list(draw(make_dataset(60), settings).names)
+    assert sum(row["n_structures"] for row in judged["per_size"]) == 25
+    assert sum(row["n_atoms"] for row in judged["per_element"].values()) == judged["n_atoms"]
+    for name, (low, high) in judged["confidence_intervals"].items():
+        assert low <= judged[name] <= high
+
+
+def test_packs_hold_every_structure_once_within_their_limits():
+    generator = np.random.default_rng(0)
+    atoms = generator.integers(1, 120, 300)
+    edges = atoms * generator.integers(1, 40, 300)
+    batches = pack(atoms, edges, max_atoms=200, max_edges=3000)
+    assert sorted(np.concatenate(batches)) == list(range(300))
+    for batch in batches:
+        assert len(batch) == 1 or (atoms[batch].sum() <= 200 and edges[batch].sum() <= 3000)
+    assert pack([], []) == []
+
+
+def test_edges_are_counted_as_the_neighbor_list_counts_them():
+    structures = list(make_dataset(20))
+    _, positions, batch = collate(structures)
+    edge_index, _ = neighbor_list(positions.double(), batch, 3.1)
+    assert sum(count_edges(structure, 3.1) for structure in structures) == edge_index.shape[1]
+    assert len(pack_structures(structures, 3.1, max_edges=10)) > 1

@@ -108,7 +108,7 @@ class _Divergence(torch.autograd.Function):
 class Graph:
     """What the lowerings share. Subclasses say how to gather, spread, reduce and reverse.
 
-    Edge tensors have the shape ``edge_shape + (...)``; the edge from j to i carries r_ij = x_j - x_i + shift, in angstrom.
+    Edge tensors have the shape ``edge_shape + (...)``. The edge from j to i carries r_ij = x_j - x_i + shift, angstrom.
     """
 
     shift: Tensor
@@ -181,34 +181,23 @@ class EdgeGraph(Graph):
 
 
 @dataclass
-class SlotGraph(Graph):
-    """K neighbor slots for each atom. An empty slot is the atom's own image far beyond the cutoff, where every kernel
+class SlotGraph(EdgeGraph):
+    """Edges laid out in slots: the first n1 atoms have k1 slots each, the next n2 have k2, and so on, so that a sum
+    over neighbors is one over an axis. An empty slot is the atom's own image far beyond the cutoff, where every kernel
     and all its derivatives vanish, so that no mask is needed.
 
     Attributes:
-        neighbor: int64 (N, K), the neighbor j in each slot of atom i.
-        shift: (N, K, 3), periodic image of the neighbor, angstrom.
-        reverse_slot: int64 (N, K), place of the reversed edge in the flattened slots.
+        blocks: ((n1, k1), (n2, k2), ...), atoms and slots.
     """
 
-    neighbor: Tensor
-    shift: Tensor
-    reverse_slot: Tensor
-
-    def __post_init__(self):
-        self.edge_shape = tuple(self.neighbor.shape)
-
-    def gather(self, x: Tensor) -> Tensor:
-        return x[self.neighbor]
-
-    def spread(self, x: Tensor) -> Tensor:
-        return x.unsqueeze(1)
+    blocks: tuple[tuple[int, int], ...] = ()
 
     def reduce(self, e: Tensor) -> Tensor:
-        return e.sum(1)
-
-    def reverse(self, e: Tensor) -> Tensor:
-        return e.flatten(0, 1)[self.reverse_slot]
+        sums, start = [], 0
+        for n, k in self.blocks:
+            sums.append(e[start : start + n * k].unflatten(0, (n, k)).sum(1))
+            start += n * k
+        return torch.cat(sums) if len(sums) > 1 else sums[0]
 
 
 def reverse_edges(edge_index: Tensor, shift: Tensor) -> Tensor:
@@ -224,43 +213,44 @@ def reverse_edges(edge_index: Tensor, shift: Tensor) -> Tensor:
     Raises:
         ValueError: if the relation is not symmetric.
     """
-    n_edges = edge_index.shape[1]
-    if n_edges == 0:
-        return edge_index.new_zeros(0)
     images = torch.round(shift.double() * 1e4).to(torch.int64)
-    _, image_id = torch.unique(torch.cat([images, -images]), dim=0, return_inverse=True)
-    there = torch.stack([edge_index[0], edge_index[1], image_id[:n_edges]])
-    back = torch.stack([edge_index[1], edge_index[0], image_id[n_edges:]])
-    _, label = torch.unique(torch.cat([there, back], dim=1), dim=1, return_inverse=True)
-    order_there, order_back = label[:n_edges].argsort(), label[n_edges:].argsort()
-    if not torch.equal(label[:n_edges][order_there], label[n_edges:][order_back]):
+    key_there, key_back = edge_index.new_zeros(2, edge_index.shape[1])
+    pairs = [(edge_index[0], edge_index[1]), (edge_index[1], edge_index[0]), *zip(images.T, -images.T, strict=True)]
+    for there, back in pairs:
+        _, label = torch.unique(torch.cat([there, back]), return_inverse=True)
+        n_labels = int(label.max()) + 1 if len(label) else 1
+        label_there, label_back = label.chunk(2)
+        key_there, key_back = key_there * n_labels + label_there, key_back * n_labels + label_back
+    order_there, order_back = key_there.argsort(), key_back.argsort()
+    if not torch.equal(key_there[order_there], key_back[order_back]):
         raise ValueError("the neighbor list is not symmetric: some edge has no reverse")
     reverse = torch.empty_like(order_there)
     reverse[order_back] = order_there
     return reverse
 
 
-def slots_from_edges(
-    edge_index: Tensor, shift: Tensor, reverse_index: Tensor, n_atoms: int, n_slots: int, cutoff: float
-) -> SlotGraph:
-    """Fill a rectangle of ``n_slots`` neighbor slots for each of ``n_atoms`` atoms.
+def slots_from_edges(graph: EdgeGraph, blocks: tuple[tuple[int, int], ...], cutoff: float) -> SlotGraph:
+    """Lay the edges of ``graph`` out in slots.
+
+    Args:
+        graph: a neighbor list whose atoms are in the order of ``blocks``.
+        blocks: ((n1, k1), ...) with n1 + n2 + ... equal to the number of atoms.
+        cutoff: angstrom.
 
     Raises:
-        ValueError: if an atom has more than ``n_slots`` neighbors.
+        ValueError: if an atom has more neighbors than slots.
     """
-    neighbor, atom = edge_index
-    degree = torch.bincount(atom, minlength=n_atoms)
-    if len(degree) and int(degree.max()) > n_slots:
-        raise ValueError(f"an atom has {int(degree.max())} neighbors, and there are {n_slots} slots")
-    order = atom.argsort(stable=True)
-    first = degree.cumsum(0) - degree
+    n_slots = torch.cat([torch.full((n,), k) for n, k in blocks])
+    degree = torch.bincount(graph.atom, minlength=graph.n_atoms)
+    if bool((degree > n_slots).any()):
+        raise ValueError("an atom has more neighbors than slots")
+    order = graph.atom.argsort(stable=True)
     rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order)) - first[atom[order]]
-    place = atom * n_slots + rank
-    flat_neighbor = torch.arange(n_atoms).repeat_interleave(n_slots)
-    flat_shift = shift.new_zeros(n_atoms * n_slots, 3)
-    flat_shift[:, 0] = 2 * cutoff
-    flat_reverse = torch.arange(n_atoms * n_slots)
-    flat_neighbor[place], flat_shift[place], flat_reverse[place] = neighbor, shift, place[reverse_index]
-    shape = (n_atoms, n_slots)
-    return SlotGraph(flat_neighbor.view(shape), flat_shift.view(*shape, 3), flat_reverse.view(shape))
+    rank[order] = torch.arange(len(order)) - (degree.cumsum(0) - degree)[graph.atom[order]]
+    place = (n_slots.cumsum(0) - n_slots)[graph.atom] + rank
+    atom = torch.arange(graph.n_atoms).repeat_interleave(n_slots)
+    neighbor, reverse = atom.clone(), torch.arange(len(atom))
+    shift = graph.shift.new_zeros(len(atom), 3)
+    shift[:, 0] = 2 * cutoff
+    neighbor[place], shift[place], reverse[place] = graph.neighbor, graph.shift, place[graph.reverse_index]
+    return SlotGraph(torch.stack([neighbor, atom]), shift, graph.n_atoms, reverse, blocks)

@@ -1,0 +1,1 @@
+"""Training of students on a teacher's energies and forces."""

@@ -1,0 +1,31 @@
+"""What a run looks at on its way: errors on the validation molecules."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assay.batching import pack_structures
+from assay.data.dataset import Dataset
+from assay.models import Potential
+from assay.neighbors import build_graph
+from assay.structures import collate
+
+
+def evaluate(model: Potential, dataset: Dataset) -> dict[str, float]:
+    """Force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) over a labelled dataset."""
+    structures = list(dataset)
+    force_errors, energy_errors = [], []
+    for chunk in pack_structures(structures, model.cutoff):
+        part = dataset.subset(chunk)
+        numbers, positions, batch = collate(list(part))
+        graph = build_graph(positions, batch, model.cutoff)
+        energy, forces, _ = model.energy_and_forces(numbers, positions, batch, len(part), graph)
+        force_errors.append(forces.double().numpy() - part.forces)
+        energy_errors.append((energy.numpy() - part.energy) / part.sizes)
+    force_error = np.concatenate(force_errors)
+    rms = np.sqrt((dataset.forces**2).mean())
+    return {
+        "force_accuracy": float(1 - np.sqrt((force_error**2).mean()) / rms),
+        "force_mae_eV_per_A": float(np.abs(force_error).mean()),
+        "energy_mae_eV_per_atom": float(np.abs(np.concatenate(energy_errors)).mean()),
+    }

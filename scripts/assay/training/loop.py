@@ -1,0 +1,183 @@
+"""Train one student: resumable, logged, the same for the same seed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from assay.data.dataset import Dataset
+from assay.files import atomic_path
+from assay.models import Potential, build_model
+from assay.training.evaluation import evaluate
+from assay.training.muon import Muon
+from assay.training.packs import PackedDataset
+from assay.training.references import reference_energies
+from assay.training.step import Loss, compiled_step, eager_step
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a student is trained.
+
+    Attributes:
+        steps: optimizer steps; the learning rate rises over the first ``warmup`` of them and falls to zero at the last.
+        atoms_per_step: atoms in one step.
+        matrix_lr: learning rate of Muon, for the weights inside the network.
+        other_lr: learning rate of AdamW, for embedding, biases and the last layer.
+        weight_decay: of the matrices.
+        ema_decay: of the running mean of the weights, which is what is validated and shipped.
+        seed: of initial weights and of the order of the data.
+        loss: see ``Loss``.
+        validate_every: steps between validations, which are also the points that a stopped run resumes from.
+        compile: compile the step (one to three minutes at the start); needs a C++ compiler.
+    """
+
+    steps: int
+    atoms_per_step: int = 512
+    matrix_lr: float = 4e-3
+    other_lr: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    ema_decay: float = 0.999
+    seed: int = 0
+    loss: Loss = field(default_factory=Loss)
+    validate_every: int = 1000
+    compile: bool = True
+
+
+class Trainer:
+    """The state of a run: weights, their running mean, optimizers, and how far it is.
+
+    Args:
+        architecture, hyperparameters: of the student.
+        train, validation: labelled structures, open boundaries.
+        recipe: see ``Recipe``.
+        state_file: where the run's state is kept; an existing one is resumed.
+    """
+
+    def __init__(
+        self,
+        architecture: str,
+        hyperparameters: dict[str, Any],
+        train: Dataset,
+        validation: Dataset,
+        recipe: Recipe,
+        state_file: Path,
+    ):
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.state_file, self.validation = recipe, state_file, validation
+        self.model = build_model(architecture, hyperparameters)
+        self.model.reference_energy.copy_(reference_energies(train, self.model.max_z))
+        self.packs = PackedDataset(train, self.model.cutoff, recipe.atoms_per_step)
+        self.mean = [p.detach().clone() for p in self.model.parameters()]
+        self.optimizers = _optimizers(self.model, recipe)
+        self.step_number = self.epoch = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, float]] = []
+        if state_file.exists():
+            self._resume()
+
+    def run(self) -> Potential:
+        """Train to the end of the recipe.
+
+        Returns:
+            the student with the running mean of its weights.
+        """
+        example = self.packs.assemble([0])
+        make_step = compiled_step if self.recipe.compile else eager_step
+        step = make_step(self.model, self.recipe.loss, *([example] if self.recipe.compile else []))
+        bar = tqdm(total=self.recipe.steps, initial=self.step_number, desc="training", unit="step", mininterval=5.0)
+        losses: list[float] = []
+        while self.step_number < self.recipe.steps:
+            for pack in self.packs.packs(self.recipe.seed, self.epoch):
+                start = time.perf_counter()
+                losses.append(self._advance(step, pack))
+                self.seconds += time.perf_counter() - start
+                bar.update()
+                finished = self.step_number == self.recipe.steps
+                if self.step_number % self.recipe.validate_every == 0 or finished:
+                    self._report(float(np.mean(losses)))
+                    losses.clear()
+                if finished:
+                    break
+            self.epoch += 1
+        return self.student()
+
+    def student(self) -> Potential:
+        """A copy of the model with the running mean of its weights."""
+        student = build_model(self.model.architecture, self.model.hyperparameters)
+        student.load_state_dict(self.model.state_dict())
+        with torch.no_grad():
+            for parameter, mean in zip(student.parameters(), self.mean, strict=True):
+                parameter.copy_(mean)
+        return student
+
+    def _advance(self, step, pack) -> float:
+        recipe, parameters = self.recipe, list(self.model.parameters())
+        factor = min(1.0, (self.step_number + 1) / recipe.warmup) * (1 - self.step_number / recipe.steps)
+        loss, gradients = step(parameters, pack)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
+            optimizer.step()
+        self.step_number += 1
+        decay = min(recipe.ema_decay, self.step_number / (self.step_number + 10.0))
+        torch._foreach_lerp_(self.mean, [p.detach() for p in parameters], 1 - decay)
+        return float(loss)
+
+    def _report(self, loss: float) -> None:
+        record = {"step": self.step_number, "epoch": self.epoch, "seconds": self.seconds, "loss": loss}
+        record |= evaluate(self.student(), self.validation)
+        self.history.append(record)
+        logger.info(json.dumps(record))
+        state = {
+            "model": self.model.state_dict(),
+            "mean": self.mean,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "progress": {"step": self.step_number, "epoch": self.epoch, "seconds": self.seconds},
+            "history": self.history,
+        }
+        with atomic_path(self.state_file) as path:
+            torch.save(state, path)
+
+    def _resume(self) -> None:
+        state = torch.load(self.state_file, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.mean = state["mean"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            peaks = [group["peak_lr"] for group in optimizer.param_groups]
+            optimizer.load_state_dict(saved)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["peak_lr"] = peak
+        progress = state["progress"]
+        self.step_number, self.epoch, self.seconds = progress["step"], progress["epoch"] + 1, progress["seconds"]
+        self.history = state["history"]
+        logger.info("resumed at step %d", self.step_number)
+
+
+def _optimizers(model: Potential, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the network, AdamW for embedding, biases and the layer that gives the energy."""
+    matrices, others = [], []
+    for name, parameter in model.named_parameters():
+        inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
+        (matrices if inside else others).append(parameter)
+    optimizers: list[torch.optim.Optimizer] = [
+        Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
+        torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["peak_lr"] = group["lr"]
+    return optimizers

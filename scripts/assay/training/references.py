@@ -1,0 +1,20 @@
+"""Energies of elements, so that a network learns what bonding adds and not what atoms weigh."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.data.dataset import Dataset
+
+
+def reference_energies(dataset: Dataset, max_z: int) -> Tensor:
+    """Least-squares energy of each element, eV, float64 (max_z + 1,); zero for elements that do not occur."""
+    counts = np.zeros((len(dataset), max_z + 1))
+    np.add.at(counts, (np.repeat(np.arange(len(dataset)), dataset.sizes), dataset.atomic_numbers), 1.0)
+    present = counts.any(axis=0)
+    solution, *_ = np.linalg.lstsq(counts[:, present], dataset.energy, rcond=None)
+    references = np.zeros(max_z + 1)
+    references[present] = solution
+    return torch.from_numpy(references)

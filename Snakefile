@@ -13,6 +13,8 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/normalize.smk"
+include: "rules/validate.smk"
 
 
 rule all:
@@ -21,5 +23,6 @@ rule all:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
-            file=["model.safetensors", "model.json"],
+            file=["model.safetensors", "model.json", "accuracy.json"],
         ),
+        "results/report/accuracy.png",

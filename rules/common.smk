@@ -33,8 +33,3 @@ CONDA = Path(workflow.basedir, "envs", f"{DEVICE}.yaml")
 
 wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
-
-
-def checkpoint_of(wildcards):
-    """The checkpoint file of a variant."""
-    return VARIANTS[wildcards.variant]["checkpoint"]

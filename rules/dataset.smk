@@ -1,0 +1,70 @@
+"""Make the shipped dataset again: molecules, the teacher's labels, splits.
+
+Needs data/molecules/{written,listed,pieces}.csv and the teacher of the config. Makes data/molecules/molecules.csv,
+data/build/*.h5 (all that was labelled) and data/dataset/ (what is shipped).
+
+`snakemake dataset` is never part of `all`: shipped files are no rule's output, so that nothing labels them again
+because a clone gave them new dates. Labelling resumes from data/build/shards/ wherever it stopped.
+"""
+
+RECIPE = config["dataset"]["recipe"]
+PARTS = ["train", "validation", "seen_molecules", "unseen_molecules", "larger_molecules"]
+
+
+rule molecules:
+    input:
+        lists=["data/molecules/written.csv", "data/molecules/listed.csv"],
+        pieces="data/molecules/pieces.csv",
+    output:
+        "data/molecules/molecules.csv",
+    params:
+        recipe=RECIPE["molecules"],
+    log:
+        "logs/molecules.log",
+    benchmark:
+        "benchmarks/molecules.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/molecules.py"
+
+
+rule label:
+    input:
+        rules.molecules.output,
+    output:
+        "data/build/{part}.h5",
+    params:
+        recipe=RECIPE["labels"],
+        teacher=config["teacher"],
+        shards="data/build/shards",
+    wildcard_constraints:
+        part="|".join(PARTS),
+    log:
+        "logs/label/{part}.log",
+    benchmark:
+        "benchmarks/label/{part}.tsv"
+    threads: workflow.cores
+    conda:
+        CONDA
+    script:
+        "../scripts/label.py"
+
+
+rule dataset:
+    input:
+        expand("data/build/{part}.h5", part=PARTS),
+    output:
+        "data/build/dataset.json",
+    params:
+        folder="data/dataset",
+        max_bytes=RECIPE["max_shipped_bytes"],
+        teacher=config["teacher"],
+    log:
+        "logs/dataset.log",
+    benchmark:
+        "benchmarks/dataset.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/dataset.py"

@@ -1,0 +1,100 @@
+"""What a dataset must be before anybody computes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from ase.data import covalent_radii
+from scipy.spatial import cKDTree
+from scipy.spatial.distance import pdist, squareform
+
+from assay.data.dataset import Dataset
+from assay.errors import AssayError
+from assay.structures import Structure
+
+COINCIDENT_A = 0.05
+MAX_ATOMIC_NUMBER = 118
+
+
+def check(dataset: Dataset, path: str | Path) -> None:
+    """Raise ``AssayError``, naming file and structure, at the first thing that is wrong.
+
+    Checked: shapes agree, every structure has an atom, numbers are finite, elements are known, no two atoms coincide
+    (periodic images included).
+    """
+    if not len(dataset):
+        raise AssayError(f"{path} holds no structures: check how it was written")
+    _check_shapes(dataset, path)
+    owner = np.repeat(np.arange(len(dataset)), dataset.sizes)
+    unknown = (dataset.atomic_numbers < 1) | (dataset.atomic_numbers > MAX_ATOMIC_NUMBER)
+    finite = {
+        "positions": (np.isfinite(dataset.positions).all(axis=1), owner),
+        "forces": (np.isfinite(dataset.forces).all(axis=1), owner),
+        "cells": (np.isfinite(dataset.cells).all(axis=(1, 2)), np.arange(len(dataset))),
+        "energy": (np.isfinite(dataset.energy), np.arange(len(dataset))),
+    }
+    for column, (good, structure) in finite.items():
+        if not good.all():
+            _fail(dataset, path, structure[np.argmin(good)], f"has {column} that are not finite", "leave it out")
+    if unknown.any():
+        number = dataset.atomic_numbers[np.argmax(unknown)]
+        _fail(dataset, path, owner[np.argmax(unknown)], f"has an atomic number {number}", "correct it")
+    for index, structure in enumerate(dataset):
+        if _coincide(structure):
+            _fail(dataset, path, index, "has two atoms in one place", "remove one")
+
+
+def lacks_hydrogens(structure: Structure) -> bool:
+    """Whether hydrogens seem to be missing.
+
+    True if three or more carbons, and a third of all, have at most two neighbors and no bond as short as a triple one.
+    Structures with half as many hydrogens as carbons pass unseen.
+    """
+    numbers = structure.atomic_numbers
+    carbons = numbers == 6
+    if carbons.sum() < 3 or 2 * (numbers == 1).sum() >= carbons.sum():
+        return False
+    distances = squareform(pdist(structure.positions))
+    np.fill_diagonal(distances, np.inf)
+    radii = covalent_radii[numbers]
+    neighbors = (distances < 1.3 * (radii[:, None] + radii)).sum(axis=1)
+    opened = carbons & (neighbors <= 2) & (distances.min(axis=1) > 1.26)
+    return bool(opened.sum() >= max(3, carbons.sum() / 3))
+
+
+def _check_shapes(dataset: Dataset, path: str | Path) -> None:
+    count, atoms = len(dataset), len(dataset.atomic_numbers)
+    offsets = dataset.offsets
+    if offsets[0] != 0 or offsets[-1] != atoms or (np.diff(offsets) < 1).any():
+        raise AssayError(f"the sizes of structures in {path} do not add up to its {atoms} atoms: write it again")
+    expected = {
+        "positions": (atoms, 3),
+        "forces": (atoms, 3),
+        "cells": (count, 3, 3),
+        "pbc": (count, 3),
+        "energy": (count,),
+        "names": (count,),
+        "molecules": (count,),
+    }
+    for column, shape in expected.items():
+        found = getattr(dataset, column).shape
+        if found != shape:
+            raise AssayError(f"{column} in {path} have shape {found} where {shape} is needed: write it again")
+
+
+def _coincide(structure: Structure) -> bool:
+    if structure.pbc.any() and structure.cell is not None:
+        fractional = structure.positions @ np.linalg.pinv(structure.cell)
+        difference = fractional[:, None] - fractional
+        difference -= np.rint(difference) * structure.pbc
+        distances = np.linalg.norm(difference @ structure.cell, axis=-1)[np.triu_indices(len(structure), 1)]
+    elif len(structure) > 500:
+        return bool(cKDTree(structure.positions).query_pairs(COINCIDENT_A))
+    else:
+        distances = pdist(structure.positions)
+    return bool((distances < COINCIDENT_A).any())
+
+
+def _fail(dataset: Dataset, path: str | Path, index: int, what: str, remedy: str) -> None:
+    raise AssayError(f"structure {index} ({dataset.names[index]}) of {path} {what}: {remedy}")

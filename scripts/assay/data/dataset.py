@@ -1,0 +1,126 @@
+"""Many structures as columns."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.structures import Structure
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """S labelled structures of A atoms in total; structure i owns the atoms offsets[i]:offsets[i + 1].
+
+    Attributes:
+        atomic_numbers: (A,) int64.
+        offsets: (S + 1,) int64.
+        positions: (A, 3) float64, angstrom.
+        cells: (S, 3, 3) float64, angstrom; zeros where a structure has no cell.
+        pbc: (S, 3) bool.
+        energy: (S,) float64, eV.
+        forces: (A, 3) float64, eV/angstrom.
+        names: (S,) str.
+        molecules: (S,) str, identity of the molecule; "" if unknown.
+    """
+
+    atomic_numbers: np.ndarray
+    offsets: np.ndarray
+    positions: np.ndarray
+    cells: np.ndarray
+    pbc: np.ndarray
+    energy: np.ndarray
+    forces: np.ndarray
+    names: np.ndarray
+    molecules: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> Structure:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"structure {index} of {len(self)}")
+        index %= len(self)
+        atoms = slice(self.offsets[index], self.offsets[index + 1])
+        return Structure(
+            name=str(self.names[index]),
+            atomic_numbers=self.atomic_numbers[atoms],
+            positions=self.positions[atoms],
+            cell=self.cells[index] if self.cells[index].any() else None,
+            pbc=self.pbc[index],
+            energy_eV=float(self.energy[index]),
+            forces_eV_per_A=self.forces[atoms],
+            molecule=str(self.molecules[index]),
+        )
+
+    def __iter__(self) -> Iterator[Structure]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(S,) int64, atoms of each structure."""
+        return np.diff(self.offsets)
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
+        """The structures of ``indices``, in that order; indices may repeat, or be a boolean mask."""
+        chosen = np.arange(len(self))[indices]
+        sizes = self.sizes[chosen]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        atoms = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], sizes)
+        return Dataset(
+            self.atomic_numbers[atoms],
+            offsets,
+            self.positions[atoms],
+            self.cells[chosen],
+            self.pbc[chosen],
+            self.energy[chosen],
+            self.forces[atoms],
+            self.names[chosen],
+            self.molecules[chosen],
+        )
+
+    def content_sha256(self) -> str:
+        """Hexadecimal SHA-256 of what a student learns from, whatever file format it came in.
+
+        It covers atomic numbers, sizes, cells, periodicity and labels; positions to 1e-6 angstrom, energies to
+        1e-6 eV, forces to 1e-6 eV/angstrom; not names.
+        """
+        digest = hashlib.sha256()
+        for column in (self.atomic_numbers, self.offsets, self.pbc):
+            digest.update(column.astype("<i8").tobytes())
+        for column in (self.positions, self.cells, self.energy, self.forces):
+            digest.update(np.rint(column * 1e6).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def from_structures(structures: Sequence[Structure]) -> Dataset:
+    """Columns of labelled structures: every one has ``energy_eV`` and ``forces_eV_per_A``."""
+    sizes = np.array([len(structure) for structure in structures], dtype=np.int64)
+    return Dataset(
+        atomic_numbers=_stack([s.atomic_numbers for s in structures], (0,), np.int64),
+        offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        positions=_stack([s.positions for s in structures], (0, 3), np.float64),
+        cells=np.array([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures]).reshape(-1, 3, 3),
+        pbc=np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3),
+        energy=np.array([s.energy_eV for s in structures], dtype=np.float64),
+        forces=_stack([s.forces_eV_per_A for s in structures], (0, 3), np.float64),
+        names=np.array([s.name for s in structures], dtype=object),
+        molecules=np.array([s.molecule for s in structures], dtype=object),
+    )
+
+
+def concatenate(datasets: Sequence[Dataset]) -> Dataset:
+    """One dataset after the other."""
+    sizes = np.concatenate([dataset.sizes for dataset in datasets])
+    columns = ("atomic_numbers", "positions", "cells", "pbc", "energy", "forces", "names", "molecules")
+    return Dataset(
+        offsets=np.concatenate([[0], np.cumsum(sizes)]),
+        **{name: np.concatenate([getattr(dataset, name) for dataset in datasets]) for name in columns},
+    )
+
+
+def _stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type) -> np.ndarray:
+    return np.concatenate([np.asarray(part, dtype=dtype) for part in parts]) if parts else np.zeros(empty, dtype)

@@ -1,0 +1,75 @@
+"""Conformers and classical forces of molecules by RDKit: cheap thermal geometries for the teacher to label."""
+
+from __future__ import annotations
+
+import numpy as np
+from ase import units
+from ase.data import atomic_masses
+from rdkit import Chem, RDLogger
+from rdkit.Chem import rdDistGeom
+from rdkit.Chem import rdForceFieldHelpers as helpers
+
+RDLogger.DisableLog("rdApp.*")  # every atom that a force field lacks would be a line
+
+KCAL_PER_MOL = units.kcal / units.mol  # eV
+
+
+class MechanicsError(Exception):
+    """RDKit has no conformer or no force field for a molecule."""
+
+
+def embed(smiles: str, n_conformers: int, seed: int) -> Chem.Mol:
+    """A molecule with hydrogens and up to ``n_conformers`` conformers (ETKDGv3, Riniker & Landrum).
+
+    Raises:
+        MechanicsError: if no conformer is found.
+    """
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    parameters = rdDistGeom.ETKDGv3()
+    parameters.randomSeed = seed
+    parameters.maxIterations = 30
+    parameters.timeout = 20
+    if not rdDistGeom.EmbedMultipleConfs(molecule, n_conformers, parameters):
+        parameters.useRandomCoords = True
+        if not rdDistGeom.EmbedMultipleConfs(molecule, n_conformers, parameters):
+            raise MechanicsError(f"{smiles}: no conformer")
+    return molecule
+
+
+class Mechanics:
+    """MMFF94 of one molecule, or UFF where MMFF94 has no type for an atom.
+
+    Attributes:
+        atomic_numbers: (N,) int64.
+        masses: (N,), dalton.
+    """
+
+    def __init__(self, molecule: Chem.Mol):
+        """Raises ``MechanicsError`` if neither force field knows the atoms."""
+        self.molecule = molecule
+        self.atomic_numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
+        self.masses = atomic_masses[self.atomic_numbers]
+        single = Chem.Mol(molecule, confId=molecule.GetConformer().GetId())
+        if helpers.MMFFHasAllMoleculeParams(single):
+            properties = helpers.MMFFGetMoleculeProperties(single)
+            self._field = helpers.MMFFGetMoleculeForceField(single, properties)
+        elif helpers.UFFHasAllMoleculeParams(single):
+            self._field = helpers.UFFGetMoleculeForceField(single)
+        else:
+            raise MechanicsError(f"{Chem.MolToSmiles(molecule)}: no force field")
+        self._single = single
+
+    def forces(self, positions: np.ndarray) -> np.ndarray:
+        """Forces (N, 3) in eV/angstrom at positions (N, 3) in angstrom."""
+        self._set(positions)
+        return -KCAL_PER_MOL * np.array(self._field.CalcGrad()).reshape(-1, 3)
+
+    def minimize(self, positions: np.ndarray, max_steps: int = 200) -> np.ndarray:
+        """Positions (N, 3) after at most ``max_steps`` steps of minimization, angstrom."""
+        self._set(positions)
+        self._field.Minimize(maxIts=max_steps)
+        return self._single.GetConformer().GetPositions()
+
+    def _set(self, positions: np.ndarray) -> None:
+        self._single.GetConformer().SetPositions(positions)
+        self._field.Initialize()  # else distances cached from older positions enter the gradient

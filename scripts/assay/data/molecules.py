@@ -1,0 +1,116 @@
+"""Which molecules the dataset is made of: lists, peptides by sequence, and recombined pieces."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pandas as pd
+from rdkit import Chem, RDLogger
+
+from assay.data.identity import identity, n_atoms, skeleton, standardize
+from assay.data.recombination import cut, recombine
+from assay.errors import AssayError
+from assay.files import atomic_path
+
+RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+
+
+@dataclass(frozen=True)
+class Molecule:
+    """One molecule of the dataset.
+
+    Attributes:
+        smiles: canonical SMILES of the standardized molecule.
+        source: list or recipe that it came from.
+        identity: equal for stereoisomers and tautomers.
+        skeleton: connected heavy atoms without bond orders.
+        n_atoms: with hydrogens.
+    """
+
+    smiles: str
+    source: str
+    identity: str
+    skeleton: str
+    n_atoms: int
+
+
+def read_lists(paths: Iterable[str | Path]) -> Iterator[tuple[str, str]]:
+    """(SMILES, source) of each row of CSV files with these columns.
+
+    Raises:
+        AssayError: if a file lacks one of them.
+    """
+    for path in paths:
+        table = pd.read_csv(path, keep_default_na=False)
+        if not {"smiles", "source"} <= set(table.columns):
+            raise AssayError(f"the molecule list {path} has no columns smiles and source: add a header row")
+        yield from table[["smiles", "source"]].itertuples(index=False, name=None)
+
+
+def peptides(n_tripeptides: int, n_longer: int, seed: int) -> Iterator[tuple[str, str]]:
+    """(SMILES, source) of all dipeptides, random tripeptides, and random peptides of four to twelve residues."""
+    rng = random.Random(seed)
+    sequences = ["".join(pair) for pair in itertools.product(RESIDUES, repeat=2)]
+    sequences += ["".join(rng.choices(RESIDUES, k=3)) for _ in range(n_tripeptides)]
+    sequences += ["".join(rng.choices(RESIDUES, k=rng.randint(4, 12))) for _ in range(n_longer)]
+    for sequence in sequences:
+        yield Chem.MolToSmiles(Chem.MolFromSequence(sequence)), "peptides"
+
+
+def collect(
+    lists: Iterable[str | Path],
+    odd_pieces: Sequence[str],
+    max_atoms: int,
+    n_recombined: int,
+    max_atoms_recombined: int,
+    seed: int,
+) -> list[Molecule]:
+    """Every molecule of the dataset once, in the order listed, peptides, recombined.
+
+    Args:
+        lists: CSV files with columns smiles and source.
+        odd_pieces: SMILES with one ``*``, for recombination.
+        max_atoms: larger molecules are left out.
+        n_recombined: how many recombined molecules to add.
+        max_atoms_recombined: their largest size.
+        seed: of peptide sequences and recombination.
+    """
+    RDLogger.DisableLog("rdApp.*")
+    known: dict[str, Molecule] = {}
+    for smiles, source in itertools.chain(read_lists(lists), peptides(200, 250, seed)):
+        _add(known, standardize(smiles), source, max_atoms)
+    listed = [Chem.MolFromSmiles(entry.smiles) for entry in known.values()]
+    cores = [molecule for molecule in listed if molecule.GetNumAtoms() <= 9]
+    pieces = cut(molecule for molecule in listed if molecule.GetNumAtoms() <= 40)
+    wanted = len(known) + n_recombined
+    for molecule in recombine(cores, pieces, odd_pieces, max_atoms_recombined, seed):
+        if len(known) >= wanted:
+            break
+        _add(known, molecule, "recombined", max_atoms)
+    return list(known.values())
+
+
+def write_molecules(path: str | Path, splits: dict[str, list[Molecule]]) -> None:
+    """One row per molecule: the fields of ``Molecule`` and ``split``."""
+    rows = [asdict(molecule) | {"split": split} for split, molecules in splits.items() for molecule in molecules]
+    with atomic_path(path) as temporary:
+        pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_molecules(path: str | Path) -> dict[str, list[Molecule]]:
+    """Molecules by split, in the order of the file."""
+    splits: dict[str, list[Molecule]] = {}
+    for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
+        splits.setdefault(row.pop("split"), []).append(Molecule(**row))
+    return splits
+
+
+def _add(known: dict[str, Molecule], molecule: Chem.Mol | None, source: str, max_atoms: int) -> None:
+    if molecule is None or not 2 <= n_atoms(molecule) <= max_atoms:
+        return
+    entry = Molecule(Chem.MolToSmiles(molecule), source, identity(molecule), skeleton(molecule), n_atoms(molecule))
+    known.setdefault(entry.identity, entry)

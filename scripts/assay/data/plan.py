@@ -1,0 +1,96 @@
+"""The shards of each part of the dataset, from the recipe in the config."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from assay.data.molecules import Molecule
+from assay.data.recipes import Named
+from assay.data.shards import Shard
+from assay.data.teacher import Teacher
+
+_VALIDATION_ROUND = 50
+_SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6}
+
+
+def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """The shards of ``train``, ``validation``, ``seen_molecules``, ``unseen_molecules`` or ``larger_molecules``.
+
+    Args:
+        part: which one.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``.
+        recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
+            (see ``_dynamics``), ``rounds`` of classical geometries for training, ``dimers`` in each round of ``train``
+            and of ``validation``, molecules with dynamics in ``validation`` and ``seen_molecules``
+            (``dynamics_molecules``).
+        teacher: who labels.
+    """
+    if part == "train":
+        rounds = range(recipe["rounds"])
+        return [
+            s for number in rounds for s in _classical(number, splits[part], recipe["dimers"][part], recipe, teacher)
+        ]
+    source = splits["train" if part == "seen_molecules" else part]
+    if part in recipe["dynamics_molecules"]:
+        source = random.Random(_SEEDS[part]).sample(source, recipe["dynamics_molecules"][part])
+    motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
+    moving = _dynamics(_SEEDS[part] * 1_000_000, source, motion, recipe["max_force_eV_per_A"], teacher)
+    if part == "validation":
+        return _classical(_VALIDATION_ROUND, splits[part], recipe["dimers"][part], recipe, teacher) + moving
+    return moving
+
+
+def _classical(
+    number: int, molecules: Sequence[Molecule], n_dimers: int, recipe: dict[str, Any], teacher: Teacher
+) -> list[Shard]:
+    """One round: classical geometries of every molecule, dimers, and in the first round every pair of elements.
+
+    ``recipe["classical"]`` holds ``per_molecule``, ``kinds``, ``temperatures_K``, ``molecules_per_shard``,
+    ``dimer_max_atoms``, ``dimer_distances_A`` and ``pair_distances``. The number of the round seeds it.
+    """
+    classical, limit = recipe["classical"], recipe["max_force_eV_per_A"]
+    seed = 100_000 * number
+    common = {name: classical[name] for name in ("kinds", "per_molecule", "temperatures_K")}
+    shards = [
+        Shard("sampled", {"molecules": part, "seed": seed + index} | common, teacher, limit)
+        for index, part in enumerate(_parts(molecules, classical["molecules_per_shard"]))
+    ]
+    pairs = {
+        "molecules": _named(molecule for molecule in molecules if molecule.n_atoms <= classical["dimer_max_atoms"]),
+        "seed": seed + 99_999,
+        "count": n_dimers,
+        "distances_A": classical["dimer_distances_A"],
+    }
+    shards.append(Shard("dimers", pairs, teacher, limit))
+    if number == 0:
+        shards.append(Shard("diatomics", {"n_distances": classical["pair_distances"]}, teacher, limit))
+    return shards
+
+
+def _dynamics(
+    seed: int, molecules: Sequence[Molecule], motion: dict[str, Any], limit: float, teacher: Teacher
+) -> list[Shard]:
+    """The teacher's own dynamics.
+
+    ``motion`` holds ``temperatures_K``, ``frames``, ``thermalization_fs``, ``interval_fs``, ``time_step_fs`` and
+    ``molecules_per_shard``.
+    """
+    arguments = {name: value for name, value in motion.items() if name != "molecules_per_shard"}
+    by_size = sorted(molecules, key=lambda molecule: molecule.n_atoms)
+    return [
+        Shard("dynamics", {"molecules": part, "seed": seed + index} | arguments, teacher, limit)
+        for index, part in enumerate(_parts(by_size, motion["molecules_per_shard"]))
+    ]
+
+
+def _parts(molecules: Sequence[Molecule], size: int) -> list[list[Named]]:
+    """Molecules dealt out in turn, so that shards cost about the same."""
+    count = max(1, -(-len(molecules) // size))
+    return [_named(molecules[start::count]) for start in range(count)]
+
+
+def _named(molecules: Iterable[Molecule]) -> list[Named]:
+    return [(molecule.identity, molecule.smiles) for molecule in molecules]

@@ -1,0 +1,148 @@
+"""Which geometries of a molecule the teacher labels.
+
+A recipe yields ``Geometry`` objects; it skips, and reports as ``Skipped``, what RDKit cannot build.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from assay.data.distortion import element_pairs, place_dimer, stretch_bonds, turn_torsions
+from assay.data.elements import ELEMENTS
+from assay.data.langevin import langevin
+from assay.data.mechanics import Mechanics, MechanicsError, embed
+from assay.data.teacher import LabelError, Labels
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Atoms to be labelled: name, identity of the molecule, atomic numbers (N,), positions (N, 3) in angstrom."""
+
+    name: str
+    molecule: str
+    atomic_numbers: np.ndarray
+    positions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A geometry that could not be made, and why in one word."""
+
+    reason: str
+
+
+# What the name of a structure says about its geometry.
+KINDS = ("thermal", "relaxed", "stretched", "twisted", "dimer", "pair", "dynamics")
+
+Outcome = Iterator[Geometry | Skipped]
+Named = tuple[str, str]  # identity, SMILES
+
+
+def sampled(
+    molecules: Sequence[Named], seed: int, kinds: dict[str, float], per_molecule: int, temperatures_K: tuple[float, float]
+) -> Outcome:
+    """Geometries from classical dynamics, each of its own conformer and of a random kind.
+
+    Args:
+        molecules: identity and SMILES.
+        seed: of everything random.
+        kinds: share of each of ``thermal``, ``relaxed``, ``stretched``, ``twisted``.
+        per_molecule: geometries of each molecule.
+        temperatures_K: lowest and highest temperature, drawn uniformly.
+    """
+    rng = np.random.default_rng(seed)
+    for identity, smiles in molecules:
+        try:
+            molecule = embed(smiles, per_molecule, seed)
+            mechanics = Mechanics(molecule)
+        except MechanicsError:
+            yield Skipped("mechanics")
+            continue
+        conformers = [conformer.GetPositions() for conformer in molecule.GetConformers()]
+        for index in range(per_molecule):
+            positions = mechanics.minimize(conformers[index % len(conformers)])
+            kind = rng.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values()))
+            temperature = rng.uniform(*temperatures_K)
+            if kind == "relaxed":
+                positions = positions + rng.normal(0.0, 0.02, positions.shape)
+            else:
+                steps = langevin(mechanics.forces, mechanics.masses, positions, temperature, rng, 1.0, 0.05)
+                positions, _ = next(islice(steps, 149, None))
+            if kind == "stretched":
+                positions = stretch_bonds(molecule, positions, rng)
+            elif kind == "twisted":
+                positions = turn_torsions(molecule, positions, rng)
+            name = f"{identity[:8]}-{kind}-{temperature:.0f}K-{seed}"
+            yield Geometry(f"{name}.{index}", identity, mechanics.atomic_numbers, positions)
+
+
+def dimers(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:
+    """Pairs of molecules at 300 K in random orientation, closest atoms at a random distance within a range."""
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        pair = [molecules[i] for i in rng.choice(len(molecules), 2)]
+        first, second = sampled(pair, int(rng.integers(2**31)), {"thermal": 1.0}, 1, (300.0, 300.0))
+        if isinstance(first, Skipped) or isinstance(second, Skipped):
+            yield Skipped("mechanics")
+            continue
+        distance = rng.uniform(*distances_A)
+        yield Geometry(
+            f"{first.molecule[:8]}-{second.molecule[:8]}-dimer-{distance:.2f}A-{seed}.{index}",
+            "+".join(sorted((first.molecule, second.molecule))),
+            np.concatenate([first.atomic_numbers, second.atomic_numbers]),
+            place_dimer(first.positions, second.positions, distance, rng),
+        )
+
+
+def diatomics(n_distances: int) -> Outcome:
+    """Every pair of elements from strongly repulsive to apart."""
+    for numbers, positions in element_pairs(n_distances):
+        pair = "".join(ELEMENTS[number] for number in numbers)
+        yield Geometry(f"{pair}-pair-{positions[1, 2]:.3f}A", f"pair:{pair}", numbers, positions)
+
+
+def dynamics(
+    molecules: Sequence[Named],
+    seed: int,
+    labels: Labels,
+    temperatures_K: Sequence[float],
+    frames: int,
+    thermalization_fs: float,
+    interval_fs: float,
+    time_step_fs: float,
+) -> Outcome:
+    """Frames of the teacher's own Langevin dynamics, one trajectory per molecule and temperature.
+
+    Classical dynamics at the same temperature gives the start; the teacher's bath then thermalizes it
+    (friction 0.05/fs), and frames follow at intervals under a weaker one (0.01/fs).
+    """
+    rng = np.random.default_rng(seed)
+    for identity, smiles in molecules:
+        for temperature in temperatures_K:
+            try:
+                molecule = embed(smiles, 1, int(rng.integers(2**31)))
+                mechanics = Mechanics(molecule)
+                start = mechanics.minimize(molecule.GetConformer().GetPositions())
+                warm = langevin(mechanics.forces, mechanics.masses, start, temperature, rng, 1.0, 0.05)
+                state = next(islice(warm, 299, None))
+                numbers = mechanics.atomic_numbers
+
+                def forces(positions: np.ndarray, numbers: np.ndarray = numbers) -> np.ndarray:
+                    return labels(numbers, positions)[1]
+
+                for frame in range(frames):
+                    friction, duration = (0.05, thermalization_fs) if frame == 0 else (0.01, interval_fs)
+                    steps = langevin(
+                        forces, mechanics.masses, state[0], temperature, rng, time_step_fs, friction, state[1]
+                    )
+                    state = next(islice(steps, round(duration / time_step_fs) - 1, None))
+                    name = f"{identity[:8]}-dynamics-{temperature:.0f}K-{seed}.{frame}"
+                    yield Geometry(name, identity, numbers, state[0])
+            except MechanicsError:
+                yield Skipped("mechanics")
+            except LabelError:
+                yield Skipped("teacher")

@@ -1,0 +1,91 @@
+"""New molecules from pieces of known ones, so that neighbors which no list has are seen too."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator, Sequence
+
+from rdkit import Chem
+
+from assay.data.identity import n_atoms, standardize
+
+# Heteroatom chains that fall apart before a force field can embed them.
+_UNSTABLE = Chem.MolFromSmarts("[#7,#8;!a]-[#7,#8;!a]-[#7,#8;!a]-[#7,#8;!a]")
+
+
+def cut(molecules: Iterable[Chem.Mol], max_heavy: int = 11) -> list[str]:
+    """One-handed pieces of molecules, cut at single bonds of ring atoms outside rings; sorted SMILES with one *."""
+    bond = Chem.MolFromSmarts("[R]-!@[*]")
+    pieces = set()
+    for molecule in molecules:
+        for match in molecule.GetSubstructMatches(bond):
+            index = molecule.GetBondBetweenAtoms(*match).GetIdx()
+            parts = Chem.FragmentOnBonds(molecule, [index], dummyLabels=[(0, 0)])
+            for piece in Chem.MolToSmiles(parts, isomericSmiles=False).split("."):
+                pieces.add(piece)
+    return sorted(piece for piece in pieces if 1 < _heavy(piece) <= max_heavy + 1)
+
+
+def recombine(
+    cores: Sequence[Chem.Mol], pieces: Sequence[str], odd_pieces: Sequence[str], max_atoms: int, seed: int
+) -> Iterator[Chem.Mol]:
+    """Endless molecules: a core, one to three pieces in place of hydrogens, and sometimes a changed element.
+
+    Half of the pieces come from ``pieces``, half from ``odd_pieces``; each has one ``*`` where it binds.
+    """
+    rng = random.Random(seed)
+    while True:
+        molecule = Chem.Mol(rng.choice(cores))
+        for _ in range(rng.choice((1, 1, 2, 2, 3))):
+            grown = _attach(molecule, rng.choice(pieces if rng.random() < 0.5 else odd_pieces), rng)
+            molecule = grown or molecule
+        if rng.random() < 0.5:
+            molecule = _mutate(molecule, rng) or molecule
+        standard = standardize(Chem.MolToSmiles(molecule))
+        if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
+            yield standard
+
+
+def _heavy(smiles: str) -> int:
+    molecule = Chem.MolFromSmiles(smiles)
+    return molecule.GetNumAtoms() if molecule else 0
+
+
+def _attach(molecule: Chem.Mol, piece: str, rng: random.Random) -> Chem.Mol | None:
+    """Bind a one-handed piece in place of a random hydrogen; None if there is no place or no valence."""
+    sites = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetTotalNumHs()]
+    if not sites:
+        return None
+    both = Chem.RWMol(Chem.CombineMols(molecule, Chem.MolFromSmiles(piece)))
+    hand = next(atom for atom in both.GetAtoms() if atom.GetAtomicNum() == 0)
+    tip = hand.GetNeighbors()[0].GetIdx()
+    site = both.GetAtomWithIdx(rng.choice(sites))
+    if site.GetNumExplicitHs():
+        site.SetNumExplicitHs(site.GetNumExplicitHs() - 1)
+    both.AddBond(site.GetIdx(), tip, Chem.BondType.SINGLE)
+    both.RemoveAtom(hand.GetIdx())
+    return _sane(both)
+
+
+def _mutate(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
+    """Swap one atom for a relative, or fluorinate every carbon; None where the valence forbids it."""
+    changed = Chem.RWMol(molecule)
+    if rng.random() < 0.15:
+        changed = Chem.RWMol(Chem.AddHs(molecule))
+        for atom in changed.GetAtoms():
+            if atom.GetAtomicNum() == 1 and atom.GetNeighbors()[0].GetAtomicNum() == 6 and rng.random() < 0.8:
+                atom.SetAtomicNum(9)
+        return _sane(changed)
+    relatives = {6: (7, 7, 8, 16, 15), 7: (6, 15, 8), 8: (16, 7), 16: (8, 7), 9: (17, 35), 17: (35, 9), 35: (17,)}
+    atom = changed.GetAtomWithIdx(rng.randrange(changed.GetNumAtoms()))
+    atom.SetAtomicNum(rng.choice(relatives.get(atom.GetAtomicNum(), (6,))))
+    atom.SetNumExplicitHs(0)
+    return _sane(changed)
+
+
+def _sane(molecule: Chem.RWMol) -> Chem.Mol | None:
+    try:
+        Chem.SanitizeMol(molecule)
+    except (Chem.AtomValenceException, Chem.KekulizeException, ValueError):
+        return None
+    return molecule.GetMol()

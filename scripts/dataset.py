@@ -1,0 +1,15 @@
+"""Ship the labelled parts: check them, cut training data to what fits, write counts and hashes."""
+
+from pathlib import Path
+
+from assay.data.shipping import ship
+from assay.errors import exit_on_error
+
+with exit_on_error(log=snakemake.log[0]):
+    ship(
+        parts={Path(path).stem: path for path in snakemake.input},
+        folder=Path(snakemake.params.folder),
+        max_bytes=snakemake.params.max_bytes,
+        teacher=snakemake.params.teacher,
+        record=snakemake.output[0],
+    )

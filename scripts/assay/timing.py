@@ -1,0 +1,184 @@
+"""Times that survive a noisy machine.
+
+Calls that are compared run interleaved, A B A B, so that whatever else the machine does hits all of them alike, and are
+compared by ratios within a round. Before its own turn counts, a call runs untimed until what its predecessor left
+behind (threads that spin, caches) is gone. Warm-up lasts until a call stops getting faster, however long that is.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+Call = Callable[[], object]
+Clock = Callable[[Call], float]
+
+SETTLE_s = 0.02  # for which the threads of another runtime may still spin
+TURN_s = 0.02  # the least that one turn measures
+PATIENCE = 2  # calls in a row that are no faster than the best: then it is warm
+TOLERANCE = 0.05  # by which a faster call must be faster
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Durations of one call.
+
+    Attributes:
+        rounds_s: durations in seconds, an array for each round.
+        warmup_calls: calls before the first that counts.
+        steady: whether warm-up ended because the call had stopped getting faster, and not by its limit.
+    """
+
+    rounds_s: tuple[np.ndarray, ...]
+    warmup_calls: int
+    steady: bool
+
+    @property
+    def calls_s(self) -> np.ndarray:
+        """All durations, seconds."""
+        return np.concatenate(self.rounds_s)
+
+    @property
+    def medians_s(self) -> np.ndarray:
+        """The median of each round, seconds."""
+        return np.array([np.median(durations) for durations in self.rounds_s])
+
+    @property
+    def median_s(self) -> float:
+        """Median of all calls, seconds."""
+        return float(np.median(self.calls_s))
+
+    def summary(self) -> dict[str, Any]:
+        """Median, percentiles and spread, as JSON has them; the spread is (p95 - p5) / median."""
+        low, middle, high = np.percentile(self.calls_s * 1e3, (5, 50, 95))
+        return {
+            "latency_ms_median": middle,
+            "latency_ms_p5": low,
+            "latency_ms_p95": high,
+            "relative_spread": (high - low) / middle,
+            "calls": len(self.calls_s),
+            "rounds": len(self.rounds_s),
+            "warmup_calls": self.warmup_calls,
+            "steady": self.steady,
+        }
+
+
+def clock(device: torch.device | str = "cpu") -> Clock:
+    """What times one call, in seconds: the wall on a CPU, events around synchronized work on a GPU."""
+    return _gpu_seconds if torch.device(device).type == "cuda" else _wall_seconds
+
+
+def interleave(
+    calls: Mapping[str, Call], seconds: float, *, min_rounds: int = 5, max_rounds: int = 100, timed: Clock | None = None
+) -> dict[str, Timing]:
+    """Time ``calls`` in turns: A B C A B C ...
+
+    Args:
+        calls: by name.
+        seconds: for which each call is measured, or until it has had ``max_rounds`` turns.
+        min_rounds: turns of each call whatever they take.
+        max_rounds: turns of each call at most.
+        timed: the clock; that of the CPU if not given.
+    """
+    timed = timed or clock()
+    warm = {name: _warm_up(call, timed, seconds) for name, call in calls.items()}
+    slowest = max(max(best, TURN_s) for best, _, _ in warm.values())
+    n_rounds = int(np.clip(seconds / slowest, min_rounds, max_rounds))
+    rounds: dict[str, list[np.ndarray]] = {name: [] for name in calls}
+    for _ in range(n_rounds):
+        for name, call in calls.items():
+            rounds[name].append(_turn(call, timed, warm[name][0]))
+    return {name: Timing(tuple(rounds[name]), warm[name][1], warm[name][2]) for name in calls}
+
+
+def ratio(one: Timing, other: Timing) -> dict[str, float]:
+    """How many times as long ``one`` takes as ``other``: median, p5 and p95 of the ratios within each round."""
+    low, middle, high = np.percentile(one.medians_s / other.medians_s, (5, 50, 95))
+    return {"median": middle, "p5": low, "p95": high}
+
+
+def matrix_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, Any]:
+    """The fastest square matrix product of this device now: what a fraction of the peak refers to."""
+    sizes = (1024, 2048, 4096, 8192) if torch.device(device).type == "cuda" else (256, 512, 1024)
+    timed, best = clock(device), dict.fromkeys(sizes, np.inf)
+    for n in sizes:
+        a, b = torch.randn(2, n, n, device=device).to(dtype)
+        for _ in range(8):
+            best[n] = min(best[n], timed(lambda a=a, b=b: a @ b))  # type: ignore[misc]
+    rates = {n: 2 * n**3 / best[n] / 1e9 for n in sizes}
+    fastest = max(rates, key=rates.__getitem__)
+    return {"gflop_per_s": rates[fastest], "matrix_size": fastest, "dtype": str(dtype).removeprefix("torch.")}
+
+
+def threads() -> dict[str, Any]:
+    """How many threads there are to compute with, as set and as there are."""
+    return {
+        "torch": torch.get_num_threads(),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
+        "cores_usable": len(os.sched_getaffinity(0)),
+        "cores": os.cpu_count(),
+    }
+
+
+class OtherLoad:
+    """How busy other processes keep this machine from now on."""
+
+    def __init__(self) -> None:
+        self._start = self._now()
+
+    def fraction(self) -> float:
+        """Cores' share that others have used since the start: 0 is an idle machine, 1 a full one."""
+        others, wall = (now - then for now, then in zip(self._now(), self._start, strict=True))
+        return max(0.0, others / max(wall, 1e-9) / (os.cpu_count() or 1))
+
+    @staticmethod
+    def _now() -> tuple[float, float]:
+        """Seconds of processor time used by others, and of the wall clock."""
+        every, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        idle = every.idle + getattr(every, "iowait", 0.0)
+        return sum(every[:8]) - idle - own.user - own.system, time.perf_counter()
+
+
+def _wall_seconds(call: Call) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _gpu_seconds(call: Call) -> float:
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    start.record()
+    call()
+    end.record()
+    torch.cuda.synchronize()
+    return start.elapsed_time(end) / 1e3
+
+
+def _warm_up(call: Call, timed: Clock, limit_s: float) -> tuple[float, int, bool]:
+    """Call until ``PATIENCE`` calls in a row are no faster, or ``limit_s`` is over: (fastest, number, steady)."""
+    best, count, idle, spent = np.inf, 0, 0, 0.0
+    while idle < PATIENCE:
+        if count > PATIENCE and spent > limit_s:
+            return best, count, False
+        duration = timed(call)
+        idle = idle + 1 if duration > best * (1.0 - TOLERANCE) else 0
+        best, count, spent = min(best, duration), count + 1, spent + duration
+    return best, count, True
+
+
+def _turn(call: Call, timed: Clock, expected_s: float) -> np.ndarray:
+    """Durations of the calls of one turn; short calls settle first, untimed."""
+    if expected_s < SETTLE_s:
+        spent = 0.0
+        while spent < SETTLE_s:
+            spent += timed(call)
+    count = max(1, round(TURN_s / expected_s))
+    return np.array([timed(call) for _ in range(count)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.timing import PATIENCE, SETTLE_s, OtherLoad, interleave, matrix_peak, ratio
+from assay.timing import PATIENCE, OtherLoad, SETTLE_s, interleave, matrix_peak, ratio
 
 
 class Machine:

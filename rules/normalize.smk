@@ -1,15 +1,22 @@
 """Bring a checkpoint of any accepted form into the one form that everything else works with.
 
-Needs the checkpoint of a variant. Makes model.safetensors and its identity card model.json.
+Needs the checkpoint of a variant. Makes model.safetensors, which depends on the weights alone, and its identity card
+model.json, which also says where they came from.
+
+`normalize` reads the checkpoint, or fails and touches nothing; `adopt` then puts the result in place. It is a
+checkpoint of the workflow so that what follows is planned by the content of model.safetensors: equal weights from
+another file rerun nothing. The rules after it take `model=model_of`, and `card=CARD` where they read the card.
 """
 
 
 rule normalize:
+    """Read, understand and check a checkpoint."""
     input:
-        checkpoint=lambda wildcards: VARIANTS[wildcards.variant]["checkpoint"],
+        checkpoint=checkpoint_of,
+        sidecars=lambda wildcards: sidecars(checkpoint_of(wildcards)),
     output:
-        model="results/{variant}/model.safetensors",
-        card="results/{variant}/model.json",
+        model=temp("results/{variant}/incoming/model.safetensors"),
+        card=temp("results/{variant}/incoming/model.json"),
     log:
         "logs/normalize/{variant}.log",
     benchmark:
@@ -20,3 +27,22 @@ rule normalize:
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
     script:
         "../scripts/normalize.py"
+
+
+checkpoint adopt:
+    """Put a checkpoint that was read without complaint in the place of an earlier one."""
+    input:
+        checkpoint=checkpoint_of,
+        model=rules.normalize.output.model,
+        card=rules.normalize.output.card,
+    output:
+        model=update("results/{variant}/model.safetensors"),
+        card=update("results/{variant}/model.json"),
+    log:
+        "logs/adopt/{variant}.log",
+    benchmark:
+        "benchmarks/adopt/{variant}.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/adopt.py"

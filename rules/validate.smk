@@ -7,8 +7,8 @@ Needs a normalized model and the labelled splits. Makes accuracy.json with its f
 rule validate:
     """Errors against the teacher on every split."""
     input:
-        model="results/{variant}/model.safetensors",
-        card="results/{variant}/model.json",
+        model=model_of,
+        card=CARD,
         splits=list(SPLITS.values()),
     output:
         accuracy="results/{variant}/accuracy.json",

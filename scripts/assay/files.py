@@ -55,6 +55,13 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def sidecars(path: str | Path) -> list[Path]:
+    """What lies beside a checkpoint and belongs to it: config.json (HuggingFace), model.json of a normalized one."""
+    path = Path(path)
+    names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
+    return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
+
+
 def _plain(value: Any) -> Any:
     """Paths as text, numpy and torch scalars and arrays as numbers and lists."""
     if isinstance(value, os.PathLike):

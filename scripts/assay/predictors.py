@@ -22,7 +22,11 @@ from assay.errors import AssayError
 from assay.structures import Structure
 
 # Kind of file -> the module that loads it. Modules are imported when a file needs them.
-BACKENDS = {"checkpoint": "assay.eager"}
+BACKENDS = {
+    "checkpoint": "assay.eager",
+    "onnx": "assay.backends.onnx",
+    "torchscript": "assay.backends.torchscript",
+}
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class Predictor(Protocol):
 
 @dataclass
 class BatchPredictor(ABC):
-    """Checks structures, packs them by atoms and edges, and evaluates batch by batch. Attributes as in ``Predictor``."""
+    """Checks structures, packs them by atoms and edges, evaluates batch by batch. Attributes as in ``Predictor``."""
 
     name: str
     runtime: str
@@ -77,7 +81,7 @@ class BatchPredictor(ABC):
 
     @abstractmethod
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """Energies (S,) in eV and forces (N, 3) in eV/angstrom of one batch of structures with at least an atom each."""
+        """Energies (S,) in eV and forces (N, 3) in eV/angstrom of a batch of structures with at least an atom each."""
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""

@@ -29,8 +29,8 @@ SYNONYMS = {
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
 _PLACES = {
-    "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args", "model_args",
-    "model_kwargs",
+    "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
+    "model_args", "model_kwargs",
 }  # fmt: skip
 _SECTIONS = {"model", "student", "network", "architecture", "model_config", "model_args", "model_kwargs"}
 _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | _PLACES

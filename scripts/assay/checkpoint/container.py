@@ -21,7 +21,7 @@ import torch
 
 from assay.checkpoint.pickles import STAND_INS, foreign_globals
 from assay.errors import AssayError
-from assay.files import read_json
+from assay.files import read_json, sidecars
 
 MAX_FILE_BYTES = 1 << 30
 MAX_PICKLE_BYTES = 1 << 26
@@ -90,13 +90,6 @@ def read_container(path: str | Path) -> Container:
         raise AssayError(f"{path} holds a {type(content).__name__} and no weights by name: {SAVE_AGAIN}")
     sha256 = hashlib.sha256(data).hexdigest()
     return Container(path, content, kind, checksummed, sha256, len(data), config | _read_sidecars(path, sha256))
-
-
-def sidecars(path: str | Path) -> list[Path]:
-    """Files beside a checkpoint that say more about it: HuggingFace's config.json, and model.json of a normalized one."""
-    path = Path(path)
-    names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
-    return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
 
 
 def _read_sidecars(path: Path, sha256: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
 from assay.config import check_config, present, resolve_device
 from assay.errors import AssayError
+from assay.files import sidecars
 
 try:
     check_config(config, Path(workflow.basedir, "config", "schema.yaml"))
@@ -33,3 +34,17 @@ CONDA = Path(workflow.basedir, "envs", f"{DEVICE}.yaml")
 
 wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
+
+
+# Read beside the model, which alone decides what is planned: another origin of equal weights reruns nothing.
+CARD = ancient("results/{variant}/model.json")
+
+
+def checkpoint_of(wildcards):
+    """The checkpoint file of a variant, as the user gave it."""
+    return VARIANTS[wildcards.variant]["checkpoint"]
+
+
+def model_of(wildcards):
+    """The normalized model of a variant; what follows it is planned by its content."""
+    return checkpoints.adopt.get(variant=wildcards.variant).output.model

@@ -23,7 +23,7 @@ from assay.structures import Structure
 
 # Kind of file -> the module that loads it. Modules are imported when a file needs them.
 BACKENDS = {
-    "checkpoint": "assay.eager",
+    "checkpoint": "assay.backends.eager",
     "onnx": "assay.backends.onnx",
     "torchscript": "assay.backends.torchscript",
 }

@@ -1,0 +1,1 @@
+"""Predictors of exported models, one module for each kind of file."""

@@ -15,6 +15,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/normalize.smk"
 include: "rules/validate.smk"
+include: "rules/dataset.smk"
 
 
 rule all:

@@ -24,6 +24,9 @@ from assay.training.step import Loss, compiled_step, eager_step
 
 logger = logging.getLogger(__name__)
 
+# What a run's state holds besides tensors.
+PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history", "data_sets")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -62,7 +65,7 @@ class Trainer:
         architecture, hyperparameters: of the student.
         train, validation: labelled structures, open boundaries.
         recipe: see ``Recipe``.
-        state_file: where the run's state is kept; an existing one is resumed.
+        state_file: where the run's state is kept; an existing one is resumed, on other data too, which is recorded.
     """
 
     def __init__(
@@ -81,9 +84,10 @@ class Trainer:
         self.packs = PackedDataset(train, self.model.cutoff, recipe.atoms_per_step)
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = _optimizers(self.model, recipe)
-        self.step_number = self.epoch = 0
+        self.step_number = self.epoch = self.packs_done = 0
         self.seconds = 0.0
         self.history: list[dict[str, float]] = []
+        self.data_sets = [{"from_step": 0, "n_structures": len(train), "sha256": train.content_sha256()}]
         if state_file.exists():
             self._resume()
 
@@ -93,16 +97,19 @@ class Trainer:
         Returns:
             the student with the running mean of its weights.
         """
-        example = self.packs.assemble([0])
-        make_step = compiled_step if self.recipe.compile else eager_step
-        step = make_step(self.model, self.recipe.loss, *([example] if self.recipe.compile else []))
+        if self.recipe.compile:
+            step = compiled_step(self.model, self.recipe.loss, self.packs.assemble([0]))
+        else:
+            step = eager_step(self.model, self.recipe.loss)
         bar = tqdm(total=self.recipe.steps, initial=self.step_number, desc="training", unit="step", mininterval=5.0)
         losses: list[float] = []
         while self.step_number < self.recipe.steps:
-            for pack in self.packs.packs(self.recipe.seed, self.epoch):
+            plan = self.packs.plan(self.recipe.seed, self.epoch)
+            for indices in plan[self.packs_done :]:
                 start = time.perf_counter()
-                losses.append(self._advance(step, pack))
+                losses.append(self._advance(step, self.packs.assemble(indices)))
                 self.seconds += time.perf_counter() - start
+                self.packs_done += 1
                 bar.update()
                 finished = self.step_number == self.recipe.steps
                 if self.step_number % self.recipe.validate_every == 0 or finished:
@@ -110,7 +117,8 @@ class Trainer:
                     losses.clear()
                 if finished:
                     break
-            self.epoch += 1
+            else:
+                self.epoch, self.packs_done = self.epoch + 1, 0
         return self.student()
 
     def student(self) -> Potential:
@@ -146,8 +154,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "mean": self.mean,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "progress": {"step": self.step_number, "epoch": self.epoch, "seconds": self.seconds},
-            "history": self.history,
+            "progress": {name: getattr(self, name) for name in PROGRESS},
         }
         with atomic_path(self.state_file) as path:
             torch.save(state, path)
@@ -161,9 +168,12 @@ class Trainer:
             optimizer.load_state_dict(saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak
-        progress = state["progress"]
-        self.step_number, self.epoch, self.seconds = progress["step"], progress["epoch"] + 1, progress["seconds"]
-        self.history = state["history"]
+        here = self.data_sets[0]
+        for name in PROGRESS:
+            setattr(self, name, state["progress"][name])
+        if self.data_sets[-1]["sha256"] != here["sha256"]:
+            self.data_sets.append(here | {"from_step": self.step_number})
+            self.epoch, self.packs_done = self.epoch + 1, 0
         logger.info("resumed at step %d", self.step_number)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -53,7 +52,7 @@ class PackShape:
 
 
 class PackedDataset:
-    """A dataset with its neighbor lists, served as packs in a random order that the seed and the epoch fix.
+    """A dataset with its neighbor lists, served as packs in an order that the seed and the epoch fix.
 
     Args:
         dataset: open structures with labels.
@@ -95,25 +94,24 @@ class PackedDataset:
             start += int(n_edges.sum())
         self.edges, self.reverses = np.concatenate(edges, axis=1), np.concatenate(reverses)
 
-    def packs(self, seed: int, epoch: int) -> Iterator[Pack]:
-        """Every structure once, in random order; the last pack may be nearly empty."""
+    def plan(self, seed: int, epoch: int) -> list[list[int]]:
+        """Which structures make each pack: every one once, in random order; the last pack may be nearly empty."""
         order = np.random.default_rng([seed, epoch]).permutation(len(self.dataset))
-        chosen: list[int] = []
+        plan: list[list[int]] = [[]]
         atoms = edges = 0
-        for index in order:
+        for index in map(int, order):
             n_atoms, n_edges = int(self.dataset.sizes[index]), int(self.n_edges[index])
             full = (
                 atoms + n_atoms >= self.shape.atoms
                 or edges + n_edges > self.shape.edges
-                or len(chosen) + 1 >= self.shape.structures
+                or len(plan[-1]) + 1 >= self.shape.structures
             )
             if full:
-                yield self.assemble(chosen)
-                chosen, atoms, edges = [], 0, 0
-            chosen.append(int(index))
+                plan.append([])
+                atoms, edges = 0, 0
+            plan[-1].append(index)
             atoms, edges = atoms + n_atoms, edges + n_edges
-        if chosen:
-            yield self.assemble(chosen)
+        return plan
 
     def assemble(self, indices: list[int]) -> Pack:
         """The pack of these structures, which must fit."""

@@ -80,11 +80,14 @@ def eager_step(model: Potential, loss: Loss) -> Step:
     return step
 
 
+def traced_step(model: Potential, loss: Loss, example: Pack) -> Step:
+    """The same as a flat graph of tensor operations, for packs of the shape of ``example``."""
+    return make_fx(eager_step(model, loss))([p.detach() for p in model.parameters()], example)
+
+
 def compiled_step(model: Potential, loss: Loss, example: Pack) -> Step:
-    """The same, traced once at the shape of ``example`` and compiled; every later pack must have that shape."""
-    parameters = [p.detach() for p in model.parameters()]
-    traced = make_fx(eager_step(model, loss))(parameters, example)
-    compiled = torch.compile(traced, fullgraph=True, dynamic=False)
+    """``traced_step``, compiled."""
+    compiled = torch.compile(traced_step(model, loss, example), fullgraph=True, dynamic=False)
 
     def step(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
         with torch.no_grad():

@@ -1,0 +1,53 @@
+"""Train the shipped students again, on the teacher's labels.
+
+Needs data/build/{train,validation}.h5, which it makes by the rules of the dataset where they are missing. Makes a
+student and the record of its training per entry of `distill: students` in the config, and puts them in
+data/checkpoints/.
+
+`snakemake distill` is never part of `all`: what is shipped is no rule's output. Training resumes from
+data/build/students/*.state.pt wherever it stopped.
+"""
+
+STUDENTS = config["distill"]["students"]
+
+
+rule train:
+    input:
+        train="data/build/train.h5",
+        validation="data/build/validation.h5",
+    output:
+        student="data/build/students/{student}.pt",
+        record="data/build/students/{student}.training.json",
+    params:
+        student=lambda wildcards: STUDENTS[wildcards.student],
+        recipe=config["distill"]["recipe"],
+        teacher=config["teacher"],
+        state="data/build/students/{student}.state.pt",
+    wildcard_constraints:
+        student="|".join(STUDENTS),
+    log:
+        "logs/train/{student}.log",
+    benchmark:
+        "benchmarks/train/{student}.tsv"
+    threads: config["distill"]["threads"]
+    conda:
+        CONDA
+    script:
+        "../scripts/train.py"
+
+
+rule distill:
+    input:
+        expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=["pt", "training.json"]),
+    output:
+        "data/build/students/shipped.json",
+    params:
+        folder="data/checkpoints",
+    log:
+        "logs/distill.log",
+    benchmark:
+        "benchmarks/distill.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/distill.py"

@@ -1,0 +1,85 @@
+"""One training run from files to files: data in, a checkpoint and its record out."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch._inductor.config as inductor
+
+from assay.data import read_dataset
+from assay.data.dataset import Dataset
+from assay.files import atomic_path, write_json
+from assay.provenance import header
+from assay.training.loop import Recipe, Trainer
+from assay.training.step import Loss
+
+
+def train_student(
+    name: str,
+    train: Path,
+    validation: Path,
+    student: dict[str, Any],
+    recipe: dict[str, Any],
+    teacher: dict[str, Any],
+    state_file: Path,
+    threads: int,
+    log: Path,
+    checkpoint: Path,
+    record: Path,
+) -> None:
+    """Train a student and write its checkpoint and training record.
+
+    Args:
+        name: of the student.
+        train, validation: labelled structures in any accepted format.
+        student: ``architecture``, ``hyperparameters``, and what of the recipe is the student's own (``recipe``).
+        recipe: what all students share; see ``Recipe``. ``validation_structures`` bounds how many are validated on.
+        teacher: the config's section, kept in the record.
+        state_file: where a stopped run resumes from.
+        threads: of the processor.
+        log: lines of JSON, one per validation.
+        checkpoint: {"model_state_dict", "config", "training"}.
+        record: JSON of the run: data hashes, recipe, curves, device, versions, hours.
+
+    Raises:
+        AssayError: data that cannot be read.
+    """
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(threads)
+    inductor.cpp.threads = threads
+    settings = recipe | student.get("recipe", {})
+    n_validation = settings.pop("validation_structures")
+    settings["loss"] = Loss(**settings["loss"])
+    data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
+    trainer = Trainer(
+        student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
+    )
+    model = trainer.run()
+    training = {
+        "student": name,
+        "teacher": teacher,
+        "train_sha256": data.content_sha256(),
+        "validation_sha256": held_out.content_sha256(),
+        "n_structures": len(data),
+        "n_atoms": len(data.atomic_numbers),
+        "elements": sorted(set(data.atomic_numbers.tolist())),
+        "recipe": asdict(trainer.recipe),
+        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "threads": threads,
+        "hours": trainer.seconds / 3600,
+        "data_sets": trainer.data_sets,
+        "curve": trainer.history,
+    }
+    config = {"architecture": model.architecture, **model.hyperparameters}
+    with atomic_path(checkpoint) as path:
+        torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
+    write_json(record, header(name) | training)
+
+
+def _spread(dataset: Dataset, n: int) -> Dataset:
+    """About ``n`` structures, evenly over the dataset."""
+    return dataset.subset(range(0, len(dataset), max(1, len(dataset) // n)))

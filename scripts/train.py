@@ -1,0 +1,21 @@
+"""Train one student on the teacher's labels, or go on where the last run stopped."""
+
+from pathlib import Path
+
+from assay.errors import exit_on_error
+from assay.training.run import train_student
+
+with exit_on_error(log=snakemake.log[0]):
+    train_student(
+        name=snakemake.wildcards.student,
+        train=Path(snakemake.input.train),
+        validation=Path(snakemake.input.validation),
+        student=snakemake.params.student,
+        recipe=snakemake.params.recipe,
+        teacher=snakemake.params.teacher,
+        state_file=Path(snakemake.params.state),
+        threads=snakemake.threads,
+        log=Path(snakemake.log[0]),
+        checkpoint=Path(snakemake.output.student),
+        record=Path(snakemake.output.record),
+    )

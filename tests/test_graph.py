@@ -1,0 +1,127 @@
+"""Aggregation over neighbors: the same numbers and gradients as plain autograd, and a neighbor list like ASE's."""
+
+import numpy as np
+import pytest
+import torch
+from ase.neighborlist import neighbor_list as ase_neighbor_list
+
+from assay.graph import EdgeGraph, reverse_edges
+from assay.neighbors import HAVE_TORCH_CLUSTER, build_graph, neighbor_list
+
+BACKENDS = ["pairs", "vesin"] + (["torch-cluster"] if HAVE_TORCH_CLUSTER else [])
+CELLS = {
+    "cubic": np.eye(3) * 6.0,
+    "triclinic": np.array([[5.0, 0.0, 0.0], [1.5, 4.5, 0.0], [-0.7, 0.9, 6.0]]),
+    "skewed": np.array([[3.0, 0.0, 0.0], [2.9, 3.1, 0.0], [0.1, 2.8, 3.3]]),
+}
+
+
+class PlainGraph(EdgeGraph):
+    """The same sums, left to autograd."""
+
+    def vectors(self, positions):
+        return positions[self.neighbor] - positions[self.atom] + self.shift
+
+    def aggregate(self, *terms):
+        return self.reduce(sum(k if x is None else k * x[self.neighbor] for k, x, _ in terms))
+
+
+def _atoms(n=9, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    positions = torch.rand(n, 3, generator=generator, dtype=torch.float64) * 4
+    return positions, torch.arange(n) // 5
+
+
+def _second_order(graph, positions, odd_parity=-1):
+    """A scalar that has been through two derivatives of an even and an odd aggregation."""
+    x = torch.linspace(-1, 1, len(positions) * 4, dtype=torch.float64).view(-1, 1, 4).requires_grad_()
+    positions = positions.clone().requires_grad_()
+    r = graph.vectors(positions)
+    d = r.norm(dim=-1)
+    even = torch.exp(-d)[:, None, None]
+    odd = (r / d[:, None])[:, :, None] * torch.exp(-(d**2) / 5)[:, None, None]
+    v = graph.aggregate((odd, x, odd_parity))
+    v = v + graph.aggregate((even, v * v + x, 1), (odd, None, odd_parity))
+    energy = (v**3).sum()
+    forces = torch.autograd.grad(energy, positions, create_graph=True)[0]
+    (gradient,) = torch.autograd.grad((forces**2).sum() + energy, x)
+    return energy.detach(), forces.detach(), gradient
+
+
+def test_gradients_of_both_orders_are_those_of_plain_autograd():
+    positions, batch = _atoms()
+    graph = build_graph(positions, batch, 3.5)
+    plain = PlainGraph(graph.edge_index, graph.shift, graph.n_atoms)
+    for ours, expected in zip(_second_order(graph, positions), _second_order(plain, positions), strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_wrong_parity_is_noticed():
+    positions, batch = _atoms()
+    graph = build_graph(positions, batch, 3.5)
+    *_, gradient = _second_order(graph, positions)
+    *_, wrong = _second_order(graph, positions, odd_parity=1)
+    assert (gradient - wrong).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("cutoff", [1.0, 3.5, 9.0])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_open_neighbor_lists_agree_with_ase(backend, cutoff):
+    positions, batch = _atoms(40)
+    edge_index, shift = neighbor_list(positions, batch, cutoff, backend=backend)
+    expected = set()
+    for structure in range(int(batch.max()) + 1):
+        here = torch.nonzero(batch == structure).ravel()
+        i, j = ase_neighbor_list("ij", _ase(positions[here]), cutoff)
+        expected |= {(int(here[b]), int(here[a])) for a, b in zip(i, j, strict=True)}
+    assert {tuple(edge) for edge in edge_index.T.tolist()} == expected
+    assert len(expected) == edge_index.shape[1]
+    assert not shift.any()
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, True, False), (False, False, True)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_periodic_neighbor_lists_agree_with_ase(cell, pbc):
+    positions, _ = _atoms(6)
+    batch, cells, flags = torch.zeros(6, dtype=torch.int64), CELLS[cell][None], np.array([pbc])
+    edge_index, shift = neighbor_list(positions, batch, 5.0, cells, flags)
+    i, j, vectors = ase_neighbor_list("ijD", _ase(positions, CELLS[cell], pbc), 5.0)
+    r = (positions[edge_index[0]] - positions[edge_index[1]] + shift).numpy()
+    ours = np.column_stack([edge_index[1].numpy(), edge_index[0].numpy(), r])
+    theirs = np.column_stack([i, j, vectors])
+    assert len(ours) == len(theirs) > 0
+    np.testing.assert_allclose(_rows_sorted(ours), _rows_sorted(theirs), atol=1e-9)
+
+
+def test_dense_clusters_are_not_truncated():
+    positions = torch.rand(150, 3, dtype=torch.float64) * 2
+    batch = torch.zeros(150, dtype=torch.int64)
+    for backend in BACKENDS:
+        edge_index, _ = neighbor_list(positions, batch, 5.0, backend=backend)
+        assert edge_index.shape[1] == 150 * 149
+
+
+def test_every_edge_finds_its_reverse():
+    positions, _ = _atoms(6)
+    graph = build_graph(
+        positions, torch.zeros(6, dtype=torch.int64), 5.0, cells=CELLS["skewed"][None], pbc=np.ones((1, 3), bool)
+    )
+    reverse = graph.reverse_index
+    assert torch.equal(graph.edge_index[:, reverse], graph.edge_index.flip(0))
+    torch.testing.assert_close(graph.shift[reverse], -graph.shift)
+
+
+def test_a_one_sided_list_is_refused():
+    with pytest.raises(ValueError, match="not symmetric"):
+        reverse_edges(torch.tensor([[0, 1], [1, 2]]), torch.zeros(2, 3))
+
+
+def _ase(positions, cell=None, pbc=False):
+    from ase import Atoms
+
+    return Atoms(numbers=[1] * len(positions), positions=positions.numpy(), cell=cell, pbc=pbc)
+
+
+def _rows_sorted(table):
+    table = np.round(table, 7)
+    return table[np.lexsort(table.T[::-1])]

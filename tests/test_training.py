@@ -1,0 +1,143 @@
+"""Training: padding changes nothing, the traced step is the eager one, a resumed run is the uninterrupted run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from assay.data.dataset import from_structures
+from assay.models import build_model
+from assay.neighbors import build_graph
+from assay.structures import Structure, collate
+from assay.training.loop import Recipe, Trainer
+from assay.training.muon import orthogonalize
+from assay.training.packs import PackedDataset
+from assay.training.references import reference_energies
+from assay.training.step import Loss, eager_step, traced_step
+
+STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
+NAMES = ["CH3CH2OH", "CH3SH", "C6H6", "CH3COOH", "NH3", "CH3Cl"]
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    """Rattled molecules whose atoms repel each other within 2 angstrom."""
+    structures = []
+    for k in range(24):
+        atoms = molecule(NAMES[k % len(NAMES)])
+        atoms.rattle(0.1, seed=k)
+        apart = atoms.positions[:, None] - atoms.positions[None]
+        distance = np.linalg.norm(apart, axis=-1) + 9.0 * np.eye(len(atoms))
+        squeeze = np.maximum(2.0 - distance, 0.0)
+        energy = (squeeze**2).sum() - 10.0 * len(atoms)
+        forces = 4.0 * ((squeeze / distance)[:, :, None] * apart).sum(1)
+        structures.append(Structure(f"{k}", atoms.numbers, atoms.positions, energy_eV=energy, forces_eV_per_A=forces))
+    return from_structures(structures)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return build_model("painn", STUDENT)
+
+
+def _plain_gradients(model, part, loss):
+    """Loss and gradients of unpadded structures by nothing but autograd."""
+    numbers, positions, batch = collate(list(part))
+    graph = build_graph(positions, batch, model.cutoff)
+    positions.requires_grad_()
+    energy, forces, _ = model.energy_and_forces(numbers, positions, batch, len(part), graph, create_graph=True)
+    df = (forces - torch.tensor(part.forces, dtype=torch.float32)).norm(dim=-1)
+    de = (energy - torch.tensor(part.energy)) / torch.tensor(part.sizes)
+    value = (torch.hypot(df, torch.tensor(loss.force_delta_eV_per_A)) - loss.force_delta_eV_per_A).mean()
+    bend = loss.energy_delta_eV_per_atom
+    value = value + loss.energy_weight * (torch.sqrt(de**2 + bend**2) - bend).mean()
+    return value.detach(), torch.autograd.grad(value, list(model.parameters()))
+
+
+def test_padding_changes_neither_loss_nor_gradients(dataset, model):
+    packs = PackedDataset(dataset, model.cutoff, 40)
+    chosen = packs.plan(0, 0)[0]
+    loss = Loss()
+    value, gradients = eager_step(model, loss)(list(model.parameters()), packs.assemble(chosen))
+    expected, expected_gradients = _plain_gradients(model, dataset.subset(chosen), loss)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+    for ours, theirs in zip(gradients, expected_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item() + 1e-7)
+
+
+def test_the_traced_step_is_the_eager_step_on_packs_it_has_not_seen(dataset, model):
+    packs = PackedDataset(dataset, model.cutoff, 40)
+    plan = packs.plan(0, 0)
+    traced = traced_step(model, Loss(), packs.assemble(plan[0]))
+    for chosen in plan[1:3]:
+        pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
+        value, gradients = traced(parameters, pack)
+        expected, expected_gradients = eager_step(model, Loss())(parameters, pack)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+        for ours, theirs in zip(gradients, expected_gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6 * theirs.abs().max().item() + 1e-9)
+
+
+def test_an_epoch_holds_every_structure_once_and_fits(dataset):
+    packs = PackedDataset(dataset, 5.0, 40)
+    plan = packs.plan(3, 1)
+    assert sorted(index for pack in plan for index in pack) == list(range(len(dataset)))
+    assert plan == packs.plan(3, 1) != packs.plan(3, 2)
+    assert len({tuple(x.shape for x in packs.assemble(chosen)) for chosen in plan}) == 1
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
+    recipe = Recipe(steps=12, atoms_per_step=40, warmup=2, validate_every=4, compile=False)
+
+    def trainer(state, steps):
+        return Trainer("painn", STUDENT, dataset, dataset, replace(recipe, steps=steps), tmp_path / state)
+
+    whole = trainer("whole.pt", 12).run()
+    stopped = trainer("parts.pt", 12)
+    stopped.recipe = replace(recipe, steps=12)
+    with pytest.raises(KeyboardInterrupt):
+        _interrupt_after(stopped, 6).run()
+    resumed = trainer("parts.pt", 12)
+    assert resumed.step_number == 4
+    for a, b in zip(whole.parameters(), resumed.run().parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_learns_and_says_so(dataset, tmp_path):
+    rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
+    recipe = Recipe(steps=80, atoms_per_step=40, validate_every=40, compile=False, **rates)
+    trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
+    trainer.run()
+    assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]
+    assert [record["step"] for record in trainer.history] == [40, 80]
+    assert trainer.data_sets[0]["sha256"] == dataset.content_sha256()
+
+
+def test_reference_energies_are_what_atoms_weigh(dataset):
+    per_element = np.zeros(37)
+    per_element[[1, 6, 7, 8, 16, 17]] = [-10.0, -50.0, -70.0, -100.0, -90.0, -120.0]
+    energies = [per_element[structure.atomic_numbers].sum() for structure in dataset]
+    found = reference_energies(replace(dataset, energy=np.array(energies)), 36)
+    np.testing.assert_allclose(found.numpy(), per_element, atol=1e-8)
+
+
+def test_orthogonalized_matrices_have_singular_values_near_one():
+    for shape in ((12, 36), (36, 12), (8, 8)):
+        matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        values = torch.linalg.svdvals(orthogonalize(matrix))
+        assert 0.6 < values.min() and values.max() < 1.3
+
+
+def _interrupt_after(trainer, steps):
+    advance = trainer._advance
+
+    def interrupted(step, pack):
+        if trainer.step_number == steps:
+            raise KeyboardInterrupt
+        return advance(step, pack)
+
+    trainer._advance = interrupted
+    return trainer

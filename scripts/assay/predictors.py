@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -82,6 +82,12 @@ class BatchPredictor(ABC):
     @abstractmethod
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """Energies (S,) in eV and forces (N, 3) in eV/angstrom of a batch of structures with at least an atom each."""
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+        """``evaluate`` of these structures with their neighbors found beforehand, as an engine of dynamics keeps them;
+        None for a model that always searches itself.
+        """
+        return None
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,20 @@ class EagerPredictor(BatchPredictor):
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
+        return self.prepare(structures)()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
         numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
         cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
         pbc = np.stack([s.pbc for s in structures])
         graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
-        result = self.model.energy_and_forces(numbers, positions, batch, len(structures), graph)
-        return result.energy.cpu().numpy(), result.forces.cpu().numpy()
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            result = self.model.energy_and_forces(numbers, positions, batch, len(structures), graph)
+            return result.energy.cpu().numpy(), result.forces.cpu().numpy()
+
+        return evaluate
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> EagerPredictor:

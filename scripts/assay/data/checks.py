@@ -34,9 +34,9 @@ def check(dataset: Dataset, path: str | Path) -> None:
         "cells": (np.isfinite(dataset.cells).all(axis=(1, 2)), np.arange(len(dataset))),
         "energy": (np.isfinite(dataset.energy), np.arange(len(dataset))),
     }
-    for column, (good, structure) in finite.items():
+    for column, (good, position) in finite.items():
         if not good.all():
-            _fail(dataset, path, structure[np.argmin(good)], f"has {column} that are not finite", "leave it out")
+            _fail(dataset, path, position[np.argmin(good)], f"has {column} that are not finite", "leave it out")
     if unknown.any():
         number = dataset.atomic_numbers[np.argmax(unknown)]
         _fail(dataset, path, owner[np.argmax(unknown)], f"has an atomic number {number}", "correct it")

@@ -122,5 +122,5 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def _stack(parts: list[np.ndarray], empty: tuple[int, ...], dtype: type) -> np.ndarray:
+def _stack(parts: Sequence[np.ndarray | None], empty: tuple[int, ...], dtype: type) -> np.ndarray:
     return np.concatenate([np.asarray(part, dtype=dtype) for part in parts]) if parts else np.zeros(empty, dtype)

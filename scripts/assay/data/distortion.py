@@ -23,7 +23,7 @@ def stretch_bonds(molecule: Chem.Mol, positions: np.ndarray, rng: np.random.Gene
     """
     moved = positions.copy()
     bonds = list(molecule.GetBonds())
-    for index in rng.choice(len(bonds), size=min(len(bonds), rng.integers(1, 4)), replace=False):
+    for index in rng.choice(len(bonds), size=min(len(bonds), int(rng.integers(1, 4))), replace=False):
         bond = bonds[index]
         begin, end = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
         shift = (rng.uniform(0.75, 1.5) - 1.0) * (moved[end] - moved[begin])
@@ -44,8 +44,8 @@ def turn_torsions(molecule: Chem.Mol, positions: np.ndarray, rng: np.random.Gene
     candidate = positions
     for _ in range(15):
         conformer.SetPositions(positions)
-        for match in bonds.values():
-            rdMolTransforms.SetDihedralDeg(conformer, *match, rng.uniform(-180.0, 180.0))
+        for first, second, third, fourth in bonds.values():
+            rdMolTransforms.SetDihedralDeg(conformer, first, second, third, fourth, rng.uniform(-180.0, 180.0))
         candidate = conformer.GetPositions()
         contact = cdist(candidate, candidate)[far].min(initial=np.inf)
         if 1.3 < contact < 2.3:

@@ -26,8 +26,8 @@ _REQUIRED = (
 def read_hdf5(path: str | Path) -> Dataset:
     """Read the layout; ``cells``, ``pbc``, ``names`` and ``molecules`` may be absent.
 
-    ``atomic_numbers_splits`` holds S + 1 offsets. Numbers stored as scaled integers carry their unit step in the
-    attribute ``step``.
+    ``atomic_numbers_splits`` holds the S + 1 offsets of structures; the leading 0 and the end may be absent.
+    Numbers stored as scaled integers carry their unit step in the attribute ``step``.
 
     Raises:
         AssayError: if the file is not HDF5 or a column is missing.
@@ -37,15 +37,15 @@ def read_hdf5(path: str | Path) -> Dataset:
             missing = [name for name in _REQUIRED if name not in file]
             if missing:
                 raise AssayError(f"{path} has no {', '.join(missing)}: it must follow the layout in data/README.md")
-            offsets = file["structures/atomic_numbers_splits"][()].astype(np.int64)
-            count = max(len(offsets) - 1, 0)
+            numbers, energy = file["structures/atomic_numbers"][()].astype(np.int64), _numbers(file["labels/energy"])
+            count = len(energy)
             return Dataset(
-                atomic_numbers=file["structures/atomic_numbers"][()].astype(np.int64),
-                offsets=offsets,
+                atomic_numbers=numbers,
+                offsets=_offsets(file["structures/atomic_numbers_splits"][()], count, len(numbers)),
                 positions=_numbers(file["structures/positions"]),
                 cells=_optional(file, "structures/cells", np.zeros((count, 3, 3))).reshape(-1, 3, 3),
                 pbc=_optional(file, "structures/pbc", np.zeros((count, 3))).astype(bool).reshape(-1, 3),
-                energy=_numbers(file["labels/energy"]),
+                energy=energy.reshape(count),
                 forces=_numbers(file["labels/forces"]),
                 names=_strings(file, "structures/names", [f"structure-{index}" for index in range(count)]),
                 molecules=_strings(file, "structures/molecules", [""] * count),
@@ -88,6 +88,14 @@ def _write_steps(file: h5py.File, name: str, values: np.ndarray, step: float, un
 def _numbers(column: h5py.Dataset) -> np.ndarray:
     """Float64 values; division by the reciprocal of the step gives the decimal number that was rounded."""
     return column[()] / np.rint(1.0 / column.attrs["step"]) if "step" in column.attrs else column[()].astype(np.float64)
+
+
+def _offsets(splits: np.ndarray, count: int, atoms: int) -> np.ndarray:
+    """(S + 1,) offsets of splits that may lack their first or last."""
+    offsets = splits.astype(np.int64)
+    if len(offsets) <= count and not (len(offsets) and offsets[0] == 0):
+        offsets = np.concatenate([[0], offsets])
+    return np.append(offsets, atoms) if len(offsets) == count else offsets
 
 
 def _optional(file: h5py.File, name: str, default: np.ndarray) -> np.ndarray:

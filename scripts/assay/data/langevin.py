@@ -14,7 +14,7 @@ def langevin(
     forces: Forces,
     masses: np.ndarray,
     positions: np.ndarray,
-    temperature_K: float,
+    temperature_K: float | np.ndarray,
     rng: np.random.Generator,
     time_step_fs: float = 1.0,
     friction_per_fs: float = 0.02,
@@ -26,7 +26,7 @@ def langevin(
         forces: of positions.
         masses: (N,), dalton.
         positions: (N, 3), angstrom; not changed.
-        temperature_K: of the heat bath, and of the first velocities if none are given.
+        temperature_K: of the heat bath, and of the first velocities if none are given; (N, 1) for one each.
         rng: source of the noise.
         time_step_fs: length of a step.
         friction_per_fs: coupling to the bath; 0 gives velocity Verlet (NVE).

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from ase import units
 from ase.data import atomic_masses
-from rdkit import Chem, RDLogger
+from rdkit import Chem, rdBase
 from rdkit.Chem import rdDistGeom
 from rdkit.Chem import rdForceFieldHelpers as helpers
 
-RDLogger.DisableLog("rdApp.*")  # every atom that a force field lacks would be a line
+rdBase.DisableLog("rdApp.*")  # every atom that a force field lacks would be a line
 
 KCAL_PER_MOL = units.kcal / units.mol  # eV
 
@@ -25,15 +25,14 @@ def embed(smiles: str, n_conformers: int, seed: int) -> Chem.Mol:
         MechanicsError: if no conformer is found.
     """
     molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
-    parameters = rdDistGeom.ETKDGv3()
-    parameters.randomSeed = seed
-    parameters.maxIterations = 30
-    parameters.timeout = 20
-    if not rdDistGeom.EmbedMultipleConfs(molecule, n_conformers, parameters):
-        parameters.useRandomCoords = True
-        if not rdDistGeom.EmbedMultipleConfs(molecule, n_conformers, parameters):
-            raise MechanicsError(f"{smiles}: no conformer")
-    return molecule
+    for random_coordinates in (False, True):
+        parameters = rdDistGeom.ETKDGv3()
+        settings = {"randomSeed": seed, "maxIterations": 30, "timeout": 20, "useRandomCoords": random_coordinates}
+        for name, value in settings.items():
+            setattr(parameters, name, value)
+        if rdDistGeom.EmbedMultipleConfs(molecule, n_conformers, parameters):
+            return molecule
+    raise MechanicsError(f"{smiles}: no conformer")
 
 
 class Mechanics:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
-from rdkit import Chem, RDLogger
+from rdkit import Chem, rdBase
 
 from assay.data.identity import identity, n_atoms, skeleton, standardize
 from assay.data.recombination import cut, recombine
@@ -79,7 +79,7 @@ def collect(
         max_atoms_recombined: their largest size.
         seed: of peptide sequences and recombination.
     """
-    RDLogger.DisableLog("rdApp.*")
+    rdBase.DisableLog("rdApp.*")  # what cannot be read or built is left out by design
     known: dict[str, Molecule] = {}
     for smiles, source in itertools.chain(read_lists(lists), peptides(200, 250, seed)):
         _add(known, standardize(smiles), source, max_atoms)

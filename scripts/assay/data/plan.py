@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -24,8 +22,7 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
         splits: molecules by split; ``seen_molecules`` draws from ``train``.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``dimers`` in each round of ``train``
-            and of ``validation``, molecules with dynamics in ``validation`` and ``seen_molecules``
-            (``dynamics_molecules``).
+            and of ``validation``, ``dynamics_molecules`` of the other parts.
         teacher: who labels.
     """
     if part == "train":
@@ -34,10 +31,15 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
             s for number in rounds for s in _classical(number, splits[part], recipe["dimers"][part], recipe, teacher)
         ]
     source = splits["train" if part == "seen_molecules" else part]
-    if part in recipe["dynamics_molecules"]:
-        source = random.Random(_SEEDS[part]).sample(source, recipe["dynamics_molecules"][part])
     motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
-    moving = _dynamics(_SEEDS[part] * 1_000_000, source, motion, recipe["max_force_eV_per_A"], teacher)
+    moving = _dynamics(
+        _SEEDS[part] * 1_000_000,
+        source,
+        recipe["dynamics_molecules"][part],
+        motion,
+        recipe["max_force_eV_per_A"],
+        teacher,
+    )
     if part == "validation":
         return _classical(_VALIDATION_ROUND, splits[part], recipe["dimers"][part], recipe, teacher) + moving
     return moving
@@ -71,18 +73,19 @@ def _classical(
 
 
 def _dynamics(
-    seed: int, molecules: Sequence[Molecule], motion: dict[str, Any], limit: float, teacher: Teacher
+    seed: int, molecules: Sequence[Molecule], count: int, motion: dict[str, Any], limit: float, teacher: Teacher
 ) -> list[Shard]:
-    """The teacher's own dynamics.
+    """The teacher's own dynamics of about ``count`` molecules, evenly over sizes.
 
     ``motion`` holds ``temperatures_K``, ``frames``, ``thermalization_fs``, ``interval_fs``, ``time_step_fs`` and
     ``molecules_per_shard``.
     """
     arguments = {name: value for name, value in motion.items() if name != "molecules_per_shard"}
     by_size = sorted(molecules, key=lambda molecule: molecule.n_atoms)
+    parts = _parts(by_size, motion["molecules_per_shard"])[: -(-count // motion["molecules_per_shard"])]
     return [
         Shard("dynamics", {"molecules": part, "seed": seed + index} | arguments, teacher, limit)
-        for index, part in enumerate(_parts(by_size, motion["molecules_per_shard"]))
+        for index, part in enumerate(parts)
     ]
 
 

@@ -43,7 +43,11 @@ Named = tuple[str, str]  # identity, SMILES
 
 
 def sampled(
-    molecules: Sequence[Named], seed: int, kinds: dict[str, float], per_molecule: int, temperatures_K: tuple[float, float]
+    molecules: Sequence[Named],
+    seed: int,
+    kinds: dict[str, float],
+    per_molecule: int,
+    temperatures_K: tuple[float, float],
 ) -> Outcome:
     """Geometries from classical dynamics, each of its own conformer and of a random kind.
 

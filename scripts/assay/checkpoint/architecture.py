@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,17 +12,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from assay.checkpoint.weights import BUFFERS
+from assay.checkpoint.weights import BUFFERS, StateDict
 from assay.errors import AssayError
-from assay.models import build_model
+from assay.models import PaiNN, build_model
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # of any axis
 MAX_Z = 255
-ACTIVATION_NAMES = ("silu", "softplus", "gelu")
-# What neither names nor shapes show, and what a painn has that says nothing about it.
-ASSUMED = {"envelope": "polynomial", "activation": "silu", "epsilon": 1e-8, "repulsion": False}
+# What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
+UNSEEN = ("envelope", "activation", "epsilon", "repulsion")
 
 
 @dataclass(frozen=True)
@@ -44,12 +43,12 @@ class Network:
 
 
 def identify(
-    tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None = None
+    state_dict: StateDict, said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None = None
 ) -> Network:
-    """The network that ``tensors`` belong to.
+    """The network that a state dict belongs to.
 
     Args:
-        tensors: a state dict, by bare names.
+        state_dict: the tensors by bare names.
         said: what the file's config says: value and place for each hyperparameter.
         path: the file, for messages.
         cutoff_A: what the user's config says.
@@ -57,7 +56,7 @@ def identify(
     Raises:
         AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
     """
-    tensors = {name: _plain(name, tensor, path) for name, tensor in tensors.items()}
+    tensors = state_dict.tensors
     architecture = "seed-painn" if any(name.startswith("interactions.") for name in tensors) else "painn"
     shown = {"architecture": architecture} | _SHOWN[architecture](tensors, path)
     for name, (value, place) in said.items():
@@ -69,22 +68,10 @@ def identify(
     hyperparameters, sources = dict(shown), dict.fromkeys(shown, "shapes")
     hyperparameters["cutoff_A"], sources["cutoff_A"] = _cutoff(tensors, said, cutoff_A, path)
     if architecture == "painn":
-        for name in ("radial_basis", *ASSUMED):
+        for name in ("radial_basis", *UNSEEN):
             hyperparameters[name], sources[name] = _unseen(name, tensors, said, path)
-    complete, filled = _complete(architecture, hyperparameters, tensors, path)
+    complete, filled = _complete(architecture, hyperparameters, state_dict, path)
     return Network(architecture, hyperparameters, sources, complete, filled)
-
-
-def _plain(name: str, tensor: Tensor, path: Path) -> Tensor:
-    """``tensor`` without whatever else hangs on it, contiguous, on the CPU."""
-    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:
-        raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
-    if tensor.dtype not in FLOATS:
-        kind = str(tensor.dtype).removeprefix("torch.")
-        raise AssayError(f"{path} holds {name!r} as {kind}: save weights of 16, 32 or 64-bit floats")
-    if tensor.device.type != "cpu" or tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise AssayError(f"{path} holds {name!r} with more elements than bytes: save plain float weights")
-    return Tensor.detach(tensor).contiguous()
 
 
 def _shape(tensors: dict[str, Tensor], name: str, path: Path) -> tuple[int, int]:
@@ -142,11 +129,13 @@ def _cutoff(
     tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], user: float | None, path: Path
 ) -> tuple[float, str]:
     """The cutoff in angstrom from the buffers, the file's config or the user's, in that order; they must agree."""
-    known = []
+    known: list[tuple[float, str]] = []
+    rounded = False
     for name in ("rbf.centers", "radial.centers", "radial.frequencies"):
         value = cutoff_of_buffer(name, tensors[name]) if name in tensors else None
         if value is not None:
             known.append((value, f"buffer {name}"))
+            rounded = _precision(tensors[name]).itemsize < 4
     if "cutoff_A" in said:
         known.append((said["cutoff_A"][0], f"file config {said['cutoff_A'][1]}"))
     if user is not None:
@@ -157,10 +146,12 @@ def _cutoff(
         )
     (value, place), *others = known
     for other, elsewhere in others:
-        if not math.isclose(value, other, rel_tol=1e-5):
+        if not math.isclose(value, other, rel_tol=0.01 if rounded else 1e-5):
             raise AssayError(
-                f"{path} has cutoff {value:g} by its {place}, but {other:g} by the {elsewhere}: correct it"
+                f"{path} has cutoff {value:g} by its {place}, but {other:g} by the {elsewhere}: correct one"
             )
+    if others and rounded:  # 16 bits confirm the number that another place gives in full
+        value, place = others[0]
     if not CUTOFF_RANGE_A[0] <= value <= CUTOFF_RANGE_A[1]:
         raise AssayError(f"{path} has cutoff {value:g} angstrom by its {place}: a student's is between 0.5 and 20")
     return value, place
@@ -174,22 +165,34 @@ def cutoff_of_buffer(name: str, buffer: Tensor) -> float | None:
         buffer: (R,).
     """
     values = buffer.double()
-    if values.dim() != 1 or not bool(torch.isfinite(values).all()) or len(values) < 1 or values[-1] <= 0:
-        return None
     bessel = name.endswith("frequencies")
-    if not bessel and len(values) < 2:
+    if values.dim() != 1 or len(values) < (1 if bessel else 2):
+        return None
+    if not bool(torch.isfinite(values).all()) or values[-1] <= 0:
         return None
     rough = len(values) * math.pi / float(values[-1]) if bessel else float(values[-1])
-    tolerance = 2 * torch.finfo(buffer.dtype).eps
+    precision = _precision(buffer)
     for digits in range(1, 17):
         cutoff = float(f"{rough:.{digits}g}")
         if bessel:
             expected = torch.arange(1, len(values) + 1, dtype=torch.float64) * (math.pi / cutoff)
         else:
             expected = torch.linspace(0.0, cutoff, len(values), dtype=torch.float64)
-        if bool(((values - expected).abs() <= tolerance * expected.clamp(min=expected[-1] / len(values))).all()):
+        if precision.itemsize < 4:
+            fits = torch.equal(expected.float().to(precision).double(), values)
+        else:
+            fits = torch.allclose(values, expected, rtol=3e-7, atol=3e-7 * cutoff / len(values))
+        if fits:
             return cutoff
     return None
+
+
+def _precision(values: Tensor) -> torch.dtype:
+    """The shortest kind of float that has all of ``values``: what they were rounded to, wherever they are kept."""
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        if torch.equal(values.to(dtype).double(), values.double()):
+            return dtype
+    return torch.float64
 
 
 def _unseen(name: str, tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path) -> tuple[Any, str]:
@@ -207,23 +210,26 @@ def _unseen(name: str, tensors: dict[str, Tensor], said: dict[str, tuple[Any, st
             raise AssayError(f"{path} does not tell its radial basis: save it with its buffers or its config")
     if name in said:
         return said[name][0], f"file config {said[name][1]}"
-    return ASSUMED[name], "assumed"
+    return inspect.signature(PaiNN).parameters[name].default, "assumed"
 
 
 def _complete(
-    architecture: str, hyperparameters: dict[str, Any], tensors: dict[str, Tensor], path: Path
+    architecture: str, hyperparameters: dict[str, Any], state_dict: StateDict, path: Path
 ) -> tuple[dict[str, Tensor], list[str]]:
     """The state dict in canonical dtypes, with derived buffers filled in; and the names of those."""
+    tensors = state_dict.tensors
+    size = hyperparameters["n_blocks"] * hyperparameters["hidden"] ** 2
+    if size > sum(tensor.numel() for tensor in tensors.values()):
+        raise AssayError(f"{path} has an embedding too wide for its other tensors: save the whole state dict")
     try:
-        with torch.device("meta"):
-            expected = build_model(architecture, hyperparameters).state_dict()
+        expected = build_model(architecture, hyperparameters).state_dict()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise AssayError(
             f"{path} describes a {architecture} that cannot be built ({error}): correct its config"
         ) from None
     derived = [name for name in expected if name not in tensors and name.startswith(BUFFERS[:2])]
     missing = [name for name in expected if name not in tensors and name not in derived]
-    unexpected = [name for name in tensors if name not in expected]
+    unexpected = [name for name in tensors if name not in expected] + state_dict.unknown
     if missing or unexpected:
         kinds = (("lacks", missing), ("has unknown", unexpected))
         lists = [f"{what} {_listed(names)}" for what, names in kinds if names]
@@ -238,9 +244,8 @@ def _complete(
     bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if bad:
         raise AssayError(f"{path} has NaN or infinite values in {_listed(bad)}: use an earlier checkpoint")
-    if derived:
-        tensors = build_model(architecture, hyperparameters).state_dict() | tensors
-    return {name: _canonical(tensors[name], expected[name].dtype) for name in expected}, derived
+    complete = expected | tensors
+    return {name: _canonical(complete[name], expected[name].dtype) for name in expected}, derived
 
 
 def _canonical(tensor: Tensor, dtype: torch.dtype) -> Tensor:

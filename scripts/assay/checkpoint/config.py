@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -103,11 +103,11 @@ def _checked(name: str, value: Any, place: str, container: Container) -> Any:
     """``value`` as the hyperparameter ``name``: of the right kind, finite, plain."""
     fits = isinstance(value, _KINDS[name]) and (isinstance(value, bool) == (_KINDS[name] is bool))
     if name in ("cutoff_A", "epsilon"):
-        fits = fits and math.isfinite(value) and value > 0
+        fits = fits and 0 < value < 1e6
     if name == "head":
         fits = fits and len(value) < 100 and all(type(width) is int for width in value)
     if not fits:
-        raise AssayError(f"{container.path} says {place} = {str(value)[:40]!r}, which cannot be: correct its config")
+        raise AssayError(f"{container.path} says {place} = {reprlib.repr(value)}, which cannot be: correct its config")
     if name == "head":
         return list(value)
     return float(value) if name in ("cutoff_A", "epsilon") else value

@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import re
+import stat
 import warnings
 import zipfile
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from assay.checkpoint.pickles import STAND_INS, foreign_globals
 from assay.errors import AssayError
 from assay.files import read_json, sidecars
 
+CHECKSUM = "content_sha256"  # key in the metadata of a normalized model
 MAX_FILE_BYTES = 1 << 30
 MAX_PICKLE_BYTES = 1 << 26
 MAX_RECORDS = 100_000
@@ -82,8 +84,8 @@ def read_container(path: str | Path) -> Container:
         _refuse_code(data, path, n_pickles=5)
         content = _torch_load(data, path, legacy=True)
     elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
-        kind, checksummed = "safetensors", False
-        content, config = _read_safetensors(data, path)
+        kind = "safetensors"
+        content, config, checksummed = _read_safetensors(data, path)
     else:
         raise _not_a_checkpoint(data, path)
     if not isinstance(content, dict):
@@ -96,29 +98,32 @@ def _read_sidecars(path: Path, sha256: str) -> dict[str, Any]:
     """Content of each sidecar by its name; a model.json of another model.safetensors does not count."""
     found: dict[str, Any] = {}
     for file in sidecars(path):
-        content = read_json(file)
+        try:
+            content = read_json(file)
+        except RecursionError:
+            raise AssayError(f"{file} is nested too deeply: repair or remove it") from None
         if file.name == "config.json" or (isinstance(content, dict) and content.get("tensors_sha256") == sha256):
             found[file.name] = content
     return found
 
 
 def _read_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise AssayError(f"{path} is a folder: name the checkpoint file in it")
-    if not path.exists():
-        raise AssayError(f"there is no checkpoint {path}: check the path")
-    if not path.is_file():
-        raise AssayError(f"{path} is not a regular file: name a checkpoint file")
-    size = path.stat().st_size
-    if size == 0:
-        raise AssayError(f"{path} is empty: copy or save the checkpoint again")
-    if size > MAX_FILE_BYTES:
-        limit = MAX_FILE_BYTES >> 20
-        raise AssayError(f"{path} has {size >> 20} MiB, more than any student ({limit} MiB): {SAVE_AGAIN} alone")
     try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise AssayError(f"{path} is a folder: name the checkpoint file in it")
+        if not stat.S_ISREG(status.st_mode):
+            raise AssayError(f"{path} is not a regular file: name a checkpoint file")
+        if status.st_size == 0:
+            raise AssayError(f"{path} is empty: copy or save the checkpoint again")
+        if status.st_size > MAX_FILE_BYTES:
+            size, limit = status.st_size >> 20, MAX_FILE_BYTES >> 20
+            raise AssayError(f"{path} has {size} MiB, more than any student ({limit} MiB): {SAVE_AGAIN} alone")
         return path.read_bytes()
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read ({error.strerror}): check its permissions") from None
+    except FileNotFoundError:
+        raise AssayError(f"there is no checkpoint {path}: check the path") from None
+    except (OSError, ValueError) as error:
+        raise AssayError(f"{path} cannot be read ({error}): check its path and permissions") from None
 
 
 def _clean_archive(data: bytes, path: Path) -> tuple[bytes, bool]:
@@ -183,12 +188,13 @@ def _torch_load(data: bytes, path: Path, legacy: bool = False) -> Any:
             raise ValueError("its tensors claim more bytes than the file has")
         return storage.fill_(255)  # type: ignore[attr-defined]
 
+    map_location: Any = fill if legacy else "cpu"
     stand_ins: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
     stream = io.BytesIO(data)
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
             warnings.simplefilter("ignore")
-            content = torch.load(stream, map_location=fill if legacy else "cpu", weights_only=True)
+            content = torch.load(stream, map_location=map_location, weights_only=True)
     except Exception as error:
         raise _damaged(path, error) from None
     if legacy and stream.tell() != len(data):
@@ -196,8 +202,21 @@ def _torch_load(data: bytes, path: Path, legacy: bool = False) -> Any:
     return content
 
 
-def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tensors by name, and the file's metadata; values that are JSON are read as such."""
+def content_sha256(tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> str:
+    """Hexadecimal SHA-256 of names, dtypes, shapes and bytes, and of the config beside them.
+
+    A normalized model carries it, because safetensors has no checksums of its own.
+    """
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
+    """Tensors by name, the file's metadata (values that are JSON read as such), and whether a checksum held."""
     try:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
@@ -209,7 +228,13 @@ def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str
             metadata[key] = json.loads(text)
         except (ValueError, RecursionError):
             metadata[key] = text
-    return tensors, metadata
+    config = metadata.get("config")
+    if not isinstance(config, dict) or CHECKSUM not in config:
+        return tensors, metadata, False
+    claimed = config.pop(CHECKSUM)
+    if claimed != content_sha256(tensors, config):
+        raise _damaged(path, ValueError("its checksum does not hold"))
+    return tensors, metadata, True
 
 
 def _damaged(path: Path, error: Exception) -> AssayError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from assay.checkpoint.architecture import Network, identify
 from assay.checkpoint.config import read_config, read_elements
-from assay.checkpoint.container import Container, read_container
+from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.weights import StateDict, find_state_dict
 from assay.errors import AssayError
 from assay.files import atomic_path, write_json
@@ -60,7 +61,29 @@ class Checkpoint:
     def to_bytes(self) -> bytes:
         """The canonical safetensors file."""
         config = {"architecture": self.network.architecture, **self.network.hyperparameters}
+        config[CHECKSUM] = content_sha256(self.network.tensors, config)
         return safetensors.torch.save(self.network.tensors, {"config": json.dumps(config, sort_keys=True)})
+
+    def summary(self) -> str:
+        """What was read and what was decided about it, in a few lines."""
+        state, network = self.state_dict, self.network
+        lines = [
+            f"Read {self.container.path} ({self.container.kind}): {network.architecture} {network.hyperparameters}."
+        ]
+        if state.average:
+            lines.append(f"Took the moving average under {state.where!r} rather than the raw weights.")
+        for what, names in (
+            ("Stripped", state.stripped),
+            ("Left aside", state.ignored),
+            ("Took from the raw weights", state.from_raw),
+            ("Filled in", network.filled),
+            ("Assumed", [name for name, source in network.sources.items() if source == "assumed"]),
+        ):
+            if names:
+                lines.append(f"{what}: {', '.join(names)}")
+        if not self.container.checksummed:
+            lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
+        return "\n".join(lines)
 
     def card(self, variant: str) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -82,7 +105,7 @@ class Checkpoint:
                 "checksummed": self.container.checksummed,
                 "weights_at": self.state_dict.where,
                 "weights_are_average": self.state_dict.average,
-                "prefixes_stripped": self.state_dict.prefixes,
+                "prefixes_stripped": self.state_dict.stripped,
                 "keys_ignored": self.state_dict.ignored,
                 "buffers_from_raw_weights": self.state_dict.from_raw,
                 "buffers_filled": self.network.filled,
@@ -101,10 +124,15 @@ def normalize(path: str | Path, cutoff_A: float | None = None) -> Checkpoint:
         AssayError: the file cannot be used; one sentence says why.
     """
     container = read_container(path)
-    state_dict = find_state_dict(container)
-    network = identify(state_dict.tensors, read_config(container), container.path, cutoff_A)
-    checkpoint = Checkpoint(network, container, state_dict, read_elements(container))
-    _check_evaluates(checkpoint)
+    try:
+        state_dict = find_state_dict(container)
+        network = identify(state_dict, read_config(container), container.path, cutoff_A)
+        checkpoint = Checkpoint(network, container, state_dict, read_elements(container))
+        _check_evaluates(checkpoint)
+    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        raise AssayError(
+            f"{path} cannot be understood ({reprlib.repr(error)}): save model.state_dict() alone"
+        ) from error
     return checkpoint
 
 

@@ -16,7 +16,7 @@ _TORCH = re.compile(
     r"|torch\.(Size|device|Tensor|bool|chalf|(u?int|float|bfloat|complex|q?u?int)\d+\w*|per_\w+)"
     r"|torch\.nn\.parameter\.Parameter"
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2|torch\.serialization\._get_layout"
-    r"|_codecs\.encode|(builtins|__builtin__)\.(bytearray|set|complex)"
+    r"|_codecs\.encode|builtins\.(bytearray|set|complex)"
 )
 _NUMPY_FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
 
@@ -33,7 +33,7 @@ class _Dtype:
 
 def _numpy_scalar(dtype: Any = None, data: Any = None) -> float | int | bool | None:
     """The number that a pickled numpy scalar holds, or None for other kinds."""
-    layout = _NUMPY_FORMATS.get(getattr(dtype, "code", None))
+    layout = _NUMPY_FORMATS.get(str(getattr(dtype, "code", "")))
     if layout is None or not isinstance(data, bytes) or len(data) != struct.calcsize(layout):
         return None
     return struct.unpack(layout, data)[0]
@@ -85,18 +85,18 @@ def foreign_globals(data: bytes, n_pickles: int = 1) -> list[str]:
     Reading stops where ``data`` stops being a pickle; what was named until then is returned.
     """
     stream = io.BytesIO(data)
-    names = {name for _ in range(n_pickles) for name in _globals(stream)}
+    names = {name.replace("__builtin__.", "builtins.", 1) for _ in range(n_pickles) for name in _globals(stream)}
     return sorted(name for name in names if not _TORCH.fullmatch(name) and name not in STAND_INS)
 
 
 def _globals(stream: io.BytesIO) -> Iterator[str]:
     """Every global that the next pickle in ``stream`` names, in any protocol."""
     texts: list[str] = []
-    memo: dict[int, str] = {}
+    memo: dict[Any, str] = {}
     try:
         for opcode, argument, _ in pickletools.genops(stream):
             if opcode.name in ("GLOBAL", "INST"):
-                yield argument.replace(" ", ".", 1)
+                yield str(argument).replace(" ", ".", 1)
             elif opcode.name == "STACK_GLOBAL":
                 yield ".".join(texts[-2:])
             elif opcode.name == "MEMOIZE":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,24 +20,20 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import attributes
 from assay.errors import AssayError
 
-ROOTS = {
-    "embedding",
-    "rbf",
-    "interactions",
-    "energy_head",
-    "radial",
-    "blocks",
-    "head",
-    "reference_energy",
-    "energy_scale",
-}
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# First parts of the names in a student's state dict, and the starts of names that are buffers.
+ROOTS = frozenset(
+    ("embedding", "rbf", "interactions", "energy_head", "radial", "blocks", "head", "reference_energy", "energy_scale")
+)
 BUFFERS = ("rbf.", "radial.", "reference_energy", "energy_scale")
 MAX_DEPTH, MAX_DICTS = 8, 10_000
 
 _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
-_AVERAGE = re.compile(r"(^|_)(ema|swa|avg|average|averaged|shadow)(_|$)")
-_NOT_THE_MODEL = re.compile(r"(^|_)(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)(_|$)")
+_AVERAGE = re.compile(r"(^|_)(ema|swa|avg|average|averaged|shadow)(_|$)", re.IGNORECASE)
+_NOT_THE_MODEL = re.compile(
+    r"(^|_)(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)(_|$)", re.IGNORECASE
+)
 _BOOKKEEPING = {"n_averaged", "initted", "step", "num_updates", "decay"}
 _USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
 
@@ -46,19 +43,21 @@ class StateDict:
     """The tensors of one model.
 
     Attributes:
-        tensors: by bare name, in the order of the file.
         where: the key of the file under which they were found, "" at its top.
-        prefixes: what was stripped from names, e.g. "module.model.".
         average: whether they are a moving average (EMA, SWA).
-        ignored: other keys beside them, which belong to no student.
+        tensors: by bare name, in the order of the file.
+        stripped: the parts that names lost, e.g. "module.".
+        ignored: keys beside them that belong to no student: a teacher's, a loss's, the counter of an average.
+        unknown: keys beside them that nobody knows.
         from_raw: names that a moving average lacks and that come from the weights it averages.
     """
 
     where: str
     average: bool = False
     tensors: dict[str, Tensor] = field(default_factory=dict)
-    prefixes: list[str] = field(default_factory=list)
+    stripped: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
     from_raw: list[str] = field(default_factory=list)
 
 
@@ -76,9 +75,9 @@ def find_state_dict(container: Container) -> StateDict:
         if isinstance(shadow, list) and shadow and all(isinstance(item, Tensor) for item in shadow):
             listed.append((f"{where}.shadow_params".lstrip("."), shadow))
     if not found:
-        names = ", ".join(repr(str(key))[:40] for key in list(container.content)[:5])
+        names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]
         raise AssayError(
-            f"{container.path} holds no weights of a student that Assay knows (it holds {names}): "
+            f"{container.path} holds no weights of a student that Assay knows (it holds {names or 'nothing by name'}): "
             "give a seed-painn or painn checkpoint"
         )
     raw = [state for state in found if not state.average]
@@ -107,48 +106,76 @@ def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
         ]
 
 
-def _split(key: str) -> tuple[str, tuple[str, ...], str]:
-    """Prefix that is stripped from ``key``, the parts of it that tell models apart, and the bare name."""
-    parts = [part for part in key.split(".") if part not in _INSIDE]
+def plain(name: str, tensor: Tensor, path: Path) -> Tensor:
+    """``tensor`` without whatever else hangs on it, contiguous, on the CPU.
+
+    Raises:
+        AssayError: it is not a dense tensor of floats whose elements all have their own place in the file.
+    """
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:
+        raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
+    if tensor.dtype not in FLOATS:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        raise AssayError(f"{path} holds {name!r} as {kind}: save weights of 16, 32 or 64-bit floats")
+    tensor = Tensor.detach(tensor)
+    if tensor.device.type != "cpu" or _overlaps(tensor):
+        raise AssayError(f"{path} holds {name!r} with elements that share their place in the file: save plain weights")
+    return tensor.contiguous()
+
+
+def _overlaps(tensor: Tensor) -> bool:
+    """Whether strides lead to some place twice, as no weights of a training do: an expanded or damaged tensor."""
+    reach = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size > 1 and stride < reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
+def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
+    """The parts that ``key`` loses, those among them that tell models apart, and the bare name; "" if it has none."""
+    parts = key.split(".")
     start = next((i for i, part in enumerate(parts) if part in ROOTS), None)
     if start is None:
-        return "", (), key
-    bare = ".".join(parts[start:])
-    prefix = key.removesuffix(bare) if key.endswith(bare) else key[: key.index(parts[start])] + "... _orig_mod."
-    return prefix, tuple(part for part in parts[:start] if part not in _OUTSIDE), bare
+        return [], (), ""
+    lost = parts[:start] + [part for part in parts[start:] if part in _INSIDE]
+    group = tuple(part for part in parts[:start] if part not in _INSIDE | _OUTSIDE)
+    return lost, group, ".".join(part for part in parts[start:] if part not in _INSIDE)
 
 
 def _models(where: str, entries: dict, container: Container) -> list[StateDict]:
     """The models whose tensors stand in one dict."""
-    tensors = {key: value for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)}
+    keys = [key for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)]
+    if any(_NOT_THE_MODEL.search(part) for part in where.split(".")):
+        return []
     groups: dict[tuple[str, ...], StateDict] = {}
-    others: list[str] = []
-    for key, tensor in tensors.items():
-        prefix, group, bare = _split(key)
-        if bare.split(".")[0] not in ROOTS or any(_NOT_THE_MODEL.search(part) for part in group):
-            others.append(key)
+    members: dict[tuple[str, ...], list[str]] = {}
+    for key in keys:
+        lost, group, bare = _split(key)
+        if not bare or any(_NOT_THE_MODEL.search(part) for part in group):
             continue
-        named = [*where.split("."), *group]
-        if any(_NOT_THE_MODEL.search(part) for part in named):
-            continue
-        average = "n_averaged" in tensors or any(_AVERAGE.search(part) for part in named)
+        average = "n_averaged" in keys or any(_AVERAGE.search(part) for part in [*where.split("."), *group])
         state = groups.setdefault(group, StateDict(where, average))
+        members.setdefault(group, []).append(key)
         if bare in state.tensors:
             raise AssayError(
                 f"{container.path} holds {bare!r} twice (once as {key!r}), apart from prefixes: keep one model"
             )
-        state.tensors[bare] = tensor
-        if prefix and prefix not in state.prefixes:
-            state.prefixes.append(prefix)
-    models = [state for state in groups.values() if _looks_like_a_student(state.tensors)]
-    for state in models:
-        for key in others:
-            known = key in _BOOKKEEPING or any(_NOT_THE_MODEL.search(part) for part in key.split(".")[:-1])
-            if known:
-                state.ignored.append(key)
-            else:
-                state.tensors[key] = tensors[key]
-    return models
+        state.tensors[bare] = entries[key]
+        state.stripped += [f"{part}." for part in lost if f"{part}." not in state.stripped]
+    models = {group: state for group, state in groups.items() if _looks_like_a_student(state.tensors)}
+    known = {key for group in models for key in members[group]}
+    for state in models.values():
+        state.tensors = {name: plain(name, tensor, container.path) for name, tensor in state.tensors.items()}
+        for key in keys:
+            if key not in known:
+                (state.ignored if _belongs_elsewhere(key) else state.unknown).append(key)
+    return list(models.values())
+
+
+def _belongs_elsewhere(key: str) -> bool:
+    return key in _BOOKKEEPING or any(_NOT_THE_MODEL.search(part) for part in key.split("."))
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:
@@ -159,7 +186,8 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
     """The one of ``states`` at the most usual place, or any if they are equal."""
 
     def rank(state: StateDict) -> int:
-        return _USUAL_PLACES.index(state.where) if state.where in _USUAL_PLACES else len(_USUAL_PLACES)
+        place = state.where.rpartition(".")[2]
+        return _USUAL_PLACES.index(place) if place in _USUAL_PLACES else len(_USUAL_PLACES)
 
     best = [state for state in states if rank(state) == min(map(rank, states))]
     first = best[0]
@@ -183,11 +211,13 @@ def _from_list(raw: StateDict, listed: tuple[str, list[Tensor]], container: Cont
     """The moving average that torch_ema keeps as a list in the order of the parameters."""
     where, values = listed
     names = [name for name in raw.tensors if not name.startswith(BUFFERS)]
+    values = [plain(f"{where}[{index}]", value, container.path) for index, value in enumerate(values)]
     if [raw.tensors[name].shape for name in names] != [value.shape for value in values]:
         raise AssayError(
             f"{container.path} holds an average under {where!r} that does not match its weights: "
             "save the averaged weights by name"
         )
-    average = StateDict(where, True, dict(zip(names, values, strict=True)), raw.prefixes, raw.ignored)
+    tensors = dict(zip(names, values, strict=True))
+    average = StateDict(where, True, tensors, raw.stripped, raw.ignored, raw.unknown)
     _complete(average, raw)
     return average

@@ -1,0 +1,356 @@
+"""Every form of checkpoint that docs/checkpoints.md lists is accepted, and means the same; every other is refused."""
+
+import argparse
+import collections
+import functools
+import hashlib
+import inspect
+import json
+import pathlib
+import re
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+from checkpoint_samples import (
+    legacy_bytes,
+    lightning,
+    moved,
+    parameters_of,
+    prefixed,
+    safetensors_bytes,
+    store,
+    student,
+    torch_bytes,
+    training,
+    without_checksums,
+)
+
+from assay.checkpoint import load_model, normalize, write
+from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
+from assay.checkpoint.normalized import count_parameters
+from assay.checkpoint.weights import BUFFERS, ROOTS
+from assay.errors import AssayError
+from assay.models import ARCHITECTURES, PaiNN
+from assay.neighbors import build_graph
+
+STATES = {name: student(name).state_dict() for name in ARCHITECTURES}
+
+
+@pytest.fixture(params=sorted(ARCHITECTURES))
+def architecture(request):
+    return request.param
+
+
+@pytest.fixture
+def state(architecture):
+    return dict(STATES[architecture])
+
+
+@pytest.fixture
+def save(tmp_path):
+    return functools.partial(store, tmp_path)
+
+
+@functools.cache
+def normal_form(architecture, **changes):
+    """The canonical bytes that every form of a sample must come to."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = store(pathlib.Path(folder), student(architecture, **changes).state_dict())
+        return normalize(path).to_bytes()
+
+
+CONTAINERS = {
+    "pt": lambda state: ("a.pt", torch_bytes(state)),
+    "pth": lambda state: ("a.pth", torch_bytes(state)),
+    "ordered_dict": lambda state: ("a.pt", torch_bytes(collections.OrderedDict(state))),
+    "legacy": lambda state: ("a.pth", legacy_bytes(state)),
+    "safetensors": lambda state: ("a.safetensors", safetensors_bytes(state)),
+    "safetensors_with_metadata": lambda state: ("a.safetensors", safetensors_bytes(state, format="pt", epoch=3)),
+    "wrong_suffix": lambda state: ("a.ckpt", safetensors_bytes(state)),
+    "without_checksums": lambda state: ("a.pt", without_checksums(state)),
+    "nn_parameters": lambda state: (
+        "a.pt",
+        torch_bytes({name: torch.nn.Parameter(tensor) for name, tensor in state.items()}),
+    ),
+    "slices_of_one_storage": lambda state: ("a.pt", torch_bytes(_slices(state))),
+    "transposed_storage": lambda state: (
+        "a.pt",
+        torch_bytes(
+            {name: tensor.t().contiguous().t() if tensor.dim() == 2 else tensor for name, tensor in state.items()}
+        ),
+    ),
+}
+UNCHECKED = {"legacy", "safetensors", "safetensors_with_metadata", "wrong_suffix", "without_checksums"}
+NESTINGS = {
+    "model_state_dict": lambda state: {"model_state_dict": state, **training()},
+    "state_dict": lambda state: {"state_dict": state, "epoch": 3},
+    "model": lambda state: {"model": state, **training()},
+    "net": lambda state: {"net": state},
+    "student": lambda state: {"student": state, "teacher": moved(state)},
+    "deep": lambda state: {"checkpoint": {"weights": {"model_state_dict": state}}},
+    "lightning": lambda state: lightning(prefixed(state, "model.")),
+    "lightning_student_and_teacher": lambda state: lightning(
+        prefixed(state, "student.") | prefixed(moved(state), "teacher.") | {"loss_fn.weight": torch.ones(2)}
+    ),
+    "beside_an_older_model": lambda state: {"model_state_dict": state, "best_weights": moved(state)},
+    "twice_the_same": lambda state: {"weights_a": state, "weights_b": dict(state)},
+}
+PREFIXES = [
+    "module.",
+    "model.",
+    "student.",
+    "_orig_mod.",
+    "module.model.",
+    "_orig_mod.module.student.",
+    "net.",
+    "potential.",
+]
+AVERAGES = {
+    "ema_state_dict": lambda ema, raw: {"model_state_dict": raw, "ema_state_dict": ema},
+    "ema": lambda ema, raw: {"model": raw, "ema": {"decay": 0.999, "module": ema}},
+    "model_ema": lambda ema, raw: {"model": raw, "model_ema": prefixed(ema, "module.")},
+    "state_dict_ema": lambda ema, raw: {"state_dict": raw, "state_dict_ema": ema},
+    "averaged_model": lambda ema, raw: {"n_averaged": torch.tensor(5)} | prefixed(ema, "module."),
+    "swa": lambda ema, raw: {"model": raw, "swa_model": {"n_averaged": torch.tensor(5)} | prefixed(ema, "module.")},
+    "ema_pytorch": lambda ema, raw: (
+        prefixed(raw, "online_model.")
+        | prefixed(ema, "ema_model.")
+        | {"initted": torch.tensor(True), "step": torch.tensor(9)}
+    ),
+    "lightning_ema": lambda ema, raw: lightning(prefixed(raw, "model.") | prefixed(ema, "ema_model.module.")),
+    "parameters_only": lambda ema, raw: {"model": raw, "ema": parameters_of(ema)},
+    "torch_ema": lambda ema, raw: {
+        "model": raw,
+        "ema": {"decay": 0.99, "num_updates": 9, "shadow_params": list(parameters_of(ema).values())},
+    },
+}
+CONFIGS = {
+    "nested": lambda config: {"config": {"model": config, "training": {"lr": 1e-3, "cutoff": 99.0}}},
+    "flat": lambda config: {"hyper_parameters": config | {"lr": 1e-3, "name": "my student"}},
+    "top_level": lambda config: dict(config),
+    "namespace": lambda config: {"args": argparse.Namespace(**config, out=pathlib.Path("a/b"))},
+    "numpy_scalars": lambda config: {"config": {key: _numpy(value) for key, value in config.items()}},
+    "defaultdict": lambda config: {"config": collections.defaultdict(dict, config)},
+}
+
+
+def _slices(state):
+    """The same tensors as views of one storage for each dtype, as flat parameters leave them."""
+    views = {}
+    for dtype in {tensor.dtype for tensor in state.values()}:
+        names = [name for name in state if state[name].dtype == dtype]
+        flat = torch.cat([state[name].flatten() for name in names])
+        parts = flat.split([state[name].numel() for name in names])
+        views |= {name: part.view(state[name].shape) for name, part in zip(names, parts, strict=True)}
+    return {name: views[name] for name in state}
+
+
+def _numpy(value):
+    return np.float64(value) if isinstance(value, float) else np.int64(value) if isinstance(value, int) else value
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_container(container, architecture, state, save):
+    name, content = CONTAINERS[container](state)
+    checkpoint = normalize(save(content, name))
+    assert checkpoint.to_bytes() == normal_form(architecture)
+    assert checkpoint.container.checksummed == (container not in UNCHECKED)
+
+
+@pytest.mark.parametrize("nesting", NESTINGS)
+def test_nesting(nesting, architecture, state, save):
+    assert normalize(save(NESTINGS[nesting](state))).to_bytes() == normal_form(architecture)
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_prefix(prefix, architecture, state, save):
+    checkpoint = normalize(save({"state_dict": prefixed(state, prefix)}))
+    assert checkpoint.to_bytes() == normal_form(architecture)
+    assert "".join(checkpoint.state_dict.stripped) == prefix
+
+
+def test_prefix_inside_names(architecture, state, save):
+    """torch.compile or DataParallel of a submodule."""
+    compiled = {re.sub(r"\.(\d)\.", r".\1._orig_mod.module.", name, count=1): tensor for name, tensor in state.items()}
+    assert compiled.keys() != state.keys()
+    assert normalize(save(compiled)).to_bytes() == normal_form(architecture)
+
+
+@pytest.mark.parametrize("average", AVERAGES)
+def test_average_is_preferred_and_said(average, architecture, state, save):
+    raw = moved(state)
+    checkpoint = normalize(save(AVERAGES[average](state, raw)))
+    assert checkpoint.to_bytes() == normal_form(architecture)
+    assert checkpoint.card("x")["source"]["weights_are_average"] is True
+    assert "moving average" in checkpoint.summary()
+
+
+@pytest.mark.parametrize("config", CONFIGS)
+def test_config_under_other_names(config, architecture, save):
+    model = student(architecture, cutoff_A=4.25)
+    said = {"hidden_dim": 8, "num_interactions": 2, "num_rbf": 4, "cutoff": 4.25, "max_z": 9}
+    state = {name: tensor for name, tensor in model.state_dict().items() if not name.startswith(("rbf.", "radial."))}
+    said |= {"radial_basis": "bessel"} if architecture == "painn" else {}
+    checkpoint = normalize(save({"state_dict": state} | CONFIGS[config](said)))
+    assert checkpoint.to_bytes() == normal_form(architecture, cutoff_A=4.25)
+    assert checkpoint.network.sources["cutoff_A"].startswith("file config")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_huggingface_folder(file, architecture, state, save, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": ["X"], "hidden_size": 8, "num_layers": 2}))
+    content = safetensors_bytes(state) if file.endswith("safetensors") else torch_bytes(state)
+    assert normalize(save(content, file)).to_bytes() == normal_form(architecture)
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 16}))
+    with pytest.raises(AssayError, match=r"says config.json.hidden_size = 16, but its tensors have hidden = 8"):
+        normalize(tmp_path / file)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_keeps_every_value(dtype, architecture, state, save):
+    half = {name: tensor.to(dtype) for name, tensor in state.items()}
+    checkpoint = normalize(save(half))
+    assert all(torch.equal(checkpoint.network.tensors[name].double(), half[name].double()) for name in half)
+    assert checkpoint.network.hyperparameters["cutoff_A"] == 5.0
+    single = {name: tensor.float() for name, tensor in half.items()}
+    assert normalize(save(single)).to_bytes() == checkpoint.to_bytes()
+
+
+def test_double_precision_keeps_every_value(architecture, state, save):
+    same = {name: tensor.double() for name, tensor in state.items()}
+    assert normalize(save(same)).to_bytes() == normal_form(architecture)
+    finer = {name: tensor * (1 + 1e-12) for name, tensor in same.items()}
+    kept = normalize(save(finer)).network.tensors
+    assert all(torch.equal(kept[name], finer[name]) for name in finer)
+
+
+def test_normalized_model_is_a_checkpoint(architecture, state, save, tmp_path):
+    hidden = {"envelope": "cosine", "activation": "gelu", "repulsion": True} if architecture == "painn" else {}
+    model = student(architecture, **hidden)
+    record = {"elements": ["O", "H", 6]}
+    first = normalize(save({"model_state_dict": model.state_dict(), "config": hidden, "training": record}))
+    write(first, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
+    again = normalize(tmp_path / "model.safetensors")
+    assert again.to_bytes() == first.to_bytes()
+    assert again.elements == first.elements == ["H", "C", "O"]
+    assert again.container.checksummed
+    damaged = bytearray(first.to_bytes())
+    damaged[-3] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(damaged)
+    with pytest.raises(AssayError, match="checksum"):
+        normalize(tmp_path / "model.safetensors")
+
+
+def test_loaded_model_computes_what_was_saved(architecture, save):
+    model = student(architecture).double()
+    path = save({"model": prefixed(model.float().state_dict(), "module."), "config": {}})
+    numbers, positions = torch.tensor([8, 1, 1, 6]), torch.randn(4, 3, dtype=torch.float64) * 1.5
+    batch = torch.zeros(4, dtype=torch.int64)
+    graph = build_graph(positions, batch, 5.0)
+    expected = model.double().energy_and_forces(numbers, positions, batch, 1, graph)
+    result = load_model(path, torch.float64).energy_and_forces(numbers, positions, batch, 1, graph)
+    torch.testing.assert_close(result.energy, expected.energy, rtol=0, atol=1e-12)
+    torch.testing.assert_close(result.forces, expected.forces, rtol=0, atol=1e-12)
+    other = load_model(save(moved(model.state_dict())), torch.float64).energy(numbers, positions, batch, 1, graph)
+    assert abs(float(other - expected.energy)) > 1e-3
+
+
+# The identity card
+
+
+def test_card(architecture, state, save, tmp_path):
+    path = save({"model_state_dict": prefixed(state, "module."), "training": {"elements": [8, 1]}, "epoch": 1})
+    write(normalize(path), "mine", tmp_path / "out/model.safetensors", tmp_path / "out/model.json")
+    card = json.loads((tmp_path / "out/model.json").read_text())
+    written = (tmp_path / "out/model.safetensors").read_bytes()
+    assert card["variant"] == "mine"
+    assert card["architecture"] == architecture
+    assert card["hyperparameters"] == student(architecture).hyperparameters
+    assert card["hyperparameter_sources"].keys() == card["hyperparameters"].keys()
+    assert card["n_parameters"] == sum(parameter.numel() for parameter in student(architecture).parameters())
+    assert card["elements"] == ["H", "O"]
+    assert card["tensors_sha256"] == card["checkpoint_sha256"] == hashlib.sha256(written).hexdigest()
+    assert card["source"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert card["source"]["weights_at"] == "model_state_dict"
+    assert card["source"]["prefixes_stripped"] == ["module."]
+
+
+def test_parameters_that_can_influence_the_energy(save):
+    """seed-painn: not its last mixing matrix, its last gates, its first vector filter, the embedding of Z = 0."""
+    total, used = count_parameters(normalize(save(dict(STATES["seed-painn"]))).network)
+    hidden = 8
+    unused = 9 + 2 * hidden * (hidden + 1) + hidden * (hidden + 1) + hidden
+    assert (total, used) == (sum(t.numel() for t in parameters_of(STATES["seed-painn"]).values()), total - unused)
+
+
+def test_zero_weights_still_count_as_usable(architecture, state, save):
+    zeros = {name: tensor if name.startswith(BUFFERS) else torch.zeros_like(tensor) for name, tensor in state.items()}
+    assert count_parameters(normalize(save(zeros)).network) == count_parameters(normalize(save(state)).network)
+
+
+def test_unseen_hyperparameters_come_from_the_config_or_are_said_to_be_assumed(save):
+    model = student("painn", envelope="cosine", epsilon=1e-4)
+    said = {"architecture": "painn", **model.hyperparameters}
+    told = normalize(save({"model_state_dict": model.state_dict(), "config": said}))
+    assert told.network.hyperparameters == model.hyperparameters
+    assert told.network.sources["envelope"] == "file config config.envelope"
+    untold = normalize(save(model.state_dict()))
+    assert [name for name, source in untold.network.sources.items() if source == "assumed"] == list(UNSEEN)
+    assert untold.network.hyperparameters["envelope"] == "polynomial"
+    assert untold.to_bytes() != told.to_bytes()
+
+
+def test_names_that_the_finder_knows_are_those_of_the_networks():
+    roots, buffers, parameters = set(), set(), set()
+    for name in ARCHITECTURES:
+        for kind in ("bessel", "gaussian") if name == "painn" else (None,):
+            model = student(name, **({"radial_basis": kind} if kind else {}))
+            roots |= {key.split(".")[0] for key in model.state_dict()}
+            parameters |= {key for key, _ in model.named_parameters()}
+            buffers |= model.state_dict().keys() - {key for key, _ in model.named_parameters()}
+    assert roots == ROOTS
+    assert all(key.startswith(BUFFERS) for key in buffers)
+    assert not any(key.startswith(BUFFERS) for key in parameters)
+    shown = {"hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A", "radial_basis", "filter_bias", "head"}
+    assert set(inspect.signature(PaiNN).parameters) == shown | set(UNSEEN)
+
+
+# The cutoff
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("cutoff", [3.0, 5.0, 5.25, 6.5])
+def test_cutoff_of_buffers(cutoff, dtype):
+    gaussian = student("painn", cutoff_A=cutoff, radial_basis="gaussian").state_dict()["radial.centers"]
+    bessel = student("painn", cutoff_A=cutoff).state_dict()["radial.frequencies"]
+    exact = dtype.itemsize > 2
+    assert cutoff_of_buffer("radial.centers", gaussian.to(dtype)) == pytest.approx(cutoff, rel=0 if exact else 1e-2)
+    assert cutoff_of_buffer("radial.frequencies", bessel.to(dtype)) == pytest.approx(cutoff, rel=0 if exact else 1e-2)
+    assert cutoff_of_buffer("radial.centers", gaussian**1.1) is None
+
+
+def test_cutoff_comes_from_buffers_then_file_then_user(architecture, state, save):
+    bare = {name: tensor for name, tensor in state.items() if not name.startswith(("rbf.", "radial."))}
+    config = {"radial_basis": "bessel"} if architecture == "painn" else {}
+
+    def source(content, user=None):
+        return normalize(save(content), user).network.sources["cutoff_A"]
+
+    assert source({"model": state, "config": {"cutoff": 5.0}}, 5.0).startswith("buffer ")
+    assert source({"model": bare, "config": config | {"r_max": 5.0}}, 5.0) == "file config config.r_max"
+    assert source({"model": bare, "config": config}, 5.0) == "user config"
+    with pytest.raises(AssayError, match=r"variants.<name>.cutoff_A"):
+        normalize(save({"model": bare, "config": config}))
+    with pytest.raises(AssayError, match=r"cutoff 5 by its buffer .*, but 6 by the file config"):
+        normalize(save({"model": state, "config": {"cutoff": 6.0}}))
+    with pytest.raises(AssayError, match="but 6 by the user config"):
+        normalize(save({"model": state}), 6.0)
+
+
+def test_half_precision_buffer_confirms_the_number_of_the_config(save):
+    model = student("painn", cutoff_A=5.123)
+    content = {"model": {name: t.bfloat16() for name, t in model.state_dict().items()}, "config": {"cutoff": 5.123}}
+    network = normalize(save(content)).network
+    assert (network.hyperparameters["cutoff_A"], network.sources["cutoff_A"]) == (5.123, "file config config.cutoff")

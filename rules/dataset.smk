@@ -55,7 +55,7 @@ rule dataset:
     input:
         expand("data/build/{part}.h5", part=PARTS),
     output:
-        "data/build/dataset.json",
+        "data/dataset/dataset.json",
     params:
         folder="data/dataset",
         max_bytes=RECIPE["max_shipped_bytes"],

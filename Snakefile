@@ -16,6 +16,7 @@ include: "rules/common.smk"
 include: "rules/normalize.smk"
 include: "rules/validate.smk"
 include: "rules/dataset.smk"
+include: "rules/report.smk"
 include: "rules/distill.smk"
 
 
@@ -27,4 +28,4 @@ rule all:
             variant=VARIANTS,
             file=["model.safetensors", "model.json", "accuracy.json"],
         ),
-        "results/report/accuracy.png",
+        "results/report/report.html",

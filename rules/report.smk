@@ -1,0 +1,41 @@
+"""One report over all variants.
+
+Needs what the other rules found out about each variant. Makes results/report/: report.html for people, report.md for a
+pull request, summary.json and comparison.csv for machines.
+"""
+
+
+rule report:
+    input:
+        expand(
+            "results/{variant}/{file}",
+            variant=VARIANTS,
+            file=["model.json", "accuracy.json"],
+        ),
+        figures=rules.compare_accuracy.output,
+    output:
+        page=report(
+            "results/report/report.html",
+            category="Report",
+            caption="captions/report.rst",
+        ),
+        markdown="results/report/report.md",
+        summary="results/report/summary.json",
+        comparison=report(
+            "results/report/comparison.csv",
+            category="Report",
+            caption="captions/comparison.rst",
+        ),
+    log:
+        "logs/report/all.log",
+    benchmark:
+        "benchmarks/report/all.tsv"
+    conda:
+        CONDA
+    params:
+        variants=list(VARIANTS),
+        teacher=config["teacher"]["name"],
+        targets=config["report"]["targets"] | {"force_accuracy": config["accuracy"]["target"]},
+        upstream_only=["label", "train", "report"],
+    script:
+        "../scripts/report.py"

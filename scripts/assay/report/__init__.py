@@ -1,0 +1,1 @@
+"""The report: what all results together say, for people (HTML, Markdown) and for machines (JSON, CSV)."""

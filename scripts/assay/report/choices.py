@@ -1,0 +1,100 @@
+"""Which student for which job, and why: the answer that a reader came for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from assay.report.evidence import Student
+from assay.report.forms import Form
+from assay.report.wording import file_size, percent, quantity
+
+MD_READY, SCREENING, REJECT = "md-ready", "screening-only", "reject"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The student for a job (None if no student will do), and the reason in a sentence."""
+
+    job: str
+    variant: str | None
+    reason: str
+
+
+def choose(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> list[Choice]:
+    """One choice per job."""
+    return [_dynamics(students), _screening(students, forms), _accurate(students), _small(students, forms)]
+
+
+def verdict(student: Student) -> str | None:
+    """md-ready, screening-only or reject; None if physics was not judged."""
+    return student.get("physics", "verdict")
+
+
+def _dynamics(students: Sequence[Student]) -> Choice:
+    job = "Molecular dynamics"
+    if refusal := _unjudged(students):
+        return Choice(job, None, refusal)
+    best = _best([s for s in students if verdict(s) == MD_READY], lambda s: s.headline("force_accuracy"))
+    if best is None:
+        return Choice(job, None, "no student passes every physics check that dynamics needs")
+    return Choice(job, best.name, f"the most accurate of those that pass every physics check ({_accuracy_of(best)})")
+
+
+def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
+    job = "Screening and ranking"
+    if refusal := _unjudged(students):
+        return Choice(job, None, refusal)
+    usable = [s for s in students if verdict(s) in (MD_READY, SCREENING)]
+    if not usable:
+        return Choice(job, None, "physics rejects every student")
+    times = {s.name: _latency(forms[s.name]) for s in usable}
+    best = _best(usable, lambda s: None if (t := times[s.name]) is None else -t)
+    if best is None:
+        return Choice(job, None, "speed was not measured")
+    return Choice(
+        job, best.name, f"the fastest that physics does not reject ({quantity(times[best.name], 'ms')} per structure)"
+    )
+
+
+def _accurate(students: Sequence[Student]) -> Choice:
+    job = "Least error"
+    best = _best(students, lambda s: s.headline("force_accuracy"))
+    if best is None:
+        return Choice(job, None, "accuracy was not measured")
+    caution = ", but physics rejects it" if verdict(best) == REJECT else ""
+    return Choice(job, best.name, f"the highest force accuracy ({_accuracy_of(best)}){caution}")
+
+
+def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
+    job = "Smallest file"
+    usable = [s for s in students if verdict(s) != REJECT]
+    sizes = {s.name: _size(forms[s.name]) for s in usable}
+    best = _best(usable, lambda s: None if (size := sizes[s.name]) is None else -size)
+    if best is None:
+        return Choice(job, None, "there is no file to deploy" if usable else "physics rejects every student")
+    return Choice(job, best.name, f"its ONNX file has {file_size(sizes[best.name])} ({_accuracy_of(best)})")
+
+
+def _best(students: Sequence[Student], score: Callable[[Student], float | None]) -> Student | None:
+    """The student with the highest score among those that have one."""
+    scored = [(value, student) for student in students if (value := score(student)) is not None]
+    return max(scored, key=lambda pair: pair[0])[1] if scored else None
+
+
+def _unjudged(students: Sequence[Student]) -> str | None:
+    """Why no choice can be made that rests on physics, if none can."""
+    return "physics was not measured" if all(verdict(student) is None for student in students) else None
+
+
+def _latency(forms: Sequence[Form]) -> float | None:
+    return min((f.latency_ms for f in forms if f.precision == "fp32" and f.latency_ms is not None), default=None)
+
+
+def _size(forms: Sequence[Form]) -> int | None:
+    return min((f.size_bytes for f in forms if f.precision == "fp32" and f.size_bytes is not None), default=None)
+
+
+def _accuracy_of(student: Student) -> str:
+    value = student.headline("force_accuracy")
+    return f"force accuracy {percent(value)}" if value is not None else "accuracy not measured"

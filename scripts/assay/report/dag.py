@@ -1,0 +1,127 @@
+"""How long each rule took, and what running them side by side saved.
+
+Snakemake writes one table per job, at the moment the job ends. Its column ``s`` is the job's duration, so that a job
+ran from (date of the table - s) to (date of the table).
+"""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+IDLE_s = 60.0  # a longer pause between jobs separates two calls of Snakemake
+
+
+@dataclass(frozen=True)
+class JobTime:
+    """One job: its rule, the variant (or ``all``), start and duration in seconds, processor time, memory."""
+
+    rule: str
+    variant: str
+    started: float
+    duration_s: float
+    cpu_s: float | None
+    memory_MB: float | None
+
+    @property
+    def ended(self) -> float:
+        return self.started + self.duration_s
+
+
+def read_jobs(folder: str | Path, variants: Iterable[str], upstream_only: Iterable[str] = ()) -> list[JobTime]:
+    """Jobs of the listed variants (and those for all variants) from ``folder/<rule>/<variant>.tsv``, by start.
+
+    Args:
+        folder: where Snakemake put its benchmark tables.
+        variants: names of the variants.
+        upstream_only: rules that make what is shipped, and do not belong to the workflow's main part.
+    """
+    names, skipped = {*variants, "all"}, set(upstream_only)
+    tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name not in skipped]
+    jobs = [job for path in tables if (job := _read_job(path)) is not None]
+    return sorted(jobs, key=lambda job: job.started)
+
+
+def _read_job(path: Path) -> JobTime | None:
+    with path.open(newline="") as handle:
+        row = next(csv.DictReader(handle, delimiter="\t"), None)
+    duration = _number(row, "s")
+    if duration is None:
+        return None
+    started = path.stat().st_mtime - duration
+    return JobTime(path.parent.name, path.stem, started, duration, _number(row, "cpu_time"), _number(row, "max_rss"))
+
+
+def _number(row: dict[str, str] | None, key: str) -> float | None:
+    """A column's value; Snakemake writes NA or - for what it could not sample."""
+    try:
+        return float((row or {})[key])
+    except (KeyError, ValueError):
+        return None
+
+
+def runs(jobs: Sequence[JobTime]) -> list[list[JobTime]]:
+    """Jobs, ordered by start, grouped into calls of Snakemake: no idle time above ``IDLE_s`` inside a group."""
+    groups: list[list[JobTime]] = []
+    for job in jobs:
+        if groups and job.started - max(other.ended for other in groups[-1]) <= IDLE_s:
+            groups[-1].append(job)
+        else:
+            groups.append([job])
+    return groups
+
+
+def summarize(jobs: Sequence[JobTime]) -> dict[str, Any] | None:
+    """Time per rule, the sum over jobs, the wall time in which they ran, and their ratio; None without jobs.
+
+    Jobs that share processor cores slow each other, so that the sum is an upper bound of a strictly sequential run.
+    """
+    if not jobs:
+        return None
+    groups = runs(jobs)
+    total = sum(job.duration_s for job in jobs)
+    wall = sum(max(job.ended for job in group) - group[0].started for group in groups)
+    return {
+        "n_jobs": len(jobs),
+        "n_runs": len(groups),
+        "sequential_sum_s": total,
+        "wall_s": wall,
+        "parallel_speedup": total / wall if wall > 0 else None,
+        "cpu_s": sum(job.cpu_s or 0.0 for job in jobs),
+        "rules": {
+            rule: _of_rule([job for job in jobs if job.rule == rule]) for rule in dict.fromkeys(j.rule for j in jobs)
+        },
+        "jobs": [
+            {
+                "rule": job.rule,
+                "variant": job.variant,
+                "run": index,
+                "started_s": job.started - group[0].started,
+                "duration_s": job.duration_s,
+            }
+            for index, group in enumerate(groups)
+            for job in group
+        ],
+    }
+
+
+def _of_rule(jobs: Sequence[JobTime]) -> dict[str, Any]:
+    memory = [job.memory_MB for job in jobs if job.memory_MB is not None]
+    return {
+        "n_jobs": len(jobs),
+        "duration_s": sum(job.duration_s for job in jobs),
+        "memory_MB_max": max(memory, default=None),
+    }
+
+
+def workflow_command() -> str | None:
+    """The command that called the workflow this process works for; None outside of one."""
+    calls = [process.cmdline() for process in psutil.Process().parents()]
+    called = [call for call in calls if any(Path(word).name == "snakemake" for word in call[:3])]
+    return shlex.join(Path(word).name if k < 2 else word for k, word in enumerate(called[-1])) if called else None

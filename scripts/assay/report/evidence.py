@@ -1,0 +1,73 @@
+"""What a report is made of: the results of each student, as far as they exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assay.files import read_json
+
+BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
+HEADLINE_SPLIT = "unseen_molecules"
+
+
+@dataclass(frozen=True)
+class Student:
+    """One variant and what is known of it.
+
+    Attributes:
+        name: of the variant.
+        folder: where its results lie.
+        results: content of ``<branch>.json`` by branch; a branch that was not run is absent.
+    """
+
+    name: str
+    folder: Path
+    results: Mapping[str, Mapping[str, Any]]
+
+    def get(self, branch: str, *keys: str | int) -> Any:
+        """A value deep inside a branch's JSON, or None where any part of the way is missing: not measured."""
+        value: Any = self.results.get(branch)
+        for key in keys:
+            if isinstance(value, Mapping):
+                value = value.get(key)
+            elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
+                value = value[key]
+            else:
+                return None
+        return value
+
+    def size_bytes(self, file: str) -> int | None:
+        """Size of one of its files, or None if there is no such file."""
+        path = self.folder / file
+        return path.stat().st_size if path.is_file() else None
+
+    @property
+    def splits(self) -> Mapping[str, Mapping[str, Any]]:
+        """Accuracy by split; empty if it was not judged."""
+        return self.get("accuracy", "splits") or {}
+
+    @property
+    def headline_split(self) -> str | None:
+        """The split whose errors stand for the student: unseen molecules if there are any, else the first one."""
+        return HEADLINE_SPLIT if HEADLINE_SPLIT in self.splits else next(iter(self.splits), None)
+
+    def headline(self, metric: str) -> Any:
+        """A metric of accuracy on the headline split, or None."""
+        return self.get("accuracy", "splits", self.headline_split or "", metric)
+
+
+def read_students(folders: Iterable[str | Path]) -> list[Student]:
+    """One student per results folder; a missing ``<branch>.json`` is a branch that was not run.
+
+    Raises:
+        AssayError: a file is there but is not JSON.
+    """
+    students = []
+    for folder in map(Path, folders):
+        paths = {branch: folder / f"{branch}.json" for branch in BRANCHES}
+        results = {branch: read_json(path) for branch, path in paths.items() if path.is_file()}
+        students.append(Student(folder.name, folder, results))
+    return students

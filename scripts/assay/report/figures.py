@@ -1,0 +1,47 @@
+"""Figures that other rules drew, embedded into the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from assay.report.wording import words
+
+MIME = {".png": "image/png", ".svg": "image/svg+xml"}
+CAPTIONS = {
+    "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
+    "errors": "How large the errors are, and how they depend on force, size and element.",
+    "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
+    "accuracy": "All variants side by side, with bootstrap confidence intervals.",
+}
+BROAD = {"errors", "accuracy", "benchmark"}  # several panels in a row
+
+
+@dataclass(frozen=True)
+class Figure:
+    """An embedded figure: name, data URI, caption, and whether it wants the page's full width."""
+
+    name: str
+    uri: str
+    caption: str
+    broad: bool
+
+
+def embed(path: Path) -> Figure:
+    """A PNG or SVG file as a data URI."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    caption = CAPTIONS.get(path.stem, words(path.stem).capitalize() + ".")
+    return Figure(path.stem, f"data:{MIME[path.suffix]};base64,{content}", caption, path.stem in BROAD)
+
+
+def figures_of(folder: Path) -> list[Figure]:
+    """What was drawn for one student: ``benchmark.png`` and everything in ``figures/``; known names first."""
+    paths = [*folder.glob("*.png"), *folder.glob("figures/*")]
+    return [embed(path) for path in _ordered(path for path in paths if path.suffix in MIME)]
+
+
+def _ordered(paths: Iterable[Path]) -> list[Path]:
+    known = list(CAPTIONS)
+    return sorted(paths, key=lambda p: (known.index(p.stem) if p.stem in known else len(known), p.stem))

@@ -1,0 +1,55 @@
+"""The worst structures as data for the report's viewer: atoms, bonds, and how wrong the student is on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
+
+from assay.report.evidence import Student
+
+PER_SPLIT = 4
+BOND = 1.25  # times the sum of covalent radii
+
+
+def worst_scenes(student: Student, per_split: int = PER_SPLIT) -> list[dict[str, Any]]:
+    """The worst structures of each split, worst first; empty where none were kept.
+
+    ``worst.xyz`` holds the structures that ``accuracy.json`` names, split by split, in the same order.
+    """
+    path = student.folder / "worst.xyz"
+    if not path.is_file() or path.stat().st_size == 0:
+        return []
+    frames = iter(ase.io.read(path, index=":", format="extxyz"))
+    found = []
+    for split, judged in student.splits.items():
+        rows = [(row, next(frames)) for row in judged["worst"]]
+        found += [_scene(atoms, row, split) for row, atoms in rows[:per_split]]
+    return found
+
+
+def _scene(atoms: ase.Atoms, row: dict[str, Any], split: str) -> dict[str, Any]:
+    """One structure, centred, with its largest extent along the screen."""
+    centred = atoms.positions - atoms.positions.mean(0)
+    axes = np.linalg.svd(centred, full_matrices=False)[2] if len(atoms) > 2 else np.eye(3)
+    axes[-1] *= np.sign(np.linalg.det(axes)) if axes.shape == (3, 3) else 1.0
+    return {
+        "name": row["name"],
+        "split": split,
+        "force_rmse_eV_per_A": row["force_rmse_eV_per_A"],
+        "energy_error_eV_per_atom": row["energy_error_eV_per_atom"],
+        "symbols": atoms.get_chemical_symbols(),
+        "positions": np.round(centred @ axes.T, 3).tolist(),
+        "bonds": bonds(atoms),
+    }
+
+
+def bonds(atoms: ase.Atoms) -> list[list[int]]:
+    """Pairs of atoms closer than ``BOND`` times the sum of their covalent radii, open boundaries."""
+    radii = covalent_radii[atoms.numbers] * BOND
+    i, j = neighbor_list("ij", ase.Atoms(atoms.numbers, atoms.positions), radii)
+    return [[int(a), int(b)] for a, b in zip(i, j, strict=True) if a < b]

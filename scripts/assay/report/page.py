@@ -1,0 +1,123 @@
+"""The report as one HTML file that asks nothing of the network, and as Markdown for a pull request."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from assay.files import atomic_path
+from assay.report import svg, wording
+from assay.report.charts import draw_pareto, draw_workflow
+from assay.report.choices import MD_READY, REJECT, SCREENING
+from assay.report.dag import workflow_command
+from assay.report.evidence import Student
+from assay.report.figures import embed, figures_of
+from assay.report.forms import Form
+from assay.report.molecules import worst_scenes
+
+TEMPLATES = Path(__file__).parent / "templates"
+TONES = {
+    **dict.fromkeys((MD_READY, "met", "pass", "verified"), "good"),
+    **dict.fromkeys((REJECT, "unmet", "fail", "error", "not verified"), "bad"),
+    SCREENING: "fair",
+}
+
+
+def write_page(
+    path: str | Path,
+    summary: Mapping[str, Any],
+    students: Sequence[Student],
+    shared_figures: Sequence[Path],
+) -> None:
+    """Write ``report.html``.
+
+    Args:
+        path: of the file.
+        summary: what ``summary.summarize`` gives.
+        students: the variants with their results.
+        shared_figures: figures about all variants.
+    """
+    scenes = {student.name: found for student in students if (found := worst_scenes(student))}
+    content = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            summary=summary,
+            students=students,
+            headline=headline(summary),
+            pareto=Markup(_pareto(summary) or ""),
+            timeline=Markup(draw_workflow(summary["workflow"]) if summary["workflow"] else ""),
+            figures={student.name: figures_of(student.folder) for student in students},
+            shared_figures=[embed(figure) for figure in shared_figures],
+            scenes=scenes,
+            scenes_json=Markup(_script_json(scenes)),
+            style=Markup((TEMPLATES / "style.css").read_text()),
+            viewer=Markup((TEMPLATES / "viewer.js").read_text()),
+            command=workflow_command(),
+        )
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(content)
+
+
+def write_markdown(path: str | Path, summary: Mapping[str, Any]) -> None:
+    """Write ``report.md``: the first page of the report as tables."""
+    content = _environment().get_template("report.md.j2").render(summary=summary, headline=headline(summary))
+    with atomic_path(path) as temporary:
+        temporary.write_text(content)
+
+
+def headline(summary: Mapping[str, Any]) -> str:
+    """The report in a sentence."""
+    verdicts = [variant["verdict"] for variant in summary["variants"].values()]
+    n, ready = len(verdicts), verdicts.count(MD_READY)
+    targets = [target["verdict"] for target in summary["targets"]]
+    physics = (
+        "physics was not measured"
+        if not any(verdicts)
+        else f"{ready or 'none'} of {n} {'student is' if n == 1 else 'students'} ready for molecular dynamics"
+        if n > 1
+        else f"the student is {verdicts[0]}"
+    )
+    unknown = targets.count("not measured")
+    rest = f", {unknown} not measured" if unknown else ""
+    return f"{physics[0].upper()}{physics[1:]}; {targets.count('met')} of {len(targets)} targets met{rest}"
+
+
+def tone(verdict: str | None) -> str:
+    """How a verdict is shown: good, fair, bad or unknown."""
+    return TONES.get(verdict or "", "unknown")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(["html.j2"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= wording.filters() | {"tone": tone}
+    environment.globals |= {"color_of": svg.color_of}
+    return environment
+
+
+def _pareto(summary: Mapping[str, Any]) -> str | None:
+    points = [Form(**form) for form in summary["forms"]]
+    return draw_pareto(points, list(summary["variants"]), _teacher_ms(points), summary["teacher"])
+
+
+def _teacher_ms(points: Sequence[Form]) -> float | None:
+    """One call of the teacher, from the first form of which both the time and the ratio are known."""
+    known = (p.latency_ms * p.teacher_ratio for p in points if p.latency_ms and p.teacher_ratio)
+    return next(known, None)
+
+
+def _script_json(content: Any) -> str:
+    """JSON that cannot close the script element it stands in."""
+    return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,0 +1,89 @@
+"""The whole report as data: what ``summary.json`` and ``comparison.csv`` hold, and what every page is drawn from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from assay.files import atomic_path
+from assay.provenance import header
+from assay.report.choices import choose, verdict
+from assay.report.evidence import Student
+from assay.report.forms import Form, forms
+from assay.report.targets import Goals, judge_targets
+
+HEADLINE_METRICS = (
+    "force_accuracy",
+    "force_r2",
+    "force_mae_eV_per_A",
+    "force_rmse_eV_per_A",
+    "energy_mae_eV_per_atom",
+    "energy_rmse_eV_per_atom",
+)
+
+
+def summarize(students: Sequence[Student], dag: Mapping[str, Any] | None, goals: Goals, teacher: str) -> dict[str, Any]:
+    """The content of ``summary.json``.
+
+    Args:
+        students: the variants with their results.
+        dag: times of the workflow's jobs, from ``dag.summarize``.
+        goals: what the targets ask for.
+        teacher: what reports call the teacher.
+    """
+    deployable = {student.name: forms(student) for student in students}
+    device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
+    return header(None, device=device) | {
+        "teacher": teacher,
+        "variants": {student.name: _variant(student, deployable[student.name]) for student in students},
+        "choices": [asdict(choice) for choice in choose(students, deployable)],
+        "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
+        "forms": [asdict(form) for points in deployable.values() for form in points],
+        "workflow": dict(dag) if dag else None,
+    }
+
+
+def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
+    """What is said of one student on the first page; None for what was not measured."""
+    plain = next((form for form in deployable if form.precision == "fp32"), None)
+    return {
+        "checkpoint_sha256": student.get("model", "checkpoint_sha256"),
+        "architecture": student.get("model", "architecture"),
+        "n_parameters": student.get("model", "n_parameters"),
+        "verdict": verdict(student),
+        "failed_checks": student.get("physics", "failed_checks"),
+        "headline_split": student.headline_split,
+        **{metric: student.headline(metric) for metric in HEADLINE_METRICS},
+        "latency_ms_batch1": plain.latency_ms if plain else None,
+        "fastest_runtime": plain.runtime if plain else None,
+        "speedup_over_teacher": plain.teacher_ratio if plain else None,
+        "file_sizes_bytes": {form.precision: form.size_bytes for form in deployable},
+        "files_verified": student.get("export", "passed"),
+        "int8_scheme": student.get("quantization", "chosen"),
+        "splits": {
+            name: {metric: split.get(metric) for metric in ("n_structures", *HEADLINE_METRICS)}
+            for name, split in student.splits.items()
+        },
+    }
+
+
+def comparison(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """One row per variant: every plain value of its summary, sizes and splits spread over columns."""
+    rows = []
+    for name, variant in summary["variants"].items():
+        row = {"variant": name} | {key: value for key, value in variant.items() if not isinstance(value, dict | list)}
+        row["failed_checks"] = None if variant["failed_checks"] is None else " ".join(variant["failed_checks"])
+        row |= {f"file_size_bytes_{precision}": size for precision, size in variant["file_sizes_bytes"].items()}
+        row |= {f"{split}_{key}": v for split, values in variant["splits"].items() for key, v in values.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def write_comparison(path: str | Path, summary: Mapping[str, Any]) -> None:
+    """Write ``comparison.csv``; what was not measured is an empty cell."""
+    with atomic_path(path) as temporary:
+        comparison(summary).to_csv(temporary, index=False)

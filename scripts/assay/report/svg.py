@@ -1,0 +1,169 @@
+"""Small charts as SVG text: real text that can be searched, selected and read aloud, at any size.
+
+A series is told apart by colour, marker and a label beside it; colours are those of ``assay.plots``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from assay.plots import COLORS
+
+INK, MUTED, GRID = "#1c2733", "#5a6673", "#e4e9ee"
+LEFT, RIGHT, TOP, BOTTOM = 58.0, 18.0, 14.0, 44.0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from data to pixels.
+
+    Attributes:
+        label: quantity and unit.
+        low, high: ends, in data; both positive if logarithmic.
+        log: whether it is logarithmic.
+    """
+
+    label: str
+    low: float
+    high: float
+    log: bool = False
+
+    def fraction(self, value: float) -> float:
+        """Where a value lies between the ends: 0 to 1."""
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
+    def ticks(self) -> list[float]:
+        """Round values inside the ends: 1-2-5 steps, decades first if logarithmic."""
+        if self.log:
+            decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            every = [m * 10.0**d for d in decades for m in (1, 2, 5)]
+            inside = [v for v in every if self.low <= v * (1 + 1e-9) and v <= self.high * (1 + 1e-9)]
+            return inside if len(inside) <= 7 else [v for v in inside if math.log10(v) % 1 < 1e-6] or inside
+        step = _round_step((self.high - self.low) / 5)
+        first = math.ceil(self.low / step - 1e-9)
+        return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]
+
+
+def spanning(label: str, values: Sequence[float], *, log: bool = False, zero: bool = False) -> Axis:
+    """An axis that holds all values with some room; from zero if asked for."""
+    low, high = min(values), max(values)
+    if log:
+        room = max((high / low) ** 0.12, 1.25)
+        return Axis(label, low / room, high * room, log=True)
+    if zero:
+        return Axis(label, 0.0, high * 1.12 or 1.0)
+    room = 0.1 * (high - low) or abs(high) or 1.0
+    return Axis(label, low - room, high + room)
+
+
+@dataclass
+class Chart:
+    """Axes, and marks added to them one by one."""
+
+    x: Axis
+    y: Axis
+    title: str
+    width: float = 520.0
+    height: float = 340.0
+    marks: list[str] = field(default_factory=list)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Pixels of a point."""
+        return (
+            LEFT + self.x.fraction(x) * (self.width - LEFT - RIGHT),
+            self.height - BOTTOM - self.y.fraction(y) * (self.height - TOP - BOTTOM),
+        )
+
+    def line(self, points: Sequence[tuple[float, float]], color: str, dash: str = "", width: float = 2.0) -> None:
+        """A polyline through points in data."""
+        path = " ".join(f"{px:.1f},{py:.1f}" for px, py in (self.at(*point) for point in points))
+        dashes = f' stroke-dasharray="{dash}"' if dash else ""
+        self.marks.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="{width}"{dashes}/>')
+
+    def vertical(self, x: float, label: str) -> None:
+        """A dashed line over the full height, with its name at the top."""
+        px, _ = self.at(x, self.y.low)
+        self.marks.append(
+            f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{TOP}" y2="{self.height - BOTTOM}" stroke="{MUTED}" '
+            f'stroke-dasharray="4 4"/>'
+        )
+        side, anchor = (-5, "end") if px > self.width / 2 else (5, "start")
+        self.marks.append(text(px + side, TOP + 11, label, anchor=anchor, size=11, color=MUTED))
+
+    def marker(self, x: float, y: float, shape: str, color: str, radius: float, tip: str, solid: bool = True) -> None:
+        """A marker with a tooltip; ``shape`` is circle, square, diamond or triangle."""
+        px, py = self.at(x, y)
+        fill = f'fill="{color}" fill-opacity="{0.85 if solid else 0.12}" stroke="{color}" stroke-width="2"'
+        self.marks.append(f"<g><title>{escape(tip)}</title>{_shape(shape, px, py, radius, fill)}</g>")
+
+    def label(self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK) -> None:
+        """Text beside a point, kept inside the frame."""
+        px, py = self.at(x, y)
+        anchor = "end" if px + dx + 6.5 * len(content) > self.width - 4 else "start"
+        self.marks.append(text(px + (dx if anchor == "start" else -dx), py + dy, content, anchor=anchor, color=color))
+
+    def render(self) -> str:
+        """The SVG element."""
+        body = "".join([*self._frame(), *self.marks])
+        return (
+            f'<svg class="chart" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
+            f'aria-label="{escape(self.title)}" xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+        )
+
+    def _frame(self) -> list[str]:
+        right, bottom = self.width - RIGHT, self.height - BOTTOM
+        parts = []
+        for value in self.y.ticks():
+            _, py = self.at(self.x.low, value)
+            parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{py:.1f}" y2="{py:.1f}" stroke="{GRID}"/>')
+            parts.append(text(LEFT - 7, py + 4, f"{value:g}", anchor="end", size=11, color=MUTED))
+        for value in self.x.ticks():
+            px, _ = self.at(value, self.y.low)
+            parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="{MUTED}"/>')
+            parts.append(text(px, bottom + 18, f"{value:g}", anchor="middle", size=11, color=MUTED))
+        parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="{MUTED}"/>')
+        parts.append(text((LEFT + right) / 2, self.height - 7, self.x.label, anchor="middle", size=12, color=INK))
+        middle = (TOP + bottom) / 2
+        parts.append(
+            f'<text transform="translate(14 {middle:.1f}) rotate(-90)" text-anchor="middle" font-size="12" '
+            f'fill="{INK}">{escape(self.y.label)}</text>'
+        )
+        return parts
+
+
+def text(
+    x: float, y: float, content: str, *, anchor: str = "start", size: float = 12, color: str = INK, weight: str = "400"
+) -> str:
+    """One text element."""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}" '
+        f'font-weight="{weight}">{escape(content)}</text>'
+    )
+
+
+def color_of(index: int) -> str:
+    """The colour of the variant with this index, the same in every chart."""
+    return COLORS[index % len(COLORS)]
+
+
+def _shape(shape: str, x: float, y: float, r: float, style: str) -> str:
+    if shape == "circle":
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{r:.1f}" {style}/>'
+    corners = {
+        "square": ((-0.89, -0.89), (0.89, -0.89), (0.89, 0.89), (-0.89, 0.89)),
+        "diamond": ((0, -1.25), (1.25, 0), (0, 1.25), (-1.25, 0)),
+        "triangle": ((0, -1.3), (1.15, 0.8), (-1.15, 0.8)),
+    }[shape]
+    points = " ".join(f"{x + r * cx:.1f},{y + r * cy:.1f}" for cx, cy in corners)
+    return f'<polygon points="{points}" {style}/>'
+
+
+def _round_step(step: float) -> float:
+    """The next of 1, 2, 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(step))
+    return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))

@@ -1,0 +1,74 @@
+"""Numbers and names as people read them; what was not measured says so, and is never a zero."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+NOT_MEASURED = "not measured"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with some significant digits, without powers of ten where it is readable so: 0.0123, 4.56, 12,300."""
+    if value is None or not math.isfinite(value):
+        return NOT_MEASURED
+    if value == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(value)))
+    if not -4 <= exponent < 9:
+        mantissa, power = f"{value:.{digits - 1}e}".split("e")
+        return f"{mantissa} × 10{_superscript(int(power))}"
+    return f"{round(value, digits - 1 - exponent):,.{max(0, digits - 1 - exponent)}f}"
+
+
+def quantity(value: float | None, unit: str, digits: int = 3) -> str:
+    """A number with its unit."""
+    return NOT_MEASURED if value is None else f"{number(value, digits)}\u202f{unit}"
+
+
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """A fraction as a percentage."""
+    return NOT_MEASURED if fraction is None else f"{100 * fraction:.{decimals}f}\u202f%"
+
+
+def file_size(size_bytes: float | None) -> str:
+    """Bytes in kB or MB."""
+    if size_bytes is None:
+        return NOT_MEASURED
+    return f"{size_bytes / 1e6:.2f}\u202fMB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f}\u202fkB"
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as 3.4 s, 5 min 20 s or 2 h 5 min."""
+    if seconds is None:
+        return NOT_MEASURED
+    if seconds < 60:
+        return f"{number(seconds, 2)}\u202fs"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}\u202fmin {rest}\u202fs"
+    return f"{minutes // 60}\u202fh {minutes % 60}\u202fmin"
+
+
+def count(value: int | None) -> str:
+    """A whole number with separators."""
+    return NOT_MEASURED if value is None else f"{value:,}"
+
+
+def words(name: str) -> str:
+    """A key as words: ``unseen_molecules`` -> unseen molecules."""
+    return name.replace("_", " ")
+
+
+def listing(items: list[str]) -> str:
+    """One, two and three."""
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
+
+
+def filters() -> dict[str, Any]:
+    """Everything above by name, for templates."""
+    return {f.__name__: f for f in (number, quantity, percent, file_size, duration, count, words, listing)}
+
+
+def _superscript(power: int) -> str:
+    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,22 @@
+"""Write the report of all variants: a page for people, data for machines."""
+
+from pathlib import Path
+
+from assay.errors import exit_on_error
+from assay.files import write_json
+from assay.report import dag
+from assay.report.evidence import read_students
+from assay.report.page import write_markdown, write_page
+from assay.report.summary import summarize, write_comparison
+from assay.report.targets import Goals
+
+with exit_on_error(log=snakemake.log[0]):
+    folder = Path(snakemake.output.summary).parents[1]
+    students = read_students(folder / variant for variant in snakemake.params.variants)
+    jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.upstream_only)
+    goals = Goals(**snakemake.params.targets)
+    summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher)
+    write_json(snakemake.output.summary, summary)
+    write_comparison(snakemake.output.comparison, summary)
+    write_markdown(snakemake.output.markdown, summary)
+    write_page(snakemake.output.page, summary, students, [Path(path) for path in snakemake.input.figures])

@@ -16,6 +16,7 @@ include: "rules/common.smk"
 include: "rules/normalize.smk"
 include: "rules/validate.smk"
 include: "rules/dataset.smk"
+include: "rules/export.smk"
 include: "rules/report.smk"
 include: "rules/distill.smk"
 

@@ -1,0 +1,80 @@
+"""Structures on which an export must agree with the network it came from: every size, density and boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from assay.structures import Structure
+
+Cases = dict[str, list[Structure]]
+
+
+def open_cases(elements: Sequence[int], cutoff: float, seed: int = 0) -> Cases:
+    """Batches of isolated structures by name, of random ``elements``; ``cutoff`` in angstrom."""
+    draw = np.random.default_rng(seed)
+
+    def cluster(n_atoms: int, spacing: float = 1.9) -> Structure:
+        return random_cluster(draw, elements, n_atoms, spacing)
+
+    far = cluster(21)
+    apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
+    mixed = [cluster(int(n)) for n in draw.integers(1, 31, 64)]
+    return {
+        "1 atom": [cluster(1)],
+        "2 atoms": [cluster(2)],
+        "5 atoms": [cluster(5)],
+        "200 atoms": [cluster(200)],
+        "isolated atoms": [_structure("isolated", draw.choice(elements, 3), apart)],
+        "dense cluster": [cluster(180, spacing=1.5)],
+        "far from the origin": [
+            _structure("far", far.atomic_numbers, far.positions + np.array([700.0, -300.0, 500.0]))
+        ],
+        **{f"batch of {size}": mixed[-size:] for size in (2, 8, 64)},
+    }
+
+
+def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cases:
+    """Batches with periodic structures by name: cells smaller and larger than ``cutoff`` (angstrom), and a slab."""
+    draw = np.random.default_rng(seed)
+    every, slab = np.ones(3, bool), np.array([True, True, False])
+    small = np.array([[0.72, 0.0, 0.0], [0.21, 0.81, 0.0], [-0.13, 0.19, 0.77]]) * cutoff
+    large = np.diag([2.3, 2.6, 2.1]) * cutoff
+
+    def crystal(name: str, n_atoms: int, cell: np.ndarray, pbc: np.ndarray) -> Structure:
+        sites = _spread(draw, n_atoms) @ cell
+        return Structure(name, draw.choice(elements, n_atoms), sites, cell, pbc)
+
+    bulk, layer = crystal("small", 4, small, every), crystal("slab", 9, small, slab)
+    box = crystal("large", 120, large, every)
+    return {
+        "triclinic cell below the cutoff": [bulk],
+        "slab": [layer],
+        "large cell": [box],
+        "periodic and open together": [layer, random_cluster(draw, elements, 11, 1.9), bulk],
+    }
+
+
+def random_cluster(draw: np.random.Generator, elements: Sequence[int], n_atoms: int, spacing: float) -> Structure:
+    """Atoms on a jittered lattice, asymmetric, none closer than about 0.8 of ``spacing`` (angstrom) to another."""
+    side = int(np.ceil(n_atoms ** (1 / 3)))
+    sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    sites = sites[np.argsort(np.linalg.norm(sites - (side - 1) / 2, axis=1), kind="stable")[:n_atoms]]
+    positions = (sites + draw.uniform(-0.1, 0.1, sites.shape)) * spacing
+    return _structure(f"{n_atoms} atoms", draw.choice(elements, n_atoms), positions)
+
+
+def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:
+    """Points (n_points, 3) of the periodic unit cube that keep apart: each the best of 30 random ones."""
+    points = draw.uniform(size=(1, 3))
+    while len(points) < n_points:
+        trial = draw.uniform(size=(30, 3))
+        gap = (trial[:, None] - points + 0.5) % 1.0 - 0.5
+        points = np.vstack([points, trial[np.linalg.norm(gap, axis=-1).min(1).argmax()]])
+    return points
+
+
+def _structure(name: str, numbers: np.ndarray, positions: np.ndarray) -> Structure:
+    """With positions that single precision holds exactly."""
+    return Structure(name, np.asarray(numbers, np.int64), positions.astype(np.float32).astype(np.float64))

@@ -1,0 +1,100 @@
+"""How far an export is from the network in double precision, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import ase.neighborlist
+import numpy as np
+import torch
+
+from assay.export.cases import Cases
+from assay.graph import EdgeGraph
+from assay.models import Potential
+from assay.predictors import BatchPredictor
+from assay.structures import Structure, collate
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Energy within ``energy_eV`` + ``energy_relative`` |E|; forces within ``forces_eV_per_A`` + ``forces_relative`` of
+    the largest force of the batch.
+    """
+
+    energy_eV: float = 1e-4
+    energy_relative: float = 1e-6
+    forces_eV_per_A: float = 1e-4
+    forces_relative: float = 1e-6
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the network says of a batch: energy (S,), forces (N, 3), and the number of directed edges."""
+
+    energy_eV: np.ndarray
+    forces_eV_per_A: np.ndarray
+    n_edges: int
+
+
+def reference(model: Potential, structures: Sequence[Structure], dtype: torch.dtype = torch.float64) -> Reference:
+    """Evaluate ``model``, of ``dtype``, on one batch, with neighbors from ASE."""
+    numbers, positions, batch = collate(structures, dtype=dtype)
+    graph = ase_graph(structures, model.cutoff, dtype)
+    result = model.energy_and_forces(numbers, positions, batch, len(structures), graph)
+    return Reference(result.energy.numpy(), result.forces.double().numpy(), graph.edge_shape[0])
+
+
+def ase_graph(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> EdgeGraph:
+    """The neighbor relation by ASE, which no other part of the pipeline uses; ``cutoff`` in angstrom."""
+    edges, shifts, first = [np.zeros((2, 0), np.int64)], [np.zeros((0, 3))], 0
+    for structure in structures:
+        atoms = structure.to_ase()
+        atom, neighbor, image = ase.neighborlist.neighbor_list("ijS", atoms, cutoff)
+        edges.append(np.stack([neighbor, atom]) + first)
+        shifts.append(image @ atoms.cell.array)
+        first += len(structure)
+    index = torch.from_numpy(np.concatenate(edges, axis=1))
+    return EdgeGraph(index, torch.from_numpy(np.concatenate(shifts)).to(dtype), first)
+
+
+def judge(
+    predictor: BatchPredictor, cases: Cases, references: dict[str, Reference], tolerance: Tolerance
+) -> list[dict]:
+    """One row for each case: sizes, largest errors, verdict. A case that fails to run is a row with its error."""
+    return [_row(predictor, name, batch, references[name], tolerance) for name, batch in cases.items()]
+
+
+def _row(
+    predictor: BatchPredictor, name: str, batch: list[Structure], expected: Reference, tolerance: Tolerance
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "case": name,
+        "n_structures": len(batch),
+        "n_atoms": sum(map(len, batch)),
+        "n_edges": expected.n_edges,
+    }
+    try:
+        energy, forces = predictor.evaluate(batch)
+    except Exception as error:  # whatever the runtime raises is a result
+        return row | {"passed": False, "error": f"{type(error).__name__}: {error}"}
+    if energy.shape != expected.energy_eV.shape or forces.shape != expected.forces_eV_per_A.shape:
+        return row | {"passed": False, "error": f"shapes {energy.shape} and {forces.shape}"}
+    energy_error = np.abs(energy - expected.energy_eV)
+    force_error = np.abs(forces - expected.forces_eV_per_A).max(initial=0.0)
+    largest_force = np.abs(expected.forces_eV_per_A).max(initial=0.0)
+    energy_allowed = tolerance.energy_eV + tolerance.energy_relative * np.abs(expected.energy_eV)
+    forces_allowed = tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force
+    finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
+    return row | {
+        "energy_error_eV": float(energy_error.max()) if finite else None,
+        "forces_error_eV_per_A": float(force_error) if finite else None,
+        "largest_force_eV_per_A": float(largest_force),
+        "passed": bool(finite and (energy_error <= energy_allowed).all() and force_error <= forces_allowed),
+    }
+
+
+def describe(tolerance: Tolerance) -> dict[str, float]:
+    """``tolerance`` for a JSON."""
+    return asdict(tolerance)

@@ -1,0 +1,18 @@
+"""Judge every exported file of a student against the network in double precision: export.json."""
+
+from pathlib import Path
+
+import torch
+
+from assay.checkpoint import normalize
+from assay.errors import exit_on_error
+from assay.export.verify import verify
+from assay.files import read_json, write_json
+from assay.provenance import header
+
+with exit_on_error(snakemake.log[0]):
+    torch.set_num_threads(snakemake.threads)
+    card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
+    files = {Path(path).name: Path(path) for path in snakemake.input.files}
+    result = verify(checkpoint.build(torch.float64), checkpoint.atomic_numbers, files, **snakemake.params.settings)
+    write_json(snakemake.output[0], header(card["variant"], card["checkpoint_sha256"]) | result)

@@ -11,11 +11,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 Call = Callable[[], object]
 Clock = Callable[[Call], float]
@@ -117,12 +119,28 @@ def matrix_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.f
     return {"gflop_per_s": rates[fastest], "matrix_size": fastest, "dtype": str(dtype).removeprefix("torch.")}
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def limit_threads(wanted: int) -> int:
+    """Let every library compute with ``wanted`` threads, but no more than there are cores; how many that is.
+
+    Libraries that are loaded later keep their own number: import them before.
+    """
+    count = min(wanted, usable_cores())
+    torch.set_num_threads(count)
+    threadpool_limits(count)
+    return count
+
+
 def threads() -> dict[str, Any]:
-    """How many threads there are to compute with, as set and as there are."""
+    """How many threads each library computes with, and how many cores there are."""
     return {
         "torch": torch.get_num_threads(),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS"),
-        "cores_usable": len(os.sched_getaffinity(0)),
+        "libraries": {Path(pool["filepath"]).name: pool["num_threads"] for pool in threadpool_info()},
+        "cores_usable": usable_cores(),
         "cores": os.cpu_count(),
     }
 

@@ -47,7 +47,7 @@ class StateDict:
         average: whether they are a moving average (EMA, SWA).
         tensors: by bare name, in the order of the file.
         stripped: the parts that names lost, e.g. "module.".
-        ignored: keys beside them that belong to no student: a teacher's, a loss's, the counter of an average.
+        ignored: what was left aside: a teacher, a loss, the counter of an average, another model by its place.
         unknown: keys beside them that nobody knows.
         from_raw: names that a moving average lacks and that come from the weights it averages.
     """
@@ -87,6 +87,7 @@ def find_state_dict(container: Container) -> StateDict:
         _complete(chosen, _only(raw, container))
     elif listed and not averages:
         chosen = _from_list(chosen, listed[0], container)
+    chosen.ignored += sorted({state.where for state in found} - {chosen.where, ""})
     return chosen
 
 

@@ -1,0 +1,147 @@
+"""Damaged checkpoints are refused in one sentence, or mean what their bytes say; never a traceback, never a hang.
+
+Run with -s to see the counts.
+"""
+
+import random
+import signal
+from collections import Counter
+
+import pytest
+import torch
+from checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
+
+from assay.checkpoint import normalize
+from assay.errors import AssayError
+
+CASES = 320  # for each of the forms
+SECONDS = 60  # for one case, on a busy machine
+SMALL = {"hidden": 4, "n_rbf": 3, "max_z": 4}
+
+
+def nested(model):
+    """What a trainer saves: prefixed weights, an optimizer, a config, a record."""
+    config = {"architecture": model.architecture, **model.hyperparameters}
+    state = prefixed(model.state_dict(), "module.")
+    return {"model_state_dict": state, "config": config, "training": {"elements": ["H", "He"]}, **training()}
+
+
+def normalized(model, folder):
+    path = folder / "plain.pt"
+    torch.save(model.state_dict(), path)
+    return normalize(path).to_bytes()
+
+
+FORMS = {
+    "zip": lambda model, folder: torch_bytes(nested(model)),
+    "legacy": lambda model, folder: legacy_bytes(nested(model)),
+    "safetensors": lambda model, folder: safetensors_bytes(model.state_dict(), config=model.hyperparameters),
+    "normalized": normalized,
+}
+
+
+def flip_bits(good, rng):
+    bad = bytearray(good)
+    for _ in range(rng.choice((1, 1, 1, 2, 8))):
+        bad[place(good, rng)] ^= 1 << rng.randrange(8)
+    return bad
+
+
+def set_bytes(good, rng):
+    bad = bytearray(good)
+    for _ in range(rng.choice((1, 1, 2, 8))):
+        bad[place(good, rng)] = rng.randrange(256)
+    return bad
+
+
+def truncate(good, rng):
+    return good[: place(good, rng)]
+
+
+def extend(good, rng):
+    return good + rng.randbytes(rng.randrange(1, 64))
+
+
+def cut(good, rng):
+    start = place(good, rng)
+    return good[:start] + good[start + rng.randrange(1, 64) :]
+
+
+def insert(good, rng):
+    start = place(good, rng)
+    return good[:start] + rng.randbytes(rng.randrange(1, 64)) + good[start:]
+
+
+def overwrite(good, rng):
+    """Zeros, or a copy of another stretch of the file."""
+    length, start, source = rng.randrange(1, 64), place(good, rng), place(good, rng)
+    stretch = good[source : source + length] if rng.random() < 0.5 else bytes(length)
+    return (good[:start] + stretch + good[start + len(stretch) :])[: len(good)]
+
+
+def place(good, rng):
+    """A position in the file; every other one near an end, where headers and directories are."""
+    if rng.random() < 0.5:
+        return rng.randrange(len(good))
+    near = rng.randrange(min(len(good), 2000))
+    return near if rng.random() < 0.5 else len(good) - 1 - near
+
+
+MUTATIONS = (flip_bits, flip_bits, flip_bits, set_bytes, truncate, extend, cut, insert, overwrite)
+
+
+def outcome(path, good, bad, reference):
+    """ "refused", "same" (as the undamaged file), or "changed and said so"; anything else is a failure."""
+    path.write_bytes(bad)
+    try:
+        checkpoint = normalize(path)
+    except AssayError as error:
+        message = str(error)
+        assert str(path) in message
+        assert "\n" not in message
+        assert "cannot be understood" not in message, message
+        return "refused"
+    if checkpoint.to_bytes() == reference.to_bytes():
+        return "same"
+    assert not checkpoint.container.checksummed, "a checksum held for other weights"
+    assert "no checksums" in checkpoint.summary()
+    assert len(bad) == len(good)
+    n_bytes = sum(a != b for a, b in zip(good, bad, strict=True))
+    ours, theirs = checkpoint.network.tensors, reference.network.tensors
+    n_values = sum(int((ours[name].double() != theirs[name].double()).sum()) for name in theirs)
+    assert n_values <= n_bytes, "a damaged byte changed more than its own value"
+    return "changed and said so"
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("architecture", ["seed-painn", "painn"])
+def test_damaged_file_is_refused_or_means_what_it_says(form, architecture, tmp_path):
+    path = tmp_path / "checkpoint"
+    good = FORMS[form](student(architecture, **SMALL), tmp_path)
+    path.write_bytes(good)
+    reference = normalize(path)
+    rng = random.Random(f"{form} {architecture}")
+    counts = Counter()
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("a damaged checkpoint hangs"))
+    for case in range(CASES):
+        mutate = rng.choice(MUTATIONS)
+        bad = bytes(mutate(good, rng))
+        signal.alarm(SECONDS)
+        try:
+            counts[outcome(path, good, bad, reference)] += 1
+        except BaseException as error:
+            error.add_note(f"case {case}: {mutate.__name__}")
+            raise
+        finally:
+            signal.alarm(0)
+    print(f"\n{architecture} as {form}: {dict(counts)}")
+    assert counts.total() == CASES
+    assert counts["refused"] > CASES // 4
+    if form in ("zip", "normalized"):
+        assert not counts["changed and said so"]
+    else:
+        assert counts["changed and said so"] > 5
+
+
+def test_there_are_enough_cases():
+    assert CASES * len(FORMS) * 2 >= 2000

@@ -104,7 +104,7 @@ def run(
     predictor: Predictor,
     structures: Sequence[Structure],
     *,
-    temperature_K: float | Sequence[float],
+    temperature_K: float | Sequence[float] | np.ndarray,
     step_fs: float,
     n_steps: int,
     friction_per_fs: float = 0.0,

@@ -1,0 +1,128 @@
+"""What a check is, and what it is given to look at."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from assay.physics import reference
+from assay.physics.geometry import droplet, shaken
+from assay.physics.reference import Frame, Reference
+from assay.predictors import Predictor
+from assay.structures import Structure
+
+SHAKE_A = 0.05  # of thermal size: the amplitude of a C-C stretch at 300 K
+CROWD_ATOMS, CROWD_ATOMS_PER_A3 = 120, 0.07
+LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
+
+
+class NotApplicable(Exception):
+    """A check has nothing that it could judge; the message says why."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a check found.
+
+    Attributes:
+        values: the numbers that thresholds judge, by name with unit.
+        raw: what they were made of, for figures and for other thresholds; plain types and arrays.
+    """
+
+    values: dict[str, float]
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """A question to a model.
+
+    Attributes:
+        name: in config and results.
+        question: what a pass means, as a sentence for people.
+        measure: finds the numbers.
+    """
+
+    name: str
+    question: str
+    measure: Callable[[Subject], Measurement]
+
+
+@dataclass
+class Subject:
+    """A model under judgement, and the geometries that it is judged on.
+
+    Attributes:
+        predictor: the model, in float64 where it can be.
+        moving: the model as it would be run in dynamics, mostly in float32.
+        reference: the teacher's geometries and labels.
+        dynamics: settings of the config's ``physics.dynamics``.
+        seed: of everything random.
+    """
+
+    predictor: Predictor
+    moving: Predictor
+    reference: Reference
+    dynamics: dict[str, Any]
+    seed: int = 0
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers that the model knows."""
+        return self.predictor.elements or frozenset(range(1, self.predictor.max_z + 1))
+
+    @property
+    def exact(self) -> bool:
+        """Whether the model computes in float64."""
+        return self.predictor.dtype == "float64"
+
+    def rng(self, purpose: str) -> np.random.Generator:
+        """Random numbers of their own for each purpose, so that checks can run alone or in any order."""
+        return np.random.default_rng([self.seed, zlib.crc32(purpose.encode())])
+
+    def groups(self, kind: str) -> dict[str, list[Frame]]:
+        """The reference's frames of a kind that the model knows all elements of.
+
+        Raises:
+            NotApplicable: if there are none.
+        """
+        groups = self.reference.groups(kind, self.elements)
+        if not groups:
+            raise NotApplicable(f"the reference has no {kind} of the elements that the model knows")
+        return groups
+
+    @cached_property
+    def molecules(self) -> list[Structure]:
+        """Small and middling molecules without any symmetry left."""
+        rng = self.rng("molecules")
+        frames = [frames[0] for frames in self.reference.groups(reference.DYNAMICS, self.elements).values()]
+        frames += [frames[0] for frames in self.reference.groups(reference.CONFORMER, self.elements).values()][:4]
+        if not frames:
+            raise NotApplicable("the reference has no molecule of the elements that the model knows")
+        return [shaken(frame.structure, SHAKE_A, rng) for frame in frames]
+
+    @cached_property
+    def small(self) -> list[Structure]:
+        """At most six of the molecules, small enough for derivatives by displacement of every coordinate."""
+        return [molecule for molecule in self.molecules if len(molecule) <= LARGEST_FOR_DERIVATIVES][:6]
+
+    @cached_property
+    def crowd(self) -> Structure:
+        """A droplet as dense as a liquid, in which an atom has about 40 neighbors within 5 angstrom."""
+        return droplet(sorted(self.molecules, key=len)[:3], CROWD_ATOMS, CROWD_ATOMS_PER_A3, self.rng("crowd"))
+
+    @cached_property
+    def cache(self) -> dict[str, Any]:
+        """Evaluations that several checks share."""
+        return {}
+
+
+def worst(values: Sequence[float] | np.ndarray) -> float:
+    """The largest value; infinite if one is not a number, so that nothing passes by being undefined."""
+    array = np.asarray(values, dtype=float)
+    return float(array.max()) if np.isfinite(array).all() else float("inf")

@@ -1,0 +1,109 @@
+"""Whether the forces are the negative gradient of the energy, and what follows if they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.geometry import moved
+from assay.predictors import Prediction
+
+# Displacements of the four-point formula: where its own error meets the rounding of the energies.
+STEP_A = {True: 1e-3, False: 1e-2}  # in float64, and in anything coarser
+STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
+PATH_A = 0.05  # root-mean-square displacement along which work is measured
+
+
+def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray]]:
+    """For each small molecule: its prediction, its gradient (3N,) and its force Jacobian (3N, 3N) by displacement."""
+    if "displaced" in subject.cache:
+        return subject.cache["displaced"]
+    if not subject.small:
+        raise NotApplicable("no molecule of the reference is small enough")
+    step, copies = STEP_A[subject.exact], []
+    for molecule in subject.small:
+        for k in range(3 * len(molecule)):
+            shift = np.zeros(3 * len(molecule))
+            shift[k] = step
+            copies += [moved(molecule, molecule.positions + n * shift.reshape(-1, 3)) for n, _ in STENCIL]
+    found, results = iter(subject.predictor.predict(copies)), []
+    for molecule, center in zip(subject.small, subject.predictor.predict(subject.small), strict=True):
+        gradient, jacobian = [], []
+        for _ in range(3 * len(molecule)):
+            around = [next(found) for _ in STENCIL]
+            gradient.append(sum(w * p.energy_eV for (_, w), p in zip(STENCIL, around, strict=True)) / step)
+            forces = [w * p.forces_eV_per_A.ravel() for (_, w), p in zip(STENCIL, around, strict=True)]
+            jacobian.append(np.sum(forces, axis=0) / step)
+        results.append((center, np.array(gradient), np.array(jacobian)))
+    subject.cache["displaced"] = results
+    return results
+
+
+def force_consistency(subject: Subject) -> Measurement:
+    """Every component of the force against a four-point difference of the energy."""
+    largest, squares, total, names = [], 0.0, 0.0, []
+    for molecule, (center, gradient, _) in zip(subject.small, _displaced(subject), strict=True):
+        error = center.forces_eV_per_A.ravel() + gradient
+        largest.append(worst(np.abs(error)))
+        squares, total = squares + float(error @ error), total + float(gradient @ gradient)
+        names.append(molecule.name)
+    relative = float(np.sqrt(squares / total)) if total > 0 and np.isfinite(squares) else float("inf")
+    return Measurement(
+        {"max_error_eV_per_A": worst(largest), "relative_error": relative},
+        {"molecules": names, "max_error_eV_per_A": largest, "step_A": STEP_A[subject.exact]},
+    )
+
+
+def jacobian_symmetry(subject: Subject) -> Measurement:
+    """The antisymmetric part of the force Jacobian, zero for a gradient field."""
+    ratios = []
+    for _, _, jacobian in _displaced(subject):
+        scale = np.linalg.norm(jacobian)
+        ratios.append(float(np.linalg.norm(jacobian - jacobian.T) / scale) if scale > 0 else np.nan)
+    return Measurement(
+        {"antisymmetry": worst(ratios)}, {"molecules": [m.name for m in subject.small], "antisymmetry": ratios}
+    )
+
+
+def work(subject: Subject) -> Measurement:
+    """The work of the forces along a path against the change of the energy, in molecules of any size and in a crowd.
+
+    Gauss-Legendre quadrature with six nodes on straight paths of random direction; the error is relative to the work
+    that the components do without regard to sign, so that cancellation hides nothing.
+    """
+    nodes, weights = np.polynomial.legendre.leggauss(6)
+    rng, rows, paths = subject.rng("work"), [], []
+    for molecule in [*subject.molecules, subject.crowd]:
+        path = rng.normal(0.0, PATH_A, molecule.positions.shape)
+        paths.append(path)
+        rows += [moved(molecule, molecule.positions + t * path) for t in (0.0, 1.0, *(0.5 * (1.0 + nodes)))]
+    found, errors = subject.predictor.predict(rows), []
+    for index, path in enumerate(paths):
+        start, end, *inner = found[8 * index : 8 * index + 8]
+        done = [(p.forces_eV_per_A * path) for p in inner]
+        signed = 0.5 * sum(w * d.sum() for w, d in zip(weights, done, strict=True))
+        unsigned = 0.5 * sum(w * np.abs(d).sum() for w, d in zip(weights, done, strict=True))
+        errors.append(abs(end.energy_eV - start.energy_eV + signed) / unsigned if unsigned > 0 else np.nan)
+    return Measurement({"relative_error": worst(errors)}, {"relative_error": [float(error) for error in errors]})
+
+
+def net_force(subject: Subject) -> Measurement:
+    """Sum of forces and of torques about the center."""
+    structures = [*subject.molecules, subject.crowd]
+    forces, torques = [], []
+    for structure, prediction in zip(structures, subject.predictor.predict(structures), strict=True):
+        lever = structure.positions - structure.positions.mean(0)
+        forces.append(float(np.linalg.norm(prediction.forces_eV_per_A.sum(0))))
+        torques.append(float(np.linalg.norm(np.cross(lever, prediction.forces_eV_per_A).sum(0))))
+    return Measurement(
+        {"net_force_eV_per_A": worst(forces), "net_torque_eV": worst(torques)},
+        {"net_force_eV_per_A": forces, "net_torque_eV": torques},
+    )
+
+
+CHECKS = [
+    Check("force_consistency", "the forces are the negative gradient of the energy", force_consistency),
+    Check("jacobian_symmetry", "the forces are the gradient of some energy", jacobian_symmetry),
+    Check("work", "the forces' work along a path is the change of the energy", work),
+    Check("net_force", "an isolated molecule exerts no force and no torque on itself", net_force),
+]

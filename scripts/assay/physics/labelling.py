@@ -1,0 +1,217 @@
+"""Make the reference of the physics checks with the teacher: opt-in, a few minutes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols, covalent_radii
+from rdkit import Chem
+from rdkit.Chem import rdForceFieldHelpers, rdMolTransforms
+from tqdm import tqdm
+
+from assay import dynamics
+from assay.data.mechanics import Mechanics, embed
+from assay.data.teacher import LabelError, Labels, Teacher
+from assay.physics import reference
+from assay.physics.geometry import bond_lengths, bonds, contact, out_of_plane
+from assay.physics.reference import Frame
+from assay.physics.relax import force_jacobians, frequencies, relax
+from assay.predictors import Prediction
+from assay.structures import Structure
+
+TORSION_STEP_DEG = 15
+RELAXED_eV_per_A = 2e-4
+SAME_CONFORMER_eV = 2e-3
+
+
+class TeacherPredictor:
+    """The teacher behind the interface of a student, so that the same code asks both. Failed labels are NaN."""
+
+    cutoff_A = 0.0
+    name = runtime = "teacher"
+    device, dtype, max_z = "cpu", "float64", 118
+    elements: frozenset[int] | None = None
+
+    def __init__(self, teacher: Teacher):
+        self._labels = Labels(teacher)
+
+    def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
+        """See ``Predictor.predict``."""
+        return [self._one(structure) for structure in structures]
+
+    def _one(self, structure: Structure) -> Prediction:
+        try:
+            return Prediction(*self._labels(structure.atomic_numbers, structure.positions))
+        except LabelError:
+            return Prediction(np.nan, np.full((len(structure), 3), np.nan))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the list of molecules: a name, SMILES, what it is for, and a SMARTS of the atoms that matter."""
+
+    name: str
+    smiles: str
+    roles: str
+    atoms: str
+
+    def has(self, role: str) -> bool:
+        """Whether the molecule is listed for ``role``."""
+        return role in self.roles.split()
+
+
+def make_reference(entries: Sequence[Entry], teacher: Teacher, settings: dict[str, Any]) -> Iterator[Frame]:
+    """All frames. ``settings`` are the config's ``physics.reference``."""
+    predictor = TeacherPredictor(teacher)
+    minima: dict[str, Structure] = {}
+    for entry in tqdm(entries, unit=" molecules", desc="relaxing"):
+        if entry.has("torsion"):
+            yield from _label(predictor, torsion(entry))
+        elif entry.has("conformers"):
+            yield from _label(predictor, conformers(entry, predictor, settings["conformers"]))
+        else:
+            minima[entry.name] = lowest(entry, predictor)
+    yield from _label(predictor, [_minimum(minima[e.name], predictor) for e in entries if e.has("minimum")])
+    yield from _label(predictor, _moving([e for e in entries if e.has("dynamics")], minima, predictor, settings))
+    for entry in entries:
+        for role in entry.roles.split():
+            kind, _, group = role.partition(":")
+            if kind == reference.TAUTOMER:
+                yield from _label(predictor, [Frame(minima[entry.name], kind, group)])
+    partners = {entry.name: entry for entry in entries if entry.has("contact")}
+    yield from _label(predictor, contacts(partners, minima, settings["contact_distances_A"]))
+    yield from _label(predictor, dimers(settings["elements"], settings["dimer_distances"]))
+
+
+def _label(predictor: TeacherPredictor, frames: Sequence[Frame] | Iterator[Frame]) -> Iterator[Frame]:
+    """Frames with the teacher's energy and forces; those that it cannot compute are left out."""
+    for frame in tqdm(frames, unit=" frames", desc="labelling", leave=False):
+        (prediction,) = predictor.predict([frame.structure])
+        if np.isfinite(prediction.energy_eV):
+            structure = frame.structure
+            labelled = Structure(
+                name=structure.name,
+                atomic_numbers=structure.atomic_numbers,
+                positions=structure.positions,
+                energy_eV=prediction.energy_eV,
+                forces_eV_per_A=prediction.forces_eV_per_A,
+            )
+            yield Frame(labelled, frame.kind, frame.group, frame.coordinate, frame.known)
+
+
+def _embedded(entry: Entry, count: int) -> tuple[Chem.Mol, list[Structure]]:
+    """Conformers of a molecule by RDKit, relaxed in its force field where it has one."""
+    molecule = embed(entry.smiles, count, seed=7)
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
+    positions = [conformer.GetPositions() for conformer in molecule.GetConformers()]
+    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+        positions = [Mechanics(molecule).minimize(x, 500) for x in positions]
+    return molecule, [Structure(entry.name, numbers, x) for x in positions]
+
+
+def lowest(entry: Entry, predictor: TeacherPredictor, count: int = 3) -> Structure:
+    """The teacher's lowest minimum among a few conformers."""
+    _, structures = _embedded(entry, count)
+    relaxed, residual = relax(predictor, structures, RELAXED_eV_per_A, 150)
+    energies = [prediction.energy_eV for prediction in predictor.predict(relaxed)]
+    return relaxed[int(np.nanargmin(np.where(residual < 0.01, energies, np.nan)))]
+
+
+def conformers(entry: Entry, predictor: TeacherPredictor, count: int) -> list[Frame]:
+    """Distinct shapes near the teacher's minima, lowest first."""
+    _, structures = _embedded(entry, 2 * count)
+    relaxed, _ = relax(predictor, structures, 0.05, 50)
+    energies = np.array([prediction.energy_eV for prediction in predictor.predict(relaxed)])
+    chosen: list[int] = []
+    for k in np.argsort(energies):
+        if all(energies[k] - energies[other] > SAME_CONFORMER_eV for other in chosen) and np.isfinite(energies[k]):
+            chosen.append(int(k))
+    return [Frame(relaxed[k], reference.CONFORMER, entry.name, rank) for rank, k in enumerate(chosen[:count])]
+
+
+def torsion(entry: Entry) -> list[Frame]:
+    """A scan of one dihedral angle, everything else relaxed by RDKit's force field."""
+    molecule, _ = _embedded(entry, 1)
+    i, j, k, m = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))
+    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
+    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
+    frames = []
+    for angle in range(-180, 180, TORSION_STEP_DEG):
+        conformer = molecule.GetConformer()
+        rdMolTransforms.SetDihedralDeg(conformer, i, j, k, m, float(angle))
+        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, properties)
+        field.MMFFAddTorsionConstraint(i, j, k, m, False, float(angle), float(angle), 1000.0)
+        field.Initialize()
+        field.Minimize(maxIts=2000)
+        frames.append(
+            Frame(Structure(entry.name, numbers, conformer.GetPositions()), reference.TORSION, entry.name, angle)
+        )
+    return frames
+
+
+def _minimum(structure: Structure, predictor: TeacherPredictor) -> Frame:
+    (jacobian,) = force_jacobians(predictor, [structure], 0.005)
+    known = {"frequencies_per_cm": np.round(frequencies(structure, -jacobian), 3)}
+    return Frame(structure, reference.MINIMUM, structure.name, known=known)
+
+
+def _moving(
+    entries: Sequence[Entry], minima: dict[str, Structure], predictor: TeacherPredictor, settings: dict[str, Any]
+) -> Iterator[Frame]:
+    """Molecules for dynamics, with the mean lengths of their bonds and shapes of their rings at a temperature."""
+    structures = [minima[entry.name] for entry in entries]
+    options = settings["dynamics"]
+    trajectory = dynamics.run(predictor, structures, **options)
+    for k, entry in enumerate(entries):
+        frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
+        pairs = bonds(structures[k])
+        ring = aromatic_ring(entry.smiles)
+        known: dict[str, Any] = {
+            "bonds": pairs.ravel(),
+            "mean_bond_lengths_A": np.round(bond_lengths(frames, pairs).mean(0), 5),
+            "temperature_K": options["temperature_K"],
+        }
+        if len(ring):
+            known |= {"ring": ring, "mean_out_of_plane_A": round(float(out_of_plane(frames[:, ring]).mean()), 5)}
+        yield Frame(structures[k], reference.DYNAMICS, entry.name, known=known)
+
+
+def aromatic_ring(smiles: str) -> list[int]:
+    """Indices of the atoms of the first aromatic ring; empty if there is none."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    for ring in molecule.GetRingInfo().AtomRings():
+        if all(molecule.GetAtomWithIdx(k).GetIsAromatic() for k in ring):
+            return list(ring)
+    return []
+
+
+def contacts(partners: dict[str, Entry], minima: dict[str, Structure], distances: dict[str, float]) -> Iterator[Frame]:
+    """Pairs of molecules that face each other with one atom each, one pair for every pair of elements."""
+    exposed = {}
+    for name, entry in partners.items():
+        molecule = Chem.AddHs(Chem.MolFromSmiles(entry.smiles))
+        exposed[name] = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))[0]
+    for a, b in combinations_with_replacement(partners, 2):
+        symbols = sorted(chemical_symbols[minima[name].atomic_numbers[exposed[name]]] for name in (a, b))
+        for distance in np.linspace(distances["from"], distances["to"], int(distances["count"])):
+            pair = contact(minima[a], exposed[a], minima[b], exposed[b], float(distance))
+            yield Frame(pair, reference.CONTACT, "-".join(symbols), float(distance))
+
+
+def dimers(elements: Sequence[int], distances: dict[str, float]) -> Iterator[Frame]:
+    """Two bare atoms at distances in units of the sum of their covalent radii."""
+    for a, b in combinations_with_replacement(elements, 2):
+        contact_A = float(covalent_radii[a] + covalent_radii[b])
+        for x in np.linspace(distances["from"], distances["to"], int(distances["count"])):
+            distance = x * contact_A
+            pair = Structure(
+                f"{chemical_symbols[a]}{chemical_symbols[b]}",
+                np.array([a, b], dtype=np.int64),
+                np.array([[0.0, 0.0, 0.0], [0.0, 0.0, distance]]),
+            )
+            symbols = "-".join(sorted((chemical_symbols[a], chemical_symbols[b])))
+            yield Frame(pair, reference.DIMER, symbols, distance)

@@ -1,0 +1,159 @@
+"""How far atoms see: not at all beyond the cutoff, and without a jump at it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.geometry import joined, moved, random_rotations
+from assay.structures import Structure
+
+APART_A = 30.0
+NEAR_A = {True: 1e-5, False: 1e-3}  # distance to the cutoff, in float64 and in anything coarser
+CROSSING_PAIRS = 24
+GHOSTS = 6
+
+
+def extensivity(subject: Subject) -> Measurement:
+    """Two molecules far apart against the sum of both."""
+    firsts, seconds = subject.molecules, subject.molecules[1:] + subject.molecules[:1]
+    pairs = [
+        joined([a, moved(b, b.positions + np.array([APART_A, 0.0, 0.0]))], f"{a.name} and {b.name}")
+        for a, b in zip(firsts, seconds, strict=True)
+    ]
+    alone = subject.predictor.predict(firsts)
+    energies, forces = [], []
+    for k, pair in enumerate(subject.predictor.predict(pairs)):
+        a, b = alone[k], alone[(k + 1) % len(alone)]
+        energies.append(abs(pair.energy_eV - a.energy_eV - b.energy_eV))
+        both = np.concatenate([a.forces_eV_per_A, b.forces_eV_per_A])
+        forces.append(float(np.abs(pair.forces_eV_per_A - both).max()))
+    return Measurement(
+        {"energy_error_eV": worst(energies), "force_error_eV_per_A": worst(forces)},
+        {"energy_error_eV": energies, "force_error_eV_per_A": forces},
+    )
+
+
+def locality(subject: Subject) -> Measurement:
+    """The forces on a molecule with and without hydrogen atoms 12 to 30 angstrom away from it."""
+    rng, haunted = subject.rng("locality"), []
+    for molecule in subject.molecules:
+        directions = rng.normal(size=(GHOSTS, 3))
+        distances = np.linspace(12.0, 30.0, GHOSTS)[:, None] + np.ptp(molecule.positions, axis=0).max()
+        ghosts = distances * directions / np.linalg.norm(directions, axis=1, keepdims=True)
+        number = 1 if 1 in subject.elements else min(subject.elements)
+        far = Structure("ghosts", np.full(GHOSTS, number, dtype=np.int64), molecule.positions.mean(0) + ghosts)
+        haunted.append(joined([molecule, far], molecule.name))
+    changes = [
+        float(np.abs(with_ghosts.forces_eV_per_A[: len(molecule)] - without.forces_eV_per_A).max())
+        for molecule, with_ghosts, without in zip(
+            subject.molecules,
+            subject.predictor.predict(haunted),
+            subject.predictor.predict(subject.molecules),
+            strict=True,
+        )
+    ]
+    return Measurement({"force_change_eV_per_A": worst(changes)}, {"force_change_eV_per_A": changes})
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """A path on which one distance passes the cutoff while all others stay on their side of it.
+
+    Attributes:
+        name: of the two atoms or molecules.
+        start: at a distance equal to the cutoff.
+        direction: (N, 3), change of the positions per angstrom of that distance.
+    """
+
+    name: str
+    start: Structure
+    direction: np.ndarray
+
+    def at(self, beyond_A: float) -> Structure:
+        """The structure with the distance ``beyond_A`` beyond the cutoff."""
+        return moved(self.start, self.start.positions + beyond_A * self.direction)
+
+
+def approaching(a: Structure, b: Structure, cutoff: float, rng: np.random.Generator) -> Crossing:
+    """Two molecules, turned at random, whose closest atoms are the cutoff apart; they part along that line."""
+    turn_a, turn_b = random_rotations(2, rng)
+    x, y = (a.positions - a.positions.mean(0)) @ turn_a.T, (b.positions - b.positions.mean(0)) @ turn_b.T
+    axis = np.array([1.0, 0.0, 0.0])
+    y = y + 4.0 * cutoff * axis
+    for _ in range(50):  # closing in along the axis until the closest pair is at the cutoff
+        gaps = y[None] - x[:, None]
+        distance = np.linalg.norm(gaps, axis=-1)
+        i, j = np.unravel_index(distance.argmin(), distance.shape)
+        across = distance[i, j] ** 2 - gaps[i, j, 0] ** 2
+        y = y - (gaps[i, j, 0] - np.sqrt(max(cutoff**2 - across, 0.0))) * axis
+    gaps = y[None] - x[:, None]
+    distance = np.linalg.norm(gaps, axis=-1)
+    i, j = np.unravel_index(distance.argmin(), distance.shape)
+    direction = np.concatenate([np.zeros_like(x), np.tile(gaps[i, j] / distance[i, j], (len(y), 1))])
+    pair = joined([moved(a, x), moved(b, y)], f"{a.name} + {b.name}")
+    return Crossing(pair.name, pair, direction)
+
+
+def breathing(molecule: Structure, cutoff: float) -> Crossing | None:
+    """A molecule that is scaled, by at most three percent, until one of its distances is the cutoff."""
+    x = molecule.positions - molecule.positions.mean(0)
+    first, second = np.triu_indices(len(x), 1)
+    distance = np.linalg.norm(x[first] - x[second], axis=1)
+    if len(distance) == 0:
+        return None
+    k = int(np.abs(distance - cutoff).argmin())
+    scale = cutoff / distance[k]
+    others = np.delete(distance * scale, k)
+    if abs(scale - 1.0) > 0.03 or (len(others) and np.abs(others - cutoff).min() < 1e-2):
+        return None
+    return Crossing(molecule.name, moved(molecule, x * scale), x / distance[k])
+
+
+def crossings(subject: Subject) -> list[Crossing]:
+    """Paths across the cutoff between molecules and within them."""
+    rng, cutoff = subject.rng("cutoff"), subject.predictor.cutoff_A
+    partners = [rng.choice(len(subject.molecules), 2) for _ in range(CROSSING_PAIRS)]
+    paths = [approaching(subject.molecules[a], subject.molecules[b], cutoff, rng) for a, b in partners]
+    return paths + [path for m in subject.molecules if (path := breathing(m, cutoff)) is not None]
+
+
+def cutoff(subject: Subject) -> Measurement:
+    """Energy and forces extrapolated to the cutoff from either side, and a scan for the eye."""
+    paths = crossings(subject)
+    if not paths:
+        raise NotApplicable("no distance of the reference's molecules can be brought to the cutoff")
+    near = NEAR_A[subject.exact]
+    found = subject.predictor.predict([path.at(n * near) for path in paths for n in (-2, -1, 1, 2)])
+    energies, forces = [], []
+    for index in range(len(paths)):
+        far_in, in_, out, far_out = found[4 * index : 4 * index + 4]
+        energies.append(abs(2 * out.energy_eV - far_out.energy_eV - 2 * in_.energy_eV + far_in.energy_eV))
+        inside = 2 * in_.forces_eV_per_A - far_in.forces_eV_per_A
+        outside = 2 * out.forces_eV_per_A - far_out.forces_eV_per_A
+        forces.append(float(np.abs(outside - inside).max()))
+    largest = paths[int(np.argmax(np.nan_to_num(energies, nan=np.inf)))]
+    beyond = np.linspace(-0.8, 0.3, 111)
+    scan = subject.predictor.predict([largest.at(x) for x in beyond])
+    direction = largest.direction
+    return Measurement(
+        {"energy_jump_eV": worst(energies), "force_jump_eV_per_A": worst(forces)},
+        {
+            "pairs": [path.name for path in paths],
+            "energy_jump_eV": energies,
+            "force_jump_eV_per_A": forces,
+            "scan_pair": largest.name,
+            "scan_distance_A": subject.predictor.cutoff_A + beyond,
+            "scan_energy_eV": np.array([p.energy_eV for p in scan]) - scan[-1].energy_eV,
+            "scan_force_eV_per_A": np.array([(p.forces_eV_per_A * direction).sum() for p in scan]),
+        },
+    )
+
+
+CHECKS = [
+    Check("extensivity", "two molecules far apart are the sum of both", extensivity),
+    Check("locality", "atoms far away exert no force", locality),
+    Check("cutoff", "energy and forces are continuous where an atom crosses the cutoff", cutoff),
+]

@@ -1,0 +1,162 @@
+"""Whether the model can be run: energy is conserved, molecules survive, rings stay flat and bonds their length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from assay.dynamics import Trajectory, run
+from assay.physics import reference
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.geometry import bond_lengths, bonds, out_of_plane
+from assay.physics.reference import Frame
+
+BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
+LONG_RUN_PS = 50.0  # over which a drift is compared with the fluctuation of the kinetic energy
+
+
+def _frames(subject: Subject) -> list[Frame]:
+    return [frames[0] for frames in subject.groups(reference.DYNAMICS).values()]
+
+
+def nve(subject: Subject) -> Measurement:
+    """Constant-energy runs of several molecules at two time steps, from the teacher's minima.
+
+    What is judged is the drift of the shadow energy at the shorter step: what the integrator does is taken out of it,
+    what the model does (jumps, forces that are no gradient, rounding) is left. The drifts of the total energy at both
+    steps stand beside it.
+    """
+    options = subject.dynamics["nve"]
+    frames = _frames(subject)[: options["molecules"]]
+    structures = [frame.structure for frame in frames]
+    sizes = np.array([len(structure) for structure in structures])
+    raw: dict[str, Any] = {"molecules": [frame.group for frame in frames]}
+    drifts, ratio, survived = {}, np.inf, True
+    for step in sorted(options["steps_fs"], reverse=True):  # the shortest step comes last and is judged
+        # At the minimum all energy is kinetic; half of it goes into the bonds.
+        trajectory = run(
+            subject.moving,
+            structures,
+            temperature_K=2.0 * options["temperature_K"],
+            step_fs=step,
+            n_steps=int(options["duration_fs"] / step),
+            seed=subject.seed,
+        )
+        survived &= bool(np.isnan(trajectory.blown_up_fs).all())
+        shadow = slopes(trajectory, trajectory.shadow_eV) / sizes
+        total = slopes(trajectory, trajectory.total_eV) / sizes
+        drifts[step] = shadow
+        spread = trajectory.kinetic_eV.std(0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = worst(np.abs(shadow) * sizes / 1e3 * LONG_RUN_PS / spread)
+        thin = slice(None, None, max(1, len(trajectory.time_fs) // 200))
+        raw[f"step_{step:g}_fs"] = {
+            "shadow_drift_meV_per_atom_per_ps": shadow,
+            "total_drift_meV_per_atom_per_ps": total,
+            "time_fs": trajectory.time_fs[thin],
+            "total_meV_per_atom": 1e3 * (trajectory.total_eV - trajectory.total_eV[0])[thin].T / sizes[:, None],
+            "shadow_meV_per_atom": 1e3 * (trajectory.shadow_eV - trajectory.shadow_eV[0])[thin].T / sizes[:, None],
+            "kinetic_std_eV": spread,
+        }
+    judged = drifts[min(drifts)]
+    return Measurement(
+        {
+            "drift_meV_per_atom_per_ps": worst(np.abs(judged)) if survived else np.inf,
+            f"drift_over_{LONG_RUN_PS:g}_ps_per_kinetic_std": ratio if survived else np.inf,
+        },
+        raw,
+    )
+
+
+def slopes(trajectory: Trajectory, energy_eV: np.ndarray) -> np.ndarray:
+    """(S,) slope of a straight line through each energy (T, S), meV/ps."""
+    if not np.isfinite(energy_eV).all():
+        return np.full(energy_eV.shape[1], np.inf)
+    return np.polyfit(trajectory.time_fs, energy_eV - energy_eV[0], 1)[0] * 1e6
+
+
+def _heated(subject: Subject) -> tuple[list[Frame], np.ndarray, Trajectory]:
+    """Every molecule at every temperature, in one batch of Langevin dynamics."""
+    if "heated" not in subject.cache:
+        options = subject.dynamics["stability"]
+        frames = [frame for _ in options["temperatures_K"] for frame in _frames(subject)]
+        temperatures = np.repeat(options["temperatures_K"], len(frames) // len(options["temperatures_K"]))
+        trajectory = run(
+            subject.moving,
+            [frame.structure for frame in frames],
+            temperature_K=temperatures,
+            step_fs=options["step_fs"],
+            n_steps=int(options["duration_fs"] / options["step_fs"]),
+            friction_per_fs=options["friction_per_fs"],
+            seed=subject.seed,
+        )
+        subject.cache["heated"] = (frames, temperatures, trajectory)
+    return subject.cache["heated"]
+
+
+def stability(subject: Subject) -> Measurement:
+    """Molecules at 300 and 500 K: none may lose a bond, gain one by collapse, or blow up."""
+    frames, temperatures, trajectory = _heated(subject)
+    rows: list[dict[str, Any]] = []
+    for k, frame in enumerate(frames):
+        pairs = bonds(frame.structure)
+        start = bond_lengths(frame.structure.positions, pairs)
+        stretch = np.abs(bond_lengths(trajectory.frames[:, trajectory.owner == k], pairs) - start).max((0, 1))
+        rows.append(
+            {
+                "molecule": frame.group,
+                "temperature_K": float(temperatures[k]),
+                "largest_stretch_A": float(stretch),
+                "blown_up_fs": None if np.isnan(trajectory.blown_up_fs[k]) else float(trajectory.blown_up_fs[k]),
+            }
+        )
+    broken = [row["blown_up_fs"] is not None or not row["largest_stretch_A"] < BROKEN_A for row in rows]
+    return Measurement({"broken_fraction": float(np.mean(broken))}, {"runs": rows})
+
+
+def _like_the_teacher(subject: Subject) -> list[tuple[Frame, np.ndarray]]:
+    """Molecules run at the temperature of the teacher's own dynamics, and their frames after the first quarter."""
+    frames, temperatures, trajectory = _heated(subject)
+    chosen = []
+    for k, frame in enumerate(frames):
+        if np.isclose(temperatures[k], float(frame.known["temperature_K"][0])):
+            settled = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
+            chosen.append((frame, settled))
+    if not chosen:
+        raise NotApplicable("no temperature of the config's physics.dynamics.stability is that of the teacher's runs")
+    return chosen
+
+
+def rings(subject: Subject) -> Measurement:
+    """Mean distance of ring atoms from their plane in dynamics, beside the teacher's."""
+    rows = {}
+    for frame, settled in _like_the_teacher(subject):
+        if "ring" in frame.known:
+            mean = float(out_of_plane(settled[:, frame.known["ring"].astype(int)]).mean())
+            rows[frame.group] = {"mean_A": mean, "teacher_A": float(frame.known["mean_out_of_plane_A"][0])}
+    if not rows:
+        raise NotApplicable("the reference has no aromatic ring of the elements that the model knows")
+    differences = [abs(row["mean_A"] - row["teacher_A"]) for row in rows.values()]
+    return Measurement({"max_difference_A": worst(differences)}, {"rings": rows})
+
+
+def bond_statistics(subject: Subject) -> Measurement:
+    """Mean bond lengths in dynamics, beside the teacher's."""
+    rows = {}
+    for frame, settled in _like_the_teacher(subject):
+        pairs = frame.known["bonds"].reshape(-1, 2).astype(int)
+        mean = bond_lengths(settled, pairs).mean(0)
+        rows[frame.group] = {"mean_A": mean, "teacher_A": frame.known["mean_bond_lengths_A"]}
+    differences = np.concatenate([np.abs(row["mean_A"] - row["teacher_A"]) for row in rows.values()])
+    return Measurement(
+        {"max_difference_A": worst(differences), "mean_difference_A": float(differences.mean())}, {"bonds": rows}
+    )
+
+
+CHECKS = [
+    Check("nve", "total energy does not drift in dynamics at constant energy", nve),
+    Check("stability", "molecules survive dynamics at every temperature", stability),
+    Check("rings", "aromatic rings stay as flat as the teacher's in dynamics", rings),
+    Check("bonds", "bonds have the teacher's mean length in dynamics", bond_statistics),
+]

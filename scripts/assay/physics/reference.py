@@ -1,0 +1,105 @@
+"""What the teacher says of the geometries that the checks look at: computed once, shipped, never in a run of `all`.
+
+One extended XYZ file, so that anybody can look at it. The comment line of a frame says what it is for (``kind``),
+which molecule or pair it belongs to (``group``), where it sits on a scan (``coordinate``), and what else is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ase.io
+import numpy as np
+
+from assay.errors import AssayError
+from assay.files import atomic_path
+from assay.structures import Structure
+
+# What a frame can be for.
+MINIMUM = "minimum"  # relaxed; knows its frequencies
+DYNAMICS = "dynamics"  # relaxed; knows its bonds, rings and their mean shape at a temperature
+CONFORMER = "conformer"  # nearly relaxed; one of several of its molecule
+TAUTOMER = "tautomer"  # relaxed; one of two that differ by the place of a proton
+TORSION = "torsion"  # at a dihedral angle, degrees
+DIMER = "dimer"  # two bare atoms at a distance, angstrom
+CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A labelled structure and what it is for.
+
+    Attributes:
+        structure: with the teacher's energy and forces.
+        kind: one of the constants above.
+        group: molecule or pair that it belongs to.
+        coordinate: place on a scan, or number of a conformer.
+        known: further numbers by name, arrays of one dimension.
+    """
+
+    structure: Structure
+    kind: str
+    group: str
+    coordinate: float = 0.0
+    known: dict[str, Any] = field(default_factory=dict)
+
+
+class Reference:
+    """All frames of a reference file."""
+
+    def __init__(self, frames: Iterable[Frame]):
+        self.frames = list(frames)
+
+    def groups(self, kind: str, elements: Iterable[int] | None = None) -> dict[str, list[Frame]]:
+        """Frames of one kind by group, in the order of their coordinate.
+
+        Args:
+            kind: of the frames.
+            elements: only groups that hold no other atomic numbers; None for all.
+        """
+        known = None if elements is None else set(elements)
+        found: dict[str, list[Frame]] = {}
+        for frame in self.frames:
+            if frame.kind == kind and (known is None or known.issuperset(frame.structure.atomic_numbers.tolist())):
+                found.setdefault(frame.group, []).append(frame)
+        return {group: sorted(frames, key=lambda frame: frame.coordinate) for group, frames in found.items()}
+
+
+def write_reference(path: str | Path, frames: Iterable[Frame]) -> None:
+    """Write frames as extended XYZ (compressed if the name ends in .gz), atomically."""
+    images = []
+    for frame in frames:
+        atoms = frame.structure.to_ase()
+        atoms.info.update({"kind": frame.kind, "group": frame.group, "coordinate": frame.coordinate})
+        atoms.info.update({key: np.asarray(value) for key, value in frame.known.items() if np.size(value)})
+        images.append(atoms)
+    with atomic_path(path) as temporary:
+        ase.io.write(temporary, images, format="extxyz")
+
+
+def read_reference(path: str | Path) -> Reference:
+    """Read what ``write_reference`` wrote.
+
+    Raises:
+        AssayError: if the file is missing or is not of this form.
+    """
+    if not Path(path).is_file():
+        raise AssayError(f"there is no file {path}: restore it, or make it again with `snakemake physics_reference`")
+    try:
+        images = ase.io.read(path, index=":", format="extxyz")
+        return Reference(_frame(atoms) for atoms in images)
+    except (KeyError, ValueError, OSError) as error:
+        raise AssayError(
+            f"{path} is no reference of the physics checks ({error}): make it again with `snakemake physics_reference`"
+        ) from None
+
+
+def _frame(atoms: ase.Atoms) -> Frame:
+    info = dict(atoms.info)
+    kind, group, coordinate = str(info.pop("kind")), str(info.pop("group")), float(info.pop("coordinate"))
+    name = str(info.pop("name", group))
+    structure = Structure.from_ase(atoms, name)
+    return Frame(structure, kind, group, coordinate, {key: np.atleast_1d(value) for key, value in info.items()})

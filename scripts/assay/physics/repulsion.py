@@ -1,0 +1,116 @@
+"""What happens when atoms come too close: nothing may fall into a hole that the teacher does not have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from assay.physics import reference
+from assay.physics.base import Check, Measurement, Subject, worst
+from assay.physics.reference import Frame
+
+WALL_eV = 2.0  # where the teacher's energy is this far above two separate atoms, it repels
+FLAT_eV_per_A = 0.02  # forces below this have no sign
+RIPPLE_eV = 0.01  # minima shallower than this are none
+
+
+def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
+    """Energies less that at the largest distance, and forces along the axis (repulsion positive), of both."""
+    key = f"curves {kind}"
+    if key in subject.cache:
+        return subject.cache[key]
+    groups, curves = subject.groups(kind), {}
+    found = iter(subject.predictor.predict([f.structure for frames in groups.values() for f in frames]))
+    for name, frames in groups.items():
+        predictions = [next(found) for _ in frames]
+        distance = np.array([frame.coordinate for frame in frames])
+        energy = np.array([prediction.energy_eV for prediction in predictions])
+        teacher = np.array([_energy(frame) for frame in frames])
+        curves[name] = {
+            "distance_A": distance,
+            "energy_eV": energy - energy[-1],
+            "teacher_eV": teacher - teacher[-1],
+            "force_eV_per_A": -np.gradient(energy, distance),
+            "teacher_force_eV_per_A": -np.gradient(teacher, distance),
+        }
+    subject.cache[key] = curves
+    return curves
+
+
+def _energy(frame: Frame) -> float:
+    energy = frame.structure.energy_eV
+    return float("nan") if energy is None else energy
+
+
+def wall(curve: dict[str, np.ndarray]) -> np.ndarray:
+    """(D,) bool, the distances inside the teacher's repulsive wall: all from the closest one outwards, as long as the
+    teacher stays above ``WALL_eV``.
+    """
+    high = curve["teacher_eV"] > WALL_eV
+    outer = int(np.argmin(high)) if not high.all() else len(high)  # first point that is not high
+    return np.arange(len(high)) < outer
+
+
+def short_range(subject: Subject) -> Measurement:
+    """Bare atoms and facing molecules pushed into each other, wherever the teacher repels."""
+    holes, attractive, raw = [], [], {}
+    for kind in (reference.DIMER, reference.CONTACT):
+        for name, curve in _curves(subject, kind).items():
+            inside = wall(curve)
+            if inside.sum() < 2:
+                continue
+            pull = int((curve["force_eV_per_A"][inside] < -FLAT_eV_per_A).sum())
+            attractive.append(pull > 0)
+            start = curve["energy_eV"][inside][-1]
+            holes.append(max(0.0, float(start - np.min(curve["energy_eV"][inside]))))
+            raw[f"{kind} {name}"] = {"attractive_points": pull, "hole_eV": holes[-1], "points": int(inside.sum())}
+    return Measurement({"attractive_pairs": float(sum(attractive)), "deepest_hole_eV": worst(holes)}, {"pairs": raw})
+
+
+def shape(energy: np.ndarray, force: np.ndarray) -> tuple[int, int]:
+    """How often the force changes its sign, and how many minima the energy has, ripples left out."""
+    signs = np.sign(force[np.abs(force) > FLAT_eV_per_A])
+    flips = int((signs[1:] != signs[:-1]).sum())
+    minima = 0
+    for k in range(1, len(energy) - 1):
+        left, right = energy[:k], energy[k + 1 :]
+        minima += (
+            energy[k] < left[-1] and energy[k] <= right[0] and min(left.max(), right.max()) > energy[k] + RIPPLE_eV
+        )
+    return flips, minima
+
+
+def _shapes(subject: Subject, kind: str) -> Measurement:
+    extra, curves = [], {}
+    for name, curve in _curves(subject, kind).items():
+        flips, minima = shape(curve["energy_eV"], curve["force_eV_per_A"])
+        teacher_flips, teacher_minima = shape(curve["teacher_eV"], curve["teacher_force_eV_per_A"])
+        extra.append(abs(flips - teacher_flips))
+        counts = {"flips": flips, "teacher_flips": teacher_flips, "minima": minima, "teacher_minima": teacher_minima}
+        curves[name] = {key: curve[key] for key in ("distance_A", "energy_eV", "teacher_eV")} | counts
+    minima_off = [abs(curve["minima"] - curve["teacher_minima"]) for curve in curves.values()]
+    return Measurement(
+        {"mean_wrong_flips": float(np.mean(extra)), "mean_wrong_minima": float(np.mean(minima_off))},
+        {"curves": curves},
+    )
+
+
+def dimer_curves(subject: Subject) -> Measurement:
+    """Two bare atoms: the number of turns of the force and of minima beside the teacher's."""
+    return _shapes(subject, reference.DIMER)
+
+
+def contact_curves(subject: Subject) -> Measurement:
+    """Two facing molecules: the same, and how far the energies are off where molecules meet."""
+    found = _shapes(subject, reference.CONTACT)
+    errors = []
+    for curve in found.raw["curves"].values():
+        met = np.abs(curve["teacher_eV"]) < 0.5
+        errors.append(np.abs(curve["energy_eV"] - curve["teacher_eV"])[met].mean())
+    return Measurement(found.values | {"energy_mae_eV": float(np.mean(errors))}, found.raw)
+
+
+CHECKS = [
+    Check("short_range", "atoms that come too close repel each other, as the teacher says", short_range),
+    Check("dimer_curves", "two bare atoms attract and repel where the teacher's do", dimer_curves),
+    Check("contact_curves", "two facing molecules attract and repel where the teacher's do", contact_curves),
+]

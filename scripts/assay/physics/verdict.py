@@ -1,0 +1,133 @@
+"""From measurements and thresholds to outcomes, and from outcomes to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assay.errors import AssayError
+from assay.physics import CHECKS, ERROR, NOT_APPLICABLE
+
+MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
+VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # in order
+
+PASS, FAIL = "pass", "fail"
+SCREENING, DYNAMICS = "screening", "dynamics"
+
+_UNITS = {
+    "_meV_per_atom_per_ps": "meV/atom/ps",
+    "_kcal_per_mol": "kcal/mol",
+    "_eV_per_A": "eV/Å",
+    "_eV_per_atom": "eV/atom",
+    "_per_cm": "1/cm",
+    "_eV": "eV",
+    "_A": "Å",
+}
+
+
+def unit_of(key: str) -> str:
+    """The unit at the end of a key, in the form that people write; empty for a pure number."""
+    return next((unit for suffix, unit in _UNITS.items() if key.endswith(suffix)), "")
+
+
+def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
+    """Compare what was measured with what is allowed.
+
+    Args:
+        measurements: of ``assay.physics.measure``, by check.
+        thresholds: the config's ``physics.thresholds``: for each check ``needed_for`` (screening or dynamics) and
+            ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
+
+    Returns:
+        ``verdict``, ``failed`` and ``not_applicable`` (names), and ``checks``: for each its question, ``outcome``
+        (pass, fail, not applicable, error), ``message``, ``criteria`` and raw numbers.
+
+    Raises:
+        AssayError: a check or a value without a threshold.
+    """
+    checks = {}
+    for name, measured in measurements.items():
+        if name not in thresholds:
+            raise AssayError(f"physics.thresholds in the config has no {name}: add it, with its reason")
+        rules = thresholds[name]
+        criteria = [_criterion(name, key, measured, limit) for key, limit in rules["limits"].items()]
+        checks[name] = {
+            "question": CHECKS[name].question if name in CHECKS else rules.get("question", name),
+            "needed_for": rules["needed_for"],
+            "outcome": _outcome(measured["status"], criteria),
+            "message": measured["message"] or "; ".join(_sentence(c) for c in criteria if not c["passed"]),
+            "criteria": criteria,
+            "raw": measured["raw"],
+            "wall_s": measured["wall_s"],
+            "cpu_s": measured["cpu_s"],
+        }
+    return {
+        "verdict": verdict(checks),
+        "failed": [name for name, check in checks.items() if check["outcome"] in (FAIL, ERROR)],
+        "not_applicable": [name for name, check in checks.items() if check["outcome"] == NOT_APPLICABLE],
+        "checks": checks,
+    }
+
+
+def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
+    """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed.
+
+    A check that is not applicable speaks neither for nor against dynamics; what screening needs must have been seen.
+    """
+    for check in checks.values():
+        if check["needed_for"] == SCREENING and check["outcome"] != PASS:
+            return REJECT
+    if any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
+        return SCREENING_ONLY
+    return MD_READY
+
+
+def _criterion(name: str, key: str, measured: Mapping[str, Any], limit: Mapping[str, Any]) -> dict[str, Any]:
+    values = measured["values"]
+    if values and key not in values:
+        raise AssayError(f"physics.thresholds.{name} in the config limits {key}, which is not measured: {list(values)}")
+    value, bound = values.get(key), limit.get("max", limit.get("min"))
+    kind = "max" if "max" in limit else "min"
+    passed = value is not None and (value <= bound if kind == "max" else value >= bound)
+    return {
+        "value_name": key,
+        "value": value,
+        "unit": unit_of(key),
+        kind: bound,
+        "passed": passed,
+        "because": limit["because"],
+    }
+
+
+def _outcome(status: str, criteria: list[dict[str, Any]]) -> str:
+    if status in (ERROR, NOT_APPLICABLE):
+        return status
+    return PASS if all(criterion["passed"] for criterion in criteria) else FAIL
+
+
+def _sentence(criterion: Mapping[str, Any]) -> str:
+    name = criterion["value_name"].replace("_", " ")
+    if criterion["value"] is None:
+        return f"{name} is not finite"
+    kind = "max" if "max" in criterion else "min"
+    relation = "above" if kind == "max" else "below"
+    return f"{name} is {criterion['value']:.3g}, {relation} {criterion[kind]:g}"
+
+
+def table(judged: Mapping[str, Any]) -> str:
+    """Checks, values, thresholds and outcomes as lines of text, and the verdict."""
+    rows = [("check", "value", "", "unit", "threshold", "outcome")]
+    for name, check in judged["checks"].items():
+        for criterion in check["criteria"] or [{"value_name": "", "value": None, "unit": ""}]:
+            value = "-" if criterion["value"] is None else f"{criterion['value']:.3g}"
+            bound = f"≤ {criterion['max']:g}" if "max" in criterion else f"≥ {criterion.get('min', 0):g}"
+            passed = {True: PASS, False: FAIL}[bool(criterion.get("passed"))]
+            outcome = check["outcome"] if check["outcome"] in (ERROR, NOT_APPLICABLE) else passed
+            rows.append((name, criterion["value_name"], value, criterion["unit"], bound, outcome))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    failed = f": {', '.join(judged['failed'])} did not pass" if judged["failed"] else ""
+    messages = [
+        f"{name}: {c['message']}" for name, c in judged["checks"].items() if c["outcome"] in (ERROR, NOT_APPLICABLE)
+    ]
+    return "\n".join([*lines, *messages, "", f"{judged['verdict']}{failed}"])

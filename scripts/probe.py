@@ -1,0 +1,35 @@
+"""Measure everything that the physics checks ask of a student; thresholds are applied later."""
+
+from pathlib import Path
+
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+from assay.physics import Subject, measure
+from assay.physics.reference import read_reference
+from assay.predictors import load_predictor
+from assay.provenance import header
+
+if "snakemake" not in globals():
+    from assay.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("probe", variant="tiny")
+
+
+def load(dtype: str):
+    return load_predictor(
+        Path(snakemake.input.model), device=snakemake.params.device, dtype=dtype, threads=snakemake.threads
+    )
+
+
+with exit_on_error(snakemake.log[0]):
+    card = read_json(snakemake.input.card)
+    subject = Subject(
+        predictor=load("float64"),
+        moving=load("float32"),
+        reference=read_reference(snakemake.input.reference),
+        dynamics=snakemake.params.settings["dynamics"],
+        seed=snakemake.params.settings["seed"],
+    )
+    result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device)
+    result |= {"dtype": subject.predictor.dtype, "dynamics_dtype": subject.moving.dtype, "checks": measure(subject)}
+    write_json(snakemake.output[0], result)

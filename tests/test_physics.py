@@ -1,0 +1,186 @@
+"""A faultless potential passes every check, and the judgement follows the thresholds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from physics_toys import predictor, subject, toy_reference
+
+from assay.errors import AssayError
+from assay.physics import CHECKS, measure
+from assay.physics.geometry import out_of_plane, superposed_rmsd
+from assay.physics.locality import breathing, crossings
+from assay.physics.reference import Reference, read_reference, write_reference
+from assay.physics.relax import frequencies
+from assay.physics.verdict import judge, table, unit_of
+from assay.structures import Structure
+
+CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text())
+THRESHOLDS = CONFIG["physics"]["thresholds"]
+
+
+@pytest.fixture(scope="module")
+def faultless():
+    return measure(subject(predictor(), moving=predictor(dtype=torch.float32)))
+
+
+def test_every_check_has_thresholds_and_every_threshold_a_check():
+    assert set(CHECKS) == set(THRESHOLDS)
+
+
+def test_a_faultless_model_passes_every_check(faultless):
+    judged = judge(faultless, THRESHOLDS)
+    assert {name: check["message"] for name, check in judged["checks"].items() if check["outcome"] != "pass"} == {}
+    assert judged["verdict"] == "md-ready"
+
+
+def test_exact_symmetries_are_exact_to_rounding(faultless):
+    for name in ("rotation", "reflection", "translation", "batch", "extensivity"):
+        assert max(faultless[name]["values"].values()) < 1e-9, name
+    assert faultless["determinism"]["values"] == {"energy_spread_eV": 0.0, "force_error_eV_per_A": 0.0}
+
+
+def test_thresholds_alone_turn_the_verdict(faultless):
+    stricter = {name: dict(rules) for name, rules in THRESHOLDS.items()}
+    stricter["precision"] = {"needed_for": "dynamics", "limits": {"energy_error_eV": {"max": 0.0, "because": "test"}}}
+    judged = judge(faultless, stricter)
+    assert (judged["verdict"], judged["failed"]) == ("screening-only", ["precision"])
+    assert "above 0" in judged["checks"]["precision"]["message"]
+    stricter["batch"] = {"needed_for": "screening", "limits": {"energy_spread_eV": {"max": -1.0, "because": "test"}}}
+    assert judge(faultless, stricter)["verdict"] == "reject"
+
+
+def test_every_value_is_limited_or_deliberately_not(faultless):
+    free = {
+        (name, key)
+        for name, measured in faultless.items()
+        for key in measured["values"]
+        if key not in THRESHOLDS[name]["limits"]
+    }
+    assert free == {
+        ("bonds", "mean_difference_A"),
+        ("contact_curves", "mean_wrong_minima"),
+        ("minima", "max_rmsd_A"),
+        ("torsions", "profile_mae_kcal_per_mol"),
+    }
+
+
+def test_a_check_without_threshold_and_a_threshold_without_value_are_errors(faultless):
+    with pytest.raises(AssayError, match="has no work"):
+        judge(faultless, {name: rules for name, rules in THRESHOLDS.items() if name != "work"})
+    with pytest.raises(AssayError, match="limits speed"):
+        judge(
+            {"work": faultless["work"]},
+            {"work": {"needed_for": "dynamics", "limits": {"speed": {"max": 1, "because": "test"}}}},
+        )
+
+
+def test_an_unknown_check_is_an_error():
+    with pytest.raises(AssayError, match="rotatoin"):
+        measure(subject(predictor()), ["rotatoin"])
+
+
+class Broken:
+    name = runtime = "broken"
+    dtype, cutoff_A, max_z, elements = "float64", 5.0, 20, None
+
+    def predict(self, structures):
+        raise RuntimeError("out of order")
+
+
+def test_a_crash_is_an_outcome_and_stops_nothing():
+    results = measure(subject(Broken()), ["rotation", "work"])
+    judged = judge(results, THRESHOLDS)
+    assert [check["outcome"] for check in judged["checks"].values()] == ["error", "error"]
+    assert "out of order" in judged["checks"]["work"]["message"]
+    assert judged["verdict"] == "reject"
+    assert "out of order" in table(judged)
+
+
+def test_nothing_to_judge_is_not_applicable_and_no_verdict_for_screening():
+    empty = subject(predictor())
+    empty.reference = Reference([])
+    judged = judge(measure(empty), THRESHOLDS)
+    assert {check["outcome"] for check in judged["checks"].values()} == {"not applicable"}
+    assert judged["verdict"] == "reject"
+
+
+def test_elements_that_the_model_does_not_know_are_left_out():
+    limited = predictor()
+    limited.elements = frozenset({1, 6, 8})
+    results = measure(subject(limited), ["rotation", "dimer_curves"])
+    assert set(results["rotation"]["raw"]["molecules"]) == {"beta", "gamma"}
+
+
+def test_values_that_are_not_finite_fail():
+    measured = {"status": "measured", "message": "", "values": {"drift": None}, "raw": {}, "wall_s": 0, "cpu_s": 0}
+    rules = {"nve": {"needed_for": "dynamics", "limits": {"drift": {"max": 1.0, "because": "test"}}}}
+    judged = judge({"nve": measured}, rules)
+    assert judged["checks"]["nve"]["outcome"] == "fail"
+    assert "not finite" in judged["checks"]["nve"]["message"]
+
+
+def test_the_reference_survives_a_file(tmp_path):
+    frames = toy_reference().frames
+    write_reference(tmp_path / "reference.xyz.gz", frames)
+    back = read_reference(tmp_path / "reference.xyz.gz").frames
+    assert [(f.kind, f.group) for f in back] == [(f.kind, f.group) for f in frames]
+    for one, other in zip(back, frames, strict=True):
+        assert np.allclose(one.structure.positions, other.structure.positions, atol=1e-7)
+        assert one.structure.energy_eV == pytest.approx(other.structure.energy_eV, abs=1e-6)
+        assert one.coordinate == pytest.approx(other.coordinate)
+        for key, value in other.known.items():
+            assert np.allclose(one.known[key], value, atol=1e-6), key
+
+
+def test_a_missing_reference_is_an_error_that_says_what_to_do(tmp_path):
+    with pytest.raises(AssayError, match="physics_reference"):
+        read_reference(tmp_path / "nothing.xyz.gz")
+
+
+def test_frequencies_of_a_diatomic_and_of_a_bent_molecule():
+    stiffness = 100.0  # eV/angstrom^2 along x
+    pair = Structure("N2", np.array([7, 7]), np.array([[0.0, 0, 0], [1.1, 0, 0]]))
+    hessian = np.zeros((6, 6))
+    hessian[np.ix_([0, 3], [0, 3])] = stiffness * np.array([[1, -1], [-1, 1]])
+    expected = np.sqrt(stiffness * 1.602176634e-19 * 1e20 / (14.007 / 2 * 1.66053907e-27)) / (2 * np.pi * 2.99792458e10)
+    assert frequencies(pair, hessian) == pytest.approx([expected], rel=1e-4)
+    bent = Structure("H2O", np.array([8, 1, 1]), np.array([[0.0, 0, 0], [0.96, 0, 0], [-0.24, 0.93, 0]]))
+    assert len(frequencies(bent, np.eye(9))) == 3
+
+
+def test_superposition_knows_a_mirror_image_from_a_rotation():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(7, 3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= np.sign(np.linalg.det(turn))
+    assert superposed_rmsd(x, x @ turn.T + 3.0) < 1e-7
+    assert superposed_rmsd(x, -x @ turn.T) > 0.1
+
+
+def test_distance_from_the_plane():
+    hexagon = np.array([[np.cos(k), np.sin(k), 0.0] for k in np.linspace(0, 2 * np.pi, 6, endpoint=False)])
+    assert out_of_plane(hexagon) < 1e-12
+    chair = hexagon + 0.2 * np.array([[0, 0, (-1) ** k] for k in range(6)])
+    assert out_of_plane(chair[None])[0] == pytest.approx(0.2)
+
+
+def test_paths_cross_the_cutoff_with_one_pair_only():
+    for path in crossings(subject(predictor())):
+        counts = []
+        for beyond in (-1e-3, 1e-3):
+            x = path.at(beyond).positions
+            distance = np.linalg.norm(x[:, None] - x[None], axis=-1)
+            counts.append(int((distance < 5.0).sum()) // 2)
+        assert counts[0] - counts[1] == 1, path.name
+    line = Structure("line", np.array([1, 1, 1]), np.array([[0.0, 0, 0], [2.4, 0, 0], [4.95, 0, 0]]))
+    assert np.ptp(breathing(line, 5.0).start.positions[:, 0]) == pytest.approx(5.0)
+
+
+def test_units_are_read_from_names():
+    assert unit_of("energy_spread_eV") == "eV"
+    assert unit_of("drift_meV_per_atom_per_ps") == "meV/atom/ps"
+    assert unit_of("net_torque_eV") == "eV"
+    assert unit_of("relative_error") == ""

@@ -15,9 +15,11 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/normalize.smk"
 include: "rules/validate.smk"
-include: "rules/dataset.smk"
 include: "rules/export.smk"
+include: "rules/quantize.smk"
+include: "rules/benchmark.smk"
 include: "rules/report.smk"
+include: "rules/dataset.smk"
 include: "rules/distill.smk"
 
 
@@ -27,6 +29,19 @@ rule all:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
-            file=["model.safetensors", "model.json", "accuracy.json"],
+            file=[
+                "model.safetensors",
+                "model.json",
+                "accuracy.json",
+                "benchmark.json",
+                "benchmark.png",
+                "model.onnx",
+                "model.edges.onnx",
+                "model.ts.pt",
+                "export.json",
+                "model.int8.onnx",
+                "quantization.json",
+            ],
         ),
+        "results/report/summary.json",
         "results/report/report.html",

@@ -10,7 +10,7 @@ rule report:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
-            file=["model.json", "accuracy.json"],
+            file=["model.json", "accuracy.json", "export.json", "quantization.json", "benchmark.json", "benchmark.png"],
         ),
         figures=rules.compare_accuracy.output,
     output:

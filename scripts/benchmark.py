@@ -1,0 +1,38 @@
+"""Time a student's runtimes and its teacher on the same structures: benchmark.json and its chart."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from assay.benchmark import Benchmark, Settings
+from assay.benchmark_figures import draw_benchmark
+from assay.data import read_dataset
+from assay.data.teacher import Teacher
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+from assay.provenance import header
+from assay.timing import OtherLoad, limit_threads, threads
+
+
+def main() -> None:
+    params, started, others = snakemake.params, time.perf_counter(), OtherLoad()
+    settings, teacher = Settings(**params.settings), Teacher(**params.teacher)
+    teacher.make()
+    n_threads = limit_threads(snakemake.threads)
+    files = dict(zip(params.runtimes, map(Path, [snakemake.input.model, *snakemake.input.exported]), strict=True))
+    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    result = Benchmark(files, structures, teacher, settings, params.device, n_threads).run()
+    card = read_json(snakemake.input.card)
+    result = header(card["variant"], card["checkpoint_sha256"], params.device) | {
+        "threads": threads(),
+        "load_of_other_processes": others.fraction(),
+        "settings": asdict(settings),
+        "wall_s": time.perf_counter() - started,
+        **result,
+    }
+    draw_benchmark(snakemake.output.chart, result)
+    write_json(snakemake.output.json, result)
+
+
+with exit_on_error(snakemake.log[0]):
+    main()

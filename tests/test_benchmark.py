@@ -1,0 +1,243 @@
+"""The benchmark reports what was timed, in the units that it names. No test here depends on how fast anything is."""
+
+import json
+import sys
+
+import ase.build
+import numpy as np
+import pytest
+import torch
+from ase.calculators.calculator import Calculator, all_changes
+
+from assay import benchmark
+from assay.backends.eager import EagerPredictor
+from assay.benchmark import Benchmark, Point, Settings, choose_points, count_gflop, describe, falls, teacher_calls
+from assay.benchmark_figures import draw_benchmark
+from assay.checkpoint import normalize
+from assay.data.teacher import Teacher
+from assay.errors import AssayError
+from assay.files import read_json, write_json
+from assay.memory import PeakMemory
+from assay.models import build_model
+from assay.structures import Structure
+from assay.timing import Timing
+
+SETTINGS = Settings(
+    system_sizes=[3, 9],
+    batch_sizes=[1, 2, 4],
+    detailed_batch_sizes=[1, 4],
+    max_atoms=36,
+    seconds=0.01,
+    min_rounds=2,
+    time_step_fs=0.5,
+)
+
+
+def timing(*durations):
+    return Timing(tuple(np.array([duration]) for duration in durations), 3, True)
+
+
+def molecule(name):
+    return Structure.from_ase(ase.build.molecule(name), name)
+
+
+@pytest.fixture
+def structures():
+    return [molecule(name) for name in ("H2O", "H2CO", "CH3CH2OH", "C6H6", "CH3OH", "CH3CHO")]
+
+
+class CountingCalculator(Calculator):
+    """Springs to the origin; counts calculations and instances."""
+
+    implemented_properties = ("energy", "forces")
+    calculations = instances = 0
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        type(self).instances += 1
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        type(self).calculations += 1
+        x = self.atoms.positions
+        self.results = {"energy": 0.5 * float((x * x).sum()), "forces": -x}
+
+
+@pytest.fixture
+def teacher(monkeypatch):
+    monkeypatch.setattr(CountingCalculator, "calculations", 0)
+    monkeypatch.setattr(CountingCalculator, "instances", 0)
+    return Teacher("springs", f"{__name__}.CountingCalculator")
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    torch.manual_seed(0)
+    model = build_model("painn", {"hidden": 8, "n_blocks": 2, "n_rbf": 5, "head": [4]})
+    config = {"architecture": "painn", **model.hyperparameters}
+    torch.save({"model_state_dict": model.state_dict(), "config": config}, tmp_path / "raw.pt")
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(normalize(tmp_path / "raw.pt").to_bytes())
+    return path
+
+
+def test_points_take_the_structures_nearest_in_size(structures):
+    points = choose_points(structures, SETTINGS)
+    assert [structure.name for structure in points[0].structures] == ["H2O"]
+    assert {structure.name for structure in points[5].structures} == {"CH3CH2OH", "CH3CHO", "CH3OH", "C6H6"}
+    assert all(point.system_size in SETTINGS.system_sizes for point in points)
+
+
+def test_batches_that_are_too_large_are_left_out_and_single_structures_never(structures):
+    keys = [point.key for point in choose_points(structures, SETTINGS)]
+    assert keys == [(3, 1), (3, 2), (3, 4), (9, 1), (9, 2), (9, 4)]
+    narrow = Settings(**{**vars(SETTINGS), "max_atoms": 8})
+    assert [point.key for point in choose_points(structures, narrow)] == [(3, 1), (3, 2), (9, 1)]
+
+
+def test_few_structures_are_repeated_and_none_is_an_error():
+    points = choose_points([molecule("H2O")], SETTINGS)
+    assert [len(point.structures) for point in points] == [1, 2, 4, 1, 2, 4]
+    with pytest.raises(AssayError, match="no structure to time"):
+        choose_points([], SETTINGS)
+
+
+def test_open_structures_are_preferred_to_periodic_ones(structures):
+    crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
+    points = choose_points([crystal, *structures], Settings(**{**vars(SETTINGS), "system_sizes": [8]}))
+    assert "diamond" not in {structure.name for point in points for structure in point.structures}
+
+
+def test_rates_are_structures_and_atoms_over_time():
+    timings = {
+        "onnx": timing(0.02, 0.02, 0.02),
+        "eager": timing(0.08, 0.08, 0.08),
+        "teacher": timing(1.0, 1.0, 1.0),
+        "teacher restarted": timing(0.5, 0.5, 0.5),
+        "neighbor search": timing(0.001, 0.001, 0.001),
+        "onnx, neighbors known": timing(0.015, 0.015, 0.015),
+    }
+    row = describe(timings, "onnx", {"batch_size": 4, "n_atoms": 100}, time_step_fs=0.5)
+    assert row["latency_ms_median"] == pytest.approx(20.0)
+    assert row["structures_per_s"] == pytest.approx(4 / 0.02)
+    assert row["atoms_per_s"] == pytest.approx(100 / 0.02)
+    assert row["us_per_atom"] == pytest.approx(200.0)
+    assert row["neighbor_search_ms_median"] == pytest.approx(1.0)
+    assert row["latency_neighbors_known_ms_median"] == pytest.approx(15.0)
+    assert row["latency_ratio_to_eager"]["median"] == pytest.approx(0.25)
+    assert row["speedup_over_teacher"]["median"] == pytest.approx(4 * 1.0 / 0.02)
+    assert row["speedup_over_restarted_teacher"]["median"] == pytest.approx(4 * 0.5 / 0.02)
+    steps_per_day = 86400 / 0.02
+    assert row["ns_per_day"] == pytest.approx(steps_per_day * 0.5e-6)
+
+
+def test_a_fall_of_throughput_is_named():
+    rates = {1: 100.0, 2: 180.0, 4: 175.0, 8: 120.0}
+    rows = [{"runtime": "onnx", "system_size": 20, "batch_size": b, "atoms_per_s": r} for b, r in rates.items()]
+    assert falls(rows) == [
+        {"runtime": "onnx", "system_size": 20, "from_batch": 4, "to_batch": 8, "throughput_ratio": 120 / 175}
+    ]
+    other_size = {**rows[0], "system_size": 60, "atoms_per_s": 10.0}
+    assert falls([*rows[:3], other_size]) == []
+
+
+def test_every_call_of_the_teacher_computes(teacher, structures):
+    calls = teacher_calls(teacher, structures[:2])
+    for _ in range(3):
+        calls["teacher"]()
+    assert (CountingCalculator.calculations, CountingCalculator.instances) == (3, 4)  # one stands by for restarts
+    for _ in range(3):
+        calls["teacher restarted"]()
+    assert (CountingCalculator.calculations, CountingCalculator.instances) == (6, 4)
+
+
+def test_matrix_products_are_counted_in_both_passes(structures):
+    class OneProduct:
+        weight = torch.ones(5, 7)
+
+        def evaluate(self, batch):
+            x = torch.ones(sum(map(len, batch)), 5, requires_grad=True)
+            torch.autograd.grad((x @ self.weight).sum(), x)
+
+    n_atoms = sum(map(len, structures))
+    assert count_gflop(OneProduct(), structures) == pytest.approx(2 * 2 * n_atoms * 5 * 7 / 1e9)
+
+
+def test_operations_of_a_student_grow_with_its_atoms(model_file):
+    predictor = EagerPredictor(normalize(model_file).build())
+    one, two = (count_gflop(predictor, [molecule("C6H6")] * n) for n in (1, 2))
+    assert two == pytest.approx(2 * one)
+    assert one > 0
+
+
+def run(files, structures, teacher, monkeypatch):
+    """A whole benchmark whose clock says 1 ms for each atom of a batch."""
+    seen = []
+
+    def one_ms_per_atom(call):
+        seen.append(call)
+        call()
+        return 1e-3 * sum(map(len, call.args[0])) if getattr(call, "args", None) and len(call.args) == 1 else 0.05
+
+    monkeypatch.setattr(benchmark, "clock", lambda device: one_ms_per_atom)
+    monkeypatch.setattr(benchmark, "matrix_peak", lambda device: {"gflop_per_s": 10.0})
+    return Benchmark(files, structures, teacher, SETTINGS, "cpu", torch.get_num_threads()).run()
+
+
+def test_a_run_has_a_row_for_each_runtime_and_point(model_file, structures, teacher, monkeypatch, tmp_path):
+    result = run({"eager": model_file}, structures, teacher, monkeypatch)
+    points = choose_points(structures, SETTINGS)
+    assert [(row["system_size"], row["batch_size"]) for row in result["rows"]] == [point.key for point in points]
+    for row, point in zip(result["rows"], points, strict=True):
+        assert row["n_atoms"] == point.n_atoms
+        assert row["atoms_per_s"] == pytest.approx(1000.0)
+        rate = row["matrix_gflop"] / (1e-3 * point.n_atoms)
+        assert row["fraction_of_matrix_peak"] == pytest.approx(rate / 10.0)
+        assert (row["latency_neighbors_known_ms_median"] is not None) == (point.key[1] in (1, 4))
+    assert {row["batch_size"] for row in result["teacher"]["rows"]} == {1, 4}
+    assert len(result["summary"]["fastest"]) == len(points)
+    assert result["summary"]["throughput_falls"] == []
+    write_json(tmp_path / "benchmark.json", result)
+    again = read_json(tmp_path / "benchmark.json")
+    draw_benchmark(tmp_path / "benchmark.png", again)
+    assert (tmp_path / "benchmark.png").stat().st_size > 1000
+    assert json.dumps(again)
+
+
+def test_what_fails_is_said_and_the_others_are_timed(model_file, structures, teacher, monkeypatch, tmp_path):
+    broken = tmp_path / "model.onnx"
+    broken.write_text("no graph")
+    evaluate = EagerPredictor.evaluate
+
+    def refuse_pairs(self, batch):
+        if len(batch) == 2:
+            raise RuntimeError("out of memory\nwith a long tail")
+        return evaluate(self, batch)
+
+    monkeypatch.setattr(EagerPredictor, "evaluate", refuse_pairs)
+    result = run({"eager": model_file, "onnx": broken}, structures, teacher, monkeypatch)
+    assert "not an ONNX file" in result["runtimes"]["onnx"]["error"]
+    for row in result["rows"]:
+        if row["batch_size"] == 2:
+            assert row["error"] == "RuntimeError: out of memory"
+            assert "latency_ms_median" not in row
+        else:
+            assert "error" not in row
+    draw_benchmark(tmp_path / "benchmark.png", result)
+    with pytest.raises(AssayError, match="no runtime can load"):
+        run({"onnx": broken}, structures, teacher, monkeypatch)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read as Linux tells it")
+def test_peak_memory_is_that_of_the_call():
+    held = np.ones(4_000_000)  # 32 MB, before
+    memory = PeakMemory()
+    peak = memory.of(lambda: float(np.ones(8_000_000).sum()))  # 64 MB, given back
+    assert 60 < peak < 90
+    assert memory.of(lambda: float(np.ones(1_000_000).sum())) < 30
+    assert held.size == 4_000_000
+
+
+def test_a_point_knows_its_atoms():
+    assert Point(3, [molecule("H2O")] * 4).n_atoms == 12
+    assert Point(3, [molecule("H2O")] * 4).key == (3, 4)

@@ -222,7 +222,7 @@ def test_dropped_hydrogens_are_counted(tmp_path):
     write_as(tmp_path / "whole.xyz", [without_hydrogens(smiles) for smiles in whole] + [molecule_of("CCCC")])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        read_dataset(tmp_path / "whole.xyz")
+        assert len(read_dataset(tmp_path / "whole.xyz")) == len(whole) + 1
     bare = [without_hydrogens(smiles) for smiles in ("c1ccccc1", "CCCCO", "NC(Cc1ccccc1)C(=O)O")]
     write_as(tmp_path / "bare.xyz", [*bare, molecule_of("CCCC")])
     with pytest.warns(UserWarning, match=r"3 of 4 structures .* hydrogens"):

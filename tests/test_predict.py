@@ -1,0 +1,147 @@
+"""scripts/predict.py, the first contact with a model, and the predictor behind it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk, molecule
+from checkpoint_samples import store, student, torch_bytes
+
+from assay.backends.eager import EagerPredictor
+from assay.checkpoint import normalize, write
+from assay.errors import AssayError
+from assay.predictors import BACKENDS, kind_of, load_predictor
+from assay.structure_files import read_atoms
+from assay.structures import Structure
+
+SCRIPT = Path(__file__).parents[1] / "scripts/predict.py"
+MOLECULES = ["H2O", "CH3CH2OH", "NH3", "C6H6"]
+
+
+def predict(*arguments):
+    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A painn in a raw checkpoint, which tells the elements it was trained on."""
+    content = {"model_state_dict": student("painn").state_dict(), "training": {"elements": ["H", "C", "N", "O"]}}
+    return store(tmp_path_factory.mktemp("model"), content)
+
+
+@pytest.fixture
+def molecules(tmp_path):
+    path = tmp_path / "molecules.xyz"
+    ase.io.write(path, [molecule(name) for name in MOLECULES])
+    return path
+
+
+def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
+    result = predict(checkpoint, molecules, "--json", tmp_path / "out.json", "--output", tmp_path / "out.xyz")
+    assert result.returncode == 0, result.stderr
+    rows = json.loads((tmp_path / "out.json").read_text())
+    frames = ase.io.read(tmp_path / "out.xyz", ":")
+    table = [line.split() for line in result.stdout.splitlines()[1:]]
+    expected = EagerPredictor(normalize(checkpoint).build()).predict(
+        [Structure.from_ase(molecule(name)) for name in MOLECULES]
+    )
+    assert len(rows) == len(frames) == len(table) == len(expected) == 4
+    for row, atoms, line, prediction in zip(rows, frames, table, expected, strict=True):
+        assert set(row) == {"energy_eV", "forces_eV_per_A"}
+        assert row["energy_eV"] == pytest.approx(prediction.energy_eV, abs=1e-4)
+        np.testing.assert_allclose(row["forces_eV_per_A"], prediction.forces_eV_per_A, atol=1e-4)
+        assert atoms.get_potential_energy() == pytest.approx(row["energy_eV"])
+        np.testing.assert_allclose(atoms.get_forces(), row["forces_eV_per_A"], atol=1e-7)
+        assert float(line[3]) == pytest.approx(row["energy_eV"], abs=1e-6)
+        assert float(line[4]) == pytest.approx(np.linalg.norm(row["forces_eV_per_A"], axis=1).max(), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("model", "content", "message"),
+    [
+        ("model", "nonsense", "ASE cannot read structures from"),
+        ("model", "2\n\nH 0 0 0\nSi 0 0 2\n", "holds Si, which"),
+        ("model", "2\n\nH 0 0 0\nH 0 0 0\n", "do two of its atoms coincide?"),
+        ("structures", "1\n\nH 0 0 0\n", "is no checkpoint that torch.save or safetensors writes"),
+    ],
+)
+def test_errors_are_one_sentence(checkpoint, tmp_path, model, content, message):
+    structures = tmp_path / "structures.xyz"
+    structures.write_text(content)
+    result = predict({"model": checkpoint, "structures": structures}[model], structures, "--json", tmp_path / "o.json")
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    assert not (tmp_path / "o.json").exists()
+
+
+def test_files_without_structures_are_refused(tmp_path):
+    with pytest.raises(AssayError, match="there is no structure file"):
+        read_atoms(tmp_path / "missing.xyz")
+    (tmp_path / "empty.xyz").touch()
+    with pytest.raises(AssayError, match=r"empty\.xyz"):
+        read_atoms(tmp_path / "empty.xyz")
+
+
+def test_order_is_kept_over_batches(checkpoint):
+    """Structures are packed by size, and come back where they were."""
+    predictor = load_predictor(checkpoint, dtype="float64")
+    structures = [Structure.from_ase(molecule(name)) for name in MOLECULES] + [Structure.from_ase(Atoms())]
+    together = predictor.predict(structures * 40)
+    assert len(together) == 200
+    for index, structure in enumerate(structures):
+        [alone] = predictor.predict([structure])
+        for copy in together[index :: len(structures)]:
+            assert copy.energy_eV == pytest.approx(alone.energy_eV, abs=1e-9)
+            np.testing.assert_allclose(copy.forces_eV_per_A, alone.forces_eV_per_A, atol=1e-9)
+    assert len({round(prediction.energy_eV, 6) for prediction in together}) == 5
+
+
+def test_periodic_structure_counts_its_images(checkpoint):
+    predictor = load_predictor(checkpoint, dtype="float64")
+    cell = bulk("C", cubic=True)
+    cell.rattle(0.05, seed=3)
+    [small] = predictor.predict([Structure.from_ase(cell)])
+    [large] = predictor.predict([Structure.from_ase(cell * (2, 1, 1))])
+    cell.pbc = False
+    [open_one] = predictor.predict([Structure.from_ase(cell)])
+    assert large.energy_eV == pytest.approx(2 * small.energy_eV, abs=1e-9)
+    np.testing.assert_allclose(large.forces_eV_per_A, np.tile(small.forces_eV_per_A, (2, 1)), atol=1e-9)
+    assert abs(open_one.energy_eV - small.energy_eV) > 1e-3
+
+
+def test_unfit_structures_are_refused(checkpoint):
+    predictor = load_predictor(checkpoint)
+    for atoms, match in (
+        (Atoms("F"), "holds F, which .* was not trained on"),
+        (Atoms("X"), "holds X"),
+        (Atoms("H", [[0, 0, np.nan]]), "not finite"),
+        (Atoms("H", pbc=True), "no cell with a volume"),
+    ):
+        with pytest.raises(AssayError, match=match):
+            predictor.predict([Structure.from_ase(atoms)])
+
+
+def test_elements_come_from_the_record_or_are_bounded_by_the_embedding(checkpoint, tmp_path):
+    assert load_predictor(checkpoint).elements == {1, 6, 7, 8}
+    write(normalize(checkpoint), "x", tmp_path / "model.safetensors", tmp_path / "model.json")
+    assert load_predictor(tmp_path / "model.safetensors").elements == {1, 6, 7, 8}
+    unknown = load_predictor(store(tmp_path, student("painn").state_dict()))
+    assert unknown.elements is None
+    assert unknown.predict([Structure.from_ase(Atoms("F"))])
+    with pytest.raises(AssayError, match="holds Ne"):
+        unknown.predict([Structure.from_ase(Atoms("Ne"))])
+
+
+def test_kind_is_told_by_suffix_and_content(checkpoint, tmp_path):
+    assert kind_of(checkpoint) == "checkpoint"
+    assert kind_of(tmp_path / "a.onnx") == "onnx"
+    assert kind_of(store(tmp_path, torch_bytes({})[:-30])) == "checkpoint"
+    with pytest.raises(AssayError, match="there is no checkpoint"):
+        load_predictor(tmp_path / "missing.pt")
+    assert BACKENDS["checkpoint"] == "assay.backends.eager"

@@ -1,7 +1,17 @@
 """A student as files that run without this project, and the proof that they are right.
 
-Needs a normalized model. Makes model.onnx, model.edges.onnx and model.ts.pt, and judges them in export.json.
+Needs a normalized model. Makes model.onnx, model.edges.onnx, model.fp16.onnx, model.ts.pt and, where there is a C++
+compiler, model.pt2; judges them in export.json.
 """
+
+from assay.export.toolchain import missing_files
+
+NOT_EXPORTED = missing_files()
+EXPORTED_FILES = [
+    file
+    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.pt2"]
+    if file not in NOT_EXPORTED
+]
 
 
 rule export:
@@ -12,6 +22,7 @@ rule export:
     output:
         onnx="results/{variant}/model.onnx",
         edges="results/{variant}/model.edges.onnx",
+        half="results/{variant}/model.fp16.onnx",
         torchscript="results/{variant}/model.ts.pt",
     log:
         "logs/export/{variant}.log",
@@ -23,25 +34,40 @@ rule export:
         "../scripts/export.py"
 
 
+rule compile:
+    """Machine code."""
+    input:
+        model=model_of,
+        card=CARD,
+    output:
+        "results/{variant}/model.pt2",
+    log:
+        "logs/compile/{variant}.log",
+    benchmark:
+        "benchmarks/compile/{variant}.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/compile.py"
+
+
 rule verify:
     """Parity with the network in double precision, determinism, and standard graphs."""
     input:
         model=model_of,
         card=CARD,
-        files=expand(
-            "results/{{variant}}/{file}",
-            file=["model.onnx", "model.edges.onnx", "model.ts.pt"],
-        ),
+        files=expand("results/{{variant}}/{file}", file=EXPORTED_FILES),
     output:
         "results/{variant}/export.json",
     log:
         "logs/verify/{variant}.log",
     benchmark:
         "benchmarks/verify/{variant}.tsv"
-    threads: 2
     conda:
         CONDA
+    threads: 2
     params:
         settings=config["export"],
+        missing=NOT_EXPORTED,
     script:
         "../scripts/verify.py"

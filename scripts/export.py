@@ -3,6 +3,7 @@
 from assay.checkpoint import load_model
 from assay.errors import exit_on_error
 from assay.export import onnx_graphs, torchscript
+from assay.export.half import to_half
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.files import read_json
@@ -10,6 +11,10 @@ from assay.files import read_json
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
     network, metadata = lower(model), identity(model, read_json(snakemake.input.card))
-    torchscript.save(torchscript.to_torchscript(network, model.cutoff), snakemake.output.torchscript, metadata)
-    for path, search in ((snakemake.output.onnx, True), (snakemake.output.edges, False)):
-        onnx_graphs.save(onnx_graphs.assemble(network, model.cutoff, metadata, search=search), path)
+    scripted = torchscript.to_torchscript(network, model.cutoff)
+    atoms = onnx_graphs.assemble(network, model.cutoff, metadata, search=True)
+    edges = onnx_graphs.assemble(network, model.cutoff, metadata, search=False)
+    torchscript.save(scripted, snakemake.output.torchscript, metadata)
+    onnx_graphs.save(atoms, snakemake.output.onnx)
+    onnx_graphs.save(edges, snakemake.output.edges)
+    onnx_graphs.save(to_half(atoms), snakemake.output.half)

@@ -14,5 +14,11 @@ with exit_on_error(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    result = verify(checkpoint.build(torch.float64), checkpoint.atomic_numbers, files, **snakemake.params.settings)
+    result = verify(
+        checkpoint.build(torch.float64),
+        checkpoint.atomic_numbers,
+        files,
+        missing=snakemake.params.missing,
+        **snakemake.params.settings,
+    )
     write_json(snakemake.output[0], header(card["variant"], card["checkpoint_sha256"]) | result)

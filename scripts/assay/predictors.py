@@ -26,6 +26,7 @@ BACKENDS = {
     "checkpoint": "assay.backends.eager",
     "onnx": "assay.backends.onnx",
     "torchscript": "assay.backends.torchscript",
+    "pt2": "assay.backends.aotinductor",
 }
 
 

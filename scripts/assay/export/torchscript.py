@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from assay.export.tables import find_pairs, table_inputs
 from assay.files import atomic_path
 
 aten = torch.ops.aten
@@ -35,10 +36,9 @@ class ScriptedPotential(nn.Module):
 
         atomic_numbers int64 (N,); positions (N, 3), angstrom; batch int64 (N,), the structure of each atom.
         """
-        members = make_table(batch, int(batch.max()) + 1)
-        neighbor, atom = find_pairs(positions, batch, members, self.cutoff)
+        neighbor, atom = find_pairs(positions, batch, self.cutoff)
         shift = positions.new_zeros(neighbor.shape[0], 3)
-        energy, forces, _ = self._evaluate(atomic_numbers, positions, members, neighbor, atom, shift)
+        energy, forces, _ = self._evaluate(atomic_numbers, positions, batch, neighbor, atom, shift)
         return energy, forces
 
     @torch.jit.export
@@ -50,42 +50,16 @@ class ScriptedPotential(nn.Module):
         edge_index int64 (2, E), rows (neighbor, atom), both ways; edge_shift (E, 3), angstrom: the vector of an edge is
         positions[neighbor] - positions[atom] + edge_shift.
         """
-        members = make_table(batch, int(batch.max()) + 1)
-        return self._evaluate(atomic_numbers, positions, members, edge_index[0], edge_index[1], edge_shift)
+        return self._evaluate(atomic_numbers, positions, batch, edge_index[0], edge_index[1], edge_shift)
 
     def _evaluate(
-        self, atomic_numbers: Tensor, positions: Tensor, members: Tensor, neighbor: Tensor, atom: Tensor, shift: Tensor
+        self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, neighbor: Tensor, atom: Tensor, shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        n_atoms = positions.shape[0]
-        incoming, outgoing = make_table(atom, n_atoms), make_table(neighbor, n_atoms)
-        first, dummy = atom.new_zeros(1), shift.new_zeros(1, 3)
-        dummy[0, 0] = 2.0 * self.cutoff
+        inputs = table_inputs(atomic_numbers, positions, batch, neighbor, atom, shift, self.cutoff)
         energy, forces, virial = self.network(
-            atomic_numbers, positions, torch.cat([neighbor, first]), torch.cat([atom, first]),
-            torch.cat([shift, dummy]), incoming, outgoing, members,
-        )  # fmt: skip
+            inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6], inputs[7]
+        )
         return energy, forces, virial
-
-
-def make_table(owner: Tensor, n_owners: int) -> Tensor:
-    """Where ``owner`` (P,) is 0, 1, ..., as rows of a table int64 (n_owners, K >= 1), padded with P."""
-    n_places = owner.shape[0]
-    order = torch.cat([torch.argsort(owner, stable=True), owner.new_full((1,), n_places)])
-    length = torch.bincount(owner, minlength=n_owners)
-    column = torch.arange(max(int(length.max()), 1), device=owner.device)
-    cell = (length.cumsum(0) - length).unsqueeze(1) + column
-    return torch.where(column < length.unsqueeze(1), order[cell.clamp(max=n_places)], n_places)
-
-
-def find_pairs(positions: Tensor, batch: Tensor, members: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
-    """Neighbor and atom, int64 (E,), of every pair of different atoms of one structure within the cutoff."""
-    n_atoms = positions.shape[0]
-    candidate = members[batch]  # (N, M)
-    vector = positions[candidate.clamp(max=n_atoms - 1)] - positions.unsqueeze(1)
-    near = (vector * vector).sum(-1) <= cutoff * cutoff
-    here = torch.arange(n_atoms, device=positions.device).unsqueeze(1)
-    atom, column = torch.where(near & (candidate < n_atoms) & (candidate != here))
-    return candidate[atom, column], atom
 
 
 def to_torchscript(network: fx.GraphModule, cutoff: float) -> torch.jit.ScriptModule:

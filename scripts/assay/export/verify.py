@@ -26,6 +26,7 @@ def verify(
     tolerances: Mapping[str, Mapping[str, float]],
     runs: int,
     threads: Sequence[int],
+    missing: Mapping[str, str],
 ) -> dict[str, Any]:
     """Judge each exported file.
 
@@ -36,6 +37,7 @@ def verify(
         tolerances: of ``parity.Tolerance`` by name of file, and "default".
         runs: evaluations with each number of threads.
         threads: numbers of CPU threads.
+        missing: files that could not be made, and why.
     """
     known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
     open_, periodic = open_cases(known, model.cutoff), periodic_cases(known, model.cutoff)
@@ -44,7 +46,11 @@ def verify(
     draw = np.random.default_rng(2)
     racy = [random_cluster(draw, known, n_atoms, 1.9) for n_atoms in (40, 21, 5)]
 
-    result: dict[str, Any] = {"eager_float32": _eager_float32(model, everything, references), "files": {}}
+    result: dict[str, Any] = {
+        "eager_float32": _eager_float32(model, everything, references),
+        "missing": dict(missing),
+        "files": {},
+    }
     for name, path in files.items():
         tolerance = parity.Tolerance(**tolerances.get(name, tolerances["default"]))
         row: dict[str, Any] = {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}

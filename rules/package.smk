@@ -1,0 +1,26 @@
+"""A student for people who do not have this project.
+
+Needs the exported files of a variant and what was found out about it. Makes package.zip.
+"""
+
+PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
+
+
+rule package:
+    input:
+        model=model_of,
+        card=CARD,
+        files=expand("results/{{variant}}/{file}", file=PACKED_FILES),
+        results=expand("results/{{variant}}/{name}.json", name=["accuracy", "benchmark", "export"]),
+    output:
+        "results/{variant}/package.zip",
+    log:
+        "logs/package/{variant}.log",
+    benchmark:
+        "benchmarks/package/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        card=config["package"] | {"teacher": config["teacher"]["name"]},
+    script:
+        "../scripts/package.py"

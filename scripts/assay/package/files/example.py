@@ -1,0 +1,51 @@
+"""Single point, geometry optimization and 1 ps of dynamics with the student in this folder."""
+
+import argparse
+import json
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import units
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.verlet import VelocityVerlet
+from ase.optimize import BFGS
+from student.calculator import StudentCalculator
+
+HERE = Path(__file__).parent
+STEP_FS, TEMPERATURE_K = 0.5, 300.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default=HERE / "model.edges.onnx", help="the file to evaluate")
+    parser.add_argument("--picoseconds", type=float, default=1.0, help="of dynamics")
+    options = parser.parse_args()
+
+    atoms = ase.io.read(HERE / "example.xyz")
+    atoms.calc = StudentCalculator(options.model)
+    expected = json.loads((HERE / "example.json").read_text())
+    energy_error = abs(atoms.get_potential_energy() - expected["energy_eV"])
+    force_error = np.abs(atoms.get_forces() - expected["forces_eV_per_A"]).max()
+    print(f"{atoms.get_chemical_formula()}: energy {atoms.get_potential_energy():.6f} eV")
+    print(f"off the pipeline's own by {energy_error:.1e} eV and {force_error:.1e} eV/angstrom")
+    if not (energy_error < 1e-4 and force_error < 1e-4):
+        raise SystemExit("this installation does not give the numbers that the package was checked with")
+
+    with BFGS(atoms, logfile=None) as optimizer:
+        converged = optimizer.run(fmax=0.02, steps=500)
+    print(f"minimum {'found' if converged else 'not found'}: energy {atoms.get_potential_energy():.6f} eV")
+
+    random = np.random.default_rng(0)
+    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * TEMPERATURE_K, rng=random)
+    Stationary(atoms)
+    start = atoms.get_total_energy()
+    with VelocityVerlet(atoms, STEP_FS * units.fs) as dynamics:
+        dynamics.run(round(1000 * options.picoseconds / STEP_FS))
+    drift = 1000 * (atoms.get_total_energy() - start) / len(atoms) / options.picoseconds
+    print(f"{options.picoseconds:g} ps of dynamics: {atoms.get_temperature():.0f} K, drift {drift:.3f} meV/atom/ps")
+    print(f"neighbor lists made: {atoms.calc.neighbors.n_builds}")
+
+
+if __name__ == "__main__":
+    main()

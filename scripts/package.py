@@ -1,0 +1,22 @@
+"""Pack a student with what runs it and what is known of it: package.zip."""
+
+from pathlib import Path
+
+import torch
+
+from assay.checkpoint import normalize
+from assay.errors import exit_on_error
+from assay.files import read_json
+from assay.package.build import example_files, write_package
+from assay.package.card import write_card
+
+with exit_on_error(snakemake.log[0]):
+    checkpoint = normalize(snakemake.input.model)
+    results = {Path(path).stem: read_json(path) for path in [snakemake.input.card, *snakemake.input.results]}
+    files = {Path(path).name: Path(path) for path in snakemake.input.files}
+    card = write_card(results, files, **snakemake.params.card)
+    example = example_files(checkpoint.build(torch.float64), checkpoint.atomic_numbers)
+    facts = {Path(path).name: Path(path) for path in [snakemake.input.card, *snakemake.input.results]}
+    write_package(
+        snakemake.output[0], snakemake.wildcards.variant, files | facts | example | {"README.md": card.encode()}
+    )

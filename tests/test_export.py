@@ -1,0 +1,317 @@
+"""Exported files agree with the network they came from, and what judges them can tell when they do not."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime
+import pytest
+import torch
+
+from assay.errors import AssayError
+from assay.export import determinism, graph_checks, onnx_graphs, parity, torchscript
+from assay.export.cases import open_cases, periodic_cases, random_cluster
+from assay.export.half import to_half
+from assay.export.identity import identity
+from assay.export.lowering import example_inputs, lower
+from assay.export.onnx_operators import Writer
+from assay.export.prelude import prelude
+from assay.export.tables import make_table
+from assay.models import build_model
+from assay.predictors import load_predictor
+from assay.structures import Structure, collate
+
+STUDENTS = {
+    "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True},
+    "seed-painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5},
+}
+ELEMENTS = [1, 6, 7, 8]
+CUTOFF = 5.0
+FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
+
+
+class Exported:
+    """One student with all its files; the network itself in double precision."""
+
+    def __init__(self, architecture, folder):
+        torch.manual_seed(1)
+        single = build_model(architecture, STUDENTS[architecture])
+        self.model = build_model(architecture, STUDENTS[architecture]).double()
+        self.model.load_state_dict(single.state_dict())
+        self.folder, self.network = folder, lower(single)
+        self.card = {"variant": "test", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
+        metadata = identity(single, self.card)
+        self.graphs = {
+            "model.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=True),
+            "model.edges.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=False),
+        }
+        for name, graph in self.graphs.items():
+            onnx_graphs.save(graph, folder / name)
+        torchscript.save(torchscript.to_torchscript(self.network, CUTOFF), folder / "model.ts.pt", metadata)
+
+    def predictor(self, name):
+        return load_predictor(self.folder / name, threads=1)
+
+
+@pytest.fixture(scope="module", params=sorted(STUDENTS))
+def student(request, tmp_path_factory):
+    return Exported(request.param, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def painn(tmp_path_factory):
+    return Exported("painn", tmp_path_factory.mktemp("only_painn"))
+
+
+@pytest.fixture(scope="module")
+def cases():
+    return open_cases(ELEMENTS, CUTOFF), periodic_cases(ELEMENTS, CUTOFF)
+
+
+def references(model, cases):
+    return {name: parity.reference(model, batch) for name, batch in cases.items()}
+
+
+def failed(rows):
+    return [row for row in rows if not row["passed"]]
+
+
+def test_every_file_agrees_with_double_precision_on_every_case(student, cases):
+    isolated, periodic = cases
+    expected = references(student.model, isolated | periodic)
+    for name in FILES:
+        judged = isolated if name == "model.onnx" else isolated | periodic
+        rows = parity.judge(student.predictor(name), judged, expected, parity.Tolerance())
+        assert len(rows) == len(judged)
+        assert failed(rows) == [], name
+
+
+def test_cases_hold_what_they_are_called(cases):
+    isolated, periodic = cases
+    lone = parity.ase_graph(isolated["isolated atoms"], CUTOFF, torch.float64)
+    dense = parity.ase_graph(isolated["dense cluster"], CUTOFF, torch.float64)
+    assert lone.edge_shape == (0,)
+    assert torch.bincount(dense.atom).max() > 100
+    assert len(isolated["batch of 64"]) == 64
+    assert len({len(structure) for structure in isolated["batch of 64"]}) > 10
+    small = parity.ase_graph(periodic["triclinic cell below the cutoff"], CUTOFF, torch.float64)
+    assert (small.atom == small.neighbor).any(), "an atom should see its own image"
+
+
+@pytest.mark.parametrize("change", ["weight", "nan", "shape", "crash"])
+def test_parity_sees_a_wrong_model(student, cases, change):
+    batch = {"5 atoms": cases[0]["5 atoms"]}
+    predictor = student.predictor("model.ts.pt")
+    evaluate = predictor.evaluate
+
+    def wrong(structures):
+        energy, forces = evaluate(structures)
+        if change == "crash":
+            raise RuntimeError("out of memory")
+        if change == "weight":
+            forces = forces + np.array([2e-4, 0.0, 0.0])
+        if change == "nan":
+            forces = forces * np.nan
+        return (energy[:, None] if change == "shape" else energy), forces
+
+    predictor.evaluate = wrong
+    (row,) = parity.judge(predictor, batch, references(student.model, batch), parity.Tolerance())
+    assert not row["passed"]
+    assert ("error" in row) == (change in ("shape", "crash"))
+    json.dumps(row, allow_nan=False)
+
+
+def test_graphs_are_standard_and_free_of_scatters(student):
+    for name in ("model.onnx", "model.edges.onnx"):
+        verdict = graph_checks.judge(student.folder / name)
+        assert verdict["passed"], verdict
+        assert verdict["inputs"]["positions"] == "float[atoms, 3]"
+        assert verdict["outputs"]["energy"] == "double[structures]"
+        assert verdict["outputs"]["forces"] == "float[atoms, 3]"
+    assert list(verdict["inputs"]) == ["atomic_numbers", "positions", "batch", "edge_index", "edge_shift"]
+
+
+def test_graph_checks_see_scatters_and_custom_operators(tmp_path):
+    text = """<ir_version: 10, opset_import: ["" : 18, "mine" : 1]>
+    g (float[n] x, int64[m, 1] i, float[m] u) => (float[n] y) {OPERATION}"""
+    for operation, problem in {
+        'y = ScatterND <reduction = "add"> (x, i, u)': "scatters",
+        "y = mine.Magic (x)": "custom_operators",
+    }.items():
+        path = tmp_path / "model.onnx"
+        onnx.save(onnx.parser.parse_model(text.replace("OPERATION", operation)), path)
+        verdict = graph_checks.judge(path)
+        assert verdict[problem] and not verdict["passed"]
+
+
+def test_additions_of_small_numbers_survive(painn):
+    """The exporter that PyTorch brings drops the 1e-8 under the root of the norm, and lone atoms get NaN forces."""
+    constants = [onnx.numpy_helper.to_array(tensor) for tensor in painn.graphs["model.onnx"].graph.initializer]
+    assert any(array.ndim == 0 and array == np.float32(1e-8) for array in constants)
+    _, forces = painn.predictor("model.onnx").evaluate([Structure("one", np.array([6]), np.zeros((1, 3)))])
+    assert np.array_equal(forces, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("owner", [[], [0], [2, 0, 2, 2, 0], [1, 1, 1], [3, 2, 1, 0]])
+def test_tables_list_the_places_of_each_owner(owner):
+    owner, n_atoms = np.array(owner, dtype=np.int64), 4
+    edges = np.stack([np.zeros_like(owner), owner])
+    session = onnxruntime.InferenceSession(prelude(CUTOFF, search=False).SerializeToString())
+    names = [value.name for value in session.get_outputs()]
+    feed = {"batch": np.array([0, 0, 2, 2]), "edge_index": edges, "edge_shift": np.zeros((len(owner), 3), np.float32)}
+    tables = dict(zip(names, session.run(None, feed), strict=True))
+    expected = [np.flatnonzero(owner == atom).tolist() for atom in range(n_atoms)]
+    assert [[e for e in row if e < len(owner)] for row in tables["incoming"].tolist()] == expected
+    scripted = make_table(torch.from_numpy(owner), n_atoms)
+    assert [[e for e in row if e < len(owner)] for row in scripted.tolist()] == expected
+    assert tables["members"].tolist() == [[0, 1], [4, 4], [2, 3]]
+    assert tables["neighbor"].tolist() == [*edges[0], 0]
+    assert tables["shift"][-1].tolist() == [2 * CUTOFF, 0.0, 0.0]
+
+
+def test_search_in_the_graph_finds_what_ase_finds():
+    draw = np.random.default_rng(5)
+    structures = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (1, 30, 2, 17)]
+    _, positions, batch = (x.numpy() for x in collate(structures))
+    expected = parity.ase_graph(structures, CUTOFF, torch.float64).edge_index.numpy()
+    session = onnxruntime.InferenceSession(prelude(CUTOFF, search=True).SerializeToString())
+    neighbor, atom = session.run(["neighbor", "atom"], {"positions": positions, "batch": batch})
+    found = set(zip(neighbor[:-1].tolist(), atom[:-1].tolist(), strict=True))
+    assert found == set(zip(*expected.tolist(), strict=True))
+    assert len(neighbor) - 1 == len(found)
+
+
+def test_atoms_of_structures_may_be_interleaved(painn):
+    draw = np.random.default_rng(6)
+    structures = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (9, 4, 6)]
+    numbers, positions, batch = (x.numpy() for x in collate(structures))
+    student = painn.predictor("model.onnx").student
+    order = draw.permutation(len(numbers))
+    energy, forces, _ = student(numbers, positions, batch)
+    mixed_energy, mixed_forces, _ = student(numbers[order], positions[order], batch[order])
+    np.testing.assert_allclose(mixed_energy, energy, atol=1e-5)
+    np.testing.assert_allclose(mixed_forces, forces[order], atol=1e-5)
+
+
+def test_edges_may_come_in_any_order_and_be_longer_than_the_cutoff(student, cases):
+    batch = cases[1]["slab"]
+    numbers, positions, index = (x.numpy() for x in collate(batch))
+    graph = parity.ase_graph(batch, CUTOFF, torch.float32)
+    longer = parity.ase_graph(batch, CUTOFF + 0.7, torch.float32)
+    assert longer.edge_shape[0] > graph.edge_shape[0]
+    run = student.predictor("model.edges.onnx").student
+    expected = run(numbers, positions, index, graph.edge_index.numpy(), graph.shift.numpy())
+    order = np.random.default_rng(7).permutation(longer.edge_shape[0])
+    found = run(numbers, positions, index, longer.edge_index.numpy()[:, order], longer.shift.numpy()[order])
+    for left, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(left, right, atol=2e-5)
+
+
+def test_virial_is_that_of_the_network(student, cases):
+    batch = cases[1]["periodic and open together"]
+    numbers, positions, index = collate(batch, dtype=torch.float64)
+    graph = parity.ase_graph(batch, CUTOFF, torch.float64)
+    expected = student.model.energy_and_forces(numbers, positions, index, len(batch), graph, virial=True).virial
+    arrays = (numbers.numpy(), positions.numpy(), index.numpy(), graph.edge_index.numpy(), graph.shift.numpy())
+    found = student.predictor("model.edges.onnx").student(*arrays).virial
+    assert np.abs(expected).max() > 0.1
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_results_are_the_same_bits_run_after_run(painn):
+    draw = np.random.default_rng(8)
+    batch = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (20, 7)]
+    for name in FILES:
+        verdict = determinism.judge(painn.folder / name, batch, runs=10, threads=[1, 2])
+        assert verdict["passed"], (name, verdict)
+
+
+def test_determinism_sees_one_bit(painn, monkeypatch):
+    class Restless:
+        calls = 0
+
+        def evaluate(self, structures):
+            Restless.calls += 1
+            return np.zeros(1), np.nextafter(np.zeros((1, 3)), float(Restless.calls == 5))
+
+    monkeypatch.setattr(determinism, "load_predictor", lambda path, threads: Restless())
+    verdict = determinism.judge(painn.folder / "model.onnx", [], runs=4, threads=[1, 2])
+    assert verdict["different_results_by_threads"] == {"1": 1, "2": 2}
+    assert not verdict["passed"]
+
+
+def test_torchscript_runs_in_plain_pytorch(painn, cases):
+    structure = cases[0]["5 atoms"][0]
+    expected = parity.reference(painn.model, [structure])
+    program = f"""
+import json, sys, torch
+module = torch.jit.load({str(painn.folder / "model.ts.pt")!r})
+energy, forces = module(torch.tensor({structure.atomic_numbers.tolist()}), torch.tensor({structure.positions.tolist()}),
+                        torch.zeros({len(structure)}, dtype=torch.int64))
+assert not any(name.split(".")[0] == "assay" for name in sys.modules)
+print(json.dumps([energy.tolist(), forces.tolist()]))
+"""
+    command = [sys.executable, "-I", "-W", "ignore", "-c", program]
+    output = subprocess.run(command, cwd=painn.folder, capture_output=True, text=True, check=True).stdout
+    energy, forces = json.loads(output)
+    np.testing.assert_allclose(energy, expected.energy_eV, atol=1e-4)
+    np.testing.assert_allclose(forces, expected.forces_eV_per_A, atol=1e-4)
+
+
+def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
+    half = to_half(student.graphs["model.onnx"])
+    path = student.folder / "model.fp16.onnx"
+    onnx_graphs.save(half, path)
+    loose = parity.Tolerance(energy_eV=0.02, energy_relative=1e-3, forces_eV_per_A=0.02, forces_relative=5e-3)
+    small = {name: batch for name, batch in cases[0].items() if sum(map(len, batch)) < 30}
+    assert "far from the origin" in small
+    rows = parity.judge(load_predictor(path, threads=1), small, references(student.model, small), loose)
+    assert failed(rows) == []
+    assert [value.type for value in half.graph.input] == [v.type for v in student.graphs["model.onnx"].graph.input]
+    assert any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in half.graph.initializer)
+    assert graph_checks.judge(path)["passed"]
+
+
+def test_files_say_what_they_are(painn):
+    for name in FILES:
+        predictor = painn.predictor(name)
+        assert predictor.cutoff_A == CUTOFF
+        assert predictor.elements == frozenset(ELEMENTS)
+        assert predictor.dtype == "float32"
+
+
+def test_what_a_file_cannot_do_is_said_in_a_sentence(painn, cases, tmp_path):
+    with pytest.raises(AssayError, match=r"is periodic.*model\.edges\.onnx"):
+        painn.predictor("model.onnx").predict(cases[1]["slab"])
+    with pytest.raises(AssayError, match="no file"):
+        load_predictor(tmp_path / "absent.onnx")
+    (tmp_path / "broken.onnx").write_bytes(b"not a graph")
+    with pytest.raises(AssayError, match="not an ONNX file of a student"):
+        load_predictor(tmp_path / "broken.onnx")
+
+
+def test_operations_without_an_onnx_form_are_named():
+    class Odd(torch.nn.Module):
+        def forward(self, x):
+            return (torch.special.bessel_j0(x),)
+
+    traced = torch.fx.experimental.proxy_tensor.make_fx(Odd(), tracing_mode="symbolic")(torch.ones(3))
+    with pytest.raises(AssayError, match="bessel_j0"):
+        Writer(traced).write(["x"], ["y"])
+
+
+def test_lowering_leaves_the_model_as_it_was():
+    model = build_model("painn", STUDENTS["painn"] | {"n_blocks": 1}).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    network = lower(model)
+    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert "blocks_0_filter_weight" in dict(network.named_buffers())
+    scatters = [
+        node for node in network.graph.nodes if "scatter" in str(node.target) or "index_add" in str(node.target)
+    ]
+    assert scatters == []
+    assert [tuple(value.shape) for value in network(*example_inputs())] == [(2,), (7, 3), (2, 3, 3)]

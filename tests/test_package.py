@@ -1,0 +1,267 @@
+"""A stranger unzips a package and gets the pipeline's numbers, from ONNX Runtime alone."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+
+import ase
+import ase.build
+import ase.neighborlist
+import numpy as np
+import pytest
+import torch
+from ase import units
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError
+from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
+from ase.md.verlet import VelocityVerlet
+
+from assay.export import onnx_graphs, parity
+from assay.export.identity import identity
+from assay.export.lowering import lower
+from assay.models import build_model
+from assay.package.build import example_files, write_package
+from assay.package.card import write_card
+from assay.package.student import OnnxStudent, VerletList
+from assay.package.student.calculator import StudentCalculator
+from assay.structures import Structure
+
+PAINN = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True}
+CELL = np.array([[4.1, 0.0, 0.0], [0.9, 4.6, 0.0], [-0.7, 0.8, 4.4]])
+SAID = {"teacher": "GFN2-xTB", "licence": "CC0", "training_data": "molecules made for a test"}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(4)
+    return build_model("painn", PAINN).double()
+
+
+@pytest.fixture(scope="module")
+def card():
+    return {
+        "variant": "toy",
+        "checkpoint_sha256": "0" * 64,
+        "architecture": "painn",
+        "hyperparameters": PAINN | {"cutoff_A": 5.0},
+        "n_parameters": 1234,
+        "elements": ["H", "C", "N", "O"],
+        "created_utc": "2026-01-01T00:00:00+00:00",
+    }
+
+
+@pytest.fixture(scope="module")
+def files(model, card, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    single = build_model("painn", PAINN)
+    single.load_state_dict(model.state_dict())
+    network = lower(single)
+    for name, search in (("model.onnx", True), ("model.edges.onnx", False)):
+        graph = onnx_graphs.assemble(network, 5.0, identity(single, card), search=search)
+        onnx_graphs.save(graph, folder / name)
+    return {path.name: path for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def package(model, card, files, tmp_path_factory):
+    path = tmp_path_factory.mktemp("package") / "package.zip"
+    text = write_card({"model": card}, files, **SAID)
+    write_package(path, "toy", files | example_files(model, [1, 6, 7, 8]) | {"README.md": text.encode()})
+    return path
+
+
+def unzip(package, folder):
+    with zipfile.ZipFile(package) as archive:
+        archive.extractall(folder)
+    return folder / "toy"
+
+
+def crystal(seed=0):
+    draw = np.random.default_rng(seed)
+    scaled = np.array([[0.05, 0.1, 0.0], [0.45, 0.52, 0.1], [0.1, 0.55, 0.55], [0.6, 0.05, 0.5]])
+    return ase.Atoms([6, 1, 8, 7], (scaled + draw.normal(scale=0.02, size=(4, 3))) @ CELL, cell=CELL, pbc=True)
+
+
+def exact(model, atoms):
+    return parity.reference(model, [Structure.from_ase(atoms)])
+
+
+@pytest.mark.parametrize("pbc", [True, False, (True, False, True)])
+def test_kept_neighbors_are_those_of_a_fresh_search(pbc):
+    atoms, draw = crystal(), np.random.default_rng(1)
+    atoms.pbc = pbc
+    kept = VerletList(5.0, skin=0.6)
+    for _ in range(40):
+        atoms.positions += draw.normal(scale=0.03, size=(4, 3))
+        edge_index, vectors = kept.update(atoms.positions, atoms.cell.array, atoms.pbc)
+        i, j, expected = ase.neighborlist.neighbor_list("ijD", atoms, 5.0)
+        found = sorted(zip(*edge_index.tolist(), *vectors.round(6).T.tolist(), strict=True))
+        assert found == pytest.approx(sorted(zip(j.tolist(), i.tolist(), *expected.round(6).T.tolist(), strict=True)))
+    assert 1 < kept.n_builds < 30
+
+
+def test_neighbors_are_searched_again_when_they_must_be():
+    atoms, kept = crystal(), VerletList(5.0, skin=0.6)
+    box = [atoms.cell.array, atoms.pbc]
+    kept.update(atoms.positions, *box)
+    kept.update(atoms.positions + 0.29 / np.sqrt(3), *box)
+    assert kept.n_builds == 1
+    kept.update(atoms.positions + 0.31 / np.sqrt(3), *box)
+    assert kept.n_builds == 2
+    kept.update(atoms.positions + 0.31 / np.sqrt(3), 1.01 * box[0], box[1])
+    kept.update(atoms.positions + 0.31 / np.sqrt(3), 1.01 * box[0], np.array([True, True, False]))
+    kept.update(atoms.positions[:3], 1.01 * box[0], np.array([True, True, False]))
+    assert kept.n_builds == 5
+    with pytest.raises(ValueError, match="negative"):
+        VerletList(5.0, skin=-0.1)
+
+
+def test_calculator_gives_the_networks_energy_and_forces_anywhere(model, files):
+    atoms = ase.build.molecule("CH3CONH2")
+    atoms.calc = StudentCalculator(files["model.edges.onnx"], threads=1)
+    for shift in (0.0, 3e5):
+        atoms.positions += shift
+        expected = exact(model, atoms)
+        assert atoms.get_potential_energy() == pytest.approx(expected.energy_eV[0], abs=1e-5)
+        np.testing.assert_allclose(atoms.get_forces(), expected.forces_eV_per_A, atol=1e-5)
+    with pytest.raises(PropertyNotImplementedError):
+        atoms.get_stress()
+
+
+def test_stress_is_the_derivative_by_strain(model, files):
+    atoms = crystal()
+    atoms.calc = StudentCalculator(files["model.edges.onnx"], threads=1)
+    found, step = atoms.get_stress(voigt=False), 1e-4
+    assert np.abs(found).max() > 1e-3
+    for row, column in ((0, 0), (1, 2), (0, 1), (2, 2)):
+        energies = []
+        for sign in (1, -1):
+            strain = np.eye(3)
+            strain[row, column] += sign * step / 2
+            strain[column, row] += sign * step / 2
+            strained = atoms.copy()
+            strained.set_cell(atoms.cell.array @ strain, scale_atoms=True)
+            energies.append(exact(model, strained).energy_eV[0])
+        slope = (energies[0] - energies[1]) / (2 * step * atoms.get_volume())
+        assert found[row, column] == pytest.approx(slope, abs=1e-5)
+
+
+def test_a_wrong_file_or_atom_is_refused_in_words(files):
+    with pytest.raises(ValueError, match=r"give model\.edges\.onnx"):
+        StudentCalculator(files["model.onnx"])
+    student = OnnxStudent(files["model.onnx"], threads=1)
+    with pytest.raises(ValueError, match="atomic numbers from 1 to 36"):
+        student(np.array([37]), np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="finds the edges itself"):
+        student(np.array([1]), np.zeros((1, 3)), None, np.zeros((2, 0)), np.zeros((0, 3)))
+
+
+class Exact(Calculator):
+    """The network in double precision, for ASE."""
+
+    implemented_properties = ("energy", "forces")
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=()):
+        super().calculate(atoms, properties, system_changes)
+        result = exact(self.model, self.atoms)
+        self.results = {"energy": float(result.energy_eV[0]), "forces": result.forces_eV_per_A}
+
+
+def total_energies(atoms, calculator, steps, step_fs=0.5):
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    MaxwellBoltzmannDistribution(atoms, temperature_K=300.0, rng=np.random.default_rng(3))
+    dynamics = VelocityVerlet(atoms, step_fs * units.fs)
+    energies = []
+    dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
+    dynamics.run(steps)
+    return np.array(energies)
+
+
+def test_dynamics_conserve_energy_as_the_network_does(model, files):
+    atoms = ase.build.molecule("C6H6")
+    exact_run = total_energies(atoms, Exact(model), 200)
+    onnx_run = total_energies(atoms, StudentCalculator(files["model.edges.onnx"], threads=1), 200)
+    assert np.ptp(exact_run) > 1e-6, "a run that does not move shows nothing"
+    np.testing.assert_allclose(onnx_run - onnx_run[0], exact_run - exact_run[0], atol=2e-5)
+
+
+def test_package_is_whole_and_equal_for_equal_contents(package, model, card, files, tmp_path):
+    folder = unzip(package, tmp_path)
+    sums = dict(reversed(line.split("  ")) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    inside = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    assert set(sums) == set(inside) - {"SHA256SUMS"}
+    assert all(hashlib.sha256(inside[name].read_bytes()).hexdigest() == digest for name, digest in sums.items())
+    assert {"README.md", "example.py", "student/session.py", "pyproject.toml", "model.onnx"} <= set(inside)
+    again = tmp_path / "again.zip"
+    text = write_card({"model": card}, files, **SAID)
+    write_package(again, "toy", files | example_files(model, [1, 6, 7, 8]) | {"README.md": text.encode()})
+    assert again.read_bytes() == package.read_bytes()
+
+
+def test_card_tells_what_was_measured_and_what_was_not(card, files):
+    bare = write_card({"model": card}, files, **SAID)
+    assert bare.count("Not measured") == 3 and "1,234 parameters" in bare and "CC0" in bare
+    split = {
+        "n_structures": 40,
+        "force_accuracy": 0.9512,
+        "force_mae_eV_per_A": 0.0313,
+        "energy_mae_eV_per_atom": 0.002,
+        "confidence_intervals": {"force_accuracy": [0.9481, 0.9542]},
+    }
+    physics = {"verdict": "reject", "failed": ["rotation"], "checks": {"rotation": {"message": "spread of 0.4 eV"}}}
+    row = {"runtime": "onnx", "batch_size": 1, "system_size": 20, "latency_ms_median": 1.234}
+    measured = {
+        "accuracy": {"settings": {"confidence": 0.9}, "splits": {"unseen_molecules": split}},
+        "physics": physics,
+        "benchmark": {"device_name": "a processor", "rows": [row]},
+        "export": {
+            "files": {"model.onnx": {"parity": {"forces_error_eV_per_A_max": 3e-6}, "determinism": {"passed": True}}}
+        },
+    }
+    text = write_card({"model": card} | measured, files, **SAID)
+    for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
+        assert words in text, words
+    assert "Not measured" not in text
+
+
+def run_example(folder, python, *options):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    return subprocess.run(
+        [python, *options, "example.py", "--picoseconds", "0.05"],
+        cwd=folder, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+
+
+def test_example_notices_other_numbers(package, tmp_path):
+    folder = unzip(package, tmp_path)
+    good = run_example(folder, sys.executable)
+    assert good.returncode == 0, good.stderr
+    expected = json.loads((folder / "example.json").read_text())
+    expected["forces_eV_per_A"][0][0] += 2e-4
+    (folder / "example.json").write_text(json.dumps(expected))
+    bad = run_example(folder, sys.executable)
+    assert bad.returncode == 1 and "does not give the numbers" in bad.stderr
+
+
+def test_package_runs_in_an_empty_environment(package, tmp_path):
+    folder = unzip(package, tmp_path)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    install = [python, "-m", "pip", "install", "-q", "--no-compile", "--disable-pip-version-check"]
+    wheels = subprocess.run([*install, "-r", "requirements.txt"], cwd=folder, capture_output=True, text=True)
+    if wheels.returncode != 0 and "requirements.txt" not in wheels.stderr and "No matching" in wheels.stderr:
+        pytest.skip("no package index can be reached, and the package's own requirements must come from one")
+    assert wheels.returncode == 0, wheels.stderr
+    listed = subprocess.run([python, "-m", "pip", "list"], capture_output=True, text=True, check=True).stdout
+    assert "onnxruntime" in listed and "torch" not in listed
+    run = run_example(folder, python)
+    assert run.returncode == 0, run.stderr
+    assert "minimum found" in run.stdout and "meV/atom/ps" in run.stdout

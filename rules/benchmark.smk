@@ -26,11 +26,11 @@ rule benchmark:
         "logs/benchmark/{variant}.log",
     benchmark:
         "benchmarks/benchmark/{variant}.tsv"
+    conda:
+        CONDA
     threads: workflow.cores
     resources:
         device_percent=100,
-    conda:
-        CONDA
     params:
         runtimes=["eager", *EXPORTED],
         settings=config["benchmark"],

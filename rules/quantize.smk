@@ -18,11 +18,11 @@ rule quantize:
         "logs/quantize/{variant}.log",
     benchmark:
         "benchmarks/quantize/{variant}.tsv"
+    conda:
+        CONDA
     threads: workflow.cores
     resources:
         device_percent=100,
-    conda:
-        CONDA
     params:
         settings=config["quantize"],
     script:

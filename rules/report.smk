@@ -10,8 +10,16 @@ rule report:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
-            file=["model.json", "accuracy.json", "export.json", "quantization.json", "benchmark.json", "benchmark.png"],
+            file=[
+                "accuracy.json",
+                "export.json",
+                "quantization.json",
+                "benchmark.json",
+                "benchmark.png",
+            ],
         ),
+        splits=list(SPLITS.values()),
+        cards=ancient(expand("results/{variant}/model.json", variant=VARIANTS)),
         figures=rules.compare_accuracy.output,
     output:
         page=report(
@@ -34,6 +42,7 @@ rule report:
         CONDA
     params:
         variants=list(VARIANTS),
+        splits=SPLITS,
         teacher=config["teacher"]["name"],
         targets=config["report"]["targets"] | {"force_accuracy": config["accuracy"]["target"]},
         upstream_only=["label", "train", "report"],

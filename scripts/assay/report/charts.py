@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 from assay.report import svg
@@ -11,7 +12,9 @@ from assay.report.forms import Form, front
 from assay.report.wording import duration, file_size, number, quantity
 
 SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}
+MARKERS = ("circle", "square", "triangle", "diamond")
 MIN_RADIUS, MAX_RADIUS = 5.0, 20.0
+LANE = 26.0
 
 
 def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: float | None, teacher: str) -> str | None:
@@ -46,8 +49,38 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
             f"{file_size(point.size_bytes)}"
         )
         chart.marker(*where, SHAPES[point.precision], color, radius, tip, solid=point.precision == "fp32")  # type: ignore[arg-type]
-        name = point.variant if point.precision == "fp32" else point.precision
-        chart.label(*where, name, dx=radius + 5, dy=4, color=svg.INK)  # type: ignore[arg-type]
+        if point.precision == "fp32":
+            chart.label(*where, point.variant, dx=radius + 5, dy=4)  # type: ignore[arg-type]
+    return chart.render()
+
+
+def draw_throughput(
+    curves: Mapping[str, Sequence[tuple[int, float]]], variants: Sequence[str], teacher: tuple[str, float] | None
+) -> str | None:
+    """Atoms per second against batch size, a line per variant; None without any point.
+
+    Args:
+        curves: (batch size, atoms per second) by variant.
+        variants: in the order of their colours.
+        teacher: its name and its atoms per second.
+    """
+    known = {name: curve for name, curve in curves.items() if curve}
+    if not known:
+        return None
+    rates = [rate for curve in known.values() for _, rate in curve] + ([teacher[1]] if teacher else [])
+    batches = [float(batch) for curve in known.values() for batch, _ in curve]
+    x = svg.spanning("structures in one call", batches, log=True)
+    chart = svg.Chart(x, svg.spanning("atoms per second", rates, log=True), "Throughput against batch size")
+    if teacher:
+        chart.line([(x.low, teacher[1]), (x.high, teacher[1])], svg.MUTED, dash="4 4", width=1.2)
+        chart.label(x.low, teacher[1], teacher[0], dx=6, dy=-6, color=svg.MUTED)
+    for name, curve in known.items():
+        index = variants.index(name)
+        chart.line(curve, svg.color_of(index))
+        for batch, rate in curve:
+            tip = f"{name}, {batch} in one call: {quantity(rate, 'atoms/s')}"
+            chart.marker(batch, rate, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, tip)
+        chart.label(*curve[-1], name, dx=4, dy=-11, end=True)
     return chart.render()
 
 
@@ -56,35 +89,37 @@ def draw_workflow(workflow: Mapping[str, Any]) -> str:
     jobs = [job for job in workflow["jobs"] if job["run"] == _longest_run(workflow["jobs"])]
     lanes = _lanes(jobs)
     end = max(job["started_s"] + job["duration_s"] for job in jobs)
-    rules = list(workflow["rules"])
-    width, left, row, n_lanes = 720.0, 8.0, 26.0, max(lanes) + 1
-    scale = (width - 2 * left) / end
-    parts = []
-    for job, lane in zip(jobs, lanes, strict=True):
-        x, w = left + job["started_s"] * scale, max(job["duration_s"] * scale, 1.5)
-        color = svg.color_of(rules.index(job["rule"]))
-        tip = f"{job['rule']} {job['variant']}: {duration(job['duration_s'])}"
-        y = 4 + lane * row
-        parts.append(
-            f'<g><title>{svg.escape(tip)}</title><rect x="{x:.1f}" y="{y:g}" width="{w:.1f}" height="{row - 5:g}" rx="3" '
-            f'fill="{color}" fill-opacity="0.18" stroke="{color}"/></g>'
+    colors = {rule: svg.color_of(index) for index, rule in enumerate(workflow["rules"])}
+    width, bottom = 1100.0, LANE * (max(lanes) + 1)
+    scale = width / end
+    bars = [_bar(job, lane, scale, colors[job["rule"]]) for job, lane in zip(jobs, lanes, strict=True)]
+    ticks = [
+        svg.text(
+            min(tick * scale, width - 2),
+            bottom + 14,
+            f"{number(tick)}\u202fs",
+            anchor="start" if tick == 0 else "end" if tick > 0.95 * end else "middle",
+            color=svg.MUTED,
         )
-        label = f"{job['rule']} {job['variant']}"
-        if w > 6.2 * len(label):
-            parts.append(svg.text(x + 5, y + 14.5, label, size=11))
-        elif w > 6.2 * len(job["rule"]):
-            parts.append(svg.text(x + 5, y + 14.5, job["rule"], size=11))
-    bottom = 4 + n_lanes * row
-    for tick in svg.Axis("", 0.0, end).ticks():
-        anchor = "start" if tick == 0 else "middle"
-        parts.append(
-            svg.text(
-                left + tick * scale, bottom + 14, f"{number(tick)}\u202fs", anchor=anchor, size=11, color=svg.MUTED
-            )
-        )
+        for tick in svg.Axis("", 0.0, end).ticks()
+    ]
     return (
-        f'<svg class="chart wide" viewBox="0 0 {width:g} {bottom + 22:g}" role="img" '
-        f'aria-label="Jobs of the workflow over time" xmlns="http://www.w3.org/2000/svg">{"".join(parts)}</svg>'
+        f'<svg class="chart wide" viewBox="-2 -2 {width + 4:g} {bottom + 22:g}" role="img" '
+        f'aria-label="Jobs of the workflow over time" xmlns="http://www.w3.org/2000/svg">'
+        f"{''.join([*bars, *ticks])}</svg>"
+    )
+
+
+def _bar(job: Mapping[str, Any], lane: int, scale: float, color: str) -> str:
+    """A job, with as much of its name as fits."""
+    x, y, width = job["started_s"] * scale, lane * LANE, max(job["duration_s"] * scale, 1.5)
+    name = f"{job['rule']} {job['variant']}"
+    shown = next((label for label in (name, job["rule"]) if width > 8 + 6.8 * len(label)), "")
+    tip = escape(f"{name}: {duration(job['duration_s'])}")
+    return (
+        f"<g><title>{tip}</title>"
+        f'<rect x="{x:.1f}" y="{y:g}" width="{width:.1f}" height="{LANE - 4:g}" rx="3" '
+        f'fill="{color}" fill-opacity="0.18" stroke="{color}"/>{svg.text(x + 5, y + LANE / 2 + 2, shown)}</g>'
     )
 
 

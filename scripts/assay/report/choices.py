@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.report.evidence import Student
-from assay.report.forms import Form
+from assay.report.forms import Form, plain_form
 from assay.report.wording import file_size, percent, quantity
 
-MD_READY, SCREENING, REJECT = "md-ready", "screening-only", "reject"
+MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"  # as physics.json has them
 
 
 @dataclass(frozen=True)
@@ -32,29 +32,28 @@ def verdict(student: Student) -> str | None:
 
 
 def _dynamics(students: Sequence[Student]) -> Choice:
-    job = "Molecular dynamics"
+    job = "Dynamics"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
     best = _best([s for s in students if verdict(s) == MD_READY], lambda s: s.headline("force_accuracy"))
     if best is None:
         return Choice(job, None, "no student passes every physics check that dynamics needs")
-    return Choice(job, best.name, f"the most accurate of those that pass every physics check ({_accuracy_of(best)})")
+    accuracy = percent(best.headline("force_accuracy"))
+    return Choice(job, best.name, f"most accurate of those that pass all physics ({accuracy})")
 
 
 def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
-    job = "Screening and ranking"
+    job = "Screening"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    usable = [s for s in students if verdict(s) in (MD_READY, SCREENING)]
+    usable = [s for s in students if verdict(s) in (MD_READY, SCREENING_ONLY)]
     if not usable:
         return Choice(job, None, "physics rejects every student")
     times = {s.name: _latency(forms[s.name]) for s in usable}
     best = _best(usable, lambda s: None if (t := times[s.name]) is None else -t)
     if best is None:
         return Choice(job, None, "speed was not measured")
-    return Choice(
-        job, best.name, f"the fastest that physics does not reject ({quantity(times[best.name], 'ms')} per structure)"
-    )
+    return Choice(job, best.name, f"fastest that physics does not reject ({quantity(times[best.name], 'ms')})")
 
 
 def _accurate(students: Sequence[Student]) -> Choice:
@@ -63,7 +62,7 @@ def _accurate(students: Sequence[Student]) -> Choice:
     if best is None:
         return Choice(job, None, "accuracy was not measured")
     caution = ", but physics rejects it" if verdict(best) == REJECT else ""
-    return Choice(job, best.name, f"the highest force accuracy ({_accuracy_of(best)}){caution}")
+    return Choice(job, best.name, f"highest force accuracy ({percent(best.headline('force_accuracy'))}){caution}")
 
 
 def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
@@ -73,7 +72,7 @@ def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> 
     best = _best(usable, lambda s: None if (size := sizes[s.name]) is None else -size)
     if best is None:
         return Choice(job, None, "there is no file to deploy" if usable else "physics rejects every student")
-    return Choice(job, best.name, f"its ONNX file has {file_size(sizes[best.name])} ({_accuracy_of(best)})")
+    return Choice(job, best.name, f"{file_size(sizes[best.name])} as ONNX ({_accuracy_of(best)})")
 
 
 def _best(students: Sequence[Student], score: Callable[[Student], float | None]) -> Student | None:
@@ -88,11 +87,13 @@ def _unjudged(students: Sequence[Student]) -> str | None:
 
 
 def _latency(forms: Sequence[Form]) -> float | None:
-    return min((f.latency_ms for f in forms if f.precision == "fp32" and f.latency_ms is not None), default=None)
+    plain = plain_form(forms)
+    return plain.latency_ms if plain else None
 
 
 def _size(forms: Sequence[Form]) -> int | None:
-    return min((f.size_bytes for f in forms if f.precision == "fp32" and f.size_bytes is not None), default=None)
+    plain = plain_form(forms)
+    return plain.size_bytes if plain else None
 
 
 def _accuracy_of(student: Student) -> str:

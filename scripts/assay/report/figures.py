@@ -16,7 +16,7 @@ CAPTIONS = {
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
     "accuracy": "All variants side by side, with bootstrap confidence intervals.",
 }
-BROAD = {"errors", "accuracy", "benchmark"}  # several panels in a row
+BROAD = {"parity", "errors", "accuracy", "benchmark"}  # several panels in a row
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from assay.report.evidence import Student
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+HEADLINE_ATOMS = 20  # a small drug or metabolite; the size measured nearest to it stands for all
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,21 @@ class Form:
 
     Attributes:
         variant, precision, runtime: what it is.
-        latency_ms: median of one call on one structure, energies and forces.
-        n_atoms: of that structure.
+        n_atoms: of the structure that the times below refer to.
+        latency_ms: median of one call on one structure, energies and forces, neighbor search included.
         teacher_ratio: how many times as long one call of the teacher takes on that structure.
+        atoms_per_s: the most of any batch and size.
         force_mae_eV_per_A: on the headline split.
-        size_bytes: of its file.
+        size_bytes: of its ONNX file.
     """
 
     variant: str
     precision: str
     runtime: str | None
-    latency_ms: float | None
     n_atoms: int | None
+    latency_ms: float | None
     teacher_ratio: float | None
+    atoms_per_s: float | None
     force_mae_eV_per_A: float | None
     size_bytes: int | None
 
@@ -38,23 +41,49 @@ def forms(student: Student) -> list[Form]:
     """The forms of a student of which a file or a time is known."""
     found = []
     for precision, file in FILES.items():
-        timed = fastest(row for row in single_calls(student) if precision_of(row) == precision)
+        rows = [row for row in timed_rows(student) if precision_of(student, row["runtime"]) == precision]
         size = student.size_bytes(file)
-        if timed is None and size is None:
+        if not rows and size is None:
             continue
-        timed = timed or {}
+        best = fastest_single_call(rows) or {}
         form = Form(
             variant=student.name,
             precision=precision,
-            runtime=timed.get("runtime"),
-            latency_ms=timed.get("latency_ms_median"),
-            n_atoms=timed.get("n_atoms"),
-            teacher_ratio=timed.get("speedup_over_teacher"),
+            runtime=best.get("runtime"),
+            n_atoms=best.get("n_atoms"),
+            latency_ms=best.get("latency_ms_median"),
+            teacher_ratio=(best.get("speedup_over_teacher") or {}).get("median"),
+            atoms_per_s=max((row["atoms_per_s"] for row in rows), default=None),
             force_mae_eV_per_A=_force_mae(student, precision),
             size_bytes=size,
         )
         found.append(form)
     return found
+
+
+def plain_form(forms: Sequence[Form]) -> Form | None:
+    """The one in single precision, to which the targets apply."""
+    return next((form for form in forms if form.precision == "fp32"), None)
+
+
+def timed_rows(student: Student) -> list[dict[str, Any]]:
+    """The rows of ``benchmark.json`` (a runtime, a system size, a batch size) that could be timed."""
+    return [row for row in student.get("benchmark", "rows") or [] if "latency_ms_median" in row]
+
+
+def fastest_single_call(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Of one structure a call, at the size nearest to ``HEADLINE_ATOMS``: the row with the lowest latency."""
+    single = [row for row in rows if row["batch_size"] == 1]
+    if not single:
+        return None
+    size = min((row["system_size"] for row in single), key=lambda n: abs(n - HEADLINE_ATOMS))
+    return min((row for row in single if row["system_size"] == size), key=lambda row: row["latency_ms_median"])
+
+
+def precision_of(student: Student, runtime: str) -> str:
+    """fp32, fp16 or int8, from the file that a runtime runs."""
+    file = student.get("benchmark", "runtimes", runtime, "file") or runtime
+    return next((precision for precision in ("fp16", "int8") if precision in file), "fp32")
 
 
 def front(points: Sequence[Form]) -> list[Form]:
@@ -65,27 +94,6 @@ def front(points: Sequence[Form]) -> list[Form]:
         if not best or point.force_mae_eV_per_A < best[-1].force_mae_eV_per_A:  # type: ignore[operator]
             best.append(point)
     return best
-
-
-def measurements(student: Student) -> list[dict[str, Any]]:
-    """The rows of ``benchmark.json``: one per runtime, batch size and system size."""
-    return student.get("benchmark", "measurements") or []
-
-
-def single_calls(student: Student) -> list[dict[str, Any]]:
-    """Measurements of one structure a call."""
-    return [row for row in measurements(student) if row.get("batch_size") == 1]
-
-
-def fastest(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row with the lowest latency, or None."""
-    return min((r for r in rows if r.get("latency_ms_median")), key=lambda r: r["latency_ms_median"], default=None)
-
-
-def precision_of(row: dict[str, Any]) -> str:
-    """fp32, fp16 or int8, from the name of the runtime."""
-    name = row.get("runtime", "")
-    return next((precision for precision in ("fp16", "int8") if precision in name), "fp32")
 
 
 def _force_mae(student: Student, precision: str) -> float | None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined, select_autoescape
 from markupsafe import Markup
 
 from assay.files import atomic_path
-from assay.report import svg, wording
-from assay.report.charts import draw_pareto, draw_workflow
-from assay.report.choices import MD_READY, REJECT, SCREENING
+from assay.report import speed, svg, wording
+from assay.report.charts import draw_pareto, draw_throughput, draw_workflow
+from assay.report.choices import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
@@ -24,7 +24,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 TONES = {
     **dict.fromkeys((MD_READY, "met", "pass", "verified"), "good"),
     **dict.fromkeys((REJECT, "unmet", "fail", "error", "not verified"), "bad"),
-    SCREENING: "fair",
+    SCREENING_ONLY: "fair",
 }
 
 
@@ -51,6 +51,8 @@ def write_page(
             students=students,
             headline=headline(summary),
             pareto=Markup(_pareto(summary) or ""),
+            throughput=Markup(_throughput(summary, students) or ""),
+            speed=speed,
             timeline=Markup(draw_workflow(summary["workflow"]) if summary["workflow"] else ""),
             figures={student.name: figures_of(student.folder) for student in students},
             shared_figures=[embed(figure) for figure in shared_figures],
@@ -94,15 +96,20 @@ def tone(verdict: str | None) -> str:
     return TONES.get(verdict or "", "unknown")
 
 
+def _of_known(function: Callable[..., str]) -> Callable[..., str]:
+    """A filter that takes what a template did not find for None: not measured."""
+    return lambda value, *rest: function(None if isinstance(value, Undefined) else value, *rest)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(["html.j2"]),
-        undefined=StrictUndefined,
+        undefined=ChainableUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= wording.filters() | {"tone": tone}
+    environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, tone)}
     environment.globals |= {"color_of": svg.color_of}
     return environment
 
@@ -110,6 +117,12 @@ def _environment() -> Environment:
 def _pareto(summary: Mapping[str, Any]) -> str | None:
     points = [Form(**form) for form in summary["forms"]]
     return draw_pareto(points, list(summary["variants"]), _teacher_ms(points), summary["teacher"])
+
+
+def _throughput(summary: Mapping[str, Any], students: Sequence[Student]) -> str | None:
+    curves = {student.name: speed.throughput(student) for student in students}
+    teacher = next((rate for student in students if (rate := speed.teacher_throughput(student))), None)
+    return draw_throughput(curves, list(curves), (summary["teacher"], teacher) if teacher else None)
 
 
 def _teacher_ms(points: Sequence[Form]) -> float | None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from assay.files import atomic_path
+from assay.files import atomic_path, sha256_file
 from assay.provenance import header
 from assay.report.choices import choose, verdict
 from assay.report.evidence import Student
-from assay.report.forms import Form, forms
+from assay.report.forms import Form, forms, plain_form
 from assay.report.targets import Goals, judge_targets
 
 HEADLINE_METRICS = (
@@ -26,7 +26,13 @@ HEADLINE_METRICS = (
 )
 
 
-def summarize(students: Sequence[Student], dag: Mapping[str, Any] | None, goals: Goals, teacher: str) -> dict[str, Any]:
+def summarize(
+    students: Sequence[Student],
+    dag: Mapping[str, Any] | None,
+    goals: Goals,
+    teacher: str,
+    splits: Mapping[str, str | Path],
+) -> dict[str, Any]:
     """The content of ``summary.json``.
 
     Args:
@@ -34,6 +40,7 @@ def summarize(students: Sequence[Student], dag: Mapping[str, Any] | None, goals:
         dag: times of the workflow's jobs, from ``dag.summarize``.
         goals: what the targets ask for.
         teacher: what reports call the teacher.
+        splits: files of labelled structures by name.
     """
     deployable = {student.name: forms(student) for student in students}
     device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
@@ -43,24 +50,26 @@ def summarize(students: Sequence[Student], dag: Mapping[str, Any] | None, goals:
         "choices": [asdict(choice) for choice in choose(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
         "forms": [asdict(form) for points in deployable.values() for form in points],
+        "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in splits.items()},
         "workflow": dict(dag) if dag else None,
     }
 
 
 def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
     """What is said of one student on the first page; None for what was not measured."""
-    plain = next((form for form in deployable if form.precision == "fp32"), None)
+    plain = plain_form(deployable)
     return {
         "checkpoint_sha256": student.get("model", "checkpoint_sha256"),
         "architecture": student.get("model", "architecture"),
         "n_parameters": student.get("model", "n_parameters"),
         "verdict": verdict(student),
-        "failed_checks": student.get("physics", "failed_checks"),
+        "failed_checks": student.get("physics", "failed"),
         "headline_split": student.headline_split,
         **{metric: student.headline(metric) for metric in HEADLINE_METRICS},
         "latency_ms_batch1": plain.latency_ms if plain else None,
         "fastest_runtime": plain.runtime if plain else None,
         "speedup_over_teacher": plain.teacher_ratio if plain else None,
+        "atoms_per_s": plain.atoms_per_s if plain else None,
         "file_sizes_bytes": {form.precision: form.size_bytes for form in deployable},
         "files_verified": student.get("export", "passed"),
         "int8_scheme": student.get("quantization", "chosen"),

@@ -101,10 +101,12 @@ class Chart:
         fill = f'fill="{color}" fill-opacity="{0.85 if solid else 0.12}" stroke="{color}" stroke-width="2"'
         self.marks.append(f"<g><title>{escape(tip)}</title>{_shape(shape, px, py, radius, fill)}</g>")
 
-    def label(self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK) -> None:
-        """Text beside a point, kept inside the frame."""
+    def label(
+        self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK, end: bool = False
+    ) -> None:
+        """Text beside a point, to its left if asked for or if it would leave the frame."""
         px, py = self.at(x, y)
-        anchor = "end" if px + dx + 6.5 * len(content) > self.width - 4 else "start"
+        anchor = "end" if end or px + dx + 6.5 * len(content) > self.width - 4 else "start"
         self.marks.append(text(px + (dx if anchor == "start" else -dx), py + dy, content, anchor=anchor, color=color))
 
     def render(self) -> str:
@@ -121,11 +123,11 @@ class Chart:
         for value in self.y.ticks():
             _, py = self.at(self.x.low, value)
             parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{py:.1f}" y2="{py:.1f}" stroke="{GRID}"/>')
-            parts.append(text(LEFT - 7, py + 4, f"{value:g}", anchor="end", size=11, color=MUTED))
+            parts.append(text(LEFT - 7, py + 4, _tick(value), anchor="end", size=11, color=MUTED))
         for value in self.x.ticks():
             px, _ = self.at(value, self.y.low)
             parts.append(f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{bottom}" y2="{bottom + 4}" stroke="{MUTED}"/>')
-            parts.append(text(px, bottom + 18, f"{value:g}", anchor="middle", size=11, color=MUTED))
+            parts.append(text(px, bottom + 18, _tick(value), anchor="middle", size=11, color=MUTED))
         parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="{MUTED}"/>')
         parts.append(text((LEFT + right) / 2, self.height - 7, self.x.label, anchor="middle", size=12, color=INK))
         middle = (TOP + bottom) / 2
@@ -144,6 +146,14 @@ def text(
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}" '
         f'font-weight="{weight}">{escape(content)}</text>'
     )
+
+
+def _tick(value: float) -> str:
+    """A round number, thousands as k and M."""
+    for factor, letter in ((1e6, "M"), (1e3, "k")):
+        if value >= 10 * factor:
+            return f"{value / factor:g}{letter}"
+    return f"{value:g}"
 
 
 def color_of(index: int) -> str:

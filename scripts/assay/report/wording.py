@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 NOT_MEASURED = "not measured"
 
@@ -29,6 +28,11 @@ def quantity(value: float | None, unit: str, digits: int = 3) -> str:
 def percent(fraction: float | None, decimals: int = 1) -> str:
     """A fraction as a percentage."""
     return NOT_MEASURED if fraction is None else f"{100 * fraction:.{decimals}f}\u202f%"
+
+
+def change(fraction: float | None) -> str:
+    """A relative change with its sign: +3.0 %."""
+    return NOT_MEASURED if fraction is None else f"{100 * fraction:+.1f}\u202f%"
 
 
 def file_size(size_bytes: float | None) -> str:
@@ -65,10 +69,8 @@ def listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
-def filters() -> dict[str, Any]:
-    """Everything above by name, for templates."""
-    return {f.__name__: f for f in (number, quantity, percent, file_size, duration, count, words, listing)}
-
-
 def _superscript(power: int) -> str:
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+FILTERS = (number, quantity, percent, change, file_size, duration, count, words, listing)  # for templates

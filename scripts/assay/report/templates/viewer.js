@@ -34,7 +34,7 @@
     canvas.width = width * ratio;
     canvas.height = height * ratio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const reach = Math.max(...scene.positions.map((p) => Math.hypot(...p))) + 1.2;
+    const reach = Math.max(...scene.positions.map((p) => Math.hypot(...p))) + 0.6;
     const scale = (zoom * Math.min(width, height)) / 2 / reach * 1.05;
     const points = scene.positions.map(([x, y, z]) => {
       const rx = turn[0] * x + turn[1] * y + turn[2] * z, ry = turn[3] * x + turn[4] * y + turn[5] * z;
@@ -42,12 +42,17 @@
       return [width / 2 + rx * scale * near, height / 2 - ry * scale * near, rz, near];
     });
     const radius = (k) => look(scene.symbols[k])[1] * 0.58 * scale * points[k][3];
-    const marks = scene.bonds.map(([a, b]) => ({ z: (points[a][2] + points[b][2]) / 2 - 0.01, draw: () => bond(points[a], points[b], scale) }));
-    points.forEach((p, k) => marks.push({ z: p[2], draw: () => ball(p, radius(k), scene.symbols[k], p[2] / reach) }));
+    const marks = points.map((p, k) => ({ z: p[2], draw: () => ball(p, radius(k), scene.symbols[k], p[2] / reach) }));
+    // Half a bond at a time, from the surface of its atom, so that it passes in front of or behind the atom.
+    for (const pair of scene.bonds) for (const [a, b] of [pair, [...pair].reverse()]) {
+      const [from, to] = [scene.positions[a], scene.positions[b]];
+      const start = (0.8 * look(scene.symbols[a])[1] * 0.58) / Math.hypot(...from.map((x, k) => to[k] - x));
+      const at = (t) => points[a].map((x, k) => x + t * (points[b][k] - x));
+      if (start < 0.5) marks.push({ z: at(0.25)[2], draw: () => bond(at(start), at(0.5), scale) });
+    }
     marks.sort((one, other) => one.z - other.z).forEach((mark) => mark.draw());
   }
   function bond(a, b, scale) {
-    pen.lineCap = "round";
     for (const [width, color] of [[0.2, "#6d7883"], [0.13, "#b9c2ca"]]) {
       pen.beginPath();
       pen.moveTo(a[0], a[1]);
@@ -80,7 +85,7 @@
 
   function show(index, button) {
     scene = scenes[variant.value][index];
-    turn = product([1, 0, 0, 0, 0.94, -0.34, 0, 0.34, 0.94], [0.94, 0, 0.34, 0, 1, 0, -0.34, 0, 0.94]);
+    turn = product([1, 0, 0, 0, 0.94, -0.34, 0, 0.34, 0.94], [0.97, 0, 0.26, 0, 1, 0, -0.26, 0, 0.97]);
     zoom = 1;
     list.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
     caption.textContent = scene.name + ", " + scene.symbols.length + " atoms: force RMSE " +

@@ -1,0 +1,69 @@
+"""What ``benchmark.json`` says, cut to the tables and curves of the report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from assay.report.evidence import Student
+from assay.report.forms import HEADLINE_ATOMS, precision_of, timed_rows
+
+
+def by_size(student: Student) -> list[dict[str, Any]]:
+    """The fastest runtime in single precision for one structure of each size."""
+    single = [row for row in _single_precision(student) if row["batch_size"] == 1]
+    sizes = sorted({row["system_size"] for row in single})
+    return [_fastest(row for row in single if row["system_size"] == size) for size in sizes]
+
+
+def by_runtime(student: Student) -> list[dict[str, Any]]:
+    """Each runtime at the headline size, by its time for one structure.
+
+    Returns:
+        For each: ``runtime``, ``file``, ``single`` (its row at batch size 1), ``best`` (its row with the most atoms a
+        second) and ``error`` (with what it failed, if it did).
+    """
+    size = headline_size(student)
+    timed = [row for row in timed_rows(student) if row["system_size"] == size]
+    found = []
+    for name, about in (student.get("benchmark", "runtimes") or {}).items():
+        own = [row for row in timed if row["runtime"] == name]
+        failed = [row for row in student.get("benchmark", "rows") if row["runtime"] == name and "error" in row]
+        found.append(
+            {
+                "runtime": name,
+                "file": about["file"],
+                "single": next((row for row in own if row["batch_size"] == 1), None),
+                "best": max(own, key=lambda row: row["atoms_per_s"], default=None),
+                "error": about.get("error") or next((row["error"] for row in failed), None),
+            }
+        )
+    return sorted(found, key=lambda r: r["single"]["latency_ms_median"] if r["single"] else float("inf"))
+
+
+def throughput(student: Student) -> list[tuple[int, float]]:
+    """(batch size, atoms per second) of the fastest runtime in single precision at the headline size."""
+    rows = [row for row in _single_precision(student) if row["system_size"] == headline_size(student)]
+    batches = sorted({row["batch_size"] for row in rows})
+    best = [_fastest(row for row in rows if row["batch_size"] == batch) for batch in batches]
+    return [(row["batch_size"], row["atoms_per_s"]) for row in best]
+
+
+def teacher_throughput(student: Student) -> float | None:
+    """Atoms per second of the teacher, one structure a call, at the headline size."""
+    calls = student.get("benchmark", "teacher", "rows") or []
+    own = [r for r in calls if r["call"] == "teacher" and r["system_size"] == headline_size(student)]
+    row = next((r for r in own if r["batch_size"] == 1), None)
+    return None if row is None else 1e3 * row.get("n_atoms", row["system_size"]) / row["latency_ms_median"]
+
+
+def headline_size(student: Student) -> int | None:
+    """The measured system size that stands for all."""
+    return min((row["system_size"] for row in timed_rows(student)), key=lambda n: abs(n - HEADLINE_ATOMS), default=None)
+
+
+def _single_precision(student: Student) -> list[dict[str, Any]]:
+    return [row for row in timed_rows(student) if precision_of(student, row["runtime"]) == "fp32"]
+
+
+def _fastest(rows: Any) -> dict[str, Any]:
+    return min(rows, key=lambda row: row["latency_ms_median"])

@@ -1,0 +1,246 @@
+"""Results of three students as the rules leave them, small and made up: what the tests of the report read."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+
+import ase.io
+from ase.build import molecule
+
+STUDENTS = {"original": (427_292, 1.0), "tiny": (77_203, 1.6), "ultra_tiny": (21_459, 2.9)}
+RUNTIMES = {
+    "eager": ("model.safetensors", 6.0),
+    "onnx": ("model.onnx", 1.0),
+    "compiled": ("model.pt2", 0.7),
+    "onnx int8": ("model.int8.onnx", 0.6),
+}
+SIZES, BATCHES = (5, 20, 60), (1, 8, 64)
+SPLITS = ("seen_molecules", "unseen_molecules", "larger_molecules")
+MOLECULES = ("CH3CH2OH", "C6H6", "CH3SH", "bicyclobutane", "C2H6CHOH", "SiH4")
+CHECKS = {"rotation": "screening", "forces_are_gradient": "screening", "nve_drift": "dynamics", "torsions": "dynamics"}
+
+
+def make_results(folder, students=STUDENTS):
+    """Write results/<student>/ for each student into ``folder``, complete but for files that no one reads."""
+    for name, (n_parameters, error) in students.items():
+        here = folder / name
+        (here / "figures").mkdir(parents=True)
+        contents = {
+            "model": model(name, n_parameters),
+            "accuracy": accuracy(name, error),
+            "physics": physics(name, failed=["nve_drift"] if name == "ultra_tiny" else []),
+            "benchmark": benchmark(name, n_parameters),
+            "export": export(name, n_parameters),
+            "quantization": quantization(name),
+        }
+        for branch, content in contents.items():
+            (here / f"{branch}.json").write_text(json.dumps(content))
+        for file, scale in (("model.onnx", 5.0), ("model.int8.onnx", 1.6)):
+            (here / file).write_bytes(bytes(int(n_parameters * scale)))
+        for figure in ("parity", "errors"):
+            (here / "figures" / f"{figure}.png").write_bytes(png())
+        ase.io.write(here / "worst.xyz", [molecule(formula) for _ in SPLITS for formula in MOLECULES], format="extxyz")
+    return folder
+
+
+def header(name):
+    return {
+        "schema_version": 1,
+        "variant": name,
+        "checkpoint_sha256": (name.encode().hex() * 10)[:64],
+        "device": "cpu",
+        "device_name": "a processor",
+        "versions": {"python": "3.11.7", "torch": "2.13.0"},
+        "created_utc": "2026-11-23T20:04:14+00:00",
+    }
+
+
+def model(name, n_parameters):
+    return header(name) | {
+        "architecture": "painn",
+        "hyperparameters": {"hidden": 64, "n_blocks": 2, "cutoff_A": 5.0},
+        "n_parameters": n_parameters,
+        "n_parameters_used": n_parameters - 9,
+        "elements": ["H", "C", "N", "O"],
+        "tensors_sha256": "ab" * 32,
+        "source": {"path": f"data/checkpoints/{name}.pt", "sha256": "cd" * 32, "size_bytes": 5 * n_parameters},
+    }
+
+
+def accuracy(name, error):
+    splits = {}
+    for k, split in enumerate(SPLITS):
+        relative = 0.03 * error * (1 + 0.15 * k)
+        worst = [
+            {
+                "name": f"{formula} {k}",
+                "molecule": formula,
+                "n_atoms": len(molecule(formula)),
+                "force_rmse_eV_per_A": 0.5 * error / (1 + j),
+                "energy_error_eV_per_atom": -0.004 * error,
+            }
+            for j, formula in enumerate(MOLECULES)
+        ]
+        splits[split] = {
+            "n_structures": 400,
+            "n_atoms": 9000,
+            "n_molecules": 100,
+            "force_accuracy": 1 - relative,
+            "force_r2": 1 - relative**2,
+            "force_mae_eV_per_A": 0.9 * relative,
+            "force_rmse_eV_per_A": 1.4 * relative,
+            "energy_mae_eV_per_atom": 0.03 * relative,
+            "energy_rmse_eV_per_atom": 0.04 * relative,
+            "confidence_intervals": {"force_accuracy": [1 - 1.05 * relative, 1 - 0.95 * relative]},
+            "baselines": {"zero_force_mean_energy": {"force_mae_eV_per_A": 0.9}},
+            "labels": {"force_slope": 1.0, "force_correlation": 0.99, "suspicion": None},
+            "worst": worst,
+        }
+    return header(name) | {"splits": splits}
+
+
+def physics(name, failed):
+    checks = {}
+    for check, needed_for in CHECKS.items():
+        value = 3.2e-3 if check in failed else 4.0e-7
+        criterion = {
+            "value_name": "energy_spread_eV",
+            "value": value,
+            "unit": "eV",
+            "max": 1e-5,
+            "passed": check not in failed,
+            "because": "rounding stays below this",
+        }
+        checks[check] = {
+            "question": f"does {check.replace('_', ' ')} hold?",
+            "needed_for": needed_for,
+            "outcome": "fail" if check in failed else "pass",
+            "message": "energy spread eV is 0.0032, above 1e-05" if check in failed else "",
+            "criteria": [criterion],
+            "raw": {},
+            "wall_s": 1.5,
+            "cpu_s": 1.4,
+        }
+    checks["torsions"] |= {"outcome": "not applicable", "message": "the reference has no torsion", "criteria": []}
+    verdict = "screening-only" if failed else "md-ready"
+    body = {"verdict": verdict, "failed": failed, "not_applicable": ["torsions"], "checks": checks}
+    return header(name) | body
+
+
+def benchmark(name, n_parameters):
+    rows = []
+    for runtime, (_, cost) in RUNTIMES.items():
+        for size in SIZES:
+            for batch in BATCHES:
+                n_atoms = size * batch
+                latency = 0.4 * cost + n_atoms * cost * n_parameters**0.7 * 6e-6
+                row = {
+                    "runtime": runtime,
+                    "system_size": size,
+                    "batch_size": batch,
+                    "n_atoms": n_atoms,
+                    "n_edges": 12 * n_atoms,
+                    "latency_ms_median": latency,
+                    "latency_ms_p5": 0.97 * latency,
+                    "latency_ms_p95": 1.1 * latency,
+                    "structures_per_s": 1e3 * batch / latency,
+                    "atoms_per_s": 1e3 * n_atoms / latency,
+                    "us_per_atom": 1e3 * latency / n_atoms,
+                    "ns_per_day": 43.2 / latency,
+                    "neighbor_search_ms_median": 0.1,
+                    "peak_memory_MB": 30.0,
+                    "fraction_of_matrix_peak": 0.2,
+                }
+                if batch == 1:
+                    teacher = {"median": 0.6 * size / latency, "p5": 0.5 * size / latency, "p95": 0.7 * size / latency}
+                    row |= {"speedup_over_teacher": teacher, "speedup_over_restarted_teacher": teacher}
+                rows.append(row)
+    rows.append({"runtime": "onnx", "system_size": 60, "batch_size": 128, "error": "OutOfMemory: too large"})
+    return header(name) | {
+        "matrix_peak": {"gflop_per_s": 90.0, "matrix_size": 1024, "dtype": "float32"},
+        "runtimes": {key: {"file": file, "size_bytes": 5 * n_parameters} for key, (file, _) in RUNTIMES.items()},
+        "teacher": {
+            "name": "GFN2-xTB",
+            "rows": [
+                {"call": "teacher", "system_size": n, "batch_size": 1, "latency_ms_median": 0.6 * n} for n in SIZES
+            ],
+        },
+        "rows": rows,
+        "summary": {"fastest": [], "throughput_falls": []},
+    }
+
+
+def export(name, n_parameters):
+    files = {}
+    for file in ("model.onnx", "model.edges.onnx", "model.ts.pt"):
+        files[file] = {
+            "size_bytes": 5 * n_parameters,
+            "sha256": "ef" * 32,
+            "parity": {"energy_error_eV_max": 2e-6, "forces_error_eV_per_A_max": 8e-6, "passed": True, "cases": []},
+            "determinism": {"runs": 200, "passed": True},
+            "passed": True,
+        }
+    return header(name) | {"files": files, "passed": True}
+
+
+def quantization(name):
+    exact = dict.fromkeys(("size_ratio", "latency_ratio_batch1", "latency_ratio_batch32"), 1.0)
+    exact |= {"force_mae_increase_relative": 0.0, "energy_mae_increase_relative": 0.0}
+    schemes = {
+        "fp32": exact | {"energy_force_consistency": 1e-5, "nve_drift_meV_per_atom_per_ps": 0.01},
+        "dynamic": {
+            "size_ratio": 0.38,
+            "latency_ratio_batch1": 0.92,
+            "latency_ratio_batch32": 0.95,
+            "force_mae_increase_relative": 0.21,
+            "energy_mae_increase_relative": 0.3,
+            "energy_force_consistency": 0.02,
+            "nve_drift_meV_per_atom_per_ps": 0.4,
+        },
+        "static": {
+            "size_ratio": 0.31,
+            "latency_ratio_batch1": 0.8,
+            "latency_ratio_batch32": 0.62,
+            "force_mae_increase_relative": 0.03,
+            "energy_mae_increase_relative": 0.05,
+            "energy_force_consistency": 1e-4,
+            "nve_drift_meV_per_atom_per_ps": 0.02,
+        },
+    }
+    return header(name) | {
+        "schemes": schemes,
+        "chosen": "static",
+        "recommended": True,
+        "reason": "static holds every limit",
+    }
+
+
+def make_benchmarks(folder, jobs):
+    """Snakemake's tables for jobs (rule, variant, start, duration), the last of them ending at ``start + duration``."""
+    for rule, variant, start, duration in jobs:
+        path = folder / rule / f"{variant}.tsv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        columns = {
+            "s": f"{duration:.4f}",
+            "h:m:s": "0:00:10",
+            "max_rss": "420.5",
+            "mean_load": "99.0",
+            "cpu_time": "NA",
+        }
+        path.write_text("\t".join(columns) + "\n" + "\t".join(columns.values()) + "\n")
+        os.utime(path, (start + duration, start + duration))
+    return folder
+
+
+def png(width=2, height=2):
+    """A valid grey PNG."""
+    rows = b"".join(b"\x00" + b"\x80" * width for _ in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")

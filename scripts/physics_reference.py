@@ -1,6 +1,7 @@
 """Ask the teacher about every geometry that the physics checks look at: the shipped reference, made again."""
 
 import shutil
+from pathlib import Path
 
 import pandas as pd
 
@@ -18,5 +19,6 @@ with exit_on_error(snakemake.log[0]):
     table = pd.read_csv(snakemake.input.molecules, keep_default_na=False)
     entries = [Entry(**row) for row in table.to_dict("records")]
     teacher = Teacher(**snakemake.params.teacher)
-    write_reference(snakemake.output[0], make_reference(entries, teacher, snakemake.params.settings))
+    frames = make_reference(entries, teacher, snakemake.params.settings, Path(snakemake.params.parts))
+    write_reference(snakemake.output[0], frames)
     shutil.copy(snakemake.output[0], snakemake.params.shipped)

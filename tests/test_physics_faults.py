@@ -184,7 +184,7 @@ def test_a_hole_at_short_range():
             hole = graph.aggregate((-40.0 * torch.exp(-((distance / 0.45) ** 4)), None, 1)).double()
             return super().atomic_energies(atomic_numbers, vectors, graph) + hole
 
-    assert_caught(predictor(Hole()), ["short_range"], ["minima", "vibrations"])
+    assert_caught(predictor(Hole()), ["short_range"], ["rotation", "cutoff"])
 
 
 def test_ripples_on_curves():

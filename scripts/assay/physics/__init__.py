@@ -19,7 +19,18 @@ CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check i
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"
 
-__all__ = ["CHECKS", "Check", "Measurement", "NotApplicable", "Subject", "measure"]
+__all__ = [
+    "CHECKS",
+    "ERROR",
+    "MEASURED",
+    "NOT_APPLICABLE",
+    "Check",
+    "Measurement",
+    "NotApplicable",
+    "Subject",
+    "measure",
+    "plain",
+]
 
 
 def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,12 @@
-"""Make the reference of the physics checks with the teacher: opt-in, a few minutes."""
+"""Make the reference of the physics checks with the teacher: opt-in, half an hour."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations_with_replacement
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ from assay.data.mechanics import Mechanics, embed
 from assay.data.teacher import LabelError, Labels, Teacher
 from assay.physics import reference
 from assay.physics.geometry import bond_lengths, bonds, contact, out_of_plane
-from assay.physics.reference import Frame
+from assay.physics.reference import Frame, read_reference, write_reference
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors import Prediction
 from assay.structures import Structure
@@ -64,43 +66,59 @@ class Entry:
         return role in self.roles.split()
 
 
-def make_reference(entries: Sequence[Entry], teacher: Teacher, settings: dict[str, Any]) -> Iterator[Frame]:
-    """All frames. ``settings`` are the config's ``physics.reference``."""
+def make_reference(
+    entries: Sequence[Entry], teacher: Teacher, settings: dict[str, Any], parts: Path
+) -> Iterator[Frame]:
+    """All frames.
+
+    Args:
+        entries: the list of molecules.
+        teacher: that labels them.
+        settings: the config's ``physics.reference_recipe``.
+        parts: folder of what is finished; a run that was stopped goes on from there.
+    """
     predictor = TeacherPredictor(teacher)
+
+    def part(name: str, make: Callable[[], Iterable[Frame]]) -> list[Frame]:
+        path = parts / f"{name.replace(' ', '-')}.xyz"
+        if not path.is_file():
+            write_reference(path, _label(predictor, make()))
+        return read_reference(path).frames
+
     minima: dict[str, Structure] = {}
     for entry in tqdm(entries, unit=" molecules", desc="relaxing"):
-        if entry.has("torsion"):
-            yield from _label(predictor, torsion(entry))
+        if entry.has(reference.TORSION):
+            yield from part(f"torsion {entry.name}", partial(torsion, entry))
         elif entry.has("conformers"):
-            yield from _label(predictor, conformers(entry, predictor, settings["conformers"]))
+            yield from part(f"conformers {entry.name}", partial(conformers, entry, predictor, settings["conformers"]))
         else:
-            minima[entry.name] = lowest(entry, predictor)
-    yield from _label(predictor, [_minimum(minima[e.name], predictor) for e in entries if e.has("minimum")])
-    yield from _label(predictor, _moving([e for e in entries if e.has("dynamics")], minima, predictor, settings))
-    for entry in entries:
-        for role in entry.roles.split():
-            kind, _, group = role.partition(":")
-            if kind == reference.TAUTOMER:
-                yield from _label(predictor, [Frame(minima[entry.name], kind, group)])
-    partners = {entry.name: entry for entry in entries if entry.has("contact")}
-    yield from _label(predictor, contacts(partners, minima, settings["contact_distances_A"]))
-    yield from _label(predictor, dimers(settings["elements"], settings["dimer_distances"]))
+            (frame,) = part(f"relaxed {entry.name}", partial(lowest, entry, predictor))
+            minima[entry.name] = frame.structure
+            for role in entry.roles.split():
+                kind, _, group = role.partition(":")
+                if kind == reference.TAUTOMER:
+                    yield Frame(frame.structure, kind, group)
+    for entry in tqdm(
+        [entry for entry in entries if entry.has(reference.MINIMUM)], unit=" molecules", desc="vibrating"
+    ):
+        yield from part(f"minimum {entry.name}", partial(minimum, minima[entry.name], predictor))
+    moving = [entry for entry in entries if entry.has(reference.DYNAMICS)]
+    yield from part("dynamics", partial(in_motion, moving, minima, predictor, settings["dynamics"]))
+    partners = [entry for entry in entries if entry.has(reference.CONTACT)]
+    for a, b in tqdm(list(combinations_with_replacement(partners, 2)), unit=" pairs", desc="facing"):
+        scan = partial(contacts, a, b, minima, settings["contact_distances_A"])
+        yield from part(f"contact {a.name} {b.name}", scan)
+    for x, y in tqdm(list(combinations_with_replacement(settings["elements"], 2)), unit=" pairs", desc="bare"):
+        yield from part(f"dimer {x} {y}", partial(dimers, x, y, settings["dimer_distances"]))
 
 
-def _label(predictor: TeacherPredictor, frames: Sequence[Frame] | Iterator[Frame]) -> Iterator[Frame]:
+def _label(predictor: TeacherPredictor, frames: Iterable[Frame]) -> Iterator[Frame]:
     """Frames with the teacher's energy and forces; those that it cannot compute are left out."""
-    for frame in tqdm(frames, unit=" frames", desc="labelling", leave=False):
-        (prediction,) = predictor.predict([frame.structure])
-        if np.isfinite(prediction.energy_eV):
-            structure = frame.structure
-            labelled = Structure(
-                name=structure.name,
-                atomic_numbers=structure.atomic_numbers,
-                positions=structure.positions,
-                energy_eV=prediction.energy_eV,
-                forces_eV_per_A=prediction.forces_eV_per_A,
-            )
-            yield Frame(labelled, frame.kind, frame.group, frame.coordinate, frame.known)
+    for frame in frames:
+        (label,) = predictor.predict([frame.structure])
+        if np.isfinite(label.energy_eV):
+            structure = replace(frame.structure, energy_eV=label.energy_eV, forces_eV_per_A=label.forces_eV_per_A)
+            yield replace(frame, structure=structure)
 
 
 def _embedded(entry: Entry, count: int) -> tuple[Chem.Mol, list[Structure]]:
@@ -113,12 +131,13 @@ def _embedded(entry: Entry, count: int) -> tuple[Chem.Mol, list[Structure]]:
     return molecule, [Structure(entry.name, numbers, x) for x in positions]
 
 
-def lowest(entry: Entry, predictor: TeacherPredictor, count: int = 3) -> Structure:
+def lowest(entry: Entry, predictor: TeacherPredictor, count: int = 3) -> list[Frame]:
     """The teacher's lowest minimum among a few conformers."""
     _, structures = _embedded(entry, count)
     relaxed, residual = relax(predictor, structures, RELAXED_eV_per_A, 150)
     energies = [prediction.energy_eV for prediction in predictor.predict(relaxed)]
-    return relaxed[int(np.nanargmin(np.where(residual < 0.01, energies, np.nan)))]
+    best = int(np.nanargmin(np.where(residual < 0.01, energies, np.nan)))
+    return [Frame(relaxed[best], reference.MINIMUM, entry.name)]
 
 
 def conformers(entry: Entry, predictor: TeacherPredictor, count: int) -> list[Frame]:
@@ -153,29 +172,28 @@ def torsion(entry: Entry) -> list[Frame]:
     return frames
 
 
-def _minimum(structure: Structure, predictor: TeacherPredictor) -> Frame:
+def minimum(structure: Structure, predictor: TeacherPredictor) -> list[Frame]:
+    """A minimum with its harmonic frequencies."""
     (jacobian,) = force_jacobians(predictor, [structure], 0.005)
     known = {"frequencies_per_cm": np.round(frequencies(structure, -jacobian), 3)}
-    return Frame(structure, reference.MINIMUM, structure.name, known=known)
+    return [Frame(structure, reference.MINIMUM, structure.name, known=known)]
 
 
-def _moving(
-    entries: Sequence[Entry], minima: dict[str, Structure], predictor: TeacherPredictor, settings: dict[str, Any]
+def in_motion(
+    entries: Sequence[Entry], minima: dict[str, Structure], predictor: TeacherPredictor, options: dict[str, Any]
 ) -> Iterator[Frame]:
-    """Molecules for dynamics, with the mean lengths of their bonds and shapes of their rings at a temperature."""
+    """Molecules with the mean lengths of their bonds and the mean shape of their rings in the teacher's dynamics."""
     structures = [minima[entry.name] for entry in entries]
-    options = settings["dynamics"]
     trajectory = dynamics.run(predictor, structures, **options)
     for k, entry in enumerate(entries):
         frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
-        pairs = bonds(structures[k])
-        ring = aromatic_ring(entry.smiles)
+        pairs, ring = bonds(structures[k]), aromatic_ring(entry.smiles)
         known: dict[str, Any] = {
             "bonds": pairs.ravel(),
             "mean_bond_lengths_A": np.round(bond_lengths(frames, pairs).mean(0), 5),
             "temperature_K": options["temperature_K"],
         }
-        if len(ring):
+        if ring:
             known |= {"ring": ring, "mean_out_of_plane_A": round(float(out_of_plane(frames[:, ring]).mean()), 5)}
         yield Frame(structures[k], reference.DYNAMICS, entry.name, known=known)
 
@@ -189,29 +207,27 @@ def aromatic_ring(smiles: str) -> list[int]:
     return []
 
 
-def contacts(partners: dict[str, Entry], minima: dict[str, Structure], distances: dict[str, float]) -> Iterator[Frame]:
-    """Pairs of molecules that face each other with one atom each, one pair for every pair of elements."""
-    exposed = {}
-    for name, entry in partners.items():
-        molecule = Chem.AddHs(Chem.MolFromSmiles(entry.smiles))
-        exposed[name] = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))[0]
-    for a, b in combinations_with_replacement(partners, 2):
-        symbols = sorted(chemical_symbols[minima[name].atomic_numbers[exposed[name]]] for name in (a, b))
-        for distance in np.linspace(distances["from"], distances["to"], int(distances["count"])):
-            pair = contact(minima[a], exposed[a], minima[b], exposed[b], float(distance))
-            yield Frame(pair, reference.CONTACT, "-".join(symbols), float(distance))
+def contacts(a: Entry, b: Entry, minima: dict[str, Structure], distances: dict[str, float]) -> Iterator[Frame]:
+    """Two molecules that face each other with one atom each, at distances in angstrom."""
+    atoms = [_exposed(entry) for entry in (a, b)]
+    pair = [minima[entry.name] for entry in (a, b)]
+    symbols = [chemical_symbols[molecule.atomic_numbers[atom]] for molecule, atom in zip(pair, atoms, strict=True)]
+    for distance in np.linspace(distances["from"], distances["to"], int(distances["count"])):
+        together = contact(pair[0], atoms[0], pair[1], atoms[1], float(distance))
+        yield Frame(together, reference.CONTACT, "-".join(sorted(symbols)), float(distance))
 
 
-def dimers(elements: Sequence[int], distances: dict[str, float]) -> Iterator[Frame]:
+def _exposed(entry: Entry) -> int:
+    """The first atom that the SMARTS of an entry matches."""
+    molecule = Chem.AddHs(Chem.MolFromSmiles(entry.smiles))
+    return molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))[0]
+
+
+def dimers(a: int, b: int, distances: dict[str, float]) -> Iterator[Frame]:
     """Two bare atoms at distances in units of the sum of their covalent radii."""
-    for a, b in combinations_with_replacement(elements, 2):
-        contact_A = float(covalent_radii[a] + covalent_radii[b])
-        for x in np.linspace(distances["from"], distances["to"], int(distances["count"])):
-            distance = x * contact_A
-            pair = Structure(
-                f"{chemical_symbols[a]}{chemical_symbols[b]}",
-                np.array([a, b], dtype=np.int64),
-                np.array([[0.0, 0.0, 0.0], [0.0, 0.0, distance]]),
-            )
-            symbols = "-".join(sorted((chemical_symbols[a], chemical_symbols[b])))
-            yield Frame(pair, reference.DIMER, symbols, distance)
+    symbols = "-".join(sorted((chemical_symbols[a], chemical_symbols[b])))
+    numbers = np.array([a, b], dtype=np.int64)
+    touching_A = float(covalent_radii[a] + covalent_radii[b])
+    for x in np.linspace(distances["from"], distances["to"], int(distances["count"])):
+        positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, x * touching_A]])
+        yield Frame(Structure(symbols, numbers, positions), reference.DIMER, symbols, x * touching_A)

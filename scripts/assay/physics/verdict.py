@@ -30,6 +30,13 @@ def unit_of(key: str) -> str:
     return next((unit for suffix, unit in _UNITS.items() if key.endswith(suffix)), "")
 
 
+def label_of(key: str) -> str:
+    """A key as people read it: words, and the unit in parentheses."""
+    suffix = next((suffix for suffix in _UNITS if key.endswith(suffix)), "")
+    words = key.removesuffix(suffix).replace("_", " ")
+    return f"{words} ({_UNITS[suffix]})" if suffix else words
+
+
 def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
     """Compare what was measured with what is allowed.
 
@@ -106,7 +113,7 @@ def _outcome(status: str, criteria: list[dict[str, Any]]) -> str:
 
 
 def _sentence(criterion: Mapping[str, Any]) -> str:
-    name = criterion["value_name"].replace("_", " ")
+    name = label_of(criterion["value_name"])
     if criterion["value"] is None:
         return f"{name} is not finite"
     kind = "max" if "max" in criterion else "min"

@@ -1,0 +1,25 @@
+"""Judge what was measured of a student: physics.json with the verdict, and the figures."""
+
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+from assay.physics.figures import FIGURES, draw_all
+from assay.physics.verdict import VERDICTS, judge, table
+
+if "snakemake" not in globals():
+    from assay.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("physics", variant="tiny")
+
+with exit_on_error(snakemake.log[0]):
+    thresholds = snakemake.params.thresholds
+    measured = read_json(snakemake.input.probe)
+    judged = judge(measured.pop("checks"), thresholds)
+    exports = {}
+    for name, file in read_json(snakemake.input.exports)["files"].items():
+        own = judge(file.pop("checks"), thresholds)
+        exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
+    draw_all(judged["checks"], {name: snakemake.output[name] for name in FIGURES})
+    write_json(snakemake.output.physics, measured | judged | {"exports": exports})
+    with open(snakemake.log[0], "a") as log:
+        for name, result in {"model.safetensors": judged, **exports}.items():
+            print(f"{name}\n{table(result)}\n", file=log)

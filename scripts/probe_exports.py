@@ -1,0 +1,29 @@
+"""Measure the exported forms of a student by the checks that concern an export."""
+
+from pathlib import Path
+
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+from assay.physics import Subject, measure
+from assay.physics.reference import read_reference
+from assay.predictors import load_predictor
+from assay.provenance import header
+
+if "snakemake" not in globals():
+    from assay.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("probe_exports", variant="tiny")
+
+with exit_on_error(snakemake.log[0]):
+    card, settings = read_json(snakemake.input.card), snakemake.params.settings
+    reference, files = read_reference(snakemake.input.reference), {}
+    for path in map(Path, snakemake.input.models):
+        model = load_predictor(path, device=snakemake.params.device, threads=snakemake.threads)
+        subject = Subject(model, model, reference, settings["dynamics"], settings["seed"])
+        files[path.name] = {
+            "dtype": model.dtype,
+            "runtime": model.runtime,
+            "checks": measure(subject, settings["checks"]),
+        }
+    result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {"files": files}
+    write_json(snakemake.output[0], result)

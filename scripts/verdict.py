@@ -1,0 +1,56 @@
+"""Run the physics checks on any model file and say what it is fit for: md-ready, screening-only or reject.
+
+Exits with status 0 if the verdict is at least the one required, 1 if not, 2 if the model cannot be judged.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from assay.errors import AssayError
+from assay.files import write_json
+from assay.physics import Subject, measure
+from assay.physics.reference import read_reference
+from assay.physics.verdict import VERDICTS, judge, table
+from assay.predictors import load_predictor
+from assay.provenance import header
+
+ROOT = Path(__file__).parents[1]
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="checkpoint, normalized model or exported model")
+    parser.add_argument("--require", choices=VERDICTS, default="md-ready", help="lowest verdict that exits with 0")
+    parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks; default: all of the config")
+    parser.add_argument("--config", type=Path, default=ROOT / "config/config.yaml", help="thresholds and settings")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write values, outcomes and raw numbers")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    settings = yaml.safe_load(options.config.read_text())["physics"]
+    exact, moving = (
+        load_predictor(options.model, device=options.device, dtype=dtype, threads=options.threads)
+        for dtype in ("float64", "float32")
+    )
+    reference = read_reference(ROOT / settings["reference"])
+    subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"])
+    judged = judge(measure(subject, options.checks), settings["thresholds"])
+    print(table(judged))
+    if options.json:
+        write_json(options.json, header(None, None, options.device) | {"model": options.model} | judged)
+    return 0 if VERDICTS.index(judged["verdict"]) >= VERDICTS.index(options.require) else 1
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except AssayError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)

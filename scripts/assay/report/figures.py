@@ -13,6 +13,14 @@ MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 CAPTIONS = {
     "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
     "errors": "How large the errors are, and how they depend on force, size and element.",
+    "overview": "Every number of every physics check, over its limit: what is right of the line does not pass.",
+    "nve": "Energy along dynamics at constant energy: it should not drift.",
+    "cutoff": "Energy and force while a neighbor crosses the cutoff: they should not jump.",
+    "dimers": "Energy of two atoms against their distance, beside the teacher's: it should rise when they come close.",
+    "contacts": "Energy of two facing molecules against their distance, beside the teacher's.",
+    "torsions": "Energy along turned bonds, beside the teacher's.",
+    "vibrations": "Frequencies of vibration, beside the teacher's.",
+    "energies": "Relative energies of conformers and tautomers, beside the teacher's.",
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
     "accuracy": "All variants side by side, with bootstrap confidence intervals.",
 }

@@ -36,8 +36,11 @@ wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
 
 
-# Read beside the model, which alone decides what is planned: another origin of equal weights reruns nothing.
+# The identity card of a variant, and those of all. Another origin of equal weights changes them and reruns nothing.
+# Every rule after `adopt` takes its model or these, whether it reads them or not: Snakemake plans anew what depends on
+# a checkpoint directly, and would rerun the rest.
 CARD = ancient("results/{variant}/model.json")
+CARDS = ancient(expand("results/{variant}/model.json", variant=VARIANTS))
 
 
 def checkpoint_of(wildcards):

@@ -19,7 +19,7 @@ rule report:
             ],
         ),
         splits=list(SPLITS.values()),
-        cards=ancient(expand("results/{variant}/model.json", variant=VARIANTS)),
+        cards=CARDS,
         figures=rules.compare_accuracy.output,
     output:
         page=report(

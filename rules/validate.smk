@@ -37,7 +37,8 @@ rule validate:
 rule compare_accuracy:
     """Accuracy of all variants in one figure."""
     input:
-        expand("results/{variant}/accuracy.json", variant=VARIANTS),
+        results=expand("results/{variant}/accuracy.json", variant=VARIANTS),
+        cards=CARDS,
     output:
         "results/report/accuracy.png",
     log:

@@ -5,4 +5,4 @@ from assay.errors import exit_on_error
 from assay.files import read_json
 
 with exit_on_error(snakemake.log[0]):
-    draw_comparison(snakemake.output[0], [read_json(path) for path in snakemake.input], snakemake.params.target)
+    draw_comparison(snakemake.output[0], [read_json(path) for path in snakemake.input.results], snakemake.params.target)

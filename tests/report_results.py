@@ -127,7 +127,8 @@ def physics(name, failed):
     checks["torsions"] |= {"outcome": "not applicable", "message": "the reference has no torsion", "criteria": []}
     verdict = "screening-only" if failed else "md-ready"
     body = {"verdict": verdict, "failed": failed, "not_applicable": ["torsions"], "checks": checks}
-    return header(name) | body
+    exports = {"model.onnx": body, "model.int8.onnx": body | {"verdict": "reject", "failed": ["rotation"]}}
+    return header(name) | body | {"exports": exports}
 
 
 def benchmark(name, n_parameters):
@@ -175,7 +176,7 @@ def benchmark(name, n_parameters):
 
 def export(name, n_parameters):
     files = {}
-    for file in ("model.onnx", "model.edges.onnx", "model.ts.pt"):
+    for file in ("model.onnx", "model.edges.onnx", "model.int8.onnx"):
         files[file] = {
             "size_bytes": 5 * n_parameters,
             "sha256": "ef" * 32,
@@ -183,7 +184,8 @@ def export(name, n_parameters):
             "determinism": {"runs": 200, "passed": True},
             "passed": True,
         }
-    return header(name) | {"files": files, "passed": True}
+    missing = {"model.pt2": "there is no C++ compiler on this machine"}
+    return header(name) | {"files": files, "missing": missing, "passed": True}
 
 
 def quantization(name):

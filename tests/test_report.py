@@ -14,7 +14,6 @@ from browser import find_browser, open_browser
 from report_results import CHECKS, MOLECULES, SPLITS, STUDENTS, make_benchmarks, make_results
 
 from assay.errors import AssayError
-from assay.physics import verdict
 from assay.report import charts, choices, dag, svg, wording
 from assay.report.evidence import BRANCHES, Student, read_students
 from assay.report.forms import Form, forms, front
@@ -194,6 +193,15 @@ def test_every_check_of_every_student_has_its_outcome(report):
     assert table.count("energy spread eV is 0.0032, above 1e-05") == 1
 
 
+def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
+    text = (report / "report.html").read_text()
+    section = re.search(r'<section class="card" id="files">.*?</section>', text, re.S).group()
+    row = next(row for row in section.split("<tr>") if "<code>model.int8.onnx" in row)
+    assert 'bad">reject' in row
+    assert "rotation" in row
+    assert section.count("not made: there is no C++ compiler on this machine") == len(STUDENTS)
+
+
 def test_markdown_tables_have_even_rows(report):
     tables = re.findall(r"(?:^\|.*\n)+", (report / "report.md").read_text(), re.M)
     assert len(tables) == 3
@@ -247,7 +255,7 @@ def test_accuracy_must_be_above_its_target_and_not_at_it(copy):
 
 
 def test_one_file_that_fails_is_unmet(copy):
-    change(copy, "export", lambda content: content["files"]["model.ts.pt"].update(passed=False))
+    change(copy, "export", lambda content: content["files"]["model.edges.onnx"].update(passed=False))
     row = targets_of(copy)["Files verified", "tiny"]
     assert (row.shown, row.verdict) == ("2 of 3", "unmet")
 
@@ -304,10 +312,6 @@ def test_without_physics_no_student_is_called_ready(copy):
     found = chosen(copy)
     assert found["Dynamics"] == (None, "physics was not measured")
     assert found["Screening"] == (None, "physics was not measured")
-
-
-def test_verdicts_are_those_of_the_physics():
-    assert (choices.REJECT, choices.SCREENING_ONLY, choices.MD_READY) == verdict.VERDICTS
 
 
 # Forms

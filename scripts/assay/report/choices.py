@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.evidence import Student
 from assay.report.forms import Form, plain_form
 from assay.report.wording import file_size, percent, quantity
-
-MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"  # as physics.json has them
 
 
 @dataclass(frozen=True)

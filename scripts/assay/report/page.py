@@ -11,9 +11,9 @@ from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined,
 from markupsafe import Markup
 
 from assay.files import atomic_path
+from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY, label_of
 from assay.report import speed, svg, wording
 from assay.report.charts import draw_pareto, draw_throughput, draw_workflow
-from assay.report.choices import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
@@ -109,7 +109,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, tone)}
+    environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, label_of, tone)}
     environment.globals |= {"color_of": svg.color_of}
     return environment
 

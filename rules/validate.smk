@@ -100,6 +100,7 @@ rule physics:
     input:
         probe="results/{variant}/physics.probe.json",
         exports="results/{variant}/physics.exports.json",
+        card=CARD,
     output:
         **{name: f"results/{{variant}}/figures/{name}.png" for name in FIGURES},
         physics="results/{variant}/physics.json",

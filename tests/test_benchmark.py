@@ -34,7 +34,7 @@ SETTINGS = Settings(
 
 
 def timing(*durations):
-    return Timing(tuple(np.array([duration]) for duration in durations), 3, True)
+    return Timing({k: np.array([duration]) for k, duration in enumerate(durations)}, 3, True)
 
 
 def molecule(name):

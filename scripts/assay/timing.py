@@ -1,8 +1,9 @@
 """Times that survive a noisy machine.
 
 Calls that are compared run interleaved, A B A B, so that whatever else the machine does hits all of them alike, and are
-compared by ratios within a round. Before its own turn counts, a call runs untimed until what its predecessor left
-behind (threads that spin, caches) is gone. Warm-up lasts until a call stops getting faster, however long that is.
+compared by ratios within a round. A turn begins when threads that the previous runtime left spinning have come to rest,
+and a short call runs untimed until caches are its own. Warm-up lasts until a call stops getting faster. Slow calls take
+part in every second, fourth ... round only.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 Call = Callable[[], object]
 Clock = Callable[[Call], float]
 
-SETTLE_s = 0.02  # for which the threads of another runtime may still spin
-TURN_s = 0.02  # the least that one turn measures
+SETTLE_s = 0.01  # of untimed calls before a turn of short ones
+TURN_s = 0.03  # the least that one turn measures
+REST_s, RESTLESS, REST_LIMIT_s = 0.003, 0.2, 0.2  # threads rest once they use less than this share of such an interval
 PATIENCE = 2  # calls in a row that are no faster than the best: then it is warm
 TOLERANCE = 0.05  # by which a faster call must be faster
 
@@ -33,24 +35,19 @@ class Timing:
     """Durations of one call.
 
     Attributes:
-        rounds_s: durations in seconds, an array for each round.
+        rounds_s: durations in seconds, an array for each round that it took part in, by the round's number.
         warmup_calls: calls before the first that counts.
         steady: whether warm-up ended because the call had stopped getting faster, and not by its limit.
     """
 
-    rounds_s: tuple[np.ndarray, ...]
+    rounds_s: Mapping[int, np.ndarray]
     warmup_calls: int
     steady: bool
 
     @property
     def calls_s(self) -> np.ndarray:
         """All durations, seconds."""
-        return np.concatenate(self.rounds_s)
-
-    @property
-    def medians_s(self) -> np.ndarray:
-        """The median of each round, seconds."""
-        return np.array([np.median(durations) for durations in self.rounds_s])
+        return np.concatenate(list(self.rounds_s.values()))
 
     @property
     def median_s(self) -> float:
@@ -59,7 +56,7 @@ class Timing:
 
     def summary(self) -> dict[str, Any]:
         """Median, percentiles and spread, as JSON has them; the spread is (p95 - p5) / median."""
-        low, middle, high = np.percentile(self.calls_s * 1e3, (5, 50, 95))
+        low, middle, high = map(float, np.percentile(self.calls_s * 1e3, (5, 50, 95)))
         return {
             "latency_ms_median": middle,
             "latency_ms_p5": low,
@@ -91,18 +88,22 @@ def interleave(
     """
     timed = timed or clock()
     warm = {name: _warm_up(call, timed, seconds) for name, call in calls.items()}
-    slowest = max(max(best, TURN_s) for best, _, _ in warm.values())
-    n_rounds = int(np.clip(seconds / slowest, min_rounds, max_rounds))
-    rounds: dict[str, list[np.ndarray]] = {name: [] for name in calls}
-    for _ in range(n_rounds):
+    wanted = {name: int(np.clip(seconds / max(warm[name][0], TURN_s), min_rounds, max_rounds)) for name in calls}
+    n_rounds = max(wanted.values())
+    every = {name: 2 ** int(np.log2(n_rounds / wanted[name])) for name in calls}  # so that rare rounds are common ones
+    rounds: dict[str, dict[int, np.ndarray]] = {name: {} for name in calls}
+    for index in range(n_rounds):
         for name, call in calls.items():
-            rounds[name].append(_turn(call, timed, warm[name][0]))
-    return {name: Timing(tuple(rounds[name]), warm[name][1], warm[name][2]) for name in calls}
+            if index % every[name] == 0:
+                rounds[name][index] = _turn(call, timed, warm[name][0])
+    return {name: Timing(rounds[name], warm[name][1], warm[name][2]) for name in calls}
 
 
 def ratio(one: Timing, other: Timing) -> dict[str, float]:
     """How many times as long ``one`` takes as ``other``: median, p5 and p95 of the ratios within each round."""
-    low, middle, high = np.percentile(one.medians_s / other.medians_s, (5, 50, 95))
+    common = sorted(one.rounds_s.keys() & other.rounds_s.keys())
+    ratios = [np.median(one.rounds_s[index]) / np.median(other.rounds_s[index]) for index in common]
+    low, middle, high = map(float, np.percentile(ratios, (5, 50, 95)))
     return {"median": middle, "p5": low, "p95": high}
 
 
@@ -183,20 +184,28 @@ def _gpu_seconds(call: Call) -> float:
 def _warm_up(call: Call, timed: Clock, limit_s: float) -> tuple[float, int, bool]:
     """Call until ``PATIENCE`` calls in a row are no faster, or ``limit_s`` is over: (fastest, number, steady)."""
     best, count, idle, spent = np.inf, 0, 0, 0.0
-    while idle < PATIENCE:
-        if count > PATIENCE and spent > limit_s:
-            return best, count, False
+    while idle < PATIENCE and (count < 2 or spent < limit_s):
         duration = timed(call)
         idle = idle + 1 if duration > best * (1.0 - TOLERANCE) else 0
         best, count, spent = min(best, duration), count + 1, spent + duration
-    return best, count, True
+    return best, count, idle > 0
 
 
 def _turn(call: Call, timed: Clock, expected_s: float) -> np.ndarray:
-    """Durations of the calls of one turn; short calls settle first, untimed."""
-    if expected_s < SETTLE_s:
-        spent = 0.0
-        while spent < SETTLE_s:
-            spent += timed(call)
+    """Durations of the calls of one turn."""
+    _rest()
+    spent = 0.0
+    while spent < SETTLE_s and expected_s < SETTLE_s:
+        spent += timed(call)
     count = max(1, round(TURN_s / expected_s))
     return np.array([timed(call) for _ in range(count)])
+
+
+def _rest() -> None:
+    """Wait until no thread of this process computes: those of ONNX Runtime and OpenMP spin for a while after a call."""
+    limit = time.perf_counter() + REST_LIMIT_s
+    while time.perf_counter() < limit:
+        used, started = time.process_time(), time.perf_counter()
+        time.sleep(REST_s)
+        if time.process_time() - used < RESTLESS * (time.perf_counter() - started):
+            return

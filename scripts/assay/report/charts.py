@@ -50,7 +50,7 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
         )
         chart.marker(*where, SHAPES[point.precision], color, radius, tip, solid=point.precision == "fp32")  # type: ignore[arg-type]
         if point.precision == "fp32":
-            chart.label(*where, point.variant, dx=radius + 5, dy=4)  # type: ignore[arg-type]
+            chart.label(*where, point.variant, dy=-radius - 6)  # type: ignore[arg-type]
     return chart.render()
 
 
@@ -73,14 +73,14 @@ def draw_throughput(
     chart = svg.Chart(x, svg.spanning("atoms per second", rates, log=True), "Throughput against batch size")
     if teacher:
         chart.line([(x.low, teacher[1]), (x.high, teacher[1])], svg.MUTED, dash="4 4", width=1.2)
-        chart.label(x.low, teacher[1], teacher[0], dx=6, dy=-6, color=svg.MUTED)
+        chart.label(x.low, teacher[1], teacher[0], dx=40, dy=-6, color=svg.MUTED)
     for name, curve in known.items():
         index = variants.index(name)
         chart.line(curve, svg.color_of(index))
         for batch, rate in curve:
             tip = f"{name}, {batch} in one call: {quantity(rate, 'atoms/s')}"
             chart.marker(batch, rate, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, tip)
-        chart.label(*curve[-1], name, dx=4, dy=-11, end=True)
+        chart.label(*curve[-1], name, dy=-11)
     return chart.render()
 
 

@@ -39,6 +39,7 @@ def _scene(atoms: ase.Atoms, row: dict[str, Any], split: str) -> dict[str, Any]:
     axes[-1] *= np.sign(np.linalg.det(axes)) if axes.shape == (3, 3) else 1.0
     return {
         "name": row["name"],
+        "formula": atoms.get_chemical_formula(),
         "split": split,
         "force_rmse_eV_per_A": row["force_rmse_eV_per_A"],
         "energy_error_eV_per_atom": row["energy_error_eV_per_atom"],

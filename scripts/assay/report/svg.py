@@ -69,7 +69,7 @@ class Chart:
     y: Axis
     title: str
     width: float = 520.0
-    height: float = 340.0
+    height: float = 310.0
     marks: list[str] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -101,13 +101,12 @@ class Chart:
         fill = f'fill="{color}" fill-opacity="{0.85 if solid else 0.12}" stroke="{color}" stroke-width="2"'
         self.marks.append(f"<g><title>{escape(tip)}</title>{_shape(shape, px, py, radius, fill)}</g>")
 
-    def label(
-        self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK, end: bool = False
-    ) -> None:
-        """Text beside a point, to its left if asked for or if it would leave the frame."""
+    def label(self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK) -> None:
+        """Text centred at a point, kept inside the frame."""
         px, py = self.at(x, y)
-        anchor = "end" if end or px + dx + 6.5 * len(content) > self.width - 4 else "start"
-        self.marks.append(text(px + (dx if anchor == "start" else -dx), py + dy, content, anchor=anchor, color=color))
+        half = 3.4 * len(content)
+        inside = min(max(px + dx, LEFT + half), self.width - 4 - half)
+        self.marks.append(text(inside, max(py + dy, TOP), content, anchor="middle", color=color))
 
     def render(self) -> str:
         """The SVG element."""

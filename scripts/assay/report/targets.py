@@ -134,7 +134,7 @@ def _int8(student: Student, goals: Goals) -> Target:
         variant=student.name,
         value=None,
         shown=NOT_MEASURED,
-        asked=f"smaller, time ≤ {goals.int8_latency_ratio:g}×, as accurate",
+        asked=f"smaller, ≤ {goals.int8_latency_ratio:g}× time",
         verdict="not measured",
         how="best scheme over fp32 of the same graph",
     )

@@ -34,8 +34,8 @@
     canvas.width = width * ratio;
     canvas.height = height * ratio;
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const reach = Math.max(...scene.positions.map((p) => Math.hypot(...p))) + 0.6;
-    const scale = (zoom * Math.min(width, height)) / 2 / reach * 1.05;
+    const reach = Math.max(...scene.positions.map((p) => Math.hypot(...p))) + 0.6, shown = Math.max(reach, 2.5);
+    const scale = (zoom * Math.min(width, height)) / 2 / shown * 1.05;
     const points = scene.positions.map(([x, y, z]) => {
       const rx = turn[0] * x + turn[1] * y + turn[2] * z, ry = turn[3] * x + turn[4] * y + turn[5] * z;
       const rz = turn[6] * x + turn[7] * y + turn[8] * z, near = 1 / (1 - rz / (reach * 6));
@@ -88,7 +88,7 @@
     turn = product([1, 0, 0, 0, 0.94, -0.34, 0, 0.34, 0.94], [0.97, 0, 0.26, 0, 1, 0, -0.26, 0, 0.97]);
     zoom = 1;
     list.querySelectorAll("button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
-    caption.textContent = scene.name + ", " + scene.symbols.length + " atoms: force RMSE " +
+    caption.textContent = scene.formula + " (" + scene.name + "), " + scene.symbols.length + " atoms: force RMSE " +
       scene.force_rmse_eV_per_A.toPrecision(3) + " eV/Å, energy error " +
       (1000 * scene.energy_error_eV_per_atom).toPrecision(3) + " meV per atom";
     canvas.setAttribute("aria-label", caption.textContent);
@@ -99,7 +99,7 @@
     scenes[variant.value].forEach((one, index) => {
       if (one.split !== split.value) return;
       const button = document.createElement("button"), name = document.createElement("span"), error = document.createElement("span");
-      name.textContent = one.name;
+      name.textContent = one.formula + "  " + one.name;
       error.textContent = one.force_rmse_eV_per_A.toPrecision(3) + " eV/Å";
       button.append(name, error);
       button.addEventListener("click", () => show(index, button));

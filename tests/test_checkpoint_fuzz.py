@@ -98,7 +98,7 @@ def outcome(path, good, bad, reference):
     except AssayError as error:
         message = str(error)
         assert str(path) in message
-        assert "\n" not in message
+        assert message.isprintable()
         assert "cannot be understood" not in message, message
         return "refused"
     if checkpoint.to_bytes() == reference.to_bytes():
@@ -137,8 +137,10 @@ def test_damaged_file_is_refused_or_means_what_it_says(form, architecture, tmp_p
     print(f"\n{architecture} as {form}: {dict(counts)}")
     assert counts.total() == CASES
     assert counts["refused"] > CASES // 4
-    if form in ("zip", "normalized"):
+    if form == "zip":
         assert not counts["changed and said so"]
+    elif form == "normalized":  # one that loses the mark of its checksum is a file without
+        assert counts["changed and said so"] < CASES // 100
     else:
         assert counts["changed and said so"] > 5
 

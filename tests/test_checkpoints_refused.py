@@ -120,6 +120,10 @@ REFUSED = {
         "has unknown interactions.2",
     ),
     "unexpected_key": (lambda: torch_bytes({**SEED, "charges.weight": torch.ones(2)}), "has unknown charges.weight"),
+    "unprintable_key": (
+        lambda: torch_bytes({**SEED, "a\n\x1b[2J\udc80": torch.ones(2)}),
+        re.escape("has unknown a??[2J?;"),
+    ),
     "unexpected_buffer": (lambda: torch_bytes({**SEED, "rbf.extra": torch.ones(2)}), "has unknown rbf.extra"),
     "wrong_shape": (lambda: _changed(WEIGHT, lambda t: t[:, :-1]), re.escape(f"{WEIGHT} [8, 15] instead of [8, 16]")),
     "same_key_twice": (

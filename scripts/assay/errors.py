@@ -14,6 +14,12 @@ class AssayError(Exception):
     """What is wrong, in which file, and what to do about it: one sentence."""
 
 
+def printable(text: str, limit: int = 1200) -> str:
+    """``text`` that may quote a file, on one line, of bounded length, and without what could confuse a terminal."""
+    text = "".join(character if character.isprintable() else "?" for character in text)
+    return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
+
+
 @contextmanager
 def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
     """Turn an ``AssayError`` into one sentence on stderr and exit status 1.

@@ -22,7 +22,7 @@ from assay.checkpoint.architecture import Network, identify
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.weights import StateDict, find_state_dict
-from assay.errors import AssayError
+from assay.errors import AssayError, printable
 from assay.files import atomic_path, write_json
 from assay.models import Potential, build_model
 from assay.neighbors import build_graph
@@ -83,7 +83,7 @@ class Checkpoint:
                 lines.append(f"{what}: {', '.join(names)}")
         if not self.container.checksummed:
             lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     def card(self, variant: str) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -123,16 +123,17 @@ def normalize(path: str | Path, cutoff_A: float | None = None) -> Checkpoint:
     Raises:
         AssayError: the file cannot be used; one sentence says why.
     """
-    container = read_container(path)
     try:
+        container = read_container(path)
         state_dict = find_state_dict(container)
         network = identify(state_dict, read_config(container), container.path, cutoff_A)
         checkpoint = Checkpoint(network, container, state_dict, read_elements(container))
         _check_evaluates(checkpoint)
-    except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
-        raise AssayError(
-            f"{path} cannot be understood ({reprlib.repr(error)}): save model.state_dict() alone"
-        ) from error
+    except AssayError as error:
+        raise AssayError(printable(str(error))) from None
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+        reason = printable(reprlib.repr(error))
+        raise AssayError(f"{path} cannot be understood ({reason}): save model.state_dict() alone") from error
     return checkpoint
 
 

@@ -1,0 +1,114 @@
+"""What a new checkpoint reruns, by real Snakemake: `normalize` and `adopt` are real, other scripts are stand-ins."""
+
+import json
+import os
+import shutil
+import time
+
+import pytest
+import yaml
+from checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
+from test_dag import PARTS, ROOT, STAND_IN, changed, snakemake, snapshot
+
+REAL = ("normalize.py", "adopt.py")
+WEIGHTS = student("painn").state_dict()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the workflow with two variants and stand-in data, in which everything was made once."""
+    tree = tmp_path_factory.mktemp("finished")
+    for part in PARTS:
+        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
+        copy(ROOT / part, tree / part)
+    for script in (tree / "scripts").glob("*.py"):
+        if script.name not in REAL:
+            script.write_text(STAND_IN)
+    config = yaml.safe_load((tree / "config/config.yaml").read_text())
+    config["variants"] = {name: {"checkpoint": f"{name}.pt"} for name in ("mine", "other")}
+    (tree / "config/config.yaml").write_text(yaml.safe_dump(config))
+    for path in [*config["dataset"]["splits"].values(), config["dataset"]["train"], config["dataset"]["validation"]]:
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_text(path)
+    store(tree, WEIGHTS, "mine.pt")
+    store(tree, student("seed-painn").state_dict(), "other.pt")
+    assert snakemake(tree, "-j", "3", "all").returncode == 0
+    return tree
+
+
+@pytest.fixture
+def tree(finished, tmp_path):
+    """A fresh copy of the finished tree, dates included, whose jobs are counted from here on."""
+    copy = shutil.copytree(finished, tmp_path / "tree")
+    (copy / "jobs.jsonl").unlink()
+    return copy
+
+
+def replace(tree, content):
+    """Give ``mine`` another checkpoint, of a later date than everything."""
+    time.sleep(0.01)
+    os.utime(store(tree, content, "mine.pt"))
+
+
+def stand_ins_that_ran(tree):
+    log = tree / "jobs.jsonl"
+    return {json.loads(line)["rule"] for line in log.read_text().splitlines()} if log.exists() else set()
+
+
+CONTAINERS = {
+    "legacy": lambda: legacy_bytes({"model_state_dict": prefixed(WEIGHTS, "module."), "epoch": 7}),
+    "safetensors": lambda: safetensors_bytes(WEIGHTS),
+    "average": lambda: torch_bytes(
+        {"model": moved(WEIGHTS), "ema_state_dict": WEIGHTS, "training": {"elements": ["H"]}}
+    ),
+}
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
+    before = snapshot(tree)
+    replace(tree, CONTAINERS[container]())
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    after = snapshot(tree)
+    assert stand_ins_that_ran(tree) == set()
+    assert changed(before, after) == {"mine/model.safetensors", "mine/model.json"}
+    assert after["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
+    assert json.loads(after["mine/model.json"][1])["source"] != json.loads(before["mine/model.json"][1])["source"]
+    assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
+def test_changed_weights_rerun_their_branch_and_its_consumers(tree):
+    before = snapshot(tree)
+    replace(tree, moved(WEIGHTS))
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    after = snapshot(tree)
+    assert changed(before, after) == {path for path in before if not path.startswith("other/")}
+    assert {"validate", "export", "report"} <= stand_ins_that_ran(tree)
+    assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
+def test_refused_checkpoint_leaves_all_as_it_was_and_is_refused_again(tree):
+    before = snapshot(tree)
+    replace(tree, torch_bytes(WEIGHTS)[:-500])
+    for target in ("all", "results/mine/accuracy.json"):
+        done = snakemake(tree, "-j", "3", target)
+        assert done.returncode == 1
+        assert "Error: mine.pt is damaged or not a checkpoint" in done.stdout
+        assert "Traceback" not in done.stdout
+        assert snapshot(tree) == before
+    assert "is damaged" in (tree / "logs/normalize/mine.log").read_text()
+    assert stand_ins_that_ran(tree) == set()
+    replace(tree, WEIGHTS)
+    assert snakemake(tree, "-j", "3", "all").returncode == 0
+    assert stand_ins_that_ran(tree) == set()
+
+
+def test_first_checkpoint_that_is_refused_leaves_no_file(tree):
+    shutil.rmtree(tree / "results/mine")
+    replace(tree, b"")
+    done = snakemake(tree, "-j", "3", "results/mine/model.safetensors")
+    assert done.returncode == 1
+    assert "Error: mine.pt is empty: copy or save the checkpoint again" in done.stdout
+    assert not [path for path in (tree / "results/mine").rglob("*") if path.is_file()]

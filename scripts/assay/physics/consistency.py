@@ -11,7 +11,8 @@ from assay.predictors import Prediction
 # Displacements of the four-point formula: where its own error meets the rounding of the energies.
 STEP_A = {True: 1e-3, False: 1e-2}  # in float64, and in anything coarser
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
-PATH_A = 0.05  # root-mean-square displacement along which work is measured
+PATH_A = 0.02  # root-mean-square displacement along which work is measured
+NODES = 6
 
 
 def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray]]:
@@ -68,23 +69,24 @@ def jacobian_symmetry(subject: Subject) -> Measurement:
 def work(subject: Subject) -> Measurement:
     """The work of the forces along a path against the change of the energy, in molecules of any size and in a crowd.
 
-    Gauss-Legendre quadrature with six nodes on straight paths of random direction; the error is relative to the work
-    that the components do without regard to sign, so that cancellation hides nothing.
+    Gauss-Legendre quadrature on straight paths of random direction, each walked to where the forces lead, so that the
+    work is large and a factor in the forces shows in full.
     """
-    nodes, weights = np.polynomial.legendre.leggauss(6)
-    rng, rows, paths = subject.rng("work"), [], []
-    for molecule in [*subject.molecules, subject.crowd]:
-        path = rng.normal(0.0, PATH_A, molecule.positions.shape)
-        paths.append(path)
-        rows += [moved(molecule, molecule.positions + t * path) for t in (0.0, 1.0, *(0.5 * (1.0 + nodes)))]
-    found, errors = subject.predictor.predict(rows), []
-    for index, path in enumerate(paths):
-        start, end, *inner = found[8 * index : 8 * index + 8]
-        done = [(p.forces_eV_per_A * path) for p in inner]
-        signed = 0.5 * sum(w * d.sum() for w, d in zip(weights, done, strict=True))
-        unsigned = 0.5 * sum(w * np.abs(d).sum() for w, d in zip(weights, done, strict=True))
-        errors.append(abs(end.energy_eV - start.energy_eV + signed) / unsigned if unsigned > 0 else np.nan)
-    return Measurement({"relative_error": worst(errors)}, {"relative_error": [float(error) for error in errors]})
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    rng, structures, copies, paths = subject.rng("work"), [*subject.molecules, subject.crowd], [], []
+    for structure, start in zip(structures, subject.predictor.predict(structures), strict=True):
+        path = rng.normal(0.0, PATH_A, structure.positions.shape)
+        paths.append(path * np.where(path * start.forces_eV_per_A < 0, -1.0, 1.0))
+        copies += [moved(structure, structure.positions + t * paths[-1]) for t in (0.0, 1.0, *(0.5 * (1.0 + nodes)))]
+    found, rows = subject.predictor.predict(copies), {}
+    for index, (structure, path) in enumerate(zip(structures, paths, strict=True)):
+        start, end, *inner = found[(NODES + 2) * index : (NODES + 2) * (index + 1)]
+        done = 0.5 * sum(w * float((p.forces_eV_per_A * path).sum()) for w, p in zip(weights, inner, strict=True))
+        rows[structure.name] = {"work_eV": done, "error_eV": end.energy_eV - start.energy_eV + done}
+    errors = np.array([row["error_eV"] for row in rows.values()])
+    total = np.abs([row["work_eV"] for row in rows.values()]).sum()
+    relative = np.abs(errors).sum() / total if total > 0 else np.inf
+    return Measurement({"relative_error": worst([relative])}, {"paths": rows})
 
 
 def net_force(subject: Subject) -> Measurement:

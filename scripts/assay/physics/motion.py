@@ -28,7 +28,9 @@ def nve(subject: Subject) -> Measurement:
     steps stand beside it.
     """
     options = subject.dynamics["nve"]
-    frames = _frames(subject)[: options["molecules"]]
+    frames = _frames(subject)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, options["molecules"]).round().astype(int))
+    frames = [frames[k] for k in chosen]
     structures = [frame.structure for frame in frames]
     sizes = np.array([len(structure) for structure in structures])
     raw: dict[str, Any] = {"molecules": [frame.group for frame in frames]}

@@ -39,7 +39,9 @@ def find_browser():
 def open_browser(profile):
     """A page of a fresh browser whose profile lies in the folder ``profile``."""
     process = subprocess.Popen(
-        [find_browser(), *FLAGS, f"--user-data-dir={profile}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [find_browser(), *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         port = _port(process, profile / "DevToolsActivePort")

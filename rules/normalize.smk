@@ -15,8 +15,8 @@ rule normalize:
         checkpoint=checkpoint_of,
         sidecars=lambda wildcards: sidecars(checkpoint_of(wildcards)),
     output:
-        model=temp("results/{variant}/incoming/model.safetensors"),
-        card=temp("results/{variant}/incoming/model.json"),
+        model=temp("results/{variant}/incoming.safetensors"),
+        card=temp("results/{variant}/incoming.json"),
     log:
         "logs/normalize/{variant}.log",
     benchmark:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 
@@ -76,6 +77,17 @@ def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
     assert after["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
     assert json.loads(after["mine/model.json"][1])["source"] != json.loads(before["mine/model.json"][1])["source"]
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
+def test_every_rule_that_reads_results_depends_on_adopt_directly():
+    """Or it would rerun for equal weights, which runs of `all` show only for the rules that `all` needs."""
+    rules = {}
+    for file in (ROOT / "rules").glob("*.smk"):
+        rules |= dict(re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.DOTALL | re.MULTILINE))
+    inputs = {name: re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL) for name, body in rules.items()}
+    readers = {name for name, match in inputs.items() if match and "results/" in match[1]}
+    assert {"report", "compare_accuracy", "physics"} <= readers
+    assert {name for name in readers if not re.search(r"\bmodel_of\b|\bCARDS?\b", inputs[name][1])} == set()
 
 
 def test_changed_weights_rerun_their_branch_and_its_consumers(tree):

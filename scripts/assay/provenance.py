@@ -36,7 +36,7 @@ def header(
 
     Args:
         variant: the student that the file is about; None if it is about several.
-        checkpoint_sha256: of the checkpoint file as the user gave it; None if there are several.
+        checkpoint_sha256: of the normalized model, the same for equal weights from any file; None if there are several.
         device: where the numbers were computed.
     """
     return {

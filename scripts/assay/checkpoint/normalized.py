@@ -67,9 +67,8 @@ class Checkpoint:
     def summary(self) -> str:
         """What was read and what was decided about it, in a few lines."""
         state, network = self.state_dict, self.network
-        lines = [
-            f"Read {self.container.path} ({self.container.kind}): {network.architecture} {network.hyperparameters}."
-        ]
+        values = ", ".join(f"{name} {value}" for name, value in network.hyperparameters.items())
+        lines = [f"Read {self.container.path} ({self.container.kind}): {network.architecture} with {values}."]
         if state.average:
             lines.append(f"Took the moving average under {state.where!r} rather than the raw weights.")
         for what, names in (

@@ -4,6 +4,7 @@
 FROM python:3.11-slim-bookworm
 
 # A compiler for torch-cluster while building, and for compiled models (AOTInductor) while running.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libgomp1 make \
     && rm -rf /var/lib/apt/lists/*

@@ -18,6 +18,7 @@ include: "rules/validate.smk"
 include: "rules/export.smk"
 include: "rules/quantize.smk"
 include: "rules/benchmark.smk"
+include: "rules/package.smk"
 include: "rules/report.smk"
 include: "rules/dataset.smk"
 include: "rules/distill.smk"
@@ -41,6 +42,8 @@ rule all:
                 "export.json",
                 "model.int8.onnx",
                 "quantization.json",
+                "physics.json",
+                "package.zip",
             ],
         ),
         "results/report/summary.json",

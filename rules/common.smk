@@ -37,7 +37,7 @@ wildcard_constraints:
 
 
 # The identity card of a variant, and those of all. Another origin of equal weights changes them and reruns nothing.
-# Every rule after `adopt` takes its model or these, whether it reads them or not: Snakemake plans anew what depends on
+# All that follows `adopt` takes its model or these, whether it reads them or not: Snakemake plans anew what depends on
 # a checkpoint directly, and would rerun the rest.
 CARD = ancient("results/{variant}/model.json")
 CARDS = ancient(expand("results/{variant}/model.json", variant=VARIANTS))

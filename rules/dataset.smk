@@ -17,14 +17,14 @@ rule molecules:
         pieces="data/molecules/pieces.csv",
     output:
         "data/molecules/molecules.csv",
-    params:
-        recipe=RECIPE["molecules"],
     log:
         "logs/molecules.log",
     benchmark:
         "benchmarks/molecules.tsv"
     conda:
         CONDA
+    params:
+        recipe=RECIPE["molecules"],
     script:
         "../scripts/molecules.py"
 
@@ -34,19 +34,19 @@ rule label:
         rules.molecules.output,
     output:
         "data/build/{part}.h5",
-    params:
-        recipe=RECIPE["labels"],
-        teacher=config["teacher"],
-        shards="data/build/shards",
-    wildcard_constraints:
-        part="|".join(PARTS),
     log:
         "logs/label/{part}.log",
     benchmark:
         "benchmarks/label/{part}.tsv"
-    threads: workflow.cores
+    wildcard_constraints:
+        part="|".join(PARTS),
     conda:
         CONDA
+    threads: workflow.cores
+    params:
+        recipe=RECIPE["labels"],
+        teacher=config["teacher"],
+        shards="data/build/shards",
     script:
         "../scripts/label.py"
 
@@ -56,15 +56,14 @@ rule dataset:
         expand("data/build/{part}.h5", part=PARTS),
     output:
         "data/dataset/dataset.json",
-    params:
-        folder="data/dataset",
-        max_bytes=RECIPE["max_shipped_bytes"],
-        teacher=config["teacher"],
     log:
         "logs/dataset.log",
     benchmark:
         "benchmarks/dataset.tsv"
     conda:
         CONDA
+    params:
+        max_bytes=RECIPE["max_shipped_bytes"],
+        teacher=config["teacher"],
     script:
         "../scripts/dataset.py"

@@ -18,20 +18,20 @@ rule train:
     output:
         student="data/build/students/{student}.pt",
         record="data/build/students/{student}.training.json",
+    log:
+        "logs/train/{student}.log",
+    benchmark:
+        "benchmarks/train/{student}.tsv"
+    wildcard_constraints:
+        student="|".join(STUDENTS),
+    conda:
+        CONDA
+    threads: config["distill"]["threads"]
     params:
         student=lambda wildcards: STUDENTS[wildcards.student],
         recipe=config["distill"]["recipe"],
         teacher=config["teacher"],
         state="data/build/students/{student}.state.pt",
-    wildcard_constraints:
-        student="|".join(STUDENTS),
-    log:
-        "logs/train/{student}.log",
-    benchmark:
-        "benchmarks/train/{student}.tsv"
-    threads: config["distill"]["threads"]
-    conda:
-        CONDA
     script:
         "../scripts/train.py"
 
@@ -41,13 +41,13 @@ rule distill:
         expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=["pt", "training.json"]),
     output:
         "data/build/students/shipped.json",
-    params:
-        folder="data/checkpoints",
     log:
         "logs/distill.log",
     benchmark:
         "benchmarks/distill.tsv"
     conda:
         CONDA
+    params:
+        folder="data/checkpoints",
     script:
         "../scripts/distill.py"

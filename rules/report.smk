@@ -12,6 +12,7 @@ rule report:
             variant=VARIANTS,
             file=[
                 "accuracy.json",
+                "physics.json",
                 "export.json",
                 "quantization.json",
                 "benchmark.json",

@@ -132,6 +132,6 @@ rule physics_reference:
         teacher=config["teacher"],
         settings=PHYSICS["reference_recipe"],
         shipped=PHYSICS["reference"],
-        parts="data/build/physics",
+        parts="data/build/parts/physics",
     script:
         "../scripts/physics_reference.py"

@@ -8,7 +8,7 @@ from assay.errors import exit_on_error
 with exit_on_error(log=snakemake.log[0]):
     ship(
         parts={Path(path).stem: path for path in snakemake.input},
-        folder=Path(snakemake.params.folder),
+        folder=Path(snakemake.output[0]).parent,
         max_bytes=snakemake.params.max_bytes,
         teacher=snakemake.params.teacher,
         record=snakemake.output[0],

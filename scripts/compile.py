@@ -3,10 +3,11 @@
 from assay.checkpoint import load_model
 from assay.errors import exit_on_error
 from assay.export import aotinductor
+from assay.export.forms import SlotPotential
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
-    aotinductor.save(lower(model), snakemake.output[0], identity(model, read_json(snakemake.input.card)))
+    aotinductor.save(lower(model, SlotPotential), snakemake.output[0], identity(model, read_json(snakemake.input.card)))

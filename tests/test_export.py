@@ -12,14 +12,16 @@ import pytest
 import torch
 
 from assay.errors import AssayError
-from assay.export import determinism, graph_checks, onnx_graphs, parity, torchscript
+from assay.export import aotinductor, determinism, graph_checks, onnx_graphs, parity, torchscript
 from assay.export.cases import open_cases, periodic_cases, random_cluster
+from assay.export.forms import SlotPotential, TablePotential
 from assay.export.half import to_half
 from assay.export.identity import identity
-from assay.export.lowering import example_inputs, lower
+from assay.export.lowering import lower
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
-from assay.export.tables import make_table
+from assay.export.tables import make_table, slot_inputs
+from assay.export.toolchain import compiler
 from assay.models import build_model
 from assay.predictors import load_predictor
 from assay.structures import Structure, collate
@@ -303,15 +305,39 @@ def test_operations_without_an_onnx_form_are_named():
         Writer(traced).write(["x"], ["y"])
 
 
-def test_lowering_leaves_the_model_as_it_was():
+@pytest.mark.parametrize("form", [TablePotential, SlotPotential])
+def test_lowering_leaves_the_model_as_it_was_and_no_scatter(form):
     model = build_model("painn", STUDENTS["painn"] | {"n_blocks": 1}).train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    network = lower(model)
+    network = lower(model, form)
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert "blocks_0_filter_weight" in dict(network.named_buffers())
-    scatters = [
-        node for node in network.graph.nodes if "scatter" in str(node.target) or "index_add" in str(node.target)
-    ]
-    assert scatters == []
-    assert [tuple(value.shape) for value in network(*example_inputs())] == [(2,), (7, 3), (2, 3, 3)]
+    targets = [str(node.target) for node in network.graph.nodes]
+    assert [target for target in targets if any(word in target for word in ("scatter", "index_add", "index_put"))] == []
+    assert [tuple(value.shape) for value in network(*form.example())] == [(2,), (7, 3), (2, 3, 3)]
+
+
+def test_slots_agree_with_double_precision_on_every_case(student, cases):
+    """What AOTInductor compiles, as PyTorch interprets it."""
+    everything = {name: batch for part in cases for name, batch in part.items() if sum(map(len, batch)) < 250}
+    network = lower(student.model, SlotPotential)
+    for name, batch in everything.items():
+        numbers, positions, index = collate(batch, dtype=torch.float64)
+        graph = parity.ase_graph(batch, CUTOFF, torch.float64)
+        inputs = slot_inputs(numbers, positions, index, graph.neighbor, graph.atom, graph.shift, CUTOFF)
+        expected = student.model.energy_and_forces(numbers, positions, index, len(batch), graph, virial=True)
+        for found, value in zip(network(*inputs), expected, strict=True):
+            torch.testing.assert_close(found, value, atol=1e-9, rtol=1e-9, msg=name)
+
+
+@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler, which AOTInductor needs")
+def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
+    torch.manual_seed(9)
+    single = build_model("painn", STUDENTS["painn"] | {"n_blocks": 1, "repulsion": False})
+    card = {"variant": "test", "checkpoint_sha256": None, "elements": None}
+    aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", identity(single, card))
+    predictor, everything = load_predictor(tmp_path / "model.pt2", threads=1), cases[0] | cases[1]
+    expected = references(single.double(), everything)
+    assert failed(parity.judge(predictor, everything, expected, parity.Tolerance())) == []
+    assert determinism.judge(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])["passed"]

@@ -13,7 +13,7 @@ import torch
 from assay.backends.common import attributes, edge_inputs
 from assay.errors import AssayError
 from assay.export.aotinductor import IDENTITY
-from assay.export.tables import table_inputs
+from assay.export.tables import slot_inputs
 from assay.predictors import BatchPredictor
 from assay.structures import Structure
 
@@ -32,7 +32,7 @@ class CompiledPredictor(BatchPredictor):
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """See ``BatchPredictor.prepare``."""
         atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A)
-        inputs = table_inputs(*atoms, edge_index[0], edge_index[1], shift, self.cutoff_A)
+        inputs = slot_inputs(*atoms, edge_index[0], edge_index[1], shift, self.cutoff_A)
 
         def evaluate() -> tuple[np.ndarray, np.ndarray]:
             energy, forces, _ = self.package(*inputs)

@@ -1,7 +1,7 @@
-"""The lowered network compiled to machine code by AOTInductor: the fastest form on the processor that compiled it.
+"""The network compiled to machine code by AOTInductor, for the kind of processor that compiled it.
 
-``model.pt2`` takes ``lowering.TableInputs``, in that order, of any sizes; ``tables.table_inputs`` makes them from a
-neighbor list. It needs a C++ compiler to be made, and none to be run.
+``model.pt2`` takes ``forms.SlotInputs``, in that order, of any sizes; ``tables.slot_inputs`` makes them from a neighbor
+list. It needs a C++ compiler to be made, and none to be run.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ from torch import fx
 from torch._inductor import aoti_compile_and_package, config
 from torch.export import Dim
 
-from assay.export.lowering import INPUTS, example_inputs
+from assay.export.forms import SlotInputs, SlotPotential
+from assay.export.lowering import dynamic_axes
 from assay.files import atomic_path
 
 IDENTITY = "identity"
-FIXED = {"positions": 1, "shift": 1}  # inputs whose axes from this one on have a fixed size
 
 
 def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Compile ``network`` (of ``lowering.lower``) and write a ``.pt2`` file, atomically, with ``metadata`` inside."""
-    inputs = tuple(example_inputs())
+    """Compile and write a ``.pt2`` file, atomically.
+
+    Args:
+        network: of ``lowering.lower``, in the form of slots.
+        path: of the file.
+        metadata: what the file says about itself.
+    """
+    inputs = SlotPotential.example()
     dynamic = tuple(
-        dict.fromkeys(range(FIXED.get(name, tensor.dim())), Dim.DYNAMIC)
-        for name, tensor in zip(INPUTS, inputs, strict=True)
+        dict.fromkeys(dynamic_axes(name, tensor), Dim.DYNAMIC)
+        for name, tensor in zip(SlotInputs._fields, inputs, strict=True)
     )
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
-    program = torch.export.export(network, inputs, dynamic_shapes=dynamic)
+    program = torch.export.export(network, tuple(inputs), dynamic_shapes=dynamic)
     settings = {"cpp.dynamic_threads": True, "aot_inductor.metadata": {IDENTITY: json.dumps(metadata)}}
     with atomic_path(path) as temporary, config.patch(settings):
         aoti_compile_and_package(program, package_path=str(temporary))

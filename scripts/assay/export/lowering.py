@@ -1,22 +1,9 @@
-"""The network and its gradient as one flat graph of tensor operations, free of scatters.
-
-A scatter that adds into duplicate rows runs in a different order each time, or in ONNX drops neighbors. Here every sum
-is a gather by a padded table followed by a sum over its columns, in an order that the input alone decides:
-
-    incoming (N, K)   for each atom, its edges; padding points at the last edge
-    outgoing (N, K')  for each atom, the edges whose neighbor it is; likewise
-    members  (S, M)   for each structure, its atoms; padding is N, where a zero is appended
-
-The last edge is a dummy: atom 0 and its own image twice the cutoff away, where all kernels and their derivatives are
-exactly zero. So there is always an edge, and a padded sum needs no mask.
-"""
+"""A network's energy and gradient, traced into one flat graph of tensor operations with every size a symbol."""
 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -26,104 +13,28 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from assay.graph import Graph
+from assay.export.forms import LoweredPotential, TablePotential
 from assay.models.potential import Potential
 
 aten = torch.ops.aten
-INPUTS = ("atomic_numbers", "positions", "neighbor", "atom", "shift", "incoming", "outgoing", "members")
-OUTPUTS = ("energy", "forces", "virial")
 DECOMPOSED = [
     aten.silu, aten.silu_backward, aten.gelu, aten.gelu_backward, aten.softplus, aten.softplus_backward,
     aten.rsub, aten.new_zeros, aten.zeros_like, aten.ones_like,
 ]  # fmt: skip
 BROADCASTING = {aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor, aten.div.Tensor}
+SPATIAL = ("positions", "shift")  # inputs whose last axis is x, y, z
 
 
-class TableInputs(NamedTuple):
-    """What the lowered network reads, in the order of ``INPUTS``.
-
-    atomic_numbers int64 (N,); positions (N, 3), angstrom; neighbor and atom int64 (E,) and shift (E, 3), angstrom,
-    of each edge, the dummy last; incoming (N, K), outgoing (N, K') and members (S, M), int64.
-    """
-
-    atomic_numbers: Tensor
-    positions: Tensor
-    neighbor: Tensor
-    atom: Tensor
-    shift: Tensor
-    incoming: Tensor
-    outgoing: Tensor
-    members: Tensor
-
-
-class TableGraph(Graph):
-    """A flat list of edges whose sums are gathers by a padded table.
-
-    Args:
-        neighbor, atom: int64 (E,), of each edge.
-        table: int64 (N, K), the edges that are summed for each atom.
-    """
-
-    def __init__(self, neighbor: Tensor, atom: Tensor, table: Tensor):
-        self.neighbor, self.atom, self.table = neighbor, atom, table
-        self.edge_shape = (neighbor.shape[0],)
-
-    def gather(self, x: Tensor) -> Tensor:
-        return x.index_select(0, self.neighbor)
-
-    def spread(self, x: Tensor) -> Tensor:
-        return x.index_select(0, self.atom)
-
-    def reduce(self, e: Tensor) -> Tensor:
-        return table_sum(e, self.table)
-
-
-def table_sum(x: Tensor, table: Tensor) -> Tensor:
-    """Sum rows of ``x`` (E, ...) by ``table`` (N, K) to (N, ...)."""
-    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
-    return nn.functional.embedding(table, rows).sum(1).view(-1, *x.shape[1:])
-
-
-class LoweredPotential(nn.Module):
-    """Energy float64 (S,), forces (N, 3) and virial (S, 3, 3) from ``TableInputs``, without a scatter."""
-
-    def __init__(self, model: Potential):
-        super().__init__()
-        self.model = model
-
-    def forward(
-        self,
-        atomic_numbers: Tensor,
-        positions: Tensor,
-        neighbor: Tensor,
-        atom: Tensor,
-        shift: Tensor,
-        incoming: Tensor,
-        outgoing: Tensor,
-        members: Tensor,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """F_i = sum of dE/dr over the edges of i, less those where i is the neighbor; W = -sum of dE/dr times r."""
-        graph = TableGraph(neighbor, atom, incoming)
-        vectors = (graph.gather(positions) - graph.spread(positions) + shift).detach().requires_grad_()
-        atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
-        (slope,) = torch.autograd.grad(atomic.sum(), vectors)
-        forces = table_sum(slope, incoming) - table_sum(slope, outgoing)
-        energy = table_sum(torch.cat([atomic.detach(), atomic.new_zeros(1)]), members)
-        outer = table_sum(slope.unsqueeze(-1) * vectors.detach().unsqueeze(-2), incoming)  # (N, 3, 3)
-        total = -table_sum(torch.cat([outer, outer.new_zeros(1, 3, 3)]), members)
-        return energy, forces, 0.5 * (total + total.mT)
-
-
-def lower(model: Potential) -> fx.GraphModule:
-    """Trace energy and gradient of ``model`` into a flat graph over ``INPUTS`` with every size symbolic.
+def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx.GraphModule:
+    """Trace energy, forces and virial of ``model`` over the inputs of ``form``.
 
     The graph's attributes carry the names of the model's parameters and buffers, with underscores for dots.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     table = get_decompositions(DECOMPOSED)
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}
-    trace = make_fx(LoweredPotential(model), tracing_mode="symbolic", decomposition_table=table)
-    graph_module = trace(*_symbolic(example_inputs(next(model.parameters()).dtype)))
+    trace = make_fx(form(model), tracing_mode="symbolic", decomposition_table=table)
+    graph_module = trace(*_symbolic(form, next(model.parameters()).dtype))
     _name_constants(graph_module, model)
     _simplify(graph_module.graph)
     graph_module.graph.eliminate_dead_code()
@@ -132,36 +43,21 @@ def lower(model: Potential) -> fx.GraphModule:
     return graph_module.eval()
 
 
-def example_inputs(dtype: torch.dtype = torch.float32) -> TableInputs:
-    """Valid shapes and indices, for tracing. No size is that of another or 3: equal ones would be taken for one."""
-    n_atoms, n_edges, n_in, n_out, n_structures, n_members = 7, 23, 5, 6, 2, 4
-    draw = torch.Generator().manual_seed(0)
-
-    def integers(high: int, *shape: int) -> Tensor:
-        return torch.randint(0, high, shape, generator=draw)
-
-    return TableInputs(
-        1 + integers(8, n_atoms), torch.randn(n_atoms, 3, generator=draw, dtype=dtype),
-        integers(n_atoms, n_edges), integers(n_atoms, n_edges), torch.randn(n_edges, 3, generator=draw, dtype=dtype),
-        integers(n_edges, n_atoms, n_in), integers(n_edges, n_atoms, n_out),
-        integers(n_atoms + 1, n_structures, n_members),
-    )  # fmt: skip
+def dynamic_axes(name: str, tensor: Tensor) -> range:
+    """The axes of an input that may have any size."""
+    return range(tensor.dim() - (name in SPATIAL))
 
 
-def _symbolic(inputs: TableInputs) -> list[Tensor]:
-    """Stand-ins without data, whose sizes are symbols but for the three of space."""
+def _symbolic(form: type[LoweredPotential], dtype: torch.dtype) -> list[Tensor]:
+    """Stand-ins without data for the inputs of ``form``, their sizes symbols."""
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    dynamic = {"positions": 1, "shift": 1}
-    return [
-        mode.from_tensor(
-            tensor,
-            symbolic_context=StatelessSymbolicContext(
-                [DimDynamic.DYNAMIC] * dynamic.get(name, tensor.dim())
-                + [DimDynamic.STATIC] * (tensor.dim() - dynamic.get(name, tensor.dim()))
-            ),
-        )
-        for name, tensor in zip(INPUTS, inputs, strict=True)
-    ]
+    inputs = []
+    for name, tensor in zip(form.Inputs._fields, form.example(dtype), strict=True):
+        sizes = [DimDynamic.STATIC] * tensor.dim()
+        for axis in dynamic_axes(name, tensor):
+            sizes[axis] = DimDynamic.DYNAMIC
+        inputs.append(mode.from_tensor(tensor, symbolic_context=StatelessSymbolicContext(sizes)))
+    return inputs
 
 
 def _gather_rows(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from torch import fx
 
-from assay.export.lowering import INPUTS, OUTPUTS
+from assay.export.forms import OUTPUTS, TableInputs
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import IR_VERSION, OPSET, prelude
 from assay.files import atomic_path
@@ -41,7 +41,7 @@ def assemble(
     """Put the prelude before the network.
 
     Args:
-        network: of ``lowering.lower``.
+        network: of ``lowering.lower``, in the form of tables.
         cutoff: angstrom.
         metadata: what ``metadata_props`` says; values that are not text become JSON.
         search: find the neighbors in the graph (``model.onnx``), or take them as inputs (``model.edges.onnx``).
@@ -50,7 +50,7 @@ def assemble(
         A checked model with the documented inputs and outputs.
     """
     before, writer = prelude(cutoff, search=search), Writer(network)
-    writer.write(INPUTS, OUTPUTS)
+    writer.write(TableInputs._fields, OUTPUTS)
     inputs = ["atomic_numbers", "positions", "batch"] + ([] if search else ["edge_index", "edge_shift"])
     outputs = ["energy", "forces"] + ([] if search else ["virial"])
     nodes = _needed([*before.graph.node, *writer.nodes], outputs)

@@ -25,7 +25,7 @@ def table_inputs(
     shift: Tensor,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The inputs of a lowered network, as ``lowering.TableInputs`` names them, from a neighbor list in any order.
+    """The inputs of a lowered network, as ``forms.TableInputs`` names them, from a neighbor list in any order.
 
     atomic_numbers and batch int64 (N,); positions (N, 3), angstrom; neighbor and atom int64 (E,) and shift (E, 3),
     angstrom, of each edge; cutoff, angstrom.
@@ -43,6 +43,28 @@ def table_inputs(
         make_table(neighbor, n_atoms),
         make_table(batch, int(batch.max()) + 1),
     )
+
+
+def slot_inputs(
+    atomic_numbers: Tensor,
+    positions: Tensor,
+    batch: Tensor,
+    neighbor: Tensor,
+    atom: Tensor,
+    shift: Tensor,
+    cutoff: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The same as ``forms.SlotInputs`` names them."""
+    n_atoms, n_edges = positions.shape[0], neighbor.shape[0]
+    place = make_table(atom, n_atoms)  # of the edge in each slot
+    empty = place == n_edges
+    itself = torch.arange(n_atoms, device=atom.device).unsqueeze(1)
+    far = torch.zeros_like(positions[:1])
+    far[0, 0] = 2.0 * cutoff
+    slot_neighbor = torch.where(empty, itself, torch.cat([neighbor, neighbor.new_zeros(1)])[place])
+    slot_shift = torch.cat([shift, far])[place]
+    outgoing = make_table(torch.where(empty, n_atoms, slot_neighbor).reshape(-1), n_atoms + 1)[:n_atoms]
+    return atomic_numbers, positions, slot_neighbor, slot_shift, outgoing, make_table(batch, int(batch.max()) + 1)
 
 
 def find_pairs(positions: Tensor, batch: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ class ScriptedPotential(nn.Module):
     """``forward`` finds the neighbors of open structures; ``from_edges`` takes a neighbor list.
 
     Args:
-        network: of ``lowering.lower``.
+        network: of ``lowering.lower``, in the form of tables.
         cutoff: angstrom.
     """
 

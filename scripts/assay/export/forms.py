@@ -1,0 +1,205 @@
+"""Energy, forces and virial of a network in two forms that hold no scatter.
+
+A scatter that adds into duplicate rows runs in a different order each time, or in ONNX drops neighbors. Here the input
+alone decides the order of every sum. An edge that stands for no neighbor is a *dummy*: an atom's own image twice the
+cutoff away, where all kernels and their derivatives are exactly zero, so that no sum needs a mask.
+
+``TablePotential`` keeps a flat list of edges and sums rows that padded tables name: least memory, and best where each
+operation is a loop of its own (ONNX, TorchScript). ``SlotPotential`` gives each atom a row of K slots for its neighbors
+and sums along it: a compiler fuses such sums into the loops that make their terms.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from assay.graph import Graph
+from assay.models.potential import Potential
+
+OUTPUTS = ("energy", "forces", "virial")
+
+
+class TableInputs(NamedTuple):
+    """Atoms, a flat list of edges with a dummy as the last, and where sums find their terms.
+
+    atomic_numbers int64 (N,); positions (N, 3), angstrom; neighbor and atom int64 (E,) and shift (E, 3), angstrom, of
+    each edge; incoming int64 (N, K), the edges of each atom, and outgoing (N, K'), those whose neighbor it is, padded
+    with E - 1; members int64 (S, M), the atoms of each structure, padded with N.
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    neighbor: Tensor
+    atom: Tensor
+    shift: Tensor
+    incoming: Tensor
+    outgoing: Tensor
+    members: Tensor
+
+
+class SlotInputs(NamedTuple):
+    """Atoms and K slots for the neighbors of each, empty ones being dummies.
+
+    atomic_numbers int64 (N,); positions (N, 3), angstrom; neighbor int64 (N, K) and shift (N, K, 3), angstrom, of each
+    slot; outgoing int64 (N, K'), the flat places of the slots whose neighbor is the atom, padded with N * K; members
+    int64 (S, M), the atoms of each structure, padded with N.
+    """
+
+    atomic_numbers: Tensor
+    positions: Tensor
+    neighbor: Tensor
+    shift: Tensor
+    outgoing: Tensor
+    members: Tensor
+
+
+class _Tables(Graph):
+    def __init__(self, neighbor: Tensor, atom: Tensor, incoming: Tensor):
+        self.neighbor, self.atom, self.incoming = neighbor, atom, incoming
+        self.edge_shape = (neighbor.shape[0],)
+
+    def gather(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self.neighbor)
+
+    def spread(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self.atom)
+
+    def reduce(self, e: Tensor) -> Tensor:
+        return table_sum(e, self.incoming)
+
+
+class _Slots(Graph):
+    def __init__(self, neighbor: Tensor):
+        self.neighbor, self.edge_shape = neighbor, tuple(neighbor.shape)
+
+    def gather(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self.neighbor.reshape(-1)).view(*self.edge_shape, *x.shape[1:])
+
+    def spread(self, x: Tensor) -> Tensor:
+        return x.unsqueeze(1)
+
+    def reduce(self, e: Tensor) -> Tensor:
+        return e.sum(1)
+
+
+def table_sum(x: Tensor, table: Tensor) -> Tensor:
+    """Sum rows of ``x`` (E, ...) by ``table`` (N, K) to (N, ...)."""
+    rows = x.reshape(x.shape[0], math.prod(x.shape[1:]))
+    return nn.functional.embedding(table, rows).sum(1).view(-1, *x.shape[1:])
+
+
+def _with_zero(x: Tensor) -> Tensor:
+    """``x`` and a row of zeros, which padding points at."""
+    return torch.cat([x, x.new_zeros(1, *x.shape[1:])])
+
+
+class LoweredPotential(nn.Module, ABC):
+    """Energy float64 (S,), forces (N, 3) and virial (S, 3, 3) from inputs of one form.
+
+    Attributes:
+        Inputs: the form.
+    """
+
+    Inputs: ClassVar[type[tuple]]
+
+    def __init__(self, model: Potential):
+        super().__init__()
+        self.model = model
+
+    @staticmethod
+    @abstractmethod
+    def example(dtype: torch.dtype) -> tuple[Tensor, ...]:
+        """Valid shapes and indices, for tracing. No size is that of another or 3: equal ones would be taken for one."""
+
+    def _evaluate(
+        self, atomic_numbers: Tensor, positions: Tensor, shift: Tensor, graph: Graph, outgoing: Tensor, members: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """F_i = sum of dE/dr over the edges of i, less those where i is the neighbor; W = -sum of dE/dr times r."""
+        vectors = (graph.gather(positions) - graph.spread(positions) + shift).detach().requires_grad_()
+        atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
+        (slope,) = torch.autograd.grad(atomic.sum(), vectors)
+        forces = graph.reduce(slope) - table_sum(self._rows(slope), outgoing)
+        energy = table_sum(_with_zero(atomic.detach()), members)
+        outer = graph.reduce(slope.unsqueeze(-1) * vectors.detach().unsqueeze(-2))  # (N, 3, 3)
+        total = -table_sum(_with_zero(outer), members)
+        return energy, forces, 0.5 * (total + total.mT)
+
+    @abstractmethod
+    def _rows(self, slope: Tensor) -> Tensor:
+        """A value of each edge as the rows that ``outgoing`` counts."""
+
+
+class TablePotential(LoweredPotential):
+    """The form of ``TableInputs``."""
+
+    Inputs = TableInputs
+
+    def forward(
+        self,
+        atomic_numbers: Tensor,
+        positions: Tensor,
+        neighbor: Tensor,
+        atom: Tensor,
+        shift: Tensor,
+        incoming: Tensor,
+        outgoing: Tensor,
+        members: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy, forces, virial."""
+        graph = _Tables(neighbor, atom, incoming)
+        return self._evaluate(atomic_numbers, positions, shift, graph, outgoing, members)
+
+    def _rows(self, slope: Tensor) -> Tensor:
+        return slope
+
+    @staticmethod
+    def example(dtype: torch.dtype = torch.float32) -> TableInputs:
+        """See ``LoweredPotential.example``."""
+        n_atoms, n_edges, n_in, n_out, n_structures, n_members = 7, 23, 5, 6, 2, 4
+        draw = torch.Generator().manual_seed(0)
+
+        def integers(high: int, *shape: int) -> Tensor:
+            return torch.randint(0, high, shape, generator=draw)
+
+        return TableInputs(
+            1 + integers(8, n_atoms), torch.randn(n_atoms, 3, generator=draw, dtype=dtype),
+            integers(n_atoms, n_edges), integers(n_atoms, n_edges),
+            torch.randn(n_edges, 3, generator=draw, dtype=dtype),
+            integers(n_edges, n_atoms, n_in), integers(n_edges, n_atoms, n_out),
+            integers(n_atoms + 1, n_structures, n_members),
+        )  # fmt: skip
+
+
+class SlotPotential(LoweredPotential):
+    """The form of ``SlotInputs``."""
+
+    Inputs = SlotInputs
+
+    def forward(
+        self,
+        atomic_numbers: Tensor,
+        positions: Tensor,
+        neighbor: Tensor,
+        shift: Tensor,
+        outgoing: Tensor,
+        members: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Energy, forces, virial."""
+        return self._evaluate(atomic_numbers, positions, shift, _Slots(neighbor), outgoing, members)
+
+    def _rows(self, slope: Tensor) -> Tensor:
+        return _with_zero(slope.reshape(-1, 3))
+
+    @staticmethod
+    def example(dtype: torch.dtype = torch.float32) -> SlotInputs:
+        """See ``LoweredPotential.example``."""
+        table = TablePotential.example(dtype)
+        n_atoms, n_slots = table.incoming.shape
+        shift = table.shift[:1].expand(n_atoms * n_slots, 3).reshape(n_atoms, n_slots, 3).clone()
+        neighbor = table.incoming % n_atoms
+        return SlotInputs(table.atomic_numbers, table.positions, neighbor, shift, table.outgoing, table.members)

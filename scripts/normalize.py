@@ -1,11 +1,9 @@
 """Read any checkpoint and write it as model.safetensors, with its identity card model.json."""
 
-from pathlib import Path
-
 from assay.checkpoint import normalize, write
 from assay.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
     checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
-    Path(snakemake.log[0]).write_text(checkpoint.summary() + "\n")
+    print(checkpoint.summary())

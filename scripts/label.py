@@ -1,6 +1,5 @@
 """Let the teacher label one part of the dataset, resuming from the shards that are there."""
 
-import os
 from pathlib import Path
 
 from assay.data.hdf5 import write_hdf5
@@ -11,10 +10,10 @@ from assay.data.teacher import Teacher
 from assay.errors import exit_on_error
 
 if __name__ == "__main__":
-    with os.fdopen(os.dup(2), "w") as terminal, exit_on_error(log=snakemake.log[0]):
+    with exit_on_error(log=snakemake.log[0]):
         part, folder = snakemake.wildcards.part, Path(snakemake.params.shards)
         splits = read_molecules(snakemake.input[0])
         shards = plan(part, splits, snakemake.params.recipe, Teacher(**snakemake.params.teacher))
-        dataset = label(shards, folder, snakemake.threads, part, terminal)
+        dataset = label(shards, folder, snakemake.threads, part)
         print(f"{part}: {len(dataset)} structures; dropped: {dict(dropped(shards, folder))}")
         write_hdf5(snakemake.output[0], dataset)

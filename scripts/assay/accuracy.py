@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from tqdm import tqdm
 
 from assay.batching import pack_structures
 from assay.data.dataset import Dataset
@@ -21,6 +20,7 @@ from assay.metrics import (
     percentiles,
 )
 from assay.predictors import Predictor
+from assay.progress import progress
 
 # What the slope of labelled over predicted forces says of the labels, if it is within SLOPE_TOLERANCE of one of these.
 _SLOPES = {
@@ -70,12 +70,12 @@ def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> E
     energy = np.full(len(dataset), np.nan)
     forces = np.full((int(dataset.offsets[-1]), 3), np.nan)
     structures = list(dataset)
-    with tqdm(total=int(dataset.offsets[-1]), unit=" atoms", desc=label, mininterval=1.0) as progress:
+    with progress(total=int(dataset.offsets[-1]), unit="atoms", desc=label or "predicting") as bar:
         for batch in pack_structures(structures, predictor.cutoff_A):
             for index, prediction in zip(batch, predictor.predict([structures[k] for k in batch]), strict=True):
                 energy[index] = prediction.energy_eV
                 forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
-            progress.update(int(dataset.sizes[batch].sum()))
+            bar.update(int(dataset.sizes[batch].sum()))
     return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
 
 

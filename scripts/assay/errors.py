@@ -6,8 +6,11 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
+
+_terminals: list[TextIO] = []  # where output went before it went to a log
 
 
 class AssayError(Exception):
@@ -18,6 +21,11 @@ def printable(text: str, limit: int = 1200) -> str:
     """``text`` that may quote a file, on one line, of bounded length, and without what could confuse a terminal."""
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
+
+
+def terminal() -> TextIO:
+    """Where a person sees what is printed, even while all output goes to a log."""
+    return _terminals[-1] if _terminals else sys.stderr
 
 
 @contextmanager
@@ -44,27 +52,35 @@ def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
 def _output_to(log: Path) -> Iterator[None]:
     """Send stdout and stderr to a file, that of compiled libraries too, and note there what an exception said."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    terminal = os.dup(1), os.dup(2)
+    stdout, screen = os.dup(1), os.fdopen(os.dup(2), "w")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with log.open("w") as handle:
+    with log.open("w") as handle, screen:
+        _terminals.append(screen)
         _redirect(handle.fileno(), handle.fileno())
         try:
             yield
         except AssayError as error:
-            print(f"Error: {error}", file=sys.stderr)
+            _note(f"Error: {error}")
             raise
         except Exception:
-            traceback.print_exc()
+            _note(traceback.format_exc())
             raise
         finally:
-            _redirect(*terminal)
-            for descriptor in terminal:
-                os.close(descriptor)
+            _terminals.remove(screen)
+            _redirect(stdout, screen.fileno())
+            os.close(stdout)
+
+
+def _note(text: str) -> None:
+    """Into the log, if the disk has room for it."""
+    with suppress(OSError):
+        print(text, file=sys.stderr)
 
 
 def _redirect(stdout: int, stderr: int) -> None:
     """Make the process's standard streams copies of two open files."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # a full disk takes no log
+            stream.flush()
     os.dup2(stdout, 1)
     os.dup2(stderr, 2)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +15,50 @@ from typing import Any
 
 from assay.errors import AssayError
 
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EROFS: "choose a folder on a disk that can be written",
+    errno.EACCES: "make its folder writable",
+    errno.EPERM: "make its folder writable",
+    errno.ENOTDIR: "move the file away that stands in its path",
+    errno.EEXIST: "move the file away that stands in its path",
+}
+FULL_bytes = 100_000  # a disk with less is full, whatever a writer says of its failure
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place on success and is removed on failure.
 
     The temporary name keeps the suffixes, so that writers which choose a format by suffix work unchanged.
+
+    Raises:
+        AssayError: the folder cannot be written, or its disk is full.
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-        temporary = Path(folder) / target.name
-        yield temporary
-        os.replace(temporary, target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise _cannot_write(target, error.errno) from error
+    with folder:
+        temporary = Path(folder.name) / target.name
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        except Exception as error:
+            number = error.errno if isinstance(error, OSError) else None
+            if shutil.disk_usage(target.parent).free < FULL_bytes:
+                number = errno.ENOSPC
+            if number in (errno.ENOSPC, errno.EDQUOT):
+                raise _cannot_write(target, number) from error
+            raise
+
+
+def _cannot_write(path: Path, number: int | None) -> AssayError:
+    reason = os.strerror(number) if number is not None else "for a reason that the system does not tell"
+    return AssayError(f"{path} cannot be written ({reason}): {_ADVICE.get(number or 0, 'mend that')} and run again")
 
 
 def read_json(path: str | Path) -> Any:

@@ -7,6 +7,7 @@ kind of file. Most derive from ``BatchPredictor`` and only say how a batch is ev
 from __future__ import annotations
 
 import importlib
+import sys
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import Protocol
 
 import ase.data
 import numpy as np
+import torch
 
 from assay.batching import pack_structures
 from assay.errors import AssayError
@@ -90,6 +92,23 @@ class BatchPredictor(ABC):
         """
         return None
 
+    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """``evaluate``, in halves where a GPU has too little memory for all at once."""
+        try:
+            return self.evaluate(structures)
+        except torch.OutOfMemoryError:
+            if len(structures) == 1:
+                raise AssayError(
+                    f"{structures[0].name} with {len(structures[0])} atoms does not fit into the memory of the GPU: "
+                    "set device: cpu in the config"
+                ) from None
+        print(f"the GPU has no memory for {len(structures)} structures at once: in halves", file=sys.stderr)
+        torch.cuda.empty_cache()
+        middle = len(structures) // 2
+        halves = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
+        energies, forces = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+        return energies, forces
+
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""
         for structure in structures:
@@ -98,7 +117,7 @@ class BatchPredictor(ABC):
         present = [index for index, structure in enumerate(structures) if len(structure)]
         for batch in pack_structures([structures[index] for index in present], self.cutoff_A):
             indices = [present[position] for position in batch]
-            energies, forces = self.evaluate([structures[index] for index in indices])
+            energies, forces = self._evaluate_in_memory([structures[index] for index in indices])
             ends = np.cumsum([len(structures[index]) for index in indices])
             for index, energy, own in zip(indices, energies, np.split(forces, ends[:-1]), strict=True):
                 predictions[index] = Prediction(float(energy), own.astype(np.float64))
@@ -139,9 +158,14 @@ def load_predictor(
         threads: of the CPU; None leaves them as they are.
 
     Raises:
-        AssayError: the file is missing, damaged, or of a kind that nothing here evaluates.
+        AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.
     """
     path = Path(path)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise AssayError(
+            "there is no GPU that torch can use, but the device in the config is cuda: set it to auto or cpu, or mend "
+            "the driver"
+        )
     kind = kind_of(path)
     if kind not in BACKENDS:
         raise AssayError(
@@ -159,6 +183,6 @@ def kind_of(path: Path) -> str:
             with zipfile.ZipFile(path) as archive:
                 if any("/code/" in name for name in archive.namelist()):
                     return "torchscript"
-        except (zipfile.BadZipFile, OSError, ValueError, EOFError, NotImplementedError):
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError):
             return "checkpoint"  # whose reader says what is wrong with it
     return "checkpoint"

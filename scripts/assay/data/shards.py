@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import h5py
 import numpy as np
 from scipy.spatial.distance import pdist
-from tqdm import tqdm
 
 from assay.data import recipes
 from assay.data.dataset import Dataset, concatenate, from_structures
 from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.data.recipes import Geometry, Skipped
 from assay.data.teacher import LabelError, Labels, Teacher
+from assay.progress import progress
 from assay.structures import Structure
 
 
@@ -48,11 +48,11 @@ class Shard:
         return folder / f"{self.recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
 
 
-def label(shards: Sequence[Shard], folder: Path, processes: int, title: str, terminal: TextIO | None = None) -> Dataset:
+def label(shards: Sequence[Shard], folder: Path, processes: int, title: str) -> Dataset:
     """Label every shard that ``folder`` does not hold yet, with a progress bar, and return them all in order."""
     waiting = [shard for shard in shards if not shard.path(folder).exists()]
     os.environ["OMP_NUM_THREADS"] = "1"  # of each process, which starts anew
-    bar = tqdm(total=len(shards), initial=len(shards) - len(waiting), desc=title, unit="shard", file=terminal)
+    bar = progress(total=len(shards), initial=len(shards) - len(waiting), desc=title, unit="shards")
     with bar, multiprocessing.get_context("spawn").Pool(processes) as pool:
         for _ in pool.imap_unordered(partial(_label_shard, folder), waiting):
             bar.update()

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from assay.errors import AssayError
 from assay.physics import consistency, landscape, locality, motion, precision, repulsion, symmetry
 from assay.physics.base import Check, Measurement, NotApplicable, Subject
+from assay.progress import progress
 
 FAMILIES = (symmetry, precision, consistency, locality, repulsion, motion, landscape)
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
@@ -53,7 +53,7 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
             f"there is no physics check {', '.join(sorted(unknown))} in the config: choose from {', '.join(CHECKS)}"
         )
     results = {}
-    for name in tqdm(list(names or CHECKS), unit=" checks", mininterval=1.0):
+    for name in progress(list(names or CHECKS), unit="checks", desc="checking"):
         started, cpu = time.perf_counter(), time.process_time()
         status, message, measurement = MEASURED, "", Measurement({})
         try:

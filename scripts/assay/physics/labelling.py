@@ -13,7 +13,6 @@ import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers, rdMolTransforms
-from tqdm import tqdm
 
 from assay import dynamics
 from assay.data.mechanics import Mechanics, embed
@@ -23,6 +22,7 @@ from assay.physics.geometry import bond_lengths, bonds, contact, out_of_plane
 from assay.physics.reference import Frame, read_reference, write_reference
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors import Prediction
+from assay.progress import progress
 from assay.structures import Structure
 
 TORSION_STEP_DEG = 15
@@ -86,7 +86,7 @@ def make_reference(
         return read_reference(path).frames
 
     minima: dict[str, Structure] = {}
-    for entry in tqdm(entries, unit=" molecules", desc="relaxing"):
+    for entry in progress(entries, unit="molecules", desc="relaxing"):
         if entry.has(reference.TORSION):
             yield from part(f"torsion {entry.name}", partial(torsion, entry))
         elif entry.has("conformers"):
@@ -98,17 +98,16 @@ def make_reference(
                 kind, _, group = role.partition(":")
                 if kind == reference.TAUTOMER:
                     yield Frame(frame.structure, kind, group)
-    for entry in tqdm(
-        [entry for entry in entries if entry.has(reference.MINIMUM)], unit=" molecules", desc="vibrating"
-    ):
+    still = [entry for entry in entries if entry.has(reference.MINIMUM)]
+    for entry in progress(still, unit="molecules", desc="vibrating"):
         yield from part(f"minimum {entry.name}", partial(minimum, minima[entry.name], predictor))
     moving = [entry for entry in entries if entry.has(reference.DYNAMICS)]
     yield from part("dynamics", partial(in_motion, moving, minima, predictor, settings["dynamics"]))
     partners = [entry for entry in entries if entry.has(reference.CONTACT)]
-    for a, b in tqdm(list(combinations_with_replacement(partners, 2)), unit=" pairs", desc="facing"):
+    for a, b in progress(list(combinations_with_replacement(partners, 2)), unit="pairs", desc="facing"):
         scan = partial(contacts, a, b, minima, settings["contact_distances_A"])
         yield from part(f"contact {a.name} {b.name}", scan)
-    for x, y in tqdm(list(combinations_with_replacement(settings["elements"], 2)), unit=" pairs", desc="bare"):
+    for x, y in progress(list(combinations_with_replacement(settings["elements"], 2)), unit="pairs", desc="bare"):
         yield from part(f"dimer {x} {y}", partial(dimers, x, y, settings["dimer_distances"]))
 
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from assay.data.dataset import Dataset
 from assay.files import atomic_path
 from assay.models import Potential, build_model
+from assay.progress import progress
 from assay.training.evaluation import evaluate
 from assay.training.muon import Muon
 from assay.training.packs import PackedDataset
@@ -101,7 +101,7 @@ class Trainer:
             step = compiled_step(self.model, self.recipe.loss, self.packs.assemble([0]))
         else:
             step = eager_step(self.model, self.recipe.loss)
-        bar = tqdm(total=self.recipe.steps, initial=self.step_number, desc="training", unit="step", mininterval=5.0)
+        bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
         losses: list[float] = []
         while self.step_number < self.recipe.steps:
             plan = self.packs.plan(self.recipe.seed, self.epoch)

@@ -4,6 +4,11 @@ Needs what the other rules found out about each variant. Makes results/report/: 
 pull request, summary.json and comparison.csv for machines.
 """
 
+from assay.report.evidence import training_record
+
+
+report: "captions/workflow.rst"
+
 
 rule report:
     input:
@@ -20,6 +25,9 @@ rule report:
             ],
         ),
         splits=list(SPLITS.values()),
+        records=[
+            record for variant in VARIANTS.values() if (record := training_record(variant["checkpoint"])).is_file()
+        ],
         cards=CARDS,
         figures=rules.compare_accuracy.output,
     output:

@@ -27,7 +27,10 @@ def main() -> None:
         dataset = draw(read_dataset(path), settings)
         errors[name] = predict_errors(predictor, dataset, name)
         judged[name] = judge_split(errors[name], dataset, settings)
-        named += [dataset[row.pop("index")] for row in judged[name]["worst"]]
+        for index in [row.pop("index") for row in judged[name]["worst"]]:
+            atoms = dataset[index].to_ase()
+            atoms.arrays["student_forces"] = errors[name].forces[dataset.offsets[index] : dataset.offsets[index + 1]]
+            named.append(atoms)
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "dtype": predictor.dtype,
@@ -40,7 +43,7 @@ def main() -> None:
     draw_parity(snakemake.output.parity, errors)
     draw_errors(snakemake.output.errors, errors, judged)
     with atomic_path(snakemake.output.worst) as temporary:
-        ase.io.write(temporary, [structure.to_ase() for structure in named], format="extxyz")
+        ase.io.write(temporary, named, format="extxyz")
     write_json(snakemake.output.accuracy, result)
 
 

@@ -9,6 +9,7 @@ import zlib
 
 import ase.io
 from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
 
 STUDENTS = {"original": (427_292, 1.0), "tiny": (77_203, 1.6), "ultra_tiny": (21_459, 2.9)}
 RUNTIMES = {
@@ -29,7 +30,7 @@ def make_results(folder, students=STUDENTS):
         here = folder / name
         (here / "figures").mkdir(parents=True)
         contents = {
-            "model": model(name, n_parameters),
+            "model": model(name, n_parameters, folder / f"{name}.pt"),
             "accuracy": accuracy(name, error),
             "physics": physics(name, failed=["nve_drift"] if name == "ultra_tiny" else []),
             "benchmark": benchmark(name, n_parameters),
@@ -38,12 +39,23 @@ def make_results(folder, students=STUDENTS):
         }
         for branch, content in contents.items():
             (here / f"{branch}.json").write_text(json.dumps(content))
+        (folder / f"{name}.training.json").write_text(json.dumps(training(name)))
         for file, scale in (("model.onnx", 5.0), ("model.int8.onnx", 1.6)):
             (here / file).write_bytes(bytes(int(n_parameters * scale)))
         for figure in ("parity", "errors"):
             (here / "figures" / f"{figure}.png").write_bytes(png())
-        ase.io.write(here / "worst.xyz", [molecule(formula) for _ in SPLITS for formula in MOLECULES], format="extxyz")
+        ase.io.write(here / "worst.xyz", [wrong(formula) for _ in SPLITS for formula in MOLECULES], format="extxyz")
     return folder
+
+
+def wrong(formula):
+    """A molecule on whose first atom the student feels 0.5 eV/angstrom along x too much."""
+    atoms = molecule(formula)
+    forces = atoms.positions - atoms.positions.mean(0)
+    atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=forces)
+    atoms.arrays["student_forces"] = forces.copy()
+    atoms.arrays["student_forces"][0, 0] += 0.5
+    return atoms
 
 
 def header(name):
@@ -58,7 +70,7 @@ def header(name):
     }
 
 
-def model(name, n_parameters):
+def model(name, n_parameters, checkpoint):
     return header(name) | {
         "architecture": "painn",
         "hyperparameters": {"hidden": 64, "n_blocks": 2, "cutoff_A": 5.0},
@@ -66,7 +78,19 @@ def model(name, n_parameters):
         "n_parameters_used": n_parameters - 9,
         "elements": ["H", "C", "N", "O"],
         "tensors_sha256": "ab" * 32,
-        "source": {"path": f"data/checkpoints/{name}.pt", "sha256": "cd" * 32, "size_bytes": 5 * n_parameters},
+        "source": {"path": str(checkpoint), "sha256": "cd" * 32, "size_bytes": 5 * n_parameters},
+    }
+
+
+def training(name):
+    curve = [{"step": k, "force_accuracy": 1 - 2 / k**0.4} for k in (500, 1000, 2000)]
+    recipe = {"steps": 2000, "seed": 0}
+    return header(name) | {
+        "curve": curve,
+        "hours": 0.75,
+        "n_structures": 16802,
+        "recipe": recipe,
+        "train_sha256": "01" * 32,
     }
 
 

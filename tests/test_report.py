@@ -385,6 +385,12 @@ def test_worst_structures_keep_their_names_and_shapes(results):
         assert sorted(scene["symbols"]) == sorted(molecule(formula).symbols)
 
 
+def test_arrows_are_the_force_errors(results):
+    for scene in worst_scenes(read(results)[0]):
+        lengths = [sum(x * x for x in vector) ** 0.5 for vector in scene["force_errors"]]
+        assert lengths == pytest.approx([0.5, *[0.0] * (len(lengths) - 1)], abs=2e-3)
+
+
 def test_worst_structures_are_turned_and_never_mirrored(tmp_path):
     atoms = molecule("CH3CH2OH")
     atoms.positions[3] += (0.1, -0.2, 0.3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -54,6 +54,34 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
     return chart.render()
 
 
+def draw_learning(curves: Mapping[str, Sequence[tuple[int, float]]], variants: Sequence[str]) -> str | None:
+    """Validation error of forces against steps of training, a line per variant; None without any point.
+
+    Args:
+        curves: (step, 1 - force accuracy) by variant.
+        variants: in the order of their colours.
+    """
+    known = {name: curve for name, curve in curves.items() if curve}
+    if not known:
+        return None
+    x = svg.spanning("steps of training", [float(step) for curve in known.values() for step, _ in curve], log=True)
+    y = svg.spanning("1 − force accuracy, validation", [error for c in known.values() for _, error in c], log=True)
+    chart = svg.Chart(x, y, "Validation error against steps of training")
+    for name, curve in known.items():
+        _line(chart, name, variants.index(name), curve, lambda step, error: f"{number(step)} steps: {number(error)}")
+    return chart.render()
+
+
+def _line(
+    chart: svg.Chart, name: str, index: int, curve: Sequence[tuple[int, float]], tip: Callable[[float, float], str]
+) -> None:
+    """A curve with markers, and its name at its end."""
+    chart.line(curve, svg.color_of(index))
+    for point in curve:
+        chart.marker(*point, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, f"{name}, {tip(*point)}")
+    chart.label(*curve[-1], name, dy=-11)
+
+
 def draw_throughput(
     curves: Mapping[str, Sequence[tuple[int, float]]], variants: Sequence[str], teacher: tuple[str, float] | None
 ) -> str | None:
@@ -75,12 +103,7 @@ def draw_throughput(
         chart.line([(x.low, teacher[1]), (x.high, teacher[1])], svg.MUTED, dash="4 4", width=1.2)
         chart.label(x.low, teacher[1], teacher[0], dx=40, dy=-6, color=svg.MUTED)
     for name, curve in known.items():
-        index = variants.index(name)
-        chart.line(curve, svg.color_of(index))
-        for batch, rate in curve:
-            tip = f"{name}, {batch} in one call: {quantity(rate, 'atoms/s')}"
-            chart.marker(batch, rate, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, tip)
-        chart.label(*curve[-1], name, dy=-11)
+        _line(chart, name, variants.index(name), curve, lambda n, rate: f"{n} in one call: {quantity(rate, 'atoms/s')}")
     return chart.render()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ class Student:
     Attributes:
         name: of the variant.
         folder: where its results lie.
-        results: content of ``<branch>.json`` by branch; a branch that was not run is absent.
+        results: content of ``<branch>.json`` by branch, and of the record of its ``training``; what does not exist is
+            absent.
     """
 
     name: str
@@ -68,6 +69,14 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
     students = []
     for folder in map(Path, folders):
         paths = {branch: folder / f"{branch}.json" for branch in BRANCHES}
-        results = {branch: read_json(path) for branch, path in paths.items() if path.is_file()}
-        students.append(Student(folder.name, folder, results))
+        student = Student(folder.name, folder, {b: read_json(path) for b, path in paths.items() if path.is_file()})
+        record = training_record(student.get("model", "source", "path") or "")
+        if record.is_file():
+            student = replace(student, results=dict(student.results) | {"training": read_json(record)})
+        students.append(student)
     return students
+
+
+def training_record(checkpoint: str | Path) -> Path:
+    """Where the record of a checkpoint's training lies, if there is one: beside it."""
+    return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()

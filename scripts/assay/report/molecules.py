@@ -1,4 +1,4 @@
-"""The worst structures as data for the report's viewer: atoms, bonds, and how wrong the student is on them."""
+"""The worst structures as data for the report's viewer: atoms, bonds, and where the student's forces are wrong."""
 
 from __future__ import annotations
 
@@ -45,8 +45,16 @@ def _scene(atoms: ase.Atoms, row: dict[str, Any], split: str) -> dict[str, Any]:
         "energy_error_eV_per_atom": row["energy_error_eV_per_atom"],
         "symbols": atoms.get_chemical_symbols(),
         "positions": np.round(centred @ axes.T, 3).tolist(),
+        "force_errors": _force_errors(atoms, axes),
         "bonds": bonds(atoms),
     }
+
+
+def _force_errors(atoms: ase.Atoms, axes: np.ndarray) -> list[list[float]] | None:
+    """The student's forces less the teacher's, eV/angstrom, turned like the positions; None if they were not kept."""
+    if "student_forces" not in atoms.arrays or atoms.calc is None:
+        return None
+    return np.round((atoms.arrays["student_forces"] - atoms.get_forces()) @ axes.T, 3).tolist()
 
 
 def bonds(atoms: ase.Atoms) -> list[list[int]]:

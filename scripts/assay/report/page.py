@@ -13,7 +13,7 @@ from markupsafe import Markup
 from assay.files import atomic_path
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY, label_of
 from assay.report import speed, svg, wording
-from assay.report.charts import draw_pareto, draw_throughput, draw_workflow
+from assay.report.charts import draw_learning, draw_pareto, draw_throughput, draw_workflow
 from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
@@ -52,6 +52,7 @@ def write_page(
             headline=headline(summary),
             pareto=Markup(_pareto(summary) or ""),
             throughput=Markup(_throughput(summary, students) or ""),
+            learning=Markup(_learning(students) or ""),
             speed=speed,
             timeline=Markup(draw_workflow(summary["workflow"]) if summary["workflow"] else ""),
             figures={student.name: figures_of(student.folder) for student in students},
@@ -117,6 +118,14 @@ def _environment() -> Environment:
 def _pareto(summary: Mapping[str, Any]) -> str | None:
     points = [Form(**form) for form in summary["forms"]]
     return draw_pareto(points, list(summary["variants"]), _teacher_ms(points), summary["teacher"])
+
+
+def _learning(students: Sequence[Student]) -> str | None:
+    curves = {
+        student.name: [(row["step"], 1.0 - row["force_accuracy"]) for row in student.get("training", "curve") or []]
+        for student in students
+    }
+    return draw_learning(curves, list(curves))
 
 
 def _throughput(summary: Mapping[str, Any], students: Sequence[Student]) -> str | None:

@@ -7,7 +7,7 @@
   const canvas = root.querySelector("canvas"), pen = canvas.getContext("2d");
   const list = root.querySelector("ol"), caption = root.querySelector(".caption");
   const variant = document.getElementById("variant"), split = document.getElementById("split");
-  const letters = document.getElementById("letters");
+  const letters = document.getElementById("letters"), arrows = document.getElementById("arrows");
   // Lightness as well as hue differs, and letters can be switched on: element is never told by colour alone.
   const looks = {
     H: ["#ffffff", 0.32], C: ["#5b6570", 0.72], N: ["#2f6fd0", 0.7], O: ["#d1442f", 0.68], F: ["#7fd6b0", 0.62],
@@ -36,11 +36,12 @@
     pen.setTransform(ratio, 0, 0, ratio, 0, 0);
     const reach = Math.max(...scene.positions.map((p) => Math.hypot(...p))) + 0.6, shown = Math.max(reach, 2.5);
     const scale = (zoom * Math.min(width, height)) / 2 / shown * 1.05;
-    const points = scene.positions.map(([x, y, z]) => {
+    const project = ([x, y, z]) => {
       const rx = turn[0] * x + turn[1] * y + turn[2] * z, ry = turn[3] * x + turn[4] * y + turn[5] * z;
       const rz = turn[6] * x + turn[7] * y + turn[8] * z, near = 1 / (1 - rz / (reach * 6));
       return [width / 2 + rx * scale * near, height / 2 - ry * scale * near, rz, near];
-    });
+    };
+    const points = scene.positions.map(project);
     const radius = (k) => look(scene.symbols[k])[1] * 0.58 * scale * points[k][3];
     const marks = points.map((p, k) => ({ z: p[2], draw: () => ball(p, radius(k), scene.symbols[k], p[2] / reach) }));
     // Half a bond at a time, from the surface of its atom, so that it passes in front of or behind the atom.
@@ -49,6 +50,15 @@
       const start = (0.8 * look(scene.symbols[a])[1] * 0.58) / Math.hypot(...from.map((x, k) => to[k] - x));
       const at = (t) => points[a].map((x, k) => x + t * (points[b][k] - x));
       if (start < 0.5) marks.push({ z: at(0.25)[2], draw: () => bond(at(start), at(0.5), scale) });
+    }
+    if (arrows.checked && scene.force_errors) {
+      const longest = Math.max(...scene.force_errors.map((f) => Math.hypot(...f)), 1e-9);
+      scene.force_errors.forEach((f, k) => {
+        const length = Math.hypot(...f) / longest;
+        if (length < 0.05) return;
+        const tip = project(scene.positions[k].map((x, i) => x + (1.8 * f[i]) / longest));
+        marks.push({ z: Math.max(tip[2], points[k][2]) + 0.4, draw: () => arrow(points[k], tip, scale) });
+      });
     }
     marks.sort((one, other) => one.z - other.z).forEach((mark) => mark.draw());
   }
@@ -61,6 +71,19 @@
       pen.strokeStyle = color;
       pen.stroke();
     }
+  }
+  function arrow(a, b, scale) {
+    const angle = Math.atan2(b[1] - a[1], b[0] - a[0]), head = Math.max(6, 0.2 * scale);
+    pen.strokeStyle = pen.fillStyle = "#d55e00";
+    pen.lineWidth = Math.max(2, 0.06 * scale);
+    pen.beginPath();
+    pen.moveTo(a[0], a[1]);
+    pen.lineTo(b[0] - head * 0.8 * Math.cos(angle), b[1] - head * 0.8 * Math.sin(angle));
+    pen.stroke();
+    pen.beginPath();
+    pen.moveTo(b[0], b[1]);
+    for (const side of [0.45, -0.45]) pen.lineTo(b[0] - head * Math.cos(angle + side), b[1] - head * Math.sin(angle + side));
+    pen.fill();
   }
   function ball(p, r, symbol, depth) {
     const shade = pen.createRadialGradient(p[0] - r * 0.35, p[1] - r * 0.4, r * 0.1, p[0], p[1], r);
@@ -145,7 +168,7 @@
   });
   variant.addEventListener("change", fill);
   split.addEventListener("change", fill);
-  letters.addEventListener("change", draw);
+  for (const box of [letters, arrows]) box.addEventListener("change", draw);
   window.addEventListener("resize", draw);
   window.addEventListener("beforeprint", draw);
   fill();

@@ -9,9 +9,8 @@ import time
 import pytest
 import yaml
 from checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
-from test_dag import PARTS, ROOT, STAND_IN, changed, snakemake, snapshot
+from test_dag import ROOT, changed, lay_out, snakemake, snapshot
 
-REAL = ("normalize.py", "adopt.py")
 WEIGHTS = student("painn").state_dict()
 
 
@@ -19,18 +18,10 @@ WEIGHTS = student("painn").state_dict()
 def finished(tmp_path_factory):
     """A copy of the workflow with two variants and stand-in data, in which everything was made once."""
     tree = tmp_path_factory.mktemp("finished")
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, tree / part)
-    for script in (tree / "scripts").glob("*.py"):
-        if script.name not in REAL:
-            script.write_text(STAND_IN)
+    lay_out(tree, real=("normalize.py", "adopt.py"))
     config = yaml.safe_load((tree / "config/config.yaml").read_text())
     config["variants"] = {name: {"checkpoint": f"{name}.pt"} for name in ("mine", "other")}
     (tree / "config/config.yaml").write_text(yaml.safe_dump(config))
-    for path in [*config["dataset"]["splits"].values(), config["dataset"]["train"], config["dataset"]["validation"]]:
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(path)
     store(tree, WEIGHTS, "mine.pt")
     store(tree, student("seed-painn").state_dict(), "other.pt")
     assert snakemake(tree, "-j", "3", "all").returncode == 0

@@ -90,14 +90,13 @@ def test_an_epoch_holds_every_structure_once_and_fits(dataset):
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
-    recipe = Recipe(steps=12, atoms_per_step=40, warmup=2, validate_every=4, compile=False)
+    recipe = Recipe(cycles=(12,), atoms_per_step=40, warmup=2, validate_every=4, compile=False)
 
     def trainer(state, steps):
-        return Trainer("painn", STUDENT, dataset, dataset, replace(recipe, steps=steps), tmp_path / state)
+        return Trainer("painn", STUDENT, dataset, dataset, replace(recipe, cycles=(steps,)), tmp_path / state)
 
     whole = trainer("whole.pt", 12).run()
     stopped = trainer("parts.pt", 12)
-    stopped.recipe = replace(recipe, steps=12)
     with pytest.raises(KeyboardInterrupt):
         _interrupt_after(stopped, 6).run()
     resumed = trainer("parts.pt", 12)
@@ -106,9 +105,18 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
         assert torch.equal(a, b)
 
 
+def test_each_cycle_rises_and_falls_to_zero():
+    recipe = Recipe(cycles=(10, 20), warmup=5)
+    factors = [recipe.learning_rate_factor(step) for step in range(recipe.steps)]
+    assert len(factors) == 30 and min(factors) > 0.0
+    for first, last in ((0, 9), (10, 29)):
+        assert factors[first] == 0.2 and np.argmax(factors[first : last + 1]) == 4
+        assert factors[last] <= 0.1
+
+
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
-    recipe = Recipe(steps=80, atoms_per_step=40, validate_every=40, compile=False, **rates)
+    recipe = Recipe(cycles=(80,), atoms_per_step=40, validate_every=40, compile=False, **rates)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     trainer.run()
     assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]

@@ -33,7 +33,8 @@ class Recipe:
     """How a student is trained.
 
     Attributes:
-        steps: optimizer steps; the learning rate rises over the first ``warmup`` of them and falls to zero at the last.
+        cycles: optimizer steps of each cycle: the learning rate rises over its first ``warmup`` steps and falls to zero
+            at its last. A finished run goes on when another cycle is added.
         atoms_per_step: atoms in one step.
         matrix_lr: learning rate of Muon, for the weights inside the network.
         other_lr: learning rate of AdamW, for embedding, biases and the last layer.
@@ -45,7 +46,7 @@ class Recipe:
         compile: compile the step (one to three minutes at the start); needs a C++ compiler.
     """
 
-    steps: int
+    cycles: tuple[int, ...]
     atoms_per_step: int = 512
     matrix_lr: float = 4e-3
     other_lr: float = 2e-3
@@ -56,6 +57,21 @@ class Recipe:
     loss: Loss = field(default_factory=Loss)
     validate_every: int = 1000
     compile: bool = True
+
+    @property
+    def steps(self) -> int:
+        """Of all cycles."""
+        return sum(self.cycles)
+
+    def learning_rate_factor(self, step_number: int) -> float:
+        """What the peak learning rates are multiplied with at a step, counted from zero."""
+        start = 0
+        for steps in self.cycles:
+            if step_number < start + steps:
+                break
+            start += steps
+        done = step_number - start
+        return min(1.0, (done + 1) / self.warmup) * (1 - done / steps)
 
 
 class Trainer:
@@ -132,7 +148,7 @@ class Trainer:
 
     def _advance(self, step, pack) -> float:
         recipe, parameters = self.recipe, list(self.model.parameters())
-        factor = min(1.0, (self.step_number + 1) / recipe.warmup) * (1 - self.step_number / recipe.steps)
+        factor = recipe.learning_rate_factor(self.step_number)
         loss, gradients = step(parameters, pack)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

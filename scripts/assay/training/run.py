@@ -54,6 +54,7 @@ def train_student(
     settings = recipe | student.get("recipe", {})
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
+    settings["cycles"] = tuple(settings["cycles"])
     data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file

@@ -1,7 +1,7 @@
 """A student as files that run without this project, and the proof that they are right.
 
-Needs a normalized model. Makes model.onnx, model.edges.onnx, model.fp16.onnx, model.ts.pt and, where there is a C++
-compiler, model.pt2; judges them in export.json.
+Needs a normalized model, and labelled structures for their molecules. Makes model.onnx, model.edges.onnx,
+model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json.
 """
 
 from assay.export.toolchain import missing_files
@@ -52,11 +52,12 @@ rule compile:
 
 
 rule verify:
-    """Parity with the network in double precision, determinism, and standard graphs."""
+    """Parity with the network in double precision, determinism, standard graphs, and dynamics."""
     input:
         model=model_of,
         card=CARD,
         files=expand("results/{{variant}}/{file}", file=EXPORTED_FILES),
+        splits=list(SPLITS.values()),
     output:
         "results/{variant}/export.json",
     log:

@@ -5,20 +5,20 @@ from pathlib import Path
 import torch
 
 from assay.checkpoint import normalize
+from assay.data import read_dataset
 from assay.errors import exit_on_error
-from assay.export.verify import verify
+from assay.export import dynamics
+from assay.export.verify import Settings, verify
 from assay.files import read_json, write_json
 from assay.provenance import header
 
 with exit_on_error(snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
+    options = dict(snakemake.params.settings)
+    settings = Settings(**options | {"dynamics": dynamics.Settings(**options["dynamics"])})
     card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    result = verify(
-        checkpoint.build(torch.float64),
-        checkpoint.atomic_numbers,
-        files,
-        missing=snakemake.params.missing,
-        **snakemake.params.settings,
-    )
+    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    model, elements = checkpoint.build(torch.float64), checkpoint.atomic_numbers
+    result = verify(model, elements, files, snakemake.params.missing, structures, settings)
     write_json(snakemake.output[0], header(card["variant"], card["checkpoint_sha256"]) | result)

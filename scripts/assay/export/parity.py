@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import ase.neighborlist
@@ -93,8 +93,3 @@ def _row(
         "largest_force_eV_per_A": float(largest_force),
         "passed": bool(finite and (energy_error <= energy_allowed).all() and force_error <= forces_allowed),
     }
-
-
-def describe(tolerance: Tolerance) -> dict[str, float]:
-    """``tolerance`` for a JSON."""
-    return asdict(tolerance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,41 @@ import numpy as np
 import torch
 
 from assay.errors import AssayError
-from assay.export import determinism, graph_checks, parity
+from assay.export import determinism, dynamics, graph_checks, parity
 from assay.export.cases import open_cases, periodic_cases, random_cluster
 from assay.files import sha256_file
 from assay.models import Potential
 from assay.predictors import load_predictor
+from assay.structures import Structure
 
 LIGHT = (1, 6, 7, 8)  # of which test structures are made
+MOVING = "model.edges.onnx"  # the file that dynamics are run with
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the checks.
+
+    Attributes:
+        tolerances: of ``parity.Tolerance``, by name of file, and "default".
+        runs: evaluations that must agree to the last bit, with each number of threads.
+        threads: numbers of CPU threads.
+        dynamics: see ``dynamics.Settings``.
+    """
+
+    tolerances: Mapping[str, Mapping[str, float]]
+    runs: int
+    threads: Sequence[int]
+    dynamics: dynamics.Settings
 
 
 def verify(
     model: Potential,
     elements: Sequence[int] | None,
     files: Mapping[str, Path],
-    tolerances: Mapping[str, Mapping[str, float]],
-    runs: int,
-    threads: Sequence[int],
     missing: Mapping[str, str],
+    structures: Sequence[Structure],
+    settings: Settings,
 ) -> dict[str, Any]:
     """Judge each exported file.
 
@@ -34,41 +53,49 @@ def verify(
         model: the network, in float64.
         elements: atomic numbers that it was trained on, or None.
         files: exported files by name.
-        tolerances: of ``parity.Tolerance`` by name of file, and "default".
-        runs: evaluations with each number of threads.
-        threads: numbers of CPU threads.
         missing: files that could not be made, and why.
+        structures: real molecules, of which some are set in motion.
+        settings: what is asked.
     """
     known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
-    open_, periodic = open_cases(known, model.cutoff), periodic_cases(known, model.cutoff)
-    everything = open_ | periodic
+    isolated, periodic = open_cases(known, model.cutoff), periodic_cases(known, model.cutoff)
+    everything = isolated | periodic
     references = {name: parity.reference(model, batch) for name, batch in everything.items()}
     draw = np.random.default_rng(2)
-    racy = [random_cluster(draw, known, n_atoms, 1.9) for n_atoms in (40, 21, 5)]
+    repeated = [random_cluster(draw, known, n_atoms, 1.9) for n_atoms in (30, 21, 5)]
 
-    result: dict[str, Any] = {
-        "eager_float32": _eager_float32(model, everything, references),
-        "missing": dict(missing),
-        "files": {},
-    }
+    rows: dict[str, Any] = {}
     for name, path in files.items():
-        tolerance = parity.Tolerance(**tolerances.get(name, tolerances["default"]))
         row: dict[str, Any] = {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        rows[name] = row
         if path.suffix == ".onnx":
             row["graph"] = graph_checks.judge(path)
+        tolerance = parity.Tolerance(**settings.tolerances.get(name, settings.tolerances["default"]))
         try:
             predictor = load_predictor(path, threads=torch.get_num_threads())
-            cases = everything if takes_cells(name) else open_
-            rows = parity.judge(predictor, cases, references, tolerance)
-            row["parity"] = {"tolerance": parity.describe(tolerance), "cases": rows, **_worst(rows)}
-            row["determinism"] = determinism.judge(path, racy, runs, threads)
+            judged = parity.judge(predictor, everything if takes_cells(name) else isolated, references, tolerance)
+            row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
+            row["determinism"] = determinism.judge(path, repeated, settings.runs, settings.threads)
+            if name == MOVING:
+                row["dynamics"] = dynamics.judge(
+                    model, path, _judgeable(structures, model, elements), settings.dynamics
+                )
         except AssayError as error:
             row["error"] = str(error)
-        judged = [row.get(part, {"passed": False}) for part in ("graph", "parity", "determinism") if part in row]
-        row["passed"] = "error" not in row and all(part["passed"] for part in judged)
-        result["files"][name] = row
-    result["passed"] = all(row["passed"] for row in result["files"].values())
-    return result
+        checks = [row[check] for check in ("graph", "parity", "determinism", "dynamics") if check in row]
+        row["passed"] = "error" not in row and all(check["passed"] for check in checks)
+    return {
+        "eager_float32": _eager_float32(model, everything, references),
+        "missing": dict(missing),
+        "files": rows,
+        "passed": all(row["passed"] for row in rows.values()),
+    }
+
+
+def _judgeable(structures: Sequence[Structure], model: Potential, elements: Sequence[int] | None) -> list[Structure]:
+    """Those whose elements the model knows."""
+    known = set(range(1, model.max_z + 1) if elements is None else elements)
+    return [structure for structure in structures if known.issuperset(structure.atomic_numbers.tolist())]
 
 
 def takes_cells(name: str) -> bool:

@@ -16,7 +16,7 @@ from assay.physics.reference import Frame, Reference
 from assay.predictors import Predictor
 from assay.structures import Structure
 
-SHAKE_A = 0.05  # of thermal size: the amplitude of a C-C stretch at 300 K
+SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 CROWD_ATOMS, CROWD_ATOMS_PER_A3 = 120, 0.07
 LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 from assay.physics.geometry import joined, moved, random_rotations
@@ -12,7 +14,7 @@ from assay.structures import Structure
 
 APART_A = 30.0
 NEAR_A = {True: 1e-5, False: 1e-3}  # distance to the cutoff, in float64 and in anything coarser
-CROSSING_PAIRS = 24
+CROSSING_PAIRS, CROSSING_ATOMS = 24, 5  # between molecules, and of each element's single atom
 GHOSTS = 6
 
 
@@ -113,11 +115,18 @@ def breathing(molecule: Structure, cutoff: float) -> Crossing | None:
 
 
 def crossings(subject: Subject) -> list[Crossing]:
-    """Paths across the cutoff between molecules and within them."""
-    rng, cutoff = subject.rng("cutoff"), subject.predictor.cutoff_A
-    partners = [rng.choice(len(subject.molecules), 2) for _ in range(CROSSING_PAIRS)]
-    paths = [approaching(subject.molecules[a], subject.molecules[b], cutoff, rng) for a, b in partners]
-    return paths + [path for m in subject.molecules if (path := breathing(m, cutoff)) is not None]
+    """Paths across the cutoff: between molecules, of single atoms of the commonest elements, and within molecules."""
+    rng, cutoff, molecules = subject.rng("cutoff"), subject.predictor.cutoff_A, subject.molecules
+    elements, counts = np.unique(np.concatenate([m.atomic_numbers for m in molecules]), return_counts=True)
+    atoms = [
+        Structure(chemical_symbols[z], np.array([z], dtype=np.int64), np.zeros((1, 3)))
+        for z in elements[np.argsort(-counts)][:4]
+    ]
+    pairs = [(molecules[a], molecules[b]) for a, b in rng.choice(len(molecules), (CROSSING_PAIRS, 2))]
+    pairs += [(molecules[k], atom) for atom in atoms for k in rng.choice(len(molecules), CROSSING_ATOMS)]
+    pairs += list(combinations_with_replacement(atoms, 2))
+    paths = [approaching(a, b, cutoff, rng) for a, b in pairs]
+    return paths + [path for m in molecules if (path := breathing(m, cutoff)) is not None]
 
 
 def cutoff(subject: Subject) -> Measurement:

@@ -21,7 +21,12 @@ rule benchmark:
         splits=list(SPLITS.values()),
     output:
         json="results/{variant}/benchmark.json",
-        chart="results/{variant}/benchmark.png",
+        chart=report(
+            "results/{variant}/benchmark.png",
+            category="Speed",
+            labels={"student": "{variant}", "figure": "benchmark"},
+            caption="captions/benchmark.rst",
+        ),
     log:
         "logs/benchmark/{variant}.log",
     benchmark:

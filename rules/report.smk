@@ -34,6 +34,7 @@ rule report:
         page=report(
             "results/report/report.html",
             category="Report",
+            labels={"file": "report"},
             caption="captions/report.rst",
         ),
         markdown="results/report/report.md",
@@ -41,6 +42,7 @@ rule report:
         comparison=report(
             "results/report/comparison.csv",
             category="Report",
+            labels={"file": "comparison"},
             caption="captions/comparison.rst",
         ),
     log:

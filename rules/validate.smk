@@ -17,8 +17,18 @@ rule validate:
         splits=list(SPLITS.values()),
     output:
         accuracy="results/{variant}/accuracy.json",
-        parity="results/{variant}/figures/parity.png",
-        errors="results/{variant}/figures/errors.png",
+        parity=report(
+            "results/{variant}/figures/parity.png",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "parity"},
+            caption="captions/parity.rst",
+        ),
+        errors=report(
+            "results/{variant}/figures/errors.png",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "errors"},
+            caption="captions/errors.rst",
+        ),
         worst="results/{variant}/worst.xyz",
     log:
         "logs/validate/{variant}.log",
@@ -40,7 +50,12 @@ rule compare_accuracy:
         results=expand("results/{variant}/accuracy.json", variant=VARIANTS),
         cards=CARDS,
     output:
-        "results/report/accuracy.png",
+        report(
+            "results/report/accuracy.png",
+            category="Accuracy",
+            labels={"student": "all", "figure": "comparison"},
+            caption="captions/accuracy.rst",
+        ),
     log:
         "logs/compare_accuracy/all.log",
     benchmark:
@@ -102,7 +117,15 @@ rule physics:
         exports="results/{variant}/physics.exports.json",
         card=CARD,
     output:
-        **{name: f"results/{{variant}}/figures/{name}.png" for name in FIGURES},
+        **{
+            name: report(
+                f"results/{{variant}}/figures/{name}.png",
+                category="Physics",
+                labels={"student": "{variant}", "figure": name},
+                caption="captions/physics.rst",
+            )
+            for name in FIGURES
+        },
         physics="results/{variant}/physics.json",
     log:
         "logs/physics/{variant}.log",

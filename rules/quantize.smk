@@ -1,13 +1,14 @@
 """A student in eight bits, and whether that pays.
 
-Needs model.onnx, training structures for calibration, and unseen molecules to judge on. Makes model.int8.onnx and
-quantization.json.
+Needs model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to judge on. Makes
+model.int8.onnx and quantization.json.
 """
 
 
 rule quantize:
     input:
         onnx="results/{variant}/model.onnx",
+        half="results/{variant}/model.fp16.onnx",
         card=CARD,
         train=config["dataset"]["train"],
         unseen=SPLITS.get("unseen_molecules", next(iter(SPLITS.values()))),

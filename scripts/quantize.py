@@ -29,14 +29,15 @@ def main() -> None:
     training = sample(snakemake.input.train, settings["calibration_structures"], settings["seed"])
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     with TemporaryDirectory() as folder:
-        files = {"fp32": Path(snakemake.input.onnx)}
+        files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
         for scheme in SCHEMES:
             files[scheme.name] = Path(folder, f"{scheme.name}.onnx")
             scheme.apply(files["fp32"], files[scheme.name], batches)
         rows = compare(
             files, unseen, Motion(**settings["motion"]), settings["molecules"], settings["seconds"], n_threads
         )
-        decision = choose(rows, Limits(**settings["limits"]))
+        int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
+        decision = choose(rows, int8, Limits(**settings["limits"]))
         for scheme in SCHEMES:
             rows[scheme.name]["description"] = scheme.description
         with atomic_path(snakemake.output.model) as path:

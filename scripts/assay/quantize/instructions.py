@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-FAST = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8", "asimddp", "i8mm"}
+VECTORS = ("avx2", "avx512bw", "avx512f", "asimd", "sve")
+DOT_PRODUCTS = ("avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 
 
-def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str] | None:
-    """Which instructions for products of int8 the processor names; none means that INT8 saves memory, not time.
-
-    None where the system does not tell.
-    """
+def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """What the processor names for products of int8, and what that means; lists are None where it cannot be asked."""
     if not cpuinfo.is_file():
-        return None
+        return {"vectors": None, "dot_products": None, "meaning": "this system does not tell what its processor has"}
     flags = {
         flag
         for line in cpuinfo.read_text().splitlines()
         if line.startswith(("flags", "Features"))
         for flag in line.partition(":")[2].split()
     }
-    return sorted(flags & FAST)
+    vectors, dots = (sorted(flags.intersection(known)) for known in (VECTORS, DOT_PRODUCTS))
+    if dots:
+        meaning = f"the processor has int8 dot products ({', '.join(dots)})"
+    else:
+        meaning = f"the processor has {', '.join(vectors) or 'no vectors'} and no int8 dot products (VNNI)"
+    return {"vectors": vectors, "dot_products": dots, "meaning": meaning}

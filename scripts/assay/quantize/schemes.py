@@ -1,21 +1,22 @@
-"""Ways to put a student's ONNX graph into eight bits. Each takes and returns the path of a model file.
+"""Ways to put a student's ONNX graph into fewer bits.
 
 In an exported graph the forward pass and its gradient read the same weights. ``weights`` quantizes each weight once,
 for both, so that forces stay the exact gradient of the quantized energy. ``dynamic`` and ``static`` also quantize what
-flows between layers, forward and backward apart, with ONNX Runtime's own tools.
+flows between layers, forward and backward apart, with ONNX Runtime's own tools. ``bf16`` stands beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx
-import onnx.numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
 from assay.backends.common import open_inputs
@@ -23,6 +24,7 @@ from assay.structures import Structure
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm"]
 SMALLEST_WEIGHT = 256  # elements; smaller ones are not worth their scales
+Batches = Sequence[Sequence[Structure]]
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,20 @@ class Scheme:
         name: in quantization.json.
         description: one sentence for people.
         apply: (source file, target file, calibration batches).
+        is_int8: whether it may become model.int8.onnx.
     """
 
     name: str
     description: str
-    apply: Callable[[Path, Path, Sequence[Sequence[Structure]]], None]
+    apply: Callable[[Path, Path, Batches], None]
+    is_int8: bool = True
 
 
-def weights(source: Path, target: Path, calibration: Sequence[Sequence[Structure]]) -> None:
+def weights(source: Path, target: Path, calibration: Batches) -> None:
     """Matrices as int8 with a float32 scale per output channel, symmetric, read as float32.
+
+    A cast and a product with the scale give a weight back, and not ``DequantizeLinear``: ONNX Runtime does these once,
+    when it loads the file, and computes just as it does with the float32 file.
 
     Args:
         source: float32 model.
@@ -51,25 +58,27 @@ def weights(source: Path, target: Path, calibration: Sequence[Sequence[Structure
     model = onnx.load(source)
     graph, nodes, kept = model.graph, [], []
     for tensor in graph.initializer:
-        value = onnx.numpy_helper.to_array(tensor)
+        value = numpy_helper.to_array(tensor)
         if value.dtype != np.float32 or value.ndim != 2 or value.size < SMALLEST_WEIGHT:
             kept.append(tensor)
             continue
-        scale = np.maximum(np.abs(value).max(1), 1e-12).astype(np.float32) / 127.0
-        small = np.rint(value / scale[:, None]).astype(np.int8)
-        parts = [f"{tensor.name}_int8", f"{tensor.name}_scale"]
-        kept += [onnx.numpy_helper.from_array(array, name) for array, name in zip((small, scale), parts, strict=True)]
-        nodes.append(onnx.helper.make_node("DequantizeLinear", parts, [tensor.name], axis=0))
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    old = list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes + old)
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, target)
+        scale = np.maximum(np.abs(value).max(1, keepdims=True), 1e-12).astype(np.float32) / 127.0
+        small, read, factor = (f"{tensor.name}_{part}" for part in ("int8", "read", "scale"))
+        kept += [
+            numpy_helper.from_array(np.rint(value / scale).astype(np.int8), small),
+            numpy_helper.from_array(scale, factor),
+        ]
+        nodes += [
+            helper.make_node("Cast", [small], [read], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [read, factor], [tensor.name]),
+        ]
+    _replace(graph.initializer, kept)
+    _replace(graph.node, [*nodes, *graph.node])
+    _shorten_names(graph)
+    _save(model, target)
 
 
-def dynamic(source: Path, target: Path, calibration: Sequence[Sequence[Structure]]) -> None:
+def dynamic(source: Path, target: Path, calibration: Batches) -> None:
     """Weights int8 per channel, activations by their range in each call. Arguments as in ``weights``."""
     with _unshared(source) as separate:
         quantization.quantize_dynamic(
@@ -77,13 +86,14 @@ def dynamic(source: Path, target: Path, calibration: Sequence[Sequence[Structure
             target,
             op_types_to_quantize=MATRIX_PRODUCTS,
             per_channel=True,
+            reduce_range=True,  # else sums of two products saturate on processors without int8 dot products
             weight_type=quantization.QuantType.QInt8,
         )
     _keep_metadata(source, target)
 
 
-def static(source: Path, target: Path, calibration: Sequence[Sequence[Structure]]) -> None:
-    """Weights int8 per channel, activations int8 by ranges seen in calibration (min-max), as QDQ pairs.
+def static(source: Path, target: Path, calibration: Batches) -> None:
+    """Weights int8 per channel, activations uint8 by ranges seen in calibration (min-max), as QDQ pairs.
 
     Args:
         source: float32 model.
@@ -97,16 +107,36 @@ def static(source: Path, target: Path, calibration: Sequence[Sequence[Structure]
             _Calibration(calibration),
             op_types_to_quantize=MATRIX_PRODUCTS,
             per_channel=True,
-            activation_type=quantization.QuantType.QInt8,
+            reduce_range=True,
+            activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
         )
     _keep_metadata(source, target)
+
+
+def bf16(source: Path, target: Path, calibration: Batches) -> None:
+    """Matrix products of bfloat16, all else in float32. Arguments as in ``weights``."""
+    model = onnx.load(source)
+    nodes: list[onnx.NodeProto] = []
+    for node in model.graph.node:
+        if node.op_type not in MATRIX_PRODUCTS:
+            nodes.append(node)
+            continue
+        (output,) = node.output
+        for place, name in enumerate(node.input):
+            node.input[place] = f"{output}_input{place}_bf16"
+            nodes.append(helper.make_node("Cast", [name], [node.input[place]], to=TensorProto.BFLOAT16))
+        node.output[0] = f"{output}_result_bf16"
+        nodes += [node, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT)]
+    _replace(model.graph.node, nodes)
+    _save(model, target)
 
 
 SCHEMES = (
     Scheme("weights", "int8 weights shared by energy and forces, float32 arithmetic", weights),
     Scheme("dynamic", "int8 weights and activations, ranges taken in each call", dynamic),
     Scheme("static", "int8 weights and activations, ranges calibrated on training structures (min-max)", static),
+    Scheme("bf16", "matrix products of bfloat16", bf16, is_int8=False),
 )
 
 
@@ -131,27 +161,54 @@ def _unshared(source: Path) -> Iterator[Path]:
     weight for one reader, and what the gradient reads would no longer fit.
     """
     model = onnx.load(source)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         for position, name in enumerate(node.input):
-            if node.op_type in MATRIX_PRODUCTS and name in weights:
-                copy = onnx.TensorProto()
-                copy.CopyFrom(weights[name])
+            if node.op_type in MATRIX_PRODUCTS and name in tensors:
+                copy = TensorProto()
+                copy.CopyFrom(tensors[name])
                 copy.name = node.input[position] = f"{node.output[0]}_{name}"
                 model.graph.initializer.append(copy)
     read = {name for node in model.graph.node for name in node.input}
-    kept = [tensor for tensor in model.graph.initializer if tensor.name in read]
-    del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    _replace(model.graph.initializer, [tensor for tensor in model.graph.initializer if tensor.name in read])
     with TemporaryDirectory() as folder:
         path = Path(folder, "unshared.onnx")
         onnx.save(model, path)
         yield path
 
 
+def _shorten_names(graph: onnx.GraphProto) -> None:
+    """Number the values inside and leave the nodes nameless: of a small student, names are a tenth of the file."""
+    public = {value.name for value in (*graph.input, *graph.output)}
+    short: dict[str, str] = {}
+
+    def shorten(name: str) -> str:
+        return name if name in public or not name else short.setdefault(name, f"{len(short):x}")
+
+    for tensor in graph.initializer:
+        tensor.name = shorten(tensor.name)
+    for node in graph.node:
+        node.name = ""
+        node.input[:] = [shorten(name) for name in node.input]
+        node.output[:] = [shorten(name) for name in node.output]
+    graph.ClearField("value_info")
+
+
 def _keep_metadata(source: Path, target: Path) -> None:
     """ONNX Runtime's tools drop what a file says about itself."""
     properties = {entry.key: entry.value for entry in onnx.load(source).metadata_props}
     model = onnx.load(target)
-    onnx.helper.set_model_props(model, properties)
+    helper.set_model_props(model, properties)
     onnx.save(model, target)
+
+
+def _save(model: onnx.ModelProto, target: Path) -> None:
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, target)
+
+
+def _replace(field: Any, content: Iterable[Any]) -> None:
+    """Give a repeated field of a graph new content, which may hold entries of the old."""
+    entries = list(content)
+    del field[:]
+    field.extend(entries)

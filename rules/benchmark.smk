@@ -1,22 +1,25 @@
 """How fast a student is, and where its time goes.
 
-Needs the normalized model, its exported and quantized files, the labelled splits for their structures, and the teacher.
-Makes benchmark.json and its chart. It owns the device: nothing else runs beside it.
+Needs the normalized model, its exported and quantized files, structures of the labelled splits, and the teacher. Makes
+benchmark.json and its chart. It owns the device: nothing else runs beside it.
 """
 
-EXPORTED = {
+RUNTIMES = {
+    "aotinductor": "model.pt2",
     "torchscript": "model.ts.pt",
     "onnx": "model.onnx",
     "onnx_edges": "model.edges.onnx",
+    "onnx_fp16": "model.fp16.onnx",
     "onnx_int8": "model.int8.onnx",
 }
+RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
 
 
 rule benchmark:
     """Every runtime at every size and batch, beside the teacher."""
     input:
         model=model_of,
-        exported=expand("results/{{variant}}/{file}", file=EXPORTED.values()),
+        exported=expand("results/{{variant}}/{file}", file=RUNTIMES.values()),
         card=CARD,
         splits=list(SPLITS.values()),
     output:
@@ -37,7 +40,7 @@ rule benchmark:
     resources:
         device_percent=100,
     params:
-        runtimes=["eager", *EXPORTED],
+        runtimes=["eager", *RUNTIMES],
         settings=config["benchmark"],
         teacher=config["teacher"],
         device=DEVICE,

@@ -23,7 +23,7 @@ def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
     rows = [row for row in result["rows"] if "latency_ms_median" in row]
     sizes = list(dict.fromkeys(row["system_size"] for row in rows))
     runtimes = list(dict.fromkeys(row["runtime"] for row in rows))
-    with plots.figure(path, 1, len(sizes) + 2, size=(3.2, 2.9)) as (_, axes):
+    with plots.figure(path, 1, len(sizes) + 2, size=(3.2, 2.9)) as (drawing, axes):
         latency, *throughput, efficiency = axes[0]
         for index, runtime in enumerate(runtimes):
             own = [row for row in rows if row["runtime"] == runtime]
@@ -43,9 +43,12 @@ def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
             _limit(panel, [row for row in rows if row["system_size"] == size], result["matrix_peak"]["gflop_per_s"])
             panel.set(xlabel="structures in a call", ylabel="atoms/s", xscale="log", yscale="log")
             panel.set_title(f"throughput, {size} atoms")
-        latency.set(xlabel="atoms", ylabel="ms for energy and forces", yscale="log", title="latency of one structure")
+        latency.set(
+            xlabel="atoms", ylabel="ms, energy and forces", xscale="log", yscale="log", title="latency of one structure"
+        )
         efficiency.set(xlabel="atoms in a call", ylabel="%", xscale="log", title="of the measured matrix peak")
-        latency.legend()
+        handles, labels = latency.get_legend_handles_labels()
+        drawing.legend(handles, labels, loc="outside lower center", ncols=len(labels))
 
 
 def _latency(axes: Axes, rows: Rows, style: dict[str, Any]) -> None:

@@ -1,12 +1,31 @@
 """What a student is worth: its errors, its physics, and the verdict.
 
-Needs a normalized model, the labelled splits, and the teacher's reference for the physics checks. Makes accuracy.json
-with the worst structures, physics.json with the verdict, and their figures. `snakemake physics_reference` makes the
+Needs a normalized model, the labelled splits, the training data, and the teacher's reference for the physics checks.
+Makes accuracy.json with the worst structures, physics.json with the verdict, their figures, and domain.npz. `snakemake physics_reference` makes the
 shipped reference again and is never part of `all`.
 """
 
 PHYSICS = config["physics"]
 FIGURES = ["overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations", "energies"]
+
+
+rule domain:
+    """What the training data cover, to flag what they do not."""
+    input:
+        train=config["dataset"]["train"],
+        validation=config["dataset"]["validation"],
+    output:
+        "results/domain.npz",
+    log:
+        "logs/domain/all.log",
+    benchmark:
+        "benchmarks/domain/all.tsv"
+    conda:
+        CONDA
+    params:
+        settings=config["accuracy"]["domain"],
+    script:
+        "../scripts/domain.py"
 
 
 rule validate:
@@ -15,6 +34,7 @@ rule validate:
         model=model_of,
         card=CARD,
         splits=list(SPLITS.values()),
+        domain=rules.domain.output,
     output:
         accuracy="results/{variant}/accuracy.json",
         parity=report(
@@ -29,6 +49,12 @@ rule validate:
             labels={"student": "{variant}", "figure": "errors"},
             caption="captions/errors.rst",
         ),
+        novelty=report(
+            "results/{variant}/figures/novelty.png",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "novelty"},
+            caption="captions/novelty.rst",
+        ),
         worst="results/{variant}/worst.xyz",
     log:
         "logs/validate/{variant}.log",
@@ -38,7 +64,7 @@ rule validate:
         CONDA
     params:
         splits=SPLITS,
-        settings=config["accuracy"],
+        settings={key: value for key, value in config["accuracy"].items() if key != "domain"},
         device=DEVICE,
     script:
         "../scripts/validate.py"

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import ase.io
 
-from assay.accuracy import Settings, draw, judge_split, predict_errors
-from assay.accuracy_figures import draw_errors, draw_parity
+from assay.accuracy import Settings, by_novelty, draw, judge_split, predict_errors
+from assay.accuracy_figures import draw_errors, draw_novelty, draw_parity
 from assay.data import read_dataset
+from assay.domain import read_domain
 from assay.errors import exit_on_error
 from assay.files import atomic_path, read_json, write_json
 from assay.predictors import load_predictor
@@ -21,12 +22,15 @@ def main() -> None:
     predictor = load_predictor(
         Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
     )
-    errors, judged, named = {}, {}, []
+    domain = read_domain(snakemake.input.domain)
+    errors, judged, novelties, named = {}, {}, {}, []
     started = time.perf_counter()
     for name, path in snakemake.params.splits.items():
         dataset = draw(read_dataset(path), settings)
         errors[name] = predict_errors(predictor, dataset, name)
+        novelties[name] = domain.judge(list(dataset))
         judged[name] = judge_split(errors[name], dataset, settings)
+        judged[name]["domain"] = by_novelty(errors[name], novelties[name])
         for index in [row.pop("index") for row in judged[name]["worst"]]:
             atoms = dataset[index].to_ase()
             atoms.arrays["student_forces"] = errors[name].forces[dataset.offsets[index] : dataset.offsets[index + 1]]
@@ -42,6 +46,7 @@ def main() -> None:
     }
     draw_parity(snakemake.output.parity, errors)
     draw_errors(snakemake.output.errors, errors, judged)
+    draw_novelty(snakemake.output.novelty, errors, novelties)
     with atomic_path(snakemake.output.worst) as temporary:
         ase.io.write(temporary, named, format="extxyz")
     write_json(snakemake.output.accuracy, result)

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.stats
 from ase.data import chemical_symbols
 
 from assay.batching import pack_structures
 from assay.data.dataset import Dataset
+from assay.domain import Novelty
 from assay.metrics import (
     Errors,
     baselines,
@@ -101,6 +103,26 @@ def judge_split(errors: Errors, dataset: Dataset, settings: Settings) -> dict[st
     }
 
 
+def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
+    """What the flag for structures unlike the training data is worth: errors of flagged beside unflagged structures."""
+    flagged = np.array([novelty.flagged for novelty in novelties], dtype=bool)
+    rmse = force_rmse(errors)
+    ranks = [scipy.stats.rankdata(values) for values in ([novelty.score for novelty in novelties], rmse)]
+    spread = [float(np.std(rank)) for rank in ranks]
+    return {
+        "flagged_fraction": float(flagged.mean()) if len(flagged) else None,
+        "unknown_pattern_fraction": float(np.mean([bool(n.unknown) for n in novelties])) if len(flagged) else None,
+        "flagged": {"n_structures": int(flagged.sum()), **metrics(errors.subset(flagged))},
+        "unflagged": {"n_structures": int((~flagged).sum()), **metrics(errors.subset(~flagged))},
+        "rank_correlation_with_force_rmse": float(np.corrcoef(*ranks)[0, 1]) if all(spread) else None,
+    }
+
+
+def force_rmse(errors: Errors) -> np.ndarray:
+    """(S,) root-mean-square force error over the components of each structure, eV/angstrom."""
+    return np.sqrt(errors.per_structure(errors.force_error**2) / (3 * errors.n_atoms))
+
+
 def per_element(errors: Errors) -> dict[str, dict[str, Any]]:
     """Force errors of the atoms of each element, by symbol."""
     return {
@@ -123,7 +145,7 @@ def per_size(errors: Errors, upper_ends: Sequence[int]) -> list[dict[str, Any]]:
 
 def worst(errors: Errors, dataset: Dataset, count: int) -> list[dict[str, Any]]:
     """The structures with the largest root-mean-square force error, worst first."""
-    rmse = np.sqrt(errors.per_structure(errors.force_error**2) / (3 * errors.n_atoms))
+    rmse = force_rmse(errors)
     return [
         {
             "name": str(dataset.names[k]),

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from assay import plots
+from assay.accuracy import force_rmse
+from assay.domain import Novelty
 from assay.metrics import Errors, composition
 
 _PERCENTILES = (50, 90, 99)
@@ -109,6 +111,25 @@ def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) ->
     axes.set_xticks(np.arange(len(elements)), elements)
     axes.grid(False, axis="x")
     axes.set(ylabel=label, title="per element")
+
+
+def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapping[str, Sequence[Novelty]]) -> None:
+    """Force error against the distance from the training data, in units of the distance that flags a structure."""
+    with plots.figure(path, 1, len(splits), size=(2.9, 2.6)) as (_, axes):
+        for index, (name, errors) in enumerate(splits.items()):
+            panel, rmse = axes[0, index], force_rmse(errors)
+            score = np.array([min(novelty.score, 10.0) for novelty in novelties[name]])
+            unknown = np.array([bool(novelty.unknown) for novelty in novelties[name]], dtype=bool)
+            for chosen, marker, color, label in (
+                (~unknown, "o", plots.BLUE, "known bonding"),
+                (unknown, "X", plots.ORANGE, "unknown bonding"),
+            ):
+                style = {"marker": marker, "color": color, "linestyle": "none", "markersize": 3, "alpha": 0.5}
+                panel.plot(score[chosen], rmse[chosen], label=label, **style)
+            panel.axvline(1.0, **plots.REFERENCE)
+            panel.set(yscale="log", xlabel="distance from the training data", title=name.replace("_", " "))
+        axes[0, 0].set_ylabel("force RMSE (eV/Å)")
+        axes[0, 0].legend()
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:

@@ -1,0 +1,14 @@
+"""Describe the training data, so that structures unlike them can be flagged."""
+
+from assay.data import read_dataset
+from assay.domain import fit, write_domain
+from assay.errors import exit_on_error
+
+if "snakemake" not in globals():
+    from assay.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("domain")
+
+with exit_on_error(snakemake.log[0]):
+    train, calibration = (read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation))
+    write_domain(snakemake.output[0], fit(train, calibration, **snakemake.params.settings))

@@ -1,8 +1,8 @@
 """What a student is worth: its errors, its physics, and the verdict.
 
 Needs a normalized model, the labelled splits, the training data, and the teacher's reference for the physics checks.
-Makes accuracy.json with the worst structures, physics.json with the verdict, their figures, and domain.npz. `snakemake physics_reference` makes the
-shipped reference again and is never part of `all`.
+Makes domain.npz (what the training data cover), accuracy.json with the worst structures, physics.json with the verdict,
+and their figures. `snakemake physics_reference` makes the shipped reference again and is never part of `all`.
 """
 
 PHYSICS = config["physics"]

@@ -34,7 +34,7 @@ rule validate:
         model=model_of,
         card=CARD,
         splits=list(SPLITS.values()),
-        domain=rules.domain.output,
+        domain=rules.domain.output[0],
     output:
         accuracy="results/{variant}/accuracy.json",
         parity=report(

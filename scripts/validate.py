@@ -42,6 +42,7 @@ def main() -> None:
         "settings": asdict(settings),
         "wall_s": time.perf_counter() - started,
         "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "coverage": domain.coverage(),
         "splits": judged,
     }
     draw_parity(snakemake.output.parity, errors)

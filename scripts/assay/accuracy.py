@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,9 @@ def judge_split(errors: Errors, dataset: Dataset, settings: Settings) -> dict[st
 
 
 def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
-    """What the flag for structures unlike the training data is worth: errors of flagged beside unflagged structures."""
+    """What the flag for structures unlike the training data is worth: errors of flagged beside unflagged structures;
+    and the bonding patterns that are missing most often, with their structures.
+    """
     flagged = np.array([novelty.flagged for novelty in novelties], dtype=bool)
     rmse = force_rmse(errors)
     ranks = [scipy.stats.rankdata(values) for values in ([novelty.score for novelty in novelties], rmse)]
@@ -115,6 +118,7 @@ def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
         "flagged": {"n_structures": int(flagged.sum()), **metrics(errors.subset(flagged))},
         "unflagged": {"n_structures": int((~flagged).sum()), **metrics(errors.subset(~flagged))},
         "rank_correlation_with_force_rmse": float(np.corrcoef(*ranks)[0, 1]) if all(spread) else None,
+        "unknown_patterns": dict(Counter(pattern for n in novelties for pattern in n.unknown).most_common(10)),
     }
 
 

@@ -1,37 +1,34 @@
 """Whether a structure is like the training data: no model is asked, only geometries are compared.
 
-Each atom is described by the smoothed distances to its neighbors, element by element (the radial symmetry functions
-of Behler and Parrinello, 2007), whitened over the training atoms of its element. How far it is from the nearest of
-them, in units of what is usual between molecules, is its novelty; that of a structure is the largest of its atoms'. A
+The description of each atom is whitened over the training atoms of its element. How far it is from the nearest of them,
+in units of what is usual between molecules, is its novelty; that of a structure is the largest of its atoms'. A
 structure is flagged above the novelty that one in twenty structures of unseen, but similar, molecules reaches, or if
 it holds a bonding pattern that the training data do not have.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from ase.data import chemical_symbols, covalent_radii
+from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
 from assay.batching import pack_structures
 from assay.data.dataset import Dataset
+from assay.environments import BONDED_TO, CUTOFF_A, describe, describe_all
 from assay.errors import AssayError
 from assay.files import atomic_path
-from assay.neighbors import neighbor_list
-from assay.structures import Structure, collate
+from assay.structures import Structure
 
-CUTOFF_A = 5.0
-CENTERS_A = np.array([0.8, 1.1, 1.4, 1.8, 2.3, 2.9, 3.6, 4.3])
-WIDTHS_A = np.array([0.15, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.5])
-BOND_STRETCH = 1.3
 COMPONENTS = 16  # kept of each element's description
 ATOM_QUANTILE, STRUCTURE_QUANTILE = 0.99, 0.95
+FARTHEST = 1e9  # for a score that JSON can hold
 RARE = 5  # a bonding pattern of fewer training atoms is unknown
 
 
@@ -59,9 +56,14 @@ class Novelty:
         """Why it is flagged, in words; empty if it is not."""
         if self.unknown:
             return f"no training data for {'; '.join(self.unknown)}"
-        return (
-            f"atom {self.atom} is {self.score:.1f} times as far as usual from any training atom" if self.flagged else ""
-        )
+        if self.flagged:
+            return f"atom {self.atom} is {self.score:.1f} times as far as usual from any training atom"
+        return ""
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What files of predictions say of it."""
+        return {"flagged": self.flagged, "flag_reason": self.reason}
 
 
 @dataclass(frozen=True)
@@ -85,67 +87,57 @@ class Domain:
     threshold: float
     patterns: dict[str, int]
 
+    @cached_property
+    def _trees(self) -> list[cKDTree]:
+        return [cKDTree(points) for points in self.points]
+
+    def distances(self, numbers: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """(N,) distance of each description (N, D) from the nearest training atom of its element, over the element's
+        scale; infinite where there is none.
+        """
+        result = np.full(len(numbers), np.inf)
+        for e, z in enumerate(self.elements):
+            here = numbers == z
+            result[here] = self._trees[e].query((vectors[here] - self.means[e]) @ self.axes[e])[0] / self.scales[e]
+        return result
+
     def judge(self, structures: Sequence[Structure]) -> list[Novelty]:
         """The novelty of each structure; an element without training data is an unknown pattern."""
-        trees = [cKDTree(points) for points in self.points]
-        results: list[Novelty] = [Novelty(0.0, 0, ())] * len(structures)
-        for batch in pack_structures(structures, CUTOFF_A):
-            some = [structures[k] for k in batch]
-            numbers, vectors, patterns = describe(some)
-            distance = np.full(len(numbers), np.inf)
-            for e, z in enumerate(self.elements):
-                here = numbers == z
-                if here.any():
-                    distance[here] = trees[e].query((vectors[here] - self.means[e]) @ self.axes[e])[0] / self.scales[e]
-            ends = np.cumsum([len(structure) for structure in some])
-            for k, start, end in zip(batch, [0, *ends[:-1]], ends, strict=True):
-                unknown = sorted({p for p in patterns[start:end] if self.patterns.get(p, 0) < RARE})
-                own = distance[start:end] / self.threshold
-                worst = int(np.argmax(own)) if end > start else 0
-                score = float(own[worst]) if end > start else 0.0
-                results[k] = Novelty(score if np.isfinite(score) else 1e9, worst, tuple(unknown))
+        results = [Novelty(0.0, 0, ())] * len(structures)
+        present = [k for k, structure in enumerate(structures) if len(structure)]
+        for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
+            indices = [present[k] for k in batch]
+            numbers, vectors, patterns = describe([structures[k] for k in indices])
+            scores = np.minimum(self.distances(numbers, vectors) / self.threshold, FARTHEST)
+            start = 0
+            for k in indices:
+                own = slice(start, start := start + len(structures[k]))
+                unknown = sorted({p for p in patterns[own] if self.patterns.get(p, 0) < RARE})
+                worst = int(np.argmax(scores[own]))
+                results[k] = Novelty(float(scores[own][worst]), worst, tuple(unknown))
         return results
 
-
-def describe(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Atomic numbers (N,), descriptions (N, D) and bonding patterns of all atoms of a batch of structures."""
-    atomic_numbers, positions, batch = collate(structures, dtype=torch.float64)
-    cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-    edges, shift = neighbor_list(positions, batch, CUTOFF_A, cells, np.stack([s.pbc for s in structures]))
-    neighbor, atom = edges.numpy()
-    x, numbers = positions.numpy(), atomic_numbers.numpy()
-    distance = np.linalg.norm(x[neighbor] - x[atom] + shift.numpy(), axis=1)
-    species = np.searchsorted(_SPECIES, numbers)[neighbor].clip(max=len(_SPECIES) - 1)
-    envelope = 0.5 * (np.cos(np.pi * np.minimum(distance / CUTOFF_A, 1.0)) + 1.0)
-    column = len(numbers) * len(_SPECIES)
-    vectors = np.stack(
-        [
-            np.bincount(
-                atom * len(_SPECIES) + species,
-                envelope * np.exp(-0.5 * ((distance - center) / width) ** 2),
-                column,
-            )
-            for center, width in zip(CENTERS_A, WIDTHS_A, strict=True)
-        ],
-        -1,
-    ).reshape(len(numbers), -1)
-    bonded = distance < BOND_STRETCH * (covalent_radii[numbers[neighbor]] + covalent_radii[numbers[atom]])
-    partners: list[list[str]] = [[] for _ in numbers]
-    for i, j in zip(atom[bonded], neighbor[bonded], strict=True):
-        partners[i].append(chemical_symbols[numbers[j]])
-    patterns = [
-        f"{chemical_symbols[z]} bonded to {', '.join(sorted(own)) or 'nothing'}"
-        for z, own in zip(numbers, partners, strict=True)
-    ]
-    return numbers, vectors, patterns
-
-
-_SPECIES = np.array([1, 6, 7, 8, 9, 15, 16, 17, 35, 53, 118])  # neighbors of other elements count as the next one
+    def coverage(self) -> dict[str, dict[str, Any]]:
+        """By symbol of each element: its training atoms, how many bonding patterns they have often enough to be known
+        and how many too rarely, and the most frequent ones with their atoms.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for z in self.elements:
+            symbol = chemical_symbols[z]
+            own = Counter({p: n for p, n in self.patterns.items() if p.startswith(symbol + BONDED_TO)})
+            known = sum(n >= RARE for n in own.values())
+            found[symbol] = {
+                "n_training_atoms": own.total(),
+                "n_patterns_known": known,
+                "n_patterns_rare": len(own) - known,
+                "most_frequent": dict(own.most_common(3)),
+            }
+        return found
 
 
 def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int) -> Domain:
     """Describe the training data, and set what is usual by structures of molecules that are not among them."""
-    numbers, vectors, patterns, _ = _describe_all(list(train))
+    numbers, vectors, patterns, _ = describe_all(list(train))
     names, counts = np.unique(patterns, return_counts=True)
     elements, rng = np.unique(numbers), np.random.default_rng(seed)
     means, axes, points = [], [], []
@@ -160,50 +152,25 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
         means.append(mean)
         axes.append(scaled)
         points.append((own[_draw(rng, len(own), points_per_element)] - mean) @ scaled)
-    rough = Domain(
-        elements,
-        np.array(means),
-        np.array(axes),
-        points,
-        np.ones(len(elements)),
-        1.0,
-        dict(zip(names.tolist(), counts.tolist(), strict=True)),
-    )
-    return _calibrated(rough, list(calibration))
+    ones = np.ones(len(elements))
+    counted = dict(zip(names.tolist(), counts.tolist(), strict=True))
+    return _calibrated(Domain(elements, np.array(means), np.array(axes), points, ones, 1.0, counted), list(calibration))
 
 
 def _calibrated(domain: Domain, structures: list[Structure]) -> Domain:
-    numbers, vectors, _, owner = _describe_all(structures)
-    scales, distance = [], np.full(len(numbers), np.nan)
-    for e, z in enumerate(domain.elements):
-        here = numbers == z
-        own = cKDTree(domain.points[e]).query((vectors[here] - domain.means[e]) @ domain.axes[e])[0]
-        scales.append(float(np.quantile(own, ATOM_QUANTILE)) if len(own) else 1.0)
-        distance[here] = own / max(scales[-1], 1e-6)
+    """``domain``, whose scales and threshold are 1, with those that are usual in ``structures``."""
+    numbers, vectors, _, owner = describe_all(structures)
+    distance = domain.distances(numbers, vectors)
+    scales = np.array(
+        [np.quantile(distance[numbers == z], ATOM_QUANTILE) if z in numbers else 1.0 for z in domain.elements]
+    ).clip(min=1e-6)
+    for z, scale in zip(domain.elements, scales, strict=True):
+        distance[numbers == z] /= scale
     largest = np.full(len(structures), -np.inf)
-    np.maximum.at(largest, owner, np.nan_to_num(distance, nan=np.inf))
-    threshold = float(np.quantile(largest, STRUCTURE_QUANTILE)) if len(structures) else 1.0
-    return Domain(
-        domain.elements,
-        domain.means,
-        domain.axes,
-        domain.points,
-        np.maximum(scales, 1e-6),
-        threshold,
-        domain.patterns,
-    )
-
-
-def _describe_all(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
-    """``describe`` in batches of bounded size, and the structure (N,) of each atom: batches change their order."""
-    batches = pack_structures(structures, CUTOFF_A)
-    parts = [describe([structures[k] for k in batch]) for batch in batches]
-    return (
-        np.concatenate([numbers for numbers, _, _ in parts]),
-        np.concatenate([vectors for _, vectors, _ in parts]).astype(np.float32),
-        [pattern for _, _, own in parts for pattern in own],
-        np.concatenate([np.repeat(batch, [len(structures[k]) for k in batch]) for batch in batches]),
-    )
+    np.maximum.at(largest, owner, distance)
+    largest = largest[np.isfinite(largest)]
+    threshold = float(np.quantile(largest, STRUCTURE_QUANTILE)) if len(largest) else 1.0
+    return replace(domain, scales=scales, threshold=threshold)
 
 
 def _draw(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
@@ -246,3 +213,11 @@ def read_domain(path: str | Path) -> Domain:
             )
     except (OSError, KeyError, ValueError) as error:
         raise AssayError(f"{path} is no description of training data ({error}): make it again") from None
+
+
+def domain_beside(model: str | Path) -> Path | None:
+    """What belongs to a model of the workflow: results/domain.npz for results/<variant>/<file>; None if it is not
+    there.
+    """
+    path = Path(model).absolute().parent.parent / "domain.npz"
+    return path if path.is_file() else None

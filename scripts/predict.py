@@ -1,15 +1,17 @@
 """Energies and forces of structures by any model: a checkpoint, normalized or not, or an exported file.
 
-Each structure is evaluated alone, so that its numbers do not depend on what else is in the file.
+Each structure is evaluated alone, so that its numbers do not depend on what else is in the file. With a description of
+the training data, structures unlike them are flagged.
 """
 
 import argparse
 
 import numpy as np
 
+from assay.domain import domain_beside, read_domain
 from assay.errors import AssayError, exit_on_error
 from assay.files import write_json
-from assay.predictors import Prediction, load_predictor
+from assay.predictors import load_predictor
 from assay.structure_files import read_atoms, write_predictions
 from assay.structures import Structure
 
@@ -24,27 +26,34 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dtype", choices=["float32", "float64"], default="float64", help="exported files compute in their own"
     )
+    parser.add_argument(
+        "--domain", metavar="FILE", help="description of the training data; domain.npz in the folder above the model's"
+    )
     return parser.parse_args()
 
 
 def main(options: argparse.Namespace) -> None:
     predictor = load_predictor(options.model, device=options.device, dtype=options.dtype)
     frames = read_atoms(options.structures)
-    predictions: list[Prediction] = []
+    path = options.domain or domain_beside(options.model)
+    domain = read_domain(path) if path else None
+    predictions, notes = [], []
     print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
     for index, structure in enumerate(map(Structure.from_ase, frames)):
         [prediction] = predictor.predict([structure])
         if not np.isfinite([prediction.energy_eV, *prediction.forces_eV_per_A.flat]).all():
             raise AssayError(f"{structure.name} (number {index}) has no finite energy: do two of its atoms coincide?")
         predictions.append(prediction)
+        notes.append(domain.judge([structure])[0].record if domain else {})
+        reason = notes[-1].get("flag_reason")
         largest = np.linalg.norm(prediction.forces_eV_per_A, axis=1).max(initial=0.0)
-        print(
-            f"{index:>5}  {structure.name[:24]:<24} {len(structure):>6} {prediction.energy_eV:>16.6f} {largest:>20.6f}"
-        )
+        flag = f"  unlike training data: {reason}" if reason else ""
+        values = f"{len(structure):>6} {prediction.energy_eV:>16.6f} {largest:>20.6f}"
+        print(f"{index:>5}  {structure.name[:24]:<24} {values}{flag}")
     if options.json:
-        write_json(options.json, [vars(prediction) for prediction in predictions])
+        write_json(options.json, [vars(prediction) | note for prediction, note in zip(predictions, notes, strict=True)])
     if options.output:
-        write_predictions(options.output, frames, predictions)
+        write_predictions(options.output, frames, predictions, notes)
 
 
 with exit_on_error():

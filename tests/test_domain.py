@@ -1,18 +1,26 @@
 """The flag for structures unlike the training data."""
 
+import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase.build import molecule
+from checkpoint_samples import store, student
 
 from assay.accuracy import by_novelty
 from assay.data.dataset import from_structures
-from assay.domain import describe, fit, read_domain, write_domain
+from assay.domain import domain_beside, fit, read_domain, write_domain
+from assay.environments import describe
 from assay.errors import AssayError
 from assay.metrics import Errors
 from assay.structures import Structure
 
+ROOT = Path(__file__).parents[1]
 TRAIN = ("CH4", "CH3CH2OH", "C2H6", "CH3OCH3", "H2O", "CH3OH", "isobutane", "C3H8")
 
 
@@ -109,3 +117,61 @@ def test_errors_of_flagged_and_unflagged_structures_are_told_apart(domain):
     assert found["flagged"]["force_rmse_eV_per_A"] == pytest.approx(0.7)
     assert found["unflagged"]["force_rmse_eV_per_A"] == pytest.approx(0.1)
     assert found["rank_correlation_with_force_rmse"] > 0.5
+    assert found["unknown_patterns"]["N bonded to C"] == 5
+
+
+def test_coverage_counts_training_atoms_and_what_they_are_bonded_to(domain):
+    coverage = domain.coverage()
+    assert set(coverage) == {"H", "C", "O"}
+    assert coverage["O"]["n_training_atoms"] == 40 * 4
+    assert coverage["O"]["most_frequent"] == {"O bonded to C, H": 80, "O bonded to C, C": 40, "O bonded to H, H": 40}
+    assert coverage["O"]["n_patterns_known"] == 3
+
+
+def test_no_atoms_at_all_are_not_flagged(domain):
+    [water, nothing] = domain.judge([*shaken("H2O", 1), Structure("", np.zeros(0, np.int64), np.zeros((0, 3)))])
+    assert water.score > nothing.score == 0.0
+    assert nothing.record == {"flagged": False, "flag_reason": ""}
+
+
+@pytest.fixture
+def results(domain, tmp_path):
+    """A folder of results with a model and the domain, and structures of a plain and an odd molecule."""
+    (tmp_path / "tiny").mkdir()
+    content = {"model_state_dict": student("painn").state_dict(), "training": {"elements": ["H", "C", "N", "O"]}}
+    store(tmp_path / "tiny", content)
+    write_domain(tmp_path / "domain.npz", domain)
+    frames = [s.to_ase() for name in ("CH3CH2OH", "CH3CN") for s in shaken(name, 1, amplitude=0.02)]
+    ase.io.write(tmp_path / "molecules.xyz", frames)
+    return tmp_path
+
+
+def predict(folder, model, *options):
+    command = [sys.executable, ROOT / "scripts/predict.py", model, "molecules.xyz", *options]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
+
+
+def test_predict_flags_what_is_unlike_the_training_data(results):
+    [model] = (results / "tiny").iterdir()
+    done = predict(results, model, "--json", "out.json", "--output", "out.xyz")
+    assert done.returncode == 0, done.stderr
+    _, plain, odd = done.stdout.splitlines()
+    assert "unlike" not in plain
+    assert "unlike training data: no training data for C bonded to C, N; N bonded to C" in odd
+    rows, frames = json.loads((results / "out.json").read_text()), ase.io.read(results / "out.xyz", ":")
+    assert [row["flagged"] for row in rows] == [bool(atoms.info["flagged"]) for atoms in frames] == [False, True]
+    assert [row["flag_reason"] for row in rows] == [atoms.info.get("flag_reason", "") for atoms in frames]
+    assert [row["energy_eV"] for row in rows] == pytest.approx([atoms.get_potential_energy() for atoms in frames])
+    assert rows[0]["flag_reason"] == ""
+    assert rows[1]["flag_reason"].endswith("N bonded to C")
+
+
+def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
+    [model] = (results / "tiny").iterdir()
+    (results / "domain.npz").rename(results / "elsewhere.npz")
+    assert domain_beside(model) is None
+    assert "unlike" not in predict(results, model).stdout
+    assert "unlike training data" in predict(results, model, "--domain", "elsewhere.npz").stdout
+    broken = predict(results, model, "--domain", "molecules.xyz")
+    assert broken.returncode == 1
+    assert broken.stderr.startswith("Error: molecules.xyz is no description of training data")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ase
 import ase.io
@@ -33,16 +34,24 @@ def read_atoms(path: str | Path) -> list[ase.Atoms]:
         raise AssayError(
             f"ASE cannot read structures from {path} ({reason}): convert it, e.g. to extended XYZ"
         ) from None
-    if not frames or not all(isinstance(atoms, ase.Atoms) for atoms in frames):
+    if not isinstance(frames, list) or not frames or not all(isinstance(atoms, ase.Atoms) for atoms in frames):
         raise AssayError(f"{path} holds no structures: give a file with at least one")
     return frames
 
 
-def write_predictions(path: str | Path, frames: Sequence[ase.Atoms], predictions: Sequence[Prediction]) -> None:
-    """Extended XYZ of ``frames``, with predicted energy (eV) and forces (eV/angstrom) in the place of any labels."""
+def write_predictions(
+    path: str | Path,
+    frames: Sequence[ase.Atoms],
+    predictions: Sequence[Prediction],
+    notes: Sequence[Mapping[str, Any]],
+) -> None:
+    """Extended XYZ of ``frames``, with predicted energy (eV) and forces (eV/angstrom) in the place of any labels, and
+    with what else is noted of each.
+    """
     labelled = []
-    for atoms, prediction in zip(frames, predictions, strict=True):
+    for atoms, prediction, note in zip(frames, predictions, notes, strict=True):
         copy = atoms.copy()
+        copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
         copy.calc = SinglePointCalculator(copy, energy=prediction.energy_eV, forces=prediction.forces_eV_per_A)
         labelled.append(copy)
     with atomic_path(path) as temporary:

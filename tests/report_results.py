@@ -42,7 +42,7 @@ def make_results(folder, students=STUDENTS):
         (folder / f"{name}.training.json").write_text(json.dumps(training(name)))
         for file, scale in (("model.onnx", 5.0), ("model.int8.onnx", 1.6)):
             (here / file).write_bytes(bytes(int(n_parameters * scale)))
-        for figure in ("parity", "errors"):
+        for figure in ("parity", "errors", "novelty"):
             (here / "figures" / f"{figure}.png").write_bytes(png())
         ase.io.write(here / "worst.xyz", [wrong(formula) for _ in SPLITS for formula in MOLECULES], format="extxyz")
     return folder
@@ -120,10 +120,26 @@ def accuracy(name, error):
             "energy_rmse_eV_per_atom": 0.04 * relative,
             "confidence_intervals": {"force_accuracy": [1 - 1.05 * relative, 1 - 0.95 * relative]},
             "baselines": {"zero_force_mean_energy": {"force_mae_eV_per_A": 0.9}},
+            "domain": {
+                "flagged_fraction": 0.1 * k,
+                "unknown_pattern_fraction": 0.05 * k,
+                "flagged": {"n_structures": 40 * k} | ({"force_mae_eV_per_A": 1.6 * relative} if k else {}),
+                "unflagged": {"n_structures": 400 - 40 * k, "force_mae_eV_per_A": 0.8 * relative},
+                "rank_correlation_with_force_rmse": 0.4,
+                "unknown_patterns": {"N bonded to F, F, F": 3},
+            },
             "labels": {"force_slope": 1.0, "force_correlation": 0.99, "suspicion": None},
             "worst": worst,
         }
-    return header(name) | {"splits": splits}
+    coverage = {
+        "N": {
+            "n_training_atoms": 1234,
+            "n_patterns_known": 17,
+            "n_patterns_rare": 3,
+            "most_frequent": {"N bonded to C, C, H": 800, "N bonded to C, H, H": 400},
+        }
+    }
+    return header(name) | {"coverage": coverage, "splits": splits}
 
 
 def physics(name, failed):

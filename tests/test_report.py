@@ -193,6 +193,38 @@ def test_every_check_of_every_student_has_its_outcome(report):
     assert table.count("energy spread eV is 0.0032, above 1e-05") == 1
 
 
+def cells(text, table):
+    """Texts of the cells of a table's rows."""
+    body = re.search(rf'<table class="{table}">.*?<tbody>(.*?)</tbody>', text, re.S).group(1)
+    texts = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in body.split("</tr>")[:-1]]
+    return [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in texts]
+
+
+def test_flag_for_unlike_structures_has_its_worth(report):
+    text = (report / "report.html").read_text()
+    rows = cells(text, "flags")
+    assert len(rows) == len(STUDENTS) * len(SPLITS)
+    assert rows[0] == ["original", "seen molecules", "0.0\u202f%", "0.0\u202f%", "–", "0.0240", "–"]
+    assert rows[2] == ["", "larger molecules", "20.0\u202f%", "10.0\u202f%", "0.0624", "0.0312", "2.0"]
+    assert cells(text, "coverage") == [
+        ["N", "1,234", "17", "3", "N bonded to C, C, H (800); N bonded to C, H, H (400)"]
+    ]
+    assert text.count("against how unlike the training data a structure is") == 2 * len(STUDENTS)
+
+
+def test_errors_without_the_flag_are_shown_without_it(copy, benchmarks, tmp_path):
+    def forget(content):
+        del content["coverage"]
+        for split in content["splits"].values():
+            del split["domain"]
+
+    change(copy, "accuracy", forget)
+    write(tmp_path / "report", copy, benchmarks)
+    text = (tmp_path / "report/report.html").read_text()
+    assert "Structures unlike the training data" not in text
+    assert wording.NOT_MEASURED not in text
+
+
 def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
     text = (report / "report.html").read_text()
     section = re.search(r'<section class="card" id="files">.*?</section>', text, re.S).group()

@@ -27,7 +27,7 @@ def open_cases(elements: Sequence[int], cutoff: float, seed: int = 0) -> Cases:
         "5 atoms": [cluster(5)],
         "200 atoms": [cluster(200)],
         "isolated atoms": [_structure("isolated", draw.choice(elements, 3), apart)],
-        "dense cluster": [cluster(180, spacing=1.5)],
+        "dense cluster": [cluster(216, spacing=1.65)],
         "far from the origin": [
             _structure("far", far.atomic_numbers, far.positions + np.array([700.0, -300.0, 500.0]))
         ],

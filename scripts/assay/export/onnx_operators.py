@@ -42,7 +42,7 @@ BINARY = {
 }  # fmt: skip
 
 Value = str | int | float | bool
-Rule = Callable[["Writer", fx.Node], str]
+Rule = Callable[..., str]  # (writer, node, *arguments of the node) to the name of the result
 RULES: dict[Any, Rule] = {}
 
 
@@ -89,16 +89,17 @@ class Writer:
                     self.add("Identity", [self.names[value]], name)
 
     def _convert(self, node: fx.Node) -> str:
+        arguments: tuple[Any, ...] = node.args
         if node.target in UNARY:
-            return self.add(UNARY[node.target], [self.of(node.args[0])], node.name)
+            return self.add(UNARY[node.target], [self.of(arguments[0])], node.name)
         if node.target in BINARY:
-            left, right = (self.operand(argument, node) for argument in node.args[:2])
+            left, right = (self.operand(argument, node) for argument in arguments[:2])
             return self.add(BINARY[node.target], [left, right], node.name)
         if node.target not in RULES:
             raise AssayError(
                 f"the network uses {node.target}, which has no ONNX form: add it to export/onnx_operators.py"
             )
-        return RULES[node.target](self, node)
+        return RULES[node.target](self, node, *arguments)
 
     def add(self, op_type: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """Append a node with one output called ``name``."""
@@ -135,8 +136,9 @@ class Writer:
 
     def shape(self, sizes: Sequence[fx.Node | int], name: str) -> str:
         """A shape with any number of dynamic sizes."""
-        if all(isinstance(size, int) for size in sizes):
-            return self.integers(*sizes)
+        fixed = [size for size in sizes if isinstance(size, int)]
+        if len(fixed) == len(sizes):
+            return self.integers(*fixed)
         parts = [self.integers(size) if isinstance(size, int) else self.of(size) for size in sizes]
         return parts[0] if len(parts) == 1 else self.add("Concat", parts, f"{name}_shape", axis=0)
 
@@ -146,61 +148,62 @@ class Writer:
 
 
 @rule(aten.sym_size.int)
-def _size(writer: Writer, node: fx.Node) -> str:
-    axis = node.args[1]
-    return writer.add("Shape", [writer.of(node.args[0])], node.name, start=axis, end=axis + 1)
+def _size(writer: Writer, node: fx.Node, source: fx.Node, axis: int) -> str:
+    return writer.add("Shape", [writer.of(source)], node.name, start=axis, end=axis + 1)
 
 
 @rule(aten.sym_numel.default)
-def _numel(writer: Writer, node: fx.Node) -> str:
-    size = writer.add("Size", [writer.of(node.args[0])], f"{node.name}_scalar")
+def _numel(writer: Writer, node: fx.Node, source: fx.Node) -> str:
+    size = writer.add("Size", [writer.of(source)], f"{node.name}_scalar")
     return writer.add("Reshape", [size, writer.integers(1)], node.name)
 
 
 @rule(operator.mul)
-def _size_product(writer: Writer, node: fx.Node) -> str:
-    sizes = [writer.integers(size) if isinstance(size, int) else writer.of(size) for size in node.args]
-    return writer.add("Mul", sizes, node.name)
+def _size_product(writer: Writer, node: fx.Node, *sizes: fx.Node | int) -> str:
+    factors = [writer.integers(size) if isinstance(size, int) else writer.of(size) for size in sizes]
+    return writer.add("Mul", factors, node.name)
 
 
 @rule(aten.view.default, aten._unsafe_view.default, aten.reshape.default)
-def _view(writer: Writer, node: fx.Node) -> str:
-    sizes = list(node.args[1])
+def _view(writer: Writer, node: fx.Node, source: fx.Node, sizes: Sequence[fx.Node | int]) -> str:
+    sizes = list(sizes)
     dynamic = [axis for axis, size in enumerate(sizes) if not isinstance(size, int)]
     if len(dynamic) == 1 and -1 not in sizes:
         sizes[dynamic[0]] = -1
-    return writer.add("Reshape", [writer.of(node.args[0]), writer.shape(sizes, node.name)], node.name)
+    return writer.add("Reshape", [writer.of(source), writer.shape(sizes, node.name)], node.name)
 
 
 @rule(aten.unsqueeze.default, aten.squeeze.dim)
-def _axis(writer: Writer, node: fx.Node) -> str:
+def _axis(writer: Writer, node: fx.Node, source: fx.Node, axis: int) -> str:
     kind = "Unsqueeze" if node.target is aten.unsqueeze.default else "Squeeze"
-    return writer.add(kind, [writer.of(node.args[0]), writer.integers(node.args[1])], node.name)
+    return writer.add(kind, [writer.of(source), writer.integers(axis)], node.name)
 
 
 @rule(aten.expand.default)
-def _expand(writer: Writer, node: fx.Node) -> str:
-    sizes = [1 if size == -1 else size for size in node.args[1]]  # ONNX keeps an axis that is stretched to 1
-    return writer.add("Expand", [writer.of(node.args[0]), writer.shape(sizes, node.name)], node.name)
+def _expand(writer: Writer, node: fx.Node, source: fx.Node, sizes: Sequence[fx.Node | int]) -> str:
+    sizes = [1 if size == -1 else size for size in sizes]  # ONNX keeps an axis that is stretched to 1
+    return writer.add("Expand", [writer.of(source), writer.shape(sizes, node.name)], node.name)
 
 
-@rule(aten.t.default, aten.transpose.int, aten.permute.default)
-def _permute(writer: Writer, node: fx.Node) -> str:
-    rank = node.args[0].meta["val"].dim()
-    order = list(range(rank))
-    if node.target is aten.permute.default:
-        order = [axis % rank for axis in node.args[1]]
-    else:
-        first, second = node.args[1:] or (0, rank - 1)
-        order[first], order[second] = order[second], order[first]
-    if node.args[0].op == "get_attr":  # a weight: turned here rather than at each start
-        return writer.constant(writer.constants[writer.of(node.args[0])].transpose(order), node.name)
-    return writer.add("Transpose", [writer.of(node.args[0])], node.name, perm=order)
+@rule(aten.permute.default)
+def _permute(writer: Writer, node: fx.Node, source: fx.Node, axes: Sequence[int]) -> str:
+    rank = source.meta["val"].dim()
+    order = [axis % rank for axis in axes]
+    if source.op == "get_attr":  # a weight: turned here rather than at each start
+        return writer.constant(writer.constants[writer.of(source)].transpose(order), node.name)
+    return writer.add("Transpose", [writer.of(source)], node.name, perm=order)
+
+
+@rule(aten.t.default, aten.transpose.int)
+def _transpose(writer: Writer, node: fx.Node, source: fx.Node, first: int = 0, second: int = -1) -> str:
+    order = list(range(source.meta["val"].dim()))
+    order[first], order[second] = order[second], order[first]
+    return _permute(writer, node, source, order)
 
 
 @rule(aten.mm.default, aten.addmm.default)
-def _matrix_product(writer: Writer, node: fx.Node) -> str:
-    *bias, left, right = node.args
+def _matrix_product(writer: Writer, node: fx.Node, *operands: fx.Node) -> str:
+    *bias, left, right = operands
     right, transposed = _untransposed(right)
     if not bias and not transposed:
         return writer.add("MatMul", [writer.of(left), writer.of(right)], node.name)
@@ -212,45 +215,40 @@ def _untransposed(node: fx.Node) -> tuple[fx.Node, bool]:
     """The matrix under any number of transpositions, and whether that number is odd."""
     odd = False
     while node.target is aten.t.default:
-        node, odd = node.args[0], not odd
+        [node], odd = node.all_input_nodes, not odd
     return node, odd
 
 
 @rule(aten.index_select.default)
-def _index_select(writer: Writer, node: fx.Node) -> str:
-    source, axis, index = node.args
+def _index_select(writer: Writer, node: fx.Node, source: fx.Node, axis: int, index: fx.Node) -> str:
     return writer.add("Gather", [writer.of(source), writer.of(index)], node.name, axis=axis)
 
 
 @rule(aten.embedding.default)
-def _embedding(writer: Writer, node: fx.Node) -> str:
-    return writer.add("Gather", [writer.of(node.args[0]), writer.of(node.args[1])], node.name, axis=0)
+def _embedding(writer: Writer, node: fx.Node, table: fx.Node, index: fx.Node, *_: Any) -> str:
+    return writer.add("Gather", [writer.of(table), writer.of(index)], node.name, axis=0)
 
 
 @rule(aten.sum.dim_IntList, aten.sum.default)
-def _sum(writer: Writer, node: fx.Node) -> str:
-    keep = int(len(node.args) > 2 and bool(node.args[2]))
-    axes = [writer.integers(*node.args[1])] if len(node.args) > 1 else []
-    return writer.add("ReduceSum", [writer.of(node.args[0]), *axes], node.name, keepdims=keep)
+def _sum(writer: Writer, node: fx.Node, source: fx.Node, axes: Sequence[int] | None = None, keep: bool = False) -> str:
+    over = [] if axes is None else [writer.integers(*axes)]
+    return writer.add("ReduceSum", [writer.of(source), *over], node.name, keepdims=int(keep))
 
 
 @rule(aten.linalg_vector_norm.default)
-def _norm(writer: Writer, node: fx.Node) -> str:
-    source, order, axes, keep = (*node.args, *(2, None, False)[len(node.args) - 1 :])[:4]
+def _norm(writer: Writer, node: fx.Node, source: fx.Node, order: float, axes: Sequence[int], keep: bool = False) -> str:
     if order != 2:
         raise AssayError(f"the network uses a norm of order {order}, which has no ONNX form here: use the second")
     return writer.add("ReduceL2", [writer.of(source), writer.integers(*axes)], node.name, keepdims=int(keep))
 
 
 @rule(aten.cat.default)
-def _cat(writer: Writer, node: fx.Node) -> str:
-    axis = node.args[1] if len(node.args) > 1 else 0
-    return writer.add("Concat", [writer.of(part) for part in node.args[0]], node.name, axis=axis)
+def _cat(writer: Writer, node: fx.Node, parts: Sequence[fx.Node], axis: int = 0) -> str:
+    return writer.add("Concat", [writer.of(part) for part in parts], node.name, axis=axis)
 
 
 @rule(aten.split.Tensor)
-def _split(writer: Writer, node: fx.Node) -> str:
-    source, axis = node.args[0], node.args[2] if len(node.args) > 2 else 0
+def _split(writer: Writer, node: fx.Node, source: fx.Node, _size: fx.Node | int, axis: int = 0) -> str:
     names = [f"{node.name}_{part}" for part in range(len(node.meta["val"]))]
     sizes = writer.integers(*[int(value.shape[axis]) for value in node.meta["val"]])
     inputs = [writer.of(source), sizes]
@@ -259,56 +257,58 @@ def _split(writer: Writer, node: fx.Node) -> str:
 
 
 @rule(operator.getitem)
-def _part(writer: Writer, node: fx.Node) -> str:
-    return f"{writer.of(node.args[0])}_{node.args[1]}"
+def _part(writer: Writer, node: fx.Node, source: fx.Node, index: int) -> str:
+    return f"{writer.of(source)}_{index}"
 
 
 @rule(aten.slice.Tensor)
-def _slice(writer: Writer, node: fx.Node) -> str:
-    source, axis, start, end = node.args
+def _slice(writer: Writer, node: fx.Node, source: fx.Node, axis: int, start: int, end: int) -> str:
     bounds = [writer.integers(start), writer.integers(end), writer.integers(axis)]
     return writer.add("Slice", [writer.of(source), *bounds], node.name)
 
 
 @rule(aten.clamp.default)
-def _clamp(writer: Writer, node: fx.Node) -> str:
-    source, low, high = (*node.args, None, None)[:3]
+def _clamp(writer: Writer, node: fx.Node, source: fx.Node, low: float | None = None, high: float | None = None) -> str:
     bounds = ["" if bound is None else writer.operand(bound, node) for bound in (low, high)]
     return writer.add("Clip", [writer.of(source), *bounds], node.name)
 
 
 @rule(aten.where.self)
-def _where(writer: Writer, node: fx.Node) -> str:
-    return writer.add("Where", [writer.of(argument) for argument in node.args], node.name)
+def _where(writer: Writer, node: fx.Node, *operands: fx.Node) -> str:
+    return writer.add("Where", [writer.of(operand) for operand in operands], node.name)
 
 
 @rule(aten.masked_fill.Scalar)
-def _masked_fill(writer: Writer, node: fx.Node) -> str:
-    source, mask, value = node.args
+def _masked_fill(writer: Writer, node: fx.Node, source: fx.Node, mask: fx.Node, value: float) -> str:
     filling = writer.constant(torch.tensor(value, dtype=node.meta["val"].dtype).numpy())
     return writer.add("Where", [writer.of(mask), filling, writer.of(source)], node.name)
 
 
 @rule(aten.log1p.default)
-def _log1p(writer: Writer, node: fx.Node) -> str:
-    shifted = writer.add("Add", [writer.of(node.args[0]), writer.operand(1.0, node)], f"{node.name}_plus_1")
+def _log1p(writer: Writer, node: fx.Node, source: fx.Node) -> str:
+    shifted = writer.add("Add", [writer.of(source), writer.operand(1.0, node)], f"{node.name}_plus_1")
     return writer.add("Log", [shifted], node.name)
 
 
 @rule(aten._to_copy.default)
-def _cast(writer: Writer, node: fx.Node) -> str:
-    return writer.add("Cast", [writer.of(node.args[0])], node.name, to=ELEMENT[node.meta["val"].dtype])
+def _cast(writer: Writer, node: fx.Node, source: fx.Node) -> str:
+    return writer.add("Cast", [writer.of(source)], node.name, to=ELEMENT[node.meta["val"].dtype])
 
 
-@rule(aten.full.default, aten.full_like.default, aten.zeros.default, aten.scalar_tensor.default)
-def _filled(writer: Writer, node: fx.Node) -> str:
+@rule(aten.scalar_tensor.default)
+def _scalar(writer: Writer, node: fx.Node, value: float) -> str:
+    return writer.constant(torch.tensor(value, dtype=node.meta["val"].dtype).numpy())
+
+
+@rule(aten.full.default, aten.full_like.default, aten.zeros.default)
+def _filled(writer: Writer, node: fx.Node, like: Any, fill: float = 0.0) -> str:
+    """``like`` is a shape, or of ``full_like`` the tensor that has it."""
     result: Tensor = node.meta["val"]
-    fill = {aten.zeros.default: 0.0, aten.scalar_tensor.default: node.args[0]}
-    value = torch.tensor(fill.get(node.target, node.args[-1]), dtype=result.dtype).numpy()
+    value = torch.tensor(fill, dtype=result.dtype).numpy()
     if all(isinstance(size, int) for size in result.shape):
         return writer.constant(np.full(tuple(result.shape), value))
     if node.target is aten.full_like.default:
-        shape = writer.add("Shape", [writer.of(node.args[0])], f"{node.name}_shape")
+        shape = writer.add("Shape", [writer.of(like)], f"{node.name}_shape")
     else:
-        shape = writer.shape(node.args[0], node.name)
+        shape = writer.shape(like, node.name)
     return writer.add("Expand", [writer.constant(value), shape], node.name)

@@ -4,6 +4,7 @@ Commands of Snakemake are planned (-n) in a copy of the workflow; quick ones run
 looked up. A command that nothing here knows how to try is a failure.
 """
 
+import ast
 import re
 import shlex
 import shutil
@@ -148,8 +149,10 @@ def test_every_yaml_block_of_the_guides_is_a_config():
 def test_python_imports_what_exists(page, code, monkeypatch):
     monkeypatch.syspath_prepend(str(PACKAGE))
     compile(code, str(page), "exec")
-    for line in re.findall(r"^(?:from \S+ )?import .*", code, re.M):
-        exec(line, {})
+    imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    space = {}
+    exec(compile(ast.Module(imports, []), str(page), "exec"), space)
+    assert {name.asname or name.name.split(".")[0] for node in imports for name in node.names} <= space.keys()
 
 
 def test_dataset_of_the_guide_is_one_that_is_read(tmp_path, monkeypatch):

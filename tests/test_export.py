@@ -23,7 +23,7 @@ from assay.export.prelude import prelude
 from assay.export.tables import make_table, slot_inputs
 from assay.export.toolchain import compiler
 from assay.models import build_model
-from assay.predictors import load_predictor
+from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure, collate
 
 STUDENTS = {
@@ -232,14 +232,15 @@ def test_results_are_the_same_bits_run_after_run(painn):
 
 
 def test_determinism_sees_one_bit(painn, monkeypatch):
-    class Restless:
+    class Restless(BatchPredictor):
         calls = 0
 
         def evaluate(self, structures):
             Restless.calls += 1
             return np.zeros(1), np.nextafter(np.zeros((1, 3)), float(Restless.calls == 5))
 
-    monkeypatch.setattr(determinism, "load_predictor", lambda path, threads: Restless())
+    restless = Restless("restless", "eager", "cpu", "float64", CUTOFF, 9, None)
+    monkeypatch.setattr(determinism, "load_predictor", lambda path, threads: restless)
     verdict = determinism.judge(painn.folder / "model.onnx", [], runs=4, threads=[1, 2])
     assert verdict["different_results_by_threads"] == {"1": 1, "2": 2}
     assert not verdict["passed"]

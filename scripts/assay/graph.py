@@ -14,6 +14,7 @@ the same numbers; the first wastes nothing, the second compiles to fused loops a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -31,10 +32,12 @@ class _Aggregate(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, graph: Graph, parities: tuple[int, ...], *tensors: Tensor | None) -> Tensor:
+    def forward(ctx: Any, graph: Graph, parities: tuple[int, ...], *tensors: Tensor | None) -> Tensor:
+        """Kernels edge_shape + (...) and x (N, ...), one parity for each pair of them, to y (N, ...)."""
         ctx.save_for_backward(*tensors)
         ctx.graph, ctx.parities = graph, parities
-        pairs = zip(tensors[::2], tensors[1::2], strict=True)
+        kernels = cast(tuple[Tensor, ...], tensors[::2])
+        pairs = zip(kernels, tensors[1::2], strict=True)
         terms = [kernel if x is None else kernel * graph.gather(x) for kernel, x in pairs]
         total = terms[0]
         for term in terms[1:]:
@@ -42,8 +45,10 @@ class _Aggregate(torch.autograd.Function):
         return graph.reduce(total)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
-        graph, grads = ctx.graph, []
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """From dL/dy (N, ...) the gradient in each kernel, g_i * x_j, and in each x, the aggregation of g."""
+        graph: Graph = ctx.graph
+        grads: list[Tensor | None] = []
         for k, parity in enumerate(ctx.parities):
             kernel, x = ctx.saved_tensors[2 * k : 2 * k + 2]
             grad_kernel = grad_x = None
@@ -61,7 +66,7 @@ class _Pair(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, g: Tensor, x: Tensor | None, graph: Graph, parity: int) -> Tensor:
+    def forward(ctx: Any, g: Tensor, x: Tensor | None, graph: Graph, parity: int) -> Tensor:
         ctx.save_for_backward(g, x)
         ctx.graph, ctx.parity = graph, parity
         if x is None:
@@ -69,7 +74,8 @@ class _Pair(torch.autograd.Function):
         return graph.spread(g) * graph.gather(x)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
+        """From dL/dp, a kernel of the forward's parity, the gradients in g and x, both (N, ...): two aggregations."""
         g, x = ctx.saved_tensors
         grad_g = grad_x = None
         if ctx.needs_input_grad[0]:
@@ -83,12 +89,12 @@ class _Vectors(torch.autograd.Function):
     """r_ij = x_j - x_i. Its adjoint needs the gradient at the reversed edge: one gather of three numbers an edge."""
 
     @staticmethod
-    def forward(ctx, positions: Tensor, graph: Graph) -> Tensor:
+    def forward(ctx: Any, positions: Tensor, graph: Graph) -> Tensor:
         ctx.graph = graph
         return graph.gather(positions) - graph.spread(positions)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Divergence.apply(grad, ctx.graph), None
 
 
@@ -96,12 +102,12 @@ class _Divergence(torch.autograd.Function):
     """y_i = sum_j (G_ji - G_ij), the adjoint of ``_Vectors`` for any G, symmetric or not."""
 
     @staticmethod
-    def forward(ctx, grad: Tensor, graph: Graph) -> Tensor:
+    def forward(ctx: Any, grad: Tensor, graph: Graph) -> Tensor:
         ctx.graph = graph
         return graph.reduce(graph.reverse(grad) - grad)
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Vectors.apply(grad, ctx.graph), None
 
 
@@ -161,7 +167,7 @@ class EdgeGraph(Graph):
     n_atoms: int
     reverse_index: Tensor | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.neighbor, self.atom = self.edge_index[0], self.edge_index[1]
         self.edge_shape = (self.edge_index.shape[1],)
         if self.reverse_index is None:
@@ -177,6 +183,7 @@ class EdgeGraph(Graph):
         return e.new_zeros((self.n_atoms, *e.shape[1:])).index_add(0, self.atom, e)
 
     def reverse(self, e: Tensor) -> Tensor:
+        assert self.reverse_index is not None  # found when the graph was made
         return e.index_select(0, self.reverse_index)
 
 

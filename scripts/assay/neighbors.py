@@ -7,6 +7,7 @@ serves large batches of open structures on a GPU; ``vesin`` scales linearly and 
 from __future__ import annotations
 
 import importlib.util
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ def neighbor_list(
     return edge_index, positions.new_zeros(edge_index.shape[1], 3)
 
 
-def build_graph(positions: Tensor, batch: Tensor, cutoff: float, **options) -> EdgeGraph:
+def build_graph(positions: Tensor, batch: Tensor, cutoff: float, **options: Any) -> EdgeGraph:
     """The neighbor list as an ``EdgeGraph``. Arguments as in ``neighbor_list``."""
     edge_index, shift = neighbor_list(positions.detach(), batch, cutoff, **options)
     return EdgeGraph(edge_index, shift, len(positions))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from assay.predictors import load_predictor
+from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure
 
 
@@ -20,7 +20,9 @@ def judge(path: Path, batch: Sequence[Structure], runs: int, threads: Sequence[i
     counts: dict[int, Counter[str]] = {}
     try:
         for number in threads:
-            counts[number] = _count(load_predictor(path, threads=number).evaluate, batch, runs)
+            predictor = load_predictor(path, threads=number)
+            assert isinstance(predictor, BatchPredictor)
+            counts[number] = _count(predictor.evaluate, batch, runs)
     finally:
         torch.set_num_threads(before)
     return {

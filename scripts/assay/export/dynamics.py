@@ -43,17 +43,21 @@ class Settings:
 class ExactCalculator(Calculator):
     """The network itself, as an ASE calculator."""
 
-    implemented_properties = ("energy", "forces")
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012, ASE declares a list
 
     def __init__(self, model: Potential):
         super().__init__()
         self.model = model
 
     def calculate(
-        self, atoms: ase.Atoms | None = None, properties: Sequence[str] = ("energy",), system_changes=tuple(all_changes)
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Called by ASE."""
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
         result = reference(self.model, [Structure.from_ase(self.atoms)], next(self.model.parameters()).dtype)
         self.results = {"energy": float(result.energy_eV[0]), "forces": result.forces_eV_per_A}
 
@@ -66,10 +70,7 @@ def judge(model: Potential, path: Path, structures: Sequence[Structure], setting
     """
     if not structures:
         raise AssayError("no structure of the dataset holds only elements that the model knows: give a split of them")
-    molecules = [
-        _run_both(model, path, min(structures, key=lambda s, size=size: (abs(len(s) - size), s.name)), settings)
-        for size in settings.n_atoms
-    ]
+    molecules = [_run_both(model, path, _nearest(structures, n_atoms), settings) for n_atoms in settings.n_atoms]
     return {
         "file": path.name,
         "step_fs": settings.step_fs,
@@ -78,6 +79,11 @@ def judge(model: Potential, path: Path, structures: Sequence[Structure], setting
         "molecules": molecules,
         "passed": all(molecule["passed"] for molecule in molecules),
     }
+
+
+def _nearest(structures: Sequence[Structure], n_atoms: int) -> Structure:
+    """The structure nearest in size, of equal ones the first by name."""
+    return min(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
 
 
 def _run_both(model: Potential, path: Path, structure: Structure, settings: Settings) -> dict[str, Any]:

@@ -105,7 +105,7 @@ class LoweredPotential(nn.Module, ABC):
         Inputs: the form.
     """
 
-    Inputs: ClassVar[type[tuple]]
+    Inputs: ClassVar[type[NamedTuple]]
 
     def __init__(self, model: Potential):
         super().__init__()

@@ -73,7 +73,7 @@ def _unshare_constants(graph: onnx.GraphProto, single: set[str]) -> None:
 
 def _reached(nodes: Iterable[onnx.NodeProto], sources: set[str]) -> set[str]:
     """Names of ``sources`` and of the nodes that depend on them; ``nodes`` in execution order."""
-    names, values = set(sources), set()
+    names, values = set(sources), set[str]()
     for node in nodes:
         if node.name in names or values.intersection(node.input):
             names.add(node.name)

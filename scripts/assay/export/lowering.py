@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -31,7 +32,7 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
     The graph's attributes carry the names of the model's parameters and buffers, with underscores for dots.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    table = get_decompositions(DECOMPOSED)
+    table: dict[Any, Callable] = {**get_decompositions(DECOMPOSED)}
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}
     trace = make_fx(form(model), tracing_mode="symbolic", decomposition_table=table)
     graph_module = trace(*_symbolic(form, next(model.parameters()).dtype))
@@ -51,7 +52,7 @@ def dynamic_axes(name: str, tensor: Tensor) -> range:
 def _symbolic(form: type[LoweredPotential], dtype: torch.dtype) -> list[Tensor]:
     """Stand-ins without data for the inputs of ``form``, their sizes symbols."""
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    inputs = []
+    inputs: list[Tensor] = []
     for name, tensor in zip(form.Inputs._fields, form.example(dtype), strict=True):
         sizes = [DimDynamic.STATIC] * tensor.dim()
         for axis in dynamic_axes(name, tensor):

@@ -15,7 +15,7 @@ from assay.export import determinism, dynamics, graph_checks, parity
 from assay.export.cases import open_cases, periodic_cases, random_cluster
 from assay.files import sha256_file
 from assay.models import Potential
-from assay.predictors import load_predictor
+from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure
 
 LIGHT = (1, 6, 7, 8)  # of which test structures are made
@@ -73,6 +73,7 @@ def verify(
         tolerance = parity.Tolerance(**settings.tolerances.get(name, settings.tolerances["default"]))
         try:
             predictor = load_predictor(path, threads=torch.get_num_threads())
+            assert isinstance(predictor, BatchPredictor)
             judged = parity.judge(predictor, everything if takes_cells(name) else isolated, references, tolerance)
             row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
             row["determinism"] = determinism.judge(path, repeated, settings.runs, settings.threads)

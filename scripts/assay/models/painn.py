@@ -30,6 +30,10 @@ class RadialBasis(nn.Module):
         cutoff: angstrom.
     """
 
+    centers: Tensor
+    widths: Tensor
+    frequencies: Tensor
+
     def __init__(self, kind: str, n_rbf: int, cutoff: float):
         super().__init__()
         self.kind = kind
@@ -122,6 +126,8 @@ class PaiNN(Potential):
     """
 
     architecture = "painn"
+    reference_energy: Tensor
+    energy_scale: Tensor
 
     def __init__(
         self,
@@ -148,9 +154,7 @@ class PaiNN(Potential):
         self.embedding = nn.Embedding(max_z + 1, hidden)
         self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff)
         self.envelope = Envelope(envelope, self.cutoff)
-        self.blocks = nn.ModuleList(
-            Block(hidden, n_rbf, filter_bias, activation, epsilon) for _ in range(n_blocks)
-        )
+        self.blocks = nn.ModuleList(Block(hidden, n_rbf, filter_bias, activation, epsilon) for _ in range(n_blocks))
         layers: list[nn.Module] = []
         for n_in, n_out in zip([hidden, *head], head, strict=False):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]

@@ -91,8 +91,6 @@ class Potential(nn.Module):
         total_virial = positions.new_zeros(n_structures, 3, 3).index_add(0, batch, atomic_virial)
         return EnergyForces(energy.detach(), forces, 0.5 * (total_virial + total_virial.mT))
 
-    def _total(
-        self, atomic_numbers: Tensor, vectors: Tensor, batch: Tensor, n_structures: int, graph: Graph
-    ) -> Tensor:
+    def _total(self, atomic_numbers: Tensor, vectors: Tensor, batch: Tensor, n_structures: int, graph: Graph) -> Tensor:
         atomic = self.atomic_energies(atomic_numbers, vectors, graph)
         return atomic.new_zeros(n_structures).index_add(0, batch, atomic)

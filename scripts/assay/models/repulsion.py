@@ -24,6 +24,10 @@ class ZBLRepulsion(nn.Module):
         cutoff: radius of the neighbor list, angstrom; the switch ends before it.
     """
 
+    charge: Tensor
+    screening: Tensor
+    radius: Tensor
+
     def __init__(self, max_z: int, cutoff: float):
         super().__init__()
         z = torch.arange(max_z + 1, dtype=torch.float32)

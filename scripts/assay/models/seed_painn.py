@@ -17,6 +17,9 @@ from assay.models.potential import Potential
 
 
 class _GaussianBasis(nn.Module):
+    centers: Tensor
+    widths: Tensor
+
     def __init__(self, n_rbf: int, cutoff: float):
         super().__init__()
         self.cutoff = cutoff
@@ -34,7 +37,9 @@ class _Message(nn.Module):
         super().__init__()
         self.rbf_to_scalar = nn.Sequential(nn.Linear(n_rbf, hidden), nn.SiLU(), nn.Linear(hidden, 3 * hidden))
 
-    def forward(self, s: Tensor, v: Tensor, basis: Tensor, direction: Tensor, inside: Tensor, graph: Graph):
+    def forward(
+        self, s: Tensor, v: Tensor, basis: Tensor, direction: Tensor, inside: Tensor, graph: Graph
+    ) -> tuple[Tensor, Tensor]:
         a, b, c = (self.rbf_to_scalar(basis) * inside).unsqueeze(-2).chunk(3, -1)  # (E, 1, H)
         odd = direction.unsqueeze(-1) * c  # (E, 3, H)
         return s + graph.aggregate((a.squeeze(-2), s, 1)), v + graph.aggregate((b, v, 1), (odd, None, -1))
@@ -59,6 +64,11 @@ class _Interaction(nn.Module):
         self.message = _Message(hidden, n_rbf)
         self.update = _Update(hidden)
 
+    def forward(
+        self, s: Tensor, v: Tensor, basis: Tensor, direction: Tensor, inside: Tensor, graph: Graph
+    ) -> tuple[Tensor, Tensor]:
+        return self.update(*self.message(s, v, basis, direction, inside, graph))
+
 
 class SeedPaiNN(Potential):
     """Students of the predecessor, key for key.
@@ -73,9 +83,7 @@ class SeedPaiNN(Potential):
 
     architecture = "seed-painn"
 
-    def __init__(
-        self, hidden: int = 128, n_blocks: int = 3, n_rbf: int = 20, max_z: int = 100, cutoff_A: float = 5.0
-    ):
+    def __init__(self, hidden: int = 128, n_blocks: int = 3, n_rbf: int = 20, max_z: int = 100, cutoff_A: float = 5.0):
         super().__init__()
         self.hyperparameters = {
             "hidden": hidden, "n_blocks": n_blocks, "n_rbf": n_rbf, "max_z": max_z, "cutoff_A": cutoff_A,
@@ -99,6 +107,5 @@ class SeedPaiNN(Potential):
         s = self.embedding(atomic_numbers)
         v = s.new_zeros(s.shape[0], 3, s.shape[1])
         for block in self.interactions:
-            s, v = block.message(s, v, basis, direction, inside, graph)
-            s, v = block.update(s, v)
+            s, v = block(s, v, basis, direction, inside, graph)
         return self.energy_head(s).squeeze(-1).double()

@@ -40,8 +40,8 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
     atoms.positions += np.random.default_rng(0).normal(scale=0.05, size=atoms.positions.shape)
     text = io.StringIO()
     ase.io.write(text, atoms, format="xyz")
-    structure = Structure.from_ase(ase.io.read(io.StringIO(text.getvalue()), format="xyz"))
-    result = reference(model, [structure], torch.float64)
+    [example] = ase.io.iread(io.StringIO(text.getvalue()), format="xyz")
+    result = reference(model, [Structure.from_ase(example)], torch.float64)
     expected = {"energy_eV": result.energy_eV[0], "forces_eV_per_A": result.forces_eV_per_A.tolist()}
     return {"example.xyz": text.getvalue().encode(), "example.json": json.dumps(expected, indent=1).encode()}
 

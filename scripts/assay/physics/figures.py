@@ -120,6 +120,7 @@ def draw_cutoff(path: str | Path, checks: Checks) -> None:
 
 def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
     def draw(path: str | Path, checks: Checks) -> None:
+        """A panel for each curve, beside the teacher's."""
         curves = checks[check]["raw"].get("curves", {})
         if not curves:
             return _absent(path, checks[check])
@@ -134,7 +135,6 @@ def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
             panels[0].set(xlabel="distance (Å)", ylabel=f"energy ({unit})")
         return None
 
-    draw.__doc__ = f"Curves of {check} beside the teacher's."
     return draw
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from assay.data.dataset import Dataset
 from assay.files import atomic_path
@@ -18,9 +19,9 @@ from assay.models import Potential, build_model
 from assay.progress import progress
 from assay.training.evaluation import evaluate
 from assay.training.muon import Muon
-from assay.training.packs import PackedDataset
+from assay.training.packs import Pack, PackedDataset
 from assay.training.references import reference_energies
-from assay.training.step import Loss, compiled_step, eager_step
+from assay.training.step import Loss, Step, compiled_step, eager_step
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe, self.state_file, self.validation = recipe, state_file, validation
         self.model = build_model(architecture, hyperparameters)
-        self.model.reference_energy.copy_(reference_energies(train, self.model.max_z))
+        self.model.get_buffer("reference_energy").copy_(reference_energies(train, self.model.max_z))
         self.packs = PackedDataset(train, self.model.cutoff, recipe.atoms_per_step)
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = _optimizers(self.model, recipe)
@@ -146,8 +147,9 @@ class Trainer:
                 parameter.copy_(mean)
         return student
 
-    def _advance(self, step, pack) -> float:
-        recipe, parameters = self.recipe, list(self.model.parameters())
+    def _advance(self, step: Step, pack: Pack) -> float:
+        recipe = self.recipe
+        parameters: list[Tensor] = list(self.model.parameters())
         factor = recipe.learning_rate_factor(self.step_number)
         loss, gradients = step(parameters, pack)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -195,7 +197,8 @@ class Trainer:
 
 def _optimizers(model: Potential, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the network, AdamW for embedding, biases and the layer that gives the energy."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
         (matrices if inside else others).append(parameter)

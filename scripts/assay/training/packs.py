@@ -88,10 +88,10 @@ class PackedDataset:
         self.n_edges = np.zeros(len(dataset), np.int64)
         self.first_edge = np.zeros(len(dataset), np.int64)
         start = 0
-        for chunk, n_edges in counts:
-            self.n_edges[chunk] = n_edges
-            self.first_edge[chunk] = start + np.cumsum(n_edges) - n_edges
-            start += int(n_edges.sum())
+        for chunk, count in counts:
+            self.n_edges[chunk] = count
+            self.first_edge[chunk] = start + np.cumsum(count) - count
+            start += int(count.sum())
         self.edges, self.reverses = np.concatenate(edges, axis=1), np.concatenate(reverses)
 
     def plan(self, seed: int, epoch: int) -> list[list[int]]:

@@ -68,6 +68,7 @@ def eager_step(model: Potential, loss: Loss) -> Step:
     names = [name for name, _ in wrapped.named_parameters()]
 
     def step(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
+        """The loss, a scalar, and its gradient in each of ``parameters``, which stay as they are."""
         with torch.enable_grad():
             leaves = [p.detach().requires_grad_() for p in parameters]
             positions = pack.positions.detach().requires_grad_()

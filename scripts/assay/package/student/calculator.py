@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
@@ -26,10 +28,10 @@ class StudentCalculator(Calculator):
         skin: of the neighbor list, angstrom; see ``VerletList``.
     """
 
-    implemented_properties = ("energy", "free_energy", "forces", "stress")
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
 
     def __init__(
-        self, path: str | Path, threads: int | None = None, device: str = "cpu", skin: float = 0.5, **arguments
+        self, path: str | Path, threads: int | None = None, device: str = "cpu", skin: float = 0.5, **arguments: Any
     ):
         super().__init__(**arguments)
         self.student = OnnxStudent(path, threads, device)
@@ -40,10 +42,14 @@ class StudentCalculator(Calculator):
         self.neighbors = VerletList(self.student.cutoff, skin)
 
     def calculate(
-        self, atoms=None, properties: Sequence[str] = ("energy",), system_changes: Sequence[str] = tuple(all_changes)
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Fill ``results``; called by ASE."""
         super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc
         edge_index, vectors = self.neighbors.update(self.atoms.positions, cell, pbc)
         result = self.student(
@@ -51,6 +57,6 @@ class StudentCalculator(Calculator):
         )
         energy = float(result.energy[0])
         self.results = {"energy": energy, "free_energy": energy, "forces": result.forces.astype(np.float64)}
-        if pbc.all():
+        if pbc.all() and result.virial is not None:
             stress = -result.virial[0].astype(np.float64) / self.atoms.get_volume()
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

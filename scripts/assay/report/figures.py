@@ -13,7 +13,7 @@ MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 CAPTIONS = {
     "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
     "errors": "How large the errors are, and how they depend on force, size and element.",
-    "novelty": "Force error against how unlike the training data a structure is: right of the line it is flagged.",
+    "novelty": "Error against how unlike the training data a structure is. Flagged: right of the line, and crosses.",
     "overview": "Every number of every physics check, over its limit: what is right of the line does not pass.",
     "nve": "Energy along dynamics at constant energy: it should not drift.",
     "cutoff": "Energy and force while a neighbor crosses the cutoff: they should not jump.",

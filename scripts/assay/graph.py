@@ -7,8 +7,7 @@ aggregation itself, up to that sign, and neither the energy nor its gradients of
 
     y_i = sum_j K_ij * x_j        =>        dL/dx_j = sum_i K_ij * dL/dy_i = parity * sum_i K_ji * dL/dy_i
 
-``EdgeGraph`` keeps a flat list of directed edges, ``SlotGraph`` a rectangle of neighbor slots for each atom. They give
-the same numbers; the first wastes nothing, the second compiles to fused loops and sums in a fixed order.
+``EdgeGraph`` keeps a flat list of directed edges. ``assay.export.forms`` holds the forms that exported files sum by.
 """
 
 from __future__ import annotations
@@ -187,26 +186,6 @@ class EdgeGraph(Graph):
         return e.index_select(0, self.reverse_index)
 
 
-@dataclass
-class SlotGraph(EdgeGraph):
-    """Edges laid out in slots: the first n1 atoms have k1 slots each, the next n2 have k2, and so on, so that a sum
-    over neighbors is one over an axis. An empty slot is the atom's own image far beyond the cutoff, where every kernel
-    and all its derivatives vanish, so that no mask is needed.
-
-    Attributes:
-        blocks: ((n1, k1), (n2, k2), ...), atoms and slots.
-    """
-
-    blocks: tuple[tuple[int, int], ...] = ()
-
-    def reduce(self, e: Tensor) -> Tensor:
-        sums, start = [], 0
-        for n, k in self.blocks:
-            sums.append(e[start : start + n * k].unflatten(0, (n, k)).sum(1))
-            start += n * k
-        return torch.cat(sums) if len(sums) > 1 else sums[0]
-
-
 def reverse_edges(edge_index: Tensor, shift: Tensor) -> Tensor:
     """Place of the reversed edge of each edge.
 
@@ -234,30 +213,3 @@ def reverse_edges(edge_index: Tensor, shift: Tensor) -> Tensor:
     reverse = torch.empty_like(order_there)
     reverse[order_back] = order_there
     return reverse
-
-
-def slots_from_edges(graph: EdgeGraph, blocks: tuple[tuple[int, int], ...], cutoff: float) -> SlotGraph:
-    """Lay the edges of ``graph`` out in slots.
-
-    Args:
-        graph: a neighbor list whose atoms are in the order of ``blocks``.
-        blocks: ((n1, k1), ...) with n1 + n2 + ... equal to the number of atoms.
-        cutoff: angstrom.
-
-    Raises:
-        ValueError: if an atom has more neighbors than slots.
-    """
-    n_slots = torch.cat([torch.full((n,), k) for n, k in blocks])
-    degree = torch.bincount(graph.atom, minlength=graph.n_atoms)
-    if bool((degree > n_slots).any()):
-        raise ValueError("an atom has more neighbors than slots")
-    order = graph.atom.argsort(stable=True)
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order)) - (degree.cumsum(0) - degree)[graph.atom[order]]
-    place = (n_slots.cumsum(0) - n_slots)[graph.atom] + rank
-    atom = torch.arange(graph.n_atoms).repeat_interleave(n_slots)
-    neighbor, reverse = atom.clone(), torch.arange(len(atom))
-    shift = graph.shift.new_zeros(len(atom), 3)
-    shift[:, 0] = 2 * cutoff
-    neighbor[place], shift[place], reverse[place] = graph.neighbor, graph.shift, place[graph.reverse_index]
-    return SlotGraph(torch.stack([neighbor, atom]), shift, graph.n_atoms, reverse, blocks)

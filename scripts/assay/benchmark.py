@@ -18,7 +18,7 @@ from assay.errors import AssayError
 from assay.memory import PeakMemory
 from assay.neighbors import neighbor_list
 from assay.predictors import BatchPredictor, load_predictor
-from assay.structures import Structure, collate
+from assay.structures import Structure, collate, nearest_in_size
 from assay.timing import Call, Timing, clock, interleave, matrix_peak, ratio
 
 FALL = 0.05  # by which throughput must fall with batch size to be called a fall
@@ -196,8 +196,7 @@ def choose_points(structures: Sequence[Structure], settings: Settings) -> list[P
     open_ = [structure for structure in structures if not structure.pbc.any()] or list(structures)
     points = []
     for size in settings.system_sizes:
-        nearest = sorted(open_, key=lambda structure: (abs(len(structure) - size), structure.name))
-        nearest = nearest[: max(settings.batch_sizes)]
+        nearest = nearest_in_size(open_, size)[: max(settings.batch_sizes)]
         for batch_size in sorted(settings.batch_sizes):
             batch = list(itertools.islice(itertools.cycle(nearest), batch_size))
             if batch_size == 1 or sum(map(len, batch)) <= settings.max_atoms:

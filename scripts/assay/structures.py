@@ -66,6 +66,11 @@ class Structure:
         return atoms
 
 
+def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
+    """``structures`` with those of about ``n_atoms`` atoms first, of equal ones by name."""
+    return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
+
+
 def collate(
     structures: Sequence[Structure],
     device: torch.device | str = "cpu",

@@ -18,7 +18,7 @@ from assay.errors import AssayError
 from assay.export.parity import reference
 from assay.models import Potential
 from assay.package.student.calculator import StudentCalculator
-from assay.structures import Structure
+from assay.structures import Structure, nearest_in_size
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def judge(model: Potential, path: Path, structures: Sequence[Structure], setting
     """
     if not structures:
         raise AssayError("no structure of the dataset holds only elements that the model knows: give a split of them")
-    molecules = [_run_both(model, path, _nearest(structures, n_atoms), settings) for n_atoms in settings.n_atoms]
+    molecules = [_run_both(model, path, nearest_in_size(structures, n)[0], settings) for n in settings.n_atoms]
     return {
         "file": path.name,
         "step_fs": settings.step_fs,
@@ -79,11 +79,6 @@ def judge(model: Potential, path: Path, structures: Sequence[Structure], setting
         "molecules": molecules,
         "passed": all(molecule["passed"] for molecule in molecules),
     }
-
-
-def _nearest(structures: Sequence[Structure], n_atoms: int) -> Structure:
-    """The structure nearest in size, of equal ones the first by name."""
-    return min(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
 
 
 def _run_both(model: Potential, path: Path, structure: Structure, settings: Settings) -> dict[str, Any]:

@@ -10,13 +10,11 @@ import shutil
 import subprocess
 import sys
 from itertools import combinations
-from pathlib import Path
 
 import pytest
 import yaml
+from workflow_copy import ROOT, lay_out
 
-ROOT = Path(__file__).parents[1]
-PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
 STAND_IN = """
 import hashlib, json, time
 from pathlib import Path
@@ -65,32 +63,11 @@ def variants():
     return list(yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"])
 
 
-def lay_out(tree, real=()):
-    """Copy the workflow into ``tree``, with stand-ins for its data and for all scripts but those in ``real``."""
-    for part in PARTS:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, tree / part)
-    for script in (tree / "scripts").glob("*.py"):
-        if script.name not in real:
-            script.write_text(STAND_IN)
-    for path in data_files(yaml.safe_load((tree / "config/config.yaml").read_text())):
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).write_text(f"first {path}")
-
-
-def data_files(entry):
-    """Every file under data/ that a part of the config names."""
-    if isinstance(entry, str):
-        return {entry} if entry.startswith("data/") and Path(entry).suffix else set()
-    parts = entry.values() if isinstance(entry, dict) else entry if isinstance(entry, list) else ()
-    return {path for part in parts for path in data_files(part)}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A copy of the workflow with stand-in scripts and data, in which everything was made once with -j 3."""
     tree = tmp_path_factory.mktemp("finished")
-    lay_out(tree)
+    lay_out(tree, STAND_IN)
     done = snakemake(tree, "-j", "3", "all")
     assert done.returncode == 0, done.stdout
     return tree

@@ -9,7 +9,8 @@ import time
 import pytest
 import yaml
 from checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
-from test_dag import ROOT, changed, lay_out, snakemake, snapshot
+from test_dag import STAND_IN, changed, snakemake, snapshot
+from workflow_copy import ROOT, lay_out
 
 WEIGHTS = student("painn").state_dict()
 
@@ -18,7 +19,7 @@ WEIGHTS = student("painn").state_dict()
 def finished(tmp_path_factory):
     """A copy of the workflow with two variants and stand-in data, in which everything was made once."""
     tree = tmp_path_factory.mktemp("finished")
-    lay_out(tree, real=("normalize.py", "adopt.py"))
+    lay_out(tree, STAND_IN, real=("normalize.py", "adopt.py"))
     config = yaml.safe_load((tree / "config/config.yaml").read_text())
     config["variants"] = {name: {"checkpoint": f"{name}.pt"} for name in ("mine", "other")}
     (tree / "config/config.yaml").write_text(yaml.safe_dump(config))

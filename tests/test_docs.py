@@ -7,7 +7,6 @@ looked up. A command that nothing here knows how to try is a failure.
 import ast
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from copy import deepcopy
@@ -17,14 +16,13 @@ import ase.build
 import ase.io
 import pytest
 import yaml
+from workflow_copy import ROOT, lay_out
 
 from assay.config import check_config
 from assay.data import read_dataset
 
-ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 PACKAGE = ROOT / "scripts/assay/package"
-WORKFLOW = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
 CONFIG_SECTIONS = set(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
 
 
@@ -63,16 +61,12 @@ def merged(base, override):
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
-    """A copy of the workflow, with an empty file for everything that it is given."""
+    """A copy of the workflow, with a file for everything that it is given."""
     tree = tmp_path_factory.mktemp("docs")
-    for part in WORKFLOW:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, tree / part)
-    for path in subprocess.run(["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True).stdout.split():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).touch()
+    lay_out(tree)
+    shipped = subprocess.run(["git", "ls-files", "data"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     given = {word for page in PAGES for word in re.findall(r"path/to/[\w.]+\w", page.read_text())}
-    for path in [*given, yaml.safe_load((ROOT / "config/config.yaml").read_text())["physics"]["reference"]]:
+    for path in [*shipped, *given]:
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).touch()
     return tree

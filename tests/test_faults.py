@@ -9,12 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
+from workflow_copy import ROOT, lay_out
 
 from assay.errors import AssayError
 from assay.files import atomic_path, write_json
@@ -22,8 +21,6 @@ from assay.predictors import BatchPredictor, load_predictor
 from assay.progress import progress
 from assay.structures import Structure
 
-ROOT = Path(__file__).parents[1]
-WORKFLOW = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
 # Writes each output in two halves, and in every rule that it has not been killed in yet, stops between them.
 STAND_IN = """
 import time
@@ -47,16 +44,7 @@ with exit_on_error(snakemake.log[0]):
 
 def workflow(tree):
     """A copy of the workflow for one variant, with stand-ins for scripts and data."""
-    for part in WORKFLOW:
-        copy = shutil.copytree if (ROOT / part).is_dir() else shutil.copy2
-        copy(ROOT / part, tree / part)
-    for script in (tree / "scripts").glob("*.py"):
-        script.write_text(STAND_IN)
-    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    given = [config["variants"]["tiny"]["checkpoint"], *config["dataset"]["splits"].values()]
-    for path in [*given, config["dataset"]["train"], config["physics"]["reference"]]:
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        (tree / path).touch()
+    lay_out(tree, STAND_IN)
     (tree / "killed").touch()
     (tree / "finished").touch()
     return tree

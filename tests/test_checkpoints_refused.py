@@ -112,6 +112,7 @@ REFUSED = {
     "float8": (lambda: _changed(WEIGHT, lambda t: t.to(torch.float8_e4m3fn)), "as float8_e4m3fn"),
     "quantized": (lambda: _changed(WEIGHT, lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8)), "quantized"),
     "sparse": (lambda: _changed(WEIGHT, lambda t: t.to_sparse()), "sparse"),
+    "nested": (lambda: _changed(WEIGHT, lambda t: torch.nested.as_nested_tensor([t])), "special tensor"),
     "meta": (lambda: _changed(WEIGHT, lambda t: t.to("meta")), "is damaged|share their place"),
     "missing_keys": (lambda: _without(WEIGHT, "energy_head.0.bias"), f"lacks {WEIGHT}, energy_head.0.bias"),
     "missing_first_keys": (lambda: _without("embedding.weight"), "lacks 'embedding.weight'"),

@@ -27,7 +27,7 @@ from assay.files import read_json, sidecars
 CHECKSUM = "content_sha256"  # key in the metadata of a normalized model
 MAX_FILE_BYTES = 1 << 30
 MAX_PICKLE_BYTES = 1 << 26
-MAX_RECORDS = 100_000
+MAX_RECORDS = 20_000
 SAVE_AGAIN = "save model.state_dict() with torch.save"
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -113,7 +113,12 @@ def plain(name: str, tensor: Tensor, path: Path) -> Tensor:
     Raises:
         AssayError: it is not a dense tensor of floats whose elements all have their own place in the file.
     """
-    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout != torch.strided or tensor.is_quantized:
+    if (
+        type(tensor) not in (Tensor, torch.nn.Parameter)
+        or tensor.layout != torch.strided
+        or tensor.is_quantized
+        or tensor.is_nested
+    ):
         raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
     if tensor.dtype not in FLOATS:
         kind = str(tensor.dtype).removeprefix("torch.")
@@ -150,13 +155,14 @@ def _models(where: str, entries: dict, container: Container) -> list[StateDict]:
     keys = [key for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)]
     if any(_NOT_THE_MODEL.search(part) for part in where.split(".")):
         return []
+    averaged = "n_averaged" in keys or any(_AVERAGE.search(part) for part in where.split("."))
     groups: dict[tuple[str, ...], StateDict] = {}
     members: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
         lost, group, bare = _split(key)
         if not bare or any(_NOT_THE_MODEL.search(part) for part in group):
             continue
-        average = "n_averaged" in keys or any(_AVERAGE.search(part) for part in [*where.split("."), *group])
+        average = averaged or any(_AVERAGE.search(part) for part in group)
         state = groups.setdefault(group, StateDict(where, average))
         members.setdefault(group, []).append(key)
         if bare in state.tensors:

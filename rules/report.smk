@@ -55,7 +55,7 @@ rule report:
         variants=list(VARIANTS),
         splits=SPLITS,
         teacher=config["teacher"]["name"],
-        targets=config["report"]["targets"] | {"force_accuracy": config["accuracy"]["target"]},
+        targets=config["report"]["targets"],
         upstream_only=["label", "train", "report"],
     script:
         "../scripts/report.py"

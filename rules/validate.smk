@@ -23,7 +23,7 @@ rule domain:
     conda:
         CONDA
     params:
-        settings=config["accuracy"]["domain"],
+        settings=config["domain"],
     script:
         "../scripts/domain.py"
 
@@ -64,7 +64,7 @@ rule validate:
         CONDA
     params:
         splits=SPLITS,
-        settings={key: value for key, value in config["accuracy"].items() if key != "domain"},
+        settings=config["accuracy"],
         device=DEVICE,
     script:
         "../scripts/validate.py"
@@ -89,7 +89,7 @@ rule compare_accuracy:
     conda:
         CONDA
     params:
-        target=config["accuracy"]["target"],
+        target=config["report"]["targets"]["force_accuracy"],
     script:
         "../scripts/compare_accuracy.py"
 

@@ -47,7 +47,6 @@ class Settings:
         size_bins: upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open.
         worst: how many structures to name.
         seed: of the draw and of the bootstrap.
-        target: force accuracy that is asked for.
     """
 
     max_structures: int | None = None
@@ -56,7 +55,6 @@ class Settings:
     size_bins: Sequence[int] = (10, 20, 30, 40, 60, 100)
     worst: int = 10
     seed: int = 0
-    target: float = 0.95
 
 
 def draw(dataset: Dataset, settings: Settings) -> Dataset:

@@ -19,6 +19,7 @@ from assay.report.evidence import BRANCHES, Student, read_students
 from assay.report.forms import Form, forms, front
 from assay.report.molecules import bonds, worst_scenes
 from assay.report.page import headline, write_markdown, write_page
+from assay.report.readme import write_figure
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals, judge_targets
 
@@ -214,6 +215,18 @@ def test_flag_for_unlike_structures_has_its_worth(report):
 
 def test_training_is_told_in_steps_of_all_cycles(report):
     assert "2,000 steps on 16,802 structures" in (report / "report.html").read_text()
+
+
+def test_learning_curve_says_when_it_was_judged_on_other_structures(copy, benchmarks, tmp_path):
+    path = copy / "tiny.training.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"validation": "up to step 500 the first 496 structures"})
+    )
+    change(copy, "model", lambda content: content["source"].update(path=str(copy / f"{content['variant']}.pt")))
+    write(tmp_path / "report", copy, benchmarks)
+    text = (tmp_path / "report/report.html").read_text()
+    assert text.count("was not judged on the same structures throughout") == 1
+    assert "is not learning alone: up to step 500 the first 496 structures." in text
 
 
 def test_errors_without_the_flag_are_shown_without_it(copy, benchmarks, tmp_path):
@@ -482,12 +495,60 @@ def test_ticks_are_round_and_inside():
 def test_charts_are_xml_and_place_what_is_better_down_and_left():
     good = Form("good & small", "fp32", "onnx", 20, 1.0, 9.0, 1e5, 0.03, 10)
     bad = replace(good, variant="bad", latency_ms=3.0, force_mae_eV_per_A=0.06)
+    assert charts.draw_pareto([replace(good, latency_ms=None)], ["good & small"], 15.0, "<teacher>") is None
     chart = ET.fromstring(charts.draw_pareto([good, bad], ["good & small", "bad"], 15.0, "<teacher>"))
-    circles = chart.findall(".//{*}circle")
-    by_tip = {g.find("{*}title").text.split(" fp32")[0]: g.find("{*}circle") for g in chart.findall(".//{*}g")}
-    assert len(circles) == 2
-    assert float(by_tip["good & small"].get("cx")) < float(by_tip["bad"].get("cx"))
-    assert float(by_tip["good & small"].get("cy")) > float(by_tip["bad"].get("cy"))
+    by_tip = {re.split(" fp32|:", g.find("{*}title").text)[0]: centre(g[1]) for g in chart.findall(".//{*}g")}
+    assert list(by_tip) == ["<teacher>", "good & small", "bad"]
+    (x, y), (x_bad, y_bad), (x_teacher, y_teacher) = (by_tip[name] for name in ("good & small", "bad", "<teacher>"))
+    assert x < x_bad < x_teacher
+    assert y_bad < y < y_teacher
+
+
+def centre(shape):
+    """Pixels of the middle of a marker."""
+    if shape.get("points"):
+        corners = [tuple(map(float, corner.split(","))) for corner in shape.get("points").split()]
+        return tuple(sum(values) / len(corners) for values in zip(*corners, strict=True))
+    return float(shape.get("cx")), float(shape.get("cy"))
+
+
+def test_picture_names_the_runtime_of_each_precision(report):
+    text = (report / "report.html").read_text()
+    assert "fp32 by compiled, INT8 by onnx int8." in text
+    rows = [row[:4] for row in cells(text, "runtimes")[:4]]
+    assert rows == [
+        ["original", "onnx int8", "INT8", "model.int8.onnx"],
+        ["", "compiled", "fp32", "model.pt2"],
+        ["", "onnxOutOfMemory: too large", "fp32", "model.onnx"],
+        ["", "eager", "fp32", "model.safetensors"],
+    ]
+    table = re.search(r'<table class="runtimes">.*?</table>', text, re.S).group()
+    assert re.findall("<td><b>(.*?)</b>", table) == ["onnx int8", "compiled"] * len(STUDENTS)
+
+
+def test_runtime_that_nobody_knew_is_shown(copy, benchmarks, tmp_path):
+    def add(content):
+        content["runtimes"]["fused"] = {"file": "model.safetensors", "size_bytes": 9}
+        content["rows"] += [row | {"runtime": "fused", "latency_ms_median": 0.1} for row in content["rows"][:1]]
+        content["rows"][-1]["system_size"] = 20
+
+    change(copy, "benchmark", add)
+    summary = write(tmp_path / "report", copy, benchmarks)
+    assert {variant["fastest_runtime"] for variant in summary["variants"].values()} == {"fused"}
+    assert "fp32 by fused, INT8 by onnx int8." in (tmp_path / "report/report.html").read_text()
+
+
+def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):
+    summary = json.loads((report / "summary.json").read_text())
+    write_figure(tmp_path / "figure.svg", summary)
+    texts = [element.text for element in ET.parse(tmp_path / "figure.svg").iterfind(".//{*}text")]
+    assert {*STUDENTS, "GFN2-xTB", "fp32", "INT8"} <= set(texts)
+    assert any(
+        re.fullmatch(r"Errors on unseen molecules, time for one of 20 atoms; .*, \d{4}-\d\d-\d\d\.", t) for t in texts
+    )
+    with pytest.raises(AssayError, match="accuracy and speed"):
+        write_figure(tmp_path / "none.svg", summary | {"forms": []})
+    assert not (tmp_path / "none.svg").exists()
 
 
 def test_jobs_that_overlap_are_drawn_in_lanes_of_their_own(tmp_path):

@@ -9,21 +9,30 @@ from typing import Any
 
 from assay.report import svg
 from assay.report.forms import Form, front
-from assay.report.wording import duration, file_size, number, quantity
+from assay.report.wording import duration, file_size, name_of, number, quantity, words
 
 SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}
+TEACHER_RADIUS = 6.0
 MARKERS = ("circle", "square", "triangle", "diamond")
 MIN_RADIUS, MAX_RADIUS = 5.0, 20.0
 LANE = 26.0
 
 
+def pareto_of(summary: Mapping[str, Any]) -> str | None:
+    """The chart that ``draw_pareto`` makes of the content of ``summary.json``."""
+    points = [Form(**form) for form in summary["forms"]]
+    known = (p.latency_ms * p.teacher_ratio for p in points if p.latency_ms and p.teacher_ratio)
+    return draw_pareto(points, list(summary["variants"]), next(known, None), summary["teacher"])
+
+
 def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: float | None, teacher: str) -> str | None:
-    """Force error against latency, one bubble per form, area by file size; None if no form has both.
+    """Force error against latency, one bubble per form, area by file size, and the teacher; None if no form has both.
 
     Args:
         points: all forms of all variants.
         variants: in the order of their colours.
-        teacher_ms: one call of the teacher on the structure that latencies refer to; its error is zero by definition.
+        teacher_ms: one call of the teacher on the structure that latencies refer to, from the first form of which both
+            the time and the ratio are known; its error is zero by definition.
         teacher: its name.
     """
     known = [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
@@ -34,19 +43,29 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
     x = svg.spanning(
         "one structure, energies and forces (ms)", [*times, *([teacher_ms] if teacher_ms else [])], log=True
     )
-    chart = svg.Chart(x, svg.spanning("force error, MAE (eV/Å)", errors, zero=True), "Force error against latency")
+    y = svg.spanning("force error, MAE (eV/Å)", errors, zero=True)
+    chart = svg.Chart(x, y, "Force error against latency", top=32.0)
+    chart.key(
+        [
+            (SHAPES[precision], name_of(precision))
+            for precision in SHAPES
+            if any(p.precision == precision for p in known)
+        ]
+    )
     best = front(known)
     chart.line([(p.latency_ms, p.force_mae_eV_per_A) for p in best], svg.MUTED, dash="2 4", width=1.5)  # type: ignore[misc]
     if teacher_ms:
-        chart.vertical(teacher_ms, f"{teacher}: error 0 by definition")
+        tip = f"{teacher}: {quantity(teacher_ms, 'ms')}, error 0 by definition"
+        chart.marker(teacher_ms, 0.0, "triangle", svg.INK, TEACHER_RADIUS, tip)
+        chart.label(teacher_ms, 0.0, teacher, dy=-TEACHER_RADIUS - 6)
     largest = max((p.size_bytes or 0 for p in known), default=0) or 1
     for point in sorted(known, key=lambda p: -(p.size_bytes or 0)):
         radius = max(MIN_RADIUS, MAX_RADIUS * math.sqrt((point.size_bytes or 0) / largest))
         color = svg.color_of(variants.index(point.variant))
         where = (point.latency_ms, point.force_mae_eV_per_A)
         tip = (
-            f"{point.variant} {point.precision}: {quantity(where[0], 'ms')}, {quantity(where[1], 'eV/Å')}, "
-            f"{file_size(point.size_bytes)}"
+            f"{point.variant} {name_of(point.precision)} by {words(point.runtime or '')}: {quantity(where[0], 'ms')}, "
+            f"{quantity(where[1], 'eV/Å')}, {file_size(point.size_bytes)}"
         )
         chart.marker(*where, SHAPES[point.precision], color, radius, tip, solid=point.precision == "fp32")  # type: ignore[arg-type]
         if point.precision == "fp32":

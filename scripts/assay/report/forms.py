@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from assay.report.evidence import Student
+from assay.report.wording import name_of, words
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 HEADLINE_ATOMS = 20  # a small drug or metabolite; the size measured nearest to it stands for all
@@ -84,6 +85,16 @@ def precision_of(student: Student, runtime: str) -> str:
     """fp32, fp16 or int8, from the file that a runtime runs."""
     file = student.get("benchmark", "runtimes", runtime, "file") or runtime
     return next((precision for precision in ("fp16", "int8") if precision in file), "fp32")
+
+
+def runtimes_in_words(forms: Sequence[Mapping[str, Any]]) -> str:
+    """The runtimes that the forms of a summary were timed with: fp32 by aotinductor or onnx, INT8 by onnx int8."""
+    found = []
+    for precision in FILES:
+        own = [form["runtime"] for form in forms if form["precision"] == precision and form["runtime"]]
+        names = [words(runtime) for runtime in dict.fromkeys(own)]
+        found += [f"{name_of(precision)} by {' or '.join(names)}"] if names else []
+    return ", ".join(found)
 
 
 def front(points: Sequence[Form]) -> list[Form]:

@@ -13,11 +13,11 @@ from markupsafe import Markup
 from assay.files import atomic_path
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY, label_of
 from assay.report import speed, svg, wording
-from assay.report.charts import draw_learning, draw_pareto, draw_throughput, draw_workflow
+from assay.report.charts import draw_learning, draw_throughput, draw_workflow, pareto_of
 from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
-from assay.report.forms import Form
+from assay.report.forms import runtimes_in_words
 from assay.report.molecules import worst_scenes
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -50,7 +50,8 @@ def write_page(
             summary=summary,
             students=students,
             headline=headline(summary),
-            pareto=Markup(_pareto(summary) or ""),
+            pareto=Markup(pareto_of(summary) or ""),
+            runtimes=runtimes_in_words(summary["forms"]),
             throughput=Markup(_throughput(summary, students) or ""),
             learning=Markup(_learning(students) or ""),
             speed=speed,
@@ -115,11 +116,6 @@ def _environment() -> Environment:
     return environment
 
 
-def _pareto(summary: Mapping[str, Any]) -> str | None:
-    points = [Form(**form) for form in summary["forms"]]
-    return draw_pareto(points, list(summary["variants"]), _teacher_ms(points), summary["teacher"])
-
-
 def _learning(students: Sequence[Student]) -> str | None:
     curves = {
         student.name: [(row["step"], 1.0 - row["force_accuracy"]) for row in student.get("training", "curve") or []]
@@ -132,12 +128,6 @@ def _throughput(summary: Mapping[str, Any], students: Sequence[Student]) -> str 
     curves = {student.name: speed.throughput(student) for student in students}
     teacher = next((rate for student in students if (rate := speed.teacher_throughput(student))), None)
     return draw_throughput(curves, list(curves), (summary["teacher"], teacher) if teacher else None)
-
-
-def _teacher_ms(points: Sequence[Form]) -> float | None:
-    """One call of the teacher, from the first form of which both the time and the ratio are known."""
-    known = (p.latency_ms * p.teacher_ratio for p in points if p.latency_ms and p.teacher_ratio)
-    return next(known, None)
 
 
 def _script_json(content: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from assay.report.evidence import Student
-from assay.report.forms import HEADLINE_ATOMS, precision_of, timed_rows
+from assay.report.forms import HEADLINE_ATOMS, forms, precision_of, timed_rows
 
 
 def by_size(student: Student) -> list[dict[str, Any]]:
@@ -19,11 +19,13 @@ def by_runtime(student: Student) -> list[dict[str, Any]]:
     """Each runtime at the headline size, by its time for one structure.
 
     Returns:
-        For each: ``runtime``, ``file``, ``single`` (its row at batch size 1), ``best`` (its row with the most atoms a
-        second) and ``error`` (with what it failed, if it did).
+        For each: ``runtime``, ``file``, ``precision``, ``in_picture`` (whether it is the fastest of its precision and
+        stands for it), ``single`` (its row at batch size 1), ``best`` (its row with the most atoms a second) and
+        ``error`` (with what it failed, if it did).
     """
     size = headline_size(student)
     timed = [row for row in timed_rows(student) if row["system_size"] == size]
+    in_picture = {form.runtime for form in forms(student)}
     found = []
     for name, about in (student.get("benchmark", "runtimes") or {}).items():
         own = [row for row in timed if row["runtime"] == name]
@@ -32,6 +34,8 @@ def by_runtime(student: Student) -> list[dict[str, Any]]:
             {
                 "runtime": name,
                 "file": about["file"],
+                "precision": precision_of(student, name),
+                "in_picture": name in in_picture,
                 "single": next((row for row in own if row["batch_size"] == 1), None),
                 "best": max(own, key=lambda row: row["atoms_per_s"], default=None),
                 "error": about.get("error") or next((row["error"] for row in failed), None),

@@ -13,7 +13,8 @@ from html import escape
 from assay.plots import COLORS
 
 INK, MUTED, GRID = "#1c2733", "#5a6673", "#e4e9ee"
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 18.0, 14.0, 44.0
+LEFT, RIGHT, BOTTOM = 58.0, 18.0, 44.0
+FONTS = "system-ui, 'Segoe UI', Roboto, 'Liberation Sans', Arial, sans-serif"
 
 
 @dataclass(frozen=True)
@@ -63,20 +64,21 @@ def spanning(label: str, values: Sequence[float], *, log: bool = False, zero: bo
 
 @dataclass
 class Chart:
-    """Axes, and marks added to them one by one."""
+    """Axes, and marks added to them one by one; ``top`` is the room above the plot, in pixels."""
 
     x: Axis
     y: Axis
     title: str
     width: float = 520.0
     height: float = 310.0
+    top: float = 14.0
     marks: list[str] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Pixels of a point."""
         return (
             LEFT + self.x.fraction(x) * (self.width - LEFT - RIGHT),
-            self.height - BOTTOM - self.y.fraction(y) * (self.height - TOP - BOTTOM),
+            self.height - BOTTOM - self.y.fraction(y) * (self.height - self.top - BOTTOM),
         )
 
     def line(self, points: Sequence[tuple[float, float]], color: str, dash: str = "", width: float = 2.0) -> None:
@@ -85,15 +87,14 @@ class Chart:
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
         self.marks.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="{width}"{dashes}/>')
 
-    def vertical(self, x: float, label: str) -> None:
-        """A dashed line over the full height, with its name at the top."""
-        px, _ = self.at(x, self.y.low)
-        self.marks.append(
-            f'<line x1="{px:.1f}" x2="{px:.1f}" y1="{TOP}" y2="{self.height - BOTTOM}" stroke="{MUTED}" '
-            f'stroke-dasharray="4 4"/>'
-        )
-        side, anchor = (-5, "end") if px > self.width / 2 else (5, "start")
-        self.marks.append(text(px + side, TOP + 11, label, anchor=anchor, size=11, color=MUTED))
+    def key(self, entries: Sequence[tuple[str, str]]) -> None:
+        """What each shape means, in a row above the plot."""
+        left = LEFT
+        for shape, name in entries:
+            style = f'fill="{MUTED}" fill-opacity="0.3" stroke="{MUTED}"'
+            self.marks.append(_shape(shape, left + 5, 11, 5, style))
+            self.marks.append(text(left + 15, 15, name, color=MUTED))
+            left += 34 + 7.2 * len(name)
 
     def marker(self, x: float, y: float, shape: str, color: str, radius: float, tip: str, solid: bool = True) -> None:
         """A marker with a tooltip; ``shape`` is circle, square, diamond or triangle."""
@@ -106,14 +107,14 @@ class Chart:
         px, py = self.at(x, y)
         half = 3.4 * len(content)
         inside = min(max(px + dx, LEFT + half), self.width - 4 - half)
-        self.marks.append(text(inside, max(py + dy, TOP), content, anchor="middle", color=color))
+        self.marks.append(text(inside, max(py + dy, self.top), content, anchor="middle", color=color))
 
     def render(self) -> str:
         """The SVG element."""
         body = "".join([*self._frame(), *self.marks])
         return (
             f'<svg class="chart" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
-            f'aria-label="{escape(self.title)}" xmlns="http://www.w3.org/2000/svg">{body}</svg>'
+            f'font-family="{FONTS}" aria-label="{escape(self.title)}" xmlns="http://www.w3.org/2000/svg">{body}</svg>'
         )
 
     def _frame(self) -> list[str]:
@@ -129,7 +130,7 @@ class Chart:
             parts.append(text(px, bottom + 18, _tick(value), anchor="middle", size=11, color=MUTED))
         parts.append(f'<line x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}" stroke="{MUTED}"/>')
         parts.append(text((LEFT + right) / 2, self.height - 7, self.x.label, anchor="middle", size=12, color=INK))
-        middle = (TOP + bottom) / 2
+        middle = (self.top + bottom) / 2
         parts.append(
             f'<text transform="translate(14 {middle:.1f}) rotate(-90)" text-anchor="middle" font-size="12" '
             f'fill="{INK}">{escape(self.y.label)}</text>'

@@ -64,6 +64,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def name_of(precision: str) -> str:
+    """A precision as people write it: ``int8`` -> INT8."""
+    return precision.upper() if precision.startswith("int") else precision
+
+
 def listing(items: list[str]) -> str:
     """One, two and three."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
@@ -73,4 +78,4 @@ def _superscript(power: int) -> str:
     return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
-FILTERS = (number, quantity, percent, change, file_size, duration, count, words, listing)  # for templates
+FILTERS = (number, quantity, percent, change, file_size, duration, count, words, name_of, listing)  # for templates

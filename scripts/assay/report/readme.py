@@ -1,0 +1,49 @@
+"""The figure of the README: the report's picture of error against time, as a file of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.errors import AssayError
+from assay.files import atomic_path
+from assay.report import svg
+from assay.report.charts import pareto_of
+from assay.report.forms import runtimes_in_words
+from assay.report.wording import words
+
+WIDTH, HEIGHT, MARGIN = 520.0, 370.0, 30.0  # the chart, 310 high, is centred between the margins
+
+
+def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
+    """Write an SVG file that shows on light and dark pages alike, and says what was measured where.
+
+    Args:
+        path: of the file.
+        summary: the content of ``summary.json``.
+
+    Raises:
+        AssayError: error or speed were not measured.
+    """
+    chart = pareto_of(summary)
+    if chart is None:
+        raise AssayError("the figure needs accuracy and speed, and the summary lacks one of them: run all first")
+    split = next(variant["headline_split"] for variant in summary["variants"].values() if variant["headline_split"])
+    n_atoms = next(form["n_atoms"] for form in summary["forms"] if form["n_atoms"])
+    where = f"{summary['device_name']}, {summary['created_utc'][:10]}"
+    notes = [
+        f"Errors on {words(split)}, time for one of {n_atoms} atoms; {where}.",
+        f"Area: file size. Each at its fastest: {runtimes_in_words(summary['forms'])}.",
+    ]
+    lines = [
+        svg.text(WIDTH / 2, HEIGHT - MARGIN + 9 + 14 * k, note, anchor="middle", size=10, color=svg.MUTED)
+        for k, note in enumerate(notes)
+    ]
+    title = svg.text(WIDTH / 2, 22, "Force error against time", anchor="middle", size=14, weight="600")
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{1.5 * WIDTH:g}" font-family="{svg.FONTS}" '
+            f'xmlns="http://www.w3.org/2000/svg">'
+            f'<rect width="{WIDTH:g}" height="{HEIGHT:g}" rx="8" fill="#ffffff"/>{title}{chart}{"".join(lines)}</svg>\n'
+        )

@@ -6,10 +6,11 @@ exactly if something upstream of it did.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
-from itertools import combinations
+from itertools import combinations, product
 
 import pytest
 import yaml
@@ -176,3 +177,36 @@ def test_timing_rules_run_alone_and_others_do_not(tree, cores):
 def test_every_job_left_a_log_and_its_time(finished):
     jobs = len(jobs_of(finished))
     assert len(list((finished / "benchmarks").rglob("*.tsv"))) == jobs
+
+
+def above(edges, node):
+    """Everything that ``node`` depends on, near and far."""
+    near = {one for one, other in edges if other == node}
+    return near.union(*(above(edges, one) for one in near))
+
+
+def test_picture_of_the_readme_shows_what_depends_on_what(tree):
+    picture = re.search(r"```mermaid\n(.*?)```", (ROOT / "README.md").read_text(), re.S).group(1)
+    arrows = re.findall(r"^ *([\w &\[\]']+?) --> ([\w &]+)$", picture, re.M)
+    sides = [[re.findall(r"(\w+)(?:\[.*?\])?(?: & |$)", side) for side in arrow] for arrow in arrows]
+    drawn = {pair for left, right in sides for pair in product(left, right)}
+    graph = snakemake(tree, "--rulegraph", "dot", "all").stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)', graph))
+    edges = {(names[one], names[other]) for one, other in re.findall(r"(\d+) -> (\d+)", graph)}
+    made = {pair for pair in drawn if set(pair) <= set(names.values())}
+    assert len(made) > 10
+    assert {(one, other) for one, other in made if one not in above(edges, other)} == set()
+    assert {one for pair in drawn for one in pair} - set(names.values()) == {
+        "checkpoint",
+        "dataset",
+        "teacher",
+        "reference",
+    }
+
+
+def test_readme_lists_every_file_that_is_made(tree):
+    text = (ROOT / "README.md").read_text()
+    listed = set(re.findall(r"`([\w.]+)`", text.split("## What appears where")[1].split("```mermaid")[0]))
+    made = {path.split("/")[1] for path in snapshot(tree) if path.startswith(("tiny/", "report/"))}
+    parts = {"physics.probe.json", "physics.exports.json", "accuracy.png"}  # of physics.json and the report
+    assert made - parts - {"figures"} <= listed

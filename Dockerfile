@@ -9,8 +9,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends g++ libgomp1 make \
     && rm -rf /var/lib/apt/lists/*
 
-RUN useradd --create-home assay && install -d -o assay -g assay /assay
-USER assay
+RUN useradd --create-home --uid 1000 assay && install -d -o assay -g assay /assay
+USER 1000
 WORKDIR /assay
 
 # The environment is a layer of its own, so that a change of code does not install it again. The extra index has torch

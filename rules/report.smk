@@ -11,6 +11,14 @@ from assay.report.evidence import training_record
 report: "captions/workflow.rst"
 
 
+# What results rest on, by what the report calls it.
+DATA = SPLITS | {
+    "training_data": config["dataset"]["train"],
+    "validation_data": config["dataset"]["validation"],
+    "physics_reference": PHYSICS["reference"],
+}
+
+
 rule report:
     input:
         expand(
@@ -25,7 +33,7 @@ rule report:
                 "benchmark.png",
             ],
         ),
-        splits=list(SPLITS.values()),
+        data=list(DATA.values()),
         records=[
             record for variant in VARIANTS.values() if (record := training_record(variant["checkpoint"])).is_file()
         ],
@@ -54,7 +62,7 @@ rule report:
         CONDA
     params:
         variants=list(VARIANTS),
-        splits=SPLITS,
+        data=DATA,
         teacher=config["teacher"]["name"],
         targets=config["report"]["targets"],
         upstream_only=["label", "train", "report"],

@@ -15,7 +15,7 @@ with exit_on_error(log=snakemake.log[0]):
     students = read_students(folder / variant for variant in snakemake.params.variants)
     jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.upstream_only)
     goals = Goals(**snakemake.params.targets)
-    summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher, snakemake.params.splits)
+    summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher, snakemake.params.data)
     write_json(snakemake.output.summary, summary)
     write_comparison(snakemake.output.comparison, summary)
     write_markdown(snakemake.output.markdown, summary)

@@ -253,7 +253,14 @@ def quantization(name):
             "nve_drift_meV_per_atom_per_ps": 0.02,
         },
     }
+    for scheme in ("dynamic", "static"):
+        ratios = {batch: schemes[scheme][f"latency_ratio_{batch}"] for batch in ("batch1", "batch32")}
+        schemes[scheme]["latency"] = {
+            batch: {"ratio": {"median": ratio, "p5": ratio - 0.04, "p95": ratio + 0.04}}
+            for batch, ratio in ratios.items()
+        }
     return header(name) | {
+        "limits": {"size_ratio": 0.35, "latency_ratio": 1.1, "force_mae_increase_relative": 0.05},
         "schemes": schemes,
         "chosen": "static",
         "recommended": True,

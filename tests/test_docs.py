@@ -1,25 +1,33 @@
 """What the documentation shows is true: commands are tried, configs are accepted, links lead somewhere.
 
-Commands of Snakemake are planned (-n) in a copy of the workflow; quick ones run; of the rest the files and flags are
-looked up. A command that nothing here knows how to try is a failure.
+Commands of Snakemake and make are planned (-n), scripts and everything quick run. A command that nothing here knows how
+to try is a failure.
 """
 
 import ast
+import os
 import re
 import shlex
 import subprocess
 import sys
 from copy import deepcopy
-from pathlib import Path
+from itertools import pairwise
 
 import ase.build
 import ase.io
 import pytest
 import yaml
+from checkpoint_samples import student
+from test_domain import TRAIN, shaken
 from workflow_copy import ROOT, lay_out
 
 from assay.config import check_config
 from assay.data import read_dataset
+from assay.data.dataset import from_structures
+from assay.domain import fit, write_domain
+from assay.export import onnx_graphs
+from assay.export.identity import identity
+from assay.export.lowering import lower
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 PACKAGE = ROOT / "scripts/assay/package"
@@ -86,46 +94,71 @@ def test_workflow_understands(tree, page, command):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize(("page", "command"), named(OTHERS))
-def test_command_is_there(page, command, tmp_path):
-    program, *words = shlex.split(command)
-    if program == "make":
-        targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
-        variables = re.findall(r"^(\w+) *\?=", (ROOT / "Makefile").read_text(), re.M)
-        assert all(word in targets or word.split("=")[0] in variables for word in words)
-    elif program == ".venv/bin/python" and words[0].startswith("scripts/"):
-        source = (ROOT / words[0]).read_text()
-        assert all(f'"{word}"' in source for word in words if word.startswith("--"))
-    elif program == ".venv/bin/python" and words[:2] == ["-m", "pytest"]:
-        assert all((ROOT / word).exists() for word in words[2:] if not word.startswith("-"))
-    elif command in ("pip install -r requirements.txt", "python example.py"):
-        assert (PACKAGE / "files" / words[-1]).is_file()
-    elif command == "sha256sum -c SHA256SUMS":
-        assert "SHA256SUMS" in (PACKAGE / "build.py").read_text()
-    elif command in ("pip install pre-commit", "pre-commit install"):
-        [hooks] = [repo["hooks"] for repo in yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]]
-        tools = {Path(hook["entry"].split()[0]).name for hook in hooks}
-        pinned = (ROOT / "envs/dev.txt").read_text() + (ROOT / "envs/core.txt").read_text()
-        assert all(re.search(rf"^{tool}==", pinned, re.M) for tool in tools)
-    else:
-        raise AssertionError(f"no test knows how to try: {command}")
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A folder like a clone after `make run`, as far as the scripts of the guides look; results are of a toy."""
+    folder = tmp_path_factory.mktemp("finished")
+    for part in ("config", "data", "pyproject.toml", "scripts", "tests"):
+        (folder / part).symlink_to(ROOT / part)
+    (folder / "results/tiny").mkdir(parents=True)
+    toy, card = student("painn"), {"variant": "tiny", "checkpoint_sha256": "0" * 64}
+    graph = onnx_graphs.assemble(lower(toy), toy.cutoff, identity(toy, card), search=True)
+    onnx_graphs.save(graph, folder / "results/tiny/model.onnx")
+    seen = [from_structures([s for name in TRAIN for s in shaken(name, 20, seed=seed)]) for seed in (0, 1)]
+    write_domain(folder / "results/domain.npz", fit(*seen, points_per_element=50, seed=0))
+    ase.io.write(folder / "molecules.xyz", ase.build.molecule("CH3CH2OH"))
+    return folder
 
 
-@pytest.mark.parametrize("options", [[], ["--json", "forces.json", "--output", "labelled.xyz"]])
-def test_prediction_of_the_quick_start_runs(tmp_path, options):
-    line = "scripts/predict.py data/checkpoints/tiny.pt molecules.xyz " + " ".join(options)
-    assert any(line.strip() in command for _, command in OTHERS)
-    ase.io.write(tmp_path / "molecules.xyz", ase.build.molecule("CH3CH2OH"))
-    model = ROOT / "data/checkpoints/tiny.pt"
-    done = subprocess.run(
-        [sys.executable, ROOT / "scripts/predict.py", model, "molecules.xyz", *options],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+@pytest.mark.parametrize(("page", "command"), named(pair for pair in OTHERS if "bin/python" in pair[1]))
+def test_command_runs(finished, page, command):
+    words = shlex.split(command)[1:]
+    tests = ["--collect-only"] if words[:2] == ["-m", "pytest"] else []
+    done = subprocess.run([sys.executable, *words, *tests], cwd=finished, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    written = {word for flag, word in pairwise(words) if flag in ("--json", "--output")}
+    assert all((finished / name).is_file() for name in written)
+    assert "predict.py" not in command or "C2H6O" in done.stdout
+
+
+@pytest.mark.parametrize(("page", "command"), named(pair for pair in OTHERS if pair[1].startswith("make")))
+def test_make_has_a_plan(page, command):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    done = subprocess.run([*shlex.split(command), "-n"], cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
-    assert "C2H6O" in done.stdout
-    assert all((tmp_path / name).is_file() for name in options[1::2])
+    assert done.stdout.strip()
+
+
+# Commands of what lies outside this folder, and the test that runs them.
+ELSEWHERE = {
+    "pip install -r requirements.txt": "test_package.py: test_package_runs_in_an_empty_environment",
+    "python example.py": "test_package.py: test_package_runs_in_an_empty_environment",
+    "sha256sum -c SHA256SUMS": "test_package.py: test_checksums_are_those_that_sha256sum_takes",
+    "pip install pre-commit": "test_docs.py: test_hooks_are_the_checks_of_make_lint",
+    "pre-commit install": "test_docs.py: test_hooks_are_the_checks_of_make_lint",
+}
+
+
+def test_every_other_command_has_a_test_of_its_own():
+    tried = ("bin/python", "make ")
+    assert {command for _, command in OTHERS if not any(word in command for word in tried)} == set(ELSEWHERE)
+    for test in ELSEWHERE.values():
+        file, name = test.split(": ")
+        assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+
+
+def test_hooks_are_the_checks_of_make_lint():
+    [repo] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    plan = subprocess.run(["make", "-n", "lint"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    checks = {tuple(shlex.split(line)[:2]) for line in plan.splitlines() if line.startswith(".venv/bin/")}
+    hooks = {tuple(hook["entry"].replace("--fix", "").split()[:2]) for hook in repo["hooks"]}
+    tools = {
+        (words[0], words[1] if len(words) > 1 and words[1] in ("check", "format", "--lint") else "") for words in hooks
+    }
+    wanted = {
+        (words[0], words[1] if len(words) > 1 and words[1] in ("check", "format", "--lint") else "") for words in checks
+    }
+    assert {tool for tool in wanted if "python" not in tool[0]} == tools
 
 
 @pytest.mark.parametrize(("page", "config"), named((page, c) for page in PAGES for c in configs(page)))

@@ -4,10 +4,13 @@ import copy
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import venv
 import zipfile
+from pathlib import Path
 
 import ase
 import ase.build
@@ -17,7 +20,7 @@ import pytest
 import torch
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from assay.export import dynamics, onnx_graphs, parity
+from assay.export import dynamics, onnx_graphs, parity, torchscript
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.models import build_model
@@ -27,6 +30,7 @@ from assay.package.student import OnnxStudent, VerletList
 from assay.package.student.calculator import StudentCalculator
 from assay.structures import Structure
 
+ROOT = Path(__file__).parents[1]
 PAINN = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True}
 CELL = np.array([[4.1, 0.0, 0.0], [0.9, 4.6, 0.0], [-0.7, 0.8, 4.4]])
 SAID = {"teacher": "GFN2-xTB", "licence": "CC0", "training_data": "molecules made for a test"}
@@ -181,6 +185,66 @@ def test_package_is_whole_and_equal_for_equal_contents(package, model, card, fil
     text = write_card({"model": card}, files, **SAID)
     write_package(again, "toy", files | example_files(model, [1, 6, 7, 8]) | {"README.md": text.encode()})
     assert again.read_bytes() == package.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("sha256sum") is None, reason="there is no sha256sum on this machine")
+def test_checksums_are_those_that_sha256sum_takes(package, tmp_path):
+    folder = unzip(package, tmp_path)
+    check = ["sha256sum", "-c", "SHA256SUMS"]
+    assert subprocess.run(check, cwd=folder, capture_output=True).returncode == 0
+    with (folder / "model.onnx").open("ab") as handle:
+        handle.write(b"x")
+    changed = subprocess.run(check, cwd=folder, capture_output=True, text=True)
+    assert changed.returncode == 1 and "model.onnx: FAILED" in changed.stdout
+
+
+def guide(language):
+    """The blocks of docs/packages.md in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "docs/packages.md").read_text(), re.M | re.S)
+
+
+WATER = np.array([[0, 0, 0.12], [0, 0.76, -0.48], [0, -0.76, -0.48]])
+
+
+def test_python_of_the_guide_runs_in_an_unpacked_package(model, package, tmp_path):
+    with_ase, with_numpy = guide("python")
+    start = f"import ase\natoms = ase.Atoms([8, 1, 1], {WATER.tolist()})\n"
+    code = f"{start}{with_ase}\n{with_numpy}\nprint(atoms.get_potential_energy(), *energy, *forces.shape)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=unzip(package, tmp_path), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    by_ase, water, _, *shape = map(float, done.stdout.split())
+    expected = exact(model, ase.Atoms([8, 1, 1], WATER)).energy_eV[0]
+    assert [by_ase, water] == pytest.approx([expected, expected], abs=1e-5)
+    assert shape == [5, 3]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler on this machine")
+def test_program_of_the_guide_gives_the_energy_and_forces_of_the_network(model, card, tmp_path):
+    single = build_model("painn", PAINN)
+    single.load_state_dict(model.state_dict())
+    scripted = torchscript.to_torchscript(lower(single), single.cutoff)
+    torchscript.save(scripted, tmp_path / "model.ts.pt", identity(single, card))
+    (tmp_path / "student.cpp").write_text(*guide("cpp"))
+    libtorch = Path(torch.__file__).parent
+    headers = [f"-I{libtorch / 'include' / part}" for part in ("", "torch/csrc/api/include")]
+    libraries = [f"-L{libtorch / 'lib'}", f"-Wl,-rpath,{libtorch / 'lib'}", "-ltorch", "-ltorch_cpu", "-lc10"]
+    build = ["g++", "-std=c++20", "-O0", *headers, "student.cpp", "-o", "student", "-Wl,--no-as-needed", *libraries]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(["./student"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = exact(model, ase.Atoms([8, 1, 1], WATER))
+    energy, forces = printed_tensors(done.stdout)
+    assert energy == pytest.approx(expected.energy_eV, abs=1e-3)
+    np.testing.assert_allclose(forces, expected.forces_eV_per_A.ravel(), atol=1e-4)
+
+
+def printed_tensors(text):
+    """The numbers of each tensor as libtorch prints it: a factor if need be, rows, and the type."""
+    for block in re.split(r"\[ CPU\w+\{[\d,]+\} \]", text)[:-1]:
+        factor = re.match(r"\s*(\S+) +\*", block)
+        rows = block[factor.end() :] if factor else block
+        yield np.array(rows.split(), float) * (float(factor.group(1)) if factor else 1.0)
 
 
 def test_card_tells_what_was_measured_and_what_was_not(card, files):

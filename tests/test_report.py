@@ -252,9 +252,16 @@ def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
 
 
 def test_busy_machine_is_said(report):
-    assert (
-        "Other processes used 40\u202f% of the processor while tiny was timed" in (report / "report.html").read_text()
-    )
+    text = (report / "report.html").read_text()
+    assert "Other processes used 40\u202f% of the processor while tiny was timed" in text
+    assert "Timed beside other work, on up to 40\u202f% of the processor." in text
+
+
+def test_quiet_machine_needs_no_word(copy, benchmarks, tmp_path):
+    change(copy, "benchmark", lambda content: content.update(load_of_other_processes=0.03))
+    write(tmp_path / "report", copy, benchmarks)
+    text = (tmp_path / "report/report.html").read_text()
+    assert "Other processes used" not in text and "Timed beside other work" not in text
 
 
 def test_markdown_tables_have_even_rows(report):
@@ -489,6 +496,7 @@ def test_durations_read_well(seconds, shown):
 def test_ticks_are_round_and_inside():
     linear, logarithmic = svg.Axis("", 0.0, 0.087), svg.Axis("", 0.3, 40.0, log=True)
     assert linear.ticks() == pytest.approx([0, 0.02, 0.04, 0.06, 0.08])
+    assert svg.Axis("", 0.12, 0.28, log=True).ticks() == pytest.approx([0.15, 0.2, 0.25])
     assert logarithmic.ticks() == pytest.approx([0.5, 1, 2, 5, 10, 20])
 
 
@@ -536,6 +544,17 @@ def test_runtime_that_nobody_knew_is_shown(copy, benchmarks, tmp_path):
     summary = write(tmp_path / "report", copy, benchmarks)
     assert {variant["fastest_runtime"] for variant in summary["variants"].values()} == {"fused"}
     assert "fp32 by fused, INT8 by onnx int8." in (tmp_path / "report/report.html").read_text()
+
+
+def test_int8_ratios_have_their_spread(report):
+    text = (report / "report.html").read_text()
+    section = re.search(r'<section class="card" id="int8">.*?</section>', text, re.S).group()
+    assert section.count('0.620× <span class="muted small">0.58–0.66</span>') == len(STUDENTS)
+    assert section.count("–") == 2 * 2 * len(STUDENTS)
+
+
+def test_int8_is_asked_for_what_its_limits_say(results):
+    assert targets_of(results)["INT8 pays", "tiny"].asked == "≤ 0.35× size, ≤ 1× time, ≤ +5.0\u202f% error"
 
 
 def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):

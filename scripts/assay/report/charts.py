@@ -15,6 +15,7 @@ SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}
 TEACHER_RADIUS = 6.0
 MARKERS = ("circle", "square", "triangle", "diamond")
 MIN_RADIUS, MAX_RADIUS = 5.0, 20.0
+MOST_MARKERS = 15
 LANE = 26.0
 
 
@@ -94,11 +95,11 @@ def draw_learning(curves: Mapping[str, Sequence[tuple[int, float]]], variants: S
 def _line(
     chart: svg.Chart, name: str, index: int, curve: Sequence[tuple[int, float]], tip: Callable[[float, float], str]
 ) -> None:
-    """A curve with markers, and its name at its end."""
+    """A curve with markers, only the last one where there are many, and its name at its end."""
     chart.line(curve, svg.color_of(index))
-    for point in curve:
+    for point in curve if len(curve) <= MOST_MARKERS else curve[-1:]:
         chart.marker(*point, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, f"{name}, {tip(*point)}")
-    chart.label(*curve[-1], name, dy=-11)
+    chart.label(*curve[-1], name, dy=18 if curve[-1][1] < curve[0][1] else -11)
 
 
 def draw_throughput(

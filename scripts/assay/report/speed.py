@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from assay.report.evidence import Student
 from assay.report.forms import HEADLINE_ATOMS, forms, precision_of, timed_rows
+
+QUIET = 0.1  # of the processor: what other processes may use while times are called those of a quiet machine
 
 
 def by_size(student: Student) -> list[dict[str, Any]]:
@@ -58,6 +61,12 @@ def teacher_throughput(student: Student) -> float | None:
     own = [r for r in calls if r["call"] == "teacher" and r["system_size"] == headline_size(student)]
     row = next((r for r in own if r["batch_size"] == 1), None)
     return None if row is None else 1e3 * row.get("n_atoms", row["system_size"]) / row["latency_ms_median"]
+
+
+def busiest(students: Sequence[Student]) -> float | None:
+    """Most of the processor that others used while a student was timed; None if never more than ``QUIET``."""
+    loads = [student.get("benchmark", "load_of_other_processes") or 0.0 for student in students]
+    return load if (load := max(loads, default=0.0)) > QUIET else None
 
 
 def headline_size(student: Student) -> int | None:

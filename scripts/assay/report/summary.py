@@ -31,7 +31,7 @@ def summarize(
     dag: Mapping[str, Any] | None,
     goals: Goals,
     teacher: str,
-    splits: Mapping[str, str | Path],
+    data: Mapping[str, str | Path],
 ) -> dict[str, Any]:
     """The content of ``summary.json``.
 
@@ -40,7 +40,7 @@ def summarize(
         dag: times of the workflow's jobs, from ``dag.summarize``.
         goals: what the targets ask for.
         teacher: what reports call the teacher.
-        splits: files of labelled structures by name.
+        data: files that results rest on, by name.
     """
     deployable = {student.name: forms(student) for student in students}
     device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
@@ -50,7 +50,7 @@ def summarize(
         "choices": [asdict(choice) for choice in choose(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
         "forms": [asdict(form) for points in deployable.values() for form in points],
-        "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in splits.items()},
+        "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in data.items()},
         "workflow": dict(dag) if dag else None,
     }
 

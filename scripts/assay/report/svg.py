@@ -39,12 +39,15 @@ class Axis:
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values inside the ends: 1-2-5 steps, decades first if logarithmic."""
+        """Round values inside the ends: 1-2-5 steps, or decades if logarithmic and long, or even steps if short."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             every = [m * 10.0**d for d in decades for m in (1, 2, 5)]
             inside = [v for v in every if self.low <= v * (1 + 1e-9) and v <= self.high * (1 + 1e-9)]
-            return inside if len(inside) <= 7 else [v for v in inside if math.log10(v) % 1 < 1e-6] or inside
+            if len(inside) > 7:
+                return [v for v in inside if math.log10(v) % 1 < 1e-6] or inside
+            if len(inside) > 1 or self.high > 10 * self.low:
+                return inside
         step = _round_step((self.high - self.low) / 5)
         first = math.ceil(self.low / step - 1e-9)
         return [k * step for k in range(first, math.floor(self.high / step + 1e-9) + 1)]

@@ -129,12 +129,19 @@ def _formats(student: Student) -> Target:
 
 
 def _int8(student: Student, goals: Goals) -> Target:
+    limits = student.get("quantization", "limits") or {}
+    size_limit, error_limit = (limits.get(key) for key in ("size_ratio", "force_mae_increase_relative"))
+    asked = [
+        "smaller" if size_limit is None else f"≤ {number(size_limit, 2)}× size",
+        f"≤ {goals.int8_latency_ratio:g}× time",
+        *([] if error_limit is None else [f"≤ {change(error_limit)} error"]),
+    ]
     target = Target(
         name="INT8 pays",
         variant=student.name,
         value=None,
         shown=NOT_MEASURED,
-        asked=f"smaller, ≤ {goals.int8_latency_ratio:g}× time",
+        asked=", ".join(asked),
         verdict="not measured",
         how="best scheme over fp32 of the same graph",
     )

@@ -6,6 +6,8 @@ which molecule or pair it belongs to (``group``), where it sits on a scan (``coo
 
 from __future__ import annotations
 
+import gzip
+import io
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,10 +90,13 @@ def read_reference(path: str | Path) -> Reference:
     """
     if not Path(path).is_file():
         raise AssayError(f"there is no file {path}: restore it, or make it again with `snakemake physics_reference`")
+    opener = gzip.open if str(path).endswith(".gz") else open
     try:
-        images = ase.io.read(path, index=":", format="extxyz")
+        with opener(path, "rt") as file:
+            text = io.StringIO(file.read())  # ASE seeks, and a compressed file is then read from its start each time
+        images = ase.io.read(text, index=":", format="extxyz")
         return Reference(_frame(atoms) for atoms in images)
-    except (KeyError, ValueError, OSError) as error:
+    except (KeyError, ValueError, OSError, EOFError) as error:
         raise AssayError(
             f"{path} is no reference of the physics checks ({error}): make it again with `snakemake physics_reference`"
         ) from None

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from assay.errors import exit_on_error
 from assay.files import read_json, write_json
+from assay.memory import keep_freed_memory
 from assay.physics import Subject, measure
 from assay.physics.reference import read_reference
 from assay.predictors import load_predictor
@@ -22,6 +23,7 @@ def load(dtype: str):
 
 
 with exit_on_error(snakemake.log[0]):
+    keep_freed_memory()
     card = read_json(snakemake.input.card)
     subject = Subject(
         predictor=load("float64"),

@@ -13,11 +13,13 @@ from assay.data import read_dataset
 from assay.domain import read_domain
 from assay.errors import exit_on_error
 from assay.files import atomic_path, read_json, write_json
+from assay.memory import keep_freed_memory
 from assay.predictors import load_predictor
 from assay.provenance import header
 
 
 def main() -> None:
+    keep_freed_memory()
     settings = Settings(**snakemake.params.settings)
     predictor = load_predictor(
         Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads

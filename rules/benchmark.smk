@@ -34,6 +34,7 @@ rule benchmark:
         "logs/benchmark/{variant}.log",
     benchmark:
         "benchmarks/benchmark/{variant}.tsv"
+    priority: 1
     conda:
         CONDA
     threads: workflow.cores

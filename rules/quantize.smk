@@ -19,6 +19,7 @@ rule quantize:
         "logs/quantize/{variant}.log",
     benchmark:
         "benchmarks/quantize/{variant}.tsv"
+    priority: 1
     conda:
         CONDA
     threads: workflow.cores

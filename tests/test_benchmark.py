@@ -29,6 +29,7 @@ SETTINGS = Settings(
     max_atoms=36,
     seconds=0.01,
     min_rounds=2,
+    max_rounds=6,
     time_step_fs=0.5,
 )
 

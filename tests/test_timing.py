@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.timing import PATIENCE, OtherLoad, interleave, matrix_peak, ratio
+from assay.timing import PATIENCE, OtherLoad, TURN_s, interleave, matrix_peak, ratio
 
 
 class Machine:
@@ -73,6 +73,14 @@ def test_warm_up_is_as_long_as_it_takes(slow_calls):
     assert np.ptp(timing.calls_s) == 0.0
 
 
+def test_a_call_made_before_is_the_first_of_the_warm_up():
+    machine = Machine(lambda name, n: COST[name])
+    timings = interleave(machine.calls("fast", "slow"), 0.1, min_rounds=3, timed=machine, first_s={"slow": 2.0})
+    assert [timing.warmup_calls for timing in timings.values()] == [2, 2]
+    assert machine.log == ["fast", "fast", "slow"] + 3 * ["fast", "slow"]
+    assert not timings["slow"].steady and timings["fast"].steady
+
+
 def test_warm_up_that_does_not_end_is_reported():
     machine = Machine(lambda name, n: 0.9**n)
     assert not interleave(machine.calls("a"), 1.0, timed=machine)["a"].steady
@@ -90,7 +98,7 @@ def test_short_calls_settle_untimed_and_are_timed_many_times():
     timings = interleave(machine.calls("a", "b"), 0.2, timed=machine)
     assert any(disturbed)
     assert all(timing.calls_s.max() == 0.001 for timing in timings.values())
-    assert all(len(timing.rounds_s[0]) == 30 for timing in timings.values())
+    assert all(len(timing.rounds_s[0]) == round(TURN_s / 0.001) for timing in timings.values())
 
 
 def test_rounds_are_bounded():

@@ -37,6 +37,7 @@ class Settings:
         max_atoms: larger batches are left out.
         seconds: for which each call is measured at each point.
         min_rounds: turns of each call at least.
+        max_rounds: and at most.
         time_step_fs: of the dynamics whose speed is told in ns/day.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     max_atoms: int
     seconds: float
     min_rounds: int
+    max_rounds: int
     time_step_fs: float
 
 
@@ -162,7 +164,14 @@ class Benchmark:
             prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
             calls |= {name: call for name, call in prepared.items() if call is not None}
             calls |= teacher_calls(self.teacher, point.structures)
-        timings = interleave(calls, self.settings.seconds, min_rounds=self.settings.min_rounds, timed=self.timed)
+        timings = interleave(
+            calls,
+            self.settings.seconds,
+            min_rounds=self.settings.min_rounds,
+            max_rounds=self.settings.max_rounds,
+            timed=self.timed,
+            first_s={name: self.first[name, point.key]["first_call_ms"] / 1e3 for name in able},
+        )
         gflop = count_gflop(able["eager"], point.structures) if "eager" in able else None
         common = {"system_size": size, "batch_size": batch_size, "n_atoms": point.n_atoms, "n_edges": n_edges}
         rows = []

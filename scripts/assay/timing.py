@@ -23,8 +23,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 Call = Callable[[], object]
 Clock = Callable[[Call], float]
 
-SETTLE_s = 0.01  # of untimed calls before a turn of short ones
-TURN_s = 0.03  # the least that one turn measures
+SHORT_s, SETTLE_s = 0.01, 0.003  # before a turn of calls as short as the first, untimed calls for the second
+TURN_s = 0.006  # the least that one turn measures
 REST_s, RESTLESS, REST_LIMIT_s = 0.003, 0.2, 0.2  # threads rest once they use less than this share of such an interval
 PATIENCE = 2  # calls in a row that are no faster than the best: then it is warm
 TOLERANCE = 0.05  # by which a faster call must be faster
@@ -75,7 +75,13 @@ def clock(device: torch.device | str = "cpu") -> Clock:
 
 
 def interleave(
-    calls: Mapping[str, Call], seconds: float, *, min_rounds: int = 5, max_rounds: int = 100, timed: Clock | None = None
+    calls: Mapping[str, Call],
+    seconds: float,
+    *,
+    min_rounds: int = 5,
+    max_rounds: int = 100,
+    timed: Clock | None = None,
+    first_s: Mapping[str, float] | None = None,
 ) -> dict[str, Timing]:
     """Time ``calls`` in turns: A B C A B C ...
 
@@ -85,9 +91,10 @@ def interleave(
         min_rounds: turns of each call whatever they take.
         max_rounds: turns of each call at most.
         timed: the clock; that of the CPU if not given.
+        first_s: what a call took that was made before, in seconds, by name: the first of its warm-up.
     """
-    timed = timed or clock()
-    warm = {name: _warm_up(call, timed, seconds) for name, call in calls.items()}
+    timed, first_s = timed or clock(), first_s or {}
+    warm = {name: _warm_up(call, timed, seconds, first_s.get(name)) for name, call in calls.items()}
     wanted = {name: int(np.clip(seconds / max(warm[name][0], TURN_s), min_rounds, max_rounds)) for name in calls}
     n_rounds = max(wanted.values())
     every = {name: 2 ** int(np.log2(n_rounds / wanted[name])) for name in calls}  # so that rare rounds are common ones
@@ -181,9 +188,10 @@ def _gpu_seconds(call: Call) -> float:
     return start.elapsed_time(end) / 1e3
 
 
-def _warm_up(call: Call, timed: Clock, limit_s: float) -> tuple[float, int, bool]:
+def _warm_up(call: Call, timed: Clock, limit_s: float, first_s: float | None) -> tuple[float, int, bool]:
     """Call until ``PATIENCE`` calls in a row are no faster, or ``limit_s`` is over: (fastest, number, steady)."""
-    best, count, idle, spent = np.inf, 0, 0, 0.0
+    count, spent = (0, 0.0) if first_s is None else (1, first_s)
+    best, idle = spent or np.inf, 0
     while idle < PATIENCE and (count < 2 or spent < limit_s):
         duration = timed(call)
         idle = idle + 1 if duration > best * (1.0 - TOLERANCE) else 0
@@ -195,7 +203,7 @@ def _turn(call: Call, timed: Clock, expected_s: float) -> np.ndarray:
     """Durations of the calls of one turn."""
     _rest()
     spent = 0.0
-    while spent < SETTLE_s and expected_s < SETTLE_s:
+    while expected_s < SHORT_s and spent < SETTLE_s:
         spent += timed(call)
     count = max(1, round(TURN_s / expected_s))
     return np.array([timed(call) for _ in range(count)])

@@ -66,7 +66,6 @@ rule verify:
         "benchmarks/verify/{variant}.tsv"
     conda:
         CONDA
-    threads: 2
     params:
         settings=config["export"],
         missing=NOT_EXPORTED,

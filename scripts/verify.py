@@ -1,6 +1,9 @@
 """Judge every exported file of a student against the network in double precision: export.json."""
 
+import os
 from pathlib import Path
+
+os.environ["OMP_WAIT_POLICY"] = "passive"  # read when torch is loaded: threads that wait leave their core to other jobs
 
 import torch
 
@@ -10,9 +13,11 @@ from assay.errors import exit_on_error
 from assay.export import dynamics
 from assay.export.verify import Settings, verify
 from assay.files import read_json, write_json
+from assay.memory import keep_freed_memory
 from assay.provenance import header
 
 with exit_on_error(snakemake.log[0]):
+    keep_freed_memory()
     torch.set_num_threads(snakemake.threads)
     options = dict(snakemake.params.settings)
     settings = Settings(**options | {"dynamics": dynamics.Settings(**options["dynamics"])})

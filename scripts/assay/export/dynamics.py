@@ -14,8 +14,8 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
 from ase.md.verlet import VelocityVerlet
 
+from assay.backends.eager import EagerPredictor
 from assay.errors import AssayError
-from assay.export.parity import reference
 from assay.models import Potential
 from assay.package.student.calculator import StudentCalculator
 from assay.structures import Structure, nearest_in_size
@@ -47,7 +47,7 @@ class ExactCalculator(Calculator):
 
     def __init__(self, model: Potential):
         super().__init__()
-        self.model = model
+        self.predictor = EagerPredictor(model)
 
     def calculate(
         self,
@@ -58,8 +58,8 @@ class ExactCalculator(Calculator):
         """Called by ASE."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
-        result = reference(self.model, [Structure.from_ase(self.atoms)], next(self.model.parameters()).dtype)
-        self.results = {"energy": float(result.energy_eV[0]), "forces": result.forces_eV_per_A}
+        energy, forces = self.predictor.evaluate([Structure.from_ase(self.atoms)])
+        self.results = {"energy": float(energy[0]), "forces": forces}
 
 
 def judge(model: Potential, path: Path, structures: Sequence[Structure], settings: Settings) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ class OnnxStudent:
         options.log_severity_level = 3  # errors
         if threads is not None:
             options.intra_op_num_threads = threads
+            if threads > (os.cpu_count() or 1):  # more threads than cores must not wait for each other at full speed
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
         there = [name for name in wanted if name in onnxruntime.get_available_providers()]
         self.session = onnxruntime.InferenceSession(str(path), options, providers=[*there, "CPUExecutionProvider"])

@@ -1,0 +1,62 @@
+"""How fast the students are beside networks of other packages.
+
+Needs the students' files, structures of the labelled splits, and a registry of packages. Makes results/peers/:
+peers.json, the table peers.md for people, and peers.csv for other programs.
+
+`snakemake peers` is never part of `all`: it installs the packages that envs/peers/ pins, each into a folder of its own.
+A peer that cannot be installed is named with the reason; `snakemake peers --forcerun peer_packages` tries again.
+"""
+
+PEERS = config["peers"]["packages"]
+PEER_RUNTIMES = {"eager": "model.safetensors"} | {
+    runtime: file for runtime, file in RUNTIMES.items() if runtime not in ("onnx_fp16", "onnx_int8")
+}
+
+
+rule peer_packages:
+    """What a peer needs beyond the environment."""
+    input:
+        "envs/peers/{package}.txt",
+    output:
+        directory("results/peers/packages/{package}"),
+    log:
+        "logs/peer_packages/{package}.log",
+    benchmark:
+        "benchmarks/peer_packages/{package}.tsv"
+    wildcard_constraints:
+        package="|".join(PEERS),
+    conda:
+        CONDA
+    script:
+        "../scripts/peer_packages.py"
+
+
+rule peers:
+    """Every runtime in single precision beside every peer, in turns."""
+    input:
+        models=expand("results/{variant}/{file}", variant=VARIANTS, file=PEER_RUNTIMES.values()),
+        cards=CARDS,
+        packages=expand("results/peers/packages/{package}", package=PEERS),
+        splits=list(SPLITS.values()),
+    output:
+        json="results/peers/peers.json",
+        table="results/peers/peers.csv",
+        page="results/peers/peers.md",
+    log:
+        "logs/peers/all.log",
+    benchmark:
+        "benchmarks/peers/all.tsv"
+    conda:
+        CONDA
+    threads: workflow.cores
+    resources:
+        device_percent=100,
+    params:
+        variants=list(VARIANTS),
+        runtimes=PEER_RUNTIMES,
+        packages=PEERS,
+        settings=config["benchmark"] | config["peers"]["settings"],
+        targets=config["peers"]["targets"],
+        device=DEVICE,
+    script:
+        "../scripts/peers.py"

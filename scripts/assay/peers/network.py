@@ -1,0 +1,164 @@
+"""A peer of a student: another package's network of the same size, behind the interface of every model."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from assay.backends.common import Inputs, edge_inputs
+from assay.errors import printable
+from assay.peers.packages import use
+from assay.predictors import BatchPredictor
+from assay.structures import Structure
+
+# Package -> the module here that makes its network; imported when it is asked for.
+PEERS = {"schnetpack": "assay.peers.schnetpack", "mace": "assay.peers.mace"}
+PROBES = (16, 32, 64)  # widths whose parameters are counted
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a peer has in common with a student.
+
+    Attributes:
+        n_parameters: trainable numbers, as nearly as its width allows.
+        n_blocks: rounds of messages.
+        n_rbf: radial basis functions.
+        cutoff_A: angstrom.
+        elements: atomic numbers, ascending.
+    """
+
+    n_parameters: int
+    n_blocks: int
+    n_rbf: int
+    cutoff_A: float
+    elements: tuple[int, ...]
+
+
+class Adapter(Protocol):
+    """A module that makes a peer.
+
+    Attributes:
+        NAME: what tables call the network.
+        DISTRIBUTION: the package, as registries call it.
+        ABOUT: in which settings it is timed.
+    """
+
+    NAME: str
+    DISTRIBUTION: str
+    ABOUT: str
+
+    def build(self, size: Size, width: int) -> nn.Module:
+        """A network with fresh weights and ``width`` features an atom."""
+        ...
+
+    def bind(
+        self, network: nn.Module, size: Size, atoms: Inputs, edge_index: Tensor, n_structures: int
+    ) -> Callable[[], tuple[Tensor, Tensor]]:
+        """A call that evaluates the network on open structures: energies (S,) and forces (N, 3).
+
+        Args:
+            network: of ``build``.
+            size: that it was built for.
+            atoms: (N, ...) of all structures.
+            edge_index: int64 (2, E), rows (neighbor, atom).
+            n_structures: S.
+        """
+        ...
+
+
+class PeerPredictor(BatchPredictor):
+    """A peer with its neighbors found by the lists of this project, so that networks are compared and nothing else."""
+
+    def __init__(self, adapter: Adapter, network: nn.Module, size: Size, device: str):
+        super().__init__(
+            name=adapter.NAME,
+            runtime="eager",
+            device=device,
+            dtype="float32",
+            cutoff_A=size.cutoff_A,
+            max_z=max(size.elements),
+            elements=frozenset(size.elements),
+        )
+        self.adapter, self.network, self.size = adapter, network, size
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        return self.prepare(structures)()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        atoms, edge_index, _ = edge_inputs(structures, self.cutoff_A, self.device)
+        call = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            energies, forces = call()
+            return energies.detach().cpu().numpy(), forces.detach().cpu().numpy()
+
+        return evaluate
+
+
+def load_peers(
+    folders: Mapping[str, Path], size: Size, device: str = "cpu"
+) -> tuple[dict[str, PeerPredictor], dict[str, dict[str, Any]]]:
+    """The peers of a student, with random weights.
+
+    Args:
+        folders: where each package is installed; names as in ``PEERS``.
+        size: of the student.
+        device: "cpu" or "cuda".
+
+    Returns:
+        Those that load, by package, and what each is: or the ``error`` that keeps it from loading beside the packages
+        that are here.
+    """
+    peers, about = {}, {}
+    for package, folder in folders.items():
+        try:
+            peers[package], about[package] = _load(package, folder, size, device)
+        except Exception as error:  # whatever a package raises is the reason
+            about[package] = {"error": printable(f"{type(error).__name__}: {error}", 300)}
+    return peers, about
+
+
+def _load(package: str, folder: Path, size: Size, device: str) -> tuple[PeerPredictor, dict[str, Any]]:
+    use(folder)
+    adapter = cast(Adapter, importlib.import_module(PEERS[package]))
+    torch.manual_seed(0)
+    width = nearest_width(lambda width: _count(adapter.build(size, width)), size.n_parameters)
+    network = adapter.build(size, width).to(device).eval().requires_grad_(False)
+    n_parameters = _count(network)
+    return PeerPredictor(adapter, network, size, device), {
+        "name": adapter.NAME,
+        "package": adapter.DISTRIBUTION,
+        "version": version(adapter.DISTRIBUTION),
+        "about": adapter.ABOUT,
+        "width": width,
+        "n_parameters": n_parameters,
+        "parameter_ratio": n_parameters / size.n_parameters,
+    }
+
+
+def _count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def nearest_width(count: Callable[[int], int], n_parameters: int) -> int:
+    """The width at which a network has nearly ``n_parameters``.
+
+    Matrices grow with the square of the width, biases and embeddings with the width, so that the counts at three widths
+    tell those at all.
+    """
+    a, b, c = np.polyfit(PROBES, [count(width) for width in PROBES], 2)
+    root = (-b + math.sqrt(max(b * b - 4 * a * (c - n_parameters), 0.0))) / (2 * a)
+    candidates = {max(1, math.floor(root)), max(1, math.ceil(root))}
+    return min(candidates, key=lambda width: abs(np.polyval((a, b, c), width) - n_parameters))

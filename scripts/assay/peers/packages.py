@@ -1,0 +1,41 @@
+"""The packages of peers, in folders of their own on top of the environment, whose torch they share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from assay.errors import printable
+from assay.files import atomic_path
+
+FAILURE = "not-installed.txt"
+
+
+def install(pins: str | Path, folder: str | Path) -> None:
+    """Install what a requirements file names, and nothing that it needs in turn, into ``folder``.
+
+    What cannot be installed leaves a file there with the reason, so that one peer does not keep the others from being
+    timed.
+    """
+    with atomic_path(folder) as path:
+        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(path), "-r", str(pins)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        print(done.stdout)
+        if done.returncode != 0:
+            path.mkdir(exist_ok=True)
+            errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
+            (path / FAILURE).write_text(printable(errors[-1] if errors else f"pip exited with {done.returncode}"))
+
+
+def use(folder: str | Path) -> None:
+    """Let packages of ``folder`` be imported, after those of the environment.
+
+    Raises:
+        ImportError: they could not be installed.
+    """
+    failure = Path(folder, FAILURE)
+    if failure.is_file():
+        raise ImportError(f"not installed: {failure.read_text()}")
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))

@@ -1,0 +1,60 @@
+"""Time the students beside networks of other packages: peers.json and its tables."""
+
+from pathlib import Path
+
+from assay.benchmark import Settings, choose_points
+from assay.data import read_dataset
+from assay.data.elements import ELEMENTS
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+from assay.peers.compare import compare, fastest
+from assay.peers.network import Size, load_peers
+from assay.peers.table import write_csv, write_markdown
+from assay.predictors import load_predictor
+from assay.provenance import header
+from assay.timing import OtherLoad, clock, limit_threads, threads
+
+
+def student(variant: str, points, settings: dict) -> dict:
+    """Everything about one student and its peers."""
+    folder, params = Path("results", variant), snakemake.params
+    card = read_json(folder / "model.json")
+    own = {
+        runtime: load_predictor(folder / file, device=params.device, threads=settings["threads"])
+        for runtime, file in params.runtimes.items()
+    }
+    shape = card["hyperparameters"]
+    size = Size(card["n_parameters"], shape["n_blocks"], shape["n_rbf"], shape["cutoff_A"], tuple(ELEMENTS))
+    folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))
+    peers, about = load_peers(folders, size, params.device)
+    rows = compare(own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device))
+    return {
+        "checkpoint_sha256": card["checkpoint_sha256"],
+        "n_parameters": card["n_parameters"],
+        "peers": about,
+        "fastest": fastest(rows),
+        "rows": rows,
+    }
+
+
+def main() -> None:
+    params, others = snakemake.params, OtherLoad()
+    n_threads = limit_threads(snakemake.threads)
+    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    points = choose_points(structures, Settings(**params.settings))
+    settings = {**params.settings, "threads": n_threads}
+    students = {variant: student(variant, points, settings) for variant in params.variants}
+    result = header(None, device=params.device) | {
+        "threads": threads(),
+        "load_of_other_processes": others.fraction(),
+        "settings": params.settings,
+        "targets": params.targets,
+        "students": students,
+    }
+    write_json(snakemake.output.json, result)
+    write_csv(snakemake.output.table, result)
+    write_markdown(snakemake.output.page, result)
+
+
+with exit_on_error(snakemake.log[0]):
+    main()

@@ -1,0 +1,198 @@
+"""Peers are as large as the student, timed in turns with it, and never dropped in silence."""
+
+import sys
+import zipfile
+
+import ase.build
+import numpy as np
+import pandas as pd
+import pytest
+
+from assay.benchmark import Point
+from assay.peers import network
+from assay.peers.compare import compare, fastest
+from assay.peers.network import Size, load_peers, nearest_width
+from assay.peers.packages import install, use
+from assay.peers.table import write_csv, write_markdown
+from assay.predictors import BatchPredictor
+from assay.structures import Structure
+
+SIZE = Size(n_parameters=21_589, n_blocks=2, n_rbf=11, cutoff_A=5.0, elements=(1, 6, 8))
+
+
+def molecules(*names):
+    return [Structure.from_ase(ase.build.molecule(name), name) for name in names]
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    monkeypatch.setitem(network.PEERS, "fake", "fake_peer")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    return {"fake": tmp_path}
+
+
+def test_width_is_that_of_the_nearest_number_of_parameters():
+    def count(width):
+        return 7 * width**2 + 30 * width + 100
+
+    assert [nearest_width(count, count(width)) for width in (1, 5, 28, 109)] == [1, 5, 28, 109]
+    assert nearest_width(count, count(28) + 100) == 28
+    assert nearest_width(count, count(29) - 100) == 29
+    assert nearest_width(count, 12) == 1
+
+
+def test_peer_is_as_large_as_the_student_and_its_forces_are_those_of_its_energy(fake):
+    peers, about = load_peers(fake, SIZE)
+    assert about["fake"]["n_parameters"] == sum(p.numel() for p in peers["fake"].network.parameters())
+    assert about["fake"]["parameter_ratio"] == pytest.approx(1.0, abs=0.05)
+    both = molecules("H2O", "CH3OH")
+    energies, forces = peers["fake"].evaluate(both)
+    assert energies.shape == (2,)
+    assert forces.shape == (9, 3)
+    step = np.zeros((3, 3))
+    step[0, 0] = 1e-2
+    moved = [Structure(both[0].name, both[0].atomic_numbers, both[0].positions + sign * step) for sign in (1, -1)]
+    up, down = peers["fake"].evaluate(moved)[0]
+    assert -(up - down) / 2e-2 == pytest.approx(forces[0, 0], rel=0.02, abs=1e-4)
+
+
+def test_peer_that_does_not_load_is_named_with_the_reason(fake, monkeypatch, tmp_path):
+    (tmp_path / "broken_peer.py").write_text("raise OSError('undefined symbol: torch')")
+    monkeypatch.setitem(network.PEERS, "broken", "broken_peer")
+    missing = tmp_path / "missing"
+    missing.mkdir()
+    (missing / "not-installed.txt").write_text("No matching distribution found for missing==1")
+    monkeypatch.setitem(network.PEERS, "missing", "missing_peer")
+    peers, about = load_peers({"broken": tmp_path, "missing": missing, **fake}, SIZE)
+    assert list(peers) == ["fake"]
+    assert about["broken"] == {"error": "OSError: undefined symbol: torch"}
+    assert about["missing"]["error"].endswith("not installed: No matching distribution found for missing==1")
+
+
+def wheel(folder):
+    """A wheel of a package that wants another one, which is nowhere."""
+    about = "Metadata-Version: 2.1\nName: sparrow\nVersion: 1.0\nRequires-Dist: nowhere-to-be-found\n"
+    with zipfile.ZipFile(folder / "sparrow-1.0-py3-none-any.whl", "w") as archive:
+        archive.writestr("sparrow.py", "WEIGHT_g = 30\n")
+        archive.writestr("sparrow-1.0.dist-info/METADATA", about)
+        archive.writestr(
+            "sparrow-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr("sparrow-1.0.dist-info/RECORD", "")
+
+
+def test_what_is_pinned_is_installed_and_nothing_else(fake, tmp_path):
+    wheel(tmp_path)
+    pins, folder = tmp_path / "pins.txt", tmp_path / "sparrow"
+    pins.write_text(f"--no-index\n--find-links {tmp_path}\nsparrow==1.0\n")
+    install(pins, folder)
+    use(folder)
+    import sparrow
+
+    assert sparrow.WEIGHT_g == 30
+    assert sparrow.__file__.startswith(str(folder))
+    assert sys.path[-1] == str(folder)  # packages of the environment go first
+
+
+def test_what_cannot_be_installed_leaves_the_reason(tmp_path):
+    pins = tmp_path / "pins.txt"
+    pins.write_text(f"--no-index\n--find-links {tmp_path}\nsparrow==2.0\n")
+    install(pins, tmp_path / "sparrow")
+    with pytest.raises(ImportError, match=r"not installed: ERROR: No matching distribution found for sparrow==2\.0"):
+        use(tmp_path / "sparrow")
+
+
+class Scripted(BatchPredictor):
+    """Takes as long as it is told, on a clock of its own."""
+
+    now = 0.0
+
+    def __init__(self, search_s, network_s, forces=1.0, largest=np.inf):
+        super().__init__("scripted", "eager", "cpu", "float32", 5.0, 36, None)
+        self.search_s, self.network_s, self.forces, self.largest = search_s, network_s, forces, largest
+
+    def evaluate(self, structures):
+        Scripted.now += self.search_s
+        return self.prepare(structures)()
+
+    def prepare(self, structures):
+        if len(structures) > self.largest:
+            raise MemoryError("too many\nof them")
+
+        def call():
+            Scripted.now += self.network_s
+            return np.ones(len(structures)), np.full((sum(map(len, structures)), 3), self.forces)
+
+        return call
+
+
+def scripted_clock(call):
+    before = Scripted.now
+    call()
+    return Scripted.now - before
+
+
+POINTS = [Point(6, molecules("CH3OH")), Point(6, molecules("CH3OH", "H2O"))]
+
+
+def run(students, peers):
+    return compare(students, peers, POINTS, 0.5, 3, scripted_clock)
+
+
+def test_ratio_is_the_time_of_the_peer_over_that_of_the_student():
+    students = {"onnx": Scripted(0.01, 0.02), "eager": Scripted(0.01, 0.2)}
+    rows = run(students, {"peer": Scripted(0.01, 0.08)})
+    assert len(rows) == 2 * 2 * 3
+    first = {(row["network"], row["neighbors"]): row for row in rows if row["batch_size"] == 1}
+    assert first["onnx", "known"]["latency_ratio"]["peer"]["median"] == pytest.approx(4.0)
+    assert first["onnx", "searched"]["latency_ratio"]["peer"]["median"] == pytest.approx(3.0)
+    assert first["peer", "known"]["atoms_per_s"] == pytest.approx(6 / 0.08)
+    assert first["peer", "known"]["structures_per_s"] == pytest.approx(1 / 0.08)
+    best = fastest(rows)
+    assert {(row["batch_size"], row["neighbors"]) for row in best} == {
+        (batch, neighbors) for batch in (1, 2) for neighbors in ("known", "searched")
+    }
+    assert {row["runtime"] for row in best} == {"onnx"}
+    assert [row["times_faster"]["median"] for row in best] == pytest.approx([3.0, 4.0, 3.0, 4.0])
+
+
+def test_failing_peer_is_a_row_with_the_reason_and_a_peer_without_forces_is_none():
+    peers = {"large": Scripted(0.1, 0.1, largest=1), "lazy": Scripted(0.1, 0.1, forces=0.0)}
+    rows = run({"onnx": Scripted(0.1, 0.1)}, peers)
+    errors = {(row["network"], row["batch_size"]): row["error"] for row in rows if "error" in row}
+    assert errors["large", 2] == "MemoryError: too many"
+    assert "no forces" in errors["lazy", 1]
+    assert {row["peer"] for row in fastest(rows) if row["batch_size"] == 1} == {"large"}
+    assert [row for row in fastest(rows) if row["batch_size"] == 2] == []
+
+
+@pytest.fixture
+def result():
+    known = {"name": "Fake PaiNN", "package": "fake", "version": "1", "about": "wide", "width": 9}
+    rows = run({"onnx": Scripted(0.01, 0.02)}, {"fake": Scripted(0.01, 0.07)})
+    student = {
+        "n_parameters": 1000,
+        "peers": {"fake": {**known, "n_parameters": 990, "parameter_ratio": 0.99}, "gone": {"error": "not installed"}},
+        "rows": rows,
+        "fastest": fastest(rows),
+    }
+    machine = {"device_name": "machine", "threads": {"torch": 2}, "targets": {"fake": 3.0}}
+    return machine | {"students": {"tiny": student}}
+
+
+def test_table_judges_ratios_and_names_what_was_not_timed(result, tmp_path):
+    write_markdown(tmp_path / "peers.md", result)
+    text = (tmp_path / "peers.md").read_text()
+    assert "- tiny: gone was not timed: not installed" in text
+    assert "990 parameters (0.99 of the student's)" in text
+    table = [line for line in text.splitlines() if line.startswith("| tiny")]
+    assert [line.split(" | ")[-1].rstrip(" |") for line in table] == ["3: unmet", "3: met"] * 2
+    assert len({line.count(" | ") for line in text.splitlines() if line.startswith("|")}) == 1
+
+
+def test_other_programs_read_every_row(result, tmp_path):
+    write_csv(tmp_path / "peers.csv", result)
+    table = pd.read_csv(tmp_path / "peers.csv")
+    assert len(table) == len(result["students"]["tiny"]["rows"])
+    own = table[(table.network == "onnx") & (table.neighbors == "known")]
+    assert own.fake_latency_ratio_median.tolist() == pytest.approx([3.5, 3.5])

@@ -1,0 +1,63 @@
+"""Whether the students have become slower.
+
+Needs benchmark.json of each student, and the ratios of an earlier run (`regress: baseline` in the config). Makes
+results/regression/: regression.json, and the table regression.md, which says for every ratio by how much it changed.
+
+`snakemake regress` exits with 1 and a sentence if a ratio became worse; `snakemake baseline` replaces the stored ratios
+by those of this run. Neither is part of `all`, and the stored ratios are no rule's output, so that nothing but
+`snakemake baseline` ever replaces them.
+"""
+
+BENCHMARKS = expand("results/{variant}/benchmark.json", variant=VARIANTS)
+
+
+rule compare_speed:
+    """Every ratio of this run beside that of the baseline."""
+    input:
+        benchmarks=BENCHMARKS,
+        baseline=config["regress"]["baseline"],
+    output:
+        json="results/regression/regression.json",
+        page="results/regression/regression.md",
+    log:
+        "logs/compare_speed.log",
+    benchmark:
+        "benchmarks/compare_speed.tsv"
+    conda:
+        CONDA
+    params:
+        variants=list(VARIANTS),
+        tolerance=config["regress"]["tolerance"],
+    script:
+        "../scripts/compare_speed.py"
+
+
+rule regress:
+    """Fail if one became worse."""
+    input:
+        rules.compare_speed.output.json,
+    log:
+        "logs/regress.log",
+    benchmark:
+        "benchmarks/regress.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/regress.py"
+
+
+rule baseline:
+    """Replace the stored ratios."""
+    input:
+        BENCHMARKS,
+    log:
+        "logs/baseline.log",
+    benchmark:
+        "benchmarks/baseline.tsv"
+    conda:
+        CONDA
+    params:
+        variants=list(VARIANTS),
+        baseline=config["regress"]["baseline"],
+    script:
+        "../scripts/baseline.py"

@@ -1,0 +1,9 @@
+"""Store the ratios of this run's benchmarks, which later runs are held against."""
+
+from assay import regression
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+
+with exit_on_error(snakemake.log[0]):
+    benchmarks = dict(zip(snakemake.params.variants, map(read_json, snakemake.input), strict=True))
+    write_json(snakemake.params.baseline, regression.make_baseline(benchmarks))

@@ -1,0 +1,12 @@
+"""Hold the ratios of this run's benchmarks against a stored baseline."""
+
+from assay import regression
+from assay.errors import exit_on_error
+from assay.files import read_json, write_json
+
+with exit_on_error(snakemake.log[0]):
+    params = snakemake.params
+    benchmarks = dict(zip(params.variants, map(read_json, snakemake.input.benchmarks), strict=True))
+    comparison = regression.compare(benchmarks, read_json(snakemake.input.baseline), params.tolerance)
+    write_json(snakemake.output.json, comparison)
+    regression.write_markdown(snakemake.output.page, comparison)

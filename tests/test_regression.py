@@ -1,0 +1,147 @@
+"""A slower student is found, noise is not, and the exit status says so."""
+
+import json
+
+import pytest
+import yaml
+from test_dag import snakemake
+from workflow_copy import ROOT, lay_out
+
+from assay.errors import AssayError
+from assay.regression import Ratio, compare, judge, make_baseline, ratios
+
+RUNTIMES = {"eager": 1.0, "onnx": 0.25, "onnx_int8": 0.2}  # of the time of eager
+TEACHER_ms, EAGER_ms = 100.0, 8.0
+
+
+def benchmark(spread=0.05, teacher=True, machine="machine", **factors):
+    """A made-up benchmark.json, with some runtimes so many times slower than usual."""
+    rows = []
+    for size in (20, 60):
+        for batch in (1, 32):
+            for name, share in RUNTIMES.items():
+                share = share * factors.get(name, 1.0)
+                row = {"runtime": name, "system_size": size, "batch_size": batch}
+                row["latency_ratio_to_eager"] = around(share, spread)
+                if teacher:
+                    row["speedup_over_teacher"] = around(TEACHER_ms / (EAGER_ms * share), spread)
+                rows.append(row)
+    header = {"device": "cpu", "device_name": machine, "threads": {"torch": 2}, "versions": {"torch": "2"}}
+    return {**header, "created_utc": "2026-01-01", "checkpoint_sha256": "0", "rows": rows}
+
+
+def around(value, spread):
+    return {"median": value, "p5": value * (1 - spread), "p95": value * (1 + spread)}
+
+
+def compared(now, then, tolerance=0.1):
+    return compare({"tiny": now}, make_baseline({"tiny": then}), tolerance)
+
+
+def test_ratios_say_how_many_times_faster_and_never_how_long():
+    found = ratios(benchmark(spread=0.1))
+    assert found["onnx over eager, 20 atoms, batch 1"].median == pytest.approx(4.0)
+    assert found["onnx over eager, 20 atoms, batch 1"].p5 == pytest.approx(4.0 / 1.1)
+    assert found["onnx over eager, 20 atoms, batch 1"].p95 == pytest.approx(4.0 / 0.9)
+    assert found["onnx over the teacher, 60 atoms, batch 32"].median == pytest.approx(50.0)
+    int8 = found["onnx_int8 over onnx, 60 atoms, batch 1"]
+    assert int8.median == pytest.approx(1.25)
+    assert int8.p5 < 1.25 / 1.1 < 1.25 / 0.9 < int8.p95  # those of both add up
+    assert len(found) == 4 * (2 + 1 + 3)
+
+
+def test_rows_without_a_ratio_are_passed_over():
+    result = benchmark(teacher=False)
+    for row in result["rows"]:
+        if row["runtime"] == "onnx":
+            del row["latency_ratio_to_eager"]
+            row["error"] = "out of memory"
+    assert set(ratios(result)) == {
+        f"onnx_int8 over eager, {size} atoms, batch {batch}" for size in (20, 60) for batch in (1, 32)
+    }
+
+
+def test_slower_runtime_is_found_and_the_sentence_says_which_and_by_how_much():
+    comparison = compared(benchmark(onnx_int8=2.0), benchmark())
+    worse = [row for row in comparison["rows"] if row["verdict"] == "worse"]
+    assert {row["ratio"].split(",")[0] for row in worse} == {
+        "onnx_int8 over eager",
+        "onnx_int8 over onnx",
+        "onnx_int8 over the teacher",
+    }
+    assert all(row["change"] == pytest.approx(-0.5) for row in worse)
+    assert comparison["rows"][: len(worse)] == worse
+    with pytest.raises(AssayError, match=r"12 of 24 ratios became worse.*tiny, onnx_int8 over .*-50 %.*and 9 more"):
+        judge(comparison)
+
+
+@pytest.mark.parametrize(
+    ("spread", "slower", "verdict"),
+    [(0.05, 1.04, "within the spread"), (0.3, 1.3, "within the spread"), (0.001, 1.05, "within the spread"),
+     (0.05, 1.3, "worse"), (0.05, 0.7, "better")],
+)  # fmt: skip
+def test_change_counts_beyond_the_spread_of_both_and_the_tolerance(spread, slower, verdict):
+    rows = compared(benchmark(spread, onnx=slower), benchmark(spread))["rows"]
+    assert {row["verdict"] for row in rows if row["ratio"].startswith("onnx over eager")} == {verdict}
+
+
+def test_run_within_the_spread_passes():
+    assert judge(compared(benchmark(onnx=1.04), benchmark())) == "None of 24 ratios became worse, 0 became better."
+    fewer = judge(compared(benchmark(teacher=False), benchmark()))
+    assert fewer == "None of 12 ratios became worse, 0 became better; 12 ratios of the baseline were not measured."
+
+
+def test_what_cannot_be_compared_is_no_pass():
+    with pytest.raises(AssayError, match="another machine"):
+        judge(compared(benchmark(machine="other"), benchmark()))
+    with pytest.raises(AssayError, match="none of the ratios"):
+        judge(compare({"mine": benchmark()}, make_baseline({"tiny": benchmark()}), 0.1))
+    with pytest.raises(AssayError, match="benchmark of tiny is of another machine"):
+        make_baseline({"mine": benchmark(), "tiny": benchmark(machine="other")})
+
+
+def test_spreads_of_two_ratios_add_up():
+    assert Ratio(4.0, 3.0, 5.0).over(Ratio(2.0, 1.0, 4.0)) == Ratio(2.0, 0.75, 5.0)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """The workflow with made-up benchmarks, and a baseline stored from them by its rule."""
+    tree = tmp_path_factory.mktemp("tree")
+    lay_out(tree, "", real=["compare_speed.py", "regress.py", "baseline.py"])
+    store(tree, benchmark())
+    (tree / "data/benchmarks/baseline.json").unlink()
+    done = snakemake(tree, *only("baseline"))
+    assert done.returncode == 0, done.stdout
+    return tree
+
+
+def store(tree, result):
+    for variant in yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"]:
+        path = tree / f"results/{variant}/benchmark.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(result))
+
+
+def only(target):
+    """Run a target on the benchmarks that are there."""
+    return ["-j", "1", target, "--allowed-rules", "compare_speed", "regress", "baseline"]
+
+
+def test_equal_run_passes_and_writes_the_table(tree):
+    done = snakemake(tree, *only("regress"))
+    assert done.returncode == 0, done.stdout
+    assert "None of 72 ratios became worse" in done.stdout
+    assert "within the spread" in (tree / "results/regression/regression.md").read_text()
+
+
+def test_slower_run_fails_with_a_sentence_until_it_is_stored_on_purpose(tree):
+    before = (tree / "data/benchmarks/baseline.json").read_bytes()
+    store(tree, benchmark(onnx=3.0))
+    done = snakemake(tree, *only("regress"))
+    assert done.returncode != 0
+    assert "Error: 24 of 72 ratios became worse" in done.stdout
+    assert (tree / "data/benchmarks/baseline.json").read_bytes() == before
+    assert snakemake(tree, *only("baseline")).returncode == 0
+    done = snakemake(tree, *only("regress"))
+    assert done.returncode == 0, done.stdout

@@ -9,13 +9,14 @@ by those of this run. Neither is part of `all`, and the stored ratios are no rul
 """
 
 BENCHMARKS = expand("results/{variant}/benchmark.json", variant=VARIANTS)
+BASELINE = config["regress"]["baseline"]
 
 
 rule compare_speed:
     """Every ratio of this run beside that of the baseline."""
     input:
         benchmarks=BENCHMARKS,
-        baseline=config["regress"]["baseline"],
+        baseline=[BASELINE] if Path(BASELINE).is_file() else [],
     output:
         json="results/regression/regression.json",
         page="results/regression/regression.md",
@@ -27,6 +28,7 @@ rule compare_speed:
         CONDA
     params:
         variants=list(VARIANTS),
+        baseline=BASELINE,
         tolerance=config["regress"]["tolerance"],
     script:
         "../scripts/compare_speed.py"
@@ -58,6 +60,6 @@ rule baseline:
         CONDA
     params:
         variants=list(VARIANTS),
-        baseline=config["regress"]["baseline"],
+        baseline=BASELINE,
     script:
         "../scripts/baseline.py"

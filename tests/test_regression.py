@@ -8,7 +8,7 @@ from test_dag import snakemake
 from workflow_copy import ROOT, lay_out
 
 from assay.errors import AssayError
-from assay.regression import Ratio, compare, judge, make_baseline, ratios
+from assay.regression import Ratio, compare, judge, make_baseline, ratios, read_baseline
 
 RUNTIMES = {"eager": 1.0, "onnx": 0.25, "onnx_int8": 0.2}  # of the time of eager
 TEACHER_ms, EAGER_ms = 100.0, 8.0
@@ -91,7 +91,9 @@ def test_run_within_the_spread_passes():
     assert fewer == "None of 12 ratios became worse, 0 became better; 12 ratios of the baseline were not measured."
 
 
-def test_what_cannot_be_compared_is_no_pass():
+def test_what_cannot_be_compared_is_no_pass(tmp_path):
+    with pytest.raises(AssayError, match=r"there is no baseline .*snakemake baseline"):
+        read_baseline(tmp_path / "baseline.json")
     with pytest.raises(AssayError, match="another machine"):
         judge(compared(benchmark(machine="other"), benchmark()))
     with pytest.raises(AssayError, match="none of the ratios"):

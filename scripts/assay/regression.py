@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from assay.errors import AssayError
-from assay.files import atomic_path
+from assay.files import atomic_path, read_json
 from assay.provenance import SCHEMA_VERSION
 
+STORE = "`snakemake baseline` stores this run as the new baseline"
 WORSE, BETTER, SAME, NEW, MISSING = "worse", "better", "within the spread", "new", "not measured"
 SINGLE_PRECISION = {"onnx_int8": "onnx", "onnx_fp16": "onnx"}
 
@@ -84,6 +85,17 @@ def make_baseline(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
     }
 
 
+def read_baseline(path: str | Path) -> dict[str, Any]:
+    """The content of a stored baseline.
+
+    Raises:
+        AssayError: there is none.
+    """
+    if not Path(path).is_file():
+        raise AssayError(f"there is no baseline {path} to compare with: {STORE}")
+    return read_json(path)
+
+
 def compare(
     benchmarks: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Any], tolerance: float
 ) -> dict[str, Any]:
@@ -117,18 +129,17 @@ def judge(comparison: Mapping[str, Any]) -> str:
     rows = comparison["rows"]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (WORSE, BETTER, SAME, MISSING)}
     compared = counts[WORSE] + counts[BETTER] + counts[SAME]
-    store = "`snakemake baseline` stores this run as the new baseline"
     if not compared:
-        raise AssayError(f"the baseline holds none of the ratios that were measured: {store}")
+        raise AssayError(f"the baseline holds none of the ratios that were measured: {STORE}")
     if not comparison["comparable"]:
         now, then = (", ".join(map(str, comparison["machine"][when].values())) for when in ("now", "baseline"))
-        raise AssayError(f"the baseline is of another machine ({then} threads; here {now} threads): {store}")
+        raise AssayError(f"the baseline is of another machine ({then} threads; here {now} threads): {STORE}")
     if counts[WORSE]:
         worst = "; ".join(map(sentence, rows[:3]))
         rest = f"; and {counts[WORSE] - 3} more" if counts[WORSE] > 3 else ""
         raise AssayError(
             f"{counts[WORSE]} of {compared} ratios became worse, beyond the spread of both runs: {worst}{rest}; see "
-            f"results/regression/regression.md, and if that is meant, {store}"
+            f"results/regression/regression.md, and if that is meant, {STORE}"
         )
     unmeasured = f"; {counts[MISSING]} ratios of the baseline were not measured" if counts[MISSING] else ""
     return f"None of {compared} ratios became worse, {counts[BETTER]} became better{unmeasured}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -24,6 +25,7 @@ N_NEIGHBORS = 16.0  # by which sums are divided
 
 def build(size: Size, width: int) -> nn.Module:
     """See ``Adapter.build``."""
+    warnings.filterwarnings("ignore", message="The TorchScript type system")  # once for every part of the network
     return ScaleShiftMACE(
         r_max=size.cutoff_A,
         num_bessel=8,

@@ -149,6 +149,20 @@ def test_model_alone_makes_a_report(copy, tmp_path):
     assert headline(summary) == "Physics was not measured; 0 of 16 targets met, 16 not measured"
 
 
+@pytest.mark.parametrize(
+    ("verdict", "said"),
+    [
+        ("md-ready", "The student is ready for molecular dynamics"),
+        ("screening-only", "The student is fit for screening only"),
+        ("reject", "The student is rejected by physics"),
+        (None, "Physics was not measured"),
+    ],
+)
+def test_headline_of_one_student_is_its_verdict_in_words(verdict, said):
+    targets = [{"verdict": "met"}, {"verdict": "unmet"}]
+    assert headline({"variants": {"a": {"verdict": verdict}}, "targets": targets}) == f"{said}; 1 of 2 targets met"
+
+
 def test_broken_json_is_an_error_that_names_the_file(copy):
     (copy / "tiny/accuracy.json").write_text('{"splits": ')
     with pytest.raises(AssayError, match=r"tiny/accuracy\.json is not valid JSON"):
@@ -253,7 +267,7 @@ def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
 
 def test_busy_machine_is_said(report):
     text = (report / "report.html").read_text()
-    assert "Other processes used 40\u202f% of the processor while tiny was timed" in text
+    assert "Other processes used the processor meanwhile (40\u202f% of it while original was timed, 40" in text
     assert "Timed beside other work, on up to 40\u202f% of the processor." in text
 
 
@@ -486,6 +500,13 @@ def sign(vectors):
 )
 def test_numbers_read_well(value, shown):
     assert wording.number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1e-4, "0.0001"), (1e-5, "10⁻⁵"), (5e-6, "5 × 10⁻⁶"), (0.043, "0.043"), (0, "0")]
+)
+def test_limits_keep_the_digits_they_were_given(value, shown):
+    assert wording.limit(value) == shown
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(3.21, "3.2 s"), (320, "5 min 20 s"), (7500, "2 h 5 min")])

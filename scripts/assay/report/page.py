@@ -27,6 +27,12 @@ TONES = {
     SCREENING_ONLY: "fair",
 }
 
+FATES = {
+    MD_READY: "ready for molecular dynamics",
+    SCREENING_ONLY: "fit for screening only",
+    REJECT: "rejected by physics",
+}
+
 
 def write_page(
     path: str | Path,
@@ -87,7 +93,7 @@ def headline(summary: Mapping[str, Any]) -> str:
         if not any(verdicts)
         else f"{ready or 'none'} of {n} {'student is' if n == 1 else 'students'} ready for molecular dynamics"
         if n > 1
-        else f"the student is {verdicts[0]}"
+        else f"the student is {FATES[verdicts[0]]}"
     )
     unknown = targets.count("not measured")
     rest = f", {unknown} not measured" if unknown else ""

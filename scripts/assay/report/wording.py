@@ -15,9 +15,14 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     exponent = math.floor(math.log10(abs(value)))
     if not -4 <= exponent < 9:
-        mantissa, power = f"{value:.{digits - 1}e}".split("e")
-        return f"{mantissa} × 10{_superscript(int(power))}"
+        return _scientific(f"{value:.{digits - 1}e}")
     return f"{round(value, digits - 1 - exponent):,.{max(0, digits - 1 - exponent)}f}"
+
+
+def limit(value: float) -> str:
+    """A number that somebody chose, with the digits it was given: 0.0001, 10⁻⁵, 0.043."""
+    text = f"{value:g}"
+    return _scientific(text).removeprefix("1 × ") if "e" in text else text
 
 
 def quantity(value: float | None, unit: str, digits: int = 3) -> str:
@@ -74,8 +79,22 @@ def listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
-def _superscript(power: int) -> str:
-    return str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+def _scientific(text: str) -> str:
+    """1.5e-07 as 1.5 × 10⁻⁷."""
+    mantissa, power = text.split("e")
+    return f"{mantissa} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 
 
-FILTERS = (number, quantity, percent, change, file_size, duration, count, words, name_of, listing)  # for templates
+FILTERS = (
+    number,
+    limit,
+    quantity,
+    percent,
+    change,
+    file_size,
+    duration,
+    count,
+    words,
+    name_of,
+    listing,
+)  # for templates

@@ -307,6 +307,24 @@ def test_summary_knows_its_data_and_checkpoints(report):
     assert all(variant["checkpoint_sha256"] for variant in summary["variants"].values())
 
 
+def test_page_markdown_and_tables_say_the_same(report):
+    summary = json.loads((report / "summary.json").read_text())
+    texts = [(report / name).read_text() for name in ("report.html", "report.md")]
+    said = [row["reason"] for row in summary["choices"]] + [row["shown"] for row in summary["targets"]]
+    said += [wording.percent(variant["force_accuracy"]) for variant in summary["variants"].values()]
+    said += [wording.count(variant["n_parameters"]) for variant in summary["variants"].values()]
+    for text in texts:
+        assert [words for words in said if words not in text] == []
+    assert "| nve drift |" in texts[1]
+    with (report / "comparison.csv").open() as handle:
+        rows = {row["variant"]: row for row in csv.DictReader(handle)}
+    for name, variant in summary["variants"].items():
+        plain = {key: value for key, value in variant.items() if isinstance(value, int | float) and value is not True}
+        assert {key: float(rows[name][key]) for key in plain} == pytest.approx(plain)
+        for split, values in variant["splits"].items():
+            assert {key: float(rows[name][f"{split}_{key}"]) for key in values} == pytest.approx(values)
+
+
 # Targets
 
 

@@ -65,7 +65,7 @@ rule report:
         data=DATA,
         teacher=config["teacher"]["name"],
         targets=config["report"]["targets"],
-        upstream_only=["label", "train", "report"],
+        not_timed=["label", "train", "peers", "report"],
     script:
         "../scripts/report.py"
 

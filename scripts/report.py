@@ -13,7 +13,7 @@ from assay.report.targets import Goals
 with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
-    jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.upstream_only)
+    jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.not_timed)
     goals = Goals(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher, snakemake.params.data)
     write_json(snakemake.output.summary, summary)

@@ -54,7 +54,12 @@ def named(pairs):
 
 
 COMMANDS = [(page, command) for page in PAGES for command in dict.fromkeys(commands(page))]
+CI = ROOT / ".github/workflows/ci.yml"
+CI_RUNS = [
+    step["run"] for job in yaml.safe_load(CI.read_text())["jobs"].values() for step in job["steps"] if "run" in step
+]
 PLANS = [(page, command) for page, command in COMMANDS if "bin/snakemake" in command]
+PLANS += [(CI, run.split(" | ")[0]) for run in CI_RUNS if "bin/snakemake" in run]
 OTHERS = [(page, command) for page, command in COMMANDS if "bin/snakemake" not in command]
 
 
@@ -229,8 +234,12 @@ def test_container_copies_what_exists_and_calls_what_there_is(name):
 
 
 def test_continuous_integration_calls_what_there_is():
-    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
-    runs = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    jobs = yaml.safe_load(CI.read_text())["jobs"]
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M)
-    assert {run.split()[1] for run in runs if run.startswith("make ")} <= set(targets)
-    assert workflow["jobs"]["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12"]
+    assert {run.split()[1] for run in CI_RUNS if run.startswith("make ")} <= set(targets)
+    assert {run.split(" | ")[0].split()[-1] for run in CI_RUNS if "bin/snakemake" in run} == {
+        "all",
+        "baseline",
+        "regress",
+    }
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.12"]

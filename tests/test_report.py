@@ -447,7 +447,7 @@ def test_time_between_two_runs_does_not_count(tmp_path):
 
 def test_jobs_of_other_variants_and_of_what_is_shipped_are_left_out(tmp_path):
     jobs = [("validate", "tiny", 1e9, 3.0), ("validate", "gone", 1e9, 3.0), ("train", "tiny", 1e9, 3600.0)]
-    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, upstream_only=["train"])
+    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, not_timed=["train"])
     assert [(job.rule, job.variant) for job in found] == [("validate", "tiny")]
 
 

@@ -34,15 +34,15 @@ class JobTime:
         return self.started + self.duration_s
 
 
-def read_jobs(folder: str | Path, variants: Iterable[str], upstream_only: Iterable[str] = ()) -> list[JobTime]:
+def read_jobs(folder: str | Path, variants: Iterable[str], not_timed: Iterable[str] = ()) -> list[JobTime]:
     """Jobs of the listed variants (and those for all variants) from ``folder/<rule>/<variant>.tsv``, by start.
 
     Args:
         folder: where Snakemake put its benchmark tables.
         variants: names of the variants.
-        upstream_only: rules that make what is shipped, and do not belong to the workflow's main part.
+        not_timed: rules that are no part of the workflow's main part, and the report itself.
     """
-    names, skipped = {*variants, "all"}, set(upstream_only)
+    names, skipped = {*variants, "all"}, set(not_timed)
     tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name not in skipped]
     jobs = [job for path in tables if (job := _read_job(path)) is not None]
     return sorted(jobs, key=lambda job: job.started)

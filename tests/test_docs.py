@@ -218,6 +218,15 @@ def test_links_lead_somewhere(page):
             assert anchor in [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
+def test_every_fault_has_a_test():
+    table = [line for line in (ROOT / "docs/faults.md").read_text().splitlines() if line.startswith("| ")][2:]
+    provoked = (ROOT / "tests/test_faults.py").read_text()
+    for row in table:
+        tests = re.findall(r"`(?:tests/)?(test_\w+(?:\.py)?)", row.split("|")[3])
+        assert tests or "the same" in row, row
+        assert all((ROOT / "tests" / t).is_file() if t.endswith(".py") else f"def {t}(" in provoked for t in tests), row
+
+
 def test_every_page_is_in_the_list_of_pages():
     text = (ROOT / "docs/README.md").read_text()
     assert all(f"({page.name})" in text for page in ROOT.glob("docs/*.md") if page.name != "README.md")

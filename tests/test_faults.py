@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -133,15 +134,45 @@ with exit_on_error(sys.argv[1] if len(sys.argv) > 1 else None):
 """
 
 
+@contextmanager
+def mounted(folder, options):
+    """A disk in memory at ``folder``."""
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here: it needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 1 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("no small disk can be mounted here: it needs root")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with mounted(tmp_path / "disk", "size=1m") as folder:
+        yield folder
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("size=1m,ro", r"Failed to create output directory results/tiny\.\n.*Read-only file system: 'results/tiny'"),
+        (
+            "size=200k",
+            r"Error: results/tiny/\S+ cannot be written \(No space left on device\): free some space and run again",
+        ),
+    ],
+    ids=["read-only", "full"],
+)
+def test_run_whose_results_cannot_be_written_says_so(tmp_path, options, sentence):
+    lay_out(tmp_path)
+    shutil.copy(ROOT / "data/checkpoints/tiny.pt", tmp_path / "data/checkpoints/tiny.pt")
+    with mounted(tmp_path / "results", options):
+        said, status = finish(tmp_path, "-j", "1", "results/tiny/model.json")
+        assert status == 1
+        assert len(re.findall(sentence, said)) == 1, said
+        assert "Traceback" not in said
+        assert files(tmp_path) == []
 
 
 def test_full_disk_is_one_sentence_and_leaves_what_was_there(small_disk):

@@ -58,7 +58,6 @@ def write_page(
             headline=headline(summary),
             pareto=Markup(pareto_of(summary) or ""),
             runtimes=runtimes_in_words(summary["forms"]),
-            busy=speed.busiest(students),
             throughput=Markup(_throughput(summary, students) or ""),
             learning=Markup(_learning(students) or ""),
             speed=speed,

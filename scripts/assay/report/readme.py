@@ -11,7 +11,7 @@ from assay.files import atomic_path
 from assay.report import svg
 from assay.report.charts import pareto_of
 from assay.report.forms import runtimes_in_words
-from assay.report.wording import words
+from assay.report.wording import percent, words
 
 WIDTH, HEIGHT, MARGIN = 520.0, 370.0, 30.0  # the chart, 310 high, is centred between the margins
 
@@ -31,7 +31,9 @@ def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
         raise AssayError("the figure needs accuracy and speed, and the summary lacks one of them: run all first")
     split = next(variant["headline_split"] for variant in summary["variants"].values() if variant["headline_split"])
     n_atoms = next(form["n_atoms"] for form in summary["forms"] if form["n_atoms"])
-    where = f"{summary['device_name']}, {summary['created_utc'][:10]}"
+    load = summary["load_of_other_processes"]
+    busy = f", beside other work on {percent(load, 0)} of it" if load else ""
+    where = f"{summary['device_name']}{busy}, {summary['created_utc'][:10]}"
     notes = [
         f"Errors on {words(split)}, time for one of {n_atoms} atoms; {where}.",
         f"Area: file size. Each at its fastest: {runtimes_in_words(summary['forms'])}.",

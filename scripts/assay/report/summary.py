@@ -14,6 +14,7 @@ from assay.provenance import header
 from assay.report.choices import choose, verdict
 from assay.report.evidence import Student
 from assay.report.forms import Form, forms, plain_form
+from assay.report.speed import busiest
 from assay.report.targets import Goals, judge_targets
 
 HEADLINE_METRICS = (
@@ -49,6 +50,7 @@ def summarize(
         "variants": {student.name: _variant(student, deployable[student.name]) for student in students},
         "choices": [asdict(choice) for choice in choose(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
+        "load_of_other_processes": busiest(students),
         "forms": [asdict(form) for points in deployable.values() for form in points],
         "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in data.items()},
         "workflow": dict(dag) if dag else None,

@@ -4,8 +4,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from assay.benchmark import Benchmark, Settings
+from assay.benchmark import Benchmark
 from assay.benchmark_figures import draw_benchmark
+from assay.benchmark_points import Settings
 from assay.data import read_dataset
 from assay.data.teacher import Teacher
 from assay.errors import exit_on_error

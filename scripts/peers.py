@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.benchmark import Settings, choose_points
+from assay.benchmark_points import Settings, choose_points
 from assay.data import read_dataset
 from assay.data.elements import ELEMENTS
 from assay.errors import exit_on_error

@@ -11,8 +11,9 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from assay import benchmark
 from assay.backends.eager import EagerPredictor
-from assay.benchmark import Benchmark, Point, Settings, choose_points, count_gflop, describe, falls, teacher_calls
+from assay.benchmark import Benchmark, count_gflop, describe, teacher_calls
 from assay.benchmark_figures import draw_benchmark
+from assay.benchmark_points import Point, Settings, choose_points
 from assay.checkpoint import normalize
 from assay.data.teacher import Teacher
 from assay.errors import AssayError
@@ -24,11 +25,13 @@ from assay.timing import Timing
 
 SETTINGS = Settings(
     system_sizes=[3, 9],
+    single_sizes=[],
     batch_sizes=[1, 2, 4],
     detailed_batch_sizes=[1, 4],
     max_atoms=36,
     seconds=0.01,
     min_rounds=2,
+    longest_s=1e9,
     max_rounds=6,
     time_step_fs=0.5,
 )
@@ -132,14 +135,31 @@ def test_rates_are_structures_and_atoms_over_time():
     assert row["ns_per_day"] == pytest.approx(steps_per_day * 0.5e-6)
 
 
-def test_a_fall_of_throughput_is_named():
-    rates = {1: 100.0, 2: 180.0, 4: 175.0, 8: 120.0}
-    rows = [{"runtime": "onnx", "system_size": 20, "batch_size": b, "atoms_per_s": r} for b, r in rates.items()]
-    assert falls(rows) == [
-        {"runtime": "onnx", "system_size": 20, "from_batch": 4, "to_batch": 8, "throughput_ratio": 120 / 175}
-    ]
-    other_size = {**rows[0], "system_size": 60, "atoms_per_s": 10.0}
-    assert falls([*rows[:3], other_size]) == []
+def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structures):
+    settings = Settings(**{**vars(SETTINGS), "single_sizes": [4, 300]})
+    water, (*_, formaldehyde, droplet) = structures[0], choose_points(structures, settings)
+    assert [structure.name for structure in formaldehyde.structures] == ["H2CO"]
+    assert droplet.key == (300, 1)
+    assert droplet.n_atoms == pytest.approx(300, rel=0.05)
+    x = droplet.structures[0].positions
+    distance = np.linalg.norm(x[:, None] - x[None], axis=-1) + 9.0 * np.eye(len(x))
+    bond = np.linalg.norm(water.positions[0] - water.positions[1])
+    assert distance.min() > 0.7 * bond  # molecules do not run into each other
+    assert 25 < (distance < 5.0).sum(1).mean() < 70  # as in a liquid
+
+
+def test_large_structures_are_timed_without_the_teacher_and_without_slow_runtimes(
+    model_file, structures, teacher, monkeypatch
+):
+    settings = Settings(**{**vars(SETTINGS), "single_sizes": [4, 30], "longest_s": 0.025})
+    result = run({"eager": model_file}, structures, teacher, monkeypatch, settings)
+    assert {row["system_size"] for row in result["teacher"]["rows"]} == {3, 4, 9}
+    [large] = [row for row in result["rows"] if row["system_size"] == 30]
+    assert large["left_out"] == "its first call took more than 0.025 s"
+    assert "latency_ms_median" not in large
+    assert large["peak_memory_MB"] is not None
+    others = [row for row in result["rows"] if row["system_size"] != 30]
+    assert all("latency_ms_median" in row for row in others)  # whatever they take
 
 
 def test_every_call_of_the_teacher_computes(teacher, structures):
@@ -171,7 +191,7 @@ def test_operations_of_a_student_grow_with_its_atoms(model_file):
     assert one > 0
 
 
-def run(files, structures, teacher, monkeypatch):
+def run(files, structures, teacher, monkeypatch, settings=SETTINGS):
     """A whole benchmark whose clock says 1 ms for each atom of a batch."""
     seen = []
 
@@ -182,7 +202,7 @@ def run(files, structures, teacher, monkeypatch):
 
     monkeypatch.setattr(benchmark, "clock", lambda device: one_ms_per_atom)
     monkeypatch.setattr(benchmark, "matrix_peak", lambda device: {"gflop_per_s": 10.0})
-    return Benchmark(files, structures, teacher, SETTINGS, "cpu", torch.get_num_threads()).run()
+    return Benchmark(files, structures, teacher, settings, "cpu", torch.get_num_threads()).run()
 
 
 def test_a_run_has_a_row_for_each_runtime_and_point(model_file, structures, teacher, monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.benchmark import Point
+from assay.benchmark_points import Point
 from assay.peers import network
 from assay.peers.compare import compare, fastest
 from assay.peers.network import Size, load_peers, nearest_width
@@ -176,7 +176,12 @@ def result():
         "rows": rows,
         "fastest": fastest(rows),
     }
-    machine = {"device_name": "machine", "threads": {"torch": 2}, "targets": {"fake": 3.0}}
+    machine = {
+        "device_name": "machine",
+        "threads": {"torch": 2},
+        "targets": {"fake": 3.0},
+        "load_of_other_processes": 0.4,
+    }
     return machine | {"students": {"tiny": student}}
 
 
@@ -184,6 +189,7 @@ def test_table_judges_ratios_and_names_what_was_not_timed(result, tmp_path):
     write_markdown(tmp_path / "peers.md", result)
     text = (tmp_path / "peers.md").read_text()
     assert "- tiny: gone was not timed: not installed" in text
+    assert "Other processes used 40 % of the processor" in text
     assert "990 parameters (0.99 of the student's)" in text
     table = [line for line in text.splitlines() if line.startswith("| tiny")]
     assert [line.split(" | ")[-1].rstrip(" |") for line in table] == ["3: unmet", "3: met"] * 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,65 +12,18 @@ from typing import Any
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
+from assay.benchmark_points import Point, Settings, choose_points
 from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
-from assay.memory import PeakMemory
+from assay.memory import PeakMemory, largest_cache_MB
 from assay.neighbors import neighbor_list
 from assay.predictors import BatchPredictor, load_predictor
-from assay.structures import Structure, collate, nearest_in_size
+from assay.structures import Structure, collate
+from assay.throughput import falls
 from assay.timing import Call, Timing, clock, interleave, matrix_peak, ratio
 
-FALL = 0.05  # by which throughput must fall with batch size to be called a fall
 SUMMARY = ("runtime", "system_size", "batch_size", "n_atoms", "latency_ms_median", "structures_per_s", "atoms_per_s",
            "us_per_atom", "ns_per_day", "speedup_over_teacher", "fraction_of_matrix_peak")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is measured.
-
-    Attributes:
-        system_sizes: atoms; the structures of the data nearest to each are taken.
-        batch_sizes: structures in one call.
-        detailed_batch_sizes: of them, where the teacher and calls without neighbor search are timed too.
-        max_atoms: larger batches are left out.
-        seconds: for which each call is measured at each point.
-        min_rounds: turns of each call at least.
-        max_rounds: and at most.
-        time_step_fs: of the dynamics whose speed is told in ns/day.
-    """
-
-    system_sizes: Sequence[int]
-    batch_sizes: Sequence[int]
-    detailed_batch_sizes: Sequence[int]
-    max_atoms: int
-    seconds: float
-    min_rounds: int
-    max_rounds: int
-    time_step_fs: float
-
-
-@dataclass(frozen=True)
-class Point:
-    """One batch that every runtime evaluates.
-
-    Attributes:
-        system_size: atoms that a structure should have.
-        structures: of about that size.
-    """
-
-    system_size: int
-    structures: list[Structure]
-
-    @property
-    def n_atoms(self) -> int:
-        """Of the batch."""
-        return sum(map(len, self.structures))
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """System size and batch size."""
-        return self.system_size, len(self.structures)
 
 
 class Benchmark:
@@ -116,12 +68,14 @@ class Benchmark:
             found, teacher = self._measure(point, peak["gflop_per_s"])
             rows += found
             teachers += teacher
+        cache_MB = largest_cache_MB() if self.device == "cpu" else None
         return {
             "matrix_peak": peak,
+            "largest_cache_MB": cache_MB,
             "runtimes": self.about,
             "teacher": {"name": self.teacher.name, "rows": teachers},
             "rows": rows,
-            "summary": summarize(rows),
+            "summary": summarize(rows, cache_MB),
         }
 
     def _load(self, name: str, path: Path) -> None:
@@ -156,13 +110,14 @@ class Benchmark:
         """Rows of all runtimes, and of the teacher, at one point."""
         size, batch_size = point.key
         detailed = batch_size in self.settings.detailed_batch_sizes
-        able = {name: p for name, p in self.runtimes.items() if "error" not in self.first[name, point.key]}
+        able = {name: p for name, p in self.runtimes.items() if not self._left_out(name, point)}
         search, n_edges = self._search(point)
         calls: dict[str, Call] = {name: partial(p.evaluate, point.structures) for name, p in able.items()}
         calls["neighbor search"] = search
         if detailed:
             prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
             calls |= {name: call for name, call in prepared.items() if call is not None}
+        if detailed and not self._is_large(point):
             calls |= teacher_calls(self.teacher, point.structures)
         timings = interleave(
             calls,
@@ -172,7 +127,8 @@ class Benchmark:
             timed=self.timed,
             first_s={name: self.first[name, point.key]["first_call_ms"] / 1e3 for name in able},
         )
-        gflop = count_gflop(able["eager"], point.structures) if "eager" in able else None
+        counts = "eager" in self.runtimes and "error" not in self.first["eager", point.key]
+        gflop = count_gflop(self.runtimes["eager"], point.structures) if counts else None
         common = {"system_size": size, "batch_size": batch_size, "n_atoms": point.n_atoms, "n_edges": n_edges}
         rows = []
         for name in self.runtimes:
@@ -186,9 +142,22 @@ class Benchmark:
                 }
             rows.append(row)
         teacher = [
-            {"call": name, **common, **timings[name].summary()} for name in ("teacher", "teacher restarted") if detailed
+            {"call": name, **common, **timings[name].summary()}
+            for name in ("teacher", "teacher restarted")
+            if name in timings
         ]
         return rows, teacher
+
+    def _is_large(self, point: Point) -> bool:
+        """Whether its structure is larger than those that are timed in batches."""
+        return point.system_size > max(self.settings.system_sizes)
+
+    def _left_out(self, name: str, point: Point) -> bool:
+        """Whether a runtime failed at a point, or is too slow at a large one to be called again and again."""
+        first = self.first[name, point.key]
+        if self._is_large(point) and first.get("first_call_ms", 0.0) > 1e3 * self.settings.longest_s:
+            first["left_out"] = f"its first call took more than {self.settings.longest_s:g} s"
+        return "error" in first or "left_out" in first
 
     def _search(self, point: Point) -> tuple[Call, int]:
         """The neighbor search of a batch, and the number of directed edges that it finds."""
@@ -196,21 +165,6 @@ class Benchmark:
         _, positions, batch = collate(point.structures, self.device)
         search = partial(neighbor_list, positions, batch, cutoff)
         return search, search()[0].shape[1]
-
-
-def choose_points(structures: Sequence[Structure], settings: Settings) -> list[Point]:
-    """For each system size the batches that fit, of open structures nearest to it, repeated where there are too few."""
-    if not structures:
-        raise AssayError("there is no structure to time, in dataset.splits of the config: name splits that hold some")
-    open_ = [structure for structure in structures if not structure.pbc.any()] or list(structures)
-    points = []
-    for size in settings.system_sizes:
-        nearest = nearest_in_size(open_, size)[: max(settings.batch_sizes)]
-        for batch_size in sorted(settings.batch_sizes):
-            batch = list(itertools.islice(itertools.cycle(nearest), batch_size))
-            if batch_size == 1 or sum(map(len, batch)) <= settings.max_atoms:
-                points.append(Point(size, batch))
-    return points
 
 
 def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str, Call]:
@@ -260,27 +214,12 @@ def count_gflop(predictor: BatchPredictor, structures: Sequence[Structure]) -> f
     return counter.get_total_flops() / 1e9
 
 
-def summarize(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The fastest runtime at each point, and whether throughput ever falls with batch size."""
+def summarize(rows: Sequence[Mapping[str, Any]], cache_MB: float | None) -> dict[str, Any]:
+    """The fastest runtime at each point, and where throughput falls with batch size."""
     timed = [row for row in rows if "latency_ms_median" in row]
     fastest = []
     for key in dict.fromkeys((row["system_size"], row["batch_size"]) for row in timed):
         here = [row for row in timed if (row["system_size"], row["batch_size"]) == key]
         best = min(here, key=lambda row: row["latency_ms_median"])
         fastest.append({name: best[name] for name in SUMMARY if name in best})
-    return {"fastest": fastest, "throughput_falls": falls(timed)}
-
-
-def falls(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Where a larger batch has fewer atoms a second than the smaller one before it; its structures may be larger."""
-    found = []
-    for key in dict.fromkeys((row["runtime"], row["system_size"]) for row in rows):
-        curve = sorted(
-            (row for row in rows if (row["runtime"], row["system_size"]) == key), key=lambda row: row["batch_size"]
-        )
-        for small, large in itertools.pairwise(curve):
-            if large["atoms_per_s"] < (1.0 - FALL) * small["atoms_per_s"]:
-                step = {"runtime": key[0], "system_size": key[1], "from_batch": small["batch_size"]}
-                change = large["atoms_per_s"] / small["atoms_per_s"]
-                found.append(step | {"to_batch": large["batch_size"], "throughput_ratio": change})
-    return found
+    return {"fastest": fastest, "throughput_falls": falls(timed, cache_MB)}

@@ -14,14 +14,15 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Latency against size, throughput against batch for each size, and what is left of the machine's peak.
+    """Latency against size, throughput against batch for each size, both with their limit, and what fraction of the
+    machine's peak is reached.
 
     Args:
         path: of the figure.
         result: the content of ``benchmark.json``.
     """
     rows = [row for row in result["rows"] if "latency_ms_median" in row]
-    sizes = list(dict.fromkeys(row["system_size"] for row in rows))
+    sizes = list(dict.fromkeys(row["system_size"] for row in rows if row["batch_size"] > 1))
     runtimes = list(dict.fromkeys(row["runtime"] for row in rows))
     with plots.figure(path, 1, len(sizes) + 2, size=(3.2, 2.9)) as (drawing, axes):
         latency, *throughput, efficiency = axes[0]
@@ -38,9 +39,11 @@ def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
                 [100 * row["fraction_of_matrix_peak"] for row in known],
                 **style | {"linestyle": "none"},
             )
+        peak = result["matrix_peak"]["gflop_per_s"]
         _teacher(latency, throughput, sizes, result["teacher"])
+        _least_time(latency, [row for row in rows if row["batch_size"] == 1], peak)
         for panel, size in zip(throughput, sizes, strict=True):
-            _limit(panel, [row for row in rows if row["system_size"] == size], result["matrix_peak"]["gflop_per_s"])
+            _limit(panel, [row for row in rows if row["system_size"] == size], peak)
             panel.set(xlabel="structures in a call", ylabel="atoms/s", xscale="log", yscale="log")
             panel.set_title(f"throughput, {size} atoms")
         latency.set(
@@ -75,3 +78,12 @@ def _limit(axes: Axes, rows: Rows, peak_gflop_per_s: float) -> None:
     if counted:
         largest = max(counted, key=lambda row: row["n_atoms"])
         plots.target(axes, peak_gflop_per_s / (largest["matrix_gflop"] / largest["n_atoms"]), "matrix peak")
+
+
+def _least_time(axes: Axes, rows: Rows, peak_gflop_per_s: float) -> None:
+    """Latency if the matrix products ran at their peak and all else took no time."""
+    counted = sorted({(row["n_atoms"], row["matrix_gflop"]) for row in rows if row["matrix_gflop"]})
+    if counted:
+        n_atoms, gflop = zip(*counted, strict=True)
+        times = [value / peak_gflop_per_s * 1e3 for value in gflop]
+        axes.plot(n_atoms, times, marker="", label="matrix peak", **plots.REFERENCE)

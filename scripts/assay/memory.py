@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h: no trimming, no mappings of their own
+_CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -61,6 +62,12 @@ def keep_freed_memory() -> None:
             library = ctypes.CDLL("libc.so.6")
             library.mallopt(_M_MMAP_MAX, 0)
             library.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def largest_cache_MB() -> float | None:
+    """The largest cache of this machine's first processor core in MB (10^6 bytes), as Linux tells it; else None."""
+    sizes = [float(file.read_text().strip().rstrip("K")) * 1024 / 1e6 for file in _CACHES.glob("index*/size")]
+    return max(sizes, default=None)
 
 
 def _trim() -> None:

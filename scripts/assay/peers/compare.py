@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.benchmark import Point
+from assay.benchmark_points import Point
 from assay.predictors import BatchPredictor
 from assay.timing import Call, Clock, interleave, ratio
 

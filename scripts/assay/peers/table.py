@@ -13,6 +13,7 @@ from assay.peers.compare import SEARCHED
 
 COLUMNS = ("student", "atoms", "batch", "neighbors", "runtime", "ms", "atoms/s", "peer", "peer's parameters",
            "peer's ms", "peer's atoms/s", "times faster", "p5 to p95", "asked for")  # fmt: skip
+BUSY = 0.1  # share of the processor from which others disturb
 
 
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
@@ -29,6 +30,7 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         "one process and in turns; medians. Peers have random weights, run eagerly, and are given their neighbors by "
         f'the same list: "{SEARCHED}" counts its time on both sides.',
         "",
+        *_load(result["load_of_other_processes"]),
         *_peers(result),
         "",
         "| " + " | ".join(COLUMNS) + " |",
@@ -51,6 +53,12 @@ def write_csv(path: str | Path, result: Mapping[str, Any]) -> None:
             rows.append(flat)
     with atomic_path(path) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False)
+
+
+def _load(of_others: float) -> Iterator[str]:
+    if of_others > BUSY:
+        yield f"Other processes used {100 * of_others:.0f} % of the processor meanwhile, so that the ratios are rough."
+        yield ""
 
 
 def _peers(result: Mapping[str, Any]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from assay.files import write_json
 from assay.report import dag
 from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
+from assay.report.peers import read_peers
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals
 
@@ -16,6 +17,7 @@ with exit_on_error(log=snakemake.log[0]):
     jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.not_timed)
     goals = Goals(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher, snakemake.params.data)
+    summary["peers"] = read_peers(folder / "peers/peers.json", students)
     write_json(snakemake.output.summary, summary)
     write_comparison(snakemake.output.comparison, summary)
     write_markdown(snakemake.output.markdown, summary)

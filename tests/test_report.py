@@ -19,6 +19,7 @@ from assay.report.evidence import BRANCHES, Student, read_students
 from assay.report.forms import Form, forms, front
 from assay.report.molecules import bonds, worst_scenes
 from assay.report.page import headline, write_markdown, write_page
+from assay.report.peers import read_peers
 from assay.report.readme import write_figure
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals, judge_targets
@@ -61,6 +62,38 @@ def report(results, benchmarks, tmp_path_factory):
     summary = write(target, results, benchmarks)
     (target / "summary.json").write_text(json.dumps(summary))
     return target
+
+
+PEER = {"name": "Peer", "version": "1.0", "n_parameters": 77_000}
+
+
+def peers_json(folder, checkpoint_sha256):
+    """A made-up result of `snakemake peers` about one student."""
+    common = {"n_atoms": 20, "batch_size": 1, "runtime": "onnx", "peer": "peer", "latency_ms_median": 1.0}
+    common |= {"peer_latency_ms_median": 6.3, "times_faster": {"median": 6.31, "p5": 6.0, "p95": 7.0}}
+    tiny = {
+        "checkpoint_sha256": checkpoint_sha256,
+        "peers": {"peer": PEER, "gone": {"error": "ImportError: undefined symbol"}},
+        "fastest": [{**common, "neighbors": "searched"}, {**common, "neighbors": "known"}],
+    }
+    (folder / "peers.json").write_text(json.dumps({"students": {"tiny": tiny}, "load_of_other_processes": 0.3}))
+    return folder / "peers.json"
+
+
+def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_path):
+    students = read(results)
+    [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
+    assert read_peers(tmp_path / "peers.json", students) is None
+    assert read_peers(peers_json(tmp_path, "of other weights"), students) is None
+    summary = write(tmp_path / "report", results, benchmarks)
+    assert "Beside other packages" not in (tmp_path / "report/report.html").read_text()
+    summary["peers"] = read_peers(peers_json(tmp_path, sha), students)
+    write_page(tmp_path / "report.html", summary, students, [])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("Peer 1.0") == 1
+    assert "6.3×" in page
+    assert "gone was not timed beside tiny: ImportError: undefined symbol." in page
+    assert f"used {wording.percent(0.3, 0)} of the processor" in page
 
 
 @pytest.fixture

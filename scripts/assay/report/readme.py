@@ -13,7 +13,7 @@ from assay.report.charts import pareto_of
 from assay.report.forms import runtimes_in_words
 from assay.report.wording import percent, words
 
-WIDTH, HEIGHT, MARGIN = 520.0, 370.0, 30.0  # the chart, 310 high, is centred between the margins
+WIDTH, HEIGHT, MARGIN = 520.0, 398.0, 44.0  # the chart, 310 high, is centred between the margins
 
 
 def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
@@ -32,17 +32,17 @@ def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
     split = next(variant["headline_split"] for variant in summary["variants"].values() if variant["headline_split"])
     n_atoms = next(form["n_atoms"] for form in summary["forms"] if form["n_atoms"])
     load = summary["load_of_other_processes"]
-    busy = f", beside other work on {percent(load, 0)} of it" if load else ""
-    where = f"{summary['device_name']}{busy}, {summary['created_utc'][:10]}"
+    busy = f", beside other work, which used up to {percent(load, 0)} of it" if load else ""
     notes = [
-        f"Errors on {words(split)}, time for one of {n_atoms} atoms; {where}.",
+        f"Errors on {words(split)}, time for one of {n_atoms} atoms.",
+        f"{summary['device_name']}{busy}; {summary['created_utc'][:10]}.",
         f"Area: file size. Each at its fastest: {runtimes_in_words(summary['forms'])}.",
     ]
     lines = [
-        svg.text(WIDTH / 2, HEIGHT - MARGIN + 9 + 14 * k, note, anchor="middle", size=10, color=svg.MUTED)
+        svg.text(WIDTH / 2, HEIGHT - MARGIN + 10 + 13 * k, note, anchor="middle", size=10, color=svg.MUTED)
         for k, note in enumerate(notes)
     ]
-    title = svg.text(WIDTH / 2, 22, "Force error against time", anchor="middle", size=14, weight="600")
+    title = svg.text(WIDTH / 2, 30, "Force error against time", anchor="middle", size=14, weight="600")
     with atomic_path(path) as temporary:
         temporary.write_text(
             f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{1.5 * WIDTH:g}" font-family="{svg.FONTS}" '

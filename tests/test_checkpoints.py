@@ -227,7 +227,8 @@ def test_double_precision_keeps_every_value(architecture, state, save):
 
 
 def test_normalized_model_is_a_checkpoint(architecture, state, save, tmp_path):
-    hidden = {"envelope": "cosine", "activation": "gelu", "repulsion": True} if architecture == "painn" else {}
+    unseen = {"envelope": "cosine", "activation": "gelu", "repulsion": True, "floor": True}
+    hidden = unseen if architecture == "painn" else {}
     model = student(architecture, **hidden)
     record = {"elements": ["O", "H", 6]}
     first = normalize(save({"model_state_dict": model.state_dict(), "config": hidden, "training": record}))

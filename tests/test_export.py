@@ -27,7 +27,7 @@ from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure, collate
 
 STUDENTS = {
-    "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True},
+    "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "floor": True},
     "seed-painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5},
 }
 ELEMENTS = [1, 6, 7, 8]

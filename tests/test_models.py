@@ -10,7 +10,7 @@ from assay.models import ARCHITECTURES, build_model
 from assay.neighbors import build_graph
 
 PAINN = {
-    "bessel": {"hidden": 16, "n_blocks": 2, "n_rbf": 8, "repulsion": True},
+    "bessel": {"hidden": 16, "n_blocks": 2, "n_rbf": 8, "repulsion": True, "floor": True},
     "gaussian": {"hidden": 12, "n_blocks": 3, "n_rbf": 6, "radial_basis": "gaussian", "envelope": "cosine"},
 }
 SEED = {"hidden": 16, "n_blocks": 3, "n_rbf": 6}
@@ -150,6 +150,23 @@ def test_atoms_that_meet_repel():
         energies.append(out.energy.item())
         assert out.forces[1, 0] > 1.0
     assert energies == sorted(energies)
+
+
+def test_the_floor_is_the_distance_outside_and_flat_inside():
+    """For a carbon and a hydrogen, with three continuous derivatives where the pieces meet."""
+    model = build_model("painn", PAINN["bessel"]).double()
+    distance = torch.linspace(0.3, 2.0, 1701, dtype=torch.float64)
+    numbers = torch.tensor([6, 1]).repeat(len(distance))
+    positions = torch.zeros(2 * len(distance), 3, dtype=torch.float64)
+    positions[1::2, 0] = distance
+    graph = build_graph(positions, torch.arange(len(distance)).repeat_interleave(2), model.cutoff)
+    floored = model.floor(numbers, graph.vectors(positions).norm(dim=-1), graph)[::2].numpy()
+    contact, d = float(model.floor.radius[6] + model.floor.radius[1]), distance.numpy()
+    outside, inside = d > 0.85 * contact, d < 0.55 * contact
+    np.testing.assert_allclose(floored[outside], d[outside], atol=1e-12)
+    assert np.ptp(floored[inside]) < 1e-12 and (np.diff(floored) > -1e-12).all()
+    third = np.diff(floored, n=3) / 1e-9
+    assert np.abs(np.diff(third)).max() < 0.03 * np.ptp(third)
 
 
 def test_the_three_sizes_keep_their_budgets():

@@ -260,7 +260,7 @@ def test_flag_for_unlike_structures_has_its_worth(report):
     assert text.count("against how unlike the training data a structure is") == 2 * len(STUDENTS)
 
 
-def test_training_is_told_in_steps_of_all_cycles(report):
+def test_training_is_told_in_steps(report):
     assert "2,000 steps on 16,802 structures" in (report / "report.html").read_text()
 
 

@@ -1,4 +1,4 @@
-"""Training: padding changes nothing, the traced step is the eager one, a resumed run is the uninterrupted run."""
+"""Training: gradients are right, wild ones are tamed, and a resumed run is the uninterrupted run."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import torch
 from ase.build import molecule
 
 from assay.data.dataset import from_structures
+from assay.engine.library import library
 from assay.models import build_model
 from assay.neighbors import build_graph
 from assay.structures import Structure, collate
@@ -15,7 +16,7 @@ from assay.training.loop import Recipe, Trainer
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.references import reference_energies
-from assay.training.step import Loss, eager_step, traced_step
+from assay.training.step import Loss, eager_step, engine_step
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
 NAMES = ["CH3CH2OH", "CH3SH", "C6H6", "CH3COOH", "NH3", "CH3Cl"]
@@ -57,7 +58,7 @@ def _plain_gradients(model, part, loss):
     return value.detach(), torch.autograd.grad(value, list(model.parameters()))
 
 
-def test_padding_changes_neither_loss_nor_gradients(dataset, model):
+def test_gradients_are_those_of_the_loss(dataset, model):
     packs = PackedDataset(dataset, model.cutoff, 40)
     chosen = packs.plan(0, 0)[0]
     loss = Loss()
@@ -68,55 +69,73 @@ def test_padding_changes_neither_loss_nor_gradients(dataset, model):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item() + 1e-7)
 
 
-def test_the_traced_step_is_the_eager_step_on_packs_it_has_not_seen(dataset, model):
+@pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+def test_the_engine_takes_the_step_of_autograd(dataset, model):
+    """To a hundredth, for packs and parameters that it was not made with."""
     packs = PackedDataset(dataset, model.cutoff, 40)
-    plan = packs.plan(0, 0)
-    traced = traced_step(model, Loss(), packs.assemble(plan[0]))
-    for chosen in plan[1:3]:
+    step = engine_step(model, Loss())
+    for chosen in packs.plan(0, 0)[1:3]:
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
-        value, gradients = traced(parameters, pack)
+        value, gradients = step(parameters, pack)
         expected, expected_gradients = eager_step(model, Loss())(parameters, pack)
-        assert value.item() == pytest.approx(expected.item(), rel=1e-6)
-        for ours, theirs in zip(gradients, expected_gradients, strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6 * theirs.abs().max().item() + 1e-9)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-5)
+        error = torch.stack([(a - b).norm() for a, b in zip(gradients, expected_gradients, strict=True)]).norm()
+        assert error < 0.01 * torch.stack([g.norm() for g in expected_gradients]).norm()
 
 
-def test_an_epoch_holds_every_structure_once_and_fits(dataset):
+def test_an_epoch_holds_every_structure_once_and_packs_are_full(dataset):
     packs = PackedDataset(dataset, 5.0, 40)
     plan = packs.plan(3, 1)
     assert sorted(index for pack in plan for index in pack) == list(range(len(dataset)))
     assert plan == packs.plan(3, 1) != packs.plan(3, 2)
-    assert len({tuple(x.shape for x in packs.assemble(chosen)) for chosen in plan}) == 1
+    assert all(20 < len(packs.assemble(chosen).positions) <= 40 for chosen in plan[:-1])
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
-    recipe = Recipe(cycles=(12,), atoms_per_step=40, warmup=2, validate_every=4, compile=False)
+    recipe = Recipe(steps=12, atoms_per_step=40, warmup=2, validate_every=4)
 
-    def trainer(state, steps):
-        return Trainer("painn", STUDENT, dataset, dataset, replace(recipe, cycles=(steps,)), tmp_path / state)
+    def trainer(state):
+        return Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state)
 
-    whole = trainer("whole.pt", 12).run()
-    stopped = trainer("parts.pt", 12)
+    whole = trainer("whole.pt").run()
+    stopped = trainer("parts.pt")
     with pytest.raises(KeyboardInterrupt):
         _interrupt_after(stopped, 6).run()
-    resumed = trainer("parts.pt", 12)
+    resumed = trainer("parts.pt")
     assert resumed.step_number == 4
     for a, b in zip(whole.parameters(), resumed.run().parameters(), strict=True):
         assert torch.equal(a, b)
 
 
-def test_each_cycle_rises_and_falls_to_zero():
-    recipe = Recipe(cycles=(10, 20), warmup=5)
-    factors = [recipe.learning_rate_factor(step) for step in range(recipe.steps)]
-    assert len(factors) == 30 and min(factors) > 0.0
-    for first, last in ((0, 9), (10, 29)):
-        assert factors[first] == 0.2 and np.argmax(factors[first : last + 1]) == 4
-        assert factors[last] <= 0.1
+def test_the_learning_rate_rises_holds_and_falls_to_zero():
+    recipe = Recipe(steps=100, warmup=5, cooldown=0.4)
+    factors = np.array([recipe.learning_rate_factor(step) for step in range(recipe.steps)])
+    np.testing.assert_allclose(factors[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
+    assert (factors[5:60] == 1.0).all() and (np.diff(factors[60:]) < 0).all() and factors[-1] == pytest.approx(1 / 40)
+
+
+def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
+    recipe = Recipe(steps=10, atoms_per_step=40, warmup=1, clip=2.0)
+    trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
+    pack = trainer.packs.assemble(trainer.packs.plan(0, 0)[0])
+    usual = [torch.full_like(p, 1e-3) for p in trainer.model.parameters()]
+    norm = torch.stack([g.norm() for g in usual]).norm().item()
+
+    def advance(scale):
+        taken = [g * scale for g in usual]
+        before = [p.detach().clone() for p in trainer.model.parameters()]
+        trainer._advance(lambda parameters, pack: (torch.tensor(1.0), taken), pack)
+        moved = any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
+        return torch.stack([g.norm() for g in taken]).norm().item(), moved
+
+    assert advance(1.0) == (pytest.approx(norm), True)
+    assert advance(100.0) == (pytest.approx(2.0 * norm, rel=1e-4), True)
+    assert advance(float("nan"))[1] is False and trainer.skipped == 1
 
 
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
-    recipe = Recipe(cycles=(80,), atoms_per_step=40, validate_every=40, compile=False, **rates)
+    recipe = Recipe(steps=80, atoms_per_step=40, validate_every=40, **rates)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     trainer.run()
     assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]

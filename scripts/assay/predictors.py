@@ -147,7 +147,12 @@ def check_structure(structure: Structure, predictor: Predictor) -> None:
 
 
 def load_predictor(
-    path: str | Path, *, device: str = "cpu", dtype: str = "float32", threads: int | None = None
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    threads: int | None = None,
+    runtime: str | None = None,
 ) -> Predictor:
     """The predictor of a model file of any kind.
 
@@ -156,6 +161,7 @@ def load_predictor(
         device: "cpu" or "cuda".
         dtype: "float32" or "float64"; an exported model computes in its own.
         threads: of the CPU; None leaves them as they are.
+        runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
 
     Raises:
         AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.
@@ -171,7 +177,8 @@ def load_predictor(
         raise AssayError(
             f"nothing here evaluates {path}, which is a {kind} file: give a checkpoint or model.safetensors"
         )
-    return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads)
+    options = {} if runtime is None else {"runtime": runtime}
+    return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options)
 
 
 def kind_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The backend of checkpoints and normalized models: PyTorch, operation by operation."""
+"""The backend of checkpoints and normalized models: the compiled engine, or PyTorch operation by operation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 import torch
 
 from assay.checkpoint import normalize
+from assay.engine.painn import fastest, obstacle
+from assay.errors import AssayError
 from assay.models import Potential
 from assay.neighbors import build_graph
 from assay.predictors import BatchPredictor
@@ -29,7 +31,7 @@ class EagerPredictor(BatchPredictor):
             max_z=model.max_z,
             elements=elements,
         )
-        self.model = model
+        self.energy_and_forces = model.energy_and_forces
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
@@ -43,17 +45,34 @@ class EagerPredictor(BatchPredictor):
         graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
 
         def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = self.model.energy_and_forces(numbers, positions, batch, len(structures), graph)
+            result = self.energy_and_forces(numbers, positions, batch, len(structures), graph)
             return result.energy.cpu().numpy(), result.forces.cpu().numpy()
 
         return evaluate
 
 
-def load(path: Path, device: str, dtype: str, threads: int | None) -> EagerPredictor:
+class EnginePredictor(EagerPredictor):
+    """A ``Potential`` in the compiled engine.
+
+    Raises:
+        AssayError: the engine does not compute it.
+    """
+
+    def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
+        reason = obstacle(model)
+        if reason is not None:
+            raise AssayError(f"the compiled engine cannot run {name}: {reason}")
+        super().__init__(model, name, elements)
+        self.runtime, self.energy_and_forces = "engine", fastest(model)
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str | None = None) -> EagerPredictor:
     """The predictor of a checkpoint, normalized or not; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = normalize(path)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
-    return EagerPredictor(model, str(path), None if elements is None else frozenset(elements))
+    runtime = runtime or ("engine" if obstacle(model) is None else "eager")
+    predictor = EnginePredictor if runtime == "engine" else EagerPredictor
+    return predictor(model, str(path), None if elements is None else frozenset(elements))

@@ -20,7 +20,7 @@ CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # of any axis
 MAX_Z = 255
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
-UNSEEN = ("envelope", "activation", "epsilon", "repulsion")
+UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ SYNONYMS = {
     "head": "head",
     "epsilon": "epsilon",
     "repulsion": "repulsion",
+    "floor": "floor",
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
 _PLACES = {
@@ -37,7 +38,7 @@ _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
-    "epsilon": (int, float), "repulsion": bool,
+    "epsilon": (int, float), "repulsion": bool, "floor": bool,
 }  # fmt: skip
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.graph import Graph
+from assay.models.floor import DistanceFloor
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
 
@@ -123,6 +124,7 @@ class PaiNN(Potential):
         head: widths of the hidden layers of the atomic energy.
         epsilon: added under the square root of the vectors' norm.
         repulsion: add Ziegler-Biersack-Littmark repulsion inside covalent contact.
+        floor: let the radial basis see distances above a floor only (see ``DistanceFloor``).
     """
 
     architecture = "painn"
@@ -143,12 +145,13 @@ class PaiNN(Potential):
         head: tuple[int, ...] = (32,),
         epsilon: float = 1e-8,
         repulsion: bool = False,
+        floor: bool = False,
     ):
         super().__init__()
         self.hyperparameters = {
             "hidden": hidden, "n_blocks": n_blocks, "n_rbf": n_rbf, "max_z": max_z, "cutoff_A": float(cutoff_A),
             "radial_basis": radial_basis, "envelope": envelope, "filter_bias": filter_bias,
-            "activation": activation, "head": list(head), "epsilon": epsilon, "repulsion": repulsion,
+            "activation": activation, "head": list(head), "epsilon": epsilon, "repulsion": repulsion, "floor": floor,
         }  # fmt: skip
         self.cutoff, self.max_z = float(cutoff_A), max_z
         self.embedding = nn.Embedding(max_z + 1, hidden)
@@ -160,6 +163,7 @@ class PaiNN(Potential):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
         self.head = nn.Sequential(*layers, nn.Linear([hidden, *head][-1], 1))
         self.repulsion = ZBLRepulsion(max_z, self.cutoff) if repulsion else None
+        self.floor = DistanceFloor(max_z, self.cutoff) if floor else None
         self.register_buffer("reference_energy", torch.zeros(max_z + 1, dtype=torch.float64))
         self.register_buffer("energy_scale", torch.ones(()))
 
@@ -167,7 +171,8 @@ class PaiNN(Potential):
         """Energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
         distance = torch.sqrt((vectors * vectors).sum(-1))  # (E,)
         direction = vectors / distance.unsqueeze(-1)
-        basis, envelope = self.radial(distance), self.envelope(distance)
+        seen = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
+        basis, envelope = self.radial(seen), self.envelope(distance)
         s, v = self.embedding(atomic_numbers), None
         for block in self.blocks:
             s, v = block(s, v, basis, envelope, direction, graph)

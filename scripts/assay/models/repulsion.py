@@ -14,6 +14,11 @@ COEFFICIENTS = (0.1818, 0.5099, 0.2802, 0.02817)
 EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
 
 
+def contact_radii(max_z: int, cutoff: float) -> Tensor:
+    """Covalent radii by atomic number, angstrom, float32 (max_z + 1,), so small that a contact is within the cutoff."""
+    return torch.as_tensor(covalent_radii[: max_z + 1], dtype=torch.float32).clamp(max=cutoff / 2)
+
+
 class ZBLRepulsion(nn.Module):
     """E_i = 1/2 sum_j Z_i Z_j e^2 / d * phi(d / a) * f(d), the universal potential of Ziegler, Biersack and Littmark.
 
@@ -31,10 +36,9 @@ class ZBLRepulsion(nn.Module):
     def __init__(self, max_z: int, cutoff: float):
         super().__init__()
         z = torch.arange(max_z + 1, dtype=torch.float32)
-        radius = torch.as_tensor(covalent_radii[: max_z + 1], dtype=torch.float32).clamp(max=cutoff / 2)
         self.register_buffer("charge", z, persistent=False)
         self.register_buffer("screening", z**0.23, persistent=False)
-        self.register_buffer("radius", radius, persistent=False)
+        self.register_buffer("radius", contact_radii(max_z, cutoff), persistent=False)
 
     def forward(self, atomic_numbers: Tensor, distance: Tensor, graph: Graph) -> Tensor:
         """Energy of each atom, eV (N,), from distances in angstrom, graph.edge_shape."""

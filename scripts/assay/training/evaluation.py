@@ -6,6 +6,7 @@ import numpy as np
 
 from assay.batching import pack_structures
 from assay.data.dataset import Dataset
+from assay.engine.painn import fastest
 from assay.models import Potential
 from assay.neighbors import build_graph
 from assay.structures import collate
@@ -14,12 +15,13 @@ from assay.structures import collate
 def evaluate(model: Potential, dataset: Dataset) -> dict[str, float]:
     """Force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) over a labelled dataset."""
     structures = list(dataset)
+    energy_and_forces = fastest(model)
     force_errors, energy_errors = [], []
     for chunk in pack_structures(structures, model.cutoff):
         part = dataset.subset(chunk)
         numbers, positions, batch = collate(list(part))
         graph = build_graph(positions, batch, model.cutoff)
-        energy, forces, _ = model.energy_and_forces(numbers, positions, batch, len(part), graph)
+        energy, forces, _ = energy_and_forces(numbers, positions, batch, len(part), graph)
         force_errors.append(forces.double().numpy() - part.forces)
         energy_errors.append((energy.numpy() - part.energy) / part.sizes)
     force_error = np.concatenate(force_errors)

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from assay.data.dataset import Dataset
+from assay.engine.painn import obstacle
 from assay.files import atomic_path
-from assay.models import Potential, build_model
+from assay.models import PaiNN, Potential, build_model
 from assay.progress import progress
 from assay.training.evaluation import evaluate
 from assay.training.muon import Muon
 from assay.training.packs import Pack, PackedDataset
 from assay.training.references import reference_energies
-from assay.training.step import Loss, Step, compiled_step, eager_step
+from assay.training.step import Loss, Step, eager_step, engine_step
 
 logger = logging.getLogger(__name__)
 
 # What a run's state holds besides tensors.
-PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history", "data_sets")
+PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "typical_norm", "skipped", "history", "data_sets")
 
 
 @dataclass(frozen=True)
@@ -34,45 +36,37 @@ class Recipe:
     """How a student is trained.
 
     Attributes:
-        cycles: optimizer steps of each cycle: the learning rate rises over its first ``warmup`` steps and falls to zero
-            at its last. A finished run goes on when another cycle is added.
+        steps: of the optimizer.
         atoms_per_step: atoms in one step.
-        matrix_lr: learning rate of Muon, for the weights inside the network.
-        other_lr: learning rate of AdamW, for embedding, biases and the last layer.
+        matrix_lr: peak learning rate of Muon, for the weights inside the network.
+        other_lr: peak learning rate of AdamW, for embedding, biases and the last layer.
         weight_decay: of the matrices.
+        warmup: steps in which the learning rates rise.
+        cooldown: the last part of the steps, in which they fall to zero, as a fraction.
+        clip: a gradient longer than so many times the usual is shortened to that.
         ema_decay: of the running mean of the weights, which is what is validated and shipped.
         seed: of initial weights and of the order of the data.
         loss: see ``Loss``.
         validate_every: steps between validations, which are also the points that a stopped run resumes from.
-        compile: compile the step (one to three minutes at the start); needs a C++ compiler.
     """
 
-    cycles: tuple[int, ...]
+    steps: int
     atoms_per_step: int = 512
     matrix_lr: float = 4e-3
     other_lr: float = 2e-3
     weight_decay: float = 0.05
     warmup: int = 200
+    cooldown: float = 0.7
+    clip: float = 3.0
     ema_decay: float = 0.999
     seed: int = 0
     loss: Loss = field(default_factory=Loss)
     validate_every: int = 1000
-    compile: bool = True
-
-    @property
-    def steps(self) -> int:
-        """Of all cycles."""
-        return sum(self.cycles)
 
     def learning_rate_factor(self, step_number: int) -> float:
         """What the peak learning rates are multiplied with at a step, counted from zero."""
-        start = 0
-        for steps in self.cycles:
-            if step_number < start + steps:
-                break
-            start += steps
-        done = step_number - start
-        return min(1.0, (done + 1) / self.warmup) * (1 - done / steps)
+        left = (self.steps - step_number) / (self.cooldown * self.steps)
+        return min(1.0, (step_number + 1) / self.warmup, left)
 
 
 class Trainer:
@@ -102,7 +96,8 @@ class Trainer:
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = _optimizers(self.model, recipe)
         self.step_number = self.epoch = self.packs_done = 0
-        self.seconds = 0.0
+        self.seconds = self.typical_norm = 0.0
+        self.skipped = 0
         self.history: list[dict[str, float]] = []
         self.data_sets = [{"from_step": 0, "n_structures": len(train), "sha256": train.content_sha256()}]
         if state_file.exists():
@@ -114,8 +109,9 @@ class Trainer:
         Returns:
             the student with the running mean of its weights.
         """
-        if self.recipe.compile:
-            step = compiled_step(self.model, self.recipe.loss, self.packs.assemble([0]))
+        step: Step
+        if obstacle(self.model) is None:
+            step = engine_step(cast(PaiNN, self.model), self.recipe.loss)
         else:
             step = eager_step(self.model, self.recipe.loss)
         bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
@@ -152,16 +148,29 @@ class Trainer:
         parameters: list[Tensor] = list(self.model.parameters())
         factor = recipe.learning_rate_factor(self.step_number)
         loss, gradients = step(parameters, pack)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            parameter.grad = gradient
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * factor
-            optimizer.step()
+        if self._shorten(gradients):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            for optimizer in self.optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak_lr"] * factor
+                optimizer.step()
         self.step_number += 1
         decay = min(recipe.ema_decay, self.step_number / (self.step_number + 10.0))
         torch._foreach_lerp_(self.mean, [p.detach() for p in parameters], 1 - decay)
         return float(loss)
+
+    def _shorten(self, gradients: list[Tensor]) -> bool:
+        """Shorten a gradient far longer than usual, in place; whether it is finite, and a step can be taken."""
+        norm = float(torch.stack(list(torch._foreach_norm(gradients))).norm())
+        if not math.isfinite(norm):
+            self.skipped += 1
+            return False
+        limit = self.recipe.clip * (self.typical_norm or norm)
+        if norm > limit:
+            torch._foreach_mul_(gradients, limit / norm)
+        self.typical_norm += 0.01 * (min(norm, limit) - self.typical_norm) if self.typical_norm else norm
+        return True
 
     def _report(self, loss: float) -> None:
         record = {"step": self.step_number, "epoch": self.epoch, "seconds": self.seconds, "loss": loss}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch._inductor.config as inductor
 
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
@@ -50,11 +49,9 @@ def train_student(
     """
     logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
-    inductor.cpp.threads = threads
     settings = recipe | student.get("recipe", {})
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
-    settings["cycles"] = tuple(settings["cycles"])
     data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
@@ -73,6 +70,7 @@ def train_student(
         "threads": threads,
         "hours": trainer.seconds / 3600,
         "data_sets": trainer.data_sets,
+        "skipped_steps": trainer.skipped,
         "curve": trainer.history,
     }
     config = {"architecture": model.architecture, **model.hyperparameters}

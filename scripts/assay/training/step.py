@@ -1,7 +1,11 @@
-"""One training step as one compiled graph: energy, forces, loss and its gradient in every parameter.
+"""One training step: loss of energies and forces, and its gradient in every parameter.
 
-The double derivative is taken by eager autograd while the step is traced, so that what is compiled is a plain list of
-tensor operations with nothing left to differentiate.
+Forces are a derivative of the network, so the gradient of a loss of them is a second derivative. With g = dL/dF,
+
+    dL/dtheta = sum_s dL/dE_s dE_s/dtheta + sum_i g_i . dF_i/dtheta,     F = -dE/dx,
+
+and the last term is the change of -dE/dtheta along g. ``engine_step`` takes it as a central difference of first
+derivatives at x + h g and x - h g, which the compiled engine gives; ``eager_step`` differentiates twice.
 """
 
 from __future__ import annotations
@@ -11,13 +15,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
+from assay.engine.painn import Engine
 from assay.graph import EdgeGraph
-from assay.models import Potential
+from assay.models import PaiNN, Potential
 from assay.training.packs import Pack
 
 Step = Callable[[list[Tensor], Pack], tuple[Tensor, list[Tensor]]]
+
+# How far the central difference moves an atom at most, angstrom.
+DISPLACEMENT_A = 0.01
 
 
 @dataclass(frozen=True)
@@ -35,16 +42,12 @@ class Loss:
     energy_weight: float = 4.0
 
     def __call__(self, energy: Tensor, forces: Tensor, pack: Pack) -> Tensor:
-        """Mean loss of a pack over its real atoms and structures, eV/angstrom."""
-        real_atom = (pack.atomic_numbers > 0).to(forces.dtype)
+        """Mean loss of a pack over its atoms and structures, eV/angstrom."""
         squared = ((forces - pack.forces) ** 2).sum(-1)
-        force_loss = (torch.sqrt(squared + self.force_delta_eV_per_A**2) - self.force_delta_eV_per_A) * real_atom
-        real = (pack.n_atoms > 0).to(forces.dtype)
-        per_atom = ((energy - pack.energy) / pack.n_atoms.clamp(min=1.0)).to(forces.dtype)
-        energy_loss = (
-            torch.sqrt(per_atom**2 + self.energy_delta_eV_per_atom**2) - self.energy_delta_eV_per_atom
-        ) * real
-        return force_loss.sum() / real_atom.sum() + self.energy_weight * energy_loss.sum() / real.sum()
+        force_loss = torch.sqrt(squared + self.force_delta_eV_per_A**2) - self.force_delta_eV_per_A
+        per_atom = ((energy - pack.energy) / pack.n_atoms).to(forces.dtype)
+        energy_loss = torch.sqrt(per_atom**2 + self.energy_delta_eV_per_atom**2) - self.energy_delta_eV_per_atom
+        return force_loss.mean() + self.energy_weight * energy_loss.mean()
 
 
 class _EnergyForces(nn.Module):
@@ -81,17 +84,41 @@ def eager_step(model: Potential, loss: Loss) -> Step:
     return step
 
 
-def traced_step(model: Potential, loss: Loss, example: Pack) -> Step:
-    """The same as a flat graph of tensor operations, for packs of the shape of ``example``."""
-    return make_fx(eager_step(model, loss))([p.detach() for p in model.parameters()], example)
-
-
-def compiled_step(model: Potential, loss: Loss, example: Pack) -> Step:
-    """``traced_step``, compiled."""
-    compiled = torch.compile(traced_step(model, loss, example), fullgraph=True, dynamic=False)
+def engine_step(model: PaiNN, loss: Loss) -> Step:
+    """``eager_step`` by the compiled engine: equal to a thousandth of the gradient, and many times faster."""
+    engine = Engine(model)
+    sizes = [p.numel() for p in model.parameters()]
+    shapes = [p.shape for p in model.parameters()]
 
     def step(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
-        with torch.no_grad():
-            return compiled([p.detach() for p in parameters], pack)
+        """As that of ``eager_step``."""
+        engine.read(parameters)
+        n_atoms, n_structures = len(pack.positions), len(pack.n_atoms)
+        graph = EdgeGraph(pack.edge_index, pack.shift, n_atoms, pack.reverse_index)
+        at_rest = engine.evaluate(pack.atomic_numbers, pack.positions, pack.batch, n_structures, graph)
+        assert at_rest.forces is not None  # they were asked for
+        references = at_rest.energy.new_zeros(n_structures)
+        references.index_add_(0, pack.batch, model.reference_energy[pack.atomic_numbers])
+        with torch.enable_grad():
+            energy, forces = (at_rest.energy + references).requires_grad_(), at_rest.forces.requires_grad_()
+            value = loss(energy, forces, pack)
+            d_energy, d_forces = torch.autograd.grad(value, [energy, forces])
+        reach = DISPLACEMENT_A / float(d_forces.norm(dim=-1).max().clamp(min=1e-12))
+        moved = torch.cat([pack.positions + reach * d_forces, pack.positions - reach * d_forces])
+        twice = EdgeGraph(
+            torch.cat([pack.edge_index, pack.edge_index + n_atoms], 1),
+            pack.shift.repeat(2, 1),
+            2 * n_atoms,
+            torch.cat([pack.reverse_index, pack.reverse_index + len(pack.reverse_index)]),
+        )
+        weights = torch.cat([0.5 * d_energy - 0.5 / reach, 0.5 * d_energy + 0.5 / reach])
+        batch = torch.cat([pack.batch, pack.batch + n_structures])
+        numbers = pack.atomic_numbers.repeat(2)
+        gradients = engine.evaluate(
+            numbers, moved, batch, 2 * n_structures, twice, forces=False, weights=weights, gradients=True
+        ).gradients
+        assert gradients is not None  # they were asked for
+        parts = gradients.split(sizes)
+        return value.detach(), [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
     return step

@@ -1,0 +1,138 @@
+// Products of small matrices, and the linear layers made of them.
+#pragma once
+
+#include <type_traits>
+#include <vector>
+
+#include "lanes.h"
+
+namespace assay {
+
+// A tile of the product that fits the vector registers.
+constexpr int TILE_ROWS = 6, TILE_COLUMNS = VECTOR_BYTES == 64 ? 4 : 2;
+
+// C[r, :] = start + sum_k A(r, k) B[k, :], a tile of it in registers. A(r, k) = a[r * a_row + k * a_k].
+template <class T, int R, int C>
+inline void tile(int64_t K, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t ldb, T* c, int64_t ldc,
+                 const T* bias, bool accumulate) {
+    constexpr int W = Lanes<T>::count;
+    Vector<T> total[R][C];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int x = 0; x < C; ++x)
+            total[r][x] = accumulate ? load(c + r * ldc + x * W) : bias ? load(bias + x * W) : Vector<T>{};
+    for (int64_t k = 0; k < K; ++k) {
+        Vector<T> row[C];
+#pragma GCC unroll 8
+        for (int x = 0; x < C; ++x) row[x] = load(b + k * ldb + x * W);
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+            const T value = a[r * a_row + k * a_k];
+#pragma GCC unroll 8
+            for (int x = 0; x < C; ++x) total[r][x] += value * row[x];
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+        for (int x = 0; x < C; ++x) store(c + r * ldc + x * W, total[r][x]);
+}
+
+template <class T, int C>
+inline void rows(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t ldb, T* c,
+                 int64_t ldc, const T* bias, bool accumulate) {
+    int64_t r = 0;
+    for (; r + TILE_ROWS <= N; r += TILE_ROWS)
+        tile<T, TILE_ROWS, C>(K, a + r * a_row, a_row, a_k, b, ldb, c + r * ldc, ldc, bias, accumulate);
+    const T* rest = a + r * a_row;
+    T* out = c + r * ldc;
+    switch (N - r) {
+        case 5: tile<T, 5, C>(K, rest, a_row, a_k, b, ldb, out, ldc, bias, accumulate); break;
+        case 4: tile<T, 4, C>(K, rest, a_row, a_k, b, ldb, out, ldc, bias, accumulate); break;
+        case 3: tile<T, 3, C>(K, rest, a_row, a_k, b, ldb, out, ldc, bias, accumulate); break;
+        case 2: tile<T, 2, C>(K, rest, a_row, a_k, b, ldb, out, ldc, bias, accumulate); break;
+        case 1: tile<T, 1, C>(K, rest, a_row, a_k, b, ldb, out, ldc, bias, accumulate); break;
+    }
+}
+
+// C[N, M] (+)= A[N, K] B[K, M] (+ bias[M]); M is a multiple of the vector's length.
+template <class T>
+void product(int64_t N, int64_t K, int64_t M, const T* a, int64_t a_row, int64_t a_k, const T* b, T* c, int64_t ldc,
+             const T* bias, bool accumulate) {
+    constexpr int W = Lanes<T>::count;
+    int64_t m = 0;
+    auto panel = [&](auto columns) {
+        rows<T, decltype(columns)::value>(N, K, a, a_row, a_k, b + m, M, c + m, ldc, bias ? bias + m : nullptr,
+                                          accumulate);
+        m += columns.value * W;
+    };
+    for (; m + TILE_COLUMNS * W <= M;) panel(std::integral_constant<int, TILE_COLUMNS>{});
+    if constexpr (TILE_COLUMNS > 2) {
+        if (M - m == 3 * W) panel(std::integral_constant<int, 3>{});
+        if (M - m == 2 * W) panel(std::integral_constant<int, 2>{});
+    }
+    if (M - m == W) panel(std::integral_constant<int, 1>{});
+}
+
+// A linear layer whose rows and columns are each made of equal pieces, every piece padded.
+template <class T>
+struct Linear {
+    int64_t n_in, n_out, in_pieces, out_pieces;  // sizes of one piece
+    bool has_bias;
+    std::vector<T> forward_storage, backward_storage, bias_storage;
+    T *forward = nullptr, *backward = nullptr, *bias = nullptr;  // [K, M], [M, K], [M]
+    int64_t K, M;
+    size_t gradient = 0;  // place in a thread's gradients: [K, M] and, behind it, [M]
+
+    Linear(int64_t n_in, int64_t in_pieces, int64_t n_out, int64_t out_pieces, bool has_bias)
+        : n_in(n_in), n_out(n_out), in_pieces(in_pieces), out_pieces(out_pieces), has_bias(has_bias),
+          K(padded(n_in) * in_pieces), M(padded(n_out) * out_pieces) {
+        forward = aligned(forward_storage, K * M);
+        backward = aligned(backward_storage, K * M);
+        bias = aligned(bias_storage, M);
+    }
+    static T* aligned(std::vector<T>& storage, size_t n) {
+        storage.assign(n + 64, T(0));
+        return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(storage.data()) + 63) / 64 * 64);
+    }
+    Linear(Linear&&) = default;
+    Linear(const Linear&) = delete;
+
+    int64_t place_in(int64_t k) const { return k / n_in * padded(n_in) + k % n_in; }
+    int64_t place_out(int64_t m) const { return m / n_out * padded(n_out) + m % n_out; }
+    int64_t count() const { return n_in * in_pieces * n_out * out_pieces + (has_bias ? n_out * out_pieces : 0); }
+
+    const T* read(const T* flat) {
+        for (int64_t m = 0; m < n_out * out_pieces; ++m)
+            for (int64_t k = 0; k < n_in * in_pieces; ++k) {
+                const T value = *flat++;
+                forward[place_in(k) * M + place_out(m)] = value;
+                backward[place_out(m) * K + place_in(k)] = value;
+            }
+        if (has_bias)
+            for (int64_t m = 0; m < n_out * out_pieces; ++m) bias[place_out(m)] = *flat++;
+        return flat;
+    }
+    T* write_gradient(const T* gradients, T* flat) const {
+        const T* weights = gradients + gradient;
+        for (int64_t m = 0; m < n_out * out_pieces; ++m)
+            for (int64_t k = 0; k < n_in * in_pieces; ++k) *flat++ = weights[place_in(k) * M + place_out(m)];
+        if (has_bias)
+            for (int64_t m = 0; m < n_out * out_pieces; ++m) *flat++ = weights[K * M + place_out(m)];
+        return flat;
+    }
+    void apply(int64_t N, const T* x, T* y) const { product<T>(N, K, M, x, K, 1, forward, y, M, bias, false); }
+    void apply_transposed(int64_t N, const T* y_bar, T* x_bar) const {
+        product<T>(N, M, K, y_bar, M, 1, backward, x_bar, K, nullptr, false);
+    }
+    void add_gradient(int64_t N, const T* x, const T* y_bar, T* gradients) const {
+        T* weights = gradients + gradient;
+        product<T>(K, N, M, x, 1, K, y_bar, weights, M, nullptr, true);
+        if (!has_bias) return;
+        for (int64_t n = 0; n < N; ++n)
+            for (int64_t m = 0; m < M; ++m) weights[K * M + m] += y_bar[n * M + m];
+    }
+};
+
+}  // namespace assay

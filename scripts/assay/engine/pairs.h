@@ -1,0 +1,94 @@
+// What depends on a pair of atoms alone: radial basis, envelope, repulsion, and their derivatives.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "lanes.h"
+
+// The network's hyperparameters, in the order of assay/engine/painn.py.
+extern "C" struct Settings {
+    int64_t hidden, n_blocks, n_rbf, max_z, filter_bias, gaussian, cosine, repulsion, floor, n_head, head[8];
+    double cutoff, epsilon, energy_scale;
+};
+
+namespace assay {
+
+constexpr double COULOMB_EV_A = 14.3996454784, BOHR_A = 0.529177210903, PI = 3.14159265358979323846;
+
+template <class T>
+struct Pairs {
+    const Settings set;
+    const std::vector<double> radii;  // by atomic number, angstrom
+
+  // The distance that the radial basis sees, and its derivative.
+    double floored(double d, double contact, double& slope) const {
+        const double a = 0.55 * contact, b = 0.85 * contact;
+        const double t = std::min(std::max((d - a) / (b - a), 0.0), 1.0), t3 = t * t * t;
+        slope = t3 * (10.0 - 15.0 * t + 6.0 * t * t);
+        return 0.5 * (a + b) + (b - a) * t3 * t * (2.5 - 3.0 * t + t * t) + std::max(d - b, 0.0);
+    }
+
+    // Radial basis times envelope at one distance, and its derivative; returns false beyond the cutoff.
+    bool radial(double distance, int64_t z, int64_t w, T* basis, T* slope) const {
+        const double x = distance / set.cutoff;
+        if (x >= 1.0) return false;
+        double bend = 1.0;
+        const double d = set.floor ? floored(distance, radii[z] + radii[w], bend) : distance;
+        double f, df;
+        if (set.cosine) {
+            f = 0.5 * (std::cos(PI * x) + 1.0);
+            df = -0.5 * PI * std::sin(PI * x) / set.cutoff;
+        } else {
+            const double x3 = x * x * x;
+            f = 1.0 - x3 * x3 * (28.0 - 48.0 * x + 21.0 * x * x);
+            df = -x3 * x * x * 168.0 * (1.0 - x) * (1.0 - x) / set.cutoff;
+        }
+        if (set.gaussian) {
+            const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1);
+            for (int64_t r = 0; r < set.n_rbf; ++r) {
+                const double t = (d - r * width) / width, value = std::exp(-0.5 * t * t);
+                basis[r] = value * f;
+                slope[r] = value * (df - f * t / width * bend);
+            }
+        } else {
+            const double step = PI / set.cutoff, sine = std::sin(step * d), cosine = std::cos(step * d);
+            double sn = sine, cn = cosine;  // of n * step * d
+            for (int64_t r = 0; r < set.n_rbf; ++r) {
+                const double value = sn / d, derivative = (cn * step * (r + 1) - value) / d;
+                basis[r] = value * f;
+                slope[r] = derivative * f * bend + value * df;
+                const double next = sn * cosine + cn * sine;
+                cn = cn * cosine - sn * sine;
+                sn = next;
+            }
+        }
+        if (set.filter_bias) {
+            basis[set.n_rbf] = f;
+            slope[set.n_rbf] = df;
+        }
+        return true;
+    }
+
+    // Half of the Ziegler-Biersack-Littmark repulsion of a pair, eV, and its derivative.
+    double repulsion(int64_t z, int64_t w, double d, double& slope) const {
+        static const double c[4] = {0.1818, 0.5099, 0.2802, 0.02817}, b[4] = {3.2, 0.9423, 0.4028, 0.2016};
+        const double reach = radii[z] + radii[w], x = d / reach;
+        slope = 0.0;
+        if (x >= 1.0) return 0.0;
+        const double f = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
+        const double df = -30.0 * x * x * (1.0 - x) * (1.0 - x) / reach;
+        const double scale = (std::pow(double(z), 0.23) + std::pow(double(w), 0.23)) / (0.8854 * BOHR_A);
+        double phi = 0.0, dphi = 0.0;
+        for (int k = 0; k < 4; ++k) {
+            const double term = c[k] * std::exp(-b[k] * scale * d);
+            phi += term;
+            dphi -= b[k] * scale * term;
+        }
+        const double charge = 0.5 * COULOMB_EV_A * z * w;
+        slope = charge * ((dphi * f + phi * df) / d - phi * f / (d * d));
+        return charge * phi * f / d;
+    }
+};
+
+}  // namespace assay

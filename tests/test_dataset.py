@@ -33,7 +33,7 @@ from assay.data.plan import plan
 from assay.data.recipes import diatomics, sampled
 from assay.data.recombination import cut, recombine
 from assay.data.shards import dropped, label
-from assay.data.splits import split
+from assay.data.splits import for_training, split
 from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
 from assay.structures import Structure
@@ -398,22 +398,35 @@ def test_a_teacher_that_is_not_there_is_one_sentence():
 
 def recipe() -> dict:
     labels = yaml.safe_load((ROOT / "config/config.yaml").read_text())["dataset"]["recipe"]["labels"]
-    labels |= {"rounds": 1, "dimers": {"train": 3, "validation": 1}}
+    labels |= {"rounds": 1, "recombined_shards": 1, "dimers": {"train": 3, "validation": 1}}
     labels["classical"] |= {"molecules_per_shard": 2, "pair_distances": 1}
     labels["dynamics_molecules"] |= {"validation": 1, "seen_molecules": 2}
     labels["dynamics"] |= {"thermalization_fs": 3, "interval_fs": 2}
     return labels
 
 
+def test_molecules_added_to_training_were_not_held_out(shipped):
+    parts = {part: entries for part, entries in shipped.items() if part != "train_recombined"}
+    held_out = [entry for part, entries in parts.items() if part != "train" for entry in entries]
+    added = shipped["train_recombined"]
+    assert len(added) > 1000 and not {entry.skeleton for entry in added} & {entry.skeleton for entry in held_out}
+    known = {entry.identity for entries in parts.values() for entry in entries}
+    assert not {entry.identity for entry in added} & known
+    leak = replace(shipped["unseen_molecules"][0], skeleton="another")
+    fresh = added[:3]
+    assert for_training([leak, *fresh], parts, 0.8) == fresh
+
+
 def test_labelling_resumes_and_repeats(tmp_path, shipped):
     small = [entry for entry in shipped["train"] if entry.n_atoms <= 8][:4]
-    splits = {"train": small, "validation": small[:1]}
+    more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
+    splits = {"train": small, "train_recombined": more, "validation": small[:1]}
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     shards = plan("train", splits, recipe(), emt)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 4
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 5
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45
+    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")

@@ -83,15 +83,19 @@ def collect(
     known: dict[str, Molecule] = {}
     for smiles, source in itertools.chain(read_lists(lists), peptides(200, 250, seed)):
         _add(known, standardize(smiles), source, max_atoms)
-    listed = [Chem.MolFromSmiles(entry.smiles) for entry in known.values()]
-    cores = [molecule for molecule in listed if molecule.GetNumAtoms() <= 9]
-    pieces = cut(molecule for molecule in listed if molecule.GetNumAtoms() <= 40)
-    wanted = len(known) + n_recombined
-    for molecule in recombine(cores, pieces, odd_pieces, max_atoms_recombined, seed):
-        if len(known) >= wanted:
-            break
-        _add(known, molecule, "recombined", max_atoms)
+    _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
     return list(known.values())
+
+
+def recombine_more(
+    molecules: Iterable[Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms_recombined: int, seed: int
+) -> list[Molecule]:
+    """Recombined molecules that are not among ``molecules``, from their pieces; arguments as of ``collect``."""
+    rdBase.DisableLog("rdApp.*")
+    known = {molecule.identity: molecule for molecule in molecules}
+    n_known = len(known)
+    _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
+    return list(known.values())[n_known:]
 
 
 def write_molecules(path: str | Path, splits: dict[str, list[Molecule]]) -> None:
@@ -107,6 +111,19 @@ def read_molecules(path: str | Path) -> dict[str, list[Molecule]]:
     for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
         splits.setdefault(row.pop("split"), []).append(Molecule(**row))
     return splits
+
+
+def _add_recombined(
+    known: dict[str, Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms: int, seed: int
+) -> None:
+    listed = [Chem.MolFromSmiles(entry.smiles) for entry in known.values() if entry.source != "recombined"]
+    cores = [molecule for molecule in listed if molecule.GetNumAtoms() <= 9]
+    pieces = cut(molecule for molecule in listed if molecule.GetNumAtoms() <= 40)
+    wanted = len(known) + n_recombined
+    for molecule in recombine(cores, pieces, odd_pieces, max_atoms, seed):
+        if len(known) >= wanted:
+            break
+        _add(known, molecule, "recombined", max_atoms)
 
 
 def _add(known: dict[str, Molecule], molecule: Chem.Mol | None, source: str, max_atoms: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from assay.data.shards import Shard
 from assay.data.teacher import Teacher
 
 _VALIDATION_ROUND = 50
+_RECOMBINED_ROUND = 20
 _SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6}
 
 
@@ -19,17 +21,18 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
 
     Args:
         part: which one.
-        splits: molecules by split; ``seen_molecules`` draws from ``train``.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined`` adds to.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
-            (see ``_dynamics``), ``rounds`` of classical geometries for training, ``dimers`` in each round of ``train``
-            and of ``validation``, ``dynamics_molecules`` of the other parts.
+            (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
+            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``,
+            ``dynamics_molecules`` of the other parts.
         teacher: who labels.
     """
     if part == "train":
-        rounds = range(recipe["rounds"])
-        return [
-            s for number in rounds for s in _classical(number, splits[part], recipe["dimers"][part], recipe, teacher)
-        ]
+        n_dimers = recipe["dimers"][part]
+        rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
+        more = _classical(_RECOMBINED_ROUND, splits["train_recombined"], n_dimers, recipe, teacher)
+        return [*itertools.chain(*rounds), *more[: recipe["recombined_shards"]]]
     source = splits["train" if part == "seen_molecules" else part]
     motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
     moving = _dynamics(

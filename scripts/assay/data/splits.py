@@ -61,6 +61,15 @@ def split(
     return parts
 
 
+def for_training(more: Sequence[Molecule], parts: dict[str, list[Molecule]], max_similarity: float) -> list[Molecule]:
+    """Those of ``more`` that may be trained on beside the ``parts`` of ``split``: no skeleton of a molecule that is
+    held out, and none as similar to a test molecule as ``max_similarity``.
+    """
+    held_out = {molecule.skeleton for part, molecules in parts.items() if part != "train" for molecule in molecules}
+    test = parts["unseen_molecules"] + parts["larger_molecules"]
+    return _unlike([molecule for molecule in more if molecule.skeleton not in held_out], test, max_similarity)
+
+
 def _draw_larger(
     molecules: Sequence[Molecule], n_larger: Sequence[tuple[int, int, int]], taken: set[str], rng: random.Random
 ) -> list[Molecule]:

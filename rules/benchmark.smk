@@ -4,6 +4,8 @@ Needs the normalized model, its exported and quantized files, structures of the 
 benchmark.json and its chart. It owns the device: nothing else runs beside it.
 """
 
+# The normalized model, operation by operation in PyTorch and in the engine, and the exported files.
+MODEL_RUNTIMES = ["eager", "engine"]
 RUNTIMES = {
     "aotinductor": "model.pt2",
     "torchscript": "model.ts.pt",
@@ -41,7 +43,8 @@ rule benchmark:
     resources:
         device_percent=100,
     params:
-        runtimes=["eager", *RUNTIMES],
+        model_runtimes=MODEL_RUNTIMES,
+        file_runtimes=list(RUNTIMES),
         settings=config["benchmark"],
         teacher=config["teacher"],
         device=DEVICE,

@@ -20,7 +20,8 @@ def main() -> None:
     settings, teacher = Settings(**params.settings), Teacher(**params.teacher)
     teacher.make()
     n_threads = limit_threads(snakemake.threads)
-    files = dict(zip(params.runtimes, map(Path, [snakemake.input.model, *snakemake.input.exported]), strict=True))
+    files = dict.fromkeys(params.model_runtimes, Path(snakemake.input.model))
+    files |= dict(zip(params.file_runtimes, map(Path, snakemake.input.exported), strict=True))
     structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
     result = Benchmark(files, structures, teacher, settings, params.device, n_threads).run()
     card = read_json(snakemake.input.card)

@@ -5,12 +5,12 @@ from pathlib import Path
 from assay.benchmark_points import Settings, choose_points
 from assay.data import read_dataset
 from assay.data.elements import ELEMENTS
-from assay.errors import exit_on_error
+from assay.errors import AssayError, exit_on_error
 from assay.files import read_json, write_json
 from assay.peers.compare import compare, fastest
 from assay.peers.network import Size, load_peers
 from assay.peers.table import write_csv, write_markdown
-from assay.predictors import load_predictor
+from assay.predictors import load_runtime
 from assay.provenance import header
 from assay.timing import OtherLoad, clock, limit_threads, threads
 
@@ -19,10 +19,12 @@ def student(variant: str, points, settings: dict) -> dict:
     """Everything about one student and its peers."""
     folder, params = Path("results", variant), snakemake.params
     card = read_json(folder / "model.json")
-    own = {
-        runtime: load_predictor(folder / file, device=params.device, threads=settings["threads"])
-        for runtime, file in params.runtimes.items()
-    }
+    own = {}
+    for runtime, file in params.runtimes.items():
+        try:
+            own[runtime] = load_runtime(runtime, folder / file, device=params.device, threads=settings["threads"])
+        except AssayError as error:
+            print(f"{variant} is timed without {runtime}: {error}")
     shape = card["hyperparameters"]
     size = Size(card["n_parameters"], shape["n_blocks"], shape["n_rbf"], shape["cutoff_A"], tuple(ELEMENTS))
     folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))

@@ -17,7 +17,7 @@ from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
 from assay.memory import PeakMemory, largest_cache_MB
 from assay.neighbors import neighbor_list
-from assay.predictors import BatchPredictor, load_predictor
+from assay.predictors import BatchPredictor, load_runtime
 from assay.structures import Structure, collate
 from assay.throughput import falls
 from assay.timing import Call, Timing, clock, interleave, matrix_peak, ratio
@@ -30,8 +30,8 @@ class Benchmark:
     """One run over all points.
 
     Args:
-        files: model files by the name of their runtime; where "eager" is among them, floating point operations are
-            counted and ratios to it are given.
+        files: model files by the name of their runtime (see ``load_runtime``); where "eager" is among them, floating
+            point operations are counted and ratios to it are given.
         structures: to choose from.
         teacher: whose calls are timed beside.
         settings: what is measured.
@@ -83,7 +83,7 @@ class Benchmark:
         self.about[name] = {"file": path.name, "size_bytes": path.stat().st_size}
         memory, start = PeakMemory(self.device), time.perf_counter()
         try:
-            predictor = load_predictor(path, device=self.device, threads=self.threads)
+            predictor = load_runtime(name, path, device=self.device, threads=self.threads)
         except AssayError as error:
             self.about[name]["error"] = str(error)
             return

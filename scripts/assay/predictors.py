@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ase.data
 import numpy as np
@@ -30,6 +30,9 @@ BACKENDS = {
     "torchscript": "assay.backends.torchscript",
     "pt2": "assay.backends.aotinductor",
 }
+
+# What can run a checkpoint: PyTorch, operation by operation, or the compiled engine.
+NETWORK_RUNTIMES = ("eager", "engine")
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,13 @@ def load_predictor(
         )
     options = {} if runtime is None else {"runtime": runtime}
     return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options)
+
+
+def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:
+    """The predictor of a runtime that is timed: of a checkpoint where its name is one of ``NETWORK_RUNTIMES``, else of
+    an exported file. Options and errors as in ``load_predictor``.
+    """
+    return load_predictor(path, runtime=name if name in NETWORK_RUNTIMES else None, **options)
 
 
 def kind_of(path: Path) -> str:

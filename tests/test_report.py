@@ -7,12 +7,14 @@ import shutil
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import combinations
 
 import pytest
 from ase.build import molecule
 from browser import find_browser, open_browser
 from report_results import CHECKS, MOLECULES, SPLITS, STUDENTS, make_benchmarks, make_results
 
+from assay import plots
 from assay.errors import AssayError
 from assay.report import charts, choices, dag, svg, wording
 from assay.report.evidence import BRANCHES, Student, read_students
@@ -639,6 +641,15 @@ def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):
     with pytest.raises(AssayError, match="accuracy and speed"):
         write_figure(tmp_path / "none.svg", summary | {"forms": []})
     assert not (tmp_path / "none.svg").exists()
+
+
+def test_no_two_of_many_series_look_alike():
+    looks = [plots.series(k) for k in range(20)]
+    assert all(one != other for one, other in combinations(looks, 2))
+    assert all(
+        (one["linestyle"], one["marker"]) != (other["linestyle"], other["marker"])
+        for one, other in combinations(looks[:7], 2)
+    )
 
 
 def test_jobs_that_overlap_are_drawn_in_lanes_of_their_own(tmp_path):

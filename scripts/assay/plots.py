@@ -91,8 +91,8 @@ def save(drawing: Figure, path: str | Path) -> None:
 
 def series(index: int) -> dict[str, Any]:
     """Keyword arguments of ``Axes.plot`` for the series with this index: colour, line style and marker."""
-    k = index % len(COLORS)
-    return {"color": COLORS[k], "linestyle": LINES[k], "marker": MARKERS[k]}
+    other = (index + index // len(COLORS)) % len(COLORS)  # once the colours begin again, with other lines and markers
+    return {"color": COLORS[index % len(COLORS)], "linestyle": LINES[other], "marker": MARKERS[other]}
 
 
 def density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 90) -> None:

@@ -11,6 +11,8 @@ import shutil
 import subprocess
 import sys
 from itertools import combinations, product
+from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -210,3 +212,19 @@ def test_readme_lists_every_file_that_is_made(tree):
     made = {path.split("/")[1] for path in snapshot(tree) if path.startswith(("tiny/", "report/"))}
     parts = {"physics.probe.json", "physics.exports.json", "accuracy.png"}  # of physics.json and the report
     assert made - parts - {"figures"} <= listed
+
+
+def test_snakemakes_own_report_packs_every_figure_in_its_category(tree, variants):
+    done = snakemake(tree, "--report", "packed.zip", "all")
+    assert done.returncode == 0, done.stdout
+    with ZipFile(tree / "packed.zip") as archive:
+        [page] = [
+            archive.read(name).decode()
+            for name in archive.namelist()
+            if name.endswith("report.html") and "data" not in name
+        ]
+        packed = {Path(name).name for name in archive.namelist()}
+    figures = {Path(path).name for path in snapshot(tree) if path.endswith(".png")}
+    assert {*figures, "report.html", "comparison.csv"} <= packed
+    assert all(f'"{category}"' in page for category in ("Accuracy", "Physics", "Speed", "Report"))
+    assert all(page.count(f'"{variant}"') >= len(figures) - 1 for variant in variants)

@@ -76,6 +76,20 @@ def test_forces_that_are_no_gradient_of_anything():
     assert_caught(Faulty(curl), ["jacobian_symmetry", "force_consistency", "net_force"], ["permutation", "batch"])
 
 
+def test_a_kink_is_not_taken_for_a_missing_gradient():
+    origin = {molecule.name: molecule.positions for molecule in subject(predictor()).small}
+
+    def kink(structure, energy, forces, k):
+        """0.5 k u^2 on one side of u = 0, which some displacements of 0.001 angstrom meet."""
+        moved = structure.positions - origin[structure.name]
+        u = max(0.0, moved[0, 0] + 2.0 * moved[1, 1] - 7e-4)
+        forces[0, 0] -= 10.0 * u
+        forces[1, 1] -= 20.0 * u
+        return energy + 5.0 * u**2, forces
+
+    assert outcomes(Faulty(kink), ["jacobian_symmetry"]) == {"jacobian_symmetry": "pass"}
+
+
 class Truncated:
     """The pair potential over a list that keeps the first ``limit`` neighbors of an atom and drops the others."""
 

@@ -1,16 +1,16 @@
 """Run the physics checks on any model file and say what it is fit for: md-ready, screening-only or reject.
 
-Exits with status 0 if the verdict is at least the one required, 1 if not, 2 if the model cannot be judged.
+Exits with status 0 if the verdict is at least the one required, 1 if not, 2 if the model could not be judged.
 """
 
 import argparse
 import sys
+import traceback
 from pathlib import Path
 
-import yaml
-
+from assay.config import load_config
 from assay.errors import AssayError
-from assay.files import write_json
+from assay.files import sha256_file, write_json
 from assay.physics import Subject, measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import VERDICTS, judge, table
@@ -25,7 +25,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path, help="checkpoint, normalized model or exported model")
     parser.add_argument("--require", choices=VERDICTS, default="md-ready", help="lowest verdict that exits with 0")
     parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks; default: all of the config")
-    parser.add_argument("--config", type=Path, default=ROOT / "config/config.yaml", help="thresholds and settings")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds and settings to change, in YAML")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write values, outcomes and raw numbers")
@@ -34,7 +34,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    settings = yaml.safe_load(options.config.read_text())["physics"]
+    settings = load_config(ROOT / "config", options.config)["physics"]
     exact, moving = (
         load_predictor(options.model, device=options.device, dtype=dtype, threads=options.threads)
         for dtype in ("float64", "float32")
@@ -44,13 +44,18 @@ def main() -> int:
     judged = judge(measure(subject, options.checks), settings["thresholds"])
     print(table(judged))
     if options.json:
-        write_json(options.json, header(None, None, options.device) | {"model": options.model} | judged)
+        model = {"model": options.model, "model_sha256": sha256_file(options.model), "runtime": moving.runtime}
+        write_json(options.json, header(None, None, options.device) | model | judged)
     return 0 if VERDICTS.index(judged["verdict"]) >= VERDICTS.index(options.require) else 1
 
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        status = main()
     except AssayError as error:
         print(f"Error: {error}", file=sys.stderr)
-        sys.exit(2)
+        status = 2
+    except Exception:  # a bug is no verdict either
+        traceback.print_exc()
+        status = 2
+    sys.exit(status)

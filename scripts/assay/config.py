@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import yaml
 from jsonschema import Draft202012Validator, ValidationError
 from jsonschema.exceptions import best_match
+from snakemake.utils import update_config
 
 from assay.errors import AssayError
 
@@ -60,6 +61,32 @@ def check_config(config: dict[str, Any], schema_path: str | Path) -> None:
     for section in (config["variants"], config["dataset"]["splits"]):
         if not present(section):
             raise AssayError("the config cannot be used: all variants or all splits are null; keep at least one")
+
+
+def load_config(folder: str | Path, override: str | Path | None = None) -> dict[str, Any]:
+    """The checked config of a folder with ``config.yaml`` and ``schema.yaml``, for scripts that run without Snakemake.
+
+    Args:
+        folder: of both files.
+        override: a YAML file whose keys replace those of the default, as with ``--configfile``.
+
+    Raises:
+        AssayError: a file is missing or is not YAML, or as ``check_config`` does.
+    """
+    config: dict[str, Any] = {}
+    for path in (Path(folder, "config.yaml"), override):
+        if path is None:
+            continue
+        try:
+            content = yaml.safe_load(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            reason = " ".join(str(error).split())
+            raise AssayError(f"{path} cannot be read as a config ({reason}): correct it") from None
+        if not isinstance(content, dict):
+            raise AssayError(f"{path} holds no keys of a config: see {Path(folder, 'config.yaml')}")
+        update_config(config, content)
+    check_config(config, Path(folder, "schema.yaml"))
+    return config
 
 
 def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:

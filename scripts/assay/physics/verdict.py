@@ -46,8 +46,8 @@ def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dic
             ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
 
     Returns:
-        ``verdict``, ``failed`` and ``not_applicable`` (names), and ``checks``: for each its question, ``outcome``
-        (pass, fail, not applicable, error), ``message``, ``criteria`` and raw numbers.
+        ``verdict``; ``failed``, ``not_applicable`` and ``left_out``, the names of such checks; and ``checks``: for each
+        its question, ``outcome`` (pass, fail, not applicable, error), ``message``, ``criteria`` and raw numbers.
 
     Raises:
         AssayError: a check or a value without a threshold.
@@ -72,6 +72,7 @@ def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dic
         "verdict": verdict(checks),
         "failed": [name for name, check in checks.items() if check["outcome"] in (FAIL, ERROR)],
         "not_applicable": [name for name, check in checks.items() if check["outcome"] == NOT_APPLICABLE],
+        "left_out": [name for name in thresholds if name not in measurements],
         "checks": checks,
     }
 
@@ -137,4 +138,7 @@ def table(judged: Mapping[str, Any]) -> str:
     messages = [
         f"{name}: {c['message']}" for name, c in judged["checks"].items() if c["outcome"] in (ERROR, NOT_APPLICABLE)
     ]
-    return "\n".join([*lines, *messages, "", f"{judged['verdict']}{failed}"])
+    part = (
+        f", by {len(judged['checks'])} checks and without {', '.join(judged['left_out'])}" if judged["left_out"] else ""
+    )
+    return "\n".join([*lines, *messages, "", f"{judged['verdict']}{failed}{part}"])

@@ -109,6 +109,33 @@ def test_refused_checkpoint_leaves_all_as_it_was_and_is_refused_again(tree):
     assert stand_ins_that_ran(tree) == set()
 
 
+def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):
+    """By a config file alone, of other sizes and cutoffs, which their radial bases tell; the shipped files are gone."""
+    lay_out(tmp_path, STAND_IN, real=("normalize.py", "adopt.py"))
+    shutil.rmtree(tmp_path / "data/checkpoints")
+    sizes = {
+        "large": {"hidden": 24, "n_blocks": 4, "n_rbf": 9, "max_z": 100, "cutoff_A": 6.0},
+        "small": {"hidden": 4, "n_blocks": 1, "n_rbf": 3, "max_z": 17, "cutoff_A": 4.5},
+    }
+    large, small = (student("seed-painn", **size).state_dict() for size in sizes.values())
+    store(tmp_path, {"epoch": 7, "model_state_dict": large, "config": {"hidden_dim": 24}}, "large.pt")
+    store(tmp_path, {"epoch": 7, "model_state_dict": prefixed(small, "model.")}, "small.pt")
+    shipped = yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"]
+    variants = dict.fromkeys(shipped) | {name: {"checkpoint": f"{name}.pt"} for name in sizes}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"variants": variants}))
+    for arguments in (["-n"], ["-j", "3"]):
+        done = snakemake(tmp_path, *arguments, "all", "--configfile", "mine.yaml")
+        assert done.returncode == 0, done.stdout
+    assert {path.name for path in (tmp_path / "results").iterdir()} == {*sizes, "report", "domain.npz"}
+    assert {"validate", "physics", "verify", "quantize", "benchmark", "package", "report"} <= stand_ins_that_ran(
+        tmp_path
+    )
+    for name, size in sizes.items():
+        card = json.loads((tmp_path / f"results/{name}/model.json").read_text())
+        assert (card["architecture"], card["hyperparameters"]) == ("seed-painn", size)
+        assert card["hyperparameter_sources"]["cutoff_A"] == "buffer rbf.centers"
+
+
 def test_first_checkpoint_that_is_refused_leaves_no_file(tree):
     shutil.rmtree(tree / "results/mine")
     replace(tree, b"")

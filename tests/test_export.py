@@ -174,6 +174,21 @@ def test_tables_list_the_places_of_each_owner(owner):
     assert tables["shift"][-1].tolist() == [2 * CUTOFF, 0.0, 0.0]
 
 
+def test_slots_that_are_empty_widen_no_table():
+    star = Structure("star", np.full(40, 6), np.concatenate([np.zeros((1, 3)), 60.0 * np.eye(3).repeat(13, 0)]))
+    star.positions[1:] *= np.arange(1, 40)[:, None]  # each far from all others
+    star.positions[1:11] = 1.5 * np.random.default_rng(3).normal(size=(10, 3))  # but for ten about the first
+    numbers, positions, batch = collate([star])
+    graph = parity.ase_graph([star], CUTOFF, torch.float32)
+    *_, neighbor, _, outgoing, _ = slot_inputs(
+        numbers, positions, batch, graph.neighbor, graph.atom, graph.shift, CUTOFF
+    )
+    assert outgoing.shape[1] == torch.bincount(graph.neighbor).max() < (neighbor == torch.arange(40)[:, None]).sum()
+    flat = torch.cat([neighbor.reshape(-1), neighbor.new_full((1,), -1)])
+    assert all(set(flat[row].tolist()) <= {atom, -1} for atom, row in enumerate(outgoing))
+    assert (outgoing < neighbor.numel()).sum() == graph.edge_shape[0]
+
+
 def test_search_in_the_graph_finds_what_ase_finds():
     draw = np.random.default_rng(5)
     structures = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (1, 30, 2, 17)]

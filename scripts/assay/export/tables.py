@@ -7,10 +7,12 @@ from torch import Tensor
 
 
 def make_table(owner: Tensor, n_owners: int) -> Tensor:
-    """Where ``owner`` (P,) is 0, 1, ..., as rows of a table int64 (n_owners, K >= 1), padded with P."""
+    """Where ``owner`` (P,) is 0, 1, ..., as rows of a table int64 (n_owners, K >= 1), padded with P; places of owners
+    beyond the last are in no row.
+    """
     n_places = owner.shape[0]
     order = torch.cat([torch.argsort(owner, stable=True), owner.new_full((1,), n_places)])
-    length = torch.bincount(owner, minlength=n_owners)
+    length = torch.bincount(owner, minlength=n_owners)[:n_owners]
     column = torch.arange(max(int(length.max()), 1), device=owner.device)
     cell = (length.cumsum(0) - length).unsqueeze(1) + column
     return torch.where(column < length.unsqueeze(1), order[cell.clamp(max=n_places)], n_places)
@@ -63,7 +65,7 @@ def slot_inputs(
     far[0, 0] = 2.0 * cutoff
     slot_neighbor = torch.where(empty, itself, torch.cat([neighbor, neighbor.new_zeros(1)])[place])
     slot_shift = torch.cat([shift, far])[place]
-    outgoing = make_table(torch.where(empty, n_atoms, slot_neighbor).reshape(-1), n_atoms + 1)[:n_atoms]
+    outgoing = make_table(torch.where(empty, n_atoms, slot_neighbor).reshape(-1), n_atoms)
     return atomic_numbers, positions, slot_neighbor, slot_shift, outgoing, make_table(batch, int(batch.max()) + 1)
 
 

@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import onnx
 from onnxconverter_common import float16
 
+from assay.export.onnx_graphs import needed
+
 PRODUCTS = ("MatMul", "Gemm")
 SMALLEST = 6e-8  # of the halves above zero
 HEADS = ("head_", "energy_head_")  # of the weights between the atoms' features and their energies
@@ -35,6 +37,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
             copy, keep_io_types=True, node_block_list=sorted(single), op_block_list=[], min_positive_val=SMALLEST
         )
     half.graph.ClearField("value_info")
+    _skip_detours(half.graph)
     onnx.checker.check_model(half, full_check=True)
     return half
 
@@ -42,6 +45,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 def single_nodes(model: onnx.ModelProto) -> set[str]:
     """Names of the nodes that stay as they are."""
     nodes = list(model.graph.node)
+    backwards = [_reversed(node) for node in reversed(nodes)]
     weights = {tensor.name for tensor in model.graph.initializer}
     embedded = {
         node.name
@@ -50,8 +54,9 @@ def single_nodes(model: onnx.ModelProto) -> set[str]:
     }
     products = {node.name for node in nodes if node.op_type in PRODUCTS}
     after = _reached(nodes, products | embedded)
-    before = _reached([_reversed(node) for node in reversed(nodes)], products)
-    head = {node.name for node in nodes if any(name.startswith(HEADS) for name in node.input)}
+    before = _reached(backwards, products)
+    layers = {node.name for node in nodes if any(name.startswith(HEADS) for name in node.input)}
+    head = _reached(nodes, layers) & _reached(backwards, layers)
     return {node.name for node in nodes if node.name not in after & before} | head
 
 
@@ -69,6 +74,24 @@ def _unshare_constants(graph: onnx.GraphProto, single: set[str]) -> None:
         tensor = graph.initializer.add()
         tensor.CopyFrom(shared[name])
         tensor.name = f"{name}_half"
+
+
+def _skip_detours(graph: onnx.GraphProto) -> None:
+    """Let a value that one node in single precision hands to another stay as it is: the converter rounds it to half and
+    casts it back, which puts the errors of half precision into distances, energies and forces.
+    """
+    casts = {node.output[0]: (node.input[0], node.attribute[0].i) for node in graph.node if node.op_type == "Cast"}
+    rounded = {name: exact for name, (exact, element) in casts.items() if element == onnx.TensorProto.FLOAT16}
+    detours = {
+        name: rounded[there]
+        for name, (there, element) in casts.items()
+        if element == onnx.TensorProto.FLOAT and there in rounded
+    }
+    for node in graph.node:
+        node.input[:] = [detours.get(name, name) for name in node.input]
+    nodes = needed(list(graph.node), [value.name for value in graph.output])
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _reached(nodes: Iterable[onnx.NodeProto], sources: set[str]) -> set[str]:

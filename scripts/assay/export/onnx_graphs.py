@@ -53,7 +53,7 @@ def assemble(
     writer.write(TableInputs._fields, OUTPUTS)
     inputs = ["atomic_numbers", "positions", "batch"] + ([] if search else ["edge_index", "edge_shift"])
     outputs = ["energy", "forces"] + ([] if search else ["virial"])
-    nodes = _needed([*before.graph.node, *writer.nodes], outputs)
+    nodes = needed([*before.graph.node, *writer.nodes], outputs)
     used = {name for node in nodes for name in node.input}
     graph = onnx.helper.make_graph(
         nodes,
@@ -82,7 +82,7 @@ def _value(name: str) -> onnx.ValueInfoProto:
     return onnx.helper.make_tensor_value_info(name, element, shape, doc_string=meaning)
 
 
-def _needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodeProto]:
+def needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in their order."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

@@ -19,11 +19,12 @@ from assay.structures import Structure, collate
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Energy within ``energy_eV`` + ``energy_relative`` |E|; forces within ``forces_eV_per_A`` + ``forces_relative`` of
-    the largest force of the batch.
+    """Energy within ``energy_eV`` + ``energy_eV_per_atom`` for each atom + ``energy_relative`` |E|; forces within
+    ``forces_eV_per_A`` + ``forces_relative`` of the largest force of the batch.
     """
 
     energy_eV: float = 1e-4
+    energy_eV_per_atom: float = 0.0
     energy_relative: float = 1e-6
     forces_eV_per_A: float = 1e-4
     forces_relative: float = 1e-6
@@ -84,7 +85,12 @@ def _row(
     energy_error = np.abs(energy - expected.energy_eV)
     force_error = np.abs(forces - expected.forces_eV_per_A).max(initial=0.0)
     largest_force = np.abs(expected.forces_eV_per_A).max(initial=0.0)
-    energy_allowed = tolerance.energy_eV + tolerance.energy_relative * np.abs(expected.energy_eV)
+    sizes = np.array([len(structure) for structure in batch])
+    energy_allowed = (
+        tolerance.energy_eV
+        + tolerance.energy_eV_per_atom * sizes
+        + tolerance.energy_relative * np.abs(expected.energy_eV)
+    )
     forces_allowed = tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force
     finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
     return row | {

@@ -124,6 +124,15 @@ def test_changed_setting_reruns_what_reads_it(tree):
     assert "tiny/model.json" not in rerun
 
 
+def test_changed_threshold_judges_again_and_measures_nothing(tree):
+    (tree / "jobs.jsonl").unlink()
+    limits = {"energy_spread_eV": {"max": 1.0, "because": "test only"}}
+    (tree / "mine.yaml").write_text(yaml.safe_dump({"physics": {"thresholds": {"rotation": {"limits": limits}}}}))
+    done = snakemake(tree, "-j", "3", "all", "--configfile", "mine.yaml")
+    assert done.returncode == 0, done.stdout
+    assert {job["rule"] for job in jobs_of(tree)} == {"physics", "report"}
+
+
 def test_added_variant_is_made_and_a_null_one_is_left_out(tree):
     shutil.rmtree(tree / "results")
     (tree / "mine.pt").write_text("mine")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 import zlib
 
@@ -11,7 +12,15 @@ import ase.io
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
+from assay.report import dag
+from assay.report.evidence import read_students
+from assay.report.page import write_markdown, write_page
+from assay.report.summary import summarize, write_comparison
+from assay.report.targets import Goals
+
+GOALS = Goals(force_accuracy=0.95, speedup_over_teacher=5.0, latency_ms=4.0, dag_speedup=1.2, int8_latency_ratio=1.0)
 STUDENTS = {"original": (427_292, 1.0), "tiny": (77_203, 1.6), "ultra_tiny": (21_459, 2.9)}
+JOBS = [("validate", name, 1e9 + k, 10.0) for k, name in enumerate(STUDENTS)]
 RUNTIMES = {
     "eager": ("model.safetensors", 6.0),
     "onnx": ("model.onnx", 1.0),
@@ -294,3 +303,36 @@ def png(width=2, height=2):
 
     size = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def read(folder):
+    return read_students(folder / name for name in STUDENTS)
+
+
+def write_report(target, folder, benchmarks):
+    """Every file of the report into the folder ``target``; its summary."""
+    target.mkdir(exist_ok=True)
+    students = read(folder)
+    data = {"unseen_molecules": folder / "original/model.json"}
+    times = dag.summarize(dag.read_jobs(benchmarks, STUDENTS))
+    summary = summarize(students, times, GOALS, "GFN2-xTB", data)
+    write_page(target / "report.html", summary, students, [])
+    write_markdown(target / "report.md", summary)
+    write_comparison(target / "comparison.csv", summary)
+    return summary
+
+
+def change(folder, branch, edit):
+    """Rewrite a JSON of every student."""
+    for name in STUDENTS:
+        path = folder / name / f"{branch}.json"
+        content = json.loads(path.read_text())
+        edit(content)
+        path.write_text(json.dumps(content))
+
+
+def cells(text, table):
+    """Texts of the cells of a table's rows."""
+    body = re.search(rf'<table class="{table}">.*?<tbody>(.*?)</tbody>', text, re.S).group(1)
+    texts = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.S) for row in body.split("</tr>")[:-1]]
+    return [[re.sub(r"<[^>]+>", "", cell).strip() for cell in row] for row in texts]

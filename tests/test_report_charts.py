@@ -1,0 +1,192 @@
+"""The report's pictures, molecules and words."""
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from itertools import combinations
+
+import pytest
+from ase.build import molecule
+from report_results import (
+    JOBS,
+    MOLECULES,
+    SPLITS,
+    STUDENTS,
+    cells,
+    change,
+    make_benchmarks,
+    read,
+    write_report,
+)
+
+from assay import plots
+from assay.errors import AssayError
+from assay.report import charts, dag, svg, wording
+from assay.report.evidence import Student
+from assay.report.forms import Form
+from assay.report.molecules import bonds, worst_scenes
+from assay.report.readme import write_figure
+
+# Molecules
+
+
+def test_bonds_are_those_of_the_molecule():
+    ethanol = molecule("CH3CH2OH")
+    pairs = {tuple(sorted(ethanol.symbols[k] for k in pair)) for pair in bonds(ethanol)}
+    assert len(bonds(ethanol)) == 8
+    assert pairs == {("C", "C"), ("C", "H"), ("C", "O"), ("H", "O")}
+
+
+def test_worst_structures_keep_their_names_and_shapes(results):
+    scenes = worst_scenes(read(results)[1])
+    assert [scene["split"] for scene in scenes] == [split for split in SPLITS for _ in range(4)]
+    for scene, formula in zip(scenes, [*MOLECULES[:4]] * 3, strict=True):
+        assert scene["name"].startswith(formula)
+        assert sorted(scene["symbols"]) == sorted(molecule(formula).symbols)
+
+
+def test_arrows_are_the_force_errors(results):
+    for scene in worst_scenes(read(results)[0]):
+        lengths = [sum(x * x for x in vector) ** 0.5 for vector in scene["force_errors"]]
+        assert lengths == pytest.approx([0.5, *[0.0] * (len(lengths) - 1)], abs=2e-3)
+
+
+def test_worst_structures_are_turned_and_never_mirrored(tmp_path):
+    atoms = molecule("CH3CH2OH")
+    atoms.positions[3] += (0.1, -0.2, 0.3)
+    student = Student("s", tmp_path, {"accuracy": {"splits": {"a": {"worst": [dict(ROW)]}}}})
+    atoms.write(tmp_path / "worst.xyz", format="extxyz")
+    [scene] = worst_scenes(student)
+    shown = atoms.copy()
+    shown.positions = scene["positions"]
+    assert shown.get_all_distances() == pytest.approx(atoms.get_all_distances(), abs=3e-3)
+    volume = [a.get_positions()[[1, 2, 3]] - a.get_positions()[0] for a in (atoms, shown)]
+    assert [sign(v) for v in volume] == [sign(volume[0])] * 2
+
+
+ROW = {"name": "x", "force_rmse_eV_per_A": 1.0, "energy_error_eV_per_atom": 0.1}
+
+
+def sign(vectors):
+    (a, b, c), (d, e, f), (g, h, i) = vectors
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g) > 0
+
+
+# Words and charts
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (None, "not measured"),
+        (float("nan"), "not measured"),
+        (0, "0"),
+        (0.01234, "0.0123"),
+        (12345.6, "12,300"),
+        (-3.456, "-3.46"),
+        (2e-7, "2.00 × 10⁻⁷"),
+        (3.5e12, "3.50 × 10¹²"),
+    ],
+)
+def test_numbers_read_well(value, shown):
+    assert wording.number(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(1e-4, "0.0001"), (1e-5, "10⁻⁵"), (5e-6, "5 × 10⁻⁶"), (0.043, "0.043"), (0, "0")]
+)
+def test_limits_keep_the_digits_they_were_given(value, shown):
+    assert wording.limit(value) == shown
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(3.21, "3.2 s"), (320, "5 min 20 s"), (7500, "2 h 5 min")])
+def test_durations_read_well(seconds, shown):
+    assert wording.duration(seconds).replace("\u202f", " ") == shown
+
+
+def test_ticks_are_round_and_inside():
+    linear, logarithmic = svg.Axis("", 0.0, 0.087), svg.Axis("", 0.3, 40.0, log=True)
+    assert linear.ticks() == pytest.approx([0, 0.02, 0.04, 0.06, 0.08])
+    assert svg.Axis("", 0.12, 0.28, log=True).ticks() == pytest.approx([0.15, 0.2, 0.25])
+    assert logarithmic.ticks() == pytest.approx([0.5, 1, 2, 5, 10, 20])
+
+
+def test_charts_are_xml_and_place_what_is_better_down_and_left():
+    good = Form("good & small", "fp32", "onnx", 20, 1.0, 9.0, 1e5, 0.03, 10)
+    bad = replace(good, variant="bad", latency_ms=3.0, force_mae_eV_per_A=0.06)
+    assert charts.draw_pareto([replace(good, latency_ms=None)], ["good & small"], 15.0, "<teacher>") is None
+    chart = ET.fromstring(charts.draw_pareto([good, bad], ["good & small", "bad"], 15.0, "<teacher>"))
+    by_tip = {re.split(" fp32|:", g.find("{*}title").text)[0]: centre(g[1]) for g in chart.findall(".//{*}g")}
+    assert list(by_tip) == ["<teacher>", "good & small", "bad"]
+    (x, y), (x_bad, y_bad), (x_teacher, y_teacher) = (by_tip[name] for name in ("good & small", "bad", "<teacher>"))
+    assert x < x_bad < x_teacher
+    assert y_bad < y < y_teacher
+
+
+def centre(shape):
+    """Pixels of the middle of a marker."""
+    if shape.get("points"):
+        corners = [tuple(map(float, corner.split(","))) for corner in shape.get("points").split()]
+        return tuple(sum(values) / len(corners) for values in zip(*corners, strict=True))
+    return float(shape.get("cx")), float(shape.get("cy"))
+
+
+def test_picture_names_the_runtime_of_each_precision(report):
+    text = (report / "report.html").read_text()
+    assert "fp32 by compiled, INT8 by onnx int8." in text
+    rows = [row[:4] for row in cells(text, "runtimes")[:4]]
+    assert rows == [
+        ["original", "onnx int8", "INT8", "model.int8.onnx"],
+        ["", "compiled", "fp32", "model.pt2"],
+        ["", "onnxOutOfMemory: too large", "fp32", "model.onnx"],
+        ["", "eager", "fp32", "model.safetensors"],
+    ]
+    table = re.search(r'<table class="runtimes">.*?</table>', text, re.S).group()
+    assert re.findall("<td><b>(.*?)</b>", table) == ["onnx int8", "compiled"] * len(STUDENTS)
+
+
+def test_runtime_that_nobody_knew_is_shown(copy, benchmarks, tmp_path):
+    def add(content):
+        content["runtimes"]["fused"] = {"file": "model.safetensors", "size_bytes": 9}
+        content["rows"] += [row | {"runtime": "fused", "latency_ms_median": 0.1} for row in content["rows"][:1]]
+        content["rows"][-1]["system_size"] = 20
+
+    change(copy, "benchmark", add)
+    summary = write_report(tmp_path / "report", copy, benchmarks)
+    assert {variant["fastest_runtime"] for variant in summary["variants"].values()} == {"fused"}
+    assert "fp32 by fused, INT8 by onnx int8." in (tmp_path / "report/report.html").read_text()
+
+
+def test_int8_ratios_have_their_spread(report):
+    text = (report / "report.html").read_text()
+    section = re.search(r'<section class="card" id="int8">.*?</section>', text, re.S).group()
+    assert section.count('0.620× <span class="muted small">0.58–0.66</span>') == len(STUDENTS)
+    assert section.count("–") == 2 * 2 * len(STUDENTS)
+
+
+def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):
+    summary = json.loads((report / "summary.json").read_text())
+    write_figure(tmp_path / "figure.svg", summary)
+    texts = [element.text for element in ET.parse(tmp_path / "figure.svg").iterfind(".//{*}text")]
+    assert {*STUDENTS, "GFN2-xTB", "fp32", "INT8"} <= set(texts)
+    assert "Errors on unseen molecules, time for one of 20 atoms." in texts
+    assert any(re.fullmatch(r".*, which used up to 40\u202f% of it; \d{4}-\d\d-\d\d\.", text) for text in texts)
+    with pytest.raises(AssayError, match="accuracy and speed"):
+        write_figure(tmp_path / "none.svg", summary | {"forms": []})
+    assert not (tmp_path / "none.svg").exists()
+
+
+def test_no_two_of_many_series_look_alike():
+    looks = [plots.series(k) for k in range(20)]
+    assert all(one != other for one, other in combinations(looks, 2))
+    assert all(
+        (one["linestyle"], one["marker"]) != (other["linestyle"], other["marker"])
+        for one, other in combinations(looks[:7], 2)
+    )
+
+
+def test_jobs_that_overlap_are_drawn_in_lanes_of_their_own(tmp_path):
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, JOBS), STUDENTS))
+    bars = ET.fromstring(charts.draw_workflow(times)).findall(".//{*}rect")
+    assert len({bar.get("y") for bar in bars}) == 3

@@ -1,0 +1,150 @@
+"""What the report concludes: targets, choices, forms, and the time of the workflow."""
+
+from dataclasses import replace
+
+import pytest
+from report_results import GOALS, STUDENTS, change, make_benchmarks, read
+
+from assay.report import choices, dag
+from assay.report.forms import Form, forms, front
+from assay.report.targets import judge_targets
+
+
+def targets_of(folder, times=None):
+    students = read(folder)
+    rows = judge_targets(students, {s.name: forms(s) for s in students}, times, GOALS)
+    return {(row.name, row.variant): row for row in rows}
+
+
+# Targets
+
+
+def test_targets_are_judged_by_their_numbers(results):
+    targets = targets_of(results)
+    accuracy = {name: targets["Force accuracy", name] for name in STUDENTS}
+    assert [row.verdict for row in accuracy.values()] == ["met", "unmet", "unmet"]
+    assert accuracy["original"].value == pytest.approx(1 - 0.03 * 1.15)
+    assert targets["Parallel workflow", None].verdict == "not measured"
+    # The size nearest to 20 atoms, in single precision: compiled is fastest, although int8 would be faster.
+    latency = targets["Latency at batch 1", "tiny"]
+    assert latency.value == pytest.approx(0.4 * 0.7 + 20 * 0.7 * 77_203**0.7 * 6e-6)
+    assert targets["Speed over teacher", "tiny"].value == pytest.approx(0.6 * 20 / latency.value)
+
+
+def test_accuracy_must_be_above_its_target_and_not_at_it(copy):
+    def edit(content):
+        content["splits"]["unseen_molecules"]["force_accuracy"] = 0.95
+
+    change(copy, "accuracy", edit)
+    assert targets_of(copy)["Force accuracy", "original"].verdict == "unmet"
+
+
+def test_one_file_that_fails_is_unmet(copy):
+    change(copy, "export", lambda content: content["files"]["model.edges.onnx"].update(passed=False))
+    row = targets_of(copy)["Files verified", "tiny"]
+    assert (row.shown, row.verdict) == ("2 of 3", "unmet")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "verdict"),
+    [
+        ("latency_ratio_batch1", 0.99, "met"),
+        ("latency_ratio_batch1", 1.01, "unmet"),
+        ("latency_ratio_batch32", 1.01, "unmet"),
+        ("size_ratio", None, "not measured"),
+    ],
+)
+def test_int8_pays_only_if_it_is_faster_too(copy, key, value, verdict):
+    change(copy, "quantization", lambda content: content["schemes"]["static"].update({key: value}))
+    assert targets_of(copy)["INT8 pays", "original"].verdict == verdict
+
+
+def test_int8_that_is_not_recommended_does_not_pay(copy):
+    change(copy, "quantization", lambda content: content.update(recommended=False))
+    assert targets_of(copy)["INT8 pays", "original"].verdict == "unmet"
+
+
+def test_int8_is_asked_for_what_its_limits_say(results):
+    assert targets_of(results)["INT8 pays", "tiny"].asked == "≤ 0.35× size, ≤ 1× time, ≤ +5.0\u202f% error"
+
+
+# Choices
+
+
+def chosen(folder):
+    students = read(folder)
+    found = choices.choose(students, {s.name: forms(s) for s in students})
+    return {choice.job: (choice.variant, choice.reason) for choice in found}
+
+
+def test_each_job_has_its_student(results):
+    found = chosen(results)
+    assert {job: variant for job, (variant, _) in found.items()} == {
+        "Dynamics": "original",
+        "Screening": "ultra_tiny",
+        "Least error": "original",
+        "Smallest file": "ultra_tiny",
+    }
+
+
+def test_rejected_student_is_chosen_for_nothing_but_named_with_a_caution(copy):
+    change(copy, "physics", lambda content: content.update(verdict="reject"))
+    found = chosen(copy)
+    assert [found[job][0] for job in ("Dynamics", "Screening", "Smallest file")] == [None, None, None]
+    assert found["Least error"][0] == "original"
+    assert "physics rejects it" in found["Least error"][1]
+
+
+def test_without_physics_no_student_is_called_ready(copy):
+    for name in STUDENTS:
+        (copy / name / "physics.json").unlink()
+    found = chosen(copy)
+    assert found["Dynamics"] == (None, "physics was not measured")
+    assert found["Screening"] == (None, "physics was not measured")
+
+
+# Forms
+
+
+def test_quantized_form_adds_its_error_to_that_of_float32(results):
+    by_precision = {form.precision: form for form in forms(read(results)[0])}
+    assert set(by_precision) == {"fp32", "int8"}
+    exact = by_precision["fp32"].force_mae_eV_per_A
+    assert by_precision["int8"].force_mae_eV_per_A == pytest.approx(1.03 * exact)
+    assert by_precision["int8"].runtime == "onnx int8"
+
+
+def test_front_holds_what_nothing_beats():
+    one = Form("a", "fp32", "onnx", 20, 1.0, 9.0, 1e5, 0.03, 10)
+    points = [one, replace(one, latency_ms=2.0), replace(one, latency_ms=0.5, force_mae_eV_per_A=0.05)]
+    points += [replace(one, latency_ms=None), replace(one, latency_ms=0.9, force_mae_eV_per_A=0.06)]
+    assert front(points) == [points[2], one]
+
+
+# The workflow's time
+
+
+def test_speed_up_is_the_sum_over_the_wall_time(tmp_path):
+    jobs = [("validate", "original", 1e9, 30.0), ("export", "tiny", 1e9 + 5, 20.0), ("report", "all", 1e9 + 31, 9.0)]
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS))
+    assert times["sequential_sum_s"] == pytest.approx(59.0)
+    assert times["wall_s"] == pytest.approx(40.0, abs=1e-3)
+    assert times["parallel_speedup"] == pytest.approx(59 / 40, rel=1e-4)
+    assert list(times["rules"]) == ["validate", "export", "report"]
+
+
+def test_time_between_two_runs_does_not_count(tmp_path):
+    jobs = [("validate", "original", 1e9, 30.0), ("validate", "tiny", 1e9 + 4000, 20.0)]
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS))
+    assert times["n_runs"] == 2
+    assert times["parallel_speedup"] == pytest.approx(1.0, rel=1e-4)
+
+
+def test_jobs_of_other_variants_and_of_what_is_shipped_are_left_out(tmp_path):
+    jobs = [("validate", "tiny", 1e9, 3.0), ("validate", "gone", 1e9, 3.0), ("train", "tiny", 1e9, 3600.0)]
+    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, not_timed=["train"])
+    assert [(job.rule, job.variant) for job in found] == [("validate", "tiny")]
+
+
+def test_no_benchmarks_is_not_measured(tmp_path):
+    assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS)) is None

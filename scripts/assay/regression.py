@@ -1,8 +1,8 @@
 """Whether students have become slower since a baseline was stored, told by ratios and never by times.
 
 A ratio says how many times faster a runtime is than something that was timed in turns with it: plain PyTorch, the
-teacher, or the same file in single precision. It is worse if its whole spread lies below that of the baseline, and by
-more than two runs of the same code differ.
+teacher, or the same file in single precision. It is worse if its whole spread lies below that of the baseline, and its
+median by more than a tolerance, since conditions that last for a whole run widen no spread within it.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ rule package:
         model=model_of,
         card=CARD,
         files=expand("results/{{variant}}/{file}", file=PACKED_FILES),
-        results=expand("results/{{variant}}/{name}.json", name=["accuracy", "benchmark", "export"]),
+        results=expand("results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export"]),
     output:
         "results/{variant}/package.zip",
     log:

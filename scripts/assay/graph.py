@@ -158,7 +158,7 @@ class EdgeGraph(Graph):
         edge_index: int64 (2, E), rows (j, i): the neighbor, and the atom that it is a neighbor of.
         shift: (E, 3), periodic image of the neighbor, angstrom.
         n_atoms: N.
-        reverse_index: int64 (E,), place of the reversed edge; found by sorting when it is not given.
+        reverse_index: int64 (E,), place of the reversed edge; found by sorting when it is needed and was not given.
     """
 
     edge_index: Tensor
@@ -169,8 +169,6 @@ class EdgeGraph(Graph):
     def __post_init__(self) -> None:
         self.neighbor, self.atom = self.edge_index[0], self.edge_index[1]
         self.edge_shape = (self.edge_index.shape[1],)
-        if self.reverse_index is None:
-            self.reverse_index = reverse_edges(self.edge_index, self.shift)
 
     def gather(self, x: Tensor) -> Tensor:
         return x.index_select(0, self.neighbor)
@@ -182,7 +180,8 @@ class EdgeGraph(Graph):
         return e.new_zeros((self.n_atoms, *e.shape[1:])).index_add(0, self.atom, e)
 
     def reverse(self, e: Tensor) -> Tensor:
-        assert self.reverse_index is not None  # found when the graph was made
+        if self.reverse_index is None:
+            self.reverse_index = reverse_edges(self.edge_index, self.shift)
         return e.index_select(0, self.reverse_index)
 
 

@@ -24,6 +24,7 @@ include: "rules/package.smk"
 include: "rules/report.smk"
 include: "rules/dataset.smk"
 include: "rules/distill.smk"
+include: "rules/endurance.smk"
 
 
 rule all:

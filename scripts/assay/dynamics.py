@@ -16,6 +16,7 @@ from ase.data import atomic_masses
 from assay.batching import pack_structures
 from assay.data.langevin import langevin
 from assay.predictors import BatchPredictor, Predictor
+from assay.progress import progress
 from assay.structures import Structure
 
 MAX_FORCE_eV_per_A = 300.0  # five times what a bond exerts where it breaks: beyond it a molecule has blown up
@@ -110,6 +111,7 @@ def run(
     friction_per_fs: float = 0.0,
     frame_every: int = 10,
     seed: int = 0,
+    title: str | None = None,
 ) -> Trajectory:
     """Move every molecule of a batch for ``n_steps`` steps.
 
@@ -122,6 +124,7 @@ def run(
         friction_per_fs: coupling to the bath (Langevin, BAOAB); 0 is velocity Verlet at constant energy.
         frame_every: positions are kept every so many steps.
         seed: of velocities and noise.
+        title: of a progress bar; None shows none.
     """
     evaluate = BatchForces(predictor, structures)
     rng = np.random.default_rng(seed)
@@ -136,7 +139,8 @@ def run(
     history: list[tuple[np.ndarray, np.ndarray]] = []  # velocities and forces of the latest three steps
     blown_up = np.full(len(structures), np.nan)
     n_molecules = len(structures)
-    for index, (x, v) in zip(range(n_steps), steps, strict=False):
+    counted = progress(range(n_steps), desc=title, unit="steps") if title else range(n_steps)
+    for index, (x, v) in zip(counted, steps, strict=False):
         blown_up[evaluate.frozen & np.isnan(blown_up)] = (index + 1) * step_fs
         potential.append(evaluate.energy)
         kinetic.append(0.5 * np.bincount(evaluate.owner, (masses[:, None] * v * v).sum(1), n_molecules))

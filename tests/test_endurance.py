@@ -1,0 +1,53 @@
+"""Long dynamics: a good model keeps every molecule, a bad one loses bonds or blows up, and the count says so."""
+
+import pytest
+from physics_toys import Pairs, cluster, labelled, predictor
+
+from assay.data.dataset import from_structures
+from assay.endurance import Settings, choose, endure
+
+SETTINGS = Settings(
+    split="unseen_molecules", molecules=2, temperature_K=300.0, step_fs=1.0, duration_ps=0.3, friction_per_fs=0.02,
+    frame_every_fs=10.0, seed=0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def molecules():
+    return [cluster("alpha", [6, 8, 1, 7], 0), cluster("beta", [6, 6, 8, 1, 1], 1)]
+
+
+def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
+    frames = [labelled(structure, predictor()) for structure in (*molecules, cluster("gamma", [8, 1, 6], 2))]
+    named = [type(s)(**{**vars(s), "molecule": s.name}) for s in frames for _ in range(3)]
+    dataset = from_structures(named)
+    assert [structure.molecule for structure in choose(dataset, 2)] == ["gamma", "beta"]
+    assert [structure.molecule for structure in choose(dataset, 9)] == ["gamma", "alpha", "beta"]
+
+
+def test_a_good_model_keeps_every_molecule(molecules):
+    found = endure(predictor(), molecules, SETTINGS)
+    assert found["survived_fraction"] == 1.0 and found["n_survived"] == found["n_molecules"] == 2
+    for row in found["molecules"]:
+        assert 0.0 < row["largest_bond_change_A"] < 0.5 and row["blown_up_fs"] is None
+        assert row["mean_temperature_K"] == pytest.approx(300.0, rel=0.5)
+
+
+def test_bonds_too_weak_for_the_temperature_break(molecules):
+    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, SETTINGS)
+    assert found["n_survived"] == 0
+    assert all(row["largest_bond_change_A"] > 0.5 for row in found["molecules"])
+
+
+def test_a_model_that_explodes_is_noted_with_the_time(molecules):
+    model = predictor()
+    forces = model.energy_and_forces
+
+    def explosive(numbers, positions, *others):
+        result = forces(numbers, positions, *others)
+        return result._replace(forces=-1e3 * result.forces)
+
+    model.energy_and_forces = explosive
+    found = endure(model, molecules, SETTINGS)
+    assert found["survived_fraction"] == 0.0
+    assert all(0 < row["blown_up_fs"] <= 300 for row in found["molecules"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.data.checks import check
+from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset
 from assay.data.elements import ELEMENTS
 from assay.data.hdf5 import read_hdf5, write_hdf5
@@ -24,7 +24,8 @@ def ship(
 ) -> None:
     """Check all parts, write them to ``folder``, and say in the JSON ``record`` what they hold.
 
-    Training structures are left out at random, evenly, where all of them would take ``folder`` beyond ``max_bytes``.
+    Training structures are left out at random, evenly, where all of them would take ``folder`` beyond ``max_bytes``; so
+    are those stretched so far that they look like structures without hydrogens.
 
     Raises:
         AssayError: if a part is not sound.
@@ -36,7 +37,7 @@ def ship(
     share = min(1.0, 0.98 * (max_bytes - others) / Path(parts["train"]).stat().st_size)
     train = datasets["train"]
     kept = sorted(random.Random(0).sample(range(len(train)), int(share * len(train))))
-    datasets["train"] = train.subset(np.array(kept))
+    datasets["train"] = train.subset(np.array([index for index in kept if not lacks_hydrogens(train[index])]))
     for part, dataset in datasets.items():
         write_hdf5(folder / f"{part}.h5", dataset)
     entries = {

@@ -1,5 +1,6 @@
 """Exported files agree with the network they came from, and what judges them can tell when they do not."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -10,16 +11,19 @@ import onnx.parser
 import onnxruntime
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from assay.errors import AssayError
 from assay.export import aotinductor, determinism, graph_checks, onnx_graphs, parity, torchscript
 from assay.export.cases import open_cases, periodic_cases, random_cluster
+from assay.export.folding import fold_filters
 from assay.export.forms import SlotPotential, TablePotential
 from assay.export.half import to_half
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
+from assay.export.simplify import simplify
 from assay.export.tables import make_table, slot_inputs
 from assay.export.toolchain import compiler
 from assay.models import build_model
@@ -330,10 +334,37 @@ def test_lowering_leaves_the_model_as_it_was_and_no_scatter(form):
     network = lower(model, form)
     assert model.training and all(parameter.requires_grad for parameter in model.parameters())
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert "blocks_0_filter_weight" in dict(network.named_buffers())
+    assert "blocks_0_filter_part_0" in dict(network.named_buffers())
     targets = [str(node.target) for node in network.graph.nodes]
     assert [target for target in targets if any(word in target for word in ("scatter", "index_add", "index_put"))] == []
     assert [tuple(value.shape) for value in network(*form.example())] == [(2,), (7, 3), (2, 3, 3)]
+
+
+@pytest.mark.parametrize("filter_bias", [True, False])
+def test_folded_filters_are_the_same_filters(filter_bias):
+    model = build_model("painn", STUDENTS["painn"] | {"filter_bias": filter_bias}).double()
+    folded, distance = copy.deepcopy(model), torch.linspace(0.6, 6.0, 40, dtype=torch.float64)
+    fold_filters(folded)
+    for block, other in zip(model.blocks, folded.blocks, strict=True):
+        expected = block.filter(model.radial(distance)) * model.envelope(distance).unsqueeze(-1)
+        torch.testing.assert_close(other.filter(folded.radial(distance)), expected)
+
+
+def test_what_is_joined_is_cut_only_off_its_seams():
+    def cut(a, b):
+        left, right = torch.cat([a, b], 1).split(2, 1)
+        return left, right, torch.cat([b, a], 1)[:, :3]
+
+    a, b = torch.arange(12.0).view(2, 3, 2)
+    traced = make_fx(cut)(a, b)
+    simplify(traced.graph)
+    traced.graph.eliminate_dead_code()
+    traced.recompile()
+    assert [str(node.target) for node in traced.graph.find_nodes(op="output")[0].args[0]] == [
+        "a_1", "b_1", "aten.slice.Tensor",
+    ]  # fmt: skip
+    for found, expected in zip(traced(a, b), cut(a, b), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_slots_agree_with_double_precision_on_every_case(student, cases):

@@ -14,7 +14,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
+from assay.export.folding import fold_filters
 from assay.export.forms import LoweredPotential, TablePotential
+from assay.export.simplify import simplify
+from assay.models.painn import PaiNN
 from assay.models.potential import Potential
 
 aten = torch.ops.aten
@@ -22,7 +25,6 @@ DECOMPOSED = [
     aten.silu, aten.silu_backward, aten.gelu, aten.gelu_backward, aten.softplus, aten.softplus_backward,
     aten.rsub, aten.new_zeros, aten.zeros_like, aten.ones_like,
 ]  # fmt: skip
-BROADCASTING = {aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor, aten.div.Tensor}
 SPATIAL = ("positions", "shift")  # inputs whose last axis is x, y, z
 
 
@@ -32,12 +34,14 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
     The graph's attributes carry the names of the model's parameters and buffers, with underscores for dots.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
+    if isinstance(model, PaiNN):
+        fold_filters(model)
     table: dict[Any, Callable] = {**get_decompositions(DECOMPOSED)}
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}
     trace = make_fx(form(model), tracing_mode="symbolic", decomposition_table=table)
     graph_module = trace(*_symbolic(form, next(model.parameters()).dtype))
     _name_constants(graph_module, model)
-    _simplify(graph_module.graph)
+    simplify(graph_module.graph)
     graph_module.graph.eliminate_dead_code()
     graph_module.graph = fx_graph_cse(graph_module.graph)
     graph_module.recompile()
@@ -80,25 +84,3 @@ def _name_constants(graph_module: fx.GraphModule, model: nn.Module) -> None:
         delattr(graph_module, name)
     for name in [name for name in vars(graph_module) if name.startswith(("_tensor_constant", "_param_constant"))]:
         delattr(graph_module, name)
-
-
-def _simplify(graph: fx.Graph) -> None:
-    """Multiplication by 1 is nothing, by -1 a sign; a stretched operand of a product broadcasts by itself; and what is
-    written in place is nowhere else read.
-    """
-    for node in graph.find_nodes(op="call_function", target=aten.mul.Tensor):
-        if node.args[1] == 1:
-            node.replace_all_uses_with(node.args[0])
-        elif node.args[1] == -1:
-            node.target, node.args = aten.neg.default, node.args[:1]
-    for node in graph.find_nodes(op="call_function", target=aten.expand.default):
-        if all(_broadcasts(user, node) for user in node.users):
-            node.replace_all_uses_with(node.args[0])
-    for node in graph.find_nodes(op="call_function", target=aten.masked_fill_.Scalar):
-        node.target = aten.masked_fill.Scalar
-
-
-def _broadcasts(user: fx.Node, operand: fx.Node) -> bool:
-    """Whether the other operand of ``user`` alone has the shape of its result."""
-    others = [argument for argument in user.args if isinstance(argument, fx.Node) and argument is not operand]
-    return user.target in BROADCASTING and any(o.meta["val"].shape == user.meta["val"].shape for o in others)

@@ -84,6 +84,8 @@ def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
             node.target = aten.size.int
         elif node.target is aten.sym_numel.default:
             node.target = aten.numel.default
+        elif node.target is aten.mm.default:
+            node.target = aten.matmul.default  # several aten::mm are merged after the first runs, and round differently
         elif node.target is aten._to_copy.default:
             node.target = aten.to.dtype
             node.kwargs = {"dtype": node.kwargs["dtype"]}

@@ -10,8 +10,9 @@ from assay.data import read_dataset
 from assay.errors import exit_on_error
 from assay.files import atomic_path, read_json, write_json
 from assay.provenance import header
+from assay.quantize import arithmetic
 from assay.quantize.instructions import int8_instructions
-from assay.quantize.judge import Limits, Motion, choose, compare
+from assay.quantize.judge import BATCH_SIZES, Limits, Motion, choose, compare, typical
 from assay.quantize.schemes import SCHEMES
 from assay.timing import OtherLoad, limit_threads, threads
 
@@ -36,15 +37,16 @@ def main() -> None:
         rows = compare(
             files, unseen, Motion(**settings["motion"]), settings["molecules"], settings["seconds"], n_threads
         )
+        work = arithmetic.judge(files["fp32"], typical(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"])
         int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
-        decision = choose(rows, int8, Limits(**settings["limits"]))
+        decision = choose(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
         for scheme in SCHEMES:
             rows[scheme.name]["description"] = scheme.description
         with atomic_path(snakemake.output.model) as path:
             shutil.copyfile(files[decision["chosen"]], path)
     result = header(card["variant"], card["checkpoint_sha256"]) | decision
     result |= {"schemes": rows, "limits": settings["limits"], "cpu_int8_instructions": int8_instructions()}
-    result |= {"threads": threads(), "other_load_fraction": load.fraction()}
+    result |= {"arithmetic": work, "threads": threads(), "other_load_fraction": load.fraction()}
     write_json(snakemake.output.table, result)
 
 

@@ -11,34 +11,6 @@ from torch import Tensor, nn
 from assay.models.painn import PaiNN
 
 
-class EnvelopedBasis(nn.Module):
-    """The radial basis times the envelope, and behind it the envelope if there is a bias: (...,) to (..., R + 1).
-
-    Args:
-        radial: (...,) to (..., R).
-        envelope: (...,) to (...,).
-        bias: whether the filters have one.
-    """
-
-    def __init__(self, radial: nn.Module, envelope: nn.Module, bias: bool):
-        super().__init__()
-        self.radial, self.envelope, self.bias = radial, envelope, bias
-
-    def forward(self, distance: Tensor) -> Tensor:
-        """Of ``distance``, angstrom."""
-        envelope: Tensor = self.envelope(distance).unsqueeze(-1)
-        basis: Tensor = self.radial(distance) * envelope
-        return torch.cat([basis, envelope], -1) if self.bias else basis
-
-
-class One(nn.Module):
-    """What is left of an envelope that the basis carries."""
-
-    def forward(self, distance: Tensor) -> Tensor:
-        """As many ones as there are distances."""
-        return torch.ones_like(distance)
-
-
 class Parts(nn.Module):
     """A linear layer as one for each of the parts that its result is cut into, (..., R) to (..., H) each, joined.
 
@@ -61,12 +33,22 @@ def fold_filters(model: PaiNN) -> None:
     The filters, 3H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
     derivative of the envelope comes with that of the basis.
     """
-    basis = EnvelopedBasis(model.radial, model.envelope, model.hyperparameters["filter_bias"])
-    model.add_module("radial", basis)
-    model.add_module("envelope", One())
     for block in model.blocks:
         linear: Any = block.filter
-        weight = linear.weight
-        if linear.bias is not None:
-            weight = torch.cat([weight, linear.bias.unsqueeze(1)], 1)
+        weight, bias = linear.weight, linear.bias
+        if bias is not None:
+            weight = torch.cat([weight, bias.unsqueeze(1)], 1)
         block.add_module("filter", Parts(weight.chunk(3)))
+        block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
+
+
+def _times_envelope(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The inputs of a block, the basis times the envelope, and ones for it."""
+    s, v, basis, envelope, *others = inputs
+    return s, v, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
+
+
+def _with_envelope(block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The same, and the envelope behind the basis, which the bias of the filters is multiplied by."""
+    s, v, basis, ones, *others = _times_envelope(block, inputs)
+    return s, v, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others

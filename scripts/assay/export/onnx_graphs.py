@@ -7,7 +7,7 @@ the virial too. Both are the lowered network behind the prelude that makes its t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -82,7 +82,7 @@ def _value(name: str) -> onnx.ValueInfoProto:
     return onnx.helper.make_tensor_value_info(name, element, shape, doc_string=meaning)
 
 
-def needed(nodes: list[onnx.NodeProto], outputs: list[str]) -> list[onnx.NodeProto]:
+def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
     """The nodes that the outputs depend on, in their order."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):

@@ -38,7 +38,7 @@ BINARY = {
     aten.pow.Tensor_Scalar: "Pow", aten.le.Scalar: "LessOrEqual", aten.lt.Scalar: "Less",
     aten.ge.Scalar: "GreaterOrEqual", aten.gt.Scalar: "Greater", aten.eq.Scalar: "Equal",
     aten.le.Tensor: "LessOrEqual", aten.lt.Tensor: "Less", aten.ge.Tensor: "GreaterOrEqual", aten.gt.Tensor: "Greater",
-    aten.bmm.default: "MatMul",
+    aten.bmm.default: "MatMul", aten.logical_and.default: "And", aten.logical_and_.default: "And",
 }  # fmt: skip
 
 Value = str | int | float | bool

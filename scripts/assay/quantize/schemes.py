@@ -1,8 +1,9 @@
 """Ways to put a student's ONNX graph into fewer bits.
 
 In an exported graph the forward pass and its gradient read the same weights. ``weights`` quantizes each weight once,
-for both, so that forces stay the exact gradient of the quantized energy. ``dynamic`` and ``static`` also quantize what
-flows between layers, forward and backward apart, with ONNX Runtime's own tools. ``bf16`` stands beside them.
+for both, so that forces stay the exact gradient of the quantized energy. The others also round what flows between
+layers, with ONNX Runtime's own tools: ``dynamic`` and ``static`` in both passes, ``gradient`` behind the energy only,
+which stays exact. ``bf16`` stands beside them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from assay.backends.common import open_inputs
+from assay.errors import AssayError
+from assay.export.onnx_graphs import needed
+from assay.quantize.sessions import feed
 from assay.structures import Structure
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm"]
@@ -92,26 +95,43 @@ def dynamic(source: Path, target: Path, calibration: Batches) -> None:
     _keep_metadata(source, target)
 
 
-def static(source: Path, target: Path, calibration: Batches) -> None:
-    """Weights int8 per channel, activations uint8 by ranges seen in calibration (min-max), as QDQ pairs.
+def static(source: Path, target: Path, calibration: Batches, nodes: Sequence[str] | None = None) -> None:
+    """Weights int8 per channel, activations uint8 by ranges seen in calibration (min-max), results in float32.
 
     Args:
         source: float32 model.
         target: file to write.
         calibration: batches of training structures.
+        nodes: names of the products to quantize; None for all.
+
+    Raises:
+        AssayError: no structure to calibrate on.
     """
+    if not any(calibration):
+        raise AssayError("INT8 needs training structures for its ranges: give a dataset with some in the config")
     with _unshared(source) as separate:
         quantization.quantize_static(
             separate,
             target,
             _Calibration(calibration),
             op_types_to_quantize=MATRIX_PRODUCTS,
+            nodes_to_quantize=nodes,
             per_channel=True,
             reduce_range=True,
             activation_type=quantization.QuantType.QUInt8,
             weight_type=quantization.QuantType.QInt8,
+            extra_options={"OpTypesToExcludeOutputQuantization": MATRIX_PRODUCTS},
         )
     _keep_metadata(source, target)
+
+
+def gradient(source: Path, target: Path, calibration: Batches) -> None:
+    """``static`` for those products that the energy does not depend on. Arguments as in ``weights``."""
+    nodes = onnx.load(source).graph.node
+    energy = {node.name for node in needed(nodes, ["energy"])}
+    static(
+        source, target, calibration, [n.name for n in nodes if n.op_type in MATRIX_PRODUCTS and n.name not in energy]
+    )
 
 
 def bf16(source: Path, target: Path, calibration: Batches) -> None:
@@ -136,6 +156,7 @@ SCHEMES = (
     Scheme("weights", "int8 weights shared by energy and forces, float32 arithmetic", weights),
     Scheme("dynamic", "int8 weights and activations, ranges taken in each call", dynamic),
     Scheme("static", "int8 weights and activations, ranges calibrated on training structures (min-max)", static),
+    Scheme("gradient", "static, in the products that make forces only; the energy as in float32", gradient),
     Scheme("bf16", "matrix products of bfloat16", bf16, is_int8=False),
 )
 
@@ -144,15 +165,10 @@ class _Calibration(quantization.CalibrationDataReader):
     """Hands batches of structures to ONNX Runtime's calibration."""
 
     def __init__(self, batches: Sequence[Sequence[Structure]]):
-        self._inputs: Iterator[dict[str, np.ndarray]] = iter([_feed(batch) for batch in batches])
+        self._inputs: Iterator[dict[str, np.ndarray]] = iter([feed(batch) for batch in batches])
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._inputs, None)
-
-
-def _feed(batch: Sequence[Structure]) -> dict[str, np.ndarray]:
-    names = ("atomic_numbers", "positions", "batch")
-    return dict(zip(names, (x.numpy() for x in open_inputs(batch, "calibration")), strict=True))
 
 
 @contextmanager

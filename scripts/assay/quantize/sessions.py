@@ -1,0 +1,96 @@
+"""A graph in ONNX Runtime: its inputs, what is left of it once it is loaded, and the time of each operator."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from assay.backends.common import Inputs, open_inputs
+from assay.structures import Structure
+
+FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
+INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm")
+WARM = 2  # of the runs of a profile, the first ones, which fill memory and caches
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One node of a loaded graph.
+
+    Attributes:
+        kind: ONNX's name of the operation.
+        time_s: its fastest run: what else the machine does only adds.
+        inputs: shapes, without those of weights that were packed at loading.
+        outputs: shapes.
+    """
+
+    kind: str
+    time_s: float
+    inputs: list[list[int]]
+    outputs: list[list[int]]
+
+
+def feed(batch: Sequence[Structure]) -> dict[str, np.ndarray]:
+    """What ``model.onnx`` is given for a batch of isolated structures."""
+    return {name: x.numpy() for name, x in zip(Inputs._fields, open_inputs(batch, "model.onnx"), strict=True)}
+
+
+def open_session(model: Path | bytes, threads: int, **options: object) -> onnxruntime.InferenceSession:
+    """A session on the CPU; ``options`` are attributes of ONNX Runtime's ``SessionOptions``."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.log_severity_level = 3  # errors
+    for name, value in options.items():
+        setattr(settings, name, value)
+    return onnxruntime.InferenceSession(
+        model if isinstance(model, bytes) else str(model), settings, providers=["CPUExecutionProvider"]
+    )
+
+
+def loaded_operators(path: Path) -> Counter[str]:
+    """How many operators of each kind ONNX Runtime is left with when it has folded constants and fused."""
+    with TemporaryDirectory() as folder:
+        optimized = Path(folder, "optimized.onnx")
+        open_session(path, 1, optimized_model_filepath=str(optimized))
+        return Counter(node.op_type for node in onnx.load(optimized).graph.node)
+
+
+def integer_share(path: Path) -> float:
+    """The part of the matrix products that is computed in integers, by number."""
+    kinds = loaded_operators(path)
+    integer, float_ = (sum(kinds[kind] for kind in family) for family in (INTEGER_PRODUCTS, FLOAT_PRODUCTS))
+    return integer / max(1, integer + float_)
+
+
+def profile(path: Path, batch: Sequence[Structure], threads: int, runs: int) -> list[Operator]:
+    """Time every operator of a graph on one batch, in the order of execution."""
+    with TemporaryDirectory() as folder:
+        session = open_session(path, threads, enable_profiling=True, profile_file_prefix=str(Path(folder, "profile")))
+        inputs = feed(batch)
+        for _ in range(WARM + runs):
+            session.run(None, inputs)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    durations, arguments = defaultdict[str, list[float]](list), {}
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+            durations[event["name"]].append(event["dur"])
+            arguments[event["name"]] = event["args"]
+    return [
+        Operator(
+            about["op_name"],
+            min(durations[name][WARM:]) / 1e6,
+            *(
+                [next(iter(shape.values())) for shape in about[key]]
+                for key in ("input_type_shape", "output_type_shape")
+            ),
+        )
+        for name, about in arguments.items()
+    ]

@@ -98,7 +98,7 @@ class Trainer:
         self.step_number = self.epoch = self.packs_done = 0
         self.seconds = self.typical_norm = 0.0
         self.skipped = 0
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
         self.data_sets = [{"from_step": 0, "n_structures": len(train), "sha256": train.content_sha256()}]
         if state_file.exists():
             self._resume()
@@ -120,13 +120,14 @@ class Trainer:
             plan = self.packs.plan(self.recipe.seed, self.epoch)
             for indices in plan[self.packs_done :]:
                 start = time.perf_counter()
-                losses.append(self._advance(step, self.packs.assemble(indices)))
+                loss = self._advance(step, self.packs.assemble(indices))
+                losses += [loss] if math.isfinite(loss) else []
                 self.seconds += time.perf_counter() - start
                 self.packs_done += 1
                 bar.update()
                 finished = self.step_number == self.recipe.steps
                 if self.step_number % self.recipe.validate_every == 0 or finished:
-                    self._report(float(np.mean(losses)))
+                    self._report(float(np.mean(losses)) if losses else None)
                     losses.clear()
                 if finished:
                     break
@@ -172,8 +173,13 @@ class Trainer:
         self.typical_norm += 0.01 * (min(norm, limit) - self.typical_norm) if self.typical_norm else norm
         return True
 
-    def _report(self, loss: float) -> None:
-        record = {"step": self.step_number, "epoch": self.epoch, "seconds": self.seconds, "loss": loss}
+    def _report(self, loss: float | None) -> None:
+        record: dict[str, float | None] = {
+            "step": self.step_number,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "loss": loss,
+        }
         record |= evaluate(self.student(), self.validation)
         self.history.append(record)
         logger.info(json.dumps(record))

@@ -67,7 +67,7 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Sett
         seed=settings.seed,
         title="endurance",
     )
-    rows = []
+    rows: list[dict[str, Any]] = []
     for k, structure in enumerate(structures):
         frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
         stretch = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs)).max(initial=0.0)

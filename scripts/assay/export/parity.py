@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ase.neighborlist
@@ -20,7 +20,8 @@ from assay.structures import Structure, collate
 @dataclass(frozen=True)
 class Tolerance:
     """Energy within ``energy_eV`` + ``energy_eV_per_atom`` for each atom + ``energy_relative`` |E|; forces within
-    ``forces_eV_per_A`` + ``forces_relative`` of the largest force of the batch.
+    ``forces_eV_per_A`` + ``forces_relative`` of the largest force of the batch. No file need be nearer than
+    ``roundings`` times what single precision costs the network itself.
     """
 
     energy_eV: float = 1e-4
@@ -28,15 +29,31 @@ class Tolerance:
     energy_relative: float = 1e-6
     forces_eV_per_A: float = 1e-4
     forces_relative: float = 1e-6
+    roundings: float = 2.0
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the network says of a batch: energy (S,), forces (N, 3), and the number of directed edges."""
+    """What the network says of a batch: energy (S,), forces (N, 3), the number of directed edges, and the largest error
+    of a force, eV/angstrom, that single precision makes in it.
+    """
 
     energy_eV: np.ndarray
     forces_eV_per_A: np.ndarray
     n_edges: int
+    rounding_eV_per_A: float = 0.0
+
+
+def references(model: Potential, cases: Cases) -> dict[str, Reference]:
+    """What ``model``, in double precision, says of each case, and what single precision makes of it."""
+    single = type(model)(**model.hyperparameters)
+    single.load_state_dict(model.state_dict())
+    found = {}
+    for name, batch in cases.items():
+        exact, rounded = reference(model, batch), reference(single, batch, torch.float32)
+        error = float(np.abs(rounded.forces_eV_per_A - exact.forces_eV_per_A).max(initial=0.0))
+        found[name] = replace(exact, rounding_eV_per_A=error)
+    return found
 
 
 def reference(model: Potential, structures: Sequence[Structure], dtype: torch.dtype = torch.float64) -> Reference:
@@ -91,11 +108,15 @@ def _row(
         + tolerance.energy_eV_per_atom * sizes
         + tolerance.energy_relative * np.abs(expected.energy_eV)
     )
-    forces_allowed = tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force
+    forces_allowed = max(
+        tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force,
+        tolerance.roundings * expected.rounding_eV_per_A,
+    )
     finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
     return row | {
         "energy_error_eV": float(energy_error.max()) if finite else None,
         "forces_error_eV_per_A": float(force_error) if finite else None,
         "largest_force_eV_per_A": float(largest_force),
+        "forces_rounding_eV_per_A": expected.rounding_eV_per_A,
         "passed": bool(finite and (energy_error <= energy_allowed).all() and force_error <= forces_allowed),
     }

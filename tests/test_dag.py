@@ -130,7 +130,7 @@ def test_changed_threshold_judges_again_and_measures_nothing(tree):
     (tree / "mine.yaml").write_text(yaml.safe_dump({"physics": {"thresholds": {"rotation": {"limits": limits}}}}))
     done = snakemake(tree, "-j", "3", "all", "--configfile", "mine.yaml")
     assert done.returncode == 0, done.stdout
-    assert {job["rule"] for job in jobs_of(tree)} == {"physics", "report"}
+    assert {job["rule"] for job in jobs_of(tree)} == {"physics", "package", "report"}
 
 
 def test_added_variant_is_made_and_a_null_one_is_left_out(tree):

@@ -86,9 +86,7 @@ def verify(
         checks = [row[check] for check in ("graph", "parity", "determinism", "dynamics") if check in row]
         row["passed"] = "error" not in row and all(check["passed"] for check in checks)
     return {
-        "eager_float32": {
-            "forces_error_eV_per_A_max": max(known.rounding_eV_per_A for known in references.values())
-        },
+        "eager_float32": {"forces_error_eV_per_A_max": max(known.rounding_eV_per_A for known in references.values())},
         "missing": dict(missing),
         "files": rows,
         "passed": all(row["passed"] for row in rows.values()),
@@ -114,4 +112,3 @@ def _worst(rows: list[dict]) -> dict[str, Any]:
         "forces_error_eV_per_A_max": max((row["forces_error_eV_per_A"] for row in ran), default=None),
         "passed": all(row["passed"] for row in rows),
     }
-

@@ -13,6 +13,7 @@ with exit_on_error(log=snakemake.log[0]):
         student=snakemake.params.student,
         recipe=snakemake.params.recipe,
         teacher=snakemake.params.teacher,
+        shipped=Path(snakemake.params.shipped),
         state_file=Path(snakemake.params.state),
         threads=snakemake.threads,
         log=Path(snakemake.log[0]),

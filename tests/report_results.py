@@ -93,7 +93,7 @@ def model(name, n_parameters, checkpoint):
 
 def training(name):
     curve = [{"step": k, "force_accuracy": 1 - 2 / k**0.4} for k in (500, 1000, 2000)]
-    recipe = {"steps": 2000, "seed": 0}
+    recipe = {"rounds": [2000], "seed": 0}
     return header(name) | {
         "curve": curve,
         "hours": 0.75,

@@ -30,15 +30,16 @@ from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.molecules import collect, read_lists, read_molecules, write_molecules
 from assay.data.plan import plan
-from assay.data.recipes import diatomics, sampled
+from assay.data.recipes import Geometry, Skipped, diatomics, driven, sampled
 from assay.data.recombination import cut, recombine
-from assay.data.shards import dropped, label
+from assay.data.shards import _labelled, dropped, label
 from assay.data.splits import for_training, split
 from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
 from assay.structures import Structure
 
 ROOT = Path(__file__).parents[1]
+DRIVER = ROOT / "data/dataset/driver.pt"
 TEACHER = Teacher(**yaml.safe_load((ROOT / "config/config.yaml").read_text())["teacher"])
 
 
@@ -390,6 +391,33 @@ def test_labels_are_the_teachers_and_free_of_noise():
         assert forces[atom, axis] == pytest.approx(-(ends[0] - ends[1]) / (2 * step), abs=2e-4)
 
 
+def test_a_student_drives_molecules_to_their_temperature():
+    driver = {"checkpoint": str(DRIVER), "sha256": ""}
+    motion = {"frames": 4, "temperatures_K": (300.0, 300.0), "thermalization_fs": 60.0, "interval_fs": 20.0}
+    molecules = [("alcohol", "CCCCO"), ("broken", "C1#CC1"), ("amide", "CCC(=O)N")]
+
+    def outcomes(turned, seed=1):
+        return list(driven(molecules, seed, driver, turned=turned, time_step_fs=1.0, **motion))
+
+    skipped, *frames = outcomes(0.0)
+    assert skipped.reason == "mechanics"
+    assert [frame.molecule for frame in frames] == ["alcohol"] * 4 + ["amide"] * 4
+    bonds = np.argwhere(np.triu(cdist(frames[0].positions, frames[0].positions) < 1.7, 1))
+    lengths = np.array(
+        [np.linalg.norm(f.positions[bonds[:, 0]] - f.positions[bonds[:, 1]], axis=1) for f in frames[:4]]
+    )
+    assert 0.01 < lengths.std(0).mean() < 0.1, "bonds should swing as at 300 K"
+    assert all(np.array_equal(a.positions, b.positions) for a, b in zip(frames, outcomes(0.0)[1:], strict=True))
+    turned, straight = (pdist(outcomes(share, seed=2)[1].positions) for share in (1.0, 0.0))
+    assert np.abs(turned - straight).max() > 1.0
+
+
+def test_a_molecule_that_flew_apart_gets_no_label():
+    far = Geometry("far", "m", np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e9]]))
+    for positions in (far.positions, np.full((2, 3), np.nan)):
+        assert _labelled(replace(far, positions=positions), Labels(TEACHER), 30.0) == Skipped("flown apart")
+
+
 def test_a_teacher_that_is_not_there_is_one_sentence():
     for calculator in ("nowhere.Nothing", "ase.calculators.emt.Nothing"):
         with pytest.raises(AssayError, match=r"the teacher .* cannot be made"):
@@ -402,6 +430,9 @@ def recipe() -> dict:
     labels["classical"] |= {"molecules_per_shard": 2, "pair_distances": 1}
     labels["dynamics_molecules"] |= {"validation": 1, "seen_molecules": 2}
     labels["dynamics"] |= {"thermalization_fs": 3, "interval_fs": 2}
+    labels["contacts"] |= {"count": 2, "per_shard": 2}
+    labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
+    labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
 
 
@@ -423,10 +454,10 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     splits = {"train": small, "train_recombined": more, "validation": small[:1]}
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     shards = plan("train", splits, recipe(), emt)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 5
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 8
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2
+    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 4 * 2 - counts["mechanics"]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import ase.build
 import numpy as np
 import onnx
 import onnx.parser
@@ -74,7 +75,8 @@ def painn(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cases():
-    return open_cases(ELEMENTS, CUTOFF), periodic_cases(ELEMENTS, CUTOFF)
+    molecules = [Structure.from_ase(ase.build.molecule(name)) for name in ("CH3CH2OH", "C6H6", "CH3CONH2")]
+    return open_cases(ELEMENTS, CUTOFF, molecules), periodic_cases(ELEMENTS, CUTOFF)
 
 
 def references(model, cases):

@@ -1,5 +1,6 @@
 """Training: gradients are right, wild ones are tamed, and a resumed run is the uninterrupted run."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,17 +9,27 @@ import torch
 from ase.build import molecule
 
 from assay.data.dataset import from_structures
+from assay.data.hdf5 import write_hdf5
 from assay.engine.library import library
 from assay.models import build_model
 from assay.neighbors import build_graph
+from assay.provenance import training_record
 from assay.structures import Structure, collate
 from assay.training.loop import Recipe, Trainer
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.references import reference_energies
+from assay.training.run import train_student
 from assay.training.step import Loss, eager_step, engine_step
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
+RECIPE = {
+    "atoms_per_step": 40,
+    "warmup": 2,
+    "validate_every": 4,
+    "validation_structures": 5,
+    "loss": {"force_delta_eV_per_A": 0.1, "energy_delta_eV_per_atom": 0.01, "energy_weight": 4.0},
+}
 NAMES = ["CH3CH2OH", "CH3SH", "C6H6", "CH3COOH", "NH3", "CH3Cl"]
 
 
@@ -92,7 +103,7 @@ def test_an_epoch_holds_every_structure_once_and_packs_are_full(dataset):
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
-    recipe = Recipe(steps=12, atoms_per_step=40, warmup=2, validate_every=4)
+    recipe = Recipe(rounds=[12], atoms_per_step=40, warmup=2, validate_every=4)
 
     def trainer(state):
         return Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state)
@@ -108,14 +119,47 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
 
 
 def test_the_learning_rate_rises_holds_and_falls_to_zero():
-    recipe = Recipe(steps=100, warmup=5, cooldown=0.4)
+    recipe = Recipe(rounds=[100, 50], warmup=5, cooldown=0.4, later_rounds=0.5)
     factors = np.array([recipe.learning_rate_factor(step) for step in range(recipe.steps)])
     np.testing.assert_allclose(factors[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
-    assert (factors[5:60] == 1.0).all() and (np.diff(factors[60:]) < 0).all() and factors[-1] == pytest.approx(1 / 40)
+    assert (factors[5:60] == 1.0).all() and (np.diff(factors[60:100]) < 0).all()
+    assert factors[99] == pytest.approx(1 / 40)
+    assert factors[100] == pytest.approx(0.1) and factors[105:130].max() == factors[129] == 0.5
+    assert factors[-1] == pytest.approx(0.5 / 20)
+
+
+def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
+    """The shipped checkpoint and its record are enough to go on from."""
+    common = {
+        "train": tmp_path / "data.h5",
+        "validation": tmp_path / "data.h5",
+        "recipe": RECIPE,
+        "teacher": {},
+        "threads": torch.get_num_threads(),
+        "log": tmp_path / "log",
+    }
+    write_hdf5(tmp_path / "data.h5", dataset)
+
+    def run(name, rounds, shipped):
+        student = {"architecture": "painn", "hyperparameters": STUDENT, "recipe": {"rounds": rounds}}
+        state, checkpoint = tmp_path / f"{name}.state", tmp_path / f"{name}.pt"
+        files = {"state_file": state, "checkpoint": checkpoint, "record": training_record(checkpoint)}
+        train_student("toy", student=student, shipped=tmp_path / shipped, **common, **files)
+        return torch.load(checkpoint, weights_only=True), json.loads(training_record(checkpoint).read_text())
+
+    whole, whole_record = run("whole", [8, 6], "none.pt")
+    run("first", [8], "none.pt")
+    both, record = run("both", [8, 6], "first.pt")
+    _, anew_record = run("anew", [5, 6], "first.pt")
+    for name, tensor in whole["model_state_dict"].items():
+        assert torch.equal(tensor, both["model_state_dict"][name]), name
+    assert [row["step"] for row in record["curve"]] == [row["step"] for row in whole_record["curve"]] == [4, 8, 12, 14]
+    assert record["data_sets"] == whole_record["data_sets"]
+    assert [row["step"] for row in anew_record["curve"]] == [4, 5, 8, 11], "another recipe starts anew"
 
 
 def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
-    recipe = Recipe(steps=10, atoms_per_step=40, warmup=1, clip=2.0)
+    recipe = Recipe(rounds=[10], atoms_per_step=40, warmup=1, clip=2.0)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     pack = trainer.packs.assemble(trainer.packs.plan(0, 0)[0])
     usual = [torch.full_like(p, 1e-3) for p in trainer.model.parameters()]
@@ -135,7 +179,7 @@ def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(data
 
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
-    recipe = Recipe(steps=80, atoms_per_step=40, validate_every=40, **rates)
+    recipe = Recipe(rounds=[80], atoms_per_step=40, validate_every=40, **rates)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     trainer.run()
     assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]

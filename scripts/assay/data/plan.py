@@ -10,9 +10,12 @@ from assay.data.molecules import Molecule
 from assay.data.recipes import Named
 from assay.data.shards import Shard
 from assay.data.teacher import Teacher
+from assay.files import sha256_file
 
 _VALIDATION_ROUND = 50
 _RECOMBINED_ROUND = 20
+_DRIVEN_ROUND = 30
+_CONTACT_ROUND = 40
 _SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6}
 
 
@@ -24,15 +27,24 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
         splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined`` adds to.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
-            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``,
-            ``dynamics_molecules`` of the other parts.
+            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts`` and
+            ``driven`` (see ``_contacts`` and ``_driven``) of training, ``dynamics_molecules`` of the other parts.
         teacher: who labels.
     """
     if part == "train":
         n_dimers = recipe["dimers"][part]
         rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
-        more = _classical(_RECOMBINED_ROUND, splits["train_recombined"], n_dimers, recipe, teacher)
-        return [*itertools.chain(*rounds), *more[: recipe["recombined_shards"]]]
+        per_shard, n_shards = recipe["classical"]["molecules_per_shard"], recipe["recombined_shards"]
+        recombined = splits["train_recombined"]
+        more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[:n_shards]
+        labelled = {identity for shard in _parts(recombined, per_shard)[:n_shards] for identity, _ in shard}
+        new = [molecule for molecule in recombined if molecule.identity not in labelled]
+        return [
+            *itertools.chain(*rounds),
+            *more,
+            *_contacts(splits[part], recipe, teacher),
+            *_driven([new, splits[part]], recipe, teacher),
+        ]
     source = splits["train" if part == "seen_molecules" else part]
     motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
     moving = _dynamics(
@@ -73,6 +85,44 @@ def _classical(
     if number == 0:
         shards.append(Shard("diatomics", {"n_distances": classical["pair_distances"]}, teacher, limit))
     return shards
+
+
+def _contacts(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Dimers nearer than any that thermal motion shows: ``count``, ``distances_A`` and ``per_shard`` of
+    ``recipe["contacts"]``.
+    """
+    contacts, small = recipe["contacts"], recipe["classical"]["dimer_max_atoms"]
+    arguments = {
+        "molecules": _named(molecule for molecule in molecules if molecule.n_atoms <= small),
+        "count": contacts["per_shard"],
+        "distances_A": contacts["distances_A"],
+    }
+    first = 100_000 * _CONTACT_ROUND
+    return [
+        Shard("dimers", arguments | {"seed": first + index}, teacher, recipe["max_force_eV_per_A"])
+        for index in range(contacts["count"] // contacts["per_shard"])
+    ]
+
+
+def _driven(groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Frames of dynamics that a student drives, one trajectory for each molecule, one group after the other.
+
+    ``recipe["driven"]`` holds ``shards``, how many there are at most, ``molecules_per_shard``, ``checkpoint`` and the
+    arguments of ``recipes.driven``.
+    """
+    driven = dict(recipe["driven"])
+    n_shards, per_shard, checkpoint = (driven.pop(name) for name in ("shards", "molecules_per_shard", "checkpoint"))
+    driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
+    parts = itertools.chain(*(_parts(molecules, per_shard) for molecules in groups))
+    return [
+        Shard(
+            "driven",
+            {"molecules": part, "seed": 100_000 * _DRIVEN_ROUND + index, "driver": driver} | driven,
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, part in enumerate(itertools.islice(parts, n_shards))
+    ]
 
 
 def _dynamics(

@@ -16,6 +16,9 @@ from assay.data.elements import ELEMENTS
 from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.teacher import LabelError, Labels
+from assay.dynamics import run
+from assay.predictors import load_predictor
+from assay.structures import Structure
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Skipped:
 
 
 # What the name of a structure says about its geometry.
-KINDS = ("thermal", "relaxed", "stretched", "twisted", "dimer", "pair", "dynamics")
+KINDS = ("thermal", "relaxed", "stretched", "twisted", "driven", "dimer", "pair", "dynamics")
 
 Outcome = Iterator[Geometry | Skipped]
 Named = tuple[str, str]  # identity, SMILES
@@ -82,6 +85,64 @@ def sampled(
                 positions = turn_torsions(molecule, positions, rng)
             name = f"{identity[:8]}-{kind}-{temperature:.0f}K-{seed}"
             yield Geometry(f"{name}.{index}", identity, mechanics.atomic_numbers, positions)
+
+
+def driven(
+    molecules: Sequence[Named],
+    seed: int,
+    driver: dict[str, str],
+    turned: float,
+    frames: int,
+    temperatures_K: tuple[float, float],
+    thermalization_fs: float,
+    interval_fs: float,
+    time_step_fs: float,
+) -> Outcome:
+    """Frames of Langevin dynamics (friction 0.05/fs) that a student drives, all molecules in one batch.
+
+    Args:
+        molecules: identity and SMILES.
+        seed: of everything random.
+        driver: ``checkpoint``, the student's file, and ``sha256``, which tells one student from another.
+        turned: share of molecules that start with all torsions turned at random.
+        frames: of each molecule.
+        temperatures_K: lowest and highest temperature, drawn uniformly for each molecule.
+        thermalization_fs: before the first frame, from a minimum of the classical force field.
+        interval_fs: between frames.
+        time_step_fs: of the dynamics.
+    """
+    rng = np.random.default_rng(seed)
+    starts: list[Structure] = []
+    for identity, smiles in molecules:
+        try:
+            molecule = embed(smiles, 1, seed)
+            mechanics = Mechanics(molecule)
+        except MechanicsError:
+            yield Skipped("mechanics")
+            continue
+        positions = mechanics.minimize(molecule.GetConformer().GetPositions())
+        if rng.random() < turned:
+            positions = mechanics.minimize(turn_torsions(molecule, positions, rng), 20)
+        starts.append(Structure(identity[:8], mechanics.atomic_numbers, positions, molecule=identity))
+    temperatures = rng.uniform(*temperatures_K, len(starts))
+    warm, every = round(thermalization_fs / time_step_fs), round(interval_fs / time_step_fs)
+    trajectory = run(
+        load_predictor(driver["checkpoint"]),
+        starts,
+        temperature_K=temperatures,
+        step_fs=time_step_fs,
+        n_steps=warm + (frames - 1) * every,
+        friction_per_fs=0.05,
+        frame_every=1,
+        seed=seed,
+    )
+    for index, start in enumerate(starts):
+        if not np.isnan(trajectory.blown_up_fs[index]):
+            yield Skipped("driver")
+            continue
+        for frame, positions in enumerate(trajectory.frames[warm - 1 :: every, trajectory.owner == index]):
+            name = f"{start.name}-driven-{temperatures[index]:.0f}K-{seed}.{frame}"
+            yield Geometry(name, start.molecule, start.atomic_numbers, positions)
 
 
 def dimers(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:

@@ -25,6 +25,9 @@ from assay.data.teacher import LabelError, Labels, Teacher
 from assay.progress import progress
 from assay.structures import Structure
 
+# From the origin: what is farther has left its molecule in a classical force field that failed.
+FARTHEST_A = 100.0
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -86,7 +89,9 @@ def _label_shard(folder: Path, shard: Shard) -> None:
 def _labelled(geometry: Geometry, labels: Labels, max_force: float) -> Structure | Skipped:
     """The geometry as it is stored, rounded before it is labelled; or why it is dropped."""
     positions = np.round(geometry.positions, 4)
-    if not np.isfinite(positions).all() or pdist(positions).min() < 0.3:
+    if not (np.abs(positions).max() < FARTHEST_A):
+        return Skipped("flown apart")
+    if pdist(positions).min() < 0.3:
         return Skipped("coincident")
     try:
         energy, forces = labels(geometry.atomic_numbers, positions)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import ase.build
 import numpy as np
 
+from assay.physics.geometry import droplet
 from assay.structures import Structure
 
 Cases = dict[str, list[Structure]]
 
 
-def open_cases(elements: Sequence[int], cutoff: float, seed: int = 0) -> Cases:
-    """Batches of isolated structures by name, of random ``elements``; ``cutoff`` in angstrom."""
+LIQUID_ATOMS_PER_A3 = 0.1
+
+
+def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:
+    """Batches of isolated structures by name.
+
+    Args:
+        elements: that random clusters are made of.
+        cutoff: angstrom.
+        molecules: that a droplet is made of; a random cluster takes its place where there are none.
+        seed: of all that is random.
+    """
     draw = np.random.default_rng(seed)
 
     def cluster(n_atoms: int, spacing: float = 1.9) -> Structure:
@@ -20,14 +32,15 @@ def open_cases(elements: Sequence[int], cutoff: float, seed: int = 0) -> Cases:
 
     far = cluster(21)
     apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
+    crowd = droplet(molecules, 200, LIQUID_ATOMS_PER_A3, draw) if molecules else cluster(200)
     mixed = [cluster(int(n)) for n in draw.integers(1, 31, 64)]
     return {
         "1 atom": [cluster(1)],
         "2 atoms": [cluster(2)],
         "5 atoms": [cluster(5)],
-        "200 atoms": [cluster(200)],
+        "200 atoms": [_structure("droplet", crowd.atomic_numbers, crowd.positions)],
         "isolated atoms": [_structure("isolated", draw.choice(elements, 3), apart)],
-        "dense cluster": [cluster(216, spacing=1.65)],
+        "dense cluster": [diamond(draw, 6 if 6 in elements else elements[0], 216)],
         "far from the origin": [
             _structure("far", far.atomic_numbers, far.positions + np.array([700.0, -300.0, 500.0]))
         ],
@@ -63,6 +76,17 @@ def random_cluster(draw: np.random.Generator, elements: Sequence[int], n_atoms: 
     sites = sites[np.argsort(np.linalg.norm(sites - (side - 1) / 2, axis=1), kind="stable")[:n_atoms]]
     positions = (sites + draw.uniform(-0.1, 0.1, sites.shape)) * spacing
     return _structure(f"{n_atoms} atoms", draw.choice(elements, n_atoms), positions)
+
+
+def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:
+    """A sphere of diamond under pressure (lattice constant 3.44 angstrom), shaken by 0.05 angstrom: there is no denser
+    solid, and its atoms have a hundred neighbors within 5 angstrom.
+    """
+    side = int(np.ceil((n_atoms / 8) ** (1 / 3))) + 2
+    sites = (ase.build.bulk("C", "diamond", a=3.44, cubic=True) * (side, side, side)).positions
+    sites = sites - sites.mean(0)
+    sites = sites[np.argsort(np.linalg.norm(sites, axis=1), kind="stable")[:n_atoms]]
+    return _structure("diamond", np.full(n_atoms, element), sites + draw.normal(0.0, 0.05, sites.shape))
 
 
 def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:

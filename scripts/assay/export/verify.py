@@ -16,8 +16,9 @@ from assay.export.cases import open_cases, periodic_cases, random_cluster
 from assay.files import sha256_file
 from assay.models import Potential
 from assay.predictors import BatchPredictor, load_predictor
-from assay.structures import Structure
+from assay.structures import Structure, nearest_in_size
 
+DROPLET_OF = 20  # atoms of the molecules in a droplet
 LIGHT = (1, 6, 7, 8)  # of which test structures are made
 MOVING = "model.edges.onnx"  # the file that dynamics are run with
 
@@ -58,7 +59,9 @@ def verify(
         settings: what is asked.
     """
     known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
-    isolated, periodic = open_cases(known, model.cutoff), periodic_cases(known, model.cutoff)
+    real = _judgeable(structures, model, elements)
+    isolated = open_cases(known, model.cutoff, nearest_in_size(real, DROPLET_OF)[:8])
+    periodic = periodic_cases(known, model.cutoff)
     everything = isolated | periodic
     references = parity.references(model, everything)
     draw = np.random.default_rng(2)
@@ -78,9 +81,7 @@ def verify(
             row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
             row["determinism"] = determinism.judge(path, repeated, settings.runs, settings.threads)
             if name == MOVING:
-                row["dynamics"] = dynamics.judge(
-                    model, path, _judgeable(structures, model, elements), settings.dynamics
-                )
+                row["dynamics"] = dynamics.judge(model, path, real, settings.dynamics)
         except AssayError as error:
             row["error"] = str(error)
         checks = [row[check] for check in ("graph", "parity", "determinism", "dynamics") if check in row]

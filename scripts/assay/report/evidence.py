@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.files import read_json
+from assay.provenance import training_record
 
 BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
 HEADLINE_SPLIT = "unseen_molecules"
@@ -75,8 +76,3 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
             student = replace(student, results=dict(student.results) | {"training": read_json(record)})
         students.append(student)
     return students
-
-
-def training_record(checkpoint: str | Path) -> Path:
-    """Where the record of a checkpoint's training lies, if there is one: beside it."""
-    return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()

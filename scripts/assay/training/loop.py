@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -36,13 +38,15 @@ class Recipe:
     """How a student is trained.
 
     Attributes:
-        steps: of the optimizer.
+        rounds: steps of the optimizer in each round. In a round the learning rates rise, hold and fall; the next one
+            starts from the running mean of the weights, with new optimizers.
+        later_rounds: peak learning rates in all rounds but the first, over those of the first.
         atoms_per_step: atoms in one step.
         matrix_lr: peak learning rate of Muon, for the weights inside the network.
         other_lr: peak learning rate of AdamW, for embedding, biases and the last layer.
         weight_decay: of the matrices.
-        warmup: steps in which the learning rates rise.
-        cooldown: the last part of the steps, in which they fall to zero, as a fraction.
+        warmup: steps of a round in which the learning rates rise.
+        cooldown: the last part of a round, in which they fall to zero, as a fraction.
         clip: a gradient longer than so many times the usual is shortened to that.
         ema_decay: of the running mean of the weights, which is what is validated and shipped.
         seed: of initial weights and of the order of the data.
@@ -50,7 +54,8 @@ class Recipe:
         validate_every: steps between validations, which are also the points that a stopped run resumes from.
     """
 
-    steps: int
+    rounds: Sequence[int]
+    later_rounds: float = 0.5
     atoms_per_step: int = 512
     matrix_lr: float = 4e-3
     other_lr: float = 2e-3
@@ -63,10 +68,24 @@ class Recipe:
     loss: Loss = field(default_factory=Loss)
     validate_every: int = 1000
 
+    @property
+    def steps(self) -> int:
+        """Of all rounds."""
+        return sum(self.rounds)
+
+    def starts_round(self, step_number: int) -> bool:
+        """Whether a round, but not the first, begins with a step, counted from zero."""
+        return step_number in itertools.accumulate(self.rounds[:-1])
+
     def learning_rate_factor(self, step_number: int) -> float:
         """What the peak learning rates are multiplied with at a step, counted from zero."""
-        left = (self.steps - step_number) / (self.cooldown * self.steps)
-        return min(1.0, (step_number + 1) / self.warmup, left)
+        peak = 1.0
+        for steps in self.rounds:
+            if step_number < steps:
+                left = (steps - step_number) / (self.cooldown * steps)
+                return peak * min(1.0, (step_number + 1) / self.warmup, left)
+            step_number, peak = step_number - steps, self.later_rounds
+        return 0.0
 
 
 class Trainer:
@@ -103,6 +122,19 @@ class Trainer:
         if state_file.exists():
             self._resume()
 
+    def go_on_from(self, checkpoint: Path, record: dict[str, Any]) -> None:
+        """Take the end of an earlier run, of which the recipe has more rounds, for the end of the same rounds here.
+
+        Args:
+            checkpoint: of that run.
+            record: of that run, see ``train_student``.
+        """
+        self.model.load_state_dict(torch.load(checkpoint, weights_only=True)["model_state_dict"])
+        self.mean = [p.detach().clone() for p in self.model.parameters()]
+        self.history, self.skipped, self.seconds = record["curve"], record["skipped_steps"], 3600 * record["hours"]
+        self.step_number, self.epoch = sum(record["recipe"]["rounds"]), record["curve"][-1]["epoch"]
+        self._note_data(record["data_sets"])
+
     def run(self) -> Potential:
         """Train to the end of the recipe.
 
@@ -117,6 +149,8 @@ class Trainer:
         bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
         losses: list[float] = []
         while self.step_number < self.recipe.steps:
+            if self.recipe.starts_round(self.step_number):
+                self._begin_round()
             plan = self.packs.plan(self.recipe.seed, self.epoch)
             for indices in plan[self.packs_done :]:
                 start = time.perf_counter()
@@ -125,11 +159,11 @@ class Trainer:
                 self.seconds += time.perf_counter() - start
                 self.packs_done += 1
                 bar.update()
-                finished = self.step_number == self.recipe.steps
-                if self.step_number % self.recipe.validate_every == 0 or finished:
+                ended = self.step_number == self.recipe.steps or self.recipe.starts_round(self.step_number)
+                if self.step_number % self.recipe.validate_every == 0 or ended:
                     self._report(float(np.mean(losses)) if losses else None)
                     losses.clear()
-                if finished:
+                if ended:
                     break
             else:
                 self.epoch, self.packs_done = self.epoch + 1, 0
@@ -143,6 +177,15 @@ class Trainer:
             for parameter, mean in zip(student.parameters(), self.mean, strict=True):
                 parameter.copy_(mean)
         return student
+
+    def _begin_round(self) -> None:
+        """Go on from the running mean of the weights, and forget all else but the count of what was done."""
+        with torch.no_grad():
+            for parameter, mean in zip(self.model.parameters(), self.mean, strict=True):
+                parameter.copy_(mean)
+        self.optimizers = _optimizers(self.model, self.recipe)
+        self.typical_norm = 0.0
+        self.epoch, self.packs_done = self.epoch + 1, 0
 
     def _advance(self, step: Step, pack: Pack) -> float:
         recipe = self.recipe
@@ -201,13 +244,20 @@ class Trainer:
             optimizer.load_state_dict(saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak
-        here = self.data_sets[0]
+        here = self.data_sets
         for name in PROGRESS:
             setattr(self, name, state["progress"][name])
-        if self.data_sets[-1]["sha256"] != here["sha256"]:
+        earlier, self.data_sets = self.data_sets, here
+        self._note_data(earlier)
+        logger.info("resumed at step %d", self.step_number)
+
+    def _note_data(self, earlier: list[dict[str, Any]]) -> None:
+        """Put the data of earlier steps before that of the steps to come, and begin an epoch where they differ."""
+        here = self.data_sets[0]
+        self.data_sets = list(earlier)
+        if earlier[-1]["sha256"] != here["sha256"]:
             self.data_sets.append(here | {"from_step": self.step_number})
             self.epoch, self.packs_done = self.epoch + 1, 0
-        logger.info("resumed at step %d", self.step_number)
 
 
 def _optimizers(model: Potential, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.files import atomic_path, write_json
-from assay.provenance import header
+from assay.provenance import header, training_record
 from assay.training.loop import Recipe, Trainer
 from assay.training.step import Loss
 
@@ -24,6 +25,7 @@ def train_student(
     student: dict[str, Any],
     recipe: dict[str, Any],
     teacher: dict[str, Any],
+    shipped: Path,
     state_file: Path,
     threads: int,
     log: Path,
@@ -38,6 +40,8 @@ def train_student(
         student: ``architecture``, ``hyperparameters``, and what of the recipe is the student's own (``recipe``).
         recipe: what all students share; see ``Recipe``. ``validation_structures`` bounds how many are validated on.
         teacher: the config's section, kept in the record.
+        shipped: the checkpoint of an earlier run, its record beside it. Where the recipe has its rounds and more, it is
+            gone on from; where there is none, or of another recipe, training starts anew.
         state_file: where a stopped run resumes from.
         threads: of the processor.
         log: lines of JSON, one per validation.
@@ -56,6 +60,8 @@ def train_student(
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
     )
+    if not state_file.exists() and (earlier := _earlier(shipped, trainer)):
+        trainer.go_on_from(shipped, earlier)
     model = trainer.run()
     training = {
         "student": name,
@@ -77,6 +83,18 @@ def train_student(
     with atomic_path(checkpoint) as path:
         torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
     write_json(record, header(name) | training)
+
+
+def _earlier(shipped: Path, trainer: Trainer) -> dict[str, Any] | None:
+    """The record of the shipped checkpoint, if it holds the first rounds, but not all, of what is to be done."""
+    path = training_record(shipped)
+    if not (shipped.exists() and path.exists()):
+        return None
+    record = json.loads(path.read_text())
+    done, asked = list(record["recipe"]["rounds"]), list(trainer.recipe.rounds)
+    config = torch.load(shipped, weights_only=True)["config"]
+    same = config == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
+    return record if same and len(done) < len(asked) and asked[: len(done)] == done else None
 
 
 def _spread(dataset: Dataset, n: int) -> Dataset:

@@ -146,7 +146,8 @@ class Filters {
 #pragma GCC unroll 4
         for (int g = 0; g < G; ++g) w[0][g] = w[1][g] = w[2][g] = Vector<T>{};
         for (int64_t r = 0; r < R; ++r, f += 3 * W) {
-            const Vector<T> f0 = load(f), f1 = load(f + W), f2 = load(f + 2 * W);
+            Vector<T> f0 = load(f), f1 = load(f + W), f2 = load(f + 2 * W);
+            in_register<T>(f0), in_register<T>(f1), in_register<T>(f2);
 #pragma GCC unroll 4
             for (int g = 0; g < G; ++g) {
                 const T b = basis[g * R + r];

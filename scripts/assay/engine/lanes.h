@@ -27,6 +27,13 @@ template <class T>
 inline Vector<T> load(const T* p) { return *reinterpret_cast<const Vector<T>*>(p); }
 template <class T>
 inline void store(T* p, Vector<T> x) { *reinterpret_cast<Vector<T>*>(p) = x; }
+// Keeps a compiler from reading ``x`` from memory again at each of its uses.
+template <class T>
+inline void in_register(Vector<T>& x) {
+#if defined(__x86_64__) && defined(__AVX__)
+    asm("" : "+x"(x));
+#endif
+}
 template <class T>
 inline T sum(Vector<T> x) {
     T total = 0;

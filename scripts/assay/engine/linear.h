@@ -1,6 +1,7 @@
 // Products of small matrices, and the linear layers made of them.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 #include <vector>
 
@@ -56,23 +57,42 @@ inline void rows(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, c
     }
 }
 
-// C[N, M] (+)= A[N, K] B[K, M] (+ bias[M]); M is a multiple of the vector's length.
+// A matrix [rows, M] whose columns are kept in panels, a panel's rows one after the other, so that memory is read in its
+// own order; or, not in panels, row by row. M is a multiple of the vector's length.
 template <class T>
-void product(int64_t N, int64_t K, int64_t M, const T* a, int64_t a_row, int64_t a_k, const T* b, T* c, int64_t ldc,
-             const T* bias, bool accumulate) {
+struct Matrix {
+    static constexpr int64_t PANEL = TILE_COLUMNS * Lanes<T>::count;
+    T* data;
+    int64_t rows, M;
+    bool in_panels;
+
+    T* column(int64_t m) const { return in_panels ? data + m * rows : data + m; }
+    int64_t stride(int64_t width) const { return in_panels ? width : M; }
+    // Where (r, m) is, of a matrix in panels.
+    static int64_t place(int64_t rows, int64_t M, int64_t r, int64_t m) {
+        const int64_t start = m / PANEL * PANEL, width = std::min(PANEL, M - start);
+        return start * rows + r * width + m - start;
+    }
+};
+
+// C[N, M] (+)= A[N, K] B[K, M] (+ bias[M]).
+template <class T>
+void product(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, Matrix<const T> b, Matrix<T> c, const T* bias,
+             bool accumulate) {
     constexpr int W = Lanes<T>::count;
     int64_t m = 0;
     auto panel = [&](auto columns) {
-        rows<T, decltype(columns)::value>(N, K, a, a_row, a_k, b + m, M, c + m, ldc, bias ? bias + m : nullptr,
-                                          accumulate);
-        m += columns.value * W;
+        constexpr int C = decltype(columns)::value;
+        rows<T, C>(N, K, a, a_row, a_k, b.column(m), b.stride(C * W), c.column(m), c.stride(C * W),
+                   bias ? bias + m : nullptr, accumulate);
+        m += C * W;
     };
-    for (; m + TILE_COLUMNS * W <= M;) panel(std::integral_constant<int, TILE_COLUMNS>{});
+    while (m + TILE_COLUMNS * W <= c.M) panel(std::integral_constant<int, TILE_COLUMNS>{});
     if constexpr (TILE_COLUMNS > 2) {
-        if (M - m == 3 * W) panel(std::integral_constant<int, 3>{});
-        if (M - m == 2 * W) panel(std::integral_constant<int, 2>{});
+        if (c.M - m == 3 * W) panel(std::integral_constant<int, 3>{});
+        if (c.M - m == 2 * W) panel(std::integral_constant<int, 2>{});
     }
-    if (M - m == W) panel(std::integral_constant<int, 1>{});
+    if (c.M - m == W) panel(std::integral_constant<int, 1>{});
 }
 
 // A linear layer whose rows and columns are each made of equal pieces, every piece padded.
@@ -81,9 +101,9 @@ struct Linear {
     int64_t n_in, n_out, in_pieces, out_pieces;  // sizes of one piece
     bool has_bias;
     std::vector<T> forward_storage, backward_storage, bias_storage;
-    T *forward = nullptr, *backward = nullptr, *bias = nullptr;  // [K, M], [M, K], [M]
+    T *forward = nullptr, *backward = nullptr, *bias = nullptr;  // [K, M] and [M, K] in panels, [M]
     int64_t K, M;
-    size_t gradient = 0;  // place in a thread's gradients: [K, M] and, behind it, [M]
+    size_t gradient = 0;  // place in a thread's gradients: [K, M] in panels and, behind it, [M]
 
     Linear(int64_t n_in, int64_t in_pieces, int64_t n_out, int64_t out_pieces, bool has_bias)
         : n_in(n_in), n_out(n_out), in_pieces(in_pieces), out_pieces(out_pieces), has_bias(has_bias),
@@ -101,14 +121,15 @@ struct Linear {
 
     int64_t place_in(int64_t k) const { return k / n_in * padded(n_in) + k % n_in; }
     int64_t place_out(int64_t m) const { return m / n_out * padded(n_out) + m % n_out; }
+    int64_t place(int64_t k, int64_t m) const { return Matrix<T>::place(K, M, place_in(k), place_out(m)); }
     int64_t count() const { return n_in * in_pieces * n_out * out_pieces + (has_bias ? n_out * out_pieces : 0); }
 
     const T* read(const T* flat) {
         for (int64_t m = 0; m < n_out * out_pieces; ++m)
             for (int64_t k = 0; k < n_in * in_pieces; ++k) {
                 const T value = *flat++;
-                forward[place_in(k) * M + place_out(m)] = value;
-                backward[place_out(m) * K + place_in(k)] = value;
+                forward[place(k, m)] = value;
+                backward[Matrix<T>::place(M, K, place_out(m), place_in(k))] = value;
             }
         if (has_bias)
             for (int64_t m = 0; m < n_out * out_pieces; ++m) bias[place_out(m)] = *flat++;
@@ -117,18 +138,20 @@ struct Linear {
     T* write_gradient(const T* gradients, T* flat) const {
         const T* weights = gradients + gradient;
         for (int64_t m = 0; m < n_out * out_pieces; ++m)
-            for (int64_t k = 0; k < n_in * in_pieces; ++k) *flat++ = weights[place_in(k) * M + place_out(m)];
+            for (int64_t k = 0; k < n_in * in_pieces; ++k) *flat++ = weights[place(k, m)];
         if (has_bias)
             for (int64_t m = 0; m < n_out * out_pieces; ++m) *flat++ = weights[K * M + place_out(m)];
         return flat;
     }
-    void apply(int64_t N, const T* x, T* y) const { product<T>(N, K, M, x, K, 1, forward, y, M, bias, false); }
+    void apply(int64_t N, const T* x, T* y) const {
+        product<T>(N, K, x, K, 1, {forward, K, M, true}, {y, N, M, false}, bias, false);
+    }
     void apply_transposed(int64_t N, const T* y_bar, T* x_bar) const {
-        product<T>(N, M, K, y_bar, M, 1, backward, x_bar, K, nullptr, false);
+        product<T>(N, M, y_bar, M, 1, {backward, M, K, true}, {x_bar, N, K, false}, nullptr, false);
     }
     void add_gradient(int64_t N, const T* x, const T* y_bar, T* gradients) const {
         T* weights = gradients + gradient;
-        product<T>(K, N, M, x, 1, K, y_bar, weights, M, nullptr, true);
+        product<T>(K, N, x, 1, K, {y_bar, N, M, false}, {weights, K, M, true}, nullptr, true);
         if (!has_bias) return;
         for (int64_t n = 0; n < N; ++n)
             for (int64_t m = 0; m < M; ++m) weights[K * M + m] += y_bar[n * M + m];

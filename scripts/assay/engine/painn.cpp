@@ -53,7 +53,7 @@ class Engine {
                 for (int64_t h = 0; h < H; ++h)
                     for (int64_t r = 0; r < R; ++r)
                         block.filters.data()[block.filters.place(r, piece, h)] =
-                            r < set.n_rbf ? block.filter.forward[r * block.filter.M + piece * H + h]
+                            r < set.n_rbf ? block.filter.forward[Matrix<T>::place(block.filter.K, block.filter.M, r, piece * H + h)]
                                           : block.filter.bias[piece * H + h];
             for (auto* layer : block.atomwise()) flat = layer->read(flat);
         }

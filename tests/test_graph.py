@@ -5,10 +5,12 @@ import pytest
 import torch
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 
+from assay.engine.library import library
 from assay.graph import EdgeGraph, reverse_edges
 from assay.neighbors import HAVE_TORCH_CLUSTER, build_graph, neighbor_list
 
-BACKENDS = ["pairs", "vesin"] + (["torch-cluster"] if HAVE_TORCH_CLUSTER else [])
+BACKENDS = ["pairs", "vesin"]
+BACKENDS += ["torch-cluster"] * HAVE_TORCH_CLUSTER + ["engine"] * (library() is not None)
 CELLS = {
     "cubic": np.eye(3) * 6.0,
     "triclinic": np.array([[5.0, 0.0, 0.0], [1.5, 4.5, 0.0], [-0.7, 0.9, 6.0]]),

@@ -1,7 +1,8 @@
 """Neighbor lists: every pair within the cutoff, never truncated, each in both directions, sorted by atom.
 
-Three backends give the same list. ``pairs`` is plain torch on any device and best for molecules; ``torch-cluster``
-serves large batches of open structures on a GPU; ``vesin`` scales linearly and knows periodic images.
+Four backends give the same list. ``engine`` is compiled, and best for molecules on the CPU; ``pairs``, in plain torch,
+takes its place where it cannot be compiled; ``torch-cluster`` serves large batches of open structures on a GPU;
+``vesin`` scales linearly and knows periodic images.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 import vesin
 from torch import Tensor
 
+from assay.engine.neighbors import can_search, open_pairs
 from assay.graph import EdgeGraph
 
 HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
@@ -36,7 +38,7 @@ def neighbor_list(
         cutoff: angstrom.
         cells: (S, 3, 3), angstrom, rows are the lattice vectors; needed where ``pbc`` is true.
         pbc: bool (S, 3).
-        backend: "pairs", "torch-cluster" or "vesin"; None chooses by size, periodicity and device.
+        backend: "engine", "pairs", "torch-cluster" or "vesin"; None chooses by size, periodicity and device.
 
     Returns:
         edge_index int64 (2, E) with rows (neighbor, atom), and shift (E, 3) in angstrom.
@@ -52,12 +54,14 @@ def neighbor_list(
         return _vesin(positions, batch, cutoff, cells, pbc)
     if periodic:
         raise ValueError(f"the neighbor list {backend!r} has no periodic images: use vesin")
-    if backend == "pairs":
+    if backend == "engine":
+        edge_index = open_pairs(positions, batch, cutoff)
+    elif backend == "pairs":
         edge_index = _pairs(positions, batch, cutoff)
     elif backend == "torch-cluster":
         edge_index = _torch_cluster(positions, batch, cutoff)
     else:
-        raise ValueError(f"unknown neighbor list {backend!r}: choose pairs, torch-cluster or vesin")
+        raise ValueError(f"unknown neighbor list {backend!r}: choose engine, pairs, torch-cluster or vesin")
     return edge_index, positions.new_zeros(edge_index.shape[1], 3)
 
 
@@ -73,7 +77,9 @@ def _choose(positions: Tensor, batch: Tensor, periodic: bool) -> str:
     if positions.is_cuda:
         return "torch-cluster" if HAVE_TORCH_CLUSTER else "pairs"
     largest = int(torch.bincount(batch).max()) if len(batch) else 0
-    return "vesin" if largest >= LARGE_STRUCTURE else "pairs"
+    if largest >= LARGE_STRUCTURE:
+        return "vesin"
+    return "engine" if can_search(positions) else "pairs"
 
 
 def _sorted(neighbor: Tensor, atom: Tensor, n_atoms: int) -> Tensor:

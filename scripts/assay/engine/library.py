@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from torch import Tensor
+
 from assay.errors import AssayError
 from assay.export.toolchain import compiler
 from assay.files import atomic_path
@@ -40,6 +42,11 @@ def library() -> ctypes.CDLL | None:
     except (AssayError, OSError, subprocess.CalledProcessError) as error:
         print(f"the engine could not be built with {command} in {cache} ({error}): torch works alone", file=sys.stderr)
         return None
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """What the library reads a contiguous tensor by; null for None."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def processor() -> str:

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "block.h"
+#include "neighbors.h"
 #include "pairs.h"
 
 namespace assay {
@@ -311,3 +312,12 @@ class Engine {
 
 INTERFACE(painn_float32, float)
 INTERFACE(painn_float64, double)
+
+#define NEIGHBORS(NAME, T)                                                                                             \
+    extern "C" int64_t NAME(int64_t n_structures, const int64_t* first, const T* positions, T cutoff,                  \
+                            int64_t* neighbor, int64_t* atom) {                                                        \
+        return assay::neighbors<T>(n_structures, first, positions, cutoff, neighbor, atom);                            \
+    }
+
+NEIGHBORS(neighbors_float32, float)
+NEIGHBORS(neighbors_float64, double)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-from assay.engine.library import library
+from assay.engine.library import library, pointer
 from assay.graph import EdgeGraph
 from assay.models import EnergyForces, PaiNN, Potential, build_model
 from assay.models.repulsion import contact_radii
@@ -72,7 +72,7 @@ class Engine:
         )  # fmt: skip
         radii = contact_radii(h["max_z"], h["cutoff_A"]).double()
         new = self._function("new", ctypes.c_void_p)
-        self.handle = ctypes.c_void_p(new(ctypes.byref(settings), _pointer(radii)))
+        self.handle = ctypes.c_void_p(new(ctypes.byref(settings), pointer(radii)))
         self.max_z = model.max_z
         self.n_parameters = sum(p.numel() for p in model.parameters())
         self.read(list(model.parameters()))
@@ -88,7 +88,7 @@ class Engine:
     def read(self, parameters: list[Tensor]) -> None:
         """Take these parameters, in the order of the model's."""
         flat = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self._function("read", None)(self.handle, _pointer(flat))
+        self._function("read", None)(self.handle, pointer(flat))
 
     def evaluate(
         self,
@@ -132,7 +132,7 @@ class Engine:
         at = positions.detach().to(self.dtype).contiguous()
         tensors = [sizes, atomic_numbers, batch, edge_index, at, shift, weights]
         self._function("evaluate", None)(
-            self.handle, *map(_pointer, tensors), ctypes.c_int(torch.get_num_threads()), *map(_pointer, out)
+            self.handle, *map(pointer, tensors), ctypes.c_int(torch.get_num_threads()), *map(pointer, out)
         )
         return out
 
@@ -160,7 +160,3 @@ def fastest(model: Potential) -> Callable[..., EnergyForces]:
         return EnergyForces(energy, out.forces, out.virial)
 
     return energy_and_forces
-
-
-def _pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())

@@ -33,6 +33,7 @@ from assay.data.plan import plan
 from assay.data.recipes import Geometry, Skipped, diatomics, driven, sampled
 from assay.data.recombination import cut, recombine
 from assay.data.shards import _labelled, dropped, label
+from assay.data.shipping import ship
 from assay.data.splits import for_training, split
 from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
@@ -506,6 +507,23 @@ def test_shipped_files_are_sound_and_small(files):
     for name, dataset in datasets.items():
         assert record[name]["content_sha256"] == dataset.content_sha256()
         assert record[name]["n_structures"] == len(dataset)
+
+
+def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
+    small = {part: read_dataset(path).subset(range(30)) for part, path in files.items() if part != "train"}
+    train, wanted = read_dataset(files["train"]), set(small["seen_molecules"].molecules)
+    once = [list(train.molecules).index(molecule) for molecule in wanted]
+    small["train"] = train.subset(np.array(sorted({*range(600), *once})))
+    for part, dataset in small.items():
+        write_hdf5(tmp_path / f"{part}.h5", dataset)
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    whole = {part: (tmp_path / f"{part}.h5").stat().st_size for part in small}
+    limit = sum(whole.values()) - whole["train"] // 2
+    ship({part: tmp_path / f"{part}.h5" for part in small}, folder, limit, {}, folder / "dataset.json")
+    shipped = read_dataset(folder / "train.h5")
+    assert wanted <= set(shipped.molecules) and len(shipped) < len(small["train"])
+    assert (folder / "train.h5").stat().st_size < 0.8 * whole["train"]
 
 
 def test_shipped_labels_are_what_the_teacher_says(files):

@@ -24,8 +24,9 @@ def ship(
 ) -> None:
     """Check all parts, write them to ``folder``, and say in the JSON ``record`` what they hold.
 
-    Training structures are left out at random, evenly, where all of them would take ``folder`` beyond ``max_bytes``; so
-    are those stretched so far that they look like structures without hydrogens.
+    Training structures are left out at random, evenly, where all of them would take ``folder`` beyond ``max_bytes``,
+    but one of each molecule of ``seen_molecules`` stays. Those stretched so far that they look like structures without
+    hydrogens are left out too.
 
     Raises:
         AssayError: if a part is not sound.
@@ -36,8 +37,11 @@ def ship(
     others = sum(Path(path).stat().st_size for part, path in parts.items() if part != "train")
     share = min(1.0, 0.98 * (max_bytes - others) / Path(parts["train"]).stat().st_size)
     train = datasets["train"]
-    kept = sorted(random.Random(0).sample(range(len(train)), int(share * len(train))))
-    datasets["train"] = train.subset(np.array([index for index in kept if not lacks_hydrogens(train[index])]))
+    whole = [index for index in range(len(train)) if not lacks_hydrogens(train[index])]
+    kept = set(random.Random(0).sample(whole, int(share * len(whole))))
+    first = {train.molecules[index]: index for index in reversed(whole)}
+    kept |= {first[molecule] for molecule in set(datasets["seen_molecules"].molecules)}
+    datasets["train"] = train.subset(np.array(sorted(kept)))
     for part, dataset in datasets.items():
         write_hdf5(folder / f"{part}.h5", dataset)
     entries = {

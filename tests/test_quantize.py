@@ -1,6 +1,7 @@
 """Eight bits: forces stay the gradient of the quantized energy, broken schemes are found, the choice is fair."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -8,18 +9,20 @@ import pytest
 import torch
 from ase.build import molecule
 
+from assay.checkpoint import load_model, normalize, write
 from assay.errors import AssayError
 from assay.export import determinism, onnx_graphs
 from assay.export.lowering import lower
 from assay.models import build_model
 from assay.predictors import load_predictor
-from assay.quantize import arithmetic
+from assay.quantize import arithmetic, schemes
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.judge import Limits, Motion, choose, compare, consistency
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures import Structure
 
+SHIPPED = Path(__file__).parents[1] / "data/checkpoints/ultra_tiny.pt"
 LIMITS = Limits(
     size_ratio=0.35,
     latency_ratio_batch1=1.0,
@@ -44,7 +47,10 @@ def exported(tmp_path_factory):
     model = build_model("painn", {"hidden": 32, "n_blocks": 2, "n_rbf": 8, "head": [32]})
     for parameter in model.parameters():
         parameter.data *= 1.5
-    path = tmp_path_factory.mktemp("export") / "model.onnx"
+    return _export(model, tmp_path_factory.mktemp("export") / "model.onnx")
+
+
+def _export(model, path):
     identity = {"architecture": "painn", "cutoff_A": model.cutoff, "max_z": model.max_z, "elements": None}
     onnx_graphs.save(onnx_graphs.assemble(lower(model), model.cutoff, identity, search=True), path)
     return path
@@ -57,8 +63,29 @@ def test_quantized_weights_keep_forces_the_gradient_of_the_energy(exported, stru
     assert consistency(small, structures) < 3 * consistency(exact, structures) + 1e-3
     before, after = (np.concatenate([p.forces_eV_per_A for p in m.predict(structures)]) for m in (exact, small))
     assert 1e-5 < np.abs(after - before).max() < 0.1 * np.abs(before).max()
-    stored = {t.data_type for t in onnx.load(target).graph.initializer if len(t.dims) == 2 and np.prod(t.dims) >= 256}
-    assert stored == {onnx.TensorProto.INT8}
+    matrices = [t for t in onnx.load(target).graph.initializer if len(t.dims) == 2 and np.prod(t.dims) >= 256]
+    filters = [tuple(t.dims) for t in matrices if t.data_type == onnx.TensorProto.INT16]
+    assert filters == 5 * [(32, 9)]  # the first block has no vectors yet, and two filters
+    assert {t.data_type for t in matrices} == {onnx.TensorProto.INT8, onnx.TensorProto.INT16}
+
+
+def test_finer_filters_spare_a_trained_student_most_of_the_change(structures, tmp_path, monkeypatch):
+    write(normalize(SHIPPED, None), "ultra_tiny", tmp_path / "model.safetensors", tmp_path / "model.json")
+    _export(load_model(tmp_path / "model.safetensors"), tmp_path / "model.onnx")
+
+    def forces(name):
+        return np.concatenate([p.forces_eV_per_A for p in load_predictor(tmp_path / name).predict(structures)])
+
+    weights(tmp_path / "model.onnx", tmp_path / "fine.onnx", [])
+    monkeypatch.setattr(schemes, "_filters", lambda graph: set())
+    weights(tmp_path / "model.onnx", tmp_path / "coarse.onnx", [])
+    fine, coarse = (np.abs(forces(name) - forces("model.onnx")).mean() for name in ("fine.onnx", "coarse.onnx"))
+    assert fine < 0.5 * coarse
+
+
+def test_an_embedding_and_what_reads_it_are_no_filters(exported):
+    graph = onnx.load(exported).graph
+    assert schemes._filters(graph) == {t.name for t in graph.initializer if "filter" in t.name}
 
 
 def test_a_scheme_that_quantizes_both_passes_apart_is_found_inconsistent(exported, structures, tmp_path):

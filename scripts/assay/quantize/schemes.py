@@ -27,6 +27,7 @@ from assay.structures import Structure
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm"]
 SMALLEST_WEIGHT = 256  # elements; smaller ones are not worth their scales
+STEPS = {np.int8: 127, np.int16: 32767}  # the largest number, both ways
 Batches = Sequence[Sequence[Structure]]
 
 
@@ -48,10 +49,11 @@ class Scheme:
 
 
 def weights(source: Path, target: Path, calibration: Batches) -> None:
-    """Matrices as int8 with a float32 scale per output channel, symmetric, read as float32.
+    """Matrices as int8, filters as int16, with a float32 scale per output channel, symmetric, read as float32.
 
-    A cast and a product with the scale give a weight back, and not ``DequantizeLinear``: ONNX Runtime does these once,
-    when it loads the file, and computes just as it does with the float32 file.
+    Filters are a tenth of the numbers at most and, in int8, much of the error: see ``_filters``. A cast and a product
+    with the scale give a weight back, and not ``DequantizeLinear``: ONNX Runtime does these once, when it loads the
+    file, and computes just as it does with the float32 file.
 
     Args:
         source: float32 model.
@@ -59,16 +61,17 @@ def weights(source: Path, target: Path, calibration: Batches) -> None:
         calibration: not needed.
     """
     model = onnx.load(source)
-    graph, nodes, kept = model.graph, [], []
+    graph, nodes, kept, filters = model.graph, [], [], _filters(model.graph)
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
-        if value.dtype != np.float32 or value.ndim != 2 or value.size < SMALLEST_WEIGHT:
+        if not _is_matrix(tensor) or value.size < SMALLEST_WEIGHT:
             kept.append(tensor)
             continue
-        scale = np.maximum(np.abs(value).max(1, keepdims=True), 1e-12).astype(np.float32) / 127.0
-        small, read, factor = (f"{tensor.name}_{part}" for part in ("int8", "read", "scale"))
+        kind = np.int16 if tensor.name in filters else np.int8
+        scale = np.maximum(np.abs(value).max(1, keepdims=True), 1e-12).astype(np.float32) / STEPS[kind]
+        small, read, factor = (f"{tensor.name}_{part}" for part in ("small", "read", "scale"))
         kept += [
-            numpy_helper.from_array(np.rint(value / scale).astype(np.int8), small),
+            numpy_helper.from_array(np.rint(value / scale).astype(kind), small),
             numpy_helper.from_array(scale, factor),
         ]
         nodes += [
@@ -153,12 +156,32 @@ def bf16(source: Path, target: Path, calibration: Batches) -> None:
 
 
 SCHEMES = (
-    Scheme("weights", "int8 weights shared by energy and forces, float32 arithmetic", weights),
+    Scheme("weights", "int8 weights (filters: int16) shared by energy and forces, float32 arithmetic", weights),
     Scheme("dynamic", "int8 weights and activations, ranges taken in each call", dynamic),
     Scheme("static", "int8 weights and activations, ranges calibrated on training structures (min-max)", static),
     Scheme("gradient", "static, in the products that make forces only; the energy as in float32", gradient),
     Scheme("bf16", "matrix products of bfloat16", bf16, is_int8=False),
 )
+
+
+def _is_matrix(tensor: TensorProto) -> bool:
+    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) == 2
+
+
+def _filters(graph: onnx.GraphProto) -> set[str]:
+    """Names of the matrices that read what geometry alone gives, and nothing learned: the radial basis.
+
+    Its functions overlap, so that a filter is the small difference of large terms, and they change within half an
+    angstrom, so that a force, which is a derivative, sees an error of a filter several times over.
+    """
+    matrices = {tensor.name for tensor in graph.initializer if _is_matrix(tensor)}
+    found: set[str] = set()
+    for node in needed(graph.node, ["energy"]):
+        if node.op_type in MATRIX_PRODUCTS and (weight := matrices & set(node.input)):
+            before = needed(graph.node, [name for name in node.input if name not in weight])
+            if not any(matrices & set(earlier.input) for earlier in before):
+                found |= weight
+    return found
 
 
 class _Calibration(quantization.CalibrationDataReader):

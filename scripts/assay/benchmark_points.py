@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from assay.errors import AssayError
-from assay.physics.geometry import droplet
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
 from assay.structures import Structure, nearest_in_size
 
-LIQUID_atoms_per_A3 = 0.1  # of organic molecules
 DROPLET_MOLECULES = 12  # different ones
 
 
@@ -87,7 +86,7 @@ def choose_points(structures: Sequence[Structure], settings: Settings) -> list[P
     molecules = nearest_in_size(open_, min(settings.system_sizes))[:DROPLET_MOLECULES]
     for size in settings.single_sizes:
         if size > largest:
-            made = droplet(molecules, size, LIQUID_atoms_per_A3, np.random.default_rng(0))
+            made = droplet(molecules, size, LIQUID_ATOMS_PER_A3, np.random.default_rng(0))
         else:
             made = nearest_in_size(open_, size)[0]
         points.append(Point(size, [made]))

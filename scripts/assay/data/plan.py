@@ -34,10 +34,9 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
     if part == "train":
         n_dimers = recipe["dimers"][part]
         rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
-        per_shard, n_shards = recipe["classical"]["molecules_per_shard"], recipe["recombined_shards"]
         recombined = splits["train_recombined"]
-        more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[:n_shards]
-        labelled = {identity for shard in _parts(recombined, per_shard)[:n_shards] for identity, _ in shard}
+        more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
+        labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
         new = [molecule for molecule in recombined if molecule.identity not in labelled]
         return [
             *itertools.chain(*rounds),
@@ -75,13 +74,7 @@ def _classical(
         Shard("sampled", {"molecules": part, "seed": seed + index} | common, teacher, limit)
         for index, part in enumerate(_parts(molecules, classical["molecules_per_shard"]))
     ]
-    pairs = {
-        "molecules": _named(molecule for molecule in molecules if molecule.n_atoms <= classical["dimer_max_atoms"]),
-        "seed": seed + 99_999,
-        "count": n_dimers,
-        "distances_A": classical["dimer_distances_A"],
-    }
-    shards.append(Shard("dimers", pairs, teacher, limit))
+    shards.append(_dimers(molecules, seed + 99_999, n_dimers, classical["dimer_distances_A"], recipe, teacher))
     if number == 0:
         shards.append(Shard("diatomics", {"n_distances": classical["pair_distances"]}, teacher, limit))
     return shards
@@ -91,17 +84,23 @@ def _contacts(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Te
     """Dimers nearer than any that thermal motion shows: ``count``, ``distances_A`` and ``per_shard`` of
     ``recipe["contacts"]``.
     """
-    contacts, small = recipe["contacts"], recipe["classical"]["dimer_max_atoms"]
-    arguments = {
-        "molecules": _named(molecule for molecule in molecules if molecule.n_atoms <= small),
-        "count": contacts["per_shard"],
-        "distances_A": contacts["distances_A"],
-    }
-    first = 100_000 * _CONTACT_ROUND
-    return [
-        Shard("dimers", arguments | {"seed": first + index}, teacher, recipe["max_force_eV_per_A"])
-        for index in range(contacts["count"] // contacts["per_shard"])
-    ]
+    count, distances_A, per_shard = (recipe["contacts"][name] for name in ("count", "distances_A", "per_shard"))
+    seeds = range(100_000 * _CONTACT_ROUND, 100_000 * _CONTACT_ROUND + count // per_shard)
+    return [_dimers(molecules, seed, per_shard, distances_A, recipe, teacher) for seed in seeds]
+
+
+def _dimers(
+    molecules: Sequence[Molecule],
+    seed: int,
+    count: int,
+    distances_A: Sequence[float],
+    recipe: dict[str, Any],
+    teacher: Teacher,
+) -> Shard:
+    """``count`` pairs of small molecules, closest atoms at a distance within a range, angstrom."""
+    small = _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
+    arguments = {"molecules": small, "seed": seed, "count": count, "distances_A": distances_A}
+    return Shard("dimers", arguments, teacher, recipe["max_force_eV_per_A"])
 
 
 def _driven(groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:

@@ -7,13 +7,10 @@ from collections.abc import Sequence
 import ase.build
 import numpy as np
 
-from assay.physics.geometry import droplet
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
 from assay.structures import Structure
 
 Cases = dict[str, list[Structure]]
-
-
-LIQUID_ATOMS_PER_A3 = 0.1
 
 
 def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from assay.structures import Structure
 
+LIQUID_ATOMS_PER_A3 = 0.1  # of organic molecules
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
 
 

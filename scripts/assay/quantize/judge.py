@@ -17,8 +17,8 @@ from assay.quantize.sessions import integer_share
 from assay.structures import Structure, nearest_in_size
 from assay.timing import interleave, ratio
 
-BATCH_SIZES = (1, 32)
-ROUNDS = {1: 4, 32: 1}  # times as many: what other processes do weighs most in the shortest calls
+ROUNDS = {1: 4, 32: 1}  # times as many, by batch size: what other processes do weighs most in the shortest calls
+BATCH_SIZES = tuple(ROUNDS)
 AGAIN = "fp32 in a second session"
 STEP_A = 0.01  # half of a finite difference: above float32's noise in the energy, below what curvature hides
 
@@ -136,7 +136,7 @@ def compare(
     again = load_predictor(files["fp32"], threads=threads)
     assert isinstance(again, BatchPredictor)
     sessions = predictors | {AGAIN: again}
-    times = {size: _times(sessions, typical(unseen, size), ROUNDS[size] * seconds) for size in BATCH_SIZES}
+    times = {size: _times(sessions, typical(unseen, size), rounds * seconds) for size, rounds in ROUNDS.items()}
     exact = errors(predictors["fp32"], unseen)
     for name, predictor in predictors.items():
         own = errors(predictor, unseen)

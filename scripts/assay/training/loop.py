@@ -73,9 +73,9 @@ class Recipe:
         """Of all rounds."""
         return sum(self.rounds)
 
-    def starts_round(self, step_number: int) -> bool:
-        """Whether a round, but not the first, begins with a step, counted from zero."""
-        return step_number in itertools.accumulate(self.rounds[:-1])
+    def ends_round(self, step_number: int) -> bool:
+        """Whether a round is over after so many steps."""
+        return step_number in itertools.accumulate(self.rounds)
 
     def learning_rate_factor(self, step_number: int) -> float:
         """What the peak learning rates are multiplied with at a step, counted from zero."""
@@ -122,14 +122,14 @@ class Trainer:
         if state_file.exists():
             self._resume()
 
-    def go_on_from(self, checkpoint: Path, record: dict[str, Any]) -> None:
+    def go_on_from(self, weights: dict[str, Tensor], record: dict[str, Any]) -> None:
         """Take the end of an earlier run, of which the recipe has more rounds, for the end of the same rounds here.
 
         Args:
-            checkpoint: of that run.
+            weights: of that run's student.
             record: of that run, see ``train_student``.
         """
-        self.model.load_state_dict(torch.load(checkpoint, weights_only=True)["model_state_dict"])
+        self.model.load_state_dict(weights)
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.history, self.skipped, self.seconds = record["curve"], record["skipped_steps"], 3600 * record["hours"]
         self.step_number, self.epoch = sum(record["recipe"]["rounds"]), record["curve"][-1]["epoch"]
@@ -149,7 +149,7 @@ class Trainer:
         bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
         losses: list[float] = []
         while self.step_number < self.recipe.steps:
-            if self.recipe.starts_round(self.step_number):
+            if self.recipe.ends_round(self.step_number):
                 self._begin_round()
             plan = self.packs.plan(self.recipe.seed, self.epoch)
             for indices in plan[self.packs_done :]:
@@ -159,7 +159,7 @@ class Trainer:
                 self.seconds += time.perf_counter() - start
                 self.packs_done += 1
                 bar.update()
-                ended = self.step_number == self.recipe.steps or self.recipe.starts_round(self.step_number)
+                ended = self.recipe.ends_round(self.step_number)
                 if self.step_number % self.recipe.validate_every == 0 or ended:
                     self._report(float(np.mean(losses)) if losses else None)
                     losses.clear()
@@ -173,16 +173,18 @@ class Trainer:
         """A copy of the model with the running mean of its weights."""
         student = build_model(self.model.architecture, self.model.hyperparameters)
         student.load_state_dict(self.model.state_dict())
-        with torch.no_grad():
-            for parameter, mean in zip(student.parameters(), self.mean, strict=True):
-                parameter.copy_(mean)
+        self._give_mean(student)
         return student
+
+    @torch.no_grad()
+    def _give_mean(self, model: Potential) -> None:
+        """Let a model have the running mean of the weights."""
+        for parameter, mean in zip(model.parameters(), self.mean, strict=True):
+            parameter.copy_(mean)
 
     def _begin_round(self) -> None:
         """Go on from the running mean of the weights, and forget all else but the count of what was done."""
-        with torch.no_grad():
-            for parameter, mean in zip(self.model.parameters(), self.mean, strict=True):
-                parameter.copy_(mean)
+        self._give_mean(self.model)
         self.optimizers = _optimizers(self.model, self.recipe)
         self.typical_norm = 0.0
         self.epoch, self.packs_done = self.epoch + 1, 0
@@ -244,11 +246,10 @@ class Trainer:
             optimizer.load_state_dict(saved)
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["peak_lr"] = peak
-        here = self.data_sets
-        for name in PROGRESS:
-            setattr(self, name, state["progress"][name])
-        earlier, self.data_sets = self.data_sets, here
-        self._note_data(earlier)
+        for name, value in state["progress"].items():
+            if name != "data_sets":
+                setattr(self, name, value)
+        self._note_data(state["progress"]["data_sets"])
         logger.info("resumed at step %d", self.step_number)
 
     def _note_data(self, earlier: list[dict[str, Any]]) -> None:

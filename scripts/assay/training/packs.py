@@ -59,7 +59,7 @@ class PackedDataset:
         for chunk in pack(dataset.sizes, dataset.sizes, max_atoms=4096, max_edges=4096):
             part = dataset.subset(chunk)
             batch = torch.arange(len(part)).repeat_interleave(torch.from_numpy(part.sizes))
-            edge_index, shift = neighbor_list(torch.from_numpy(part.positions), batch, self.cutoff, backend="pairs")
+            edge_index, shift = neighbor_list(torch.from_numpy(part.positions), batch, self.cutoff)
             owner = batch[edge_index[1]]
             n_edges = torch.bincount(owner, minlength=len(part))
             first_edge = n_edges.cumsum(0) - n_edges

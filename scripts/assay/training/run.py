@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
-from assay.files import atomic_path, write_json
+from assay.files import atomic_path, read_json, write_json
 from assay.provenance import header, training_record
 from assay.training.loop import Recipe, Trainer
 from assay.training.step import Loss
@@ -60,8 +59,8 @@ def train_student(
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
     )
-    if not state_file.exists() and (earlier := _earlier(shipped, trainer)):
-        trainer.go_on_from(shipped, earlier)
+    if not state_file.exists():
+        _go_on_from(shipped, trainer)
     model = trainer.run()
     training = {
         "student": name,
@@ -85,16 +84,16 @@ def train_student(
     write_json(record, header(name) | training)
 
 
-def _earlier(shipped: Path, trainer: Trainer) -> dict[str, Any] | None:
-    """The record of the shipped checkpoint, if it holds the first rounds, but not all, of what is to be done."""
+def _go_on_from(shipped: Path, trainer: Trainer) -> None:
+    """Take over the shipped checkpoint, if it has been through the first rounds, but not all, of what is to be done."""
     path = training_record(shipped)
     if not (shipped.exists() and path.exists()):
-        return None
-    record = json.loads(path.read_text())
+        return
+    record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
     done, asked = list(record["recipe"]["rounds"]), list(trainer.recipe.rounds)
-    config = torch.load(shipped, weights_only=True)["config"]
-    same = config == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
-    return record if same and len(done) < len(asked) and asked[: len(done)] == done else None
+    same = checkpoint["config"] == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
+    if same and len(done) < len(asked) and asked[: len(done)] == done:
+        trainer.go_on_from(checkpoint["model_state_dict"], record)
 
 
 def _spread(dataset: Dataset, n: int) -> Dataset:

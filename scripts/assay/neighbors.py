@@ -19,7 +19,7 @@ from assay.engine.neighbors import can_search, open_pairs
 from assay.graph import EdgeGraph
 
 HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
-LARGE_STRUCTURE = 600  # atoms, from which the quadratic search is the slower one
+LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms, from which a quadratic search is the slower one
 
 
 def neighbor_list(
@@ -77,9 +77,8 @@ def _choose(positions: Tensor, batch: Tensor, periodic: bool) -> str:
     if positions.is_cuda:
         return "torch-cluster" if HAVE_TORCH_CLUSTER else "pairs"
     largest = int(torch.bincount(batch).max()) if len(batch) else 0
-    if largest >= LARGE_STRUCTURE:
-        return "vesin"
-    return "engine" if can_search(positions) else "pairs"
+    quadratic = "engine" if can_search(positions) else "pairs"
+    return "vesin" if largest >= LARGE_STRUCTURE[quadratic] else quadratic
 
 
 def _sorted(neighbor: Tensor, atom: Tensor, n_atoms: int) -> Tensor:

@@ -2,11 +2,13 @@
 //
 // The network is the one of assay/models/painn.py; this is its lowering for CPUs. No tensor of edges and channels is
 // ever stored (edges.h), and by the symmetry of the neighbor relation no gradient is scattered over features. Structures
-// are worked on in groups that fit the cache; a group is one thread's, or, where there are fewer groups than threads,
-// every thread takes a range of its atoms. Channels are padded with zero weights, and stay zero where they are padded.
+// are worked on in groups that fit the cache; every thread takes as many groups as the others, or, where structures cannot
+// be shared out evenly, a range of the atoms of each. Channels are padded with zero weights, and stay zero where they are
+// padded.
 
 #include <omp.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "block.h"
@@ -15,7 +17,8 @@
 
 namespace assay {
 
-constexpr int ATOMS_PER_GROUP = 48;
+constexpr int ATOMS_PER_GROUP = 48;  // of one thread
+constexpr double UNEVEN = 1.06;      // atoms of the busiest thread, over the mean, from which on threads share each group
 
 template <class T>
 class Engine {
@@ -64,8 +67,10 @@ class Engine {
     // Energies of structures without reference energies; forces, virial and gradients where they are not null.
     void evaluate(const Input<T>& in, int threads, double* energy, T* forces, double* virial, T* gradients) {
         const Wanted wanted{forces != nullptr, virial != nullptr, gradients != nullptr};
-        const std::vector<Group> groups = split(in);
-        const bool together = static_cast<int>(groups.size()) < 2 * threads;
+        const std::vector<int64_t> ends = structure_ends(in);
+        std::vector<int64_t> shares = cuts(ends, 0, in.n_atoms, threads);
+        const bool together = busiest(shares) * threads > UNEVEN * in.n_atoms;
+        if (together) shares = {0, in.n_atoms};
         first.assign(in.n_atoms + 1, 0);
         for (int64_t e = 0; e < in.n_edges; ++e) ++first[in.atom[e] + 1];
         for (int64_t i = 0; i < in.n_atoms; ++i) first[i + 1] += first[i];
@@ -80,11 +85,10 @@ class Engine {
             if (wanted.gradients) std::fill_n(mine.gradients.get(n_gradients), n_gradients, T(0));
             if (wanted.forces) mine.forces.assign(3 * in.n_atoms, 0.0);
             if (wanted.virial) mine.virial.assign(9 * in.n_structures, 0.0);
-            for (const auto& group : groups)
-                if (together)
-                    run(in, wanted, group, rank, team, mine, spaces[0]);
-                else if (group.begin * team / in.n_atoms == rank)
-                    run(in, wanted, group, 0, 1, mine, mine);
+            const int width = together ? team : 1;
+            for (size_t part = together ? 0 : rank; part + 1 < shares.size(); part += together ? 1 : team)
+                for (const auto& group : groups(ends, shares[part], shares[part + 1], width))
+                    run(in, wanted, group, together ? rank : 0, width, mine, spaces[together ? 0 : rank]);
         }
         std::fill(energy, energy + in.n_structures, 0.0);
         for (int64_t i = 0; i < in.n_atoms; ++i) energy[in.batch[i]] += atom_energy[i];
@@ -112,17 +116,41 @@ class Engine {
     std::vector<int64_t> first;
     std::vector<double> atom_energy;
 
-    static std::vector<Group> split(const Input<T>& in) {
-        std::vector<Group> groups;
-        int64_t begin = 0;
-        for (int64_t i = 1; i <= in.n_atoms; ++i) {
-            const bool boundary = i == in.n_atoms || in.batch[i] != in.batch[i - 1];
-            if (boundary && (i - begin >= ATOMS_PER_GROUP || i == in.n_atoms)) {
-                groups.push_back({begin, i});
-                begin = i;
-            }
+    // Where each structure ends, in atoms.
+    static std::vector<int64_t> structure_ends(const Input<T>& in) {
+        std::vector<int64_t> ends;
+        for (int64_t i = 1; i <= in.n_atoms; ++i)
+            if (i == in.n_atoms || in.batch[i] != in.batch[i - 1]) ends.push_back(i);
+        return ends;
+    }
+
+    // Atoms [from, to) in so many parts of whole structures, as even as they can be: from, cut, cut, ..., to.
+    static std::vector<int64_t> cuts(const std::vector<int64_t>& ends, int64_t from, int64_t to, int64_t parts) {
+        std::vector<int64_t> found{from};
+        for (int64_t part = 1; part < parts; ++part) {
+            const int64_t ideal = from + (to - from) * part / parts;
+            auto above = std::lower_bound(ends.begin(), ends.end(), ideal);
+            int64_t cut = above == ends.end() ? to : *above;
+            if (above != ends.begin() && ideal - above[-1] < cut - ideal) cut = above[-1];
+            found.push_back(std::clamp(cut, found.back(), to));
         }
-        return groups;
+        found.push_back(to);
+        return found;
+    }
+
+    static int64_t busiest(const std::vector<int64_t>& shares) {
+        int64_t most = 0;
+        for (size_t k = 1; k < shares.size(); ++k) most = std::max(most, shares[k] - shares[k - 1]);
+        return most;
+    }
+
+    static std::vector<Group> groups(const std::vector<int64_t>& ends, int64_t from, int64_t to, int width) {
+        const int64_t parts = std::max<int64_t>(1, (to - from) / (ATOMS_PER_GROUP * width));
+        const std::vector<int64_t> found = cuts(ends, from, to, parts);
+        std::vector<Group> made;
+        for (size_t k = 1; k < found.size(); ++k)
+            if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k]});
+        return made;
     }
 
     void run(const Input<T>& in, const Wanted& wanted, const Group& group, int rank, int team, Space<T>& mine,

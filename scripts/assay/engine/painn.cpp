@@ -25,8 +25,7 @@ class Engine {
    public:
     Engine(const Settings& settings, const double* radii)
         : set(settings), H(padded(settings.hidden)), R(settings.n_rbf + (settings.filter_bias ? 1 : 0)),
-          pairs{settings, std::vector<double>(radii, radii + settings.max_z + 1)},
-          embedding((settings.max_z + 1) * H, T(0)) {
+          pairs(settings, radii), embedding((settings.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set);
         int64_t width = set.hidden;
         for (int64_t k = 0; k < set.n_head; ++k) {

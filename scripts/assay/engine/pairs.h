@@ -19,9 +19,13 @@ constexpr double COULOMB_EV_A = 14.3996454784, BOHR_A = 0.529177210903, PI = 3.1
 template <class T>
 struct Pairs {
     const Settings set;
-    const std::vector<double> radii;  // by atomic number, angstrom
+    const std::vector<double> radii;   // by atomic number, angstrom
+    const std::vector<double> screens;  // by atomic number, of the repulsion
 
-  // The distance that the radial basis sees, and its derivative.
+    Pairs(const Settings& settings, const double* radii)
+        : set(settings), radii(radii, radii + settings.max_z + 1), screens(powers(settings.max_z)) {}
+
+    // The distance that the radial basis sees, and its derivative.
     double floored(double d, double contact, double& slope) const {
         const double a = 0.55 * contact, b = 0.85 * contact;
         const double t = std::min(std::max((d - a) / (b - a), 0.0), 1.0), t3 = t * t * t;
@@ -45,12 +49,20 @@ struct Pairs {
             df = -x3 * x * x * 168.0 * (1.0 - x) * (1.0 - x) / set.cutoff;
         }
         if (set.gaussian) {
-            const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1);
-            for (int64_t r = 0; r < set.n_rbf; ++r) {
-                const double t = (d - r * width) / width, value = std::exp(-0.5 * t * t);
+            const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1), t = d / width;
+            auto put = [&](int64_t r, double value) {
                 basis[r] = value * f;
-                slope[r] = value * (df - f * t / width * bend);
-            }
+                slope[r] = value * (df - f * (t - r) / width * bend);
+            };
+            // From the nearest center to both ends, each the one before times exp(+-(t - r) - 1/2): from the largest to
+            // the smallest, so that what is too small for a double comes last.
+            const int64_t nearest = std::min<int64_t>(std::lround(t), set.n_rbf - 1);
+            const double beside = t - nearest, peak = std::exp(-0.5 * beside * beside), step = std::exp(-1.0);
+            put(nearest, peak);
+            double value = peak, factor = std::exp(beside - 0.5);
+            for (int64_t r = nearest + 1; r < set.n_rbf; ++r, factor *= step) put(r, value *= factor);
+            value = peak, factor = std::exp(-beside - 0.5);
+            for (int64_t r = nearest; r-- > 0; factor *= step) put(r, value *= factor);
         } else {
             const double step = PI / set.cutoff, sine = std::sin(step * d), cosine = std::cos(step * d);
             double sn = sine, cn = cosine;  // of n * step * d
@@ -78,7 +90,7 @@ struct Pairs {
         if (x >= 1.0) return 0.0;
         const double f = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
         const double df = -30.0 * x * x * (1.0 - x) * (1.0 - x) / reach;
-        const double scale = (std::pow(double(z), 0.23) + std::pow(double(w), 0.23)) / (0.8854 * BOHR_A);
+        const double scale = (screens[z] + screens[w]) / (0.8854 * BOHR_A);
         double phi = 0.0, dphi = 0.0;
         for (int k = 0; k < 4; ++k) {
             const double term = c[k] * std::exp(-b[k] * scale * d);
@@ -88,6 +100,13 @@ struct Pairs {
         const double charge = 0.5 * COULOMB_EV_A * z * w;
         slope = charge * ((dphi * f + phi * df) / d - phi * f / (d * d));
         return charge * phi * f / d;
+    }
+
+   private:
+    static std::vector<double> powers(int64_t max_z) {
+        std::vector<double> found;
+        for (int64_t z = 0; z <= max_z; ++z) found.push_back(std::pow(double(z), 0.23));
+        return found;
     }
 };
 

@@ -8,9 +8,11 @@ import ase.build
 import numpy as np
 
 from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
-from assay.structures import Structure
+from assay.structures import Structure, nearest_in_size
 
 Cases = dict[str, list[Structure]]
+DROPLET_OF = 20  # atoms of the molecules in a droplet
+LARGEST_IN_BATCH = 60  # atoms
 
 
 def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:
@@ -19,7 +21,7 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
     Args:
         elements: that random clusters are made of.
         cutoff: angstrom.
-        molecules: that a droplet is made of; a random cluster takes its place where there are none.
+        molecules: that a droplet and batches are made of; random clusters take their place where there are none.
         seed: of all that is random.
     """
     draw = np.random.default_rng(seed)
@@ -29,8 +31,10 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
 
     far = cluster(21)
     apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
-    crowd = droplet(molecules, 200, LIQUID_ATOMS_PER_A3, draw) if molecules else cluster(200)
-    mixed = [cluster(int(n)) for n in draw.integers(1, 31, 64)]
+    small = nearest_in_size(molecules, DROPLET_OF)[:8]
+    crowd = droplet(small, 200, LIQUID_ATOMS_PER_A3, draw) if small else cluster(200)
+    clusters = [cluster(int(n)) for n in draw.integers(1, 31, 64)]
+    mixed = _every_size(molecules, 64) or clusters
     return {
         "1 atom": [cluster(1)],
         "2 atoms": [cluster(2)],
@@ -41,7 +45,8 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
         "far from the origin": [
             _structure("far", far.atomic_numbers, far.positions + np.array([700.0, -300.0, 500.0]))
         ],
-        **{f"batch of {size}": mixed[-size:] for size in (2, 8, 64)},
+        **{f"batch of {size}": mixed[:size] for size in (2, 8, 64)},
+        "64 random clusters": clusters,
     }
 
 
@@ -84,6 +89,15 @@ def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:
     sites = sites - sites.mean(0)
     sites = sites[np.argsort(np.linalg.norm(sites, axis=1), kind="stable")[:n_atoms]]
     return _structure("diamond", np.full(n_atoms, element), sites + draw.normal(0.0, 0.05, sites.shape))
+
+
+def _every_size(molecules: Sequence[Structure], count: int) -> list[Structure]:
+    """``count`` of the molecules of at most ``LARGEST_IN_BATCH`` atoms, evenly over sizes, small beside large."""
+    by_size = sorted((molecule for molecule in molecules if len(molecule) <= LARGEST_IN_BATCH), key=len)
+    if not by_size:
+        return []
+    picked = np.linspace(0, len(by_size) - 1, count).round().astype(int).reshape(2, -1).T.reshape(-1)
+    return [_structure(by_size[k].name, by_size[k].atomic_numbers, by_size[k].positions) for k in picked]
 
 
 def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:

@@ -50,16 +50,22 @@ def references(model: Potential, cases: Cases) -> dict[str, Reference]:
     single.load_state_dict(model.state_dict())
     found = {}
     for name, batch in cases.items():
-        exact, rounded = reference(model, batch), reference(single, batch, torch.float32)
+        graph = ase_graph(batch, model.cutoff, torch.float64)
+        exact, rounded = _evaluated(model, batch, graph), _evaluated(single, batch, graph)
         error = float(np.abs(rounded.forces_eV_per_A - exact.forces_eV_per_A).max(initial=0.0))
         found[name] = replace(exact, rounding_eV_per_A=error)
     return found
 
 
-def reference(model: Potential, structures: Sequence[Structure], dtype: torch.dtype = torch.float64) -> Reference:
-    """Evaluate ``model``, of ``dtype``, on one batch, with neighbors from ASE."""
+def reference(model: Potential, structures: Sequence[Structure]) -> Reference:
+    """Evaluate ``model`` on one batch, with neighbors from ASE."""
+    return _evaluated(model, structures, ase_graph(structures, model.cutoff, torch.float64))
+
+
+def _evaluated(model: Potential, structures: Sequence[Structure], graph: EdgeGraph) -> Reference:
+    dtype = next(model.parameters()).dtype
     numbers, positions, batch = collate(structures, dtype=dtype)
-    graph = ase_graph(structures, model.cutoff, dtype)
+    graph = replace(graph, shift=graph.shift.to(dtype))
     result = model.energy_and_forces(numbers, positions, batch, len(structures), graph)
     return Reference(result.energy.numpy(), result.forces.double().numpy(), graph.edge_shape[0])
 

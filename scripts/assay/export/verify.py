@@ -16,9 +16,8 @@ from assay.export.cases import open_cases, periodic_cases, random_cluster
 from assay.files import sha256_file
 from assay.models import Potential
 from assay.predictors import BatchPredictor, load_predictor
-from assay.structures import Structure, nearest_in_size
+from assay.structures import Structure
 
-DROPLET_OF = 20  # atoms of the molecules in a droplet
 LIGHT = (1, 6, 7, 8)  # of which test structures are made
 MOVING = "model.edges.onnx"  # the file that dynamics are run with
 
@@ -60,7 +59,7 @@ def verify(
     """
     known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
     real = _judgeable(structures, model, elements)
-    isolated = open_cases(known, model.cutoff, nearest_in_size(real, DROPLET_OF)[:8])
+    isolated = open_cases(known, model.cutoff, real)
     periodic = periodic_cases(known, model.cutoff)
     everything = isolated | periodic
     references = parity.references(model, everything)

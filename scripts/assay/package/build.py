@@ -12,7 +12,6 @@ from pathlib import Path
 import ase.build
 import ase.io
 import numpy as np
-import torch
 
 from assay.export.parity import reference
 from assay.files import atomic_path
@@ -41,7 +40,7 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
     text = io.StringIO()
     ase.io.write(text, atoms, format="xyz")
     [example] = ase.io.iread(io.StringIO(text.getvalue()), format="xyz")
-    result = reference(model, [Structure.from_ase(example)], torch.float64)
+    result = reference(model, [Structure.from_ase(example)])
     expected = {"energy_eV": result.energy_eV[0], "forces_eV_per_A": result.forces_eV_per_A.tolist()}
     return {"example.xyz": text.getvalue().encode(), "example.json": json.dumps(expected, indent=1).encode()}
 

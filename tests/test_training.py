@@ -102,6 +102,19 @@ def test_an_epoch_holds_every_structure_once_and_packs_are_full(dataset):
     assert all(20 < len(packs.assemble(chosen).positions) <= 40 for chosen in plan[:-1])
 
 
+def test_a_round_has_its_share_of_each_kind(dataset):
+    names = np.array([f"{n}-{'thermal' if n % 2 else 'driven'}-300K" for n in range(400)], dtype=object)
+    many = replace(dataset.subset(np.arange(400) % len(dataset)), names=names)
+    packs = PackedDataset(many, 5.0, 40)
+    epochs = [{index for pack in packs.plan(0, epoch, {"thermal": 0.3}) for index in pack} for epoch in range(40)]
+    for epoch in epochs:
+        assert epoch.issuperset(range(0, 400, 2))
+        assert 0.15 < sum(index % 2 for index in epoch) / 200 < 0.45
+    assert set.union(*epochs) == set(range(400))
+    recipe = Recipe(rounds=[3, 4, 2], shares=[{}, {"thermal": 0.3}])
+    assert [len(recipe.shares_at(step)) for step in range(recipe.steps)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+
+
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
     recipe = Recipe(rounds=[12], atoms_per_step=40, warmup=2, validate_every=4)
 

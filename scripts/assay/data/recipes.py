@@ -38,9 +38,6 @@ class Skipped:
     reason: str
 
 
-# What the name of a structure says about its geometry.
-KINDS = ("thermal", "relaxed", "stretched", "twisted", "driven", "dimer", "pair", "dynamics")
-
 Outcome = Iterator[Geometry | Skipped]
 Named = tuple[str, str]  # identity, SMILES
 

@@ -14,7 +14,7 @@ from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset
 from assay.data.elements import ELEMENTS
 from assay.data.hdf5 import read_hdf5, write_hdf5
-from assay.data.recipes import KINDS
+from assay.data.kinds import kind_of
 from assay.files import sha256_file, write_json
 from assay.provenance import header
 
@@ -55,7 +55,7 @@ def ship(
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Counts and sizes of a dataset, for people."""
     elements = Counter(dataset.atomic_numbers.tolist())
-    kinds = Counter(kind for name in dataset.names for kind in KINDS if f"-{kind}-" in name)
+    kinds = Counter(filter(None, map(kind_of, dataset.names)))
     return {
         "n_structures": len(dataset),
         "n_molecules": len(set(dataset.molecules)),

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +40,8 @@ class Recipe:
     Attributes:
         rounds: steps of the optimizer in each round. In a round the learning rates rise, hold and fall; the next one
             starts from the running mean of the weights, with new optimizers.
+        shares: for each round, how much of the training structures of a kind an epoch has, drawn anew for each; all of
+            the kinds that are not named, and of every kind where a round has no entry.
         later_rounds: peak learning rates in all rounds but the first, over those of the first.
         atoms_per_step: atoms in one step.
         matrix_lr: peak learning rate of Muon, for the weights inside the network.
@@ -55,6 +57,7 @@ class Recipe:
     """
 
     rounds: Sequence[int]
+    shares: Sequence[Mapping[str, float]] = ()
     later_rounds: float = 0.5
     atoms_per_step: int = 512
     matrix_lr: float = 4e-3
@@ -76,6 +79,11 @@ class Recipe:
     def ends_round(self, step_number: int) -> bool:
         """Whether a round is over after so many steps."""
         return step_number in itertools.accumulate(self.rounds)
+
+    def shares_at(self, step_number: int) -> Mapping[str, float]:
+        """Of the round that a step belongs to, counted from zero."""
+        done = sum(step_number >= end for end in itertools.accumulate(self.rounds))
+        return self.shares[done] if done < len(self.shares) else {}
 
     def learning_rate_factor(self, step_number: int) -> float:
         """What the peak learning rates are multiplied with at a step, counted from zero."""
@@ -151,7 +159,7 @@ class Trainer:
         while self.step_number < self.recipe.steps:
             if self.recipe.ends_round(self.step_number):
                 self._begin_round()
-            plan = self.packs.plan(self.recipe.seed, self.epoch)
+            plan = self.packs.plan(self.recipe.seed, self.epoch, self.recipe.shares_at(self.step_number))
             for indices in plan[self.packs_done :]:
                 start = time.perf_counter()
                 loss = self._advance(step, self.packs.assemble(indices))

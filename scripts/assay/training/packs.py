@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from assay.batching import pack
 from assay.data.dataset import Dataset
+from assay.data.kinds import kind_of
 from assay.graph import reverse_edges
 from assay.neighbors import neighbor_list
 
@@ -76,9 +78,13 @@ class PackedDataset:
             start += int(count.sum())
         self.edges, self.reverses = np.concatenate(edges, axis=1), np.concatenate(reverses)
 
-    def plan(self, seed: int, epoch: int) -> list[list[int]]:
-        """Which structures make each pack: every one once, in random order."""
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.dataset))
+    def plan(self, seed: int, epoch: int, shares: Mapping[str, float] | None = None) -> list[list[int]]:
+        """Which structures make each pack: every one once, in random order; of kinds in ``shares``, some of them."""
+        draw = np.random.default_rng([seed, epoch])
+        order = draw.permutation(len(self.dataset))
+        if shares:
+            share = np.array([shares.get(kind_of(name), 1.0) for name in self.dataset.names])
+            order = order[draw.random(len(order)) < share[order]]
         plan: list[list[int]] = [[]]
         atoms = 0
         for index in map(int, order):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -90,10 +91,16 @@ def _go_on_from(shipped: Path, trainer: Trainer) -> None:
     if not (shipped.exists() and path.exists()):
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
-    done, asked = list(record["recipe"]["rounds"]), list(trainer.recipe.rounds)
+    done, asked = _rounds(record["recipe"]), _rounds(asdict(trainer.recipe))
     same = checkpoint["config"] == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
     if same and len(done) < len(asked) and asked[: len(done)] == done:
         trainer.go_on_from(checkpoint["model_state_dict"], record)
+
+
+def _rounds(recipe: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
+    """Steps and shares of each round of a recipe."""
+    shares = itertools.chain(recipe.get("shares", []), itertools.repeat({}))
+    return list(zip(recipe["rounds"], shares, strict=False))
 
 
 def _spread(dataset: Dataset, n: int) -> Dataset:

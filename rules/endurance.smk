@@ -20,6 +20,7 @@ rule endure:
         "benchmarks/endure/{variant}.tsv"
     conda:
         CONDA
+    threads: workflow.cores
     params:
         settings=config["endurance"],
         device=DEVICE,

@@ -10,10 +10,12 @@ from assay.errors import exit_on_error
 from assay.files import read_json, write_json
 from assay.predictors import load_predictor
 from assay.provenance import header
+from assay.timing import limit_threads
 
 with exit_on_error(snakemake.log[0]):
     settings, started = Settings(**snakemake.params.settings), time.perf_counter()
-    predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=snakemake.threads)
+    threads = limit_threads(snakemake.threads)
+    predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
     structures = choose(read_dataset(Path(snakemake.input.split)), settings.molecules)
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {

@@ -1,6 +1,7 @@
 """Long dynamics of unseen molecules: endurance.json."""
 
-import time
+import hashlib
+import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,15 +14,18 @@ from assay.provenance import header
 from assay.timing import limit_threads
 
 with exit_on_error(snakemake.log[0]):
-    settings, started = Settings(**snakemake.params.settings), time.perf_counter()
+    settings = Settings(**snakemake.params.settings)
     threads = limit_threads(snakemake.threads)
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
-    structures = choose(read_dataset(Path(snakemake.input.split)), settings.molecules)
-    card = read_json(snakemake.input.card)
+    dataset, card = read_dataset(Path(snakemake.input.split)), read_json(snakemake.input.card)
+    what = [card["checkpoint_sha256"], predictor.runtime, asdict(settings), dataset.content_sha256()]
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+    output = Path(snakemake.output[0])
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "runtime": predictor.runtime,
         "settings": asdict(settings),
-        **endure(predictor, structures, settings),
-        "wall_s": time.perf_counter() - started,
+        **endure(predictor, choose(dataset, settings.molecules), settings, output.with_suffix(f".{key}.npz")),
     }
-    write_json(snakemake.output[0], result)
+    write_json(output, result)
+    for state in output.parent.glob("endurance.*.npz"):
+        state.unlink()

@@ -1,5 +1,7 @@
 """Long dynamics: a good model keeps every molecule, a bad one loses bonds or blows up, and the count says so."""
 
+from dataclasses import replace
+
 import pytest
 from physics_toys import Pairs, cluster, labelled, predictor
 
@@ -17,6 +19,11 @@ def molecules():
     return [cluster("alpha", [6, 8, 1, 7], 0), cluster("beta", [6, 6, 8, 1, 1], 1)]
 
 
+@pytest.fixture
+def state(tmp_path):
+    return tmp_path / "endurance.npz"
+
+
 def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
     frames = [labelled(structure, predictor()) for structure in (*molecules, cluster("gamma", [8, 1, 6], 2))]
     named = [type(s)(**{**vars(s), "molecule": s.name}) for s in frames for _ in range(3)]
@@ -25,21 +32,21 @@ def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
     assert [structure.molecule for structure in choose(dataset, 9)] == ["gamma", "alpha", "beta"]
 
 
-def test_a_good_model_keeps_every_molecule(molecules):
-    found = endure(predictor(), molecules, SETTINGS)
+def test_a_good_model_keeps_every_molecule(molecules, state):
+    found = endure(predictor(), molecules, SETTINGS, state)
     assert found["survived_fraction"] == 1.0 and found["n_survived"] == found["n_molecules"] == 2
     for row in found["molecules"]:
         assert 0.0 < row["largest_bond_change_A"] < 0.5 and row["blown_up_fs"] is None
         assert row["mean_temperature_K"] == pytest.approx(300.0, rel=0.5)
 
 
-def test_bonds_too_weak_for_the_temperature_break(molecules):
-    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, SETTINGS)
+def test_bonds_too_weak_for_the_temperature_break(molecules, state):
+    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, SETTINGS, state)
     assert found["n_survived"] == 0
     assert all(row["largest_bond_change_A"] > 0.5 for row in found["molecules"])
 
 
-def test_a_model_that_explodes_is_noted_with_the_time(molecules):
+def test_a_model_that_explodes_is_noted_with_the_time(molecules, state):
     model = predictor()
     forces = model.energy_and_forces
 
@@ -48,6 +55,26 @@ def test_a_model_that_explodes_is_noted_with_the_time(molecules):
         return result._replace(forces=-1e3 * result.forces)
 
     model.energy_and_forces = explosive
-    found = endure(model, molecules, SETTINGS)
+    found = endure(model, molecules, SETTINGS, state)
     assert found["survived_fraction"] == 0.0
     assert all(0 < row["blown_up_fs"] <= 300 for row in found["molecules"])
+
+
+def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
+    settings = replace(SETTINGS, duration_ps=4.0, friction_per_fs=0.002)
+    whole = endure(predictor(), molecules, settings, tmp_path / "whole.npz")
+    model, calls = predictor(), 0
+    forces = model.energy_and_forces
+
+    def stops_in_the_third_picosecond(*inputs):
+        nonlocal calls
+        calls += 1
+        if calls == 2500:
+            raise KeyboardInterrupt
+        return forces(*inputs)
+
+    model.energy_and_forces = stops_in_the_third_picosecond
+    with pytest.raises(KeyboardInterrupt):
+        endure(model, molecules, settings, tmp_path / "parts.npz")
+    assert endure(model, molecules, settings, tmp_path / "parts.npz") == whole
+    assert 2500 + 1900 < calls < 2500 + 2100

@@ -6,8 +6,9 @@ that blows up is frozen and noted while the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from ase import units
@@ -23,6 +24,21 @@ MAX_FORCE_eV_per_A = 300.0  # five times what a bond exerts where it breaks: bey
 
 
 @dataclass(frozen=True)
+class Motion:
+    """Where a run may go on from.
+
+    Attributes:
+        positions: (N, 3), angstrom.
+        velocities: (N, 3), angstrom per ASE time unit.
+        noise: state of the generator of random numbers.
+    """
+
+    positions: np.ndarray
+    velocities: np.ndarray
+    noise: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Trajectory:
     """What happened to S molecules of N atoms in total over T recorded steps.
 
@@ -34,6 +50,7 @@ class Trajectory:
         frames: (F, N, 3), positions every ``frame_every`` steps, angstrom.
         owner: (N,), the molecule of each atom.
         blown_up_fs: (S,), when a molecule was frozen; NaN where it never was.
+        end: of the last step.
     """
 
     time_fs: np.ndarray
@@ -43,6 +60,7 @@ class Trajectory:
     frames: np.ndarray
     owner: np.ndarray
     blown_up_fs: np.ndarray
+    end: Motion
 
     @property
     def total_eV(self) -> np.ndarray:
@@ -111,6 +129,7 @@ def run(
     friction_per_fs: float = 0.0,
     frame_every: int = 10,
     seed: int = 0,
+    start: Motion | None = None,
     title: str | None = None,
 ) -> Trajectory:
     """Move every molecule of a batch for ``n_steps`` steps.
@@ -124,6 +143,7 @@ def run(
         friction_per_fs: coupling to the bath (Langevin, BAOAB); 0 is velocity Verlet at constant energy.
         frame_every: positions are kept every so many steps.
         seed: of velocities and noise.
+        start: the end of an earlier run, to go on from; the positions of ``structures`` and ``seed`` do not count then.
         title: of a progress bar; None shows none.
     """
     evaluate = BatchForces(predictor, structures)
@@ -131,11 +151,15 @@ def run(
     masses = atomic_masses[np.concatenate([structure.atomic_numbers for structure in structures])]
     positions = np.concatenate([structure.positions for structure in structures])
     temperature = np.broadcast_to(np.asarray(temperature_K, dtype=float), len(structures))[evaluate.owner, None]
-    velocities = still(thermal_velocities(masses, temperature, rng), masses, positions, evaluate.owner)
+    if start is None:
+        velocities = still(thermal_velocities(masses, temperature, rng), masses, positions, evaluate.owner)
+    else:
+        positions, velocities, rng.bit_generator.state = start.positions, start.velocities, start.noise
     steps = langevin(evaluate, masses, positions, temperature, rng, step_fs, friction_per_fs, velocities)
 
     potential, kinetic, force_term, curvature = [], [], [], []
     frames: list[np.ndarray] = []
+    x, v = positions, velocities
     history: list[tuple[np.ndarray, np.ndarray]] = []  # velocities and forces of the latest three steps
     blown_up = np.full(len(structures), np.nan)
     n_molecules = len(structures)
@@ -162,6 +186,7 @@ def run(
         frames=np.array(frames).reshape(len(frames), len(positions), 3),
         owner=evaluate.owner,
         blown_up_fs=blown_up,
+        end=Motion(x, v, rng.bit_generator.state),
     )
 
 

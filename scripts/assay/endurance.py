@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import units
 
 from assay.data.dataset import Dataset
-from assay.dynamics import run
+from assay.dynamics import Motion, Trajectory, run
+from assay.files import atomic_path
 from assay.physics.geometry import bond_lengths, bonds
 from assay.physics.motion import BROKEN_A
 from assay.predictors import Predictor
+from assay.progress import progress
 from assay.structures import Structure
+
+PART_ps = 1.0  # after which what was done is kept
+KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV", "kinetic_parts")  # of it, besides the motion
 
 
 @dataclass(frozen=True)
@@ -50,40 +57,49 @@ def choose(dataset: Dataset, count: int) -> list[Structure]:
     return [by_size[k] for k in picked]
 
 
-def endure(predictor: Predictor, structures: Sequence[Structure], settings: Settings) -> dict[str, Any]:
+def endure(predictor: Predictor, structures: Sequence[Structure], settings: Settings, state: Path) -> dict[str, Any]:
     """Move all structures at once; a molecule survives if it never blows up and no bond changes by 0.5 angstrom.
+
+    Args:
+        predictor: of energies and forces.
+        structures: molecules.
+        settings: what is run.
+        state: a file that keeps what was done, picosecond by picosecond; an existing one is gone on from.
 
     Returns:
         ``survived_fraction`` with its counts, and a row for each molecule.
     """
-    trajectory = run(
-        predictor,
-        structures,
-        temperature_K=settings.temperature_K,
-        step_fs=settings.step_fs,
-        n_steps=round(1e3 * settings.duration_ps / settings.step_fs),
-        friction_per_fs=settings.friction_per_fs,
-        frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
-        seed=settings.seed,
-        title="endurance",
-    )
-    rows: list[dict[str, Any]] = []
-    for k, structure in enumerate(structures):
-        frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
-        stretch = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs)).max(initial=0.0)
-        blown_up = trajectory.blown_up_fs[k]
-        degrees = 3 * len(structure) - (0 if settings.friction_per_fs else 6)  # a bath moves molecules as a whole too
-        kinetic = trajectory.kinetic_eV[len(trajectory.kinetic_eV) // 10 :, k].mean()
-        rows.append(
-            {
-                "name": structure.name,
-                "n_atoms": len(structure),
-                "largest_bond_change_A": float(stretch),
-                "blown_up_fs": None if np.isnan(blown_up) else float(blown_up),
-                "mean_temperature_K": float(2.0 * kinetic / (max(1, degrees) * units.kB)),
-                "survived": bool(np.isnan(blown_up) and stretch < BROKEN_A),
-            }
+    steps = np.diff(_part_ends(settings), prepend=0)
+    so_far = _Record.read(state) if state.exists() else _Record.empty(len(structures))
+    for part in progress(range(so_far.parts, len(steps)), desc="endurance", unit="ps"):
+        trajectory = run(
+            predictor,
+            structures,
+            temperature_K=settings.temperature_K,
+            step_fs=settings.step_fs,
+            n_steps=int(steps[part]),
+            friction_per_fs=settings.friction_per_fs,
+            frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
+            seed=settings.seed,
+            start=so_far.end,
         )
+        began_fs = settings.step_fs * int(steps[:part].sum())
+        so_far = so_far.after(trajectory, structures, began_fs, equilibrated=part >= len(steps) // 10)
+        so_far.write(state)
+    degrees = [
+        3 * len(s) - (0 if settings.friction_per_fs else 6) for s in structures
+    ]  # a bath moves molecules as a whole
+    rows: list[dict[str, Any]] = [
+        {
+            "name": structure.name,
+            "n_atoms": len(structure),
+            "largest_bond_change_A": float(so_far.stretch_A[k]),
+            "blown_up_fs": None if np.isnan(so_far.blown_up_fs[k]) else float(so_far.blown_up_fs[k]),
+            "mean_temperature_K": float(2.0 * so_far.kinetic_eV[k] / (degrees[k] * units.kB)),
+            "survived": bool(np.isnan(so_far.blown_up_fs[k]) and so_far.stretch_A[k] < BROKEN_A),
+        }
+        for k, structure in enumerate(structures)
+    ]
     survived = sum(row["survived"] for row in rows)
     return {
         "n_molecules": len(rows),
@@ -92,3 +108,77 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Sett
         "duration_ps": settings.duration_ps,
         "molecules": rows,
     }
+
+
+def _part_ends(settings: Settings) -> np.ndarray:
+    """The steps after which what was done is kept: one for each picosecond."""
+    n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
+    n_parts = max(1, round(settings.duration_ps / PART_ps))
+    return np.linspace(0, n_steps, n_parts + 1).round().astype(int)[1:]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Of S molecules, what happened in the parts that are done.
+
+    Attributes:
+        parts: how many.
+        stretch_A: (S,), the largest change of a bond.
+        blown_up_fs: (S,), when a molecule blew up; NaN where it never did.
+        kinetic_eV: (S,), mean kinetic energy of the parts after the first tenth.
+        kinetic_parts: of how many parts that is the mean.
+        end: None before the first part.
+    """
+
+    parts: int
+    stretch_A: np.ndarray
+    blown_up_fs: np.ndarray
+    kinetic_eV: np.ndarray
+    kinetic_parts: int
+    end: Motion | None
+
+    @classmethod
+    def empty(cls, n_molecules: int) -> _Record:
+        """Before the first part."""
+        return cls(0, np.zeros(n_molecules), np.full(n_molecules, np.nan), np.zeros(n_molecules), 0, None)
+
+    def after(
+        self, trajectory: Trajectory, structures: Sequence[Structure], began_fs: float, *, equilibrated: bool
+    ) -> _Record:
+        """With one more part."""
+        stretch = self.stretch_A.copy()
+        for k, structure in enumerate(structures):
+            frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
+            changes = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs))
+            stretch[k] = max(stretch[k], changes.max(initial=0.0))
+        count = self.kinetic_parts + equilibrated
+        kinetic = trajectory.kinetic_eV.mean(0)
+        return _Record(
+            self.parts + 1,
+            stretch,
+            np.where(np.isnan(self.blown_up_fs), began_fs + trajectory.blown_up_fs, self.blown_up_fs),
+            self.kinetic_eV + (kinetic - self.kinetic_eV) / count if equilibrated else self.kinetic_eV,
+            count,
+            trajectory.end,
+        )
+
+    def write(self, path: Path) -> None:
+        """To a file, whole or not at all."""
+        assert self.end is not None  # a part is done
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                **{name: getattr(self, name) for name in KEPT},
+                positions=self.end.positions,
+                velocities=self.end.velocities,
+                noise=json.dumps(self.end.noise),
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> _Record:
+        """From a file."""
+        with np.load(path) as kept:
+            end = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
+            counted = {name: kept[name] for name in KEPT}
+        counts = {name: int(counted[name]) for name in ("parts", "kinetic_parts")}
+        return cls(**counted | counts, end=end)

@@ -144,7 +144,7 @@ class Engine {
     }
 
     static std::vector<Group> groups(const std::vector<int64_t>& ends, int64_t from, int64_t to, int width) {
-        const int64_t parts = std::max<int64_t>(1, (to - from) / (ATOMS_PER_GROUP * width));
+        const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (to - from + size / 2) / size);
         const std::vector<int64_t> found = cuts(ends, from, to, parts);
         std::vector<Group> made;
         for (size_t k = 1; k < found.size(); ++k)

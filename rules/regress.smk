@@ -28,7 +28,7 @@ rule compare_speed:
         CONDA
     params:
         variants=list(VARIANTS),
-        baseline=BASELINE,
+        baseline=lambda wildcards: BASELINE,
         tolerance=config["regress"]["tolerance"],
     script:
         "../scripts/compare_speed.py"
@@ -60,6 +60,6 @@ rule baseline:
         CONDA
     params:
         variants=list(VARIANTS),
-        baseline=BASELINE,
+        baseline=lambda wildcards: BASELINE,
     script:
         "../scripts/baseline.py"

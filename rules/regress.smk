@@ -60,6 +60,6 @@ rule baseline:
         CONDA
     params:
         variants=list(VARIANTS),
-        baseline=lambda wildcards: BASELINE,
+        baseline=BASELINE,
     script:
         "../scripts/baseline.py"

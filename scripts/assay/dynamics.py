@@ -17,7 +17,6 @@ from ase.data import atomic_masses
 from assay.batching import pack_structures
 from assay.data.langevin import langevin
 from assay.predictors import BatchPredictor, Predictor
-from assay.progress import progress
 from assay.structures import Structure
 
 MAX_FORCE_eV_per_A = 300.0  # five times what a bond exerts where it breaks: beyond it a molecule has blown up
@@ -130,7 +129,6 @@ def run(
     frame_every: int = 10,
     seed: int = 0,
     start: Motion | None = None,
-    title: str | None = None,
 ) -> Trajectory:
     """Move every molecule of a batch for ``n_steps`` steps.
 
@@ -144,7 +142,6 @@ def run(
         frame_every: positions are kept every so many steps.
         seed: of velocities and noise.
         start: the end of an earlier run, to go on from; the positions of ``structures`` and ``seed`` do not count then.
-        title: of a progress bar; None shows none.
     """
     evaluate = BatchForces(predictor, structures)
     rng = np.random.default_rng(seed)
@@ -163,8 +160,7 @@ def run(
     history: list[tuple[np.ndarray, np.ndarray]] = []  # velocities and forces of the latest three steps
     blown_up = np.full(len(structures), np.nan)
     n_molecules = len(structures)
-    counted = progress(range(n_steps), desc=title, unit="steps") if title else range(n_steps)
-    for index, (x, v) in zip(counted, steps, strict=False):
+    for index, (x, v) in zip(range(n_steps), steps, strict=False):
         blown_up[evaluate.frozen & np.isnan(blown_up)] = (index + 1) * step_fs
         potential.append(evaluate.energy)
         kinetic.append(0.5 * np.bincount(evaluate.owner, (masses[:, None] * v * v).sum(1), n_molecules))

@@ -18,10 +18,10 @@ from assay.physics.geometry import bond_lengths, bonds
 from assay.physics.motion import BROKEN_A
 from assay.predictors import Predictor
 from assay.progress import progress
-from assay.structures import Structure
+from assay.structures import Structure, evenly
 
 PART_ps = 1.0  # after which what was done is kept
-KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV", "kinetic_parts")  # of it, besides the motion
+KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # of it, besides the motion
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,7 @@ def choose(dataset: Dataset, count: int) -> list[Structure]:
     """The first structure of each of ``count`` molecules, evenly over sizes; of all, where there are fewer."""
     first = {structure.molecule: structure for structure in reversed(list(dataset))}
     by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))
-    picked = np.unique(np.linspace(0, len(by_size) - 1, count).round().astype(int))
-    return [by_size[k] for k in picked]
+    return evenly(by_size, count)
 
 
 def endure(predictor: Predictor, structures: Sequence[Structure], settings: Settings, state: Path) -> dict[str, Any]:
@@ -69,26 +68,25 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Sett
     Returns:
         ``survived_fraction`` with its counts, and a row for each molecule.
     """
-    steps = np.diff(_part_ends(settings), prepend=0)
+    bounds = _part_bounds(settings)
+    n_parts = len(bounds) - 1
     so_far = _Record.read(state) if state.exists() else _Record.empty(len(structures))
-    for part in progress(range(so_far.parts, len(steps)), desc="endurance", unit="ps"):
+    for part in progress(range(so_far.parts, n_parts), desc="endurance", unit="ps"):
         trajectory = run(
             predictor,
             structures,
             temperature_K=settings.temperature_K,
             step_fs=settings.step_fs,
-            n_steps=int(steps[part]),
+            n_steps=bounds[part + 1] - bounds[part],
             friction_per_fs=settings.friction_per_fs,
             frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
             seed=settings.seed,
             start=so_far.end,
         )
-        began_fs = settings.step_fs * int(steps[:part].sum())
-        so_far = so_far.after(trajectory, structures, began_fs, equilibrated=part >= len(steps) // 10)
+        so_far = so_far.after(trajectory, structures, settings.step_fs * bounds[part], warm_up=n_parts // 10)
         so_far.write(state)
-    degrees = [
-        3 * len(s) - (0 if settings.friction_per_fs else 6) for s in structures
-    ]  # a bath moves molecules as a whole
+    whole = 0 if settings.friction_per_fs else 6  # degrees of freedom that only a bath moves
+    degrees = [max(1, 3 * len(structure) - whole) for structure in structures]
     rows: list[dict[str, Any]] = [
         {
             "name": structure.name,
@@ -110,11 +108,11 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Sett
     }
 
 
-def _part_ends(settings: Settings) -> np.ndarray:
-    """The steps after which what was done is kept: one for each picosecond."""
+def _part_bounds(settings: Settings) -> list[int]:
+    """From the first step to the last, those after which what was done is kept: one for each picosecond."""
     n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
     n_parts = max(1, round(settings.duration_ps / PART_ps))
-    return np.linspace(0, n_steps, n_parts + 1).round().astype(int)[1:]
+    return [round(part * n_steps / n_parts) for part in range(n_parts + 1)]
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,6 @@ class _Record:
         stretch_A: (S,), the largest change of a bond.
         blown_up_fs: (S,), when a molecule blew up; NaN where it never did.
         kinetic_eV: (S,), mean kinetic energy of the parts after the first tenth.
-        kinetic_parts: of how many parts that is the mean.
         end: None before the first part.
     """
 
@@ -134,31 +131,28 @@ class _Record:
     stretch_A: np.ndarray
     blown_up_fs: np.ndarray
     kinetic_eV: np.ndarray
-    kinetic_parts: int
     end: Motion | None
 
     @classmethod
     def empty(cls, n_molecules: int) -> _Record:
         """Before the first part."""
-        return cls(0, np.zeros(n_molecules), np.full(n_molecules, np.nan), np.zeros(n_molecules), 0, None)
+        return cls(0, np.zeros(n_molecules), np.full(n_molecules, np.nan), np.zeros(n_molecules), None)
 
-    def after(
-        self, trajectory: Trajectory, structures: Sequence[Structure], began_fs: float, *, equilibrated: bool
-    ) -> _Record:
-        """With one more part."""
+    def after(self, trajectory: Trajectory, structures: Sequence[Structure], began_fs: float, warm_up: int) -> _Record:
+        """With one more part; kinetic energies count from the part numbered ``warm_up`` on."""
         stretch = self.stretch_A.copy()
         for k, structure in enumerate(structures):
             frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
             changes = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs))
             stretch[k] = max(stretch[k], changes.max(initial=0.0))
-        count = self.kinetic_parts + equilibrated
-        kinetic = trajectory.kinetic_eV.mean(0)
+        counted, kinetic_eV = self.parts + 1 - warm_up, self.kinetic_eV
+        if counted > 0:
+            kinetic_eV = kinetic_eV + (trajectory.kinetic_eV.mean(0) - kinetic_eV) / counted
         return _Record(
             self.parts + 1,
             stretch,
             np.where(np.isnan(self.blown_up_fs), began_fs + trajectory.blown_up_fs, self.blown_up_fs),
-            self.kinetic_eV + (kinetic - self.kinetic_eV) / count if equilibrated else self.kinetic_eV,
-            count,
+            kinetic_eV,
             trajectory.end,
         )
 
@@ -180,5 +174,4 @@ class _Record:
         with np.load(path) as kept:
             end = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
             counted = {name: kept[name] for name in KEPT}
-        counts = {name: int(counted[name]) for name in ("parts", "kinetic_parts")}
-        return cls(**counted | counts, end=end)
+        return cls(**counted | {"parts": int(counted["parts"])}, end=end)

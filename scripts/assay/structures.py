@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import ase
 import numpy as np
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,12 @@ class Structure:
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
     """``structures`` with those of about ``n_atoms`` atoms first, of equal ones by name."""
     return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
+
+
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """``count`` of the items at even distances, the first and the last among them; all, where there are fewer."""
+    picked = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
+    return [items[k] for k in picked] if items else []
 
 
 def collate(

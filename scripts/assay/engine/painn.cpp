@@ -2,9 +2,9 @@
 //
 // The network is the one of assay/models/painn.py; this is its lowering for CPUs. No tensor of edges and channels is
 // ever stored (edges.h), and by the symmetry of the neighbor relation no gradient is scattered over features. Structures
-// are worked on in groups that fit the cache; every thread takes as many groups as the others, or, where structures cannot
-// be shared out evenly, a range of the atoms of each. Channels are padded with zero weights, and stay zero where they are
-// padded.
+// are worked on in groups that fit the cache; every thread takes as many atoms as the others, or, where structures cannot
+// be shared out evenly, a range of the atoms of each group. Channels are padded with zero weights, and stay zero where they
+// are padded.
 
 #include <omp.h>
 
@@ -84,10 +84,10 @@ class Engine {
             if (wanted.gradients) std::fill_n(mine.gradients.get(n_gradients), n_gradients, T(0));
             if (wanted.forces) mine.forces.assign(3 * in.n_atoms, 0.0);
             if (wanted.virial) mine.virial.assign(9 * in.n_structures, 0.0);
-            const int width = together ? team : 1;
-            for (size_t part = together ? 0 : rank; part + 1 < shares.size(); part += together ? 1 : team)
+            const int width = together ? team : 1, leader = together ? 0 : rank;
+            for (size_t part = leader; part + 1 < shares.size(); part += team)
                 for (const auto& group : groups(ends, shares[part], shares[part + 1], width))
-                    run(in, wanted, group, together ? rank : 0, width, mine, spaces[together ? 0 : rank]);
+                    run(in, wanted, group, rank - leader, width, mine, spaces[leader]);
         }
         std::fill(energy, energy + in.n_structures, 0.0);
         for (int64_t i = 0; i < in.n_atoms; ++i) energy[in.batch[i]] += atom_energy[i];

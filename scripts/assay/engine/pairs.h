@@ -19,7 +19,7 @@ constexpr double COULOMB_EV_A = 14.3996454784, BOHR_A = 0.529177210903, PI = 3.1
 template <class T>
 struct Pairs {
     const Settings set;
-    const std::vector<double> radii;   // by atomic number, angstrom
+    const std::vector<double> radii;    // by atomic number, angstrom
     const std::vector<double> screens;  // by atomic number, of the repulsion
 
     Pairs(const Settings& settings, const double* radii)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import ase.build
 import numpy as np
 
 from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
-from assay.structures import Structure, nearest_in_size
+from assay.structures import Structure, evenly, nearest_in_size
 
 Cases = dict[str, list[Structure]]
 DROPLET_OF = 20  # atoms of the molecules in a droplet
@@ -94,10 +95,10 @@ def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:
 def _every_size(molecules: Sequence[Structure], count: int) -> list[Structure]:
     """``count`` of the molecules of at most ``LARGEST_IN_BATCH`` atoms, evenly over sizes, small beside large."""
     by_size = sorted((molecule for molecule in molecules if len(molecule) <= LARGEST_IN_BATCH), key=len)
-    if not by_size:
-        return []
-    picked = np.linspace(0, len(by_size) - 1, count).round().astype(int).reshape(2, -1).T.reshape(-1)
-    return [_structure(by_size[k].name, by_size[k].atomic_numbers, by_size[k].positions) for k in picked]
+    chosen = list(itertools.islice(itertools.cycle(evenly(by_size, count)), count))
+    small, large = chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
+    mixed = itertools.chain.from_iterable(zip(small, large, strict=True))
+    return [_structure(molecule.name, molecule.atomic_numbers, molecule.positions) for molecule in mixed]
 
 
 def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:

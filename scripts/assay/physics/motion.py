@@ -11,6 +11,7 @@ from assay.physics import reference
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 from assay.physics.geometry import bond_lengths, bonds, out_of_plane
 from assay.physics.reference import Frame
+from assay.structures import evenly
 
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
 LONG_RUN_PS = 50.0  # over which a drift is compared with the fluctuation of the kinetic energy
@@ -28,9 +29,7 @@ def nve(subject: Subject) -> Measurement:
     steps stand beside it.
     """
     options = subject.dynamics["nve"]
-    frames = _frames(subject)
-    chosen = np.unique(np.linspace(0, len(frames) - 1, options["molecules"]).round().astype(int))
-    frames = [frames[k] for k in chosen]
+    frames = evenly(_frames(subject), options["molecules"])
     structures = [frame.structure for frame in frames]
     sizes = np.array([len(structure) for structure in structures])
     raw: dict[str, Any] = {"molecules": [frame.group for frame in frames]}

@@ -1,6 +1,6 @@
 """Make the shipped dataset again: molecules, the teacher's labels, splits.
 
-Needs data/molecules/{written,listed,pieces}.csv and the teacher of the config. Makes data/molecules/molecules.csv,
+Needs data/molecules/{written,listed,pieces,new}.csv and the teacher of the config. Makes data/molecules/molecules.csv,
 data/build/*.h5 (all that was labelled) and data/dataset/ (what is shipped).
 
 `snakemake dataset` is never part of `all`: shipped files are no rule's output, so that nothing labels them again
@@ -8,13 +8,14 @@ because a clone gave them new dates. Labelling resumes from data/build/shards/ w
 """
 
 RECIPE = config["dataset"]["recipe"]
-PARTS = ["train", "validation", "seen_molecules", "unseen_molecules", "larger_molecules"]
+PARTS = ["train", "validation", "seen_molecules", "unseen_molecules", "larger_molecules", "new_molecules"]
 
 
 rule molecules:
     input:
         lists=["data/molecules/written.csv", "data/molecules/listed.csv"],
         pieces="data/molecules/pieces.csv",
+        new="data/molecules/new.csv",
     output:
         "data/molecules/molecules.csv",
     log:

@@ -1,9 +1,10 @@
 """Collect the molecules of the dataset and split them."""
 
+import itertools
 from pathlib import Path
 
-from assay.data.molecules import collect, recombine_more, write_molecules
-from assay.data.splits import for_training, split
+from assay.data.molecules import bridged, collect, listed, recombine_more, write_molecules
+from assay.data.splits import for_training, never_seen, split
 from assay.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
@@ -11,6 +12,10 @@ with exit_on_error(log=snakemake.log[0]):
     odd_pieces = Path(snakemake.input.pieces).read_text().split()[1:]
     molecules = collect(snakemake.input.lists, odd_pieces, **recipe["collect"], seed=recipe["seed"])
     splits = split(molecules, **recipe["split"], seed=recipe["seed"])
+    max_atoms, max_similarity = (recipe["split"][name] for name in ("max_atoms", "max_similarity"))
     more = recombine_more(molecules, odd_pieces, **recipe["train_recombined"])
-    splits["train_recombined"] = for_training(more, splits, recipe["split"]["max_similarity"])
+    splits["train_recombined"] = for_training(more, splits, max_similarity)
+    splits["new_molecules"] = never_seen(listed([snakemake.input.new], max_atoms), splits)
+    strained = bridged(itertools.chain(*splits.values()), odd_pieces, **recipe["train_bridged"])
+    splits["train_bridged"] = for_training(strained, splits, max_similarity)
     write_molecules(snakemake.output[0], splits)

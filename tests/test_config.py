@@ -79,7 +79,7 @@ def test_text_from_the_command_line_is_read_as_the_scalar_it_spells(tmp_path, te
 def test_null_leaves_an_entry_out(config):
     config["variants"]["original"] = None
     config["variants"]["tiny"] = "null"
-    config["dataset"]["splits"] |= {"seen_molecules": None, "larger_molecules": "null"}
+    config["dataset"]["splits"] |= {"seen_molecules": None, "larger_molecules": "null", "new_molecules": None}
     check_config(config, SCHEMA)
     assert set(present(config["variants"])) == {"ultra_tiny"}
     assert set(present(config["dataset"]["splits"])) == {"unseen_molecules"}

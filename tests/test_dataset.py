@@ -22,19 +22,19 @@ from scipy.spatial.distance import cdist, pdist
 
 from assay.data import read_dataset
 from assay.data.dataset import concatenate, from_structures
-from assay.data.distortion import element_pairs, place_dimer, stretch_bonds, turn_torsions
+from assay.data.distortion import element_pairs, nanodiamond, place_dimer, stretch_bonds, turn_torsions
 from assay.data.elements import ELEMENTS
 from assay.data.hdf5 import write_hdf5
-from assay.data.identity import identity, skeleton, standardize
+from assay.data.identity import identity, n_atoms, skeleton, standardize
 from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.molecules import collect, read_lists, read_molecules, write_molecules
 from assay.data.plan import plan
-from assay.data.recipes import Geometry, Skipped, diatomics, driven, sampled
-from assay.data.recombination import cut, recombine
+from assay.data.recipes import Geometry, Skipped, diamonds, diatomics, driven, droplets, sampled
+from assay.data.recombination import bridge, cut, recombine
 from assay.data.shards import _labelled, dropped, label
 from assay.data.shipping import ship
-from assay.data.splits import for_training, split
+from assay.data.splits import for_training, never_seen, split
 from assay.data.teacher import Labels, Teacher
 from assay.errors import AssayError
 from assay.structures import Structure
@@ -282,6 +282,8 @@ def test_shipped_molecules_never_stand_on_two_sides(shipped):
     for name in ("validation", "unseen_molecules", "larger_molecules"):
         assert not skeletons["train"] & skeletons[name]
     assert {60 <= entry.n_atoms <= 190 for entry in shipped["larger_molecules"]} == {True}
+    others = set.union(*(found for name, found in skeletons.items() if name != "new_molecules"))
+    assert len(shipped["new_molecules"]) >= 50 and not skeletons["new_molecules"] & others
 
 
 def test_stored_identity_is_what_the_smiles_gives(shipped):
@@ -290,7 +292,7 @@ def test_stored_identity_is_what_the_smiles_gives(shipped):
         assert (identity(molecule), skeleton(molecule)) == (entry.identity, entry.skeleton)
 
 
-def test_collecting_and_splitting(tmp_path):
+def test_collecting_and_splitting(tmp_path, shipped):
     lists = [ROOT / "data/molecules/written.csv"]
     molecules = collect(lists, ["*C1CC1", "*S(F)(F)(F)(F)F"], 60, 40, 25, 1)
     assert [entry.source for entry in molecules].count("recombined") == 40
@@ -301,6 +303,8 @@ def test_collecting_and_splitting(tmp_path):
     assert 35 <= len(parts["unseen_molecules"]) < 60
     fingerprints = {name: [Chem.RDKFingerprint(Chem.MolFromSmiles(e.smiles)) for e in parts[name]] for name in parts}
     assert len(fingerprints["train"]) > 800
+    known = [parts["train"][0], replace(parts["train"][1], identity="another tautomer")]
+    assert never_seen([*known, *shipped["new_molecules"][:3]], parts) == shipped["new_molecules"][:3]
     write_molecules(tmp_path / "molecules.csv", parts)
     assert read_molecules(tmp_path / "molecules.csv") == parts
     (tmp_path / "list.csv").write_text("name\nCC\n")
@@ -316,6 +320,17 @@ def test_recombined_molecules_are_new_neutral_and_small():
     assert all(standardize(Chem.MolToSmiles(molecule)) for molecule in made)
     assert max(Chem.AddHs(molecule).GetNumAtoms() for molecule in made) <= 24
     assert len({Chem.MolToSmiles(molecule) for molecule in made}) > 30
+
+
+def test_bridged_molecules_have_more_rings_than_what_they_were_made_of():
+    cores = [Chem.MolFromSmiles(smiles) for smiles in ("C1CC1CC", "CCNC", "c1ccoc1")]
+    made = list(islice(bridge(cores, ["*OC"], 20, 5), 60))
+    assert all(n_atoms(molecule) <= 20 for molecule in made)
+    rings = [molecule.GetNumBonds() - molecule.GetNumAtoms() + 1 for molecule in made]
+    assert min(rings) == 1 and max(rings) == 3
+    assert len({Chem.MolToSmiles(molecule) for molecule in made}) > 10
+    again = islice(bridge(cores, ["*OC"], 20, 5), 60)
+    assert [Chem.MolToSmiles(molecule) for molecule in again] == [Chem.MolToSmiles(molecule) for molecule in made]
 
 
 @pytest.mark.parametrize("smiles", ["OCC(N)=O", "CP(C)(C)=C", "Clc1ccoc1Br"])
@@ -336,6 +351,21 @@ def test_what_rdkit_cannot_build_is_skipped_not_fatal():
         embed("C1#CC1", 1, 1)
     outcomes = list(sampled([("x", "C1#CC1")], 1, {"thermal": 1.0}, 1, (300.0, 400.0)))
     assert [outcome.reason for outcome in outcomes] == ["mechanics"]
+
+
+def test_a_minimizer_that_gives_up_costs_one_geometry(monkeypatch):
+    """As RDKit's does where atoms coincide."""
+    minimize, calls = Mechanics.minimize, []
+
+    def giving_up(self, positions, max_steps=200):
+        calls.append(positions)
+        if len(calls) == 2:
+            positions = np.concatenate([positions[:1], positions[:1], positions[2:]])
+        return minimize(self, positions, max_steps)
+
+    monkeypatch.setattr(Mechanics, "minimize", giving_up)
+    outcomes = list(sampled([("x", "CCO")], 1, {"relaxed": 1.0}, 3, (300.0, 400.0)))
+    assert [isinstance(outcome, Skipped) for outcome in outcomes] == [False, True, False]
 
 
 def test_langevin_keeps_the_temperature_and_verlet_the_energy():
@@ -376,6 +406,30 @@ def test_every_pair_of_elements_is_scanned():
     assert len(list(diatomics(5))) == 5 * len(pairs)
     hydrogens = [x[1, 2] for numbers, x in element_pairs(5) if set(numbers) == {1}]
     assert hydrogens[0] < 0.35 and hydrogens[-1] == pytest.approx(6.0)
+
+
+def test_a_nanodiamond_is_saturated_and_uncrowded():
+    """Every carbon has four bonds, every hydrogen one, and no two hydrogens share a site."""
+    for radius, center in ((2.5, [0.3, -0.2, 0.1]), (3.4, [0.0, 0.5, -0.4]), (4.2, [0.7, 0.1, 0.2])):
+        numbers, positions = nanodiamond(radius, np.array(center))
+        distances = cdist(positions, positions) + 9.0 * np.eye(len(numbers))
+        assert ((distances < 1.7).sum(1) == np.where(numbers == 6, 4, 1)).all()
+        hydrogens = numbers == 1
+        assert 10 <= hydrogens.sum() < 110 and distances[np.ix_(hydrogens, hydrogens)].min() > 1.7
+    assert len(nanodiamond(0.2, np.array([0.8, 0.8, 0.8]))[0]) == 0
+
+
+def test_dense_matter_is_denser_than_molecules():
+    small = [("water", "O"), ("broken", "C1#CC1"), ("methanol", "CO"), ("ammonia", "N")]
+    drops = list(droplets(small, 1, count=8, n_molecules=2, n_atoms=(50, 60), over_liquid=(1.5, 1.5)))
+    made = [drop for drop in drops if isinstance(drop, Geometry)]
+    assert made and {drop.reason for drop in drops if isinstance(drop, Skipped)} <= {"mechanics"}
+    for drop in made:
+        middle = np.linalg.norm(drop.positions - drop.positions.mean(0), axis=1) < 4.0
+        assert middle.sum() / (4 / 3 * np.pi * 4.0**3) > 0.11
+    pieces = [piece for piece in diamonds(1, 6, (3.0, 4.2), (0.92, 0.92)) if isinstance(piece, Geometry)]
+    neighbors = [(cdist(piece.positions, piece.positions) < 5.0).sum(1).max() - 1 for piece in pieces]
+    assert max(neighbors) > 70, "as many as in a solid under pressure"
 
 
 def test_labels_are_the_teachers_and_free_of_noise():
@@ -432,18 +486,22 @@ def recipe() -> dict:
     labels["dynamics_molecules"] |= {"validation": 1, "seen_molecules": 2}
     labels["dynamics"] |= {"thermalization_fs": 3, "interval_fs": 2}
     labels["contacts"] |= {"count": 2, "per_shard": 2}
+    labels["dense"]["shards"] = 1
+    labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
+    labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
     labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
 
 
 def test_molecules_added_to_training_were_not_held_out(shipped):
-    parts = {part: entries for part, entries in shipped.items() if part != "train_recombined"}
-    held_out = [entry for part, entries in parts.items() if part != "train" for entry in entries]
-    added = shipped["train_recombined"]
-    assert len(added) > 1000 and not {entry.skeleton for entry in added} & {entry.skeleton for entry in held_out}
+    parts = {part: entries for part, entries in shipped.items() if part not in ("train_recombined", "train_bridged")}
+    held_out = {entry.skeleton for part, entries in parts.items() if part != "train" for entry in entries}
     known = {entry.identity for entries in parts.values() for entry in entries}
-    assert not {entry.identity for entry in added} & known
+    for part in ("train_recombined", "train_bridged"):
+        added = shipped[part]
+        assert len(added) > 1000 and not {entry.skeleton for entry in added} & held_out
+        assert not {entry.identity for entry in added} & known
     leak = replace(shipped["unseen_molecules"][0], skeleton="another")
     fresh = added[:3]
     assert for_training([leak, *fresh], parts, 0.8) == fresh
@@ -452,13 +510,14 @@ def test_molecules_added_to_training_were_not_held_out(shipped):
 def test_labelling_resumes_and_repeats(tmp_path, shipped):
     small = [entry for entry in shipped["train"] if entry.n_atoms <= 8][:4]
     more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
-    splits = {"train": small, "train_recombined": more, "validation": small[:1]}
+    strained = [entry for entry in shipped["train_bridged"] if entry.n_atoms <= 8][:1]
+    splits = {"train": small, "train_recombined": more, "train_bridged": strained, "validation": small[:1]}
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     shards = plan("train", splits, recipe(), emt)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 8
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 11
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 4 * 2 - counts["mechanics"]
+    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 2 + 5 * 2 - counts["mechanics"]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")
@@ -487,7 +546,8 @@ def test_the_test_splits_are_dynamics_of_the_teacher(tmp_path, shipped):
 @pytest.fixture(scope="module")
 def files():
     found = {path.stem: path for path in (ROOT / "data/dataset").glob("*.h5")}
-    assert set(found) == {"train", "validation", "seen_molecules", "unseen_molecules", "larger_molecules"}
+    tests = {"seen_molecules", "unseen_molecules", "larger_molecules", "new_molecules"}
+    assert set(found) == {"train", "validation"} | tests
     return found
 
 
@@ -501,7 +561,7 @@ def test_shipped_files_are_sound_and_small(files):
     assert set(np.unique(datasets["train"].atomic_numbers)) == set(ELEMENTS)
     seen = set(datasets["train"].molecules)
     assert set(datasets["seen_molecules"].molecules) <= seen
-    for name in ("validation", "unseen_molecules", "larger_molecules"):
+    for name in ("validation", "unseen_molecules", "larger_molecules", "new_molecules"):
         assert not seen & set(datasets[name].molecules)
     record = json.loads((ROOT / "data/dataset/dataset.json").read_text())["parts"]
     for name, dataset in datasets.items():

@@ -15,7 +15,7 @@ from assay.models import build_model
 from assay.neighbors import build_graph
 from assay.provenance import training_record
 from assay.structures import Structure, collate
-from assay.training.loop import Recipe, Trainer
+from assay.training.loop import Recipe, Round, Trainer
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.references import reference_energies
@@ -24,7 +24,6 @@ from assay.training.step import Loss, eager_step, engine_step
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
 RECIPE = {
-    "atoms_per_step": 40,
     "warmup": 2,
     "validate_every": 4,
     "validation_structures": 5,
@@ -70,8 +69,8 @@ def _plain_gradients(model, part, loss):
 
 
 def test_gradients_are_those_of_the_loss(dataset, model):
-    packs = PackedDataset(dataset, model.cutoff, 40)
-    chosen = packs.plan(0, 0)[0]
+    packs = PackedDataset(dataset, model.cutoff)
+    chosen = packs.plan(0, 0, 40)[0]
     loss = Loss()
     value, gradients = eager_step(model, loss)(list(model.parameters()), packs.assemble(chosen))
     expected, expected_gradients = _plain_gradients(model, dataset.subset(chosen), loss)
@@ -83,9 +82,9 @@ def test_gradients_are_those_of_the_loss(dataset, model):
 @pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
 def test_the_engine_takes_the_step_of_autograd(dataset, model):
     """To a hundredth, for packs and parameters that it was not made with."""
-    packs = PackedDataset(dataset, model.cutoff, 40)
+    packs = PackedDataset(dataset, model.cutoff)
     step = engine_step(model, Loss())
-    for chosen in packs.plan(0, 0)[1:3]:
+    for chosen in packs.plan(0, 0, 40)[1:3]:
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
         value, gradients = step(parameters, pack)
         expected, expected_gradients = eager_step(model, Loss())(parameters, pack)
@@ -95,28 +94,28 @@ def test_the_engine_takes_the_step_of_autograd(dataset, model):
 
 
 def test_an_epoch_holds_every_structure_once_and_packs_are_full(dataset):
-    packs = PackedDataset(dataset, 5.0, 40)
-    plan = packs.plan(3, 1)
+    packs = PackedDataset(dataset, 5.0)
+    plan = packs.plan(3, 1, 40)
     assert sorted(index for pack in plan for index in pack) == list(range(len(dataset)))
-    assert plan == packs.plan(3, 1) != packs.plan(3, 2)
+    assert plan == packs.plan(3, 1, 40) != packs.plan(3, 2, 40)
     assert all(20 < len(packs.assemble(chosen).positions) <= 40 for chosen in plan[:-1])
 
 
 def test_a_round_has_its_share_of_each_kind(dataset):
     names = np.array([f"{n}-{'thermal' if n % 2 else 'driven'}-300K" for n in range(400)], dtype=object)
     many = replace(dataset.subset(np.arange(400) % len(dataset)), names=names)
-    packs = PackedDataset(many, 5.0, 40)
-    epochs = [{index for pack in packs.plan(0, epoch, {"thermal": 0.3}) for index in pack} for epoch in range(40)]
+    packs = PackedDataset(many, 5.0)
+    epochs = [{index for pack in packs.plan(0, epoch, 40, {"thermal": 0.3}) for index in pack} for epoch in range(40)]
     for epoch in epochs:
         assert epoch.issuperset(range(0, 400, 2))
         assert 0.15 < sum(index % 2 for index in epoch) / 200 < 0.45
     assert set.union(*epochs) == set(range(400))
-    recipe = Recipe(rounds=[3, 4, 2], shares=[{}, {"thermal": 0.3}])
-    assert [len(recipe.shares_at(step)) for step in range(recipe.steps)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
+    recipe = Recipe(rounds=[Round(3), Round(4, shares={"thermal": 0.3}), Round(2)])
+    assert [len(recipe.round_at(step)[0].shares) for step in range(recipe.steps)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
-    recipe = Recipe(rounds=[12], atoms_per_step=40, warmup=2, validate_every=4)
+    recipe = Recipe(rounds=[Round(12, 40)], warmup=2, validate_every=4)
 
     def trainer(state):
         return Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state)
@@ -132,7 +131,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
 
 
 def test_the_learning_rate_rises_holds_and_falls_to_zero():
-    recipe = Recipe(rounds=[100, 50], warmup=5, cooldown=0.4, later_rounds=0.5)
+    recipe = Recipe(rounds=[Round(100), Round(50, peak=0.5)], warmup=5, cooldown=0.4)
     factors = np.array([recipe.learning_rate_factor(step) for step in range(recipe.steps)])
     np.testing.assert_allclose(factors[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
     assert (factors[5:60] == 1.0).all() and (np.diff(factors[60:100]) < 0).all()
@@ -154,7 +153,8 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     write_hdf5(tmp_path / "data.h5", dataset)
 
     def run(name, rounds, shipped):
-        student = {"architecture": "painn", "hyperparameters": STUDENT, "recipe": {"rounds": rounds}}
+        parts = [{"steps": steps, "atoms_per_step": 40} for steps in rounds]
+        student = {"architecture": "painn", "hyperparameters": STUDENT, "recipe": {"rounds": parts}}
         state, checkpoint = tmp_path / f"{name}.state", tmp_path / f"{name}.pt"
         files = {"state_file": state, "checkpoint": checkpoint, "record": training_record(checkpoint)}
         train_student("toy", student=student, shipped=tmp_path / shipped, **common, **files)
@@ -172,9 +172,9 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
 
 
 def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
-    recipe = Recipe(rounds=[10], atoms_per_step=40, warmup=1, clip=2.0)
+    recipe = Recipe(rounds=[Round(10, 40)], warmup=1, clip=2.0)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
-    pack = trainer.packs.assemble(trainer.packs.plan(0, 0)[0])
+    pack = trainer.packs.assemble(trainer.packs.plan(0, 0, 40)[0])
     usual = [torch.full_like(p, 1e-3) for p in trainer.model.parameters()]
     norm = torch.stack([g.norm() for g in usual]).norm().item()
 
@@ -192,7 +192,7 @@ def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(data
 
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
-    recipe = Recipe(rounds=[80], atoms_per_step=40, validate_every=40, **rates)
+    recipe = Recipe(rounds=[Round(80, 40)], validate_every=40, **rates)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     trainer.run()
     assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]

@@ -1,10 +1,11 @@
-"""Geometries that thermal motion rarely visits: stretched bonds, turned torsions, contacts, pairs of elements."""
+"""Geometries that thermal motion rarely visits: stretched bonds, turned torsions, contacts, element pairs, diamond."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
 
+import ase.build
 import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdMolTransforms
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from assay.data.elements import COVALENT_RADII, ELEMENTS
 
+_CARBON_HYDROGEN_A = 1.09
 _ROTATABLE = Chem.MolFromSmarts("[!D1]~[!D1]-&!@[!D1]~[!D1]")
 
 
@@ -78,6 +80,28 @@ def element_pairs(n_distances: int, max_distance: float = 6.0) -> Iterator[tuple
         shortest = 0.45 * (COVALENT_RADII[first] + COVALENT_RADII[second])
         for inverse in np.linspace(1.0 / shortest, 1.0 / max_distance, n_distances):
             yield np.array([first, second]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0 / inverse]])
+
+
+def nanodiamond(radius: float, center: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(atomic numbers (N,), positions (N, 3)) of a piece of diamond whose dangling bonds end in hydrogens.
+
+    Carbons within ``radius`` (angstrom) of ``center`` (3,) are completed, until each has two or more carbon neighbors
+    and no empty site has: hydrogens then keep 1.7 angstrom apart. No carbon is left where the sphere holds too few.
+    """
+    lattice = ase.build.bulk("C", "diamond", cubic=True)
+    bond = lattice.cell[0, 0] * 3**0.5 / 4
+    side = 2 * int(np.ceil(radius / lattice.cell[0, 0])) + 3
+    sites = (lattice * (side, side, side)).positions
+    sites = sites - sites.mean(0) - center
+    near = (cdist(sites, sites) < 1.1 * bond).astype(np.int32) - np.eye(len(sites), dtype=np.int32)
+    carbon, before = np.linalg.norm(sites, axis=1) < radius, None
+    while before is None or not np.array_equal(carbon, before):
+        before = carbon
+        grown = carbon | (near @ carbon >= 2)
+        carbon = grown & (near @ grown >= 2)
+    inside, outside = np.nonzero(near * carbon[:, None] * ~carbon)
+    caps = sites[inside] + (sites[outside] - sites[inside]) * (_CARBON_HYDROGEN_A / bond)
+    return np.repeat([6, 1], [carbon.sum(), len(caps)]), np.concatenate([sites[carbon], caps])
 
 
 def _side(molecule: Chem.Mol, begin: int, end: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-KINDS = ("thermal", "relaxed", "stretched", "twisted", "driven", "dimer", "pair", "dynamics")
+KINDS = ("thermal", "relaxed", "stretched", "twisted", "driven", "dimer", "droplet", "diamond", "pair", "dynamics")
 
 
 def kind_of(name: str) -> str:

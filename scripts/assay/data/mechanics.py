@@ -64,9 +64,15 @@ class Mechanics:
         return -KCAL_PER_MOL * np.array(self._field.CalcGrad()).reshape(-1, 3)
 
     def minimize(self, positions: np.ndarray, max_steps: int = 200) -> np.ndarray:
-        """Positions (N, 3) after at most ``max_steps`` steps of minimization, angstrom."""
+        """Positions (N, 3) after at most ``max_steps`` steps of minimization, angstrom.
+
+        Raises ``MechanicsError`` where the minimizer gives up, as RDKit's does on forces without a direction.
+        """
         self._set(positions)
-        self._field.Minimize(maxIts=max_steps)
+        try:
+            self._field.Minimize(maxIts=max_steps)
+        except RuntimeError as error:
+            raise MechanicsError(f"no minimum: {error}") from None
         return self._single.GetConformer().GetPositions()
 
     def _set(self, positions: np.ndarray) -> None:

@@ -12,7 +12,7 @@ import pandas as pd
 from rdkit import Chem, rdBase
 
 from assay.data.identity import identity, n_atoms, skeleton, standardize
-from assay.data.recombination import cut, recombine
+from assay.data.recombination import bridge, cut, recombine
 from assay.errors import AssayError
 from assay.files import atomic_path
 
@@ -79,12 +79,14 @@ def collect(
         max_atoms_recombined: their largest size.
         seed: of peptide sequences and recombination.
     """
-    rdBase.DisableLog("rdApp.*")  # what cannot be read or built is left out by design
-    known: dict[str, Molecule] = {}
-    for smiles, source in itertools.chain(read_lists(lists), peptides(200, 250, seed)):
-        _add(known, standardize(smiles), source, max_atoms)
+    known = _known(itertools.chain(read_lists(lists), peptides(200, 250, seed)), max_atoms)
     _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
     return list(known.values())
+
+
+def listed(lists: Iterable[str | Path], max_atoms: int) -> list[Molecule]:
+    """Every molecule of CSV files with columns smiles and source once, of at most ``max_atoms`` atoms."""
+    return list(_known(read_lists(lists), max_atoms).values())
 
 
 def recombine_more(
@@ -95,6 +97,31 @@ def recombine_more(
     known = {molecule.identity: molecule for molecule in molecules}
     n_known = len(known)
     _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
+    return list(known.values())[n_known:]
+
+
+def bridged(
+    molecules: Iterable[Molecule], odd_pieces: Sequence[str], count: int, max_atoms: int, max_heavy: int, seed: int
+) -> list[Molecule]:
+    """Molecules with strained rings that are not among ``molecules``.
+
+    Args:
+        molecules: of which those of at most ``max_heavy`` heavy atoms are bridged.
+        odd_pieces: SMILES with one ``*``.
+        count: how many.
+        max_atoms: their largest size.
+        max_heavy: see ``molecules``.
+        seed: of the draw.
+    """
+    rdBase.DisableLog("rdApp.*")
+    known = {molecule.identity: molecule for molecule in molecules}
+    n_known = len(known)
+    whole = [Chem.MolFromSmiles(molecule.smiles) for molecule in known.values() if molecule.source != "recombined"]
+    cores = [molecule for molecule in whole if 4 <= molecule.GetNumAtoms() <= max_heavy]
+    for molecule in bridge(cores, odd_pieces, max_atoms, seed):
+        if len(known) >= n_known + count:
+            break
+        _add(known, molecule, "bridged", max_atoms)
     return list(known.values())[n_known:]
 
 
@@ -111,6 +138,15 @@ def read_molecules(path: str | Path) -> dict[str, list[Molecule]]:
     for row in pd.read_csv(path, keep_default_na=False).to_dict("records"):
         splits.setdefault(row.pop("split"), []).append(Molecule(**row))
     return splits
+
+
+def _known(entries: Iterable[tuple[str, str]], max_atoms: int) -> dict[str, Molecule]:
+    """Molecules by identity, each as it came first, of (SMILES, source)."""
+    rdBase.DisableLog("rdApp.*")  # what cannot be read or built is left out by design
+    known: dict[str, Molecule] = {}
+    for smiles, source in entries:
+        _add(known, standardize(smiles), source, max_atoms)
+    return known
 
 
 def _add_recombined(

@@ -16,19 +16,23 @@ _VALIDATION_ROUND = 50
 _RECOMBINED_ROUND = 20
 _DRIVEN_ROUND = 30
 _CONTACT_ROUND = 40
-_SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6}
+_DENSE_ROUND = 60
+_BRIDGED_ROUND = 70
+_SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6, "new_molecules": 7}
 
 
 def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
-    """The shards of ``train``, ``validation``, ``seen_molecules``, ``unseen_molecules`` or ``larger_molecules``.
+    """The shards of ``train``, ``validation``, or a test split.
 
     Args:
         part: which one.
-        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined`` adds to.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined`` and
+            ``train_bridged`` add to.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
-            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts`` and
-            ``driven`` (see ``_contacts`` and ``_driven``) of training, ``dynamics_molecules`` of the other parts.
+            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
+            ``dense`` and ``driven`` (see ``_contacts``, ``_dense`` and ``_driven``) of training,
+            ``dynamics_molecules`` of the other parts.
         teacher: who labels.
     """
     if part == "train":
@@ -42,7 +46,9 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
             *itertools.chain(*rounds),
             *more,
             *_contacts(splits[part], recipe, teacher),
-            *_driven([new, splits[part]], recipe, teacher),
+            *_dense(splits[part], recipe, teacher),
+            *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
+            *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
     motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
@@ -98,29 +104,47 @@ def _dimers(
     teacher: Teacher,
 ) -> Shard:
     """``count`` pairs of small molecules, closest atoms at a distance within a range, angstrom."""
-    small = _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
-    arguments = {"molecules": small, "seed": seed, "count": count, "distances_A": distances_A}
+    arguments = {"molecules": _small(molecules, recipe), "seed": seed, "count": count, "distances_A": distances_A}
     return Shard("dimers", arguments, teacher, recipe["max_force_eV_per_A"])
 
 
-def _driven(groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Matter with more neighbors than a molecule has: ``recipe["dense"]`` holds ``shards`` of each kind, and the
+    arguments of ``recipes.droplets`` and ``recipes.diamonds``.
+    """
+    dense, limit = recipe["dense"], recipe["max_force_eV_per_A"]
+    shards = []
+    for seed in range(100_000 * _DENSE_ROUND, 100_000 * _DENSE_ROUND + dense["shards"]):
+        drops = {"molecules": _small(molecules, recipe), "seed": seed} | dense["droplets"]
+        shards += [
+            Shard("droplets", drops, teacher, limit),
+            Shard("diamonds", {"seed": seed} | dense["diamonds"], teacher, limit),
+        ]
+    return shards
+
+
+def _small(molecules: Sequence[Molecule], recipe: dict[str, Any]) -> list[Named]:
+    """Those that dimers and droplets are made of."""
+    return _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
+
+
+def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
     """Frames of dynamics that a student drives, one trajectory for each molecule, one group after the other.
 
-    ``recipe["driven"]`` holds ``shards``, how many there are at most, ``molecules_per_shard``, ``checkpoint`` and the
-    arguments of ``recipes.driven``.
+    ``recipe["driven"]`` holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``. The
+    number of the round seeds it.
     """
-    driven = dict(recipe["driven"])
-    n_shards, per_shard, checkpoint = (driven.pop(name) for name in ("shards", "molecules_per_shard", "checkpoint"))
+    driven = {name: value for name, value in recipe["driven"].items() if name != "shards"}
+    per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
     driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
-    parts = itertools.chain(*(_parts(molecules, per_shard) for molecules in groups))
     return [
         Shard(
             "driven",
-            {"molecules": part, "seed": 100_000 * _DRIVEN_ROUND + index, "driver": driver} | driven,
+            {"molecules": part, "seed": 100_000 * number + index, "driver": driver} | driven,
             teacher,
             recipe["max_force_eV_per_A"],
         )
-        for index, part in enumerate(itertools.islice(parts, n_shards))
+        for index, part in enumerate(itertools.chain(*(_parts(molecules, per_shard) for molecules in groups)))
     ]
 
 

@@ -11,12 +11,13 @@ from itertools import islice
 
 import numpy as np
 
-from assay.data.distortion import element_pairs, place_dimer, stretch_bonds, turn_torsions
+from assay.data.distortion import element_pairs, nanodiamond, place_dimer, stretch_bonds, turn_torsions
 from assay.data.elements import ELEMENTS
 from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.teacher import LabelError, Labels
 from assay.dynamics import run
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
 from assay.predictors import load_predictor
 from assay.structures import Structure
 
@@ -68,7 +69,11 @@ def sampled(
             continue
         conformers = [conformer.GetPositions() for conformer in molecule.GetConformers()]
         for index in range(per_molecule):
-            positions = mechanics.minimize(conformers[index % len(conformers)])
+            try:
+                positions = mechanics.minimize(conformers[index % len(conformers)])
+            except MechanicsError:
+                yield Skipped("mechanics")
+                continue
             kind = rng.choice(list(kinds), p=np.array(list(kinds.values())) / sum(kinds.values()))
             temperature = rng.uniform(*temperatures_K)
             if kind == "relaxed":
@@ -114,12 +119,12 @@ def driven(
         try:
             molecule = embed(smiles, 1, seed)
             mechanics = Mechanics(molecule)
+            positions = mechanics.minimize(molecule.GetConformer().GetPositions())
+            if rng.random() < turned:
+                positions = mechanics.minimize(turn_torsions(molecule, positions, rng), 20)
         except MechanicsError:
             yield Skipped("mechanics")
             continue
-        positions = mechanics.minimize(molecule.GetConformer().GetPositions())
-        if rng.random() < turned:
-            positions = mechanics.minimize(turn_torsions(molecule, positions, rng), 20)
         starts.append(Structure(identity[:8], mechanics.atomic_numbers, positions, molecule=identity))
     temperatures = rng.uniform(*temperatures_K, len(starts))
     warm, every = round(thermalization_fs / time_step_fs), round(interval_fs / time_step_fs)
@@ -158,6 +163,59 @@ def dimers(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple
             np.concatenate([first.atomic_numbers, second.atomic_numbers]),
             place_dimer(first.positions, second.positions, distance, rng),
         )
+
+
+def droplets(
+    molecules: Sequence[Named],
+    seed: int,
+    count: int,
+    n_molecules: int,
+    n_atoms: tuple[int, int],
+    over_liquid: tuple[float, float],
+) -> Outcome:
+    """Droplets of molecules at 300 K, denser than liquids are.
+
+    Args:
+        molecules: identity and SMILES.
+        seed: of everything random.
+        count: of droplets.
+        n_molecules: different ones in a droplet.
+        n_atoms: fewest and most that a droplet is filled up to.
+        over_liquid: lowest and highest density, over that of a liquid.
+    """
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        drawn = [molecules[i] for i in rng.choice(len(molecules), n_molecules)]
+        outcomes = list(sampled(drawn, int(rng.integers(2**31)), {"thermal": 1.0}, 1, (300.0, 300.0)))
+        made = [outcome for outcome in outcomes if isinstance(outcome, Geometry)]
+        if len(made) < n_molecules:
+            yield Skipped("mechanics")
+            continue
+        parts = [Structure(part.name, part.atomic_numbers, part.positions) for part in made]
+        density = rng.uniform(*over_liquid)
+        drop = droplet(parts, int(rng.integers(*n_atoms)), density * LIQUID_ATOMS_PER_A3, rng)
+        identity = "+".join(sorted({part.molecule for part in made}))
+        yield Geometry(f"{density:.2f}-droplet-300K-{seed}.{index}", identity, drop.atomic_numbers, drop.positions)
+
+
+def diamonds(seed: int, count: int, radii_A: tuple[float, float], scales: tuple[float, float]) -> Outcome:
+    """Pieces of diamond ended by hydrogens, shaken by 0.05 angstrom.
+
+    Args:
+        seed: of everything random.
+        count: of pieces.
+        radii_A: smallest and largest radius.
+        scales: smallest and largest factor of all distances.
+    """
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        numbers, sites = nanodiamond(rng.uniform(*radii_A), rng.uniform(-0.9, 0.9, 3))
+        scale = rng.uniform(*scales)
+        if len(numbers):
+            positions = scale * sites + rng.normal(0.0, 0.05, sites.shape)
+            yield Geometry(f"{scale:.3f}-diamond-{seed}.{index}", "diamond", numbers, positions)
+        else:
+            yield Skipped("too small")
 
 
 def diatomics(n_distances: int) -> Outcome:

@@ -1,4 +1,4 @@
-"""New molecules from pieces of known ones, so that neighbors which no list has are seen too."""
+"""New molecules from pieces of known ones, so that neighbors and rings which no list has are seen too."""
 
 from __future__ import annotations
 
@@ -44,6 +44,40 @@ def recombine(
         standard = standardize(Chem.MolToSmiles(molecule))
         if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
             yield standard
+
+
+def bridge(cores: Sequence[Chem.Mol], pieces: Sequence[str], max_atoms: int, seed: int) -> Iterator[Chem.Mol]:
+    """Endless molecules with strained rings: a core, one or two new bonds across it, and for every third a piece.
+
+    A new bond takes the place of two hydrogens of atoms two to four bonds apart.
+    """
+    rng = random.Random(seed)
+    while True:
+        molecule = Chem.Mol(rng.choice(cores))
+        if rng.random() < 0.33:
+            molecule = _attach(molecule, rng.choice(pieces), rng) or molecule
+        bridged = _bridged(molecule, rng)
+        if bridged and rng.random() < 0.5:
+            bridged = _bridged(bridged, rng) or bridged
+        standard = standardize(Chem.MolToSmiles(bridged)) if bridged else None
+        if standard and n_atoms(standard) <= max_atoms:
+            yield standard
+
+
+def _bridged(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
+    """With a bond between two random atoms that are two to four bonds apart; None if no two can spare a hydrogen."""
+    apart = Chem.GetDistanceMatrix(molecule)
+    free = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetTotalNumHs() and not atom.GetIsAromatic()]
+    pairs = [(first, second) for first in free for second in free if first < second and 2 <= apart[first, second] <= 4]
+    if not pairs:
+        return None
+    changed = Chem.RWMol(molecule)
+    ends = rng.choice(pairs)
+    for end in ends:
+        atom = changed.GetAtomWithIdx(end)
+        atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
+    changed.AddBond(*ends, Chem.BondType.SINGLE)
+    return _sane(changed)
 
 
 def _heavy(smiles: str) -> int:

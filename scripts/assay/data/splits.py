@@ -62,12 +62,20 @@ def split(
 
 
 def for_training(more: Sequence[Molecule], parts: dict[str, list[Molecule]], max_similarity: float) -> list[Molecule]:
-    """Those of ``more`` that may be trained on beside the ``parts`` of ``split``: no skeleton of a molecule that is
-    held out, and none as similar to a test molecule as ``max_similarity``.
+    """Those of ``more`` that may be trained on beside the ``parts`` that there are: no skeleton of a molecule that is
+    held out, and none as similar to a test molecule as ``max_similarity``. Parts for training are named ``train...``.
     """
-    held_out = {molecule.skeleton for part, molecules in parts.items() if part != "train" for molecule in molecules}
-    test = parts["unseen_molecules"] + parts["larger_molecules"]
-    return _unlike([molecule for molecule in more if molecule.skeleton not in held_out], test, max_similarity)
+    held_out = {part: molecules for part, molecules in parts.items() if not part.startswith("train")}
+    skeletons = {molecule.skeleton for molecules in held_out.values() for molecule in molecules}
+    test = [molecule for part, molecules in held_out.items() if part != "validation" for molecule in molecules]
+    return _unlike([molecule for molecule in more if molecule.skeleton not in skeletons], test, max_similarity)
+
+
+def never_seen(molecules: Sequence[Molecule], parts: dict[str, list[Molecule]]) -> list[Molecule]:
+    """Those of ``molecules`` that share neither identity nor skeleton with any molecule of ``parts``."""
+    entries = [molecule for part in parts.values() for molecule in part]
+    identities, skeletons = {entry.identity for entry in entries}, {entry.skeleton for entry in entries}
+    return [entry for entry in molecules if entry.identity not in identities and entry.skeleton not in skeletons]
 
 
 def _draw_larger(

@@ -34,16 +34,29 @@ PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "typical_norm", "sk
 
 
 @dataclass(frozen=True)
+class Round:
+    """A part of the training, in which the learning rates rise, hold and fall to zero.
+
+    Attributes:
+        steps: of the optimizer.
+        atoms_per_step: atoms in one step.
+        peak: of the learning rates, over those of the recipe.
+        shares: how much of the training structures of a kind an epoch has, drawn anew for each; all of the kinds that
+            are not named.
+    """
+
+    steps: int
+    atoms_per_step: int = 512
+    peak: float = 1.0
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a student is trained.
 
     Attributes:
-        rounds: steps of the optimizer in each round. In a round the learning rates rise, hold and fall; the next one
-            starts from the running mean of the weights, with new optimizers.
-        shares: for each round, how much of the training structures of a kind an epoch has, drawn anew for each; all of
-            the kinds that are not named, and of every kind where a round has no entry.
-        later_rounds: peak learning rates in all rounds but the first, over those of the first.
-        atoms_per_step: atoms in one step.
+        rounds: one after the other, each from the running mean of the weights of the one before, with new optimizers.
         matrix_lr: peak learning rate of Muon, for the weights inside the network.
         other_lr: peak learning rate of AdamW, for embedding, biases and the last layer.
         weight_decay: of the matrices.
@@ -56,10 +69,7 @@ class Recipe:
         validate_every: steps between validations, which are also the points that a stopped run resumes from.
     """
 
-    rounds: Sequence[int]
-    shares: Sequence[Mapping[str, float]] = ()
-    later_rounds: float = 0.5
-    atoms_per_step: int = 512
+    rounds: Sequence[Round]
     matrix_lr: float = 4e-3
     other_lr: float = 2e-3
     weight_decay: float = 0.05
@@ -74,26 +84,25 @@ class Recipe:
     @property
     def steps(self) -> int:
         """Of all rounds."""
-        return sum(self.rounds)
+        return sum(part.steps for part in self.rounds)
 
     def ends_round(self, step_number: int) -> bool:
         """Whether a round is over after so many steps."""
-        return step_number in itertools.accumulate(self.rounds)
+        return step_number in itertools.accumulate(part.steps for part in self.rounds)
 
-    def shares_at(self, step_number: int) -> Mapping[str, float]:
-        """Of the round that a step belongs to, counted from zero."""
-        done = sum(step_number >= end for end in itertools.accumulate(self.rounds))
-        return self.shares[done] if done < len(self.shares) else {}
+    def round_at(self, step_number: int) -> tuple[Round, int]:
+        """The round that a step belongs to, and the number of the step in it, both steps counted from zero."""
+        for part in self.rounds:
+            if step_number < part.steps:
+                return part, step_number
+            step_number -= part.steps
+        raise ValueError("the recipe has fewer steps")
 
     def learning_rate_factor(self, step_number: int) -> float:
         """What the peak learning rates are multiplied with at a step, counted from zero."""
-        peak = 1.0
-        for steps in self.rounds:
-            if step_number < steps:
-                left = (steps - step_number) / (self.cooldown * steps)
-                return peak * min(1.0, (step_number + 1) / self.warmup, left)
-            step_number, peak = step_number - steps, self.later_rounds
-        return 0.0
+        part, done = self.round_at(step_number)
+        left = (part.steps - done) / (self.cooldown * part.steps)
+        return part.peak * min(1.0, (done + 1) / self.warmup, left)
 
 
 class Trainer:
@@ -119,7 +128,7 @@ class Trainer:
         self.recipe, self.state_file, self.validation = recipe, state_file, validation
         self.model = build_model(architecture, hyperparameters)
         self.model.get_buffer("reference_energy").copy_(reference_energies(train, self.model.max_z))
-        self.packs = PackedDataset(train, self.model.cutoff, recipe.atoms_per_step)
+        self.packs = PackedDataset(train, self.model.cutoff)
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.optimizers = _optimizers(self.model, recipe)
         self.step_number = self.epoch = self.packs_done = 0
@@ -140,7 +149,7 @@ class Trainer:
         self.model.load_state_dict(weights)
         self.mean = [p.detach().clone() for p in self.model.parameters()]
         self.history, self.skipped, self.seconds = record["curve"], record["skipped_steps"], 3600 * record["hours"]
-        self.step_number, self.epoch = sum(record["recipe"]["rounds"]), record["curve"][-1]["epoch"]
+        self.step_number, self.epoch = record["curve"][-1]["step"], record["curve"][-1]["epoch"]
         self._note_data(record["data_sets"])
 
     def run(self) -> Potential:
@@ -159,7 +168,8 @@ class Trainer:
         while self.step_number < self.recipe.steps:
             if self.recipe.ends_round(self.step_number):
                 self._begin_round()
-            plan = self.packs.plan(self.recipe.seed, self.epoch, self.recipe.shares_at(self.step_number))
+            part, _ = self.recipe.round_at(self.step_number)
+            plan = self.packs.plan(self.recipe.seed, self.epoch, part.atoms_per_step, part.shares)
             for indices in plan[self.packs_done :]:
                 start = time.perf_counter()
                 loss = self._advance(step, self.packs.assemble(indices))

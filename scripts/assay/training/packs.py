@@ -48,11 +48,10 @@ class PackedDataset:
     Args:
         dataset: open structures with labels.
         cutoff: angstrom.
-        atoms_per_pack: atoms of a pack, at most, unless one structure alone has more.
     """
 
-    def __init__(self, dataset: Dataset, cutoff: float, atoms_per_pack: int):
-        self.dataset, self.cutoff, self.atoms_per_pack = dataset, cutoff, atoms_per_pack
+    def __init__(self, dataset: Dataset, cutoff: float):
+        self.dataset, self.cutoff = dataset, cutoff
         self._build_edges()
 
     def _build_edges(self) -> None:
@@ -78,8 +77,13 @@ class PackedDataset:
             start += int(count.sum())
         self.edges, self.reverses = np.concatenate(edges, axis=1), np.concatenate(reverses)
 
-    def plan(self, seed: int, epoch: int, shares: Mapping[str, float] | None = None) -> list[list[int]]:
-        """Which structures make each pack: every one once, in random order; of kinds in ``shares``, some of them."""
+    def plan(
+        self, seed: int, epoch: int, atoms_per_pack: int, shares: Mapping[str, float] | None = None
+    ) -> list[list[int]]:
+        """Which structures make each pack: every one once, in random order; of kinds in ``shares``, some of them.
+
+        A pack has ``atoms_per_pack`` atoms at most, unless one structure alone has more.
+        """
         draw = np.random.default_rng([seed, epoch])
         order = draw.permutation(len(self.dataset))
         if shares:
@@ -89,7 +93,7 @@ class PackedDataset:
         atoms = 0
         for index in map(int, order):
             n_atoms = int(self.dataset.sizes[index])
-            if plan[-1] and atoms + n_atoms > self.atoms_per_pack:
+            if plan[-1] and atoms + n_atoms > atoms_per_pack:
                 plan.append([])
                 atoms = 0
             plan[-1].append(index)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +13,7 @@ from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.files import atomic_path, read_json, write_json
 from assay.provenance import header, training_record
-from assay.training.loop import Recipe, Trainer
+from assay.training.loop import Recipe, Round, Trainer
 from assay.training.step import Loss
 
 
@@ -56,6 +55,7 @@ def train_student(
     settings = recipe | student.get("recipe", {})
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
+    settings["rounds"] = [Round(**part) for part in settings["rounds"]]
     data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
@@ -91,16 +91,10 @@ def _go_on_from(shipped: Path, trainer: Trainer) -> None:
     if not (shipped.exists() and path.exists()):
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
-    done, asked = _rounds(record["recipe"]), _rounds(asdict(trainer.recipe))
+    done, asked = record["recipe"]["rounds"], asdict(trainer.recipe)["rounds"]
     same = checkpoint["config"] == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
     if same and len(done) < len(asked) and asked[: len(done)] == done:
         trainer.go_on_from(checkpoint["model_state_dict"], record)
-
-
-def _rounds(recipe: dict[str, Any]) -> list[tuple[int, dict[str, float]]]:
-    """Steps and shares of each round of a recipe."""
-    shares = itertools.chain(recipe.get("shares", []), itertools.repeat({}))
-    return list(zip(recipe["rounds"], shares, strict=False))
 
 
 def _spread(dataset: Dataset, n: int) -> Dataset:

@@ -118,10 +118,7 @@ def bridged(
     n_known = len(known)
     whole = [Chem.MolFromSmiles(molecule.smiles) for molecule in known.values() if molecule.source != "recombined"]
     cores = [molecule for molecule in whole if 4 <= molecule.GetNumAtoms() <= max_heavy]
-    for molecule in bridge(cores, odd_pieces, max_atoms, seed):
-        if len(known) >= n_known + count:
-            break
-        _add(known, molecule, "bridged", max_atoms)
+    _fill(known, bridge(cores, odd_pieces, max_atoms, seed), "bridged", count, max_atoms)
     return list(known.values())[n_known:]
 
 
@@ -155,11 +152,16 @@ def _add_recombined(
     listed = [Chem.MolFromSmiles(entry.smiles) for entry in known.values() if entry.source != "recombined"]
     cores = [molecule for molecule in listed if molecule.GetNumAtoms() <= 9]
     pieces = cut(molecule for molecule in listed if molecule.GetNumAtoms() <= 40)
-    wanted = len(known) + n_recombined
-    for molecule in recombine(cores, pieces, odd_pieces, max_atoms, seed):
+    _fill(known, recombine(cores, pieces, odd_pieces, max_atoms, seed), "recombined", n_recombined, max_atoms)
+
+
+def _fill(known: dict[str, Molecule], molecules: Iterable[Chem.Mol], source: str, count: int, max_atoms: int) -> None:
+    """Add ``count`` of ``molecules`` that are not known yet."""
+    wanted = len(known) + count
+    for molecule in molecules:
         if len(known) >= wanted:
             break
-        _add(known, molecule, "recombined", max_atoms)
+        _add(known, molecule, source, max_atoms)
 
 
 def _add(known: dict[str, Molecule], molecule: Chem.Mol | None, source: str, max_atoms: int) -> None:

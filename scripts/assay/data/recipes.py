@@ -151,11 +151,11 @@ def dimers(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple
     """Pairs of molecules at 300 K in random orientation, closest atoms at a random distance within a range."""
     rng = np.random.default_rng(seed)
     for index in range(count):
-        pair = [molecules[i] for i in rng.choice(len(molecules), 2)]
-        first, second = sampled(pair, int(rng.integers(2**31)), {"thermal": 1.0}, 1, (300.0, 300.0))
-        if isinstance(first, Skipped) or isinstance(second, Skipped):
+        pair = _drawn(molecules, 2, rng)
+        if len(pair) < 2:
             yield Skipped("mechanics")
             continue
+        first, second = pair
         distance = rng.uniform(*distances_A)
         yield Geometry(
             f"{first.molecule[:8]}-{second.molecule[:8]}-dimer-{distance:.2f}A-{seed}.{index}",
@@ -185,9 +185,7 @@ def droplets(
     """
     rng = np.random.default_rng(seed)
     for index in range(count):
-        drawn = [molecules[i] for i in rng.choice(len(molecules), n_molecules)]
-        outcomes = list(sampled(drawn, int(rng.integers(2**31)), {"thermal": 1.0}, 1, (300.0, 300.0)))
-        made = [outcome for outcome in outcomes if isinstance(outcome, Geometry)]
+        made = _drawn(molecules, n_molecules, rng)
         if len(made) < n_molecules:
             yield Skipped("mechanics")
             continue
@@ -266,3 +264,10 @@ def dynamics(
                 yield Skipped("mechanics")
             except LabelError:
                 yield Skipped("teacher")
+
+
+def _drawn(molecules: Sequence[Named], count: int, rng: np.random.Generator) -> list[Geometry]:
+    """``count`` random molecules at 300 K, or fewer where some cannot be built."""
+    drawn = [molecules[i] for i in rng.choice(len(molecules), count)]
+    outcomes = sampled(drawn, int(rng.integers(2**31)), {"thermal": 1.0}, 1, (300.0, 300.0))
+    return [outcome for outcome in outcomes if isinstance(outcome, Geometry)]

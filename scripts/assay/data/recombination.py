@@ -74,8 +74,7 @@ def _bridged(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
     changed = Chem.RWMol(molecule)
     ends = rng.choice(pairs)
     for end in ends:
-        atom = changed.GetAtomWithIdx(end)
-        atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
+        _spare_hydrogen(changed.GetAtomWithIdx(end))
     changed.AddBond(*ends, Chem.BondType.SINGLE)
     return _sane(changed)
 
@@ -94,11 +93,15 @@ def _attach(molecule: Chem.Mol, piece: str, rng: random.Random) -> Chem.Mol | No
     hand = next(atom for atom in both.GetAtoms() if atom.GetAtomicNum() == 0)
     tip = hand.GetNeighbors()[0].GetIdx()
     site = both.GetAtomWithIdx(rng.choice(sites))
-    if site.GetNumExplicitHs():
-        site.SetNumExplicitHs(site.GetNumExplicitHs() - 1)
+    _spare_hydrogen(site)
     both.AddBond(site.GetIdx(), tip, Chem.BondType.SINGLE)
     both.RemoveAtom(hand.GetIdx())
     return _sane(both)
+
+
+def _spare_hydrogen(atom: Chem.Atom) -> None:
+    """Let an atom have one hydrogen less, where it counts them itself."""
+    atom.SetNumExplicitHs(max(0, atom.GetNumExplicitHs() - 1))
 
 
 def _mutate(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:

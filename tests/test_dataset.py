@@ -30,7 +30,7 @@ from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.molecules import collect, read_lists, read_molecules, write_molecules
 from assay.data.plan import plan
-from assay.data.recipes import Geometry, Skipped, diamonds, diatomics, driven, droplets, sampled
+from assay.data.recipes import Geometry, Skipped, clusters, diamonds, diatomics, driven, droplets, sampled
 from assay.data.recombination import bridge, cut, recombine
 from assay.data.shards import _labelled, dropped, label
 from assay.data.shipping import ship
@@ -432,6 +432,15 @@ def test_dense_matter_is_denser_than_molecules():
     assert max(neighbors) > 70, "as many as in a solid under pressure"
 
 
+def test_clusters_are_of_all_elements_and_no_two_alike():
+    made = list(clusters(1, 30, n_atoms=(2, 20), spacings_A=(1.8, 2.4)))
+    assert len({cluster.name for cluster in made}) == 30
+    assert set(np.concatenate([cluster.atomic_numbers for cluster in made])) == set(ELEMENTS)
+    for cluster in made:
+        nearest = (cdist(cluster.positions, cluster.positions) + 9.0 * np.eye(len(cluster.positions))).min(1)
+        assert 0.75 * 1.8 < nearest.min() and nearest.max() < 1.5 * 2.4
+
+
 def test_labels_are_the_teachers_and_free_of_noise():
     labels = Labels(TEACHER)
     numbers, positions = np.array([8, 1, 1]), np.array([[0.0, 0.0, 0.12], [0.0, 0.75, -0.45], [0.1, -0.78, -0.5]])
@@ -489,6 +498,7 @@ def recipe() -> dict:
     labels["dense"]["shards"] = 1
     labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
+    labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
     labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
@@ -514,10 +524,10 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     splits = {"train": small, "train_recombined": more, "train_bridged": strained, "validation": small[:1]}
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     shards = plan("train", splits, recipe(), emt)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 11
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 12
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 2 + 5 * 2 - counts["mechanics"]
+    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 5 * 2 - counts["mechanics"]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")

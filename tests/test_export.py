@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from assay.errors import AssayError
 from assay.export import aotinductor, determinism, graph_checks, onnx_graphs, parity, torchscript
-from assay.export.cases import open_cases, periodic_cases, random_cluster
+from assay.export.cases import open_cases, periodic_cases
 from assay.export.folding import fold_filters
 from assay.export.forms import SlotPotential, TablePotential
 from assay.export.half import to_half
@@ -29,6 +29,7 @@ from assay.export.simplify import simplify
 from assay.export.tables import make_table, slot_inputs
 from assay.export.toolchain import compiler
 from assay.models import build_model
+from assay.physics.geometry import random_cluster
 from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure, collate
 

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-KINDS = ("thermal", "relaxed", "stretched", "twisted", "driven", "dimer", "droplet", "diamond", "pair", "dynamics")
+KINDS = (
+    "thermal",
+    "relaxed",
+    "stretched",
+    "twisted",
+    "driven",
+    "dimer",
+    "droplet",
+    "diamond",
+    "cluster",
+    "pair",
+    "dynamics",
+)
 
 
 def kind_of(name: str) -> str:

@@ -110,7 +110,7 @@ def _dimers(
 
 def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
     """Matter with more neighbors than a molecule has: ``recipe["dense"]`` holds ``shards`` of each kind, and the
-    arguments of ``recipes.droplets`` and ``recipes.diamonds``.
+    arguments of ``recipes.droplets``, ``recipes.diamonds`` and ``recipes.clusters``.
     """
     dense, limit = recipe["dense"], recipe["max_force_eV_per_A"]
     shards = []
@@ -119,6 +119,7 @@ def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teach
         shards += [
             Shard("droplets", drops, teacher, limit),
             Shard("diamonds", {"seed": seed} | dense["diamonds"], teacher, limit),
+            Shard("clusters", {"seed": seed} | dense["clusters"], teacher, limit),
         ]
     return shards
 

@@ -17,7 +17,7 @@ from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.teacher import LabelError, Labels
 from assay.dynamics import run
-from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet, random_cluster
 from assay.predictors import load_predictor
 from assay.structures import Structure
 
@@ -214,6 +214,22 @@ def diamonds(seed: int, count: int, radii_A: tuple[float, float], scales: tuple[
             yield Geometry(f"{scale:.3f}-diamond-{seed}.{index}", "diamond", numbers, positions)
         else:
             yield Skipped("too small")
+
+
+def clusters(seed: int, count: int, n_atoms: tuple[int, int], spacings_A: tuple[float, float]) -> Outcome:
+    """Atoms of random elements, without any bonds in mind.
+
+    Args:
+        seed: of everything random.
+        count: of clusters.
+        n_atoms: fewest and most, the latter not included.
+        spacings_A: smallest and largest distance of neighbors, about.
+    """
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        spacing = rng.uniform(*spacings_A)
+        made = random_cluster(rng, list(ELEMENTS), int(rng.integers(*n_atoms)), spacing)
+        yield Geometry(f"{spacing:.2f}-cluster-{seed}.{index}", "cluster", made.atomic_numbers, made.positions)
 
 
 def diatomics(n_distances: int) -> Outcome:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import ase.build
 import numpy as np
 
-from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet, random_cluster
 from assay.structures import Structure, evenly, nearest_in_size
 
 Cases = dict[str, list[Structure]]
@@ -28,7 +28,8 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
     draw = np.random.default_rng(seed)
 
     def cluster(n_atoms: int, spacing: float = 1.9) -> Structure:
-        return random_cluster(draw, elements, n_atoms, spacing)
+        made = random_cluster(draw, elements, n_atoms, spacing)
+        return _structure(made.name, made.atomic_numbers, made.positions)
 
     far = cluster(21)
     apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
@@ -70,15 +71,6 @@ def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cas
         "large cell": [box],
         "periodic and open together": [layer, random_cluster(draw, elements, 11, 1.9), bulk],
     }
-
-
-def random_cluster(draw: np.random.Generator, elements: Sequence[int], n_atoms: int, spacing: float) -> Structure:
-    """Atoms on a jittered lattice, asymmetric, none closer than about 0.8 of ``spacing`` (angstrom) to another."""
-    side = int(np.ceil(n_atoms ** (1 / 3)))
-    sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    sites = sites[np.argsort(np.linalg.norm(sites - (side - 1) / 2, axis=1), kind="stable")[:n_atoms]]
-    positions = (sites + draw.uniform(-0.1, 0.1, sites.shape)) * spacing
-    return _structure(f"{n_atoms} atoms", draw.choice(elements, n_atoms), positions)
 
 
 def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:

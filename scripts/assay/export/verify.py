@@ -12,9 +12,10 @@ import torch
 
 from assay.errors import AssayError
 from assay.export import determinism, dynamics, graph_checks, parity
-from assay.export.cases import open_cases, periodic_cases, random_cluster
+from assay.export.cases import open_cases, periodic_cases
 from assay.files import sha256_file
 from assay.models import Potential
+from assay.physics.geometry import random_cluster
 from assay.predictors import BatchPredictor, load_predictor
 from assay.structures import Structure
 

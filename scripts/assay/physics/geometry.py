@@ -81,6 +81,15 @@ def contact(a: Structure, atom_a: int, b: Structure, atom_b: int, distance_A: fl
     return joined([moved(a, facing(a, atom_a)), moved(b, upper)], f"{a.name} + {b.name}")
 
 
+def random_cluster(rng: np.random.Generator, elements: Sequence[int], n_atoms: int, spacing_A: float) -> Structure:
+    """Atoms on a jittered lattice, asymmetric, none closer than about 0.8 of the spacing to another."""
+    side = int(np.ceil(n_atoms ** (1 / 3)))
+    sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    sites = sites[np.argsort(np.linalg.norm(sites - (side - 1) / 2, axis=1), kind="stable")[:n_atoms]]
+    positions = (sites + rng.uniform(-0.1, 0.1, sites.shape)) * spacing_A
+    return Structure(f"{n_atoms} atoms", rng.choice(elements, n_atoms), positions)
+
+
 def droplet(molecules: Sequence[Structure], min_atoms: int, atoms_per_A3: float, rng: np.random.Generator) -> Structure:
     """Molecules in turn on a cubic lattice of the given density, filled from its middle, each turned out of the way."""
     mean_size = float(np.mean([len(molecule) for molecule in molecules]))

@@ -14,15 +14,21 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     """Nearest semi-orthogonal matrix (to about 30 %), by a quintic Newton-Schulz iteration in the matrix's own dtype.
 
-    ``torch.optim.Muon`` iterates in bfloat16, which a CPU without bfloat16 units emulates: there it cost more than the
-    rest of a training step.
+    Each iteration multiplies with a polynomial of the Gram matrix, which is all that is iterated: for a matrix three
+    times as wide as high that takes two thirds of the arithmetic. ``torch.optim.Muon`` iterates in bfloat16, which a
+    CPU without bfloat16 units emulates: there it cost more than the rest of a training step.
     """
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
     x = x / (x.norm() + 1e-7)
     a, b, c = NEWTON_SCHULZ
-    for _ in range(steps):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+    gram, product = x @ x.mT, None
+    for step in range(steps):
+        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal().add_(a)
+        product = factor if product is None else factor @ product
+        if step + 1 < steps:
+            gram = factor @ gram @ factor
+    x = x if product is None else product @ x
     return x if matrix.shape[0] <= matrix.shape[1] else x.mT
 
 

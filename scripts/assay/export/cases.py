@@ -14,6 +14,7 @@ from assay.structures import Structure, evenly, nearest_in_size
 Cases = dict[str, list[Structure]]
 DROPLET_OF = 20  # atoms of the molecules in a droplet
 LARGEST_IN_BATCH = 60  # atoms
+CLUSTER_SPACING_A = 1.9
 
 
 def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:
@@ -27,9 +28,8 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
     """
     draw = np.random.default_rng(seed)
 
-    def cluster(n_atoms: int, spacing: float = 1.9) -> Structure:
-        made = random_cluster(draw, elements, n_atoms, spacing)
-        return _structure(made.name, made.atomic_numbers, made.positions)
+    def cluster(n_atoms: int) -> Structure:
+        return _cluster(draw, elements, n_atoms)
 
     far = cluster(21)
     apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
@@ -69,7 +69,7 @@ def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cas
         "triclinic cell below the cutoff": [bulk],
         "slab": [layer],
         "large cell": [box],
-        "periodic and open together": [layer, random_cluster(draw, elements, 11, 1.9), bulk],
+        "periodic and open together": [layer, _cluster(draw, elements, 11), bulk],
     }
 
 
@@ -82,6 +82,11 @@ def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:
     sites = sites - sites.mean(0)
     sites = sites[np.argsort(np.linalg.norm(sites, axis=1), kind="stable")[:n_atoms]]
     return _structure("diamond", np.full(n_atoms, element), sites + draw.normal(0.0, 0.05, sites.shape))
+
+
+def _cluster(draw: np.random.Generator, elements: Sequence[int], n_atoms: int) -> Structure:
+    made = random_cluster(draw, elements, n_atoms, CLUSTER_SPACING_A)
+    return _structure(made.name, made.atomic_numbers, made.positions)
 
 
 def _every_size(molecules: Sequence[Structure], count: int) -> list[Structure]:

@@ -434,7 +434,7 @@ def test_dense_matter_is_denser_than_molecules():
 
 def test_clusters_are_of_all_elements_and_no_two_alike():
     made = list(clusters(1, 30, n_atoms=(2, 20), spacings_A=(1.8, 2.4)))
-    assert len({cluster.name for cluster in made}) == 30
+    assert len({cluster.name for cluster in made}) == len({cluster.positions.tobytes() for cluster in made}) == 30
     assert set(np.concatenate([cluster.atomic_numbers for cluster in made])) == set(ELEMENTS)
     for cluster in made:
         nearest = (cdist(cluster.positions, cluster.positions) + 9.0 * np.eye(len(cluster.positions))).min(1)

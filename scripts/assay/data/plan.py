@@ -109,15 +109,15 @@ def _dimers(
 
 
 def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
-    """Matter with more neighbors than a molecule has: ``recipe["dense"]`` holds ``shards`` of each kind, and the
-    arguments of ``recipes.droplets``, ``recipes.diamonds`` and ``recipes.clusters``.
+    """Matter unlike a molecule, most of it with more neighbors: ``recipe["dense"]`` holds ``shards`` of each kind, and
+    the arguments of ``recipes.droplets``, ``recipes.diamonds`` and ``recipes.clusters``.
     """
     dense, limit = recipe["dense"], recipe["max_force_eV_per_A"]
+    small = _small(molecules, recipe)
     shards = []
     for seed in range(100_000 * _DENSE_ROUND, 100_000 * _DENSE_ROUND + dense["shards"]):
-        drops = {"molecules": _small(molecules, recipe), "seed": seed} | dense["droplets"]
         shards += [
-            Shard("droplets", drops, teacher, limit),
+            Shard("droplets", {"molecules": small, "seed": seed} | dense["droplets"], teacher, limit),
             Shard("diamonds", {"seed": seed} | dense["diamonds"], teacher, limit),
             Shard("clusters", {"seed": seed} | dense["clusters"], teacher, limit),
         ]

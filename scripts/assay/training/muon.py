@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
+ITERATIONS = 5
 
 
-def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
+def orthogonalize(matrix: Tensor) -> Tensor:
     """Nearest semi-orthogonal matrix (to about 30 %), by a quintic Newton-Schulz iteration in the matrix's own dtype.
 
     Each iteration multiplies with a polynomial of the Gram matrix, which is all that is iterated: for a matrix three
@@ -20,16 +21,21 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     """
     x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
     x = x / (x.norm() + 1e-7)
-    a, b, c = NEWTON_SCHULZ
-    gram, product = x @ x.mT, None
-    for step in range(steps):
-        factor = torch.addmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal().add_(a)
-        product = factor if product is None else factor @ product
-        if step + 1 < steps:
-            gram = factor @ gram @ factor
-    x = x if product is None else product @ x
+    gram = x @ x.mT
+    product = factor = _polynomial(gram)
+    for _ in range(ITERATIONS - 1):
+        gram = factor @ gram @ factor
+        factor = _polynomial(gram)
+        product = factor @ product
+    x = product @ x
     return x if matrix.shape[0] <= matrix.shape[1] else x.mT
+
+
+def _polynomial(gram: Tensor) -> Tensor:
+    a, b, c = NEWTON_SCHULZ
+    polynomial = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    polynomial.diagonal().add_(a)
+    return polynomial
 
 
 class Muon(torch.optim.Optimizer):

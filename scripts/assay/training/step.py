@@ -87,8 +87,8 @@ def eager_step(model: Potential, loss: Loss) -> Step:
 def engine_step(model: PaiNN, loss: Loss) -> Step:
     """``eager_step`` by the compiled engine: equal to a hundredth of the gradient, and many times faster.
 
-    The error of a difference to one side is the same for every structure. It would add up over steps, so that half of
-    all packs are differentiated to the other side.
+    The error of a difference to one side has one sign for all structures. It would add up over steps, so that half of
+    all packs, told by how many pairs of edges they have, are differentiated to the other side.
     """
     engine = Engine(model)
     sizes = [p.numel() for p in model.parameters()]

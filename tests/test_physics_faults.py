@@ -11,6 +11,7 @@ from test_physics import THRESHOLDS
 
 from assay.models import PaiNN, SeedPaiNN
 from assay.physics import CHECKS, measure
+from assay.physics.reference import read_reference
 from assay.physics.verdict import judge
 from assay.predictors import Prediction
 
@@ -199,6 +200,29 @@ def test_a_hole_at_short_range():
             return super().atomic_energies(atomic_numbers, vectors, graph) + hole
 
     assert_caught(predictor(Hole()), ["short_range"], ["rotation", "cutoff"])
+
+
+def test_the_teacher_itself_has_no_fault_where_things_meet():
+    """Some of its molecules react behind a barrier, which a student has to follow."""
+    teacher = read_reference(Path(__file__).parents[1] / "data/physics/reference.xyz.gz")
+
+    def atoms(structure):
+        return structure.atomic_numbers.tobytes(), structure.positions.tobytes()
+
+    known = {atoms(frame.structure): frame.structure for frame in teacher.frames}
+
+    class Teacher(Faulty):
+        max_z = 118
+
+        def predict(self, structures):
+            own = [known[atoms(structure)] for structure in structures]
+            return [Prediction(structure.energy_eV, structure.forces_eV_per_A) for structure in own]
+
+    names = ["short_range", "dimer_curves", "contact_curves", "torsions", "conformers", "tautomers"]
+    judged = measure(replace(subject(Teacher()), reference=teacher), names)
+    assert {name: check["outcome"] for name, check in judge(judged, THRESHOLDS)["checks"].items()} == dict.fromkeys(
+        names, "pass"
+    )
 
 
 def test_ripples_on_curves():

@@ -8,7 +8,7 @@ from assay.physics import reference
 from assay.physics.base import Check, Measurement, Subject, worst
 from assay.physics.reference import Frame
 
-WALL_eV = 2.0  # where the teacher's energy is this far above two separate atoms, it repels
+WALL_eV = 2.0  # from here on, over two separate atoms or molecules, a wall is what nobody should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
 RIPPLE_eV = 0.01  # minima shallower than this are none
 
@@ -41,13 +41,18 @@ def _energy(frame: Frame) -> float:
     return float("nan") if energy is None else energy
 
 
-def wall(curve: dict[str, np.ndarray]) -> np.ndarray:
-    """(D,) bool, the distances inside the teacher's repulsive wall: all from the closest one outwards, as long as the
-    teacher stays above ``WALL_eV``.
+def walls(curve: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Indices of each stretch of distances where the teacher repels inside ``WALL_eV``: from the closest one outwards,
+    as long as it stays above that.
+
+    Two molecules may react behind a barrier: where the teacher attracts, a student has to. A stretch therefore ends a
+    point before the teacher turns, since a barrier that is a grid point off is no hole.
     """
     high = curve["teacher_eV"] > WALL_eV
     outer = int(np.argmin(high)) if not high.all() else len(high)  # first point that is not high
-    return np.arange(len(high)) < outer
+    repels = curve["teacher_force_eV_per_A"] > FLAT_eV_per_A
+    inside = np.flatnonzero((repels & np.append(True, repels[:-1]) & np.append(repels[1:], True))[:outer])
+    return np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1) if len(inside) else []
 
 
 def short_range(subject: Subject) -> Measurement:
@@ -55,14 +60,15 @@ def short_range(subject: Subject) -> Measurement:
     holes, attractive, raw = [], [], {}
     for kind in (reference.DIMER, reference.CONTACT):
         for name, curve in _curves(subject, kind).items():
-            inside = wall(curve)
-            if inside.sum() < 2:
+            stretches = walls(curve)
+            if not stretches:
                 continue
+            inside = np.concatenate(stretches)
             pull = int((curve["force_eV_per_A"][inside] < -FLAT_eV_per_A).sum())
             attractive.append(pull > 0)
-            start = curve["energy_eV"][inside][-1]
-            holes.append(max(0.0, float(start - np.min(curve["energy_eV"][inside]))))
-            raw[f"{kind} {name}"] = {"attractive_points": pull, "hole_eV": holes[-1], "points": int(inside.sum())}
+            energies = [curve["energy_eV"][stretch] for stretch in stretches]
+            holes.append(worst([energy[-1] - energy.min() for energy in energies]))
+            raw[f"{kind} {name}"] = {"attractive_points": pull, "hole_eV": holes[-1], "points": len(inside)}
     return Measurement({"attractive_pairs": float(sum(attractive)), "deepest_hole_eV": worst(holes)}, {"pairs": raw})
 
 

@@ -32,7 +32,8 @@ rule molecules:
 
 rule label:
     input:
-        rules.molecules.output,
+        molecules=rules.molecules.output[0],
+        checked="data/physics/molecules.csv",
     output:
         "data/build/{part}.h5",
     log:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from assay.data.hdf5 import write_hdf5
-from assay.data.molecules import read_molecules
+from assay.data.molecules import identities, read_molecules
 from assay.data.plan import plan
 from assay.data.shards import dropped, label
 from assay.data.teacher import Teacher
@@ -12,8 +12,8 @@ from assay.errors import exit_on_error
 if __name__ == "__main__":
     with exit_on_error(log=snakemake.log[0]):
         part, folder = snakemake.wildcards.part, Path(snakemake.params.shards)
-        splits = read_molecules(snakemake.input[0])
-        shards = plan(part, splits, snakemake.params.recipe, Teacher(**snakemake.params.teacher))
+        splits, checked = read_molecules(snakemake.input.molecules), identities(snakemake.input.checked)
+        shards = plan(part, splits, snakemake.params.recipe, Teacher(**snakemake.params.teacher), checked)
         dataset = label(shards, folder, snakemake.threads, part)
         print(f"{part}: {len(dataset)} structures; dropped: {dict(dropped(shards, folder))}")
         write_hdf5(snakemake.output[0], dataset)

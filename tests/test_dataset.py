@@ -18,11 +18,19 @@ from ase import units
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from rdkit import Chem
+from rdkit.Chem.rdMolTransforms import GetDihedralDeg
 from scipy.spatial.distance import cdist, pdist
 
 from assay.data import read_dataset
 from assay.data.dataset import concatenate, from_structures
-from assay.data.distortion import element_pairs, nanodiamond, place_dimer, stretch_bonds, turn_torsions
+from assay.data.distortion import (
+    element_pairs,
+    nanodiamond,
+    place_dimer,
+    stretch_bonds,
+    turn_torsions,
+    turning_torsions,
+)
 from assay.data.elements import ELEMENTS
 from assay.data.hdf5 import write_hdf5
 from assay.data.identity import identity, n_atoms, skeleton, standardize
@@ -30,7 +38,18 @@ from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.molecules import collect, read_lists, read_molecules, write_molecules
 from assay.data.plan import plan
-from assay.data.recipes import Geometry, Skipped, clusters, diamonds, diatomics, driven, droplets, sampled
+from assay.data.recipes import (
+    Geometry,
+    Skipped,
+    clusters,
+    diamonds,
+    diatomics,
+    driven,
+    droplets,
+    facing,
+    sampled,
+    scans,
+)
 from assay.data.recombination import bridge, cut, recombine
 from assay.data.shards import _labelled, dropped, label
 from assay.data.shipping import ship
@@ -400,6 +419,38 @@ def test_distortions_reach_what_they_promise():
         assert cdist(pair[: len(positions)], pair[len(positions) :]).min() == pytest.approx(distance, abs=1e-6)
 
 
+def test_a_scan_turns_one_bond_through_all_angles():
+    angles = []
+    for scanned in scans([("ethane", "CC"), ("alcohol", "CCO"), ("broken", "C1#CC1"), ("amide", "CNC(C)=O")], 1, 4):
+        if isinstance(scanned, Skipped):
+            continue
+        molecule = Chem.AddHs(Chem.MolFromSmiles({"alcohol": "CCO", "amide": "CNC(C)=O"}[scanned.molecule]))
+        molecule.AddConformer(Chem.Conformer(molecule.GetNumAtoms()))
+        molecule.GetConformer().SetPositions(scanned.positions)
+        (torsion,) = turning_torsions(molecule)
+        angle, asked = (
+            GetDihedralDeg(molecule.GetConformer(), *torsion),
+            float(scanned.name.split("-scan-")[1].split("deg")[0]),
+        )
+        angles.append(asked)
+        assert abs((angle - asked + 180.0) % 360.0 - 180.0) < 12.0, "apart from noise, it stands at its angle"
+    assert len(angles) == 8
+    for scan in np.reshape(angles, (2, 4)):
+        assert (np.floor((scan + 180.0) / 90.0) == np.arange(4)).all(), "one angle in each quarter of a turn"
+
+
+def test_facing_molecules_meet_with_atoms_of_any_element():
+    small = [("fluoride", "CF"), ("nitrile", "CC#N"), ("broken", "C1#CC1")]
+    outcomes = list(facing(small, 2, count=150, distances_A=(1.2, 1.6)))
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Skipped)} == {"mechanics"}
+    pairs, met = [outcome for outcome in outcomes if isinstance(outcome, Geometry)], set()
+    for pair in pairs:
+        whole = cdist(pair.positions, pair.positions)
+        distance = float(pair.name.split("-")[-2][:-1])
+        met |= {frozenset(pair.atomic_numbers[list(ends)]) for ends in np.argwhere(np.abs(whole - distance) < 0.006)}
+    assert {frozenset({7}), frozenset({7, 9}), frozenset({1, 7})} <= met
+
+
 def test_every_pair_of_elements_is_scanned():
     pairs = {tuple(numbers) for numbers, _ in element_pairs(5)}
     assert len(pairs) == len(ELEMENTS) * (len(ELEMENTS) + 1) // 2
@@ -499,6 +550,8 @@ def recipe() -> dict:
     labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
+    labels["scans"] |= {"molecules": 2, "per_molecule": 2}
+    labels["facing"] |= {"count": 2, "per_shard": 2}
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
     labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
@@ -518,16 +571,21 @@ def test_molecules_added_to_training_were_not_held_out(shipped):
 
 
 def test_labelling_resumes_and_repeats(tmp_path, shipped):
-    small = [entry for entry in shipped["train"] if entry.n_atoms <= 8][:4]
+    small = [entry for entry in shipped["train"] if entry.smiles == "CCO" or entry.n_atoms <= 8]
+    small = sorted(small, key=lambda entry: entry.smiles != "CCO")[:4]
     more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
     strained = [entry for entry in shipped["train_bridged"] if entry.n_atoms <= 8][:1]
     splits = {"train": small, "train_recombined": more, "train_bridged": strained, "validation": small[:1]}
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
-    shards = plan("train", splits, recipe(), emt)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 12
+    checked = {small[1].identity}
+    shards = plan("train", splits, recipe(), emt, checked)
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 14
+    for shard in shards:
+        taken = {named[0] for named in shard.arguments.get("molecules", [])}
+        assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 5 * 2 - counts["mechanics"]
+    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 5 * 2 + 2 + 2 - counts["mechanics"]
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")
@@ -535,7 +593,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     kept = [path for path in tmp_path.iterdir() if path.stat().st_mtime_ns == times[path]]
     assert len(kept) == len(shards) - 1
     assert np.array_equal(first.positions, np.round(first.positions, 4))
-    other = plan("train", splits, recipe(), replace(emt, arguments={"sigma": 1.1}))
+    other = plan("train", splits, recipe(), replace(emt, arguments={"sigma": 1.1}), checked)
     assert not {shard.path(tmp_path) for shard in shards} & {shard.path(tmp_path) for shard in other}
 
 

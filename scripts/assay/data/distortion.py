@@ -16,6 +16,7 @@ from assay.data.elements import COVALENT_RADII, ELEMENTS
 
 _CARBON_HYDROGEN_A = 1.09
 _ROTATABLE = Chem.MolFromSmarts("[!D1]~[!D1]-&!@[!D1]~[!D1]")
+_TURNING = Chem.MolFromSmarts("[!#1]~[!D1;!$([CH3])]-&!@[!D1;!$([CH3])]~*")
 
 
 def stretch_bonds(molecule: Chem.Mol, positions: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -53,6 +54,12 @@ def turn_torsions(molecule: Chem.Mol, positions: np.ndarray, rng: np.random.Gene
         if 1.3 < contact < 2.3:
             break
     return candidate
+
+
+def turning_torsions(molecule: Chem.Mol) -> list[tuple[int, int, int, int]]:
+    """The four atoms of one dihedral angle about each single bond in no ring, to OH and NH2 too, to methyl not."""
+    matches = molecule.GetSubstructMatches(_TURNING)
+    return list({frozenset(match[1:3]): match for match in reversed(matches)}.values())
 
 
 def place_dimer(first: np.ndarray, second: np.ndarray, distance: float, rng: np.random.Generator) -> np.ndarray:

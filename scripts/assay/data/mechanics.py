@@ -6,12 +6,14 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses
 from rdkit import Chem, rdBase
-from rdkit.Chem import rdDistGeom
+from rdkit.Chem import rdDistGeom, rdMolTransforms
 from rdkit.Chem import rdForceFieldHelpers as helpers
+from rdkit.ForceField.rdForceField import ForceField
 
 rdBase.DisableLog("rdApp.*")  # every atom that a force field lacks would be a line
 
 KCAL_PER_MOL = units.kcal / units.mol  # eV
+_HOLD_KCAL_PER_MOL_DEG2 = 1000.0  # stiff enough that a held angle is off by less than 0.01 degrees
 
 
 class MechanicsError(Exception):
@@ -48,15 +50,11 @@ class Mechanics:
         self.molecule = molecule
         self.atomic_numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
         self.masses = atomic_masses[self.atomic_numbers]
-        single = Chem.Mol(molecule, confId=molecule.GetConformer().GetId())
-        if helpers.MMFFHasAllMoleculeParams(single):
-            properties = helpers.MMFFGetMoleculeProperties(single)
-            self._field = helpers.MMFFGetMoleculeForceField(single, properties)
-        elif helpers.UFFHasAllMoleculeParams(single):
-            self._field = helpers.UFFGetMoleculeForceField(single)
-        else:
+        self._single = Chem.Mol(molecule, confId=molecule.GetConformer().GetId())
+        self._is_mmff = helpers.MMFFHasAllMoleculeParams(self._single)
+        if not self._is_mmff and not helpers.UFFHasAllMoleculeParams(self._single):
             raise MechanicsError(f"{Chem.MolToSmiles(molecule)}: no force field")
-        self._single = single
+        self._field = self._new_field()
 
     def forces(self, positions: np.ndarray) -> np.ndarray:
         """Forces (N, 3) in eV/angstrom at positions (N, 3) in angstrom."""
@@ -69,8 +67,38 @@ class Mechanics:
         Raises ``MechanicsError`` where the minimizer gives up, as RDKit's does on forces without a direction.
         """
         self._set(positions)
+        return self._minimized(self._field, max_steps)
+
+    def turned(
+        self, positions: np.ndarray, torsion: tuple[int, int, int, int], angle_deg: float, max_steps: int = 200
+    ) -> np.ndarray:
+        """Positions (N, 3) where a dihedral angle is held and all else minimized, from positions (N, 3), angstrom.
+
+        Args:
+            positions: to start from.
+            torsion: its four atoms, the two in the middle joined by a bond that is in no ring.
+            angle_deg: degrees.
+            max_steps: of the minimization.
+
+        Raises ``MechanicsError`` where the minimizer gives up.
+        """
+        conformer = self._single.GetConformer()
+        conformer.SetPositions(positions)
+        rdMolTransforms.SetDihedralDeg(conformer, *torsion, angle_deg)
+        field = self._new_field()
+        hold = field.MMFFAddTorsionConstraint if self._is_mmff else field.UFFAddTorsionConstraint
+        hold(*torsion, False, angle_deg, angle_deg, _HOLD_KCAL_PER_MOL_DEG2)
+        field.Initialize()
+        return self._minimized(field, max_steps)
+
+    def _new_field(self) -> ForceField:
+        if self._is_mmff:
+            return helpers.MMFFGetMoleculeForceField(self._single, helpers.MMFFGetMoleculeProperties(self._single))
+        return helpers.UFFGetMoleculeForceField(self._single)
+
+    def _minimized(self, field: ForceField, max_steps: int) -> np.ndarray:
         try:
-            self._field.Minimize(maxIts=max_steps)
+            field.Minimize(maxIts=max_steps)
         except RuntimeError as error:
             raise MechanicsError(f"no minimum: {error}") from None
         return self._single.GetConformer().GetPositions()

@@ -89,6 +89,12 @@ def listed(lists: Iterable[str | Path], max_atoms: int) -> list[Molecule]:
     return list(_known(read_lists(lists), max_atoms).values())
 
 
+def identities(path: str | Path) -> set[str]:
+    """Those of the molecules in the column ``smiles`` of a CSV file."""
+    standardized = map(standardize, pd.read_csv(path, keep_default_na=False)["smiles"])
+    return {identity(molecule) for molecule in standardized if molecule is not None}
+
+
 def recombine_more(
     molecules: Iterable[Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms_recombined: int, seed: int
 ) -> list[Molecule]:

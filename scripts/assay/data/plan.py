@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from assay.data.molecules import Molecule
@@ -18,10 +19,18 @@ _DRIVEN_ROUND = 30
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
 _BRIDGED_ROUND = 70
+_SCAN_ROUND = 80
+_FACING_ROUND = 90
 _SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6, "new_molecules": 7}
 
 
-def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+def plan(
+    part: str,
+    splits: dict[str, list[Molecule]],
+    recipe: dict[str, Any],
+    teacher: Teacher,
+    checked: AbstractSet[str] = frozenset(),
+) -> list[Shard]:
     """The shards of ``train``, ``validation``, or a test split.
 
     Args:
@@ -31,9 +40,11 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
             of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
-            ``dense`` and ``driven`` (see ``_contacts``, ``_dense`` and ``_driven``) of training,
+            ``dense``, ``driven``, ``scans`` and ``facing`` (see the function of each) of training,
             ``dynamics_molecules`` of the other parts.
         teacher: who labels.
+        checked: identities of molecules that the physics checks turn and bring together, which scans and facing
+            pairs of training are not made of.
     """
     if part == "train":
         n_dimers = recipe["dimers"][part]
@@ -42,6 +53,7 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
         more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
         labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
         new = [molecule for molecule in recombined if molecule.identity not in labelled]
+        unchecked = [molecule for molecule in splits[part] if molecule.identity not in checked]
         return [
             *itertools.chain(*rounds),
             *more,
@@ -49,6 +61,8 @@ def plan(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], t
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
+            *_scans(unchecked, recipe, teacher),
+            *_facing(unchecked, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
     motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
@@ -147,6 +161,34 @@ def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str,
         )
         for index, part in enumerate(itertools.chain(*(_parts(molecules, per_shard) for molecules in groups)))
     ]
+
+
+def _scans(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Turned bonds of so many ``molecules`` of at most ``max_atoms``, evenly over the list: ``recipe["scans"]``, with
+    ``per_molecule`` angles of each and ``molecules_per_shard``.
+    """
+    scans = recipe["scans"]
+    fitting = [molecule for molecule in molecules if molecule.n_atoms <= scans["max_atoms"]]
+    chosen = fitting[:: max(1, len(fitting) // scans["molecules"])][: scans["molecules"]]
+    return [
+        Shard(
+            "scans",
+            {"molecules": part, "seed": 100_000 * _SCAN_ROUND + index, "per_molecule": scans["per_molecule"]},
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, part in enumerate(_parts(chosen, scans["molecules_per_shard"]))
+    ]
+
+
+def _facing(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Pairs that face each other atom to atom: ``count``, ``distances_A``, ``per_shard`` and a limit of their own,
+    ``max_force_eV_per_A``, of ``recipe["facing"]``.
+    """
+    facing, small = recipe["facing"], _small(molecules, recipe)
+    arguments = {"molecules": small, "count": facing["per_shard"], "distances_A": facing["distances_A"]}
+    seeds = range(100_000 * _FACING_ROUND, 100_000 * _FACING_ROUND + facing["count"] // facing["per_shard"])
+    return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]
 
 
 def _dynamics(

@@ -11,13 +11,20 @@ from itertools import islice
 
 import numpy as np
 
-from assay.data.distortion import element_pairs, nanodiamond, place_dimer, stretch_bonds, turn_torsions
+from assay.data.distortion import (
+    element_pairs,
+    nanodiamond,
+    place_dimer,
+    stretch_bonds,
+    turn_torsions,
+    turning_torsions,
+)
 from assay.data.elements import ELEMENTS
 from assay.data.langevin import langevin
 from assay.data.mechanics import Mechanics, MechanicsError, embed
 from assay.data.teacher import LabelError, Labels
 from assay.dynamics import run
-from assay.physics.geometry import LIQUID_ATOMS_PER_A3, droplet, random_cluster
+from assay.physics.geometry import LIQUID_ATOMS_PER_A3, contact, droplet, random_cluster
 from assay.predictors import load_predictor
 from assay.structures import Structure
 
@@ -230,6 +237,59 @@ def clusters(seed: int, count: int, n_atoms: tuple[int, int], spacings_A: tuple[
         spacing = rng.uniform(*spacings_A)
         made = random_cluster(rng, list(ELEMENTS), int(rng.integers(*n_atoms)), spacing)
         yield Geometry(f"{spacing:.2f}-cluster-{seed}.{index}", "cluster", made.atomic_numbers, made.positions)
+
+
+def scans(molecules: Sequence[Named], seed: int, per_molecule: int) -> Outcome:
+    """One bond of each molecule turned and held at random angles, the rest at rest but for 0.03 angstrom of noise.
+
+    Args:
+        molecules: identity and SMILES; those without a bond that turns are passed over.
+        seed: of everything random.
+        per_molecule: angles, one in each of as many equal parts of a turn, one after the other.
+    """
+    rng = np.random.default_rng(seed)
+    for identity, smiles in molecules:
+        try:
+            molecule = embed(smiles, 1, seed)
+            torsions = turning_torsions(molecule)
+            if not torsions:
+                continue
+            torsion = torsions[int(rng.integers(len(torsions)))]
+            mechanics, positions = Mechanics(molecule), molecule.GetConformer().GetPositions()
+            for index in range(per_molecule):
+                angle = 360.0 * (index + rng.random()) / per_molecule - 180.0
+                positions = mechanics.turned(positions, torsion, angle)
+                name = f"{identity[:8]}-scan-{angle:.0f}deg-{seed}.{index}"
+                shaken = positions + rng.normal(0.0, 0.03, positions.shape)
+                yield Geometry(name, identity, mechanics.atomic_numbers, shaken)
+        except MechanicsError:
+            yield Skipped("mechanics")
+
+
+def facing(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:
+    """Pairs of molecules at 300 K that face each other with an atom of a random element each.
+
+    Arguments as in ``dimers``, whose closest atoms are mostly hydrogens; the distance is that of the facing atoms.
+    """
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        pair = _drawn(molecules, 2, rng)
+        if len(pair) < 2:
+            yield Skipped("mechanics")
+            continue
+        atoms = []
+        for part in pair:
+            element = rng.choice(np.unique(part.atomic_numbers))
+            atoms.append(int(rng.choice(np.flatnonzero(part.atomic_numbers == element))))
+        distance = rng.uniform(*distances_A)
+        first, second = (Structure(part.name, part.atomic_numbers, part.positions) for part in pair)
+        together = contact(first, atoms[0], second, atoms[1], distance)
+        yield Geometry(
+            f"{pair[0].molecule[:8]}-{pair[1].molecule[:8]}-facing-{distance:.2f}A-{seed}.{index}",
+            "+".join(sorted(part.molecule for part in pair)),
+            together.atomic_numbers,
+            together.positions,
+        )
 
 
 def diatomics(n_distances: int) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols, covalent_radii
 from rdkit import Chem
-from rdkit.Chem import rdForceFieldHelpers, rdMolTransforms
+from rdkit.Chem import rdForceFieldHelpers
 
 from assay import dynamics
 from assay.data.mechanics import Mechanics, embed
@@ -153,21 +153,14 @@ def conformers(entry: Entry, predictor: TeacherPredictor, count: int) -> list[Fr
 
 def torsion(entry: Entry) -> list[Frame]:
     """A scan of one dihedral angle, everything else relaxed by RDKit's force field."""
-    molecule, _ = _embedded(entry, 1)
-    i, j, k, m = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))
-    properties = rdForceFieldHelpers.MMFFGetMoleculeProperties(molecule)
-    numbers = np.array([atom.GetAtomicNum() for atom in molecule.GetAtoms()], dtype=np.int64)
+    molecule = embed(entry.smiles, 1, seed=7)
+    atoms = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))
+    mechanics, positions = Mechanics(molecule), molecule.GetConformer().GetPositions()
     frames = []
     for angle in range(-180, 180, TORSION_STEP_DEG):
-        conformer = molecule.GetConformer()
-        rdMolTransforms.SetDihedralDeg(conformer, i, j, k, m, float(angle))
-        field = rdForceFieldHelpers.MMFFGetMoleculeForceField(molecule, properties)
-        field.MMFFAddTorsionConstraint(i, j, k, m, False, float(angle), float(angle), 1000.0)
-        field.Initialize()
-        field.Minimize(maxIts=2000)
-        frames.append(
-            Frame(Structure(entry.name, numbers, conformer.GetPositions()), reference.TORSION, entry.name, angle)
-        )
+        positions = mechanics.turned(positions, atoms, float(angle), 2000)
+        structure = Structure(entry.name, mechanics.atomic_numbers, positions)
+        frames.append(Frame(structure, reference.TORSION, entry.name, angle))
     return frames
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from assay.config import check_config, present
+from assay.data.kinds import KINDS
 from assay.errors import AssayError
 
 CONFIG = Path("config/config.yaml")
@@ -21,6 +22,11 @@ def config():
 def test_default_config_is_accepted_unchanged(config):
     check_config(config, SCHEMA)
     assert config == yaml.safe_load(CONFIG.read_text())
+
+
+def test_a_round_may_ask_for_a_share_of_every_kind_there_is(config):
+    config["distill"]["students"]["tiny"]["recipe"]["rounds"][0]["shares"] = dict.fromkeys(KINDS, 0.5)
+    check_config(config, SCHEMA)
 
 
 @pytest.mark.parametrize(

@@ -428,10 +428,8 @@ def test_a_scan_turns_one_bond_through_all_angles():
         molecule.AddConformer(Chem.Conformer(molecule.GetNumAtoms()))
         molecule.GetConformer().SetPositions(scanned.positions)
         (torsion,) = turning_torsions(molecule)
-        angle, asked = (
-            GetDihedralDeg(molecule.GetConformer(), *torsion),
-            float(scanned.name.split("-scan-")[1].split("deg")[0]),
-        )
+        angle = GetDihedralDeg(molecule.GetConformer(), *torsion)
+        asked = float(scanned.name.split("-scan-")[1].split("deg")[0])
         angles.append(asked)
         assert abs((angle - asked + 180.0) % 360.0 - 180.0) < 12.0, "apart from noise, it stands at its angle"
     assert len(angles) == 8

@@ -5,7 +5,7 @@ A recipe yields ``Geometry`` objects; it skips, and reports as ``Skipped``, what
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -156,20 +156,29 @@ def driven(
 
 def dimers(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:
     """Pairs of molecules at 300 K in random orientation, closest atoms at a random distance within a range."""
-    rng = np.random.default_rng(seed)
-    for index in range(count):
-        pair = _drawn(molecules, 2, rng)
-        if len(pair) < 2:
-            yield Skipped("mechanics")
-            continue
-        first, second = pair
+
+    def place(first: Structure, second: Structure, rng: np.random.Generator) -> tuple[float, np.ndarray]:
         distance = rng.uniform(*distances_A)
-        yield Geometry(
-            f"{first.molecule[:8]}-{second.molecule[:8]}-dimer-{distance:.2f}A-{seed}.{index}",
-            "+".join(sorted((first.molecule, second.molecule))),
-            np.concatenate([first.atomic_numbers, second.atomic_numbers]),
-            place_dimer(first.positions, second.positions, distance, rng),
-        )
+        return distance, place_dimer(first.positions, second.positions, distance, rng)
+
+    return _pairs("dimer", molecules, seed, count, place)
+
+
+def facing(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:
+    """Pairs of molecules at 300 K that face each other with an atom of a random element each.
+
+    Arguments as in ``dimers``, whose closest atoms are mostly hydrogens; the distance is that of the facing atoms.
+    """
+
+    def place(first: Structure, second: Structure, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        atoms = []
+        for numbers in (first.atomic_numbers, second.atomic_numbers):
+            element = rng.choice(np.unique(numbers))
+            atoms.append(int(rng.choice(np.flatnonzero(numbers == element))))
+        distance = rng.uniform(*distances_A)
+        return distance, contact(first, atoms[0], second, atoms[1], distance).positions
+
+    return _pairs("facing", molecules, seed, count, place)
 
 
 def droplets(
@@ -266,32 +275,6 @@ def scans(molecules: Sequence[Named], seed: int, per_molecule: int) -> Outcome:
             yield Skipped("mechanics")
 
 
-def facing(molecules: Sequence[Named], seed: int, count: int, distances_A: tuple[float, float]) -> Outcome:
-    """Pairs of molecules at 300 K that face each other with an atom of a random element each.
-
-    Arguments as in ``dimers``, whose closest atoms are mostly hydrogens; the distance is that of the facing atoms.
-    """
-    rng = np.random.default_rng(seed)
-    for index in range(count):
-        pair = _drawn(molecules, 2, rng)
-        if len(pair) < 2:
-            yield Skipped("mechanics")
-            continue
-        atoms = []
-        for part in pair:
-            element = rng.choice(np.unique(part.atomic_numbers))
-            atoms.append(int(rng.choice(np.flatnonzero(part.atomic_numbers == element))))
-        distance = rng.uniform(*distances_A)
-        first, second = (Structure(part.name, part.atomic_numbers, part.positions) for part in pair)
-        together = contact(first, atoms[0], second, atoms[1], distance)
-        yield Geometry(
-            f"{pair[0].molecule[:8]}-{pair[1].molecule[:8]}-facing-{distance:.2f}A-{seed}.{index}",
-            "+".join(sorted(part.molecule for part in pair)),
-            together.atomic_numbers,
-            together.positions,
-        )
-
-
 def diatomics(n_distances: int) -> Outcome:
     """Every pair of elements from strongly repulsive to apart."""
     for numbers, positions in element_pairs(n_distances):
@@ -340,6 +323,30 @@ def dynamics(
                 yield Skipped("mechanics")
             except LabelError:
                 yield Skipped("teacher")
+
+
+def _pairs(
+    kind: str,
+    molecules: Sequence[Named],
+    seed: int,
+    count: int,
+    place: Callable[[Structure, Structure, np.random.Generator], tuple[float, np.ndarray]],
+) -> Outcome:
+    """Random molecules at 300 K, two at a time; ``place`` gives their distance and the positions of both, angstrom."""
+    rng = np.random.default_rng(seed)
+    for index in range(count):
+        pair = _drawn(molecules, 2, rng)
+        if len(pair) < 2:
+            yield Skipped("mechanics")
+            continue
+        first, second = (Structure(part.name, part.atomic_numbers, part.positions) for part in pair)
+        distance, positions = place(first, second, rng)
+        yield Geometry(
+            f"{pair[0].molecule[:8]}-{pair[1].molecule[:8]}-{kind}-{distance:.2f}A-{seed}.{index}",
+            "+".join(sorted(part.molecule for part in pair)),
+            np.concatenate([first.atomic_numbers, second.atomic_numbers]),
+            positions,
+        )
 
 
 def _drawn(molecules: Sequence[Named], count: int, rng: np.random.Generator) -> list[Geometry]:

@@ -419,22 +419,23 @@ def test_distortions_reach_what_they_promise():
         assert cdist(pair[: len(positions)], pair[len(positions) :]).min() == pytest.approx(distance, abs=1e-6)
 
 
-def test_a_scan_turns_one_bond_through_all_angles():
-    angles = []
-    for scanned in scans([("ethane", "CC"), ("alcohol", "CCO"), ("broken", "C1#CC1"), ("amide", "CNC(C)=O")], 1, 4):
+def test_a_scan_turns_each_bond_through_all_angles():
+    smiles = {"ethane": "CC", "glycol": "OCCO", "broken": "C1#CC1", "amide": "CNC(C)=O"}
+    angles: dict[tuple[str, ...], list[float]] = {}
+    for scanned in scans(list(smiles.items()), 1, 4):
         if isinstance(scanned, Skipped):
             continue
-        molecule = Chem.AddHs(Chem.MolFromSmiles({"alcohol": "CCO", "amide": "CNC(C)=O"}[scanned.molecule]))
+        molecule = Chem.AddHs(Chem.MolFromSmiles(smiles[scanned.molecule]))
         molecule.AddConformer(Chem.Conformer(molecule.GetNumAtoms()))
         molecule.GetConformer().SetPositions(scanned.positions)
-        (torsion,) = turning_torsions(molecule)
+        bond, asked = scanned.name.split("-scan-")[1].split("deg")[0].split("-", 1)
+        (torsion,) = (t for t in turning_torsions(molecule) if bond == f"{t[1]}.{t[2]}")
         angle = GetDihedralDeg(molecule.GetConformer(), *torsion)
-        asked = float(scanned.name.split("-scan-")[1].split("deg")[0])
-        angles.append(asked)
-        assert abs((angle - asked + 180.0) % 360.0 - 180.0) < 12.0, "apart from noise, it stands at its angle"
-    assert len(angles) == 8
-    for scan in np.reshape(angles, (2, 4)):
-        assert (np.floor((scan + 180.0) / 90.0) == np.arange(4)).all(), "one angle in each quarter of a turn"
+        angles.setdefault((scanned.molecule, bond), []).append(float(asked))
+        assert abs((angle - float(asked) + 180.0) % 360.0 - 180.0) < 12.0, "apart from noise, it stands at its angle"
+    assert [molecule for molecule, _ in angles] == ["glycol"] * 3 + ["amide"]
+    for scan in angles.values():
+        assert (np.floor((np.array(scan) + 180.0) / 90.0) == np.arange(4)).all(), "one angle in each quarter of a turn"
 
 
 def test_facing_molecules_meet_with_atoms_of_any_element():
@@ -548,7 +549,6 @@ def recipe() -> dict:
     labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
-    labels["scans"] |= {"molecules": 2, "per_molecule": 2}
     labels["facing"] |= {"count": 2, "per_shard": 2}
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
     labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
@@ -583,7 +583,11 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
-    assert len(first) + sum(counts.values()) == 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 5 * 2 + 2 + 2 - counts["mechanics"]
+    turned = [entry.smiles for entry in small + more if entry.identity not in checked]
+    scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
+    unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 5 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()
     again = label(shards, tmp_path, 1, "again")

@@ -54,6 +54,7 @@ def plan(
         labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
         new = [molecule for molecule in recombined if molecule.identity not in labelled]
         unchecked = [molecule for molecule in splits[part] if molecule.identity not in checked]
+        turned = unchecked + [molecule for molecule in recombined if molecule.identity not in checked]
         return [
             *itertools.chain(*rounds),
             *more,
@@ -61,7 +62,7 @@ def plan(
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
-            *_scans(unchecked, recipe, teacher),
+            *_scans(turned, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
@@ -164,20 +165,19 @@ def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str,
 
 
 def _scans(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
-    """Turned bonds of so many ``molecules`` of at most ``max_atoms``, evenly over the list: ``recipe["scans"]``, with
-    ``per_molecule`` angles of each and ``molecules_per_shard``.
+    """Turned bonds of the ``molecules`` of at most ``max_atoms``: ``recipe["scans"]``, with ``per_bond`` angles of each
+    bond and ``molecules_per_shard``.
     """
     scans = recipe["scans"]
     fitting = [molecule for molecule in molecules if molecule.n_atoms <= scans["max_atoms"]]
-    chosen = fitting[:: max(1, len(fitting) // scans["molecules"])][: scans["molecules"]]
     return [
         Shard(
             "scans",
-            {"molecules": part, "seed": 100_000 * _SCAN_ROUND + index, "per_molecule": scans["per_molecule"]},
+            {"molecules": part, "seed": 100_000 * _SCAN_ROUND + index, "per_bond": scans["per_bond"]},
             teacher,
             recipe["max_force_eV_per_A"],
         )
-        for index, part in enumerate(_parts(chosen, scans["molecules_per_shard"]))
+        for index, part in enumerate(_parts(fitting, scans["molecules_per_shard"]))
     ]
 
 

@@ -248,13 +248,13 @@ def clusters(seed: int, count: int, n_atoms: tuple[int, int], spacings_A: tuple[
         yield Geometry(f"{spacing:.2f}-cluster-{seed}.{index}", "cluster", made.atomic_numbers, made.positions)
 
 
-def scans(molecules: Sequence[Named], seed: int, per_molecule: int) -> Outcome:
-    """One bond of each molecule turned and held at random angles, the rest at rest but for 0.03 angstrom of noise.
+def scans(molecules: Sequence[Named], seed: int, per_bond: int) -> Outcome:
+    """Each bond of each molecule turned and held at random angles, the rest at rest but for 0.03 angstrom of noise.
 
     Args:
         molecules: identity and SMILES; those without a bond that turns are passed over.
         seed: of everything random.
-        per_molecule: angles, one in each of as many equal parts of a turn, one after the other.
+        per_bond: angles, one in each of as many equal parts of a turn, one after the other.
     """
     rng = np.random.default_rng(seed)
     for identity, smiles in molecules:
@@ -263,14 +263,15 @@ def scans(molecules: Sequence[Named], seed: int, per_molecule: int) -> Outcome:
             torsions = turning_torsions(molecule)
             if not torsions:
                 continue
-            torsion = torsions[int(rng.integers(len(torsions)))]
-            mechanics, positions = Mechanics(molecule), molecule.GetConformer().GetPositions()
-            for index in range(per_molecule):
-                angle = 360.0 * (index + rng.random()) / per_molecule - 180.0
-                positions = mechanics.turned(positions, torsion, angle)
-                name = f"{identity[:8]}-scan-{angle:.0f}deg-{seed}.{index}"
-                shaken = positions + rng.normal(0.0, 0.03, positions.shape)
-                yield Geometry(name, identity, mechanics.atomic_numbers, shaken)
+            mechanics, at_rest = Mechanics(molecule), molecule.GetConformer().GetPositions()
+            for torsion in torsions:
+                positions = at_rest
+                for index in range(per_bond):
+                    angle = 360.0 * (index + rng.random()) / per_bond - 180.0
+                    positions = mechanics.turned(positions, torsion, angle)
+                    name = f"{identity[:8]}-scan-{torsion[1]}.{torsion[2]}-{angle:.0f}deg-{seed}"
+                    shaken = positions + rng.normal(0.0, 0.03, positions.shape)
+                    yield Geometry(name, identity, mechanics.atomic_numbers, shaken)
         except MechanicsError:
             yield Skipped("mechanics")
 

@@ -53,8 +53,9 @@ def plan(
         more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
         labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
         new = [molecule for molecule in recombined if molecule.identity not in labelled]
-        unchecked = [molecule for molecule in splits[part] if molecule.identity not in checked]
-        turned = unchecked + [molecule for molecule in recombined if molecule.identity not in checked]
+        unchecked, more_unchecked = (
+            [molecule for molecule in group if molecule.identity not in checked] for group in (splits[part], recombined)
+        )
         return [
             *itertools.chain(*rounds),
             *more,
@@ -62,7 +63,7 @@ def plan(
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
-            *_scans(turned, recipe, teacher),
+            *_scans(unchecked + more_unchecked, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]

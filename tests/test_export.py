@@ -292,6 +292,13 @@ print(json.dumps([energy.tolist(), forces.tolist()]))
     np.testing.assert_allclose(forces, expected.forces_eV_per_A, atol=1e-4)
 
 
+def test_torchscript_makes_every_tensor_where_its_inputs_are(student):
+    """A device in the code would be that of the exporting machine: such a file failed on a GPU."""
+    module = torch.jit.load(str(student.folder / "model.ts.pt"))
+    for method in (module.forward, module.from_edges):
+        assert "torch.device(" not in method.code
+
+
 def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
     half = to_half(student.graphs["model.onnx"])
     path = student.folder / "model.fp16.onnx"

@@ -17,6 +17,9 @@ from assay.files import atomic_path
 aten = torch.ops.aten
 IDENTITY = "identity.json"
 
+# New tensors, and the same on the device of another one.
+AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten.new_full.default}
+
 
 class ScriptedPotential(nn.Module):
     """``forward`` finds the neighbors of open structures; ``from_edges`` takes a neighbor list.
@@ -75,8 +78,10 @@ def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str
 
 
 def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
-    """A copy in the operators that the scripting compiler knows."""
+    """A copy in the operators that the scripting compiler knows, on whichever device the file is loaded."""
     network = copy.deepcopy(network)
+    inputs = network.graph.find_nodes(op="placeholder")
+    real = next(node for node in inputs if node.meta["val"].is_floating_point())
     for node in network.graph.nodes:
         if node.op != "call_function":
             continue
@@ -89,6 +94,9 @@ def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
         elif node.target is aten._to_copy.default:
             node.target = aten.to.dtype
             node.kwargs = {"dtype": node.kwargs["dtype"]}
+        elif node.target in AS_INPUTS and node.all_input_nodes:  # of the inputs' sizes; others are folded to constants
+            node.target = AS_INPUTS[node.target]
+            node.args, node.kwargs = (real, *node.args), {"dtype": node.kwargs["dtype"]}
         if isinstance(node.target, torch._ops.OpOverload):
             node.target = node.target.overloadpacket
     network.recompile()

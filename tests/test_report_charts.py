@@ -113,7 +113,7 @@ def test_ticks_are_round_and_inside():
 
 
 def test_charts_are_xml_and_place_what_is_better_down_and_left():
-    good = Form("good & small", "fp32", "onnx", 20, 1.0, 9.0, 1e5, 0.03, 10)
+    good = Form("good & small", "fp32", "onnx", 20, 1.0, 9.0, 8.0, 10.0, 1e5, 0.03, 10)
     bad = replace(good, variant="bad", latency_ms=3.0, force_mae_eV_per_A=0.06)
     assert charts.draw_pareto([replace(good, latency_ms=None)], ["good & small"], 15.0, "<teacher>") is None
     chart = ET.fromstring(charts.draw_pareto([good, bad], ["good & small", "bad"], 15.0, "<teacher>"))

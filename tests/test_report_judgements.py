@@ -8,6 +8,7 @@ from report_results import GOALS, STUDENTS, change, make_benchmarks, read
 from assay.report import choices, dag
 from assay.report.forms import Form, forms, front
 from assay.report.targets import judge_targets
+from assay.report.wording import number
 
 
 def targets_of(folder, times=None):
@@ -28,7 +29,10 @@ def test_targets_are_judged_by_their_numbers(results):
     # The size nearest to 20 atoms, in single precision: compiled is fastest, although int8 would be faster.
     latency = targets["Latency at batch 1", "tiny"]
     assert latency.value == pytest.approx(0.4 * 0.7 + 20 * 0.7 * 77_203**0.7 * 6e-6)
-    assert targets["Speed over teacher", "tiny"].value == pytest.approx(0.6 * 20 / latency.value)
+    speed = targets["Speed over teacher", "tiny"]
+    assert speed.value == pytest.approx(0.6 * 20 / latency.value)
+    low, high = (number(share * 20 / latency.value, 2) for share in (0.5, 0.7))
+    assert speed.shown.endswith(f"× ({low}–{high})")
 
 
 def test_accuracy_must_be_above_its_target_and_not_at_it(copy):
@@ -109,7 +113,7 @@ def test_quantized_form_adds_its_error_to_that_of_float32(results):
 
 
 def test_front_holds_what_nothing_beats():
-    one = Form("a", "fp32", "onnx", 20, 1.0, 9.0, 1e5, 0.03, 10)
+    one = Form("a", "fp32", "onnx", 20, 1.0, 9.0, 8.0, 10.0, 1e5, 0.03, 10)
     points = [one, replace(one, latency_ms=2.0), replace(one, latency_ms=0.5, force_mae_eV_per_A=0.05)]
     points += [replace(one, latency_ms=None), replace(one, latency_ms=0.9, force_mae_eV_per_A=0.06)]
     assert front(points) == [points[2], one]

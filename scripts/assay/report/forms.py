@@ -21,7 +21,8 @@ class Form:
         variant, precision, runtime: what it is.
         n_atoms: of the structure that the times below refer to.
         latency_ms: median of one call on one structure, energies and forces, neighbor search included.
-        teacher_ratio: how many times as long one call of the teacher takes on that structure.
+        teacher_ratio, teacher_ratio_p5, teacher_ratio_p95: how many times as long one call of the teacher takes on that
+            structure: median and percentiles of the rounds.
         atoms_per_s: the most of any batch and size.
         force_mae_eV_per_A: on the headline split.
         size_bytes: of its ONNX file.
@@ -33,6 +34,8 @@ class Form:
     n_atoms: int | None
     latency_ms: float | None
     teacher_ratio: float | None
+    teacher_ratio_p5: float | None
+    teacher_ratio_p95: float | None
     atoms_per_s: float | None
     force_mae_eV_per_A: float | None
     size_bytes: int | None
@@ -47,13 +50,16 @@ def forms(student: Student) -> list[Form]:
         if not rows and size is None:
             continue
         best = fastest_single_call(rows) or {}
+        ratio = best.get("speedup_over_teacher") or {}
         form = Form(
             variant=student.name,
             precision=precision,
             runtime=best.get("runtime"),
             n_atoms=best.get("n_atoms"),
             latency_ms=best.get("latency_ms_median"),
-            teacher_ratio=(best.get("speedup_over_teacher") or {}).get("median"),
+            teacher_ratio=ratio.get("median"),
+            teacher_ratio_p5=ratio.get("p5"),
+            teacher_ratio_p95=ratio.get("p95"),
             atoms_per_s=max((row["atoms_per_s"] for row in rows), default=None),
             force_mae_eV_per_A=_force_mae(student, precision),
             size_bytes=size,

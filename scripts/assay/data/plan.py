@@ -16,6 +16,7 @@ from assay.files import sha256_file
 _VALIDATION_ROUND = 50
 _RECOMBINED_ROUND = 20
 _DRIVEN_ROUND = 30
+_DRIVEN_AGAIN_ROUND = 31
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
 _BRIDGED_ROUND = 70
@@ -62,6 +63,7 @@ def plan(
             *_contacts(splits[part], recipe, teacher),
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
+            *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven"]["shards_again"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
@@ -151,7 +153,7 @@ def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str,
     ``recipe["driven"]`` holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``. The
     number of the round seeds it.
     """
-    driven = {name: value for name, value in recipe["driven"].items() if name != "shards"}
+    driven = {name: value for name, value in recipe["driven"].items() if not name.startswith("shards")}
     per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
     driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
     return [

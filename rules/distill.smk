@@ -31,6 +31,7 @@ rule train:
         student=lambda wildcards: STUDENTS[wildcards.student],
         recipe=config["distill"]["recipe"],
         teacher=config["teacher"],
+        device=DEVICE,
         shipped="data/checkpoints/{student}.pt",
         state="data/build/students/{student}.state.pt",
     script:

@@ -16,6 +16,7 @@ with exit_on_error(log=snakemake.log[0]):
         shipped=Path(snakemake.params.shipped),
         state_file=Path(snakemake.params.state),
         threads=snakemake.threads,
+        device=snakemake.params.device,
         log=Path(snakemake.log[0]),
         checkpoint=Path(snakemake.output.student),
         record=Path(snakemake.output.record),

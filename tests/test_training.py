@@ -15,6 +15,7 @@ from assay.models import build_model
 from assay.neighbors import build_graph
 from assay.provenance import training_record
 from assay.structures import Structure, collate
+from assay.training.fixed import FixedPacks
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
@@ -93,11 +94,32 @@ def test_the_engine_takes_the_step_of_autograd(dataset, model):
         assert error < 0.01 * torch.stack([g.norm() for g in expected_gradients]).norm()
 
 
+def test_packs_of_one_size_give_the_loss_of_those_they_hold(dataset, model):
+    packs = PackedDataset(dataset, model.cutoff)
+    fixed, step, parameters = (
+        FixedPacks(packs, 40, torch.device("cpu")),
+        eager_step(model, Loss()),
+        list(model.parameters()),
+    )
+    plan = fixed.plan(0, 0, {})
+    filled = list(fixed.serve(plan))
+    assert len(filled) == len(plan) > 3
+    assert {tuple(field.shape for field in pack) for pack in filled} == {tuple(field.shape for field in filled[0])}
+    for chosen, pack in zip(plan[:3], filled, strict=False):
+        assert torch.equal(pack.edge_index[:, pack.reverse_index], pack.edge_index.flip(0))
+        value, gradients = step(parameters, pack)
+        expected, expected_gradients = step(parameters, packs.assemble(chosen))
+        torch.testing.assert_close(value, expected)
+        for ours, theirs in zip(gradients, expected_gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5 * theirs.abs().max().item() + 1e-7)
+
+
 def test_an_epoch_holds_every_structure_once_and_packs_are_full(dataset):
     packs = PackedDataset(dataset, 5.0)
     plan = packs.plan(3, 1, 40)
-    assert sorted(index for pack in plan for index in pack) == list(range(len(dataset)))
-    assert plan == packs.plan(3, 1, 40) != packs.plan(3, 2, 40)
+    assert sorted(np.concatenate(plan)) == list(range(len(dataset)))
+    assert all(map(np.array_equal, plan, packs.plan(3, 1, 40)))
+    assert not np.array_equal(plan[0], packs.plan(3, 2, 40)[0])
     assert all(20 < len(packs.assemble(chosen).positions) <= 40 for chosen in plan[:-1])
 
 
@@ -130,6 +152,17 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
         assert torch.equal(a, b)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_takes_the_steps_of_the_processor(dataset, tmp_path):
+    recipe = Recipe(rounds=[Round(6, 40)], warmup=2, validate_every=3)
+    here, there = (
+        Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / device, device).run()
+        for device in ("cpu", "cuda")
+    )
+    for a, b in zip(here.parameters(), there.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=0.0, atol=0.02 * a.abs().max().item())
+
+
 def test_the_learning_rate_rises_holds_and_falls_to_zero():
     recipe = Recipe(rounds=[Round(100), Round(50, peak=0.5)], warmup=5, cooldown=0.4)
     factors = np.array([recipe.learning_rate_factor(step) for step in range(recipe.steps)])
@@ -148,6 +181,7 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
         "recipe": RECIPE,
         "teacher": {},
         "threads": torch.get_num_threads(),
+        "device": "cpu",
         "log": tmp_path / "log",
     }
     write_hdf5(tmp_path / "data.h5", dataset)
@@ -162,32 +196,36 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
 
     whole, whole_record = run("whole", [8, 6], "none.pt")
     run("first", [8], "none.pt")
+    elsewhere = {"from_step": 0, "device": "cuda", "device_name": "another machine's"}
+    first = training_record(tmp_path / "first.pt")
+    first.write_text(json.dumps(json.loads(first.read_text()) | {"devices": [elsewhere]}))
     both, record = run("both", [8, 6], "first.pt")
     _, anew_record = run("anew", [5, 6], "first.pt")
     for name, tensor in whole["model_state_dict"].items():
         assert torch.equal(tensor, both["model_state_dict"][name]), name
     assert [row["step"] for row in record["curve"]] == [row["step"] for row in whole_record["curve"]] == [4, 8, 12, 14]
     assert record["data_sets"] == whole_record["data_sets"]
+    assert record["devices"] == [elsewhere, whole_record["devices"][0] | {"from_step": 8}]
     assert [row["step"] for row in anew_record["curve"]] == [4, 5, 8, 11], "another recipe starts anew"
 
 
 def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
     recipe = Recipe(rounds=[Round(10, 40)], warmup=1, clip=2.0)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
-    pack = trainer.packs.assemble(trainer.packs.plan(0, 0, 40)[0])
     usual = [torch.full_like(p, 1e-3) for p in trainer.model.parameters()]
     norm = torch.stack([g.norm() for g in usual]).norm().item()
 
     def advance(scale):
         taken = [g * scale for g in usual]
         before = [p.detach().clone() for p in trainer.model.parameters()]
-        trainer._advance(lambda parameters, pack: (torch.tensor(1.0), taken), pack)
+        trainer.update.schedule(1.0, 0.9)
+        trainer.update(torch.tensor(1.0), taken)
         moved = any(not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
-        return torch.stack([g.norm() for g in taken]).norm().item(), moved
+        return torch.stack([p.grad.norm() for p in trainer.model.parameters()]).norm().item(), moved
 
     assert advance(1.0) == (pytest.approx(norm), True)
     assert advance(100.0) == (pytest.approx(2.0 * norm, rel=1e-4), True)
-    assert advance(float("nan"))[1] is False and trainer.skipped == 1
+    assert advance(float("nan"))[1] is False and int(trainer.update.skipped) == 1
 
 
 def test_training_learns_and_says_so(dataset, tmp_path):
@@ -211,17 +249,17 @@ def test_reference_energies_are_what_atoms_weigh(dataset):
 def test_orthogonalized_matrices_have_singular_values_near_one():
     for shape in ((12, 36), (36, 12), (8, 8)):
         matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        values = torch.linalg.svdvals(orthogonalize(matrix))
+        values = torch.linalg.svdvals(orthogonalize([matrix])[0])
         assert 0.6 < values.min() and values.max() < 1.3
 
 
 def _interrupt_after(trainer, steps):
     advance = trainer._advance
 
-    def interrupted(step, pack):
+    def interrupted(way, pack):
         if trainer.step_number == steps:
             raise KeyboardInterrupt
-        return advance(step, pack)
+        return advance(way, pack)
 
     trainer._advance = interrupted
     return trainer

@@ -5,32 +5,31 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from assay.data.dataset import Dataset
-from assay.engine.painn import obstacle
 from assay.files import atomic_path
-from assay.models import PaiNN, Potential, build_model
+from assay.models import Potential, build_model
 from assay.progress import progress
+from assay.provenance import device_name
 from assay.training.evaluation import evaluate
-from assay.training.muon import Muon
 from assay.training.packs import Pack, PackedDataset
 from assay.training.references import reference_energies
-from assay.training.step import Loss, Step, eager_step, engine_step
+from assay.training.step import Loss
+from assay.training.steps import Steps, steps_of
+from assay.training.update import Update
 
 logger = logging.getLogger(__name__)
 
 # What a run's state holds besides tensors.
-PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "typical_norm", "skipped", "history", "data_sets")
+PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history", "data_sets", "devices")
 
 
 @dataclass(frozen=True)
@@ -113,6 +112,8 @@ class Trainer:
         train, validation: labelled structures, open boundaries.
         recipe: see ``Recipe``.
         state_file: where the run's state is kept; an existing one is resumed, on other data too, which is recorded.
+        device: that trains. On a GPU a whole step is one replayed graph; its sums come in changing order, so that two
+            runs agree in what they reach and not in every digit.
     """
 
     def __init__(
@@ -123,19 +124,21 @@ class Trainer:
         validation: Dataset,
         recipe: Recipe,
         state_file: Path,
+        device: torch.device | str = "cpu",
     ):
         torch.manual_seed(recipe.seed)
         self.recipe, self.state_file, self.validation = recipe, state_file, validation
+        self.device = torch.device(device)
         self.model = build_model(architecture, hyperparameters)
         self.model.get_buffer("reference_energy").copy_(reference_energies(train, self.model.max_z))
+        self.model.to(self.device)
         self.packs = PackedDataset(train, self.model.cutoff)
-        self.mean = [p.detach().clone() for p in self.model.parameters()]
-        self.optimizers = _optimizers(self.model, recipe)
+        self.update = Update(self.model, recipe.matrix_lr, recipe.other_lr, recipe.weight_decay, recipe.clip)
         self.step_number = self.epoch = self.packs_done = 0
-        self.seconds = self.typical_norm = 0.0
-        self.skipped = 0
+        self.seconds = 0.0
         self.history: list[dict[str, float | None]] = []
         self.data_sets = [{"from_step": 0, "n_structures": len(train), "sha256": train.content_sha256()}]
+        self.devices = [{"from_step": 0, "device": str(self.device), "device_name": device_name(self.device)}]
         if state_file.exists():
             self._resume()
 
@@ -147,94 +150,67 @@ class Trainer:
             record: of that run, see ``train_student``.
         """
         self.model.load_state_dict(weights)
-        self.mean = [p.detach().clone() for p in self.model.parameters()]
-        self.history, self.skipped, self.seconds = record["curve"], record["skipped_steps"], 3600 * record["hours"]
+        with torch.no_grad():
+            torch._foreach_copy_(self.update.mean, self.update.parameters)
+        self.update.skipped.fill_(record["skipped_steps"])
+        self.history, self.seconds = record["curve"], 3600 * record["hours"]
         self.step_number, self.epoch = record["curve"][-1]["step"], record["curve"][-1]["epoch"]
-        self._note_data(record["data_sets"])
+        self._note_origin(record["data_sets"], record["devices"])
 
     def run(self) -> Potential:
         """Train to the end of the recipe.
 
         Returns:
-            the student with the running mean of its weights.
+            the student with the running mean of its weights, on the CPU.
         """
-        step: Step
-        if obstacle(self.model) is None:
-            step = engine_step(cast(PaiNN, self.model), self.recipe.loss)
-        else:
-            step = eager_step(self.model, self.recipe.loss)
         bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
-        losses: list[float] = []
         while self.step_number < self.recipe.steps:
             if self.recipe.ends_round(self.step_number):
                 self._begin_round()
-            part, _ = self.recipe.round_at(self.step_number)
-            plan = self.packs.plan(self.recipe.seed, self.epoch, part.atoms_per_step, part.shares)
-            for indices in plan[self.packs_done :]:
-                start = time.perf_counter()
-                loss = self._advance(step, self.packs.assemble(indices))
-                losses += [loss] if math.isfinite(loss) else []
-                self.seconds += time.perf_counter() - start
+            self._run_round(bar)
+        return self.student()
+
+    def _run_round(self, bar: Any) -> None:
+        """To the end of the round that the next step belongs to."""
+        part, _ = self.recipe.round_at(self.step_number)
+        steps = steps_of(self.model, self.recipe.loss, self.update, self.packs, part.atoms_per_step)
+        began, start = self.seconds, time.perf_counter()
+        while True:
+            plan = steps.plan(self.recipe.seed, self.epoch, part.shares)
+            for pack in steps.serve(plan[self.packs_done :]):
+                self._advance(steps, pack)
                 self.packs_done += 1
                 bar.update()
                 ended = self.recipe.ends_round(self.step_number)
                 if self.step_number % self.recipe.validate_every == 0 or ended:
-                    self._report(float(np.mean(losses)) if losses else None)
-                    losses.clear()
+                    loss = self.update.mean_loss()
+                    self.seconds = began + time.perf_counter() - start
+                    self._report(loss)
+                    began, start = self.seconds, time.perf_counter()
                 if ended:
-                    break
-            else:
-                self.epoch, self.packs_done = self.epoch + 1, 0
-        return self.student()
-
-    def student(self) -> Potential:
-        """A copy of the model with the running mean of its weights."""
-        student = build_model(self.model.architecture, self.model.hyperparameters)
-        student.load_state_dict(self.model.state_dict())
-        self._give_mean(student)
-        return student
+                    return
+            self.epoch, self.packs_done = self.epoch + 1, 0
 
     @torch.no_grad()
-    def _give_mean(self, model: Potential) -> None:
-        """Let a model have the running mean of the weights."""
-        for parameter, mean in zip(model.parameters(), self.mean, strict=True):
+    def student(self) -> Potential:
+        """A copy of the model with the running mean of its weights, on the CPU."""
+        student = build_model(self.model.architecture, self.model.hyperparameters)
+        student.load_state_dict(self.model.state_dict())
+        for parameter, mean in zip(student.parameters(), self.update.mean, strict=True):
             parameter.copy_(mean)
+        return student
 
     def _begin_round(self) -> None:
         """Go on from the running mean of the weights, and forget all else but the count of what was done."""
-        self._give_mean(self.model)
-        self.optimizers = _optimizers(self.model, self.recipe)
-        self.typical_norm = 0.0
+        self.update.start_from_mean()
         self.epoch, self.packs_done = self.epoch + 1, 0
 
-    def _advance(self, step: Step, pack: Pack) -> float:
-        recipe = self.recipe
-        parameters: list[Tensor] = list(self.model.parameters())
-        factor = recipe.learning_rate_factor(self.step_number)
-        loss, gradients = step(parameters, pack)
-        if self._shorten(gradients):
-            for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = group["peak_lr"] * factor
-                optimizer.step()
-        self.step_number += 1
-        decay = min(recipe.ema_decay, self.step_number / (self.step_number + 10.0))
-        torch._foreach_lerp_(self.mean, [p.detach() for p in parameters], 1 - decay)
-        return float(loss)
-
-    def _shorten(self, gradients: list[Tensor]) -> bool:
-        """Shorten a gradient far longer than usual, in place; whether it is finite, and a step can be taken."""
-        norm = float(torch.stack(list(torch._foreach_norm(gradients))).norm())
-        if not math.isfinite(norm):
-            self.skipped += 1
-            return False
-        limit = self.recipe.clip * (self.typical_norm or norm)
-        if norm > limit:
-            torch._foreach_mul_(gradients, limit / norm)
-        self.typical_norm += 0.01 * (min(norm, limit) - self.typical_norm) if self.typical_norm else norm
-        return True
+    def _advance(self, steps: Steps, pack: Pack) -> None:
+        done = self.step_number + 1
+        decay = min(self.recipe.ema_decay, done / (done + 10.0))
+        self.update.schedule(self.recipe.learning_rate_factor(self.step_number), decay)
+        steps.take(pack)
+        self.step_number = done
 
     def _report(self, loss: float | None) -> None:
         record: dict[str, float | None] = {
@@ -248,49 +224,28 @@ class Trainer:
         logger.info(json.dumps(record))
         state = {
             "model": self.model.state_dict(),
-            "mean": self.mean,
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "update": self.update.state_dict(),
             "progress": {name: getattr(self, name) for name in PROGRESS},
         }
         with atomic_path(self.state_file) as path:
             torch.save(state, path)
 
     def _resume(self) -> None:
-        state = torch.load(self.state_file, weights_only=True)
+        state = torch.load(self.state_file, weights_only=True, map_location=self.device)
         self.model.load_state_dict(state["model"])
-        self.mean = state["mean"]
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            peaks = [group["peak_lr"] for group in optimizer.param_groups]
-            optimizer.load_state_dict(saved)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["peak_lr"] = peak
-        for name, value in state["progress"].items():
-            if name != "data_sets":
-                setattr(self, name, value)
-        self._note_data(state["progress"]["data_sets"])
+        self.update.load_state_dict(state["update"])
+        for name in PROGRESS:
+            if name not in ("data_sets", "devices"):
+                setattr(self, name, state["progress"][name])
+        self._note_origin(state["progress"]["data_sets"], state["progress"]["devices"])
         logger.info("resumed at step %d", self.step_number)
 
-    def _note_data(self, earlier: list[dict[str, Any]]) -> None:
-        """Put the data of earlier steps before that of the steps to come, and begin an epoch where they differ."""
-        here = self.data_sets[0]
-        self.data_sets = list(earlier)
-        if earlier[-1]["sha256"] != here["sha256"]:
-            self.data_sets.append(here | {"from_step": self.step_number})
+    def _note_origin(self, data_sets: list[dict[str, Any]], devices: list[dict[str, Any]]) -> None:
+        """Put data and device of earlier steps before those of the steps to come; other data begins an epoch."""
+        data, device = self.data_sets[0], self.devices[0]
+        self.data_sets, self.devices = list(data_sets), list(devices)
+        if data_sets[-1]["sha256"] != data["sha256"]:
+            self.data_sets.append(data | {"from_step": self.step_number})
             self.epoch, self.packs_done = self.epoch + 1, 0
-
-
-def _optimizers(model: Potential, recipe: Recipe) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the network, AdamW for embedding, biases and the layer that gives the energy."""
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
-        (matrices if inside else others).append(parameter)
-    optimizers: list[torch.optim.Optimizer] = [
-        Muon(matrices, lr=recipe.matrix_lr, weight_decay=recipe.weight_decay),
-        torch.optim.AdamW(others, lr=recipe.other_lr, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["peak_lr"] = group["lr"]
-    return optimizers
+        if devices[-1] | {"from_step": 0} != device:
+            self.devices.append(device | {"from_step": self.step_number})

@@ -29,6 +29,8 @@ class Pack(NamedTuple):
         energy: float64 (S,), eV.
         forces: float32 (A, 3), eV/angstrom.
         n_atoms: float32 (S,).
+        atom_weight: float32 (A,), of each atom in a mean over them.
+        structure_weight: float32 (S,), of each structure in a mean over them.
     """
 
     atomic_numbers: Tensor
@@ -40,6 +42,8 @@ class Pack(NamedTuple):
     energy: Tensor
     forces: Tensor
     n_atoms: Tensor
+    atom_weight: Tensor
+    structure_weight: Tensor
 
 
 class PackedDataset:
@@ -52,6 +56,7 @@ class PackedDataset:
 
     def __init__(self, dataset: Dataset, cutoff: float):
         self.dataset, self.cutoff = dataset, cutoff
+        self.kinds = [kind_of(name) for name in dataset.names]
         self._build_edges()
 
     def _build_edges(self) -> None:
@@ -78,29 +83,39 @@ class PackedDataset:
         self.edges, self.reverses = np.concatenate(edges, axis=1), np.concatenate(reverses)
 
     def plan(
-        self, seed: int, epoch: int, atoms_per_pack: int, shares: Mapping[str, float] | None = None
-    ) -> list[list[int]]:
+        self,
+        seed: int,
+        epoch: int,
+        atoms_per_pack: int,
+        shares: Mapping[str, float] | None = None,
+        edges_per_pack: int | None = None,
+    ) -> list[np.ndarray]:
         """Which structures make each pack: every one once, in random order; of kinds in ``shares``, some of them.
 
-        A pack has ``atoms_per_pack`` atoms at most, unless one structure alone has more.
+        A pack has ``atoms_per_pack`` atoms and ``edges_per_pack`` edges at most, unless one structure alone has more.
         """
         draw = np.random.default_rng([seed, epoch])
         order = draw.permutation(len(self.dataset))
         if shares:
-            share = np.array([shares.get(kind_of(name), 1.0) for name in self.dataset.names])
+            share = np.array([shares.get(kind, 1.0) for kind in self.kinds])
             order = order[draw.random(len(order)) < share[order]]
-        plan: list[list[int]] = [[]]
-        atoms = 0
-        for index in map(int, order):
-            n_atoms = int(self.dataset.sizes[index])
-            if plan[-1] and atoms + n_atoms > atoms_per_pack:
-                plan.append([])
-                atoms = 0
-            plan[-1].append(index)
-            atoms += n_atoms
+        limits = [(np.cumsum(self.dataset.sizes[order]), atoms_per_pack)]
+        if edges_per_pack is not None:
+            limits.append((np.cumsum(self.n_edges[order]), edges_per_pack))
+        plan = []
+        start = 0
+        while start < len(order):
+            filled = [total[start - 1] if start else 0 for total, _ in limits]
+            ends = [
+                np.searchsorted(total, before + most, side="right")
+                for before, (total, most) in zip(filled, limits, strict=True)
+            ]
+            end = max(start + 1, int(min(ends)))
+            plan.append(order[start:end])
+            start = end
         return plan
 
-    def assemble(self, indices: list[int]) -> Pack:
+    def assemble(self, indices: np.ndarray) -> Pack:
         """The pack of these structures."""
         part = self.dataset.subset(indices)
         n_edges = self.n_edges[indices]
@@ -117,4 +132,6 @@ class PackedDataset:
             torch.from_numpy(part.energy),
             torch.from_numpy(part.forces.astype(np.float32)),
             torch.from_numpy(part.sizes.astype(np.float32)),
+            torch.full((len(part.atomic_numbers),), 1 / len(part.atomic_numbers)),
+            torch.full((len(part),), 1 / len(part)),
         )

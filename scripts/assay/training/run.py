@@ -27,6 +27,7 @@ def train_student(
     shipped: Path,
     state_file: Path,
     threads: int,
+    device: torch.device | str,
     log: Path,
     checkpoint: Path,
     record: Path,
@@ -43,6 +44,7 @@ def train_student(
             gone on from; where there is none, or of another recipe, training starts anew.
         state_file: where a stopped run resumes from.
         threads: of the processor.
+        device: that trains.
         log: lines of JSON, one per validation.
         checkpoint: {"model_state_dict", "config", "training"}.
         record: JSON of the run: data hashes, recipe, curves, device, versions, hours.
@@ -58,31 +60,38 @@ def train_student(
     settings["rounds"] = [Round(**part) for part in settings["rounds"]]
     data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
     trainer = Trainer(
-        student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file
+        student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file, device
     )
     if not state_file.exists():
         _go_on_from(shipped, trainer)
     model = trainer.run()
-    training = {
+    training = describe(name, teacher, trainer, threads)
+    config = {"architecture": model.architecture, **model.hyperparameters}
+    with atomic_path(checkpoint) as path:
+        torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
+    write_json(record, header(name, device=device) | training)
+
+
+def describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
+    """What a record tells of a finished run; arguments as in ``train_student``."""
+    data = trainer.packs.dataset
+    return {
         "student": name,
         "teacher": teacher,
         "train_sha256": data.content_sha256(),
-        "validation_sha256": held_out.content_sha256(),
+        "validation_sha256": trainer.validation.content_sha256(),
         "n_structures": len(data),
         "n_atoms": len(data.atomic_numbers),
         "elements": sorted(set(data.atomic_numbers.tolist())),
         "recipe": asdict(trainer.recipe),
-        "n_parameters": sum(p.numel() for p in model.parameters()),
+        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "threads": threads,
         "hours": trainer.seconds / 3600,
         "data_sets": trainer.data_sets,
-        "skipped_steps": trainer.skipped,
+        "devices": trainer.devices,
+        "skipped_steps": int(trainer.update.skipped),
         "curve": trainer.history,
     }
-    config = {"architecture": model.architecture, **model.hyperparameters}
-    with atomic_path(checkpoint) as path:
-        torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
-    write_json(record, header(name) | training)
 
 
 def _go_on_from(shipped: Path, trainer: Trainer) -> None:

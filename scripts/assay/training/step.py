@@ -42,12 +42,12 @@ class Loss:
     energy_weight: float = 4.0
 
     def __call__(self, energy: Tensor, forces: Tensor, pack: Pack) -> Tensor:
-        """Mean loss of a pack over its atoms and structures, eV/angstrom."""
+        """Mean loss of a pack over its atoms and structures, by their weights, eV/angstrom."""
         squared = ((forces - pack.forces) ** 2).sum(-1)
         force_loss = torch.sqrt(squared + self.force_delta_eV_per_A**2) - self.force_delta_eV_per_A
         per_atom = ((energy - pack.energy) / pack.n_atoms).to(forces.dtype)
         energy_loss = torch.sqrt(per_atom**2 + self.energy_delta_eV_per_atom**2) - self.energy_delta_eV_per_atom
-        return force_loss.mean() + self.energy_weight * energy_loss.mean()
+        return (force_loss * pack.atom_weight).sum() + self.energy_weight * (energy_loss * pack.structure_weight).sum()
 
 
 class _EnergyForces(nn.Module):

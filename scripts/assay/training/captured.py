@@ -1,0 +1,55 @@
+"""A whole training step on a GPU as one CUDA graph: loss, gradients and update, compiled and recorded once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from assay.training.packs import Pack
+from assay.training.step import Step
+from assay.training.update import Update
+
+WARM_UPS = 3  # before recording: libraries choose their algorithms, and allocate
+
+
+def compiled(step: Step, parameters: list[Tensor], pack: Pack) -> Step:
+    """The same step for packs of this size, traced through both derivatives into one graph and compiled.
+
+    Tracing sees what is left after differentiating, in which a ``detach`` does no harm.
+    """
+    traced = make_fx(step)(parameters, pack)
+    return torch.compile(traced, fullgraph=True, dynamic=False)
+
+
+class CapturedStep:
+    """Steps by replaying one recorded step.
+
+    Args:
+        step: loss and gradients, of packs of one size; see ``compiled``.
+        update: what a gradient does.
+        pack: any pack of that size.
+    """
+
+    def __init__(self, step: Step, update: Update, pack: Pack):
+        self.pack = Pack(*(field.clone() for field in pack))
+        self.graph = torch.cuda.CUDAGraph()
+        before = [tensor.clone() for tensor in update.tensors()]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                update(*step(update.parameters, self.pack))
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(self.graph, stream=stream):
+            update(*step(update.parameters, self.pack))
+        with torch.no_grad():
+            for tensor, value in zip(update.tensors(), before, strict=True):
+                tensor.copy_(value)
+
+    def __call__(self, pack: Pack) -> None:
+        """Take the step on a pack."""
+        for dtype in {field.dtype for field in pack}:
+            mine, theirs = ([field for field in fields if field.dtype == dtype] for fields in (self.pack, pack))
+            torch._foreach_copy_(mine, theirs)
+        self.graph.replay()

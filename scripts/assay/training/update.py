@@ -1,0 +1,138 @@
+"""What a gradient does to the weights of a student: it is shortened, two optimizers step, and a mean runs along."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assay.models import Potential
+from assay.training.muon import Muon
+
+PACE = 0.01  # of the running mean of gradient norms
+
+
+class Update:
+    """The weights of a model, their running mean, and their optimizers: Muon for the matrices inside the network, AdamW
+    for embedding, biases and the layer that gives the energy.
+
+    Nothing waits for the device, so that on a GPU an update can be recorded into a CUDA graph.
+
+    Args:
+        model: whose parameters are trained, in place.
+        matrix_lr, other_lr: peak learning rates of Muon and of AdamW.
+        weight_decay: of the matrices.
+        clip: a gradient longer than so many times the usual is shortened to that.
+
+    Attributes:
+        mean: the running mean of the weights.
+        typical_norm: running mean of the norm of gradients, 0 before the first.
+        skipped: gradients that were not finite, and changed no weight.
+        losses: sum of the losses since it was last set to zero, and how many they were.
+    """
+
+    def __init__(self, model: Potential, matrix_lr: float, other_lr: float, weight_decay: float, clip: float):
+        self.parameters: list[Tensor] = list(model.parameters())
+        self.mean = [p.detach().clone() for p in self.parameters]
+        self.peaks, self.clip = (matrix_lr, other_lr), clip
+        self.factor, self.pace, self.typical_norm, self.skipped = torch.zeros(4, device=self.parameters[0].device)
+        self.losses = torch.zeros(2, dtype=torch.float64, device=self.parameters[0].device)
+        matrices: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
+            (matrices if inside else others).append(parameter)
+        self.groups, self.weight_decay = (matrices, others), weight_decay
+        self.begin()
+
+    def begin(self) -> None:
+        """New optimizers, with all their state in place, which know nothing yet, nor how long gradients are."""
+        on_gpu = self.parameters[0].is_cuda
+        rates = [torch.zeros((), device=self.parameters[0].device) if on_gpu else 0.0 for _ in self.groups]
+        matrices, others = self.groups
+        self.optimizers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=rates[0], weight_decay=self.weight_decay),
+            torch.optim.AdamW(others, lr=rates[1], betas=(0.9, 0.98), weight_decay=0.0, capturable=on_gpu),
+        ]
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        for tensor in self._optimizer_state():
+            tensor.zero_()
+        self.typical_norm.zero_()
+
+    def _optimizer_state(self) -> list[Tensor]:
+        return [tensor for o in self.optimizers for state in o.state.values() for tensor in state.values()]
+
+    def schedule(self, factor: float, ema_decay: float) -> None:
+        """What the next update takes of the peak learning rates, and leaves of the running mean."""
+        self.factor.fill_(factor)
+        self.pace.fill_(1 - ema_decay)
+
+    @torch.no_grad()
+    def __call__(self, loss: Tensor, gradients: list[Tensor]) -> None:
+        """Update by a loss and its gradients in the parameters, in their order."""
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        norm = flat.norm()
+        finite = norm.isfinite()
+        typical = torch.where(self.typical_norm > 0, self.typical_norm, norm)
+        limit = self.clip * typical
+        scale = (limit / norm.clamp(min=1e-30)).clamp(max=1.0)
+        flat = torch.where(finite, flat * scale, 0.0)
+        for parameter, part in zip(self.parameters, flat.split([p.numel() for p in self.parameters]), strict=True):
+            parameter.grad = part.view_as(parameter)
+        usual = typical + PACE * (torch.minimum(norm, limit) - typical)
+        self.typical_norm.copy_(torch.where(finite, usual, self.typical_norm))
+        self.skipped += ~finite
+        self.losses += torch.stack([torch.where(finite, loss, 0.0), finite.to(loss.dtype)])
+        factor = self.factor * finite
+        for optimizer, peak in zip(self.optimizers, self.peaks, strict=True):
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].copy_(peak * factor)
+                else:
+                    group["lr"] = peak * float(factor)
+            optimizer.step()
+        ahead = torch._foreach_sub([p.detach() for p in self.parameters], self.mean)
+        torch._foreach_mul_(ahead, self.pace)
+        torch._foreach_add_(self.mean, ahead)
+
+    def mean_loss(self) -> float | None:
+        """Of the updates since the last call."""
+        total, count = self.losses.tolist()
+        self.losses.zero_()
+        return total / count if count else None
+
+    @torch.no_grad()
+    def start_from_mean(self) -> None:
+        """Give the model the running mean of its weights, and begin anew."""
+        for parameter, mean in zip(self.parameters, self.mean, strict=True):
+            parameter.copy_(mean)
+        self.begin()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The running mean, the optimizers and what is known of gradients, to be resumed from."""
+        return {
+            "mean": self.mean,
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "typical_norm": float(self.typical_norm),
+            "skipped": int(self.skipped),
+        }
+
+    @torch.no_grad()
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from what ``state_dict`` gave."""
+        for mean, saved in zip(self.mean, state["mean"], strict=True):
+            mean.copy_(saved)
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved | {"param_groups": optimizer.state_dict()["param_groups"]})
+        self.typical_norm.fill_(state["typical_norm"])
+        self.skipped.fill_(state["skipped"])
+
+    def tensors(self) -> list[Tensor]:
+        """All that an update changes in place on a GPU."""
+        rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
+        counts = [self.typical_norm, self.skipped, self.losses]
+        return [*self.parameters, *self.mean, *self._optimizer_state(), *rates, *counts]

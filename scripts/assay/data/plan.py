@@ -153,7 +153,7 @@ def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str,
     ``recipe["driven"]`` holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``. The
     number of the round seeds it.
     """
-    driven = {name: value for name, value in recipe["driven"].items() if not name.startswith("shards")}
+    driven = {name: value for name, value in recipe["driven"].items() if name not in ("shards", "shards_again")}
     per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
     driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
     return [

@@ -33,6 +33,7 @@ class CapturedStep:
 
     def __init__(self, step: Step, update: Update, pack: Pack):
         self.pack = Pack(*(field.clone() for field in pack))
+        self.alike = [[k for k, field in enumerate(pack) if field.dtype == dtype] for dtype in {f.dtype for f in pack}]
         self.graph = torch.cuda.CUDAGraph()
         before = [tensor.clone() for tensor in update.tensors()]
         stream = torch.cuda.Stream()
@@ -44,12 +45,10 @@ class CapturedStep:
         with torch.cuda.graph(self.graph, stream=stream):
             update(*step(update.parameters, self.pack))
         with torch.no_grad():
-            for tensor, value in zip(update.tensors(), before, strict=True):
-                tensor.copy_(value)
+            torch._foreach_copy_(update.tensors(), before)
 
     def __call__(self, pack: Pack) -> None:
         """Take the step on a pack."""
-        for dtype in {field.dtype for field in pack}:
-            mine, theirs = ([field for field in fields if field.dtype == dtype] for fields in (self.pack, pack))
-            torch._foreach_copy_(mine, theirs)
+        for fields in self.alike:
+            torch._foreach_copy_([self.pack[k] for k in fields], [pack[k] for k in fields])
         self.graph.replay()

@@ -29,7 +29,7 @@ from assay.training.update import Update
 logger = logging.getLogger(__name__)
 
 # What a run's state holds besides tensors.
-PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history", "data_sets", "devices")
+PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history")
 
 
 @dataclass(frozen=True)
@@ -196,8 +196,7 @@ class Trainer:
         """A copy of the model with the running mean of its weights, on the CPU."""
         student = build_model(self.model.architecture, self.model.hyperparameters)
         student.load_state_dict(self.model.state_dict())
-        for parameter, mean in zip(student.parameters(), self.update.mean, strict=True):
-            parameter.copy_(mean)
+        torch._foreach_copy_(list(student.parameters()), self.update.mean)
         return student
 
     def _begin_round(self) -> None:
@@ -226,6 +225,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "update": self.update.state_dict(),
             "progress": {name: getattr(self, name) for name in PROGRESS},
+            "data_sets": self.data_sets,
+            "devices": self.devices,
         }
         with atomic_path(self.state_file) as path:
             torch.save(state, path)
@@ -235,9 +236,8 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         self.update.load_state_dict(state["update"])
         for name in PROGRESS:
-            if name not in ("data_sets", "devices"):
-                setattr(self, name, state["progress"][name])
-        self._note_origin(state["progress"]["data_sets"], state["progress"]["devices"])
+            setattr(self, name, state["progress"][name])
+        self._note_origin(state["data_sets"], state["devices"])
         logger.info("resumed at step %d", self.step_number)
 
     def _note_origin(self, data_sets: list[dict[str, Any]], devices: list[dict[str, Any]]) -> None:

@@ -99,17 +99,14 @@ class PackedDataset:
         if shares:
             share = np.array([shares.get(kind, 1.0) for kind in self.kinds])
             order = order[draw.random(len(order)) < share[order]]
-        limits = [(np.cumsum(self.dataset.sizes[order]), atoms_per_pack)]
+        limits = [(self.dataset.sizes, atoms_per_pack)]
         if edges_per_pack is not None:
-            limits.append((np.cumsum(self.n_edges[order]), edges_per_pack))
+            limits.append((self.n_edges, edges_per_pack))
+        totals = [(np.concatenate([[0], np.cumsum(counts[order])]), most) for counts, most in limits]
         plan = []
         start = 0
         while start < len(order):
-            filled = [total[start - 1] if start else 0 for total, _ in limits]
-            ends = [
-                np.searchsorted(total, before + most, side="right")
-                for before, (total, most) in zip(filled, limits, strict=True)
-            ]
+            ends = [np.searchsorted(total, total[start] + most, side="right") - 1 for total, most in totals]
             end = max(start + 1, int(min(ends)))
             plan.append(order[start:end])
             start = end

@@ -65,14 +65,14 @@ def train_student(
     if not state_file.exists():
         _go_on_from(shipped, trainer)
     model = trainer.run()
-    training = describe(name, teacher, trainer, threads)
+    training = _describe(name, teacher, trainer, threads)
     config = {"architecture": model.architecture, **model.hyperparameters}
     with atomic_path(checkpoint) as path:
         torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
     write_json(record, header(name, device=device) | training)
 
 
-def describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
+def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
     """What a record tells of a finished run; arguments as in ``train_student``."""
     data = trainer.packs.dataset
     return {

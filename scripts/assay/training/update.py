@@ -95,7 +95,7 @@ class Update:
                 else:
                     group["lr"] = peak * float(factor)
             optimizer.step()
-        ahead = torch._foreach_sub([p.detach() for p in self.parameters], self.mean)
+        ahead = torch._foreach_sub(self.parameters, self.mean)
         torch._foreach_mul_(ahead, self.pace)
         torch._foreach_add_(self.mean, ahead)
 
@@ -108,8 +108,7 @@ class Update:
     @torch.no_grad()
     def start_from_mean(self) -> None:
         """Give the model the running mean of its weights, and begin anew."""
-        for parameter, mean in zip(self.parameters, self.mean, strict=True):
-            parameter.copy_(mean)
+        torch._foreach_copy_(self.parameters, self.mean)
         self.begin()
 
     def state_dict(self) -> dict[str, Any]:
@@ -124,8 +123,7 @@ class Update:
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Resume from what ``state_dict`` gave."""
-        for mean, saved in zip(self.mean, state["mean"], strict=True):
-            mean.copy_(saved)
+        torch._foreach_copy_(self.mean, state["mean"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved | {"param_groups": optimizer.state_dict()["param_groups"]})
         self.typical_norm.fill_(state["typical_norm"])

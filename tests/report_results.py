@@ -96,6 +96,7 @@ def training(name):
     recipe = {"rounds": [2000], "seed": 0}
     return header(name) | {
         "curve": curve,
+        "devices": [{"device_name": "a GPU"}, {"device_name": "a processor"}],
         "hours": 0.75,
         "n_structures": 16802,
         "recipe": recipe,

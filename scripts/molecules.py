@@ -16,6 +16,7 @@ with exit_on_error(log=snakemake.log[0]):
     more = recombine_more(molecules, odd_pieces, **recipe["train_recombined"])
     splits["train_recombined"] = for_training(more, splits, max_similarity)
     splits["new_molecules"] = never_seen(listed([snakemake.input.new], max_atoms), splits)
-    strained = bridged(itertools.chain(*splits.values()), odd_pieces, **recipe["train_bridged"])
-    splits["train_bridged"] = for_training(strained, splits, max_similarity)
+    for part in ("train_bridged", "train_caged"):
+        strained = bridged(itertools.chain(*splits.values()), odd_pieces, **recipe[part])
+        splits[part] = for_training(strained, splits, max_similarity)
     write_molecules(snakemake.output[0], splits)

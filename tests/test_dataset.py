@@ -352,6 +352,15 @@ def test_bridged_molecules_have_more_rings_than_what_they_were_made_of():
     assert [Chem.MolToSmiles(molecule) for molecule in again] == [Chem.MolToSmiles(molecule) for molecule in made]
 
 
+def test_more_bonds_make_cages_some_of_other_elements():
+    cores = [Chem.MolFromSmiles(smiles) for smiles in ("C1CCC1", "CCCC")]
+    made = list(islice(bridge(cores, ["*C"], 20, 5, bonds=(2, 3), changed=0.5), 60))
+    rings = [molecule.GetNumBonds() - molecule.GetNumAtoms() + 1 for molecule in made]
+    assert min(rings) == 2 and max(rings) == 4
+    changed = [any(atom.GetAtomicNum() != 6 for atom in molecule.GetAtoms()) for molecule in made]
+    assert 10 < sum(changed) < 50
+
+
 @pytest.mark.parametrize("smiles", ["OCC(N)=O", "CP(C)(C)=C", "Clc1ccoc1Br"])
 def test_classical_forces_belong_to_the_positions_asked_for(smiles):
     """A cached distance matrix would give the forces of older positions."""
@@ -551,15 +560,17 @@ def recipe() -> dict:
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     labels["facing"] |= {"count": 2, "per_shard": 2}
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "shards_again": 1, "molecules_per_shard": 2}
-    labels["driven"] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
+    labels["redriven"] |= {"checkpoint": str(DRIVER), "shards": 1, "molecules_per_shard": 2}
+    for part in ("driven", "redriven"):
+        labels[part] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
 
 
 def test_molecules_added_to_training_were_not_held_out(shipped):
-    parts = {part: entries for part, entries in shipped.items() if part not in ("train_recombined", "train_bridged")}
+    parts = {part: entries for part, entries in shipped.items() if not part.startswith("train_")}
     held_out = {entry.skeleton for part, entries in parts.items() if part != "train" for entry in entries}
     known = {entry.identity for entries in parts.values() for entry in entries}
-    for part in ("train_bridged", "train_recombined"):
+    for part in ("train_caged", "train_bridged", "train_recombined"):
         added = shipped[part]
         assert len(added) > 1000 and not {entry.skeleton for entry in added} & held_out
         assert not {entry.identity for entry in added} & known
@@ -572,12 +583,13 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     small = [entry for entry in shipped["train"] if entry.smiles == "CCO" or entry.n_atoms <= 8]
     small = sorted(small, key=lambda entry: entry.smiles != "CCO")[:4]
     more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
-    strained = [entry for entry in shipped["train_bridged"] if entry.n_atoms <= 8][:1]
-    splits = {"train": small, "train_recombined": more, "train_bridged": strained, "validation": small[:1]}
+    splits = {"train": small, "train_recombined": more, "validation": small[:1]}
+    for part in ("train_bridged", "train_caged"):
+        splits[part] = [entry for entry in shipped[part] if entry.n_atoms <= 8][:1]
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     checked = {small[1].identity}
     shards = plan("train", splits, recipe(), emt, checked)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 15
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 17
     for shard in shards:
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
@@ -586,7 +598,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     turned = [entry.smiles for entry in small + more if entry.identity not in checked]
     scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
     unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
-    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 7 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 10 * 2 + 2 - (counts["mechanics"] - unbuilt)
     assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()

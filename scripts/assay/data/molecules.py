@@ -17,6 +17,8 @@ from assay.errors import AssayError
 from assay.files import atomic_path
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+# Sources that no list has.
+_MADE = ("recombined", "bridged")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,14 @@ def recombine_more(
 
 
 def bridged(
-    molecules: Iterable[Molecule], odd_pieces: Sequence[str], count: int, max_atoms: int, max_heavy: int, seed: int
+    molecules: Iterable[Molecule],
+    odd_pieces: Sequence[str],
+    count: int,
+    max_atoms: int,
+    max_heavy: int,
+    bonds: tuple[int, int],
+    changed: float,
+    seed: int,
 ) -> list[Molecule]:
     """Molecules with strained rings that are not among ``molecules``.
 
@@ -117,14 +126,16 @@ def bridged(
         count: how many.
         max_atoms: their largest size.
         max_heavy: see ``molecules``.
+        bonds: fewest and most new ones of a molecule.
+        changed: share that has an element changed, or its carbons fluorinated.
         seed: of the draw.
     """
     rdBase.DisableLog("rdApp.*")
     known = {molecule.identity: molecule for molecule in molecules}
     n_known = len(known)
-    whole = [Chem.MolFromSmiles(molecule.smiles) for molecule in known.values() if molecule.source != "recombined"]
+    whole = [Chem.MolFromSmiles(molecule.smiles) for molecule in known.values() if molecule.source not in _MADE]
     cores = [molecule for molecule in whole if 4 <= molecule.GetNumAtoms() <= max_heavy]
-    _fill(known, bridge(cores, odd_pieces, max_atoms, seed), "bridged", count, max_atoms)
+    _fill(known, bridge(cores, odd_pieces, max_atoms, seed, bonds, changed), "bridged", count, max_atoms)
     return list(known.values())[n_known:]
 
 

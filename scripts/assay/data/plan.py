@@ -19,7 +19,9 @@ _DRIVEN_ROUND = 30
 _DRIVEN_AGAIN_ROUND = 31
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
+_REDRIVEN_ROUND = 32
 _BRIDGED_ROUND = 70
+_CAGED_ROUND = 71
 _SCAN_ROUND = 80
 _FACING_ROUND = 90
 _SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6, "new_molecules": 7}
@@ -36,12 +38,12 @@ def plan(
 
     Args:
         part: which one.
-        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined`` and
-            ``train_bridged`` add to.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined``,
+            ``train_bridged`` and ``train_caged`` add to.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
             of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
-            ``dense``, ``driven``, ``scans`` and ``facing`` (see the function of each) of training,
+            ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of training,
             ``dynamics_molecules`` of the other parts.
         teacher: who labels.
         checked: identities of molecules that the physics checks turn and bring together, which scans and facing
@@ -64,7 +66,9 @@ def plan(
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven"]["shards_again"]],
+            *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
+            *_driven(_CAGED_ROUND, [splits["train_caged"]], recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
         ]
@@ -147,13 +151,15 @@ def _small(molecules: Sequence[Molecule], recipe: dict[str, Any]) -> list[Named]
     return _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
 
 
-def _driven(number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+def _driven(
+    number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher, part: str = "driven"
+) -> list[Shard]:
     """Frames of dynamics that a student drives, one trajectory for each molecule, one group after the other.
 
-    ``recipe["driven"]`` holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``. The
-    number of the round seeds it.
+    That ``part`` of the recipe holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``.
+    The number of the round seeds it.
     """
-    driven = {name: value for name, value in recipe["driven"].items() if name not in ("shards", "shards_again")}
+    driven = {name: value for name, value in recipe[part].items() if name not in ("shards", "shards_again")}
     per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
     driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
     return [

@@ -46,20 +46,35 @@ def recombine(
             yield standard
 
 
-def bridge(cores: Sequence[Chem.Mol], pieces: Sequence[str], max_atoms: int, seed: int) -> Iterator[Chem.Mol]:
-    """Endless molecules with strained rings: a core, one or two new bonds across it, and for every third a piece.
+def bridge(
+    cores: Sequence[Chem.Mol],
+    pieces: Sequence[str],
+    max_atoms: int,
+    seed: int,
+    bonds: tuple[int, int] = (1, 2),
+    changed: float = 0.0,
+) -> Iterator[Chem.Mol]:
+    """Endless molecules with strained rings: a core, new bonds across it, and for every third a piece.
 
-    A new bond takes the place of two hydrogens of atoms two to four bonds apart.
+    A new bond takes the place of two hydrogens of atoms two to four bonds apart. Of at least and at most so many
+    ``bonds`` each further one is made by half of the molecules. A share ``changed`` has an element changed, or its
+    carbons fluorinated.
     """
     rng = random.Random(seed)
+    fewest, most = bonds
     while True:
-        molecule = Chem.Mol(rng.choice(cores))
+        core = Chem.Mol(rng.choice(cores))
         if rng.random() < 0.33:
-            molecule = _attach(molecule, rng.choice(pieces), rng) or molecule
-        bridged = _bridged(molecule, rng)
-        if bridged and rng.random() < 0.5:
-            bridged = _bridged(bridged, rng) or bridged
-        standard = standardize(Chem.MolToSmiles(bridged)) if bridged else None
+            core = _attach(core, rng.choice(pieces), rng) or core
+        molecule: Chem.Mol | None = core
+        for _ in range(fewest):
+            molecule = molecule and _bridged(molecule, rng)
+        for _ in range(most - fewest):
+            if molecule and rng.random() < 0.5:
+                molecule = _bridged(molecule, rng) or molecule
+        if molecule and changed and rng.random() < changed:
+            molecule = _mutate(molecule, rng) or molecule
+        standard = standardize(Chem.MolToSmiles(molecule)) if molecule else None
         if standard and n_atoms(standard) <= max_atoms:
             yield standard
 

@@ -559,7 +559,8 @@ def recipe() -> dict:
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     labels["facing"] |= {"count": 2, "per_shard": 2}
-    labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "shards_again": 1, "molecules_per_shard": 2}
+    labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
+    labels["driven_again_shards"] = 1
     labels["redriven"] |= {"checkpoint": str(DRIVER), "shards": 1, "molecules_per_shard": 2}
     for part in ("driven", "redriven"):
         labels[part] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}

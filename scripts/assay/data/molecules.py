@@ -133,8 +133,7 @@ def bridged(
     rdBase.DisableLog("rdApp.*")
     known = {molecule.identity: molecule for molecule in molecules}
     n_known = len(known)
-    whole = [Chem.MolFromSmiles(molecule.smiles) for molecule in known.values() if molecule.source not in _MADE]
-    cores = [molecule for molecule in whole if 4 <= molecule.GetNumAtoms() <= max_heavy]
+    cores = [molecule for molecule in _unmade(known) if 4 <= molecule.GetNumAtoms() <= max_heavy]
     _fill(known, bridge(cores, odd_pieces, max_atoms, seed, bonds, changed), "bridged", count, max_atoms)
     return list(known.values())[n_known:]
 
@@ -166,10 +165,15 @@ def _known(entries: Iterable[tuple[str, str]], max_atoms: int) -> dict[str, Mole
 def _add_recombined(
     known: dict[str, Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms: int, seed: int
 ) -> None:
-    listed = [Chem.MolFromSmiles(entry.smiles) for entry in known.values() if entry.source != "recombined"]
-    cores = [molecule for molecule in listed if molecule.GetNumAtoms() <= 9]
-    pieces = cut(molecule for molecule in listed if molecule.GetNumAtoms() <= 40)
+    unmade = _unmade(known)
+    cores = [molecule for molecule in unmade if molecule.GetNumAtoms() <= 9]
+    pieces = cut(molecule for molecule in unmade if molecule.GetNumAtoms() <= 40)
     _fill(known, recombine(cores, pieces, odd_pieces, max_atoms, seed), "recombined", n_recombined, max_atoms)
+
+
+def _unmade(known: dict[str, Molecule]) -> list[Chem.Mol]:
+    """Those that were not made of others."""
+    return [Chem.MolFromSmiles(entry.smiles) for entry in known.values() if entry.source not in _MADE]
 
 
 def _fill(known: dict[str, Molecule], molecules: Iterable[Chem.Mol], source: str, count: int, max_atoms: int) -> None:

@@ -17,9 +17,9 @@ _VALIDATION_ROUND = 50
 _RECOMBINED_ROUND = 20
 _DRIVEN_ROUND = 30
 _DRIVEN_AGAIN_ROUND = 31
+_REDRIVEN_ROUND = 32
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
-_REDRIVEN_ROUND = 32
 _BRIDGED_ROUND = 70
 _CAGED_ROUND = 71
 _SCAN_ROUND = 80
@@ -44,7 +44,7 @@ def plan(
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
             of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
             ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of training,
-            ``dynamics_molecules`` of the other parts.
+            ``driven_again_shards`` of ``train`` driven again, ``dynamics_molecules`` of the other parts.
         teacher: who labels.
         checked: identities of molecules that the physics checks turn and bring together, which scans and facing
             pairs of training are not made of.
@@ -65,7 +65,7 @@ def plan(
             *_contacts(splits[part], recipe, teacher),
             *_dense(splits[part], recipe, teacher),
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
-            *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven"]["shards_again"]],
+            *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
             *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
             *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
             *_driven(_CAGED_ROUND, [splits["train_caged"]], recipe, teacher),
@@ -159,7 +159,7 @@ def _driven(
     That ``part`` of the recipe holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``.
     The number of the round seeds it.
     """
-    driven = {name: value for name, value in recipe[part].items() if name not in ("shards", "shards_again")}
+    driven = {name: value for name, value in recipe[part].items() if name != "shards"}
     per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
     driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
     return [

@@ -96,11 +96,10 @@ def training(name):
     recipe = {"rounds": [2000], "seed": 0}
     return header(name) | {
         "curve": curve,
+        "data_sets": [{"n_structures": 9000, "sha256": "01" * 32}, {"n_structures": 16802, "sha256": "23" * 32}],
         "devices": [{"device_name": "a GPU"}, {"device_name": "a processor"}],
         "hours": 0.75,
-        "n_structures": 16802,
         "recipe": recipe,
-        "train_sha256": "01" * 32,
     }
 
 

@@ -192,7 +192,8 @@ def test_flag_for_unlike_structures_has_its_worth(report):
 
 def test_training_is_told_in_steps(report):
     page = (report / "report.html").read_text()
-    assert "2,000 steps on 16,802 structures" in page and "on a GPU, then a processor, seed 0" in page
+    assert "2,000 steps on 9,000, then 16,802 structures" in page and "010101010101, then 232323232323" in page
+    assert "on a GPU, then a processor, seed 0" in page
 
 
 def test_learning_curve_says_when_it_was_judged_on_other_structures(copy, benchmarks, tmp_path):

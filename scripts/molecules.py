@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from assay.data.molecules import bridged, collect, listed, recombine_more, write_molecules
+from assay.data.molecules import altered, bridged, collect, listed, recombine_more, write_molecules
 from assay.data.splits import for_training, never_seen, split
 from assay.errors import exit_on_error
 
@@ -16,7 +16,9 @@ with exit_on_error(log=snakemake.log[0]):
     more = recombine_more(molecules, odd_pieces, **recipe["train_recombined"])
     splits["train_recombined"] = for_training(more, splits, max_similarity)
     splits["new_molecules"] = never_seen(listed([snakemake.input.new], max_atoms), splits)
-    for part in ("train_bridged", "train_caged"):
+    for part in ("train_bridged", "train_caged", "train_small_cages"):
         strained = bridged(itertools.chain(*splits.values()), odd_pieces, **recipe[part])
         splits[part] = for_training(strained, splits, max_similarity)
+    changed = altered(itertools.chain(*splits.values()), **recipe["train_altered"])
+    splits["train_altered"] = for_training(changed, splits, max_similarity)
     write_molecules(snakemake.output[0], splits)

@@ -50,7 +50,7 @@ from assay.data.recipes import (
     sampled,
     scans,
 )
-from assay.data.recombination import bridge, cut, recombine
+from assay.data.recombination import alter, bridge, cut, recombine
 from assay.data.shards import _labelled, dropped, label
 from assay.data.shipping import ship
 from assay.data.splits import for_training, never_seen, split
@@ -60,6 +60,7 @@ from assay.structures import Structure
 
 ROOT = Path(__file__).parents[1]
 DRIVER = ROOT / "data/dataset/driver.pt"
+ODD_PARTS = ("train_bridged", "train_caged", "train_small_cages", "train_altered")
 TEACHER = Teacher(**yaml.safe_load((ROOT / "config/config.yaml").read_text())["teacher"])
 
 
@@ -361,6 +362,18 @@ def test_more_bonds_make_cages_some_of_other_elements():
     assert 10 < sum(changed) < 50
 
 
+def test_altered_molecules_keep_the_size_and_lose_the_elements_of_what_they_were_made_of():
+    cores = [Chem.MolFromSmiles(smiles) for smiles in ("c1ccccc1CO", "CCCCC")]
+    made = list(islice(alter(cores, 24, 5, (1, 3)), 60))
+    elements = [[atom.GetAtomicNum() for atom in molecule.GetAtoms()] for molecule in made]
+    skeletons = [[number for number in numbers if number not in (9, 17, 35)] for numbers in elements]
+    assert {len(numbers) for numbers in skeletons} == {5, 8}
+    assert {7, 8, 15, 16} <= {number for numbers in skeletons for number in numbers}
+    assert 5 < sum(9 in numbers for numbers in elements) < 50
+    again = islice(alter(cores, 24, 5, (1, 3)), 60)
+    assert [Chem.MolToSmiles(molecule) for molecule in again] == [Chem.MolToSmiles(molecule) for molecule in made]
+
+
 @pytest.mark.parametrize("smiles", ["OCC(N)=O", "CP(C)(C)=C", "Clc1ccoc1Br"])
 def test_classical_forces_belong_to_the_positions_asked_for(smiles):
     """A cached distance matrix would give the forces of older positions."""
@@ -571,7 +584,7 @@ def test_molecules_added_to_training_were_not_held_out(shipped):
     parts = {part: entries for part, entries in shipped.items() if not part.startswith("train_")}
     held_out = {entry.skeleton for part, entries in parts.items() if part != "train" for entry in entries}
     known = {entry.identity for entries in parts.values() for entry in entries}
-    for part in ("train_caged", "train_bridged", "train_recombined"):
+    for part in ("train_recombined", *ODD_PARTS):
         added = shipped[part]
         assert len(added) > 1000 and not {entry.skeleton for entry in added} & held_out
         assert not {entry.identity for entry in added} & known
@@ -585,12 +598,12 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     small = sorted(small, key=lambda entry: entry.smiles != "CCO")[:4]
     more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
     splits = {"train": small, "train_recombined": more, "validation": small[:1]}
-    for part in ("train_bridged", "train_caged"):
+    for part in ODD_PARTS:
         splits[part] = [entry for entry in shipped[part] if entry.n_atoms <= 8][:1]
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     checked = {small[1].identity}
     shards = plan("train", splits, recipe(), emt, checked)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 17
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 19
     for shard in shards:
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
@@ -599,7 +612,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     turned = [entry.smiles for entry in small + more if entry.identity not in checked]
     scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
     unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
-    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 10 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 2 - (counts["mechanics"] - unbuilt)
     assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()

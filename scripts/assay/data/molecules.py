@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ import pandas as pd
 from rdkit import Chem, rdBase
 
 from assay.data.identity import identity, n_atoms, skeleton, standardize
-from assay.data.recombination import bridge, cut, recombine
+from assay.data.recombination import alter, bridge, cut, recombine
 from assay.errors import AssayError
 from assay.files import atomic_path
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 # Sources that no list has.
-_MADE = ("recombined", "bridged")
+_MADE = ("recombined", "bridged", "altered")
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,7 @@ def recombine_more(
     molecules: Iterable[Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms_recombined: int, seed: int
 ) -> list[Molecule]:
     """Recombined molecules that are not among ``molecules``, from their pieces; arguments as of ``collect``."""
-    rdBase.DisableLog("rdApp.*")
-    known = {molecule.identity: molecule for molecule in molecules}
-    n_known = len(known)
-    _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
-    return list(known.values())[n_known:]
+    return _added(molecules, lambda known: _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed))
 
 
 def bridged(
@@ -130,12 +126,32 @@ def bridged(
         changed: share that has an element changed, or its carbons fluorinated.
         seed: of the draw.
     """
-    rdBase.DisableLog("rdApp.*")
-    known = {molecule.identity: molecule for molecule in molecules}
-    n_known = len(known)
-    cores = [molecule for molecule in _unmade(known) if 4 <= molecule.GetNumAtoms() <= max_heavy]
-    _fill(known, bridge(cores, odd_pieces, max_atoms, seed, bonds, changed), "bridged", count, max_atoms)
-    return list(known.values())[n_known:]
+
+    def add(known: dict[str, Molecule]) -> None:
+        made = bridge(_cores(known, max_heavy), odd_pieces, max_atoms, seed, bonds, changed)
+        _fill(known, made, "bridged", count, max_atoms)
+
+    return _added(molecules, add)
+
+
+def altered(
+    molecules: Iterable[Molecule], count: int, max_atoms: int, max_heavy: int, changes: tuple[int, int], seed: int
+) -> list[Molecule]:
+    """Molecules with several changed elements, or fluorinated, that are not among ``molecules``.
+
+    Args:
+        molecules: of which those of at most ``max_heavy`` heavy atoms are altered.
+        count: how many.
+        max_atoms: their largest size.
+        max_heavy: see ``molecules``.
+        changes: fewest and most of a molecule.
+        seed: of the draw.
+    """
+
+    def add(known: dict[str, Molecule]) -> None:
+        _fill(known, alter(_cores(known, max_heavy), max_atoms, seed, changes), "altered", count, max_atoms)
+
+    return _added(molecules, add)
 
 
 def write_molecules(path: str | Path, splits: dict[str, list[Molecule]]) -> None:
@@ -162,6 +178,15 @@ def _known(entries: Iterable[tuple[str, str]], max_atoms: int) -> dict[str, Mole
     return known
 
 
+def _added(molecules: Iterable[Molecule], add: Callable[[dict[str, Molecule]], None]) -> list[Molecule]:
+    """Those that ``add`` puts beside ``molecules``, by identity."""
+    rdBase.DisableLog("rdApp.*")
+    known = {molecule.identity: molecule for molecule in molecules}
+    n_known = len(known)
+    add(known)
+    return list(known.values())[n_known:]
+
+
 def _add_recombined(
     known: dict[str, Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms: int, seed: int
 ) -> None:
@@ -169,6 +194,11 @@ def _add_recombined(
     cores = [molecule for molecule in unmade if molecule.GetNumAtoms() <= 9]
     pieces = cut(molecule for molecule in unmade if molecule.GetNumAtoms() <= 40)
     _fill(known, recombine(cores, pieces, odd_pieces, max_atoms, seed), "recombined", n_recombined, max_atoms)
+
+
+def _cores(known: dict[str, Molecule], max_heavy: int) -> list[Chem.Mol]:
+    """Those of four to ``max_heavy`` heavy atoms that were not made of others."""
+    return [molecule for molecule in _unmade(known) if 4 <= molecule.GetNumAtoms() <= max_heavy]
 
 
 def _unmade(known: dict[str, Molecule]) -> list[Chem.Mol]:

@@ -20,8 +20,7 @@ _DRIVEN_AGAIN_ROUND = 31
 _REDRIVEN_ROUND = 32
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
-_BRIDGED_ROUND = 70
-_CAGED_ROUND = 71
+_ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
 _FACING_ROUND = 90
 _SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6, "new_molecules": 7}
@@ -38,8 +37,8 @@ def plan(
 
     Args:
         part: which one.
-        splits: molecules by split; ``seen_molecules`` draws from ``train``, which ``train_recombined``,
-            ``train_bridged`` and ``train_caged`` add to.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``, which all parts named ``train_...``
+            add to.
         recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
             (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
             of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
@@ -67,8 +66,7 @@ def plan(
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
             *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
-            *_driven(_BRIDGED_ROUND, [splits["train_bridged"]], recipe, teacher),
-            *_driven(_CAGED_ROUND, [splits["train_caged"]], recipe, teacher),
+            *itertools.chain(*(_driven(number, [splits[odd]], recipe, teacher) for odd, number in _ODD_ROUNDS.items())),
             *_scans(unchecked + more_unchecked, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
         ]

@@ -133,6 +133,8 @@ def driven(
             yield Skipped("mechanics")
             continue
         starts.append(Structure(identity[:8], mechanics.atomic_numbers, positions, molecule=identity))
+    if not starts:
+        return
     temperatures = rng.uniform(*temperatures_K, len(starts))
     warm, every = round(thermalization_fs / time_step_fs), round(interval_fs / time_step_fs)
     trajectory = run(

@@ -79,6 +79,20 @@ def bridge(
             yield standard
 
 
+def alter(cores: Sequence[Chem.Mol], max_atoms: int, seed: int, changes: tuple[int, int]) -> Iterator[Chem.Mol]:
+    """Endless molecules with unusual neighbors: a core after at least and at most so many ``changes``, each of which
+    swaps an element for a relative or fluorinates the carbons.
+    """
+    rng = random.Random(seed)
+    while True:
+        molecule = Chem.Mol(rng.choice(cores))
+        for _ in range(rng.randint(*changes)):
+            molecule = _mutate(molecule, rng) or molecule
+        standard = standardize(Chem.MolToSmiles(molecule))
+        if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
+            yield standard
+
+
 def _bridged(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
     """With a bond between two random atoms that are two to four bonds apart; None if no two can spare a hydrogen."""
     apart = Chem.GetDistanceMatrix(molecule)
@@ -127,7 +141,8 @@ def _mutate(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
         for atom in changed.GetAtoms():
             if atom.GetAtomicNum() == 1 and atom.GetNeighbors()[0].GetAtomicNum() == 6 and rng.random() < 0.8:
                 atom.SetAtomicNum(9)
-        return _sane(changed)
+        fluorinated = _sane(changed)
+        return fluorinated and Chem.RemoveHs(fluorinated)
     relatives = {6: (7, 7, 8, 16, 15), 7: (6, 15, 8), 8: (16, 7), 16: (8, 7), 9: (17, 35), 17: (35, 9), 35: (17,)}
     atom = changed.GetAtomWithIdx(rng.randrange(changed.GetNumAtoms()))
     atom.SetAtomicNum(rng.choice(relatives.get(atom.GetAtomicNum(), (6,))))

@@ -575,7 +575,7 @@ def recipe() -> dict:
     labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
     labels["driven_again_shards"] = 1
     labels["redriven"] |= {"checkpoint": str(DRIVER), "shards": 1, "molecules_per_shard": 2}
-    for part in ("driven", "redriven"):
+    for part in ("driven", "redriven", "odd_dynamics"):
         labels[part] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
 
@@ -603,7 +603,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     checked = {small[1].identity}
     shards = plan("train", splits, recipe(), emt, checked)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 19
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 20
     for shard in shards:
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
@@ -612,7 +612,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     turned = [entry.smiles for entry in small + more if entry.identity not in checked]
     scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
     unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
-    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 - (counts["mechanics"] - unbuilt)
     assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()

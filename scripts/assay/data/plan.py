@@ -23,7 +23,15 @@ _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
 _FACING_ROUND = 90
-_SEEDS = {"validation": 3, "unseen_molecules": 4, "seen_molecules": 5, "larger_molecules": 6, "new_molecules": 7}
+# Of the teacher's own dynamics.
+_SEEDS = {
+    "validation": 3,
+    "unseen_molecules": 4,
+    "seen_molecules": 5,
+    "larger_molecules": 6,
+    "new_molecules": 7,
+    "train": 8,
+}
 
 
 def plan(
@@ -39,16 +47,17 @@ def plan(
         part: which one.
         splits: molecules by split; ``seen_molecules`` draws from ``train``, which all parts named ``train_...``
             add to.
-        recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics`` and ``larger_dynamics``
-            (see ``_dynamics``), ``rounds`` of classical geometries for training, ``recombined_shards`` of the one round
-            of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``, ``contacts``,
-            ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of training,
-            ``driven_again_shards`` of ``train`` driven again, ``dynamics_molecules`` of the other parts.
+        recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics``, ``larger_dynamics`` and
+            ``odd_dynamics`` (see ``_moving``), ``rounds`` of classical geometries for training, ``recombined_shards``
+            of the one round of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``,
+            ``contacts``, ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of
+            training, ``driven_again_shards`` of ``train`` driven again, ``dynamics_molecules`` of each part.
         teacher: who labels.
         checked: identities of molecules that the physics checks turn and bring together, which scans and facing
             pairs of training are not made of.
     """
     if part == "train":
+        odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
         n_dimers = recipe["dimers"][part]
         rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
         recombined = splits["train_recombined"]
@@ -66,20 +75,16 @@ def plan(
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
             *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
-            *itertools.chain(*(_driven(number, [splits[odd]], recipe, teacher) for odd, number in _ODD_ROUNDS.items())),
+            *itertools.chain(
+                *(_driven(number, [splits[name]], recipe, teacher) for name, number in _ODD_ROUNDS.items())
+            ),
+            *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
             *_facing(unchecked, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
-    motion = recipe["larger_dynamics" if part == "larger_molecules" else "dynamics"]
-    moving = _dynamics(
-        _SEEDS[part] * 1_000_000,
-        source,
-        recipe["dynamics_molecules"][part],
-        motion,
-        recipe["max_force_eV_per_A"],
-        teacher,
-    )
+    motion = "larger_dynamics" if part == "larger_molecules" else "dynamics"
+    moving = _moving(part, source, motion, recipe, teacher)
     if part == "validation":
         return _classical(_VALIDATION_ROUND, splits[part], recipe["dimers"][part], recipe, teacher) + moving
     return moving
@@ -198,20 +203,27 @@ def _facing(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teac
     return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]
 
 
-def _dynamics(
-    seed: int, molecules: Sequence[Molecule], count: int, motion: dict[str, Any], limit: float, teacher: Teacher
+def _moving(
+    part: str, molecules: Sequence[Molecule], motion: str, recipe: dict[str, Any], teacher: Teacher
 ) -> list[Shard]:
-    """The teacher's own dynamics of about ``count`` molecules, evenly over sizes.
+    """The teacher's own dynamics of about as many molecules as ``recipe["dynamics_molecules"]`` has of the part, evenly
+    over sizes.
 
-    ``motion`` holds ``temperatures_K``, ``frames``, ``thermalization_fs``, ``interval_fs``, ``time_step_fs`` and
-    ``molecules_per_shard``.
+    ``recipe[motion]`` holds ``temperatures_K``, ``frames``, ``thermalization_fs``, ``interval_fs``, ``time_step_fs``
+    and ``molecules_per_shard``.
     """
-    arguments = {name: value for name, value in motion.items() if name != "molecules_per_shard"}
+    arguments = dict(recipe[motion])
+    per_shard, count = arguments.pop("molecules_per_shard"), recipe["dynamics_molecules"][part]
     by_size = sorted(molecules, key=lambda molecule: molecule.n_atoms)
-    parts = _parts(by_size, motion["molecules_per_shard"])[: -(-count // motion["molecules_per_shard"])]
+    shards = _parts(by_size, per_shard)[: -(-count // per_shard)]
     return [
-        Shard("dynamics", {"molecules": part, "seed": seed + index} | arguments, teacher, limit)
-        for index, part in enumerate(parts)
+        Shard(
+            "dynamics",
+            {"molecules": named, "seed": 1_000_000 * _SEEDS[part] + index} | arguments,
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, named in enumerate(shards)
     ]
 
 

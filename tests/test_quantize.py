@@ -83,7 +83,7 @@ def test_finer_filters_spare_trained_students_a_part_of_the_change(student, tmp_
     monkeypatch.setattr(schemes, "_filters", lambda graph: set())
     weights(tmp_path / "model.onnx", tmp_path / "coarse.onnx", [])
     fine, coarse = (np.abs(forces(name) - forces("model.onnx")).mean() for name in ("fine.onnx", "coarse.onnx"))
-    assert fine < 0.75 * coarse
+    assert fine < 0.9 * coarse
 
 
 def test_an_embedding_and_what_reads_it_are_no_filters(exported):

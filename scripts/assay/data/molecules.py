@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def recombine_more(
     molecules: Iterable[Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms_recombined: int, seed: int
 ) -> list[Molecule]:
     """Recombined molecules that are not among ``molecules``, from their pieces; arguments as of ``collect``."""
-    return _added(molecules, lambda known: _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed))
+    return _add_recombined(_by_identity(molecules), odd_pieces, n_recombined, max_atoms_recombined, seed)
 
 
 def bridged(
@@ -126,12 +126,9 @@ def bridged(
         changed: share that has an element changed, or its carbons fluorinated.
         seed: of the draw.
     """
-
-    def add(known: dict[str, Molecule]) -> None:
-        made = bridge(_cores(known, max_heavy), odd_pieces, max_atoms, seed, bonds, changed)
-        _fill(known, made, "bridged", count, max_atoms)
-
-    return _added(molecules, add)
+    known = _by_identity(molecules)
+    made = bridge(_cores(known, max_heavy), odd_pieces, max_atoms, seed, bonds, changed)
+    return _fill(known, made, "bridged", count, max_atoms)
 
 
 def altered(
@@ -147,11 +144,9 @@ def altered(
         changes: fewest and most of a molecule.
         seed: of the draw.
     """
-
-    def add(known: dict[str, Molecule]) -> None:
-        _fill(known, alter(_cores(known, max_heavy), max_atoms, seed, changes), "altered", count, max_atoms)
-
-    return _added(molecules, add)
+    known = _by_identity(molecules)
+    made = alter(_cores(known, max_heavy), max_atoms, seed, changes)
+    return _fill(known, made, "altered", count, max_atoms)
 
 
 def write_molecules(path: str | Path, splits: dict[str, list[Molecule]]) -> None:
@@ -178,22 +173,19 @@ def _known(entries: Iterable[tuple[str, str]], max_atoms: int) -> dict[str, Mole
     return known
 
 
-def _added(molecules: Iterable[Molecule], add: Callable[[dict[str, Molecule]], None]) -> list[Molecule]:
-    """Those that ``add`` puts beside ``molecules``, by identity."""
+def _by_identity(molecules: Iterable[Molecule]) -> dict[str, Molecule]:
+    """What more molecules are made of, and added to."""
     rdBase.DisableLog("rdApp.*")
-    known = {molecule.identity: molecule for molecule in molecules}
-    n_known = len(known)
-    add(known)
-    return list(known.values())[n_known:]
+    return {molecule.identity: molecule for molecule in molecules}
 
 
 def _add_recombined(
     known: dict[str, Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms: int, seed: int
-) -> None:
+) -> list[Molecule]:
     unmade = _unmade(known)
     cores = [molecule for molecule in unmade if molecule.GetNumAtoms() <= 9]
     pieces = cut(molecule for molecule in unmade if molecule.GetNumAtoms() <= 40)
-    _fill(known, recombine(cores, pieces, odd_pieces, max_atoms, seed), "recombined", n_recombined, max_atoms)
+    return _fill(known, recombine(cores, pieces, odd_pieces, max_atoms, seed), "recombined", n_recombined, max_atoms)
 
 
 def _cores(known: dict[str, Molecule], max_heavy: int) -> list[Chem.Mol]:
@@ -206,13 +198,16 @@ def _unmade(known: dict[str, Molecule]) -> list[Chem.Mol]:
     return [Chem.MolFromSmiles(entry.smiles) for entry in known.values() if entry.source not in _MADE]
 
 
-def _fill(known: dict[str, Molecule], molecules: Iterable[Chem.Mol], source: str, count: int, max_atoms: int) -> None:
-    """Add ``count`` of ``molecules`` that are not known yet."""
-    wanted = len(known) + count
+def _fill(
+    known: dict[str, Molecule], molecules: Iterable[Chem.Mol], source: str, count: int, max_atoms: int
+) -> list[Molecule]:
+    """Add ``count`` of ``molecules`` that are not known yet, and return these."""
+    n_known = len(known)
     for molecule in molecules:
-        if len(known) >= wanted:
+        if len(known) >= n_known + count:
             break
         _add(known, molecule, source, max_atoms)
+    return list(known.values())[n_known:]
 
 
 def _add(known: dict[str, Molecule], molecule: Chem.Mol | None, source: str, max_atoms: int) -> None:

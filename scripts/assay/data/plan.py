@@ -75,8 +75,10 @@ def plan(
             *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
             *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
             *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
-            *itertools.chain(
-                *(_driven(number, [splits[name]], recipe, teacher) for name, number in _ODD_ROUNDS.items())
+            *(
+                shard
+                for name, number in _ODD_ROUNDS.items()
+                for shard in _driven(number, [splits[name]], recipe, teacher)
             ),
             *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),

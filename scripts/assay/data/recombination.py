@@ -41,9 +41,8 @@ def recombine(
             molecule = grown or molecule
         if rng.random() < 0.5:
             molecule = _mutate(molecule, rng) or molecule
-        standard = standardize(Chem.MolToSmiles(molecule))
-        if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
-            yield standard
+        if stable := _stable(molecule, max_atoms):
+            yield stable
 
 
 def bridge(
@@ -88,9 +87,16 @@ def alter(cores: Sequence[Chem.Mol], max_atoms: int, seed: int, changes: tuple[i
         molecule = Chem.Mol(rng.choice(cores))
         for _ in range(rng.randint(*changes)):
             molecule = _mutate(molecule, rng) or molecule
-        standard = standardize(Chem.MolToSmiles(molecule))
-        if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
-            yield standard
+        if stable := _stable(molecule, max_atoms):
+            yield stable
+
+
+def _stable(molecule: Chem.Mol, max_atoms: int) -> Chem.Mol | None:
+    """The molecule as a standard one; None if it is too large, or falls apart."""
+    standard = standardize(Chem.MolToSmiles(molecule))
+    if standard and n_atoms(standard) <= max_atoms and not standard.HasSubstructMatch(_UNSTABLE):
+        return standard
+    return None
 
 
 def _bridged(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:

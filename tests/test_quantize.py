@@ -70,8 +70,8 @@ def test_quantized_weights_keep_forces_the_gradient_of_the_energy(exported, stru
     assert {t.data_type for t in matrices} == {onnx.TensorProto.INT8, onnx.TensorProto.INT16}
 
 
-@pytest.mark.parametrize("student", ["original", "tiny", "ultra_tiny"])
-def test_finer_filters_spare_trained_students_a_part_of_the_change(student, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("student", "left"), [("original", 0.9), ("tiny", 0.75), ("ultra_tiny", 0.5)])
+def test_finer_filters_spare_trained_students_a_part_of_the_change(student, left, tmp_path, monkeypatch):
     write(normalize(DATA / f"checkpoints/{student}.pt", None), student, tmp_path / "m.safetensors", tmp_path / "m.json")
     _export(load_model(tmp_path / "m.safetensors"), tmp_path / "model.onnx")
     unseen = list(read_dataset(DATA / "dataset/unseen_molecules.h5"))[::20]
@@ -83,7 +83,7 @@ def test_finer_filters_spare_trained_students_a_part_of_the_change(student, tmp_
     monkeypatch.setattr(schemes, "_filters", lambda graph: set())
     weights(tmp_path / "model.onnx", tmp_path / "coarse.onnx", [])
     fine, coarse = (np.abs(forces(name) - forces("model.onnx")).mean() for name in ("fine.onnx", "coarse.onnx"))
-    assert fine < 0.9 * coarse
+    assert fine < left * coarse
 
 
 def test_an_embedding_and_what_reads_it_are_no_filters(exported):

@@ -29,6 +29,7 @@ from checkpoint_samples import (
 
 from assay.checkpoint import load_model, normalize, write
 from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
+from assay.checkpoint.container import content_sha256
 from assay.checkpoint.normalized import count_parameters
 from assay.checkpoint.weights import BUFFERS, ROOTS
 from assay.errors import AssayError
@@ -303,6 +304,29 @@ def test_unseen_hyperparameters_come_from_the_config_or_are_said_to_be_assumed(s
     assert untold.to_bytes() != told.to_bytes()
 
 
+@pytest.mark.parametrize("rank", [1, 2])
+def test_rank_comes_from_shapes_and_no_config_may_say_another(rank, save, tmp_path):
+    state = student("painn", rank=rank).state_dict()
+    for config in ({}, {"rank": rank}, {"rank": 0}, {"rank": -1}):  # the last two of a process among others
+        read = normalize(save({"model": state, "config": config}))
+        assert (read.network.hyperparameters["rank"], read.network.sources["rank"]) == (rank, "shapes")
+    write(read, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
+    assert normalize(tmp_path / "model.safetensors").to_bytes() == read.to_bytes()
+    with pytest.raises(AssayError, match=f"says config.rank = {3 - rank}, but its tensors have rank = {rank}"):
+        normalize(save({"model": state, "config": {"rank": 3 - rank}}))
+    with pytest.raises(AssayError, match=r"says config\.rank = 'two', which cannot be"):
+        normalize(save({"model": state, "config": {"rank": "two"}}))
+
+
+def test_models_normalized_before_there_were_tensors_are_read(save):
+    model = student("painn")
+    config = {name: value for name, value in model.hyperparameters.items() if name != "rank"}
+    config["content_sha256"] = content_sha256(model.state_dict(), config)
+    read = normalize(save(safetensors_bytes(model.state_dict(), config=config), name="model.safetensors"))
+    assert read.container.checksummed
+    assert read.network.hyperparameters == model.hyperparameters
+
+
 def test_names_that_the_finder_knows_are_those_of_the_networks():
     roots, buffers, parameters = set(), set(), set()
     for name in ARCHITECTURES:
@@ -314,7 +338,7 @@ def test_names_that_the_finder_knows_are_those_of_the_networks():
     assert roots == ROOTS
     assert all(key.startswith(BUFFERS) for key in buffers)
     assert not any(key.startswith(BUFFERS) for key in parameters)
-    shown = {"hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A", "radial_basis", "filter_bias", "head"}
+    shown = {"hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A", "radial_basis", "filter_bias", "head", "rank"}
     assert set(inspect.signature(PaiNN).parameters) == shown | set(UNSEEN)
 
 

@@ -15,9 +15,11 @@ from assay.neighbors import build_graph
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler on this machine")
 
 NETWORKS = {
-    "shipped": {"hidden": 20, "n_blocks": 3, "n_rbf": 7, "head": [18, 6], "repulsion": True, "floor": True},
+    "shipped": {"hidden": 20, "n_blocks": 3, "n_rbf": 7, "head": [18, 6], "repulsion": True, "floor": True, "rank": 2},
+    "vectors": {"hidden": 20, "n_blocks": 3, "n_rbf": 7, "head": [18, 6], "repulsion": True, "floor": True},
     "gaussian": {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "radial_basis": "gaussian", "envelope": "cosine"},
     "bare": {"hidden": 33, "n_blocks": 1, "n_rbf": 3, "filter_bias": False, "head": [], "epsilon": 1e-3},
+    "bare tensors": {"hidden": 9, "n_blocks": 2, "n_rbf": 3, "filter_bias": False, "epsilon": 1e-3, "rank": 2},
 }
 
 

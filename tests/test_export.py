@@ -37,6 +37,7 @@ STUDENTS = {
     "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "floor": True},
     "seed-painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5},
 }
+STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
 ELEMENTS = [1, 6, 7, 8]
 CUTOFF = 5.0
 FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
@@ -45,10 +46,11 @@ FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
 class Exported:
     """One student with all its files; the network itself in double precision."""
 
-    def __init__(self, architecture, folder):
+    def __init__(self, name, folder):
         torch.manual_seed(1)
-        single = build_model(architecture, STUDENTS[architecture])
-        self.model = build_model(architecture, STUDENTS[architecture]).double()
+        architecture = "seed-painn" if name == "seed-painn" else "painn"
+        single = build_model(architecture, STUDENTS[name])
+        self.model = build_model(architecture, STUDENTS[name]).double()
         self.model.load_state_dict(single.state_dict())
         self.folder, self.network = folder, lower(single)
         self.card = {"variant": "test", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
@@ -357,9 +359,9 @@ def test_lowering_leaves_the_model_as_it_was_and_no_scatter(form):
     assert [tuple(value.shape) for value in network(*form.example())] == [(2,), (7, 3), (2, 3, 3)]
 
 
-@pytest.mark.parametrize("filter_bias", [True, False])
-def test_folded_filters_are_the_same_filters(filter_bias):
-    model = build_model("painn", STUDENTS["painn"] | {"filter_bias": filter_bias}).double()
+@pytest.mark.parametrize(("name", "filter_bias"), [("painn", True), ("painn", False), ("tensors", True)])
+def test_folded_filters_are_the_same_filters(name, filter_bias):
+    model = build_model("painn", STUDENTS[name] | {"filter_bias": filter_bias}).double()
     folded, distance = copy.deepcopy(model), torch.linspace(0.6, 6.0, 40, dtype=torch.float64)
     fold_filters(folded)
     basis, envelope = model.radial(distance), model.envelope(distance)
@@ -403,7 +405,7 @@ def test_slots_agree_with_double_precision_on_every_case(student, cases):
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler, which AOTInductor needs")
 def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
     torch.manual_seed(9)
-    single = build_model("painn", STUDENTS["painn"] | {"n_blocks": 1, "repulsion": False})
+    single = build_model("painn", STUDENTS["tensors"] | {"repulsion": False})
     card = {"variant": "test", "checkpoint_sha256": None, "elements": None}
     aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", identity(single, card))
     predictor, everything = load_predictor(tmp_path / "model.pt2", threads=1), cases[0] | cases[1]

@@ -44,11 +44,20 @@ def structures():
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
+    return _export(_student(), tmp_path_factory.mktemp("export") / "model.onnx")
+
+
+@pytest.fixture(scope="module")
+def with_tensors(tmp_path_factory):
+    return _export(_student(rank=2), tmp_path_factory.mktemp("export") / "model.onnx")
+
+
+def _student(**changes):
     torch.manual_seed(0)
-    model = build_model("painn", {"hidden": 32, "n_blocks": 2, "n_rbf": 8, "head": [32]})
+    model = build_model("painn", {"hidden": 32, "n_blocks": 2, "n_rbf": 8, "head": [32]} | changes)
     for parameter in model.parameters():
         parameter.data *= 1.5
-    return _export(model, tmp_path_factory.mktemp("export") / "model.onnx")
+    return model
 
 
 def _export(model, path):
@@ -57,8 +66,9 @@ def _export(model, path):
     return path
 
 
-def test_quantized_weights_keep_forces_the_gradient_of_the_energy(exported, structures, tmp_path):
-    target = tmp_path / "weights.onnx"
+@pytest.mark.parametrize(("file", "n_filters"), [("exported", 5), ("with_tensors", 8)])
+def test_quantized_weights_keep_forces_the_gradient_of_the_energy(file, n_filters, structures, tmp_path, request):
+    exported, target = request.getfixturevalue(file), tmp_path / "weights.onnx"
     weights(exported, target, [])
     exact, small = (load_predictor(path, threads=1) for path in (exported, target))
     assert consistency(small, structures) < 3 * consistency(exact, structures) + 1e-3
@@ -66,7 +76,7 @@ def test_quantized_weights_keep_forces_the_gradient_of_the_energy(exported, stru
     assert 1e-5 < np.abs(after - before).max() < 0.1 * np.abs(before).max()
     matrices = [t for t in onnx.load(target).graph.initializer if len(t.dims) == 2 and np.prod(t.dims) >= 256]
     filters = [tuple(t.dims) for t in matrices if t.data_type == onnx.TensorProto.INT16]
-    assert filters == 5 * [(32, 9)]  # the first block has no vectors yet, and two filters
+    assert filters == n_filters * [(32, 9)]  # the first block has no vectors and tensors yet: two filters or three
     assert {t.data_type for t in matrices} == {onnx.TensorProto.INT8, onnx.TensorProto.INT16}
 
 
@@ -86,9 +96,10 @@ def test_finer_filters_spare_trained_students_a_part_of_the_change(student, left
     assert fine < left * coarse
 
 
-def test_an_embedding_and_what_reads_it_are_no_filters(exported):
-    graph = onnx.load(exported).graph
-    assert schemes._filters(graph) == {t.name for t in graph.initializer if "filter" in t.name}
+def test_an_embedding_and_what_reads_it_are_no_filters(exported, with_tensors):
+    for file in (exported, with_tensors):
+        graph = onnx.load(file).graph
+        assert schemes._filters(graph) == {t.name for t in graph.initializer if "filter" in t.name}
 
 
 def test_a_scheme_that_quantizes_both_passes_apart_is_found_inconsistent(exported, structures, tmp_path):

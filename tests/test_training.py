@@ -49,10 +49,10 @@ def dataset():
     return from_structures(structures)
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=[1, 2])
+def model(request):
     torch.manual_seed(0)
-    return build_model("painn", STUDENT)
+    return build_model("painn", STUDENT | {"rank": request.param})
 
 
 def _plain_gradients(model, part, loss):
@@ -199,6 +199,9 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     elsewhere = {"from_step": 0, "device": "cuda", "device_name": "another machine's"}
     first = training_record(tmp_path / "first.pt")
     first.write_text(json.dumps(json.loads(first.read_text()) | {"devices": [elsewhere]}))
+    of_old = torch.load(tmp_path / "first.pt", weights_only=True)
+    del of_old["config"]["rank"]  # which networks had before it had a name
+    torch.save(of_old, tmp_path / "first.pt")
     both, record = run("both", [8, 6], "first.pt")
     _, anew_record = run("anew", [5, 6], "first.pt")
     for name, tensor in whole["model_state_dict"].items():

@@ -116,6 +116,7 @@ def _shown_by_painn(tensors: dict[str, Tensor], path: Path) -> dict[str, Any]:
         "max_z": max_z,
         "filter_bias": "blocks.0.filter.bias" in tensors,
         "head": [_shape(tensors, f"head.{layer}.weight", path)[0] for layer in layers[:-1]],
+        "rank": 2 if "blocks.0.mix_tensors.weight" in tensors else 1,
     }
 
 

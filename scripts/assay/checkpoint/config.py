@@ -27,6 +27,7 @@ SYNONYMS = {
     "epsilon": "epsilon",
     "repulsion": "repulsion",
     "floor": "floor",
+    "rank": "rank",
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
 _PLACES = {
@@ -38,7 +39,7 @@ _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
-    "epsilon": (int, float), "repulsion": bool, "floor": bool,
+    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int,
 }  # fmt: skip
 
 
@@ -54,6 +55,8 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
         if name is None or value is None or isinstance(value, dict):
             continue
         if name == "architecture" and value not in ("painn", "seed-painn"):
+            continue
+        if name == "rank" and type(value) is int and value < 1:  # of a process in distributed training
             continue
         value = _checked(name, value, f"{place}.{key}".lstrip("."), container)
         if name in found and found[name][0] != value:

@@ -1,4 +1,5 @@
-// Energy, forces, virial and parameter gradients of PaiNN on a processor, in float32 or float64.
+// Energy, forces, virial and parameter gradients of PaiNN on a processor, of features up to vectors (RANK 1) or tensors
+// (RANK 2), in float32 or float64.
 //
 // The network is the one of assay/models/painn.py; this is its lowering for CPUs. No tensor of edges and channels is
 // ever stored (edges.h), and by the symmetry of the neighbor relation no gradient is scattered over features. Structures
@@ -20,7 +21,7 @@ namespace assay {
 constexpr int ATOMS_PER_GROUP = 48;  // of one thread
 constexpr double UNEVEN = 1.06;      // atoms of the busiest thread, over the mean, from which on threads share each group
 
-template <class T>
+template <class T, int RANK>
 class Engine {
    public:
     Engine(const Settings& settings, const double* radii)
@@ -51,13 +52,14 @@ class Engine {
         for (int64_t z = 0; z <= set.max_z; ++z)
             for (int64_t h = 0; h < set.hidden; ++h) embedding[z * H + h] = *flat++;
         for (auto& block : blocks) {
-            flat = block.filter.read(flat);
-            for (int64_t piece = 0; piece < 3; ++piece)
+            Linear<T>& filter = block.filter;
+            flat = filter.read(flat);
+            for (int64_t piece = 0; piece < Features<RANK>::PIECES; ++piece)
                 for (int64_t h = 0; h < H; ++h)
                     for (int64_t r = 0; r < R; ++r)
                         block.filters.data()[block.filters.place(r, piece, h)] =
-                            r < set.n_rbf ? block.filter.forward[Matrix<T>::place(block.filter.K, block.filter.M, r, piece * H + h)]
-                                          : block.filter.bias[piece * H + h];
+                            r < set.n_rbf ? filter.forward[Matrix<T>::place(filter.K, filter.M, r, piece * H + h)]
+                                          : filter.bias[piece * H + h];
             for (auto* layer : block.atomwise()) flat = layer->read(flat);
         }
         for (auto& layer : head) flat = layer.read(flat);
@@ -108,7 +110,7 @@ class Engine {
     const int64_t H, R;
     const Pairs<T> pairs;
     std::vector<T> embedding;
-    std::vector<Block<T>> blocks;
+    std::vector<Block<T, RANK>> blocks;
     std::vector<Linear<T>> head;
     size_t n_gradients;
     std::vector<Space<T>> spaces;
@@ -172,13 +174,31 @@ class Engine {
         if (wanted.forces) forces(pass);
     }
 
-    // Rows for every atom (30 H for each block, 22 H besides, and the head's) and every edge, the same for the team.
+    // Rows for every atom and every edge, the same for the team.
     void make_room(Pass<T>& pass, int64_t N, int64_t E, Space<T>& shared, bool allocates) const {
+        using B = Block<T, RANK>;
+        const int64_t tensors = RANK == 1 ? 0 : 5 * H;
+        Saved<T> kept{};
+        const std::vector<std::pair<T**, int64_t>> rows_kept{
+            {&kept.s, H}, {&kept.v, 3 * H}, {&kept.t, tensors}, {&kept.c, H}, {&kept.a, H}, {&kept.x, B::PIECES * H},
+            {&kept.messages, B::MESSAGES * H}, {&kept.middle, B::SEEN * H}, {&kept.v_middle, 3 * H},
+            {&kept.t_middle, tensors}, {&kept.mixed, 6 * H}, {&kept.t_mixed, 2 * tensors}, {&kept.h, H}, {&kept.g, H},
+            {&kept.y, B::GATES * H}};
+        const std::vector<std::pair<T**, int64_t>> rows_passing{
+            {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&pass.s_bar, H}, {&pass.v_bar, 3 * H},
+            {&pass.t_bar, tensors}, {&pass.bars, B::ROWS * H}, {&pass.message_bars, B::MESSAGES * H},
+            {&pass.x_bar, B::PIECES * H}, {&pass.y_bar, B::GATES * H}, {&pass.seen_bar, B::SEEN * H},
+            {&pass.v_more, 3 * H}, {&pass.t_more, tensors}};
+        auto width = [](const auto& rows) {
+            int64_t total = 0;
+            for (const auto& [row, size] : rows) total += size;
+            return total;
+        };
         int64_t head_width = 0;
         for (const auto& layer : head) head_width += 2 * layer.M;
         if (allocates) {
-            shared.atoms.get(N * (H * (30 * set.n_blocks + 22) + head_width) + 64);
-            shared.edges.get(E * (2 * R + 8) + 128);
+            shared.atoms.get(N * (width(rows_kept) * set.n_blocks + width(rows_passing) + head_width) + 64);
+            shared.edges.get(E * (2 * R + 13) + 128);
             shared.lists.get(E + 2 * N);
         }
         pass.meet();
@@ -193,14 +213,11 @@ class Engine {
             edges += padded(E * width);
             return p;
         };
-        for (int64_t b = 0; b < set.n_blocks; ++b)
-            pass.saved.push_back({take(H), take(3 * H), take(H), take(H), take(3 * H), take(5 * H), take(2 * H),
-                                  take(3 * H), take(6 * H), take(H), take(H), take(3 * H)});
-        for (T** rows : {&pass.s, &pass.s_bar}) *rows = take(H);
-        for (T** rows : {&pass.v, &pass.v_bar, &pass.narrow}) *rows = take(3 * H);
-        pass.pair = take(2 * H);
-        pass.bars = take(4 * H);
-        pass.message_bars = take(5 * H);
+        for (int64_t b = 0; b < set.n_blocks; ++b) {
+            for (const auto& [row, size] : rows_kept) *row = take(size);
+            pass.saved.push_back(kept);
+        }
+        for (const auto& [row, size] : rows_passing) *row = take(size);
         pass.before.push_back(pass.s);
         for (const auto& layer : head) {
             pass.after.push_back(take(layer.M));
@@ -208,6 +225,7 @@ class Engine {
         }
         for (T** rows : {&pass.basis, &pass.slope}) *rows = take_edges(R);
         for (T** rows : {&pass.unit, &pass.turn}) *rows = take_edges(3);
+        pass.tensor = take_edges(5);
         for (T** rows : {&pass.distance, &pass.along}) *rows = take_edges(1);
         pass.neighbor = shared.lists.get(0);
         pass.count = pass.neighbor + E;
@@ -236,6 +254,7 @@ class Engine {
                     p.unit[3 * e + x] = r[x] / d;
                     p.turn[3 * e + x] = 0;
                 }
+                if (RANK == 2) product(p.unit + 3 * e, p.unit + 3 * e, p.tensor + 5 * e);
                 p.distance[e] = d;
                 p.along[e] = push;
                 p.neighbor[e++] = j - p.begin;
@@ -276,6 +295,7 @@ class Engine {
             std::memcpy(below, x_bar, p.n * layer.K * sizeof(T));
         }
         std::memset(p.v_bar + p.lo * 3 * H, 0, p.n * 3 * H * sizeof(T));
+        if (RANK == 2) std::memset(p.t_bar + p.lo * 5 * H, 0, p.n * 5 * H * sizeof(T));
     }
 
     // dE/dr of every edge, onto both of its atoms.
@@ -306,7 +326,7 @@ class Engine {
         for (auto& block : blocks) {
             const T* filters = total + block.gradient;
             auto write = [&](int64_t from, int64_t to) {
-                for (int64_t piece = 0; piece < 3; ++piece)
+                for (int64_t piece = 0; piece < Features<RANK>::PIECES; ++piece)
                     for (int64_t h = 0; h < set.hidden; ++h)
                         for (int64_t r = from; r < to; ++r) *flat++ = filters[block.filters.place(r, piece, h)];
             };
@@ -320,13 +340,13 @@ class Engine {
 
 }  // namespace assay
 
-#define INTERFACE(NAME, T)                                                                                             \
+#define INTERFACE(NAME, T, RANK)                                                                                       \
     extern "C" void* NAME##_new(const Settings* settings, const double* radii) {                                       \
-        return new assay::Engine<T>(*settings, radii);                                                                 \
+        return new assay::Engine<T, RANK>(*settings, radii);                                                           \
     }                                                                                                                  \
-    extern "C" void NAME##_free(void* engine) { delete static_cast<assay::Engine<T>*>(engine); }                       \
+    extern "C" void NAME##_free(void* engine) { delete static_cast<assay::Engine<T, RANK>*>(engine); }                 \
     extern "C" void NAME##_read(void* engine, const T* parameters) {                                                   \
-        static_cast<assay::Engine<T>*>(engine)->read(parameters);                                                      \
+        static_cast<assay::Engine<T, RANK>*>(engine)->read(parameters);                                                \
     }                                                                                                                  \
     extern "C" void NAME##_evaluate(void* engine, const int64_t* sizes, const int64_t* numbers, const int64_t* batch,  \
                                     const int64_t* edge_index, const T* positions, const T* shift,                     \
@@ -334,11 +354,13 @@ class Engine {
                                     T* gradients) {                                                                    \
         const assay::Input<T> input{sizes[0], sizes[1],   sizes[2],              numbers,   batch,                     \
                                     edge_index, edge_index + sizes[2], positions, shift, weights};                     \
-        static_cast<assay::Engine<T>*>(engine)->evaluate(input, threads, energy, forces, virial, gradients);           \
+        static_cast<assay::Engine<T, RANK>*>(engine)->evaluate(input, threads, energy, forces, virial, gradients);     \
     }
 
-INTERFACE(painn_float32, float)
-INTERFACE(painn_float64, double)
+INTERFACE(painn_1_float32, float, 1)
+INTERFACE(painn_1_float64, double, 1)
+INTERFACE(painn_2_float32, float, 2)
+INTERFACE(painn_2_float64, double, 2)
 
 #define NEIGHBORS(NAME, T)                                                                                             \
     extern "C" int64_t NAME(int64_t n_structures, const int64_t* first, const T* positions, T cutoff,                  \

@@ -63,7 +63,7 @@ class Engine:
     def __init__(self, model: PaiNN):
         h = model.hyperparameters
         self.dtype = next(model.parameters()).dtype
-        self.name = {torch.float32: "painn_float32", torch.float64: "painn_float64"}[self.dtype]
+        self.name = f"painn_{model.rank}_" + {torch.float32: "float32", torch.float64: "float64"}[self.dtype]
         settings = _Settings(
             h["hidden"], h["n_blocks"], h["n_rbf"], h["max_z"], h["filter_bias"], h["radial_basis"] == "gaussian",
             h["envelope"] == "cosine", h["repulsion"], h["floor"],

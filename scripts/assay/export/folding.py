@@ -28,9 +28,9 @@ class Parts(nn.Module):
 
 
 def fold_filters(model: PaiNN) -> None:
-    """Let the basis carry the envelope, (W b + c) e = [W c] [b e, e], and make the three filters apart, in place.
+    """Let the basis carry the envelope, (W b + c) e = [W c] [b e, e], and make the filters of a block apart, in place.
 
-    The filters, 3H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
+    The filters, 3H or 5H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
     derivative of the envelope comes with that of the basis.
     """
     for block in model.blocks:
@@ -38,17 +38,17 @@ def fold_filters(model: PaiNN) -> None:
         weight, bias = linear.weight, linear.bias
         if bias is not None:
             weight = torch.cat([weight, bias.unsqueeze(1)], 1)
-        block.add_module("filter", Parts(weight.chunk(3)))
+        block.add_module("filter", Parts(weight.chunk(1 + 2 * model.rank)))
         block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
 
 
 def _times_envelope(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs of a block, the basis times the envelope, and ones for it."""
-    s, v, basis, envelope, *others = inputs
-    return s, v, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
+    s, higher, basis, envelope, *others = inputs
+    return s, higher, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
 
 
 def _with_envelope(block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same, and the envelope behind the basis, which the bias of the filters is multiplied by."""
-    s, v, basis, ones, *others = _times_envelope(block, inputs)
-    return s, v, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others
+    s, higher, basis, ones, *others = _times_envelope(block, inputs)
+    return s, higher, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others

@@ -38,6 +38,7 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
         fold_filters(model)
     table: dict[Any, Callable] = {**get_decompositions(DECOMPOSED)}
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}
+    table |= {aten.unbind.int: _rows, aten.select.int: _row, aten.stack.default: _stacked}
     trace = make_fx(form(model), tracing_mode="symbolic", decomposition_table=table)
     graph_module = trace(*_symbolic(form, next(model.parameters()).dtype))
     _name_constants(graph_module, model)
@@ -70,6 +71,28 @@ def _gather_rows(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
     if len(indices) == 1 and indices[0] is not None and indices[0].dim() == 1:
         return x.index_select(0, indices[0])
     return NotImplemented
+
+
+def _rows(x: Tensor, axis: int = 0) -> Sequence[Tensor]:
+    """``x.unbind(axis)`` as one cut along the axis behind, which every runtime has."""
+    axis %= x.dim()
+    if axis + 1 == x.dim():
+        return NotImplemented
+    return x.flatten(axis, axis + 1).split(x.shape[axis + 1], axis)
+
+
+def _row(x: Tensor, axis: int, index: int) -> Tensor:
+    """``x.select(axis, index)``, from the cut that all rows share."""
+    rows = _rows(x, axis)
+    return NotImplemented if rows is NotImplemented else rows[index]
+
+
+def _stacked(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """``torch.stack(rows, axis)``, the inverse of ``_rows``."""
+    axis %= rows[0].dim() + 1
+    if axis == rows[0].dim():
+        return NotImplemented
+    return torch.cat(list(rows), axis).unflatten(axis, (len(rows), -1))
 
 
 def _name_constants(graph_module: fx.GraphModule, model: nn.Module) -> None:

@@ -2,13 +2,15 @@
 
 K. T. Schuett, O. T. Unke, M. Gastegger, "Equivariant message passing for the prediction of tensorial properties and
 molecular spectra", ICML 2021 (arXiv 2102.03150). Vectors mix channels and never cartesian axes, so that the energy is
-exactly invariant. Every message carries the cutoff envelope as its last factor, so that energy and forces go smoothly
-to zero there. What depends on an edge is linear in the radial basis; the depth sits in atom-wise layers.
+exactly invariant; so do tensors of the second rank, which it may carry besides. Every message carries the cutoff
+envelope as its last factor, so that energy and forces go smoothly to zero there. What depends on an edge is linear in
+the radial basis; the depth sits in atom-wise layers.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +19,7 @@ from assay.graph import Graph
 from assay.models.floor import DistanceFloor
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
+from assay.models.tensors import contraction, harmonics, product
 
 ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "gelu": nn.GELU}
 
@@ -78,38 +81,67 @@ class Envelope(nn.Module):
 class Block(nn.Module):
     """One round: messages from the neighbors, then an atom-wise update."""
 
-    def __init__(self, hidden: int, n_rbf: int, filter_bias: bool, activation: str, epsilon: float):
+    def __init__(self, hidden: int, n_rbf: int, filter_bias: bool, activation: str, epsilon: float, rank: int):
         super().__init__()
         act = ACTIVATIONS[activation]
         self.epsilon = epsilon
-        self.filter = nn.Linear(n_rbf, 3 * hidden, bias=filter_bias)
-        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, 3 * hidden))
+        n_messages, n_gates = {1: (3, 3), 2: (5, 7)}[rank]
+        self.filter = nn.Linear(n_rbf, n_messages * hidden, bias=filter_bias)
+        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, n_messages * hidden))
         self.mix = nn.Linear(hidden, 2 * hidden, bias=False)
-        self.update = nn.Sequential(nn.Linear(2 * hidden, hidden), act(), nn.Linear(hidden, 3 * hidden))
+        self.mix_tensors = nn.Linear(hidden, 2 * hidden, bias=False) if rank == 2 else None
+        self.update = nn.Sequential(nn.Linear((rank + 1) * hidden, hidden), act(), nn.Linear(hidden, n_gates * hidden))
 
     def forward(
-        self, s: Tensor, v: Tensor | None, basis: Tensor, envelope: Tensor, direction: Tensor, graph: Graph
-    ) -> tuple[Tensor, Tensor]:
-        """Scalars (N, H) and vectors (N, 3, H), or None while they are zero."""
-        filters = self.filter(basis) * envelope.unsqueeze(-1)  # (E, 3H)
-        w_s, w_r, w_v = filters.chunk(3, -1)
-        x_s, x_r, x_v = self.context(s).chunk(3, -1)
-        s = s + graph.aggregate((w_s, x_s, 1))
-        terms = [(direction.unsqueeze(-1) * w_r.unsqueeze(-2), x_r.unsqueeze(-2), -1)]  # (E, 3, H), (N, 1, H)
-        if v is not None:
-            terms.append((w_v.unsqueeze(-2), x_v.unsqueeze(-2) * v, 1))  # (E, 1, H), (N, 3, H)
-        dv = graph.aggregate(*terms)
-        v = dv if v is None else v + dv
+        self,
+        s: Tensor,
+        higher: Sequence[Tensor | None],
+        basis: Tensor,
+        envelope: Tensor,
+        directions: Sequence[Tensor],
+        graph: Graph,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Scalars (N, H), and vectors (N, 3, H) and tensors (N, 5, H), each None while they are zero.
 
+        ``directions`` holds the unit vector of each edge (E, 3), and its tensor (E, 5) where there are tensors.
+        """
+        filters = self.filter(basis) * envelope.unsqueeze(-1)
+        n_messages = 1 + 2 * len(directions)
+        w, x = filters.chunk(n_messages, -1), self.context(s).chunk(n_messages, -1)  # (E, H) and (N, H) each
+        s = s + graph.aggregate((w[0], x[0], 1))
+        summed = []
+        for rank, (direction, carried) in enumerate(zip(directions, higher, strict=True), start=1):
+            new, old = 2 * rank - 1, 2 * rank
+            terms = [(direction.unsqueeze(-1) * w[new].unsqueeze(-2), x[new].unsqueeze(-2), (-1) ** rank)]
+            if carried is not None:
+                terms.append((w[old].unsqueeze(-2), x[old].unsqueeze(-2) * carried, 1))
+            total = graph.aggregate(*terms)
+            summed.append(total if carried is None else carried + total)
+        return self._updated(s, *summed)
+
+    def _updated(self, s: Tensor, v: Tensor, t: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Each atom's features after it looked at them."""
         left, right = self.mix(v).chunk(2, -1)  # (N, 3, H)
-        norm = torch.sqrt((left * left).sum(-2) + self.epsilon)
-        ds, dv_gate, dot_gate = self.update(torch.cat([s, norm], -1)).chunk(3, -1)
+        seen = [s, self._norm(left)]
+        if self.mix_tensors is not None:
+            left_t, right_t = self.mix_tensors(t).chunk(2, -1)  # (N, 5, H)
+            seen.append(self._norm(left_t))
+        ds, v_gate, dot_gate, *gates = self.update(torch.cat(seen, -1)).chunk(3 if t is None else 7, -1)
         s = s + ds + dot_gate * (left * right).sum(-2)
-        return s, v + dv_gate.unsqueeze(-2) * right
+        v = v + v_gate.unsqueeze(-2) * right
+        if t is None:
+            return s, [v]
+        dot_gate, turn_gate, t_gate, pair_gate = gates
+        s = s + dot_gate * (left_t * right_t).sum(-2)
+        v = v + turn_gate.unsqueeze(-2) * contraction(right_t, right)
+        return s, [v, t + t_gate.unsqueeze(-2) * right_t + pair_gate.unsqueeze(-2) * product(left, right)]
+
+    def _norm(self, features: Tensor) -> Tensor:
+        return torch.sqrt((features * features).sum(-2) + self.epsilon)
 
 
 class PaiNN(Potential):
-    """PaiNN with linear filters, reference energies and an optional screened nuclear repulsion.
+    """PaiNN with linear filters, reference energies, and optionally a screened nuclear repulsion and tensors.
 
     Args:
         hidden: H, features per atom.
@@ -125,6 +157,11 @@ class PaiNN(Potential):
         epsilon: added under the square root of the vectors' norm.
         repulsion: add Ziegler-Biersack-Littmark repulsion inside covalent contact.
         floor: let the radial basis see distances above a floor only (see ``DistanceFloor``).
+        rank: 1 for scalars and vectors, which is PaiNN, or 2 for tensors besides (see ``assay.models.tensors``). They
+            are summed over neighbors as vectors are, and multiply with these in the update.
+
+    Raises:
+        ValueError: an unknown radial basis, envelope or rank.
     """
 
     architecture = "painn"
@@ -146,18 +183,24 @@ class PaiNN(Potential):
         epsilon: float = 1e-8,
         repulsion: bool = False,
         floor: bool = False,
+        rank: int = 1,
     ):
         super().__init__()
+        if rank not in (1, 2):
+            raise ValueError(f"features have rank 1 or 2, not {rank!r}")
         self.hyperparameters = {
             "hidden": hidden, "n_blocks": n_blocks, "n_rbf": n_rbf, "max_z": max_z, "cutoff_A": float(cutoff_A),
             "radial_basis": radial_basis, "envelope": envelope, "filter_bias": filter_bias,
             "activation": activation, "head": list(head), "epsilon": epsilon, "repulsion": repulsion, "floor": floor,
+            "rank": rank,
         }  # fmt: skip
-        self.cutoff, self.max_z = float(cutoff_A), max_z
+        self.cutoff, self.max_z, self.rank = float(cutoff_A), max_z, rank
         self.embedding = nn.Embedding(max_z + 1, hidden)
         self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff)
         self.envelope = Envelope(envelope, self.cutoff)
-        self.blocks = nn.ModuleList(Block(hidden, n_rbf, filter_bias, activation, epsilon) for _ in range(n_blocks))
+        self.blocks = nn.ModuleList(
+            Block(hidden, n_rbf, filter_bias, activation, epsilon, rank) for _ in range(n_blocks)
+        )
         layers: list[nn.Module] = []
         for n_in, n_out in zip([hidden, *head], head, strict=False):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
@@ -173,9 +216,10 @@ class PaiNN(Potential):
         direction = vectors / distance.unsqueeze(-1)
         seen = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
         basis, envelope = self.radial(seen), self.envelope(distance)
-        s, v = self.embedding(atomic_numbers), None
+        directions = [direction] if self.rank == 1 else [direction, harmonics(direction)]
+        s, higher = self.embedding(atomic_numbers), [None] * self.rank
         for block in self.blocks:
-            s, v = block(s, v, basis, envelope, direction, graph)
+            s, higher = block(s, higher, basis, envelope, directions, graph)
         learned = self.head(s).squeeze(-1) * self.energy_scale
         energies = learned.double() + self.reference_energy[atomic_numbers]
         if self.repulsion is not None:

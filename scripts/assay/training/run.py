@@ -12,6 +12,7 @@ import torch
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.files import atomic_path, read_json, write_json
+from assay.models import build_model
 from assay.provenance import header, training_record
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.step import Loss
@@ -101,7 +102,9 @@ def _go_on_from(shipped: Path, trainer: Trainer) -> None:
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
     done, asked = record["recipe"]["rounds"], asdict(trainer.recipe)["rounds"]
-    same = checkpoint["config"] == {"architecture": trainer.model.architecture, **trainer.model.hyperparameters}
+    config, model = dict(checkpoint["config"]), trainer.model
+    earlier = build_model(config.pop("architecture"), config)
+    same = (earlier.architecture, earlier.hyperparameters) == (model.architecture, model.hyperparameters)
     if same and len(done) < len(asked) and asked[: len(done)] == done:
         trainer.go_on_from(checkpoint["model_state_dict"], record)
 

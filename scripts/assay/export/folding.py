@@ -33,12 +33,12 @@ def fold_filters(model: PaiNN) -> None:
     The filters, 3H or 5H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
     derivative of the envelope comes with that of the basis.
     """
-    for block in model.blocks:
-        linear: Any = block.filter
-        weight, bias = linear.weight, linear.bias
+    blocks: Any = model.blocks
+    for block in blocks:
+        weight, bias = block.filter.weight, block.filter.bias
         if bias is not None:
             weight = torch.cat([weight, bias.unsqueeze(1)], 1)
-        block.add_module("filter", Parts(weight.chunk(1 + 2 * model.rank)))
+        block.add_module("filter", Parts(weight.chunk(block.n_messages)))
         block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
 
 

@@ -85,12 +85,14 @@ class Block(nn.Module):
         super().__init__()
         act = ACTIVATIONS[activation]
         self.epsilon = epsilon
-        n_messages, n_gates = {1: (3, 3), 2: (5, 7)}[rank]
-        self.filter = nn.Linear(n_rbf, n_messages * hidden, bias=filter_bias)
-        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, n_messages * hidden))
+        self.n_messages, self.n_gates = {1: (3, 3), 2: (5, 7)}[rank]
+        self.filter = nn.Linear(n_rbf, self.n_messages * hidden, bias=filter_bias)
+        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, self.n_messages * hidden))
         self.mix = nn.Linear(hidden, 2 * hidden, bias=False)
         self.mix_tensors = nn.Linear(hidden, 2 * hidden, bias=False) if rank == 2 else None
-        self.update = nn.Sequential(nn.Linear((rank + 1) * hidden, hidden), act(), nn.Linear(hidden, n_gates * hidden))
+        self.update = nn.Sequential(
+            nn.Linear((rank + 1) * hidden, hidden), act(), nn.Linear(hidden, self.n_gates * hidden)
+        )
 
     def forward(
         self,
@@ -106,8 +108,7 @@ class Block(nn.Module):
         ``directions`` holds the unit vector of each edge (E, 3), and its tensor (E, 5) where there are tensors.
         """
         filters = self.filter(basis) * envelope.unsqueeze(-1)
-        n_messages = 1 + 2 * len(directions)
-        w, x = filters.chunk(n_messages, -1), self.context(s).chunk(n_messages, -1)  # (E, H) and (N, H) each
+        w, x = filters.chunk(self.n_messages, -1), self.context(s).chunk(self.n_messages, -1)  # (E, H) and (N, H) each
         s = s + graph.aggregate((w[0], x[0], 1))
         summed = []
         for rank, (direction, carried) in enumerate(zip(directions, higher, strict=True), start=1):
@@ -126,7 +127,7 @@ class Block(nn.Module):
         if self.mix_tensors is not None:
             left_t, right_t = self.mix_tensors(t).chunk(2, -1)  # (N, 5, H)
             seen.append(self._norm(left_t))
-        ds, v_gate, dot_gate, *gates = self.update(torch.cat(seen, -1)).chunk(3 if t is None else 7, -1)
+        ds, v_gate, dot_gate, *gates = self.update(torch.cat(seen, -1)).chunk(self.n_gates, -1)
         s = s + ds + dot_gate * (left * right).sum(-2)
         v = v + v_gate.unsqueeze(-2) * right
         if t is None:

@@ -9,16 +9,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ROOT = 3.0**0.5
+HALF_ROOT = 0.5 * 3.0**0.5
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Tensor of two vectors, (..., 3, H) each, to (..., 5, H): the traceless symmetric part of their outer product."""
     (x, y, z), (p, q, r) = left.unbind(-2), right.unbind(-2)
-    half = 0.5 * ROOT
     xx, yy = x * p, y * q
-    off = half * (x * q + y * p), half * (y * r + z * q), half * (x * r + z * p)
-    return torch.stack([off[0], off[1], z * r - 0.5 * (xx + yy), off[2], half * (xx - yy)], -2)
+    return torch.stack(
+        [
+            HALF_ROOT * (x * q + y * p),
+            HALF_ROOT * (y * r + z * q),
+            z * r - 0.5 * (xx + yy),
+            HALF_ROOT * (x * r + z * p),
+            HALF_ROOT * (xx - yy),
+        ],
+        -2,
+    )
 
 
 def harmonics(direction: Tensor) -> Tensor:
@@ -33,12 +40,12 @@ def contraction(tensor: Tensor, vector: Tensor) -> Tensor:
     Its scalar product with a third vector is that of ``tensor`` with the ``product`` of both vectors.
     """
     (xy, yz, zz, xz, across), (x, y, z) = tensor.unbind(-2), vector.unbind(-2)
-    half, sideways = 0.5 * ROOT, 0.5 * zz
+    sideways = 0.5 * zz
     return torch.stack(
         [
-            half * (across * x + xy * y + xz * z) - sideways * x,
-            half * (xy * x - across * y + yz * z) - sideways * y,
-            half * (xz * x + yz * y) + zz * z,
+            HALF_ROOT * (across * x + xy * y + xz * z) - sideways * x,
+            HALF_ROOT * (xy * x - across * y + yz * z) - sideways * y,
+            HALF_ROOT * (xz * x + yz * y) + zz * z,
         ],
         -2,
     )

@@ -8,6 +8,7 @@ from ase.data import covalent_radii
 
 from assay import dynamics
 from assay.backends.eager import EagerPredictor
+from assay.graph import Term
 from assay.models import Potential
 from assay.physics import Subject
 from assay.physics.geometry import bond_lengths, bonds, contact, moved, out_of_plane
@@ -38,7 +39,7 @@ class Pairs(Potential):
         bond = graph.gather(radius) + graph.spread(radius)
         morse = (1.0 - torch.exp(-self.stiffness * (distance - bond))) ** 2 - 1.0
         envelope = (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
-        return 0.5 * graph.aggregate((self.depth * morse * envelope, None, 1)).double() - 10.0 * atomic_numbers
+        return 0.5 * graph.aggregate(Term(self.depth * morse * envelope)).double() - 10.0 * atomic_numbers
 
 
 def predictor(model=None, dtype=torch.float64):

@@ -6,7 +6,7 @@ import torch
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 
 from assay.engine.library import library
-from assay.graph import EdgeGraph, reverse_edges
+from assay.graph import EdgeGraph, Term, reverse_edges
 from assay.neighbors import HAVE_TORCH_CLUSTER, build_graph, neighbor_list
 
 BACKENDS = ["pairs", "vesin"]
@@ -25,7 +25,11 @@ class PlainGraph(EdgeGraph):
         return positions[self.neighbor] - positions[self.atom] + self.shift
 
     def aggregate(self, *terms):
-        return self.reduce(sum(k if x is None else k * x[self.neighbor] for k, x, _ in terms))
+        messages = []
+        for term in terms:
+            message = term.kernel if term.x is None else term.kernel * term.x[self.neighbor]
+            messages.append(message if term.direction is None else torch.einsum("ea,eh->eah", term.direction, message))
+        return self.reduce(sum(messages))
 
 
 def _atoms(n=9, seed=0):
@@ -41,9 +45,10 @@ def _second_order(graph, positions, odd_parity=-1):
     r = graph.vectors(positions)
     d = r.norm(dim=-1)
     even = torch.exp(-d)[:, None, None]
-    odd = (r / d[:, None])[:, :, None] * torch.exp(-(d**2) / 5)[:, None, None]
-    v = graph.aggregate((odd, x, odd_parity))
-    v = v + graph.aggregate((even, v * v + x, 1), (odd, None, odd_parity))
+    direction, far = r / d[:, None], torch.exp(-(d**2) / 5)[:, None]
+    odd = (direction * far)[:, :, None]
+    v = graph.aggregate(Term(far, x.squeeze(1), odd_parity, direction), Term(odd, x, odd_parity))
+    v = v + graph.aggregate(Term(even, v * v + x), Term(far, None, odd_parity, direction), Term(odd, None, odd_parity))
     energy = (v**3).sum()
     forces = torch.autograd.grad(energy, positions, create_graph=True)[0]
     (gradient,) = torch.autograd.grad((forces**2).sum() + energy, x)

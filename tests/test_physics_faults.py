@@ -9,6 +9,7 @@ import torch
 from physics_toys import Pairs, predictor, subject
 from test_physics import THRESHOLDS
 
+from assay.graph import Term
 from assay.models import PaiNN, SeedPaiNN
 from assay.physics import CHECKS, measure
 from assay.physics.reference import read_reference
@@ -154,7 +155,7 @@ def test_an_envelope_with_a_kink_jumps_in_the_forces_only():
     class Kinked(Pairs):
         def atomic_energies(self, atomic_numbers, vectors, graph):
             distance = torch.sqrt((vectors * vectors).sum(-1))
-            return graph.aggregate((0.2 * (5.0 - distance).clamp(min=0.0), None, 1)).double()
+            return graph.aggregate(Term(0.2 * (5.0 - distance).clamp(min=0.0))).double()
 
     judged = judge(measure(subject(predictor(Kinked())), ["cutoff"]), THRESHOLDS)["checks"]["cutoff"]
     assert {c["value_name"]: c["passed"] for c in judged["criteria"]} == {
@@ -196,7 +197,7 @@ def test_a_hole_at_short_range():
     class Hole(Pairs):
         def atomic_energies(self, atomic_numbers, vectors, graph):
             distance = torch.sqrt((vectors * vectors).sum(-1))
-            hole = graph.aggregate((-40.0 * torch.exp(-((distance / 0.45) ** 4)), None, 1)).double()
+            hole = graph.aggregate(Term(-40.0 * torch.exp(-((distance / 0.45) ** 4)))).double()
             return super().atomic_energies(atomic_numbers, vectors, graph) + hole
 
     assert_caught(predictor(Hole()), ["short_range"], ["rotation", "cutoff"])
@@ -230,7 +231,7 @@ def test_ripples_on_curves():
         def atomic_energies(self, atomic_numbers, vectors, graph):
             distance = torch.sqrt((vectors * vectors).sum(-1))
             envelope = (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
-            ripple = graph.aggregate((0.3 * torch.sin(9.0 * distance) * envelope, None, 1)).double()
+            ripple = graph.aggregate(Term(0.3 * torch.sin(9.0 * distance) * envelope)).double()
             return super().atomic_energies(atomic_numbers, vectors, graph) + ripple
 
     assert_caught(predictor(Ripples()), ["dimer_curves"], ["cutoff", "rotation"])

@@ -13,75 +13,115 @@ aggregation itself, up to that sign, and neither the energy nor its gradients of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
 
 
-def _collapse(x: Tensor, shape: torch.Size) -> Tensor:
-    """Sum ``x`` over the axes that broadcasting stretched from ``shape``."""
-    axes = [k for k, (long, short) in enumerate(zip(x.shape, shape, strict=True)) if short == 1 and long != 1]
-    return x.sum(axes, keepdim=True) if axes else x
+class Term(NamedTuple):
+    """What an aggregation sums: kernel_ij * x_j, or the outer product of direction_ij with it.
+
+    kernel edge_shape + (...); x (N, ...), or None for 1, whose trailing axes are as many, broadcast; direction
+    edge_shape + (A,), which puts its axis before the last of the product, or None; parity, 1 if the factors but x are
+    even under reversal of the edge, -1 if they are odd.
+    """
+
+    kernel: Tensor
+    x: Tensor | None = None
+    parity: int = 1
+    direction: Tensor | None = None
+
+
+def _collapse(values: Tensor, trailing: tuple[int, ...]) -> Tensor:
+    """Sum over the trailing axes that broadcasting stretched from length 1."""
+    lengths = values.shape[values.dim() - len(trailing) :]
+    axes = [k - len(trailing) for k, (long, short) in enumerate(zip(lengths, trailing, strict=True)) if short < long]
+    return values.sum(axes, keepdim=True) if axes else values
 
 
 class _Aggregate(torch.autograd.Function):
-    """y_i = sum_j (K1_ij * x1_j + K2_ij * x2_j + ...), summed once, with a scatter-free adjoint, differentiable to any
-    order. ``tensors`` are K1, x1, K2, x2, ...; an x that is None counts as 1.
+    """y_i = sum_j (d1_ij * k1_ij * x1_j + d2_ij * k2_ij * x2_j + ...), summed once, with a scatter-free adjoint,
+    differentiable to any order. ``factors`` are d1, k1, x1, d2, ...
     """
 
     @staticmethod
-    def forward(ctx: Any, graph: Graph, parities: tuple[int, ...], *tensors: Tensor | None) -> Tensor:
-        """Kernels edge_shape + (...) and x (N, ...), one parity for each pair of them, to y (N, ...)."""
-        ctx.save_for_backward(*tensors)
+    def forward(ctx: Any, graph: Graph, parities: tuple[int, ...], *factors: Tensor | None) -> Tensor:
+        ctx.save_for_backward(*factors)
         ctx.graph, ctx.parities = graph, parities
-        kernels = cast(tuple[Tensor, ...], tensors[::2])
-        pairs = zip(kernels, tensors[1::2], strict=True)
-        terms = [kernel if x is None else kernel * graph.gather(x) for kernel, x in pairs]
-        total = terms[0]
-        for term in terms[1:]:
-            total = total + term
+        kernels = cast(tuple[Tensor, ...], factors[1::3])
+        messages = []
+        for direction, kernel, x in zip(factors[::3], kernels, factors[2::3], strict=True):
+            message = _message(graph, kernel, x)
+            messages.append(message if direction is None else direction.unsqueeze(-1) * message.unsqueeze(-2))
+        total, *rest = messages
+        for message in rest:
+            total = total + message
         return graph.reduce(total)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """From dL/dy (N, ...) the gradient in each kernel, g_i * x_j, and in each x, the aggregation of g."""
-        graph: Graph = ctx.graph
         grads: list[Tensor | None] = []
         for k, parity in enumerate(ctx.parities):
-            kernel, x = ctx.saved_tensors[2 * k : 2 * k + 2]
-            grad_kernel = grad_x = None
-            if ctx.needs_input_grad[2 + 2 * k]:
-                grad_kernel = _collapse(_Pair.apply(grad, x, graph, parity), kernel.shape)
-            if x is not None and ctx.needs_input_grad[3 + 2 * k]:
-                grad_x = _collapse(parity * _Aggregate.apply(graph, (parity,), kernel, grad), x.shape)
-            grads += [grad_kernel, grad_x]
+            own = slice(3 * k, 3 * k + 3)
+            needed = [False, *ctx.needs_input_grad[2:][own]]
+            grads += _derivatives(needed, ctx.graph, parity, grad, *ctx.saved_tensors[own])[1:]
         return None, None, *grads
 
 
-class _Pair(torch.autograd.Function):
-    """p_ij = g_i * x_j, the adjoint of an aggregation in its kernel. What flows back into it is a kernel again, of the
-    same parity: a displacement of the atoms enters every edge as x_j - x_i, hence odd, just as the vector itself.
+class _Adjoint(torch.autograd.Function):
+    """Derivative of L = sum_ij g_i * d_ij * k_ij * x_j in one of its factors (g, d, k, x) but the first, which
+    ``place`` counts.
+
+    L is linear in each factor, so that what flows back into a derivative takes the place of its factor. There it has
+    the parity of that factor: a displacement of the atoms enters every edge as x_j - x_i, hence odd, just as the vector
+    itself.
     """
 
     @staticmethod
-    def forward(ctx: Any, g: Tensor, x: Tensor | None, graph: Graph, parity: int) -> Tensor:
-        ctx.save_for_backward(g, x)
-        ctx.graph, ctx.parity = graph, parity
-        if x is None:
-            return graph.spread(g).expand(graph.edge_shape + g.shape[1:]).clone()
-        return graph.spread(g) * graph.gather(x)
+    def forward(
+        ctx: Any,
+        place: int,
+        graph: Graph,
+        parity: int,
+        g: Tensor,
+        direction: Tensor | None,
+        kernel: Tensor,
+        x: Tensor | None,
+    ) -> Tensor:
+        ctx.save_for_backward(g, direction, kernel, x)
+        ctx.place, ctx.graph, ctx.parity = place, graph, parity
+        values = graph.gather(g) if place == 3 else graph.spread(g)
+        if place == 1:
+            return (values * _message(graph, kernel, x).unsqueeze(-2)).sum(-1)
+        if direction is not None:
+            values = (values * direction.unsqueeze(-1)).sum(-2)
+        if place == 3:
+            return parity * graph.reduce(_collapse(values * kernel, cast(Tensor, x).shape[1:]))
+        if x is not None:
+            values = values * graph.gather(x)
+        elif direction is None:
+            values = values.expand(graph.edge_shape + g.shape[1:]).clone()
+        return _collapse(values, kernel.shape[len(graph.edge_shape) :])
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        """From dL/dp, a kernel of the forward's parity, the gradients in g and x, both (N, ...): two aggregations."""
-        g, x = ctx.saved_tensors
-        grad_g = grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_g = _collapse(_Aggregate.apply(ctx.graph, (ctx.parity,), grad, x), g.shape)
-        if x is not None and ctx.needs_input_grad[1]:
-            grad_x = _collapse(ctx.parity * _Aggregate.apply(ctx.graph, (ctx.parity,), grad, g), x.shape)
-        return grad_g, grad_x, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        factors, needed = list(ctx.saved_tensors), list(ctx.needs_input_grad[3:])
+        factors[ctx.place], needed[ctx.place] = grad, False
+        return None, None, None, *_derivatives(needed, ctx.graph, ctx.parity, *factors)
+
+
+def _message(graph: Graph, kernel: Tensor, x: Tensor | None) -> Tensor:
+    return kernel if x is None else kernel * graph.gather(x)
+
+
+def _derivatives(
+    needed: list[bool], graph: Graph, parity: int, g: Tensor, *others: Tensor | None
+) -> list[Tensor | None]:
+    """Of L, see ``_Adjoint``, in those of its factors that are needed."""
+    in_g = _Aggregate.apply(graph, (parity,), *others).expand_as(g) if needed[0] else None
+    places = range(1, len(needed))
+    return [in_g, *(_Adjoint.apply(place, graph, parity, g, *others) if needed[place] else None for place in places)]
 
 
 class _Vectors(torch.autograd.Function):
@@ -139,15 +179,10 @@ class Graph:
         """r_ij = x_j - x_i + shift, edge_shape + (3,), in the dtype of ``positions``, in angstrom."""
         return _Vectors.apply(positions, self) + self.shift.to(positions.dtype)
 
-    def aggregate(self, *terms: tuple[Tensor, Tensor | None, int]) -> Tensor:
-        """y_i = sum_j (K1_ij * x1_j + K2_ij * x2_j + ...).
-
-        Args:
-            terms: (kernel, x, parity) each: a kernel of shape edge_shape + (...), even (parity 1) or odd (-1) under
-                reversal of the edge; x (N, ...) of the same trailing axes, or of length 1 there, or None for 1.
-        """
-        tensors = [tensor for kernel, x, _ in terms for tensor in (kernel, x)]
-        return _Aggregate.apply(self, tuple(parity for *_, parity in terms), *tensors)
+    def aggregate(self, *terms: Term) -> Tensor:
+        """y_i = sum_j (direction1_ij * kernel1_ij * x1_j + direction2_ij * kernel2_ij * x2_j + ...), (N, ...)."""
+        factors = [factor for term in terms for factor in (term.direction, term.kernel, term.x)]
+        return _Aggregate.apply(self, tuple(term.parity for term in terms), *factors)
 
 
 @dataclass

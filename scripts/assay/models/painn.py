@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.graph import Graph, Term
 from assay.models.floor import DistanceFloor
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
@@ -109,13 +109,13 @@ class Block(nn.Module):
         """
         filters = self.filter(basis) * envelope.unsqueeze(-1)
         w, x = filters.chunk(self.n_messages, -1), self.context(s).chunk(self.n_messages, -1)  # (E, H) and (N, H) each
-        s = s + graph.aggregate((w[0], x[0], 1))
+        s = s + graph.aggregate(Term(w[0], x[0]))
         summed = []
         for rank, (direction, carried) in enumerate(zip(directions, higher, strict=True), start=1):
             new, old = 2 * rank - 1, 2 * rank
-            terms = [(direction.unsqueeze(-1) * w[new].unsqueeze(-2), x[new].unsqueeze(-2), (-1) ** rank)]
+            terms = [Term(w[new], x[new], (-1) ** rank, direction)]
             if carried is not None:
-                terms.append((w[old].unsqueeze(-2), x[old].unsqueeze(-2) * carried, 1))
+                terms.append(Term(w[old].unsqueeze(-2), x[old].unsqueeze(-2) * carried))
             total = graph.aggregate(*terms)
             summed.append(total if carried is None else carried + total)
         return self._updated(s, *summed)

@@ -6,7 +6,7 @@ import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.graph import Graph, Term
 
 COULOMB_EV_A = 14.3996454784  # e^2 / (4 pi epsilon_0)
 BOHR_A = 0.529177210903
@@ -55,4 +55,4 @@ class ZBLRepulsion(nn.Module):
         for c, b in zip(COEFFICIENTS, EXPONENTS, strict=True):
             phi = phi + c * torch.exp(-b * reduced)
         pair = COULOMB_EV_A * graph.gather(charge) * graph.spread(charge) / distance * phi * switch
-        return 0.5 * graph.aggregate((pair, None, 1))
+        return 0.5 * graph.aggregate(Term(pair))

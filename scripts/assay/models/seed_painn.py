@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.graph import Graph, Term
 from assay.models.potential import Potential
 
 
@@ -40,9 +40,9 @@ class _Message(nn.Module):
     def forward(
         self, s: Tensor, v: Tensor, basis: Tensor, direction: Tensor, inside: Tensor, graph: Graph
     ) -> tuple[Tensor, Tensor]:
-        a, b, c = (self.rbf_to_scalar(basis) * inside).unsqueeze(-2).chunk(3, -1)  # (E, 1, H)
-        odd = direction.unsqueeze(-1) * c  # (E, 3, H)
-        return s + graph.aggregate((a.squeeze(-2), s, 1)), v + graph.aggregate((b, v, 1), (odd, None, -1))
+        a, b, c = (self.rbf_to_scalar(basis) * inside).chunk(3, -1)  # (E, H)
+        odd = Term(c, parity=-1, direction=direction)
+        return s + graph.aggregate(Term(a, s)), v + graph.aggregate(Term(b.unsqueeze(-2), v), odd)
 
 
 class _Update(nn.Module):

@@ -47,6 +47,7 @@ class _Aggregate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, graph: Graph, parities: tuple[int, ...], *factors: Tensor | None) -> Tensor:
+        """y (N, ...) of all terms, a parity for each."""
         ctx.save_for_backward(*factors)
         ctx.graph, ctx.parities = graph, parities
         kernels = cast(tuple[Tensor, ...], factors[1::3])
@@ -89,6 +90,7 @@ class _Adjoint(torch.autograd.Function):
         kernel: Tensor,
         x: Tensor | None,
     ) -> Tensor:
+        """As the factor at ``place``: d edge_shape + (A,), k edge_shape + (...), x (N, ...)."""
         ctx.save_for_backward(g, direction, kernel, x)
         ctx.place, ctx.graph, ctx.parity = place, graph, parity
         values = graph.gather(g) if place == 3 else graph.spread(g)

@@ -1,14 +1,21 @@
 """The networks: exact gradients, the symmetries that painn has and seed-painn lacks, and a smooth cutoff."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from ase.build import molecule
 from scipy.spatial.transform import Rotation
 
+from assay.data import read_dataset
+from assay.engine.library import library
 from assay.models import ARCHITECTURES, build_model
 from assay.neighbors import build_graph
+from assay.predictors import NETWORK_RUNTIMES, load_predictor
 
+DATA = Path(__file__).parents[1] / "data"
 PAINN = {
     "bessel": {"hidden": 16, "n_blocks": 2, "n_rbf": 8, "repulsion": True, "floor": True},
     "gaussian": {"hidden": 12, "n_blocks": 3, "n_rbf": 6, "radial_basis": "gaussian", "envelope": "cosine"},
@@ -152,6 +159,22 @@ def test_atoms_that_meet_repel():
         energies.append(out.energy.item())
         assert out.forces[1, 0] > 1.0
     assert energies == sorted(energies)
+
+
+@pytest.mark.parametrize("runtime", NETWORK_RUNTIMES)
+@pytest.mark.parametrize("student", ["original", "tiny", "ultra_tiny"])
+def test_turning_a_molecule_changes_no_energy_in_float32(student, runtime):
+    """Of a shipped student by more than 1e-5 eV, rounding of positions included."""
+    if runtime == "engine" and library() is None:
+        pytest.skip("there is no engine on this machine")
+    predictor = load_predictor(DATA / f"checkpoints/{student}.pt", runtime=runtime)
+    structures = list(read_dataset(DATA / "dataset/unseen_molecules.h5"))[::80]
+    turns = Rotation.random(6, random_state=0).as_matrix()
+    energies = [
+        [p.energy_eV for p in predictor.predict([replace(s, positions=s.positions @ turn.T) for s in structures])]
+        for turn in turns
+    ]
+    assert np.ptp(energies, axis=0).max() < 1e-5
 
 
 def test_the_floor_is_the_distance_outside_and_flat_inside():

@@ -48,8 +48,8 @@ class ZBLRepulsion(nn.Module):
             return graph.gather(x) + graph.spread(x)
 
         charge = self.charge[atomic_numbers]
-        x = (distance / mine_plus_theirs(self.radius)).clamp(max=1.0)
-        switch = 1.0 - x**3 * (10.0 - 15.0 * x + 6.0 * x * x)
+        inside = (1.0 - distance / mine_plus_theirs(self.radius)).clamp(min=0.0)
+        switch = inside**3 * (10.0 - 15.0 * inside + 6.0 * inside * inside)
         reduced = distance * mine_plus_theirs(self.screening) / (0.8854 * BOHR_A)
         phi = torch.zeros_like(distance)
         for c, b in zip(COEFFICIENTS, EXPONENTS, strict=True):

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+DIRECTION, KERNEL, X = 1, 2, 3  # places of the factors of L, see ``_Adjoint``, behind g
+
 
 class Term(NamedTuple):
     """What an aggregation sums: kernel_ij * x_j, or the outer product of direction_ij with it.
@@ -71,8 +73,8 @@ class _Aggregate(torch.autograd.Function):
 
 
 class _Adjoint(torch.autograd.Function):
-    """Derivative of L = sum_ij g_i * d_ij * k_ij * x_j in one of its factors (g, d, k, x) but the first, which
-    ``place`` counts.
+    """Derivative of L = sum_ij g_i * d_ij * k_ij * x_j in the factor at ``place`` of (g, d, k, x), which is
+    not the first.
 
     L is linear in each factor, so that what flows back into a derivative takes the place of its factor. There it has
     the parity of that factor: a displacement of the atoms enters every edge as x_j - x_i, hence odd, just as the vector
@@ -93,12 +95,12 @@ class _Adjoint(torch.autograd.Function):
         """As the factor at ``place``: d edge_shape + (A,), k edge_shape + (...), x (N, ...)."""
         ctx.save_for_backward(g, direction, kernel, x)
         ctx.place, ctx.graph, ctx.parity = place, graph, parity
-        values = graph.gather(g) if place == 3 else graph.spread(g)
-        if place == 1:
+        values = graph.gather(g) if place == X else graph.spread(g)
+        if place == DIRECTION:
             return (values * _message(graph, kernel, x).unsqueeze(-2)).sum(-1)
         if direction is not None:
             values = (values * direction.unsqueeze(-1)).sum(-2)
-        if place == 3:
+        if place == X:
             return parity * graph.reduce(_collapse(values * kernel, cast(Tensor, x).shape[1:]))
         if x is not None:
             values = values * graph.gather(x)
@@ -122,7 +124,7 @@ def _derivatives(
 ) -> list[Tensor | None]:
     """Of L, see ``_Adjoint``, in those of its factors that are needed."""
     in_g = _Aggregate.apply(graph, (parity,), *others).expand_as(g) if needed[0] else None
-    places = range(1, len(needed))
+    places = (DIRECTION, KERNEL, X)
     return [in_g, *(_Adjoint.apply(place, graph, parity, g, *others) if needed[place] else None for place in places)]
 
 

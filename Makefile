@@ -39,11 +39,12 @@ dev: $(DEV_STAMP)  ## The environment with what tests and lint need
 test: $(DEV_STAMP)  ## Run the tests
 	$(BIN)/python -m pytest
 
-lint: $(DEV_STAMP)  ## Check style, formatting, types and the workflow
+lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow
 	$(BIN)/ruff check scripts tests
 	$(BIN)/ruff format --check scripts tests
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	PYTHONPATH=scripts $(BIN)/lint-imports
 	$(SNAKEMAKE) --lint
 
 format: $(DEV_STAMP)  ## Bring code and rules into their format

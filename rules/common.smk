@@ -15,9 +15,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
 
-from assay.config import check_config, present, resolve_device
-from assay.errors import AssayError
-from assay.files import sidecars
+from assay.workflow.config import check_config, present, resolve_device
+from assay.workflow.errors import AssayError
+from assay.workflow.files import sidecars
 
 try:
     check_config(config, Path(workflow.basedir, "config", "schema.yaml"))

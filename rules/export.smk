@@ -4,7 +4,7 @@ Needs a normalized model, and labelled structures for their molecules. Makes mod
 model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json.
 """
 
-from assay.export.toolchain import missing_files
+from assay.engine.toolchain import missing_files
 
 NOT_EXPORTED = missing_files()
 EXPORTED_FILES = [

@@ -2,8 +2,8 @@
 
 import shutil
 
-from assay.errors import exit_on_error
-from assay.files import atomic_path
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import atomic_path
 
 with exit_on_error(log=snakemake.log[0]):
     for source, target in (

@@ -4,15 +4,15 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from assay.benchmark import Benchmark
-from assay.benchmark_figures import draw_benchmark
-from assay.benchmark_points import Settings
+from assay.benchmark.figures import draw_benchmark
+from assay.benchmark.points import Settings
+from assay.benchmark.run import Benchmark
+from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_dataset
-from assay.data.teacher import Teacher
-from assay.errors import exit_on_error
-from assay.files import read_json, write_json
-from assay.provenance import header
-from assay.timing import OtherLoad, limit_threads, threads
+from assay.sampling.teacher import Teacher
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
+from assay.workflow.provenance import header
 
 
 def main() -> None:

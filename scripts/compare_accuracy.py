@@ -1,8 +1,8 @@
 """Draw the accuracy of all variants side by side."""
 
-from assay.accuracy_figures import draw_comparison
-from assay.errors import exit_on_error
-from assay.files import read_json
+from assay.accuracy.figures import draw_comparison
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     draw_comparison(snakemake.output[0], [read_json(path) for path in snakemake.input.results], snakemake.params.target)

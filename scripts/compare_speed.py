@@ -1,8 +1,8 @@
 """Hold the ratios of this run's benchmarks against a stored baseline."""
 
-from assay import regression
-from assay.errors import exit_on_error
-from assay.files import read_json, write_json
+from assay.benchmark import regression
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
 
 with exit_on_error(snakemake.log[0]):
     params = snakemake.params

@@ -1,12 +1,12 @@
 """Compile a student to machine code with AOTInductor: model.pt2."""
 
 from assay.checkpoint import load_model
-from assay.errors import exit_on_error
 from assay.export import aotinductor
 from assay.export.forms import SlotPotential
 from assay.export.identity import identity
 from assay.export.lowering import lower
-from assay.files import read_json
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)

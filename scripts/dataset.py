@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from assay.data.shipping import ship
-from assay.errors import exit_on_error
+from assay.sampling.shipping import ship
+from assay.workflow.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
     ship(

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from assay.errors import exit_on_error
-from assay.files import atomic_path, sha256_file, write_json
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import atomic_path, sha256_file, write_json
 
 with exit_on_error(log=snakemake.log[0]):
     shipped = {}

@@ -1,11 +1,11 @@
 """Describe the training data, so that structures unlike them can be flagged."""
 
+from assay.accuracy.domain import fit, write_domain
 from assay.data import read_dataset
-from assay.domain import fit, write_domain
-from assay.errors import exit_on_error
+from assay.workflow.errors import exit_on_error
 
 if "snakemake" not in globals():
-    from assay.standalone import mock_snakemake
+    from assay.workflow.standalone import mock_snakemake
 
     snakemake = mock_snakemake("domain")
 

@@ -5,13 +5,13 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from assay.benchmark.timing import limit_threads
 from assay.data import read_dataset
-from assay.endurance import Settings, choose, endure
-from assay.errors import exit_on_error
-from assay.files import read_json, write_json
-from assay.predictors import load_predictor
-from assay.provenance import header
-from assay.timing import limit_threads
+from assay.dynamics.endurance import Settings, choose, endure
+from assay.predictors.interface import load_predictor
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
+from assay.workflow.provenance import header
 
 with exit_on_error(snakemake.log[0]):
     settings = Settings(**snakemake.params.settings)

@@ -1,12 +1,12 @@
 """Write a student as ONNX and TorchScript files that return energy and forces."""
 
 from assay.checkpoint import load_model
-from assay.errors import exit_on_error
 from assay.export import onnx_graphs, torchscript
 from assay.export.half import to_half
 from assay.export.identity import identity
 from assay.export.lowering import lower
-from assay.files import read_json
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from assay.data.hdf5 import write_hdf5
-from assay.data.molecules import identities, read_molecules
-from assay.data.plan import plan
-from assay.data.shards import dropped, label
-from assay.data.teacher import Teacher
-from assay.errors import exit_on_error
+from assay.sampling.molecules import identities, read_molecules
+from assay.sampling.plan import plan
+from assay.sampling.shards import dropped, label
+from assay.sampling.teacher import Teacher
+from assay.workflow.errors import exit_on_error
 
 if __name__ == "__main__":
     with exit_on_error(log=snakemake.log[0]):

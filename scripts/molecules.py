@@ -3,9 +3,9 @@
 import itertools
 from pathlib import Path
 
-from assay.data.molecules import altered, bridged, collect, listed, recombine_more, write_molecules
-from assay.data.splits import for_training, never_seen, split
-from assay.errors import exit_on_error
+from assay.sampling.molecules import altered, bridged, collect, listed, recombine_more, write_molecules
+from assay.sampling.splits import for_training, never_seen, split
+from assay.workflow.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
     recipe = snakemake.params.recipe

@@ -1,7 +1,7 @@
 """Read any checkpoint and write it as model.safetensors, with its identity card model.json."""
 
 from assay.checkpoint import normalize, write
-from assay.errors import exit_on_error
+from assay.workflow.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
     checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A)

@@ -5,10 +5,10 @@ from pathlib import Path
 import torch
 
 from assay.checkpoint import normalize
-from assay.errors import exit_on_error
-from assay.files import read_json
 from assay.package.build import example_files, write_package
 from assay.package.card import write_card
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     checkpoint = normalize(snakemake.input.model)

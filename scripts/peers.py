@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from assay.benchmark_points import Settings, choose_points
+from assay.benchmark.points import Settings, choose_points
+from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
 from assay.data import read_dataset
-from assay.data.elements import ELEMENTS
-from assay.errors import AssayError, exit_on_error
-from assay.files import read_json, write_json
 from assay.peers.compare import compare, fastest
 from assay.peers.network import Size, load_peers
 from assay.peers.table import write_csv, write_markdown
-from assay.predictors import load_runtime
-from assay.provenance import header
-from assay.timing import OtherLoad, clock, limit_threads, threads
+from assay.predictors.interface import load_runtime
+from assay.sampling.elements import ELEMENTS
+from assay.workflow.errors import AssayError, exit_on_error
+from assay.workflow.files import read_json, write_json
+from assay.workflow.provenance import header
 
 
 def student(variant: str, points, settings: dict) -> dict:

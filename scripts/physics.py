@@ -1,12 +1,12 @@
 """Judge what was measured of a student: physics.json with the verdict, and the figures."""
 
-from assay.errors import exit_on_error
-from assay.files import read_json, write_json
 from assay.physics.figures import FIGURES, draw_all
 from assay.physics.verdict import VERDICTS, judge, table
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
 
 if "snakemake" not in globals():
-    from assay.standalone import mock_snakemake
+    from assay.workflow.standalone import mock_snakemake
 
     snakemake = mock_snakemake("physics", variant="tiny")
 

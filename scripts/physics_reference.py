@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from assay.data.teacher import Teacher
-from assay.errors import exit_on_error
 from assay.physics.labelling import Entry, make_reference
 from assay.physics.reference import write_reference
+from assay.sampling.teacher import Teacher
+from assay.workflow.errors import exit_on_error
 
 if "snakemake" not in globals():
-    from assay.standalone import mock_snakemake
+    from assay.workflow.standalone import mock_snakemake
 
     snakemake = mock_snakemake("physics_reference")
 

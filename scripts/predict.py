@@ -8,12 +8,12 @@ import argparse
 
 import numpy as np
 
-from assay.domain import domain_beside, read_domain
-from assay.errors import AssayError, exit_on_error
-from assay.files import write_json
-from assay.predictors import load_predictor
-from assay.structure_files import read_atoms, write_predictions
-from assay.structures import Structure
+from assay.accuracy.domain import domain_beside, read_domain
+from assay.predictors.interface import load_predictor
+from assay.predictors.structure_files import read_atoms, write_predictions
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError, exit_on_error
+from assay.workflow.files import write_json
 
 
 def arguments() -> argparse.Namespace:

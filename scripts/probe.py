@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from assay.errors import exit_on_error
-from assay.files import read_json, write_json
-from assay.memory import keep_freed_memory
-from assay.physics import Subject, measure
+from assay.benchmark.memory import keep_freed_memory
+from assay.physics.base import Subject
+from assay.physics.checks import measure
 from assay.physics.reference import read_reference
-from assay.predictors import load_predictor
-from assay.provenance import header
+from assay.predictors.interface import load_predictor
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
+from assay.workflow.provenance import header
 
 if "snakemake" not in globals():
-    from assay.standalone import mock_snakemake
+    from assay.workflow.standalone import mock_snakemake
 
     snakemake = mock_snakemake("probe", variant="tiny")
 

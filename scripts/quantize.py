@@ -6,15 +6,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_dataset
-from assay.errors import exit_on_error
-from assay.files import atomic_path, read_json, write_json
-from assay.provenance import header
 from assay.quantize import arithmetic
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.judge import BATCH_SIZES, Limits, Motion, choose, compare, typical
 from assay.quantize.schemes import SCHEMES
-from assay.timing import OtherLoad, limit_threads, threads
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import atomic_path, read_json, write_json
+from assay.workflow.provenance import header
 
 
 def sample(path, count: int, seed: int) -> list:

@@ -1,8 +1,8 @@
 """Fail if the students have become slower than the baseline; a sentence says which, and by how much."""
 
-from assay import regression
-from assay.errors import exit_on_error, terminal
-from assay.files import read_json
+from assay.benchmark import regression
+from assay.workflow.errors import exit_on_error, terminal
+from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     print(regression.judge(read_json(snakemake.input[0])), file=terminal())

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from assay.errors import exit_on_error
-from assay.files import write_json
 from assay.report import dag
 from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import write_json
 
 with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]

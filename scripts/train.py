@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from assay.errors import exit_on_error
 from assay.training.run import train_student
+from assay.workflow.errors import exit_on_error
 
 with exit_on_error(log=snakemake.log[0]):
     train_student(

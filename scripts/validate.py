@@ -7,15 +7,15 @@ from pathlib import Path
 
 import ase.io
 
-from assay.accuracy import Settings, by_novelty, draw, judge_split, predict_errors
-from assay.accuracy_figures import draw_errors, draw_novelty, draw_parity
+from assay.accuracy.domain import read_domain
+from assay.accuracy.evaluation import Settings, by_novelty, draw, judge_split, predict_errors
+from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
+from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
-from assay.domain import read_domain
-from assay.errors import exit_on_error
-from assay.files import atomic_path, read_json, write_json
-from assay.memory import keep_freed_memory
-from assay.predictors import load_predictor
-from assay.provenance import header
+from assay.predictors.interface import load_predictor
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import atomic_path, read_json, write_json
+from assay.workflow.provenance import header
 
 
 def main() -> None:

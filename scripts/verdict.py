@@ -8,14 +8,15 @@ import sys
 import traceback
 from pathlib import Path
 
-from assay.config import load_config
-from assay.errors import AssayError
-from assay.files import sha256_file, write_json
-from assay.physics import Subject, measure
+from assay.physics.base import Subject
+from assay.physics.checks import measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import VERDICTS, judge, table
-from assay.predictors import load_predictor
-from assay.provenance import header
+from assay.predictors.interface import load_predictor
+from assay.workflow.config import load_config
+from assay.workflow.errors import AssayError
+from assay.workflow.files import sha256_file, write_json
+from assay.workflow.provenance import header
 
 ROOT = Path(__file__).parents[1]
 

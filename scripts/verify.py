@@ -7,14 +7,14 @@ os.environ["OMP_WAIT_POLICY"] = "passive"  # read when torch is loaded: threads 
 
 import torch
 
+from assay.benchmark.memory import keep_freed_memory
 from assay.checkpoint import normalize
 from assay.data import read_dataset
-from assay.errors import exit_on_error
-from assay.export import dynamics
-from assay.export.verify import Settings, verify
-from assay.files import read_json, write_json
-from assay.memory import keep_freed_memory
-from assay.provenance import header
+from assay.verification import dynamics
+from assay.verification.verify import Settings, verify
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import read_json, write_json
+from assay.workflow.provenance import header
 
 with exit_on_error(snakemake.log[0]):
     keep_freed_memory()

@@ -3,7 +3,7 @@
 import torch
 
 from assay.models import build_model
-from assay.neighbors import build_graph
+from assay.neighbors.lists import build_graph
 
 NAME = "Fake PaiNN"
 DISTRIBUTION = "torch"

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from ase.data import covalent_radii
 
-from assay import dynamics
-from assay.backends.eager import EagerPredictor
-from assay.graph import Term
+from assay.dynamics.run import run_dynamics
 from assay.models import Potential
-from assay.physics import Subject
-from assay.physics.geometry import bond_lengths, bonds, contact, moved, out_of_plane
+from assay.models.graph import Term
+from assay.physics.base import Subject
 from assay.physics.reference import Frame, Reference
 from assay.physics.relax import force_jacobians, frequencies, relax
-from assay.structures import Structure
+from assay.predictors.networks import EagerPredictor
+from assay.structures.geometry import bond_lengths, bonds, contact, moved, out_of_plane
+from assay.structures.structure import Structure
 
 DYNAMICS = {
     "nve": {"molecules": 2, "temperature_K": 300.0, "steps_fs": [0.5, 1.0], "duration_fs": 100.0},
@@ -75,7 +75,7 @@ def toy_reference():
     teacher, frames = predictor(), []
     molecules = [cluster("alpha", [6, 8, 1, 7], 0), cluster("beta", [6, 6, 8, 1, 1], 1), cluster("gamma", [8, 1, 6], 2)]
     options = {key: DYNAMICS["stability"][key] for key in ("step_fs", "friction_per_fs")}
-    run = dynamics.run(teacher, molecules, temperature_K=300.0, n_steps=120, seed=0, **options)
+    run = run_dynamics(teacher, molecules, temperature_K=300.0, n_steps=120, seed=0, **options)
     for k, molecule in enumerate(molecules):
         settled, pairs = run.frames[3:, run.owner == k], bonds(molecule)
         known = {

@@ -9,19 +9,18 @@ import pytest
 import torch
 from ase.calculators.calculator import Calculator, all_changes
 
-from assay import benchmark
-from assay.backends.eager import EagerPredictor
-from assay.benchmark import Benchmark, count_gflop, describe, teacher_calls
-from assay.benchmark_figures import draw_benchmark
-from assay.benchmark_points import Point, Settings, choose_points
+from assay.benchmark.figures import draw_benchmark
+from assay.benchmark.memory import PeakMemory
+from assay.benchmark.points import Point, Settings, choose_points
+from assay.benchmark.run import Benchmark, count_gflop, describe, teacher_calls
+from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
-from assay.data.teacher import Teacher
-from assay.errors import AssayError
-from assay.files import read_json, write_json
-from assay.memory import PeakMemory
 from assay.models import build_model
-from assay.structures import Structure
-from assay.timing import Timing
+from assay.predictors.networks import EagerPredictor
+from assay.sampling.teacher import Teacher
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json, write_json
 
 SETTINGS = Settings(
     system_sizes=[3, 9],
@@ -200,8 +199,8 @@ def run(files, structures, teacher, monkeypatch, settings=SETTINGS):
         call()
         return 1e-3 * sum(map(len, call.args[0])) if getattr(call, "args", None) and len(call.args) == 1 else 0.05
 
-    monkeypatch.setattr(benchmark, "clock", lambda device: one_ms_per_atom)
-    monkeypatch.setattr(benchmark, "matrix_peak", lambda device: {"gflop_per_s": 10.0})
+    monkeypatch.setattr("assay.benchmark.run.clock", lambda device: one_ms_per_atom)
+    monkeypatch.setattr("assay.benchmark.run.matrix_peak", lambda device: {"gflop_per_s": 10.0})
     return Benchmark(files, structures, teacher, settings, "cpu", torch.get_num_threads()).run()
 
 

@@ -12,7 +12,7 @@ import torch
 from checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
 
 from assay.checkpoint import normalize
-from assay.errors import AssayError
+from assay.workflow.errors import AssayError
 
 CASES = 320  # for each of the forms
 SECONDS = 60  # for one case, on a busy machine

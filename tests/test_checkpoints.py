@@ -32,9 +32,9 @@ from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
 from assay.checkpoint.container import content_sha256
 from assay.checkpoint.normalized import count_parameters
 from assay.checkpoint.weights import BUFFERS, ROOTS
-from assay.errors import AssayError
 from assay.models import ARCHITECTURES, PaiNN
-from assay.neighbors import build_graph
+from assay.neighbors.lists import build_graph
+from assay.workflow.errors import AssayError
 
 STATES = {name: student(name).state_dict() for name in ARCHITECTURES}
 

@@ -12,7 +12,7 @@ import torch
 from checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
 
 from assay.checkpoint import normalize, write
-from assay.errors import AssayError
+from assay.workflow.errors import AssayError
 
 SEED = student("seed-painn").state_dict()
 PAINN = student("painn").state_dict()

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from assay.config import check_config, present
 from assay.data.kinds import KINDS
-from assay.errors import AssayError
+from assay.workflow.config import check_config, present
+from assay.workflow.errors import AssayError
 
 CONFIG = Path("config/config.yaml")
 SCHEMA = Path("config/schema.yaml")

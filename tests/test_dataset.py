@@ -23,7 +23,9 @@ from scipy.spatial.distance import cdist, pdist
 
 from assay.data import read_dataset
 from assay.data.dataset import concatenate, from_structures
-from assay.data.distortion import (
+from assay.data.hdf5 import write_hdf5
+from assay.dynamics.langevin import langevin
+from assay.sampling.distortion import (
     element_pairs,
     nanodiamond,
     place_dimer,
@@ -31,14 +33,12 @@ from assay.data.distortion import (
     turn_torsions,
     turning_torsions,
 )
-from assay.data.elements import ELEMENTS
-from assay.data.hdf5 import write_hdf5
-from assay.data.identity import identity, n_atoms, skeleton, standardize
-from assay.data.langevin import langevin
-from assay.data.mechanics import Mechanics, MechanicsError, embed
-from assay.data.molecules import collect, read_lists, read_molecules, write_molecules
-from assay.data.plan import plan
-from assay.data.recipes import (
+from assay.sampling.elements import ELEMENTS
+from assay.sampling.identity import identity, n_atoms, skeleton, standardize
+from assay.sampling.mechanics import Mechanics, MechanicsError, embed
+from assay.sampling.molecules import collect, read_lists, read_molecules, write_molecules
+from assay.sampling.plan import plan
+from assay.sampling.recipes import (
     Geometry,
     Skipped,
     clusters,
@@ -50,13 +50,13 @@ from assay.data.recipes import (
     sampled,
     scans,
 )
-from assay.data.recombination import alter, bridge, cut, recombine
-from assay.data.shards import _labelled, dropped, label
-from assay.data.shipping import ship
-from assay.data.splits import for_training, never_seen, split
-from assay.data.teacher import Labels, Teacher
-from assay.errors import AssayError
-from assay.structures import Structure
+from assay.sampling.recombination import alter, bridge, cut, recombine
+from assay.sampling.shards import _labelled, dropped, label
+from assay.sampling.shipping import ship
+from assay.sampling.splits import for_training, never_seen, split
+from assay.sampling.teacher import Labels, Teacher
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 ROOT = Path(__file__).parents[1]
 DRIVER = ROOT / "data/dataset/driver.pt"

@@ -21,13 +21,13 @@ from checkpoint_samples import student
 from test_domain import TRAIN, shaken
 from workflow_copy import ROOT, lay_out
 
-from assay.config import check_config
+from assay.accuracy.domain import fit, write_domain
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
-from assay.domain import fit, write_domain
 from assay.export import onnx_graphs
 from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.workflow.config import check_config
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 PACKAGE = ROOT / "scripts/assay/package"

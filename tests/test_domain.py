@@ -12,13 +12,13 @@ import pytest
 from ase.build import molecule
 from checkpoint_samples import store, student
 
-from assay.accuracy import by_novelty
+from assay.accuracy.domain import domain_beside, fit, read_domain, write_domain
+from assay.accuracy.environments import describe
+from assay.accuracy.evaluation import by_novelty
+from assay.accuracy.metrics import Errors
 from assay.data.dataset import from_structures
-from assay.domain import domain_beside, fit, read_domain, write_domain
-from assay.environments import describe
-from assay.errors import AssayError
-from assay.metrics import Errors
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ("CH4", "CH3CH2OH", "C2H6", "CH3OCH3", "H2O", "CH3OH", "isobutane", "C3H8")

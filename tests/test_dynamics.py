@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from ase import units
 
-from assay.dynamics import run, still
-from assay.predictors import Prediction
-from assay.structures import Structure
+from assay.dynamics.run import run_dynamics, still
+from assay.predictors.interface import Prediction
+from assay.structures.structure import Structure
 
 STIFFNESS = 30.0  # eV/angstrom^2
 
@@ -48,7 +48,7 @@ def slope(trajectory, energy):
 
 def test_a_diatomic_swings_at_its_frequency():
     pair = chain("pair", n=2, number=7)
-    trajectory = run(Springs(), [pair], temperature_K=300.0, step_fs=0.25, n_steps=4000, frame_every=1)
+    trajectory = run_dynamics(Springs(), [pair], temperature_K=300.0, step_fs=0.25, n_steps=4000, frame_every=1)
     distance = np.linalg.norm(trajectory.frames[:, 0] - trajectory.frames[:, 1], axis=1) - 1.0
     crossings = np.flatnonzero((distance[1:] > 0) & (distance[:-1] <= 0))
     period_fs = np.diff(crossings).mean() * 0.25
@@ -57,22 +57,22 @@ def test_a_diatomic_swings_at_its_frequency():
 
 
 def test_energy_is_conserved_and_its_shadow_far_better():
-    trajectory = run(Springs(), [chain("a"), chain("b", n=6)], temperature_K=300.0, step_fs=1.0, n_steps=1500)
+    trajectory = run_dynamics(Springs(), [chain("a"), chain("b", n=6)], temperature_K=300.0, step_fs=1.0, n_steps=1500)
     spread = trajectory.total_eV.std(0)
     assert (trajectory.shadow_eV.std(0) < 0.1 * spread).all()
     assert (np.abs(slope(trajectory, trajectory.total_eV)) < 1e-6).all()
 
 
 def test_forces_that_are_no_gradient_show_in_the_shadow():
-    good = run(Springs(), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
-    bad = run(Springs(force_factor=1.01), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
+    good = run_dynamics(Springs(), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
+    bad = run_dynamics(Springs(force_factor=1.01), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
     assert bad.shadow_eV.std() > 10 * good.shadow_eV.std()
 
 
 def test_langevin_reaches_each_molecule_s_own_temperature():
     structures = [chain(f"{k}", n=3) for k in range(40)]
     wanted = np.repeat([200.0, 600.0], 20)
-    trajectory = run(
+    trajectory = run_dynamics(
         Springs(), structures, temperature_K=wanted, step_fs=1.0, n_steps=1500, friction_per_fs=0.05, seed=3
     )
     measured = trajectory.kinetic_eV[300:].mean(0) / (1.5 * 3 * units.kB)
@@ -84,15 +84,15 @@ def test_a_molecule_moves_alone_as_it_does_in_a_batch():
     rng_free = {"temperature_K": 0.0, "step_fs": 0.5, "n_steps": 60, "frame_every": 1}
     bent = chain("bent")
     bent.positions[0] *= 1.2
-    alone = run(Springs(), [bent], **rng_free)
-    together = run(Springs(), [chain("other", n=7), bent], **rng_free)
+    alone = run_dynamics(Springs(), [bent], **rng_free)
+    together = run_dynamics(Springs(), [chain("other", n=7), bent], **rng_free)
     assert np.allclose(alone.frames, together.frames[:, 7:], atol=1e-12)
 
 
 def test_one_explosion_is_noted_and_stops_nobody_else():
     structures = [chain("calm"), chain("bomb")]
-    trajectory = run(Springs(wild="bomb"), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
-    alone = run(Springs(), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
+    trajectory = run_dynamics(Springs(wild="bomb"), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
+    alone = run_dynamics(Springs(), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
     assert np.isfinite(trajectory.frames).all()
     assert np.isnan(trajectory.blown_up_fs[0])
     assert 0 < trajectory.blown_up_fs[1] < 150.0
@@ -112,6 +112,6 @@ def test_molecules_start_without_momentum_or_spin():
 
 def test_dynamics_repeat_for_a_seed():
     options = {"temperature_K": 300.0, "step_fs": 1.0, "n_steps": 20, "friction_per_fs": 0.1}
-    first, again, other = (run(Springs(), [chain("a")], seed=seed, **options) for seed in (1, 1, 2))
+    first, again, other = (run_dynamics(Springs(), [chain("a")], seed=seed, **options) for seed in (1, 1, 2))
     assert np.array_equal(first.frames, again.frames)
     assert not np.array_equal(first.frames, other.frames)

@@ -5,12 +5,12 @@ import pytest
 import torch
 from ase.build import bulk, molecule
 
-from assay.backends.eager import EnginePredictor
 from assay.engine import library
 from assay.engine.painn import Engine, fastest, obstacle
-from assay.errors import AssayError
 from assay.models import build_model
-from assay.neighbors import build_graph
+from assay.neighbors.lists import build_graph
+from assay.predictors.networks import EnginePredictor
+from assay.workflow.errors import AssayError
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler on this machine")
 

@@ -21,7 +21,7 @@ def script():
     def run(body, log=None):
         code = f"""
 import os
-from assay.errors import AssayError, exit_on_error
+from assay.workflow.errors import AssayError, exit_on_error
 with exit_on_error({log!r}):
     print("from Python")
     os.system("echo from a library")

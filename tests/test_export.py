@@ -15,9 +15,8 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from assay.errors import AssayError
-from assay.export import aotinductor, determinism, graph_checks, onnx_graphs, parity, torchscript
-from assay.export.cases import open_cases, periodic_cases
+from assay.engine.toolchain import compiler
+from assay.export import aotinductor, onnx_graphs, torchscript
 from assay.export.folding import fold_filters
 from assay.export.forms import SlotPotential, TablePotential
 from assay.export.half import to_half
@@ -27,11 +26,13 @@ from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
 from assay.export.simplify import simplify
 from assay.export.tables import make_table, slot_inputs
-from assay.export.toolchain import compiler
 from assay.models import build_model
-from assay.physics.geometry import random_cluster
-from assay.predictors import BatchPredictor, load_predictor
-from assay.structures import Structure, collate
+from assay.predictors.interface import BatchPredictor, load_predictor
+from assay.structures.geometry import random_cluster
+from assay.structures.structure import Structure, collate
+from assay.verification import determinism, graph_checks, parity
+from assay.verification.cases import open_cases, periodic_cases
+from assay.workflow.errors import AssayError
 
 STUDENTS = {
     "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "floor": True},

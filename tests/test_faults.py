@@ -16,19 +16,19 @@ import pytest
 import torch
 from workflow_copy import ROOT, lay_out
 
-from assay.errors import AssayError
-from assay.files import atomic_path, write_json
-from assay.predictors import BatchPredictor, load_predictor
-from assay.progress import progress
-from assay.structures import Structure
+from assay.predictors.interface import BatchPredictor, load_predictor
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path, write_json
+from assay.workflow.progress import progress
 
 # Writes each output in two halves, and in every rule that it has not been killed in yet, stops between them.
 STAND_IN = """
 import time
 from pathlib import Path
 
-from assay.errors import exit_on_error
-from assay.files import atomic_path
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import atomic_path
 
 with exit_on_error(snakemake.log[0]):
     for path in snakemake.output:
@@ -126,8 +126,8 @@ def run(code, **options):
 
 WRITE = """
 import sys
-from assay.errors import exit_on_error
-from assay.files import write_json
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import write_json
 with exit_on_error(sys.argv[1] if len(sys.argv) > 1 else None):
     print("working")
     write_json("{path}", list(range({count})))
@@ -280,7 +280,7 @@ def test_structure_that_does_not_fit_at_all_is_named(small):
 
 
 def test_progress_in_a_log_is_plain_lines(capsys, monkeypatch):
-    monkeypatch.setattr("assay.progress.LINE_EVERY_s", 0.0)
+    monkeypatch.setattr("assay.workflow.progress.LINE_EVERY_s", 0.0)
     with progress(total=4, unit="atoms", desc="counting") as bar:
         for _ in range(4):
             bar.update()

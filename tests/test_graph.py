@@ -6,8 +6,8 @@ import torch
 from ase.neighborlist import neighbor_list as ase_neighbor_list
 
 from assay.engine.library import library
-from assay.graph import EdgeGraph, Term, reverse_edges
-from assay.neighbors import HAVE_TORCH_CLUSTER, build_graph, neighbor_list
+from assay.models.graph import EdgeGraph, Term, reverse_edges
+from assay.neighbors.lists import HAVE_TORCH_CLUSTER, build_graph, neighbor_list
 
 BACKENDS = ["pairs", "vesin"]
 BACKENDS += ["torch-cluster"] * HAVE_TORCH_CLUSTER + ["engine"] * (library() is not None)

@@ -5,13 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from assay.accuracy import Settings, check_labels, draw, judge_split, predict_errors, worst
-from assay.batching import count_edges, pack, pack_structures
+from assay.accuracy.evaluation import Settings, check_labels, draw, judge_split, predict_errors, worst
+from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data.dataset import from_structures
-from assay.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
-from assay.neighbors import neighbor_list
-from assay.predictors import Prediction
-from assay.structures import Structure, collate
+from assay.neighbors.lists import neighbor_list
+from assay.predictors.interface import Prediction
+from assay.structures.batching import count_edges, pack, pack_structures
+from assay.structures.structure import Structure, collate
 
 
 def make_dataset(count, seed=0):

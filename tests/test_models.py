@@ -12,8 +12,8 @@ from scipy.spatial.transform import Rotation
 from assay.data import read_dataset
 from assay.engine.library import library
 from assay.models import ARCHITECTURES, build_model
-from assay.neighbors import build_graph
-from assay.predictors import NETWORK_RUNTIMES, load_predictor
+from assay.neighbors.lists import build_graph
+from assay.predictors.interface import NETWORK_RUNTIMES, load_predictor
 
 DATA = Path(__file__).parents[1] / "data"
 PAINN = {

@@ -20,15 +20,16 @@ import pytest
 import torch
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from assay.export import dynamics, onnx_graphs, parity, torchscript
+from assay.export import onnx_graphs, torchscript
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.models import build_model
 from assay.package.build import example_files, write_package
 from assay.package.card import write_card
-from assay.package.student import OnnxStudent, VerletList
-from assay.package.student.calculator import StudentCalculator
-from assay.structures import Structure
+from assay.runtime import OnnxStudent, VerletList
+from assay.runtime.calculator import StudentCalculator
+from assay.structures.structure import Structure
+from assay.verification import dynamics, parity
 
 ROOT = Path(__file__).parents[1]
 PAINN = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.benchmark_points import Point
+from assay.benchmark.points import Point
 from assay.peers import network
 from assay.peers.compare import compare, fastest
 from assay.peers.network import Size, load_peers, nearest_width
 from assay.peers.packages import install, use
 from assay.peers.table import write_csv, write_markdown
-from assay.predictors import BatchPredictor
-from assay.structures import Structure
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure
 
 SIZE = Size(n_parameters=21_589, n_blocks=2, n_rbf=11, cutoff_A=5.0, elements=(1, 6, 8))
 

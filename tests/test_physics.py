@@ -8,14 +8,14 @@ import torch
 import yaml
 from physics_toys import predictor, subject, toy_reference
 
-from assay.errors import AssayError
-from assay.physics import CHECKS, measure
-from assay.physics.geometry import out_of_plane, superposed_rmsd
+from assay.physics.checks import CHECKS, measure
 from assay.physics.locality import breathing, crossings
 from assay.physics.reference import Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
 from assay.physics.verdict import judge, table, unit_of
-from assay.structures import Structure
+from assay.structures.geometry import out_of_plane, superposed_rmsd
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text())
 THRESHOLDS = CONFIG["physics"]["thresholds"]

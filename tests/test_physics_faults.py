@@ -9,12 +9,12 @@ import torch
 from physics_toys import Pairs, predictor, subject
 from test_physics import THRESHOLDS
 
-from assay.graph import Term
 from assay.models import PaiNN, SeedPaiNN
-from assay.physics import CHECKS, measure
+from assay.models.graph import Term
+from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import judge
-from assay.predictors import Prediction
+from assay.predictors.interface import Prediction
 
 EXACT = ("rotation", "reflection", "translation", "permutation", "batch", "determinism", "extensivity", "locality")
 GRADIENT = ("force_consistency", "jacobian_symmetry", "work", "net_force")

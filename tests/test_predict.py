@@ -12,12 +12,12 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from checkpoint_samples import store, student, torch_bytes
 
-from assay.backends.eager import EagerPredictor
 from assay.checkpoint import normalize, write
-from assay.errors import AssayError
-from assay.predictors import BACKENDS, kind_of, load_predictor
-from assay.structure_files import read_atoms
-from assay.structures import Structure
+from assay.predictors.interface import BACKENDS, kind_of, load_predictor
+from assay.predictors.networks import EagerPredictor
+from assay.predictors.structure_files import read_atoms
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 SCRIPT = Path(__file__).parents[1] / "scripts/predict.py"
 MOLECULES = ["H2O", "CH3CH2OH", "NH3", "C6H6"]
@@ -144,4 +144,4 @@ def test_kind_is_told_by_suffix_and_content(checkpoint, tmp_path):
     assert kind_of(store(tmp_path, torch_bytes({})[:-30])) == "checkpoint"
     with pytest.raises(AssayError, match="there is no checkpoint"):
         load_predictor(tmp_path / "missing.pt")
-    assert BACKENDS["checkpoint"] == "assay.backends.eager"
+    assert BACKENDS["checkpoint"] == "assay.predictors.networks"

@@ -11,17 +11,18 @@ from ase.build import molecule
 
 from assay.checkpoint import load_model, normalize, write
 from assay.data import read_dataset
-from assay.errors import AssayError
-from assay.export import determinism, onnx_graphs
+from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.models import build_model
-from assay.predictors import load_predictor
+from assay.predictors.interface import load_predictor
 from assay.quantize import arithmetic, schemes
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.judge import Limits, Motion, choose, compare, consistency
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.verification import determinism
+from assay.workflow.errors import AssayError
 
 DATA = Path(__file__).parents[1] / "data"
 LIMITS = Limits(

@@ -16,11 +16,11 @@ from report_results import (
     write_report,
 )
 
-from assay.errors import AssayError
 from assay.report import wording
 from assay.report.evidence import BRANCHES
 from assay.report.page import headline, write_page
 from assay.report.peers import read_peers
+from assay.workflow.errors import AssayError
 
 PEER = {"name": "Peer", "version": "1.0", "n_parameters": 77_000}
 

@@ -20,13 +20,13 @@ from report_results import (
     write_report,
 )
 
-from assay import plots
-from assay.errors import AssayError
 from assay.report import charts, dag, svg, wording
 from assay.report.evidence import Student
 from assay.report.forms import Form
 from assay.report.molecules import bonds, worst_scenes
 from assay.report.readme import write_figure
+from assay.workflow import plots
+from assay.workflow.errors import AssayError
 
 # Molecules
 

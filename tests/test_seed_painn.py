@@ -12,10 +12,10 @@ import pytest
 import torch
 from ase.build import molecule
 
-from assay.backends.eager import EagerPredictor
 from assay.checkpoint import load_model, normalize
-from assay.neighbors import neighbor_list
-from assay.structures import Structure
+from assay.neighbors.lists import neighbor_list
+from assay.predictors.networks import EagerPredictor
+from assay.structures.structure import Structure
 
 FOLDER = Path(os.environ.get("ASSAY_REFERENCE_STUDENTS", Path(__file__).parents[2] / "shared/reference/students"))
 TOLERANCE = {"float64": 1e-6, "float32": 1e-4}  # eV and eV/angstrom

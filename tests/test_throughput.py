@@ -2,7 +2,7 @@
 
 import pytest
 
-from assay.throughput import falls
+from assay.benchmark.throughput import falls
 
 
 def row(batch, rate, runtime="onnx", size=20, edges=16.0, spread=0.01, memory=1.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.timing import PATIENCE, OtherLoad, TURN_s, interleave, matrix_peak, ratio
+from assay.benchmark.timing import PATIENCE, OtherLoad, TURN_s, interleave, matrix_peak, ratio
 
 
 class Machine:
@@ -119,7 +119,7 @@ def test_matrix_peak_counts_two_operations_a_term(monkeypatch):
         call()
         return 1.0
 
-    monkeypatch.setattr("assay.timing.clock", lambda device: one_second)
+    monkeypatch.setattr("assay.benchmark.timing.clock", lambda device: one_second)
     peak = matrix_peak("cpu", torch.float32)
     assert peak == {"gflop_per_s": pytest.approx(2 * 1024**3 / 1e9), "matrix_size": 1024, "dtype": "float32"}
 
@@ -127,5 +127,5 @@ def test_matrix_peak_counts_two_operations_a_term(monkeypatch):
 def test_load_of_others_leaves_out_this_process(monkeypatch):
     moments = iter([(0.0, 0.0), (8.0, 4.0)])  # others' seconds so far, wall
     monkeypatch.setattr(OtherLoad, "_now", staticmethod(lambda: next(moments)))
-    monkeypatch.setattr("assay.timing.os.cpu_count", lambda: 4)
+    monkeypatch.setattr("assay.benchmark.timing.os.cpu_count", lambda: 4)
     assert OtherLoad().fraction() == pytest.approx(0.5)

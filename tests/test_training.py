@@ -12,9 +12,8 @@ from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.engine.library import library
 from assay.models import build_model
-from assay.neighbors import build_graph
-from assay.provenance import training_record
-from assay.structures import Structure, collate
+from assay.neighbors.lists import build_graph
+from assay.structures.structure import Structure, collate
 from assay.training.fixed import FixedPacks
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.muon import orthogonalize
@@ -22,6 +21,7 @@ from assay.training.packs import PackedDataset
 from assay.training.references import reference_energies
 from assay.training.run import train_student
 from assay.training.step import Loss, eager_step, engine_step
+from assay.workflow.provenance import training_record
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
 RECIPE = {

@@ -15,7 +15,7 @@ from assay.export import onnx_graphs, torchscript
 from assay.export.half import to_half
 from assay.export.identity import identity
 from assay.export.lowering import lower
-from assay.files import sha256_file
+from assay.workflow.files import sha256_file
 
 SCRIPT = Path(__file__).parents[1] / "scripts/verdict.py"
 QUICK = ["rotation", "batch", "net_force"]

@@ -2,6 +2,8 @@
 
 ``container`` reads a file without trusting it, ``weights`` finds the model's tensors in what it holds, ``architecture``
 says which network they belong to, ``normalized`` writes and loads the result.
+
+Only what reads files that nobody vouches for enters here; the networks themselves belong to models.
 """
 
 from __future__ import annotations

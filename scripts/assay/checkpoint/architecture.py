@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.weights import BUFFERS, StateDict
-from assay.errors import AssayError
 from assay.models import PaiNN, build_model
+from assay.workflow.errors import AssayError
 
 CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # of any axis

@@ -10,7 +10,7 @@ import ase.data
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import attributes
-from assay.errors import AssayError
+from assay.workflow.errors import AssayError
 
 SYNONYMS = {
     "architecture": "architecture arch model_type",

@@ -21,8 +21,8 @@ import safetensors.torch
 import torch
 
 from assay.checkpoint.pickles import STAND_INS, foreign_globals
-from assay.errors import AssayError
-from assay.files import read_json, sidecars
+from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json, sidecars
 
 CHECKSUM = "content_sha256"  # key in the metadata of a normalized model
 MAX_FILE_BYTES = 1 << 30

@@ -22,11 +22,11 @@ from assay.checkpoint.architecture import Network, identify
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.weights import StateDict, find_state_dict
-from assay.errors import AssayError, printable
-from assay.files import atomic_path, write_json
 from assay.models import Potential, build_model
-from assay.neighbors import build_graph
-from assay.provenance import header
+from assay.neighbors.lists import build_graph
+from assay.workflow.errors import AssayError, printable
+from assay.workflow.files import atomic_path, write_json
+from assay.workflow.provenance import header
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import attributes
-from assay.errors import AssayError
+from assay.workflow.errors import AssayError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # First parts of the names in a student's state dict, and the starts of names that are buffers.

@@ -1,4 +1,7 @@
-"""Labelled structures: reading, checking, making."""
+"""Labelled structures as they are read and checked.
+
+Only formats and checks of labelled files enter here; making such files belongs to sampling.
+"""
 
 from assay.data.dataset import Dataset
 from assay.data.formats import read_dataset

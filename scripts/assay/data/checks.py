@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 from assay.data.dataset import Dataset
-from assay.errors import AssayError
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 COINCIDENT_A = 0.05
 MAX_ATOMIC_NUMBER = 118

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.structures import Structure
+from assay.structures.structure import Structure
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from ase.data import atomic_numbers as NUMBERS
 from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.dataset import Dataset, from_structures
-from assay.errors import AssayError
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 _ENERGY = ("energy", "free_energy", "Energy", "REF_energy")
 _FORCES = ("forces", "force", "Forces", "REF_forces")

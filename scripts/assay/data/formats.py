@@ -13,8 +13,8 @@ from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import read_extxyz
 from assay.data.hdf5 import read_hdf5
-from assay.errors import AssayError
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 
 def read_dataset(path: str | Path) -> Dataset:

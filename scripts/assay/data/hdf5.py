@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 
 from assay.data.dataset import Dataset
-from assay.errors import AssayError
-from assay.files import atomic_path
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
 
 POSITION_STEP = 1e-4  # angstrom
 FORCE_STEP = 1e-4  # eV/angstrom

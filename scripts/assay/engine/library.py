@@ -13,9 +13,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from assay.errors import AssayError
-from assay.export.toolchain import compiler
-from assay.files import atomic_path
+from assay.engine.toolchain import compiler
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "painn.cpp"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from assay.engine.library import library, pointer
-from assay.graph import EdgeGraph
 from assay.models import EnergyForces, PaiNN, Potential, build_model
+from assay.models.graph import EdgeGraph
 from assay.models.repulsion import contact_radii
 
 MAX_HEAD = 8

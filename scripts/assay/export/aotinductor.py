@@ -19,7 +19,7 @@ from torch.export import Dim
 
 from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
-from assay.files import atomic_path
+from assay.workflow.files import atomic_path
 
 IDENTITY = "identity"
 

@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.models.graph import Graph
 from assay.models.potential import Potential
 
 OUTPUTS = ("energy", "forces", "virial")

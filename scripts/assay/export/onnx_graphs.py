@@ -16,7 +16,7 @@ from torch import fx
 from assay.export.forms import OUTPUTS, TableInputs
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import IR_VERSION, OPSET, prelude
-from assay.files import atomic_path
+from assay.workflow.files import atomic_path
 
 PUBLIC = {  # name: (element type, shape, what it is)
     "atomic_numbers": (onnx.TensorProto.INT64, ("atoms",), "atomic number of each atom"),

@@ -16,7 +16,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, fx
 
-from assay.errors import AssayError
+from assay.workflow.errors import AssayError
 
 aten = torch.ops.aten
 ELEMENT = {

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from assay.export.tables import find_pairs, table_inputs
-from assay.files import atomic_path
+from assay.workflow.files import atomic_path
 
 aten = torch.ops.aten
 IDENTITY = "identity.json"

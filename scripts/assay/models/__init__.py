@@ -1,4 +1,7 @@
-"""The student networks, by name."""
+"""The student networks by name, what they are made of, and the neighbor relation that they sum over.
+
+Only differentiable networks in PyTorch enter here: no file, no device, no neighbor search.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.models.graph import Graph
 from assay.models.repulsion import contact_radii
 
 FROM, TO = 0.55, 0.85  # of the sum of covalent radii

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph, Term
 from assay.models.floor import DistanceFloor
+from assay.models.graph import Graph, Term
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
 from assay.models.tensors import contraction, harmonics, product

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph
+from assay.models.graph import Graph
 
 
 class EnergyForces(NamedTuple):

@@ -6,7 +6,7 @@ import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
 
-from assay.graph import Graph, Term
+from assay.models.graph import Graph, Term
 
 COULOMB_EV_A = 14.3996454784  # e^2 / (4 pi epsilon_0)
 BOHR_A = 0.529177210903

@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from assay.graph import Graph, Term
+from assay.models.graph import Graph, Term
 from assay.models.potential import Potential
 
 

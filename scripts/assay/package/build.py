@@ -13,13 +13,14 @@ import ase.build
 import ase.io
 import numpy as np
 
-from assay.export.parity import reference
-from assay.files import atomic_path
+from assay import runtime
 from assay.models import Potential
 from assay.package.card import FILES
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.verification.parity import reference
+from assay.workflow.files import atomic_path
 
-STUDENT = Path(__file__).with_name("student")
+RUNTIME = Path(runtime.__file__).parent
 EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # of which the first that the student knows is taken
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: equal contents are equal files
 
@@ -48,7 +49,7 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
 def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]) -> None:
     """Write the zip file, atomically: ``files`` by path, the runtime and SHA256SUMS, all in a folder ``name``."""
     contents = {inside: data.read_bytes() if isinstance(data, Path) else data for inside, data in files.items()}
-    contents |= {f"student/{source.name}": source.read_bytes() for source in sorted(STUDENT.glob("*.py"))}
+    contents |= {f"student/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
     for shipped in ("example.py", "pyproject.toml", "requirements.txt"):
         contents[shipped] = (FILES / shipped).read_bytes()
     sums = [f"{hashlib.sha256(data).hexdigest()}  {inside}\n" for inside, data in sorted(contents.items())]

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from assay.benchmark_points import Point
-from assay.predictors import BatchPredictor
-from assay.timing import Call, Clock, interleave, ratio
+from assay.benchmark.points import Point
+from assay.benchmark.timing import Call, Clock, interleave, ratio
+from assay.predictors.interface import BatchPredictor
 
 SEARCHED, KNOWN = "searched", "known"
 

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from assay.backends.common import Inputs, edge_inputs
-from assay.errors import printable
 from assay.peers.packages import use
-from assay.predictors import BatchPredictor
-from assay.structures import Structure
+from assay.predictors.inputs import Inputs, edge_inputs
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure
+from assay.workflow.errors import printable
 
 # Package -> the module here that makes its network; imported when it is asked for.
 PEERS = {"schnetpack": "assay.peers.schnetpack", "mace": "assay.peers.mace"}

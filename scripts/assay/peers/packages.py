@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from assay.errors import printable
-from assay.files import atomic_path
+from assay.workflow.errors import printable
+from assay.workflow.files import atomic_path
 
 FAILURE = "not-installed.txt"
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from assay.files import atomic_path
 from assay.peers.compare import SEARCHED
+from assay.workflow.files import atomic_path
 
 COLUMNS = ("student", "atoms", "batch", "neighbors", "runtime", "ms", "atoms/s", "peer", "peer's parameters",
            "peer's ms", "peer's atoms/s", "times faster", "p5 to p95", "asked for")  # fmt: skip

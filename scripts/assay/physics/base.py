@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from assay.physics import reference
-from assay.physics.geometry import droplet, shaken
 from assay.physics.reference import Frame, Reference
-from assay.predictors import Predictor
-from assay.structures import Structure
+from assay.predictors.interface import Predictor
+from assay.structures.geometry import droplet, shaken
+from assay.structures.structure import Structure
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 CROWD_ATOMS, CROWD_ATOMS_PER_A3 = 120, 0.07

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.geometry import moved
-from assay.predictors import Prediction
+from assay.predictors.interface import Prediction
+from assay.structures.geometry import moved
 
 # Displacements of the four-point formula: where its own error meets the rounding of the energies.
 STEP_A = {True: 1e-3, False: 5e-3}  # in float64, and in anything coarser

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from assay import plots
-from assay.physics import ERROR, NOT_APPLICABLE
+from assay.physics.checks import ERROR, NOT_APPLICABLE
 from assay.physics.verdict import FAIL, PASS, label_of
+from assay.workflow import plots
 
 Checks = Mapping[str, Mapping[str, Any]]
 

@@ -14,16 +14,16 @@ from ase.data import chemical_symbols, covalent_radii
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
-from assay import dynamics
-from assay.data.mechanics import Mechanics, embed
-from assay.data.teacher import LabelError, Labels, Teacher
+from assay.dynamics.run import run_dynamics
 from assay.physics import reference
-from assay.physics.geometry import bond_lengths, bonds, contact, out_of_plane
 from assay.physics.reference import Frame, read_reference, write_reference
 from assay.physics.relax import force_jacobians, frequencies, relax
-from assay.predictors import Prediction
-from assay.progress import progress
-from assay.structures import Structure
+from assay.predictors.interface import Prediction
+from assay.sampling.mechanics import Mechanics, embed
+from assay.sampling.teacher import LabelError, Labels, Teacher
+from assay.structures.geometry import bond_lengths, bonds, contact, out_of_plane
+from assay.structures.structure import Structure
+from assay.workflow.progress import progress
 
 TORSION_STEP_DEG = 15
 RELAXED_eV_per_A = 2e-4
@@ -176,7 +176,7 @@ def in_motion(
 ) -> Iterator[Frame]:
     """Molecules with the mean lengths of their bonds and the mean shape of their rings in the teacher's dynamics."""
     structures = [minima[entry.name] for entry in entries]
-    trajectory = dynamics.run(predictor, structures, **options)
+    trajectory = run_dynamics(predictor, structures, **options)
     for k, entry in enumerate(entries):
         frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
         pairs, ring = bonds(structures[k]), aromatic_ring(entry.smiles)

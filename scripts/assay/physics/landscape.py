@@ -7,10 +7,10 @@ from ase import units
 
 from assay.physics import reference
 from assay.physics.base import Check, Measurement, Subject, worst
-from assay.physics.geometry import superposed_rmsd
 from assay.physics.reference import Frame
 from assay.physics.relax import force_jacobians, frequencies, relax
-from assay.structures import Structure
+from assay.structures.geometry import superposed_rmsd
+from assay.structures.structure import Structure
 
 KCAL_PER_MOL = units.kcal / units.mol  # eV
 RELAXED_eV_per_A = {True: 1e-3, False: 5e-3}  # in float64, and in anything coarser

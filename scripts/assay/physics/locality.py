@@ -9,8 +9,8 @@ import numpy as np
 from ase.data import chemical_symbols
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.geometry import joined, moved, random_rotations
-from assay.structures import Structure
+from assay.structures.geometry import joined, moved, random_rotations
+from assay.structures.structure import Structure
 
 APART_A = 30.0
 NEAR_A = {True: 1e-5, False: 1e-3}  # distance to the cutoff, in float64 and in anything coarser

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from assay.dynamics import Trajectory, run
+from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.geometry import bond_lengths, bonds, out_of_plane
 from assay.physics.reference import Frame
-from assay.structures import evenly
+from assay.structures.geometry import BROKEN_A, bond_lengths, bonds, out_of_plane
+from assay.structures.structure import evenly
 
-BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
 LONG_RUN_PS = 50.0  # over which a drift is compared with the fluctuation of the kinetic energy
 
 
@@ -36,7 +35,7 @@ def nve(subject: Subject) -> Measurement:
     drifts, ratio, survived = {}, np.inf, True
     for step in sorted(options["steps_fs"], reverse=True):  # the shortest step comes last and is judged
         # At the minimum all energy is kinetic; half of it goes into the bonds.
-        trajectory = run(
+        trajectory = run_dynamics(
             subject.moving,
             structures,
             temperature_K=2.0 * options["temperature_K"],
@@ -83,7 +82,7 @@ def _heated(subject: Subject) -> tuple[list[Frame], np.ndarray, Trajectory]:
         options = subject.dynamics["stability"]
         frames = [frame for _ in options["temperatures_K"] for frame in _frames(subject)]
         temperatures = np.repeat(options["temperatures_K"], len(frames) // len(options["temperatures_K"]))
-        trajectory = run(
+        trajectory = run_dynamics(
             subject.moving,
             [frame.structure for frame in frames],
             temperature_K=temperatures,

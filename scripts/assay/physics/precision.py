@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.geometry import moved, random_rotations
+from assay.structures.geometry import moved, random_rotations
 
 COPIES = 6
 

@@ -16,9 +16,9 @@ from typing import Any
 import ase.io
 import numpy as np
 
-from assay.errors import AssayError
-from assay.files import atomic_path
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
 
 # What a frame can be for.
 MINIMUM = "minimum"  # relaxed; knows its frequencies

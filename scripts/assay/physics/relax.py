@@ -8,9 +8,9 @@ import numpy as np
 from ase import units
 from ase.data import atomic_masses
 
-from assay.physics.geometry import moved
-from assay.predictors import Predictor
-from assay.structures import Structure
+from assay.predictors.interface import Predictor
+from assay.structures.geometry import moved
+from assay.structures.structure import Structure
 
 MAX_STEP_A = 0.15
 FIRST_STIFFNESS = 40.0  # eV/angstrom^2, between a bend and a stretch

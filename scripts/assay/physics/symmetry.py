@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from assay.physics.base import Check, Measurement, Subject, worst
-from assay.physics.geometry import moved, random_rotations
-from assay.predictors import Prediction
-from assay.structures import Structure
+from assay.predictors.interface import Prediction
+from assay.structures.geometry import moved, random_rotations
+from assay.structures.structure import Structure
 
 COPIES = 6
 SHIFT_A = 20.0  # a few times the size of a molecule: what float16 cannot resolve, and float32 can

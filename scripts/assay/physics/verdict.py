@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assay.errors import AssayError
-from assay.physics import CHECKS, ERROR, NOT_APPLICABLE
+from assay.physics.checks import CHECKS, ERROR, NOT_APPLICABLE
+from assay.workflow.errors import AssayError
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
 VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # in order
@@ -41,7 +41,7 @@ def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dic
     """Compare what was measured with what is allowed.
 
     Args:
-        measurements: of ``assay.physics.measure``, by check.
+        measurements: of ``assay.physics.checks.measure``, by check.
         thresholds: the config's ``physics.thresholds``: for each check ``needed_for`` (screening or dynamics) and
             ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
 

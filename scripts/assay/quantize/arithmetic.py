@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from assay.benchmark.timing import Call, interleave
 from assay.export.prelude import IR_VERSION, OPSET
 from assay.quantize.sessions import FLOAT_PRODUCTS, Operator, open_session, profile
-from assay.structures import Structure
-from assay.timing import Call, interleave
+from assay.structures.structure import Structure
 
 RUNS = 20  # of a profile: enough for each operator to meet a quiet moment
 SMALLEST_SHARE = 0.002  # of the time: kinds of products that take less are not timed apart

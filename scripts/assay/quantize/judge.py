@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from assay import dynamics
-from assay.errors import AssayError
-from assay.predictors import BatchPredictor, Predictor, load_predictor
+from assay.benchmark.timing import interleave, ratio
+from assay.dynamics.run import run_dynamics
+from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
-from assay.structures import Structure, nearest_in_size
-from assay.timing import interleave, ratio
+from assay.structures.structure import Structure, nearest_in_size
+from assay.workflow.errors import AssayError
 
 ROUNDS = {1: 4, 32: 1}  # times as many, by batch size: what other processes do weighs most in the shortest calls
 BATCH_SIZES = tuple(ROUNDS)
@@ -83,7 +83,7 @@ def consistency(predictor: Predictor, structures: Sequence[Structure], seed: int
 
 def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion) -> float | None:
     """Median over molecules of |slope of the conserved energy| at constant energy, meV/atom/ps; None if one blew up."""
-    run = dynamics.run(
+    run = run_dynamics(
         predictor,
         structures,
         temperature_K=motion.temperature_K,

@@ -20,10 +20,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from assay.errors import AssayError
 from assay.export.onnx_graphs import needed
 from assay.quantize.sessions import feed
-from assay.structures import Structure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm"]
 SMALLEST_WEIGHT = 256  # elements; smaller ones are not worth their scales

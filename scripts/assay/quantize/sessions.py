@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from assay.backends.common import Inputs, open_inputs
-from assay.structures import Structure
+from assay.predictors.inputs import Inputs, open_inputs
+from assay.structures.structure import Structure
 
 FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm")

@@ -1,1 +1,4 @@
-"""The report: what all results together say, for people (HTML, Markdown) and for machines (JSON, CSV)."""
+"""The report: what all results together say, for people (HTML, Markdown) and for machines (JSON, CSV).
+
+Only what reads results enters here: nothing is measured in this room.
+"""

@@ -10,7 +10,6 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, Undefined, select_autoescape
 from markupsafe import Markup
 
-from assay.files import atomic_path
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY, label_of
 from assay.report import speed, svg, wording
 from assay.report.charts import draw_learning, draw_throughput, draw_workflow, pareto_of
@@ -19,6 +18,7 @@ from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
 from assay.report.forms import runtimes_in_words
 from assay.report.molecules import worst_scenes
+from assay.workflow.files import atomic_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 TONES = {

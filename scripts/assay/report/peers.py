@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.files import read_json
 from assay.peers.compare import SEARCHED
 from assay.report.evidence import Student
+from assay.workflow.files import read_json
 
 
 def read_peers(path: str | Path, students: Sequence[Student]) -> dict[str, Any] | None:

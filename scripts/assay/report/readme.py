@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.errors import AssayError
-from assay.files import atomic_path
 from assay.report import svg
 from assay.report.charts import pareto_of
 from assay.report.forms import runtimes_in_words
 from assay.report.wording import percent, words
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
 
 WIDTH, HEIGHT, MARGIN = 520.0, 398.0, 44.0  # the chart, 310 high, is centred between the margins
 

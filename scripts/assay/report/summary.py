@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from assay.files import atomic_path, sha256_file
-from assay.provenance import header
 from assay.report.choices import choose, verdict
 from assay.report.evidence import Student
 from assay.report.forms import Form, forms, plain_form
 from assay.report.speed import busiest
 from assay.report.targets import Goals, judge_targets
+from assay.workflow.files import atomic_path, sha256_file
+from assay.workflow.provenance import header
 
 HEADLINE_METRICS = (
     "force_accuracy",

@@ -1,6 +1,6 @@
 """Small charts as SVG text: real text that can be searched, selected and read aloud, at any size.
 
-A series is told apart by colour, marker and a label beside it; colours are those of ``assay.plots``.
+A series is told apart by colour, marker and a label beside it; colours are those of ``assay.workflow.plots``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from assay.plots import COLORS
+from assay.workflow.plots import COLORS
 
 INK, MUTED, GRID = "#1c2733", "#5a6673", "#e4e9ee"
 LEFT, RIGHT, BOTTOM = 58.0, 18.0, 44.0

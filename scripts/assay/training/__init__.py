@@ -1,1 +1,4 @@
-"""Training of students on a teacher's energies and forces."""
+"""Training of students on the energies and forces of a teacher.
+
+Only what training needs enters here: batches, steps, optimizers, the loop and its record.
+"""

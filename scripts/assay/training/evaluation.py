@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.batching import pack_structures
 from assay.data.dataset import Dataset
 from assay.engine.painn import fastest
 from assay.models import Potential
-from assay.neighbors import build_graph
-from assay.structures import collate
+from assay.neighbors.lists import build_graph
+from assay.structures.batching import pack_structures
+from assay.structures.structure import collate
 
 
 def evaluate(model: Potential, dataset: Dataset) -> dict[str, float]:

@@ -15,16 +15,16 @@ import torch
 from torch import Tensor
 
 from assay.data.dataset import Dataset
-from assay.files import atomic_path
 from assay.models import Potential, build_model
-from assay.progress import progress
-from assay.provenance import device_name
 from assay.training.evaluation import evaluate
 from assay.training.packs import Pack, PackedDataset
 from assay.training.references import reference_energies
 from assay.training.step import Loss
 from assay.training.steps import Steps, steps_of
 from assay.training.update import Update
+from assay.workflow.files import atomic_path
+from assay.workflow.progress import progress
+from assay.workflow.provenance import device_name
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.batching import pack
 from assay.data.dataset import Dataset
 from assay.data.kinds import kind_of
-from assay.graph import reverse_edges
-from assay.neighbors import neighbor_list
+from assay.models.graph import reverse_edges
+from assay.neighbors.lists import neighbor_list
+from assay.structures.batching import pack
 
 
 class Pack(NamedTuple):

@@ -11,11 +11,11 @@ import torch
 
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
-from assay.files import atomic_path, read_json, write_json
 from assay.models import build_model
-from assay.provenance import header, training_record
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.step import Loss
+from assay.workflow.files import atomic_path, read_json, write_json
+from assay.workflow.provenance import header, training_record
 
 
 def train_student(

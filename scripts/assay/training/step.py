@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from assay.engine.painn import Engine
-from assay.graph import EdgeGraph
 from assay.models import PaiNN, Potential
+from assay.models.graph import EdgeGraph
 from assay.training.packs import Pack
 
 Step = Callable[[list[Tensor], Pack], tuple[Tensor, list[Tensor]]]

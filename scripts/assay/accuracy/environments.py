@@ -1,0 +1,72 @@
+"""What surrounds each atom, as numbers and in words.
+
+The numbers are the smoothed distances to its neighbors, element by element: the radial symmetry functions of Behler and
+Parrinello (Phys. Rev. Lett. 98, 146401, 2007). The words are its bonding pattern, such as "C bonded to C, H, H, H".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from ase.data import chemical_symbols, covalent_radii
+
+from assay.neighbors.lists import neighbor_list
+from assay.structures.batching import pack_structures
+from assay.structures.structure import Structure, collate
+
+CUTOFF_A = 5.0
+CENTERS_A = np.array([0.8, 1.1, 1.4, 1.8, 2.3, 2.9, 3.6, 4.3])
+WIDTHS_A = np.array([0.15, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.5])
+BONDED_TO = " bonded to "
+BOND_STRETCH = 1.3  # a bond is at most this much longer than the sum of covalent radii
+SPECIES = np.array([1, 6, 7, 8, 9, 15, 16, 17, 35, 53, 118])  # neighbors of other elements count as the next one
+
+
+def describe(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Atomic numbers (N,), descriptions (N, D) and bonding patterns of all atoms of a batch of structures."""
+    atomic_numbers, positions, batch = collate(structures, dtype=torch.float64)
+    cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
+    edges, shift = neighbor_list(positions, batch, CUTOFF_A, cells, np.stack([s.pbc for s in structures]))
+    neighbor, atom = edges.numpy()
+    x, numbers = positions.numpy(), atomic_numbers.numpy()
+    distance = np.linalg.norm(x[neighbor] - x[atom] + shift.numpy(), axis=1)
+    species = np.searchsorted(SPECIES, numbers)[neighbor].clip(max=len(SPECIES) - 1)
+    envelope = 0.5 * (np.cos(np.pi * np.minimum(distance / CUTOFF_A, 1.0)) + 1.0)
+    column = len(numbers) * len(SPECIES)
+    vectors = np.stack(
+        [
+            np.bincount(
+                atom * len(SPECIES) + species,
+                envelope * np.exp(-0.5 * ((distance - center) / width) ** 2),
+                column,
+            )
+            for center, width in zip(CENTERS_A, WIDTHS_A, strict=True)
+        ],
+        -1,
+    ).reshape(len(numbers), -1)
+    bonded = distance < BOND_STRETCH * (covalent_radii[numbers[neighbor]] + covalent_radii[numbers[atom]])
+    return numbers, vectors, _patterns(numbers, atom[bonded], neighbor[bonded])
+
+
+def _patterns(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> list[str]:
+    partners: list[list[str]] = [[] for _ in numbers]
+    for i, j in zip(atom, neighbor, strict=True):
+        partners[i].append(chemical_symbols[numbers[j]])
+    return [
+        f"{chemical_symbols[z]}{BONDED_TO}{', '.join(sorted(own)) or 'nothing'}"
+        for z, own in zip(numbers, partners, strict=True)
+    ]
+
+
+def describe_all(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """``describe`` in batches of bounded size, and the structure (N,) of each atom: batches change their order."""
+    batches = pack_structures(structures, CUTOFF_A)
+    parts = [describe([structures[k] for k in batch]) for batch in batches]
+    return (
+        np.concatenate([numbers for numbers, _, _ in parts]),
+        np.concatenate([vectors for _, vectors, _ in parts], dtype=np.float32, casting="same_kind"),
+        [pattern for _, _, own in parts for pattern in own],
+        np.concatenate([np.repeat(batch, [len(structures[k]) for k in batch]) for batch in batches]),
+    )

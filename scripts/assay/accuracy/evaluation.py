@@ -1,0 +1,174 @@
+"""How far a model's energies and forces are from the teacher's, split by split."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.stats
+from ase.data import chemical_symbols
+
+from assay.accuracy.domain import Novelty
+from assay.accuracy.metrics import Errors, baselines, confidence_intervals, force_metrics_of_atoms, metrics, percentiles
+from assay.data.dataset import Dataset
+from assay.predictors.interface import Predictor
+from assay.structures.batching import pack_structures
+from assay.workflow.progress import progress
+
+# What the slope of labelled over predicted forces says of the labels, if it is within SLOPE_TOLERANCE of one of these.
+_SLOPES = {
+    "kcal/mol/angstrom": 23.0605,
+    "kJ/mol/angstrom": 96.4853,
+    "hartree/bohr": 1 / 51.4221,
+    "hartree/angstrom": 1 / 27.2114,
+    "gradients (forces with the sign turned)": -1.0,
+}
+SLOPE_TOLERANCE = 0.15
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How accuracy is judged; the keys of the config's section ``accuracy``.
+
+    Attributes:
+        max_structures: judged at most per split, drawn at random with ``seed``; None for all.
+        resamples: of the bootstrap.
+        confidence: mass of the intervals.
+        size_bins: upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open.
+        worst: how many structures to name.
+        seed: of the draw and of the bootstrap.
+    """
+
+    max_structures: int | None = None
+    resamples: int = 1000
+    confidence: float = 0.95
+    size_bins: Sequence[int] = (10, 20, 30, 40, 60, 100)
+    worst: int = 10
+    seed: int = 0
+
+
+def draw(dataset: Dataset, settings: Settings) -> Dataset:
+    """The structures that are judged, in their order."""
+    limit = settings.max_structures
+    if limit is None or len(dataset) <= limit:
+        return dataset
+    chosen = np.random.default_rng(settings.seed).choice(len(dataset), size=limit, replace=False)
+    return dataset.subset(np.sort(chosen))
+
+
+def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:
+    """Predict every structure, in batches of bounded size, with a progress bar that counts atoms."""
+    energy = np.full(len(dataset), np.nan)
+    forces = np.full((int(dataset.offsets[-1]), 3), np.nan)
+    structures = list(dataset)
+    with progress(total=int(dataset.offsets[-1]), unit="atoms", desc=label or "predicting") as bar:
+        for batch in pack_structures(structures, predictor.cutoff_A):
+            for index, prediction in zip(batch, predictor.predict([structures[k] for k in batch]), strict=True):
+                energy[index] = prediction.energy_eV
+                forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
+            bar.update(int(dataset.sizes[batch].sum()))
+    return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
+
+
+def judge_split(errors: Errors, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+    """Everything that ``accuracy.json`` says of one split; ``errors`` are those of ``dataset``."""
+    return {
+        "n_structures": len(errors),
+        "n_atoms": len(errors.atomic_numbers),
+        "n_molecules": len(set(dataset.molecules)),
+        **metrics(errors),
+        "confidence_intervals": confidence_intervals(errors, settings.resamples, settings.confidence, settings.seed),
+        "baselines": baselines(errors),
+        "per_element": per_element(errors),
+        "per_size": per_size(errors, settings.size_bins),
+        "percentiles": {
+            "force_error_eV_per_A": percentiles(errors.force_error),
+            "force_size_error_eV_per_A": percentiles(np.linalg.norm(errors.forces, axis=1) - errors.force_size),
+            "force_angle_deg": percentiles(np.degrees(np.arccos(np.clip(errors.cosine, -1.0, 1.0)))),
+            "energy_error_eV_per_atom": percentiles(errors.energy_error_per_atom),
+        },
+        "labels": check_labels(errors),
+        "worst": worst(errors, dataset, settings.worst),
+    }
+
+
+def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
+    """What the flag for structures unlike the training data is worth: errors of flagged beside unflagged structures;
+    and the bonding patterns that are missing most often, with their structures.
+    """
+    flagged = np.array([novelty.flagged for novelty in novelties], dtype=bool)
+    rmse = force_rmse(errors)
+    ranks = [scipy.stats.rankdata(values) for values in ([novelty.score for novelty in novelties], rmse)]
+    spread = [float(np.std(rank)) for rank in ranks]
+    return {
+        "flagged_fraction": float(flagged.mean()) if len(flagged) else None,
+        "unknown_pattern_fraction": float(np.mean([bool(n.unknown) for n in novelties])) if len(flagged) else None,
+        "flagged": {"n_structures": int(flagged.sum()), **metrics(errors.subset(flagged))},
+        "unflagged": {"n_structures": int((~flagged).sum()), **metrics(errors.subset(~flagged))},
+        "rank_correlation_with_force_rmse": float(np.corrcoef(*ranks)[0, 1]) if all(spread) else None,
+        "unknown_patterns": dict(Counter(pattern for n in novelties for pattern in n.unknown).most_common(10)),
+    }
+
+
+def force_rmse(errors: Errors) -> np.ndarray:
+    """(S,) root-mean-square force error over the components of each structure, eV/angstrom."""
+    return np.sqrt(errors.per_structure(errors.force_error**2) / (3 * errors.n_atoms))
+
+
+def per_element(errors: Errors) -> dict[str, dict[str, Any]]:
+    """Force errors of the atoms of each element, by symbol."""
+    return {
+        chemical_symbols[z]: force_metrics_of_atoms(errors, errors.atomic_numbers == z)
+        for z in np.unique(errors.atomic_numbers)
+    }
+
+
+def per_size(errors: Errors, upper_ends: Sequence[int]) -> list[dict[str, Any]]:
+    """Metrics by number of atoms; empty bins are left out."""
+    lower, rows = 1, []
+    for upper in [*sorted(upper_ends), None]:
+        inside = (errors.n_atoms >= lower) & (errors.n_atoms <= (upper or np.inf))
+        if inside.any():
+            here = errors.subset(inside)
+            rows.append({"n_atoms_min": lower, "n_atoms_max": upper, "n_structures": len(here), **metrics(here)})
+        lower = (upper or 0) + 1
+    return rows
+
+
+def worst(errors: Errors, dataset: Dataset, count: int) -> list[dict[str, Any]]:
+    """The structures with the largest root-mean-square force error, worst first."""
+    rmse = force_rmse(errors)
+    return [
+        {
+            "name": str(dataset.names[k]),
+            "molecule": str(dataset.molecules[k]),
+            "n_atoms": int(errors.n_atoms[k]),
+            "force_rmse_eV_per_A": float(rmse[k]),
+            "energy_error_eV_per_atom": float(errors.energy_error_per_atom[k]),
+            "index": int(k),
+        }
+        for k in np.argsort(-np.nan_to_num(rmse, nan=np.inf))[:count]
+    ]
+
+
+def check_labels(errors: Errors) -> dict[str, Any]:
+    """Whether the labels speak the model's language: the slope of labelled over predicted forces is 1 for a good model,
+    23.06 for labels in kcal/mol, and without a correlation the forces do not belong to these atoms.
+    """
+    predicted, labelled = errors.forces.ravel(), errors.forces_teacher.ravel()
+    norms = float(np.linalg.norm(predicted) * np.linalg.norm(labelled))
+    if norms == 0.0:
+        return {"force_slope": None, "force_correlation": None, "suspicion": None}
+    slope = float(predicted @ labelled) / float(predicted @ predicted)
+    correlation = float(predicted @ labelled) / norms
+    suspicion = None
+    if abs(correlation) < 0.3:
+        suspicion = "labelled and predicted forces are unrelated: shuffled, of other atoms, or of another teacher"
+    elif abs(correlation) > 0.7:
+        close = [u for u, s in _SLOPES.items() if slope * s > 0 and abs(slope / s - 1.0) < SLOPE_TOLERANCE]
+        if close:
+            suspicion = f"labelled forces are {slope:.3g} times the predicted ones, as {close[0]} would be"
+    return {"force_slope": slope, "force_correlation": correlation, "suspicion": suspicion}

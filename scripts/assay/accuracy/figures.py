@@ -1,0 +1,162 @@
+"""The figures of the accuracy branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from assay.accuracy.domain import Novelty
+from assay.accuracy.evaluation import force_rmse
+from assay.accuracy.metrics import Errors, composition
+from assay.workflow import plots
+
+_PERCENTILES = (50, 90, 99)
+
+
+def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
+    """Predicted against labelled forces (above) and energies (below), one column a split, as densities."""
+    with plots.figure(path, 2, len(splits), size=(2.9, 2.8)) as (_, axes):
+        for column, (name, errors) in zip(axes.T, splits.items(), strict=True):
+            _parity(column[0], errors.forces_teacher.ravel(), errors.forces.ravel(), "force component (eV/Å)")
+            counts = composition(errors)
+            constant = counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
+            labelled = (errors.energy_teacher - constant) / errors.n_atoms
+            predicted = (errors.energy - constant) / errors.n_atoms
+            _parity(column[1], labelled, predicted, "energy less a constant\nper element (eV/atom)")
+            column[0].set_title(name.replace("_", " "))
+
+
+def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: str) -> None:
+    plots.density(axes, labelled, predicted)
+    plots.identity(axes, labelled, predicted)
+    axes.set(xlabel=f"teacher: {quantity}", ylabel="student")
+
+
+def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[str, Any]) -> None:
+    """Where the errors are: their distributions, and their dependence on force, size and element."""
+    with plots.figure(path, 2, 4, size=(3.3, 2.7)) as (_, axes):
+        for index, (name, errors) in enumerate(splits.items()):
+            style = plots.series(index) | {"label": name.replace("_", " ")}
+            line = style | {"marker": ""}
+            cosine = errors.cosine[np.isfinite(errors.cosine)]
+            _cumulative(axes[0, 0], errors.force_error, line)
+            _cumulative(axes[0, 1], np.abs(errors.energy_error_per_atom) * 1e3, line)
+            _cumulative(axes[0, 2], np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0))), line)
+            _histogram(axes[0, 3], np.linalg.norm(errors.forces, axis=1) - errors.force_size, line)
+            _binned(axes[1, 0], errors.force_size, errors.force_error, style)
+            _per_size(axes[1, 1], judged[name]["per_size"], style)
+        axes[0, 0].set(xlabel="force error (eV/Å)", ylabel="atoms with less", title="force error")
+        axes[0, 1].set(xlabel="|energy error| (meV/atom)", ylabel="structures with less", title="energy error")
+        axes[0, 2].set(xlabel="angle to the teacher's force (°)", ylabel="atoms with less", title="direction")
+        axes[0, 3].set(xlabel="|F| − |F teacher| (eV/Å)", ylabel="density", yscale="log", title="magnitude")
+        axes[1, 0].set(
+            xlabel="|F teacher| (eV/Å)", ylabel="median force error (eV/Å)", title="error against force", yscale="log"
+        )
+        axes[1, 1].set(xlabel="atoms", ylabel="force RMSE (eV/Å)", title="error against size", ylim=(0, None))
+        _per_element(axes[1, 2], judged, "force_rmse_eV_per_A", "force RMSE (eV/Å)")
+        _per_element(axes[1, 3], judged, "force_accuracy", "1 − RMSE / RMS")
+        axes[0, 0].legend(loc="lower right")
+
+
+def _cumulative(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
+    """Cumulative distribution on a logarithmic axis, with dots at the 50th, 90th and 99th percentile."""
+    values = np.sort(values[np.isfinite(values)])
+    if len(values) == 0:
+        return
+    thin = np.unique(np.linspace(0, len(values) - 1, 800).astype(int))
+    axes.plot(np.maximum(values[thin], 1e-6), (thin + 1) / len(values), **style)
+    at = np.percentile(values, _PERCENTILES)
+    axes.plot(at, np.array(_PERCENTILES) / 100, "o", color=style["color"], markersize=4)
+    axes.set(xscale="log", ylim=(0, 1.02), xlim=(max(np.percentile(values, 1), 1e-6), None))
+
+
+def _histogram(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
+    values = values[np.isfinite(values)]
+    if len(values):
+        limit = max(float(np.percentile(np.abs(values), 99.8)), 1e-6)
+        heights, edges = np.histogram(values, bins=81, range=(-limit, limit), density=True)
+        axes.plot(0.5 * (edges[1:] + edges[:-1]), np.where(heights > 0, heights, np.nan), **style)
+
+
+def _binned(axes: Axes, x: np.ndarray, y: np.ndarray, style: dict[str, Any], bins: int = 12) -> None:
+    """Median of y, with its quartiles as a band, in bins of equal count of x."""
+    usable = np.isfinite(y)
+    x, y = x[usable], y[usable]
+    if len(x) < bins:
+        return
+    parts = np.array_split(np.argsort(x), bins)
+    centers = [np.median(x[part]) for part in parts]
+    low, middle, high = np.array([np.percentile(y[part], (25, 50, 75)) for part in parts]).T
+    axes.fill_between(centers, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    axes.plot(centers, middle, **style)
+
+
+def _per_size(axes: Axes, rows: Sequence[Mapping[str, Any]], style: dict[str, Any]) -> None:
+    centers = [(row["n_atoms_min"] + (row["n_atoms_max"] or 1.3 * row["n_atoms_min"])) / 2 for row in rows]
+    axes.plot(centers, [row["force_rmse_eV_per_A"] for row in rows], **style)
+
+
+def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) -> None:
+    elements = sorted({symbol for split in judged.values() for symbol in split["per_element"]})
+    width = 0.8 / max(len(judged), 1)
+    for index, split in enumerate(judged.values()):
+        values = [split["per_element"].get(symbol, {}).get(key) for symbol in elements]
+        places = np.arange(len(elements)) + (index - (len(judged) - 1) / 2) * width
+        heights = [np.nan if value is None else value for value in values]
+        axes.bar(places, heights, width, color=plots.COLORS[index % len(plots.COLORS)])
+    axes.set_xticks(np.arange(len(elements)), elements)
+    axes.grid(False, axis="x")
+    axes.set(ylabel=label, title="per element")
+
+
+def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapping[str, Sequence[Novelty]]) -> None:
+    """Force error against the distance from the training data, in units of the distance that flags a structure."""
+    with plots.figure(path, 1, len(splits), size=(2.9, 2.6)) as (_, axes):
+        for index, (name, errors) in enumerate(splits.items()):
+            panel, rmse = axes[0, index], force_rmse(errors)
+            score = np.array([min(novelty.score, 10.0) for novelty in novelties[name]])
+            unknown = np.array([bool(novelty.unknown) for novelty in novelties[name]], dtype=bool)
+            for chosen, marker, color, label in (
+                (~unknown, "o", plots.BLUE, "known bonding"),
+                (unknown, "X", plots.ORANGE, "unknown bonding"),
+            ):
+                style = {"marker": marker, "color": color, "linestyle": "none", "markersize": 3, "alpha": 0.5}
+                panel.plot(score[chosen], rmse[chosen], label=label, **style)
+            panel.axvline(1.0, **plots.REFERENCE)
+            panel.set(yscale="log", xlabel="distance from the training data", title=name.replace("_", " "))
+        axes[0, 0].set_ylabel("force RMSE (eV/Å)")
+        axes[0, 0].legend()
+
+
+def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:
+    """Accuracy of all variants side by side, from their ``accuracy.json``, with bootstrap intervals.
+
+    Args:
+        path: of the figure.
+        accuracies: contents of ``accuracy.json``, one a variant.
+        target: force accuracy that is asked for.
+    """
+    panels = {
+        "force_accuracy": "force accuracy\n1 − RMSE / RMS",
+        "force_mae_eV_per_A": "force MAE (eV/Å)",
+        "energy_mae_eV_per_atom": "energy MAE (eV/atom)",
+    }
+    with plots.figure(path, 1, len(panels), size=(3.2, 2.8)) as (_, axes):
+        for panel, (key, label) in zip(axes[0], panels.items(), strict=True):
+            for index, accuracy in enumerate(accuracies):
+                names = list(accuracy["splits"])
+                values = np.array([accuracy["splits"][name].get(key) or np.nan for name in names])
+                ends = [accuracy["splits"][name]["confidence_intervals"].get(key, (np.nan, np.nan)) for name in names]
+                low, high = np.array([[np.nan if end is None else end for end in pair] for pair in ends]).T
+                places = np.arange(len(names)) + 0.12 * (index - (len(accuracies) - 1) / 2)
+                errors = np.clip([values - low, high - values], 0.0, None)
+                style = plots.series(index) | {"linestyle": "none", "label": accuracy["variant"]}
+                panel.errorbar(places, values, yerr=errors, capsize=2, elinewidth=1, **style)
+            panel.set_xticks(np.arange(len(names)), [name.replace("_", "\n") for name in names])
+            panel.set(ylabel=label, xlim=(-0.5, len(names) - 0.5))
+        plots.target(axes[0, 0], target, f"asked for: {target:g}")
+        axes[0, 0].legend()

@@ -1,1 +1,0 @@
-"""Predictors of exported models, one module for each kind of file."""

@@ -1,0 +1,225 @@
+"""How fast a student is: every runtime at every size and batch, beside its teacher, in one interleaved run."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch.utils.flop_counter import FlopCounterMode
+
+from assay.benchmark.memory import PeakMemory, largest_cache_MB
+from assay.benchmark.points import Point, Settings, choose_points
+from assay.benchmark.throughput import falls
+from assay.benchmark.timing import Call, Timing, clock, interleave, matrix_peak, ratio
+from assay.neighbors.lists import neighbor_list
+from assay.predictors.interface import BatchPredictor, load_runtime
+from assay.sampling.teacher import Labels, Teacher
+from assay.structures.structure import Structure, collate
+from assay.workflow.errors import AssayError
+
+SUMMARY = ("runtime", "system_size", "batch_size", "n_atoms", "latency_ms_median", "structures_per_s", "atoms_per_s",
+           "us_per_atom", "ns_per_day", "speedup_over_teacher", "fraction_of_matrix_peak")  # fmt: skip
+
+
+class Benchmark:
+    """One run over all points.
+
+    Args:
+        files: model files by the name of their runtime (see ``load_runtime``); where "eager" is among them, floating
+            point operations are counted and ratios to it are given.
+        structures: to choose from.
+        teacher: whose calls are timed beside.
+        settings: what is measured.
+        device: "cpu" or "cuda".
+        threads: of the CPU.
+    """
+
+    def __init__(
+        self,
+        files: Mapping[str, Path],
+        structures: Sequence[Structure],
+        teacher: Teacher,
+        settings: Settings,
+        device: str,
+        threads: int,
+    ):
+        self.settings, self.teacher, self.device, self.threads = settings, teacher, device, threads
+        self.timed = clock(device)
+        self.points = choose_points(structures, settings)
+        self.runtimes: dict[str, BatchPredictor] = {}
+        self.about: dict[str, dict[str, Any]] = {}
+        self.first: dict[tuple[str, tuple[int, int]], dict[str, Any]] = {}
+        for name, path in files.items():
+            self._load(name, path)
+        if not self.runtimes:
+            reasons = "; ".join(row["error"] for row in self.about.values())
+            raise AssayError(f"no runtime can load its model file ({reasons}): make the files again")
+
+    def run(self) -> dict[str, Any]:
+        """Measure everything: the body of benchmark.json."""
+        peak = matrix_peak(self.device)
+        rows, teachers = [], []
+        for point in self.points:
+            found, teacher = self._measure(point, peak["gflop_per_s"])
+            rows += found
+            teachers += teacher
+        cache_MB = largest_cache_MB() if self.device == "cpu" else None
+        return {
+            "matrix_peak": peak,
+            "largest_cache_MB": cache_MB,
+            "runtimes": self.about,
+            "teacher": {"name": self.teacher.name, "rows": teachers},
+            "rows": rows,
+            "summary": summarize(rows, cache_MB),
+        }
+
+    def _load(self, name: str, path: Path) -> None:
+        """Load a runtime and let it meet every point once, smallest first: its memory, first calls and failures."""
+        self.about[name] = {"file": path.name, "size_bytes": path.stat().st_size}
+        memory, start = PeakMemory(self.device), time.perf_counter()
+        try:
+            predictor = load_runtime(name, path, device=self.device, threads=self.threads)
+        except AssayError as error:
+            self.about[name]["error"] = str(error)
+            return
+        assert isinstance(predictor, BatchPredictor)
+        self.about[name] |= {
+            "load_s": time.perf_counter() - start,
+            "runtime": predictor.runtime,
+            "device": predictor.device,
+            "dtype": predictor.dtype,
+        }
+        self.runtimes[name] = predictor
+        for point in sorted(self.points, key=lambda point: point.n_atoms):
+            self.first[name, point.key] = self._first_call(partial(predictor.evaluate, point.structures), memory)
+
+    def _first_call(self, call: Call, memory: PeakMemory) -> dict[str, Any]:
+        durations: list[float] = []
+        try:
+            peak = memory.of(lambda: durations.append(self.timed(call)))
+        except Exception as error:  # whatever a runtime raises is a result
+            return {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
+        return {"first_call_ms": durations[0] * 1e3, "peak_memory_MB": peak}
+
+    def _measure(self, point: Point, peak_gflop_per_s: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Rows of all runtimes, and of the teacher, at one point."""
+        size, batch_size = point.key
+        detailed = batch_size in self.settings.detailed_batch_sizes
+        able = {name: p for name, p in self.runtimes.items() if not self._left_out(name, point)}
+        search, n_edges = self._search(point)
+        calls: dict[str, Call] = {name: partial(p.evaluate, point.structures) for name, p in able.items()}
+        calls["neighbor search"] = search
+        if detailed:
+            prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
+            calls |= {name: call for name, call in prepared.items() if call is not None}
+        if detailed and not self._is_large(point):
+            calls |= teacher_calls(self.teacher, point.structures)
+        timings = interleave(
+            calls,
+            self.settings.seconds,
+            min_rounds=self.settings.min_rounds,
+            max_rounds=self.settings.max_rounds,
+            timed=self.timed,
+            first_s={name: self.first[name, point.key]["first_call_ms"] / 1e3 for name in able},
+        )
+        counts = "eager" in self.runtimes and "error" not in self.first["eager", point.key]
+        gflop = count_gflop(self.runtimes["eager"], point.structures) if counts else None
+        common = {"system_size": size, "batch_size": batch_size, "n_atoms": point.n_atoms, "n_edges": n_edges}
+        rows = []
+        for name in self.runtimes:
+            row = {"runtime": name, **common, **self.first[name, point.key]}
+            if name in able:
+                row |= describe(timings, name, common, self.settings.time_step_fs)
+                rate = None if gflop is None else gflop / timings[name].median_s
+                row |= {
+                    "matrix_gflop": gflop,
+                    "fraction_of_matrix_peak": None if rate is None else rate / peak_gflop_per_s,
+                }
+            rows.append(row)
+        teacher = [
+            {"call": name, **common, **timings[name].summary()}
+            for name in ("teacher", "teacher restarted")
+            if name in timings
+        ]
+        return rows, teacher
+
+    def _is_large(self, point: Point) -> bool:
+        """Whether its structure is larger than those that are timed in batches."""
+        return point.system_size > max(self.settings.system_sizes)
+
+    def _left_out(self, name: str, point: Point) -> bool:
+        """Whether a runtime failed at a point, or is too slow at a large one to be called again and again."""
+        first = self.first[name, point.key]
+        if self._is_large(point) and first.get("first_call_ms", 0.0) > 1e3 * self.settings.longest_s:
+            first["left_out"] = f"its first call took more than {self.settings.longest_s:g} s"
+        return "error" in first or "left_out" in first
+
+    def _search(self, point: Point) -> tuple[Call, int]:
+        """The neighbor search of a batch, and the number of directed edges that it finds."""
+        cutoff = max(predictor.cutoff_A for predictor in self.runtimes.values())
+        _, positions, batch = collate(point.structures, self.device)
+        search = partial(neighbor_list, positions, batch, cutoff)
+        return search, search()[0].shape[1]
+
+
+def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str, Call]:
+    """One call of the teacher for one structure, a new one each time: from scratch, and as dynamics does it, from the
+    density of a geometry 0.001 angstrom away.
+    """
+    fresh, moving = itertools.cycle(structures), structures[0]
+    draw, labels = np.random.default_rng(0), Labels(teacher)
+
+    def from_scratch() -> object:
+        structure = next(fresh)
+        return Labels(teacher)(structure.atomic_numbers, structure.positions)
+
+    def restarted() -> object:
+        step = draw.normal(scale=1e-3, size=moving.positions.shape)
+        return labels(moving.atomic_numbers, moving.positions + step)
+
+    return {"teacher": from_scratch, "teacher restarted": restarted}
+
+
+def describe(
+    timings: Mapping[str, Timing], name: str, common: Mapping[str, int], time_step_fs: float
+) -> dict[str, Any]:
+    """What the timings of a point say about one runtime."""
+    own = timings[name]
+    known = timings.get(f"{name}, neighbors known")
+    row = own.summary() | {
+        "structures_per_s": common["batch_size"] / own.median_s,
+        "atoms_per_s": common["n_atoms"] / own.median_s,
+        "us_per_atom": own.median_s / common["n_atoms"] * 1e6,
+        "ns_per_day": 86400.0 / own.median_s * time_step_fs * 1e-6,
+        "neighbor_search_ms_median": timings["neighbor search"].median_s * 1e3,
+        "latency_neighbors_known_ms_median": None if known is None else known.median_s * 1e3,
+    }
+    if "eager" in timings:
+        row["latency_ratio_to_eager"] = ratio(own, timings["eager"])
+    for call, key in (("teacher", "speedup_over_teacher"), ("teacher restarted", "speedup_over_restarted_teacher")):
+        if call in timings:
+            row[key] = {part: common["batch_size"] * value for part, value in ratio(timings[call], own).items()}
+    return row
+
+
+def count_gflop(predictor: BatchPredictor, structures: Sequence[Structure]) -> float:
+    """10^9 floating point operations in the matrix products of one evaluation, energy and forces."""
+    with FlopCounterMode(display=False) as counter:
+        predictor.evaluate(structures)
+    return counter.get_total_flops() / 1e9
+
+
+def summarize(rows: Sequence[Mapping[str, Any]], cache_MB: float | None) -> dict[str, Any]:
+    """The fastest runtime at each point, and where throughput falls with batch size."""
+    timed = [row for row in rows if "latency_ms_median" in row]
+    fastest = []
+    for key in dict.fromkeys((row["system_size"], row["batch_size"]) for row in timed):
+        here = [row for row in timed if (row["system_size"], row["batch_size"]) == key]
+        best = min(here, key=lambda row: row["latency_ms_median"])
+        fastest.append({name: best[name] for name in SUMMARY if name in best})
+    return {"fastest": fastest, "throughput_falls": falls(timed, cache_MB)}

@@ -1,0 +1,176 @@
+"""Long dynamics of molecules that no student was trained on: whether it can be left alone for 100 ps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import units
+
+from assay.data.dataset import Dataset
+from assay.dynamics.run import Motion, Trajectory, run_dynamics
+from assay.predictors.interface import Predictor
+from assay.structures.geometry import BROKEN_A, bond_lengths, bonds
+from assay.structures.structure import Structure, evenly
+from assay.workflow.files import atomic_path
+from assay.workflow.progress import progress
+
+PART_ps = 1.0  # after which what was done is kept
+KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # of it, besides the motion
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the dynamics.
+
+    Attributes:
+        split: labelled structures that molecules are taken from.
+        molecules: how many, evenly over sizes.
+        temperature_K: of the first velocities and of the heat bath.
+        step_fs: time step.
+        duration_ps: of each trajectory.
+        friction_per_fs: coupling to the bath (Langevin, BAOAB); 0 is constant energy.
+        frame_every_fs: how often bonds are looked at.
+        seed: of velocities and noise.
+    """
+
+    split: str
+    molecules: int
+    temperature_K: float
+    step_fs: float
+    duration_ps: float
+    friction_per_fs: float
+    frame_every_fs: float
+    seed: int
+
+
+def choose(dataset: Dataset, count: int) -> list[Structure]:
+    """The first structure of each of ``count`` molecules, evenly over sizes; of all, where there are fewer."""
+    first = {structure.molecule: structure for structure in reversed(list(dataset))}
+    by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))
+    return evenly(by_size, count)
+
+
+def endure(predictor: Predictor, structures: Sequence[Structure], settings: Settings, state: Path) -> dict[str, Any]:
+    """Move all structures at once; a molecule survives if it never blows up and no bond changes by 0.5 angstrom.
+
+    Args:
+        predictor: of energies and forces.
+        structures: molecules.
+        settings: what is run.
+        state: a file that keeps what was done, picosecond by picosecond; an existing one is gone on from.
+
+    Returns:
+        ``survived_fraction`` with its counts, and a row for each molecule.
+    """
+    bounds = _part_bounds(settings)
+    n_parts = len(bounds) - 1
+    so_far = _Record.read(state) if state.exists() else _Record.empty(len(structures))
+    for part in progress(range(so_far.parts, n_parts), desc="endurance", unit="ps"):
+        trajectory = run_dynamics(
+            predictor,
+            structures,
+            temperature_K=settings.temperature_K,
+            step_fs=settings.step_fs,
+            n_steps=bounds[part + 1] - bounds[part],
+            friction_per_fs=settings.friction_per_fs,
+            frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
+            seed=settings.seed,
+            start=so_far.end,
+        )
+        so_far = so_far.after(trajectory, structures, settings.step_fs * bounds[part], warm_up=n_parts // 10)
+        so_far.write(state)
+    whole = 0 if settings.friction_per_fs else 6  # degrees of freedom that only a bath moves
+    degrees = [max(1, 3 * len(structure) - whole) for structure in structures]
+    rows: list[dict[str, Any]] = [
+        {
+            "name": structure.name,
+            "n_atoms": len(structure),
+            "largest_bond_change_A": float(so_far.stretch_A[k]),
+            "blown_up_fs": None if np.isnan(so_far.blown_up_fs[k]) else float(so_far.blown_up_fs[k]),
+            "mean_temperature_K": float(2.0 * so_far.kinetic_eV[k] / (degrees[k] * units.kB)),
+            "survived": bool(np.isnan(so_far.blown_up_fs[k]) and so_far.stretch_A[k] < BROKEN_A),
+        }
+        for k, structure in enumerate(structures)
+    ]
+    survived = sum(row["survived"] for row in rows)
+    return {
+        "n_molecules": len(rows),
+        "n_survived": survived,
+        "survived_fraction": survived / len(rows),
+        "duration_ps": settings.duration_ps,
+        "molecules": rows,
+    }
+
+
+def _part_bounds(settings: Settings) -> list[int]:
+    """From the first step to the last, those after which what was done is kept: one for each picosecond."""
+    n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
+    n_parts = max(1, round(settings.duration_ps / PART_ps))
+    return [round(part * n_steps / n_parts) for part in range(n_parts + 1)]
+
+
+@dataclass(frozen=True)
+class _Record:
+    """Of S molecules, what happened in the parts that are done.
+
+    Attributes:
+        parts: how many.
+        stretch_A: (S,), the largest change of a bond.
+        blown_up_fs: (S,), when a molecule blew up; NaN where it never did.
+        kinetic_eV: (S,), mean kinetic energy of the parts after the first tenth.
+        end: None before the first part.
+    """
+
+    parts: int
+    stretch_A: np.ndarray
+    blown_up_fs: np.ndarray
+    kinetic_eV: np.ndarray
+    end: Motion | None
+
+    @classmethod
+    def empty(cls, n_molecules: int) -> _Record:
+        """Before the first part."""
+        return cls(0, np.zeros(n_molecules), np.full(n_molecules, np.nan), np.zeros(n_molecules), None)
+
+    def after(self, trajectory: Trajectory, structures: Sequence[Structure], began_fs: float, warm_up: int) -> _Record:
+        """With one more part; kinetic energies count from the part numbered ``warm_up`` on."""
+        stretch = self.stretch_A.copy()
+        for k, structure in enumerate(structures):
+            frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
+            changes = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs))
+            stretch[k] = max(stretch[k], changes.max(initial=0.0))
+        counted, kinetic_eV = self.parts + 1 - warm_up, self.kinetic_eV
+        if counted > 0:
+            kinetic_eV = kinetic_eV + (trajectory.kinetic_eV.mean(0) - kinetic_eV) / counted
+        return _Record(
+            self.parts + 1,
+            stretch,
+            np.where(np.isnan(self.blown_up_fs), began_fs + trajectory.blown_up_fs, self.blown_up_fs),
+            kinetic_eV,
+            trajectory.end,
+        )
+
+    def write(self, path: Path) -> None:
+        """To a file, whole or not at all."""
+        assert self.end is not None  # a part is done
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                **{name: getattr(self, name) for name in KEPT},
+                positions=self.end.positions,
+                velocities=self.end.velocities,
+                noise=json.dumps(self.end.noise),
+            )
+
+    @classmethod
+    def read(cls, path: Path) -> _Record:
+        """From a file."""
+        with np.load(path) as kept:
+            end = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
+            counted = {name: kept[name] for name in KEPT}
+        return cls(**counted | {"parts": int(counted["parts"])}, end=end)

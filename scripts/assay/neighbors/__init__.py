@@ -1,0 +1,4 @@
+"""Neighbor lists by every backend, each giving the same pairs.
+
+Only the search for pairs within a cutoff enters here; what is computed with them belongs to models and engine.
+"""

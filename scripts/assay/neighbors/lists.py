@@ -1,0 +1,130 @@
+"""Neighbor lists: every pair within the cutoff, never truncated, each in both directions, sorted by atom.
+
+Four backends give the same list. ``engine`` is compiled, and best for molecules on the CPU; ``pairs``, in plain torch,
+takes its place where it cannot be compiled; ``torch-cluster`` serves large batches of open structures on a GPU;
+``vesin`` scales linearly and knows periodic images.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+import torch
+import vesin
+from torch import Tensor
+
+from assay.engine.neighbors import can_search, open_pairs
+from assay.models.graph import EdgeGraph
+
+HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
+LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms, from which a quadratic search is the slower one
+
+
+def neighbor_list(
+    positions: Tensor,
+    batch: Tensor,
+    cutoff: float,
+    cells: np.ndarray | None = None,
+    pbc: np.ndarray | None = None,
+    backend: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """All pairs of a batch of structures with distance <= cutoff.
+
+    Args:
+        positions: (N, 3), angstrom.
+        batch: int64 (N,), ascending.
+        cutoff: angstrom.
+        cells: (S, 3, 3), angstrom, rows are the lattice vectors; needed where ``pbc`` is true.
+        pbc: bool (S, 3).
+        backend: "engine", "pairs", "torch-cluster" or "vesin"; None chooses by size, periodicity and device.
+
+    Returns:
+        edge_index int64 (2, E) with rows (neighbor, atom), and shift (E, 3) in angstrom.
+
+    Raises:
+        ValueError: unknown backend, or one that cannot treat periodic structures.
+        ImportError: torch-cluster was asked for and is not installed.
+    """
+    periodic = pbc is not None and bool(np.any(pbc))
+    if backend is None:
+        backend = _choose(positions, batch, periodic)
+    if backend == "vesin":
+        return _vesin(positions, batch, cutoff, cells, pbc)
+    if periodic:
+        raise ValueError(f"the neighbor list {backend!r} has no periodic images: use vesin")
+    if backend == "engine":
+        edge_index = open_pairs(positions, batch, cutoff)
+    elif backend == "pairs":
+        edge_index = _pairs(positions, batch, cutoff)
+    elif backend == "torch-cluster":
+        edge_index = _torch_cluster(positions, batch, cutoff)
+    else:
+        raise ValueError(f"unknown neighbor list {backend!r}: choose engine, pairs, torch-cluster or vesin")
+    return edge_index, positions.new_zeros(edge_index.shape[1], 3)
+
+
+def build_graph(positions: Tensor, batch: Tensor, cutoff: float, **options: Any) -> EdgeGraph:
+    """The neighbor list as an ``EdgeGraph``. Arguments as in ``neighbor_list``."""
+    edge_index, shift = neighbor_list(positions.detach(), batch, cutoff, **options)
+    return EdgeGraph(edge_index, shift, len(positions))
+
+
+def _choose(positions: Tensor, batch: Tensor, periodic: bool) -> str:
+    if periodic:
+        return "vesin"
+    if positions.is_cuda:
+        return "torch-cluster" if HAVE_TORCH_CLUSTER else "pairs"
+    largest = int(torch.bincount(batch).max()) if len(batch) else 0
+    quadratic = "engine" if can_search(positions) else "pairs"
+    return "vesin" if largest >= LARGE_STRUCTURE[quadratic] else quadratic
+
+
+def _sorted(neighbor: Tensor, atom: Tensor, n_atoms: int) -> Tensor:
+    order = (atom * n_atoms + neighbor).argsort()
+    return torch.stack([neighbor[order], atom[order]])
+
+
+def _pairs(positions: Tensor, batch: Tensor, cutoff: float) -> Tensor:
+    """Quadratic within each structure, one vectorized pass over the batch."""
+    device = positions.device
+    sizes = torch.bincount(batch) if len(batch) else batch
+    first = sizes.cumsum(0) - sizes
+    n_candidates = sizes[batch]
+    atom = torch.arange(len(batch), device=device).repeat_interleave(n_candidates)
+    row_start = (n_candidates.cumsum(0) - n_candidates).repeat_interleave(n_candidates)
+    neighbor = first[batch[atom]] + torch.arange(len(atom), device=device) - row_start
+    squared = ((positions[neighbor] - positions[atom]) ** 2).sum(-1)
+    keep = (squared <= cutoff * cutoff) & (neighbor != atom)
+    return torch.stack([neighbor[keep], atom[keep]])
+
+
+def _torch_cluster(positions: Tensor, batch: Tensor, cutoff: float) -> Tensor:
+    from torch_cluster import radius
+
+    largest = int(torch.bincount(batch).max()) if len(batch) else 0
+    atom, neighbor = radius(positions, positions, cutoff, batch, batch, max_num_neighbors=largest + 1)
+    keep = atom != neighbor
+    return _sorted(neighbor[keep], atom[keep], len(batch))
+
+
+def _vesin(
+    positions: Tensor, batch: Tensor, cutoff: float, cells: np.ndarray | None, pbc: np.ndarray | None
+) -> tuple[Tensor, Tensor]:
+    x, owner = positions.detach().cpu().double().numpy(), batch.cpu().numpy()
+    calculator = vesin.NeighborList(cutoff=cutoff, full_list=True, sorted=True)
+    edges, shifts = [np.zeros((2, 0), np.int64)], [np.zeros((0, 3))]
+    for structure in range(int(owner[-1]) + 1 if len(owner) else 0):
+        here = np.flatnonzero(owner == structure)
+        if len(here) == 0:
+            continue
+        flags = np.zeros(3, bool) if pbc is None else np.asarray(pbc[structure], bool)
+        cell = np.zeros((3, 3)) if cells is None else np.asarray(cells[structure], np.float64)
+        i, j, image = calculator.compute(x[here], cell, flags, "ijS")
+        edges.append(np.stack([j, i]).astype(np.int64) + here[0])
+        shifts.append(image @ cell)
+    edge_index = torch.from_numpy(np.concatenate(edges, axis=1)).to(positions.device)
+    shift = torch.from_numpy(np.concatenate(shifts)).to(positions.device, positions.dtype)
+    order = edge_index[1].argsort(stable=True)
+    return edge_index[:, order], shift[order]

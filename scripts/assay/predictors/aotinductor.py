@@ -1,0 +1,56 @@
+"""AOTInductor files: compiled code, given a neighbor list that is made here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from assay.export.aotinductor import IDENTITY
+from assay.export.tables import slot_inputs
+from assay.predictors.inputs import attributes, edge_inputs
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+
+class CompiledPredictor(BatchPredictor):
+    """A ``.pt2`` file of ``export.aotinductor``."""
+
+    def __init__(self, package: Any, path: Path, identity: dict):
+        super().__init__(**attributes(identity, path, "aotinductor", "cpu"))
+        self.package = package
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        return self.prepare(structures)()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A)
+        inputs = slot_inputs(*atoms, edge_index[0], edge_index[1], shift, self.cutoff_A)
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            energy, forces, _ = self.package(*inputs)
+            return energy.numpy(), forces.numpy()
+
+        return evaluate
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPredictor:
+    """The predictor of a ``.pt2`` file; arguments as in ``load_predictor``."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if not path.is_file():
+        raise AssayError(f"there is no file {path}: check the path")
+    try:
+        package = torch._inductor.aoti_load_package(str(path))
+        identity = json.loads(package.get_metadata()[IDENTITY])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AssayError(f"{path} is not a compiled student of this machine ({reason}): export it again") from error
+    return CompiledPredictor(package, path, identity)

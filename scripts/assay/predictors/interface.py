@@ -1,0 +1,205 @@
+"""One interface to every form of a model, so that the same code judges each of them.
+
+A backend is a module with ``load(path, device, dtype, threads) -> Predictor``; ``BACKENDS`` says which one serves which
+kind of file. Most derive from ``BatchPredictor`` and only say how a batch is evaluated.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import zipfile
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import ase.data
+import numpy as np
+import torch
+
+from assay.structures.batching import pack_structures
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+# Kind of file -> the module that loads it. Modules are imported when a file needs them.
+BACKENDS = {
+    "checkpoint": "assay.predictors.networks",
+    "onnx": "assay.predictors.onnx",
+    "torchscript": "assay.predictors.torchscript",
+    "pt2": "assay.predictors.aotinductor",
+}
+
+# What can run a checkpoint: PyTorch, operation by operation, or the compiled engine.
+NETWORK_RUNTIMES = ("eager", "engine")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Energy in eV, and forces (N, 3) float64 in eV/angstrom."""
+
+    energy_eV: float
+    forces_eV_per_A: np.ndarray
+
+
+class Predictor(Protocol):
+    """A model that can be asked.
+
+    Attributes:
+        name: what reports call it.
+        runtime: what evaluates it, e.g. "eager".
+        device: "cpu" or "cuda".
+        dtype: "float32" or "float64", in which it computes.
+        cutoff_A: angstrom.
+        max_z: largest atomic number that it takes.
+        elements: atomic numbers seen in training; None if unknown.
+    """
+
+    name: str
+    runtime: str
+    device: str
+    dtype: str
+    cutoff_A: float
+    max_z: int
+    elements: frozenset[int] | None
+
+    def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
+        """Energy and forces of each structure, in order.
+
+        Raises:
+            AssayError: a structure that the model cannot judge.
+        """
+        ...
+
+
+@dataclass
+class BatchPredictor(ABC):
+    """Checks structures, packs them by atoms and edges, evaluates batch by batch. Attributes as in ``Predictor``."""
+
+    name: str
+    runtime: str
+    device: str
+    dtype: str
+    cutoff_A: float
+    max_z: int
+    elements: frozenset[int] | None
+
+    @abstractmethod
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """Energies (S,) in eV and forces (N, 3) in eV/angstrom of a batch of structures with at least an atom each."""
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+        """``evaluate`` of these structures with their neighbors found beforehand, as an engine of dynamics keeps them;
+        None for a model that always searches itself.
+        """
+        return None
+
+    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """``evaluate``, in halves where a GPU has too little memory for all at once."""
+        try:
+            return self.evaluate(structures)
+        except torch.OutOfMemoryError:
+            if len(structures) == 1:
+                raise AssayError(
+                    f"{structures[0].name} with {len(structures[0])} atoms does not fit into the memory of the GPU: "
+                    "set device: cpu in the config"
+                ) from None
+        print(f"the GPU has no memory for {len(structures)} structures at once: in halves", file=sys.stderr)
+        torch.cuda.empty_cache()
+        middle = len(structures) // 2
+        halves = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
+        energies, forces = (np.concatenate(parts) for parts in zip(*halves, strict=True))
+        return energies, forces
+
+    def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
+        """See ``Predictor.predict``."""
+        for structure in structures:
+            check_structure(structure, self)
+        predictions = [Prediction(0.0, np.zeros((0, 3)))] * len(structures)
+        present = [index for index, structure in enumerate(structures) if len(structure)]
+        for batch in pack_structures([structures[index] for index in present], self.cutoff_A):
+            indices = [present[position] for position in batch]
+            energies, forces = self._evaluate_in_memory([structures[index] for index in indices])
+            ends = np.cumsum([len(structures[index]) for index in indices])
+            for index, energy, own in zip(indices, energies, np.split(forces, ends[:-1]), strict=True):
+                predictions[index] = Prediction(float(energy), own.astype(np.float64))
+        return predictions
+
+
+def check_structure(structure: Structure, predictor: Predictor) -> None:
+    """Refuse a structure that ``predictor`` cannot judge.
+
+    Raises:
+        AssayError: elements that it does not know, positions that are not finite, or a periodic axis without a cell.
+    """
+    numbers = set(structure.atomic_numbers.tolist())
+    known = predictor.elements or range(1, predictor.max_z + 1)
+    unknown = sorted(numbers.difference(known))
+    if unknown:
+        symbols = ", ".join(
+            ase.data.chemical_symbols[z] if z < len(ase.data.chemical_symbols) else str(z) for z in unknown
+        )
+        raise AssayError(
+            f"{structure.name} holds {symbols}, which {predictor.name} was not trained on: choose a model that knows it"
+        )
+    if not np.isfinite(structure.positions).all():
+        raise AssayError(f"{structure.name} has positions that are not finite: correct the structure")
+    if structure.pbc.any() and (structure.cell is None or abs(np.linalg.det(structure.cell)) < 1e-9):
+        raise AssayError(f"{structure.name} is periodic but has no cell with a volume: give it three lattice vectors")
+
+
+def load_predictor(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    threads: int | None = None,
+    runtime: str | None = None,
+) -> Predictor:
+    """The predictor of a model file of any kind.
+
+    Args:
+        path: a checkpoint, a normalized model or an exported one.
+        device: "cpu" or "cuda".
+        dtype: "float32" or "float64"; an exported model computes in its own.
+        threads: of the CPU; None leaves them as they are.
+        runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
+
+    Raises:
+        AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.
+    """
+    path = Path(path)
+    if device == "cuda" and not torch.cuda.is_available():
+        raise AssayError(
+            "there is no GPU that torch can use, but the device in the config is cuda: set it to auto or cpu, or mend "
+            "the driver"
+        )
+    kind = kind_of(path)
+    if kind not in BACKENDS:
+        raise AssayError(
+            f"nothing here evaluates {path}, which is a {kind} file: give a checkpoint or model.safetensors"
+        )
+    options = {} if runtime is None else {"runtime": runtime}
+    return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options)
+
+
+def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:
+    """The predictor of a runtime that is timed: of a checkpoint where its name is one of ``NETWORK_RUNTIMES``, else of
+    an exported file. Options and errors as in ``load_predictor``.
+    """
+    return load_predictor(path, runtime=name if name in NETWORK_RUNTIMES else None, **options)
+
+
+def kind_of(path: Path) -> str:
+    """ "onnx", "pt2", "torchscript" or "checkpoint", by suffix and content."""
+    if path.suffix in (".onnx", ".pt2"):
+        return path.suffix[1:]
+    if path.is_file() and zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                if any("/code/" in name for name in archive.namelist()):
+                    return "torchscript"
+        except (zipfile.BadZipFile, OSError, ValueError, EOFError, RuntimeError):
+            return "checkpoint"  # whose reader says what is wrong with it
+    return "checkpoint"

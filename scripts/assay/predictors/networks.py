@@ -1,0 +1,78 @@
+"""The backend of checkpoints and normalized models: the compiled engine, or PyTorch operation by operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assay.checkpoint import normalize
+from assay.engine.painn import fastest, obstacle
+from assay.models import Potential
+from assay.neighbors.lists import build_graph
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure, collate
+from assay.workflow.errors import AssayError
+
+
+class EagerPredictor(BatchPredictor):
+    """A ``Potential``, called as it is."""
+
+    def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
+        parameter = next(model.parameters())
+        super().__init__(
+            name=name,
+            runtime="eager",
+            device=parameter.device.type,
+            dtype=str(parameter.dtype).removeprefix("torch."),
+            cutoff_A=model.cutoff,
+            max_z=model.max_z,
+            elements=elements,
+        )
+        self.energy_and_forces = model.energy_and_forces
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        return self.prepare(structures)()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
+        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
+        pbc = np.stack([s.pbc for s in structures])
+        graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            result = self.energy_and_forces(numbers, positions, batch, len(structures), graph)
+            return result.energy.cpu().numpy(), result.forces.cpu().numpy()
+
+        return evaluate
+
+
+class EnginePredictor(EagerPredictor):
+    """A ``Potential`` in the compiled engine.
+
+    Raises:
+        AssayError: the engine does not compute it.
+    """
+
+    def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
+        reason = obstacle(model)
+        if reason is not None:
+            raise AssayError(f"the compiled engine cannot run {name}: {reason}")
+        super().__init__(model, name, elements)
+        self.runtime, self.energy_and_forces = "engine", fastest(model)
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str | None = None) -> EagerPredictor:
+    """The predictor of a checkpoint, normalized or not; arguments as in ``load_predictor``."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    checkpoint = normalize(path)
+    elements = checkpoint.atomic_numbers
+    model = checkpoint.build(getattr(torch, dtype), device)
+    runtime = runtime or ("engine" if obstacle(model) is None else "eager")
+    predictor = EnginePredictor if runtime == "engine" else EagerPredictor
+    return predictor(model, str(path), None if elements is None else frozenset(elements))

@@ -1,0 +1,56 @@
+"""ONNX files of either kind, in ONNX Runtime, through the wrapper that users get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from assay.predictors.inputs import attributes, edge_inputs, open_inputs
+from assay.predictors.interface import BatchPredictor
+from assay.runtime.session import OnnxStudent
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+
+class OnnxPredictor(BatchPredictor):
+    """An ONNX graph; the neighbor list is made here where it wants one."""
+
+    def __init__(self, student: OnnxStudent, path: Path):
+        device = "cuda" if student.provider.startswith("CUDA") else "cpu"
+        super().__init__(**attributes(student.identity, path, "onnxruntime", device))
+        self.student = student
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        prepared = self.prepare(structures)
+        if prepared is not None:
+            return prepared()
+        result = self.student(*(x.numpy() for x in open_inputs(structures, self.name)))
+        return result.energy, result.forces
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+        """See ``BatchPredictor.prepare``."""
+        if not self.student.needs_edges:
+            return None
+        inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A)
+        arrays = [x.numpy() for x in (*inputs, edge_index, shift)]
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            result = self.student(*arrays)
+            return result.energy, result.forces
+
+        return evaluate
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredictor:
+    """The predictor of an ONNX file; arguments as in ``load_predictor``."""
+    if not path.is_file():
+        raise AssayError(f"there is no file {path}: check the path")
+    try:
+        student = OnnxStudent(path, threads, device)
+    except Exception as error:  # the errors of ONNX Runtime have no common base class
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AssayError(f"{path} is not an ONNX file of a student ({reason}): export it again") from error
+    return OnnxPredictor(student, path)

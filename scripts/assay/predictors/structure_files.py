@@ -1,0 +1,58 @@
+"""Structure files of users: any format that ASE reads, and extended XYZ with predictions."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.io
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from assay.predictors.interface import Prediction
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
+
+
+def read_atoms(path: str | Path) -> list[ase.Atoms]:
+    """Every structure in a file.
+
+    Raises:
+        AssayError: the file is missing, holds no structure, or ASE does not understand it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise AssayError(f"there is no structure file {path}: check the path")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            frames = ase.io.read(path, index=":")
+    except Exception as error:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        raise AssayError(
+            f"ASE cannot read structures from {path} ({reason}): convert it, e.g. to extended XYZ"
+        ) from None
+    if not isinstance(frames, list) or not frames or not all(isinstance(atoms, ase.Atoms) for atoms in frames):
+        raise AssayError(f"{path} holds no structures: give a file with at least one")
+    return frames
+
+
+def write_predictions(
+    path: str | Path,
+    frames: Sequence[ase.Atoms],
+    predictions: Sequence[Prediction],
+    notes: Sequence[Mapping[str, Any]],
+) -> None:
+    """Extended XYZ of ``frames``, with predicted energy (eV) and forces (eV/angstrom) in the place of any labels, and
+    with what else is noted of each.
+    """
+    labelled = []
+    for atoms, prediction, note in zip(frames, predictions, notes, strict=True):
+        copy = atoms.copy()
+        copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
+        copy.calc = SinglePointCalculator(copy, energy=prediction.energy_eV, forces=prediction.forces_eV_per_A)
+        labelled.append(copy)
+    with atomic_path(path) as temporary:
+        ase.io.write(temporary, labelled, format="extxyz")

@@ -1,0 +1,57 @@
+"""TorchScript files, in PyTorch's interpreter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assay.export.torchscript import IDENTITY
+from assay.predictors.inputs import attributes, edge_inputs, open_inputs
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+
+class TorchScriptPredictor(BatchPredictor):
+    """A scripted student: periodic structures go through ``from_edges``."""
+
+    def __init__(self, module: torch.jit.ScriptModule, path: Path, identity: dict, device: str):
+        super().__init__(**attributes(identity, path, "torchscript", device))
+        self.module = module
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        if any(structure.pbc.any() for structure in structures):
+            return self.prepare(structures)()
+        with torch.inference_mode():
+            energy, forces = self.module(*open_inputs(structures, self.name, self.device))
+        return energy.cpu().numpy(), forces.cpu().numpy()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A, self.device)
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            with torch.inference_mode():
+                energy, forces, _ = self.module.from_edges(*inputs, edge_index, shift)
+            return energy.cpu().numpy(), forces.cpu().numpy()
+
+        return evaluate
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScriptPredictor:
+    """The predictor of a TorchScript file; arguments as in ``load_predictor``."""
+    if threads is not None:
+        torch.set_num_threads(threads)
+    extra = {IDENTITY: ""}
+    try:
+        module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
+        identity = json.loads(extra[IDENTITY])
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise AssayError(f"{path} is not a TorchScript file of a student ({reason}): export it again") from error
+    return TorchScriptPredictor(module, path, identity, device)

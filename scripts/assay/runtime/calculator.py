@@ -1,0 +1,62 @@
+"""A student as an ASE calculator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from .session import OnnxStudent
+from .verlet import VerletList
+
+
+class StudentCalculator(Calculator):
+    """Energy, forces and, in a periodic cell, stress.
+
+    Pairs are found and their vectors formed in double precision, so that neither the size of the system nor its
+    distance from the origin costs accuracy; the network itself computes in single precision.
+
+    Args:
+        path: ``model.edges.onnx``.
+        threads: of the CPU; None lets ONNX Runtime choose.
+        device: "cpu", or "cuda" where ONNX Runtime has it.
+        skin: of the neighbor list, angstrom; see ``VerletList``.
+    """
+
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
+
+    def __init__(
+        self, path: str | Path, threads: int | None = None, device: str = "cpu", skin: float = 0.5, **arguments: Any
+    ):
+        super().__init__(**arguments)
+        self.student = OnnxStudent(path, threads, device)
+        if not self.student.needs_edges:
+            raise ValueError(
+                f"{path} finds neighbors itself: give model.edges.onnx, which leaves them to the calculator"
+            )
+        self.neighbors = VerletList(self.student.cutoff, skin)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Fill ``results``; called by ASE."""
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        cell, pbc = self.atoms.cell.array, self.atoms.pbc
+        edge_index, vectors = self.neighbors.update(self.atoms.positions, cell, pbc)
+        result = self.student(
+            self.atoms.numbers, np.zeros_like(vectors, shape=(len(self.atoms), 3)), None, edge_index, vectors
+        )
+        energy = float(result.energy[0])
+        self.results = {"energy": energy, "free_energy": energy, "forces": result.forces.astype(np.float64)}
+        if pbc.all() and result.virial is not None:
+            stress = -result.virial[0].astype(np.float64) / self.atoms.get_volume()
+            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)

@@ -1,0 +1,239 @@
+"""The shards of each part of the dataset, from the recipe in the config."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+from assay.sampling.molecules import Molecule
+from assay.sampling.recipes import Named
+from assay.sampling.shards import Shard
+from assay.sampling.teacher import Teacher
+from assay.workflow.files import sha256_file
+
+_VALIDATION_ROUND = 50
+_RECOMBINED_ROUND = 20
+_DRIVEN_ROUND = 30
+_DRIVEN_AGAIN_ROUND = 31
+_REDRIVEN_ROUND = 32
+_CONTACT_ROUND = 40
+_DENSE_ROUND = 60
+_ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
+_SCAN_ROUND = 80
+_FACING_ROUND = 90
+# Of the teacher's own dynamics.
+_SEEDS = {
+    "validation": 3,
+    "unseen_molecules": 4,
+    "seen_molecules": 5,
+    "larger_molecules": 6,
+    "new_molecules": 7,
+    "train": 8,
+}
+
+
+def plan(
+    part: str,
+    splits: dict[str, list[Molecule]],
+    recipe: dict[str, Any],
+    teacher: Teacher,
+    checked: AbstractSet[str] = frozenset(),
+) -> list[Shard]:
+    """The shards of ``train``, ``validation``, or a test split.
+
+    Args:
+        part: which one.
+        splits: molecules by split; ``seen_molecules`` draws from ``train``, which all parts named ``train_...``
+            add to.
+        recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics``, ``larger_dynamics`` and
+            ``odd_dynamics`` (see ``_moving``), ``rounds`` of classical geometries for training, ``recombined_shards``
+            of the one round of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``,
+            ``contacts``, ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of
+            training, ``driven_again_shards`` of ``train`` driven again, ``dynamics_molecules`` of each part.
+        teacher: who labels.
+        checked: identities of molecules that the physics checks turn and bring together, which scans and facing
+            pairs of training are not made of.
+    """
+    if part == "train":
+        odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
+        n_dimers = recipe["dimers"][part]
+        rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
+        recombined = splits["train_recombined"]
+        more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
+        labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
+        new = [molecule for molecule in recombined if molecule.identity not in labelled]
+        unchecked, more_unchecked = (
+            [molecule for molecule in group if molecule.identity not in checked] for group in (splits[part], recombined)
+        )
+        return [
+            *itertools.chain(*rounds),
+            *more,
+            *_contacts(splits[part], recipe, teacher),
+            *_dense(splits[part], recipe, teacher),
+            *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
+            *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
+            *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
+            *(
+                shard
+                for name, number in _ODD_ROUNDS.items()
+                for shard in _driven(number, [splits[name]], recipe, teacher)
+            ),
+            *_moving(part, odd, "odd_dynamics", recipe, teacher),
+            *_scans(unchecked + more_unchecked, recipe, teacher),
+            *_facing(unchecked, recipe, teacher),
+        ]
+    source = splits["train" if part == "seen_molecules" else part]
+    motion = "larger_dynamics" if part == "larger_molecules" else "dynamics"
+    moving = _moving(part, source, motion, recipe, teacher)
+    if part == "validation":
+        return _classical(_VALIDATION_ROUND, splits[part], recipe["dimers"][part], recipe, teacher) + moving
+    return moving
+
+
+def _classical(
+    number: int, molecules: Sequence[Molecule], n_dimers: int, recipe: dict[str, Any], teacher: Teacher
+) -> list[Shard]:
+    """One round: classical geometries of every molecule, dimers, and in the first round every pair of elements.
+
+    ``recipe["classical"]`` holds ``per_molecule``, ``kinds``, ``temperatures_K``, ``molecules_per_shard``,
+    ``dimer_max_atoms``, ``dimer_distances_A`` and ``pair_distances``. The number of the round seeds it.
+    """
+    classical, limit = recipe["classical"], recipe["max_force_eV_per_A"]
+    seed = 100_000 * number
+    common = {name: classical[name] for name in ("kinds", "per_molecule", "temperatures_K")}
+    shards = [
+        Shard("sampled", {"molecules": part, "seed": seed + index} | common, teacher, limit)
+        for index, part in enumerate(_parts(molecules, classical["molecules_per_shard"]))
+    ]
+    shards.append(_dimers(molecules, seed + 99_999, n_dimers, classical["dimer_distances_A"], recipe, teacher))
+    if number == 0:
+        shards.append(Shard("diatomics", {"n_distances": classical["pair_distances"]}, teacher, limit))
+    return shards
+
+
+def _contacts(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Dimers nearer than any that thermal motion shows: ``count``, ``distances_A`` and ``per_shard`` of
+    ``recipe["contacts"]``.
+    """
+    count, distances_A, per_shard = (recipe["contacts"][name] for name in ("count", "distances_A", "per_shard"))
+    seeds = range(100_000 * _CONTACT_ROUND, 100_000 * _CONTACT_ROUND + count // per_shard)
+    return [_dimers(molecules, seed, per_shard, distances_A, recipe, teacher) for seed in seeds]
+
+
+def _dimers(
+    molecules: Sequence[Molecule],
+    seed: int,
+    count: int,
+    distances_A: Sequence[float],
+    recipe: dict[str, Any],
+    teacher: Teacher,
+) -> Shard:
+    """``count`` pairs of small molecules, closest atoms at a distance within a range, angstrom."""
+    arguments = {"molecules": _small(molecules, recipe), "seed": seed, "count": count, "distances_A": distances_A}
+    return Shard("dimers", arguments, teacher, recipe["max_force_eV_per_A"])
+
+
+def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Matter unlike a molecule, most of it with more neighbors: ``recipe["dense"]`` holds ``shards`` of each kind, and
+    the arguments of ``recipes.droplets``, ``recipes.diamonds`` and ``recipes.clusters``.
+    """
+    dense, limit = recipe["dense"], recipe["max_force_eV_per_A"]
+    small = _small(molecules, recipe)
+    shards = []
+    for seed in range(100_000 * _DENSE_ROUND, 100_000 * _DENSE_ROUND + dense["shards"]):
+        shards += [
+            Shard("droplets", {"molecules": small, "seed": seed} | dense["droplets"], teacher, limit),
+            Shard("diamonds", {"seed": seed} | dense["diamonds"], teacher, limit),
+            Shard("clusters", {"seed": seed} | dense["clusters"], teacher, limit),
+        ]
+    return shards
+
+
+def _small(molecules: Sequence[Molecule], recipe: dict[str, Any]) -> list[Named]:
+    """Those that dimers and droplets are made of."""
+    return _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
+
+
+def _driven(
+    number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher, part: str = "driven"
+) -> list[Shard]:
+    """Frames of dynamics that a student drives, one trajectory for each molecule, one group after the other.
+
+    That ``part`` of the recipe holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``.
+    The number of the round seeds it.
+    """
+    driven = {name: value for name, value in recipe[part].items() if name != "shards"}
+    per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
+    driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
+    return [
+        Shard(
+            "driven",
+            {"molecules": part, "seed": 100_000 * number + index, "driver": driver} | driven,
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, part in enumerate(itertools.chain(*(_parts(molecules, per_shard) for molecules in groups)))
+    ]
+
+
+def _scans(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Turned bonds of the ``molecules`` of at most ``max_atoms``: ``recipe["scans"]``, with ``per_bond`` angles of each
+    bond and ``molecules_per_shard``.
+    """
+    scans = recipe["scans"]
+    fitting = [molecule for molecule in molecules if molecule.n_atoms <= scans["max_atoms"]]
+    return [
+        Shard(
+            "scans",
+            {"molecules": part, "seed": 100_000 * _SCAN_ROUND + index, "per_bond": scans["per_bond"]},
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, part in enumerate(_parts(fitting, scans["molecules_per_shard"]))
+    ]
+
+
+def _facing(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Pairs that face each other atom to atom: ``count``, ``distances_A``, ``per_shard`` and a limit of their own,
+    ``max_force_eV_per_A``, of ``recipe["facing"]``.
+    """
+    facing, small = recipe["facing"], _small(molecules, recipe)
+    arguments = {"molecules": small, "count": facing["per_shard"], "distances_A": facing["distances_A"]}
+    seeds = range(100_000 * _FACING_ROUND, 100_000 * _FACING_ROUND + facing["count"] // facing["per_shard"])
+    return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]
+
+
+def _moving(
+    part: str, molecules: Sequence[Molecule], motion: str, recipe: dict[str, Any], teacher: Teacher
+) -> list[Shard]:
+    """The teacher's own dynamics of about as many molecules as ``recipe["dynamics_molecules"]`` has of the part, evenly
+    over sizes.
+
+    ``recipe[motion]`` holds ``temperatures_K``, ``frames``, ``thermalization_fs``, ``interval_fs``, ``time_step_fs``
+    and ``molecules_per_shard``.
+    """
+    arguments = dict(recipe[motion])
+    per_shard, count = arguments.pop("molecules_per_shard"), recipe["dynamics_molecules"][part]
+    by_size = sorted(molecules, key=lambda molecule: molecule.n_atoms)
+    shards = _parts(by_size, per_shard)[: -(-count // per_shard)]
+    return [
+        Shard(
+            "dynamics",
+            {"molecules": named, "seed": 1_000_000 * _SEEDS[part] + index} | arguments,
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for index, named in enumerate(shards)
+    ]
+
+
+def _parts(molecules: Sequence[Molecule], size: int) -> list[list[Named]]:
+    """Molecules dealt out in turn, so that shards cost about the same."""
+    count = max(1, -(-len(molecules) // size))
+    return [_named(molecules[start::count]) for start in range(count)]
+
+
+def _named(molecules: Iterable[Molecule]) -> list[Named]:
+    return [(molecule.identity, molecule.smiles) for molecule in molecules]

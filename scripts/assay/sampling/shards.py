@@ -1,0 +1,109 @@
+"""Labelling in small files, so that it resumes where it stopped and spreads over processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from assay.data.dataset import Dataset, concatenate, from_structures
+from assay.data.hdf5 import read_hdf5, write_hdf5
+from assay.sampling import recipes
+from assay.sampling.recipes import Geometry, Skipped
+from assay.sampling.teacher import LabelError, Labels, Teacher
+from assay.structures.structure import Structure
+from assay.workflow.progress import progress
+
+# From the origin: what is farther has left its molecule in a classical force field that failed.
+FARTHEST_A = 100.0
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A unit of work, named after its content: what changes the labels changes the name.
+
+    Attributes:
+        recipe: name of a function in ``assay.sampling.recipes``.
+        arguments: its arguments, of plain types.
+        teacher: who labels.
+        max_force_eV_per_A: a geometry with a larger force on any atom is dropped.
+    """
+
+    recipe: str
+    arguments: dict[str, Any]
+    teacher: Teacher
+    max_force_eV_per_A: float
+
+    def path(self, folder: Path) -> Path:
+        """Where its labels are kept."""
+        content = json.dumps(asdict(self), sort_keys=True).encode()
+        return folder / f"{self.recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
+
+
+def label(shards: Sequence[Shard], folder: Path, processes: int, title: str) -> Dataset:
+    """Label every shard that ``folder`` does not hold yet, with a progress bar, and return them all in order."""
+    waiting = [shard for shard in shards if not shard.path(folder).exists()]
+    os.environ["OMP_NUM_THREADS"] = "1"  # of each process, which starts anew
+    bar = progress(total=len(shards), initial=len(shards) - len(waiting), desc=title, unit="shards")
+    with bar, multiprocessing.get_context("spawn").Pool(processes) as pool:
+        for _ in pool.imap_unordered(partial(_label_shard, folder), waiting):
+            bar.update()
+    return concatenate([read_hdf5(shard.path(folder)) for shard in shards])
+
+
+def dropped(shards: Sequence[Shard], folder: Path) -> Counter[str]:
+    """How many geometries of finished shards were dropped, by reason."""
+    total: Counter[str] = Counter()
+    for shard in shards:
+        with h5py.File(shard.path(folder)) as file:
+            total.update(json.loads(file.attrs["dropped"]))
+    return total
+
+
+def _label_shard(folder: Path, shard: Shard) -> None:
+    labels = Labels(shard.teacher)
+    arguments = shard.arguments | ({"labels": labels} if shard.recipe == "dynamics" else {})
+    structures: list[Structure] = []
+    reasons: Counter[str] = Counter()
+    for outcome in getattr(recipes, shard.recipe)(**arguments):
+        if isinstance(outcome, Geometry):
+            outcome = _labelled(outcome, labels, shard.max_force_eV_per_A)
+        if isinstance(outcome, Structure):
+            structures.append(outcome)
+        else:
+            reasons[outcome.reason] += 1
+    write_hdf5(shard.path(folder), from_structures(structures), {"dropped": json.dumps(reasons)})
+
+
+def _labelled(geometry: Geometry, labels: Labels, max_force: float) -> Structure | Skipped:
+    """The geometry as it is stored, rounded before it is labelled; or why it is dropped."""
+    positions = np.round(geometry.positions, 4)
+    if not (np.abs(positions).max() < FARTHEST_A):
+        return Skipped("flown apart")
+    if pdist(positions).min() < 0.3:
+        return Skipped("coincident")
+    try:
+        energy, forces = labels(geometry.atomic_numbers, positions)
+    except LabelError:
+        return Skipped("teacher")
+    if np.linalg.norm(forces, axis=1).max() > max_force:
+        return Skipped("force")
+    return Structure(
+        geometry.name,
+        geometry.atomic_numbers,
+        positions,
+        energy_eV=energy,
+        forces_eV_per_A=forces,
+        molecule=geometry.molecule,
+    )

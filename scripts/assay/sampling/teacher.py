@@ -1,0 +1,69 @@
+"""The teacher: any ASE calculator, and the labels that it gives."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass, field
+from typing import Any
+
+import ase
+import numpy as np
+from ase.calculators.calculator import CalculationFailed, Calculator
+
+from assay.workflow.errors import AssayError
+
+
+class LabelError(Exception):
+    """The teacher gives no usable label for a geometry."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """An ASE calculator by import path.
+
+    Attributes:
+        name: what reports call it.
+        calculator: import path of the class, e.g. ``tblite.ase.TBLite``.
+        arguments: keyword arguments of the class.
+    """
+
+    name: str
+    calculator: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+    def make(self) -> Calculator:
+        """A new calculator.
+
+        Raises:
+            AssayError: if the class cannot be imported or does not take the arguments.
+        """
+        module, _, name = self.calculator.rpartition(".")
+        try:
+            return getattr(importlib.import_module(module), name)(**self.arguments)
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            raise AssayError(
+                f"the teacher {self.calculator} cannot be made ({error}): set teacher.calculator and teacher.arguments "
+                "in the config to an installed ASE calculator"
+            ) from None
+
+
+class Labels:
+    """Energies and forces of isolated molecules by one calculator."""
+
+    def __init__(self, teacher: Teacher):
+        self._calculator = teacher.make()
+
+    def __call__(self, atomic_numbers: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray]:
+        """Energy in eV and forces (N, 3) in eV/angstrom at positions (N, 3) in angstrom.
+
+        Raises:
+            LabelError: if the calculation fails or gives numbers that are not finite.
+        """
+        atoms = ase.Atoms(atomic_numbers, positions, calculator=self._calculator)
+        try:
+            forces, energy = atoms.get_forces(), atoms.get_potential_energy()
+        except (CalculationFailed, RuntimeError, ValueError) as error:
+            raise LabelError(str(error)) from None
+        if not (np.isfinite(energy) and np.isfinite(forces).all()):
+            raise LabelError("not finite")
+        return float(energy), forces

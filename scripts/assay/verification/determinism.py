@@ -1,0 +1,42 @@
+"""Whether the same input gives the same bits, run after run and with any number of threads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.predictors.interface import BatchPredictor, load_predictor
+from assay.structures.structure import Structure
+
+
+def judge(path: Path, batch: Sequence[Structure], runs: int, threads: Sequence[int]) -> dict[str, Any]:
+    """Evaluate ``batch`` ``runs`` times with each number of ``threads``, and count the different results."""
+    before = torch.get_num_threads()
+    counts: dict[int, Counter[str]] = {}
+    try:
+        for number in threads:
+            predictor = load_predictor(path, threads=number)
+            assert isinstance(predictor, BatchPredictor)
+            counts[number] = _count(predictor.evaluate, batch, runs)
+    finally:
+        torch.set_num_threads(before)
+    return {
+        "runs": runs,
+        "n_atoms": sum(map(len, batch)),
+        "different_results_by_threads": {str(number): len(count) for number, count in counts.items()},
+        "same_for_all_threads": len(set().union(*counts.values())) == 1,
+        "passed": all(len(count) == 1 for count in counts.values()),
+    }
+
+
+def _count(evaluate: Callable, batch: Sequence[Structure], runs: int) -> Counter[str]:
+    results: Counter[str] = Counter()
+    for _ in range(runs):
+        energy, forces = evaluate(batch)
+        results[hashlib.sha256(energy.tobytes() + forces.tobytes()).hexdigest()] += 1
+    return results

@@ -1,0 +1,128 @@
+"""How far an export is from the network in double precision, case by case."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ase.neighborlist
+import numpy as np
+import torch
+
+from assay.models import Potential
+from assay.models.graph import EdgeGraph
+from assay.predictors.interface import BatchPredictor
+from assay.structures.structure import Structure, collate
+from assay.verification.cases import Cases
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """Energy within ``energy_eV`` + ``energy_eV_per_atom`` for each atom + ``energy_relative`` |E|; forces within
+    ``forces_eV_per_A`` + ``forces_relative`` of the largest force of the batch. No file need be nearer than
+    ``roundings`` times what single precision costs the network itself.
+    """
+
+    energy_eV: float = 1e-4
+    energy_eV_per_atom: float = 0.0
+    energy_relative: float = 1e-6
+    forces_eV_per_A: float = 1e-4
+    forces_relative: float = 1e-6
+    roundings: float = 2.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the network says of a batch: energy (S,), forces (N, 3), the number of directed edges, and the largest error
+    of a force, eV/angstrom, that single precision makes in it.
+    """
+
+    energy_eV: np.ndarray
+    forces_eV_per_A: np.ndarray
+    n_edges: int
+    rounding_eV_per_A: float = 0.0
+
+
+def references(model: Potential, cases: Cases) -> dict[str, Reference]:
+    """What ``model``, in double precision, says of each case, and what single precision makes of it."""
+    single = type(model)(**model.hyperparameters)
+    single.load_state_dict(model.state_dict())
+    found = {}
+    for name, batch in cases.items():
+        graph = ase_graph(batch, model.cutoff, torch.float64)
+        exact, rounded = _evaluated(model, batch, graph), _evaluated(single, batch, graph)
+        error = float(np.abs(rounded.forces_eV_per_A - exact.forces_eV_per_A).max(initial=0.0))
+        found[name] = replace(exact, rounding_eV_per_A=error)
+    return found
+
+
+def reference(model: Potential, structures: Sequence[Structure]) -> Reference:
+    """Evaluate ``model`` on one batch, with neighbors from ASE."""
+    return _evaluated(model, structures, ase_graph(structures, model.cutoff, torch.float64))
+
+
+def _evaluated(model: Potential, structures: Sequence[Structure], graph: EdgeGraph) -> Reference:
+    dtype = next(model.parameters()).dtype
+    numbers, positions, batch = collate(structures, dtype=dtype)
+    graph = replace(graph, shift=graph.shift.to(dtype))
+    result = model.energy_and_forces(numbers, positions, batch, len(structures), graph)
+    return Reference(result.energy.numpy(), result.forces.double().numpy(), graph.edge_shape[0])
+
+
+def ase_graph(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> EdgeGraph:
+    """The neighbor relation by ASE, which no other part of the pipeline uses; ``cutoff`` in angstrom."""
+    edges, shifts, first = [np.zeros((2, 0), np.int64)], [np.zeros((0, 3))], 0
+    for structure in structures:
+        atoms = structure.to_ase()
+        atom, neighbor, image = ase.neighborlist.neighbor_list("ijS", atoms, cutoff)
+        edges.append(np.stack([neighbor, atom]) + first)
+        shifts.append(image @ atoms.cell.array)
+        first += len(structure)
+    index = torch.from_numpy(np.concatenate(edges, axis=1))
+    return EdgeGraph(index, torch.from_numpy(np.concatenate(shifts)).to(dtype), first)
+
+
+def judge(
+    predictor: BatchPredictor, cases: Cases, references: dict[str, Reference], tolerance: Tolerance
+) -> list[dict]:
+    """One row for each case: sizes, largest errors, verdict. A case that fails to run is a row with its error."""
+    return [_row(predictor, name, batch, references[name], tolerance) for name, batch in cases.items()]
+
+
+def _row(
+    predictor: BatchPredictor, name: str, batch: list[Structure], expected: Reference, tolerance: Tolerance
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "case": name,
+        "n_structures": len(batch),
+        "n_atoms": sum(map(len, batch)),
+        "n_edges": expected.n_edges,
+    }
+    try:
+        energy, forces = predictor.evaluate(batch)
+    except Exception as error:  # whatever the runtime raises is a result
+        return row | {"passed": False, "error": f"{type(error).__name__}: {error}"}
+    if energy.shape != expected.energy_eV.shape or forces.shape != expected.forces_eV_per_A.shape:
+        return row | {"passed": False, "error": f"shapes {energy.shape} and {forces.shape}"}
+    energy_error = np.abs(energy - expected.energy_eV)
+    force_error = np.abs(forces - expected.forces_eV_per_A).max(initial=0.0)
+    largest_force = np.abs(expected.forces_eV_per_A).max(initial=0.0)
+    sizes = np.array([len(structure) for structure in batch])
+    energy_allowed = (
+        tolerance.energy_eV
+        + tolerance.energy_eV_per_atom * sizes
+        + tolerance.energy_relative * np.abs(expected.energy_eV)
+    )
+    forces_allowed = max(
+        tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force,
+        tolerance.roundings * expected.rounding_eV_per_A,
+    )
+    finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
+    return row | {
+        "energy_error_eV": float(energy_error.max()) if finite else None,
+        "forces_error_eV_per_A": float(force_error) if finite else None,
+        "largest_force_eV_per_A": float(largest_force),
+        "forces_rounding_eV_per_A": expected.rounding_eV_per_A,
+        "passed": bool(finite and (energy_error <= energy_allowed).all() and force_error <= forces_allowed),
+    }

@@ -1,0 +1,115 @@
+"""All that is checked of the exported files of one student: the content of export.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from assay.models import Potential
+from assay.predictors.interface import BatchPredictor, load_predictor
+from assay.structures.geometry import random_cluster
+from assay.structures.structure import Structure
+from assay.verification import determinism, dynamics, graph_checks, parity
+from assay.verification.cases import open_cases, periodic_cases
+from assay.workflow.errors import AssayError
+from assay.workflow.files import sha256_file
+
+LIGHT = (1, 6, 7, 8)  # of which test structures are made
+MOVING = "model.edges.onnx"  # the file that dynamics are run with
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of the checks.
+
+    Attributes:
+        tolerances: of ``parity.Tolerance``, by name of file, and "default".
+        runs: evaluations that must agree to the last bit, with each number of threads.
+        threads: numbers of CPU threads.
+        dynamics: see ``dynamics.Settings``.
+    """
+
+    tolerances: Mapping[str, Mapping[str, float]]
+    runs: int
+    threads: Sequence[int]
+    dynamics: dynamics.Settings
+
+
+def verify(
+    model: Potential,
+    elements: Sequence[int] | None,
+    files: Mapping[str, Path],
+    missing: Mapping[str, str],
+    structures: Sequence[Structure],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Judge each exported file.
+
+    Args:
+        model: the network, in float64.
+        elements: atomic numbers that it was trained on, or None.
+        files: exported files by name.
+        missing: files that could not be made, and why.
+        structures: real molecules, of which some are set in motion.
+        settings: what is asked.
+    """
+    known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
+    real = _judgeable(structures, model, elements)
+    isolated = open_cases(known, model.cutoff, real)
+    periodic = periodic_cases(known, model.cutoff)
+    everything = isolated | periodic
+    references = parity.references(model, everything)
+    draw = np.random.default_rng(2)
+    repeated = [random_cluster(draw, known, n_atoms, 1.9) for n_atoms in (30, 21, 5)]
+
+    rows: dict[str, Any] = {}
+    for name, path in files.items():
+        row: dict[str, Any] = {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
+        rows[name] = row
+        if path.suffix == ".onnx":
+            row["graph"] = graph_checks.judge(path)
+        tolerance = parity.Tolerance(**settings.tolerances.get(name, settings.tolerances["default"]))
+        try:
+            predictor = load_predictor(path, threads=torch.get_num_threads())
+            assert isinstance(predictor, BatchPredictor)
+            judged = parity.judge(predictor, everything if takes_cells(name) else isolated, references, tolerance)
+            row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
+            row["determinism"] = determinism.judge(path, repeated, settings.runs, settings.threads)
+            if name == MOVING:
+                row["dynamics"] = dynamics.judge(model, path, real, settings.dynamics)
+        except AssayError as error:
+            row["error"] = str(error)
+        checks = [row[check] for check in ("graph", "parity", "determinism", "dynamics") if check in row]
+        row["passed"] = "error" not in row and all(check["passed"] for check in checks)
+    return {
+        "eager_float32": {"forces_error_eV_per_A_max": max(known.rounding_eV_per_A for known in references.values())},
+        "missing": dict(missing),
+        "files": rows,
+        "passed": all(row["passed"] for row in rows.values()),
+    }
+
+
+def _judgeable(structures: Sequence[Structure], model: Potential, elements: Sequence[int] | None) -> list[Structure]:
+    """Those whose elements the model knows."""
+    known = set(range(1, model.max_z + 1) if elements is None else elements)
+    return [structure for structure in structures if known.issuperset(structure.atomic_numbers.tolist())]
+
+
+def takes_cells(name: str) -> bool:
+    """Whether a file of this name evaluates periodic structures."""
+    return ".edges." in name or not name.endswith(".onnx")
+
+
+def _worst(rows: list[dict]) -> dict[str, Any]:
+    """The largest errors over all cases, and the joint verdict."""
+    ran = [row for row in rows if row.get("energy_error_eV") is not None]
+    return {
+        "energy_error_eV_max": max((row["energy_error_eV"] for row in ran), default=None),
+        "forces_error_eV_per_A_max": max((row["forces_error_eV_per_A"] for row in ran), default=None),
+        "passed": all(row["passed"] for row in rows),
+    }

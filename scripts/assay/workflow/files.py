@@ -1,0 +1,104 @@
+"""Files that are either complete or absent."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from assay.workflow.errors import AssayError
+
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EROFS: "choose a folder on a disk that can be written",
+    errno.EACCES: "make its folder writable",
+    errno.EPERM: "make its folder writable",
+    errno.ENOTDIR: "move the file away that stands in its path",
+    errno.EEXIST: "move the file away that stands in its path",
+}
+FULL_bytes = 100_000  # a disk with less is full, whatever a writer says of its failure
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place on success and is removed on failure.
+
+    The temporary name keeps the suffixes, so that writers which choose a format by suffix work unchanged.
+
+    Raises:
+        AssayError: the folder cannot be written, or its disk is full.
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:
+        raise _cannot_write(target, error.errno) from error
+    with folder:
+        temporary = Path(folder.name) / target.name
+        try:
+            yield temporary
+            os.replace(temporary, target)
+        except Exception as error:
+            number = error.errno if isinstance(error, OSError) else None
+            if shutil.disk_usage(target.parent).free < FULL_bytes:
+                number = errno.ENOSPC
+            if number in (errno.ENOSPC, errno.EDQUOT):
+                raise _cannot_write(target, number) from error
+            raise
+
+
+def _cannot_write(path: Path, number: int | None) -> AssayError:
+    reason = os.strerror(number) if number is not None else "for a reason that the system does not tell"
+    return AssayError(f"{path} cannot be written ({reason}): {_ADVICE.get(number or 0, 'mend that')} and run again")
+
+
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        AssayError: if the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text())
+    except FileNotFoundError:
+        raise AssayError(f"there is no file {path}: check the path") from None
+    except ValueError as error:
+        raise AssayError(f"{path} is not valid JSON ({error}): make it again") from None
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write ``content`` as indented JSON, atomically; NaN and infinities are refused with ``ValueError``."""
+    text = json.dumps(content, indent=2, allow_nan=False, default=_plain) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sidecars(path: str | Path) -> list[Path]:
+    """What lies beside a checkpoint and belongs to it: config.json (HuggingFace), model.json of a normalized one."""
+    path = Path(path)
+    names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
+    return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, numpy and torch scalars and arrays as numbers and lists."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} does not go into JSON")

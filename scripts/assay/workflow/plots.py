@@ -1,0 +1,129 @@
+"""What all figures share: a style that is safe for colour-blind readers and survives a black-and-white printer.
+
+Colours are those of M. Okabe and K. Ito (2008); a series is told apart by its line style and marker as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from assay.workflow.files import atomic_path
+
+BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+SKY, AMBER, YELLOW, BLACK = "#56B4E9", "#E69F00", "#F0E442", "#000000"
+COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DENSITY = "cividis"  # ordered in lightness for every kind of colour vision, and in print
+REFERENCE: dict[str, Any] = {
+    "color": "0.45",
+    "linewidth": 0.9,
+    "linestyle": (0, (4, 3)),
+    "zorder": 0,
+}  # targets and identity lines
+
+_STYLE: Any = {
+    "axes.prop_cycle": cycler(color=COLORS) + cycler(linestyle=LINES),
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "font.size": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "image.cmap": DENSITY,
+    "svg.hashsalt": "assay",
+}
+
+
+@contextmanager
+def figure(path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.4, 2.8)) -> Iterator[Any]:
+    """A grid of axes in the shared style, written atomically to ``path`` (PNG or SVG) when the block ends.
+
+    Args:
+        path: where the figure goes; its suffix chooses the format.
+        rows, columns: of the grid.
+        size: width and height of one panel, inches.
+
+    Yields:
+        (figure, axes): axes is an array (rows, columns).
+    """
+    with plt.rc_context(_STYLE):
+        drawing, axes = plt.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False)
+        try:
+            yield drawing, axes
+            save(drawing, path)
+        finally:
+            plt.close(drawing)
+
+
+def save(drawing: Figure, path: str | Path) -> None:
+    """Write a figure atomically and without a date, so that equal figures are equal files."""
+    with atomic_path(path) as temporary:
+        drawing.savefig(temporary, metadata={"Date": None} if temporary.suffix == ".svg" else None)
+
+
+def series(index: int) -> dict[str, Any]:
+    """Keyword arguments of ``Axes.plot`` for the series with this index: colour, line style and marker."""
+    other = (index + index // len(COLORS)) % len(COLORS)  # once the colours begin again, with other lines and markers
+    return {"color": COLORS[index % len(COLORS)], "linestyle": LINES[other], "marker": MARKERS[other]}
+
+
+def density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 90) -> None:
+    """Logarithmic two-dimensional density of points, readable where a scatter plot is a blob."""
+    if len(x):
+        axes.hexbin(x, y, gridsize=bins, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1, rasterized=True)
+
+
+def identity(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """The line y = x over the range of both, on equal axes."""
+    if len(x):
+        low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
+        margin = 0.03 * (high - low) or 1.0
+        axes.plot([low - margin, high + margin], [low - margin, high + margin], marker="", **REFERENCE)
+        axes.set(xlim=(low - margin, high + margin), ylim=(low - margin, high + margin))
+        axes.set_aspect("equal")
+
+
+def target(axes: Axes, value: float, label: str) -> None:
+    """A horizontal line at a threshold, with its name at the right end."""
+    axes.axhline(value, marker="", **REFERENCE)
+    axes.annotate(
+        label, (1.0, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color="0.35"
+    )
+
+
+def bars(
+    axes: Axes, names: Sequence[str], values: Sequence[float], errors: np.ndarray | None = None, **options: Any
+) -> None:
+    """Vertical bars with optional (2, n) error bars and names below."""
+    settings: dict[str, Any] = {"color": BLUE, "width": 0.7, "error_kw": {"linewidth": 0.9}, "capsize": 2} | options
+    axes.bar(np.arange(len(names)), values, yerr=errors, **settings)
+    axes.set_xticks(np.arange(len(names)), names)
+    axes.grid(False, axis="x")

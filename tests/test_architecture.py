@@ -1,0 +1,66 @@
+"""The rooms of the library: imports go down only, and each room says what may enter."""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIBRARY = ROOT / "scripts/assay"
+ROOMS = sorted(folder for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file())
+
+
+def lint_imports(tree):
+    """import-linter on the library in ``tree``, with the contracts of its pyproject.toml."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo"],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree / "scripts")},
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of the library and its contracts."""
+    shutil.copytree(LIBRARY, tmp_path / "scripts/assay", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_imports_go_down_only():
+    linted = lint_imports(ROOT)
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize(
+    ("module", "line"),
+    [
+        ("structures/batching.py", "from assay.models.graph import EdgeGraph"),
+        ("physics/base.py", "from assay.report import wording"),
+        ("runtime/session.py", "import torch"),
+        ("basement/__init__.py", ""),
+    ],
+)
+def test_an_import_that_goes_up_and_a_room_without_a_place_are_found(tree, module, line):
+    path = tree / "scripts/assay" / module
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a") as file:
+        file.write(f"\n{line}\n")
+    assert lint_imports(tree).returncode != 0
+
+
+def test_no_module_lies_outside_a_room():
+    assert [path.name for path in LIBRARY.glob("*.py")] == ["__init__.py"]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_room_says_what_lives_there_and_what_may_enter(room):
+    text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
+    assert "\n\n" in text
+    assert "enter" in text

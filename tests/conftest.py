@@ -4,7 +4,8 @@ import json
 import shutil
 
 import pytest
-from report_results import JOBS, make_benchmarks, make_results, write_report
+
+from shared.report_results import JOBS, make_benchmarks, make_results, write_report
 
 
 @pytest.fixture(scope="module")

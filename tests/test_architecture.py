@@ -1,4 +1,4 @@
-"""The rooms of the library: imports go down only, and each room says what may enter."""
+"""The rooms of the library: imports go down only, each room says what may enter, and no test file enters another."""
 
 import ast
 import os
@@ -64,3 +64,23 @@ def test_room_says_what_lives_there_and_what_may_enter(room):
     text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
     assert "\n\n" in text
     assert "enter" in text
+
+
+def modules_imported_by(path):
+    """The full name of each module that a file imports, also inside its functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{name.name}" for name in node.names)
+
+
+def test_no_file_imports_a_test_file():
+    """What several test files need lives in tests/shared."""
+    imported = {
+        (path.name, module)
+        for path in (ROOT / "tests").rglob("*.py")
+        for module in modules_imported_by(path)
+        if any(part.startswith("test_") for part in module.split("."))
+    }
+    assert imported == set()

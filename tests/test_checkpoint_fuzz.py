@@ -9,10 +9,10 @@ from collections import Counter
 
 import pytest
 import torch
-from checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
 
 from assay.checkpoint import normalize
 from assay.workflow.errors import AssayError
+from shared.checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
 
 CASES = 320  # for each of the forms
 SECONDS = 60  # for one case, on a busy machine

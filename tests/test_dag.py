@@ -5,60 +5,16 @@ exactly if something upstream of it did.
 """
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from itertools import combinations, product
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 import yaml
-from workflow_copy import ROOT, lay_out
 
-STAND_IN = """
-import hashlib, json, time
-from pathlib import Path
-
-started = time.time()
-time.sleep(0.2)
-content = b"".join(Path(path).read_bytes() for path in snakemake.input if Path(path).is_file())
-for path in snakemake.output:
-    Path(path).write_text(path + hashlib.sha256(content).hexdigest())
-owns_device = snakemake.resources.device_percent == 100
-with Path("jobs.jsonl").open("a") as log:
-    row = {"rule": snakemake.rule, "owns_device": owns_device, "started": started, "ended": time.time()}
-    log.write(json.dumps(row) + "\\n")
-"""
-
-
-def snakemake(tree, *arguments):
-    """Run Snakemake in ``tree`` as a user would; the finished process, stderr and stdout together."""
-    command = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(
-        command,
-        cwd=tree,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"NO_COLOR": "1"},
-    )
-
-
-def snapshot(tree, folder="results"):
-    """Path -> (date, content) of every file of a folder of results."""
-    return {
-        path.relative_to(tree / folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
-        for path in sorted((tree / folder).rglob("*"))
-        if path.is_file()
-    }
-
-
-def changed(before, after):
-    """The files that were made anew or differ in content."""
-    return {path for path in after if after[path] != before.get(path)}
+from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
 
 @pytest.fixture(scope="module")

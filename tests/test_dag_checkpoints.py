@@ -8,9 +8,9 @@ import time
 
 import pytest
 import yaml
-from checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
-from test_dag import STAND_IN, changed, snakemake, snapshot
-from workflow_copy import ROOT, lay_out
+
+from shared.checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
+from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
 WEIGHTS = student("painn").state_dict()
 

@@ -17,9 +17,6 @@ import ase.build
 import ase.io
 import pytest
 import yaml
-from checkpoint_samples import student
-from test_domain import TRAIN, shaken
-from workflow_copy import ROOT, lay_out
 
 from assay.accuracy.domain import fit, write_domain
 from assay.data import read_dataset
@@ -28,6 +25,9 @@ from assay.export import onnx_graphs
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.workflow.config import check_config
+from shared.checkpoint_samples import student
+from shared.molecules import TRAIN, shaken
+from shared.workflow_copy import ROOT, lay_out
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
 PACKAGE = ROOT / "scripts/assay/package"

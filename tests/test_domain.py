@@ -9,8 +9,6 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
-from ase.build import molecule
-from checkpoint_samples import store, student
 
 from assay.accuracy.domain import domain_beside, fit, read_domain, write_domain
 from assay.accuracy.environments import describe
@@ -19,25 +17,10 @@ from assay.accuracy.metrics import Errors
 from assay.data.dataset import from_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.checkpoint_samples import store, student
+from shared.molecules import TRAIN, shaken
 
 ROOT = Path(__file__).parents[1]
-TRAIN = ("CH4", "CH3CH2OH", "C2H6", "CH3OCH3", "H2O", "CH3OH", "isobutane", "C3H8")
-
-
-def shaken(name, count, amplitude=0.05, seed=0):
-    rng = np.random.default_rng(seed)
-    atoms = molecule(name)
-    return [
-        Structure(
-            name,
-            atoms.numbers.astype(np.int64),
-            atoms.positions + rng.normal(0, amplitude, atoms.positions.shape),
-            energy_eV=0.0,
-            forces_eV_per_A=np.zeros((len(atoms), 3)),
-            molecule=name,
-        )
-        for _ in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import pytest
-from physics_toys import Pairs, cluster, labelled, predictor
 
 from assay.data.dataset import from_structures
 from assay.dynamics.endurance import Settings, choose, endure
+from shared.physics_toys import Pairs, cluster, labelled, predictor
 
 SETTINGS = Settings(
     split="unseen_molecules", molecules=2, temperature_K=300.0, step_fs=1.0, duration_ps=0.3, friction_per_fs=0.02,

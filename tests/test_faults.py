@@ -14,13 +14,13 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from workflow_copy import ROOT, lay_out
 
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, write_json
 from assay.workflow.progress import progress
+from shared.workflow_copy import ROOT, lay_out
 
 # Writes each output in two halves, and in every rule that it has not been killed in yet, stops between them.
 STAND_IN = """

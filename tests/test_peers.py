@@ -26,7 +26,7 @@ def molecules(*names):
 
 @pytest.fixture
 def fake(monkeypatch, tmp_path):
-    monkeypatch.setitem(network.PEERS, "fake", "fake_peer")
+    monkeypatch.setitem(network.PEERS, "fake", "shared.fake_peer")
     monkeypatch.setattr(sys, "path", [*sys.path])
     return {"fake": tmp_path}
 

@@ -1,12 +1,8 @@
 """A faultless potential passes every check, and the judgement follows the thresholds."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-import yaml
-from physics_toys import predictor, subject, toy_reference
 
 from assay.physics.checks import CHECKS, measure
 from assay.physics.locality import breathing, crossings
@@ -16,9 +12,7 @@ from assay.physics.verdict import judge, table, unit_of
 from assay.structures.geometry import out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
-
-CONFIG = yaml.safe_load((Path(__file__).parents[1] / "config/config.yaml").read_text())
-THRESHOLDS = CONFIG["physics"]["thresholds"]
+from shared.physics_toys import THRESHOLDS, predictor, subject, toy_reference
 
 
 @pytest.fixture(scope="module")

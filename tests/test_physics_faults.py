@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from physics_toys import Pairs, predictor, subject
-from test_physics import THRESHOLDS
 
 from assay.models import PaiNN, SeedPaiNN
 from assay.models.graph import Term
@@ -15,6 +13,7 @@ from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import judge
 from assay.predictors.interface import Prediction
+from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject
 
 EXACT = ("rotation", "reflection", "translation", "permutation", "batch", "determinism", "extensivity", "locality")
 GRADIENT = ("force_consistency", "jacobian_symmetry", "work", "net_force")

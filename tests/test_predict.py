@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
-from checkpoint_samples import store, student, torch_bytes
 
 from assay.checkpoint import normalize, write
 from assay.predictors.interface import BACKENDS, kind_of, load_predictor
@@ -18,6 +17,7 @@ from assay.predictors.networks import EagerPredictor
 from assay.predictors.structure_files import read_atoms
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.checkpoint_samples import store, student, torch_bytes
 
 SCRIPT = Path(__file__).parents[1] / "scripts/predict.py"
 MOLECULES = ["H2O", "CH3CH2OH", "NH3", "C6H6"]

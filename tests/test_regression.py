@@ -4,11 +4,10 @@ import json
 
 import pytest
 import yaml
-from test_dag import snakemake
-from workflow_copy import ROOT, lay_out
 
 from assay.benchmark.regression import Ratio, compare, judge, make_baseline, ratios, read_baseline
 from assay.workflow.errors import AssayError
+from shared.workflow_copy import ROOT, lay_out, snakemake
 
 RUNTIMES = {"eager": 1.0, "onnx": 0.25, "onnx_int8": 0.2}  # of the time of eager
 TEACHER_ms, EAGER_ms = 100.0, 8.0

@@ -6,7 +6,13 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from report_results import (
+
+from assay.report import wording
+from assay.report.evidence import BRANCHES
+from assay.report.page import headline, write_page
+from assay.report.peers import read_peers
+from assay.workflow.errors import AssayError
+from shared.report_results import (
     CHECKS,
     SPLITS,
     STUDENTS,
@@ -15,12 +21,6 @@ from report_results import (
     read,
     write_report,
 )
-
-from assay.report import wording
-from assay.report.evidence import BRANCHES
-from assay.report.page import headline, write_page
-from assay.report.peers import read_peers
-from assay.workflow.errors import AssayError
 
 PEER = {"name": "Peer", "version": "1.0", "n_parameters": 77_000}
 

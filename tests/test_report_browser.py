@@ -1,7 +1,8 @@
 """The report in a real browser."""
 
 import pytest
-from browser import find_browser, open_browser
+
+from shared.browser import find_browser, open_browser
 
 # In a browser
 

@@ -8,7 +8,15 @@ from itertools import combinations
 
 import pytest
 from ase.build import molecule
-from report_results import (
+
+from assay.report import charts, dag, svg, wording
+from assay.report.evidence import Student
+from assay.report.forms import Form
+from assay.report.molecules import bonds, worst_scenes
+from assay.report.readme import write_figure
+from assay.workflow import plots
+from assay.workflow.errors import AssayError
+from shared.report_results import (
     JOBS,
     MOLECULES,
     SPLITS,
@@ -19,14 +27,6 @@ from report_results import (
     read,
     write_report,
 )
-
-from assay.report import charts, dag, svg, wording
-from assay.report.evidence import Student
-from assay.report.forms import Form
-from assay.report.molecules import bonds, worst_scenes
-from assay.report.readme import write_figure
-from assay.workflow import plots
-from assay.workflow.errors import AssayError
 
 # Molecules
 

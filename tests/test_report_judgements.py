@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from report_results import GOALS, STUDENTS, change, make_benchmarks, read
 
 from assay.report import choices, dag
 from assay.report.forms import Form, forms, front
 from assay.report.targets import judge_targets
 from assay.report.wording import number
+from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read
 
 
 def targets_of(folder, times=None):

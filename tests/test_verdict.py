@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from checkpoint_samples import store, student
 
 from assay.checkpoint import normalize, write
 from assay.export import onnx_graphs, torchscript
@@ -16,6 +15,7 @@ from assay.export.half import to_half
 from assay.export.identity import identity
 from assay.export.lowering import lower
 from assay.workflow.files import sha256_file
+from shared.checkpoint_samples import store, student
 
 SCRIPT = Path(__file__).parents[1] / "scripts/verdict.py"
 QUICK = ["rotation", "batch", "net_force"]

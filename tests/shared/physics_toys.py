@@ -1,9 +1,11 @@
 """A small world for the physics checks: a pair potential as teacher and faultless student, clusters that it binds."""
 
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from ase.data import covalent_radii
 
 from assay.dynamics.run import run_dynamics
@@ -16,6 +18,8 @@ from assay.predictors.networks import EagerPredictor
 from assay.structures.geometry import bond_lengths, bonds, contact, moved, out_of_plane
 from assay.structures.structure import Structure
 
+CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+THRESHOLDS = CONFIG["physics"]["thresholds"]
 DYNAMICS = {
     "nve": {"molecules": 2, "temperature_K": 300.0, "steps_fs": [0.5, 1.0], "duration_fs": 100.0},
     "stability": {"temperatures_K": [300.0], "step_fs": 1.0, "duration_fs": 120.0, "friction_per_fs": 0.02},

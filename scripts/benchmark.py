@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from assay.benchmark.figures import draw_benchmark
-from assay.benchmark.points import Settings
+from assay.benchmark.points import BenchmarkSettings
 from assay.benchmark.run import Benchmark
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_dataset
@@ -17,7 +17,7 @@ from assay.workflow.provenance import header
 
 def main() -> None:
     params, started, others = snakemake.params, time.perf_counter(), OtherLoad()
-    settings, teacher = Settings(**params.settings), Teacher(**params.teacher)
+    settings, teacher = BenchmarkSettings(**params.settings), Teacher(**params.teacher)
     teacher.make()
     n_threads = limit_threads(snakemake.threads)
     files = dict.fromkeys(params.model_runtimes, Path(snakemake.input.model))

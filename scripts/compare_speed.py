@@ -7,6 +7,8 @@ from assay.workflow.files import read_json, write_json
 with exit_on_error(snakemake.log[0]):
     params = snakemake.params
     benchmarks = dict(zip(params.variants, map(read_json, snakemake.input.benchmarks), strict=True))
-    comparison = regression.compare(benchmarks, regression.read_baseline(params.baseline), params.tolerance)
+    comparison = regression.compare_with_baseline(
+        benchmarks, regression.read_baseline(params.baseline), params.tolerance
+    )
     write_json(snakemake.output.json, comparison)
     regression.write_markdown(snakemake.output.page, comparison)

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from assay.benchmark.points import Settings, choose_points
+from assay.benchmark.points import BenchmarkSettings, choose_points
 from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
 from assay.data import read_dataset
-from assay.peers.compare import compare, fastest
+from assay.peers.compare import fastest, time_beside_peers
 from assay.peers.network import Size, load_peers
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import load_runtime
@@ -29,7 +29,7 @@ def student(variant: str, points, settings: dict) -> dict:
     size = Size(card["n_parameters"], shape["n_blocks"], shape["n_rbf"], shape["cutoff_A"], tuple(ELEMENTS))
     folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))
     peers, about = load_peers(folders, size, params.device)
-    rows = compare(own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device))
+    rows = time_beside_peers(own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device))
     return {
         "checkpoint_sha256": card["checkpoint_sha256"],
         "n_parameters": card["n_parameters"],
@@ -43,7 +43,7 @@ def main() -> None:
     params, others = snakemake.params, OtherLoad()
     n_threads = limit_threads(snakemake.threads)
     structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
-    points = choose_points(structures, Settings(**params.settings))
+    points = choose_points(structures, BenchmarkSettings(**params.settings))
     settings = {**params.settings, "threads": n_threads}
     students = {variant: student(variant, points, settings) for variant in params.variants}
     result = header(None, device=params.device) | {

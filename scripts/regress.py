@@ -5,4 +5,4 @@ from assay.workflow.errors import exit_on_error, terminal
 from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
-    print(regression.judge(read_json(snakemake.input[0])), file=terminal())
+    print(regression.require_no_regression(read_json(snakemake.input[0])), file=terminal())

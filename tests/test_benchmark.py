@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.memory import PeakMemory
-from assay.benchmark.points import Point, Settings, choose_points
+from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.run import Benchmark, count_gflop, describe, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
@@ -22,7 +22,7 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 
-SETTINGS = Settings(
+SETTINGS = BenchmarkSettings(
     system_sizes=[3, 9],
     single_sizes=[],
     batch_sizes=[1, 2, 4],
@@ -94,7 +94,7 @@ def test_points_take_the_structures_nearest_in_size(structures):
 def test_batches_that_are_too_large_are_left_out_and_single_structures_never(structures):
     keys = [point.key for point in choose_points(structures, SETTINGS)]
     assert keys == [(3, 1), (3, 2), (3, 4), (9, 1), (9, 2), (9, 4)]
-    narrow = Settings(**{**vars(SETTINGS), "max_atoms": 8})
+    narrow = BenchmarkSettings(**{**vars(SETTINGS), "max_atoms": 8})
     assert [point.key for point in choose_points(structures, narrow)] == [(3, 1), (3, 2), (9, 1)]
 
 
@@ -107,7 +107,7 @@ def test_few_structures_are_repeated_and_none_is_an_error():
 
 def test_open_structures_are_preferred_to_periodic_ones(structures):
     crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
-    points = choose_points([crystal, *structures], Settings(**{**vars(SETTINGS), "system_sizes": [8]}))
+    points = choose_points([crystal, *structures], BenchmarkSettings(**{**vars(SETTINGS), "system_sizes": [8]}))
     assert "diamond" not in {structure.name for point in points for structure in point.structures}
 
 
@@ -135,7 +135,7 @@ def test_rates_are_structures_and_atoms_over_time():
 
 
 def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structures):
-    settings = Settings(**{**vars(SETTINGS), "single_sizes": [4, 300]})
+    settings = BenchmarkSettings(**{**vars(SETTINGS), "single_sizes": [4, 300]})
     water, (*_, formaldehyde, droplet) = structures[0], choose_points(structures, settings)
     assert [structure.name for structure in formaldehyde.structures] == ["H2CO"]
     assert droplet.key == (300, 1)
@@ -150,7 +150,7 @@ def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structure
 def test_large_structures_are_timed_without_the_teacher_and_without_slow_runtimes(
     model_file, structures, teacher, monkeypatch
 ):
-    settings = Settings(**{**vars(SETTINGS), "single_sizes": [4, 30], "longest_s": 0.025})
+    settings = BenchmarkSettings(**{**vars(SETTINGS), "single_sizes": [4, 30], "longest_s": 0.025})
     result = run({"eager": model_file}, structures, teacher, monkeypatch, settings)
     assert {row["system_size"] for row in result["teacher"]["rows"]} == {3, 4, 9}
     [large] = [row for row in result["rows"] if row["system_size"] == 30]

@@ -10,7 +10,7 @@ import pytest
 
 from assay.benchmark.points import Point
 from assay.peers import network
-from assay.peers.compare import compare, fastest
+from assay.peers.compare import fastest, time_beside_peers
 from assay.peers.network import Size, load_peers, nearest_width
 from assay.peers.packages import install, use
 from assay.peers.table import write_csv, write_markdown
@@ -136,7 +136,7 @@ POINTS = [Point(6, molecules("CH3OH")), Point(6, molecules("CH3OH", "H2O"))]
 
 
 def run(students, peers):
-    return compare(students, peers, POINTS, 0.5, 3, scripted_clock)
+    return time_beside_peers(students, peers, POINTS, 0.5, 3, scripted_clock)
 
 
 def test_ratio_is_the_time_of_the_peer_over_that_of_the_student():

@@ -5,7 +5,14 @@ import json
 import pytest
 import yaml
 
-from assay.benchmark.regression import Ratio, compare, judge, make_baseline, ratios, read_baseline
+from assay.benchmark.regression import (
+    Ratio,
+    compare_with_baseline,
+    make_baseline,
+    ratios,
+    read_baseline,
+    require_no_regression,
+)
 from assay.workflow.errors import AssayError
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
@@ -34,7 +41,7 @@ def around(value, spread):
 
 
 def compared(now, then, tolerance=0.1):
-    return compare({"tiny": now}, make_baseline({"tiny": then}), tolerance)
+    return compare_with_baseline({"tiny": now}, make_baseline({"tiny": then}), tolerance)
 
 
 def test_ratios_say_how_many_times_faster_and_never_how_long():
@@ -71,7 +78,7 @@ def test_slower_runtime_is_found_and_the_sentence_says_which_and_by_how_much():
     assert all(row["change"] == pytest.approx(-0.5) for row in worse)
     assert comparison["rows"][: len(worse)] == worse
     with pytest.raises(AssayError, match=r"12 of 24 ratios became worse.*tiny, onnx_int8 over .*-50 %.*and 9 more"):
-        judge(comparison)
+        require_no_regression(comparison)
 
 
 @pytest.mark.parametrize(
@@ -85,8 +92,11 @@ def test_change_counts_beyond_the_spread_of_both_and_the_tolerance(spread, slowe
 
 
 def test_run_within_the_spread_passes():
-    assert judge(compared(benchmark(onnx=1.04), benchmark())) == "None of 24 ratios became worse, 0 became better."
-    fewer = judge(compared(benchmark(teacher=False), benchmark()))
+    assert (
+        require_no_regression(compared(benchmark(onnx=1.04), benchmark()))
+        == "None of 24 ratios became worse, 0 became better."
+    )
+    fewer = require_no_regression(compared(benchmark(teacher=False), benchmark()))
     assert fewer == "None of 12 ratios became worse, 0 became better; 12 ratios of the baseline were not measured."
 
 
@@ -94,9 +104,9 @@ def test_what_cannot_be_compared_is_no_pass(tmp_path):
     with pytest.raises(AssayError, match=r"there is no baseline .*snakemake baseline"):
         read_baseline(tmp_path / "baseline.json")
     with pytest.raises(AssayError, match="another machine"):
-        judge(compared(benchmark(machine="other"), benchmark()))
+        require_no_regression(compared(benchmark(machine="other"), benchmark()))
     with pytest.raises(AssayError, match="none of the ratios"):
-        judge(compare({"mine": benchmark()}, make_baseline({"tiny": benchmark()}), 0.1))
+        require_no_regression(compare_with_baseline({"mine": benchmark()}, make_baseline({"tiny": benchmark()}), 0.1))
     with pytest.raises(AssayError, match="benchmark of tiny is of another machine"):
         make_baseline({"mine": benchmark(), "tiny": benchmark(machine="other")})
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from assay.report import choices, dag
-from assay.report.forms import Form, forms, front
+from assay.report.forms import Form, forms_of, front
 from assay.report.targets import judge_targets
 from assay.report.wording import number
 from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read
@@ -13,7 +13,7 @@ from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read
 
 def targets_of(folder, times=None):
     students = read(folder)
-    rows = judge_targets(students, {s.name: forms(s) for s in students}, times, GOALS)
+    rows = judge_targets(students, {s.name: forms_of(s) for s in students}, times, GOALS)
     return {(row.name, row.variant): row for row in rows}
 
 
@@ -71,7 +71,7 @@ def test_int8_is_asked_for_what_its_limits_say(results):
 
 def chosen(folder):
     students = read(folder)
-    found = choices.choose(students, {s.name: forms(s) for s in students})
+    found = choices.recommend(students, {s.name: forms_of(s) for s in students})
     return {choice.job: (choice.variant, choice.reason) for choice in found}
 
 
@@ -105,7 +105,7 @@ def test_without_physics_no_student_is_called_ready(copy):
 
 
 def test_quantized_form_adds_its_error_to_that_of_float32(results):
-    by_precision = {form.precision: form for form in forms(read(results)[0])}
+    by_precision = {form.precision: form for form in forms_of(read(results)[0])}
     assert set(by_precision) == {"fp32", "int8"}
     exact = by_precision["fp32"].force_mae_eV_per_A
     assert by_precision["int8"].force_mae_eV_per_A == pytest.approx(1.03 * exact)

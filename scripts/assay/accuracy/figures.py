@@ -32,7 +32,7 @@ def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
 
 def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: str) -> None:
     plots.density(axes, labelled, predicted)
-    plots.identity(axes, labelled, predicted)
+    plots.identity_line(axes, labelled, predicted)
     axes.set(xlabel=f"teacher: {quantity}", ylabel="student")
 
 

@@ -16,7 +16,7 @@ DROPLET_MOLECULES = 12  # different ones
 
 
 @dataclass(frozen=True)
-class Settings:
+class BenchmarkSettings:
     """What is measured.
 
     Attributes:
@@ -67,7 +67,7 @@ class Point:
         return self.system_size, len(self.structures)
 
 
-def choose_points(structures: Sequence[Structure], settings: Settings) -> list[Point]:
+def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) -> list[Point]:
     """For each system size the batches that fit, of open structures nearest to it, repeated where there are too few.
 
     A single size beyond the largest structure is a droplet of molecules, as dense as a liquid.

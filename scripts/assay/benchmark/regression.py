@@ -96,7 +96,7 @@ def read_baseline(path: str | Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def compare(
+def compare_with_baseline(
     benchmarks: Mapping[str, Mapping[str, Any]], baseline: Mapping[str, Any], tolerance: float
 ) -> dict[str, Any]:
     """Hold the ratios of a run against those of the baseline.
@@ -120,7 +120,7 @@ def compare(
     return {"comparable": machine == stored, "machine": {"now": machine, "baseline": stored}, "rows": rows}
 
 
-def judge(comparison: Mapping[str, Any]) -> str:
+def require_no_regression(comparison: Mapping[str, Any]) -> str:
     """The comparison in a sentence.
 
     Raises:

@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
 from assay.benchmark.memory import PeakMemory, largest_cache_MB
-from assay.benchmark.points import Point, Settings, choose_points
+from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.throughput import falls
 from assay.benchmark.timing import Call, Timing, clock, interleave, matrix_peak, ratio
 from assay.neighbors.lists import neighbor_list
@@ -44,7 +44,7 @@ class Benchmark:
         files: Mapping[str, Path],
         structures: Sequence[Structure],
         teacher: Teacher,
-        settings: Settings,
+        settings: BenchmarkSettings,
         device: str,
         threads: int,
     ):

@@ -15,7 +15,7 @@ from assay.predictors.interface import BatchPredictor
 SEARCHED, KNOWN = "searched", "known"
 
 
-def compare(
+def time_beside_peers(
     students: Mapping[str, BatchPredictor],
     peers: Mapping[str, BatchPredictor],
     points: Sequence[Point],

@@ -164,7 +164,7 @@ def draw_vibrations(path: str | Path, checks: Checks) -> None:
     with plots.figure(path, 1, 2, size=(3.6, 2.9)) as (_, axes):
         if len(own) == len(teacher):
             axes[0, 0].plot(teacher, own, "o", color=plots.BLUE, markersize=3, alpha=0.7)
-            plots.identity(axes[0, 0], teacher, own)
+            plots.identity_line(axes[0, 0], teacher, own)
         axes[0, 0].set(xlabel="teacher (1/cm)", ylabel="student (1/cm)", title="harmonic frequencies")
         grid = np.linspace(0.0, 4000.0, 800)
         for values, style in ((teacher, TEACHER), (own, STUDENT)):
@@ -183,7 +183,7 @@ def draw_energies(path: str | Path, checks: Checks) -> None:
                 style = plots.series(index) | {"linestyle": "none", "label": name, "markersize": 3.5}
                 panel.plot(_floats(row["teacher_kcal_per_mol"]), _floats(row["energy_kcal_per_mol"]), **style)
             if rows:
-                plots.identity(
+                plots.identity_line(
                     panel,
                     np.concatenate([_floats(row["teacher_kcal_per_mol"]) for _, row in rows]),
                     np.concatenate([_floats(row["energy_kcal_per_mol"]) for _, row in rows]),

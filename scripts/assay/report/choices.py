@@ -20,12 +20,12 @@ class Choice:
     reason: str
 
 
-def choose(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> list[Choice]:
+def recommend(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> list[Choice]:
     """One choice per job."""
     return [_dynamics(students), _screening(students, forms), _accurate(students), _small(students, forms)]
 
 
-def verdict(student: Student) -> str | None:
+def verdict_of(student: Student) -> str | None:
     """md-ready, screening-only or reject; None if physics was not judged."""
     return student.get("physics", "verdict")
 
@@ -34,7 +34,7 @@ def _dynamics(students: Sequence[Student]) -> Choice:
     job = "Dynamics"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    best = _best([s for s in students if verdict(s) == MD_READY], lambda s: s.headline("force_accuracy"))
+    best = _best([s for s in students if verdict_of(s) == MD_READY], lambda s: s.headline("force_accuracy"))
     if best is None:
         return Choice(job, None, "no student passes every physics check that dynamics needs")
     accuracy = percent(best.headline("force_accuracy"))
@@ -45,7 +45,7 @@ def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]])
     job = "Screening"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    usable = [s for s in students if verdict(s) in (MD_READY, SCREENING_ONLY)]
+    usable = [s for s in students if verdict_of(s) in (MD_READY, SCREENING_ONLY)]
     if not usable:
         return Choice(job, None, "physics rejects every student")
     times = {s.name: _latency(forms[s.name]) for s in usable}
@@ -60,13 +60,13 @@ def _accurate(students: Sequence[Student]) -> Choice:
     best = _best(students, lambda s: s.headline("force_accuracy"))
     if best is None:
         return Choice(job, None, "accuracy was not measured")
-    caution = ", but physics rejects it" if verdict(best) == REJECT else ""
+    caution = ", but physics rejects it" if verdict_of(best) == REJECT else ""
     return Choice(job, best.name, f"highest force accuracy ({percent(best.headline('force_accuracy'))}){caution}")
 
 
 def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
     job = "Smallest file"
-    usable = [s for s in students if verdict(s) != REJECT]
+    usable = [s for s in students if verdict_of(s) != REJECT]
     sizes = {s.name: _size(forms[s.name]) for s in usable}
     best = _best(usable, lambda s: None if (size := sizes[s.name]) is None else -size)
     if best is None:
@@ -82,7 +82,7 @@ def _best(students: Sequence[Student], score: Callable[[Student], float | None])
 
 def _unjudged(students: Sequence[Student]) -> str | None:
     """Why no choice can be made that rests on physics, if none can."""
-    return "physics was not measured" if all(verdict(student) is None for student in students) else None
+    return "physics was not measured" if all(verdict_of(student) is None for student in students) else None
 
 
 def _latency(forms: Sequence[Form]) -> float | None:

@@ -41,7 +41,7 @@ class Form:
     size_bytes: int | None
 
 
-def forms(student: Student) -> list[Form]:
+def forms_of(student: Student) -> list[Form]:
     """The forms of a student of which a file or a time is known."""
     found = []
     for precision, file in FILES.items():

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from assay.report.evidence import Student
-from assay.report.forms import HEADLINE_ATOMS, forms, precision_of, timed_rows
+from assay.report.forms import HEADLINE_ATOMS, forms_of, precision_of, timed_rows
 
 QUIET = 0.1  # of the processor: what other processes may use while times are called those of a quiet machine
 
@@ -28,7 +28,7 @@ def by_runtime(student: Student) -> list[dict[str, Any]]:
     """
     size = headline_size(student)
     timed = [row for row in timed_rows(student) if row["system_size"] == size]
-    in_picture = {form.runtime for form in forms(student)}
+    in_picture = {form.runtime for form in forms_of(student)}
     found = []
     for name, about in (student.get("benchmark", "runtimes") or {}).items():
         own = [row for row in timed if row["runtime"] == name]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from assay.report.choices import choose, verdict
+from assay.report.choices import recommend, verdict_of
 from assay.report.evidence import Student
-from assay.report.forms import Form, forms, plain_form
+from assay.report.forms import Form, forms_of, plain_form
 from assay.report.speed import busiest
 from assay.report.targets import Goals, judge_targets
 from assay.workflow.files import atomic_path, sha256_file
@@ -43,12 +43,12 @@ def summarize(
         teacher: what reports call the teacher.
         data: files that results rest on, by name.
     """
-    deployable = {student.name: forms(student) for student in students}
+    deployable = {student.name: forms_of(student) for student in students}
     device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
     return header(None, device=device) | {
         "teacher": teacher,
         "variants": {student.name: _variant(student, deployable[student.name]) for student in students},
-        "choices": [asdict(choice) for choice in choose(students, deployable)],
+        "choices": [asdict(choice) for choice in recommend(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
         "load_of_other_processes": busiest(students),
         "forms": [asdict(form) for points in deployable.values() for form in points],
@@ -64,7 +64,7 @@ def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
         "checkpoint_sha256": student.get("model", "checkpoint_sha256"),
         "architecture": student.get("model", "architecture"),
         "n_parameters": student.get("model", "n_parameters"),
-        "verdict": verdict(student),
+        "verdict": verdict_of(student),
         "failed_checks": student.get("physics", "failed"),
         "headline_split": student.headline_split,
         **{metric: student.headline(metric) for metric in HEADLINE_METRICS},

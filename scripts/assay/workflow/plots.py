@@ -101,7 +101,7 @@ def density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 90) -> None:
         axes.hexbin(x, y, gridsize=bins, bins="log", mincnt=1, cmap=DENSITY, linewidths=0.1, rasterized=True)
 
 
-def identity(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def identity_line(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """The line y = x over the range of both, on equal axes."""
     if len(x):
         low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))

@@ -129,7 +129,7 @@ prelude (float[atoms, 3] positions, int64[atoms] batch) => RESULTS
 {
     cutoff_squared = Constant <value = float {CUTOFF_SQUARED}> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
-    members = assay.structures.structure (batch)
+    members = assay.structures (batch)
     found_neighbor, found_atom, found_shift = assay.search (positions, batch, members, cutoff_squared)
     neighbor, atom, shift, incoming, outgoing =
         assay.tables (found_neighbor, found_atom, found_shift, batch, dummy_shift)
@@ -143,7 +143,7 @@ prelude (int64[atoms] batch, int64[2, pairs] edge_index, float[pairs, 3] edge_sh
     zero = Constant <value_int = 0> ()
     one = Constant <value_int = 1> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
-    members = assay.structures.structure (batch)
+    members = assay.structures (batch)
     given_neighbor = Gather <axis = 0> (edge_index, zero)
     given_atom = Gather <axis = 0> (edge_index, one)
     neighbor, atom, shift, incoming, outgoing =

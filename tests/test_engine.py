@@ -6,7 +6,7 @@ import torch
 from ase.build import bulk, molecule
 
 from assay.engine import library
-from assay.engine.painn import Engine, fastest, obstacle
+from assay.engine.painn import Engine, accelerated, why_unsupported
 from assay.models import build_model
 from assay.neighbors.lists import build_graph
 from assay.predictors.networks import EnginePredictor
@@ -84,7 +84,7 @@ def test_it_computes_what_autograd_does(network, case):
     """To the rounding of constants that the network keeps in float32."""
     model, inputs = _model(network), _inputs(CASES[case]())
     expected = model.energy_and_forces(*inputs, virial=True)
-    found = fastest(model)(*inputs, virial=True)
+    found = accelerated(model)(*inputs, virial=True)
     scale = max(1.0, expected.forces.abs().max().item())
     for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=2e-6 * scale)
@@ -108,8 +108,8 @@ def test_parameter_gradients_are_those_of_autograd(network, case):
 
 def test_float32_is_near_float64():
     inputs = _inputs(CASES["molecules"]())
-    exact = fastest(_model("shipped"))(*inputs)
-    single = fastest(_model("shipped", torch.float32))(*_inputs(CASES["molecules"](), torch.float32))
+    exact = accelerated(_model("shipped"))(*inputs)
+    single = accelerated(_model("shipped", torch.float32))(*_inputs(CASES["molecules"](), torch.float32))
     assert single.energy.dtype == torch.float64 and single.forces.dtype == torch.float32
     torch.testing.assert_close(single.energy, exact.energy, rtol=0, atol=2e-5)
     torch.testing.assert_close(single.forces.double(), exact.forces, rtol=0, atol=2e-5)
@@ -125,7 +125,7 @@ def test_threads_change_nothing_but_rounding_and_equal_calls_are_equal():
             results = {}
             for threads in (1, 2, 5):
                 torch.set_num_threads(threads)
-                evaluate = fastest(model)
+                evaluate = accelerated(model)
                 results[threads] = evaluate(*inputs)
                 for _ in range(20):
                     again = evaluate(*inputs)
@@ -139,7 +139,7 @@ def test_threads_change_nothing_but_rounding_and_equal_calls_are_equal():
 
 
 def test_a_structure_is_the_same_alone_and_in_a_batch():
-    evaluate, systems = fastest(_model("shipped")), _rattled("C6H6", "CH3CH2OH", "H2O")
+    evaluate, systems = accelerated(_model("shipped")), _rattled("C6H6", "CH3CH2OH", "H2O")
     together = evaluate(*_inputs(systems))
     start = 0
     for index, system in enumerate(systems):
@@ -151,7 +151,7 @@ def test_a_structure_is_the_same_alone_and_in_a_batch():
 
 def test_edges_beyond_the_cutoff_change_nothing():
     """As in a neighbor list that is kept for several steps."""
-    evaluate, systems = fastest(_model("shipped")), _rattled("C6H6", "CH3CH2OH")
+    evaluate, systems = accelerated(_model("shipped")), _rattled("C6H6", "CH3CH2OH")
     near, far = evaluate(*_inputs(systems)), evaluate(*_inputs(systems, cutoff=7.0))
     torch.testing.assert_close(near.forces, far.forces, rtol=0, atol=1e-12)
 
@@ -170,13 +170,15 @@ def test_disorder_and_unknown_elements_are_refused():
 
 def test_what_it_cannot_compute_is_said_and_left_to_torch(monkeypatch):
     other = build_model("seed-painn", {"hidden": 8, "n_blocks": 2, "n_rbf": 4})
-    assert obstacle(other) == "it computes painn, not seed-painn" and fastest(other) == other.energy_and_forces
+    assert (
+        why_unsupported(other) == "it computes painn, not seed-painn" and accelerated(other) == other.energy_and_forces
+    )
     with pytest.raises(AssayError, match="cannot run model: it computes painn"):
         EnginePredictor(other)
     softplus = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "activation": "softplus"})
-    assert "silu" in obstacle(softplus)
+    assert "silu" in why_unsupported(softplus)
     stretched = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4})
     stretched.radial.frequencies.mul_(1.1)
-    assert "evenly spaced" in obstacle(stretched)
+    assert "evenly spaced" in why_unsupported(stretched)
     monkeypatch.setattr("assay.engine.painn.library", lambda: None)
-    assert "install g++" in obstacle(build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4}))
+    assert "install g++" in why_unsupported(build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4}))

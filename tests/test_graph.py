@@ -22,7 +22,7 @@ class PlainGraph(EdgeGraph):
     """The same sums, left to autograd."""
 
     def vectors(self, positions):
-        return positions[self.neighbor] - positions[self.atom] + self.shift
+        return positions[self.neighbor] - positions[self.center] + self.shift
 
     def aggregate(self, *terms):
         messages = []

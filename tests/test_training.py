@@ -14,13 +14,13 @@ from assay.engine.library import library
 from assay.models import build_model
 from assay.neighbors.lists import build_graph
 from assay.structures.structure import Structure, collate
-from assay.training.fixed import FixedPacks
 from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loss import Loss, eager_gradients, engine_gradients
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
+from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
 from assay.training.run import train_student
-from assay.training.step import Loss, eager_step, engine_step
 from assay.workflow.provenance import training_record
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
@@ -73,7 +73,7 @@ def test_gradients_are_those_of_the_loss(dataset, model):
     packs = PackedDataset(dataset, model.cutoff)
     chosen = packs.plan(0, 0, 40)[0]
     loss = Loss()
-    value, gradients = eager_step(model, loss)(list(model.parameters()), packs.assemble(chosen))
+    value, gradients = eager_gradients(model, loss)(list(model.parameters()), packs.assemble(chosen))
     expected, expected_gradients = _plain_gradients(model, dataset.subset(chosen), loss)
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
@@ -84,11 +84,11 @@ def test_gradients_are_those_of_the_loss(dataset, model):
 def test_the_engine_takes_the_step_of_autograd(dataset, model):
     """To a hundredth, for packs and parameters that it was not made with."""
     packs = PackedDataset(dataset, model.cutoff)
-    step = engine_step(model, Loss())
+    step = engine_gradients(model, Loss())
     for chosen in packs.plan(0, 0, 40)[1:3]:
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
         value, gradients = step(parameters, pack)
-        expected, expected_gradients = eager_step(model, Loss())(parameters, pack)
+        expected, expected_gradients = eager_gradients(model, Loss())(parameters, pack)
         assert value.item() == pytest.approx(expected.item(), rel=1e-5)
         error = torch.stack([(a - b).norm() for a, b in zip(gradients, expected_gradients, strict=True)]).norm()
         assert error < 0.01 * torch.stack([g.norm() for g in expected_gradients]).norm()
@@ -97,8 +97,8 @@ def test_the_engine_takes_the_step_of_autograd(dataset, model):
 def test_packs_of_one_size_give_the_loss_of_those_they_hold(dataset, model):
     packs = PackedDataset(dataset, model.cutoff)
     fixed, step, parameters = (
-        FixedPacks(packs, 40, torch.device("cpu")),
-        eager_step(model, Loss()),
+        PaddedPacks(packs, 40, torch.device("cpu")),
+        eager_gradients(model, Loss()),
         list(model.parameters()),
     )
     plan = fixed.plan(0, 0, {})

@@ -40,7 +40,7 @@ class Pairs(Potential):
     def atomic_energies(self, atomic_numbers, vectors, graph):
         distance = torch.sqrt((vectors * vectors).sum(-1))
         radius = self.radius[atomic_numbers]
-        bond = graph.gather(radius) + graph.spread(radius)
+        bond = graph.at_neighbor(radius) + graph.at_center(radius)
         morse = (1.0 - torch.exp(-self.stiffness * (distance - bond))) ** 2 - 1.0
         envelope = (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
         return 0.5 * graph.aggregate(Term(self.depth * morse * envelope)).double() - 10.0 * atomic_numbers

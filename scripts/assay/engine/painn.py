@@ -37,7 +37,7 @@ class Evaluation(NamedTuple):
     gradients: Tensor | None
 
 
-def obstacle(model: Potential) -> str | None:
+def why_unsupported(model: Potential) -> str | None:
     """Why the engine does not compute this network here; None where it does."""
     if not isinstance(model, PaiNN):
         return f"it computes painn, not {model.architecture}"
@@ -137,9 +137,9 @@ class Engine:
         return out
 
 
-def fastest(model: Potential) -> Callable[..., EnergyForces]:
+def accelerated(model: Potential) -> Callable[..., EnergyForces]:
     """``model.energy_and_forces``, for inference, by the engine where it computes the model."""
-    if obstacle(model) is not None:
+    if why_unsupported(model) is not None:
         return model.energy_and_forces
     painn = cast(PaiNN, model)
     engine = Engine(painn)

@@ -38,17 +38,17 @@ def fold_filters(model: PaiNN) -> None:
         weight, bias = block.filter.weight, block.filter.bias
         if bias is not None:
             weight = torch.cat([weight, bias.unsqueeze(1)], 1)
-        block.add_module("filter", Parts(weight.chunk(block.n_messages)))
+        block.add_module("filter", Parts(weight.chunk(block.n_filters)))
         block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
 
 
 def _times_envelope(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The inputs of a block, the basis times the envelope, and ones for it."""
-    s, higher, basis, envelope, *others = inputs
-    return s, higher, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
+    s, equivariant, basis, envelope, *others = inputs
+    return s, equivariant, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
 
 
 def _with_envelope(block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The same, and the envelope behind the basis, which the bias of the filters is multiplied by."""
-    s, higher, basis, ones, *others = _times_envelope(block, inputs)
-    return s, higher, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others
+    s, equivariant, basis, ones, *others = _times_envelope(block, inputs)
+    return s, equivariant, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others

@@ -63,10 +63,10 @@ class _Tables(Graph):
         self.neighbor, self.atom, self.incoming = neighbor, atom, incoming
         self.edge_shape = (neighbor.shape[0],)
 
-    def gather(self, x: Tensor) -> Tensor:
+    def at_neighbor(self, x: Tensor) -> Tensor:
         return x.index_select(0, self.neighbor)
 
-    def spread(self, x: Tensor) -> Tensor:
+    def at_center(self, x: Tensor) -> Tensor:
         return x.index_select(0, self.atom)
 
     def reduce(self, e: Tensor) -> Tensor:
@@ -77,10 +77,10 @@ class _Slots(Graph):
     def __init__(self, neighbor: Tensor):
         self.neighbor, self.edge_shape = neighbor, tuple(neighbor.shape)
 
-    def gather(self, x: Tensor) -> Tensor:
+    def at_neighbor(self, x: Tensor) -> Tensor:
         return x.index_select(0, self.neighbor.reshape(-1)).view(*self.edge_shape, *x.shape[1:])
 
-    def spread(self, x: Tensor) -> Tensor:
+    def at_center(self, x: Tensor) -> Tensor:
         return x.unsqueeze(1)
 
     def reduce(self, e: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ class LoweredPotential(nn.Module, ABC):
         self, atomic_numbers: Tensor, positions: Tensor, shift: Tensor, graph: Graph, outgoing: Tensor, members: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """F_i = sum of dE/dr over the edges of i, less those where i is the neighbor; W = -sum of dE/dr times r."""
-        vectors = (graph.gather(positions) - graph.spread(positions) + shift).detach().requires_grad_()
+        vectors = (graph.at_neighbor(positions) - graph.at_center(positions) + shift).detach().requires_grad_()
         atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
         (slope,) = torch.autograd.grad(atomic.sum(), vectors)
         forces = graph.reduce(slope) - table_sum(self._rows(slope), outgoing)

@@ -15,11 +15,11 @@ __all__ = ["ARCHITECTURES", "EnergyForces", "PaiNN", "Potential", "SeedPaiNN", "
 
 
 def build_model(architecture: str, hyperparameters: dict) -> Potential:
-    """A network with fresh weights.
+    """Build a network with newly drawn weights.
 
     Raises:
-        KeyError: unknown architecture.
-        TypeError: a hyperparameter that the architecture does not have.
-        ValueError: a value that it does not know.
+        KeyError: the architecture is unknown.
+        TypeError: the architecture does not have one of the hyperparameters.
+        ValueError: the architecture does not know the value of a hyperparameter.
     """
     return ARCHITECTURES[architecture](**hyperparameters)

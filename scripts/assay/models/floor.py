@@ -7,18 +7,20 @@ from torch import Tensor, nn
 from assay.models.graph import Graph
 from assay.models.repulsion import contact_radii
 
-FROM, TO = 0.55, 0.85  # of the sum of covalent radii
+# In units of the sum of both covalent radii: below the first the result is constant, beyond the second it is d.
+FLAT_BELOW, UNCHANGED_BEYOND = 0.55, 0.85
 
 
 class DistanceFloor(nn.Module):
-    """d to a smooth function of it that is d beyond 0.85 and constant below 0.55 of the sum of covalent radii.
+    """A smooth function of the distance d: d itself beyond b, and constant below a.
 
-    With t = (d - a) / (b - a) between them, its slope is the quintic smoothstep 10 t^3 - 15 t^4 + 6 t^5, so that it has
-    three continuous derivatives. Inside, the repulsion of nuclei decides alone.
+    a and b are 0.55 and 0.85 of the sum of both covalent radii. Between them, with t = (d - a) / (b - a), the slope is
+    the quintic smoothstep 10 t^3 - 15 t^4 + 6 t^5, so that the function has three continuous derivatives. Below a the
+    network feels no change of the distance, and only the repulsion of the nuclei acts.
 
     Args:
-        max_z: largest atomic number.
-        cutoff: radius of the neighbor list, angstrom.
+        max_z: the largest atomic number.
+        cutoff: the radius of the neighbor list, angstrom.
     """
 
     radius: Tensor
@@ -28,10 +30,10 @@ class DistanceFloor(nn.Module):
         self.register_buffer("radius", contact_radii(max_z, cutoff), persistent=False)
 
     def forward(self, atomic_numbers: Tensor, distance: Tensor, graph: Graph) -> Tensor:
-        """Floored distances, graph.edge_shape, from distances in angstrom."""
+        """Return the floored distances of distances in angstrom, both of shape ``graph.edge_shape``."""
         radius = self.radius[atomic_numbers]
-        contact = graph.gather(radius) + graph.spread(radius)
-        a, b = FROM * contact, TO * contact
+        contact = graph.at_neighbor(radius) + graph.at_center(radius)
+        a, b = FLAT_BELOW * contact, UNCHANGED_BEYOND * contact
         t = ((distance - a) / (b - a)).clamp(0.0, 1.0)
         rise = t * t * t * t * (2.5 - 3.0 * t + t * t)
         return 0.5 * (a + b) + (b - a) * rise + (distance - b).clamp(min=0.0)

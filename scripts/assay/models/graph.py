@@ -7,7 +7,7 @@ aggregation itself, up to that sign, and neither the energy nor its gradients of
 
     y_i = sum_j K_ij * x_j        =>        dL/dx_j = sum_i K_ij * dL/dy_i = parity * sum_i K_ji * dL/dy_i
 
-``EdgeGraph`` keeps a flat list of directed edges. ``assay.export.forms`` holds the forms that exported files sum by.
+``EdgeGraph`` keeps a flat list of directed edges. ``assay.export.forms`` has the graphs that exported files sum over.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
-DIRECTION, KERNEL, X = 1, 2, 3  # places of the factors of L, see ``_Adjoint``, behind g
+# The factors of the sum L that ``_Adjoint`` differentiates, by their places in (g, direction, kernel, x).
+DIRECTION, KERNEL, X = 1, 2, 3
 
 
 class Term(NamedTuple):
-    """What an aggregation sums: kernel_ij * x_j, or the outer product of direction_ij with it.
+    """A product that an aggregation sums over the neighbors: kernel_ij * x_j, or direction_ij (outer product) that.
 
-    kernel edge_shape + (...); x (N, ...), or None for 1, whose trailing axes are as many, broadcast; direction
-    edge_shape + (A,), which puts its axis before the last of the product, or None; parity, 1 if the factors but x are
-    even under reversal of the edge, -1 if they are odd.
+    Attributes:
+        kernel: one factor for each edge, edge_shape + (...).
+        x: the neighbor's features (N, ...), with as many trailing axes as the kernel, which broadcast; None stands
+            for 1.
+        parity: 1 if kernel and direction together are even under reversal of the edge, -1 if they are odd.
+        direction: a vector or tensor for each edge, edge_shape + (A,), whose axis comes before the last one of the
+            product; None for a product without direction.
     """
 
     kernel: Tensor
@@ -35,21 +40,22 @@ class Term(NamedTuple):
     direction: Tensor | None = None
 
 
-def _collapse(values: Tensor, trailing: tuple[int, ...]) -> Tensor:
-    """Sum over the trailing axes that broadcasting stretched from length 1."""
+def _undo_broadcast(values: Tensor, trailing: tuple[int, ...]) -> Tensor:
+    """Sum ``values`` over the trailing axes that broadcasting stretched from length 1."""
     lengths = values.shape[values.dim() - len(trailing) :]
     axes = [k - len(trailing) for k, (long, short) in enumerate(zip(lengths, trailing, strict=True)) if short < long]
     return values.sum(axes, keepdim=True) if axes else values
 
 
 class _Aggregate(torch.autograd.Function):
-    """y_i = sum_j (d1_ij * k1_ij * x1_j + d2_ij * k2_ij * x2_j + ...), summed once, with a scatter-free adjoint,
-    differentiable to any order. ``factors`` are d1, k1, x1, d2, ...
+    """y_i = sum_j (d1_ij * k1_ij * x1_j + d2_ij * k2_ij * x2_j + ...) in one sum over the neighbors.
+
+    ``factors`` are d1, k1, x1, d2, ... The adjoint needs no scatter, and the function is differentiable to any order.
     """
 
     @staticmethod
     def forward(ctx: Any, graph: Graph, parities: tuple[int, ...], *factors: Tensor | None) -> Tensor:
-        """y (N, ...) of all terms, a parity for each."""
+        """Return y (N, ...), the sum of all terms; ``parities`` has one entry for each term."""
         ctx.save_for_backward(*factors)
         ctx.graph, ctx.parities = graph, parities
         kernels = cast(tuple[Tensor, ...], factors[1::3])
@@ -73,12 +79,11 @@ class _Aggregate(torch.autograd.Function):
 
 
 class _Adjoint(torch.autograd.Function):
-    """Derivative of L = sum_ij g_i * d_ij * k_ij * x_j in the factor at ``place`` of (g, d, k, x), which is
-    not the first.
+    """The derivative of L = sum_ij g_i * d_ij * k_ij * x_j with respect to d, k or x.
 
-    L is linear in each factor, so that what flows back into a derivative takes the place of its factor. There it has
-    the parity of that factor: a displacement of the atoms enters every edge as x_j - x_i, hence odd, just as the vector
-    itself.
+    ``place`` says which one: it is the place of the factor in (g, d, k, x). L is linear in each factor, so the
+    cotangent of a derivative takes the place of that factor in L, and it has the factor's parity under reversal of the
+    edge: a displacement of the atoms enters every edge as x_j - x_i, which is odd, as the edge's vector is.
     """
 
     @staticmethod
@@ -92,21 +97,21 @@ class _Adjoint(torch.autograd.Function):
         kernel: Tensor,
         x: Tensor | None,
     ) -> Tensor:
-        """As the factor at ``place``: d edge_shape + (A,), k edge_shape + (...), x (N, ...)."""
+        """Return the derivative in the shape of its factor: d edge_shape + (A,), k edge_shape + (...), x (N, ...)."""
         ctx.save_for_backward(g, direction, kernel, x)
         ctx.place, ctx.graph, ctx.parity = place, graph, parity
-        values = graph.gather(g) if place == X else graph.spread(g)
+        values = graph.at_neighbor(g) if place == X else graph.at_center(g)
         if place == DIRECTION:
             return (values * _message(graph, kernel, x).unsqueeze(-2)).sum(-1)
         if direction is not None:
             values = (values * direction.unsqueeze(-1)).sum(-2)
         if place == X:
-            return parity * graph.reduce(_collapse(values * kernel, cast(Tensor, x).shape[1:]))
+            return parity * graph.reduce(_undo_broadcast(values * kernel, cast(Tensor, x).shape[1:]))
         if x is not None:
-            values = values * graph.gather(x)
+            values = values * graph.at_neighbor(x)
         elif direction is None:
             values = values.expand(graph.edge_shape + g.shape[1:]).clone()
-        return _collapse(values, kernel.shape[len(graph.edge_shape) :])
+        return _undo_broadcast(values, kernel.shape[len(graph.edge_shape) :])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -116,25 +121,25 @@ class _Adjoint(torch.autograd.Function):
 
 
 def _message(graph: Graph, kernel: Tensor, x: Tensor | None) -> Tensor:
-    return kernel if x is None else kernel * graph.gather(x)
+    return kernel if x is None else kernel * graph.at_neighbor(x)
 
 
 def _derivatives(
     needed: list[bool], graph: Graph, parity: int, g: Tensor, *others: Tensor | None
 ) -> list[Tensor | None]:
-    """Of L, see ``_Adjoint``, in those of its factors that are needed."""
+    """Differentiate the sum L of ``_Adjoint`` by each factor that ``needed`` marks; None stands for the others."""
     in_g = _Aggregate.apply(graph, (parity,), *others).expand_as(g) if needed[0] else None
     places = (DIRECTION, KERNEL, X)
     return [in_g, *(_Adjoint.apply(place, graph, parity, g, *others) if needed[place] else None for place in places)]
 
 
 class _Vectors(torch.autograd.Function):
-    """r_ij = x_j - x_i. Its adjoint needs the gradient at the reversed edge: one gather of three numbers an edge."""
+    """r_ij = x_j - x_i. Its adjoint reads the gradient of the reversed edge: one gather of three numbers an edge."""
 
     @staticmethod
     def forward(ctx: Any, positions: Tensor, graph: Graph) -> Tensor:
         ctx.graph = graph
-        return graph.gather(positions) - graph.spread(positions)
+        return graph.at_neighbor(positions) - graph.at_center(positions)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -155,32 +160,33 @@ class _Divergence(torch.autograd.Function):
 
 
 class Graph:
-    """What the lowerings share. Subclasses say how to gather, spread, reduce and reverse.
+    """A symmetric neighbor relation. Subclasses define ``at_neighbor``, ``at_center``, ``reduce`` and ``reverse``.
 
-    Edge tensors have the shape ``edge_shape + (...)``. The edge from j to i carries r_ij = x_j - x_i + shift, angstrom.
+    The edge ij leads from the center i to its neighbor j and carries r_ij = x_j - x_i + shift, in angstrom. A tensor
+    with one entry for each edge has the shape ``edge_shape + (...)``.
     """
 
     shift: Tensor
     edge_shape: tuple[int, ...]
 
-    def gather(self, x: Tensor) -> Tensor:
-        """Value of the neighbor j on each edge: (N, ...) to edge_shape + (...)."""
-        raise TypeError(f"{type(self).__name__} does not say how to gather")
+    def at_neighbor(self, x: Tensor) -> Tensor:
+        """The value of the neighbor j for each edge ij: (N, ...) to edge_shape + (...)."""
+        raise TypeError(f"{type(self).__name__} does not define at_neighbor")
 
-    def spread(self, x: Tensor) -> Tensor:
-        """Value of the atom i on each edge, at least in broadcast form."""
-        raise TypeError(f"{type(self).__name__} does not say how to spread")
+    def at_center(self, x: Tensor) -> Tensor:
+        """The value of the center i for each edge ij, in a shape that broadcasts to edge_shape + (...)."""
+        raise TypeError(f"{type(self).__name__} does not define at_center")
 
     def reduce(self, e: Tensor) -> Tensor:
-        """Sum over the neighbors j of each atom i: edge_shape + (...) to (N, ...)."""
-        raise TypeError(f"{type(self).__name__} does not say how to reduce")
+        """The sum over the neighbors j of each center i: edge_shape + (...) to (N, ...)."""
+        raise TypeError(f"{type(self).__name__} does not define reduce")
 
     def reverse(self, e: Tensor) -> Tensor:
-        """Value of the edge from i to j in the place of the edge from j to i."""
-        raise TypeError(f"{type(self).__name__} does not say how to reverse")
+        """The value of the reversed edge ji for each edge ij."""
+        raise TypeError(f"{type(self).__name__} does not define reverse")
 
     def vectors(self, positions: Tensor) -> Tensor:
-        """r_ij = x_j - x_i + shift, edge_shape + (3,), in the dtype of ``positions``, in angstrom."""
+        """The edge vectors r_ij = x_j - x_i + shift, edge_shape + (3,), angstrom, in the dtype of ``positions``."""
         return _Vectors.apply(positions, self) + self.shift.to(positions.dtype)
 
     def aggregate(self, *terms: Term) -> Tensor:
@@ -194,10 +200,11 @@ class EdgeGraph(Graph):
     """A flat list of directed edges.
 
     Attributes:
-        edge_index: int64 (2, E), rows (j, i): the neighbor, and the atom that it is a neighbor of.
-        shift: (E, 3), periodic image of the neighbor, angstrom.
-        n_atoms: N.
-        reverse_index: int64 (E,), place of the reversed edge; found by sorting when it is needed and was not given.
+        edge_index: int64 (2, E), rows (neighbor j, center i).
+        shift: (E, 3), displacement of the neighbor's periodic image, angstrom.
+        n_atoms: number of atoms, N.
+        reverse_index: int64 (E,), the index of each edge's reversed edge; found by sorting on first use where it is
+            not given.
     """
 
     edge_index: Tensor
@@ -206,17 +213,17 @@ class EdgeGraph(Graph):
     reverse_index: Tensor | None = None
 
     def __post_init__(self) -> None:
-        self.neighbor, self.atom = self.edge_index[0], self.edge_index[1]
+        self.neighbor, self.center = self.edge_index[0], self.edge_index[1]
         self.edge_shape = (self.edge_index.shape[1],)
 
-    def gather(self, x: Tensor) -> Tensor:
+    def at_neighbor(self, x: Tensor) -> Tensor:
         return x.index_select(0, self.neighbor)
 
-    def spread(self, x: Tensor) -> Tensor:
-        return x.index_select(0, self.atom)
+    def at_center(self, x: Tensor) -> Tensor:
+        return x.index_select(0, self.center)
 
     def reduce(self, e: Tensor) -> Tensor:
-        return e.new_zeros((self.n_atoms, *e.shape[1:])).index_add(0, self.atom, e)
+        return e.new_zeros((self.n_atoms, *e.shape[1:])).index_add(0, self.center, e)
 
     def reverse(self, e: Tensor) -> Tensor:
         if self.reverse_index is None:
@@ -225,17 +232,17 @@ class EdgeGraph(Graph):
 
 
 def reverse_edges(edge_index: Tensor, shift: Tensor) -> Tensor:
-    """Place of the reversed edge of each edge.
+    """Find the reversed edge of each edge: the one with both atoms swapped and the opposite shift.
 
     Args:
-        edge_index: int64 (2, E).
-        shift: (E, 3), angstrom; the reversed edge has the opposite shift.
+        edge_index: int64 (2, E), rows (neighbor, center).
+        shift: (E, 3), angstrom.
 
     Returns:
-        int64 (E,), an involution.
+        int64 (E,), the index of the reversed edge; applied twice, it is the identity.
 
     Raises:
-        ValueError: if the relation is not symmetric.
+        ValueError: some edge has no reversed edge, so the relation is not symmetric.
     """
     images = torch.round(shift.double() * 1e4).to(torch.int64)
     key_there, key_back = edge_index.new_zeros(2, edge_index.shape[1])

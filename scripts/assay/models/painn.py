@@ -19,19 +19,19 @@ from assay.models.floor import DistanceFloor
 from assay.models.graph import Graph, Term
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
-from assay.models.tensors import contraction, harmonics, product
+from assay.models.tensors import contraction, harmonics, traceless_product
 
 ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "gelu": nn.GELU}
 
 
 class RadialBasis(nn.Module):
-    """Functions of the distance, (...,) to (..., R).
+    """R functions of the distance, (...,) to (..., R).
 
     Args:
-        kind: "gaussian" (equal spacing on [0, cutoff], width = spacing) or "bessel"
+        kind: "gaussian" (centers evenly spaced on [0, cutoff], width = spacing) or "bessel"
             (sin(n pi d / cutoff) / d, arXiv 2003.03123).
-        n_rbf: R.
-        cutoff: angstrom.
+        n_rbf: the number of functions, R.
+        cutoff: the cutoff radius, angstrom.
     """
 
     centers: Tensor
@@ -57,11 +57,11 @@ class RadialBasis(nn.Module):
 
 
 class Envelope(nn.Module):
-    """Smooth step from 1 at zero distance to 0 at the cutoff and beyond.
+    """A smooth step from 1 at zero distance to 0 at the cutoff and beyond.
 
     Args:
-        kind: "cosine" (one continuous derivative) or "polynomial" (p = 6 of arXiv 2003.03123: two of them).
-        cutoff: angstrom.
+        kind: "cosine" (one continuous derivative) or "polynomial" (two of them; arXiv 2003.03123 with p = 6).
+        cutoff: the cutoff radius, angstrom.
     """
 
     def __init__(self, kind: str, cutoff: float):
@@ -78,16 +78,21 @@ class Envelope(nn.Module):
         return 1.0 - x3 * x3 * (28.0 - 48.0 * x + 21.0 * x * x)
 
 
+# By rank: filters of an edge, each of which makes one kind of message, and gates of the update.
+N_FILTERS = {1: 3, 2: 5}
+N_GATES = {1: 3, 2: 7}
+
+
 class Block(nn.Module):
-    """One round: messages from the neighbors, then an atom-wise update."""
+    """One interaction block: messages from the neighbors, then an update of each atom on its own."""
 
     def __init__(self, hidden: int, n_rbf: int, filter_bias: bool, activation: str, epsilon: float, rank: int):
         super().__init__()
         act = ACTIVATIONS[activation]
         self.epsilon = epsilon
-        self.n_messages, self.n_gates = {1: (3, 3), 2: (5, 7)}[rank]
-        self.filter = nn.Linear(n_rbf, self.n_messages * hidden, bias=filter_bias)
-        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, self.n_messages * hidden))
+        self.n_filters, self.n_gates = N_FILTERS[rank], N_GATES[rank]
+        self.filter = nn.Linear(n_rbf, self.n_filters * hidden, bias=filter_bias)
+        self.context = nn.Sequential(nn.Linear(hidden, hidden), act(), nn.Linear(hidden, self.n_filters * hidden))
         self.mix = nn.Linear(hidden, 2 * hidden, bias=False)
         self.mix_tensors = nn.Linear(hidden, 2 * hidden, bias=False) if rank == 2 else None
         self.update = nn.Sequential(
@@ -97,45 +102,51 @@ class Block(nn.Module):
     def forward(
         self,
         s: Tensor,
-        higher: Sequence[Tensor | None],
+        equivariant: Sequence[Tensor | None],
         basis: Tensor,
         envelope: Tensor,
         directions: Sequence[Tensor],
         graph: Graph,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Scalars (N, H), and vectors (N, 3, H) and tensors (N, 5, H), each None while they are zero.
+        """Return the scalars (N, H) and the equivariant features after this block.
 
-        ``directions`` holds the unit vector of each edge (E, 3), and its tensor (E, 5) where there are tensors.
+        Args:
+            s: scalars (N, H).
+            equivariant: vectors (N, 3, H) and, for rank 2, tensors (N, 5, H); None for those that are still zero.
+            basis: radial basis of each edge (E, R).
+            envelope: cutoff envelope of each edge (E,).
+            directions: unit vector of each edge (E, 3) and, for rank 2, its tensor (E, 5).
+            graph: the neighbor relation.
         """
         filters = self.filter(basis) * envelope.unsqueeze(-1)
-        w, x = filters.chunk(self.n_messages, -1), self.context(s).chunk(self.n_messages, -1)  # (E, H) and (N, H) each
+        w, x = filters.chunk(self.n_filters, -1), self.context(s).chunk(self.n_filters, -1)  # (E, H) and (N, H) each
         s = s + graph.aggregate(Term(w[0], x[0]))
         summed = []
-        for rank, (direction, carried) in enumerate(zip(directions, higher, strict=True), start=1):
-            new, old = 2 * rank - 1, 2 * rank
-            terms = [Term(w[new], x[new], (-1) ** rank, direction)]
+        for rank, (direction, carried) in enumerate(zip(directions, equivariant, strict=True), start=1):
+            k = 2 * rank - 1  # message k is new along the direction, message k + 1 scales the neighbor's features
+            terms = [Term(w[k], x[k], (-1) ** rank, direction)]
             if carried is not None:
-                terms.append(Term(w[old].unsqueeze(-2), x[old].unsqueeze(-2) * carried))
+                terms.append(Term(w[k + 1].unsqueeze(-2), x[k + 1].unsqueeze(-2) * carried))
             total = graph.aggregate(*terms)
             summed.append(total if carried is None else carried + total)
         return self._updated(s, *summed)
 
     def _updated(self, s: Tensor, v: Tensor, t: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Each atom's features after it looked at them."""
+        """Update the features of each atom by products of its own features."""
         left, right = self.mix(v).chunk(2, -1)  # (N, 3, H)
-        seen = [s, self._norm(left)]
+        invariants = [s, self._norm(left)]
         if self.mix_tensors is not None:
             left_t, right_t = self.mix_tensors(t).chunk(2, -1)  # (N, 5, H)
-            seen.append(self._norm(left_t))
-        ds, v_gate, dot_gate, *gates = self.update(torch.cat(seen, -1)).chunk(self.n_gates, -1)
-        s = s + ds + dot_gate * (left * right).sum(-2)
+            invariants.append(self._norm(left_t))
+        ds, v_gate, vv_gate, *gates = self.update(torch.cat(invariants, -1)).chunk(self.n_gates, -1)
+        s = s + ds + vv_gate * (left * right).sum(-2)
         v = v + v_gate.unsqueeze(-2) * right
         if t is None:
             return s, [v]
-        dot_gate, turn_gate, t_gate, pair_gate = gates
-        s = s + dot_gate * (left_t * right_t).sum(-2)
-        v = v + turn_gate.unsqueeze(-2) * contraction(right_t, right)
-        return s, [v, t + t_gate.unsqueeze(-2) * right_t + pair_gate.unsqueeze(-2) * product(left, right)]
+        tt_gate, tv_gate, t_gate, product_gate = gates
+        s = s + tt_gate * (left_t * right_t).sum(-2)
+        v = v + tv_gate.unsqueeze(-2) * contraction(right_t, right)
+        return s, [v, t + t_gate.unsqueeze(-2) * right_t + product_gate.unsqueeze(-2) * traceless_product(left, right)]
 
     def _norm(self, features: Tensor) -> Tensor:
         return torch.sqrt((features * features).sum(-2) + self.epsilon)
@@ -145,24 +156,24 @@ class PaiNN(Potential):
     """PaiNN with linear filters, reference energies, and optionally a screened nuclear repulsion and tensors.
 
     Args:
-        hidden: H, features per atom.
-        n_blocks: L.
-        n_rbf: R.
-        max_z: largest atomic number.
-        cutoff_A: angstrom.
+        hidden: the number of channels, H.
+        n_blocks: the number of blocks, L.
+        n_rbf: the number of radial basis functions, R.
+        max_z: the largest atomic number.
+        cutoff_A: the cutoff radius, angstrom.
         radial_basis: "bessel" or "gaussian".
         envelope: "polynomial" or "cosine".
-        filter_bias: whether the filter has a bias (before the envelope).
+        filter_bias: whether filters have a bias, which the envelope multiplies too.
         activation: "silu", "softplus" or "gelu".
         head: widths of the hidden layers of the atomic energy.
-        epsilon: added under the square root of the vectors' norm.
-        repulsion: add Ziegler-Biersack-Littmark repulsion inside covalent contact.
-        floor: let the radial basis see distances above a floor only (see ``DistanceFloor``).
-        rank: 1 for scalars and vectors, which is PaiNN, or 2 for tensors besides (see ``assay.models.tensors``). They
-            are summed over neighbors as vectors are, and multiply with these in the update.
+        epsilon: a small number that is added under the square root of each norm.
+        repulsion: whether nuclei repel each other inside covalent contact (see ``ZBLRepulsion``).
+        floor: whether the radial basis sees floored distances (see ``DistanceFloor``).
+        rank: 1 for scalars and vectors, which is PaiNN; 2 adds tensors (see ``assay.models.tensors``), which are summed
+            over neighbors as vectors are and multiply with these in the update.
 
     Raises:
-        ValueError: an unknown radial basis, envelope or rank.
+        ValueError: the radial basis, the envelope or the rank is unknown.
     """
 
     architecture = "painn"
@@ -212,15 +223,15 @@ class PaiNN(Potential):
         self.register_buffer("energy_scale", torch.ones(()))
 
     def atomic_energies(self, atomic_numbers: Tensor, vectors: Tensor, graph: Graph) -> Tensor:
-        """Energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
+        """The energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
         distance = torch.sqrt((vectors * vectors).sum(-1))  # (E,)
         direction = vectors / distance.unsqueeze(-1)
-        seen = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
-        basis, envelope = self.radial(seen), self.envelope(distance)
+        floored = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
+        basis, envelope = self.radial(floored), self.envelope(distance)
         directions = [direction] if self.rank == 1 else [direction, harmonics(direction)]
-        s, higher = self.embedding(atomic_numbers), [None] * self.rank
+        s, equivariant = self.embedding(atomic_numbers), [None] * self.rank
         for block in self.blocks:
-            s, higher = block(s, higher, basis, envelope, directions, graph)
+            s, equivariant = block(s, equivariant, basis, envelope, directions, graph)
         learned = self.head(s).squeeze(-1) * self.energy_scale
         energies = learned.double() + self.reference_energy[atomic_numbers]
         if self.repulsion is not None:

@@ -11,9 +11,13 @@ from assay.models.graph import Graph
 
 
 class EnergyForces(NamedTuple):
-    """Energy (S,) float64 in eV, forces (N, 3) in eV/angstrom, virial (S, 3, 3) in eV where it was asked for.
+    """What a potential predicts.
 
-    The virial is W = -dE/d(strain), so that the stress of a cell of volume V is -W/V.
+    Attributes:
+        energy: the energy of each structure, eV, float64 (S,).
+        forces: the force on each atom, eV/angstrom, (N, 3).
+        virial: W = -dE/d(strain) of each structure, eV, (S, 3, 3), so that the stress of a cell of volume V is -W/V;
+            None where it was not asked for.
     """
 
     energy: Tensor
@@ -22,15 +26,15 @@ class EnergyForces(NamedTuple):
 
 
 class Potential(nn.Module):
-    """A network of atomic energies with a finite cutoff.
+    """A network that gives the energy of each atom and sees neighbors up to a finite cutoff.
 
     Subclasses set ``architecture``, keep ``hyperparameters`` and define ``atomic_energies``.
 
     Attributes:
-        architecture: the name under which ``build_model`` knows the class.
-        hyperparameters: everything that the constructor needs, of plain types.
-        cutoff: radius of the neighbor list, angstrom.
-        max_z: largest atomic number with an embedding.
+        architecture: the name by which ``build_model`` finds the class.
+        hyperparameters: all arguments of the constructor, as plain types.
+        cutoff: the radius of the neighbor list, angstrom.
+        max_z: the largest atomic number that has an embedding.
     """
 
     architecture: str
@@ -39,11 +43,11 @@ class Potential(nn.Module):
     max_z: int
 
     def atomic_energies(self, atomic_numbers: Tensor, vectors: Tensor, graph: Graph) -> Tensor:
-        """Energy of each atom, eV, float64.
+        """The energy of each atom, eV, float64 (N,).
 
         Args:
             atomic_numbers: int64 (N,).
-            vectors: graph.edge_shape + (3,), from the atom to its neighbor, angstrom.
+            vectors: the vector from the center to its neighbor for each edge, angstrom, graph.edge_shape + (3,).
             graph: the neighbor relation.
         """
         raise TypeError(f"{type(self).__name__} does not define atomic energies")
@@ -51,7 +55,7 @@ class Potential(nn.Module):
     def energy(
         self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, n_structures: int, graph: Graph
     ) -> Tensor:
-        """Energy of each structure, eV, float64 (S,). Arguments as in ``energy_and_forces``."""
+        """The energy of each structure, eV, float64 (S,). The arguments are those of ``energy_and_forces``."""
         return self._total(atomic_numbers, graph.vectors(positions), batch, n_structures, graph)
 
     def energy_and_forces(
@@ -65,16 +69,16 @@ class Potential(nn.Module):
         virial: bool = False,
         create_graph: bool = False,
     ) -> EnergyForces:
-        """Energy, and its exact negative gradient.
+        """Compute the energy of each structure and its exact negative gradient, the forces.
 
         Args:
             atomic_numbers: int64 (N,).
-            positions: (N, 3), angstrom, of the model's dtype.
-            batch: int64 (N,), the structure that each atom belongs to.
-            n_structures: S.
+            positions: (N, 3), angstrom, in the dtype of the model.
+            batch: int64 (N,), the index of the structure that each atom belongs to.
+            n_structures: the number of structures, S.
             graph: the neighbor relation of all structures.
-            virial: also return the virial of each structure.
-            create_graph: keep the forces differentiable (training).
+            virial: whether to return the virial of each structure too.
+            create_graph: whether the forces can be differentiated further, as training needs.
         """
         with torch.enable_grad():
             if not create_graph:

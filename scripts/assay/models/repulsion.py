@@ -10,23 +10,26 @@ from assay.models.graph import Graph, Term
 
 COULOMB_EV_A = 14.3996454784  # e^2 / (4 pi epsilon_0)
 BOHR_A = 0.529177210903
+# The universal screening function phi(x) = sum_k c_k exp(-b_k x), x = d / a, a = 0.8854 bohr / (Z_i^0.23 + Z_j^0.23).
 COEFFICIENTS = (0.1818, 0.5099, 0.2802, 0.02817)
 EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
+SCREENING_BOHR, CHARGE_POWER = 0.8854, 0.23
 
 
 def contact_radii(max_z: int, cutoff: float) -> Tensor:
-    """Covalent radii by atomic number, angstrom, float32 (max_z + 1,), so small that a contact is within the cutoff."""
+    """Covalent radii by atomic number, angstrom, float32 (max_z + 1,), at most half of the cutoff each."""
     return torch.as_tensor(covalent_radii[: max_z + 1], dtype=torch.float32).clamp(max=cutoff / 2)
 
 
 class ZBLRepulsion(nn.Module):
     """E_i = 1/2 sum_j Z_i Z_j e^2 / d * phi(d / a) * f(d), the universal potential of Ziegler, Biersack and Littmark.
 
-    f switches it off, with two continuous derivatives, at the sum of the covalent radii: bonds are left to the network.
+    f goes from 1 to 0 at the sum of the covalent radii, with two continuous derivatives, so that bonds are left to the
+    network.
 
     Args:
-        max_z: largest atomic number.
-        cutoff: radius of the neighbor list, angstrom; the switch ends before it.
+        max_z: the largest atomic number.
+        cutoff: the radius of the neighbor list, angstrom; f is zero there.
     """
 
     charge: Tensor
@@ -37,22 +40,22 @@ class ZBLRepulsion(nn.Module):
         super().__init__()
         z = torch.arange(max_z + 1, dtype=torch.float32)
         self.register_buffer("charge", z, persistent=False)
-        self.register_buffer("screening", z**0.23, persistent=False)
+        self.register_buffer("screening", z**CHARGE_POWER, persistent=False)
         self.register_buffer("radius", contact_radii(max_z, cutoff), persistent=False)
 
     def forward(self, atomic_numbers: Tensor, distance: Tensor, graph: Graph) -> Tensor:
-        """Energy of each atom, eV (N,), from distances in angstrom, graph.edge_shape."""
+        """The energy of each atom, eV (N,), for distances in angstrom of shape ``graph.edge_shape``."""
 
-        def mine_plus_theirs(table: Tensor) -> Tensor:
+        def sum_of_pair(table: Tensor) -> Tensor:
             x = table[atomic_numbers]
-            return graph.gather(x) + graph.spread(x)
+            return graph.at_neighbor(x) + graph.at_center(x)
 
         charge = self.charge[atomic_numbers]
-        inside = (1.0 - distance / mine_plus_theirs(self.radius)).clamp(min=0.0)
+        inside = (1.0 - distance / sum_of_pair(self.radius)).clamp(min=0.0)
         switch = inside**3 * (10.0 - 15.0 * inside + 6.0 * inside * inside)
-        reduced = distance * mine_plus_theirs(self.screening) / (0.8854 * BOHR_A)
+        reduced = distance * sum_of_pair(self.screening) / (SCREENING_BOHR * BOHR_A)
         phi = torch.zeros_like(distance)
         for c, b in zip(COEFFICIENTS, EXPONENTS, strict=True):
             phi = phi + c * torch.exp(-b * reduced)
-        pair = COULOMB_EV_A * graph.gather(charge) * graph.spread(charge) / distance * phi * switch
+        pair = COULOMB_EV_A * graph.at_neighbor(charge) * graph.at_center(charge) / distance * phi * switch
         return 0.5 * graph.aggregate(Term(pair))

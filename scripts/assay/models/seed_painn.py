@@ -1,6 +1,6 @@
 """The network of the students that users already have, flaws included.
 
-Two of its properties are wrong on purpose of fidelity, and measured by the physics checks: ``mixing_matrix`` acts on
+Two of its properties are wrong, kept for fidelity, and measured by the physics checks: ``mixing_matrix`` acts on
 the cartesian axes, so that the energy changes when a molecule is rotated, and the filter's bias survives the cutoff,
 so that it jumps when an atom crosses it. The last block's matrix never reaches the energy.
 """
@@ -71,14 +71,14 @@ class _Interaction(nn.Module):
 
 
 class SeedPaiNN(Potential):
-    """Students of the predecessor, key for key.
+    """The network of the predecessor's students; its state dict has their keys.
 
     Args:
-        hidden: H.
-        n_blocks: L.
-        n_rbf: R.
-        max_z: largest atomic number.
-        cutoff_A: angstrom.
+        hidden: the number of features of each atom, H.
+        n_blocks: the number of blocks, L.
+        n_rbf: the number of radial basis functions, R.
+        max_z: the largest atomic number.
+        cutoff_A: the cutoff radius, angstrom.
     """
 
     architecture = "seed-painn"
@@ -99,7 +99,7 @@ class SeedPaiNN(Potential):
         )  # fmt: skip
 
     def atomic_energies(self, atomic_numbers: Tensor, vectors: Tensor, graph: Graph) -> Tensor:
-        """Energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
+        """The energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
         distance = torch.linalg.vector_norm(vectors, dim=-1)
         direction = vectors / (distance.unsqueeze(-1) + 1e-8)
         basis = self.rbf(distance)

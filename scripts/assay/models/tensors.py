@@ -1,7 +1,7 @@
-"""Cartesian tensors of the second rank, symmetric and without trace, by their five components.
+"""Symmetric, traceless Cartesian tensors of the second rank, stored as five components.
 
-The components are those of the real solid harmonics xy, yz, zz, xz, xx - yy, scaled so that those of a unit vector have
-the norm 1. Axes are (..., 3) for vectors and (..., 5) for tensors, channels (H) behind them; channels never mix.
+The components belong to the real solid harmonics xy, yz, zz, xz and xx - yy, scaled so that the tensor of a unit vector
+with itself has the norm 1. Vectors have the axes (3, H) and tensors (5, H), H channels last; channels never mix.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from torch import Tensor
 HALF_ROOT = 0.5 * 3.0**0.5
 
 
-def product(left: Tensor, right: Tensor) -> Tensor:
-    """Tensor of two vectors, (..., 3, H) each, to (..., 5, H): the traceless symmetric part of their outer product."""
+def traceless_product(left: Tensor, right: Tensor) -> Tensor:
+    """The symmetric, traceless part of the outer product of two vectors, (..., 3, H) each, to (..., 5, H)."""
     (x, y, z), (p, q, r) = left.unbind(-2), right.unbind(-2)
     xx, yy = x * p, y * q
     return torch.stack(
@@ -29,22 +29,23 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 def harmonics(direction: Tensor) -> Tensor:
-    """The tensor of a unit vector with itself, (..., 3) to (..., 5)."""
+    """The ``traceless_product`` of a unit vector with itself, (..., 3) to (..., 5)."""
     column = direction.unsqueeze(-1)
-    return product(column, column).squeeze(-1)
+    return traceless_product(column, column).squeeze(-1)
 
 
 def contraction(tensor: Tensor, vector: Tensor) -> Tensor:
-    """Vector of a tensor and a vector, (..., 5, H) and (..., 3, H) to (..., 3, H).
+    """The product of a tensor (..., 5, H) with a vector (..., 3, H): a vector (..., 3, H).
 
-    Its scalar product with a third vector is that of ``tensor`` with the ``product`` of both vectors.
+    Its scalar product with any third vector equals the scalar product of ``tensor`` with the ``traceless_product`` of
+    ``vector`` and that third vector.
     """
-    (xy, yz, zz, xz, across), (x, y, z) = tensor.unbind(-2), vector.unbind(-2)
-    sideways = 0.5 * zz
+    (xy, yz, zz, xz, xx_yy), (x, y, z) = tensor.unbind(-2), vector.unbind(-2)
+    half_zz = 0.5 * zz
     return torch.stack(
         [
-            HALF_ROOT * (across * x + xy * y + xz * z) - sideways * x,
-            HALF_ROOT * (xy * x - across * y + yz * z) - sideways * y,
+            HALF_ROOT * (xx_yy * x + xy * y + xz * z) - half_zz * x,
+            HALF_ROOT * (xy * x - xx_yy * y + yz * z) - half_zz * y,
             HALF_ROOT * (xz * x + yz * y) + zz * z,
         ],
         -2,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from assay.checkpoint import normalize
-from assay.engine.painn import fastest, obstacle
+from assay.engine.painn import accelerated, why_unsupported
 from assay.models import Potential
 from assay.neighbors.lists import build_graph
 from assay.predictors.interface import BatchPredictor
@@ -59,11 +59,11 @@ class EnginePredictor(EagerPredictor):
     """
 
     def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
-        reason = obstacle(model)
+        reason = why_unsupported(model)
         if reason is not None:
             raise AssayError(f"the compiled engine cannot run {name}: {reason}")
         super().__init__(model, name, elements)
-        self.runtime, self.energy_and_forces = "engine", fastest(model)
+        self.runtime, self.energy_and_forces = "engine", accelerated(model)
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str | None = None) -> EagerPredictor:
@@ -73,6 +73,6 @@ def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str 
     checkpoint = normalize(path)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
-    runtime = runtime or ("engine" if obstacle(model) is None else "eager")
+    runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")
     predictor = EnginePredictor if runtime == "engine" else EagerPredictor
     return predictor(model, str(path), None if elements is None else frozenset(elements))

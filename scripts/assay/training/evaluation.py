@@ -1,21 +1,21 @@
-"""What a run looks at on its way: errors on the validation molecules."""
+"""The errors of a student on the validation molecules, during training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from assay.data.dataset import Dataset
-from assay.engine.painn import fastest
+from assay.engine.painn import accelerated
 from assay.models import Potential
 from assay.neighbors.lists import build_graph
 from assay.structures.batching import pack_structures
 from assay.structures.structure import collate
 
 
-def evaluate(model: Potential, dataset: Dataset) -> dict[str, float]:
-    """Force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) over a labelled dataset."""
+def validation_errors(model: Potential, dataset: Dataset) -> dict[str, float]:
+    """Compute force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) on a labelled dataset."""
     structures = list(dataset)
-    energy_and_forces = fastest(model)
+    energy_and_forces = accelerated(model)
     force_errors, energy_errors = [], []
     for chunk in pack_structures(structures, model.cutoff):
         part = dataset.subset(chunk)

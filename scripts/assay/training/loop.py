@@ -1,4 +1,4 @@
-"""Train one student: resumable, logged, the same for the same seed."""
+"""The training of one student: it can be resumed, is logged, and gives the same student for the same seed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from assay.data.dataset import Dataset
 from assay.models import Potential, build_model
-from assay.training.evaluation import evaluate
+from assay.training.evaluation import validation_errors
+from assay.training.loss import Loss
 from assay.training.packs import Pack, PackedDataset
 from assay.training.references import reference_energies
-from assay.training.step import Loss
-from assay.training.steps import Steps, steps_of
+from assay.training.steps import Steps, steps_for
 from assay.training.update import Update
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -28,7 +28,7 @@ from assay.workflow.provenance import device_name
 
 logger = logging.getLogger(__name__)
 
-# What a run's state holds besides tensors.
+# Attributes of a trainer that its state file keeps besides tensors.
 PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history")
 
 
@@ -37,11 +37,11 @@ class Round:
     """A part of the training, in which the learning rates rise, hold and fall to zero.
 
     Attributes:
-        steps: of the optimizer.
-        atoms_per_step: atoms in one step.
-        peak: of the learning rates, over those of the recipe.
-        shares: how much of the training structures of a kind an epoch has, drawn anew for each; all of the kinds that
-            are not named.
+        steps: the number of optimizer steps.
+        atoms_per_step: the largest number of atoms in one step.
+        peak: the peak learning rates, in units of those of the recipe.
+        shares: for each kind of training structures, the fraction of them that an epoch has, drawn anew for each epoch;
+            an epoch has all structures of the kinds that are not named.
     """
 
     steps: int
@@ -55,17 +55,18 @@ class Recipe:
     """How a student is trained.
 
     Attributes:
-        rounds: one after the other, each from the running mean of the weights of the one before, with new optimizers.
-        matrix_lr: peak learning rate of Muon, for the weights inside the network.
-        other_lr: peak learning rate of AdamW, for embedding, biases and the last layer.
-        weight_decay: of the matrices.
-        warmup: steps of a round in which the learning rates rise.
-        cooldown: the last part of a round, in which they fall to zero, as a fraction.
-        clip: a gradient longer than so many times the usual is shortened to that.
-        ema_decay: of the running mean of the weights, which is what is validated and shipped.
-        seed: of initial weights and of the order of the data.
-        loss: see ``Loss``.
-        validate_every: steps between validations, which are also the points that a stopped run resumes from.
+        rounds: the rounds, one after the other. Each starts with new optimizers from the running mean of the weights at
+            the end of the round before.
+        matrix_lr: the peak learning rate of Muon, which trains the weights inside the network.
+        other_lr: the peak learning rate of AdamW, which trains embedding, biases and the last layer.
+        weight_decay: the weight decay of the matrices.
+        warmup: the number of steps at the start of a round in which the learning rates rise.
+        cooldown: the fraction of a round, at its end, in which the learning rates fall to zero.
+        clip: the largest norm of a gradient, in units of the typical norm; a longer gradient is shortened to it.
+        ema_decay: the decay of the running mean of the weights, which is what is validated and shipped.
+        seed: the seed of the initial weights and of the order of the data.
+        loss: the loss of a pack, see ``Loss``.
+        validate_every: the number of steps between validations; a stopped run resumes from the last validation.
     """
 
     rounds: Sequence[Round]
@@ -82,15 +83,15 @@ class Recipe:
 
     @property
     def steps(self) -> int:
-        """Of all rounds."""
+        """The number of steps in all rounds."""
         return sum(part.steps for part in self.rounds)
 
     def ends_round(self, step_number: int) -> bool:
-        """Whether a round is over after so many steps."""
+        """Whether a round ends after ``step_number`` steps."""
         return step_number in itertools.accumulate(part.steps for part in self.rounds)
 
     def round_at(self, step_number: int) -> tuple[Round, int]:
-        """The round that a step belongs to, and the number of the step in it, both steps counted from zero."""
+        """Find the round that a step belongs to and the number of the step in it; steps are counted from zero."""
         for part in self.rounds:
             if step_number < part.steps:
                 return part, step_number
@@ -98,22 +99,23 @@ class Recipe:
         raise ValueError("the recipe has fewer steps")
 
     def learning_rate_factor(self, step_number: int) -> float:
-        """What the peak learning rates are multiplied with at a step, counted from zero."""
+        """The factor of the peak learning rates at a step; steps are counted from zero."""
         part, done = self.round_at(step_number)
         left = (part.steps - done) / (self.cooldown * part.steps)
         return part.peak * min(1.0, (done + 1) / self.warmup, left)
 
 
 class Trainer:
-    """The state of a run: weights, their running mean, optimizers, and how far it is.
+    """The state of a run: weights, their running mean, optimizers, and the number of steps done.
 
     Args:
-        architecture, hyperparameters: of the student.
-        train, validation: labelled structures, open boundaries.
-        recipe: see ``Recipe``.
-        state_file: where the run's state is kept; an existing one is resumed, on other data too, which is recorded.
-        device: that trains. On a GPU a whole step is one replayed graph; its sums come in changing order, so that two
-            runs agree in what they reach and not in every digit.
+        architecture, hyperparameters: what ``build_model`` makes the student from.
+        train, validation: labelled structures with open boundaries.
+        recipe: how the student is trained.
+        state_file: the file that keeps the run's state. An existing one is resumed, on other data too, which is
+            recorded.
+        device: the device that trains. On a GPU a whole step is one replayed CUDA graph. The order of its sums changes,
+            so that two runs agree in their errors but not in every digit.
     """
 
     def __init__(
@@ -142,12 +144,12 @@ class Trainer:
         if state_file.exists():
             self._resume()
 
-    def go_on_from(self, weights: dict[str, Tensor], record: dict[str, Any]) -> None:
-        """Take the end of an earlier run, of which the recipe has more rounds, for the end of the same rounds here.
+    def continue_from(self, weights: dict[str, Tensor], record: dict[str, Any]) -> None:
+        """Continue an earlier run whose rounds are the first ones of this recipe: skip the rounds that it has done.
 
         Args:
-            weights: of that run's student.
-            record: of that run, see ``train_student``.
+            weights: the state dict of that run's student.
+            record: the training record of that run, see ``train_student``.
         """
         self.model.load_state_dict(weights)
         with torch.no_grad():
@@ -161,7 +163,7 @@ class Trainer:
         """Train to the end of the recipe.
 
         Returns:
-            the student with the running mean of its weights, on the CPU.
+            The student with the running mean of its weights, on the CPU.
         """
         bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
         while self.step_number < self.recipe.steps:
@@ -171,9 +173,9 @@ class Trainer:
         return self.student()
 
     def _run_round(self, bar: Any) -> None:
-        """To the end of the round that the next step belongs to."""
+        """Train to the end of the round that the next step belongs to."""
         part, _ = self.recipe.round_at(self.step_number)
-        steps = steps_of(self.model, self.recipe.loss, self.update, self.packs, part.atoms_per_step)
+        steps = steps_for(self.model, self.recipe.loss, self.update, self.packs, part.atoms_per_step)
         began, start = self.seconds, time.perf_counter()
         while True:
             plan = steps.plan(self.recipe.seed, self.epoch, part.shares)
@@ -185,7 +187,7 @@ class Trainer:
                 if self.step_number % self.recipe.validate_every == 0 or ended:
                     loss = self.update.mean_loss()
                     self.seconds = began + time.perf_counter() - start
-                    self._report(loss)
+                    self._validate_and_save(loss)
                     began, start = self.seconds, time.perf_counter()
                 if ended:
                     return
@@ -200,7 +202,7 @@ class Trainer:
         return student
 
     def _begin_round(self) -> None:
-        """Go on from the running mean of the weights, and forget all else but the count of what was done."""
+        """Start a round from the running mean of the weights, with new optimizers and a new epoch."""
         self.update.start_from_mean()
         self.epoch, self.packs_done = self.epoch + 1, 0
 
@@ -211,14 +213,14 @@ class Trainer:
         steps.take(pack)
         self.step_number = done
 
-    def _report(self, loss: float | None) -> None:
+    def _validate_and_save(self, loss: float | None) -> None:
         record: dict[str, float | None] = {
             "step": self.step_number,
             "epoch": self.epoch,
             "seconds": self.seconds,
             "loss": loss,
         }
-        record |= evaluate(self.student(), self.validation)
+        record |= validation_errors(self.student(), self.validation)
         self.history.append(record)
         logger.info(json.dumps(record))
         state = {
@@ -241,7 +243,7 @@ class Trainer:
         logger.info("resumed at step %d", self.step_number)
 
     def _note_origin(self, data_sets: list[dict[str, Any]], devices: list[dict[str, Any]]) -> None:
-        """Put data and device of earlier steps before those of the steps to come; other data begins an epoch."""
+        """List data and devices of earlier steps before those of the coming steps; other data starts a new epoch."""
         data, device = self.data_sets[0], self.devices[0]
         self.data_sets, self.devices = list(data_sets), list(devices)
         if data_sets[-1]["sha256"] != data["sha256"]:

@@ -1,4 +1,4 @@
-"""Muon: momentum whose matrices are orthogonalized, so that every direction of a weight learns at one rate."""
+"""Muon: momentum whose matrices are orthogonalized, so that all directions of a weight matrix learn at one rate."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ ITERATIONS = 5
 
 
 def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
-    """Nearest semi-orthogonal matrix of each (to about 30 %), by a quintic Newton-Schulz iteration in their own dtype.
+    """Approximate the nearest semi-orthogonal matrix of each matrix (singular values to about 30 %).
 
-    Each iteration multiplies with a polynomial of the Gram matrix, which is all that is iterated: for a matrix three
-    times as wide as high that takes two thirds of the arithmetic. Gram matrices of one size are iterated together.
-    ``torch.optim.Muon`` iterates in bfloat16, which a CPU without bfloat16 units emulates: there it cost more than the
-    rest of a training step.
+    The quintic Newton-Schulz iteration runs in the dtype of the matrices. Each iteration multiplies by a polynomial of
+    the Gram matrix, so that only Gram matrices are iterated: for a matrix three times as wide as high this takes two
+    thirds of the arithmetic. Gram matrices of one size are iterated together. ``torch.optim.Muon`` iterates in
+    bfloat16, which a CPU without bfloat16 units emulates: there it cost more than the rest of a training step.
     """
     wide = [matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT for matrix in matrices]
     norms = torch._foreach_norm(wide)
     torch._foreach_add_(norms, 1e-7)
     wide = list(torch._foreach_div(wide, norms))
-    alike: dict[int, list[int]] = defaultdict(list)
+    by_size: dict[int, list[int]] = defaultdict(list)
     for index, x in enumerate(wide):
-        alike[x.shape[0]].append(index)
-    for indices in alike.values():
+        by_size[x.shape[0]].append(index)
+    for indices in by_size.values():
         factors = _iterate(torch.stack([wide[index] @ wide[index].mT for index in indices]))
         for index, factor in zip(indices, factors, strict=True):
             wide[index] = factor @ wide[index]
@@ -37,7 +37,7 @@ def orthogonalize(matrices: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _iterate(gram: Tensor) -> Tensor:
-    """What matrices are multiplied with from the left in all iterations, from their Gram matrices, (n, m, m)."""
+    """The product of the left factors of all iterations, for Gram matrices (n, m, m)."""
     product = factor = _polynomial(gram)
     for _ in range(ITERATIONS - 1):
         gram = factor @ gram @ factor
@@ -54,14 +54,15 @@ def _polynomial(gram: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Keller Jordan's Muon with Nesterov momentum, decoupled weight decay, and updates scaled to the size of AdamW's
-    (arXiv 2502.16982: 0.2 sqrt(larger side)).
+    """Keller Jordan's Muon with Nesterov momentum and decoupled weight decay.
+
+    Updates are multiplied by 0.2 sqrt(larger side), which gives them the size of AdamW's (arXiv 2502.16982).
 
     Args:
         params: matrices only, each with a gradient.
-        lr: learning rate; a tensor where steps are recorded into a CUDA graph.
-        momentum: of the gradient's running mean.
-        weight_decay: decoupled.
+        lr: the learning rate, a tensor where steps are recorded into a CUDA graph.
+        momentum: the decay of the running mean of gradients.
+        weight_decay: the decoupled weight decay.
     """
 
     def __init__(self, params: ParamsT, lr: float | Tensor, momentum: float = 0.95, weight_decay: float = 0.0):
@@ -69,7 +70,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Update every matrix. ``closure`` is there for the interface and not called."""
+        """Update every matrix. The optimizer interface of torch has ``closure``; it is not called."""
         for group in self.param_groups:
             matrices, gradients = group["params"], [p.grad for p in group["params"]]
             means = [self.state[p].setdefault("mean", torch.zeros_like(p)) for p in matrices]

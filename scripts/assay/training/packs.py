@@ -1,4 +1,4 @@
-"""Packs: random batches of structures with their neighbor lists, served from memory."""
+"""Packs: random batches of structures with their neighbor lists, assembled from memory."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Pack(NamedTuple):
     """A batch of open structures with labels.
 
     Attributes:
-        atomic_numbers: int64 (A,).
-        positions: float32 (A, 3), angstrom.
-        batch: int64 (A,).
-        edge_index: int64 (2, E), rows (neighbor, atom).
-        shift: float32 (E, 3), zeros.
-        reverse_index: int64 (E,).
-        energy: float64 (S,), eV.
-        forces: float32 (A, 3), eV/angstrom.
-        n_atoms: float32 (S,).
-        atom_weight: float32 (A,), of each atom in a mean over them.
-        structure_weight: float32 (S,), of each structure in a mean over them.
+        atomic_numbers: int64 (A,), atomic number of each atom.
+        positions: float32 (A, 3), position of each atom, angstrom.
+        batch: int64 (A,), index of the structure that each atom belongs to.
+        edge_index: int64 (2, E), rows (neighbor, center).
+        shift: float32 (E, 3), zeros, for packs hold open structures.
+        reverse_index: int64 (E,), index of the reversed edge of each edge.
+        energy: float64 (S,), labelled energy of each structure, eV.
+        forces: float32 (A, 3), labelled force on each atom, eV/angstrom.
+        n_atoms: float32 (S,), number of atoms of each structure.
+        atom_weight: float32 (A,), weight of each atom in a mean over atoms.
+        structure_weight: float32 (S,), weight of each structure in a mean over structures.
     """
 
     atomic_numbers: Tensor
@@ -47,11 +47,11 @@ class Pack(NamedTuple):
 
 
 class PackedDataset:
-    """A dataset with its neighbor lists, served as packs in an order that the seed and the epoch fix.
+    """A dataset with its neighbor lists, from which packs are assembled in an order that seed and epoch determine.
 
     Args:
         dataset: open structures with labels.
-        cutoff: angstrom.
+        cutoff: the radius of the neighbor lists, angstrom.
     """
 
     def __init__(self, dataset: Dataset, cutoff: float):
@@ -90,9 +90,16 @@ class PackedDataset:
         shares: Mapping[str, float] | None = None,
         edges_per_pack: int | None = None,
     ) -> list[np.ndarray]:
-        """Which structures make each pack: every one once, in random order; of kinds in ``shares``, some of them.
+        """Draw the packs of an epoch: each structure once, in random order.
 
-        A pack has ``atoms_per_pack`` atoms and ``edges_per_pack`` edges at most, unless one structure alone has more.
+        Args:
+            seed, epoch: the numbers that determine the draw.
+            atoms_per_pack: the largest number of atoms in a pack, unless one structure alone has more.
+            shares: for some kinds of structures, the fraction of them that is drawn; all of the other kinds are.
+            edges_per_pack: the largest number of edges in a pack, likewise; None for no limit.
+
+        Returns:
+            The indices of the structures of each pack.
         """
         draw = np.random.default_rng([seed, epoch])
         order = draw.permutation(len(self.dataset))
@@ -113,7 +120,7 @@ class PackedDataset:
         return plan
 
     def assemble(self, indices: np.ndarray) -> Pack:
-        """The pack of these structures."""
+        """Assemble the pack of the structures with these indices."""
         part = self.dataset.subset(indices)
         n_edges = self.n_edges[indices]
         first = np.repeat(np.cumsum(n_edges) - n_edges, n_edges)

@@ -1,4 +1,4 @@
-"""Energies of elements, so that a network learns what bonding adds and not what atoms weigh."""
+"""Reference energies of the elements, so that a network only learns what bonding adds to them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.data.dataset import Dataset
 
 
 def reference_energies(dataset: Dataset, max_z: int) -> Tensor:
-    """Least-squares energy of each element, eV, float64 (max_z + 1,); zero for elements that do not occur."""
+    """Fit one energy to each element by least squares, eV, float64 (max_z + 1,); zero for elements that are absent."""
     counts = np.zeros((len(dataset), max_z + 1))
     np.add.at(counts, (np.repeat(np.arange(len(dataset)), dataset.sizes), dataset.atomic_numbers), 1.0)
     present = counts.any(axis=0)

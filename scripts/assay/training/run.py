@@ -1,4 +1,4 @@
-"""One training run from files to files: data in, a checkpoint and its record out."""
+"""One training run: it reads data files and writes a checkpoint and its training record."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.models import build_model
 from assay.training.loop import Recipe, Round, Trainer
-from assay.training.step import Loss
+from assay.training.loss import Loss
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header, training_record
 
@@ -36,22 +36,23 @@ def train_student(
     """Train a student and write its checkpoint and training record.
 
     Args:
-        name: of the student.
+        name: the name of the student.
         train, validation: labelled structures in any accepted format.
-        student: ``architecture``, ``hyperparameters``, and what of the recipe is the student's own (``recipe``).
-        recipe: what all students share; see ``Recipe``. ``validation_structures`` bounds how many are validated on.
-        teacher: the config's section, kept in the record.
-        shipped: the checkpoint of an earlier run, its record beside it. Where the recipe has its rounds and more, it is
-            gone on from; where there is none, or of another recipe, training starts anew.
-        state_file: where a stopped run resumes from.
-        threads: of the processor.
-        device: that trains.
-        log: lines of JSON, one per validation.
-        checkpoint: {"model_state_dict", "config", "training"}.
-        record: JSON of the run: data hashes, recipe, curves, device, versions, hours.
+        student: ``architecture``, ``hyperparameters`` and, as ``recipe``, the keys of the recipe in which it differs.
+        recipe: the keys of ``Recipe`` for all students, and ``validation_structures``, about how many structures
+            are validated on.
+        teacher: the config's section of that name, which the record keeps.
+        shipped: the checkpoint of an earlier run, with its record beside it. If the rounds of that run are the
+            first ones of the recipe, but not all of them, the run is continued; otherwise training starts anew.
+        state_file: the file that a stopped run resumes from.
+        threads: the number of CPU threads.
+        device: the device that trains.
+        log: the log file, one line of JSON for each validation.
+        checkpoint: the file to write, with the keys "model_state_dict", "config" and "training".
+        record: the JSON file to write: hashes of the data, recipe, curve, device, versions, hours.
 
     Raises:
-        AssayError: data that cannot be read.
+        AssayError: a data file cannot be read.
     """
     logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
@@ -59,12 +60,12 @@ def train_student(
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
     settings["rounds"] = [Round(**part) for part in settings["rounds"]]
-    data, held_out = read_dataset(train), _spread(read_dataset(validation), n_validation)
+    data, held_out = read_dataset(train), _evenly_spaced(read_dataset(validation), n_validation)
     trainer = Trainer(
         student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file, device
     )
     if not state_file.exists():
-        _go_on_from(shipped, trainer)
+        _continue_shipped(shipped, trainer)
     model = trainer.run()
     training = _describe(name, teacher, trainer, threads)
     config = {"architecture": model.architecture, **model.hyperparameters}
@@ -74,7 +75,7 @@ def train_student(
 
 
 def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
-    """What a record tells of a finished run; arguments as in ``train_student``."""
+    """Describe a finished run for its record. The arguments are those of ``train_student``."""
     data = trainer.packs.dataset
     return {
         "student": name,
@@ -95,8 +96,8 @@ def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int
     }
 
 
-def _go_on_from(shipped: Path, trainer: Trainer) -> None:
-    """Take over the shipped checkpoint, if it has been through the first rounds, but not all, of what is to be done."""
+def _continue_shipped(shipped: Path, trainer: Trainer) -> None:
+    """Continue the shipped checkpoint if its rounds are the first ones of the recipe, but not all of them."""
     path = training_record(shipped)
     if not (shipped.exists() and path.exists()):
         return
@@ -106,9 +107,9 @@ def _go_on_from(shipped: Path, trainer: Trainer) -> None:
     earlier = build_model(config.pop("architecture"), config)
     same = (earlier.architecture, earlier.hyperparameters) == (model.architecture, model.hyperparameters)
     if same and len(done) < len(asked) and asked[: len(done)] == done:
-        trainer.go_on_from(checkpoint["model_state_dict"], record)
+        trainer.continue_from(checkpoint["model_state_dict"], record)
 
 
-def _spread(dataset: Dataset, n: int) -> Dataset:
-    """About ``n`` structures, evenly over the dataset."""
+def _evenly_spaced(dataset: Dataset, n: int) -> Dataset:
+    """Take about ``n`` structures, evenly spaced over the dataset."""
     return dataset.subset(range(0, len(dataset), max(1, len(dataset) // n)))

@@ -1,4 +1,4 @@
-"""What a gradient does to the weights of a student: it is shortened, two optimizers step, and a mean runs along."""
+"""The update of a student's weights: clip the gradient, step two optimizers, and follow the running mean of weights."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from torch import Tensor, nn
 from assay.models import Potential
 from assay.training.muon import Muon
 
-PACE = 0.01  # of the running mean of gradient norms
+NORM_RATE = 0.01  # share of a new gradient's norm in the running mean of norms
 
 
 class Update:
-    """The weights of a model, their running mean, and their optimizers: Muon for the matrices inside the network, AdamW
-    for embedding, biases and the layer that gives the energy.
+    """The weights of a model, their running mean, and their optimizers.
 
+    Muon trains the matrices inside the network; AdamW trains embedding, biases and the layer that gives the energy.
     Nothing waits for the device, so that on a GPU an update can be recorded into a CUDA graph.
 
     Args:
-        model: whose parameters are trained, in place.
-        matrix_lr, other_lr: peak learning rates of Muon and of AdamW.
-        weight_decay: of the matrices.
-        clip: a gradient longer than so many times the usual is shortened to that.
+        model: the model whose parameters are trained, in place.
+        matrix_lr, other_lr: the peak learning rates of Muon and of AdamW.
+        weight_decay: the weight decay of the matrices.
+        clip: the largest norm of a gradient, in units of ``typical_norm``; a longer gradient is shortened to it.
 
     Attributes:
         mean: the running mean of the weights.
-        typical_norm: running mean of the norm of gradients, 0 before the first.
-        skipped: gradients that were not finite, and changed no weight.
-        losses: sum of the losses since it was last set to zero, and how many they were.
+        typical_norm: the running mean of the norms of gradients; 0 before the first gradient.
+        skipped: the number of gradients that were not finite and therefore changed no weight.
+        losses: the sum of the losses since the last call of ``mean_loss``, and their number.
     """
 
     def __init__(self, model: Potential, matrix_lr: float, other_lr: float, weight_decay: float, clip: float):
         self.parameters: list[Tensor] = list(model.parameters())
         self.mean = [p.detach().clone() for p in self.parameters]
         self.peaks, self.clip = (matrix_lr, other_lr), clip
-        self.factor, self.pace, self.typical_norm, self.skipped = torch.zeros(4, device=self.parameters[0].device)
+        self.factor, self.ema_rate, self.typical_norm, self.skipped = torch.zeros(4, device=self.parameters[0].device)
         self.losses = torch.zeros(2, dtype=torch.float64, device=self.parameters[0].device)
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
@@ -44,10 +44,10 @@ class Update:
             inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
             (matrices if inside else others).append(parameter)
         self.groups, self.weight_decay = (matrices, others), weight_decay
-        self.begin()
+        self.reset()
 
-    def begin(self) -> None:
-        """New optimizers, with all their state in place, which know nothing yet, nor how long gradients are."""
+    def reset(self) -> None:
+        """Make new optimizers with their state allocated and zero, and forget the typical norm."""
         on_gpu = self.parameters[0].is_cuda
         rates = [torch.zeros((), device=self.parameters[0].device) if on_gpu else 0.0 for _ in self.groups]
         matrices, others = self.groups
@@ -67,13 +67,13 @@ class Update:
         return [tensor for o in self.optimizers for state in o.state.values() for tensor in state.values()]
 
     def schedule(self, factor: float, ema_decay: float) -> None:
-        """What the next update takes of the peak learning rates, and leaves of the running mean."""
+        """Set the factor of the peak learning rates and the decay of the running mean for the next update."""
         self.factor.fill_(factor)
-        self.pace.fill_(1 - ema_decay)
+        self.ema_rate.fill_(1 - ema_decay)
 
     @torch.no_grad()
     def __call__(self, loss: Tensor, gradients: list[Tensor]) -> None:
-        """Update by a loss and its gradients in the parameters, in their order."""
+        """Update the weights by a loss and its gradients, in the order of the parameters."""
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         norm = flat.norm()
         finite = norm.isfinite()
@@ -83,7 +83,7 @@ class Update:
         flat = torch.where(finite, flat * scale, 0.0)
         for parameter, part in zip(self.parameters, flat.split([p.numel() for p in self.parameters]), strict=True):
             parameter.grad = part.view_as(parameter)
-        usual = typical + PACE * (torch.minimum(norm, limit) - typical)
+        usual = typical + NORM_RATE * (torch.minimum(norm, limit) - typical)
         self.typical_norm.copy_(torch.where(finite, usual, self.typical_norm))
         self.skipped += ~finite
         self.losses += torch.stack([torch.where(finite, loss, 0.0), finite.to(loss.dtype)])
@@ -96,23 +96,23 @@ class Update:
                     group["lr"] = peak * float(factor)
             optimizer.step()
         ahead = torch._foreach_sub(self.parameters, self.mean)
-        torch._foreach_mul_(ahead, self.pace)
+        torch._foreach_mul_(ahead, self.ema_rate)
         torch._foreach_add_(self.mean, ahead)
 
     def mean_loss(self) -> float | None:
-        """Of the updates since the last call."""
+        """The mean loss of the updates since the last call; None where there was none."""
         total, count = self.losses.tolist()
         self.losses.zero_()
         return total / count if count else None
 
     @torch.no_grad()
     def start_from_mean(self) -> None:
-        """Give the model the running mean of its weights, and begin anew."""
+        """Give the model the running mean of its weights, and reset the optimizers."""
         torch._foreach_copy_(self.parameters, self.mean)
-        self.begin()
+        self.reset()
 
     def state_dict(self) -> dict[str, Any]:
-        """The running mean, the optimizers and what is known of gradients, to be resumed from."""
+        """The state to resume from: running mean, optimizers, typical norm, and number of skipped gradients."""
         return {
             "mean": self.mean,
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -122,7 +122,7 @@ class Update:
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from what ``state_dict`` gave."""
+        """Resume from a result of ``state_dict``."""
         torch._foreach_copy_(self.mean, state["mean"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved | {"param_groups": optimizer.state_dict()["param_groups"]})
@@ -130,7 +130,7 @@ class Update:
         self.skipped.fill_(state["skipped"])
 
     def tensors(self) -> list[Tensor]:
-        """All that an update changes in place on a GPU."""
+        """All tensors that an update changes in place on a GPU."""
         rates = [group["lr"] for optimizer in self.optimizers for group in optimizer.param_groups]
         counts = [self.typical_norm, self.skipped, self.losses]
         return [*self.parameters, *self.mean, *self._optimizer_state(), *rates, *counts]

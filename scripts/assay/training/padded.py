@@ -1,4 +1,4 @@
-"""Packs of one size, put together on the device, so that a step can be recorded once and replayed for each."""
+"""Packs padded to one size on the device, so that a step can be recorded once and replayed for each of them."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from torch import Tensor
 
 from assay.training.packs import Pack, PackedDataset
 
-SPARE_EDGES = 1.04  # room for edges, over their mean in a pack
-CHUNK = 256  # packs that are put together at once
+SPARE_EDGES = 1.04  # edges that a pack has room for, in units of the mean number of edges in a pack
+CHUNK = 256  # packs that are assembled at once
 
 
-class FixedPacks:
-    """A dataset on a device, served as packs that are filled up to one size.
+class PaddedPacks:
+    """A dataset on a device, served as packs that are padded to one size.
 
-    What fills them is a structure of weight zero: atoms far from all others, and edges between its last two, which are
-    beyond the cutoff.
+    The padding of a pack is one structure of weight zero. Its atoms are far from all others, and its edges join its
+    last two atoms, which are farther apart than the cutoff.
 
     Args:
-        packs: of which the structures and their neighbor lists are taken.
-        atoms_per_pack: that a pack is filled with at most.
-        device: where packs are put together.
+        packs: the structures and their neighbor lists.
+        atoms_per_pack: the largest number of atoms in a pack, padding aside.
+        device: the device that packs are assembled on.
     """
 
     def __init__(self, packs: PackedDataset, atoms_per_pack: int, device: torch.device):
@@ -42,18 +42,18 @@ class FixedPacks:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, dtype)
 
     def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> list[np.ndarray]:
-        """See ``PackedDataset.plan``."""
+        """Plan the packs of an epoch; see ``PackedDataset.plan``."""
         return self.packs.plan(seed, epoch, self.atoms_per_pack, shares, self.edges_per_pack)
 
     def serve(self, plan: Sequence[np.ndarray]) -> Iterator[Pack]:
-        """The packs of a plan, each of ``n_atoms`` atoms and as many structures, and of ``n_edges`` edges."""
+        """Yield the packs of a plan, each with ``n_atoms`` atoms, as many structures, and ``n_edges`` edges."""
         for start in range(0, len(plan), CHUNK):
             chunk = self._assemble(plan[start : start + CHUNK])
             for values in zip(*chunk, strict=True):
                 yield Pack(*values)
 
     def _assemble(self, plan: Sequence[np.ndarray]) -> Pack:
-        """Packs one after the other: each field has an axis of packs before its own."""
+        """Assemble several packs at once: each field has an axis of packs before its own axes."""
         dataset, packs = self.packs.dataset, self.packs
         n_packs, width, length = len(plan), self.n_atoms, self.n_edges
         members = np.concatenate(plan)
@@ -63,7 +63,7 @@ class FixedPacks:
 
         atom_from, atom_to = self._ranges(dataset.offsets[:-1][members], owner * width + first_atom, sizes)
         edge_from, edge_to = self._ranges(packs.first_edge[members], owner * length + first_edge, n_edges)
-        of_edge = self._spread(first_atom, n_edges)
+        edge_offset = self._repeated(first_atom, n_edges)
 
         apart = torch.arange(width, device=self.device, dtype=torch.float32) * (1.2 * packs.cutoff)
         positions = (apart.unsqueeze(-1) * apart.new_tensor([0.0, 0.0, 1.0])).repeat(n_packs, 1)
@@ -73,12 +73,12 @@ class FixedPacks:
         forces = positions.new_zeros(n_packs * width, 3)
         forces[atom_to] = self.forces[atom_from]
         batch = torch.full_like(numbers, width - 1)
-        batch[atom_to] = self._spread(slot, sizes)
-        filler = torch.tensor([[width - 2, width - 1], [width - 1, width - 2]], device=self.device)
-        edge_index = filler.repeat(1, n_packs * length // 2)
-        edge_index[:, edge_to] = self.edges[:, edge_from].long() + of_edge
+        batch[atom_to] = self._repeated(slot, sizes)
+        padding = torch.tensor([[width - 2, width - 1], [width - 1, width - 2]], device=self.device)
+        edge_index = padding.repeat(1, n_packs * length // 2)
+        edge_index[:, edge_to] = self.edges[:, edge_from].long() + edge_offset
         reverse = torch.arange(length, device=self.device).bitwise_xor(1).repeat(n_packs)
-        reverse[edge_to] = self.reverses[edge_from].long() + self._spread(first_edge, n_edges)
+        reverse[edge_to] = self.reverses[edge_from].long() + self._repeated(first_edge, n_edges)
 
         at = self._put(owner * width + slot, torch.int64)
         energy = torch.zeros(n_packs * width, dtype=torch.float64, device=self.device)
@@ -87,7 +87,7 @@ class FixedPacks:
         per_structure[at] = self._put(sizes, torch.float32)
         atom_weight, structure_weight = positions.new_zeros(2, n_packs * width)
         in_pack = np.bincount(owner, sizes, n_packs)
-        atom_weight[atom_to] = self._spread(1 / in_pack[owner], sizes)
+        atom_weight[atom_to] = self._repeated(1 / in_pack[owner], sizes)
         structure_weight[at] = self._put(1 / np.bincount(owner)[owner], torch.float32)
         return Pack(
             numbers.view(n_packs, width),
@@ -103,20 +103,20 @@ class FixedPacks:
             structure_weight.view(n_packs, width),
         )
 
-    def _spread(self, values: np.ndarray, counts: np.ndarray) -> Tensor:
-        """Each value as often as its count says."""
+    def _repeated(self, values: np.ndarray, counts: np.ndarray) -> Tensor:
+        """Repeat each value as often as its count says."""
         dtype = torch.float32 if values.dtype.kind == "f" else torch.int64
         return self._put(values, dtype).repeat_interleave(self._put(counts, torch.int64), output_size=int(counts.sum()))
 
     def _ranges(self, source: np.ndarray, target: np.ndarray, counts: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Places of ``counts`` consecutive elements from each source, and from each target."""
+        """Return the indices of ``counts`` consecutive elements from each source on, and from each target on."""
         first = np.cumsum(counts) - counts
-        here = torch.arange(int(counts.sum()), device=self.device)
-        return here + self._spread(source - first, counts), here + self._spread(target - first, counts)
+        index = torch.arange(int(counts.sum()), device=self.device)
+        return index + self._repeated(source - first, counts), index + self._repeated(target - first, counts)
 
 
 def _before(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Sum of the values before each one of the same owner; owners ascend."""
+    """Sum the values that come before each one and have the same owner; owners ascend."""
     before = np.cumsum(values) - values
     return before - before[np.searchsorted(owner, owner)]
 

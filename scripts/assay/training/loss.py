@@ -1,11 +1,11 @@
-"""One training step: loss of energies and forces, and its gradient in every parameter.
+"""The loss of energies and forces, and its gradient with respect to every parameter.
 
-Forces are a derivative of the network, so the gradient of a loss of them is a second derivative. With g = dL/dF,
+Forces are a derivative of the network, so the gradient of their loss is a second derivative. With g = dL/dF,
 
     dL/dtheta = sum_s dL/dE_s dE_s/dtheta + sum_i g_i . dF_i/dtheta,     F = -dE/dx,
 
-and the last term is the change of -dE/dtheta along g. ``engine_step`` takes it as a difference of first derivatives,
-which the compiled engine gives, at x and x + h g; ``eager_step`` differentiates twice.
+and the last term is the derivative of -dE/dtheta along g. ``engine_gradients`` approximates it by the difference of two
+first derivatives, at x and at x + h g, which the compiled engine computes; ``eager_gradients`` differentiates twice.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from assay.models import PaiNN, Potential
 from assay.models.graph import EdgeGraph
 from assay.training.packs import Pack
 
-Step = Callable[[list[Tensor], Pack], tuple[Tensor, list[Tensor]]]
+LossGradients = Callable[[list[Tensor], Pack], tuple[Tensor, list[Tensor]]]
 
-# How far the difference moves an atom at most, angstrom.
+# The largest displacement of an atom between the two points of the difference, angstrom.
 DISPLACEMENT_A = 2e-4
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Pseudo-Huber loss of each atom's force error and of each structure's energy error per atom.
+    """Pseudo-Huber loss of the force error of each atom and of the energy error per atom of each structure.
 
     Attributes:
-        force_delta_eV_per_A: errors below it count quadratically, above it linearly.
-        energy_delta_eV_per_atom: the same for the energy.
-        energy_weight: of the energy's term, the force's being 1 (angstrom).
+        force_delta_eV_per_A: force errors count quadratically below it and linearly above it.
+        energy_delta_eV_per_atom: energy errors per atom count quadratically below it and linearly above it.
+        energy_weight: the weight of the energy's term, angstrom; the force's term has the weight 1.
     """
 
     force_delta_eV_per_A: float = 0.1
@@ -42,7 +42,7 @@ class Loss:
     energy_weight: float = 4.0
 
     def __call__(self, energy: Tensor, forces: Tensor, pack: Pack) -> Tensor:
-        """Mean loss of a pack over its atoms and structures, by their weights, eV/angstrom."""
+        """The loss of a pack, eV/angstrom: weighted means over its atoms and over its structures."""
         squared = ((forces - pack.forces) ** 2).sum(-1)
         force_loss = torch.sqrt(squared + self.force_delta_eV_per_A**2) - self.force_delta_eV_per_A
         per_atom = ((energy - pack.energy) / pack.n_atoms).to(forces.dtype)
@@ -51,7 +51,7 @@ class Loss:
 
 
 class _EnergyForces(nn.Module):
-    """``energy_and_forces`` as a forward pass, so that parameters can be handed in."""
+    """``energy_and_forces`` as the forward pass of a module, for ``functional_call`` with given parameters."""
 
     def __init__(self, model: Potential):
         super().__init__()
@@ -65,13 +65,13 @@ class _EnergyForces(nn.Module):
         return energy, forces
 
 
-def eager_step(model: Potential, loss: Loss) -> Step:
-    """(parameters, pack) to (loss, gradients), in the order of ``model.parameters()``."""
+def eager_gradients(model: Potential, loss: Loss) -> LossGradients:
+    """Return the function from (parameters, pack) to (loss, gradients), in the order of ``model.parameters()``."""
     wrapped = _EnergyForces(model)
     names = [name for name, _ in wrapped.named_parameters()]
 
-    def step(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
-        """The loss, a scalar, and its gradient in each of ``parameters``, which stay as they are."""
+    def gradients_of(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
+        """Return the loss, a scalar, and its gradient by each of ``parameters``, which are left unchanged."""
         with torch.enable_grad():
             leaves = [p.detach().requires_grad_() for p in parameters]
             positions = pack.positions.detach().requires_grad_()
@@ -81,46 +81,46 @@ def eager_step(model: Potential, loss: Loss) -> Step:
             gradients = torch.autograd.grad(value, leaves)
         return value.detach(), [g.detach() for g in gradients]
 
-    return step
+    return gradients_of
 
 
-def engine_step(model: PaiNN, loss: Loss) -> Step:
-    """``eager_step`` by the compiled engine: equal to a hundredth of the gradient, and many times faster.
+def engine_gradients(model: PaiNN, loss: Loss) -> LossGradients:
+    """``eager_gradients`` by the compiled engine: many times faster, with an error of about 1 % of the gradient.
 
-    The error of a difference to one side has one sign for all structures. It would add up over steps, so that half of
-    all packs, told by how many pairs of edges they have, are differentiated to the other side.
+    The error of a one-sided difference has the same sign for all structures and would add up over steps. The sign of h
+    therefore depends on the number of edge pairs of a pack, so that it is negative for about half of all packs.
     """
     engine = Engine(model)
     sizes = [p.numel() for p in model.parameters()]
     shapes = [p.shape for p in model.parameters()]
 
-    def step(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
-        """As that of ``eager_step``."""
+    def gradients_of(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
+        """Return loss and gradients, as the function that ``eager_gradients`` returns."""
         engine.read(parameters)
         n_structures = len(pack.n_atoms)
         graph = EdgeGraph(pack.edge_index, pack.shift, len(pack.positions), pack.reverse_index)
         at_rest = engine.evaluate(pack.atomic_numbers, pack.positions, pack.batch, n_structures, graph, gradients=True)
-        assert at_rest.forces is not None and at_rest.gradients is not None  # they were asked for
+        assert at_rest.forces is not None and at_rest.gradients is not None  # both were asked for
         references = at_rest.energy.new_zeros(n_structures)
         references.index_add_(0, pack.batch, model.reference_energy[pack.atomic_numbers])
         with torch.enable_grad():
             energy, forces = (at_rest.energy + references).requires_grad_(), at_rest.forces.requires_grad_()
             value = loss(energy, forces, pack)
             d_energy, d_forces = torch.autograd.grad(value, [energy, forces])
-        side = 1 if pack.edge_index.shape[1] % 4 < 2 else -1
-        reach = side * DISPLACEMENT_A / float(d_forces.norm(dim=-1).max().clamp(min=1e-12))
+        sign = 1 if pack.edge_index.shape[1] % 4 < 2 else -1
+        h = sign * DISPLACEMENT_A / float(d_forces.norm(dim=-1).max().clamp(min=1e-12))
         moved = engine.evaluate(
             pack.atomic_numbers,
-            pack.positions + reach * d_forces,
+            pack.positions + h * d_forces,
             pack.batch,
             n_structures,
             graph,
             forces=False,
-            weights=d_energy - 1 / reach,
+            weights=d_energy - 1 / h,
             gradients=True,
         )
         assert moved.gradients is not None  # they were asked for
-        parts = (moved.gradients + at_rest.gradients / reach).split(sizes)
+        parts = (moved.gradients + at_rest.gradients / h).split(sizes)
         return value.detach(), [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
-    return step
+    return gradients_of

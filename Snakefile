@@ -38,7 +38,7 @@ rule all:
                 "model.json",
                 "accuracy.json",
                 "benchmark.json",
-                "benchmark.png",
+                "benchmark.svg",
                 "model.onnx",
                 "model.edges.onnx",
                 "model.ts.pt",

@@ -27,7 +27,7 @@ rule benchmark:
     output:
         json="results/{variant}/benchmark.json",
         chart=report(
-            "results/{variant}/benchmark.png",
+            "results/{variant}/benchmark.svg",
             category="Speed",
             labels={"student": "{variant}", "figure": "benchmark"},
             caption="captions/benchmark.rst",

@@ -30,7 +30,7 @@ rule report:
                 "export.json",
                 "quantization.json",
                 "benchmark.json",
-                "benchmark.png",
+                "benchmark.svg",
             ],
         ),
         data=list(DATA.values()),

@@ -38,19 +38,19 @@ rule validate:
     output:
         accuracy="results/{variant}/accuracy.json",
         parity=report(
-            "results/{variant}/figures/parity.png",
+            "results/{variant}/figures/parity.svg",
             category="Accuracy",
             labels={"student": "{variant}", "figure": "parity"},
             caption="captions/parity.rst",
         ),
         errors=report(
-            "results/{variant}/figures/errors.png",
+            "results/{variant}/figures/errors.svg",
             category="Accuracy",
             labels={"student": "{variant}", "figure": "errors"},
             caption="captions/errors.rst",
         ),
         novelty=report(
-            "results/{variant}/figures/novelty.png",
+            "results/{variant}/figures/novelty.svg",
             category="Accuracy",
             labels={"student": "{variant}", "figure": "novelty"},
             caption="captions/novelty.rst",
@@ -77,7 +77,7 @@ rule compare_accuracy:
         cards=CARDS,
     output:
         report(
-            "results/report/accuracy.png",
+            "results/report/accuracy.svg",
             category="Accuracy",
             labels={"student": "all", "figure": "comparison"},
             caption="captions/accuracy.rst",
@@ -145,7 +145,7 @@ rule physics:
     output:
         **{
             name: report(
-                f"results/{{variant}}/figures/{name}.png",
+                f"results/{{variant}}/figures/{name}.svg",
                 category="Physics",
                 labels={"student": "{variant}", "figure": name},
                 caption="captions/physics.rst",

@@ -219,8 +219,8 @@ def test_a_run_has_a_row_for_each_runtime_and_point(model_file, structures, teac
     assert result["summary"]["throughput_falls"] == []
     write_json(tmp_path / "benchmark.json", result)
     again = read_json(tmp_path / "benchmark.json")
-    draw_benchmark(tmp_path / "benchmark.png", again)
-    assert (tmp_path / "benchmark.png").stat().st_size > 1000
+    draw_benchmark(tmp_path / "benchmark.svg", again)
+    assert (tmp_path / "benchmark.svg").stat().st_size > 1000
     assert json.dumps(again)
 
 
@@ -243,7 +243,7 @@ def test_what_fails_is_said_and_the_others_are_timed(model_file, structures, tea
             assert "latency_ms_median" not in row
         else:
             assert "error" not in row
-    draw_benchmark(tmp_path / "benchmark.png", result)
+    draw_benchmark(tmp_path / "benchmark.svg", result)
     with pytest.raises(AssayError, match="no runtime can load"):
         run({"onnx": broken}, structures, teacher, monkeypatch)
 

@@ -175,7 +175,7 @@ def test_readme_lists_every_file_that_is_made(tree):
     text = (ROOT / "README.md").read_text()
     listed = set(re.findall(r"`([\w.]+)`", text.split("## What appears where")[1].split("```mermaid")[0]))
     made = {path.split("/")[1] for path in snapshot(tree) if path.startswith(("tiny/", "report/"))}
-    parts = {"physics.probe.json", "physics.exports.json", "accuracy.png"}  # of physics.json and the report
+    parts = {"physics.probe.json", "physics.exports.json", "accuracy.svg"}  # of physics.json and the report
     assert made - parts - {"figures"} <= listed
 
 
@@ -189,7 +189,7 @@ def test_snakemakes_own_report_packs_every_figure_in_its_category(tree, variants
             if name.endswith("report.html") and "data" not in name
         ]
         packed = {Path(name).name for name in archive.namelist()}
-    figures = {Path(path).name for path in snapshot(tree) if path.endswith(".png")}
+    figures = {Path(path).name for path in snapshot(tree) if path.endswith((".png", ".svg"))}
     assert {*figures, "report.html", "comparison.csv"} <= packed
     assert all(f'"{category}"' in page for category in ("Accuracy", "Physics", "Speed", "Report"))
     assert all(page.count(f'"{variant}"') >= len(figures) - 1 for variant in variants)

@@ -15,6 +15,7 @@ from assay.accuracy.metrics import Errors, composition
 from assay.workflow import plots
 
 _PERCENTILES = (50, 90, 99)
+FEW = 3000  # so few points are drawn as larger squares
 
 
 def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
@@ -31,7 +32,7 @@ def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
 
 
 def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: str) -> None:
-    plots.density(axes, labelled, predicted)
+    plots.density(axes, labelled, predicted, bins=100 if len(labelled) > FEW else 60)
     plots.identity_line(axes, labelled, predicted)
     axes.set(xlabel=f"teacher: {quantity}", ylabel="student")
 
@@ -67,7 +68,7 @@ def _cumulative(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
     values = np.sort(values[np.isfinite(values)])
     if len(values) == 0:
         return
-    thin = np.unique(np.linspace(0, len(values) - 1, 800).astype(int))
+    thin = np.unique(np.linspace(0, len(values) - 1, 300).astype(int))
     axes.plot(np.maximum(values[thin], 1e-6), (thin + 1) / len(values), **style)
     at = np.percentile(values, _PERCENTILES)
     axes.plot(at, np.array(_PERCENTILES) / 100, "o", color=style["color"], markersize=4)
@@ -115,7 +116,7 @@ def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) ->
 
 def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapping[str, Sequence[Novelty]]) -> None:
     """Force error against the distance from the training data, in units of the distance that flags a structure."""
-    with plots.figure(path, 1, len(splits), size=(2.9, 2.6)) as (_, axes):
+    with plots.figure(path, 1, len(splits), size=(2.9, 2.7)) as (drawing, axes):
         for index, (name, errors) in enumerate(splits.items()):
             panel, rmse = axes[0, index], force_rmse(errors)
             score = np.array([min(novelty.score, 10.0) for novelty in novelties[name]])
@@ -129,7 +130,7 @@ def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapp
             panel.axvline(1.0, **plots.REFERENCE)
             panel.set(yscale="log", xlabel="distance from the training data", title=name.replace("_", " "))
         axes[0, 0].set_ylabel("force RMSE (eV/Å)")
-        axes[0, 0].legend()
+        drawing.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:

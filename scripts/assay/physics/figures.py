@@ -131,6 +131,7 @@ def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
                 panel.plot(curve["distance_A"], _floats(curve["energy_eV"]), **STUDENT)
                 low = min(float(np.nanmin(teacher)), -0.05)
                 panel.set(ylim=(1.6 * low, max(3.0 * -low, 0.4)), title=name)
+                panel.locator_params(nbins=3)
             panels[0].legend(fontsize=6)
             panels[0].set(xlabel="distance (Å)", ylabel=f"energy ({unit})")
         return None

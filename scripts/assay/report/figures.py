@@ -6,10 +6,14 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
+
+from markupsafe import Markup
 
 from assay.report.wording import words
 
 MIME = {".png": "image/png", ".svg": "image/svg+xml"}
+_PLAIN = " /:;=,()+*<>'"  # stands in a data URI, and there between double quotes, as it is
 CAPTIONS = {
     "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
     "errors": "How large the errors are, and how they depend on force, size and element.",
@@ -33,22 +37,29 @@ class Figure:
     """An embedded figure: name, data URI, caption, and whether it wants the page's full width."""
 
     name: str
-    uri: str
+    uri: Markup
     caption: str
     broad: bool
 
 
 def embed(path: Path) -> Figure:
-    """A PNG or SVG file as a data URI."""
-    content = base64.b64encode(path.read_bytes()).decode()
+    """Read a PNG or SVG file and write it as a data URI; an SVG stays text, which is shorter than base64."""
+    if path.suffix == ".svg":
+        content = "," + quote(" ".join(path.read_text().replace('"', "'").split()), safe=_PLAIN)
+    else:
+        content = ";base64," + base64.b64encode(path.read_bytes()).decode()
     caption = CAPTIONS.get(path.stem, words(path.stem).capitalize() + ".")
-    return Figure(path.stem, f"data:{MIME[path.suffix]};base64,{content}", caption, path.stem in BROAD)
+    return Figure(path.stem, Markup(f"data:{MIME[path.suffix]}{content}"), caption, path.stem in BROAD)
 
 
 def figures_of(folder: Path) -> list[Figure]:
-    """What was drawn for one student: ``benchmark.png`` and everything in ``figures/``; known names first."""
-    paths = [*folder.glob("*.png"), *folder.glob("figures/*")]
-    return [embed(path) for path in _ordered(path for path in paths if path.suffix in MIME)]
+    """Embed what was drawn for one student, in its folder and in ``figures/``, known names first.
+
+    Of two files that differ in their format only, the newer one counts.
+    """
+    drawn = [path for path in (*folder.glob("*.*"), *folder.glob("figures/*")) if path.suffix in MIME]
+    newest = {path.stem: path for path in sorted(drawn, key=lambda path: path.stat().st_mtime)}
+    return [embed(path) for path in _ordered(newest.values())]
 
 
 def _ordered(paths: Iterable[Path]) -> list[Path]:

@@ -250,7 +250,8 @@ def _complete(
 
 
 def _canonical(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """``tensor`` in ``dtype`` if that keeps every value, else in float64."""
+    """``tensor``, contiguous, in ``dtype`` if that keeps every value, else in float64."""
+    tensor = tensor.contiguous()
     converted = tensor.to(dtype)
     return converted if torch.equal(converted.double(), tensor.double()) else tensor.double()
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import ase.data
+from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.pickles import attributes
+from assay.checkpoint.pickles import Instance, Name
 from assay.workflow.errors import AssayError
 
 SYNONYMS = {
@@ -52,6 +53,7 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     for place, key, value in _entries(container):
         name = _NAMES.get(key)
+        value = _plain(name, value)
         if name is None or value is None or isinstance(value, dict):
             continue
         if name == "architecture" and value not in ("painn", "seed-painn"):
@@ -72,7 +74,7 @@ def read_elements(container: Container) -> list[str] | None:
     """Symbols of the elements that the model was trained on, by atomic number; None if the file does not say."""
     tops = (container.content, container.config)
     places = [*tops, *(top.get(name) for top in tops for name in sorted(_RECORDS))]
-    for place in map(attributes, places):
+    for place in places:
         listed = place.get("elements") if isinstance(place, dict) else None
         if isinstance(listed, (list, tuple)) and 0 < len(listed) < len(ase.data.chemical_symbols):
             numbers = [ase.data.atomic_numbers.get(item, 0) if isinstance(item, str) else item for item in listed]
@@ -86,7 +88,6 @@ def _entries(container: Container) -> Iterator[tuple[str, Any, Any]]:
     tops = [("", container.content), ("", container.config)]
     for _, top in tops:
         for key, value in top.items():
-            value = attributes(value)
             if isinstance(key, str) and key in _PLACES and isinstance(value, dict):
                 yield from _section(key, value)
             elif isinstance(key, str) and not isinstance(value, dict):
@@ -95,12 +96,23 @@ def _entries(container: Container) -> Iterator[tuple[str, Any, Any]]:
 
 def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
     for key, value in section.items():
-        value = attributes(value)
         if isinstance(value, dict):
             if isinstance(key, str) and key in _SECTIONS and depth < 3:
                 yield from _section(f"{place}.{key}", value, depth + 1)
         elif isinstance(key, str):
             yield place, key, value
+
+
+def _plain(name: str | None, value: Any) -> Any:
+    """``value`` as a number if it is a tensor of one, and an activation by the name of its class or function.
+
+    Another class or instance says nothing that a hyperparameter could be: None.
+    """
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value.item()
+    if isinstance(value, Name) and name == "activation":
+        return value.name.rpartition(".")[2].lower()
+    return None if isinstance(value, Name | Instance) else value
 
 
 def _checked(name: str, value: Any, place: str, container: Container) -> Any:

@@ -1,7 +1,7 @@
 """Reads a checkpoint file into nested dicts of tensors, trusting nothing in it.
 
-The file is read once. What torch sees of it is a copy of exactly those records whose checksums held and whose sizes
-were counted, and torch loads it with ``weights_only=True`` and in no other way.
+The file is read once. Checksums are verified and sizes counted first. ``torch.load`` is not used: ``pickles`` reads a
+pickle as data, ``contents`` and ``tensors`` make dicts and tensors of it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import io
 import json
 import re
 import stat
-import warnings
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from assay.checkpoint.pickles import STAND_INS, foreign_globals
+from assay.checkpoint.contents import foreign_names, read_contents
+from assay.checkpoint.pickles import Instance, Name, PickleError, read_pickle
+from assay.checkpoint.tensors import storage_from_bytes, wanted_storages
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sidecars
 
@@ -31,6 +33,7 @@ MAX_RECORDS = 20_000
 SAVE_AGAIN = "save model.state_dict() with torch.save"
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+_LEGACY_VERSION = 1001
 _OTHER_FILES = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
     (b"BZh", "is compressed with bzip2: unpack it first"),
@@ -49,12 +52,13 @@ class Container:
 
     Attributes:
         path: the file.
-        content: nested dicts, with tensors at the leaves.
+        content: nested dicts and lists, with tensors, plain values and records of foreign instances at the leaves.
         kind: "torch zip", "torch legacy" or "safetensors".
         checksummed: whether the container carries checksums of its content (and they held).
         sha256: of the file.
         size_bytes: of the file.
         config: what stands beside the tensors of a safetensors file: its metadata, and its sidecars.
+        not_run: classes and functions that a pickle names beyond those of plain data; none was imported or called.
     """
 
     path: Path
@@ -64,34 +68,36 @@ class Container:
     sha256: str
     size_bytes: int
     config: dict[str, Any] = field(default_factory=dict)
+    not_run: list[str] = field(default_factory=list)
 
 
 def read_container(path: str | Path) -> Container:
     """Read a checkpoint of any container form.
 
     Raises:
-        AssayError: the file is missing, not a checkpoint, damaged, too large, or would run code.
+        AssayError: the file is missing, not a checkpoint, damaged or too large.
     """
     path = Path(path)
     data = _read_bytes(path)
     config: dict[str, Any] = {}
+    names: list[str] = []
     if data.startswith(b"PK\x03\x04"):
         kind = "torch zip"
-        clean, checksummed = _clean_archive(data, path)
-        content = _torch_load(clean, path)
+        content, names, checksummed = _read_archive(data, path)
     elif data.startswith(_LEGACY_MAGIC):
         kind, checksummed = "torch legacy", False
-        _refuse_code(data, path, n_pickles=5)
-        content = _torch_load(data, path, legacy=True)
+        content, names = _read_legacy(data, path)
     elif data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         kind = "safetensors"
         content, config, checksummed = _read_safetensors(data, path)
     else:
         raise _not_a_checkpoint(data, path)
     if not isinstance(content, dict):
-        raise AssayError(f"{path} holds a {type(content).__name__} and no weights by name: {SAVE_AGAIN}")
+        what = content.name if isinstance(content, Instance | Name) else type(content).__name__
+        raise AssayError(f"{path} holds a {what} and no weights by name: {SAVE_AGAIN}")
     sha256 = hashlib.sha256(data).hexdigest()
-    return Container(path, content, kind, checksummed, sha256, len(data), config | _read_sidecars(path, sha256))
+    config |= _read_sidecars(path, sha256)
+    return Container(path, content, kind, checksummed, sha256, len(data), config, names)
 
 
 def _read_sidecars(path: Path, sha256: str) -> dict[str, Any]:
@@ -126,8 +132,8 @@ def _read_bytes(path: Path) -> bytes:
         raise AssayError(f"{path} cannot be read ({error}): check its path and permissions") from None
 
 
-def _clean_archive(data: bytes, path: Path) -> tuple[bytes, bool]:
-    """A fresh zip archive of the records that torch needs, and whether their checksums were there (and held)."""
+def _read_archive(data: bytes, path: Path) -> tuple[Any, list[str], bool]:
+    """The contents of a zip archive of torch, foreign names in it, and whether it has checksums (and they held)."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
@@ -137,19 +143,25 @@ def _clean_archive(data: bytes, path: Path) -> tuple[bytes, bool]:
                 for entry in entries:
                     entry.CRC = None  # type: ignore[assignment]
             records = {entry.filename: archive.read(entry) for entry in entries}
+        [root] = [name.removesuffix("data.pkl") for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
+        stream = io.BytesIO(records[f"{root}data.pkl"])
+        pickle = read_pickle(stream)
+        big_endian = records.get(f"{root}byteorder", b"little") == b"big"
+        storages = {
+            key: storage_from_bytes(_record(records, f"{root}data/{key}"), dtype, count, big_endian)
+            for key, (dtype, count) in wanted_storages(pickle.persistent).items()
+        }
+        return read_contents(pickle, storages), foreign_names(pickle.names), checksummed
     except AssayError:
         raise
     except Exception as error:
         raise _damaged(path, error) from None
-    [root] = [name.removesuffix("data.pkl") for name in records if re.fullmatch(r"[^/]+/data\.pkl", name)]
-    _refuse_code(records[f"{root}data.pkl"], path)
-    clean = io.BytesIO()
-    with zipfile.ZipFile(clean, "w") as archive:
-        for name, record in records.items():
-            inner = name.removeprefix(root)
-            if inner in ("data.pkl", "byteorder", "version") or inner.startswith("data/"):
-                archive.writestr(f"archive/{inner}", record)
-    return clean.getvalue(), checksummed
+
+
+def _record(records: dict[str, bytes], name: str) -> bytes:
+    if name not in records:
+        raise PickleError("a storage that is not there")
+    return records[name]
 
 
 def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> None:
@@ -169,37 +181,34 @@ def _check_entries(entries: list[zipfile.ZipInfo], size: int, path: Path) -> Non
         raise AssayError(f"{path} holds a pickle of more than {MAX_PICKLE_BYTES >> 20} MiB: {SAVE_AGAIN}")
 
 
-def _refuse_code(pickled: bytes, path: Path, n_pickles: int = 1) -> None:
-    foreign = foreign_globals(pickled, n_pickles)
-    if foreign:
-        names = ", ".join(foreign[:5]) + (" and more" if len(foreign) > 5 else "")
-        raise AssayError(f"{path} would run code when it is loaded (it names {names}): {SAVE_AGAIN}")
+def _read_legacy(data: bytes, path: Path) -> tuple[Any, list[str]]:
+    """The contents of a file as torch wrote it before 1.6, and the foreign names in it.
 
-
-def _torch_load(data: bytes, path: Path, legacy: bool = False) -> Any:
-    """``torch.load`` with ``weights_only=True``; whatever goes wrong in it is a damaged file."""
-    room = len(data)
-
-    def fill(storage: torch.UntypedStorage, _: str) -> torch.UntypedStorage:
-        """A legacy storage, before its bytes are read: bounded by the file, and NaN wherever none will come."""
-        nonlocal room
-        room -= storage.nbytes()
-        if room < 0:
-            raise ValueError("its tensors claim more bytes than the file has")
-        return storage.fill_(255)  # type: ignore[attr-defined]
-
-    map_location: Any = fill if legacy else "cpu"
-    stand_ins: list[Any] = [(stand_in, name) for name, stand_in in STAND_INS.items()]
+    Five pickles (a magic number, a version, the machine, the content, the keys of the storages) and then the storages,
+    each behind its number of elements.
+    """
     stream = io.BytesIO(data)
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(stand_ins):
-            warnings.simplefilter("ignore")
-            content = torch.load(stream, map_location=map_location, weights_only=True)
+        read_pickle(stream)
+        if read_pickle(stream).root != _LEGACY_VERSION:
+            raise PickleError("another version of the format")
+        if dict(read_pickle(stream).root.entries).get("little_endian") is not True:
+            raise PickleError("bytes in big-endian order")
+        pickle, keys = read_pickle(stream), read_pickle(stream).root
+        wanted = wanted_storages(pickle.persistent)
+        if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(wanted):
+            raise PickleError("other storages than its tensors have")
+        storages = {}
+        for key in keys:
+            dtype, count = wanted[key]
+            if int.from_bytes(stream.read(8), "little") != count:
+                raise PickleError("a storage of another length")
+            storages[key] = storage_from_bytes(stream.read(count * dtype.itemsize), dtype, count)
+        if stream.tell() != len(data):
+            raise PickleError("bytes are left over at its end")
+        return read_contents(pickle, storages), foreign_names(pickle.names)
     except Exception as error:
         raise _damaged(path, error) from None
-    if legacy and stream.tell() != len(data):
-        raise _damaged(path, ValueError("bytes are left over at its end"))
-    return content
 
 
 def content_sha256(tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> str:
@@ -238,8 +247,7 @@ def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str
 
 
 def _damaged(path: Path, error: Exception) -> AssayError:
-    text = str(error).rpartition("WeightsUnpickler error:")[2].partition("\n")[0]
-    reason = " ".join(text.split())[:160] or type(error).__name__
+    reason = " ".join(str(error).partition("\n")[0].split())[:160] or type(error).__name__
     return AssayError(f"{path} is damaged or not a checkpoint ({reason}): copy or save it again")
 
 
@@ -247,7 +255,8 @@ def _not_a_checkpoint(data: bytes, path: Path) -> AssayError:
     for start, sentence in _OTHER_FILES:
         if data.startswith(start):
             return AssayError(f"{path} {sentence}")
-    foreign = foreign_globals(data)
-    if foreign:
-        return AssayError(f"{path} is a bare pickle that would run code (it names {foreign[0]}): {SAVE_AGAIN}")
+    with suppress(PickleError):
+        names = foreign_names(read_pickle(io.BytesIO(data)).names)
+        named = f" (it names {names[0]})" if names else ""
+        return AssayError(f"{path} is a bare pickle{named}, which torch.save did not write: {SAVE_AGAIN}")
     return AssayError(f"{path} is no checkpoint that torch.save or safetensors writes: {SAVE_AGAIN}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import reprlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,17 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.architecture import Network, identify
+from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
-from assay.checkpoint.weights import StateDict, find_state_dict
+from assay.checkpoint.weights import StateDict
 from assay.models import Potential, build_model
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
+
+MAX_NAMES_SHOWN = 200  # of the classes that a file names
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,19 @@ class Checkpoint:
     Attributes:
         network: architecture, hyperparameters and tensors.
         container: the file.
-        state_dict: where in it the tensors were.
+        choice: where in it the tensors were, and which others were passed over.
         elements: symbols of the elements seen in training, or None.
     """
 
     network: Network
     container: Container
-    state_dict: StateDict
+    choice: Choice
     elements: list[str] | None
+
+    @property
+    def state_dict(self) -> StateDict:
+        """The tensors as the file names them."""
+        return self.choice.weights
 
     @property
     def atomic_numbers(self) -> list[int] | None:
@@ -69,20 +77,41 @@ class Checkpoint:
         state, network = self.state_dict, self.network
         values = ", ".join(f"{name} {value}" for name, value in network.hyperparameters.items())
         lines = [f"Read {self.container.path} ({self.container.kind}): {network.architecture} with {values}."]
-        if state.average:
-            lines.append(f"Took the moving average under {state.where!r} rather than the raw weights.")
+        lines += self._said_of_weights()
         for what, names in (
             ("Stripped", state.stripped),
             ("Left aside", state.ignored),
             ("Took from the raw weights", state.from_raw),
             ("Filled in", network.filled),
             ("Assumed", [name for name, source in network.sources.items() if source == "assumed"]),
+            ("Named in the file, neither imported nor run", _shortened(self.container.not_run)),
         ):
             if names:
                 lines.append(f"{what}: {', '.join(names)}")
         if not self.container.checksummed:
             lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
         return "\n".join(map(printable, lines))
+
+    def doubt(self) -> str:
+        """One sentence on which weights are the average, where the file does not settle it; else empty."""
+        if not self.choice.in_doubt:
+            return ""
+        taken = "moving average" if self.state_dict.average else "raw weights"
+        return (
+            f"{self.container.path} holds several sets of weights; {self.state_dict.place!r} was taken as the {taken}, "
+            "by its name alone. A trainer that swaps the two before it saves leaves each under the other's name: "
+            "compare both, and set variants.<name>.weights to raw, average or a path in the file."
+        )
+
+    def _said_of_weights(self) -> list[str]:
+        choice, lines = self.choice, []
+        if self.state_dict.average and not choice.in_doubt:
+            lines.append(f"Took the moving average under {self.state_dict.place!r} rather than the raw weights.")
+        for other in choice.passed_over:
+            kind = "moving average" if other.average else "raw weights"
+            values = "the same values" if other.equal else "other values"
+            lines.append(f"Passed over {other.place!r}: {kind}, {values}.")
+        return [*lines, self.doubt()] if choice.in_doubt else lines
 
     def card(self, variant: str) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -104,6 +133,10 @@ class Checkpoint:
                 "checksummed": self.container.checksummed,
                 "weights_at": self.state_dict.where,
                 "weights_are_average": self.state_dict.average,
+                "weights_asked_for": self.choice.asked,
+                "weights_in_doubt": self.choice.in_doubt,
+                "weights_passed_over": [asdict(other) for other in self.choice.passed_over],
+                "classes_not_run": _shortened(self.container.not_run),
                 "prefixes_stripped": self.state_dict.stripped,
                 "keys_ignored": self.state_dict.ignored,
                 "buffers_from_raw_weights": self.state_dict.from_raw,
@@ -112,21 +145,28 @@ class Checkpoint:
         }
 
 
-def normalize(path: str | Path, cutoff_A: float | None = None) -> Checkpoint:
+def _shortened(names: list[str]) -> list[str]:
+    """``names`` in a form that can be shown: printable, and not too many of them."""
+    shown = [printable(name, 200) for name in names[:MAX_NAMES_SHOWN]]
+    return [*shown, f"and {len(names) - len(shown)} more"] if len(names) > len(shown) else shown
+
+
+def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | None = None) -> Checkpoint:
     """Read, understand and check a checkpoint of any accepted form (docs/checkpoints.md lists them).
 
     Args:
         path: the file; a normalized ``model.safetensors`` is one of the forms.
         cutoff_A: the user's word on the cutoff, for files that do not tell it.
+        weights: which set of weights to use, where the file holds several: "raw", "average" or a path in the file.
 
     Raises:
         AssayError: the file cannot be used; one sentence says why.
     """
     try:
         container = read_container(path)
-        state_dict = find_state_dict(container)
-        network = identify(state_dict, read_config(container), container.path, cutoff_A)
-        checkpoint = Checkpoint(network, container, state_dict, read_elements(container))
+        choice = choose_weights(container, weights)
+        network = identify(choice.weights, read_config(container), container.path, cutoff_A)
+        checkpoint = Checkpoint(network, container, choice, read_elements(container))
         _check_evaluates(checkpoint)
     except AssayError as error:
         raise AssayError(printable(str(error))) from None

@@ -8,6 +8,7 @@ to (the student, its moving average, a teacher).
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.pickles import attributes
+from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -35,7 +36,7 @@ _NOT_THE_MODEL = re.compile(
     r"(^|_)(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)(_|$)", re.IGNORECASE
 )
 _BOOKKEEPING = {"n_averaged", "initted", "step", "num_updates", "decay"}
-_USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
+_PUT_ASIDE = "collected_params"  # by torch_ema, while the average stands in the model
 
 
 @dataclass
@@ -44,12 +45,13 @@ class StateDict:
 
     Attributes:
         where: the key of the file under which they were found, "" at its top.
-        average: whether they are a moving average (EMA, SWA).
+        average: whether they are a moving average (EMA, SWA), by the names in the file.
         tensors: by bare name, in the order of the file.
         stripped: the parts that names lost, e.g. "module.".
-        ignored: what was left aside: a teacher, a loss, the counter of an average, another model by its place.
+        ignored: keys beside them that belong to something else: a teacher, a loss, the counter of an average.
         unknown: keys beside them that nobody knows.
         from_raw: names that a moving average lacks and that come from the weights it averages.
+        group: the parts of their names that tell them from another model in the same dict, e.g. "ema_model".
     """
 
     where: str
@@ -59,66 +61,90 @@ class StateDict:
     ignored: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     from_raw: list[str] = field(default_factory=list)
+    group: str = ""
+
+    @property
+    def place(self) -> str:
+        """The dotted path in the file by which a user names these tensors."""
+        return f"{self.where}.{self.group}".strip(".") or "the top"
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The tensors without the buffers, which are not averaged."""
+        return {name: tensor for name, tensor in self.tensors.items() if not name.startswith(BUFFERS)}
 
 
-def find_state_dict(container: Container) -> StateDict:
-    """The model that ``container`` holds: its moving average if there is one, else its weights.
+@dataclass(frozen=True)
+class TensorList:
+    """Parameters that a trainer keeps as a list in the order of the network.
+
+    Attributes:
+        where: the place in the file.
+        average: whether its name says a moving average; otherwise they are weights that were put aside for one.
+        tensors: the parameters.
+    """
+
+    where: str
+    average: bool
+    tensors: list[Tensor]
+
+
+def find_models(container: Container, everything: bool = False) -> tuple[list[StateDict], list[TensorList]]:
+    """All models that ``container`` holds by name, and the lists of parameters beside them.
+
+    Args:
+        container: the file.
+        everything: whether a teacher, and what else is not the student by its name, counts as well.
 
     Raises:
-        AssayError: no model, several that differ, or a tensor that is there twice.
+        AssayError: a tensor that is there twice, or is no plain tensor of floats.
     """
     found: list[StateDict] = []
-    listed: list[tuple[str, list[Tensor]]] = []
+    listed: list[TensorList] = []
+    seen: set[int] = set()
     for where, entries in nested_dicts(container.content):
-        found += _models(where, entries, container)
-        shadow = entries.get("shadow_params")
-        if isinstance(shadow, list) and shadow and all(isinstance(item, Tensor) for item in shadow):
-            listed.append((f"{where}.shadow_params".lstrip("."), shadow))
-    if not found:
-        names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]
-        raise AssayError(
-            f"{container.path} holds no weights of a student that Assay knows (it holds {names or 'nothing by name'}): "
-            "give a seed-painn or painn checkpoint"
-        )
-    raw = [state for state in found if not state.average]
-    averages = [state for state in found if state.average]
-    chosen = _only(averages, container) if averages else _only(raw, container)
-    if averages and raw:
-        _complete(chosen, _only(raw, container))
-    elif listed and not averages:
-        chosen = _from_list(chosen, listed[0], container)
-    chosen.ignored += sorted({state.where for state in found} - {chosen.where, ""})
-    return chosen
+        found += _models(where, entries, container, everything)
+        for key, values in entries.items():
+            if isinstance(key, str) and isinstance(values, list) and values and _tells_of_average(key):
+                if id(values) in seen:
+                    continue
+                seen.add(id(values))
+                if all(isinstance(value, Tensor) for value in values):
+                    average = key != _PUT_ASIDE
+                    listed.append(TensorList(f"{where}.{key}".lstrip("."), average, values))
+    return found, listed
+
+
+def _tells_of_average(key: str) -> bool:
+    return key == _PUT_ASIDE or bool(_AVERAGE.search(key))
 
 
 def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
-    """Every dict in ``content`` once, with its dotted place, from the outside in."""
-    queue: list[tuple[str, Any, int]] = [("", content, 0)]
+    """Every dict in ``content`` once, with its dotted place, from the outside in; members of lists by their index."""
+    queue: deque[tuple[str, Any, int]] = deque([("", content, 0)])
     seen: set[int] = set()
     while queue and len(seen) < MAX_DICTS:
-        where, value, depth = queue.pop(0)
-        value = attributes(value)
-        if not isinstance(value, dict) or id(value) in seen or depth > MAX_DEPTH:
+        where, value, depth = queue.popleft()
+        if id(value) in seen or depth > MAX_DEPTH:
             continue
         seen.add(id(value))
-        yield where, value
-        queue += [
-            (f"{where}.{key}".lstrip("."), item, depth + 1) for key, item in value.items() if isinstance(key, str)
-        ]
+        if isinstance(value, dict):
+            yield where, value
+            inner = ((f"{where}.{key}".lstrip("."), item) for key, item in value.items() if isinstance(key, str))
+        else:
+            inner = ((f"{where}[{index}]", item) for index, item in enumerate(value))
+        for place, item in inner:
+            if isinstance(item, dict | list) and len(queue) < MAX_DICTS:
+                queue.append((place, item, depth + 1))
 
 
-def plain(name: str, tensor: Tensor, path: Path) -> Tensor:
-    """``tensor`` without whatever else hangs on it, contiguous, on the CPU.
+def plain(name: str, tensor: Any, path: Path) -> Tensor:
+    """``tensor`` without whatever else hangs on it, on the CPU.
 
     Raises:
         AssayError: it is not a dense tensor of floats whose elements all have their own place in the file.
     """
-    if (
-        type(tensor) not in (Tensor, torch.nn.Parameter)
-        or tensor.layout != torch.strided
-        or tensor.is_quantized
-        or tensor.is_nested
-    ):
+    if type(tensor) is not Tensor or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
         raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
     if tensor.dtype not in FLOATS:
         kind = str(tensor.dtype).removeprefix("torch.")
@@ -126,7 +152,7 @@ def plain(name: str, tensor: Tensor, path: Path) -> Tensor:
     tensor = Tensor.detach(tensor)
     if tensor.device.type != "cpu" or _overlaps(tensor):
         raise AssayError(f"{path} holds {name!r} with elements that share their place in the file: save plain weights")
-    return tensor.contiguous()
+    return tensor
 
 
 def _overlaps(tensor: Tensor) -> bool:
@@ -150,20 +176,24 @@ def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
     return lost, group, ".".join(part for part in parts[start:] if part not in _INSIDE)
 
 
-def _models(where: str, entries: dict, container: Container) -> list[StateDict]:
+def _models(where: str, entries: dict, container: Container, everything: bool) -> list[StateDict]:
     """The models whose tensors stand in one dict."""
-    keys = [key for key, value in entries.items() if isinstance(key, str) and isinstance(value, Tensor)]
-    if any(_NOT_THE_MODEL.search(part) for part in where.split(".")):
+    keys = [
+        key
+        for key, value in entries.items()
+        if isinstance(key, str) and (isinstance(value, Tensor) or is_tensor_record(value))
+    ]
+    if not everything and any(_NOT_THE_MODEL.search(part) for part in where.split(".")):
         return []
     averaged = "n_averaged" in keys or any(_AVERAGE.search(part) for part in where.split("."))
     groups: dict[tuple[str, ...], StateDict] = {}
     members: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
         lost, group, bare = _split(key)
-        if not bare or any(_NOT_THE_MODEL.search(part) for part in group):
+        if not bare or (not everything and any(_NOT_THE_MODEL.search(part) for part in group)):
             continue
         average = averaged or any(_AVERAGE.search(part) for part in group)
-        state = groups.setdefault(group, StateDict(where, average))
+        state = groups.setdefault(group, StateDict(where, average, group=".".join(group)))
         members.setdefault(group, []).append(key)
         if bare in state.tensors:
             raise AssayError(
@@ -187,44 +217,3 @@ def _belongs_elsewhere(key: str) -> bool:
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:
     return any(name.startswith(("interactions.", "blocks.")) for name in tensors)
-
-
-def _only(states: list[StateDict], container: Container) -> StateDict:
-    """The one of ``states`` at the most usual place, or any if they are equal."""
-
-    def rank(state: StateDict) -> int:
-        place = state.where.rpartition(".")[2]
-        return _USUAL_PLACES.index(place) if place in _USUAL_PLACES else len(_USUAL_PLACES)
-
-    best = [state for state in states if rank(state) == min(map(rank, states))]
-    first = best[0]
-    for other in best[1:]:
-        same = first.tensors.keys() == other.tensors.keys()
-        if not same or not all(torch.equal(first.tensors[name], other.tensors[name]) for name in first.tensors):
-            places = " and ".join(repr(state.where or "the top") for state in (first, other))
-            raise AssayError(f"{container.path} holds two different models, under {places}: keep one of them")
-    return first
-
-
-def _complete(average: StateDict, raw: StateDict) -> None:
-    """Add the buffers that ``average`` lacks: they are not averaged, and the raw weights have them."""
-    for name, tensor in raw.tensors.items():
-        if name not in average.tensors and name.startswith(BUFFERS):
-            average.tensors[name] = tensor
-            average.from_raw.append(name)
-
-
-def _from_list(raw: StateDict, listed: tuple[str, list[Tensor]], container: Container) -> StateDict:
-    """The moving average that torch_ema keeps as a list in the order of the parameters."""
-    where, values = listed
-    names = [name for name in raw.tensors if not name.startswith(BUFFERS)]
-    values = [plain(f"{where}[{index}]", value, container.path) for index, value in enumerate(values)]
-    if [raw.tensors[name].shape for name in names] != [value.shape for value in values]:
-        raise AssayError(
-            f"{container.path} holds an average under {where!r} that does not match its weights: "
-            "save the averaged weights by name"
-        )
-    tensors = dict(zip(names, values, strict=True))
-    average = StateDict(where, True, tensors, raw.stripped, raw.ignored, raw.unknown)
-    _complete(average, raw)
-    return average

@@ -1,0 +1,221 @@
+"""Chooses among the sets of weights that a file holds: the raw ones, a moving average, or those that the user names.
+
+Files tell the two apart by names alone, and names can mislead: a trainer that swaps the average into the model before
+it saves leaves the raw weights under the name of the average. What was chosen, what was passed over and whether that
+is in doubt is part of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from assay.checkpoint.container import Container
+from assay.checkpoint.weights import BUFFERS, StateDict, TensorList, find_models, plain
+from assay.workflow.errors import AssayError
+
+RAW, AVERAGE = "raw", "average"
+MAX_SETS = 100
+_USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
+_LIGHTNING_RAW = "current_model_state"  # beside the average, which Lightning's WeightAveraging saves as the state dict
+
+
+@dataclass(frozen=True)
+class PassedOver:
+    """A set of weights that was not chosen.
+
+    Attributes:
+        place: its path in the file.
+        average: whether it is a moving average, by the names in the file.
+        equal: whether its parameters equal those that were chosen.
+    """
+
+    place: str
+    average: bool
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The weights that are used, and those that are not.
+
+    Attributes:
+        weights: the chosen set.
+        asked: what the user asked for: "raw", "average", a path in the file, or None.
+        passed_over: the other sets.
+        in_doubt: whether only the name of a trainer's callback says which of two different sets is the average.
+    """
+
+    weights: StateDict
+    asked: str | None = None
+    passed_over: list[PassedOver] = field(default_factory=list)
+    in_doubt: bool = False
+
+
+def choose_weights(container: Container, asked: str | None = None) -> Choice:
+    """The model that ``container`` holds. Unasked, a moving average that is named as such goes before raw weights.
+
+    Args:
+        container: the file.
+        asked: "raw", "average", or the path of a set of weights in the file.
+
+    Raises:
+        AssayError: no model, several that differ, or none of the kind that was asked for.
+    """
+    by_path = asked not in (None, RAW, AVERAGE)
+    named, lists = find_models(container, everything=by_path)
+    if not named:
+        names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]
+        raise AssayError(
+            f"{container.path} holds no weights of a student that Assay knows (it holds {names or 'nothing by name'}): "
+            "give a seed-painn or painn checkpoint"
+        )
+    if len(named) > MAX_SETS or len(lists) > MAX_SETS:
+        raise AssayError(f"{container.path} holds more than {MAX_SETS} sets of weights: save one model alone")
+    _settle_by_evidence(named, lists)
+    chosen = (_at_path if by_path else _of_kind)(named, lists, asked, container)
+    if sum(tensor.nbytes for tensor in chosen.tensors.values()) > container.size_bytes:
+        raise AssayError(f"{container.path} holds tensors that share their place in the file: save plain weights")
+    others = [state for state in named if state is not chosen]
+    fitting = [_from_list(chosen, values, container) for values in lists if _fits(chosen, values)]
+    others += [state for state in fitting if state.where != chosen.where]
+    passed_over = [PassedOver(state.place, state.average, _same_parameters(state, chosen)) for state in others]
+    return Choice(chosen, asked, passed_over, _is_in_doubt(chosen, others, lists))
+
+
+def _of_kind(named: list[StateDict], lists: list[TensorList], kind: str | None, container: Container) -> StateDict:
+    """The raw weights, the average, or whichever goes first."""
+    usual = [state for state in named if "[" not in state.where] or named
+    raw = [state for state in usual if not state.average]
+    averages = [state for state in usual if state.average]
+    if kind != RAW and averages:
+        return _completed(_only(averages, container), raw, container)
+    if kind == RAW and not raw:
+        lists = [values for values in lists if not values.average and _fits(averages[0], values)]
+        if not lists:
+            raise _nothing_of_kind("raw weights", named, lists, container)
+        return _from_list(averages[0], lists[0], container)
+    base = _only(raw, container)
+    if kind == RAW:
+        return base
+    lists = [values for values in lists if values.average]
+    if kind is None:
+        lists = [values for values in lists if values.where.endswith("shadow_params") and "[" not in values.where]
+    elif not lists:
+        raise _nothing_of_kind("moving average", named, lists, container)
+    else:
+        lists = [values for values in lists if _fits(base, values)] or lists
+    return _from_list(base, lists[0], container) if lists else base
+
+
+def _at_path(named: list[StateDict], lists: list[TensorList], path: str | None, container: Container) -> StateDict:
+    """The set of weights at a path in the file."""
+    found = [state for state in named if state.place == path] or [state for state in named if state.where == path]
+    if found:
+        averages = [state for state in found if state.average]
+        raw = [state for state in named if not state.average and "[" not in state.where]
+        chosen = _only(averages or found, container)
+        return _completed(chosen, raw, container) if chosen.average else chosen
+    for values in lists:
+        if values.where == path:
+            owners = [state for state in named if _fits(state, values)] or named
+            return _from_list(_only(owners, container), values, container)
+    raise _nothing_of_kind(f"weights under {path!r}", named, lists, container)
+
+
+def _settle_by_evidence(named: list[StateDict], lists: list[TensorList]) -> None:
+    """Call a state dict an average where the file shows that it is one, whatever its name.
+
+    Lightning's WeightAveraging and torch_ema both put the raw weights aside while the average stands in the model.
+    """
+    aside = {state.where.removesuffix(_LIGHTNING_RAW) for state in named if state.where.endswith(_LIGHTNING_RAW)}
+    for state in named:
+        if state.where.endswith("state_dict") and state.where.removesuffix("state_dict") in aside:
+            state.average = True
+        fitting = [values for values in lists if _fits(state, values)]
+        equal = [_equal_values(state, values) for values in fitting if values.average]
+        moved = [not _equal_values(state, values) for values in fitting if not values.average]
+        if any(equal) and any(moved):
+            state.average = True
+
+
+def _is_in_doubt(chosen: StateDict, others: list[StateDict], lists: list[TensorList]) -> bool:
+    """Whether a raw and an averaged set differ, and only a list or a callback calls the second an average."""
+    listed = {values.where for values in lists}
+    sets = [chosen, *others]
+    for average in sets:
+        if average.average and (average.where in listed or "callbacks" in average.where.split(".")):
+            names = average.parameters.keys()
+            raw = [state for state in sets if not state.average and state.parameters.keys() == names]
+            if any(not _same_parameters(state, average) for state in raw):
+                return True
+    return False
+
+
+def _only(states: list[StateDict], container: Container) -> StateDict:
+    """The one of ``states`` at the most usual place, or any if they are equal."""
+
+    def rank(state: StateDict) -> int:
+        place = state.where.rpartition(".")[2]
+        return _USUAL_PLACES.index(place) if place in _USUAL_PLACES else len(_USUAL_PLACES)
+
+    best = [state for state in states if rank(state) == min(map(rank, states))]
+    first = best[0]
+    for other in best[1:]:
+        same = first.tensors.keys() == other.tensors.keys()
+        if not same or not all(torch.equal(first.tensors[name], other.tensors[name]) for name in first.tensors):
+            places = " and ".join(repr(state.place) for state in (first, other))
+            raise AssayError(
+                f"{container.path} holds two different models, under {places}: "
+                "name one of them as variants.<name>.weights"
+            )
+    return first
+
+
+def _completed(average: StateDict, raw: list[StateDict], container: Container) -> StateDict:
+    """``average`` with the buffers that it lacks: they are not averaged, and the raw weights have them."""
+    for name, tensor in (_only(raw, container).tensors if raw else {}).items():
+        if name not in average.tensors and name.startswith(BUFFERS):
+            average.tensors[name] = tensor
+            average.from_raw.append(name)
+    return average
+
+
+def _fits(state: StateDict, values: TensorList) -> bool:
+    """Whether a list has the shapes of the parameters of ``state``, in their order."""
+    shapes = [tensor.shape for tensor in state.parameters.values()]
+    return shapes == [tensor.shape for tensor in values.tensors]
+
+
+def _equal_values(state: StateDict, values: TensorList) -> bool:
+    pairs = zip(state.parameters.values(), values.tensors, strict=True)
+    return all(torch.equal(ours.double(), theirs.double()) for ours, theirs in pairs)
+
+
+def _same_parameters(state: StateDict, other: StateDict) -> bool:
+    ours, theirs = state.parameters, other.parameters
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def _from_list(owner: StateDict, values: TensorList, container: Container) -> StateDict:
+    """The parameters of a list under the names of ``owner``, in whose order they are, and with its buffers."""
+    if not _fits(owner, values):
+        raise AssayError(
+            f"{container.path} holds an average under {values.where!r} that does not match its weights: "
+            "save the averaged weights by name, or set variants.<name>.weights: raw"
+        )
+    tensors = {
+        name: plain(f"{values.where}[{index}]", value, container.path)
+        for index, (name, value) in enumerate(zip(owner.parameters, values.tensors, strict=True))
+    }
+    buffers = {name: tensor for name, tensor in owner.tensors.items() if name not in tensors}
+    return StateDict(
+        values.where, values.average, tensors | buffers, owner.stripped, owner.ignored, owner.unknown, list(buffers)
+    )
+
+
+def _nothing_of_kind(what: str, named: list[StateDict], lists: list[TensorList], container: Container) -> AssayError:
+    places = [state.place for state in named] + [values.where for values in lists]
+    listed = ", ".join(repr(place[:100]) for place in dict.fromkeys(places[:20]))
+    return AssayError(f"{container.path} holds no {what}: set variants.<name>.weights to one of {listed}")

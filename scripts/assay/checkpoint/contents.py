@@ -1,0 +1,295 @@
+"""Turns the records of a pickle into dicts, lists, numbers and tensors, without running what they name.
+
+``NAMES`` is the short list of classes and functions whose meaning is known: tensors, plain containers, numbers and
+arrays of numpy. An instance of any other class becomes the dict of its entries and attributes, a module the state dict
+that it would have had, and where there is nothing to show, the record itself.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.checkpoint.pickles import Instance, Name, Pickle, PickleError
+from assay.checkpoint.tensors import DTYPES, is_storage, is_tensor_record, rebuild
+
+MAX_ITEMS = 5_000_000  # of all containers together
+MAX_KEY = 1000  # characters
+MAX_MODULE_DEPTH = 40
+MAX_MODULE_TENSORS = 100_000
+MAX_ARRAY_BYTES = 1 << 26
+
+_DICTS = {"dict", "builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
+_LISTS = {"set", "builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "collections.deque"}
+_SCALAR = re.compile(r"numpy\._?core\.multiarray\.scalar")
+_ARRAY = re.compile(r"numpy\._?core\.(multiarray\._reconstruct|numeric\._frombuffer)")
+_NUMPY_CODES = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
+NAMES = re.compile(
+    r"collections\.(OrderedDict|defaultdict|Counter|deque)"
+    r"|builtins\.(dict|list|tuple|set|frozenset|int|long|float|bool|str|bytes|bytearray|complex|range|slice)"
+    r"|copyreg\.(_reconstructor|__newobj__|__newobj_ex__)|builtins\.object|_codecs\.encode"
+    r"|torch\.(Size|device|Tensor|per_\w+)|torch\.nn\.parameter\.Parameter|torch\.serialization\._get_layout"
+    r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+"
+    r"|numpy\.(dtype|ndarray)|numpy\._?core\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)"
+)
+
+
+def foreign_names(names: list[str]) -> list[str]:
+    """Those of ``names`` that are not on the short list."""
+    return [name for name in names if not NAMES.fullmatch(name) and name not in DTYPES and not is_storage(name)]
+
+
+def read_contents(pickle: Pickle, storages: Mapping[str, Tensor]) -> Any:
+    """What ``pickle`` holds: dicts, lists, plain values, tensors, and records of what has no contents to show.
+
+    Tuples, sets and deques come as lists, arrays of numpy as tensors. What is there twice in the pickle is the same
+    object here, and what holds itself does so here as well.
+
+    Raises:
+        PickleError: a tensor lies outside its storage, or the contents unfold to more than any checkpoint has.
+    """
+    return _Reader(storages).read(pickle.root)
+
+
+class _Reader:
+    """The contents of records, each made once, and how much may still be made."""
+
+    def __init__(self, storages: Mapping[str, Tensor]):
+        self.storages = storages
+        self.made: dict[int, Any] = {}
+        self.unfilled: list[tuple[Any, Any]] = []
+        self.room = MAX_ITEMS
+        self.array_room = MAX_ARRAY_BYTES
+
+    def read(self, root: Any) -> Any:
+        """The contents of ``root`` and of all that it holds."""
+        result = self.contents(root)
+        while self.unfilled:
+            target, source = self.unfilled.pop()
+            self.spend(len(source))
+            if isinstance(target, list):
+                target.extend(map(self.contents, source))
+            else:
+                target.update((_key(key), self.contents(value)) for key, value in source)
+        return result
+
+    def spend(self, count: int) -> None:
+        """Count ``count`` items against what may be made."""
+        self.room -= count
+        if self.room < 0:
+            raise PickleError(f"contents of more than {MAX_ITEMS:,} items")
+
+    def contents(self, source: Any) -> Any:
+        """The contents of one value. Members of containers follow later, so that no depth is too deep."""
+        if not isinstance(source, list | tuple | Instance):
+            return source
+        if id(source) not in self.made:
+            made = self.of_instance(source) if isinstance(source, Instance) else self.list_of(source)
+            self.made[id(source)] = made
+        return self.made[id(source)]
+
+    def list_of(self, source: list | tuple) -> list:
+        """A list that will have the contents of the members of ``source``."""
+        target: list[Any] = []
+        self.unfilled.append((target, source))
+        return target
+
+    def dict_of(self, pairs: list[tuple[Any, Any]]) -> dict:
+        """A dict that will have the contents of the values of ``pairs``."""
+        target: dict[Any, Any] = {}
+        self.unfilled.append((target, pairs))
+        return target
+
+    def of_instance(self, source: Instance) -> Any:
+        """The contents of an instance, by what is known of its class."""
+        if is_tensor_record(source):
+            return rebuild(source, self.storages)
+        if source.name in _DICTS:
+            return self.dict_of(self.pairs(source))
+        if source.name in _LISTS:
+            return self.list_of(self.members(source))
+        if source.name == "torch.Size" and source.args and isinstance(source.args[0], tuple):
+            return self.list_of(source.args[0])
+        if _SCALAR.fullmatch(source.name):
+            array = self.array(source.args[1], source.args[0], ()) if len(source.args) == 2 else None
+            return source if array is None else array.item()
+        if _ARRAY.fullmatch(source.name):
+            return self.of_array(source)
+        if source.name.startswith("omegaconf."):
+            return self.of_omegaconf(source)
+        return self.of_foreign(source)
+
+    def of_foreign(self, source: Instance) -> Any:
+        """A module as its state dict and its attributes; another instance as its entries and attributes."""
+        attributes = self.attributes(source)
+        if "_parameters" in attributes and "_modules" in attributes:
+            return self.of_module(source, attributes)
+        pairs = [*self.pairs(source), *attributes.items()]
+        if pairs:
+            return self.dict_of(pairs)
+        if source.members:
+            return self.list_of(source.members)
+        return source
+
+    def of_omegaconf(self, source: Instance) -> Any:
+        """The value of a node of OmegaConf, or the contents of a container of nodes."""
+        for _ in range(MAX_MODULE_DEPTH):
+            attributes = self.attributes(source)
+            inner = attributes.get("_content", attributes.get("_val"))
+            if not isinstance(inner, Instance) or not inner.name.startswith("omegaconf."):
+                return None if inner is source else self.contents(inner)
+            source = inner
+        raise PickleError("nodes of OmegaConf without an end")
+
+    def of_module(self, source: Instance, attributes: dict[str, Any]) -> Any:
+        """A module as its state dict and its plain attributes. One without tensors is its class's name.
+
+        A child without tensors, such as an activation, appears as the name of its class too.
+        """
+        tensors, children = self.state_dict(source)
+        if not tensors:
+            return Name(source.name)
+        plain = [(key, value) for key, value in attributes.items() if not key.startswith("_")]
+        return self.dict_of([*plain, *children, *tensors])
+
+    def state_dict(self, module: Instance) -> tuple[list[tuple[str, Any]], list[tuple[str, Name]]]:
+        """The names and tensors of a module and its submodules, and its direct children that have no tensors."""
+        tensors: list[tuple[str, Any]] = []
+        children = {key: child.name for key, child in self.submodules(self.attributes(module))}
+        unread = [("", "", module, 0)]
+        while unread:
+            child, prefix, part, depth = unread.pop()
+            attributes = self.attributes(part)
+            found = self.own_tensors(attributes, prefix)
+            tensors += found
+            if found:
+                children.pop(child, None)
+            inner = self.submodules(attributes)
+            if (inner and depth == MAX_MODULE_DEPTH) or len(tensors) > MAX_MODULE_TENSORS:
+                raise PickleError("modules nested more deeply than any network")
+            if any(len(prefix) + len(key) > MAX_KEY for key, _ in inner):
+                raise PickleError(f"a name of more than {MAX_KEY} characters")
+            unread += [(child or key, f"{prefix}{key}.", value, depth + 1) for key, value in reversed(inner)]
+        return tensors, [(key, Name(name)) for key, name in children.items()]
+
+    def own_tensors(self, attributes: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+        """The parameters and persistent buffers of one module."""
+        hidden = attributes.get("_non_persistent_buffers_set")
+        members = self.members(hidden) if isinstance(hidden, Instance) else []
+        transient = {member for member in members if isinstance(member, str)}
+        found = []
+        for place in ("_parameters", "_buffers"):
+            for key, value in self.pairs(attributes.get(place)):
+                if isinstance(key, str) and is_tensor_record(value) and not (place == "_buffers" and key in transient):
+                    if len(prefix) + len(key) > MAX_KEY:
+                        raise PickleError(f"a name of more than {MAX_KEY} characters")
+                    found.append((prefix + key, value))
+        return found
+
+    def submodules(self, attributes: dict[str, Any]) -> list[tuple[str, Instance]]:
+        """The modules that a module holds, by name."""
+        pairs = self.pairs(attributes.get("_modules"))
+        return [(key, value) for key, value in pairs if isinstance(key, str) and isinstance(value, Instance)]
+
+    def members(self, source: Instance) -> list[Any]:
+        """The members that a list, set or deque was made with and was given later."""
+        first = source.args[0] if source.args and isinstance(source.args[0], list | tuple) else ()
+        self.spend(len(first) + len(source.members or ()))
+        return [*first, *(source.members or ())]
+
+    def pairs(self, source: Any) -> list[tuple[Any, Any]]:
+        """The entries that a dict was made with and was given later."""
+        if not isinstance(source, Instance):
+            return []
+        found = list(source.entries or ())
+        first = source.args[0] if source.args and source.name in _DICTS else None
+        if isinstance(first, Instance) and first.name in _DICTS:
+            found = [*(first.entries or ()), *found]
+        elif isinstance(first, list):
+            found = [*(tuple(pair) for pair in first if isinstance(pair, list | tuple) and len(pair) == 2), *found]
+        self.spend(len(found))
+        return found
+
+    def attributes(self, source: Instance) -> dict[str, Any]:
+        """The attributes that the state of an instance gives it: from a dict, or a dict and one of slots."""
+        parts = source.state[:2] if isinstance(source.state, tuple) else (source.state,)
+        dicts = [part for part in parts if isinstance(part, Instance) and part.name in _DICTS]
+        return {key: value for part in dicts for key, value in self.pairs(part) if isinstance(key, str)}
+
+    def of_array(self, source: Instance) -> Any:
+        """An array of numpy as a tensor; one of text or objects is the record itself."""
+        if source.name.endswith("_frombuffer") and len(source.args) == 4:
+            data, dtype, shape, order = source.args
+            array = self.array(data, dtype, shape, "F" if order == "F" else "C")
+        elif isinstance(source.state, tuple) and len(source.state) == 5:
+            _, shape, dtype, fortran, data = source.state
+            array = self.array(data, dtype, shape, "F" if fortran is True else "C")
+        else:
+            return source
+        return source if array is None else torch.from_numpy(array)
+
+    def array(self, data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray | None:
+        """A copy of the array with these bytes, in native byte order; None if they do not make one of numbers."""
+        kind, raw = _dtype(dtype), self.raw_bytes(data)
+        if kind is None or raw is None or not isinstance(shape, tuple) or len(shape) > 32:
+            return None
+        if not raw or not all(type(count) is int and count > 0 for count in shape):
+            return None
+        try:
+            values = np.frombuffer(raw, dtype=kind).reshape(shape, order=order)
+        except ValueError:
+            return None
+        return np.array(values, dtype=kind.newbyteorder("="), order="C")
+
+    def raw_bytes(self, data: Any) -> bytes | None:
+        """The bytes of an array, which protocols before 3 spell as text."""
+        if isinstance(data, Instance) and data.name == "_codecs.encode" and len(data.args) == 2:
+            text, encoding = data.args
+            if not isinstance(text, str) or encoding != "latin1":
+                return None
+            self.spend_bytes(len(text))
+            try:
+                return text.encode("latin1")
+            except UnicodeEncodeError:
+                return None
+        if not isinstance(data, bytes | bytearray):
+            return None
+        self.spend_bytes(len(data))
+        return bytes(data)
+
+    def spend_bytes(self, count: int) -> None:
+        """Count the bytes of an array against what all may have."""
+        self.array_room -= count
+        if self.array_room < 0:
+            raise PickleError(f"arrays of more than {MAX_ARRAY_BYTES >> 20} MiB")
+
+
+def _dtype(source: Any) -> np.dtype | None:
+    """The numpy dtype of numbers that ``source`` names, with its byte order."""
+    if not isinstance(source, Instance) or source.name != "numpy.dtype" or not source.args:
+        return None
+    code = source.args[0]
+    if not isinstance(code, str) or code not in _NUMPY_CODES:
+        return None
+    state = source.state
+    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "<"
+    return np.dtype((">" if order == ">" else "<") + code)
+
+
+def _key(key: Any) -> Any:
+    """``key`` as one of a dict here: as it is if it is text or a small number, else a record that equals only itself.
+
+    Others could be made to collide, or to take for ever to hash.
+    """
+    if isinstance(key, str):
+        if len(key) > MAX_KEY:
+            raise PickleError(f"a name of more than {MAX_KEY} characters")
+        return key
+    if key is None or isinstance(key, bool | Name | Instance) or (isinstance(key, int) and abs(key) < 1 << 31):
+        return key
+    return Instance("key", (key,))

@@ -1,6 +1,7 @@
 """What cannot be trusted or understood is refused: one sentence, no output, the earlier model untouched."""
 
 import os
+import pickle
 
 import pytest
 import torch
@@ -53,10 +54,14 @@ def test_refusal_leaves_an_earlier_model_as_it_was(tmp_path):
     assert {path.name for path in model.parent.iterdir()} == {"model.safetensors", "model.json"}
 
 
-def test_nothing_is_loaded_without_weights_only(tmp_path, monkeypatch):
-    calls = []
-    load = torch.load
-    monkeypatch.setattr(torch, "load", lambda *args, **kwargs: calls.append(kwargs) or load(*args, **kwargs))
-    for content in (torch_bytes(SEED), legacy_bytes(SEED), safetensors_bytes(SEED)):
-        normalize(store(tmp_path, content))
-    assert [call["weights_only"] for call in calls] == [True, True]
+def test_no_unpickler_is_used(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("a checkpoint is unpickled")
+
+    paths = [
+        store(tmp_path, content(SEED), content.__name__) for content in (torch_bytes, legacy_bytes, safetensors_bytes)
+    ]
+    for owner, name in ((torch, "load"), (pickle, "load"), (pickle, "loads"), (pickle, "Unpickler")):
+        monkeypatch.setattr(owner, name, refuse)
+    for path in paths:
+        normalize(path)

@@ -73,7 +73,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
         )
     if len(named) > MAX_SETS or len(lists) > MAX_SETS:
         raise AssayError(f"{container.path} holds more than {MAX_SETS} sets of weights: save one model alone")
-    _settle_by_evidence(named, lists)
+    settled = _settle_by_evidence(named, lists)
     chosen = (_at_path if by_path else _of_kind)(named, lists, asked, container)
     if sum(tensor.nbytes for tensor in chosen.tensors.values()) > container.size_bytes:
         raise AssayError(f"{container.path} holds tensors that share their place in the file: save plain weights")
@@ -81,7 +81,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     fitting = [_from_list(chosen, values, container) for values in lists if _fits(chosen, values)]
     others += [state for state in fitting if state.where != chosen.where]
     passed_over = [PassedOver(state.place, state.average, _same_parameters(state, chosen)) for state in others]
-    return Choice(chosen, asked, passed_over, _is_in_doubt(chosen, others, lists))
+    return Choice(chosen, asked, passed_over, not settled and _is_in_doubt(chosen, others, lists))
 
 
 def _of_kind(named: list[StateDict], lists: list[TensorList], kind: str | None, container: Container) -> StateDict:
@@ -124,20 +124,26 @@ def _at_path(named: list[StateDict], lists: list[TensorList], path: str | None, 
     raise _nothing_of_kind(f"weights under {path!r}", named, lists, container)
 
 
-def _settle_by_evidence(named: list[StateDict], lists: list[TensorList]) -> None:
+def _settle_by_evidence(named: list[StateDict], lists: list[TensorList]) -> bool:
     """Call a state dict an average where the file shows that it is one, whatever its name.
 
     Lightning's WeightAveraging and torch_ema both put the raw weights aside while the average stands in the model.
+
+    Returns:
+        Whether the file shows of some state dict which of the two it is.
     """
     aside = {state.where.removesuffix(_LIGHTNING_RAW) for state in named if state.where.endswith(_LIGHTNING_RAW)}
+    settled = False
     for state in named:
         if state.where.endswith("state_dict") and state.where.removesuffix("state_dict") in aside:
-            state.average = True
+            state.average = settled = True
         fitting = [values for values in lists if _fits(state, values)]
-        equal = [_equal_values(state, values) for values in fitting if values.average]
-        moved = [not _equal_values(state, values) for values in fitting if not values.average]
-        if any(equal) and any(moved):
-            state.average = True
+        averages = [_equal_values(state, values) for values in fitting if values.average]
+        put_aside = [_equal_values(state, values) for values in fitting if not values.average]
+        if put_aside and not any(put_aside) and any(averages):
+            state.average = settled = True
+        settled = settled or any(put_aside)
+    return settled
 
 
 def _is_in_doubt(chosen: StateDict, others: list[StateDict], lists: list[TensorList]) -> bool:

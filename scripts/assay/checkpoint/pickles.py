@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,10 +97,12 @@ def read_pickle(stream: io.BytesIO) -> Pickle:
     """
     machine = _Machine()
     try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if count > MAX_OPCODES:
-                raise PickleError(f"a pickle of more than {MAX_OPCODES:,} steps")
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes in damaged text
+            for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+                if count > MAX_OPCODES:
+                    raise PickleError(f"a pickle of more than {MAX_OPCODES:,} steps")
+                machine.step(opcode.name, argument)
     except PickleError:
         raise
     except (ValueError, IndexError, KeyError, EOFError, struct.error, AttributeError, TypeError) as error:
@@ -244,7 +247,10 @@ class _Machine:
         self.stack.append(values)
 
     def from_outside(self, key: Any) -> None:
-        """Push what stands outside the pickle under ``key``."""
+        """Push what stands outside the pickle under ``key``, or the name of a class whose source stands there."""
+        if isinstance(key, tuple) and len(key) > 1 and key[0] == "module" and isinstance(key[1], Name):
+            self.stack.append(key[1])
+            return
         self.persistent.append(Persistent(key))
         self.stack.append(self.persistent[-1])
 

@@ -50,19 +50,15 @@ def wanted_storages(persistent: Iterable[Persistent]) -> dict[str, tuple[torch.d
     """
     wanted: dict[str, tuple[torch.dtype, int]] = {}
     for reference in persistent:
-        described = _described(reference)
-        if described is not None:
-            key, dtype, count = described
-            if wanted.setdefault(key, (dtype, count)) != (dtype, count):
-                raise PickleError("a storage that is described in two ways")
+        key, dtype, count = _described(reference)
+        if wanted.setdefault(key, (dtype, count)) != (dtype, count):
+            raise PickleError("a storage that is described in two ways")
     return wanted
 
 
-def _described(reference: Any) -> tuple[str, torch.dtype, int] | None:
-    """Key, type and number of elements of a storage; None for the source text of a module, which is not read."""
+def _described(reference: Any) -> tuple[str, torch.dtype, int]:
+    """Key, type and number of elements of a storage."""
     key = reference.key if isinstance(reference, Persistent) else None
-    if isinstance(key, tuple) and key and key[0] == "module":
-        return None
     if not isinstance(key, tuple) or len(key) not in (5, 6) or key[0] != "storage" or any(key[5:]):
         raise PickleError("a reference to what is no storage")
     kind, name, count = key[1], key[2], key[4]
@@ -114,10 +110,7 @@ def rebuild(record: Instance, storages: Mapping[str, Tensor], nesting: int = 0) 
     metadata = args[7:] if with_dtype else args[6:]
     if any(not _is_empty(item) for item in metadata):
         return record
-    described = _described(args[0])
-    if described is None:
-        raise PickleError("a tensor of what is no storage")
-    flat = storages[described[0]]
+    flat = storages[_described(args[0])[0]]
     if with_dtype:
         dtype = DTYPES.get(args[6].name) if isinstance(args[6], Name) else None
         if dtype is None or len(flat) * flat.dtype.itemsize % dtype.itemsize:

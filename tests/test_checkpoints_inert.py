@@ -1,0 +1,248 @@
+"""Pickles are read as data: what they name is neither imported nor called, and what is sound in them is found."""
+
+import functools
+import json
+import os
+import sys
+
+import pytest
+import torch
+
+from assay.checkpoint import normalize, write
+from assay.checkpoint.container import read_container
+from assay.models import ARCHITECTURES
+from assay.workflow.errors import AssayError
+from shared.checkpoint_foreign import FOREIGN, WEIGHT_SETS, library, omegaconf
+from shared.checkpoint_samples import (
+    lightning,
+    moved,
+    parameters_of,
+    prefixed,
+    store,
+    student,
+    torch_bytes,
+)
+
+# What a pickle that ran would do, as the interpreter reports it.
+RUNS = {"exec", "compile", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class"}
+_seen: list[str] | None = None
+
+
+def _listen(event, arguments):
+    if _seen is not None and (event in RUNS or event == "import"):
+        _seen.append(event if event in RUNS else f"import {arguments[0]}")
+
+
+sys.addaudithook(_listen)
+
+
+def read_while_watched(path):
+    """The contents of a checkpoint, and what was run or imported while it was read."""
+    global _seen
+    _seen = []
+    try:
+        container = read_container(path)
+    finally:
+        seen, _seen = _seen, None
+    return container, seen
+
+
+@pytest.fixture(params=sorted(ARCHITECTURES))
+def architecture(request):
+    return request.param
+
+
+@pytest.fixture
+def save(tmp_path):
+    return functools.partial(store, tmp_path)
+
+
+def test_the_watch_sees_what_a_pickle_runs(tmp_path, monkeypatch):
+    """Without it the tests below would prove nothing."""
+    monkeypatch.chdir(tmp_path)
+    path = store(tmp_path, FOREIGN["code_beside"](student()))
+    global _seen
+    _seen = []
+    try:
+        torch.load(path, weights_only=False)
+    finally:
+        seen, _seen = _seen, None
+    assert "os.system" in seen
+    assert (tmp_path / "hacked").exists()
+
+
+@pytest.mark.parametrize("form", FOREIGN)
+def test_foreign_objects_beside_weights(form, architecture, save, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = student(architecture)
+    plain = normalize(save(model.state_dict(), "plain.pt")).to_bytes()
+    path = save(FOREIGN[form](model), "foreign.pt")
+    read_container(path)
+    _, seen = read_while_watched(path)
+    assert not seen
+    checkpoint = normalize(path)
+    assert checkpoint.to_bytes() == plain
+    assert not (tmp_path / "hacked").exists()
+    for name in checkpoint.container.not_run:
+        assert name in checkpoint.summary()
+        assert name in checkpoint.card("x")["source"]["classes_not_run"]
+
+
+def test_what_was_not_run_is_named(save, tmp_path):
+    checkpoint = normalize(save(FOREIGN["code_beside"](student())))
+    assert checkpoint.container.not_run == [f"{os.system.__module__}.system"]
+    assert not normalize(save(student().state_dict())).container.not_run
+    write(checkpoint, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["source"]["classes_not_run"] == ["posix.system"]
+
+
+def test_config_of_a_whole_module_and_of_omegaconf_is_read(save):
+    """Its attributes count as what it says of itself."""
+    model = student("painn", activation="gelu", epsilon=1e-4, envelope="cosine")
+    checkpoint = normalize(save(torch_bytes(model)))
+    assert checkpoint.network.hyperparameters == model.hyperparameters
+    bare = {name: t for name, t in model.state_dict().items() if not name.startswith("radial.")}
+    config = model.hyperparameters | {"lr": 1e-3, "layers": [1, {"a": 2}]}
+    content = omegaconf(lambda node: lightning(prefixed(bare, "model."), hyper_parameters=node(config, None)))
+    assert normalize(save(content)).network.hyperparameters == model.hyperparameters
+
+
+def test_an_activation_is_read_from_its_class_or_function(save):
+    model = student("painn", activation="gelu")
+    for activation in (torch.nn.GELU(), torch.nn.GELU, torch.nn.functional.gelu):
+        content = {"model": model.state_dict(), "config": {"activation": activation}}
+        assert normalize(save(content)).network.hyperparameters["activation"] == "gelu"
+    contradiction = {"model": model.state_dict(), "config": {"activation": torch.nn.ReLU()}}
+    with pytest.raises(AssayError, match="cannot be built"):
+        normalize(save(contradiction))
+
+
+def test_contents_of_foreign_classes(save):
+    """Entries, attributes, members and buffers that a module does not save."""
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("kept", torch.ones(2))
+            self.register_buffer("lost", torch.zeros(2), persistent=False)
+            self.weight = torch.nn.Parameter(torch.arange(6.0).view(2, 3).t())
+            self.act = torch.nn.SiLU()
+            self.cutoff, self.tied = 4.5, torch.nn.Linear(1, 1)
+            self.again = self.tied
+
+    class Slots:
+        __slots__ = ("a", "b")
+
+    with library(far__away__Layer=Layer, far__away__Slots=Slots):
+        layer, slots = Layer(), Slots()
+        slots.a, slots.b = 1, [2]
+        path = save(torch_bytes({"layer": layer, "slots": slots}))
+        expected = layer.state_dict()
+    content, seen = read_while_watched(path)
+    assert not seen
+    read = content.content["layer"]
+    assert {name for name, value in read.items() if isinstance(value, torch.Tensor)} == expected.keys()
+    assert all(torch.equal(read[name], expected[name]) for name in expected)
+    assert (read["cutoff"], read["act"].name) == (4.5, "torch.nn.modules.activation.SiLU")
+    assert content.content["slots"] == {"a": 1, "b": [2]}
+    assert {"far.away.Layer", "far.away.Slots"} < set(content.not_run)
+
+
+# Which weights
+
+
+@pytest.mark.parametrize("form", WEIGHT_SETS)
+def test_the_user_chooses_among_sets_of_weights(form, architecture, save):
+    state = student(architecture).state_dict()
+    other = moved(state)
+    plain = {name: normalize(save(it, "plain.pt")).to_bytes() for name, it in (("raw", state), ("average", other))}
+    path = save(WEIGHT_SETS[form](state, other))
+    assert normalize(path, weights="raw").to_bytes() == plain["raw"]
+    chosen = normalize(path, weights="average")
+    assert chosen.to_bytes() == plain["average"]
+    assert normalize(path, weights=chosen.state_dict.place).to_bytes() == plain["average"]
+    by_path = normalize(path, weights="state_dict")
+    assert by_path.to_bytes() == plain["raw"]
+    assert by_path.card("x")["source"]["weights_asked_for"] == "state_dict"
+
+
+@pytest.mark.parametrize("form", WEIGHT_SETS)
+def test_what_was_passed_over_and_what_is_in_doubt_is_said(form, save, tmp_path):
+    """A state dict that is the average, and raw weights under the name of one, look the same as the reverse."""
+    state = student().state_dict()
+    checkpoint = normalize(save(WEIGHT_SETS[form](state, moved(state))))
+    [passed] = checkpoint.choice.passed_over
+    assert not passed.equal
+    assert {passed.place, checkpoint.state_dict.place} > {"state_dict"}
+    assert f"Passed over {passed.place!r}" in checkpoint.summary()
+    assert "by its name alone" in checkpoint.doubt()
+    assert checkpoint.doubt() in checkpoint.summary()
+    assert "rather than the raw weights" not in checkpoint.summary()
+    write(checkpoint, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
+    source = json.loads((tmp_path / "model.json").read_text())["source"]
+    assert source["weights_in_doubt"] is True
+    assert source["weights_passed_over"] == [{"place": passed.place, "average": passed.average, "equal": False}]
+    same = normalize(save(WEIGHT_SETS[form](state, state)))
+    assert not same.doubt()
+    assert [other.equal for other in same.choice.passed_over] == [True]
+
+
+def test_unasked_the_choice_is_that_of_before(save):
+    state = student().state_dict()
+    places = {form: normalize(save(make(state, moved(state)))).state_dict.place for form, make in WEIGHT_SETS.items()}
+    assert places == {
+        "shadow_params_in_callback": "callbacks.EMA.shadow_params",
+        "ema_in_optimizer_states": "state_dict",
+        "ema_weights_in_callback": "state_dict",
+        "ema_weights_by_name": "callbacks.EMA.ema_weights",
+    }
+
+
+def test_files_that_show_which_set_is_the_average(save):
+    """Lightning's WeightAveraging, and torch_ema while the average stands in the model."""
+    raw = student().state_dict()
+    average = moved(raw)
+    lists = {name: list(parameters_of(state).values()) for name, state in (("raw", raw), ("average", average))}
+    swapped = {"shadow_params": lists["average"], "collected_params": lists["raw"]}
+    plain = {name: normalize(save(it, "plain.pt")).to_bytes() for name, it in (("raw", raw), ("average", average))}
+    for content in (
+        lightning(prefixed(average, "model.")) | {"current_model_state": prefixed(raw, "model.")},
+        lightning(prefixed(average, "model."), callbacks={"EMA": swapped}),
+    ):
+        checkpoint = normalize(save(content))
+        assert checkpoint.to_bytes() == plain["average"]
+        assert checkpoint.card("x")["source"]["weights_are_average"] is True
+        assert not checkpoint.doubt()
+        assert normalize(save(content), weights="raw").to_bytes() == plain["raw"]
+        assert not normalize(save(content), weights="raw").state_dict.average
+    restored = normalize(save(lightning(prefixed(raw, "model."), callbacks={"EMA": swapped})))
+    assert restored.to_bytes() == plain["average"]
+    assert not restored.doubt()
+
+
+def test_a_path_may_lead_to_a_teacher_or_to_one_of_two_models(save):
+    state = student().state_dict()
+    other = moved(state)
+    expected = normalize(save(other, "plain.pt")).to_bytes()
+    assert normalize(save({"student": state, "teacher": other}), weights="teacher").to_bytes() == expected
+    two = prefixed(state, "student.") | prefixed(other, "teacher.")
+    assert normalize(save(lightning(two)), weights="state_dict.teacher").to_bytes() == expected
+    with pytest.raises(AssayError, match=r"two different models, under .*variants.<name>.weights"):
+        normalize(save({"generator": state, "critic": other}))
+    assert normalize(save({"generator": state, "critic": other}), weights="critic").to_bytes() == expected
+    models = {"models": [state, other]}
+    assert normalize(save(models), weights="models[1]").to_bytes() == expected
+
+
+def test_weights_that_are_not_there_are_refused_with_those_that_are(save):
+    state = student().state_dict()
+    for content, asked, match in (
+        ({"model": state}, "average", "holds no moving average: set variants.<name>.weights to one of 'model'"),
+        ({"ema": state}, "raw", "holds no raw weights: set variants.<name>.weights to one of 'ema'"),
+        ({"model": state, "ema": moved(state)}, "net", "holds no weights under 'net': .* one of 'model', 'ema'"),
+        (state, "average", "one of 'the top'"),
+    ):
+        with pytest.raises(AssayError, match=match):
+            normalize(save(content), weights=asked)
+    assert normalize(save(state), weights="the top").to_bytes() == normalize(save(state)).to_bytes()

@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Scripts that call `python` or `snakemake` find those of the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run env dev test lint format lock clean
+.PHONY: help run env dev test lint docs format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow
 	$(BIN)/mypy
 	PYTHONPATH=scripts $(BIN)/lint-imports
 	$(SNAKEMAKE) --lint
+
+docs: $(DEV_STAMP)  ## Build the documentation as a site (site/index.html)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 format: $(DEV_STAMP)  ## Bring code and rules into their format
 	$(BIN)/ruff check --fix scripts tests

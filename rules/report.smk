@@ -1,8 +1,7 @@
 """One report over all variants.
 
 Needs what the other rules found out about each variant. Makes results/report/: report.html for people, report.md for a
-pull request, summary.json and comparison.csv for machines. `snakemake readme_figure` makes the figure of the README
-again and is never part of `all`.
+pull request, summary.json and comparison.csv for machines.
 """
 
 from assay.report.evidence import training_record
@@ -68,20 +67,3 @@ rule report:
         not_timed=["label", "train", "peers", "report"],
     script:
         "../scripts/report.py"
-
-
-rule readme_figure:
-    """Force error against time, as the README shows it."""
-    input:
-        summary=rules.report.output.summary,
-        cards=CARDS,
-    output:
-        "docs/results.svg",
-    log:
-        "logs/readme_figure.log",
-    benchmark:
-        "benchmarks/readme_figure.tsv"
-    conda:
-        CONDA
-    script:
-        "../scripts/readme_figure.py"

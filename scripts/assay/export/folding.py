@@ -28,7 +28,7 @@ class Parts(nn.Module):
 
 
 def fold_filters(model: PaiNN) -> None:
-    """Let the basis carry the envelope, (W b + c) e = [W c] [b e, e], and make the filters of a block apart, in place.
+    """Let the basis carry the envelope and part the filters of a block, in place: ``(W b + c) e = [W c] [b e, e]``.
 
     The filters, 3H or 5H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
     derivative of the envelope comes with that of the basis.

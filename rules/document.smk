@@ -1,0 +1,38 @@
+"""The figures of the documentation, written from a run.
+
+Needs the report and everything that it rests on; results/peers/peers.json and results/<variant>/endurance.json are
+shown where they exist. Makes docs/figures.json, docs/results.svg, docs/gallery/, and the tables of README.md and
+docs/*.md.
+
+`snakemake document` and `snakemake pages` are never part of `all`. What they write is tracked, and is no rule's output:
+Snakemake would remove it before the job.
+"""
+
+
+rule document:
+    """Everything, from the results of this run."""
+    input:
+        summary=rules.report.output.summary,
+        cards=CARDS,
+    log:
+        "logs/document.log",
+    benchmark:
+        "benchmarks/document.tsv"
+    conda:
+        CONDA
+    params:
+        variants=list(VARIANTS),
+    script:
+        "../scripts/document.py"
+
+
+rule pages:
+    """Tables and picture again, from docs/figures.json as it is."""
+    log:
+        "logs/pages.log",
+    benchmark:
+        "benchmarks/pages.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/pages.py"

@@ -1,0 +1,123 @@
+"""The documentation's figures and tables, written from a run so that no page shows a number that nobody measured."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from assay.report import tables
+from assay.report.evidence import Student
+from assay.report.figures import CAPTIONS
+from assay.report.readme import write_figure
+from assay.report.walkthrough import WALKTHROUGH
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path, sha256_file
+
+FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/gallery"
+TABLES = tables.TABLES | WALKTHROUGH
+ROOMS = "rooms"  # the one table that is made from the code
+BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.S)
+SHOWN = ("parity", "errors", "novelty", "overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations",
+         "energies", "benchmark")  # fmt: skip
+WIDEST, COLORS, LARGEST_bytes = 1000, 48, 60_000
+
+
+def pages(root: str | Path) -> list[Path]:
+    """The pages that may hold tables: the README and everything in ``docs/``."""
+    return [Path(root) / "README.md", *sorted(Path(root).glob("docs/*.md"))]
+
+
+def rooms(root: str | Path) -> str:
+    """The rooms of the library from top to bottom, each with the first sentence of its docstring."""
+    project = tomllib.loads((Path(root) / "pyproject.toml").read_text())
+    [layers] = [c["layers"] for c in project["tool"]["importlinter"]["contracts"] if c["type"] == "layers"]
+    rows = []
+    for room in layers:
+        docstring = ast.get_docstring(ast.parse((Path(root) / f"scripts/assay/{room}/__init__.py").read_text())) or ""
+        rows.append([f"`{room}`", " ".join(docstring.split("\n\n")[0].split())])
+    return tables.table(["room", "what lives there"], rows, left=2)
+
+
+def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | Path) -> str:
+    """A page with the table of each of its markers written anew.
+
+    Args:
+        text: Markdown. A table stands between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``, each on a
+            line of its own, where NAME is a key of ``TABLES`` or ``rooms``.
+        figures: the content of ``docs/figures.json``.
+        page: path of the page, for messages.
+        root: folder of the repository, for the table ``rooms``.
+
+    Raises:
+        AssayError: a marker names no table, or has no end.
+    """
+    begun, ended = text.count("<!-- figures: "), text.count("<!-- end of figures -->")
+    if not begun == ended == len(BLOCK.findall(text)):
+        raise AssayError(f"{page} begins {begun} tables and ends {ended}: write both markers on lines of their own")
+
+    def write(block: re.Match[str]) -> str:
+        if block[2] not in TABLES and block[2] != ROOMS:
+            raise AssayError(f"{page} asks for the table {block[2]}, which does not exist: use one of {list(TABLES)}")
+        written = rooms(root) if block[2] == ROOMS else TABLES[block[2]](figures)
+        return f"{block[1]}{written}\n{block[3]}"
+
+    return BLOCK.sub(write, text)
+
+
+def write_pages(root: str | Path, figures: Mapping[str, Any]) -> None:
+    """Write the tables of every page, the picture of the README, and the page of the gallery.
+
+    Args:
+        root: folder of the repository.
+        figures: the content of ``docs/figures.json``.
+    """
+    write_figure(Path(root) / PICTURE, figures)
+    for page in pages(root):
+        text = page.read_text()
+        new = filled(text, figures, page, root)
+        if new != text:
+            with atomic_path(page) as temporary:
+                temporary.write_text(new)
+
+
+def make_gallery(root: str | Path, student: Student) -> dict[str, Any]:
+    """Copy the report's figures of one student into ``docs/gallery/``, small enough to be kept in a repository.
+
+    Args:
+        root: folder of the repository.
+        student: the variant whose figures are shown.
+
+    Returns:
+        The name of the student, and of each file its SHA-256 and its caption.
+    """
+    folder = Path(root) / GALLERY
+    for old in folder.glob("*"):
+        old.unlink()
+    found = {}
+    for name in SHOWN:
+        drawn = [*student.folder.glob(f"{name}.*"), *student.folder.glob(f"figures/{name}.*")]
+        for path in [path for path in drawn if path.suffix in (".svg", ".png")][:1]:
+            file = _small(path, folder)
+            found[file.name] = {"sha256": sha256_file(file), "caption": CAPTIONS[name]}
+    return {"student": student.name, "files": found}
+
+
+def _small(path: Path, folder: Path) -> Path:
+    """A figure as it is if it is small, else as a palette PNG of limited width."""
+    content, name = path.read_bytes(), path.name
+    if path.suffix == ".png" and len(content) > LARGEST_bytes:
+        image = Image.open(path).convert("RGB")
+        image.thumbnail((WIDEST, 10 * WIDEST), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        image.quantize(COLORS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+        content = buffer.getvalue()
+    with atomic_path(folder / name) as temporary:
+        temporary.write_bytes(content)
+    return folder / name

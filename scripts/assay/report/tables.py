@@ -1,0 +1,367 @@
+"""The tables of the documentation, each written from ``docs/figures.json`` and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from assay.physics.verdict import label_of
+from assay.report.wording import (
+    NOT_MEASURED,
+    change,
+    count,
+    file_size,
+    limit,
+    listing,
+    number,
+    percent,
+    words,
+)
+
+Figures = Mapping[str, Any]
+BUSY = 0.1  # share of the processor from which other processes disturb
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table; the first ``left`` columns are text, the others numbers."""
+    rule = ["---" if k < left else "---:" for k in range(len(columns))]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+
+
+def code(name: str) -> str:
+    """A name as code."""
+    return f"`{name}`"
+
+
+def _milli(value: float | None, digits: int = 3) -> str:
+    """A value in thousandths of its unit."""
+    return number(None if value is None else 1e3 * value, digits)
+
+
+def _spread(ratio: Mapping[str, float] | None) -> str:
+    """A ratio's median and the range of its rounds."""
+    if not ratio:
+        return "–"
+    return f"{number(ratio['median'])} ({number(ratio['p5'], 2)}–{number(ratio['p95'], 2)})"
+
+
+def _of_others(load: float | None) -> str:
+    return f" Other processes used up to {percent(load, 0)} of the processor." if load and load > BUSY else ""
+
+
+def origin(figures: Figures) -> str:
+    """When, where and with what the figures were measured."""
+    threads = sorted({s["threads"] for s in figures["students"].values() if s["threads"]})
+    on = f" with {listing([str(n) for n in threads])} threads" if threads and figures["device"] == "cpu" else ""
+    return (
+        f"Measured on {figures['created_utc'][:10]} on {figures['device_name']} ({figures['device']}){on}, by torch "
+        f"{figures['versions']['torch']}.{_of_others(figures['load_of_other_processes'])}"
+    )
+
+
+def students(figures: Figures) -> str:
+    """Size, accuracy, speed and verdict of each student."""
+    rows = []
+    for name, variant in figures["variants"].items():
+        rows.append(
+            [
+                code(name),
+                count(variant["n_parameters"]),
+                percent(variant["force_accuracy"]),
+                _milli(variant["energy_mae_eV_per_atom"]),
+                number(variant["latency_ms_batch1"]),
+                number(variant["speedup_over_teacher"]),
+                file_size(variant["file_sizes_bytes"].get("fp32")),
+                variant["verdict"] or NOT_MEASURED,
+            ]
+        )
+    sizes = {form["n_atoms"] for form in figures["forms"] if form["n_atoms"]}
+    atoms = f"one molecule of {listing([str(n) for n in sorted(sizes)])} atoms (ms)"
+    columns = [
+        "student", "parameters", "force accuracy", "energy error (meV/atom)", atoms,
+        f"times faster than {figures['teacher']}", "`model.onnx`", "verdict",
+    ]  # fmt: skip
+    return table(columns, rows)
+
+
+def splits(figures: Figures) -> str:
+    """Errors of each student on each split."""
+    rows = [
+        [
+            code(name),
+            words(split),
+            count(found["n_structures"]),
+            percent(found["force_accuracy"]),
+            number(found["force_r2"], 4),
+            _milli(found["force_mae_eV_per_A"]),
+            _milli(found["energy_mae_eV_per_atom"]),
+            percent(figures["students"][name]["domain"].get(split), 0),
+        ]
+        for name, variant in figures["variants"].items()
+        for split, found in variant["splits"].items()
+    ]
+    columns = ["student", "split", "structures", "force accuracy", "force R²", "force MAE (meV/Å)",
+               "energy MAE (meV/atom)", "flagged"]  # fmt: skip
+    return table(columns, rows, left=2)
+
+
+def failed_checks(figures: Figures) -> str:
+    """Every physics check that a student does not pass, with its value and its limit."""
+    rows = []
+    for name, student in figures["students"].items():
+        for check, about in student["checks"].items():
+            if about["outcome"] not in ("fail", "error"):
+                continue
+            shown = [row for row in about["criteria"] if not row["passed"]]
+            value = ", ".join(f"{label_of(row['value_name'])}: {number(row['value'])}" for row in shown)
+            bounds = ", ".join(bound(row) for row in shown)
+            rows.append([code(name), words(check), about["needed_for"], value or about["outcome"], bounds or "–"])
+    if not rows:
+        return "Every student passes every check."
+    return table(["student", "check", "needed for", "value", "limit"], rows, left=5)
+
+
+def chosen_checks(figures: Figures) -> str:
+    """The checks of energies along turned bonds, of conformers and of vibrations, for each student."""
+    wanted = {
+        "torsions": "barrier_mae_kcal_per_mol",
+        "conformers": "mae_kcal_per_mol",
+        "tautomers": "mae_kcal_per_mol",
+        "vibrations": "mae_per_cm",
+        "contact_curves": "mean_wrong_flips",
+        "nve": "drift_meV_per_atom_per_ps",
+    }
+    rows = []
+    for check, value_name in wanted.items():
+        found = {name: _criterion(student, check, value_name) for name, student in figures["students"].items()}
+        known = [row for row in found.values() if row]
+        if known:
+            values = [number(row["value"]) if row else NOT_MEASURED for row in found.values()]
+            rows.append([words(check), label_of(value_name), *values, bound(known[0])])
+    return table(["check", "number", *map(code, figures["students"]), "limit"], rows, left=2)
+
+
+def bound(criterion: Mapping[str, Any]) -> str:
+    """The limit of a value: at most, or at least."""
+    return f"≤ {limit(criterion['max'])}" if "max" in criterion else f"≥ {limit(criterion['min'])}"
+
+
+def _criterion(student: Mapping[str, Any], check: str, value_name: str) -> Mapping[str, Any] | None:
+    criteria = student["checks"].get(check, {}).get("criteria", [])
+    return next((row for row in criteria if row["value_name"] == value_name and row["value"] is not None), None)
+
+
+def targets(figures: Figures) -> str:
+    """Every target with its number and its verdict."""
+    rows = [
+        [row["name"], code(row["variant"]) if row["variant"] else "all", row["shown"], row["asked"], row["verdict"]]
+        for row in figures["targets"]
+    ]
+    return table(["target", "student", "value", "asked for", "verdict"], rows, left=5)
+
+
+def runtimes(figures: Figures) -> str:
+    """Every runtime of each student: one structure a call, and the highest rate."""
+    rows = []
+    for name, student in figures["students"].items():
+        for row in student["runtimes"]:
+            single, best = row["single"], row["best"]
+            rows.append(
+                [
+                    code(name),
+                    words(row["runtime"]),
+                    row["precision"],
+                    number(single.get("latency_ms_median")) if single else row["error"] or NOT_MEASURED,
+                    _spread(single.get("speedup_over_teacher")),
+                    f"{number(best['atoms_per_s'])} ({best['batch_size']})" if best else "–",
+                ]
+            )
+    columns = ["student", "runtime", "precision", "one structure (ms)", f"times faster than {figures['teacher']}",
+               "most atoms/s (batch)"]  # fmt: skip
+    return table(columns, rows, left=3)
+
+
+def sizes(figures: Figures) -> str:
+    """The fastest runtime in single precision for one structure of each size."""
+    rows = [
+        [
+            code(name),
+            count(row["system_size"]),
+            words(row["runtime"]),
+            number(row["latency_ms_median"]),
+            number(row["atoms_per_s"]),
+            _spread(row.get("speedup_over_teacher")),
+        ]
+        for name, student in figures["students"].items()
+        for row in student["sizes"]
+    ]
+    columns = ["student", "atoms", "fastest runtime", "ms", "atoms/s", f"times faster than {figures['teacher']}"]
+    return table(columns, rows)
+
+
+def peers(figures: Figures) -> str:
+    """The fastest runtime of each student beside networks of other packages."""
+    found = figures["peers"]
+    if found is None:
+        return "The students of this run were not timed beside other packages: `snakemake peers` does that."
+    lines, rows = [], []
+    for name, own in found["students"].items():
+        for row in own["fastest"]:
+            peer = own["peers"][row["peer"]]
+            rows.append(
+                [
+                    code(name),
+                    f"{peer['name']} ({count(peer['n_parameters'])} parameters)",
+                    row["neighbors"],
+                    str(row["n_atoms"] // row["batch_size"]),
+                    str(row["batch_size"]),
+                    number(row["latency_ms_median"]),
+                    number(row["peer_latency_ms_median"]),
+                    _spread(row["times_faster"]),
+                ]
+            )
+        lines += [f"- `{name}`: {peer} was not timed: {about['error']}"
+                  for peer, about in own["peers"].items() if "error" in about]  # fmt: skip
+    packages = {f"{p['package']} {p['version']}" for own in found["students"].values() for p in own["peers"].values()
+                if "error" not in p}  # fmt: skip
+    where = (
+        f"Measured on {found['created_utc'][:10]} on {found['device_name']} with {found['threads']} threads, by torch "
+        f"{found['versions']['torch']}, {listing(sorted(packages))}.{_of_others(found['load_of_other_processes'])}"
+    )
+    columns = ["student", "peer", "neighbors", "atoms", "batch", "student (ms)", "peer (ms)", "times faster"]
+    return "\n".join([where, "", *lines, *([""] if lines else []), table(columns, rows, left=3)])
+
+
+def files(figures: Figures) -> str:
+    """Every exported file: its size, and its largest differences from the network in double precision."""
+    rows = [
+        [
+            code(name),
+            code(file),
+            file_size(row["size_bytes"]),
+            number(row.get("energy_error_eV_max"), 2),
+            number(row.get("forces_error_eV_per_A_max"), 2),
+            "yes" if row["passed"] else "no",
+        ]
+        for name, student in figures["students"].items()
+        for file, row in student["files"].items()
+    ]
+    columns = ["student", "file", "size", "largest energy error (eV)", "largest force error (eV/Å)", "verified"]
+    return table(columns, rows, left=2)
+
+
+def eight_bits(figures: Figures) -> str:
+    """What each scheme of eight bits gains and costs, beside single precision in the same run."""
+    rows = []
+    for name, student in figures["students"].items():
+        found = student["eight_bits"] or {"schemes": {}}
+        for scheme, row in found["schemes"].items():
+            chosen = scheme == found["chosen"]
+            cells = [
+                f"**{words(scheme)}**" if chosen else words(scheme),
+                number(row.get("size_ratio"), 2),
+                number(row.get("latency_ratio_batch1")),
+                number(row.get("latency_ratio_batch32")),
+                change(row.get("force_mae_increase_relative")),
+                change(row.get("energy_mae_increase_relative")),
+                number(row.get("energy_force_consistency"), 2),
+                number(row.get("nve_drift_meV_per_atom_per_ps"), 2),
+            ]
+            rows.append([code(name), *cells])
+    columns = ["student", "scheme", "size", "time, batch 1", "time, batch 32", "force MAE", "energy MAE", "consistency",
+               "drift (meV/atom/ps)"]  # fmt: skip
+    return table(columns, rows, left=2)
+
+
+def eight_bits_verdict(figures: Figures) -> str:
+    """The scheme that ships as ``model.int8.onnx``, and the limits that it misses."""
+    rows = []
+    for name, student in figures["students"].items():
+        found = student["eight_bits"]
+        if found:
+            missed = (found["failed_limits"] or {}).get(found["chosen"], [])
+            recommended = "yes" if found["recommended"] else "no"
+            rows.append([code(name), words(found["chosen"]), recommended, listing(list(map(words, missed))) or "none"])
+    return table(["student", "scheme in `model.int8.onnx`", "recommended", "limits that it misses"], rows, left=4)
+
+
+def operators(figures: Figures) -> str:
+    """The share of each operator in the time of ``model.onnx``, 32 structures a call."""
+    known = {name: s["eight_bits"] for name, s in figures["students"].items() if s["eight_bits"]}
+    ranked: dict[str, float] = {}
+    for found in known.values():
+        for operator, share in found["operator_shares"].items():
+            ranked[operator] = max(share, ranked.get(operator, 0.0))
+    shown = [operator for operator, share in sorted(ranked.items(), key=lambda item: -item[1]) if share >= 0.02]
+    rows = [[code(op), *(percent(found["operator_shares"].get(op, 0.0), 0) for found in known.values())]
+            for op in shown]  # fmt: skip
+    rows.append(["all products with weights", *(percent(found["matmul_share"], 0) for found in known.values())])
+    return table(["operator", *map(code, known)], rows)
+
+
+def training(figures: Figures) -> str:
+    """The rounds of each student's training, with the validation at the end of each."""
+    rows = []
+    for name, student in figures["students"].items():
+        record = student["training"] or {"rounds": []}
+        for k, row in enumerate(record["rounds"]):
+            rows.append(
+                [
+                    code(name) if k == 0 else "",
+                    str(k + 1),
+                    count(row["steps"]),
+                    count(row.get("atoms_per_step")) if "atoms_per_step" in row else "–",
+                    f"{row['peak']:g}" if "peak" in row else "–",
+                    percent(row.get("force_accuracy")),
+                    _milli(row.get("force_mae_eV_per_A")),
+                    _milli(row.get("energy_mae_eV_per_atom")),
+                ]
+            )
+    columns = ["student", "round", "steps", "atoms a step", "peak of the rates", "force accuracy, validation",
+               "force MAE (meV/Å)", "energy MAE (meV/atom)"]  # fmt: skip
+    return table(columns, rows, left=2)
+
+
+def training_cost(figures: Figures) -> str:
+    """What each student was trained on, for how long and on which device."""
+    rows = []
+    for name, student in figures["students"].items():
+        if record := student["training"]:
+            parameters = count(figures["variants"][name]["n_parameters"])
+            devices = listing(list(dict.fromkeys(record["devices"])))
+            structures = count(record["n_structures"])
+            rows.append([code(name), parameters, structures, devices, str(record["threads"]), number(record["hours"])])
+    return table(["student", "parameters", "structures", "device", "threads", "hours"], rows)
+
+
+def endurance(figures: Figures) -> str:
+    """How many molecules each student kept whole in long dynamics."""
+    rows = []
+    for name, student in figures["students"].items():
+        if found := student["endurance"]:
+            kept = f"{found['n_survived']} of {found['n_molecules']}"
+            run = f"{number(found['duration_ps'])} ps at {number(found['temperature_K'])} K"
+            rows.append([code(name), kept, run, number(found["largest_bond_change_A"], 2), found["created_utc"][:10]])
+    if not rows:
+        return "The students of this run were not tried in long dynamics: `snakemake endurance` does that."
+    return table(["student", "kept", "dynamics", "largest change of a bond (Å)", "measured"], rows)
+
+
+def gallery(figures: Figures) -> str:
+    """The report's figures of one student, each with its caption."""
+    found = figures["gallery"]
+    parts = [f"Figures of `{found['student']}`."]
+    for file, about in found["files"].items():
+        name = words(Path(file).stem)
+        parts.append(f"## {name.capitalize()}\n\n![{name}](gallery/{file})\n\n{about['caption']}")
+    return "\n\n".join(parts)
+
+
+TABLES: dict[str, Callable[[Figures], str]] = {
+    render.__name__.replace("_", "-"): render
+    for render in (
+        origin, students, splits, failed_checks, chosen_checks, targets, runtimes, sizes, peers, files, eight_bits,
+        eight_bits_verdict, operators, training, training_cost, endurance, gallery,
+    )
+}  # fmt: skip

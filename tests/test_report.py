@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
@@ -12,6 +13,7 @@ from assay.report.evidence import BRANCHES
 from assay.report.page import headline, write_page
 from assay.report.peers import read_peers
 from assay.workflow.errors import AssayError
+from shared.report_figures import draw_student
 from shared.report_results import (
     CHECKS,
     SPLITS,
@@ -150,6 +152,17 @@ def test_page_is_well_formed_and_asks_for_nothing(report):
     assert {a["href"][1:] for tag, a in outline.tags if tag == "a"} <= set(names)
     assert all(a.get("alt") for tag, a in outline.tags if tag == "img")
     assert all(a.get("aria-label") for tag, a in outline.tags if tag == "svg")
+
+
+def test_page_with_every_figure_of_every_student_stays_small(copy, benchmarks, tmp_path):
+    draw_student(copy / "tiny", json.loads((copy / "tiny/benchmark.json").read_text()))
+    for other in ("original", "ultra_tiny"):
+        shutil.copy(copy / "tiny/benchmark.svg", copy / other)
+        shutil.copytree(copy / "tiny/figures", copy / other / "figures", dirs_exist_ok=True)
+    write_report(tmp_path / "report", copy, benchmarks)
+    page = tmp_path / "report/report.html"
+    assert page.read_text().count("<img ") == 3 * 12
+    assert page.stat().st_size < 3_000_000
 
 
 def test_texts_from_results_cannot_become_markup(copy, benchmarks, tmp_path):

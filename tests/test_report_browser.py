@@ -42,9 +42,17 @@ def test_viewer_draws_turns_and_changes_student(page, report):
     assert page.complaints == []
 
 
-def test_targets_are_on_the_first_screen(page, report):
-    page.open((report / "report.html").as_uri(), 1440, 900)
+@pytest.mark.parametrize("width", [1280, 1440, 1920])
+def test_targets_are_on_the_first_screen(page, report, width):
+    page.open((report / "report.html").as_uri(), width, 900)
     assert page.evaluate("document.querySelector('table.targets').getBoundingClientRect().bottom") < 900
+
+
+@pytest.mark.parametrize("width", [1280, 1440, 1920])
+def test_no_table_is_cut_off_beside_a_desk(page, report, width):
+    page.open((report / "report.html").as_uri(), width, 900)
+    cut_off = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+    assert page.evaluate(f"{cut_off}.map((box) => box.textContent.trim().slice(0, 80))") == []
 
 
 def test_report_prints(page, report):

@@ -1,20 +1,24 @@
 """The report's pictures, molecules and words."""
 
 import json
+import os
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from itertools import combinations
+from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from ase.build import molecule
 
 from assay.report import charts, dag, svg, wording
 from assay.report.evidence import Student
+from assay.report.figures import figures_of
 from assay.report.forms import Form
 from assay.report.molecules import bonds, worst_scenes
 from assay.report.readme import write_figure
-from assay.workflow import plots
+from assay.workflow import compact_svg, plots
 from assay.workflow.errors import AssayError
 from shared.report_results import (
     JOBS,
@@ -24,6 +28,7 @@ from shared.report_results import (
     cells,
     change,
     make_benchmarks,
+    png,
     read,
     write_report,
 )
@@ -175,6 +180,56 @@ def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):
     with pytest.raises(AssayError, match="accuracy and speed"):
         write_figure(tmp_path / "none.svg", summary | {"forms": []})
     assert not (tmp_path / "none.svg").exists()
+
+
+def draw_curve(path):
+    with plots.figure(path, 1, 2) as (_, axes):
+        axes[0, 0].plot([1.0, 10.0], [0.123456, 2.0], label='teacher\'s "own"')
+        axes[0, 0].set(xscale="log", title="a < b & c", ylabel="energy (eV/Å)")
+        axes[0, 0].legend()
+        plots.density(axes[0, 1], *np.random.default_rng(0).normal(size=(2, 500)))
+    return path
+
+
+def test_figures_are_small_vector_files_whose_texts_are_texts(tmp_path):
+    first, again = (draw_curve(tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
+    assert first == again
+    assert len(first) < 12_000
+    texts = ["".join(element.itertext()) for element in ET.fromstring(first).iterfind(".//{*}text")]
+    assert {"a < b & c", "energy (eV/Å)", 'teacher\'s "own"'} <= set(texts)
+
+
+def test_compact_svg_is_the_same_drawing(tmp_path, monkeypatch):
+    small = ET.fromstring(draw_curve(tmp_path / "small.svg").read_bytes())
+    monkeypatch.setattr(plots, "compact", lambda text: text)
+    large = ET.fromstring(draw_curve(tmp_path / "large.svg").read_bytes())
+    assert (tmp_path / "small.svg").stat().st_size < 0.6 * (tmp_path / "large.svg").stat().st_size
+    for tag in ("path", "use", "text", "image", "clipPath"):
+        one, other = (list(root.iter(f"{{{compact_svg.SVG}}}{tag}")) for root in (small, large))
+        assert len(one) == len(other) > 0
+        assert list(map(named, one)) == list(map(named, other))
+        for key in ("d", "x", "y", "width", "height"):
+            assert coordinates(one, key) == pytest.approx(coordinates(other, key), abs=0.1)
+
+
+def named(node):
+    return node.get("id"), (node.text or "").strip()
+
+
+def coordinates(nodes, key):
+    return [float(number) for node in nodes for number in re.findall(r"-?\d+(?:\.\d+)?", node.get(key, ""))]
+
+
+def test_embedded_figure_is_the_file_and_the_newer_of_two_formats(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/nve.png").write_bytes(png())
+    os.utime(tmp_path / "figures/nve.png", (1, 1))
+    draw_curve(tmp_path / "figures/nve.svg")
+    [figure] = figures_of(tmp_path)
+    head, _, content = figure.uri.partition(",")
+    assert head == "data:image/svg+xml" and '"' not in content and "&" not in content and "#" not in content
+    shown, drawn = ET.fromstring(unquote(content)), ET.parse(tmp_path / "figures/nve.svg").getroot()
+    assert [node.tag for node in shown.iter()] == [node.tag for node in drawn.iter()]
 
 
 def test_no_two_of_many_series_look_alike():

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import ast
-import io
 import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from assay.report import tables
 from assay.report.evidence import Student
@@ -24,9 +21,7 @@ FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/galle
 TABLES = tables.TABLES | WALKTHROUGH
 ROOMS = "rooms"  # the one table that is made from the code
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.S)
-SHOWN = ("parity", "errors", "novelty", "overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations",
-         "energies", "benchmark")  # fmt: skip
-WIDEST, COLORS, LARGEST_bytes = 1000, 48, 60_000
+SHOWN = ("parity", "errors", "overview", "nve", "cutoff", "torsions", "vibrations", "energies", "benchmark")
 
 
 def pages(root: str | Path) -> list[Path]:
@@ -88,7 +83,7 @@ def write_pages(root: str | Path, figures: Mapping[str, Any]) -> None:
 
 
 def make_gallery(root: str | Path, student: Student) -> dict[str, Any]:
-    """Copy the report's figures of one student into ``docs/gallery/``, small enough to be kept in a repository.
+    """Copy the report's figures of one student into ``docs/gallery/``, those that are small enough for a repository.
 
     Args:
         root: folder of the repository.
@@ -101,23 +96,10 @@ def make_gallery(root: str | Path, student: Student) -> dict[str, Any]:
     for old in folder.glob("*"):
         old.unlink()
     found = {}
+    drawn = {path.stem: path for path in (*student.folder.glob("*.svg"), *student.folder.glob("figures/*.svg"))}
     for name in SHOWN:
-        drawn = [*student.folder.glob(f"{name}.*"), *student.folder.glob(f"figures/{name}.*")]
-        for path in [path for path in drawn if path.suffix in (".svg", ".png")][:1]:
-            file = _small(path, folder)
-            found[file.name] = {"sha256": sha256_file(file), "caption": CAPTIONS[name]}
+        if name in drawn:
+            with atomic_path(folder / f"{name}.svg") as temporary:
+                temporary.write_bytes(drawn[name].read_bytes())
+            found[f"{name}.svg"] = {"sha256": sha256_file(drawn[name]), "caption": CAPTIONS[name]}
     return {"student": student.name, "files": found}
-
-
-def _small(path: Path, folder: Path) -> Path:
-    """A figure as it is if it is small, else as a palette PNG of limited width."""
-    content, name = path.read_bytes(), path.name
-    if path.suffix == ".png" and len(content) > LARGEST_bytes:
-        image = Image.open(path).convert("RGB")
-        image.thumbnail((WIDEST, 10 * WIDEST), Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        image.quantize(COLORS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-        content = buffer.getvalue()
-    with atomic_path(folder / name) as temporary:
-        temporary.write_bytes(content)
-    return folder / name

@@ -331,7 +331,9 @@ def training_cost(figures: Figures) -> str:
             parameters = count(figures["variants"][name]["n_parameters"])
             devices = listing(list(dict.fromkeys(record["devices"])))
             structures = count(record["n_structures"])
-            rows.append([code(name), parameters, structures, devices, str(record["threads"]), number(record["hours"])])
+            rows.append(
+                [code(name), parameters, structures, devices, count(record["threads"]), number(record["hours"])]
+            )
     return table(["student", "parameters", "structures", "device", "threads", "hours"], rows)
 
 

@@ -11,7 +11,9 @@ rule package:
         model=model_of,
         card=CARD,
         files=expand("results/{{variant}}/{file}", file=PACKED_FILES),
-        results=expand("results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export"]),
+        results=expand(
+            "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]
+        ),
     output:
         "results/{variant}/package.zip",
     log:

@@ -259,11 +259,15 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
         "confidence_intervals": {"force_accuracy": [0.9481, 0.9542]},
     }
     physics = {"verdict": "reject", "failed": ["rotation"], "checks": {"rotation": {"message": "spread of 0.4 eV"}}}
-    row = {"runtime": "onnx", "batch_size": 1, "system_size": 20, "latency_ms_median": 1.234}
+    times = {"onnx": 1.234, "engine": 0.456}
+    rows = [
+        {"runtime": name, "batch_size": 1, "system_size": 20, "latency_ms_median": ms} for name, ms in times.items()
+    ]
+    runtimes = {"onnx": {"file": "model.onnx"}, "engine": {"file": "model.safetensors"}}
     measured = {
         "accuracy": {"settings": {"confidence": 0.9}, "splits": {"unseen_molecules": split}},
         "physics": physics,
-        "benchmark": {"device_name": "a processor", "rows": [row]},
+        "benchmark": {"device_name": "a processor", "runtimes": runtimes, "rows": rows},
         "export": {
             "files": {"model.onnx": {"parity": {"forces_error_eV_per_A_max": 3e-6}, "determinism": {"passed": True}}}
         },
@@ -272,6 +276,32 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
         assert words in text, words
     assert "Not measured" not in text
+    assert "| `model.onnx` | 1.23 |" in text
+    assert "engine" not in text and "0.46" not in text, "the package does not carry what the engine runs"
+
+
+def test_card_takes_what_it_says_of_an_eight_bit_file_from_where_it_was_measured(card, files, tmp_path):
+    integers = tmp_path / "model.int8.onnx"
+    integers.write_bytes(bytes(120_000))
+    scheme = {
+        "force_mae_increase_relative": 0.031,
+        "energy_mae_increase_relative": 0.052,
+        "energy_force_consistency": 0.0123,
+    }
+    repeated = [{"value_name": "energy_spread_eV", "value": 3e-7}, {"value_name": "force_error_eV_per_A", "value": 0.0}]
+    own = {"verdict": "screening-only", "checks": {"determinism": {"criteria": repeated}}}
+    measured = {
+        "physics": {"verdict": "md-ready", "failed": [], "exports": {integers.name: own}},
+        "quantization": {"chosen": "static", "schemes": {"static": scheme}},
+        "export": {"files": {}},
+    }
+    text = write_card({"model": card} | measured, files | {integers.name: integers}, **SAID)
+    [row] = [line for line in text.splitlines() if line.startswith(f"| `{integers.name}`")]
+    assert row.endswith("| 0.12 MB | MAE +5.2 % | MAE +3.1 % | to 3e-07 eV | screening-only |")
+    assert "those of `model.int8.onnx`\nare 1.2 % of their size off it" in text
+    exact = own | {"checks": {"determinism": {"criteria": [{"value_name": "energy_spread_eV", "value": 0.0}]}}}
+    measured["physics"]["exports"][integers.name] = exact
+    assert "| yes | screening-only |" in write_card({"model": card} | measured, {integers.name: integers}, **SAID)
 
 
 def run_example(folder, python, *options):
@@ -284,7 +314,7 @@ def run_example(folder, python, *options):
 
 def test_example_notices_other_numbers(package, tmp_path):
     folder = unzip(package, tmp_path)
-    good = run_example(folder, sys.executable)
+    good = run_example(folder, sys.executable, "-W", "error::DeprecationWarning")
     assert good.returncode == 0, good.stderr
     expected = json.loads((folder / "example.json").read_text())
     expected["forces_eV_per_A"][0][0] += 2e-4

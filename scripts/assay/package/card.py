@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 FILES = Path(__file__).with_name("files")
+NOT_MEASURED = "not measured"
+INT8_FILE = "model.int8.onnx"
 MEANING = {
     "model.onnx": "ONNX, finds neighbors of molecules itself",
     "model.edges.onnx": "ONNX, given a neighbor list: periodic systems, dynamics, virial",
     "model.fp16.onnx": "as model.onnx, hidden layers in half precision",
-    "model.int8.onnx": "hidden layers in 8-bit integers",
+    INT8_FILE: "as model.onnx, hidden layers in 8-bit integers",
     "model.ts.pt": "TorchScript, for torch.jit.load in Python and C++",
     "model.pt2": "AOTInductor, machine code for the processor that it was made on",
 }
@@ -26,7 +28,7 @@ def write_card(
 
     Args:
         results: contents of model.json ("model") and of what else was measured ("accuracy", "physics", "benchmark",
-            "export"); what is missing is said to be.
+            "export", "quantization"); what is missing is said to be.
         files: the model files of the package by name.
         teacher: what the student was distilled from.
         licence: of the weights.
@@ -41,8 +43,9 @@ def write_card(
         {name: results.get(name) for name in ("accuracy", "physics", "benchmark")},
         model=results["model"],
         elements=", ".join(elements) if elements else "elements that its checkpoint does not name",
-        files=[_file(name, path, results.get("export")) for name, path in files.items()],
-        speed=_speed(results.get("benchmark")),
+        files=[_file(name, path, results) for name, path in files.items()],
+        speed=_speed(results.get("benchmark"), files),
+        consistency=_consistency(results),
         confidence=_confidence(results.get("accuracy")),
         teacher=teacher,
         licence=licence,
@@ -50,21 +53,61 @@ def write_card(
     )
 
 
-def _file(name: str, path: Path, export: Mapping[str, Any] | None) -> dict[str, str]:
-    judged = (export or {}).get("files", {}).get(name, {})
-    parity, same = judged.get("parity", {}), judged.get("determinism", {}).get("passed")
+def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """A row of the table of files; each value is taken from the JSON that measured it."""
+    energy, forces = (
+        _largest_error(name, results, "energy_error_eV_max", "eV") or _increase(name, results, "energy_mae"),
+        _largest_error(name, results, "forces_error_eV_per_A_max", "eV/angstrom")
+        or _increase(name, results, "force_mae"),
+    )
     return {
         "name": name,
         "meaning": MEANING.get(name, ""),
         "size": f"{path.stat().st_size / 1e6:.2f} MB",
-        "energy": _error(parity.get("energy_error_eV_max"), "eV"),
-        "forces": _error(parity.get("forces_error_eV_per_A_max"), "eV/angstrom"),
-        "deterministic": "not measured" if same is None else "yes" if same else "no",
+        "energy": energy,
+        "forces": forces,
+        "deterministic": _determinism(name, results),
+        "physics": _find(results, "physics", "exports", name, "verdict") or "not checked apart",
     }
 
 
-def _error(value: float | None, unit: str) -> str:
-    return "not measured" if value is None else f"{value:.0e} {unit}"
+def _largest_error(name: str, results: Mapping[str, Mapping[str, Any]], key: str, unit: str) -> str | None:
+    """By how much an exported file differs at most from the network in double precision; None if that is not known."""
+    value = _find(results, "export", "files", name, "parity", key)
+    return None if value is None else f"{value:.0e} {unit}"
+
+
+def _increase(name: str, results: Mapping[str, Mapping[str, Any]], key: str) -> str:
+    """By how much the error of an eight-bit file against the teacher exceeds that of float32."""
+    chosen = _find(results, "quantization", "chosen")
+    value = _find(results, "quantization", "schemes", chosen, f"{key}_increase_relative")
+    return NOT_MEASURED if value is None or name != INT8_FILE else f"MAE {100 * value:+.1f} %"
+
+
+def _consistency(results: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """How far the forces of the eight-bit file are from the gradient of its energy, relative to their size."""
+    value = _find(
+        results, "quantization", "schemes", _find(results, "quantization", "chosen"), "energy_force_consistency"
+    )
+    return None if value is None else f"{100 * value:.2g} %"
+
+
+def _determinism(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Whether a file gives the same bits each run, or to what its energies agree if only the physics checks ran it."""
+    same = _find(results, "export", "files", name, "determinism", "passed")
+    if same is not None:
+        return "yes" if same else "no"
+    criteria = _find(results, "physics", "exports", name, "checks", "determinism", "criteria") or []
+    spread = next((row["value"] for row in criteria if row["value_name"] == "energy_spread_eV"), None)
+    return NOT_MEASURED if spread is None else "yes" if spread == 0 else f"to {spread:.0e} eV"
+
+
+def _find(results: Mapping[str, Any], *keys: str | None) -> Any:
+    """A value deep inside the results; None where any part of the way is missing."""
+    found: Any = results
+    for key in keys:
+        found = found.get(key) if isinstance(found, Mapping) else None
+    return found
 
 
 def _with_interval(split: Mapping[str, Any], name: str) -> str:
@@ -78,14 +121,17 @@ def _confidence(accuracy: Mapping[str, Any] | None) -> str:
     return f"{100 * (accuracy or {}).get('settings', {}).get('confidence', 0.95):g} %"
 
 
-def _speed(benchmark: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Latencies of one structure, runtime by system size."""
+def _speed(benchmark: Mapping[str, Any] | None, files: Collection[str]) -> dict[str, Any] | None:
+    """Median latencies of one structure, by system size, of the runtimes whose file is in the package."""
     if benchmark is None:
         return None
-    rows = [row for row in benchmark["rows"] if row["batch_size"] == 1 and "latency_ms_median" in row]
+    packed = {name: about["file"] for name, about in benchmark["runtimes"].items() if about["file"] in files}
+    rows = [
+        r for r in benchmark["rows"] if r["batch_size"] == 1 and r["runtime"] in packed and "latency_ms_median" in r
+    ]
     sizes = sorted({row["system_size"] for row in rows})
     times: dict[str, list[str]] = {}
     for row in rows:
-        times.setdefault(row["runtime"], ["-"] * len(sizes))
-        times[row["runtime"]][sizes.index(row["system_size"])] = f"{row['latency_ms_median']:.2f}"
-    return {"sizes": sizes, "rows": times}
+        times.setdefault(packed[row["runtime"]], ["-"] * len(sizes))
+        times[packed[row["runtime"]]][sizes.index(row["system_size"])] = f"{row['latency_ms_median']:.2f}"
+    return {"sizes": sizes, "rows": times} if rows else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 from ase import units
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary
 from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 from student.calculator import StudentCalculator
@@ -20,7 +20,7 @@ def main() -> None:
     """Compare with the numbers that came with the package, then relax the example and let it move."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default=HERE / "model.edges.onnx", help="the file to evaluate")
-    parser.add_argument("--picoseconds", type=float, default=1.0, help="of dynamics")
+    parser.add_argument("--picoseconds", type=float, default=1.0, help="how long the dynamics last")
     options = parser.parse_args()
 
     [atoms] = ase.io.iread(HERE / "example.xyz")
@@ -38,7 +38,8 @@ def main() -> None:
     print(f"minimum {'found' if converged else 'not found'}: energy {atoms.get_potential_energy():.6f} eV")
 
     random = np.random.default_rng(0)
-    MaxwellBoltzmannDistribution(atoms, temperature_K=2 * TEMPERATURE_K, rng=random)
+    spread = np.sqrt(2 * TEMPERATURE_K * units.kB * atoms.get_masses())[:, None]  # half of it becomes potential energy
+    atoms.set_momenta(spread * random.normal(size=(len(atoms), 3)))
     Stationary(atoms)
     start = atoms.get_total_energy()
     with VelocityVerlet(atoms, STEP_FS * units.fs) as dynamics:

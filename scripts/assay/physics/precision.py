@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.predictors.interface import Predictor
 from assay.structures.geometry import moved, random_rotations
+from assay.structures.structure import Structure
 
 COPIES = 6
 
@@ -29,6 +33,15 @@ def precision(subject: Subject) -> Measurement:
         },
         {"molecules": [m.name for m in subject.molecules], "rotation_spread_eV": spread, "dtype": subject.moving.dtype},
     )
+
+
+def turned_energy_spread_eV(predictor: Predictor, structures: Sequence[Structure], seed: int = 0) -> float:
+    """The largest difference of a structure's energy between six random orientations (eV), as the predictor rounds."""
+    energies = [
+        [p.energy_eV for p in predictor.predict([moved(s, s.positions @ turn.T) for s in structures])]
+        for turn in random_rotations(COPIES, np.random.default_rng(seed))
+    ]
+    return float(np.ptp(energies, axis=0).max())
 
 
 CHECKS = [Check("precision", "single precision changes nothing that matters", precision)]

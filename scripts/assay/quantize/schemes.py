@@ -48,7 +48,7 @@ class Scheme:
     is_int8: bool = True
 
 
-def weights(source: Path, target: Path, calibration: Batches) -> None:
+def weights(source: Path, target: Path, calibration: Batches, finer_filters: bool = True) -> None:
     """Matrices as int8, filters as int16, with a float32 scale per output channel, symmetric, read as float32.
 
     Filters are a tenth of the numbers at most and, in int8, much of the error: see ``_filters``. A cast and a product
@@ -59,9 +59,11 @@ def weights(source: Path, target: Path, calibration: Batches) -> None:
         source: float32 model.
         target: file to write.
         calibration: not needed.
+        finer_filters: whether filters are int16; else they are int8 as the other matrices.
     """
     model = onnx.load(source)
-    graph, nodes, kept, filters = model.graph, [], [], _filters(model.graph)
+    graph, nodes, kept = model.graph, [], []
+    filters = _filters(graph) if finer_filters else set()
     for tensor in graph.initializer:
         value = numpy_helper.to_array(tensor)
         if not _is_matrix(tensor) or value.size < SMALLEST_WEIGHT:

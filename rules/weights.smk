@@ -1,0 +1,42 @@
+"""Whether the shipped students still hold what is known of their weights.
+
+Needs the normalized model and model.onnx of each student, unseen molecules, and data/benchmarks/weights.yaml with the
+bounds. Makes results/<variant>/weights.json.
+
+`snakemake weights` exits with 1 and a sentence if a student breaks a bound. It is never part of `all`: tests judge the
+code with networks of any weights, and this judges the weights.
+"""
+
+
+rule measure_weights:
+    """Energies in float32 of turned molecules, and what finer filters spare in eight bits."""
+    input:
+        model=model_of,
+        onnx="results/{variant}/model.onnx",
+        card=CARD,
+        unseen=SPLITS.get("unseen_molecules", next(iter(SPLITS.values()))),
+    output:
+        "results/{variant}/weights.json",
+    log:
+        "logs/measure_weights/{variant}.log",
+    benchmark:
+        "benchmarks/measure_weights/{variant}.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/weights.py"
+
+
+rule weights:
+    """Fail if one breaks a bound."""
+    input:
+        measured=expand("results/{variant}/weights.json", variant=VARIANTS),
+        bounds="data/benchmarks/weights.yaml",
+    log:
+        "logs/weights.log",
+    benchmark:
+        "benchmarks/weights.tsv"
+    conda:
+        CONDA
+    script:
+        "../scripts/hold_weights.py"

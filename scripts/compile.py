@@ -3,11 +3,13 @@
 from assay.checkpoint import load_model
 from assay.export import aotinductor
 from assay.export.forms import SlotPotential
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
-    aotinductor.save(lower(model, SlotPotential), snakemake.output[0], identity(model, read_json(snakemake.input.card)))
+    aotinductor.save(
+        lower(model, SlotPotential), snakemake.output[0], export_metadata(model, read_json(snakemake.input.card))
+    )

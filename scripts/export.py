@@ -3,14 +3,14 @@
 from assay.checkpoint import load_model
 from assay.export import onnx_graphs, torchscript
 from assay.export.half import to_half
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
-    network, metadata = lower(model), identity(model, read_json(snakemake.input.card))
+    network, metadata = lower(model), export_metadata(model, read_json(snakemake.input.card))
     scripted = torchscript.to_torchscript(network, model.cutoff)
     atoms = onnx_graphs.assemble(network, model.cutoff, metadata, search=True)
     edges = onnx_graphs.assemble(network, model.cutoff, metadata, search=False)

@@ -9,8 +9,8 @@ import numpy as np
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_dataset
 from assay.quantize import arithmetic
+from assay.quantize.comparison import BATCH_SIZES, Limits, Motion, choose_scheme, compare_schemes, typical
 from assay.quantize.instructions import int8_instructions
-from assay.quantize.judge import BATCH_SIZES, Limits, Motion, choose, compare, typical
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
@@ -34,12 +34,14 @@ def main() -> None:
         for scheme in SCHEMES:
             files[scheme.name] = Path(folder, f"{scheme.name}.onnx")
             scheme.apply(files["fp32"], files[scheme.name], batches)
-        rows = compare(
+        rows = compare_schemes(
             files, unseen, Motion(**settings["motion"]), settings["molecules"], settings["seconds"], n_threads
         )
-        work = arithmetic.judge(files["fp32"], typical(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"])
+        work = arithmetic.integer_savings(
+            files["fp32"], typical(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"]
+        )
         int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
-        decision = choose(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
+        decision = choose_scheme(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
         for scheme in SCHEMES:
             rows[scheme.name]["description"] = scheme.description
         with atomic_path(snakemake.output.model) as path:

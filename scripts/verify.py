@@ -11,7 +11,7 @@ from assay.benchmark.memory import keep_freed_memory
 from assay.checkpoint import normalize
 from assay.data import read_dataset
 from assay.verification import dynamics
-from assay.verification.verify import Settings, verify
+from assay.verification.verify import VerificationSettings, verify
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -20,7 +20,7 @@ with exit_on_error(snakemake.log[0]):
     keep_freed_memory()
     torch.set_num_threads(snakemake.threads)
     options = dict(snakemake.params.settings)
-    settings = Settings(**options | {"dynamics": dynamics.Settings(**options["dynamics"])})
+    settings = VerificationSettings(**options | {"dynamics": dynamics.DynamicsSettings(**options["dynamics"])})
     card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
     structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]

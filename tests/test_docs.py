@@ -22,8 +22,8 @@ from assay.accuracy.domain import fit, write_domain
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.export import onnx_graphs
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.workflow.config import check_config
 from shared.checkpoint_samples import student
 from shared.molecules import TRAIN, shaken
@@ -106,7 +106,7 @@ def finished(tmp_path_factory):
         (folder / part).symlink_to(ROOT / part)
     (folder / "results/tiny").mkdir(parents=True)
     toy, card = student("painn"), {"variant": "tiny", "checkpoint_sha256": "0" * 64}
-    graph = onnx_graphs.assemble(lower(toy), toy.cutoff, identity(toy, card), search=True)
+    graph = onnx_graphs.assemble(lower(toy), toy.cutoff, export_metadata(toy, card), search=True)
     onnx_graphs.save(graph, folder / "results/tiny/model.onnx")
     seen = [from_structures([s for name in TRAIN for s in shaken(name, 20, seed=seed)]) for seed in (0, 1)]
     write_domain(folder / "results/domain.npz", fit(*seen, points_per_element=50, seed=0))

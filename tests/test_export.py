@@ -20,8 +20,8 @@ from assay.export import aotinductor, onnx_graphs, torchscript
 from assay.export.folding import fold_filters
 from assay.export.forms import SlotPotential, TablePotential
 from assay.export.half import to_half
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
 from assay.export.simplify import simplify
@@ -55,7 +55,7 @@ class Exported:
         self.model.load_state_dict(single.state_dict())
         self.folder, self.network = folder, lower(single)
         self.card = {"variant": "test", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
-        metadata = identity(single, self.card)
+        metadata = export_metadata(single, self.card)
         self.graphs = {
             "model.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=True),
             "model.edges.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=False),
@@ -101,7 +101,7 @@ def test_every_file_agrees_with_double_precision_on_every_case(student, cases):
     expected = references(student.model, isolated | periodic)
     for name in FILES:
         judged = isolated if name == "model.onnx" else isolated | periodic
-        rows = parity.judge(student.predictor(name), judged, expected, parity.Tolerance())
+        rows = parity.parity_rows(student.predictor(name), judged, expected, parity.Tolerance())
         assert len(rows) == len(judged)
         assert failed(rows) == [], name
 
@@ -136,7 +136,7 @@ def test_parity_sees_a_wrong_model(student, cases, change):
         return (energy[:, None] if change == "shape" else energy), forces
 
     predictor.evaluate = wrong
-    (row,) = parity.judge(predictor, batch, references(student.model, batch), parity.Tolerance())
+    (row,) = parity.parity_rows(predictor, batch, references(student.model, batch), parity.Tolerance())
     assert not row["passed"]
     assert ("error" in row) == (change in ("shape", "crash"))
     json.dumps(row, allow_nan=False)
@@ -144,7 +144,7 @@ def test_parity_sees_a_wrong_model(student, cases, change):
 
 def test_graphs_are_standard_and_free_of_scatters(student):
     for name in ("model.onnx", "model.edges.onnx"):
-        verdict = graph_checks.judge(student.folder / name)
+        verdict = graph_checks.check_graph(student.folder / name)
         assert verdict["passed"], verdict
         assert verdict["inputs"]["positions"] == "float[atoms, 3]"
         assert verdict["outputs"]["energy"] == "double[structures]"
@@ -161,7 +161,7 @@ def test_graph_checks_see_scatters_and_custom_operators(tmp_path):
     }.items():
         path = tmp_path / "model.onnx"
         onnx.save(onnx.parser.parse_model(text.replace("OPERATION", operation)), path)
-        verdict = graph_checks.judge(path)
+        verdict = graph_checks.check_graph(path)
         assert verdict[problem] and not verdict["passed"]
 
 
@@ -258,7 +258,7 @@ def test_results_are_the_same_bits_run_after_run(painn):
     draw = np.random.default_rng(8)
     batch = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (20, 7)]
     for name in FILES:
-        verdict = determinism.judge(painn.folder / name, batch, runs=10, threads=[1, 2])
+        verdict = determinism.check_determinism(painn.folder / name, batch, runs=10, threads=[1, 2])
         assert verdict["passed"], (name, verdict)
 
 
@@ -272,7 +272,7 @@ def test_determinism_sees_one_bit(painn, monkeypatch):
 
     restless = Restless("restless", "eager", "cpu", "float64", CUTOFF, 9, None)
     monkeypatch.setattr(determinism, "load_predictor", lambda path, threads: restless)
-    verdict = determinism.judge(painn.folder / "model.onnx", [], runs=4, threads=[1, 2])
+    verdict = determinism.check_determinism(painn.folder / "model.onnx", [], runs=4, threads=[1, 2])
     assert verdict["different_results_by_threads"] == {"1": 1, "2": 2}
     assert not verdict["passed"]
 
@@ -308,7 +308,7 @@ def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
     onnx_graphs.save(half, path)
     # Per atom as much as half precision takes from one: in a crystal the errors of equal atoms add up.
     loose = parity.Tolerance(energy_eV=0.01, energy_eV_per_atom=5e-3, forces_eV_per_A=0.02, forces_relative=1.5e-2)
-    rows = parity.judge(load_predictor(path, threads=1), cases[0], references(student.model, cases[0]), loose)
+    rows = parity.parity_rows(load_predictor(path, threads=1), cases[0], references(student.model, cases[0]), loose)
     assert failed(rows) == []
     casts = {node.output[0]: node.input[0] for node in half.graph.node if node.op_type == "Cast"}
     assert not set(casts.values()).intersection(casts), (
@@ -316,7 +316,7 @@ def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
     )
     assert [value.type for value in half.graph.input] == [v.type for v in student.graphs["model.onnx"].graph.input]
     assert any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in half.graph.initializer)
-    assert graph_checks.judge(path)["passed"]
+    assert graph_checks.check_graph(path)["passed"]
 
 
 def test_files_say_what_they_are(painn):
@@ -408,8 +408,10 @@ def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
     torch.manual_seed(9)
     single = build_model("painn", STUDENTS["tensors"] | {"repulsion": False})
     card = {"variant": "test", "checkpoint_sha256": None, "elements": None}
-    aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", identity(single, card))
+    aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", export_metadata(single, card))
     predictor, everything = load_predictor(tmp_path / "model.pt2", threads=1), cases[0] | cases[1]
     expected = references(single.double(), everything)
-    assert failed(parity.judge(predictor, everything, expected, parity.Tolerance())) == []
-    assert determinism.judge(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])["passed"]
+    assert failed(parity.parity_rows(predictor, everything, expected, parity.Tolerance())) == []
+    assert determinism.check_determinism(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])[
+        "passed"
+    ]

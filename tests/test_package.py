@@ -21,8 +21,8 @@ import torch
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from assay.export import onnx_graphs, torchscript
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.package.build import example_files, write_package
 from assay.package.card import write_card
@@ -63,7 +63,7 @@ def files(model, card, tmp_path_factory):
     single.load_state_dict(model.state_dict())
     network = lower(single)
     for name, search in (("model.onnx", True), ("model.edges.onnx", False)):
-        graph = onnx_graphs.assemble(network, 5.0, identity(single, card), search=search)
+        graph = onnx_graphs.assemble(network, 5.0, export_metadata(single, card), search=search)
         onnx_graphs.save(graph, folder / name)
     return {path.name: path for path in sorted(folder.iterdir())}
 
@@ -165,13 +165,15 @@ def test_a_wrong_file_or_atom_is_refused_in_words(files):
 
 def test_dynamics_conserve_energy_as_the_network_does(model, files):
     molecules = [Structure.from_ase(ase.build.molecule(name)) for name in ("H2O", "C6H6", "CH3CONH2")]
-    settings = dynamics.Settings(n_atoms=[12], steps=100, step_fs=0.5, temperature_K=300.0, energy_eV_per_atom=2e-6)
-    right = dynamics.judge(model, files["model.edges.onnx"], molecules, settings)
+    settings = dynamics.DynamicsSettings(
+        n_atoms=[12], steps=100, step_fs=0.5, temperature_K=300.0, energy_eV_per_atom=2e-6
+    )
+    right = dynamics.check_dynamics(model, files["model.edges.onnx"], molecules, settings)
     (row,) = right["molecules"]
     assert right["passed"] and row["n_atoms"] == 12 and row["neighbor_lists_made"] < 20
     other = copy.deepcopy(model)
     other.head[-1].weight.data *= 1.02
-    wrong = dynamics.judge(other, files["model.edges.onnx"], molecules, settings)
+    wrong = dynamics.check_dynamics(other, files["model.edges.onnx"], molecules, settings)
     assert not wrong["passed"], "a model whose forces are 2 % off moves otherwise"
 
 
@@ -224,7 +226,7 @@ def test_program_of_the_guide_gives_the_energy_and_forces_of_the_network(model, 
     single = build_model("painn", PAINN)
     single.load_state_dict(model.state_dict())
     scripted = torchscript.to_torchscript(lower(single), single.cutoff)
-    torchscript.save(scripted, tmp_path / "model.ts.pt", identity(single, card))
+    torchscript.save(scripted, tmp_path / "model.ts.pt", export_metadata(single, card))
     (tmp_path / "student.cpp").write_text(*guide("cpp"))
     libtorch = Path(torch.__file__).parent
     headers = [f"-I{libtorch / 'include' / part}" for part in ("", "torch/csrc/api/include")]

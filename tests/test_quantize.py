@@ -14,8 +14,8 @@ from assay.export.lowering import lower
 from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.quantize import arithmetic, schemes
+from assay.quantize.comparison import Limits, Motion, choose_scheme, compare_schemes, consistency
 from assay.quantize.instructions import int8_instructions
-from assay.quantize.judge import Limits, Motion, choose, compare, consistency
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure
@@ -130,7 +130,7 @@ def _row(**changes):
 
 def test_the_scheme_that_holds_every_limit_is_chosen():
     rows = {"fp32": _row(), "a": _row(force_mae_increase_relative=0.04), "b": _row(size_ratio=0.5), "c": _row()}
-    decision = choose(rows, ["a", "b", "c"], LIMITS, 0.2)
+    decision = choose_scheme(rows, ["a", "b", "c"], LIMITS, 0.2)
     assert (decision["chosen"], decision["recommended"]) == ("c", True)
 
 
@@ -147,14 +147,14 @@ def test_the_scheme_that_holds_every_limit_is_chosen():
     ids=lambda fault: next(iter(fault)),
 )
 def test_a_scheme_that_does_not_pay_is_not_recommended(fault):
-    decision = choose({"fp32": _row(), "a": _row(**fault)}, ["a"], LIMITS, 0.2)
+    decision = choose_scheme({"fp32": _row(), "a": _row(**fault)}, ["a"], LIMITS, 0.2)
     assert not decision["recommended"]
     assert decision["reason"].startswith("do not use INT8 for this one")
     assert next(iter(fault)).removesuffix("_meV_per_atom_per_ps") in decision["failed_limits"]["a"]
 
 
 def test_a_scheme_that_fails_only_by_its_speed_may_serve_for_its_size():
-    decision = choose({"fp32": _row(), "a": _row(latency_ratio_batch32=0.99)}, ["a"], LIMITS, 0.17)
+    decision = choose_scheme({"fp32": _row(), "a": _row(latency_ratio_batch32=0.99)}, ["a"], LIMITS, 0.17)
     assert not decision["recommended"]
     assert decision["reason"].startswith("do not use INT8 for this one unless its file is too large: a comes closest")
     assert (
@@ -166,7 +166,9 @@ def test_a_scheme_that_fails_only_by_its_speed_may_serve_for_its_size():
 def test_one_structure_is_slower_only_where_nearly_every_round_says_so():
     slower = _row(latency={"batch1": {"ratio": {"p5": 1.01}}})
     scattered = _row(latency_ratio_batch1=1.02)
-    decision = choose({"fp32": _row(), "slower": slower, "scattered": scattered}, ["slower", "scattered"], LIMITS, 0.2)
+    decision = choose_scheme(
+        {"fp32": _row(), "slower": slower, "scattered": scattered}, ["slower", "scattered"], LIMITS, 0.2
+    )
     assert decision["failed_limits"] == {"slower": ["latency_ratio_batch1"], "scattered": []}
 
 
@@ -192,7 +194,7 @@ def test_the_same_structures_give_the_same_bits(exported, structures, tmp_path, 
     for name in ("one.onnx", "two.onnx"):
         scheme.apply(exported, tmp_path / name, [structures])
     assert (tmp_path / "one.onnx").read_bytes() == (tmp_path / "two.onnx").read_bytes()
-    found = determinism.judge(tmp_path / "one.onnx", structures, runs=5, threads=[1, 2])
+    found = determinism.check_determinism(tmp_path / "one.onnx", structures, runs=5, threads=[1, 2])
     assert found["passed"]
     assert found["same_for_all_threads"]
 
@@ -203,9 +205,9 @@ def test_a_broken_calibration_is_caught(exported, structures, tmp_path):
     files = {"fp32": exported, "static": tmp_path / "static.onnx", "blind": tmp_path / "blind.onnx"}
     static(exported, files["static"], [structures])
     static(exported, files["blind"], [alone])  # has seen no neighbor: every range of an edge is empty
-    rows = compare(files, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
+    rows = compare_schemes(files, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
     assert rows["blind"]["force_mae_eV_per_A"] > 5 * rows["static"]["force_mae_eV_per_A"]
-    assert "force_mae_increase_relative" in choose(rows, ["blind"], LIMITS, 0.2)["failed_limits"]["blind"]
+    assert "force_mae_increase_relative" in choose_scheme(rows, ["blind"], LIMITS, 0.2)["failed_limits"]["blind"]
     with pytest.raises(AssayError, match="INT8 needs training structures"):
         static(exported, tmp_path / "none.onnx", [[]])
 
@@ -217,7 +219,7 @@ def _said(path, structure):
 
 
 def test_the_time_of_products_bounds_what_integers_save(exported, structures):
-    found = arithmetic.judge(exported, structures, 1, 0.0)
+    found = arithmetic.integer_savings(exported, structures, 1, 0.0)
     assert found["best_possible_latency_ratio"] == pytest.approx(1.0 - found["matmul_share"])
     assert found["best_possible_latency_ratio"] <= found["attainable_latency_ratio"] <= 1.0
     kinds = found["operator_ms"]
@@ -256,10 +258,10 @@ def test_a_file_that_does_not_run_is_a_row_with_its_error(exported, structures, 
     broken = tmp_path / "broken.onnx"
     broken.write_text("no graph")
     labelled = [replace(s, energy_eV=0.1, forces_eV_per_A=np.ones((len(s), 3))) for s in structures]
-    rows = compare({"fp32": exported, "broken": broken}, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
+    rows = compare_schemes({"fp32": exported, "broken": broken}, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
     assert "ONNXRuntimeError" in rows["broken"]["error"]
     assert rows["fp32"]["force_mae_increase_relative"] == 0.0
     assert rows["fp32"]["latency"]["batch32"]["n_atoms"] == sum(map(len, structures))
     assert rows["fp32"]["latency"]["batch1"]["ratio"]["p5"] != 1.0  # of two sessions, not of one to itself
     with pytest.raises(AssayError, match="no eight-bit file"):
-        choose(rows, ["broken"], LIMITS, 0.2)
+        choose_scheme(rows, ["broken"], LIMITS, 0.2)

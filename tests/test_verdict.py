@@ -12,8 +12,8 @@ import yaml
 from assay.checkpoint import normalize, write
 from assay.export import onnx_graphs, torchscript
 from assay.export.half import to_half
-from assay.export.identity import identity
 from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.workflow.files import sha256_file
 from shared.checkpoint_samples import store, student
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     store(folder, {"model": model.state_dict(), "training": {"elements": ["H", "C", "N", "O"]}}, "model.pt")
     checkpoint = normalize(folder / "model.pt")
     write(checkpoint, "test", folder / "model.safetensors", folder / "model.json")
-    metadata = identity(model, checkpoint.card("test"))
+    metadata = export_metadata(model, checkpoint.card("test"))
     network = lower(model)
     atoms = onnx_graphs.assemble(network, model.cutoff, metadata, search=True)
     edges = onnx_graphs.assemble(network, model.cutoff, metadata, search=False)

@@ -21,16 +21,16 @@ from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
 from assay.workflow.files import atomic_path
 
-IDENTITY = "identity"
+METADATA_KEY = "identity"
 
 
 def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Compile and write a ``.pt2`` file, atomically.
 
     Args:
-        network: of ``lowering.lower``, in the form of slots.
-        path: of the file.
-        metadata: what the file says about itself.
+        network: the result of ``lowering.lower`` in the form of slots.
+        path: the file to write.
+        metadata: what the file says about itself, of plain types; it is stored as JSON under ``METADATA_KEY``.
     """
     inputs = SlotPotential.example()
     dynamic = tuple(
@@ -39,6 +39,6 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
     )
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     program = torch.export.export(network, tuple(inputs), dynamic_shapes=dynamic)
-    settings = {"cpp.dynamic_threads": True, "aot_inductor.metadata": {IDENTITY: json.dumps(metadata)}}
+    settings = {"cpp.dynamic_threads": True, "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)}}
     with atomic_path(path) as temporary, config.patch(settings):
         aoti_compile_and_package(program, package_path=str(temporary))

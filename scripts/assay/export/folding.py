@@ -1,4 +1,4 @@
-"""Algebra on a network before it is traced: exact but for rounding, and whole passes over the edges fewer."""
+"""Algebra on a network before it is traced, which saves whole passes over the edges and changes rounding only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from assay.models.painn import PaiNN
 
 
-class Parts(nn.Module):
-    """A linear layer as one for each of the parts that its result is cut into, (..., R) to (..., H) each, joined.
+class SplitLinear(nn.Module):
+    """A linear layer without bias whose result is cut into equal parts: one product for each part, then all joined.
 
     Args:
-        weights: of the parts, (H, R).
+        weights: the rows of the layer's weight that make each part, (H, R).
     """
 
     def __init__(self, weights: Sequence[Tensor]):
@@ -23,32 +23,32 @@ class Parts(nn.Module):
         self.part = nn.ParameterList(nn.Parameter(weight.clone(), requires_grad=False) for weight in weights)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Of ``x`` (..., R)."""
+        """Map ``x`` (..., R) to (..., n H), where n is the number of parts."""
         return torch.cat([nn.functional.linear(x, weight) for weight in self.part], -1)
 
 
 def fold_filters(model: PaiNN) -> None:
-    """Let the basis carry the envelope and part the filters of a block, in place: ``(W b + c) e = [W c] [b e, e]``.
+    """Let the radial basis carry the envelope, (W b + c) e = [W c] [b e, e], and split the filter layers, in place.
 
-    The filters, 3H or 5H numbers an edge, are then neither multiplied by the envelope nor cut and joined again; and the
-    derivative of the envelope comes with that of the basis.
+    The filters are 3H or 5H numbers an edge. After this they are neither multiplied by the envelope nor cut and joined
+    again, and the derivative of the envelope comes with that of the basis.
     """
     blocks: Any = model.blocks
     for block in blocks:
         weight, bias = block.filter.weight, block.filter.bias
         if bias is not None:
             weight = torch.cat([weight, bias.unsqueeze(1)], 1)
-        block.add_module("filter", Parts(weight.chunk(block.n_filters)))
+        block.add_module("filter", SplitLinear(weight.chunk(block.n_filters)))
         block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
 
 
 def _times_envelope(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The inputs of a block, the basis times the envelope, and ones for it."""
+    """A forward hook: multiply the basis by the envelope, and hand the block ones for an envelope."""
     s, equivariant, basis, envelope, *others = inputs
     return s, equivariant, basis * envelope.unsqueeze(-1), torch.ones_like(envelope), *others
 
 
 def _with_envelope(block: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The same, and the envelope behind the basis, which the bias of the filters is multiplied by."""
+    """A forward hook like ``_times_envelope`` that also appends the envelope to the basis, to multiply the bias by."""
     s, equivariant, basis, ones, *others = _times_envelope(block, inputs)
     return s, equivariant, torch.cat([basis, inputs[3].unsqueeze(-1)], -1), ones, *others

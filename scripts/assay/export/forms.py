@@ -94,15 +94,18 @@ def table_sum(x: Tensor, table: Tensor) -> Tensor:
 
 
 def _with_zero(x: Tensor) -> Tensor:
-    """``x`` and a row of zeros, which padding points at."""
+    """Append to ``x`` a row of zeros, which padding points at."""
     return torch.cat([x, x.new_zeros(1, *x.shape[1:])])
 
 
 class LoweredPotential(nn.Module, ABC):
-    """Energy float64 (S,), forces (N, 3) and virial (S, 3, 3) from inputs of one form.
+    """A network that takes inputs of one form and returns ``OUTPUTS``.
+
+    These are the energy of each structure, float64 (S,) in eV, the forces (N, 3) in eV/angstrom, and the virial
+    (S, 3, 3) in eV, which is -dE/d(strain).
 
     Attributes:
-        Inputs: the form.
+        Inputs: the names and shapes of the inputs.
     """
 
     Inputs: ClassVar[type[NamedTuple]]
@@ -114,12 +117,19 @@ class LoweredPotential(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def example(dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """Valid shapes and indices, for tracing. No size is that of another or 3: equal ones would be taken for one."""
+        """Inputs with valid shapes and indices to trace with.
+
+        All sizes differ and none is 3, because the tracer takes equal sizes for one and the same.
+        """
 
     def _evaluate(
         self, atomic_numbers: Tensor, positions: Tensor, shift: Tensor, graph: Graph, outgoing: Tensor, members: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """F_i = sum of dE/dr over the edges of i, less those where i is the neighbor; W = -sum of dE/dr times r."""
+        """Return energy, forces and virial.
+
+        The force on atom i is the sum of dE/dr over the edges of i, less the sum over those whose neighbor is i. The
+        virial is minus the sum of dE/dr times r, made symmetric.
+        """
         vectors = (graph.at_neighbor(positions) - graph.at_center(positions) + shift).detach().requires_grad_()
         atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
         (slope,) = torch.autograd.grad(atomic.sum(), vectors)
@@ -131,11 +141,11 @@ class LoweredPotential(nn.Module, ABC):
 
     @abstractmethod
     def _rows(self, slope: Tensor) -> Tensor:
-        """A value of each edge as the rows that ``outgoing`` counts."""
+        """Values of all edges, (edges, 3), as the rows that ``outgoing`` counts."""
 
 
 class TablePotential(LoweredPotential):
-    """The form of ``TableInputs``."""
+    """The network over ``TableInputs``."""
 
     Inputs = TableInputs
 
@@ -150,7 +160,7 @@ class TablePotential(LoweredPotential):
         outgoing: Tensor,
         members: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy, forces, virial."""
+        """Return energy, forces and virial, see ``LoweredPotential``."""
         graph = _Tables(neighbor, atom, incoming)
         return self._evaluate(atomic_numbers, positions, shift, graph, outgoing, members)
 
@@ -176,7 +186,7 @@ class TablePotential(LoweredPotential):
 
 
 class SlotPotential(LoweredPotential):
-    """The form of ``SlotInputs``."""
+    """The network over ``SlotInputs``."""
 
     Inputs = SlotInputs
 
@@ -189,7 +199,7 @@ class SlotPotential(LoweredPotential):
         outgoing: Tensor,
         members: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy, forces, virial."""
+        """Return energy, forces and virial, see ``LoweredPotential``."""
         return self._evaluate(atomic_numbers, positions, shift, _Slots(neighbor), outgoing, members)
 
     def _rows(self, slope: Tensor) -> Tensor:

@@ -16,14 +16,15 @@ from onnxconverter_common import float16
 from assay.export.onnx_graphs import needed
 
 PRODUCTS = ("MatMul", "Gemm")
-SMALLEST = 6e-8  # of the halves above zero
-HEADS = ("head_", "energy_head_")  # of the weights between the atoms' features and their energies
+SMALLEST_HALF = 6e-8  # the smallest positive number in half precision
+HEADS = ("head_", "energy_head_")  # the weights between the atoms' features and their energies begin so
 
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of ``model`` that computes its hidden layers in float16, with the same inputs and outputs.
 
-    Node by node: half is what lies between the first and the last product with a weight, but for the head.
+    The nodes between the first and the last product with a weight compute in half precision, those of the energy head
+    excepted.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -32,9 +33,9 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     single = single_nodes(copy)
     _unshare_constants(copy.graph, single)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of weights below the smallest half, which become it
+        warnings.simplefilter("ignore", UserWarning)  # weights below the smallest half become it, and it warns
         half = float16.convert_float_to_float16(
-            copy, keep_io_types=True, node_block_list=sorted(single), op_block_list=[], min_positive_val=SMALLEST
+            copy, keep_io_types=True, node_block_list=sorted(single), op_block_list=[], min_positive_val=SMALLEST_HALF
         )
     half.graph.ClearField("value_info")
     _skip_detours(half.graph)
@@ -43,7 +44,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def single_nodes(model: onnx.ModelProto) -> set[str]:
-    """Names of the nodes that stay as they are."""
+    """Return the names of the nodes that stay in single precision."""
     nodes = list(model.graph.node)
     backwards = [_reversed(node) for node in reversed(nodes)]
     weights = {tensor.name for tensor in model.graph.initializer}
@@ -61,7 +62,7 @@ def single_nodes(model: onnx.ModelProto) -> set[str]:
 
 
 def _unshare_constants(graph: onnx.GraphProto, single: set[str]) -> None:
-    """Give the nodes outside ``single`` constants of their own: the converter casts a shared one for all of them."""
+    """Give the nodes outside ``single`` constants of their own, because the converter casts a shared one for all."""
     used = {name for node in graph.node if node.name in single for name in node.input}
     shared = {tensor.name: tensor for tensor in graph.initializer if tensor.name in used}
     copied = set()
@@ -95,7 +96,7 @@ def _skip_detours(graph: onnx.GraphProto) -> None:
 
 
 def _reached(nodes: Iterable[onnx.NodeProto], sources: set[str]) -> set[str]:
-    """Names of ``sources`` and of the nodes that depend on them; ``nodes`` in execution order."""
+    """Return the names of ``sources`` and of all nodes that depend on them; ``nodes`` come in execution order."""
     names, values = set(sources), set[str]()
     for node in nodes:
         if node.name in names or values.intersection(node.input):

@@ -32,6 +32,10 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
     """Trace energy, forces and virial of ``model`` over the inputs of ``form``.
 
     The graph's attributes carry the names of the model's parameters and buffers, with underscores for dots.
+
+    Args:
+        model: the network; it is not changed.
+        form: ``TablePotential`` or ``SlotPotential``.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(model, PaiNN):
@@ -50,12 +54,12 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
 
 
 def dynamic_axes(name: str, tensor: Tensor) -> range:
-    """The axes of an input that may have any size."""
+    """Return the axes of the input called ``name`` that may have any size."""
     return range(tensor.dim() - (name in SPATIAL))
 
 
 def _symbolic(form: type[LoweredPotential], dtype: torch.dtype) -> list[Tensor]:
-    """Stand-ins without data for the inputs of ``form``, their sizes symbols."""
+    """Make stand-ins for the inputs of ``form`` that hold no data and whose sizes are symbols."""
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     inputs: list[Tensor] = []
     for name, tensor in zip(form.Inputs._fields, form.example(dtype), strict=True):
@@ -67,14 +71,14 @@ def _symbolic(form: type[LoweredPotential], dtype: torch.dtype) -> list[Tensor]:
 
 
 def _gather_rows(x: Tensor, indices: Sequence[Tensor | None]) -> Tensor:
-    """``x[index]`` with one flat index is a row gather, which every runtime has."""
+    """Write ``x[index]`` with one flat index as a row gather, which every runtime has."""
     if len(indices) == 1 and indices[0] is not None and indices[0].dim() == 1:
         return x.index_select(0, indices[0])
     return NotImplemented
 
 
 def _rows(x: Tensor, axis: int = 0) -> Sequence[Tensor]:
-    """``x.unbind(axis)`` as one cut along the axis behind, which every runtime has."""
+    """Write ``x.unbind(axis)`` as one cut along the next axis, which every runtime has."""
     axis %= x.dim()
     if axis + 1 == x.dim():
         return NotImplemented
@@ -82,13 +86,13 @@ def _rows(x: Tensor, axis: int = 0) -> Sequence[Tensor]:
 
 
 def _row(x: Tensor, axis: int, index: int) -> Tensor:
-    """``x.select(axis, index)``, from the cut that all rows share."""
+    """Write ``x.select(axis, index)`` as one row of the cut of ``_rows``, which all rows share."""
     rows = _rows(x, axis)
     return NotImplemented if rows is NotImplemented else rows[index]
 
 
 def _stacked(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
-    """``torch.stack(rows, axis)``, the inverse of ``_rows``."""
+    """Write ``torch.stack(rows, axis)`` as the inverse of ``_rows``."""
     axis %= rows[0].dim() + 1
     if axis == rows[0].dim():
         return NotImplemented

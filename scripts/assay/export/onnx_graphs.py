@@ -41,10 +41,10 @@ def assemble(
     """Put the prelude before the network.
 
     Args:
-        network: of ``lowering.lower``, in the form of tables.
-        cutoff: angstrom.
-        metadata: what ``metadata_props`` says; values that are not text become JSON.
-        search: find the neighbors in the graph (``model.onnx``), or take them as inputs (``model.edges.onnx``).
+        network: the result of ``lowering.lower`` in the form of tables.
+        cutoff: radius of the neighbor search, angstrom.
+        metadata: what the file says about itself in ``metadata_props``; values that are not text become JSON.
+        search: whether the graph finds the neighbors (``model.onnx``) or takes them as inputs (``model.edges.onnx``).
 
     Returns:
         A checked model with the documented inputs and outputs.
@@ -83,7 +83,7 @@ def _value(name: str) -> onnx.ValueInfoProto:
 
 
 def needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
-    """The nodes that the outputs depend on, in their order."""
+    """Return the nodes that ``outputs`` depend on, in their order."""
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted & set(node.output):

@@ -60,8 +60,9 @@ class Writer:
     """Collects ONNX nodes and constants while it walks an FX graph.
 
     Attributes:
-        nodes: in execution order.
-        constants: arrays by name.
+        nodes: the ONNX nodes written so far, in execution order.
+        constants: the arrays that they read, by name.
+        names: the ONNX name of each node of the FX graph.
     """
 
     def __init__(self, graph_module: fx.GraphModule):
@@ -107,7 +108,7 @@ class Writer:
         return name
 
     def constant(self, array: np.ndarray, name: str | None = None) -> str:
-        """An initializer; equal unnamed ones are shared."""
+        """Store an array and return its name; equal arrays without a name are stored once."""
         if name is None:
             digits = "_".join(map(str, np.atleast_1d(array).ravel().tolist()))
             name = f"constant_{array.dtype}_{array.ndim}d_{digits}"
@@ -115,15 +116,15 @@ class Writer:
         return name
 
     def integers(self, *values: int) -> str:
-        """An int64 vector."""
+        """Store an int64 vector and return its name."""
         return self.constant(np.array(values, dtype=np.int64))
 
     def of(self, node: fx.Node) -> str:
-        """The ONNX name of a tensor."""
+        """Return the ONNX name of a tensor."""
         return self.names[node]
 
     def operand(self, argument: fx.Node | float, node: fx.Node) -> str:
-        """An operand of an elementwise ``node``, in the dtype that the operation is done in."""
+        """Return the name of an operand of an elementwise ``node``, cast to the dtype that the operation is done in."""
         tensors = [value.meta["val"] for value in node.args if isinstance(value, fx.Node)]
         dtype = tensors[0].dtype
         for tensor in tensors[1:]:
@@ -135,7 +136,7 @@ class Writer:
         return self.add("Cast", [self.of(argument)], f"{node.name}_cast_{argument.name}", to=ELEMENT[dtype])
 
     def shape(self, sizes: Sequence[fx.Node | int], name: str) -> str:
-        """A shape with any number of dynamic sizes."""
+        """Return the name of a shape, any of whose sizes may be dynamic."""
         fixed = [size for size in sizes if isinstance(size, int)]
         if len(fixed) == len(sizes):
             return self.integers(*fixed)
@@ -143,7 +144,7 @@ class Writer:
         return parts[0] if len(parts) == 1 else self.add("Concat", parts, f"{name}_shape", axis=0)
 
     def initializers(self) -> list[onnx.TensorProto]:
-        """The constants for a graph."""
+        """Return the constants as initializers of a graph."""
         return [numpy_helper.from_array(array, name) for name, array in self.constants.items()]
 
 
@@ -212,7 +213,7 @@ def _matrix_product(writer: Writer, node: fx.Node, *operands: fx.Node) -> str:
 
 
 def _untransposed(node: fx.Node) -> tuple[fx.Node, bool]:
-    """The matrix under any number of transpositions, and whether that number is odd."""
+    """Return the matrix under any number of transpositions, and whether that number is odd."""
     odd = False
     while node.target is aten.t.default:
         [node], odd = node.all_input_nodes, not odd
@@ -302,7 +303,7 @@ def _scalar(writer: Writer, node: fx.Node, value: float) -> str:
 
 @rule(aten.full.default, aten.full_like.default, aten.zeros.default)
 def _filled(writer: Writer, node: fx.Node, like: Any, fill: float = 0.0) -> str:
-    """``like`` is a shape, or of ``full_like`` the tensor that has it."""
+    """Write a filled tensor; ``like`` is its shape or, in ``full_like``, a tensor of that shape."""
     result: Tensor = node.meta["val"]
     value = torch.tensor(fill, dtype=result.dtype).numpy()
     if all(isinstance(size, int) for size in result.shape):

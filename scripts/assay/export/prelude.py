@@ -1,7 +1,8 @@
 """What stands before the network in an ONNX file, in ONNX's own text: the neighbor search and the tables of its sums.
 
-A table (n, K) lists the places where an index is 0, 1, ..., n - 1, padded. It comes from one sort of unique keys, in
-which a marker follows the places of each owner: the markers are the ends of the rows. No scatter, and linear memory.
+A table (n, K) lists in its row i the places where an index is i, padded. It comes from one sort of unique keys, in
+which a marker follows the places of each owner: the markers are the ends of the rows. This needs no scatter, and memory
+that grows linearly.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import onnx.inliner
 import onnx.parser
 
 OPSET = 20
-IR_VERSION = 10  # what ONNX Runtime 1.18 and later read
+IR_VERSION = 10  # ONNX Runtime 1.18 and later read it
 
 TABLE = """
 <domain: "assay", opset_import: ["" : 20]>
@@ -62,7 +63,7 @@ structures (batch) => (members)
 }
 """
 
-# Every pair of different atoms of one structure within the cutoff, by atom and then by neighbor.
+# The search finds every pair of different atoms of one structure within the cutoff, by atom and then by neighbor.
 SEARCH = """
 <domain: "assay", opset_import: ["" : 20]>
 search (positions, batch, members, cutoff_squared) => (neighbor, atom, shift)
@@ -104,7 +105,7 @@ search (positions, batch, members, cutoff_squared) => (neighbor, atom, shift)
 }
 """
 
-# The edges with the dummy behind them, and the tables of edges by atom and by neighbor.
+# The edges with a dummy appended, and the tables of edges by atom and by neighbor.
 TABLES = """
 <domain: "assay", opset_import: ["" : 20, "assay" : 1]>
 tables (some_neighbor, some_atom, some_shift, batch, dummy_shift) => (neighbor, atom, shift, incoming, outgoing)
@@ -153,16 +154,16 @@ prelude (int64[atoms] batch, int64[2, pairs] edge_index, float[pairs, 3] edge_sh
 
 
 def prelude(cutoff: float, *, search: bool) -> onnx.ModelProto:
-    """Plain ONNX that makes the inputs of a lowered network, its functions inlined.
+    """Return plain ONNX that makes the inputs of a lowered network, with all functions inlined.
 
     Args:
-        cutoff: angstrom.
-        search: find the neighbors from positions and batch, rather than read edge_index and edge_shift.
+        cutoff: radius of the neighbor search, angstrom.
+        search: whether to find the neighbors from positions and batch, or to read edge_index and edge_shift.
     """
     text = (FROM_ATOMS if search else FROM_EDGES).replace("RESULTS", RESULTS)
     text = text.replace("CUTOFF_SQUARED", f"{cutoff * cutoff:.9g}").replace("TWICE_CUTOFF", f"{2 * cutoff:.9g}")
     model = onnx.parser.parse_model(text)
     model.functions.extend(onnx.parser.parse_function(function) for function in (TABLE, MEMBERS, SEARCH, TABLES))
     model = onnx.inliner.inline_local_functions(model)
-    del model.opset_import[1]  # the functions' own
+    del model.opset_import[1]  # that of the functions, which are inlined
     return model

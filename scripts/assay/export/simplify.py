@@ -1,4 +1,4 @@
-"""Rewrites of a traced graph that leave every number as it is and the operations fewer."""
+"""Rewrites of a traced graph that need fewer operations and leave every number as it is."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ CUTS = (operator.getitem, aten.slice.Tensor)
 
 
 def simplify(graph: fx.Graph) -> None:
-    """Rewrite ``graph`` in place: multiplication by 1 is nothing, by -1 a sign; a product with zeros adds nothing; a
-    stretched operand of a product broadcasts by itself; what is joined need not be cut at the seams; and what is
-    written in place is nowhere else read.
+    """Rewrite ``graph`` in place.
+
+    A multiplication by 1 goes, and one by -1 becomes a sign. A matrix product with zeros is not added. An operand that
+    is stretched to the shape of the other broadcasts by itself. A part that is cut out of joined tensors along a seam
+    is the tensor that was joined. An operation in place becomes an ordinary one, since nothing else reads its input.
     """
     for node in graph.find_nodes(op="call_function", target=aten.mul.Tensor):
         if node.args[1] == 1 or (_is_one(node.args[1]) and _broadcasts(node, node.args[1])):
@@ -39,14 +41,14 @@ def simplify(graph: fx.Graph) -> None:
 
 
 def _is_one(argument: Any) -> bool:
-    """Whether it is a tensor of ones, of whatever shape."""
+    """Tell whether ``argument`` is a tensor of ones, of whatever shape."""
     while isinstance(argument, fx.Node) and argument.target is aten.unsqueeze.default:
         argument = argument.args[0]
     return isinstance(argument, fx.Node) and argument.target is aten.full_like.default and argument.args[1:] == (1,)
 
 
 def _is_zero_product(argument: Any) -> bool:
-    """Whether it is a matrix product whose first factor is zero."""
+    """Tell whether ``argument`` is a matrix product whose first factor is zero."""
     if not isinstance(argument, fx.Node) or argument.target is not aten.mm.default:
         return False
     factor: Any = argument.args[0]
@@ -54,13 +56,13 @@ def _is_zero_product(argument: Any) -> bool:
 
 
 def _broadcasts(user: fx.Node, operand: Any) -> bool:
-    """Whether the other operand of ``user`` alone has the shape of its result."""
+    """Tell whether the other operand of ``user`` alone has the shape of its result."""
     others = [argument for argument in user.args if isinstance(argument, fx.Node) and argument is not operand]
     return user.target in BROADCASTING and any(o.meta["val"].shape == user.meta["val"].shape for o in others)
 
 
 def _joined_part(node: fx.Node) -> fx.Node | None:
-    """The tensor among joined ones that ``node`` cuts out again, if it is one."""
+    """Return the tensor that was joined to others and that ``node`` cuts out again; None if it cuts elsewhere."""
     arguments: Any = node.args
     if node.target is operator.getitem:
         cut, index = arguments

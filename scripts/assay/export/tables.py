@@ -1,4 +1,4 @@
-"""The tables that a lowered network sums by, in PyTorch; TorchScript compiles these functions as they are."""
+"""Neighbor tables, by which a lowered network sums, in PyTorch; TorchScript compiles these functions as they are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from torch import Tensor
 
 
 def make_table(owner: Tensor, n_owners: int) -> Tensor:
-    """Where ``owner`` (P,) is 0, 1, ..., as rows of a table int64 (n_owners, K >= 1), padded with P; places of owners
-    beyond the last are in no row.
+    """Return a table int64 (n_owners, K), K >= 1, whose row i lists the places where ``owner`` is i, padded with P.
+
+    ``owner`` is int64 (P,). A place whose owner is ``n_owners`` or more is in no row.
     """
     n_places = owner.shape[0]
     order = torch.cat([torch.argsort(owner, stable=True), owner.new_full((1,), n_places)])
@@ -27,10 +28,16 @@ def table_inputs(
     shift: Tensor,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The inputs of a lowered network, as ``forms.TableInputs`` names them, from a neighbor list in any order.
+    """Return the inputs that ``forms.TableInputs`` names, from a neighbor list in any order.
 
-    atomic_numbers and batch int64 (N,); positions (N, 3), angstrom; neighbor and atom int64 (E,) and shift (E, 3),
-    angstrom, of each edge; cutoff, angstrom.
+    Args:
+        atomic_numbers: int64 (N,).
+        positions: (N, 3), angstrom.
+        batch: int64 (N,), the structure of each atom.
+        neighbor: int64 (E,), the neighbor in each edge.
+        atom: int64 (E,), the atom in each edge.
+        shift: (E, 3), angstrom: the vector of an edge is positions[neighbor] - positions[atom] + shift.
+        cutoff: angstrom.
     """
     first, dummy = atom.new_zeros(1), shift.new_zeros(1, 3)
     dummy[0, 0] = 2.0 * cutoff
@@ -56,21 +63,24 @@ def slot_inputs(
     shift: Tensor,
     cutoff: float,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """The same as ``forms.SlotInputs`` names them."""
+    """Return the inputs that ``forms.SlotInputs`` names; arguments as in ``table_inputs``."""
     n_atoms, n_edges = positions.shape[0], neighbor.shape[0]
-    place = make_table(atom, n_atoms)  # of the edge in each slot
-    empty = place == n_edges
+    edge = make_table(atom, n_atoms)  # the edge in each slot
+    empty = edge == n_edges
     itself = torch.arange(n_atoms, device=atom.device).unsqueeze(1)
     far = torch.zeros_like(positions[:1])
     far[0, 0] = 2.0 * cutoff
-    slot_neighbor = torch.where(empty, itself, torch.cat([neighbor, neighbor.new_zeros(1)])[place])
-    slot_shift = torch.cat([shift, far])[place]
+    slot_neighbor = torch.where(empty, itself, torch.cat([neighbor, neighbor.new_zeros(1)])[edge])
+    slot_shift = torch.cat([shift, far])[edge]
     outgoing = make_table(torch.where(empty, n_atoms, slot_neighbor).reshape(-1), n_atoms)
     return atomic_numbers, positions, slot_neighbor, slot_shift, outgoing, make_table(batch, int(batch.max()) + 1)
 
 
 def find_pairs(positions: Tensor, batch: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
-    """Neighbor and atom, int64 (E,), of every pair of different atoms of one structure within the cutoff."""
+    """Return neighbor and atom, int64 (E,), of all pairs of different atoms of one structure within the cutoff.
+
+    positions (N, 3) and cutoff are in angstrom; batch is int64 (N,), the structure of each atom.
+    """
     n_atoms = positions.shape[0]
     candidate = make_table(batch, int(batch.max()) + 1)[batch]  # (N, M)
     vector = positions[candidate.clamp(max=n_atoms - 1)] - positions.unsqueeze(1)

@@ -15,9 +15,9 @@ from assay.export.tables import find_pairs, table_inputs
 from assay.workflow.files import atomic_path
 
 aten = torch.ops.aten
-IDENTITY = "identity.json"
+METADATA_FILE = "identity.json"
 
-# New tensors, and the same on the device of another one.
+# Operators that make a new tensor, and those that make it on the device of another tensor.
 AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten.new_full.default}
 
 
@@ -25,8 +25,8 @@ class ScriptedPotential(nn.Module):
     """``forward`` finds the neighbors of open structures; ``from_edges`` takes a neighbor list.
 
     Args:
-        network: of ``lowering.lower``, in the form of tables.
-        cutoff: angstrom.
+        network: the result of ``lowering.lower`` in the form of tables.
+        cutoff: radius of the neighbor search, angstrom.
     """
 
     def __init__(self, network: fx.GraphModule, cutoff: float):
@@ -35,7 +35,7 @@ class ScriptedPotential(nn.Module):
         self.cutoff = cutoff
 
     def forward(self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
-        """Energy float64 (S,) in eV and forces (N, 3) in eV/angstrom.
+        """Return energy float64 (S,) in eV and forces (N, 3) in eV/angstrom.
 
         atomic_numbers int64 (N,); positions (N, 3), angstrom; batch int64 (N,), the structure of each atom.
         """
@@ -48,7 +48,8 @@ class ScriptedPotential(nn.Module):
     def from_edges(
         self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, edge_index: Tensor, edge_shift: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Energy (S,), forces (N, 3) and virial (S, 3, 3) in eV, for periodic structures and kept neighbor lists.
+        """Return energy (S,) in eV, forces (N, 3) in eV/angstrom and virial (S, 3, 3) in eV, from a neighbor list, as
+        periodic structures and dynamics need it.
 
         edge_index int64 (2, E), rows (neighbor, atom), both ways; edge_shift (E, 3), angstrom: the vector of an edge is
         positions[neighbor] - positions[atom] + edge_shift.
@@ -66,19 +67,19 @@ class ScriptedPotential(nn.Module):
 
 
 def to_torchscript(network: fx.GraphModule, cutoff: float) -> torch.jit.ScriptModule:
-    """Script and freeze, keeping ``forward`` and ``from_edges``."""
+    """Script and freeze a network, keeping ``forward`` and ``from_edges``; arguments as in ``ScriptedPotential``."""
     scripted = torch.jit.script(ScriptedPotential(network, cutoff).eval())
     return torch.jit.freeze(scripted, preserved_attrs=["from_edges", "cutoff"])
 
 
 def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``IDENTITY``."""
+    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``METADATA_FILE``."""
     with atomic_path(path) as temporary:
-        torch.jit.save(module, str(temporary), _extra_files={IDENTITY: json.dumps(metadata)})
+        torch.jit.save(module, str(temporary), _extra_files={METADATA_FILE: json.dumps(metadata)})
 
 
 def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
-    """A copy in the operators that the scripting compiler knows, on whichever device the file is loaded."""
+    """Return a copy made of operators that the scripting compiler knows, which runs on whichever device loads it."""
     network = copy.deepcopy(network)
     inputs = network.graph.find_nodes(op="placeholder")
     real = next(node for node in inputs if node.meta["val"].is_floating_point())
@@ -94,7 +95,9 @@ def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
         elif node.target is aten._to_copy.default:
             node.target = aten.to.dtype
             node.kwargs = {"dtype": node.kwargs["dtype"]}
-        elif node.target in AS_INPUTS and node.all_input_nodes:  # of the inputs' sizes; others are folded to constants
+        elif (
+            node.target in AS_INPUTS and node.all_input_nodes
+        ):  # its size is an input's; others are folded to constants
             node.target = AS_INPUTS[node.target]
             node.args, node.kwargs = (real, *node.args), {"dtype": node.kwargs["dtype"]}
         if isinstance(node.target, torch._ops.OpOverload):

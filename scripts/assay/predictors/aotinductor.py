@@ -1,4 +1,4 @@
-"""AOTInductor files: compiled code, given a neighbor list that is made here."""
+"""The backend of AOTInductor files: compiled code that takes a neighbor list, which is made here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.export.aotinductor import IDENTITY
+from assay.export.aotinductor import METADATA_KEY
 from assay.export.tables import slot_inputs
 from assay.predictors.inputs import attributes, edge_inputs
 from assay.predictors.interface import BatchPredictor
@@ -21,8 +21,8 @@ from assay.workflow.errors import AssayError
 class CompiledPredictor(BatchPredictor):
     """A ``.pt2`` file of ``export.aotinductor``."""
 
-    def __init__(self, package: Any, path: Path, identity: dict):
-        super().__init__(**attributes(identity, path, "aotinductor", "cpu"))
+    def __init__(self, package: Any, path: Path, metadata: dict):
+        super().__init__(**attributes(metadata, path, "aotinductor", "cpu"))
         self.package = package
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
@@ -42,15 +42,15 @@ class CompiledPredictor(BatchPredictor):
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPredictor:
-    """The predictor of a ``.pt2`` file; arguments as in ``load_predictor``."""
+    """Load a ``.pt2`` file; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     try:
         package = torch._inductor.aoti_load_package(str(path))
-        identity = json.loads(package.get_metadata()[IDENTITY])
+        metadata = json.loads(package.get_metadata()[METADATA_KEY])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssayError(f"{path} is not a compiled student of this machine ({reason}): export it again") from error
-    return CompiledPredictor(package, path, identity)
+    return CompiledPredictor(package, path, metadata)

@@ -1,4 +1,4 @@
-"""What the backends of exported files share."""
+"""What the backends of exported files share: their inputs, and the attributes of their predictors."""
 
 from __future__ import annotations
 
@@ -16,29 +16,35 @@ from assay.workflow.errors import AssayError
 
 
 class Inputs(NamedTuple):
-    """atomic_numbers int64 (N,), positions float32 (N, 3) in angstrom, batch int64 (N,)."""
+    """The atoms of a batch.
+
+    Attributes:
+        atomic_numbers: int64 (N,).
+        positions: float32 (N, 3), angstrom.
+        batch: int64 (N,), the structure of each atom.
+    """
 
     atomic_numbers: Tensor
     positions: Tensor
     batch: Tensor
 
 
-def attributes(identity: Mapping[str, Any], path: Path, runtime: str, device: str) -> dict[str, Any]:
-    """The attributes of a ``BatchPredictor``, from what the file says about itself."""
-    elements = identity["elements"]
+def attributes(metadata: Mapping[str, Any], path: Path, runtime: str, device: str) -> dict[str, Any]:
+    """Return the attributes of a ``BatchPredictor``, from what a file says about itself."""
+    elements = metadata["elements"]
     return {
         "name": str(path),
         "runtime": runtime,
         "device": device,
         "dtype": "float32",
-        "cutoff_A": float(identity["cutoff_A"]),
-        "max_z": int(identity["max_z"]),
+        "cutoff_A": float(metadata["cutoff_A"]),
+        "max_z": int(metadata["max_z"]),
         "elements": None if elements is None else frozenset(elements),
     }
 
 
 def open_inputs(structures: Sequence[Structure], name: str, device: str = "cpu") -> Inputs:
-    """The inputs of a form that finds neighbors itself.
+    """Return the inputs of a file that finds neighbors itself; errors call it ``name``.
 
     Raises:
         AssayError: a periodic structure.
@@ -52,7 +58,10 @@ def open_inputs(structures: Sequence[Structure], name: str, device: str = "cpu")
 
 
 def edge_inputs(structures: Sequence[Structure], cutoff: float, device: str = "cpu") -> tuple[Inputs, Tensor, Tensor]:
-    """The inputs of a form that is given its neighbors: atoms, edge_index int64 (2, E), shift float32 (E, 3)."""
+    """Return the inputs of a file that takes a neighbor list: atoms, edge_index int64 (2, E), shift float32 (E, 3).
+
+    ``cutoff`` and shift are in angstrom.
+    """
     inputs = Inputs(*collate(structures, device, torch.float32))
     cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
     pbc = np.stack([s.pbc for s in structures])

@@ -23,7 +23,7 @@ from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
-# Kind of file -> the module that loads it. Modules are imported when a file needs them.
+# The module that loads each kind of file. It is imported when a file needs it.
 BACKENDS = {
     "checkpoint": "assay.predictors.networks",
     "onnx": "assay.predictors.onnx",
@@ -31,28 +31,28 @@ BACKENDS = {
     "pt2": "assay.predictors.aotinductor",
 }
 
-# What can run a checkpoint: PyTorch, operation by operation, or the compiled engine.
+# The runtimes of a checkpoint: PyTorch, operation by operation, and the compiled engine.
 NETWORK_RUNTIMES = ("eager", "engine")
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Energy in eV, and forces (N, 3) float64 in eV/angstrom."""
+    """The energy of a structure in eV, and its forces float64 (N, 3) in eV/angstrom."""
 
     energy_eV: float
     forces_eV_per_A: np.ndarray
 
 
 class Predictor(Protocol):
-    """A model that can be asked.
+    """A model that gives the energy and forces of structures.
 
     Attributes:
-        name: what reports call it.
+        name: what reports and errors call the model.
         runtime: what evaluates it, e.g. "eager".
         device: "cpu" or "cuda".
-        dtype: "float32" or "float64", in which it computes.
-        cutoff_A: angstrom.
-        max_z: largest atomic number that it takes.
+        dtype: the precision in which it computes, "float32" or "float64".
+        cutoff_A: radius of its neighbor search, angstrom.
+        max_z: the largest atomic number that it takes.
         elements: atomic numbers seen in training; None if unknown.
     """
 
@@ -75,7 +75,10 @@ class Predictor(Protocol):
 
 @dataclass
 class BatchPredictor(ABC):
-    """Checks structures, packs them by atoms and edges, evaluates batch by batch. Attributes as in ``Predictor``."""
+    """A predictor that checks structures, packs them by atoms and edges, and evaluates batch by batch.
+
+    Attributes are those of ``Predictor``.
+    """
 
     name: str
     runtime: str
@@ -87,16 +90,21 @@ class BatchPredictor(ABC):
 
     @abstractmethod
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """Energies (S,) in eV and forces (N, 3) in eV/angstrom of a batch of structures with at least an atom each."""
+        """Return energies (S,) in eV and forces (N, 3) in eV/angstrom of a batch.
+
+        Every structure has at least one atom.
+        """
 
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
-        """``evaluate`` of these structures with their neighbors found beforehand, as an engine of dynamics keeps them;
-        None for a model that always searches itself.
+        """Find the neighbors of these structures, as dynamics keep them, and return a call that evaluates them.
+
+        Returns:
+            A call with the result of ``evaluate``; None for a model that always searches the neighbors itself.
         """
         return None
 
     def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """``evaluate``, in halves where a GPU has too little memory for all at once."""
+        """Do as ``evaluate``, in halves where a GPU has too little memory for all at once."""
         try:
             return self.evaluate(structures)
         except torch.OutOfMemoryError:
@@ -157,13 +165,13 @@ def load_predictor(
     threads: int | None = None,
     runtime: str | None = None,
 ) -> Predictor:
-    """The predictor of a model file of any kind.
+    """Load a model file of any kind.
 
     Args:
         path: a checkpoint, a normalized model or an exported one.
         device: "cpu" or "cuda".
         dtype: "float32" or "float64"; an exported model computes in its own.
-        threads: of the CPU; None leaves them as they are.
+        threads: number of CPU threads; None leaves it as it is.
         runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
 
     Raises:
@@ -185,14 +193,19 @@ def load_predictor(
 
 
 def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:
-    """The predictor of a runtime that is timed: of a checkpoint where its name is one of ``NETWORK_RUNTIMES``, else of
-    an exported file. Options and errors as in ``load_predictor``.
+    """Load the model file of a runtime that is timed.
+
+    Args:
+        name: name of the runtime. One of ``NETWORK_RUNTIMES`` says how a checkpoint is run; any other stands for a file
+            that has only one runtime.
+        path: the model file.
+        options: as in ``load_predictor``, whose errors are raised here too.
     """
     return load_predictor(path, runtime=name if name in NETWORK_RUNTIMES else None, **options)
 
 
 def kind_of(path: Path) -> str:
-    """ "onnx", "pt2", "torchscript" or "checkpoint", by suffix and content."""
+    """Tell the kind of a file by suffix and content: "onnx", "pt2", "torchscript" or "checkpoint"."""
     if path.suffix in (".onnx", ".pt2"):
         return path.suffix[1:]
     if path.is_file() and zipfile.is_zipfile(path):

@@ -18,7 +18,7 @@ from assay.workflow.errors import AssayError
 
 
 class EagerPredictor(BatchPredictor):
-    """A ``Potential``, called as it is."""
+    """A ``Potential`` in PyTorch, operation by operation."""
 
     def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
         parameter = next(model.parameters())
@@ -67,7 +67,7 @@ class EnginePredictor(EagerPredictor):
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str | None = None) -> EagerPredictor:
-    """The predictor of a checkpoint, normalized or not; arguments as in ``load_predictor``."""
+    """Load a checkpoint, normalized or not; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = normalize(path)

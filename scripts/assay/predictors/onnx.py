@@ -1,4 +1,4 @@
-"""ONNX files of either kind, in ONNX Runtime, through the wrapper that users get."""
+"""The backend of ONNX files of either kind, in ONNX Runtime, through the class that users get."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from assay.workflow.errors import AssayError
 
 
 class OnnxPredictor(BatchPredictor):
-    """An ONNX graph; the neighbor list is made here where it wants one."""
+    """An ONNX file; the neighbor list is made here where the file takes one."""
 
     def __init__(self, student: OnnxStudent, path: Path):
         device = "cuda" if student.provider.startswith("CUDA") else "cpu"
@@ -45,7 +45,7 @@ class OnnxPredictor(BatchPredictor):
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredictor:
-    """The predictor of an ONNX file; arguments as in ``load_predictor``."""
+    """Load an ONNX file; arguments as in ``load_predictor``."""
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     try:

@@ -1,4 +1,4 @@
-"""Structure files of users: any format that ASE reads, and extended XYZ with predictions."""
+"""Structure files of users: read in any format that ASE knows, written as extended XYZ with predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.workflow.files import atomic_path
 
 
 def read_atoms(path: str | Path) -> list[ase.Atoms]:
-    """Every structure in a file.
+    """Read every structure in a file.
 
     Raises:
         AssayError: the file is missing, holds no structure, or ASE does not understand it.
@@ -45,8 +45,13 @@ def write_predictions(
     predictions: Sequence[Prediction],
     notes: Sequence[Mapping[str, Any]],
 ) -> None:
-    """Extended XYZ of ``frames``, with predicted energy (eV) and forces (eV/angstrom) in the place of any labels, and
-    with what else is noted of each.
+    """Write extended XYZ with predicted energies (eV) and forces (eV/angstrom), which replace any labels.
+
+    Args:
+        path: the file to write.
+        frames: the structures.
+        predictions: one for each structure.
+        notes: further entries of the header of each structure; empty text is left out.
     """
     labelled = []
     for atoms, prediction, note in zip(frames, predictions, notes, strict=True):

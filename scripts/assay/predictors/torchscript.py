@@ -1,4 +1,4 @@
-"""TorchScript files, in PyTorch's interpreter."""
+"""The backend of TorchScript files, in PyTorch's interpreter."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.export.torchscript import IDENTITY
+from assay.export.torchscript import METADATA_FILE
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure
@@ -17,10 +17,10 @@ from assay.workflow.errors import AssayError
 
 
 class TorchScriptPredictor(BatchPredictor):
-    """A scripted student: periodic structures go through ``from_edges``."""
+    """A scripted student, which evaluates periodic structures by ``from_edges``."""
 
-    def __init__(self, module: torch.jit.ScriptModule, path: Path, identity: dict, device: str):
-        super().__init__(**attributes(identity, path, "torchscript", device))
+    def __init__(self, module: torch.jit.ScriptModule, path: Path, metadata: dict, device: str):
+        super().__init__(**attributes(metadata, path, "torchscript", device))
         self.module = module
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
@@ -44,14 +44,14 @@ class TorchScriptPredictor(BatchPredictor):
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScriptPredictor:
-    """The predictor of a TorchScript file; arguments as in ``load_predictor``."""
+    """Load a TorchScript file; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
-    extra = {IDENTITY: ""}
+    extra = {METADATA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
-        identity = json.loads(extra[IDENTITY])
+        metadata = json.loads(extra[METADATA_FILE])
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssayError(f"{path} is not a TorchScript file of a student ({reason}): export it again") from error
-    return TorchScriptPredictor(module, path, identity, device)
+    return TorchScriptPredictor(module, path, metadata, device)

@@ -21,20 +21,20 @@ from assay.export.prelude import IR_VERSION, OPSET
 from assay.quantize.sessions import FLOAT_PRODUCTS, Operator, open_session, profile
 from assay.structures.structure import Structure
 
-RUNS = 20  # of a profile: enough for each operator to meet a quiet moment
-SMALLEST_SHARE = 0.002  # of the time: kinds of products that take less are not timed apart
+RUNS = 20  # calls of a profile, enough for each operator to meet a quiet moment
+SMALLEST_SHARE = 0.002  # kinds of products that take a smaller share of the time are not timed apart
 
 Shape = tuple[int, int, int]  # rows, inner, columns
 
 
-def judge(path: Path, batch: Sequence[Structure], threads: int, seconds: float) -> dict[str, Any]:
+def integer_savings(path: Path, batch: Sequence[Structure], threads: int, seconds: float) -> dict[str, Any]:
     """Profile a float32 graph on ``batch``, and time its matrix products in float32 and in int8.
 
     Args:
-        path: float32 ``model.onnx``.
-        batch: structures of one call.
-        threads: of the CPU.
-        seconds: for which each kind of product is timed.
+        path: the float32 file ``model.onnx``.
+        batch: the structures of one call.
+        threads: number of CPU threads.
+        seconds: how long each kind of product is timed.
     """
     operators = profile(path, batch, threads, RUNS)
     total = sum(operator.time_s for operator in operators)
@@ -65,13 +65,16 @@ def judge(path: Path, batch: Sequence[Structure], threads: int, seconds: float) 
 
 
 def product_shape(operator: Operator) -> Shape:
-    """Of a matrix product whose second factor may have been packed away; a stack of products counts as its rows."""
+    """Return the shape of a matrix product; a stack of products counts as one with all their rows.
+
+    The shape of the second factor is not read, since the factor may have been packed at loading.
+    """
     *rows, columns = operator.outputs[0]
     return int(np.prod(rows)), operator.inputs[0][-1], columns
 
 
 def time_product(shape: Shape, threads: int, seconds: float) -> dict[str, float]:
-    """Time x W in float32, and in int8 with a scale per column of W: the fastest calls, in turns.
+    """Time a product x W in float32, and in int8 with a scale per column of W, in turns; the fastest calls count.
 
     Returns:
         ``float32_us``; ``int8_ratio``, with the search for the range of x and its rounding, over float32; and
@@ -88,7 +91,10 @@ def time_product(shape: Shape, threads: int, seconds: float) -> dict[str, float]
 
 
 def product_calls(shape: Shape, threads: int) -> dict[str, Call]:
-    """x W as ONNX Runtime does it in "float32", in "int8", and "alone", of an x that is in integers; random content."""
+    """Return calls of ONNX Runtime that compute a product x W of random numbers.
+
+    "float32" computes in float32, "int8" rounds x to int8 first, and "alone" is given an x in integers.
+    """
     rows, inner, columns = shape
     draw = np.random.default_rng(0)
     x, weight = (draw.standard_normal(size).astype(np.float32) for size in ((rows, inner), (inner, columns)))
@@ -112,7 +118,7 @@ def product_calls(shape: Shape, threads: int) -> dict[str, Call]:
 def _one_operator(
     kind: str, inputs: Sequence[str], domain: str, x: np.ndarray, constants: Mapping[str, np.ndarray]
 ) -> bytes:
-    """A model of one node that reads ``x`` and ``constants``."""
+    """Make a model of one node that reads ``x`` and ``constants``."""
     graph = helper.make_graph(
         [helper.make_node(kind, inputs, ["y"], domain=domain)],
         kind,

@@ -10,7 +10,10 @@ DOT_PRODUCTS = ("avx_vnni", "avx_vnni_int8", "avx512_vnni", "amx_int8", "asimddp
 
 
 def int8_instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """What the processor names for products of int8, and what that means; lists are None where it cannot be asked."""
+    """Return the instructions for products of int8 that the processor has, and a sentence that says what they mean.
+
+    Lists are None on a system that does not tell.
+    """
     if not cpuinfo.is_file():
         return {"vectors": None, "dot_products": None, "meaning": "this system does not tell what its processor has"}
     flags = {

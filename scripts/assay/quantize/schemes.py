@@ -26,8 +26,8 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm"]
-SMALLEST_WEIGHT = 256  # elements; smaller ones are not worth their scales
-STEPS = {np.int8: 127, np.int16: 32767}  # the largest number, both ways
+SMALLEST_WEIGHT = 256  # weights of fewer elements are not worth their scales
+STEPS = {np.int8: 127, np.int16: 32767}  # the largest absolute number that is used
 Batches = Sequence[Sequence[Structure]]
 
 
@@ -36,10 +36,10 @@ class Scheme:
     """A way to quantize.
 
     Attributes:
-        name: in quantization.json.
+        name: what quantization.json calls it.
         description: one sentence for people.
-        apply: (source file, target file, calibration batches).
-        is_int8: whether it may become model.int8.onnx.
+        apply: a function of the source file, the target file and calibration batches, which writes the target.
+        is_int8: whether its file may become model.int8.onnx.
     """
 
     name: str
@@ -49,16 +49,16 @@ class Scheme:
 
 
 def weights(source: Path, target: Path, calibration: Batches, finer_filters: bool = True) -> None:
-    """Matrices as int8, filters as int16, with a float32 scale per output channel, symmetric, read as float32.
+    """Store matrices as int8 and filters as int16, symmetric, with a float32 scale per output channel; read as float32.
 
-    Filters are a tenth of the numbers at most and, in int8, much of the error: see ``_filters``. A cast and a product
-    with the scale give a weight back, and not ``DequantizeLinear``: ONNX Runtime does these once, when it loads the
-    file, and computes just as it does with the float32 file.
+    Filters (see ``_filters``) are a tenth of the numbers at most and, in int8, much of the error. A cast and a product
+    with the scale give a weight back rather than ``DequantizeLinear``, since ONNX Runtime does these once, when it
+    loads the file, and then computes as with the float32 file.
 
     Args:
-        source: float32 model.
-        target: file to write.
-        calibration: not needed.
+        source: the float32 file.
+        target: the file to write.
+        calibration: not used here.
         finer_filters: whether filters are int16; else they are int8 as the other matrices.
     """
     model = onnx.load(source)
@@ -87,27 +87,32 @@ def weights(source: Path, target: Path, calibration: Batches, finer_filters: boo
 
 
 def dynamic(source: Path, target: Path, calibration: Batches) -> None:
-    """Weights int8 per channel, activations by their range in each call. Arguments as in ``weights``."""
+    """Compute with int8 weights, scaled per channel, and activations scaled by their range in each call.
+
+    Arguments are those of ``weights``.
+    """
     with _unshared(source) as separate:
         quantization.quantize_dynamic(
             separate,
             target,
             op_types_to_quantize=MATRIX_PRODUCTS,
             per_channel=True,
-            reduce_range=True,  # else sums of two products saturate on processors without int8 dot products
+            reduce_range=True,  # otherwise sums of two products saturate on processors without int8 dot products
             weight_type=quantization.QuantType.QInt8,
         )
     _keep_metadata(source, target)
 
 
 def static(source: Path, target: Path, calibration: Batches, nodes: Sequence[str] | None = None) -> None:
-    """Weights int8 per channel, activations uint8 by ranges seen in calibration (min-max), results in float32.
+    """Compute with int8 weights, scaled per channel, and uint8 activations, scaled by their range in calibration.
+
+    Results of the products are float32.
 
     Args:
-        source: float32 model.
-        target: file to write.
+        source: the float32 file.
+        target: the file to write.
         calibration: batches of training structures.
-        nodes: names of the products to quantize; None for all.
+        nodes: names of the products to quantize; None quantizes all.
 
     Raises:
         AssayError: no structure to calibrate on.
@@ -131,7 +136,7 @@ def static(source: Path, target: Path, calibration: Batches, nodes: Sequence[str
 
 
 def gradient(source: Path, target: Path, calibration: Batches) -> None:
-    """``static`` for those products that the energy does not depend on. Arguments as in ``weights``."""
+    """Apply ``static`` to the products that the energy does not depend on; arguments as in ``weights``."""
     nodes = onnx.load(source).graph.node
     energy = {node.name for node in needed(nodes, ["energy"])}
     static(
@@ -140,7 +145,7 @@ def gradient(source: Path, target: Path, calibration: Batches) -> None:
 
 
 def bf16(source: Path, target: Path, calibration: Batches) -> None:
-    """Matrix products of bfloat16, all else in float32. Arguments as in ``weights``."""
+    """Compute matrix products in bfloat16 and all else in float32; arguments as in ``weights``."""
     model = onnx.load(source)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
@@ -171,10 +176,10 @@ def _is_matrix(tensor: TensorProto) -> bool:
 
 
 def _filters(graph: onnx.GraphProto) -> set[str]:
-    """Names of the matrices that read what geometry alone gives, and nothing learned: the radial basis.
+    """Return the names of the matrices that read the radial basis of the distances, and nothing learned.
 
-    Its functions overlap, so that a filter is the small difference of large terms, and they change within half an
-    angstrom, so that a force, which is a derivative, sees an error of a filter several times over.
+    The functions of the basis overlap, so that a filter is the small difference of large terms. They change within half
+    an angstrom, so that a force, which is a derivative, sees an error of a filter several times over.
     """
     matrices = {tensor.name for tensor in graph.initializer if _is_matrix(tensor)}
     found: set[str] = set()
@@ -187,7 +192,7 @@ def _filters(graph: onnx.GraphProto) -> set[str]:
 
 
 class _Calibration(quantization.CalibrationDataReader):
-    """Hands batches of structures to ONNX Runtime's calibration."""
+    """A reader that hands batches of structures to ONNX Runtime's calibration."""
 
     def __init__(self, batches: Sequence[Sequence[Structure]]):
         self._inputs: Iterator[dict[str, np.ndarray]] = iter([feed(batch) for batch in batches])
@@ -198,8 +203,9 @@ class _Calibration(quantization.CalibrationDataReader):
 
 @contextmanager
 def _unshared(source: Path) -> Iterator[Path]:
-    """The same model with a copy of a weight for each matrix product that reads it: ONNX Runtime's tools transpose a
-    weight for one reader, and what the gradient reads would no longer fit.
+    """Write the model with a copy of a weight for each matrix product that reads it, to a temporary file.
+
+    ONNX Runtime's tools transpose a weight for one reader, and it would no longer fit the gradient, which reads it too.
     """
     model = onnx.load(source)
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -219,7 +225,7 @@ def _unshared(source: Path) -> Iterator[Path]:
 
 
 def _shorten_names(graph: onnx.GraphProto) -> None:
-    """Number the values inside and leave the nodes nameless: of a small student, names are a tenth of the file."""
+    """Number the values inside and leave the nodes nameless, since names are a tenth of the file of a small student."""
     public = {value.name for value in (*graph.input, *graph.output)}
     short: dict[str, str] = {}
 
@@ -236,7 +242,7 @@ def _shorten_names(graph: onnx.GraphProto) -> None:
 
 
 def _keep_metadata(source: Path, target: Path) -> None:
-    """ONNX Runtime's tools drop what a file says about itself."""
+    """Copy what a file says about itself, which ONNX Runtime's tools drop."""
     properties = {entry.key: entry.value for entry in onnx.load(source).metadata_props}
     model = onnx.load(target)
     helper.set_model_props(model, properties)

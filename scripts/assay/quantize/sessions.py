@@ -18,18 +18,18 @@ from assay.structures.structure import Structure
 
 FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")
 INTEGER_PRODUCTS = ("MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul", "QGemm")
-WARM = 2  # of the runs of a profile, the first ones, which fill memory and caches
+WARM = 2  # first runs of a profile that do not count: they fill memory and caches
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One node of a loaded graph.
+    """One node of a loaded graph, as a profile shows it.
 
     Attributes:
         kind: ONNX's name of the operation.
-        time_s: its fastest run: what else the machine does only adds.
-        inputs: shapes, without those of weights that were packed at loading.
-        outputs: shapes.
+        time_s: the time of its fastest run, since whatever else the machine does only adds.
+        inputs: shapes of its inputs, but for weights that were packed at loading.
+        outputs: shapes of its outputs.
     """
 
     kind: str
@@ -39,15 +39,15 @@ class Operator:
 
 
 def feed(batch: Sequence[Structure]) -> dict[str, np.ndarray]:
-    """What ``model.onnx`` is given for a batch of isolated structures."""
+    """Return the inputs of ``model.onnx`` for a batch of isolated structures."""
     return {name: x.numpy() for name, x in zip(Inputs._fields, open_inputs(batch, "model.onnx"), strict=True)}
 
 
 def open_session(model: Path | bytes, threads: int, **options: object) -> onnxruntime.InferenceSession:
-    """A session on the CPU; ``options`` are attributes of ONNX Runtime's ``SessionOptions``."""
+    """Open a session on the CPU; ``options`` are attributes of ONNX Runtime's ``SessionOptions``."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
-    settings.log_severity_level = 3  # errors
+    settings.log_severity_level = 3  # errors only
     for name, value in options.items():
         setattr(settings, name, value)
     return onnxruntime.InferenceSession(
@@ -56,7 +56,7 @@ def open_session(model: Path | bytes, threads: int, **options: object) -> onnxru
 
 
 def loaded_operators(path: Path) -> Counter[str]:
-    """How many operators of each kind ONNX Runtime is left with when it has folded constants and fused."""
+    """Count the operators of each kind that are left when ONNX Runtime has folded constants and fused."""
     with TemporaryDirectory() as folder:
         optimized = Path(folder, "optimized.onnx")
         open_session(path, 1, optimized_model_filepath=str(optimized))
@@ -64,14 +64,24 @@ def loaded_operators(path: Path) -> Counter[str]:
 
 
 def integer_share(path: Path) -> float:
-    """The part of the matrix products that is computed in integers, by number."""
+    """Return the number of matrix products in integers over the number of all matrix products."""
     kinds = loaded_operators(path)
     integer, float_ = (sum(kinds[kind] for kind in family) for family in (INTEGER_PRODUCTS, FLOAT_PRODUCTS))
     return integer / max(1, integer + float_)
 
 
 def profile(path: Path, batch: Sequence[Structure], threads: int, runs: int) -> list[Operator]:
-    """Time every operator of a graph on one batch, in the order of execution."""
+    """Time every operator of a graph on one batch.
+
+    Args:
+        path: the ONNX file.
+        batch: isolated structures.
+        threads: number of CPU threads.
+        runs: how many runs count.
+
+    Returns:
+        The operators in the order of execution.
+    """
     with TemporaryDirectory() as folder:
         session = open_session(path, threads, enable_profiling=True, profile_file_prefix=str(Path(folder, "profile")))
         inputs = feed(batch)

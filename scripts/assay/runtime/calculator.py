@@ -1,4 +1,4 @@
-"""A student as an ASE calculator."""
+"""An exported student as an ASE calculator."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class StudentCalculator(Calculator):
     distance from the origin costs accuracy; the network itself computes in single precision.
 
     Args:
-        path: ``model.edges.onnx``.
-        threads: of the CPU; None lets ONNX Runtime choose.
+        path: the file ``model.edges.onnx``.
+        threads: number of CPU threads; None lets ONNX Runtime choose.
         device: "cpu", or "cuda" where ONNX Runtime has it.
-        skin: of the neighbor list, angstrom; see ``VerletList``.
+        skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
+        arguments: those of ASE's ``Calculator``.
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
@@ -47,7 +48,7 @@ class StudentCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Fill ``results``; called by ASE."""
+        """Fill ``results``; ASE calls this."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc

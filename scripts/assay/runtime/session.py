@@ -12,9 +12,13 @@ import onnxruntime
 
 
 class Result(NamedTuple):
-    """Energy float64 (S,) in eV; forces (N, 3) in eV/angstrom; virial (S, 3, 3) in eV, of a graph with edges.
+    """What a student says of a batch.
 
-    The virial is -dE/d(strain), so that the stress of a cell of volume V is -virial/V.
+    Attributes:
+        energy: float64 (S,), eV.
+        forces: float32 (N, 3), eV/angstrom.
+        virial: float32 (S, 3, 3), eV, which is -dE/d(strain), so that the stress of a cell of volume V is -virial/V;
+            None from ``model.onnx``.
     """
 
     energy: np.ndarray
@@ -26,21 +30,21 @@ class OnnxStudent:
     """A student in ONNX Runtime.
 
     Args:
-        path: ``model.onnx``, which finds neighbors itself, or ``model.edges.onnx``, which is given them.
-        threads: of the CPU; None lets ONNX Runtime choose.
+        path: the file ``model.onnx``, which finds neighbors itself, or ``model.edges.onnx``, which takes them.
+        threads: number of CPU threads; None lets ONNX Runtime choose.
         device: "cpu", or "cuda" where ONNX Runtime has it.
 
     Attributes:
         identity: what the file says about itself.
-        cutoff: radius of the neighbor list, angstrom.
-        max_z: largest atomic number.
-        needs_edges: whether the graph is given its neighbors.
-        provider: what evaluates it.
+        cutoff: radius of the neighbor search, angstrom.
+        max_z: the largest atomic number that it takes.
+        needs_edges: whether the file takes its neighbors.
+        provider: the execution provider of ONNX Runtime that evaluates it.
     """
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu"):
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
+        options.log_severity_level = 3  # errors only
         if threads is not None:
             options.intra_op_num_threads = threads
             if threads > (os.cpu_count() or 1):  # more threads than cores must not wait for each other at full speed

@@ -7,14 +7,14 @@ import vesin
 
 
 class VerletList:
-    """All pairs within ``cutoff``, found among those within ``cutoff + skin``.
+    """A neighbor list of all pairs within ``cutoff``, chosen from a longer list of those within ``cutoff + skin``.
 
     The longer list is made again once an atom has moved by more than half of the skin, or the cell, the periodicity or
     the number of atoms has changed: until then no pair can have come within the cutoff unseen.
 
     Args:
-        cutoff: angstrom.
-        skin: angstrom; zero searches anew each time.
+        cutoff: radius of the neighbor search, angstrom.
+        skin: extra radius of the longer list, angstrom; zero searches anew each time.
 
     Attributes:
         n_builds: how often the longer list was made.
@@ -29,7 +29,7 @@ class VerletList:
         self._cell, self._pbc = np.zeros((3, 3)), np.zeros(3, bool)
 
     def update(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs at these positions.
+        """Return the pairs at these positions.
 
         Args:
             positions: (N, 3) float64, angstrom.

@@ -12,19 +12,19 @@ from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet, random_clust
 from assay.structures.structure import Structure, evenly, nearest_in_size
 
 Cases = dict[str, list[Structure]]
-DROPLET_OF = 20  # atoms of the molecules in a droplet
-LARGEST_IN_BATCH = 60  # atoms
+DROPLET_MOLECULE_ATOMS = 20  # about the size of the molecules that a droplet is made of
+LARGEST_IN_BATCH = 60  # the largest molecule of a batch, in atoms
 CLUSTER_SPACING_A = 1.9
 
 
 def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:
-    """Batches of isolated structures by name.
+    """Return batches of isolated structures, by the name of the case.
 
     Args:
-        elements: that random clusters are made of.
-        cutoff: angstrom.
-        molecules: that a droplet and batches are made of; random clusters take their place where there are none.
-        seed: of all that is random.
+        elements: atomic numbers that random clusters are made of.
+        cutoff: radius of the neighbor search of the model, angstrom.
+        molecules: structures that a droplet and batches are made of; random clusters replace them where there are none.
+        seed: seed of everything random.
     """
     draw = np.random.default_rng(seed)
 
@@ -33,15 +33,15 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
 
     far = cluster(21)
     apart = np.array([[0.0, 0.0, 0.0], [3.0 * cutoff, 0.5, 0.0], [0.0, 2.0 * cutoff, 1.0]])
-    small = nearest_in_size(molecules, DROPLET_OF)[:8]
-    crowd = droplet(small, 200, LIQUID_ATOMS_PER_A3, draw) if small else cluster(200)
+    small = nearest_in_size(molecules, DROPLET_MOLECULE_ATOMS)[:8]
+    dense_cluster = droplet(small, 200, LIQUID_ATOMS_PER_A3, draw) if small else cluster(200)
     clusters = [cluster(int(n)) for n in draw.integers(1, 31, 64)]
     mixed = _every_size(molecules, 64) or clusters
     return {
         "1 atom": [cluster(1)],
         "2 atoms": [cluster(2)],
         "5 atoms": [cluster(5)],
-        "200 atoms": [_structure("droplet", crowd.atomic_numbers, crowd.positions)],
+        "200 atoms": [_structure("droplet", dense_cluster.atomic_numbers, dense_cluster.positions)],
         "isolated atoms": [_structure("isolated", draw.choice(elements, 3), apart)],
         "dense cluster": [diamond(draw, 6 if 6 in elements else elements[0], 216)],
         "far from the origin": [
@@ -53,7 +53,15 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
 
 
 def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cases:
-    """Batches with periodic structures by name: cells smaller and larger than ``cutoff`` (angstrom), and a slab."""
+    """Return batches with periodic structures, by the name of the case.
+
+    Some cells are smaller than the cutoff and some larger, and one is a slab.
+
+    Args:
+        elements: atomic numbers that the structures are made of.
+        cutoff: radius of the neighbor search of the model, angstrom.
+        seed: seed of everything random.
+    """
     draw = np.random.default_rng(seed)
     every, slab = np.ones(3, bool), np.array([True, True, False])
     small = np.array([[0.72, 0.0, 0.0], [0.21, 0.81, 0.0], [-0.13, 0.19, 0.77]]) * cutoff
@@ -74,8 +82,9 @@ def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cas
 
 
 def diamond(draw: np.random.Generator, element: int, n_atoms: int) -> Structure:
-    """A sphere of diamond under pressure (lattice constant 3.44 angstrom), shaken by 0.05 angstrom: there is no denser
-    solid, and its atoms have a hundred neighbors within 5 angstrom.
+    """Make a sphere of diamond under pressure (lattice constant 3.44 angstrom), its atoms displaced by 0.05 angstrom.
+
+    No solid is denser: each atom has a hundred neighbors within 5 angstrom.
     """
     side = int(np.ceil((n_atoms / 8) ** (1 / 3))) + 2
     sites = (ase.build.bulk("C", "diamond", a=3.44, cubic=True) * (side, side, side)).positions
@@ -90,7 +99,7 @@ def _cluster(draw: np.random.Generator, elements: Sequence[int], n_atoms: int) -
 
 
 def _every_size(molecules: Sequence[Structure], count: int) -> list[Structure]:
-    """``count`` of the molecules of at most ``LARGEST_IN_BATCH`` atoms, evenly over sizes, small beside large."""
+    """Choose ``count`` molecules of at most ``LARGEST_IN_BATCH`` atoms evenly over sizes, small and large in turn."""
     by_size = sorted((molecule for molecule in molecules if len(molecule) <= LARGEST_IN_BATCH), key=len)
     chosen = list(itertools.islice(itertools.cycle(evenly(by_size, count)), count))
     small, large = chosen[: len(chosen) // 2], chosen[len(chosen) // 2 :]
@@ -99,7 +108,7 @@ def _every_size(molecules: Sequence[Structure], count: int) -> list[Structure]:
 
 
 def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:
-    """Points (n_points, 3) of the periodic unit cube that keep apart: each the best of 30 random ones."""
+    """Draw points (n_points, 3) that keep apart in a periodic unit cube: each is the best of 30 random ones."""
     points = draw.uniform(size=(1, 3))
     while len(points) < n_points:
         trial = draw.uniform(size=(30, 3))
@@ -109,5 +118,5 @@ def _spread(draw: np.random.Generator, n_points: int) -> np.ndarray:
 
 
 def _structure(name: str, numbers: np.ndarray, positions: np.ndarray) -> Structure:
-    """With positions that single precision holds exactly."""
+    """Make a structure whose positions single precision holds exactly."""
     return Structure(name, np.asarray(numbers, np.int64), positions.astype(np.float32).astype(np.float64))

@@ -14,8 +14,15 @@ from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.structures.structure import Structure
 
 
-def judge(path: Path, batch: Sequence[Structure], runs: int, threads: Sequence[int]) -> dict[str, Any]:
-    """Evaluate ``batch`` ``runs`` times with each number of ``threads``, and count the different results."""
+def check_determinism(path: Path, batch: Sequence[Structure], runs: int, threads: Sequence[int]) -> dict[str, Any]:
+    """Evaluate a batch again and again, and count the different results.
+
+    Args:
+        path: the exported file.
+        batch: the structures of one call.
+        runs: how many evaluations there are with each number of threads.
+        threads: numbers of CPU threads.
+    """
     before = torch.get_num_threads()
     counts: dict[int, Counter[str]] = {}
     try:

@@ -22,15 +22,15 @@ from assay.workflow.errors import AssayError
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of the runs at constant energy.
+class DynamicsSettings:
+    """How molecules are moved at constant energy.
 
     Attributes:
-        n_atoms: of the molecules; the structures nearest to each in size are taken.
-        steps: of each run.
-        step_fs: time step.
-        temperature_K: of the first velocities.
-        energy_eV_per_atom: by which the change of the total energy may differ from that in double precision.
+        n_atoms: sizes of the molecules; for each the structure nearest in size is taken.
+        steps: number of time steps.
+        step_fs: time step, fs.
+        temperature_K: temperature of the first velocities.
+        energy_eV_per_atom: how far the change of the total energy may be from that in double precision.
     """
 
     n_atoms: Sequence[int]
@@ -41,7 +41,7 @@ class Settings:
 
 
 class ExactCalculator(Calculator):
-    """The network itself, as an ASE calculator."""
+    """The network in PyTorch, as an ASE calculator; it computes in the dtype of its weights."""
 
     implemented_properties = ["energy", "forces"]  # noqa: RUF012, ASE declares a list
 
@@ -55,14 +55,16 @@ class ExactCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Called by ASE."""
+        """Fill ``results``; ASE calls this."""
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         energy, forces = self.predictor.evaluate([Structure.from_ase(self.atoms)])
         self.results = {"energy": float(energy[0]), "forces": forces}
 
 
-def judge(model: Potential, path: Path, structures: Sequence[Structure], settings: Settings) -> dict[str, Any]:
+def check_dynamics(
+    model: Potential, path: Path, structures: Sequence[Structure], settings: DynamicsSettings
+) -> dict[str, Any]:
     """Run each molecule twice from one start: by ``model``, in float64, and by the ``model.edges.onnx`` at ``path``.
 
     Raises:
@@ -81,7 +83,7 @@ def judge(model: Potential, path: Path, structures: Sequence[Structure], setting
     }
 
 
-def _run_both(model: Potential, path: Path, structure: Structure, settings: Settings) -> dict[str, Any]:
+def _run_both(model: Potential, path: Path, structure: Structure, settings: DynamicsSettings) -> dict[str, Any]:
     calculator = StudentCalculator(path)
     exact = total_energies(structure, ExactCalculator(model), settings)
     exported = total_energies(structure, calculator, settings)
@@ -103,8 +105,11 @@ def _run_both(model: Potential, path: Path, structure: Structure, settings: Sett
     }
 
 
-def total_energies(structure: Structure, calculator: Calculator, settings: Settings) -> np.ndarray:
-    """Potential and kinetic energy, eV, at the start and after each step of velocity Verlet, from seeded velocities."""
+def total_energies(structure: Structure, calculator: Calculator, settings: DynamicsSettings) -> np.ndarray:
+    """Return potential plus kinetic energy, eV, at the start and after each step of velocity Verlet.
+
+    The first velocities are drawn with a fixed seed.
+    """
     atoms = structure.to_ase()
     atoms.calc = calculator
     MaxwellBoltzmannDistribution(atoms, temperature_K=settings.temperature_K, rng=np.random.default_rng(0))

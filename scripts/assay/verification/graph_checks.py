@@ -1,4 +1,4 @@
-"""What can be said of an ONNX file without running it."""
+"""Checks of an ONNX file that need not run it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 import onnx
 
 
-def judge(path: Path) -> dict[str, Any]:
-    """ONNX checker with shape inference, operators, inputs and outputs of a file; passed if it is standard and free of
-    scatters, which add into duplicate rows in any order, or drop all but one.
+def check_graph(path: Path) -> dict[str, Any]:
+    """Run the ONNX checker with shape inference on a file, and list its operators, inputs and outputs.
+
+    A file passes if all of its operators are standard and none is a scatter: scatters add into duplicate rows in an
+    order that changes from run to run, or drop all but one.
     """
     problem = None
     try:

@@ -19,9 +19,11 @@ from assay.verification.cases import Cases
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Energy within ``energy_eV`` + ``energy_eV_per_atom`` for each atom + ``energy_relative`` |E|; forces within
-    ``forces_eV_per_A`` + ``forces_relative`` of the largest force of the batch. No file need be nearer than
-    ``roundings`` times what single precision costs the network itself.
+    """How far an export may be from the network in double precision.
+
+    The energy E of a structure may be off by ``energy_eV`` + ``energy_eV_per_atom`` for each atom +
+    ``energy_relative`` |E|; a force by ``forces_eV_per_A`` + ``forces_relative`` times the largest force of the batch.
+    Forces may always be off by ``roundings`` times the error that single precision makes in the network itself.
     """
 
     energy_eV: float = 1e-4
@@ -34,8 +36,13 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the network says of a batch: energy (S,), forces (N, 3), the number of directed edges, and the largest error
-    of a force, eV/angstrom, that single precision makes in it.
+    """Results of the network on one batch.
+
+    Attributes:
+        energy_eV: float64 (S,).
+        forces_eV_per_A: float64 (N, 3).
+        n_edges: number of directed edges.
+        rounding_eV_per_A: the largest error of a force that single precision makes in the network.
     """
 
     energy_eV: np.ndarray
@@ -45,7 +52,7 @@ class Reference:
 
 
 def references(model: Potential, cases: Cases) -> dict[str, Reference]:
-    """What ``model``, in double precision, says of each case, and what single precision makes of it."""
+    """Evaluate ``model``, which is in double precision, on each case, and measure the rounding of single precision."""
     single = type(model)(**model.hyperparameters)
     single.load_state_dict(model.state_dict())
     found = {}
@@ -58,7 +65,7 @@ def references(model: Potential, cases: Cases) -> dict[str, Reference]:
 
 
 def reference(model: Potential, structures: Sequence[Structure]) -> Reference:
-    """Evaluate ``model`` on one batch, with neighbors from ASE."""
+    """Evaluate ``model``, which is in double precision, on one batch, with neighbors from ASE."""
     return _evaluated(model, structures, ase_graph(structures, model.cutoff, torch.float64))
 
 
@@ -71,7 +78,7 @@ def _evaluated(model: Potential, structures: Sequence[Structure], graph: EdgeGra
 
 
 def ase_graph(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> EdgeGraph:
-    """The neighbor relation by ASE, which no other part of the pipeline uses; ``cutoff`` in angstrom."""
+    """Find neighbors with ASE, which no other part of the pipeline does; ``cutoff`` is in angstrom."""
     edges, shifts, first = [np.zeros((2, 0), np.int64)], [np.zeros((0, 3))], 0
     for structure in structures:
         atoms = structure.to_ase()
@@ -83,10 +90,13 @@ def ase_graph(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype
     return EdgeGraph(index, torch.from_numpy(np.concatenate(shifts)).to(dtype), first)
 
 
-def judge(
+def parity_rows(
     predictor: BatchPredictor, cases: Cases, references: dict[str, Reference], tolerance: Tolerance
 ) -> list[dict]:
-    """One row for each case: sizes, largest errors, verdict. A case that fails to run is a row with its error."""
+    """Return a row for each case, with its sizes, largest errors and verdict.
+
+    A case that fails to run is a row with its error.
+    """
     return [_row(predictor, name, batch, references[name], tolerance) for name, batch in cases.items()]
 
 

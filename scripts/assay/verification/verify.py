@@ -1,4 +1,4 @@
-"""All that is checked of the exported files of one student: the content of export.json."""
+"""All checks of the exported files of one student, which make up export.json."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from assay.verification.cases import open_cases, periodic_cases
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 
-LIGHT = (1, 6, 7, 8)  # of which test structures are made
-MOVING = "model.edges.onnx"  # the file that dynamics are run with
+LIGHT = (1, 6, 7, 8)  # elements that test structures are made of
+MOVING = "model.edges.onnx"  # the file that molecules are moved by
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Of the checks.
+class VerificationSettings:
+    """What the checks of exported files do.
 
     Attributes:
-        tolerances: of ``parity.Tolerance``, by name of file, and "default".
-        runs: evaluations that must agree to the last bit, with each number of threads.
+        tolerances: arguments of ``parity.Tolerance`` by name of file; other files take those of "default".
+        runs: number of evaluations that must agree to the last bit, with each number of threads.
         threads: numbers of CPU threads.
-        dynamics: see ``dynamics.Settings``.
+        dynamics: how molecules are moved.
     """
 
     tolerances: Mapping[str, Mapping[str, float]]
     runs: int
     threads: Sequence[int]
-    dynamics: dynamics.Settings
+    dynamics: dynamics.DynamicsSettings
 
 
 def verify(
@@ -46,17 +46,17 @@ def verify(
     files: Mapping[str, Path],
     missing: Mapping[str, str],
     structures: Sequence[Structure],
-    settings: Settings,
+    settings: VerificationSettings,
 ) -> dict[str, Any]:
-    """Judge each exported file.
+    """Check each exported file, and return the content of export.json.
 
     Args:
         model: the network, in float64.
-        elements: atomic numbers that it was trained on, or None.
+        elements: atomic numbers that it was trained on; None if unknown.
         files: exported files by name.
-        missing: files that could not be made, and why.
+        missing: reasons why files could not be made, by name.
         structures: real molecules, of which some are set in motion.
-        settings: what is asked.
+        settings: what the checks do.
     """
     known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
     real = _judgeable(structures, model, elements)
@@ -72,16 +72,16 @@ def verify(
         row: dict[str, Any] = {"size_bytes": path.stat().st_size, "sha256": sha256_file(path)}
         rows[name] = row
         if path.suffix == ".onnx":
-            row["graph"] = graph_checks.judge(path)
+            row["graph"] = graph_checks.check_graph(path)
         tolerance = parity.Tolerance(**settings.tolerances.get(name, settings.tolerances["default"]))
         try:
             predictor = load_predictor(path, threads=torch.get_num_threads())
             assert isinstance(predictor, BatchPredictor)
-            judged = parity.judge(predictor, everything if takes_cells(name) else isolated, references, tolerance)
+            judged = parity.parity_rows(predictor, everything if takes_cells(name) else isolated, references, tolerance)
             row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
-            row["determinism"] = determinism.judge(path, repeated, settings.runs, settings.threads)
+            row["determinism"] = determinism.check_determinism(path, repeated, settings.runs, settings.threads)
             if name == MOVING:
-                row["dynamics"] = dynamics.judge(model, path, real, settings.dynamics)
+                row["dynamics"] = dynamics.check_dynamics(model, path, real, settings.dynamics)
         except AssayError as error:
             row["error"] = str(error)
         checks = [row[check] for check in ("graph", "parity", "determinism", "dynamics") if check in row]
@@ -95,18 +95,18 @@ def verify(
 
 
 def _judgeable(structures: Sequence[Structure], model: Potential, elements: Sequence[int] | None) -> list[Structure]:
-    """Those whose elements the model knows."""
+    """Return the structures whose elements the model knows."""
     known = set(range(1, model.max_z + 1) if elements is None else elements)
     return [structure for structure in structures if known.issuperset(structure.atomic_numbers.tolist())]
 
 
 def takes_cells(name: str) -> bool:
-    """Whether a file of this name evaluates periodic structures."""
+    """Tell whether a file of this name evaluates periodic structures."""
     return ".edges." in name or not name.endswith(".onnx")
 
 
 def _worst(rows: list[dict]) -> dict[str, Any]:
-    """The largest errors over all cases, and the joint verdict."""
+    """Return the largest errors over all cases, and the verdict on all of them."""
     ran = [row for row in rows if row.get("energy_error_eV") is not None]
     return {
         "energy_error_eV_max": max((row["energy_error_eV"] for row in ran), default=None),

@@ -1,4 +1,4 @@
-"""What a quantized model gains (size, time) and costs (errors, consistency, drift), beside float32 in the same run."""
+"""What a quantized model gains (size, time) and costs (errors, consistency, drift), beside float32 in one run."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ from assay.quantize.sessions import integer_share
 from assay.structures.structure import Structure, nearest_in_size
 from assay.workflow.errors import AssayError
 
-ROUNDS = {1: 4, 32: 1}  # times as many, by batch size: what other processes do weighs most in the shortest calls
+ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
 BATCH_SIZES = tuple(ROUNDS)
 AGAIN = "fp32 in a second session"
-STEP_A = 0.01  # half of a finite difference: above float32's noise in the energy, below what curvature hides
+STEP_A = 0.01  # half the step of a finite difference: its energies differ by more than float32's noise
 
 
 @dataclass(frozen=True)
 class Motion:
-    """The dynamics at constant energy that drift is read from: temperature_K, step_fs, duration_fs."""
+    """The dynamics at constant energy that the drift is read from.
+
+    Attributes:
+        temperature_K: temperature of the first velocities.
+        step_fs: time step, fs.
+        duration_fs: length of a run, fs.
+    """
 
     temperature_K: float
     step_fs: float
@@ -34,7 +40,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Limits:
-    """What a scheme must reach to be worth shipping; see config.yaml for the reasons."""
+    """The limits that a scheme must hold to be worth shipping; config.yaml gives the reasons."""
 
     size_ratio: float
     latency_ratio_batch1: float
@@ -45,12 +51,12 @@ class Limits:
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:
-    """Some of the structures, of about their median size."""
+    """Choose ``count`` structures of about the median size."""
     return nearest_in_size(structures, sorted(map(len, structures))[len(structures) // 2])[:count]
 
 
 def errors(predictor: Predictor, structures: Sequence[Structure]) -> dict[str, float]:
-    """Force MAE (eV/angstrom) and energy MAE (eV/atom) against the labels of ``structures``."""
+    """Return force MAE (eV/angstrom) and energy MAE (eV/atom) against the labels of ``structures``."""
     predictions = predictor.predict(structures)
     forces = [p.forces_eV_per_A - s.forces_eV_per_A for p, s in zip(predictions, structures, strict=True)]
     labelled = np.array([s.energy_eV for s in structures], dtype=np.float64)
@@ -63,8 +69,9 @@ def errors(predictor: Predictor, structures: Sequence[Structure]) -> dict[str, f
 
 
 def consistency(predictor: Predictor, structures: Sequence[Structure], seed: int = 0) -> float:
-    """RMS difference between forces along random directions and finite differences of the energy, over the RMS of
-    those forces: 0 for an exact gradient.
+    """Compare forces along random directions with finite differences of the energy: 0 for an exact gradient.
+
+    The result is the RMS of their differences over the RMS of those forces.
     """
     rng = np.random.default_rng(seed)
     directions = [rng.standard_normal((len(s), 3)) for s in structures]
@@ -82,7 +89,10 @@ def consistency(predictor: Predictor, structures: Sequence[Structure], seed: int
 
 
 def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion) -> float | None:
-    """Median over molecules of |slope of the conserved energy| at constant energy, meV/atom/ps; None if one blew up."""
+    """Return the drift of the energy in dynamics at constant energy, meV/atom/ps; None if a molecule blew up.
+
+    It is the median over molecules of the absolute slope of the conserved energy.
+    """
     run = run_dynamics(
         predictor,
         structures,
@@ -96,7 +106,7 @@ def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion)
     return float(np.median(np.abs(slopes) / [len(s) for s in structures]))
 
 
-def compare(
+def compare_schemes(
     files: Mapping[str, Path],
     unseen: Sequence[Structure],
     motion: Motion,
@@ -104,19 +114,19 @@ def compare(
     seconds: float,
     threads: int,
 ) -> dict[str, dict[str, Any]]:
-    """Measure every file beside "fp32"; one that does not run is a row with its error.
+    """Measure every file beside "fp32"; a file that does not run is a row with its error.
 
     Args:
         files: model files by name, "fp32" among them.
         unseen: labelled structures; those of median size are timed, smaller ones moved.
-        motion: see ``Motion``.
-        n_moving: how many of the structures are moved and differenced.
-        seconds: for which each call of 32 structures is timed; each of one structure is for four times as long.
-        threads: of the CPU.
+        motion: the dynamics that the drift is read from.
+        n_moving: how many structures are moved, and differenced for ``consistency``.
+        seconds: how long each call of 32 structures is timed; a call of one structure is timed four times as long.
+        threads: number of CPU threads.
 
     Returns:
-        a row for each file; the ratio of times in that of "fp32" is of two sessions of one file, which tells how far
-        the other ratios can be trusted.
+        A row for each file. The ratio of times in the row of "fp32" compares two sessions of one file, which tells how
+        far the other ratios can be trusted.
     """
     exact_size = files["fp32"].stat().st_size
     predictors: dict[str, BatchPredictor] = {}
@@ -156,7 +166,10 @@ def compare(
 def _times(
     predictors: Mapping[str, BatchPredictor], structures: Sequence[Structure], seconds: float
 ) -> dict[str, dict[str, Any]]:
-    """Latency of each, and its ratio to that of "fp32", of which that of ``AGAIN`` is given, on one batch, in turns."""
+    """Time all predictors on one batch in turns: the latency of each, and its ratio to that of "fp32".
+
+    The ratio of "fp32" is that of its second session, ``AGAIN``.
+    """
     timings = interleave({name: partial(p.evaluate, structures) for name, p in predictors.items()}, seconds)
     n_atoms = sum(map(len, structures))
     return {
@@ -169,13 +182,13 @@ def _times(
     }
 
 
-def choose(
+def choose_scheme(
     rows: Mapping[str, Mapping[str, Any]], candidates: Sequence[str], limits: Limits, matmul_share: float
 ) -> dict[str, Any]:
-    """The scheme to ship, whether to use it, and why, in a sentence.
+    """Choose the scheme to ship, and say in a sentence whether to use it and why.
 
     Args:
-        rows: of ``compare``; "fp32" is what others are held against.
+        rows: the result of ``compare_schemes``; others are held against its row "fp32".
         candidates: the schemes that may be shipped.
         limits: see ``Limits``.
         matmul_share: of matrix products in the time of float32, which bounds what integers can save.

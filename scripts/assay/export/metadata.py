@@ -12,8 +12,8 @@ from assay.models import Potential
 UNITS = {"energy": "eV", "forces": "eV/angstrom", "positions": "angstrom", "virial": "eV"}
 
 
-def identity(model: Potential, card: Mapping[str, Any]) -> dict[str, Any]:
-    """The metadata of an exported file, of plain types.
+def export_metadata(model: Potential, card: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the metadata of an exported file, of plain types.
 
     Args:
         model: the network.

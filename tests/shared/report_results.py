@@ -226,7 +226,7 @@ def benchmark(name, n_parameters):
 
 def export(name, n_parameters):
     files = {}
-    for file in ("model.onnx", "model.edges.onnx", "model.int8.onnx"):
+    for file in ("model.onnx", "model.edges.onnx", "model.ts.pt"):
         files[file] = {
             "size_bytes": 5 * n_parameters,
             "sha256": "ef" * 32,

@@ -27,8 +27,8 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         "# Students beside networks of other packages",
         "",
         f"Energy and forces in float32 on {result['device_name']} with {result['threads']['torch']} threads, all in "
-        "one process and in turns; medians. Peers have random weights, run eagerly, and are given their neighbors by "
-        f'the same list: "{SEARCHED}" counts its time on both sides.',
+        "one process and in turns; medians. Peers have random weights, run eagerly, and get their neighbors from this "
+        f'project\'s list: "{SEARCHED}" counts the time of the neighbor search on both sides.',
         "",
         *_load(result["load_of_other_processes"]),
         *_peers(result),

@@ -38,7 +38,7 @@ def _dynamics(students: Sequence[Student]) -> Choice:
     if best is None:
         return Choice(job, None, "no student passes every physics check that dynamics needs")
     accuracy = percent(best.headline("force_accuracy"))
-    return Choice(job, best.name, f"most accurate of those that pass all physics ({accuracy})")
+    return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy})")
 
 
 def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:

@@ -85,18 +85,18 @@ def write_markdown(path: str | Path, summary: Mapping[str, Any]) -> None:
 def headline(summary: Mapping[str, Any]) -> str:
     """The report in a sentence."""
     verdicts = [variant["verdict"] for variant in summary["variants"].values()]
-    n, ready = len(verdicts), verdicts.count(MD_READY)
     targets = [target["verdict"] for target in summary["targets"]]
-    physics = (
-        "physics was not measured"
-        if not any(verdicts)
-        else f"{ready or 'none'} of {n} {'student is' if n == 1 else 'students'} ready for molecular dynamics"
-        if n > 1
-        else f"the student is {FATES[verdicts[0]]}"
-    )
-    unknown = targets.count("not measured")
+    ready, unknown = verdicts.count(MD_READY), targets.count("not measured")
+    if not any(verdicts):
+        physics = "Physics was not measured"
+    elif len(verdicts) == 1:
+        physics = f"The student is {FATES[verdicts[0]]}"
+    else:
+        physics = (
+            f"{ready or 'None'} of {len(verdicts)} students {'is' if ready < 2 else 'are'} ready for molecular dynamics"
+        )
     rest = f", {unknown} not measured" if unknown else ""
-    return f"{physics[0].upper()}{physics[1:]}; {targets.count('met')} of {len(targets)} targets met{rest}"
+    return f"{physics}; {targets.count('met')} of {len(targets)} targets met{rest}"
 
 
 def tone(verdict: str | None) -> str:

@@ -95,7 +95,7 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         shown=shown,
         asked=f"≥ {goals.speedup_over_teacher:g}×",
         verdict=_verdict(value, value is not None and value >= goals.speedup_over_teacher),
-        how=f"teacher's time over ours, one structure{where}; median, and 5 % to 95 % of the rounds",
+        how=f"the teacher's time over the student's, one structure{where}: median (5 % to 95 % of the rounds)",
     )
 
 
@@ -125,7 +125,7 @@ def _formats(student: Student) -> Target:
         shown=f"{passed} of {len(files)}" if files else NOT_MEASURED,
         asked="all",
         verdict=_verdict(value, value == 1.0),
-        how="each run, repeatedly, against the float64 network",
+        how="files of export.json, run again and again beside the float64 network",
     )
 
 
@@ -142,7 +142,7 @@ def _int8(student: Student) -> Target:
         shown=NOT_MEASURED,
         asked=", ".join(asked) or "smaller and faster",
         verdict="not measured",
-        how="best scheme over fp32 of the same graph",
+        how="the best scheme over fp32 of the same graph",
     )
     chosen = student.get("quantization", "schemes", student.get("quantization", "chosen") or "") or {}
     size, time, error = (
@@ -158,7 +158,6 @@ def _int8(student: Student) -> Target:
 
 def _dag(dag: Mapping[str, Any] | None, goals: Goals) -> Target:
     value = dag["parallel_speedup"] if dag else None
-    how = "sum of job times over wall time"
     return Target(
         name="Parallel workflow",
         variant=None,
@@ -166,5 +165,5 @@ def _dag(dag: Mapping[str, Any] | None, goals: Goals) -> Target:
         shown=NOT_MEASURED if value is None else f"{number(value)}×",
         asked=f"≥ {goals.dag_speedup:g}×",
         verdict=_verdict(value, value is not None and value >= goals.dag_speedup),
-        how=how,
+        how="sum of the jobs' times over wall time",
     )

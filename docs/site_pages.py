@@ -1,8 +1,7 @@
-"""Hooks of MkDocs: pages from outside docs/, the reference of the library, the navigation, and links that lead into the
-site.
+"""Hooks of MkDocs: pages from outside docs/, the reference of the library, the navigation, and links into the site.
 
-The pages are written for a code host, where a link is relative to the file that holds it. Here such a link is turned into
-one between pages of the site.
+The pages are written for a code host, where a link is relative to the file that holds it. Here such a link is turned
+into one between pages of the site.
 """
 
 import posixpath
@@ -56,7 +55,12 @@ def on_files(files, config):
     for source, site in MOVED.items():
         files.append(File.generated(config, site, content=(ROOT / source).read_text()))
     listed = "\n".join(f"- [`{room}`]({room}.md)" for room in rooms())
-    index = f"# Reference\n\nThe public names of the library, by room, from those that read results down to the basis.\n\n{listed}\n"
+    index = (
+        "# Reference\n\nThe public names of the library, by room. The rooms stand in the order of their imports: "
+        "a room imports only those below it. "
+        "[Architecture](../architecture.md#rooms-of-the-library) says what each room holds."
+        f"\n\n{listed}\n"
+    )
     files.append(File.generated(config, "reference/index.md", content=index))
     for room in rooms():
         files.append(File.generated(config, f"reference/{room}.md", content=f"# {room}\n\n::: assay.{room}\n"))

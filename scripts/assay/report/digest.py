@@ -30,6 +30,7 @@ OF_A_SCHEME = (
     "energy_mae_increase_relative",
     "energy_force_consistency",
     "nve_drift_meV_per_atom_per_ps",
+    "error",
 )
 
 

@@ -77,7 +77,7 @@ def students(figures: Figures) -> str:
             ]
         )
     sizes = {form["n_atoms"] for form in figures["forms"] if form["n_atoms"]}
-    atoms = f"one molecule of {listing([str(n) for n in sorted(sizes)])} atoms (ms)"
+    atoms = f"one molecule of {listing([str(n) for n in sorted(sizes)]) or 'unknown'} atoms (ms)"
     columns = [
         "student", "parameters", "force accuracy", "energy error (meV/atom)", atoms,
         f"times faster than {figures['teacher']}", "`model.onnx`", "verdict",
@@ -108,6 +108,8 @@ def splits(figures: Figures) -> str:
 
 def failed_checks(figures: Figures) -> str:
     """Every physics check that a student does not pass, with its value and its limit."""
+    if not any(student["checks"] for student in figures["students"].values()):
+        return "Physics was not measured in this run."
     rows = []
     for name, student in figures["students"].items():
         for check, about in student["checks"].items():
@@ -257,10 +259,8 @@ def eight_bits(figures: Figures) -> str:
     for name, student in figures["students"].items():
         found = student["eight_bits"] or {"schemes": {}}
         for scheme, row in found["schemes"].items():
-            chosen = scheme == found["chosen"]
+            shown = f"**{words(scheme)}**" if scheme == found["chosen"] else words(scheme)
             cells = [
-                f"**{words(scheme)}**" if chosen else words(scheme),
-                number(row.get("size_ratio"), 2),
                 number(row.get("latency_ratio_batch1")),
                 number(row.get("latency_ratio_batch32")),
                 change(row.get("force_mae_increase_relative")),
@@ -268,7 +268,9 @@ def eight_bits(figures: Figures) -> str:
                 number(row.get("energy_force_consistency"), 2),
                 number(row.get("nve_drift_meV_per_atom_per_ps"), 2),
             ]
-            rows.append([code(name), *cells])
+            if "error" in row:
+                cells = ["does not run here", *["–"] * (len(cells) - 1)]
+            rows.append([code(name), shown, number(row.get("size_ratio"), 2), *cells])
     columns = ["student", "scheme", "size", "time, batch 1", "time, batch 32", "force MAE", "energy MAE", "consistency",
                "drift (meV/atom/ps)"]  # fmt: skip
     return table(columns, rows, left=2)

@@ -22,7 +22,7 @@ def walk_card(figures: Figures) -> str:
     [(name, variant)] = _followed(figures)["variants"].items()
     hyperparameters = figures["students"][name]["hyperparameters"]
     rows = [["architecture", code(variant["architecture"])], ["parameters", count(variant["n_parameters"])]]
-    rows += [[words(key), code(str(value))] for key, value in hyperparameters.items()]
+    rows += [[label_of(key), code(str(value))] for key, value in hyperparameters.items()]
     return table(
         ["what", "value"], [*rows, ["sha256 of the weights", code(variant["checkpoint_sha256"][:16] + "…")]], 2
     )

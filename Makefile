@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Scripts that call `python` or `snakemake` find those of the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help run env dev test lint docs format lock clean
+.PHONY: help run env dev check test lint docs format lock clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +36,10 @@ env: $(ENV_STAMP)  ## Make the environment only (.venv)
 
 dev: $(DEV_STAMP)  ## The environment with what tests and lint need
 
-test: $(DEV_STAMP)  ## Run the tests
+check: lint  ## Lint, and the tests that are quick: less than two minutes
+	$(BIN)/python -m pytest -m "not slow" --durations=5
+
+test: $(DEV_STAMP)  ## Run all tests
 	$(BIN)/python -m pytest
 
 lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow

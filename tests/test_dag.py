@@ -16,6 +16,8 @@ import yaml
 
 from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def variants():

@@ -12,6 +12,8 @@ import yaml
 from shared.checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
 from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = student("painn").state_dict()
 
 

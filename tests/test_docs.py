@@ -84,6 +84,7 @@ def tree(tmp_path_factory):
     return tree
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), named(PLANS))
 def test_workflow_understands(tree, page, command):
     mine = {}
@@ -114,6 +115,7 @@ def finished(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "command"), named(pair for pair in OTHERS if "bin/python" in pair[1]))
 def test_command_runs(finished, page, command):
     words = shlex.split(command)[1:]

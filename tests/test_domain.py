@@ -149,6 +149,7 @@ def test_predict_flags_what_is_unlike_the_training_data(results):
     assert rows[1]["flag_reason"].endswith("N bonded to C")
 
 
+@pytest.mark.slow
 def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
     [model] = (results / "tiny").iterdir()
     (results / "domain.npz").rename(results / "elsewhere.npz")

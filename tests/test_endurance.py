@@ -60,6 +60,7 @@ def test_a_model_that_explodes_is_noted_with_the_time(molecules, state):
     assert all(0 < row["blown_up_fs"] <= 300 for row in found["molecules"])
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
     settings = replace(SETTINGS, duration_ps=4.0, friction_per_fs=0.002)
     whole = endure(predictor(), molecules, settings, tmp_path / "whole.npz")

@@ -403,6 +403,7 @@ def test_slots_agree_with_double_precision_on_every_case(student, cases):
             torch.testing.assert_close(found, value, atol=1e-9, rtol=1e-9, msg=name)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler, which AOTInductor needs")
 def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
     torch.manual_seed(9)

@@ -88,6 +88,7 @@ def wait(process, sign):
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_run_killed_in_the_middle_of_each_rule_goes_on_where_it_was(tmp_path):
     tree, hanging = workflow(tmp_path), tmp_path / "hanging"
     killed = []
@@ -153,6 +154,7 @@ def small_disk(tmp_path):
         yield folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -221,6 +221,7 @@ def test_python_of_the_guide_runs_in_an_unpacked_package(model, package, tmp_pat
     assert shape == [5, 3]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler on this machine")
 def test_program_of_the_guide_gives_the_energy_and_forces_of_the_network(model, card, tmp_path):
     single = build_model("painn", PAINN)
@@ -325,6 +326,7 @@ def test_example_notices_other_numbers(package, tmp_path):
     assert bad.returncode == 1 and "does not give the numbers" in bad.stderr
 
 
+@pytest.mark.slow
 def test_package_runs_in_an_empty_environment(package, tmp_path):
     folder = unzip(package, tmp_path)
     venv.create(tmp_path / "venv", with_pip=True)

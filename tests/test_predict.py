@@ -61,6 +61,7 @@ def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
         assert float(line[4]) == pytest.approx(np.linalg.norm(row["forces_eV_per_A"], axis=1).max(), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "content", "message"),
     [

@@ -139,6 +139,7 @@ def only(target):
     return ["-j", "1", target, "--allowed-rules", "compare_speed", "regress", "baseline"]
 
 
+@pytest.mark.slow
 def test_equal_run_passes_and_writes_the_table(tree):
     done = snakemake(tree, *only("regress"))
     assert done.returncode == 0, done.stdout
@@ -146,6 +147,7 @@ def test_equal_run_passes_and_writes_the_table(tree):
     assert "within the spread" in (tree / "results/regression/regression.md").read_text()
 
 
+@pytest.mark.slow
 def test_slower_run_fails_with_a_sentence_until_it_is_stored_on_purpose(tree):
     before = (tree / "data/benchmarks/baseline.json").read_bytes()
     store(tree, benchmark(onnx=3.0))

@@ -9,6 +9,8 @@ import pytest
 
 from shared.workflow_copy import ROOT
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):

@@ -12,6 +12,9 @@ from shared.workflow_copy import ROOT
 pytestmark = pytest.mark.slow
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The built site; a warning is a failure."""

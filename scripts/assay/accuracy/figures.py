@@ -19,7 +19,7 @@ FEW = 3000  # so few points are drawn as larger squares
 
 
 def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
-    """Predicted against labelled forces (above) and energies (below), one column a split, as densities."""
+    """Draw predicted against labelled forces (above) and energies (below) as densities, one column a split."""
     with plots.figure(path, 2, len(splits), size=(2.9, 2.8)) as (_, axes):
         for column, (name, errors) in zip(axes.T, splits.items(), strict=True):
             _parity(column[0], errors.forces_teacher.ravel(), errors.forces.ravel(), "force component (eV/Å)")
@@ -38,7 +38,7 @@ def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: s
 
 
 def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[str, Any]) -> None:
-    """Where the errors are: their distributions, and their dependence on force, size and element."""
+    """Draw the distributions of the errors, and how they depend on force, size and element."""
     with plots.figure(path, 2, 4, size=(3.3, 2.7)) as (_, axes):
         for index, (name, errors) in enumerate(splits.items()):
             style = plots.series(index) | {"label": name.replace("_", " ")}
@@ -64,7 +64,7 @@ def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[
 
 
 def _cumulative(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
-    """Cumulative distribution on a logarithmic axis, with dots at the 50th, 90th and 99th percentile."""
+    """Draw a cumulative distribution on a logarithmic axis, with dots at the 50th, 90th and 99th percentile."""
     values = np.sort(values[np.isfinite(values)])
     if len(values) == 0:
         return
@@ -84,7 +84,7 @@ def _histogram(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
 
 
 def _binned(axes: Axes, x: np.ndarray, y: np.ndarray, style: dict[str, Any], bins: int = 12) -> None:
-    """Median of y, with its quartiles as a band, in bins of equal count of x."""
+    """Draw the median of y, with its quartiles as a band, in bins of x that hold equally many points."""
     usable = np.isfinite(y)
     x, y = x[usable], y[usable]
     if len(x) < bins:
@@ -115,7 +115,7 @@ def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) ->
 
 
 def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapping[str, Sequence[Novelty]]) -> None:
-    """Force error against the distance from the training data, in units of the distance that flags a structure."""
+    """Draw force error against the distance from the training data, in units of the distance that flags a structure."""
     with plots.figure(path, 1, len(splits), size=(2.9, 2.7)) as (drawing, axes):
         for index, (name, errors) in enumerate(splits.items()):
             panel, rmse = axes[0, index], force_rmse(errors)
@@ -134,12 +134,12 @@ def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapp
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:
-    """Accuracy of all variants side by side, from their ``accuracy.json``, with bootstrap intervals.
+    """Draw the accuracy of all variants side by side, with bootstrap intervals.
 
     Args:
-        path: of the figure.
-        accuracies: contents of ``accuracy.json``, one a variant.
-        target: force accuracy that is asked for.
+        path: the SVG file to write.
+        accuracies: the contents of ``accuracy.json``, one a variant.
+        target: the force accuracy that is asked for.
     """
     panels = {
         "force_accuracy": "force accuracy\n1 − RMSE / RMS",

@@ -14,11 +14,12 @@ Rows = Sequence[Mapping[str, Any]]
 
 
 def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Latency against size, throughput against batch for each size, both with their limit, and what fraction of the
-    machine's peak is reached.
+    """Draw latency against system size, throughput against batch size, and the share of the machine's peak.
+
+    Latency and throughput stand beside those of the teacher and of the matrix peak.
 
     Args:
-        path: of the figure.
+        path: the SVG file to write.
         result: the content of ``benchmark.json``.
     """
     rows = [row for row in result["rows"] if "latency_ms_median" in row]
@@ -55,7 +56,7 @@ def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
 
 
 def _latency(axes: Axes, rows: Rows, style: dict[str, Any]) -> None:
-    """Medians, with p5 and p95 as a bar."""
+    """Draw medians, with a bar from p5 to p95."""
     middle = [row["latency_ms_median"] for row in rows]
     below = [row["latency_ms_median"] - row["latency_ms_p5"] for row in rows]
     above = [row["latency_ms_p95"] - row["latency_ms_median"] for row in rows]
@@ -63,7 +64,7 @@ def _latency(axes: Axes, rows: Rows, style: dict[str, Any]) -> None:
 
 
 def _teacher(latency: Axes, throughput: Sequence[Axes], sizes: Sequence[int], teacher: Mapping[str, Any]) -> None:
-    """The teacher's time and throughput, one structure after another."""
+    """Draw the teacher's time and throughput, one structure after another."""
     single = [row for row in teacher["rows"] if row["call"] == "teacher" and row["batch_size"] == 1]
     style = {"color": plots.BLACK, "marker": "*", "linestyle": ":", "label": teacher["name"]}
     latency.plot([row["n_atoms"] for row in single], [row["latency_ms_median"] for row in single], **style)
@@ -73,7 +74,7 @@ def _teacher(latency: Axes, throughput: Sequence[Axes], sizes: Sequence[int], te
 
 
 def _limit(axes: Axes, rows: Rows, peak_gflop_per_s: float) -> None:
-    """Throughput if the matrix products ran at their peak and all else took no time."""
+    """Draw the throughput if the matrix products ran at their peak and all else took no time."""
     counted = [row for row in rows if row["matrix_gflop"]]
     if counted:
         largest = max(counted, key=lambda row: row["n_atoms"])
@@ -81,7 +82,7 @@ def _limit(axes: Axes, rows: Rows, peak_gflop_per_s: float) -> None:
 
 
 def _least_time(axes: Axes, rows: Rows, peak_gflop_per_s: float) -> None:
-    """Latency if the matrix products ran at their peak and all else took no time."""
+    """Draw the latency if the matrix products ran at their peak and all else took no time."""
     counted = sorted({(row["n_atoms"], row["matrix_gflop"]) for row in rows if row["matrix_gflop"]})
     if counted:
         n_atoms, gflop = zip(*counted, strict=True)

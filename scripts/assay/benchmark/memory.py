@@ -10,13 +10,13 @@ from pathlib import Path
 
 import torch
 
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of glibc's malloc.h: no trimming, no mappings of their own
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of mallopt, from malloc.h of glibc
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 class PeakMemory:
-    """The peak of this process over what it holds now.
+    """Measures the peak memory of this process over what it holds now.
 
     On a GPU it counts what PyTorch allocates there. On a CPU it counts resident memory, weights and caches of
     allocators included, as Linux sees it; elsewhere it is not measured.
@@ -28,20 +28,20 @@ class PeakMemory:
         self._base = self._resident("VmRSS")
 
     def of(self, call: Callable[[], object]) -> float | None:
-        """Call, and give the peak in MB (10^6 bytes) over the base; None where it cannot be measured."""
+        """Make the call and return its peak over the base in MB (10^6 bytes); None where that cannot be measured."""
         if self._gpu:
             torch.cuda.reset_peak_memory_stats()
             call()
             return (torch.cuda.max_memory_allocated() - self._base) / 1e6
         _trim()
         with suppress(OSError):
-            _CLEAR.write_text("5")  # the peak starts anew
+            _CLEAR.write_text("5")  # resets the peak
         call()
         peak = self._resident("VmHWM")
         return (peak - self._base) / 1e6 if peak else None
 
     def _resident(self, field: str) -> float:
-        """Bytes, 0 if unknown."""
+        """The bytes that the field of /proc/self/status or the GPU tells; 0 if unknown."""
         if self._gpu:
             return float(torch.cuda.memory_allocated())
         with suppress(OSError):

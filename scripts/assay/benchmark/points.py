@@ -1,4 +1,4 @@
-"""On which structures students are timed, and in batches of how many."""
+"""The structures on which students are timed, and the batches that they are put in."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet
 from assay.structures.structure import Structure, nearest_in_size
 from assay.workflow.errors import AssayError
 
-DROPLET_MOLECULES = 12  # different ones
+DROPLET_MOLECULES = 12  # the number of different molecules in a droplet
 
 
 @dataclass(frozen=True)
 class BenchmarkSettings:
-    """What is measured.
+    """The sizes, batches and times of a benchmark: the config's section ``benchmark``.
 
     Attributes:
-        system_sizes: atoms; the structures of the data nearest to each are taken.
-        single_sizes: further sizes, timed one structure a call; the teacher takes part up to the largest of the others.
-        batch_sizes: structures in one call.
-        detailed_batch_sizes: of them, where the teacher and calls without neighbor search are timed too.
-        max_atoms: larger batches are left out.
-        seconds: for which each call is measured at each point.
-        min_rounds: turns of each call at least.
-        max_rounds: and at most.
-        longest_s: a runtime whose first call took longer is left out at a point larger than ``system_sizes``.
-        time_step_fs: of the dynamics whose speed is told in ns/day.
+        system_sizes: numbers of atoms; the structures of the data that are nearest to each are timed.
+        single_sizes: further numbers of atoms, timed one structure a call; the teacher is timed beside them up to the
+            largest of ``system_sizes``.
+        batch_sizes: numbers of structures in one call.
+        detailed_batch_sizes: the batch sizes at which the teacher and calls without neighbor search are timed too.
+        max_atoms: the largest number of atoms in a batch; larger batches are left out.
+        seconds: the time for which each call is measured at each point.
+        min_rounds, max_rounds: the least and the largest number of turns of each call.
+        longest_s: the longest first call, in seconds, after which a runtime is still timed at points larger than
+            ``system_sizes``.
+        time_step_fs: the time step that ns/day refer to, in femtoseconds.
     """
 
     system_sizes: Sequence[int]
@@ -49,8 +50,8 @@ class Point:
     """One batch that every runtime evaluates.
 
     Attributes:
-        system_size: atoms that a structure should have.
-        structures: of about that size.
+        system_size: the number of atoms that a structure should have.
+        structures: structures of about that size.
     """
 
     system_size: int
@@ -58,7 +59,7 @@ class Point:
 
     @property
     def n_atoms(self) -> int:
-        """Of the batch."""
+        """The number of atoms in the batch."""
         return sum(map(len, self.structures))
 
     @property
@@ -68,9 +69,13 @@ class Point:
 
 
 def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) -> list[Point]:
-    """For each system size the batches that fit, of open structures nearest to it, repeated where there are too few.
+    """Choose the batches of each system size that fit, and the single structures.
 
-    A single size beyond the largest structure is a droplet of molecules, as dense as a liquid.
+    A batch holds the open structures whose size is nearest, repeated where there are too few. A single structure larger
+    than any of the data is a droplet of molecules, as dense as a liquid.
+
+    Raises:
+        AssayError: there is no structure.
     """
     if not structures:
         raise AssayError("there is no structure to time, in dataset.splits of the config: name splits that hold some")

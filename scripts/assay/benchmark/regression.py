@@ -1,4 +1,4 @@
-"""Whether students have become slower since a baseline was stored, told by ratios and never by times.
+"""Tells whether students have become slower since a baseline was stored, by ratios and never by times.
 
 A ratio says how many times faster a runtime is than something that was timed in turns with it: plain PyTorch, the
 teacher, or the same file in single precision. It is worse if its whole spread lies below that of the baseline, and its
@@ -30,7 +30,7 @@ class Ratio:
     p95: float
 
     def over(self, other: Ratio) -> Ratio:
-        """How many times faster this one is than the other, of two with the same denominator; the spreads add up."""
+        """Divide this ratio by another with the same denominator; the spreads add up."""
         return Ratio(self.median / other.median, self.p5 / other.p95, self.p95 / other.p5)
 
 
@@ -38,7 +38,7 @@ ONE = Ratio(1.0, 1.0, 1.0)
 
 
 def ratios(benchmark: Mapping[str, Any]) -> dict[str, Ratio]:
-    """Every ratio of a ``benchmark.json`` by a name that says what it compares, where and at which batch size."""
+    """Read every ratio of a ``benchmark.json``, by a name that says what it compares, at which size and batch."""
     found: dict[str, Ratio] = {}
     for key in dict.fromkeys((row["system_size"], row["batch_size"]) for row in benchmark["rows"]):
         here = {r["runtime"]: r for r in benchmark["rows"] if (r["system_size"], r["batch_size"]) == key}
@@ -59,10 +59,10 @@ def ratios(benchmark: Mapping[str, Any]) -> dict[str, Ratio]:
 
 
 def make_baseline(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What is stored of the ``benchmark.json`` of each student: the machine, versions and ratios, but no times.
+    """Keep the machine, the versions and the ratios of the ``benchmark.json`` of each student, but no times.
 
     Raises:
-        AssayError: they are of different machines.
+        AssayError: the benchmarks come from different machines.
     """
     first = next(iter(benchmarks.values()))
     for variant, benchmark in benchmarks.items():
@@ -86,10 +86,10 @@ def make_baseline(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
 
 
 def read_baseline(path: str | Path) -> dict[str, Any]:
-    """The content of a stored baseline.
+    """Read a stored baseline.
 
     Raises:
-        AssayError: there is none.
+        AssayError: there is no such file.
     """
     if not Path(path).is_file():
         raise AssayError(f"there is no baseline {path} to compare with: {STORE}")
@@ -103,11 +103,11 @@ def compare_with_baseline(
 
     Args:
         benchmarks: content of ``benchmark.json`` by variant.
-        baseline: of ``make_baseline``.
-        tolerance: relative change below which a ratio is the same whatever its spread.
+        baseline: what ``make_baseline`` returned.
+        tolerance: the relative change below which a ratio counts as unchanged, however narrow its spread.
 
     Returns:
-        ``comparable`` (both are of one machine), ``machine`` of both, and ``rows``: a row for each ratio with its
+        ``comparable`` (both come from one machine), ``machine`` of both, and ``rows``: a row for each ratio with its
         ``verdict``, the worst first.
     """
     machine, stored = _machine(next(iter(benchmarks.values()))), _machine(baseline)
@@ -121,10 +121,10 @@ def compare_with_baseline(
 
 
 def require_no_regression(comparison: Mapping[str, Any]) -> str:
-    """The comparison in a sentence.
+    """Return the comparison in a sentence, or raise it as an error if something became slower.
 
     Raises:
-        AssayError: a ratio became worse, nothing can be compared, or the baseline is of another machine.
+        AssayError: a ratio became worse, nothing can be compared, or the baseline comes from another machine.
     """
     rows = comparison["rows"]
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (WORSE, BETTER, SAME, MISSING)}
@@ -146,7 +146,7 @@ def require_no_regression(comparison: Mapping[str, Any]) -> str:
 
 
 def sentence(row: Mapping[str, Any]) -> str:
-    """A ratio that is in both runs, and how it changed."""
+    """Say in words how a ratio that is in both runs changed."""
     now, then = row["now"], row["baseline"]
     return (
         f"{row['student']}, {row['ratio']}: {now['median']:.2f} ({now['p5']:.2f} to {now['p95']:.2f}) times faster "
@@ -155,7 +155,7 @@ def sentence(row: Mapping[str, Any]) -> str:
 
 
 def write_markdown(path: str | Path, comparison: Mapping[str, Any]) -> None:
-    """The comparison as a table, worst first."""
+    """Write the comparison as a table, worst first."""
     lines = [
         "# Ratios of this run beside the baseline",
         "",
@@ -197,7 +197,7 @@ def _verdict(now: Ratio, then: Ratio, tolerance: float) -> str:
 
 
 def _machine(result: Mapping[str, Any]) -> dict[str, Any]:
-    """What the ratios of a benchmark or a baseline depend on beside the code."""
+    """The machine of a benchmark or a baseline, on which its ratios depend."""
     return {key: result[key] for key in ("device", "device_name")} | {"threads": result["threads"]["torch"]}
 
 

@@ -1,4 +1,4 @@
-"""How fast a student is: every runtime at every size and batch, beside its teacher, in one interleaved run."""
+"""Times every runtime of a student at every size and batch, beside its teacher, in one interleaved run."""
 
 from __future__ import annotations
 
@@ -32,11 +32,14 @@ class Benchmark:
     Args:
         files: model files by the name of their runtime (see ``load_runtime``); where "eager" is among them, floating
             point operations are counted and ratios to it are given.
-        structures: to choose from.
-        teacher: whose calls are timed beside.
-        settings: what is measured.
+        structures: the structures to choose from.
+        teacher: the teacher whose calls are timed beside those of the student.
+        settings: the sizes, batches and times to measure.
         device: "cpu" or "cuda".
-        threads: of the CPU.
+        threads: the number of CPU threads.
+
+    Raises:
+        AssayError: no runtime can load its model file, or there is no structure.
     """
 
     def __init__(
@@ -61,7 +64,7 @@ class Benchmark:
             raise AssayError(f"no runtime can load its model file ({reasons}): make the files again")
 
     def run(self) -> dict[str, Any]:
-        """Measure everything: the body of benchmark.json."""
+        """Measure everything and return the body of ``benchmark.json``."""
         peak = matrix_peak(self.device)
         rows, teachers = [], []
         for point in self.points:
@@ -79,7 +82,7 @@ class Benchmark:
         }
 
     def _load(self, name: str, path: Path) -> None:
-        """Load a runtime and let it meet every point once, smallest first: its memory, first calls and failures."""
+        """Load a runtime and call it once at every point, smallest first: its memory, first calls and failures."""
         self.about[name] = {"file": path.name, "size_bytes": path.stat().st_size}
         memory, start = PeakMemory(self.device), time.perf_counter()
         try:
@@ -107,7 +110,7 @@ class Benchmark:
         return {"first_call_ms": durations[0] * 1e3, "peak_memory_MB": peak}
 
     def _measure(self, point: Point, peak_gflop_per_s: float) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Rows of all runtimes, and of the teacher, at one point."""
+        """Time all runtimes and the teacher at one point; their rows."""
         size, batch_size = point.key
         detailed = batch_size in self.settings.detailed_batch_sizes
         able = {name: p for name, p in self.runtimes.items() if not self._left_out(name, point)}
@@ -149,18 +152,18 @@ class Benchmark:
         return rows, teacher
 
     def _is_large(self, point: Point) -> bool:
-        """Whether its structure is larger than those that are timed in batches."""
+        """Tell whether the structure is larger than those that are timed in batches."""
         return point.system_size > max(self.settings.system_sizes)
 
     def _left_out(self, name: str, point: Point) -> bool:
-        """Whether a runtime failed at a point, or is too slow at a large one to be called again and again."""
+        """Tell whether a runtime failed at a point, or is too slow at a large one to be called again and again."""
         first = self.first[name, point.key]
         if self._is_large(point) and first.get("first_call_ms", 0.0) > 1e3 * self.settings.longest_s:
             first["left_out"] = f"its first call took more than {self.settings.longest_s:g} s"
         return "error" in first or "left_out" in first
 
     def _search(self, point: Point) -> tuple[Call, int]:
-        """The neighbor search of a batch, and the number of directed edges that it finds."""
+        """Return the neighbor search of a batch as a call, and the number of directed edges that it finds."""
         cutoff = max(predictor.cutoff_A for predictor in self.runtimes.values())
         _, positions, batch = collate(point.structures, self.device)
         search = partial(neighbor_list, positions, batch, cutoff)
@@ -168,8 +171,9 @@ class Benchmark:
 
 
 def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str, Call]:
-    """One call of the teacher for one structure, a new one each time: from scratch, and as dynamics does it, from the
-    density of a geometry 0.001 angstrom away.
+    """Return two calls of the teacher: one from scratch on the next structure, one as dynamics makes it.
+
+    The second starts from the density of a geometry 0.001 angstrom away.
     """
     fresh, moving = itertools.cycle(structures), structures[0]
     draw, labels = np.random.default_rng(0), Labels(teacher)
@@ -188,7 +192,7 @@ def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str
 def describe(
     timings: Mapping[str, Timing], name: str, common: Mapping[str, int], time_step_fs: float
 ) -> dict[str, Any]:
-    """What the timings of a point say about one runtime."""
+    """Turn the timings of a point into the row of one runtime."""
     own = timings[name]
     known = timings.get(f"{name}, neighbors known")
     row = own.summary() | {
@@ -208,14 +212,14 @@ def describe(
 
 
 def count_gflop(predictor: BatchPredictor, structures: Sequence[Structure]) -> float:
-    """10^9 floating point operations in the matrix products of one evaluation, energy and forces."""
+    """Count the floating point operations, in 10^9, of the matrix products of one evaluation of energy and forces."""
     with FlopCounterMode(display=False) as counter:
         predictor.evaluate(structures)
     return counter.get_total_flops() / 1e9
 
 
 def summarize(rows: Sequence[Mapping[str, Any]], cache_MB: float | None) -> dict[str, Any]:
-    """The fastest runtime at each point, and where throughput falls with batch size."""
+    """Find the fastest runtime at each point, and where throughput falls with batch size."""
     timed = [row for row in rows if "latency_ms_median" in row]
     fastest = []
     for key in dict.fromkeys((row["system_size"], row["batch_size"]) for row in timed):

@@ -1,4 +1,4 @@
-"""Where throughput falls although more is computed at once, and why."""
+"""Finds where throughput falls although more is computed at once, and why."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-FALL = 0.05  # by which throughput must fall with batch size to be called a fall
+FALL = 0.05  # the least relative fall that counts
 
 Row = Mapping[str, Any]
 
 
 def falls(rows: Sequence[Row], cache_MB: float | None) -> list[dict[str, Any]]:
-    """Every step to a larger batch at which a runtime has fewer atoms a second, with the reason as far as it shows.
+    """List every step to a larger batch at which a runtime has fewer atoms a second, with the reason if it shows.
 
     Args:
-        rows: of ``benchmark.json``, those that were timed.
-        cache_MB: the largest cache of the processor; None if unknown, or on another device.
+        rows: the rows of ``benchmark.json`` that were timed.
+        cache_MB: the size of the processor's largest cache, in MB; None if unknown, or on another device.
     """
     steps = list(_steps(rows))
     changes: dict[tuple[int, int], list[float]] = {}
@@ -42,7 +42,7 @@ def falls(rows: Sequence[Row], cache_MB: float | None) -> list[dict[str, Any]]:
 
 
 def _steps(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
-    """Neighbors on the curve of each runtime and system size."""
+    """Pairs of rows that are neighbors on the curve of a runtime and system size."""
     for key in dict.fromkeys((row["runtime"], row["system_size"]) for row in rows):
         curve = [row for row in rows if (row["runtime"], row["system_size"]) == key]
         yield from itertools.pairwise(sorted(curve, key=lambda row: row["batch_size"]))

@@ -1,4 +1,4 @@
-"""Times that survive a noisy machine.
+"""Timing that survives a noisy machine.
 
 Calls that are compared run interleaved, A B A B, so that whatever else the machine does hits all of them alike, and are
 compared by ratios within a round. A turn begins when threads that the previous runtime left spinning have come to rest,
@@ -23,21 +23,21 @@ from threadpoolctl import threadpool_info, threadpool_limits
 Call = Callable[[], object]
 Clock = Callable[[Call], float]
 
-SHORT_s, SETTLE_s = 0.01, 0.003  # before a turn of calls as short as the first, untimed calls for the second
-TURN_s = 0.006  # the least that one turn measures
-REST_s, RESTLESS, REST_LIMIT_s = 0.003, 0.2, 0.2  # threads rest once they use less than this share of such an interval
-PATIENCE = 2  # calls in a row that are no faster than the best: then it is warm
-TOLERANCE = 0.05  # by which a faster call must be faster
+SHORT_s, SETTLE_s = 0.01, 0.003  # shorter calls run untimed for that long before each turn
+TURN_s = 0.006  # the least time that one turn measures
+REST_s, RESTLESS, REST_LIMIT_s = 0.003, 0.2, 0.2  # threads rest once they use less than the share RESTLESS of REST_s
+PATIENCE = 2  # after so many calls in a row that are no faster than the best, a call is warm
+TOLERANCE = 0.05  # a call counts as faster if it is so by this share
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Durations of one call.
+    """The durations of one call.
 
     Attributes:
-        rounds_s: durations in seconds, an array for each round that it took part in, by the round's number.
-        warmup_calls: calls before the first that counts.
-        steady: whether warm-up ended because the call had stopped getting faster, and not by its limit.
+        rounds_s: the durations in seconds, an array for each round that the call took part in, by number of the round.
+        warmup_calls: the number of calls before the first that counts.
+        steady: whether warm-up ended because the call had stopped getting faster, and not by its time limit.
     """
 
     rounds_s: Mapping[int, np.ndarray]
@@ -46,16 +46,16 @@ class Timing:
 
     @property
     def calls_s(self) -> np.ndarray:
-        """All durations, seconds."""
+        """All durations, in seconds."""
         return np.concatenate(list(self.rounds_s.values()))
 
     @property
     def median_s(self) -> float:
-        """Median of all calls, seconds."""
+        """The median of all calls, in seconds."""
         return float(np.median(self.calls_s))
 
     def summary(self) -> dict[str, Any]:
-        """Median, percentiles and spread, as JSON has them; the spread is (p95 - p5) / median."""
+        """Return median, percentiles and spread as JSON has them; the spread is (p95 - p5) / median."""
         low, middle, high = map(float, np.percentile(self.calls_s * 1e3, (5, 50, 95)))
         return {
             "latency_ms_median": middle,
@@ -70,7 +70,7 @@ class Timing:
 
 
 def clock(device: torch.device | str = "cpu") -> Clock:
-    """What times one call, in seconds: the wall on a CPU, events around synchronized work on a GPU."""
+    """Return the function that times one call in seconds: by the wall clock on a CPU, by events on a GPU."""
     return _gpu_seconds if torch.device(device).type == "cuda" else _wall_seconds
 
 
@@ -83,21 +83,23 @@ def interleave(
     timed: Clock | None = None,
     first_s: Mapping[str, float] | None = None,
 ) -> dict[str, Timing]:
-    """Time ``calls`` in turns: A B C A B C ...
+    """Time calls in turns: A B C A B C ...
 
     Args:
-        calls: by name.
-        seconds: for which each call is measured, or until it has had ``max_rounds`` turns.
-        min_rounds: turns of each call whatever they take.
-        max_rounds: turns of each call at most.
+        calls: the calls by name.
+        seconds: the time for which each call is measured, unless it has had ``max_rounds`` turns before.
+        min_rounds: the least number of turns of each call, whatever they take.
+        max_rounds: the largest number of turns of each call.
         timed: the clock; that of the CPU if not given.
-        first_s: what a call took that was made before, in seconds, by name: the first of its warm-up.
+        first_s: the duration, in seconds and by name, of calls that were made before: the first of their warm-up.
     """
     timed, first_s = timed or clock(), first_s or {}
     warm = {name: _warm_up(call, timed, seconds, first_s.get(name)) for name, call in calls.items()}
     wanted = {name: int(np.clip(seconds / max(warm[name][0], TURN_s), min_rounds, max_rounds)) for name in calls}
     n_rounds = max(wanted.values())
-    every = {name: 2 ** int(np.log2(n_rounds / wanted[name])) for name in calls}  # so that rare rounds are common ones
+    every = {
+        name: 2 ** int(np.log2(n_rounds / wanted[name])) for name in calls
+    }  # a power of two, so that all calls share the rare rounds
     rounds: dict[str, dict[int, np.ndarray]] = {name: {} for name in calls}
     for index in range(n_rounds):
         for name, call in calls.items():
@@ -107,7 +109,7 @@ def interleave(
 
 
 def ratio(one: Timing, other: Timing) -> dict[str, float]:
-    """How many times as long ``one`` takes as ``other``: median, p5 and p95 of the ratios within each round."""
+    """Return how many times as long ``one`` takes as ``other``: median, p5 and p95 of the ratios within each round."""
     common = sorted(one.rounds_s.keys() & other.rounds_s.keys())
     ratios = [np.median(one.rounds_s[index]) / np.median(other.rounds_s[index]) for index in common]
     low, middle, high = map(float, np.percentile(ratios, (5, 50, 95)))
@@ -115,7 +117,7 @@ def ratio(one: Timing, other: Timing) -> dict[str, float]:
 
 
 def matrix_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> dict[str, Any]:
-    """The fastest square matrix product of this device now: what a fraction of the peak refers to."""
+    """Time square matrix products and return the fastest, to which fractions of the peak refer."""
     sizes = (1024, 2048, 4096, 8192) if torch.device(device).type == "cuda" else (256, 512, 1024)
     timed, best = clock(device), dict.fromkeys(sizes, np.inf)
     for n in sizes:
@@ -128,12 +130,12 @@ def matrix_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.f
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """The number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def limit_threads(wanted: int) -> int:
-    """Let every library compute with ``wanted`` threads, but no more than there are cores; how many that is.
+    """Let every library compute with ``wanted`` threads, at most one for each core, and return that number.
 
     Libraries that are loaded later keep their own number: import them before.
     """
@@ -144,7 +146,7 @@ def limit_threads(wanted: int) -> int:
 
 
 def threads() -> dict[str, Any]:
-    """How many threads each library computes with, and how many cores there are."""
+    """Return how many threads each library computes with, and how many cores there are."""
     return {
         "torch": torch.get_num_threads(),
         "libraries": {Path(pool["filepath"]).name: pool["num_threads"] for pool in threadpool_info()},
@@ -154,19 +156,19 @@ def threads() -> dict[str, Any]:
 
 
 class OtherLoad:
-    """How busy other processes keep this machine from now on."""
+    """Measures how busy other processes keep this machine from now on."""
 
     def __init__(self) -> None:
         self._start = self._now()
 
     def fraction(self) -> float:
-        """Cores' share that others have used since the start: 0 is an idle machine, 1 a full one."""
+        """Return the share of all cores that others have used since the start, from 0 (idle) to 1."""
         others, wall = (now - then for now, then in zip(self._now(), self._start, strict=True))
         return max(0.0, others / max(wall, 1e-9) / (os.cpu_count() or 1))
 
     @staticmethod
     def _now() -> tuple[float, float]:
-        """Seconds of processor time used by others, and of the wall clock."""
+        """Return the seconds of processor time that others used, and those of the wall clock."""
         every, own = psutil.cpu_times(), psutil.Process().cpu_times()
         idle = every.idle + getattr(every, "iowait", 0.0)
         return sum(every[:8]) - idle - own.user - own.system, time.perf_counter()
@@ -189,7 +191,7 @@ def _gpu_seconds(call: Call) -> float:
 
 
 def _warm_up(call: Call, timed: Clock, limit_s: float, first_s: float | None) -> tuple[float, int, bool]:
-    """Call until ``PATIENCE`` calls in a row are no faster, or ``limit_s`` is over: (fastest, number, steady)."""
+    """Call until ``PATIENCE`` calls in a row are no faster, or ``limit_s`` is over; (fastest, number, steady)."""
     count, spent = (0, 0.0) if first_s is None else (1, first_s)
     best, idle = spent or np.inf, 0
     while idle < PATIENCE and (count < 2 or spent < limit_s):
@@ -200,7 +202,7 @@ def _warm_up(call: Call, timed: Clock, limit_s: float, first_s: float | None) ->
 
 
 def _turn(call: Call, timed: Clock, expected_s: float) -> np.ndarray:
-    """Durations of the calls of one turn."""
+    """Make the calls of one turn and return their durations in seconds."""
     _rest()
     spent = 0.0
     while expected_s < SHORT_s and spent < SETTLE_s:

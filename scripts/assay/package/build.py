@@ -1,4 +1,4 @@
-"""One zip file with a student, what runs it, what is known of it, and an example that checks itself."""
+"""Writes one zip file with a student, what runs it, what is known of it, and an example that checks itself."""
 
 from __future__ import annotations
 
@@ -21,16 +21,19 @@ from assay.verification.parity import reference
 from assay.workflow.files import atomic_path
 
 RUNTIME = Path(runtime.__file__).parent
-EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # of which the first that the student knows is taken
+EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # the first whose elements the student knows is taken
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: equal contents are equal files
 
 
 def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str, bytes]:
-    """A molecule, distorted so that forces act on it, and what the network in double precision says of it.
+    """Make a molecule, distorted so that forces act on it, and compute its energy and forces in double precision.
 
     Args:
-        model: in float64.
-        elements: atomic numbers that it was trained on; None if unknown.
+        model: the network in float64.
+        elements: the atomic numbers that its checkpoint names; None if it names none.
+
+    Returns:
+        ``example.xyz`` and, with ``energy_eV`` and ``forces_eV_per_A``, ``example.json``.
     """
     molecules = (ase.build.molecule(name) for name in EXAMPLES)
     known = set(range(1, model.max_z + 1) if elements is None else elements)
@@ -47,7 +50,7 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
 
 
 def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]) -> None:
-    """Write the zip file, atomically: ``files`` by path, the runtime and SHA256SUMS, all in a folder ``name``."""
+    """Write the zip file atomically: ``files`` by path, the runtime and SHA256SUMS, all in a folder ``name``."""
     contents = {inside: data.read_bytes() if isinstance(data, Path) else data for inside, data in files.items()}
     contents |= {f"student/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
     for shipped in ("example.py", "pyproject.toml", "requirements.txt"):

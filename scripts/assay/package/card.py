@@ -1,4 +1,4 @@
-"""The model card of a package: who the student is, how good, how physical, how fast, and where it came from."""
+"""The model card of a package: what the student is, how good, how physical, how fast, and where it comes from."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ MEANING = {
 def write_card(
     results: Mapping[str, Mapping[str, Any]], files: Mapping[str, Path], teacher: str, licence: str, training_data: str
 ) -> str:
-    """The card, in Markdown.
+    """Return the card, in Markdown.
 
     Args:
-        results: contents of model.json ("model") and of what else was measured ("accuracy", "physics", "benchmark",
+        results: the contents of model.json ("model") and of what else was measured ("accuracy", "physics", "benchmark",
             "export", "quantization"); what is missing is said to be.
         files: the model files of the package by name.
-        teacher: what the student was distilled from.
+        teacher: the name of the teacher that the student is judged against.
         licence: of the weights.
-        training_data: what it is and where it came from.
+        training_data: the training data and where they come from, in words.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FILES), undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False
@@ -54,7 +54,7 @@ def write_card(
 
 
 def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """A row of the table of files; each value is taken from the JSON that measured it."""
+    """Make a row of the table of files; each value is taken from the JSON that measured it."""
     energy, forces = (
         _largest_error(name, results, "energy_error_eV_max", "eV") or _increase(name, results, "energy_mae"),
         _largest_error(name, results, "forces_error_eV_per_A_max", "eV/angstrom")
@@ -72,20 +72,20 @@ def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> di
 
 
 def _largest_error(name: str, results: Mapping[str, Mapping[str, Any]], key: str, unit: str) -> str | None:
-    """By how much an exported file differs at most from the network in double precision; None if that is not known."""
+    """The largest difference between an exported file and the network in double precision; None if it is not known."""
     value = _find(results, "export", "files", name, "parity", key)
     return None if value is None else f"{value:.0e} {unit}"
 
 
 def _increase(name: str, results: Mapping[str, Mapping[str, Any]], key: str) -> str:
-    """By how much the error of an eight-bit file against the teacher exceeds that of float32."""
+    """The relative increase of an eight-bit file's error against the teacher, over that of float32."""
     chosen = _find(results, "quantization", "chosen")
     value = _find(results, "quantization", "schemes", chosen, f"{key}_increase_relative")
     return NOT_MEASURED if value is None or name != INT8_FILE else f"MAE {100 * value:+.1f} %"
 
 
 def _consistency(results: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """How far the forces of the eight-bit file are from the gradient of its energy, relative to their size."""
+    """The distance of the eight-bit file's forces from the gradient of its energy, relative to their size."""
     value = _find(
         results, "quantization", "schemes", _find(results, "quantization", "chosen"), "energy_force_consistency"
     )
@@ -93,7 +93,7 @@ def _consistency(results: Mapping[str, Mapping[str, Any]]) -> str | None:
 
 
 def _determinism(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Whether a file gives the same bits each run, or to what its energies agree if only the physics checks ran it."""
+    """Say whether a file gives the same bits each run, or how far its energies spread in the physics checks."""
     same = _find(results, "export", "files", name, "determinism", "passed")
     if same is not None:
         return "yes" if same else "no"
@@ -111,7 +111,7 @@ def _find(results: Mapping[str, Any], *keys: str | None) -> Any:
 
 
 def _with_interval(split: Mapping[str, Any], name: str) -> str:
-    """A value of a split with its confidence interval where there is one."""
+    """Write a value of a split with its confidence interval where there is one."""
     interval = split.get("confidence_intervals", {}).get(name)
     text = f"{split[name]:.4g}"
     return text if interval is None else f"{text} ({interval[0]:.4g} to {interval[1]:.4g})"

@@ -1,4 +1,4 @@
-"""Students and peers in one process, in turns, on the same structures."""
+"""Times students and peers in one process, in turns, on the same structures."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def time_beside_peers(
     """Time every runtime of a student and every peer at every point, with the neighbor search and without.
 
     Args:
-        students: runtimes of one student by name.
-        peers: by package.
-        points: batches.
-        seconds, min_rounds, timed: as of ``interleave``.
+        students: the runtimes of one student by name.
+        peers: the peers by package.
+        points: the batches to time.
+        seconds, min_rounds, timed: the arguments of ``interleave``.
 
     Returns:
-        A row for each point, network and way with neighbors ("searched" in the call, or "known" before), with the
-        ``latency_ratio`` of each peer to a runtime: how many times as long the peer takes.
+        A row for each point and network, with neighbors "searched" in the call and with neighbors "known" before. The
+        ``latency_ratio`` of a runtime says how many times as long each peer takes.
     """
     rows = []
     for point in points:
@@ -55,7 +55,7 @@ def time_beside_peers(
 
 
 def fastest(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each point and way with neighbors, the fastest runtime of the student beside each peer.
+    """Find the fastest runtime of the student beside each peer, for each point, with neighbors searched and known.
 
     Returns:
         Rows with ``runtime``, ``latency_ms`` of both, and ``times_faster`` with median, p5 and p95.
@@ -86,7 +86,7 @@ def fastest(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _calls(networks: Mapping[str, BatchPredictor], point: Point) -> tuple[dict[str, Call], dict[str, str]]:
-    """Calls by network and way with neighbors, each made once; and why some cannot be."""
+    """Return the calls by network, with neighbors searched and known, and the errors of those that fail."""
     calls: dict[str, Call] = {}
     errors: dict[str, str] = {}
     for name, network in networks.items():
@@ -103,7 +103,7 @@ def _calls(networks: Mapping[str, BatchPredictor], point: Point) -> tuple[dict[s
 
 
 def _check(found: tuple[np.ndarray, np.ndarray], point: Point) -> None:
-    """That energies and forces were computed: nothing else is worth timing."""
+    """Refuse to time a network that did not compute finite energies and forces."""
     energies, forces = found
     if energies.size != len(point.structures) or forces.shape != (point.n_atoms, 3):
         raise ValueError(f"energies {energies.shape} and forces {forces.shape} of {len(point.structures)} structures")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from assay.peers.network import Size
 from assay.predictors.inputs import Inputs
 
-with torch.serialization.safe_globals([slice]):  # which the constants of e3nn 0.4.4 hold
+with torch.serialization.safe_globals([slice]):  # the constants of e3nn 0.4.4 hold slices
     from e3nn.o3 import Irreps
     from mace.modules import ScaleShiftMACE, interaction_classes
 
@@ -20,12 +20,14 @@ NAME = "MACE"
 DISTRIBUTION = "mace-torch"
 ABOUT = "2 interactions, scalar messages, angular order 3, correlation 3, radial layers of 64"
 INTERACTION = interaction_classes["RealAgnosticResidualInteractionBlock"]
-N_NEIGHBORS = 16.0  # by which sums are divided
+N_NEIGHBORS = 16.0  # the divisor of sums over neighbors
 
 
 def build(size: Size, width: int) -> nn.Module:
-    """See ``Adapter.build``."""
-    warnings.filterwarnings("ignore", message="The TorchScript type system")  # once for every part of the network
+    """Build MACE as ``Adapter.build`` describes."""
+    warnings.filterwarnings(
+        "ignore", message="The TorchScript type system"
+    )  # it would come once for every part of the network
     return ScaleShiftMACE(
         r_max=size.cutoff_A,
         num_bessel=8,
@@ -51,7 +53,7 @@ def build(size: Size, width: int) -> nn.Module:
 def bind(
     network: nn.Module, size: Size, atoms: Inputs, edge_index: Tensor, n_structures: int
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """See ``Adapter.bind``."""
+    """Bind inputs as ``Adapter.bind`` describes."""
     known = torch.tensor(size.elements, device=edge_index.device)
     shifts = atoms.positions.new_zeros(edge_index.shape[1], 3)
     ends = torch.bincount(atoms.batch, minlength=n_structures).cumsum(0)

@@ -20,21 +20,21 @@ from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import printable
 
-# Package -> the module here that makes its network; imported when it is asked for.
+# The module here that makes the network of each package; it is imported when it is asked for.
 PEERS = {"schnetpack": "assay.peers.schnetpack", "mace": "assay.peers.mace"}
-PROBES = (16, 32, 64)  # widths whose parameters are counted
+PROBES = (16, 32, 64)  # the widths whose parameters are counted
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a peer has in common with a student.
+    """The size of a student, which its peers have too.
 
     Attributes:
-        n_parameters: trainable numbers, as nearly as its width allows.
-        n_blocks: rounds of messages.
-        n_rbf: radial basis functions.
-        cutoff_A: angstrom.
-        elements: atomic numbers, ascending.
+        n_parameters: the number of parameters; a peer comes as near to it as its width allows.
+        n_blocks: the number of rounds of messages.
+        n_rbf: the number of radial basis functions.
+        cutoff_A: the cutoff in angstrom.
+        elements: the atomic numbers, ascending.
     """
 
     n_parameters: int
@@ -48,9 +48,9 @@ class Adapter(Protocol):
     """A module that makes a peer.
 
     Attributes:
-        NAME: what tables call the network.
-        DISTRIBUTION: the package, as registries call it.
-        ABOUT: in which settings it is timed.
+        NAME: the name of the network in tables.
+        DISTRIBUTION: the name of the package in registries.
+        ABOUT: the settings in which it is timed, in words.
     """
 
     NAME: str
@@ -58,20 +58,22 @@ class Adapter(Protocol):
     ABOUT: str
 
     def build(self, size: Size, width: int) -> nn.Module:
-        """A network with fresh weights and ``width`` features an atom."""
+        """Build a network with fresh weights and ``width`` features an atom."""
         ...
 
     def bind(
         self, network: nn.Module, size: Size, atoms: Inputs, edge_index: Tensor, n_structures: int
     ) -> Callable[[], tuple[Tensor, Tensor]]:
-        """A call that evaluates the network on open structures: energies (S,) and forces (N, 3).
+        """Return a call that evaluates the network on open structures.
+
+        The call returns energies (S,) in eV and forces (N, 3) in eV/angstrom.
 
         Args:
-            network: of ``build``.
-            size: that it was built for.
-            atoms: (N, ...) of all structures.
-            edge_index: int64 (2, E), rows (neighbor, atom).
-            n_structures: S.
+            network: what ``build`` returned.
+            size: the size that the network was built for.
+            atoms: the atoms of all structures, arrays (N, ...).
+            edge_index: int64 (2, E) with rows (neighbor, atom).
+            n_structures: the number S of structures.
         """
         ...
 
@@ -92,11 +94,11 @@ class PeerPredictor(BatchPredictor):
         self.adapter, self.network, self.size = adapter, network, size
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """See ``BatchPredictor.evaluate``."""
+        """Evaluate as ``BatchPredictor.evaluate`` describes."""
         return self.prepare(structures)()
 
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """See ``BatchPredictor.prepare``."""
+        """Prepare a call as ``BatchPredictor.prepare`` describes."""
         atoms, edge_index, _ = edge_inputs(structures, self.cutoff_A, self.device)
         call = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
 
@@ -110,16 +112,15 @@ class PeerPredictor(BatchPredictor):
 def load_peers(
     folders: Mapping[str, Path], size: Size, device: str = "cpu"
 ) -> tuple[dict[str, PeerPredictor], dict[str, dict[str, Any]]]:
-    """The peers of a student, with random weights.
+    """Load the peers of a student, with random weights.
 
     Args:
-        folders: where each package is installed; names as in ``PEERS``.
-        size: of the student.
+        folders: the folder of each installed package, by its name in ``PEERS``.
+        size: the size of the student.
         device: "cpu" or "cuda".
 
     Returns:
-        Those that load, by package, and what each is: or the ``error`` that keeps it from loading beside the packages
-        that are here.
+        The peers that load, by package, and a description of each package: for one that does not load, the ``error``.
     """
     peers, about = {}, {}
     for package, folder in folders.items():
@@ -153,10 +154,10 @@ def _count(network: nn.Module) -> int:
 
 
 def nearest_width(count: Callable[[int], int], n_parameters: int) -> int:
-    """The width at which a network has nearly ``n_parameters``.
+    """Find the width at which a network has nearly ``n_parameters``.
 
-    Matrices grow with the square of the width, biases and embeddings with the width, so that the counts at three widths
-    tell those at all.
+    Matrices grow with the square of the width, biases and embeddings with the width. The count is therefore a parabola,
+    which three widths determine.
     """
     a, b, c = np.polyfit(PROBES, [count(width) for width in PROBES], 2)
     root = (-b + math.sqrt(max(b * b - 4 * a * (c - n_parameters), 0.0))) / (2 * a)

@@ -1,4 +1,4 @@
-"""The packages of peers, in folders of their own on top of the environment, whose torch they share."""
+"""Installs the packages of peers in folders of their own, on top of the environment whose torch they share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ FAILURE = "not-installed.txt"
 
 
 def install(pins: str | Path, folder: str | Path) -> None:
-    """Install what a requirements file names, and nothing that it needs in turn, into ``folder``.
+    """Install what a requirements file names into ``folder``, without what that needs in turn.
 
     What cannot be installed leaves a file there with the reason, so that one peer does not keep the others from being
     timed.

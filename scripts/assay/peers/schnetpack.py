@@ -23,7 +23,7 @@ ABOUT = "as many blocks and radial basis functions as the student, Gaussians, co
 
 
 def build(size: Size, width: int) -> nn.Module:
-    """See ``Adapter.build``."""
+    """Build PaiNN as ``Adapter.build`` describes."""
     network = schnetpack.representation.PaiNN(
         n_atom_basis=width,
         n_interactions=size.n_blocks,
@@ -41,7 +41,7 @@ def build(size: Size, width: int) -> nn.Module:
 def bind(
     network: nn.Module, size: Size, atoms: Inputs, edge_index: Tensor, n_structures: int
 ) -> Callable[[], tuple[Tensor, Tensor]]:
-    """See ``Adapter.bind``."""
+    """Bind inputs as ``Adapter.bind`` describes."""
     neighbor, atom = edge_index
     inputs = {
         properties.Z: atoms.atomic_numbers,

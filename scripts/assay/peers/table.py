@@ -1,4 +1,4 @@
-"""What a comparison with peers found, as tables for people and for other programs."""
+"""Writes what a comparison with peers found, as tables for people and for other programs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from assay.workflow.files import atomic_path
 
 COLUMNS = ("student", "atoms", "batch", "neighbors", "runtime", "ms", "atoms/s", "peer", "peer's parameters",
            "peer's ms", "peer's atoms/s", "times faster", "p5 to p95", "asked for")  # fmt: skip
-BUSY = 0.1  # share of the processor from which others disturb
+BUSY = 0.1  # the share of the processor from which other processes disturb
 
 
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
-    """The fastest runtime of each student beside each peer, and which peers were not timed and why.
+    """Write the fastest runtime of each student beside each peer, and which peers were not timed and why.
 
     Args:
-        path: of the file.
+        path: the file to write.
         result: the content of ``peers.json``.
     """
     lines = [
@@ -43,7 +43,7 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
 
 
 def write_csv(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Every network at every point, a line each; ratios to peers in columns of their own."""
+    """Write a line for every network at every point, with ratios to peers in columns of their own."""
     rows = []
     for student, own in result["students"].items():
         for row in own["rows"]:
@@ -62,7 +62,7 @@ def _load(of_others: float) -> Iterator[str]:
 
 
 def _peers(result: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each peer of each student: what it is, or why it was not timed."""
+    """Say of each peer of each student what it is, or why it was not timed."""
     for student, own in result["students"].items():
         for package, about in own["peers"].items():
             failures = {row["error"] for row in own["rows"] if row["network"] == package and "error" in row}

@@ -18,17 +18,17 @@ Checks = Mapping[str, Mapping[str, Any]]
 TEACHER = {"color": "0.35", "linestyle": (0, (1, 1.2)), "linewidth": 2.2, "label": "teacher"}
 STUDENT = {"color": plots.BLUE, "linestyle": "-", "label": "student"}
 _MARKERS = {PASS: ("o", plots.BLUE), FAIL: ("X", plots.ORANGE), ERROR: ("X", plots.ORANGE)}
-SMALLEST = 1e-9  # of a value over its limit: what lies below is drawn here
+SMALLEST = 1e-9  # the least value over its limit that is drawn; smaller ones are drawn there
 
 
 def draw_all(checks: Checks, paths: Mapping[str, str | Path]) -> None:
-    """Every figure of ``FIGURES`` that has a path."""
+    """Draw every figure of ``FIGURES`` that has a path."""
     for name, path in paths.items():
         FIGURES[name](path, checks)
 
 
 def draw_overview(path: str | Path, checks: Checks) -> None:
-    """Every criterion as its value over its limit: left of the line is allowed."""
+    """Draw every criterion as its value over its limit: left of the line is allowed."""
     rows = [(name, check, criterion) for name, check in checks.items() for criterion in check["criteria"]]
     with plots.figure(path, size=(7.2, 0.8 + 0.19 * len(rows))) as (_, axes):
         panel = axes[0, 0]
@@ -48,7 +48,10 @@ def draw_overview(path: str | Path, checks: Checks) -> None:
 
 
 def _ratio(criterion: Mapping[str, Any]) -> float | None:
-    """How far a value is towards its limit, 1 at it; a limit of zero is drawn at its nearest decade."""
+    """Divide a value by its limit, or the limit by the value where it is a lower one; None without a value.
+
+    Any value above a limit of zero is drawn a decade beyond the line.
+    """
     if criterion["value"] is None:
         return None
     if "min" in criterion:
@@ -60,7 +63,7 @@ def _ratio(criterion: Mapping[str, Any]) -> float | None:
 
 @contextmanager
 def _grid(path: str | Path, count: int, columns: int, size: tuple[float, float]) -> Iterator[np.ndarray]:
-    """``count`` panels in rows; the unused ones of the last row are hidden."""
+    """Yield ``count`` panels in rows; the unused ones of the last row are hidden."""
     rows = -(-count // columns)
     with plots.figure(path, rows, columns, size=size) as (_, axes):
         flat = axes.ravel()
@@ -70,14 +73,17 @@ def _grid(path: str | Path, count: int, columns: int, size: tuple[float, float])
 
 
 def _absent(path: str | Path, check: Mapping[str, Any]) -> None:
-    """A figure that says why there is nothing to draw."""
+    """Draw a figure that says why there is nothing to draw."""
     with plots.figure(path, size=(4.0, 1.0)) as (_, axes):
         axes[0, 0].axis("off")
         axes[0, 0].text(0.5, 0.5, f"{check['outcome']}: {check['message']}", ha="center", va="center", wrap=True)
 
 
 def draw_nve(path: str | Path, checks: Checks) -> None:
-    """Energy at constant energy: total and, without the integrator's share, shadow; a row for each time step."""
+    """Draw the energy along dynamics at constant energy, a row for each time step.
+
+    On the left is the total energy, on the right the shadow energy, which lacks the integrator's share.
+    """
     raw = checks["nve"]["raw"]
     steps = [key for key in raw if key.startswith("step_")]
     if not steps:
@@ -97,7 +103,7 @@ def draw_nve(path: str | Path, checks: Checks) -> None:
 
 
 def draw_cutoff(path: str | Path, checks: Checks) -> None:
-    """Energy and force along the crossing with the largest jump, and the jumps of all crossings."""
+    """Draw energy and force along the crossing with the largest jump, and the jumps of all crossings."""
     raw = checks["cutoff"]["raw"]
     if "scan_distance_A" not in raw:
         return _absent(path, checks["cutoff"])
@@ -120,7 +126,7 @@ def draw_cutoff(path: str | Path, checks: Checks) -> None:
 
 def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
     def draw(path: str | Path, checks: Checks) -> None:
-        """A panel for each curve, beside the teacher's."""
+        """Draw a panel for each curve, beside the teacher's."""
         curves = checks[check]["raw"].get("curves", {})
         if not curves:
             return _absent(path, checks[check])
@@ -140,7 +146,7 @@ def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
 
 
 def draw_torsions(path: str | Path, checks: Checks) -> None:
-    """Profiles of dihedral angles beside the teacher's."""
+    """Draw energies along dihedral angles beside the teacher's."""
     scans = checks["torsions"]["raw"].get("scans", {})
     if not scans:
         return _absent(path, checks["torsions"])
@@ -156,7 +162,7 @@ def draw_torsions(path: str | Path, checks: Checks) -> None:
 
 
 def draw_vibrations(path: str | Path, checks: Checks) -> None:
-    """Harmonic frequencies beside the teacher's, and the density of both over all molecules."""
+    """Draw harmonic frequencies beside the teacher's, and the density of both over all molecules."""
     molecules = checks["vibrations"]["raw"].get("molecules", {})
     if not molecules:
         return _absent(path, checks["vibrations"])
@@ -176,7 +182,7 @@ def draw_vibrations(path: str | Path, checks: Checks) -> None:
 
 
 def draw_energies(path: str | Path, checks: Checks) -> None:
-    """Relative energies of conformers and tautomers beside the teacher's."""
+    """Draw relative energies of conformers and tautomers beside the teacher's."""
     with plots.figure(path, 1, 2, size=(3.3, 2.9)) as (_, axes):
         for panel, (check, key) in zip(axes[0], (("conformers", "molecules"), ("tautomers", "pairs")), strict=True):
             rows = list(checks[check]["raw"].get(key, {}).items())
@@ -194,7 +200,7 @@ def draw_energies(path: str | Path, checks: Checks) -> None:
 
 
 def _floats(values: Any) -> np.ndarray:
-    """Numbers as they come from JSON, None as NaN."""
+    """Turn numbers as they come from JSON into an array, None into NaN."""
     return np.array([np.nan if value is None else value for value in values], dtype=float)
 
 

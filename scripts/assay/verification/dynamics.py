@@ -11,7 +11,7 @@ import ase
 import numpy as np
 from ase import units
 from ase.calculators.calculator import Calculator, all_changes
-from ase.md.velocitydistribution import MaxwellBoltzmannDistribution, Stationary
+from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from assay.models import Potential
@@ -112,7 +112,7 @@ def total_energies(structure: Structure, calculator: Calculator, settings: Dynam
     """
     atoms = structure.to_ase()
     atoms.calc = calculator
-    MaxwellBoltzmannDistribution(atoms, temperature_K=settings.temperature_K, rng=np.random.default_rng(0))
+    thermalize_momenta(atoms, temperature_K=settings.temperature_K, rng=np.random.default_rng(0))
     Stationary(atoms)
     energies: list[float] = []
     with VelocityVerlet(atoms, settings.step_fs * units.fs) as dynamics:

@@ -1,12 +1,12 @@
-"""What all figures share: a style that is safe for colour-blind readers and survives a black-and-white printer.
+"""What all figures share: a style that is safe for color-blind readers and survives a black-and-white printer.
 
-Colours are those of M. Okabe and K. Ito (2008); a series is told apart by its line style and marker as well.
+Colors are those of M. Okabe and K. Ito (2008); a series is told apart by its line style and marker as well.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ SKY, AMBER, YELLOW, BLACK = "#56B4E9", "#E69F00", "#F0E442", "#000000"
 COLORS = (BLUE, ORANGE, GREEN, PINK, SKY, AMBER, BLACK)
 LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (8, 2)), (0, (1, 1)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-DENSITY = "cividis"  # ordered in lightness for every kind of colour vision, and in print
+DENSITY = "cividis"  # ordered in lightness for every kind of color vision, and in print
 REFERENCE: dict[str, Any] = {
     "color": "0.45",
     "linewidth": 0.9,
@@ -69,15 +69,15 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 @contextmanager
 def figure(path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.4, 2.8)) -> Iterator[Any]:
-    """A grid of axes in the shared style, written atomically to ``path`` as SVG when the block ends.
+    """Yield a grid of axes in the shared style, and write it to ``path`` when the block ends.
 
     Args:
-        path: where the figure goes.
-        rows, columns: of the grid.
-        size: width and height of one panel, inches.
+        path: the SVG file to write.
+        rows, columns: the shape of the grid.
+        size: the width and height of one panel, in inches.
 
     Yields:
-        (figure, axes): axes is an array (rows, columns).
+        the figure and its axes, an array (rows, columns).
     """
     with plt.rc_context(_STYLE):
         drawing, axes = plt.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False)
@@ -97,8 +97,8 @@ def save(drawing: Figure, path: str | Path) -> None:
 
 
 def series(index: int) -> dict[str, Any]:
-    """Keyword arguments of ``Axes.plot`` for the series with this index: colour, line style and marker."""
-    other = (index + index // len(COLORS)) % len(COLORS)  # once the colours begin again, with other lines and markers
+    """Return the arguments of ``Axes.plot`` for the series with this index: color, line style and marker."""
+    other = (index + index // len(COLORS)) % len(COLORS)  # colors that come again have other lines and markers
     return {"color": COLORS[index % len(COLORS)], "linestyle": LINES[other], "marker": MARKERS[other]}
 
 
@@ -116,7 +116,7 @@ def density(axes: Axes, x: np.ndarray, y: np.ndarray, bins: int = 100) -> None:
 
 
 def identity_line(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """The line y = x over the range of both, on equal axes."""
+    """Draw the line y = x over the range of both, on equal axes."""
     if len(x):
         low, high = float(min(x.min(), y.min())), float(max(x.max(), y.max()))
         margin = 0.03 * (high - low) or 1.0
@@ -126,18 +126,8 @@ def identity_line(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def target(axes: Axes, value: float, label: str) -> None:
-    """A horizontal line at a threshold, with its name at the right end."""
+    """Draw a horizontal line at a threshold, with its name at the right end."""
     axes.axhline(value, marker="", **REFERENCE)
     axes.annotate(
         label, (1.0, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7, color="0.35"
     )
-
-
-def bars(
-    axes: Axes, names: Sequence[str], values: Sequence[float], errors: np.ndarray | None = None, **options: Any
-) -> None:
-    """Vertical bars with optional (2, n) error bars and names below."""
-    settings: dict[str, Any] = {"color": BLUE, "width": 0.7, "error_kw": {"linewidth": 0.9}, "capsize": 2} | options
-    axes.bar(np.arange(len(names)), values, yerr=errors, **settings)
-    axes.set_xticks(np.arange(len(names)), names)
-    axes.grid(False, axis="x")

@@ -66,7 +66,10 @@ def _student(student: Student) -> dict[str, Any]:
         "sizes": [_part(row, TIMED) for row in speed.by_size(student)],
         "files": _files(student),
         "eight_bits": _eight_bits(student),
-        "domain": {name: split.get("domain", {}).get("flagged_fraction") for name, split in student.splits.items()},
+        "compared_with": student.get("accuracy", "training_data", "compared_with"),
+        "flagged": {
+            name: student.get("accuracy", "splits", name, "domain", "flagged_fraction") for name in student.splits
+        },
         "training": _training(student),
         "endurance": _endurance(read_json(endurance), student) if endurance.is_file() else None,
     }

@@ -96,7 +96,7 @@ def splits(figures: Figures) -> str:
             number(found["force_r2"], 4),
             _milli(found["force_mae_eV_per_A"]),
             _milli(found["energy_mae_eV_per_atom"]),
-            percent(figures["students"][name]["domain"].get(split), 0),
+            percent(figures["students"][name]["flagged"].get(split), 0),
         ]
         for name, variant in figures["variants"].items()
         for split, found in variant["splits"].items()
@@ -104,6 +104,12 @@ def splits(figures: Figures) -> str:
     columns = ["student", "split", "structures", "force accuracy", "force R²", "force MAE (meV/Å)",
                "energy MAE (meV/atom)", "flagged"]  # fmt: skip
     return table(columns, rows, left=2)
+
+
+def flags(figures: Figures) -> str:
+    """The structures that the flag compares others with, for each student."""
+    rows = [[code(name), student["compared_with"] or NOT_MEASURED] for name, student in figures["students"].items()]
+    return table(["student", "the flag compares with"], rows, left=2)
 
 
 def failed_checks(figures: Figures) -> str:
@@ -365,7 +371,7 @@ def gallery(figures: Figures) -> str:
 TABLES: dict[str, Callable[[Figures], str]] = {
     render.__name__.replace("_", "-"): render
     for render in (
-        origin, students, splits, failed_checks, chosen_checks, targets, runtimes, sizes, peers, files, eight_bits,
-        eight_bits_verdict, operators, training, training_cost, endurance, gallery,
+        origin, students, splits, flags, failed_checks, chosen_checks, targets, runtimes, sizes, peers, files,
+        eight_bits, eight_bits_verdict, operators, training, training_cost, endurance, gallery,
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The charts that the report draws itself: accuracy against speed, and the jobs of the workflow over time."""
+"""Draws the report's own charts: accuracy against speed, learning, throughput, and the workflow's jobs over time."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ LANE = 26.0
 
 
 def pareto_of(summary: Mapping[str, Any]) -> str | None:
-    """The chart that ``draw_pareto`` makes of the content of ``summary.json``."""
+    """Draw force error against latency from the content of ``summary.json``; None if no form has both."""
     points = [Form(**form) for form in summary["forms"]]
     known = (p.latency_ms * p.teacher_ratio for p in points if p.latency_ms and p.teacher_ratio)
     return draw_pareto(points, list(summary["variants"]), next(known, None), summary["teacher"])
 
 
 def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: float | None, teacher: str) -> str | None:
-    """Force error against latency, one bubble per form, area by file size, and the teacher; None if no form has both.
+    """Draw force error against latency: a bubble for each form, its area the file size, and the teacher.
 
     Args:
         points: all forms of all variants.
-        variants: in the order of their colours.
-        teacher_ms: one call of the teacher on the structure that latencies refer to, from the first form of which both
-            the time and the ratio are known; its error is zero by definition.
-        teacher: its name.
+        variants: the names of the variants, in the order of their colors.
+        teacher_ms: the time of one call of the teacher on the structure that latencies refer to, in milliseconds; its
+            error is zero by definition.
+        teacher: the name of the teacher.
+
+    Returns:
+        the SVG element; None if no form has both error and latency.
     """
     known = [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
     if not known:
@@ -75,11 +78,11 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
 
 
 def draw_learning(curves: Mapping[str, Sequence[tuple[int, float]]], variants: Sequence[str]) -> str | None:
-    """Validation error of forces against steps of training, a line per variant; None without any point.
+    """Draw the validation error of forces against steps of training, a line for each variant; None without a point.
 
     Args:
-        curves: (step, 1 - force accuracy) by variant.
-        variants: in the order of their colours.
+        curves: pairs (step, 1 - force accuracy) by variant.
+        variants: the names of the variants, in the order of their colors.
     """
     known = {name: curve for name, curve in curves.items() if curve}
     if not known:
@@ -95,7 +98,7 @@ def draw_learning(curves: Mapping[str, Sequence[tuple[int, float]]], variants: S
 def _line(
     chart: svg.Chart, name: str, index: int, curve: Sequence[tuple[int, float]], tip: Callable[[float, float], str]
 ) -> None:
-    """A curve with markers, only the last one where there are many, and its name at its end."""
+    """Draw a curve with markers, only the last one where there are many, and its name at its end."""
     chart.line(curve, svg.color_of(index))
     for point in curve if len(curve) <= MOST_MARKERS else curve[-1:]:
         chart.marker(*point, MARKERS[index % len(MARKERS)], svg.color_of(index), 4.5, f"{name}, {tip(*point)}")
@@ -105,12 +108,12 @@ def _line(
 def draw_throughput(
     curves: Mapping[str, Sequence[tuple[int, float]]], variants: Sequence[str], teacher: tuple[str, float] | None
 ) -> str | None:
-    """Atoms per second against batch size, a line per variant; None without any point.
+    """Draw atoms per second against batch size, a line for each variant; None without a point.
 
     Args:
-        curves: (batch size, atoms per second) by variant.
-        variants: in the order of their colours.
-        teacher: its name and its atoms per second.
+        curves: pairs (batch size, atoms per second) by variant.
+        variants: the names of the variants, in the order of their colors.
+        teacher: the name of the teacher and its atoms per second; None if it was not timed.
     """
     known = {name: curve for name, curve in curves.items() if curve}
     if not known:
@@ -128,7 +131,7 @@ def draw_throughput(
 
 
 def draw_workflow(workflow: Mapping[str, Any]) -> str:
-    """The jobs of the longest run over time: one bar each, packed into lanes, coloured by rule."""
+    """Draw the jobs of the longest run over time: one bar each, packed into lanes, colored by rule."""
     jobs = [job for job in workflow["jobs"] if job["run"] == _longest_run(workflow["jobs"])]
     lanes = _lanes(jobs)
     end = max(job["started_s"] + job["duration_s"] for job in jobs)
@@ -154,7 +157,7 @@ def draw_workflow(workflow: Mapping[str, Any]) -> str:
 
 
 def _bar(job: Mapping[str, Any], lane: int, scale: float, color: str) -> str:
-    """A job, with as much of its name as fits."""
+    """Draw a job as a bar, with as much of its name as fits."""
     x, y, width = job["started_s"] * scale, lane * LANE, max(job["duration_s"] * scale, 1.5)
     name = f"{job['rule']} {job['variant']}"
     shown = next((label for label in (name, job["rule"]) if width > 8 + 6.8 * len(label)), "")
@@ -167,7 +170,7 @@ def _bar(job: Mapping[str, Any], lane: int, scale: float, color: str) -> str:
 
 
 def _longest_run(jobs: Sequence[Mapping[str, Any]]) -> int:
-    """Index of the run with the most work in it."""
+    """Find the index of the run whose jobs took the longest in sum."""
     totals: dict[int, float] = {}
     for job in jobs:
         totals[job["run"]] = totals.get(job["run"], 0.0) + job["duration_s"]
@@ -175,7 +178,7 @@ def _longest_run(jobs: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _lanes(jobs: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The first lane that is free when a job, in order of start, begins."""
+    """Give each job, in order of start, the first lane that is free when it begins."""
     free: list[float] = []
     lanes = []
     for job in jobs:

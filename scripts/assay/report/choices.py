@@ -1,4 +1,4 @@
-"""Which student for which job, and why: the answer that a reader came for."""
+"""Recommends a student for each job, and says why: the answer that a reader came for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from assay.report.wording import file_size, percent, quantity
 
 @dataclass(frozen=True)
 class Choice:
-    """The student for a job (None if no student will do), and the reason in a sentence."""
+    """The student for a job (None if no student will do), and the reason in words."""
 
     job: str
     variant: str | None
@@ -21,12 +21,12 @@ class Choice:
 
 
 def recommend(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> list[Choice]:
-    """One choice per job."""
+    """Choose a student for each job: dynamics, screening, least error, smallest file."""
     return [_dynamics(students), _screening(students, forms), _accurate(students), _small(students, forms)]
 
 
 def verdict_of(student: Student) -> str | None:
-    """md-ready, screening-only or reject; None if physics was not judged."""
+    """Return md-ready, screening-only or reject; None if physics was not judged."""
     return student.get("physics", "verdict")
 
 
@@ -75,13 +75,13 @@ def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> 
 
 
 def _best(students: Sequence[Student], score: Callable[[Student], float | None]) -> Student | None:
-    """The student with the highest score among those that have one."""
+    """Return the student with the highest score; None if none has a score."""
     scored = [(value, student) for student in students if (value := score(student)) is not None]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
 def _unjudged(students: Sequence[Student]) -> str | None:
-    """Why no choice can be made that rests on physics, if none can."""
+    """Say why no choice can rest on physics; None if one can."""
     return "physics was not measured" if all(verdict_of(student) is None for student in students) else None
 
 

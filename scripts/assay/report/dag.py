@@ -1,4 +1,4 @@
-"""How long each rule took, and what running them side by side saved.
+"""Finds how long each rule took, and what running jobs side by side saved.
 
 Snakemake writes one table per job, at the moment the job ends. Its column ``s`` is the job's duration, so that a job
 ran from (date of the table - s) to (date of the table).
@@ -15,12 +15,12 @@ from typing import Any
 
 import psutil
 
-IDLE_s = 60.0  # a longer pause between jobs separates two calls of Snakemake
+IDLE_s = 60.0  # a longer pause between jobs separates two runs
 
 
 @dataclass(frozen=True)
 class JobTime:
-    """One job: its rule, the variant (or ``all``), start and duration in seconds, processor time, memory."""
+    """One job: its rule, the variant (or ``all``), start and duration in seconds, processor time in seconds, memory."""
 
     rule: str
     variant: str
@@ -35,12 +35,15 @@ class JobTime:
 
 
 def read_jobs(folder: str | Path, variants: Iterable[str], not_timed: Iterable[str] = ()) -> list[JobTime]:
-    """Jobs of the listed variants (and those for all variants) from ``folder/<rule>/<variant>.tsv``, by start.
+    """Read the jobs of the variants, and those of all variants at once, from ``folder/<rule>/<variant>.tsv``.
 
     Args:
-        folder: where Snakemake put its benchmark tables.
-        variants: names of the variants.
-        not_timed: rules that are no part of the workflow's main part, and the report itself.
+        folder: the folder of Snakemake's benchmark tables.
+        variants: the names of the variants.
+        not_timed: the rules to leave out: those that `all` does not run, and the report itself.
+
+    Returns:
+        the jobs, ordered by their start.
     """
     names, skipped = {*variants, "all"}, set(not_timed)
     tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name not in skipped]
@@ -59,7 +62,7 @@ def _read_job(path: Path) -> JobTime | None:
 
 
 def _number(row: dict[str, str] | None, key: str) -> float | None:
-    """A column's value; Snakemake writes NA or - for what it could not sample."""
+    """Read the number in a column; None for the NA or - that Snakemake writes where it could not sample."""
     try:
         return float((row or {})[key])
     except (KeyError, ValueError):
@@ -67,7 +70,7 @@ def _number(row: dict[str, str] | None, key: str) -> float | None:
 
 
 def runs(jobs: Sequence[JobTime]) -> list[list[JobTime]]:
-    """Jobs, ordered by start, grouped into calls of Snakemake: no idle time above ``IDLE_s`` inside a group."""
+    """Group jobs, ordered by start, into runs of Snakemake: no idle time above ``IDLE_s`` lies inside a group."""
     groups: list[list[JobTime]] = []
     for job in jobs:
         if groups and job.started - max(other.ended for other in groups[-1]) <= IDLE_s:
@@ -78,9 +81,9 @@ def runs(jobs: Sequence[JobTime]) -> list[list[JobTime]]:
 
 
 def summarize(jobs: Sequence[JobTime]) -> dict[str, Any] | None:
-    """Time per rule, the sum over jobs, the wall time in which they ran, and their ratio; None without jobs.
+    """Sum up the time of each rule and of all jobs, and the wall time in which they ran; None without jobs.
 
-    Jobs that share processor cores slow each other, so that the sum is an upper bound of a strictly sequential run.
+    Jobs that share processor cores slow each other, so that one job after another would take less than the sum.
     """
     if not jobs:
         return None
@@ -121,7 +124,7 @@ def _of_rule(jobs: Sequence[JobTime]) -> dict[str, Any]:
 
 
 def workflow_command() -> str | None:
-    """The command that called the workflow this process works for; None outside of one."""
+    """Find the command that started the workflow in which this process runs; None outside of one."""
     calls = [process.cmdline() for process in psutil.Process().parents()]
     called = [call for call in calls if any(Path(word).name == "snakemake" for word in call[:3])]
     return shlex.join(Path(word).name if k < 2 else word for k, word in enumerate(called[-1])) if called else None

@@ -1,4 +1,4 @@
-"""What a report is made of: the results of each student, as far as they exist."""
+"""Reads what a report is made of: the results of each student, as far as they exist."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Student:
     """One variant and what is known of it.
 
     Attributes:
-        name: of the variant.
-        folder: where its results lie.
-        results: content of ``<branch>.json`` by branch, and of the record of its ``training``; what does not exist is
-            absent.
+        name: the name of the variant.
+        folder: the folder of its results.
+        results: the content of ``<branch>.json`` by branch, and of the record of its ``training``; what does not exist
+            is absent.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Student:
     results: Mapping[str, Mapping[str, Any]]
 
     def get(self, branch: str, *keys: str | int) -> Any:
-        """A value deep inside a branch's JSON, or None where any part of the way is missing: not measured."""
+        """Read a value deep inside a branch's JSON; None, not measured, where any part of the way is missing."""
         value: Any = self.results.get(branch)
         for key in keys:
             if isinstance(value, Mapping):
@@ -42,13 +42,13 @@ class Student:
         return value
 
     def size_bytes(self, file: str) -> int | None:
-        """Size of one of its files, or None if there is no such file."""
+        """Return the size of one of its files; None if there is no such file."""
         path = self.folder / file
         return path.stat().st_size if path.is_file() else None
 
     @property
     def splits(self) -> Mapping[str, Mapping[str, Any]]:
-        """Accuracy by split; empty if it was not judged."""
+        """The errors by split; empty if they were not measured."""
         return self.get("accuracy", "splits") or {}
 
     @property
@@ -57,12 +57,12 @@ class Student:
         return HEADLINE_SPLIT if HEADLINE_SPLIT in self.splits else next(iter(self.splits), None)
 
     def headline(self, metric: str) -> Any:
-        """A metric of accuracy on the headline split, or None."""
+        """Read a metric of accuracy on the headline split; None if it was not measured."""
         return self.get("accuracy", "splits", self.headline_split or "", metric)
 
 
 def read_students(folders: Iterable[str | Path]) -> list[Student]:
-    """One student per results folder; a missing ``<branch>.json`` is a branch that was not run.
+    """Read a student from each results folder; a missing ``<branch>.json`` is a branch that was not run.
 
     Raises:
         AssayError: a file is there but is not JSON.

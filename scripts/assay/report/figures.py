@@ -1,4 +1,4 @@
-"""Figures that other rules drew, embedded into the page."""
+"""Embeds the figures that other rules drew into the page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CAPTIONS = {
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
     "accuracy": "All variants side by side, with bootstrap confidence intervals.",
 }
-BROAD = {"parity", "errors", "novelty", "accuracy", "benchmark"}  # several panels in a row
+BROAD = {"parity", "errors", "novelty", "accuracy", "benchmark"}  # these have several panels in a row
 
 
 @dataclass(frozen=True)

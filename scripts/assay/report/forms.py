@@ -1,4 +1,4 @@
-"""The forms in which a student can be deployed: what each costs in time, disk and accuracy."""
+"""The forms in which a student can be deployed, and what each costs in time, disk and accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from assay.report.evidence import Student
 from assay.report.wording import name_of, words
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
-HEADLINE_ATOMS = 20  # a small drug or metabolite; the size measured nearest to it stands for all
+HEADLINE_ATOMS = 20  # as many as a small drug has; the nearest measured size stands for all
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,14 @@ class Form:
     """One precision of one student, run by its fastest runtime.
 
     Attributes:
-        variant, precision, runtime: what it is.
-        n_atoms: of the structure that the times below refer to.
-        latency_ms: median of one call on one structure, energies and forces, neighbor search included.
-        teacher_ratio, teacher_ratio_p5, teacher_ratio_p95: how many times as long one call of the teacher takes on that
-            structure: median and percentiles of the rounds.
-        atoms_per_s: the most of any batch and size.
-        force_mae_eV_per_A: on the headline split.
-        size_bytes: of its ONNX file.
+        variant, precision, runtime: the names of the student, of its precision (fp32, fp16, int8) and of the runtime.
+        n_atoms: the number of atoms of the structure that the times refer to.
+        latency_ms: the median time of energies and forces of one structure, neighbor search included.
+        teacher_ratio, teacher_ratio_p5, teacher_ratio_p95: the teacher's time for that structure over this one's:
+            median and percentiles of the rounds.
+        atoms_per_s: the largest throughput at any batch and size.
+        force_mae_eV_per_A: the force error on the headline split.
+        size_bytes: the size of its ONNX file.
     """
 
     variant: str
@@ -42,7 +42,7 @@ class Form:
 
 
 def forms_of(student: Student) -> list[Form]:
-    """The forms of a student of which a file or a time is known."""
+    """List the forms of a student of which a file or a time is known."""
     found = []
     for precision, file in FILES.items():
         rows = [row for row in timed_rows(student) if precision_of(student, row["runtime"]) == precision]
@@ -69,17 +69,17 @@ def forms_of(student: Student) -> list[Form]:
 
 
 def plain_form(forms: Sequence[Form]) -> Form | None:
-    """The one in single precision, to which the targets apply."""
+    """Return the form in single precision, to which the targets apply."""
     return next((form for form in forms if form.precision == "fp32"), None)
 
 
 def timed_rows(student: Student) -> list[dict[str, Any]]:
-    """The rows of ``benchmark.json`` (a runtime, a system size, a batch size) that could be timed."""
+    """Return the rows of ``benchmark.json`` (a runtime, a system size, a batch size) that could be timed."""
     return [row for row in student.get("benchmark", "rows") or [] if "latency_ms_median" in row]
 
 
 def fastest_single_call(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Of one structure a call, at the size nearest to ``HEADLINE_ATOMS``: the row with the lowest latency."""
+    """Find the row with the lowest latency for one structure of the size nearest to ``HEADLINE_ATOMS``."""
     single = [row for row in rows if row["batch_size"] == 1]
     if not single:
         return None
@@ -88,13 +88,13 @@ def fastest_single_call(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None
 
 
 def precision_of(student: Student, runtime: str) -> str:
-    """fp32, fp16 or int8, from the file that a runtime runs."""
+    """Tell fp32, fp16 or int8 from the file that a runtime runs."""
     file = student.get("benchmark", "runtimes", runtime, "file") or runtime
     return next((precision for precision in ("fp16", "int8") if precision in file), "fp32")
 
 
 def runtimes_in_words(forms: Sequence[Mapping[str, Any]]) -> str:
-    """The runtimes that the forms of a summary were timed with: fp32 by aotinductor or onnx, INT8 by onnx int8."""
+    """Name the runtimes that stand for each precision: fp32 by aotinductor or onnx, INT8 by onnx int8."""
     found = []
     for precision in FILES:
         own = [form["runtime"] for form in forms if form["precision"] == precision and form["runtime"]]
@@ -104,7 +104,7 @@ def runtimes_in_words(forms: Sequence[Mapping[str, Any]]) -> str:
 
 
 def front(points: Sequence[Form]) -> list[Form]:
-    """The forms that no other beats in both latency and force error, by latency."""
+    """Return the forms that no other beats in both latency and force error, by latency."""
     known = [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
     best: list[Form] = []
     for point in sorted(known, key=lambda p: (p.latency_ms, p.force_mae_eV_per_A)):
@@ -114,7 +114,7 @@ def front(points: Sequence[Form]) -> list[Form]:
 
 
 def _force_mae(student: Student, precision: str) -> float | None:
-    """Of the float32 model, times what its quantization adds."""
+    """Multiply the error of the float32 network by what the precision adds; None if either was not measured."""
     base = student.headline("force_mae_eV_per_A")
     if precision == "fp32" or base is None:
         return base

@@ -1,4 +1,4 @@
-"""The worst structures as data for the report's viewer: atoms, bonds, and where the student's forces are wrong."""
+"""Prepares the worst structures for the report's viewer: atoms, bonds, and where the student's forces are wrong."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ase.neighborlist import neighbor_list
 from assay.report.evidence import Student
 
 PER_SPLIT = 4
-BOND = 1.25  # times the sum of covalent radii
+BOND = 1.25  # the longest bond, in sums of covalent radii
 
 
 def worst_scenes(student: Student, per_split: int = PER_SPLIT) -> list[dict[str, Any]]:
-    """The worst structures of each split, worst first; empty where none were kept.
+    """Read the worst structures of each split, worst first; an empty list where none were kept.
 
     ``worst.xyz`` holds the structures that ``accuracy.json`` names, split by split, in the same order.
     """
@@ -33,9 +33,9 @@ def worst_scenes(student: Student, per_split: int = PER_SPLIT) -> list[dict[str,
 
 
 def _scene(atoms: ase.Atoms, row: dict[str, Any], split: str) -> dict[str, Any]:
-    """One structure, centred, with its largest extent along the screen."""
-    centred = atoms.positions - atoms.positions.mean(0)
-    axes = np.linalg.svd(centred, full_matrices=False)[2] if len(atoms) > 2 else np.eye(3)
+    """Describe one structure, centered, with its largest extent along the screen."""
+    centered = atoms.positions - atoms.positions.mean(0)
+    axes = np.linalg.svd(centered, full_matrices=False)[2] if len(atoms) > 2 else np.eye(3)
     axes[-1] *= np.sign(np.linalg.det(axes)) if axes.shape == (3, 3) else 1.0
     return {
         "name": row["name"],
@@ -44,21 +44,21 @@ def _scene(atoms: ase.Atoms, row: dict[str, Any], split: str) -> dict[str, Any]:
         "force_rmse_eV_per_A": row["force_rmse_eV_per_A"],
         "energy_error_eV_per_atom": row["energy_error_eV_per_atom"],
         "symbols": atoms.get_chemical_symbols(),
-        "positions": np.round(centred @ axes.T, 3).tolist(),
+        "positions": np.round(centered @ axes.T, 3).tolist(),
         "force_errors": _force_errors(atoms, axes),
         "bonds": bonds(atoms),
     }
 
 
 def _force_errors(atoms: ase.Atoms, axes: np.ndarray) -> list[list[float]] | None:
-    """The student's forces less the teacher's, eV/angstrom, turned like the positions; None if they were not kept."""
+    """Subtract the teacher's forces from the student's, in eV/angstrom, turned like the positions; None if unknown."""
     if "student_forces" not in atoms.arrays or atoms.calc is None:
         return None
     return np.round((atoms.arrays["student_forces"] - atoms.get_forces()) @ axes.T, 3).tolist()
 
 
 def bonds(atoms: ase.Atoms) -> list[list[int]]:
-    """Pairs of atoms closer than ``BOND`` times the sum of their covalent radii, open boundaries."""
+    """Find the pairs of atoms closer than ``BOND`` times the sum of their covalent radii, in open boundaries."""
     radii = covalent_radii[atoms.numbers] * BOND
     i, j = neighbor_list("ij", ase.Atoms(atoms.numbers, atoms.positions), radii)
     return [[int(a), int(b)] for a, b in zip(i, j, strict=True) if a < b]

@@ -1,4 +1,4 @@
-"""The report as one HTML file that asks nothing of the network, and as Markdown for a pull request."""
+"""Writes the report as one HTML file that asks nothing of the network, and as Markdown for a pull request."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def write_page(
     """Write ``report.html``.
 
     Args:
-        path: of the file.
-        summary: what ``summary.summarize`` gives.
+        path: the file to write.
+        summary: what ``summary.summarize`` returned.
         students: the variants with their results.
-        shared_figures: figures about all variants.
+        shared_figures: the files of figures about all variants.
     """
     scenes = {student.name: found for student in students if (found := worst_scenes(student))}
     content = (
@@ -83,7 +83,7 @@ def write_markdown(path: str | Path, summary: Mapping[str, Any]) -> None:
 
 
 def headline(summary: Mapping[str, Any]) -> str:
-    """The report in a sentence."""
+    """Say in a sentence what the report finds."""
     verdicts = [variant["verdict"] for variant in summary["variants"].values()]
     targets = [target["verdict"] for target in summary["targets"]]
     ready, unknown = verdicts.count(MD_READY), targets.count("not measured")
@@ -100,12 +100,12 @@ def headline(summary: Mapping[str, Any]) -> str:
 
 
 def tone(verdict: str | None) -> str:
-    """How a verdict is shown: good, fair, bad or unknown."""
+    """Choose how a verdict is shown: good, fair, bad or unknown."""
     return TONES.get(verdict or "", "unknown")
 
 
 def _of_known(function: Callable[..., str]) -> Callable[..., str]:
-    """A filter that takes what a template did not find for None: not measured."""
+    """Make a filter that takes what a template did not find for None, which is not measured."""
     return lambda value, *rest: function(None if isinstance(value, Undefined) else value, *rest)
 
 
@@ -137,5 +137,5 @@ def _throughput(summary: Mapping[str, Any], students: Sequence[Student]) -> str 
 
 
 def _script_json(content: Any) -> str:
-    """JSON that cannot close the script element it stands in."""
+    """Write JSON that cannot close the script element it stands in."""
     return json.dumps(content, separators=(",", ":")).replace("<", "\\u003c")

@@ -1,4 +1,4 @@
-"""Students beside networks of other packages: what `snakemake peers` found, if it was run."""
+"""Reads what `snakemake peers` found of students beside networks of other packages, if it was run."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from assay.workflow.files import read_json
 
 
 def read_peers(path: str | Path, students: Sequence[Student]) -> dict[str, Any] | None:
-    """The fastest runtime of each student beside each peer, neighbor search included.
+    """Read the fastest runtime of each student beside each peer, neighbor search included.
 
     Args:
-        path: of ``peers.json``.
+        path: the path of ``peers.json``.
         students: the variants with their results; those whose weights have changed since are left out.
 
     Returns:

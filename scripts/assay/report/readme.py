@@ -1,4 +1,4 @@
-"""The figure of the README: the report's picture of error against time, as a file of its own."""
+"""Writes the figure of the README: the report's picture of error against time, as a file of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
     """Write an SVG file that shows on light and dark pages alike, and says what was measured where.
 
     Args:
-        path: of the file.
+        path: the file to write.
         summary: the content of ``summary.json``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What ``benchmark.json`` says, cut to the tables and curves of the report."""
+"""Cuts ``benchmark.json`` to the tables and curves of the report."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from assay.report.evidence import Student
 from assay.report.forms import HEADLINE_ATOMS, forms_of, precision_of, timed_rows
 
-QUIET = 0.1  # of the processor: what other processes may use while times are called those of a quiet machine
+QUIET = 0.1  # other processes may use this share of the processor on a machine that is called quiet
 
 
 def by_size(student: Student) -> list[dict[str, Any]]:
-    """The fastest runtime in single precision for one structure of each size."""
+    """Find the fastest runtime in single precision for one structure of each size."""
     single = [row for row in _single_precision(student) if row["batch_size"] == 1]
     sizes = sorted({row["system_size"] for row in single})
     return [_fastest(row for row in single if row["system_size"] == size) for size in sizes]
 
 
 def by_runtime(student: Student) -> list[dict[str, Any]]:
-    """Each runtime at the headline size, by its time for one structure.
+    """List each runtime at the headline size, by its time for one structure.
 
     Returns:
         For each: ``runtime``, ``file``, ``precision``, ``in_picture`` (whether it is the fastest of its precision and
@@ -48,7 +48,7 @@ def by_runtime(student: Student) -> list[dict[str, Any]]:
 
 
 def throughput(student: Student) -> list[tuple[int, float]]:
-    """(batch size, atoms per second) of the fastest runtime in single precision at the headline size."""
+    """Return pairs (batch size, atoms per second) of the fastest runtime in single precision at the headline size."""
     rows = [row for row in _single_precision(student) if row["system_size"] == headline_size(student)]
     batches = sorted({row["batch_size"] for row in rows})
     best = [_fastest(row for row in rows if row["batch_size"] == batch) for batch in batches]
@@ -56,7 +56,7 @@ def throughput(student: Student) -> list[tuple[int, float]]:
 
 
 def teacher_throughput(student: Student) -> float | None:
-    """Atoms per second of the teacher, one structure a call, at the headline size."""
+    """Return the atoms per second of the teacher at the headline size, one structure a call; None if not timed."""
     calls = student.get("benchmark", "teacher", "rows") or []
     own = [r for r in calls if r["call"] == "teacher" and r["system_size"] == headline_size(student)]
     row = next((r for r in own if r["batch_size"] == 1), None)
@@ -64,13 +64,13 @@ def teacher_throughput(student: Student) -> float | None:
 
 
 def busiest(students: Sequence[Student]) -> float | None:
-    """Most of the processor that others used while a student was timed; None if never more than ``QUIET``."""
+    """Return the largest share of the processor that others used while a student was timed; None up to ``QUIET``."""
     loads = [student.get("benchmark", "load_of_other_processes") or 0.0 for student in students]
     return load if (load := max(loads, default=0.0)) > QUIET else None
 
 
 def headline_size(student: Student) -> int | None:
-    """The measured system size that stands for all."""
+    """Return the measured system size that stands for all: the one nearest to ``HEADLINE_ATOMS``."""
     return min((row["system_size"] for row in timed_rows(student)), key=lambda n: abs(n - HEADLINE_ATOMS), default=None)
 
 

@@ -1,4 +1,4 @@
-"""The whole report as data: what ``summary.json`` and ``comparison.csv`` hold, and what every page is drawn from."""
+"""Gathers the whole report as data, ``summary.json`` and ``comparison.csv``, from which pages are made."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def summarize(
     teacher: str,
     data: Mapping[str, str | Path],
 ) -> dict[str, Any]:
-    """The content of ``summary.json``.
+    """Gather the content of ``summary.json``.
 
     Args:
         students: the variants with their results.
-        dag: times of the workflow's jobs, from ``dag.summarize``.
+        dag: the times of the workflow's jobs, from ``dag.summarize``.
         goals: what the targets ask for.
-        teacher: what reports call the teacher.
-        data: files that results rest on, by name.
+        teacher: the name of the teacher in reports.
+        data: the files that results rest on, by name.
     """
     deployable = {student.name: forms_of(student) for student in students}
     device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
@@ -58,7 +58,7 @@ def summarize(
 
 
 def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
-    """What is said of one student on the first page; None for what was not measured."""
+    """Gather what the first page says of one student; None for what was not measured."""
     plain = plain_form(deployable)
     return {
         "checkpoint_sha256": student.get("model", "checkpoint_sha256"),
@@ -85,7 +85,7 @@ def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
 
 
 def comparison(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """One row per variant: every plain value of its summary, sizes and splits spread over columns."""
+    """Make a row for each variant: the plain values of its summary, sizes and splits spread over columns."""
     rows = []
     for name, variant in summary["variants"].items():
         row = {"variant": name} | {key: value for key, value in variant.items() if not isinstance(value, dict | list)}

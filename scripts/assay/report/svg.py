@@ -1,6 +1,6 @@
-"""Small charts as SVG text: real text that can be searched, selected and read aloud, at any size.
+"""Draws small charts as SVG, whose texts can be searched, selected and read aloud.
 
-A series is told apart by colour, marker and a label beside it; colours are those of ``assay.workflow.plots``.
+A series is told apart by color, marker and a label beside it; colors are those of ``assay.workflow.plots``.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Axis:
     """A scale from data to pixels.
 
     Attributes:
-        label: quantity and unit.
-        low, high: ends, in data; both positive if logarithmic.
-        log: whether it is logarithmic.
+        label: the quantity and its unit.
+        low, high: the ends, in units of the data; both are positive if the axis is logarithmic.
+        log: whether the axis is logarithmic.
     """
 
     label: str
@@ -33,13 +33,13 @@ class Axis:
     log: bool = False
 
     def fraction(self, value: float) -> float:
-        """Where a value lies between the ends: 0 to 1."""
+        """Return where a value lies between the ends, from 0 to 1."""
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
         return (value - self.low) / (self.high - self.low)
 
     def ticks(self) -> list[float]:
-        """Round values inside the ends: 1-2-5 steps, or decades if logarithmic and long, or even steps if short."""
+        """List round values inside the ends: 1-2-5 steps, and decades or even steps on a logarithmic axis."""
         if self.log:
             decades = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             every = [m * 10.0**d for d in decades for m in (1, 2, 5)]
@@ -54,7 +54,7 @@ class Axis:
 
 
 def spanning(label: str, values: Sequence[float], *, log: bool = False, zero: bool = False) -> Axis:
-    """An axis that holds all values with some room; from zero if asked for."""
+    """Make an axis that holds all values with some room, from zero if asked for."""
     low, high = min(values), max(values)
     if log:
         room = max((high / low) ** 0.12, 1.25)
@@ -67,7 +67,7 @@ def spanning(label: str, values: Sequence[float], *, log: bool = False, zero: bo
 
 @dataclass
 class Chart:
-    """Axes, and marks added to them one by one; ``top`` is the room above the plot, in pixels."""
+    """Two axes, and marks that are added one by one; ``top`` is the room above the plot, in pixels."""
 
     x: Axis
     y: Axis
@@ -78,20 +78,20 @@ class Chart:
     marks: list[str] = field(default_factory=list)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
-        """Pixels of a point."""
+        """Return the pixels of a point that is given in units of the data."""
         return (
             LEFT + self.x.fraction(x) * (self.width - LEFT - RIGHT),
             self.height - BOTTOM - self.y.fraction(y) * (self.height - self.top - BOTTOM),
         )
 
     def line(self, points: Sequence[tuple[float, float]], color: str, dash: str = "", width: float = 2.0) -> None:
-        """A polyline through points in data."""
+        """Add a polyline through points that are given in units of the data."""
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in (self.at(*point) for point in points))
         dashes = f' stroke-dasharray="{dash}"' if dash else ""
         self.marks.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="{width}"{dashes}/>')
 
     def key(self, entries: Sequence[tuple[str, str]]) -> None:
-        """What each shape means, in a row above the plot."""
+        """Add a row above the plot that says what each shape means."""
         left = LEFT
         for shape, name in entries:
             style = f'fill="{MUTED}" fill-opacity="0.3" stroke="{MUTED}"'
@@ -100,20 +100,20 @@ class Chart:
             left += 34 + 7.2 * len(name)
 
     def marker(self, x: float, y: float, shape: str, color: str, radius: float, tip: str, solid: bool = True) -> None:
-        """A marker with a tooltip; ``shape`` is circle, square, diamond or triangle."""
+        """Add a marker with a tooltip; ``shape`` is circle, square, diamond or triangle."""
         px, py = self.at(x, y)
         fill = f'fill="{color}" fill-opacity="{0.85 if solid else 0.12}" stroke="{color}" stroke-width="2"'
         self.marks.append(f"<g><title>{escape(tip)}</title>{_shape(shape, px, py, radius, fill)}</g>")
 
     def label(self, x: float, y: float, content: str, dx: float = 0.0, dy: float = 0.0, color: str = INK) -> None:
-        """Text centred at a point, kept inside the frame."""
+        """Add a text centered at a point, kept inside the frame."""
         px, py = self.at(x, y)
         half = 3.4 * len(content)
         inside = min(max(px + dx, LEFT + half), self.width - 4 - half)
         self.marks.append(text(inside, max(py + dy, self.top), content, anchor="middle", color=color))
 
     def render(self) -> str:
-        """The SVG element."""
+        """Return the SVG element."""
         body = "".join([*self._frame(), *self.marks])
         return (
             f'<svg class="chart" viewBox="0 0 {self.width:g} {self.height:g}" role="img" '
@@ -144,7 +144,7 @@ class Chart:
 def text(
     x: float, y: float, content: str, *, anchor: str = "start", size: float = 12, color: str = INK, weight: str = "400"
 ) -> str:
-    """One text element."""
+    """Return one text element."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size:g}" fill="{color}" '
         f'font-weight="{weight}">{escape(content)}</text>'
@@ -152,7 +152,7 @@ def text(
 
 
 def _tick(value: float) -> str:
-    """A round number, thousands as k and M."""
+    """Write a round number, thousands as k and M."""
     for factor, letter in ((1e6, "M"), (1e3, "k")):
         if value >= 10 * factor:
             return f"{value / factor:g}{letter}"
@@ -160,7 +160,7 @@ def _tick(value: float) -> str:
 
 
 def color_of(index: int) -> str:
-    """The colour of the variant with this index, the same in every chart."""
+    """Return the color of the variant with this index, the same in every chart."""
     return COLORS[index % len(COLORS)]
 
 
@@ -177,6 +177,6 @@ def _shape(shape: str, x: float, y: float, r: float, style: str) -> str:
 
 
 def _round_step(step: float) -> float:
-    """The next of 1, 2, 5 times a power of ten."""
+    """Return the next of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(step))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= step * (1 - 1e-9))

@@ -1,4 +1,4 @@
-"""The targets, each judged by a number: value, what was asked for, verdict, and how it was measured."""
+"""Judges the targets, each by a number: value, what was asked for, verdict, and how it was measured."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Verdict = Literal["met", "unmet", "not measured"]
 
 @dataclass(frozen=True)
 class Goals:
-    """What is asked for; the keys of the config's section ``report: targets``.
+    """The numbers that are asked for: the config's section ``report: targets``.
 
     Attributes:
-        force_accuracy: 1 - RMSE / RMS of forces, more than.
-        speedup_over_teacher: times faster than one teacher call on the same structure, at least.
-        latency_ms: one structure, energies and forces, less than.
-        dag_speedup: sum of job times over wall time, at least.
+        force_accuracy: 1 - RMSE / RMS of forces must exceed this.
+        speedup_over_teacher: the teacher's time over the student's for one structure must reach this.
+        latency_ms: the time for energies and forces of one structure, in milliseconds, must stay below this.
+        dag_speedup: the sum of the jobs' times over the wall time must reach this.
     """
 
     force_accuracy: float
@@ -32,7 +32,7 @@ class Goals:
 
 @dataclass(frozen=True)
 class Target:
-    """One target for one student (or for all: ``variant`` None)."""
+    """One target for one student, or for all if ``variant`` is None."""
 
     name: str
     variant: str | None
@@ -46,17 +46,17 @@ class Target:
 def judge_targets(
     students: Sequence[Student], forms: Mapping[str, Sequence[Form]], dag: Mapping[str, Any] | None, goals: Goals
 ) -> list[Target]:
-    """Every target for every student, in the order of the report's table.
+    """Judge every target for every student, in the order of the report's table.
 
     Args:
-        students: the variants.
-        forms: deployable forms by variant.
-        dag: what ``dag.summarize`` gives.
-        goals: what is asked for.
+        students: the variants with their results.
+        forms: the deployable forms by variant.
+        dag: what ``dag.summarize`` returned.
+        goals: the numbers that are asked for.
     """
     rows: list[Target] = []
-    for judge in (_accuracy, _speedup, _latency):
-        rows += [judge(student, forms[student.name], goals) for student in students]
+    for target_of in (_accuracy, _speedup, _latency):
+        rows += [target_of(student, forms[student.name], goals) for student in students]
     rows += [_formats(student) for student in students]
     rows += [_int8(student) for student in students]
     return [*rows, _dag(dag, goals)]

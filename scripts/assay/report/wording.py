@@ -1,4 +1,4 @@
-"""Numbers and names as people read them; what was not measured says so, and is never a zero."""
+"""Writes numbers and names as people read them; what was not measured says so, and is never a zero."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NOT_MEASURED = "not measured"
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number with some significant digits, without powers of ten where it is readable so: 0.0123, 4.56, 12,300."""
+    """Write a number with some significant digits, with powers of ten only if it needs them: 0.0123, 12,300."""
     if value is None or not math.isfinite(value):
         return NOT_MEASURED
     if value == 0:
@@ -20,35 +20,35 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def limit(value: float) -> str:
-    """A number that somebody chose, with the digits it was given: 0.0001, 10⁻⁵, 0.043."""
+    """Write a number that somebody chose with the digits it was given: 0.0001, 10⁻⁵, 0.043."""
     text = f"{value:g}"
     return _scientific(text).removeprefix("1 × ") if "e" in text else text
 
 
 def quantity(value: float | None, unit: str, digits: int = 3) -> str:
-    """A number with its unit."""
+    """Write a number with its unit."""
     return NOT_MEASURED if value is None else f"{number(value, digits)}\u202f{unit}"
 
 
 def percent(fraction: float | None, decimals: int = 1) -> str:
-    """A fraction as a percentage."""
+    """Write a fraction as a percentage."""
     return NOT_MEASURED if fraction is None else f"{100 * fraction:.{decimals}f}\u202f%"
 
 
 def change(fraction: float | None) -> str:
-    """A relative change with its sign: +3.0 %."""
+    """Write a relative change with its sign: +3.0 %."""
     return NOT_MEASURED if fraction is None else f"{100 * fraction:+.1f}\u202f%"
 
 
 def file_size(size_bytes: float | None) -> str:
-    """Bytes in kB or MB."""
+    """Write a number of bytes in kB or MB (10^6 bytes)."""
     if size_bytes is None:
         return NOT_MEASURED
     return f"{size_bytes / 1e6:.2f}\u202fMB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f}\u202fkB"
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as 3.4 s, 5 min 20 s or 2 h 5 min."""
+    """Write seconds as 3.4 s, 5 min 20 s or 2 h 5 min."""
     if seconds is None:
         return NOT_MEASURED
     if seconds < 60:
@@ -60,27 +60,27 @@ def duration(seconds: float | None) -> str:
 
 
 def count(value: int | None) -> str:
-    """A whole number with separators."""
+    """Write a whole number with separators."""
     return NOT_MEASURED if value is None else f"{value:,}"
 
 
 def words(name: str) -> str:
-    """A key as words: ``unseen_molecules`` -> unseen molecules."""
+    """Write a key as words: ``unseen_molecules`` as unseen molecules."""
     return name.replace("_", " ")
 
 
 def name_of(precision: str) -> str:
-    """A precision as people write it: ``int8`` -> INT8."""
+    """Write a precision as people do: ``int8`` as INT8."""
     return precision.upper() if precision.startswith("int") else precision
 
 
 def listing(items: list[str]) -> str:
-    """One, two and three."""
+    """Join items as in one, two and three."""
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
 def _scientific(text: str) -> str:
-    """1.5e-07 as 1.5 × 10⁻⁷."""
+    """Write 1.5e-07 as 1.5 × 10⁻⁷."""
     mantissa, power = text.split("e")
     return f"{mantissa} × 10{str(int(power)).translate(str.maketrans('-0123456789', '⁻⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
 

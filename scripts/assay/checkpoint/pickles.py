@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_OPCODES = 3_000_000
+MAX_OPCODES = 2_000_000
 MAX_NAME = 1000  # characters of the name of a class or function
 MAX_NAMES = 10_000
 MAX_NUMBER_BITS = 32_768
@@ -93,7 +93,7 @@ def read_pickle(stream: io.BytesIO) -> Pickle:
     """Read the next pickle of ``stream``, of any protocol, and stop behind it.
 
     Raises:
-        PickleError: it is no sound pickle, or has more than 3,000,000 opcodes.
+        PickleError: it is no sound pickle, or has more than 2,000,000 opcodes.
     """
     machine = _Machine()
     try:

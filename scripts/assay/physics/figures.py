@@ -130,7 +130,7 @@ def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
         curves = checks[check]["raw"].get("curves", {})
         if not curves:
             return _absent(path, checks[check])
-        with _grid(path, len(curves), 5, (2.1, 1.6)) as panels:
+        with _grid(path, len(curves), 7, (1.55, 1.35)) as panels:
             for panel, (name, curve) in zip(panels, curves.items(), strict=False):
                 teacher = _floats(curve["teacher_eV"])
                 panel.plot(curve["distance_A"], teacher, **TEACHER)

@@ -19,17 +19,17 @@ CAPTIONS = {
     "errors": "How large the errors are, and how they depend on force, size and element.",
     "novelty": "Error against how unlike the training data a structure is. Flagged: right of the line, and crosses.",
     "overview": "Every number of every physics check, over its limit: what is right of the line does not pass.",
-    "nve": "Energy along dynamics at constant energy: it should not drift.",
-    "cutoff": "Energy and force while a neighbor crosses the cutoff: they should not jump.",
-    "dimers": "Energy of two atoms against their distance, beside the teacher's: it should rise when they come close.",
-    "contacts": "Energy of two facing molecules against their distance, beside the teacher's.",
-    "torsions": "Energy along turned bonds, beside the teacher's.",
     "vibrations": "Frequencies of vibration, beside the teacher's.",
     "energies": "Relative energies of conformers and tautomers, beside the teacher's.",
+    "nve": "Energy along dynamics at constant energy: it should not drift.",
+    "cutoff": "Energy and force while a neighbor crosses the cutoff: they should not jump.",
+    "torsions": "Energy along turned bonds, beside the teacher's.",
+    "dimers": "Energy of two atoms against their distance, beside the teacher's: it should rise when they come close.",
+    "contacts": "Energy of two facing molecules against their distance, beside the teacher's.",
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
     "accuracy": "All variants side by side, with bootstrap confidence intervals.",
 }
-BROAD = {"parity", "errors", "novelty", "accuracy", "benchmark"}  # these have several panels in a row
+NARROW = {"overview", "vibrations", "energies"}  # two of these fit beside each other
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def embed(path: Path) -> Figure:
     else:
         content = ";base64," + base64.b64encode(path.read_bytes()).decode()
     caption = CAPTIONS.get(path.stem, words(path.stem).capitalize() + ".")
-    return Figure(path.stem, Markup(f"data:{MIME[path.suffix]}{content}"), caption, path.stem in BROAD)
+    return Figure(path.stem, Markup(f"data:{MIME[path.suffix]}{content}"), caption, path.stem not in NARROW)
 
 
 def figures_of(folder: Path) -> list[Figure]:

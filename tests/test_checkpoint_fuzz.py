@@ -3,16 +3,23 @@
 Run with -s to see the counts.
 """
 
+import functools
+import io
 import random
 import signal
-from collections import Counter
+import zipfile
+from collections import Counter, deque
 
 import pytest
 import torch
 
 from assay.checkpoint import normalize
+from assay.checkpoint.container import read_container
+from assay.checkpoint.weights import find_models
 from assay.workflow.errors import AssayError
+from shared.checkpoint_foreign import FOREIGN
 from shared.checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
+from shared.watch import watched
 
 CASES = 320  # for each of the forms
 SECONDS = 60  # for one case, on a busy machine
@@ -20,10 +27,14 @@ SMALL = {"hidden": 4, "n_rbf": 3, "max_z": 4}
 
 
 def nested(model):
-    """What a trainer saves: prefixed weights, an optimizer, a config, a record."""
+    """What a trainer saves: prefixed weights, an optimizer, a config, a record, objects of other libraries."""
     config = {"architecture": model.architecture, **model.hyperparameters}
     state = prefixed(model.state_dict(), "module.")
-    return {"model_state_dict": state, "config": config, "training": {"elements": ["H", "He"]}, **training()}
+    return {"model_state_dict": state, "config": config, "training": {"elements": ["H", "He"]}, **training()} | {
+        "optimizer": torch.optim.AdamW,
+        "schedule": functools.partial(max, 1),
+        "losses": deque([1.0]),
+    }
 
 
 def normalized(model, folder):
@@ -143,6 +154,37 @@ def test_damaged_file_is_refused_or_means_what_it_says(form, architecture, tmp_p
         assert counts["changed and said so"] < CASES // 100
     else:
         assert counts["changed and said so"] > 5
+
+
+@pytest.mark.parametrize("form", ["code_beside", "numpy_array", "whole_module", "omegaconf", "protocol_5"])
+def test_damaged_pickle_runs_nothing(form, tmp_path, monkeypatch):
+    """Here the archive is sound and its checksums hold, so that every damage reaches the reader of pickles."""
+    monkeypatch.chdir(tmp_path)
+    good = FOREIGN[form](student(**SMALL))
+    with zipfile.ZipFile(io.BytesIO(good)) as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    [name] = [name for name in records if name.endswith("/data.pkl")]
+    path, rng, counts = tmp_path / "checkpoint", random.Random(form), Counter()
+    path.write_bytes(good)
+    read_container(path)
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("a damaged pickle hangs"))
+    for _ in range(CASES):
+        with zipfile.ZipFile(path, "w") as archive:
+            for record, content in records.items():
+                archive.writestr(record, bytes(rng.choice(MUTATIONS)(content, rng)) if record == name else content)
+        signal.alarm(SECONDS)
+        with watched() as seen:
+            try:
+                container = read_container(path)
+                find_models(container)
+                counts["read"] += 1
+            except AssayError:
+                counts["refused"] += 1
+        signal.alarm(0)
+        assert not seen
+    print(f"\n{form}: {dict(counts)}")
+    assert min(counts["read"], counts["refused"]) > CASES // 20
+    assert {item.name for item in tmp_path.iterdir()} == {"checkpoint"}
 
 
 def test_there_are_enough_cases():

@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
+from shared.checkpoint_foreign import FOREIGN, WEIGHT_SETS
 from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS
+from shared.checkpoint_hostile import READ, REJECTED
 from shared.checkpoint_refusals import REFUSED
 
 TESTS = Path(__file__).parent
@@ -14,12 +16,16 @@ CASES = {
     "test_average_is_preferred_and_said": AVERAGES,
     "test_config_under_other_names": CONFIGS,
     "test_refused": REFUSED,
+    "test_foreign_objects_beside_weights": FOREIGN,
+    "test_the_user_chooses_among_sets_of_weights": WEIGHT_SETS,
+    "test_read_as_data": READ,
+    "test_refused_with_a_reason": REJECTED,
 }
 
 
 def test_every_form_in_the_docs_has_its_test_and_every_case_its_row():
     rows = re.findall(r"^\| .* \| `(test_\w+)(?:\[(\w+)\])?` \|$", DOCS.read_text(), re.MULTILINE)
-    proofs = "".join((TESTS / name).read_text() for name in ("test_checkpoints.py", "test_checkpoints_refused.py"))
+    proofs = "".join(path.read_text() for path in TESTS.glob("test_checkpoints*.py"))
     for test, case in rows:
         assert f"def {test}(" in proofs, test
         assert not case or case in CASES[test], case

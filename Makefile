@@ -53,10 +53,11 @@ lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow
 docs: $(DEV_STAMP)  ## Build the documentation as a site (site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-format: $(DEV_STAMP)  ## Bring code and rules into their format
+format: $(DEV_STAMP)  ## Bring code and rules into their format, and write config/schema.json
 	$(BIN)/ruff check --fix scripts tests
 	$(BIN)/ruff format scripts tests
 	$(BIN)/snakefmt Snakefile rules
+	PYTHONPATH=scripts $(BIN)/python -m assay.workflow.config_schema config/schema.json
 
 lock: $(DEV_STAMP)  ## Write down every package of the environment (envs/lock.txt)
 	{ head -n 1 envs/lock.txt && $(BIN)/python -m pip freeze | grep -vi '^torch'; } >envs/lock.new

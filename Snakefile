@@ -9,12 +9,11 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-configfile: "config/config.yaml"
-
-
 include: "rules/common.smk"
 include: "rules/normalize.smk"
-include: "rules/validate.smk"
+include: "rules/domain.smk"
+include: "rules/accuracy.smk"
+include: "rules/physics.smk"
 include: "rules/export.smk"
 include: "rules/quantize.smk"
 include: "rules/benchmark.smk"

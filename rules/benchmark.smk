@@ -4,18 +4,6 @@ Needs the normalized model, its exported and quantized files, structures of the 
 benchmark.json and its chart. It owns the device: nothing else runs beside it.
 """
 
-# The normalized model, operation by operation in PyTorch and in the engine, and the exported files.
-MODEL_RUNTIMES = ["eager", "engine"]
-RUNTIMES = {
-    "aotinductor": "model.pt2",
-    "torchscript": "model.ts.pt",
-    "onnx": "model.onnx",
-    "onnx_edges": "model.edges.onnx",
-    "onnx_fp16": "model.fp16.onnx",
-    "onnx_int8": "model.int8.onnx",
-}
-RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
-
 
 rule benchmark:
     """Every runtime at every size and batch, beside the teacher."""

@@ -1,6 +1,7 @@
-"""What the rules share: the checked config, the variants, the device, the environment.
+"""What the rules share: the checked config, the variants, the names of files, the device, the environment.
 
-Needs config/config.yaml and what overrides it; makes nothing.
+Needs config/*.yaml beside the Snakefile, and what the caller overrides of them; makes nothing. All other rule files need
+this one alone to be included before them.
 
 Every job has a log in logs/<rule>/ and a benchmark in benchmarks/<rule>/, and runs in CONDA under
 --software-deployment-method conda. One that times something owns the machine: it takes `threads: workflow.cores` and
@@ -13,14 +14,20 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir, "scripts")))
+ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses this one as a module
 
-from assay.workflow.config import check_config, present, resolve_device
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from assay.engine.toolchain import missing_files
+from assay.workflow.config import complete_config, is_given, present, resolve_device
 from assay.workflow.errors import AssayError
-from assay.workflow.files import sidecars
+from assay.workflow.files import sidecars, training_record
+
+# What the caller set: by --config and --configfile, or by `config:` of a module.
+GIVEN = config or workflow.config_settings.overwrite_config
 
 try:
-    check_config(config, Path(workflow.basedir, "config", "schema.yaml"))
+    config = complete_config(GIVEN, ROOT / "config")
 except AssayError as error:
     raise WorkflowError(str(error)) from None
 
@@ -29,7 +36,27 @@ SPLITS = present(config["dataset"]["splits"])
 
 DEVICE = resolve_device(config["device"])
 
-CONDA = Path(workflow.basedir, "envs", f"{DEVICE}.yaml")
+CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
+
+# Files that a student is exported to. Without a C++ compiler one is missing: its name, and the reason.
+NOT_EXPORTED = missing_files()
+EXPORTED_FILES = [
+    file
+    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.pt2"]
+    if file not in NOT_EXPORTED
+]
+
+# What runs a student: the normalized model, operation by operation in PyTorch and in the engine, and the files.
+MODEL_RUNTIMES = ["eager", "engine"]
+RUNTIMES = {
+    "aotinductor": "model.pt2",
+    "torchscript": "model.ts.pt",
+    "onnx": "model.onnx",
+    "onnx_edges": "model.edges.onnx",
+    "onnx_fp16": "model.fp16.onnx",
+    "onnx_int8": "model.int8.onnx",
+}
+RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
 
 
 wildcard_constraints:
@@ -41,6 +68,11 @@ wildcard_constraints:
 # a checkpoint directly, and would rerun the rest.
 CARD = ancient("results/{variant}/model.json")
 CARDS = ancient(expand("results/{variant}/model.json", variant=VARIANTS))
+
+
+def given(key):
+    """Whether the caller set a key, such as "dataset.train"; what config/*.yaml say by themselves is not set."""
+    return is_given(GIVEN, key)
 
 
 def checkpoint_of(wildcards):

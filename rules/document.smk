@@ -12,7 +12,7 @@ Snakemake would remove it before the job.
 rule document:
     """Everything, from the results of this run."""
     input:
-        summary=rules.report.output.summary,
+        summary="results/report/summary.json",
         cards=CARDS,
     log:
         "logs/document.log",

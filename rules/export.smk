@@ -4,15 +4,6 @@ Needs a normalized model, and labelled structures for their molecules. Makes mod
 model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json.
 """
 
-from assay.engine.toolchain import missing_files
-
-NOT_EXPORTED = missing_files()
-EXPORTED_FILES = [
-    file
-    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.pt2"]
-    if file not in NOT_EXPORTED
-]
-
 
 rule export:
     """ONNX and TorchScript."""

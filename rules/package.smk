@@ -23,6 +23,11 @@ rule package:
     conda:
         CONDA
     params:
-        card=config["package"] | {"teacher": config["teacher"]["name"]},
+        card=lambda wildcards: {
+            "teacher": config["teacher"]["name"],
+            "training_data": config["package"]["training_data"],
+            "licence": VARIANTS[wildcards.variant].get("licence"),
+            "citation": VARIANTS[wildcards.variant].get("citation"),
+        },
     script:
         "../scripts/package.py"

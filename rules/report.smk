@@ -4,8 +4,6 @@ Needs what the other rules found out about each variant. Makes results/report/: 
 pull request, summary.json and comparison.csv for machines.
 """
 
-from assay.report.evidence import training_record
-
 
 report: "captions/workflow.rst"
 
@@ -14,7 +12,7 @@ report: "captions/workflow.rst"
 DATA = SPLITS | {
     "training_data": config["dataset"]["train"],
     "validation_data": config["dataset"]["validation"],
-    "physics_reference": PHYSICS["reference"],
+    "physics_reference": config["physics"]["reference"],
 }
 
 
@@ -37,7 +35,7 @@ rule report:
             record for variant in VARIANTS.values() if (record := training_record(variant["checkpoint"])).is_file()
         ],
         cards=CARDS,
-        figures=rules.compare_accuracy.output,
+        figures="results/report/accuracy.svg",
     output:
         page=report(
             "results/report/report.html",

@@ -1,32 +1,79 @@
 """A config is used as it is meant, or refused in one sentence that names the key."""
 
-from itertools import pairwise
+import copy
+import json
+import re
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from snakemake.utils import update_config
 
 from assay.data.kinds import KINDS
-from assay.workflow.config import check_config, present
+from assay.workflow.config import FILES, check_config, complete_config, is_given, load_config, present
+from assay.workflow.config_schema import editor_schema
 from assay.workflow.errors import AssayError
 
-CONFIG = Path("config/config.yaml")
-SCHEMA = Path("config/schema.yaml")
+FOLDER = Path(__file__).parents[1] / "config"
+DEFAULT = json.loads(json.dumps(load_config(FOLDER)))  # parts that YAML's aliases share become parts of their own
+FREE = ("arguments", "hyperparameters")  # what these hold is known to the calculator and to the network alone
 
 
-@pytest.fixture
-def config():
-    return yaml.safe_load(CONFIG.read_text())
+def paths(entry, path=()):
+    """Every key of a config, as a tuple of keys and indices."""
+    parts = entry.items() if isinstance(entry, dict) else enumerate(entry) if isinstance(entry, list) else ()
+    for key, value in parts:
+        yield (*path, key)
+        if key not in FREE:
+            yield from paths(value, (*path, key))
 
 
-def test_default_config_is_accepted_unchanged(config):
-    check_config(config, SCHEMA)
-    assert config == yaml.safe_load(CONFIG.read_text())
+ALL = list(paths(DEFAULT))
 
 
-def test_a_round_may_ask_for_a_share_of_every_kind_there_is(config):
-    config["distill"]["students"]["tiny"]["recipe"]["rounds"][0]["shares"] = dict.fromkeys(KINDS, 0.5)
-    check_config(config, SCHEMA)
+def at(config, path):
+    for key in path:
+        config = config[key]
+    return config
+
+
+LEAVES = [path for path in ALL if not isinstance(at(DEFAULT, path), dict | list)]
+
+
+def replaced(path, value):
+    """The default config with another value for one key."""
+    config = copy.deepcopy(DEFAULT)
+    at(config, path[:-1])[path[-1]] = value
+    return config
+
+
+def refusal(config):
+    with pytest.raises(AssayError) as caught:
+        check_config(config)
+    message = str(caught.value)
+    assert message.startswith("the config cannot be used: ")
+    assert "\n" not in message
+    return message
+
+
+def test_default_config_is_accepted_unchanged():
+    config: dict = {}
+    for name in FILES:
+        update_config(config, yaml.safe_load((FOLDER / name).read_text()))
+    assert DEFAULT == config
+    assert load_config(FOLDER) == config
+
+
+def test_no_key_stands_in_two_files():
+    files = [{path for path in paths(yaml.safe_load((FOLDER / name).read_text())) if len(path) > 1} for name in FILES]
+    assert all(one.isdisjoint(other) for one, other in zip(files, [*files[1:], files[0]], strict=True))
+
+
+def test_a_round_may_ask_for_a_share_of_every_kind_there_is():
+    check_config(replaced(("distill", "students", "tiny", "recipe", "rounds", 0, "shares"), dict.fromkeys(KINDS, 0.5)))
 
 
 @pytest.mark.parametrize(
@@ -39,63 +86,194 @@ def test_a_round_may_ask_for_a_share_of_every_kind_there_is(config):
         (["variants", "mine"], "m.pt", ["`variants.mine`", '"m.pt"', "a set of keys or null"]),
         (["variants", "my model"], {"checkpoint": "m.pt"}, ["'my model'", "letters, digits"]),
         (["variants", "report"], {"checkpoint": "m.pt"}, ["'report'", "reserved"]),
+        (["variants", 7], {"checkpoint": "m.pt"}, ["7 cannot be a name in `variants`"]),
         (["variants"], {}, ["`variants`", "at least 1"]),
         (["variants"], {"tiny": None}, ["keep at least one"]),
         (["dataset", "splits"], {"a": None}, ["keep at least one"]),
         (["dataset", "train"], 3, ["`dataset.train`", "is 3", "text"]),
+        (["dataset", "train"], "", ["`dataset.train`", "text of at least 1 character"]),
         (["device"], "gpu", ["`device`", '"gpu"', "auto, cpu, cuda"]),
         (["teacher", "calculator"], "EMT", ["`teacher.calculator`", "module.Class"]),
+        (["accuracy", "max_structures"], "all", ["`accuracy.max_structures`", '"all"', "a whole number or null"]),
+        (["accuracy", "confidence"], 1.0, ["`accuracy.confidence`", "less than 1"]),
+        (["accuracy", "worst"], 2.5, ["`accuracy.worst`", "2.5", "a whole number"]),
+        (["accuracy", "worst"], True, ["`accuracy.worst`", "true", "a whole number"]),
+        (["benchmark", "seconds"], float("nan"), ["`benchmark.seconds`", "NaN"]),
+        (["quantize", "structures"], 10, ["`quantize.structures`", "at least 32"]),
+        (["peers", "packages"], ["nequip"], ["`peers.packages.0`", "one of schnetpack, mace"]),
+        (
+            ["physics", "dynamics", "nve", "steps_fs"],
+            [0.5],
+            ["`physics.dynamics.nve.steps_fs`", "a list of at least 2"],
+        ),
+        (
+            ["physics", "thresholds", "nve", "limits", "x"],
+            {"because": "no reason"},
+            ["`physics.thresholds.nve.limits.x` (a limit", "either `max` or `min`"],
+        ),
+        (
+            ["dataset", "recipe", "labels", "classical", "temperatures_K"],
+            [1000, 300],
+            ["`dataset.recipe.labels.classical.temperatures_K`", "[1000, 300]", "the smaller number first"],
+        ),
     ],
 )
-def test_bad_value_is_one_sentence_that_names_it(config, path, value, words):
-    holder = config
-    for key in path[:-1]:
-        holder = holder[key]
-    holder[path[-1]] = value
-    with pytest.raises(AssayError) as caught:
-        check_config(config, SCHEMA)
-    message = str(caught.value)
-    assert "\n" not in message
+def test_bad_value_is_one_sentence_that_names_it(path, value, words):
+    message = refusal(replaced(path, value))
     for word in words:
         assert word in message
 
 
-def test_missing_section_is_named(config):
-    del config["teacher"]
-    with pytest.raises(AssayError, match="lacks the key `teacher`"):
-        check_config(config, SCHEMA)
+@pytest.mark.parametrize("section", sorted(DEFAULT))
+def test_missing_section_is_named(section):
+    config = {key: value for key, value in DEFAULT.items() if key != section}
+    assert f"lacks the key `{section}`" in refusal(config)
 
 
-@pytest.mark.parametrize(("text", "value"), [("3", 3), ("1e-4", 1e-4), ("0.5", 0.5), ("true", True), ("null", None)])
-def test_text_from_the_command_line_is_read_as_the_scalar_it_spells(tmp_path, text, value):
-    kinds = {int: "integer", float: "number", bool: "boolean", type(None): "null"}
-    schema = tmp_path / "schema.yaml"
-    section = {"type": "object", "properties": {"key": {"type": kinds[type(value)]}}}
-    properties = {"section": section, "variants": {}, "dataset": {}}
-    schema.write_text(yaml.safe_dump({"type": "object", "additionalProperties": False, "properties": properties}))
-    config = {"section": {"key": text}, "variants": {"a": {}}, "dataset": {"splits": {"a": "b"}}}
-    check_config(config, schema)
-    assert config["section"]["key"] == value
-    assert type(config["section"]["key"]) is type(value)
-    config["section"]["key"] = "many"
-    with pytest.raises(AssayError, match=r'`section\.key` is "many"'):
-        check_config(config, schema)
+def test_every_leaf_of_a_wrong_type_is_refused_by_its_key():
+    checked = [path for path in LEAVES if not any(key in FREE for key in path[:-1])]
+    assert len(checked) > 300
+    for path, value in product(checked, ("wrong", {"a": 1})):
+        wrong = 3 if value == "wrong" and isinstance(at(DEFAULT, path), str) else value
+        assert f"`{'.'.join(map(str, path))}`" in refusal(replaced(path, wrong))
 
 
-def test_null_leaves_an_entry_out(config):
+def test_a_section_of_a_wrong_type_is_refused_by_its_key():
+    for path in ALL:
+        if path not in LEAVES and path[-1] not in FREE:
+            assert f"`{'.'.join(map(str, path))}`" in refusal(replaced(path, 3))
+
+
+def test_every_misspelled_key_is_refused_with_the_right_one():
+    for path in ALL:
+        holder = at(DEFAULT, path[:-1])
+        names = path[:-1] in (("variants",), ("dataset", "splits"), ("physics", "thresholds"), ("distill", "students"))
+        names |= path[-2:-1] in (("tolerances",), ("limits",)) or path[:-1] == ("peers", "targets")
+        if (names and path[0] != "quantize") or isinstance(holder, list) or any(key in FREE for key in path[:-1]):
+            continue
+        config = copy.deepcopy(DEFAULT)
+        at(config, path[:-1])[f"{path[-1]}s"] = at(config, path[:-1]).pop(path[-1])
+        message = refusal(config)
+        assert f"`{'.'.join(map(str, path))}s` is not a known key; did you mean `{path[-1]}`?" in message
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.dates(),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), parts, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from([path for path in ALL if not any(key in FREE for key in path)]), VALUES)
+def test_any_value_anywhere_is_accepted_or_refused_in_one_sentence(path, value):
+    try:
+        check_config(replaced(path, value))
+    except AssayError as error:
+        assert str(error).isprintable()
+        assert len(str(error)) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value"),
+    [
+        (["accuracy", "worst"], "3", 3),
+        (["accuracy", "worst"], "1e3", 1000),
+        (["accuracy", "worst"], 5.0, 5),
+        (["accuracy", "max_structures"], "null", None),
+        (["regress", "tolerance"], "1e-4", 1e-4),
+        (["regress", "tolerance"], "0.5", 0.5),
+        (["variants", "tiny"], "null", None),
+        (["benchmark", "batch_sizes"], ["1", "2"], [1, 2]),
+        (["benchmark", "batch_sizes"], "[1, 2]", [1, 2]),
+    ],
+)
+def test_text_from_the_command_line_is_read_as_the_scalar_it_spells(path, text, value):
+    config = replaced(path, text)
+    check_config(config)
+    assert at(config, path) == value
+    assert type(at(config, path)) is type(value)
+
+
+def test_text_that_is_meant_stays_text():
+    config = replaced(["dataset", "train"], "3")
+    config["teacher"]["arguments"] = {"accuracy": "1"}
+    check_config(config)
+    assert config["dataset"]["train"] == "3"
+    assert config["teacher"]["arguments"] == {"accuracy": "1"}
+
+
+def test_null_leaves_an_entry_out():
+    config = copy.deepcopy(DEFAULT)
     config["variants"]["original"] = None
     config["variants"]["tiny"] = "null"
     config["dataset"]["splits"] |= {"seen_molecules": None, "larger_molecules": "null", "new_molecules": None}
-    check_config(config, SCHEMA)
+    check_config(config)
     assert set(present(config["variants"])) == {"ultra_tiny"}
     assert set(present(config["dataset"]["splits"])) == {"unseen_molecules"}
 
 
-def test_every_key_of_the_default_config_is_commented():
-    lines = CONFIG.read_text().splitlines()
+def test_overrides_change_what_they_name_and_nothing_else(tmp_path):
+    (tmp_path / "one.yaml").write_text("{accuracy: {worst: 3, seed: 1}, device: cpu}")
+    (tmp_path / "two.yaml").write_text("{accuracy: {seed: 2}}")
+    config = load_config(FOLDER, tmp_path / "one.yaml", tmp_path / "two.yaml")
+    assert config == DEFAULT | {"device": "cpu", "accuracy": DEFAULT["accuracy"] | {"worst": 3, "seed": 2}}
+
+
+def test_what_the_caller_gave_is_told_from_defaults_and_left_as_it_is():
+    mine = {"dataset": {"train": "mine.h5"}, "accuracy": {"worst": "3"}}
+    before = copy.deepcopy(mine)
+    assert complete_config(mine, FOLDER)["accuracy"]["worst"] == 3
+    assert mine == before
+    assert is_given(mine, "dataset.train") and is_given(mine, "dataset")
+    assert (
+        not is_given(mine, "dataset.validation") and not is_given(mine, "device") and not is_given({}, "dataset.train")
+    )
+
+
+def test_what_is_said_of_a_student_is_not_said_of_the_one_that_replaces_it():
+    mine = {"variants": {"tiny": {"checkpoint": "my.pt"}, "ultra_tiny": {"cutoff_A": 4.5}}}
+    variants = complete_config(mine, FOLDER)["variants"]
+    assert variants["tiny"] == {"checkpoint": "my.pt"}
+    assert variants["ultra_tiny"] == DEFAULT["variants"]["ultra_tiny"] | {"cutoff_A": 4.5}
+    assert "CITATION" not in json.dumps(variants["tiny"])
+
+
+def test_a_key_that_moved_is_told_with_its_new_place():
+    with pytest.raises(AssayError, match=r"`package\.licence` is now .*`variants\.<name>\.licence`"):
+        complete_config({"package": {"licence": "mine"}}, FOLDER)
+
+
+def test_schema_for_editors_is_the_one_of_the_models():
+    assert (FOLDER / "schema.json").read_text() == editor_schema(), "run `make format`"
+    schema = json.loads(editor_schema())
+    assert {"FilePath", "Config"}.isdisjoint(schema["$defs"])
+    assert set(schema["properties"]) == set(DEFAULT)
+    assert schema["additionalProperties"] is False
+    assert "required" not in re.findall(r'"(\w+)": \[', editor_schema())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_names_its_schema_and_every_section_has_a_comment(name):
+    lines = (FOLDER / name).read_text().splitlines()
+    assert lines[0] == "# yaml-language-server: $schema=schema.json"
     uncommented = [
         line
         for above, line in pairwise(lines)
         if line[:1].isalpha() and not above.startswith("#") and line not in {"dataset:"}
     ]
     assert uncommented == []
+
+
+def test_what_a_user_meets_first_fits_on_a_few_screens():
+    assert len((FOLDER / "config.yaml").read_text().splitlines()) <= 120
+
+
+def test_comments_are_whole_sentences():
+    """A noun and what it is, or a verb and its object: nothing that hangs on the key below."""
+    for name in FILES:
+        text = re.sub(r"\n *# (?=\S)", lambda match: match.group(), (FOLDER / name).read_text())
+        comments = re.findall(r"(?:^ *# .*\n)+", text, re.M)
+        flat = [" ".join(line.strip(" #") for line in comment.splitlines()) for comment in comments[1:]]
+        assert all(not re.match(r"(Of|For which|From which|With|As) ", comment) for comment in flat), flat
+        assert [comment for comment in flat if not comment.endswith((".", "snakemake distill` only)."))] == []

@@ -14,6 +14,7 @@ from zipfile import ZipFile
 import pytest
 import yaml
 
+from assay.workflow.config import load_config
 from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
 pytestmark = pytest.mark.slow
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def variants():
-    return list(yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"])
+    return list(load_config(ROOT / "config")["variants"])
 
 
 @pytest.fixture(scope="module")

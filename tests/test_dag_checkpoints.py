@@ -9,6 +9,7 @@ import time
 import pytest
 import yaml
 
+from assay.workflow.config import load_config
 from shared.checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
 from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
@@ -122,7 +123,7 @@ def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):
     large, small = (student("seed-painn", **size).state_dict() for size in sizes.values())
     store(tmp_path, {"epoch": 7, "model_state_dict": large, "config": {"hidden_dim": 24}}, "large.pt")
     store(tmp_path, {"epoch": 7, "model_state_dict": prefixed(small, "model.")}, "small.pt")
-    shipped = yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"]
+    shipped = load_config(ROOT / "config")["variants"]
     variants = dict.fromkeys(shipped) | {name: {"checkpoint": f"{name}.pt"} for name in sizes}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump({"variants": variants}))
     for arguments in (["-n"], ["-j", "3"]):

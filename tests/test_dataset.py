@@ -13,7 +13,6 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
-import yaml
 from ase import units
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
@@ -56,12 +55,13 @@ from assay.sampling.shipping import ship
 from assay.sampling.splits import for_training, never_seen, split
 from assay.sampling.teacher import Labels, Teacher
 from assay.structures.structure import Structure
+from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 
 ROOT = Path(__file__).parents[1]
 DRIVER = ROOT / "data/dataset/driver.pt"
 ODD_PARTS = ("train_bridged", "train_caged", "train_small_cages", "train_altered")
-TEACHER = Teacher(**yaml.safe_load((ROOT / "config/config.yaml").read_text())["teacher"])
+TEACHER = Teacher(**load_config(ROOT / "config")["teacher"])
 
 
 def labelled(atoms: ase.Atoms, seed: int = 0, **info: str) -> ase.Atoms:
@@ -561,7 +561,7 @@ def test_a_teacher_that_is_not_there_is_one_sentence():
 
 
 def recipe() -> dict:
-    labels = yaml.safe_load((ROOT / "config/config.yaml").read_text())["dataset"]["recipe"]["labels"]
+    labels = load_config(ROOT / "config")["dataset"]["recipe"]["labels"]
     labels |= {"rounds": 1, "recombined_shards": 1, "dimers": {"train": 3, "validation": 1}}
     labels["classical"] |= {"molecules_per_shard": 2, "pair_distances": 1}
     labels["dynamics_molecules"] |= {"validation": 1, "seen_molecules": 2}

@@ -10,13 +10,13 @@ import re
 import shlex
 import subprocess
 import sys
-from copy import deepcopy
 from itertools import pairwise
 
 import ase.build
 import ase.io
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from assay.accuracy.domain import fit, write_domain
 from assay.data import read_dataset
@@ -24,13 +24,13 @@ from assay.data.dataset import from_structures
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
-from assay.workflow.config import check_config
+from assay.workflow.config import complete_config, load_config
 from shared.checkpoint_samples import student
 from shared.molecules import TRAIN, shaken
 from shared.workflow_copy import ROOT, lay_out
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")])
-CONFIG_SECTIONS = set(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+CONFIG_SECTIONS = set(load_config(ROOT / "config"))
 
 
 def blocks(page, language):
@@ -62,15 +62,6 @@ PLANS += [(CI, run.split(" | ")[0]) for run in CI_RUNS if "bin/snakemake" in run
 OTHERS = [(page, command) for page, command in COMMANDS if "bin/snakemake" not in command]
 
 
-def merged(base, override):
-    """``base`` with ``override`` on top, as Snakemake merges configs."""
-    result = deepcopy(base)
-    for key, value in override.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merged(result[key], value) if both else value
-    return result
-
-
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     """A copy of the workflow, with a file for everything that it is given."""
@@ -89,7 +80,7 @@ def tree(tmp_path_factory):
 def test_workflow_understands(tree, page, command):
     mine = {}
     for config in configs(page):
-        mine = merged(mine, config)
+        update_config(mine, config)
     (tree / "mine.yaml").write_text(yaml.safe_dump(mine))
     words = [word for word in shlex.split(command)[1:] if word != "-n"]
     dry = [] if "--unlock" in words else ["-n", "--quiet"]
@@ -169,8 +160,7 @@ def test_hooks_are_the_checks_of_make_lint():
 
 @pytest.mark.parametrize(("page", "config"), named((page, c) for page in PAGES for c in configs(page)))
 def test_config_is_accepted(page, config):
-    default = yaml.safe_load((ROOT / "config/config.yaml").read_text())
-    check_config(merged(default, config), ROOT / "config/schema.yaml")
+    complete_config(config, ROOT / "config")
 
 
 def test_every_yaml_block_of_the_guides_is_a_config():

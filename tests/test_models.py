@@ -12,6 +12,7 @@ from assay.neighbors.lists import build_graph
 from assay.physics.precision import turned_energy_spread_eV
 from assay.predictors.interface import NETWORK_RUNTIMES, load_predictor
 from assay.structures.structure import Structure
+from assay.workflow.config import load_config
 from shared.checkpoint_samples import store
 
 PAINN = {
@@ -195,10 +196,7 @@ def test_the_floor_is_the_distance_outside_and_flat_inside():
 
 
 def test_the_three_sizes_keep_their_budgets():
-    import yaml
-
-    with open("config/config.yaml") as handle:
-        students = yaml.safe_load(handle)["distill"]["students"]
+    students = load_config("config")["distill"]["students"]
     for name, budget in {"original": 427_292, "tiny": 77_203, "ultra_tiny": 21_459}.items():
         model = build_model(students[name]["architecture"], students[name]["hyperparameters"])
         assert abs(sum(p.numel() for p in model.parameters()) / budget - 1) < 0.02

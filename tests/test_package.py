@@ -253,7 +253,8 @@ def printed_tensors(text):
 
 def test_card_tells_what_was_measured_and_what_was_not(card, files):
     bare = write_card({"model": card}, files, **SAID)
-    assert bare.count("Not measured") == 3 and "1,234 parameters" in bare and "CC0" in bare
+    assert bare.count("Not measured") == 3 and "1,234 parameters" in bare
+    assert "Licence: CC0" in bare and "Citation: the config states none; write it there as `citation`" in bare
     split = {
         "n_structures": 40,
         "force_accuracy": 0.9512,

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import yaml
 
 from assay.benchmark.regression import (
     Ratio,
@@ -13,6 +12,7 @@ from assay.benchmark.regression import (
     read_baseline,
     require_no_regression,
 )
+from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
@@ -128,7 +128,7 @@ def tree(tmp_path_factory):
 
 
 def store(tree, result):
-    for variant in yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"]:
+    for variant in load_config(ROOT / "config")["variants"]:
         path = tree / f"results/{variant}/benchmark.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(result))

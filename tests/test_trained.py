@@ -16,7 +16,7 @@ from shared.molecules import shaken
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
 BOUNDS = yaml.safe_load((ROOT / "data/benchmarks/weights.yaml").read_text())
-VARIANTS = list(yaml.safe_load((ROOT / "config/config.yaml").read_text())["variants"])
+VARIANTS = list(load_config(ROOT / "config")["variants"])
 
 
 def test_every_value_that_has_a_bound_is_measured(tmp_path):

@@ -21,7 +21,7 @@ from assay.training.packs import PackedDataset
 from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
 from assay.training.run import train_student
-from assay.workflow.provenance import training_record
+from assay.workflow.files import training_record
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
 RECIPE = {

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from ase.data import covalent_radii
 
 from assay.dynamics.run import run_dynamics
@@ -17,8 +16,9 @@ from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors.networks import EagerPredictor
 from assay.structures.geometry import bond_lengths, bonds, contact, moved, out_of_plane
 from assay.structures.structure import Structure
+from assay.workflow.config import load_config
 
-CONFIG = yaml.safe_load((Path(__file__).parents[2] / "config/config.yaml").read_text())
+CONFIG = load_config(Path(__file__).parents[2] / "config")
 THRESHOLDS = CONFIG["physics"]["thresholds"]
 DYNAMICS = {
     "nve": {"molecules": 2, "temperature_K": 300.0, "steps_fs": [0.5, 1.0], "duration_fs": 100.0},

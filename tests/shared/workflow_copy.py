@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import yaml
+from assay.workflow.config import load_config
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
@@ -37,7 +37,7 @@ def lay_out(tree, stand_in=None, real=()):
     for script in (tree / "scripts").glob("*.py"):
         if stand_in is not None and script.name not in real:
             script.write_text(stand_in)
-    for path in data_files(yaml.safe_load((tree / "config/config.yaml").read_text())):
+    for path in data_files(load_config(tree / "config")):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(f"first {path}")
 

@@ -22,7 +22,12 @@ MEANING = {
 
 
 def write_card(
-    results: Mapping[str, Mapping[str, Any]], files: Mapping[str, Path], teacher: str, licence: str, training_data: str
+    results: Mapping[str, Mapping[str, Any]],
+    files: Mapping[str, Path],
+    teacher: str,
+    training_data: str,
+    licence: str | None = None,
+    citation: str | None = None,
 ) -> str:
     """Return the card, in Markdown.
 
@@ -31,8 +36,9 @@ def write_card(
             "export", "quantization"); what is missing is said to be.
         files: the model files of the package by name.
         teacher: the name of the teacher that the student is judged against.
-        licence: of the weights.
         training_data: the training data and where they come from, in words.
+        licence: the licence of the weights; None if the config states none.
+        citation: how the student is cited; None if the config does not say.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FILES), undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False
@@ -48,9 +54,14 @@ def write_card(
         consistency=_consistency(results),
         confidence=_confidence(results.get("accuracy")),
         teacher=teacher,
-        licence=licence,
         training_data=training_data,
+        licence=licence or _unstated("licence"),
+        citation=citation or _unstated("citation"),
     )
+
+
+def _unstated(key: str) -> str:
+    return f"the config states none; write it there as `{key}` of the variant, and make the package again"
 
 
 def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

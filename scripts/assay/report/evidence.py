@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assay.workflow.files import read_json
-from assay.workflow.provenance import training_record
+from assay.workflow.files import read_json, training_record
 
 BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
 HEADLINE_SPLIT = "unseen_molecules"

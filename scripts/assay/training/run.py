@@ -14,8 +14,8 @@ from assay.data.dataset import Dataset
 from assay.models import build_model
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
-from assay.workflow.files import atomic_path, read_json, write_json
-from assay.workflow.provenance import header, training_record
+from assay.workflow.files import atomic_path, read_json, training_record, write_json
+from assay.workflow.provenance import header
 
 
 def train_student(

@@ -1,92 +1,100 @@
-"""The workflow's config, checked strictly: a bad value is one sentence, before any job is planned."""
+"""The workflow's config: three files of defaults under what the caller gives, checked strictly before any job is
+planned.
+"""
 
 from __future__ import annotations
 
-import difflib
-import json
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from jsonschema import Draft202012Validator, ValidationError
-from jsonschema.exceptions import best_match
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from snakemake.utils import update_config
 
+from assay.workflow.config_errors import most_telling, sentence, text_may_be
+from assay.workflow.config_models import Config
 from assay.workflow.errors import AssayError
+
+FILES = ("config.yaml", "physics.yaml", "recipes.yaml")
+# Keys of earlier versions, and what took their place.
+MOVED = {"package.licence": "`licence` of each variant, as `variants.<name>.licence`"}
 
 Value = TypeVar("Value")
 
-_TYPE_NAMES = {
-    "object": "a set of keys",
-    "array": "a list",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "null": "null",
-}
-_BOUNDS = {
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
-    "exclusiveMaximum": "less than {}",
-    "minLength": "text of at least {} character(s)",
-    "minItems": "a list of at least {} item(s)",
-    "minProperties": "a set of at least {} key(s)",
-    "pattern": "of the form {}",
-}
 
-
-def check_config(config: dict[str, Any], schema_path: str | Path) -> None:
-    """Compare ``config`` with the JSON schema in the YAML file ``schema_path``.
-
-    Snakemake hands over every scalar inside ``--config key={...}`` as text, so text where the schema wants another
-    scalar is first read as one, in place.
-
-    Raises:
-        AssayError: naming the most telling key that does not fit, its value, and what would.
-    """
-    validator = Draft202012Validator(yaml.safe_load(Path(schema_path).read_text()))
-    for error in validator.iter_errors(config):
-        if error.validator == "type" and isinstance(error.instance, str):
-            _read_scalar(config, error)
-    error = best_match(validator.iter_errors(config))
-    if error is not None:
-        raise AssayError(f"the config cannot be used: {_sentence(error)}")
-    for section in (config["variants"], config["dataset"]["splits"]):
-        if not present(section):
-            raise AssayError("the config cannot be used: all variants or all splits are null; keep at least one")
-
-
-def load_config(folder: str | Path, override: str | Path | None = None) -> dict[str, Any]:
-    """The checked config of a folder with ``config.yaml`` and ``schema.yaml``, for scripts that run without Snakemake.
+def load_config(folder: str | Path, *overrides: str | Path) -> dict[str, Any]:
+    """The checked config of a folder, for what runs without Snakemake.
 
     Args:
-        folder: of both files.
-        override: a YAML file whose keys replace those of the default, as with ``--configfile``.
+        folder: the folder with ``FILES``.
+        overrides: YAML files whose keys replace those of the defaults and of each other, as with ``--configfile``.
+
+    Raises:
+        AssayError: a file is missing or is not YAML, or as ``complete_config`` does.
+    """
+    given: dict[str, Any] = {}
+    for path in overrides:
+        update_config(given, _read_yaml(Path(path)))
+    return complete_config(given, folder)
+
+
+def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """The defaults of a folder, overridden key by key by what the caller gave, and checked; a new dictionary.
+
+    A variant whose checkpoint is replaced keeps nothing else of its default: what is said of one student is not true of
+    another.
+
+    Args:
+        given: the caller's part of the config.
+        folder: the folder with ``FILES``.
 
     Raises:
         AssayError: a file is missing or is not YAML, or as ``check_config`` does.
     """
     config: dict[str, Any] = {}
-    for path in (Path(folder, "config.yaml"), override):
-        if path is None:
-            continue
-        try:
-            content = yaml.safe_load(Path(path).read_text())
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            reason = " ".join(str(error).split())
-            raise AssayError(f"{path} cannot be read as a config ({reason}): correct it") from None
-        if not isinstance(content, dict):
-            raise AssayError(f"{path} holds no keys of a config: see {Path(folder, 'config.yaml')}")
-        update_config(config, content)
-    check_config(config, Path(folder, "schema.yaml"))
+    for name in FILES:
+        update_config(config, _read_yaml(Path(folder, name)))
+    for name in _replaced(given.get("variants"), config["variants"]):
+        del config["variants"][name]
+    update_config(config, given)
+    check_config(config)
     return config
+
+
+def check_config(config: dict[str, Any]) -> None:
+    """Hold a whole config against the models of ``config_models``.
+
+    Snakemake hands over every scalar inside ``--config key={...}`` as text, so text where a model wants another scalar
+    is first read as one, in place.
+
+    Raises:
+        AssayError: naming the most telling key that does not fit, its value, and what would.
+    """
+    moved = [f"`{key}` is now {place}" for key, place in MOVED.items() if is_given(config, key)]
+    if moved:
+        raise AssayError(f"the config cannot be used: {'; '.join(moved)}")
+    while errors := _errors(config):
+        read = [_read_text(config, error) for error in errors]
+        if not any(read):
+            raise AssayError(f"the config cannot be used: {sentence(most_telling(errors))}")
+    for section in (config["variants"], config["dataset"]["splits"]):
+        if not present(section):
+            raise AssayError("the config cannot be used: all variants or all splits are null; keep at least one")
+
+
+def is_given(given: Mapping[str, Any], key: str) -> bool:
+    """Whether the part of a config that a caller gave has a key, such as ``dataset.train``."""
+    for part in key.split("."):
+        if not isinstance(given, Mapping) or part not in given:
+            return False
+        given = given[part]
+    return True
 
 
 def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
@@ -100,7 +108,7 @@ def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
 def resolve_device(wanted: str) -> str:
     """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it.
 
-    Asks without importing torch, which would slow each planning of the workflow down by seconds.
+    It asks without importing torch, which would slow each planning of the workflow down by seconds.
     """
     if wanted != "auto":
         return wanted
@@ -110,56 +118,60 @@ def resolve_device(wanted: str) -> str:
     return "cuda" if answer.returncode == 0 and answer.stdout else "cpu"
 
 
-def _read_scalar(config: dict[str, Any], error: ValidationError) -> None:
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise AssayError(f"{path} cannot be read as a config ({reason}): correct it") from None
+    if not isinstance(content, dict):
+        raise AssayError(f"{path} holds no keys of a config: see config/config.yaml")
+    return content
+
+
+def _replaced(given: Any, defaults: Mapping[str, Any]) -> list[str]:
+    """The names of the default variants for which the caller gives another checkpoint."""
+    entries = given.items() if isinstance(given, Mapping) else ()
+    return [
+        name
+        for name, entry in entries
+        if isinstance(entry, Mapping)
+        and name in defaults
+        and entry.get("checkpoint", defaults[name]["checkpoint"]) != defaults[name]["checkpoint"]
+    ]
+
+
+def _errors(config: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        Config.model_validate(config)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _read_text(config: dict[str, Any], error: ErrorDetails) -> bool:
     """Replace text of the wrong type by the scalar that it spells, if that one is of the right type."""
-    *parents, key = error.absolute_path
+    is_type = error["type"].endswith(("_type", "int_from_float")) and error["loc"][-1] != "[key]"
+    if not is_type or not isinstance(error["input"], (str, float)):
+        return False
+    *parents, key = error["loc"]
     holder: Any = config
     for parent in parents:
         holder = holder[parent]
-    for value in _spelled(error.instance):
-        if Draft202012Validator({"type": error.validator_value}).is_valid(value):
+    for value in _spelled(error["input"]):
+        if text_may_be(error, value):
             holder[key] = value
-            return
+            return True
+    return False
 
 
-def _spelled(text: str) -> Iterator[Any]:
-    """What ``text`` may spell: YAML, or a number like 1e-4, which YAML takes for text."""
-    with suppress(yaml.YAMLError):
-        yield yaml.safe_load(text)
-    with suppress(ValueError):
-        yield float(text)
-
-
-def _sentence(error: ValidationError) -> str:
-    """One schema violation in plain words."""
-    path = [str(part) for part in error.absolute_path]
-    where = f"`{'.'.join(path)}`" if path else "it"
-    if error.validator == "additionalProperties":
-        key = next(key for key in error.instance if key not in error.schema["properties"])
-        return f"`{'.'.join([*path, key])}` is not a known key; {_suggestion(key, error.schema['properties'])}"
-    if error.validator == "required":
-        missing = next(key for key in error.validator_value if key not in error.instance)
-        return f"{where} lacks the key `{missing}`"
-    if "propertyNames" in error.absolute_schema_path:
-        return f"{error.instance!r} cannot be a name in {where}: use letters, digits, - and _, and no reserved name"
-    description = error.schema.get("description")
-    meaning = f" ({description})" if description else ""
-    return f"{where}{meaning} is {json.dumps(error.instance, default=str)}, but must be {_wanted(error)}"
-
-
-def _wanted(error: ValidationError) -> str:
-    """What a violated keyword asks for, to follow "must be"."""
-    value = error.validator_value
-    if error.validator == "type":
-        return " or ".join(_TYPE_NAMES[name] for name in ([value] if isinstance(value, str) else value))
-    if error.validator == "enum":
-        return f"one of {', '.join(map(str, value))}"
-    if error.validator in _BOUNDS:
-        return _BOUNDS[error.validator].format(value)
-    return f"otherwise: {error.message}"
-
-
-def _suggestion(key: str, known: Iterable[str]) -> str:
-    """The known key that looks most like ``key``, or all known keys."""
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known keys are {', '.join(sorted(known))}"
+def _spelled(value: str | float) -> Iterator[Any]:
+    """What text may spell: YAML, or a number like 1e-4, which YAML takes for text; 3.0 is a whole number too."""
+    if isinstance(value, str):
+        with suppress(yaml.YAMLError):
+            yield yaml.safe_load(value)
+    with suppress(ValueError, OverflowError):
+        number = float(value)
+        if number.is_integer():
+            yield int(number)
+        yield number

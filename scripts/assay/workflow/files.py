@@ -95,6 +95,11 @@ def sidecars(path: str | Path) -> list[Path]:
     return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
 
 
+def training_record(checkpoint: str | Path) -> Path:
+    """Where the record of a checkpoint's training lies, if there is one: beside it."""
+    return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()
+
+
 def _plain(value: Any) -> Any:
     """Paths as text, numpy and torch scalars and arrays as numbers and lists."""
     if isinstance(value, os.PathLike):

@@ -72,8 +72,3 @@ def device_name(device: torch.device | str) -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def training_record(checkpoint: str | Path) -> Path:
-    """Where the record of a checkpoint's training lies, if there is one: beside it."""
-    return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()

@@ -1,0 +1,71 @@
+"""How far a student is from its teacher on labelled structures.
+
+Needs a normalized model, the labelled splits, and results/domain.npz. Makes accuracy.json, the worst structures and
+figures of each variant, and one figure of all variants in results/report/.
+"""
+
+
+rule validate:
+    """Errors against the teacher on every split."""
+    input:
+        model=model_of,
+        card=CARD,
+        splits=list(SPLITS.values()),
+        domain="results/domain.npz",
+    output:
+        accuracy="results/{variant}/accuracy.json",
+        parity=report(
+            "results/{variant}/figures/parity.svg",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "parity"},
+            caption="captions/parity.rst",
+        ),
+        errors=report(
+            "results/{variant}/figures/errors.svg",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "errors"},
+            caption="captions/errors.rst",
+        ),
+        novelty=report(
+            "results/{variant}/figures/novelty.svg",
+            category="Accuracy",
+            labels={"student": "{variant}", "figure": "novelty"},
+            caption="captions/novelty.rst",
+        ),
+        worst="results/{variant}/worst.xyz",
+    log:
+        "logs/validate/{variant}.log",
+    benchmark:
+        "benchmarks/validate/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        splits=SPLITS,
+        settings=config["accuracy"],
+        device=DEVICE,
+    script:
+        "../scripts/validate.py"
+
+
+rule compare_accuracy:
+    """Accuracy of all variants in one figure."""
+    input:
+        results=expand("results/{variant}/accuracy.json", variant=VARIANTS),
+        cards=CARDS,
+    output:
+        report(
+            "results/report/accuracy.svg",
+            category="Accuracy",
+            labels={"student": "all", "figure": "comparison"},
+            caption="captions/accuracy.rst",
+        ),
+    log:
+        "logs/compare_accuracy/all.log",
+    benchmark:
+        "benchmarks/compare_accuracy/all.tsv"
+    conda:
+        CONDA
+    params:
+        target=config["report"]["targets"]["force_accuracy"],
+    script:
+        "../scripts/compare_accuracy.py"

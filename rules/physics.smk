@@ -1,0 +1,100 @@
+"""Whether a student obeys the physics that dynamics and screening rest on, and the verdict.
+
+Needs a normalized model, its exported files, and the teacher's reference for the checks. Makes physics.json with the
+verdict, and its figures. `snakemake physics_reference` makes the shipped reference again and is never part of `all`.
+"""
+
+PHYSICS = config["physics"]
+FIGURES = ["overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations", "energies"]
+
+
+rule probe:
+    """Everything that the physics checks measure, without a judgement."""
+    input:
+        model=model_of,
+        card=CARD,
+        reference=PHYSICS["reference"],
+    output:
+        "results/{variant}/physics.probe.json",
+    log:
+        "logs/probe/{variant}.log",
+    benchmark:
+        "benchmarks/probe/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        settings={key: PHYSICS[key] for key in ["seed", "dynamics"]},
+        device=DEVICE,
+    script:
+        "../scripts/probe.py"
+
+
+rule probe_exports:
+    """What an export could have broken, measured on the exported files."""
+    input:
+        models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
+        card=CARD,
+        reference=PHYSICS["reference"],
+    output:
+        "results/{variant}/physics.exports.json",
+    log:
+        "logs/probe_exports/{variant}.log",
+    benchmark:
+        "benchmarks/probe_exports/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        settings=PHYSICS["exports"] | {"seed": PHYSICS["seed"]},
+        device=DEVICE,
+    script:
+        "../scripts/probe_exports.py"
+
+
+rule physics:
+    """Outcomes, verdict and figures: thresholds act here, so that a changed one measures nothing again."""
+    input:
+        probe="results/{variant}/physics.probe.json",
+        exports="results/{variant}/physics.exports.json",
+        card=CARD,
+    output:
+        **{
+            name: report(
+                f"results/{{variant}}/figures/{name}.svg",
+                category="Physics",
+                labels={"student": "{variant}", "figure": name},
+                caption="captions/physics.rst",
+            )
+            for name in FIGURES
+        },
+        physics="results/{variant}/physics.json",
+    log:
+        "logs/physics/{variant}.log",
+    benchmark:
+        "benchmarks/physics/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        thresholds=PHYSICS["thresholds"],
+    script:
+        "../scripts/physics.py"
+
+
+rule physics_reference:
+    """Ask the teacher again about every geometry that the checks look at; opt-in, half an hour."""
+    input:
+        molecules="data/physics/molecules.csv",
+    output:
+        "data/build/physics_reference.xyz.gz",
+    log:
+        "logs/physics_reference.log",
+    benchmark:
+        "benchmarks/physics_reference.tsv"
+    conda:
+        CONDA
+    params:
+        teacher=config["teacher"],
+        settings=PHYSICS["reference_recipe"],
+        shipped=PHYSICS["reference"],
+        parts="data/build/parts/physics",
+    script:
+        "../scripts/physics_reference.py"

@@ -1,0 +1,41 @@
+"""What the config may hold, by file: types, bounds and descriptions; the values stand in the YAML files alone.
+
+A description completes the sentence that reports a bad value, and is what editors show.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml
+from assay.workflow.config_models.types import FilePath, Section
+
+
+class Dataset(Section):
+    """Labelled structures."""
+
+    splits: config_yaml.Splits
+    train: FilePath
+    validation: FilePath
+    recipe: recipes_yaml.DatasetRecipe = Field(description="how the dataset is made again")
+
+
+class Config(Section):
+    """The whole config."""
+
+    device: config_yaml.Device
+    variants: config_yaml.Variants
+    dataset: Dataset
+    teacher: config_yaml.Teacher
+    report: config_yaml.Report
+    accuracy: config_yaml.Accuracy
+    benchmark: config_yaml.Benchmark
+    endurance: config_yaml.Endurance
+    peers: config_yaml.Peers
+    regress: config_yaml.Regress
+    package: config_yaml.Package
+    domain: physics_yaml.Domain
+    physics: physics_yaml.Physics
+    export: physics_yaml.Export
+    quantize: physics_yaml.Quantize
+    distill: recipes_yaml.Distill

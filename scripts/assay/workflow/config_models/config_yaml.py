@@ -1,0 +1,146 @@
+"""The sections of ``config/config.yaml``: what a user meets first."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from assay.workflow.config_models.types import (
+    FilePath,
+    Friction,
+    Integers,
+    Name,
+    PositiveInteger,
+    PositiveNumber,
+    Section,
+    Seed,
+    Text,
+    may_be_absent,
+)
+
+RESERVED = ("report", "peers", "regression")  # folders of results/ that are no variant's
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"no name of a folder that results/ has anyway ({', '.join(RESERVED)})")
+    return name
+
+
+class Variant(Section):
+    """A student, and what its author says of it."""
+
+    checkpoint: FilePath = Field(description="path of a .pt, .pth, .ckpt or .safetensors file")
+    cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a checkpoint that does not tell it")
+    licence: Text = may_be_absent(description="the licence of the weights, in words")
+    citation: Text = may_be_absent(description="how the student is cited, in words")
+
+
+class Teacher(Section):
+    """The calculator that labels structures."""
+
+    name: Text = Field(description="what reports call the teacher")
+    calculator: str = Field(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class"
+    )
+    arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
+
+
+class Targets(Section):
+    """What the report holds the students against."""
+
+    force_accuracy: float = Field(gt=0, le=1, description="force accuracy asked for")
+    speedup_over_teacher: PositiveNumber
+    latency_ms: PositiveNumber
+    dag_speedup: PositiveNumber
+
+
+class Report(Section):
+    """The report of all variants."""
+
+    targets: Targets
+
+
+class Accuracy(Section):
+    """How errors against the teacher are summarized."""
+
+    max_structures: PositiveInteger | None = Field(description="structures judged per split")
+    resamples: PositiveInteger
+    confidence: float = Field(gt=0, lt=1, description="mass of the intervals")
+    size_bins: Integers
+    worst: PositiveInteger
+    seed: Seed
+
+
+class Benchmark(Section):
+    """What is timed, and for how long."""
+
+    system_sizes: Integers
+    single_sizes: list[PositiveInteger]
+    batch_sizes: Integers
+    detailed_batch_sizes: list[PositiveInteger]
+    max_atoms: PositiveInteger
+    seconds: PositiveNumber
+    min_rounds: PositiveInteger
+    max_rounds: PositiveInteger
+    longest_s: PositiveNumber
+    time_step_fs: PositiveNumber
+
+
+class Endurance(Section):
+    """Long dynamics of unseen molecules."""
+
+    split: Text = Field(description="a name under dataset.splits")
+    molecules: PositiveInteger
+    temperature_K: PositiveNumber
+    step_fs: PositiveNumber
+    duration_ps: PositiveNumber
+    friction_per_fs: Friction
+    frame_every_fs: PositiveNumber
+    seed: Seed
+
+
+class PeerSettings(Section):
+    """What differs from ``benchmark`` when peers are timed."""
+
+    system_sizes: Integers
+    single_sizes: list[PositiveInteger]
+    batch_sizes: Integers
+    seconds: PositiveNumber
+    min_rounds: PositiveInteger
+
+
+class Peers(Section):
+    """Networks of other packages that are timed beside the students."""
+
+    packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
+    settings: PeerSettings
+    targets: dict[str, PositiveNumber] = Field(description="targets by package")
+
+
+class Regress(Section):
+    """When a student counts as slower than before."""
+
+    baseline: FilePath
+    tolerance: float = Field(ge=0, lt=1, description="a fraction")
+
+
+class Package(Section):
+    """What the model card says of every variant."""
+
+    training_data: Text = Field(description="a source of data in words")
+
+
+Variants = Annotated[
+    dict[
+        Annotated[Name, AfterValidator(_not_reserved)],
+        Annotated[Variant | None, Field(description="a student, or null to leave it out")],
+    ],
+    Field(min_length=1, description="the students by name"),
+]
+Splits = Annotated[
+    dict[Name, Annotated[Text | None, Field(description="a path, or null to leave it out")]],
+    Field(min_length=1, description="files of labelled structures by name"),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Field(description="where models run")]

@@ -1,0 +1,188 @@
+"""The sections of ``config/physics.yaml``: what checks do, and what decides."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from assay.workflow.config_models.types import (
+    FilePath,
+    Friction,
+    Integers,
+    Numbers,
+    PositiveInteger,
+    PositiveNumber,
+    Section,
+    Seed,
+    Text,
+    may_be_absent,
+)
+
+
+class Domain(Section):
+    """How the training data are described."""
+
+    points_per_element: PositiveInteger
+    seed: Seed
+
+
+class ConstantEnergy(Section):
+    """Dynamics at constant energy, at several time steps."""
+
+    molecules: PositiveInteger
+    temperature_K: PositiveNumber
+    steps_fs: Annotated[list[PositiveNumber], Field(min_length=2)]
+    duration_fs: PositiveNumber
+
+
+class Stability(Section):
+    """Langevin dynamics at several temperatures."""
+
+    temperatures_K: Numbers
+    step_fs: PositiveNumber
+    duration_fs: PositiveNumber
+    friction_per_fs: PositiveNumber
+
+
+class Dynamics(Section):
+    """The dynamics of the physics checks."""
+
+    nve: ConstantEnergy
+    stability: Stability
+
+
+class ExportDynamics(Section):
+    """The dynamics of the physics checks of exported files."""
+
+    nve: ConstantEnergy
+
+
+class ExportChecks(Section):
+    """Which exported files are checked, and by what."""
+
+    files: list[Text] = Field(description="names of exported files")
+    checks: list[str] = Field(min_length=1, description="names of physics checks")
+    dynamics: ExportDynamics
+
+
+class Distances(Section):
+    """Evenly spaced distances of a scan."""
+
+    first: PositiveNumber = Field(alias="from")
+    last: PositiveNumber = Field(alias="to")
+    count: int = Field(ge=2, description="how many distances")
+
+
+class TeacherDynamics(Section):
+    """Langevin dynamics that the teacher drives."""
+
+    temperature_K: PositiveNumber
+    step_fs: PositiveNumber
+    n_steps: PositiveInteger
+    friction_per_fs: Friction
+    seed: Seed
+
+
+class ReferenceRecipe(Section):
+    """How the teacher's reference for the physics checks is made."""
+
+    conformers: PositiveInteger
+    dynamics: TeacherDynamics = Field(description="settings of the teacher's dynamics")
+    contact_distances_A: Distances
+    dimer_distances: Distances
+    elements: Integers
+
+
+class Limit(Section):
+    """The largest or the smallest value that passes, and why."""
+
+    max: float = may_be_absent(description="the largest value that passes")
+    min: float = may_be_absent(description="the smallest value that passes")
+    because: str = Field(min_length=8, description="the reason of the limit")
+
+    @model_validator(mode="after")
+    def _has_one_end(self) -> Limit:
+        if len({"max", "min"} & self.model_fields_set) != 1:
+            raise ValueError("a limit with either `max` or `min`")
+        return self
+
+
+class Threshold(Section):
+    """What a check is needed for, and the limits of what it measures."""
+
+    needed_for: Literal["screening", "dynamics"] = Field(description="what the check is needed for")
+    limits: dict[str, Annotated[Limit, Field(description="a limit, max or min, and because")]] = Field(min_length=1)
+
+
+class Physics(Section):
+    """What the physics checks do, and what decides the verdict."""
+
+    seed: Seed
+    reference: FilePath
+    dynamics: Dynamics
+    exports: ExportChecks
+    reference_recipe: ReferenceRecipe
+    thresholds: dict[str, Threshold] = Field(description="limits by check")
+
+
+class Tolerance(Section):
+    """How far energies and forces of an exported file may be off."""
+
+    energy_eV: PositiveNumber
+    energy_eV_per_atom: PositiveNumber = may_be_absent()
+    energy_relative: PositiveNumber
+    forces_eV_per_A: PositiveNumber
+    forces_relative: PositiveNumber
+
+
+class ParityDynamics(Section):
+    """Dynamics at constant energy by an exported file and by the network."""
+
+    n_atoms: Integers = Field(description="numbers of atoms")
+    steps: PositiveInteger
+    step_fs: PositiveNumber
+    temperature_K: PositiveNumber
+    energy_eV_per_atom: PositiveNumber
+
+
+class Export(Section):
+    """How exported files are judged."""
+
+    tolerances: dict[str, Annotated[Tolerance, Field(description="a tolerance")]] = Field(
+        description="tolerances by name of file, and a default"
+    )
+    runs: PositiveInteger
+    threads: Integers = Field(description="numbers of threads")
+    dynamics: ParityDynamics = Field(description="runs at constant energy")
+
+
+class Motion(Section):
+    """Dynamics at constant energy of quantized files."""
+
+    temperature_K: PositiveNumber
+    step_fs: PositiveNumber
+    duration_fs: PositiveNumber
+
+
+class QuantizeLimits(Section):
+    """What a scheme must hold to be recommended."""
+
+    size_ratio: PositiveNumber
+    latency_ratio_batch1: PositiveNumber
+    latency_ratio_batch32: PositiveNumber
+    force_mae_increase_relative: PositiveNumber
+    energy_force_consistency: PositiveNumber
+    drift_ratio: PositiveNumber
+
+
+class Quantize(Section):
+    """How a student is put into eight bits, and when that is worth shipping."""
+
+    structures: int = Field(ge=32, description="structures that errors are judged on")
+    calibration_structures: PositiveInteger
+    molecules: PositiveInteger
+    motion: Motion
+    seconds: PositiveNumber
+    seed: Seed
+    limits: QuantizeLimits

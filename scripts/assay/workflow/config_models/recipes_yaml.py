@@ -1,0 +1,311 @@
+"""The sections of ``config/recipes.yaml``: how the shipped dataset and students are made again."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from assay.workflow.config_models.types import (
+    Count,
+    Counts,
+    FilePath,
+    Numbers,
+    Portion,
+    PositiveInteger,
+    PositiveNumber,
+    PositivePortion,
+    Range,
+    Section,
+    Seed,
+    may_be_absent,
+)
+
+
+class Collect(Section):
+    """Which molecules are collected."""
+
+    max_atoms: PositiveInteger
+    max_atoms_recombined: PositiveInteger
+    n_recombined: Count
+
+
+class HeldOut(Section):
+    """How many molecules are held out, by where they come from."""
+
+    listed: Count
+    recombined: Count
+
+
+class Split(Section):
+    """How molecules are split."""
+
+    max_atoms: PositiveInteger
+    n_validation: HeldOut = Field(description="molecules held out")
+    n_unseen: HeldOut = Field(description="molecules held out")
+    n_larger: list[
+        Annotated[list[Count], Field(min_length=3, max_length=3, description="fewest atoms, most atoms, how many")]
+    ]
+    max_similarity: PositiveNumber
+
+
+class Recombined(Section):
+    """Recombined molecules that are added to training."""
+
+    n_recombined: Count
+    max_atoms_recombined: PositiveInteger
+    seed: int
+
+
+class Bridged(Section):
+    """Molecules with new bonds across those of others."""
+
+    count: Count
+    max_atoms: PositiveInteger
+    max_heavy: PositiveInteger
+    bonds: Counts
+    changed: Portion
+    seed: int
+
+
+class Altered(Section):
+    """Molecules with changed elements."""
+
+    count: Count
+    max_atoms: PositiveInteger
+    max_heavy: PositiveInteger
+    changes: Counts
+    seed: int
+
+
+class Molecules(Section):
+    """Which molecules the dataset has."""
+
+    seed: int
+    collect: Collect
+    split: Split
+    train_recombined: Recombined
+    train_bridged: Bridged
+    train_caged: Bridged
+    train_small_cages: Bridged
+    train_altered: Altered
+
+
+class TrainAndValidation(Section):
+    """Numbers for the training data and for the validation data."""
+
+    train: Count
+    validation: Count
+
+
+class Contacts(Section):
+    """Dimers that are nearer than in any liquid."""
+
+    count: Count
+    distances_A: Range
+    per_shard: PositiveInteger
+
+
+class Droplets(Section):
+    """Droplets over the density of a liquid."""
+
+    count: PositiveInteger
+    n_molecules: PositiveInteger
+    n_atoms: Range
+    over_liquid: Range
+
+
+class Diamonds(Section):
+    """Pieces of diamond under pressure."""
+
+    count: PositiveInteger
+    radii_A: Range
+    scales: Range
+
+
+class Clusters(Section):
+    """Clusters of random elements."""
+
+    count: PositiveInteger
+    n_atoms: Range
+    spacings_A: Range
+
+
+class Dense(Section):
+    """Matter unlike molecules."""
+
+    shards: Count
+    droplets: Droplets
+    diamonds: Diamonds
+    clusters: Clusters
+
+
+class Scans(Section):
+    """Bonds turned to random angles."""
+
+    max_atoms: PositiveInteger
+    per_bond: PositiveInteger
+    molecules_per_shard: PositiveInteger
+
+
+class Facing(Section):
+    """Pairs of molecules whose facing atoms are near."""
+
+    count: Count
+    distances_A: Range
+    per_shard: PositiveInteger
+    max_force_eV_per_A: PositiveNumber
+
+
+class Driven(Section):
+    """Frames of dynamics that a student drives."""
+
+    checkpoint: FilePath
+    shards: Count
+    molecules_per_shard: PositiveInteger
+    turned: Portion
+    frames: PositiveInteger
+    temperatures_K: Range
+    thermalization_fs: PositiveNumber
+    interval_fs: PositiveNumber
+    time_step_fs: PositiveNumber
+
+
+class GeometryKinds(Section):
+    """Shares of the kinds of classical geometries; an absent kind has none."""
+
+    thermal: float = may_be_absent(ge=0)
+    relaxed: float = may_be_absent(ge=0)
+    stretched: float = may_be_absent(ge=0)
+    twisted: float = may_be_absent(ge=0)
+
+
+class Classical(Section):
+    """Geometries that a classical force field makes."""
+
+    per_molecule: PositiveInteger
+    kinds: GeometryKinds = Field(description="shares of the kinds of geometry")
+    temperatures_K: Range
+    dimer_max_atoms: PositiveInteger
+    dimer_distances_A: Range
+    pair_distances: PositiveInteger
+    molecules_per_shard: PositiveInteger
+
+
+class DynamicsMolecules(Section):
+    """How many molecules of each part the teacher moves."""
+
+    train: PositiveInteger
+    validation: PositiveInteger
+    seen_molecules: PositiveInteger
+    unseen_molecules: PositiveInteger
+    larger_molecules: PositiveInteger
+    new_molecules: PositiveInteger
+
+
+class Trajectories(Section):
+    """Dynamics that the teacher drives."""
+
+    temperatures_K: Numbers
+    frames: PositiveInteger
+    thermalization_fs: PositiveNumber
+    interval_fs: PositiveNumber
+    time_step_fs: PositiveNumber
+    molecules_per_shard: PositiveInteger
+
+
+class Labels(Section):
+    """Which geometries the teacher labels."""
+
+    max_force_eV_per_A: PositiveNumber
+    rounds: PositiveInteger
+    recombined_shards: Count
+    dimers: TrainAndValidation
+    contacts: Contacts
+    dense: Dense
+    scans: Scans
+    facing: Facing
+    driven: Driven
+    driven_again_shards: Count
+    redriven: Driven
+    classical: Classical
+    dynamics_molecules: DynamicsMolecules
+    dynamics: Trajectories
+    larger_dynamics: Trajectories
+    odd_dynamics: Trajectories
+
+
+class DatasetRecipe(Section):
+    """How the shipped dataset is made again."""
+
+    molecules: Molecules
+    labels: Labels
+    max_shipped_bytes: PositiveInteger
+
+
+class Shares(Section):
+    """The share of each kind of structure that an epoch has; an absent kind is there whole."""
+
+    thermal: PositivePortion = may_be_absent()
+    relaxed: PositivePortion = may_be_absent()
+    stretched: PositivePortion = may_be_absent()
+    twisted: PositivePortion = may_be_absent()
+    scan: PositivePortion = may_be_absent()
+    driven: PositivePortion = may_be_absent()
+    dimer: PositivePortion = may_be_absent()
+    facing: PositivePortion = may_be_absent()
+    droplet: PositivePortion = may_be_absent()
+    diamond: PositivePortion = may_be_absent()
+    cluster: PositivePortion = may_be_absent()
+    pair: PositivePortion = may_be_absent()
+    dynamics: PositivePortion = may_be_absent()
+
+
+class Round(Section):
+    """One round of a training."""
+
+    steps: PositiveInteger
+    atoms_per_step: PositiveInteger = may_be_absent()
+    peak: PositiveNumber = may_be_absent()
+    shares: Shares = may_be_absent(description="shares by kind of structure")
+
+
+class Loss(Section):
+    """The loss of a training."""
+
+    force_delta_eV_per_A: PositiveNumber
+    energy_delta_eV_per_atom: PositiveNumber
+    energy_weight: PositiveNumber
+
+
+class Recipe(Section):
+    """How students are trained: what all share, or what one has of its own."""
+
+    rounds: list[Round] = may_be_absent(min_length=1, description="what each round does")
+    matrix_lr: PositiveNumber = may_be_absent()
+    other_lr: PositiveNumber = may_be_absent()
+    warmup: PositiveInteger = may_be_absent()
+    cooldown: float = may_be_absent(gt=0, le=1, description="a fraction of a round")
+    weight_decay: float = may_be_absent(ge=0, description="a rate")
+    clip: float = may_be_absent(ge=1, description="a multiple of the usual gradient")
+    ema_decay: float = may_be_absent(ge=0, lt=1, description="a decay below 1")
+    seed: Seed = may_be_absent()
+    loss: Loss = may_be_absent()
+    validate_every: PositiveInteger = may_be_absent()
+    validation_structures: PositiveInteger = may_be_absent()
+
+
+class Student(Section):
+    """A student to train."""
+
+    architecture: Literal["painn", "seed-painn"] = Field(description="a network that Assay knows")
+    hyperparameters: dict[str, Any] = Field(description="arguments of the network")
+    recipe: Recipe = Field(description="how students are trained")
+
+
+class Distill(Section):
+    """How the shipped students are trained again."""
+
+    threads: PositiveInteger
+    recipe: Recipe = Field(description="how students are trained")
+    students: dict[str, Annotated[Student, Field(description="a student to train")]] = Field(min_length=1)

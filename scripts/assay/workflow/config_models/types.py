@@ -1,0 +1,49 @@
+"""What the sections of the config are built from: bounded numbers, paths, ranges, and keys that may be absent."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+
+class Section(BaseModel):
+    """A set of keys that are all required, unless they say otherwise; any other key is an error."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def may_be_absent(**about: Any) -> Any:
+    """A field whose key may be left out, but may not be null.
+
+    Args:
+        about: further arguments of ``pydantic.Field``.
+    """
+    return Field(default=None, **about)
+
+
+def _rising(values: list[Any]) -> list[Any]:
+    if values[0] > values[1]:
+        raise ValueError("the smaller number first")
+    return values
+
+
+Count = Annotated[int, Field(ge=0)]
+PositiveInteger = Annotated[int, Field(ge=1)]
+PositiveNumber = Annotated[float, Field(gt=0)]
+Friction = Annotated[float, Field(ge=0, description="a friction")]
+Portion = Annotated[float, Field(ge=0, le=1, description="a share")]
+PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a kind")]
+Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
+Text = Annotated[str, Field(min_length=1)]
+FilePath = Annotated[str, Field(min_length=1, description="a path")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
+Integers = Annotated[list[PositiveInteger], Field(min_length=1)]
+Numbers = Annotated[list[PositiveNumber], Field(min_length=1)]
+Range = Annotated[
+    list[PositiveNumber], Field(min_length=2, max_length=2, description="[least, most]"), AfterValidator(_rising)
+]
+Counts = Annotated[
+    list[PositiveInteger], Field(min_length=2, max_length=2, description="fewest and most"), AfterValidator(_rising)
+]

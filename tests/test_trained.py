@@ -10,6 +10,7 @@ from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.predictors.interface import load_predictor
 from assay.quantize.trained import measure_trained, require_bounds
+from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
 from shared.molecules import shaken

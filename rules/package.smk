@@ -3,7 +3,15 @@
 Needs the exported files of a variant and what was found out about it. Makes package.zip.
 """
 
+from assay.workflow.provenance import training_record
+
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
+
+
+def record_of(wildcards):
+    """The record of a variant's training, where one lies beside its checkpoint."""
+    record = training_record(checkpoint_of(wildcards))
+    return [record] if record.is_file() else []
 
 
 rule package:
@@ -14,6 +22,7 @@ rule package:
         results=expand(
             "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]
         ),
+        record=record_of,
     output:
         "results/{variant}/package.zip",
     log:

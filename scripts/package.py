@@ -14,6 +14,7 @@ with exit_on_error(snakemake.log[0]):
     checkpoint = normalize(snakemake.input.model)
     results = {Path(path).stem: read_json(path) for path in [snakemake.input.card, *snakemake.input.results]}
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
+    results |= dict(zip(["training"], map(read_json, snakemake.input.record), strict=False))
     card = write_card(results, files, **snakemake.params.card)
     example = example_files(checkpoint.build(torch.float64), checkpoint.atomic_numbers)
     facts = {Path(path).name: Path(path) for path in [snakemake.input.card, *snakemake.input.results]}

@@ -271,12 +271,16 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     measured = {
         "accuracy": {"settings": {"confidence": 0.9}, "splits": {"unseen_molecules": split}},
         "physics": physics,
-        "benchmark": {"device_name": "a processor", "runtimes": runtimes, "rows": rows},
+        "benchmark": {"device_name": "a processor", "load_of_other_processes": 0.4, "runtimes": runtimes, "rows": rows},
         "export": {
             "files": {"model.onnx": {"parity": {"forces_error_eV_per_A_max": 3e-6}, "determinism": {"passed": True}}}
         },
     }
+    given = [{"n_structures": 9000, "sha256": "ab" * 32}, {"n_structures": 16802, "sha256": "cd" * 32}]
+    measured["training"] = {"data_sets": given, "teacher": {"name": "GFN2-xTB"}}
     text = write_card({"model": card} | measured, files, **SAID)
+    assert f"9,000 structures (SHA-256 `{'ab' * 32}`), then 16,802 structures" in text
+    assert "Other processes used 40 % of the processor meanwhile" in text
     for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
         assert words in text, words
     assert "Not measured" not in text

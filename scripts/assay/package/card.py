@@ -33,7 +33,7 @@ def write_card(
 
     Args:
         results: the contents of model.json ("model") and of what else was measured ("accuracy", "physics", "benchmark",
-            "export", "quantization"); what is missing is said to be.
+            "export", "quantization", and "training", the record beside the checkpoint); what is missing is said to be.
         files: the model files of the package by name.
         teacher: the name of the teacher that the student is judged against.
         training_data: the training data and where they come from, in words.
@@ -54,6 +54,7 @@ def write_card(
         consistency=_consistency(results),
         confidence=_confidence(results.get("accuracy")),
         teacher=teacher,
+        training=_training(results.get("training")),
         training_data=training_data,
         licence=licence or _unstated("licence"),
         citation=citation or _unstated("citation"),
@@ -121,6 +122,14 @@ def _find(results: Mapping[str, Any], *keys: str | None) -> Any:
     return found
 
 
+def _training(record: Mapping[str, Any] | None) -> str | None:
+    """Write from the record of the training how many structures the student was given, whose labels and which file."""
+    if record is None:
+        return None
+    given = [f"{data['n_structures']:,} structures (SHA-256 `{data['sha256']}`)" for data in record["data_sets"]]
+    return f"{', then '.join(given)}, labelled by {record['teacher']['name']}"
+
+
 def _with_interval(split: Mapping[str, Any], name: str) -> str:
     """Write a value of a split with its confidence interval where there is one."""
     interval = split.get("confidence_intervals", {}).get(name)
@@ -145,4 +154,5 @@ def _speed(benchmark: Mapping[str, Any] | None, files: Collection[str]) -> dict[
     for row in rows:
         times.setdefault(packed[row["runtime"]], ["-"] * len(sizes))
         times[packed[row["runtime"]]][sizes.index(row["system_size"])] = f"{row['latency_ms_median']:.2f}"
-    return {"sizes": sizes, "rows": times} if rows else None
+    load = benchmark.get("load_of_other_processes", 0.0)
+    return {"sizes": sizes, "rows": times, "load": load} if rows else None

@@ -3,8 +3,6 @@
 Needs the exported files of a variant and what was found out about it. Makes package.zip.
 """
 
-from assay.workflow.provenance import training_record
-
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
 
 

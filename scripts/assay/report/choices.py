@@ -71,7 +71,7 @@ def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> 
     best = _best(usable, lambda s: None if (size := sizes[s.name]) is None else -size)
     if best is None:
         return Choice(job, None, "there is no file to deploy" if usable else "physics rejects every student")
-    return Choice(job, best.name, f"{file_size(sizes[best.name])} as ONNX ({_accuracy_of(best)})")
+    return Choice(job, best.name, f"{file_size(sizes[best.name])} as ONNX in fp32 ({_accuracy_of(best)})")
 
 
 def _best(students: Sequence[Student], score: Callable[[Student], float | None]) -> Student | None:

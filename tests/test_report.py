@@ -154,6 +154,7 @@ def test_page_is_well_formed_and_asks_for_nothing(report):
     assert all(a.get("aria-label") for tag, a in outline.tags if tag == "svg")
 
 
+@pytest.mark.slow
 def test_page_with_every_figure_of_every_student_stays_small(copy, benchmarks, tmp_path):
     draw_student(copy / "tiny", json.loads((copy / "tiny/benchmark.json").read_text()))
     for other in ("original", "ultra_tiny"):

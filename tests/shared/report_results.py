@@ -9,6 +9,7 @@ import struct
 import zlib
 
 import ase.io
+import numpy as np
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
@@ -17,6 +18,7 @@ from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals
+from assay.workflow import plots
 
 GOALS = Goals(force_accuracy=0.95, speedup_over_teacher=5.0, latency_ms=4.0, dag_speedup=1.2)
 STUDENTS = {"original": (427_292, 1.0), "tiny": (77_203, 1.6), "ultra_tiny": (21_459, 2.9)}
@@ -51,8 +53,9 @@ def make_results(folder, students=STUDENTS):
         (folder / f"{name}.training.json").write_text(json.dumps(training(name)))
         for file, scale in (("model.onnx", 5.0), ("model.int8.onnx", 1.6)):
             (here / file).write_bytes(bytes(int(n_parameters * scale)))
-        for figure in ("parity", "errors", "novelty"):
+        for figure in ("parity", "errors"):
             (here / "figures" / f"{figure}.png").write_bytes(png())
+        draw_figure(here / "figures" / "novelty.svg")
         ase.io.write(here / "worst.xyz", [wrong(formula) for _ in SPLITS for formula in MOLECULES], format="extxyz")
     return folder
 
@@ -302,6 +305,16 @@ def make_benchmarks(folder, jobs):
         path.write_text("\t".join(columns) + "\n" + "\t".join(columns.values()) + "\n")
         os.utime(path, (start + duration, start + duration))
     return folder
+
+
+def draw_figure(path):
+    """Draw a figure with a density, and with every character that markup or addresses treat apart."""
+    with plots.figure(path, 1, 2) as (_, axes):
+        axes[0, 0].plot([1.0, 10.0], [0.123456, 2.0], label='teacher\'s "own"')
+        axes[0, 0].set(xscale="log", title="a < b & c > 50 % of #1", ylabel="energy (eV/Å)")
+        axes[0, 0].legend()
+        plots.density(axes[0, 1], *np.random.default_rng(0).normal(size=(2, 500)))
+    return path
 
 
 def png(width=2, height=2):

@@ -192,7 +192,7 @@ def test_snakemakes_own_report_packs_every_figure_in_its_category(tree, variants
             if name.endswith("report.html") and "data" not in name
         ]
         packed = {Path(name).name for name in archive.namelist()}
-    figures = {Path(path).name for path in snapshot(tree) if path.endswith((".png", ".svg"))}
+    figures = {Path(path).name for path in snapshot(tree) if path.endswith(".svg")}
     assert {*figures, "report.html", "comparison.csv"} <= packed
     assert all(f'"{category}"' in page for category in ("Accuracy", "Physics", "Speed", "Report"))
     assert all(page.count(f'"{variant}"') >= len(figures) - 1 for variant in variants)

@@ -23,7 +23,7 @@ def test_report_opens_without_complaint_or_request(page, report, width, mobile):
     assert [request for request in page.requests if not request.startswith("data:")] == [address]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0)")
-    assert page.evaluate("[...document.images].filter((image) => image.src.startsWith('data:image/svg')).length") == 3
+    assert page.evaluate("document.images.length") == 9
 
 
 def test_viewer_draws_turns_and_changes_student(page, report):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from markupsafe import Markup
 
 from assay.report.wording import words
 
-MIME = {".png": "image/png", ".svg": "image/svg+xml"}
 _PLAIN = " /:;=,()+*<>'"  # stands in a data URI, and there between double quotes, as it is
 CAPTIONS = {
     "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
@@ -43,23 +41,15 @@ class Figure:
 
 
 def embed(path: Path) -> Figure:
-    """Read a PNG or SVG file and write it as a data URI; an SVG stays text, which is shorter than base64."""
-    if path.suffix == ".svg":
-        content = "," + quote(" ".join(path.read_text().replace('"', "'").split()), safe=_PLAIN)
-    else:
-        content = ";base64," + base64.b64encode(path.read_bytes()).decode()
+    """Read an SVG file and write it as a data URI, as text, which is shorter than base64."""
+    content = quote(" ".join(path.read_text().replace('"', "'").split()), safe=_PLAIN)
     caption = CAPTIONS.get(path.stem, words(path.stem).capitalize() + ".")
-    return Figure(path.stem, Markup(f"data:{MIME[path.suffix]}{content}"), caption, path.stem not in NARROW)
+    return Figure(path.stem, Markup(f"data:image/svg+xml,{content}"), caption, path.stem not in NARROW)
 
 
 def figures_of(folder: Path) -> list[Figure]:
-    """Embed what was drawn for one student, in its folder and in ``figures/``, known names first.
-
-    Of two files that differ in their format only, the newer one counts.
-    """
-    drawn = [path for path in (*folder.glob("*.*"), *folder.glob("figures/*")) if path.suffix in MIME]
-    newest = {path.stem: path for path in sorted(drawn, key=lambda path: path.stat().st_mtime)}
-    return [embed(path) for path in _ordered(newest.values())]
+    """Embed what was drawn for one student, in its folder and in ``figures/``, known names first."""
+    return [embed(path) for path in _ordered([*folder.glob("*.svg"), *folder.glob("figures/*.svg")])]
 
 
 def _ordered(paths: Iterable[Path]) -> list[Path]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from assay.workflow.files import look_up
+
 FILES = Path(__file__).with_name("files")
 NOT_MEASURED = "not measured"
 INT8_FILE = "model.int8.onnx"
@@ -79,47 +81,39 @@ def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> di
         "energy": energy,
         "forces": forces,
         "deterministic": _determinism(name, results),
-        "physics": _find(results, "physics", "exports", name, "verdict") or "not checked apart",
+        "physics": look_up(results, "physics", "exports", name, "verdict") or "not checked apart",
     }
 
 
 def _largest_error(name: str, results: Mapping[str, Mapping[str, Any]], key: str, unit: str) -> str | None:
     """The largest difference between an exported file and the network in double precision; None if it is not known."""
-    value = _find(results, "export", "files", name, "parity", key)
+    value = look_up(results, "export", "files", name, "parity", key)
     return None if value is None else f"{value:.0e} {unit}"
 
 
 def _increase(name: str, results: Mapping[str, Mapping[str, Any]], key: str) -> str:
     """The relative increase of an eight-bit file's error against the teacher, over that of float32."""
-    chosen = _find(results, "quantization", "chosen")
-    value = _find(results, "quantization", "schemes", chosen, f"{key}_increase_relative")
+    chosen = look_up(results, "quantization", "chosen")
+    value = look_up(results, "quantization", "schemes", chosen, f"{key}_increase_relative")
     return NOT_MEASURED if value is None or name != INT8_FILE else f"MAE {100 * value:+.1f} %"
 
 
 def _consistency(results: Mapping[str, Mapping[str, Any]]) -> str | None:
     """The distance of the eight-bit file's forces from the gradient of its energy, relative to their size."""
-    value = _find(
-        results, "quantization", "schemes", _find(results, "quantization", "chosen"), "energy_force_consistency"
+    value = look_up(
+        results, "quantization", "schemes", look_up(results, "quantization", "chosen"), "energy_force_consistency"
     )
     return None if value is None else f"{100 * value:.2g} %"
 
 
 def _determinism(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     """Say whether a file gives the same bits each run, or how far its energies spread in the physics checks."""
-    same = _find(results, "export", "files", name, "determinism", "passed")
+    same = look_up(results, "export", "files", name, "determinism", "passed")
     if same is not None:
         return "yes" if same else "no"
-    criteria = _find(results, "physics", "exports", name, "checks", "determinism", "criteria") or []
+    criteria = look_up(results, "physics", "exports", name, "checks", "determinism", "criteria") or []
     spread = next((row["value"] for row in criteria if row["value_name"] == "energy_spread_eV"), None)
     return NOT_MEASURED if spread is None else "yes" if spread == 0 else f"to {spread:.0e} eV"
-
-
-def _find(results: Mapping[str, Any], *keys: str | None) -> Any:
-    """A value deep inside the results; None where any part of the way is missing."""
-    found: Any = results
-    for key in keys:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
 
 
 def _training(record: Mapping[str, Any] | None) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from assay.workflow.files import read_json, training_record
+from assay.workflow.files import look_up, read_json, training_record
 
 BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
 HEADLINE_SPLIT = "unseen_molecules"
@@ -30,15 +30,7 @@ class Student:
 
     def get(self, branch: str, *keys: str | int) -> Any:
         """Read a value deep inside a branch's JSON; None, not measured, where any part of the way is missing."""
-        value: Any = self.results.get(branch)
-        for key in keys:
-            if isinstance(value, Mapping):
-                value = value.get(key)
-            elif isinstance(value, list) and isinstance(key, int) and -len(value) <= key < len(value):
-                value = value[key]
-            else:
-                return None
-        return value
+        return look_up(self.results, branch, *keys)
 
     def size_bytes(self, file: str) -> int | None:
         """Return the size of one of its files; None if there is no such file."""

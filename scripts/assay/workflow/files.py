@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,18 @@ def sidecars(path: str | Path) -> list[Path]:
     path = Path(path)
     names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
     return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
+
+
+def look_up(content: Any, *keys: str | int | None) -> Any:
+    """Read a value deep inside the content of a JSON file; None where any part of the way is missing."""
+    for key in keys:
+        if isinstance(content, Mapping):
+            content = content.get(key)
+        elif isinstance(content, list) and isinstance(key, int) and -len(content) <= key < len(content):
+            content = content[key]
+        else:
+            return None
+    return content
 
 
 def training_record(checkpoint: str | Path) -> Path:

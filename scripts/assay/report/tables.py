@@ -77,9 +77,9 @@ def students(figures: Figures) -> str:
             ]
         )
     sizes = {form["n_atoms"] for form in figures["forms"] if form["n_atoms"]}
-    atoms = f"one molecule of {listing([str(n) for n in sorted(sizes)]) or 'unknown'} atoms (ms)"
+    of = f" of {listing([str(n) for n in sorted(sizes)])} atoms" if sizes else ""
     columns = [
-        "student", "parameters", "force accuracy", "energy error (meV/atom)", atoms,
+        "student", "parameters", "force accuracy", "energy error (meV/atom)", f"one molecule{of} (ms)",
         f"times faster than {figures['teacher']}", "`model.onnx`", "verdict",
     ]  # fmt: skip
     return table(columns, rows)

@@ -1,0 +1,173 @@
+"""The figures of the documentation are those of one run, with the students and the data that are shipped."""
+
+import re
+from pathlib import Path
+
+import ase.build
+import pytest
+
+from assay.predictors.interface import load_predictor
+from assay.report.charts import pareto_of
+from assay.report.digest import digest
+from assay.report.document import FIGURES, GALLERY, PICTURE, TABLES, filled, make_gallery, pages, rooms, write_pages
+from assay.report.readme import write_figure
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json, sha256_file, write_json
+from shared.report_results import JOBS, make_benchmarks, make_results, read, write_report
+from shared.workflow_copy import ROOT
+
+RENEW = "write them again: `snakemake document` from a run, or `snakemake pages` if only the tables have changed"
+
+
+@pytest.fixture(scope="module")
+def shown():
+    """The figures that the pages show."""
+    return read_json(ROOT / FIGURES)
+
+
+@pytest.fixture
+def made_up(tmp_path):
+    """Results of three made-up students, and their figures."""
+    folder = make_results(tmp_path / "results")
+    summary = write_report(tmp_path / "report", folder, make_benchmarks(tmp_path / "benchmarks", JOBS))
+
+    def figures():
+        return digest(summary, read(folder), folder / "peers/peers.json") | {
+            "gallery": {"student": "original", "files": {}}
+        }
+
+    return folder, figures
+
+
+@pytest.mark.parametrize("page", pages(ROOT), ids=lambda page: page.stem)
+def test_tables_are_what_the_figures_say(page, shown):
+    text = page.read_text()
+    assert text == filled(text, shown, page, ROOT), RENEW
+
+
+def test_picture_is_what_the_figures_say(shown, tmp_path):
+    if pareto_of(shown) is None:
+        pytest.skip("the run of the figures has no times, and the picture is of an earlier one")
+    write_figure(tmp_path / "results.svg", shown)
+    assert (ROOT / PICTURE).read_bytes() == (tmp_path / "results.svg").read_bytes(), RENEW
+
+
+def test_figures_are_of_the_students_that_are_shipped(shown):
+    shipped = {path.stem: sha256_file(path) for path in ROOT.glob("data/checkpoints/*.pt")}
+    assert {name: student["file_sha256"] for name, student in shown["students"].items()} == shipped, RENEW
+
+
+def test_figures_are_of_the_data_that_are_shipped(shown):
+    measured = {data["path"]: data["sha256"] for data in shown["data"].values()}
+    assert {path: sha256_file(ROOT / path) for path in measured} == measured, RENEW
+
+
+def test_gallery_is_that_of_the_figures_and_small(shown):
+    files = shown["gallery"]["files"]
+    assert {path.name: sha256_file(path) for path in (ROOT / GALLERY).glob("*")} == {
+        name: about["sha256"] for name, about in files.items()
+    }
+    assert files
+    assert sum(path.stat().st_size for path in (ROOT / GALLERY).glob("*")) < 600_000
+
+
+def test_every_table_is_shown_somewhere():
+    text = "".join(page.read_text() for page in pages(ROOT))
+    assert set(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == {*TABLES, "rooms"}
+
+
+def test_output_of_the_walkthrough_is_that_of_the_student():
+    shown = re.search(r"^ +0  C2H6O +9 +(\S+) +(\S+)$", (ROOT / "docs/walkthrough.md").read_text(), re.M)
+    energy, largest = map(float, shown.groups())
+    ethanol = Structure.from_ase(ase.build.molecule("CH3CH2OH"))
+    [found] = load_predictor(ROOT / "data/checkpoints/tiny.pt").predict([ethanol])
+    assert energy == pytest.approx(found.energy_eV, abs=1e-4)
+    assert largest == pytest.approx((found.forces_eV_per_A**2).sum(1).max() ** 0.5, abs=1e-4)
+
+
+def test_pages_are_written_from_a_run(made_up, tmp_path):
+    _, figures = made_up
+    for part in ("pyproject.toml", "scripts"):
+        (tmp_path / part).symlink_to(ROOT / part)
+    (tmp_path / "docs").mkdir()
+    names = [*TABLES, "rooms"]
+    blocks = [f"<!-- figures: {name} -->\nan old table\n<!-- end of figures -->\n" for name in names]
+    (tmp_path / "README.md").write_text("".join(blocks))
+    write_pages(tmp_path, figures())
+    text = (tmp_path / "README.md").read_text()
+    assert "an old table" not in text
+    assert "427,292" in text
+    assert "| `ultra_tiny` | nve drift | dynamics | energy spread (eV): 0.00320 | ≤ 10⁻⁵ |" in text
+    assert (tmp_path / PICTURE).read_text().startswith("<svg")
+    assert filled(text, figures(), "README.md", tmp_path) == text
+
+
+def test_a_missing_result_is_not_measured(made_up):
+    folder, figures = made_up
+    for branch in ("quantization", "physics"):
+        (folder / f"tiny/{branch}.json").unlink()
+    for name in ("original", "tiny", "ultra_tiny"):
+        (folder / f"{name}.training.json").unlink()
+    found = figures()
+    assert found["students"]["tiny"]["eight_bits"] is None
+    assert all(table(found) is not None for table in TABLES.values())
+    assert "was not measured" in TABLES["walk-verdict"](found | {"variants": _without_verdicts(found)})
+
+
+def _without_verdicts(figures):
+    return {name: variant | {"verdict": None} for name, variant in figures["variants"].items()}
+
+
+def test_peers_of_other_weights_are_left_out(made_up):
+    folder, figures = made_up
+    students = {student.name: student.get("model", "checkpoint_sha256") for student in read(folder)}
+    ratio = {"median": 3.2, "p5": 3.0, "p95": 3.5}
+    row = {"neighbors": "searched", "n_atoms": 40, "batch_size": 2, "latency_ms_median": 1.0,
+           "peer_latency_ms_median": 3.2, "peer": "other", "times_faster": ratio}  # fmt: skip
+    peer = {"name": "Net", "package": "other", "version": "1.0", "n_parameters": 77_000}
+    own = {
+        name: {"checkpoint_sha256": sha, "peers": {"other": peer}, "fastest": [row]} for name, sha in students.items()
+    }
+    own["original"]["checkpoint_sha256"] = "0" * 64
+    about = {"device_name": "a processor", "created_utc": "2026-11-26T00:00:00", "versions": {"torch": "2.13"}}
+    (folder / "peers").mkdir()
+    write_json(
+        folder / "peers/peers.json", about | {"load_of_other_processes": 0.0, "threads": {"torch": 2}, "students": own}
+    )
+    text = TABLES["peers"](figures())
+    assert "| `tiny` | Net (77,000 parameters) | searched | 20 | 2 | 1.00 | 3.20 | 3.20 (3.0–3.5) |" in text
+    assert "`original`" not in text
+
+
+def test_gallery_holds_the_figures_of_a_student_and_no_older_ones(made_up, tmp_path):
+    folder, _ = made_up
+    (folder / "original/figures/nve.svg").write_text("<svg/>")
+    (folder / "original/benchmark.svg").write_text("<svg />")
+    (tmp_path / GALLERY).mkdir(parents=True)
+    (tmp_path / GALLERY / "old.svg").write_text("<svg/>")
+    found = make_gallery(tmp_path, read(folder)[0])
+    drawn = sorted(path.name for path in (tmp_path / GALLERY).glob("*"))
+    assert sorted(found["files"]) == drawn
+    assert {"nve.svg", "benchmark.svg"} <= set(drawn)
+    assert "old.svg" not in drawn
+    assert (tmp_path / GALLERY / "nve.svg").read_text() == "<svg/>"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("<!-- figures: nonsense -->\n<!-- end of figures -->", "does not exist"),
+        ("<!-- figures: students -->\n", "begins 1 tables and ends 0"),
+        ("<!-- figures: students --> <!-- end of figures -->", "lines of their own"),
+    ],
+)
+def test_a_marker_that_makes_no_sense_is_one_sentence(text, message):
+    with pytest.raises(AssayError, match=message):
+        filled(text, {}, Path("page.md"), ROOT)
+
+
+def test_every_room_says_what_lives_there():
+    rows = rooms(ROOT).splitlines()[2:]
+    assert len(rows) == len(list(ROOT.glob("scripts/assay/*/__init__.py")))
+    assert all(row.count("|") == 3 and row.rstrip(" |").endswith(".") for row in rows)

@@ -67,19 +67,22 @@ def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | 
 
 
 def write_pages(root: str | Path, figures: Mapping[str, Any]) -> None:
-    """Write the tables of every page, the picture of the README, and the page of the gallery.
+    """Write the tables of every page, and then the picture of the README.
 
     Args:
         root: folder of the repository.
         figures: the content of ``docs/figures.json``.
+
+    Raises:
+        AssayError: a page has a marker that makes no sense, or the run has no times for the picture.
     """
-    write_figure(Path(root) / PICTURE, figures)
     for page in pages(root):
         text = page.read_text()
         new = filled(text, figures, page, root)
         if new != text:
             with atomic_path(page) as temporary:
                 temporary.write_text(new)
+    write_figure(Path(root) / PICTURE, figures)
 
 
 def make_gallery(root: str | Path, student: Student) -> dict[str, Any]:

@@ -1,17 +1,51 @@
 """A student in eight bits, and whether that pays.
 
 Needs model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to judge on. Makes
-model.int8.onnx and quantization.json.
+model.int8.onnx and quantization.json. Only `quantize` times anything and owns the device; `schemes` makes the files and
+measures what they cost in accuracy beside other jobs.
 """
 
+from assay.quantize.names import SCHEME_NAMES
 
-rule quantize:
+UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
+
+
+rule schemes:
+    """Every scheme of fewer bits, and its errors."""
     input:
         onnx="results/{variant}/model.onnx",
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
         train=config["dataset"]["train"],
-        unseen=SPLITS.get("unseen_molecules", next(iter(SPLITS.values()))),
+        unseen=UNSEEN,
+    output:
+        files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
+        costs=temp("results/{variant}/schemes/costs.json"),
+    log:
+        "logs/schemes/{variant}.log",
+    benchmark:
+        "benchmarks/schemes/{variant}.tsv"
+    priority: 1
+    conda:
+        CONDA
+    params:
+        settings={
+            key: config["quantize"][key]
+            for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
+        },
+    script:
+        "../scripts/schemes.py"
+
+
+rule quantize:
+    """Times of every scheme, and the one to ship."""
+    input:
+        onnx="results/{variant}/model.onnx",
+        half="results/{variant}/model.fp16.onnx",
+        files=rules.schemes.output.files,
+        costs=rules.schemes.output.costs,
+        card=CARD,
+        unseen=UNSEEN,
     output:
         model="results/{variant}/model.int8.onnx",
         table="results/{variant}/quantization.json",
@@ -26,6 +60,6 @@ rule quantize:
     resources:
         device_percent=100,
     params:
-        settings=config["quantize"],
+        settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.memory import PeakMemory
 from assay.benchmark.points import BenchmarkSettings, Point, choose_points
-from assay.benchmark.run import Benchmark, count_gflop, describe, teacher_calls
+from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
 from assay.models import build_model
@@ -188,6 +188,39 @@ def test_operations_of_a_student_grow_with_its_atoms(model_file):
     one, two = (count_gflop(predictor, [molecule("C6H6")] * n) for n in (1, 2))
     assert two == pytest.approx(2 * one)
     assert one > 0
+
+
+class Counted:
+    """A predictor that notes the number of atoms of each batch that it evaluates."""
+
+    def __init__(self, evaluate):
+        self.compute, self.n_atoms = evaluate, []
+
+    def evaluate(self, batch):
+        self.n_atoms.append(sum(map(len, batch)))
+        return self.compute(batch)
+
+
+def test_operations_of_large_batches_follow_from_small_ones(model_file):
+    predictor = EagerPredictor(normalize(model_file).build())
+    water, ethanol, benzene = map(molecule, ("H2O", "CH3CH2OH", "C6H6"))
+    batches = [[benzene, ethanol] * 3, [water], [benzene], [ethanol], [water] * 9]
+    edges = [sum(len(s) * (len(s) - 1) for s in batch) for batch in batches]  # all atoms are within the cutoff
+    sizes = [(sum(map(len, batch)), n) for batch, n in zip(batches, edges, strict=True)]
+    counted = Counted(predictor.evaluate)
+    found = count_gflops(counted, batches, sizes)
+    assert found == pytest.approx([count_gflop(predictor, batch) for batch in batches], rel=1e-12)
+    assert counted.n_atoms == [3, 9, 12]
+
+
+def test_operations_that_are_not_linear_in_size_are_counted_everywhere():
+    def attention(batch):
+        x = torch.ones(sum(map(len, batch)), 5)
+        return x @ x.T
+
+    batches = [[molecule("H2O")] * n for n in (1, 4, 2, 8)]
+    found = count_gflops(Counted(attention), batches, [(3 * len(batch), 6 * len(batch)) for batch in batches])
+    assert found == pytest.approx([2 * 5 * (3 * n) ** 2 / 1e9 for n in (1, 4, 2, 8)])
 
 
 def run(files, structures, teacher, monkeypatch, settings=SETTINGS):

@@ -14,8 +14,9 @@ from assay.export.lowering import lower
 from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.quantize import arithmetic, schemes
-from assay.quantize.comparison import Limits, Motion, choose_scheme, compare_schemes, consistency
+from assay.quantize.comparison import Limits, Motion, choose_scheme, consistency, measure_costs, measure_times
 from assay.quantize.instructions import int8_instructions
+from assay.quantize.names import SCHEME_NAMES
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure
@@ -205,11 +206,16 @@ def test_a_broken_calibration_is_caught(exported, structures, tmp_path):
     files = {"fp32": exported, "static": tmp_path / "static.onnx", "blind": tmp_path / "blind.onnx"}
     static(exported, files["static"], [structures])
     static(exported, files["blind"], [alone])  # has seen no neighbor: every range of an edge is empty
-    rows = compare_schemes(files, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
+    rows = _compared(files, labelled)
     assert rows["blind"]["force_mae_eV_per_A"] > 5 * rows["static"]["force_mae_eV_per_A"]
     assert "force_mae_increase_relative" in choose_scheme(rows, ["blind"], LIMITS, 0.2)["failed_limits"]["blind"]
     with pytest.raises(AssayError, match="INT8 needs training structures"):
         static(exported, tmp_path / "none.onnx", [[]])
+
+
+def _compared(files, labelled):
+    costs, times = measure_costs(files, labelled, Motion(300.0, 0.5, 4.0), 2, 1), measure_times(files, labelled, 0.0, 1)
+    return {name: costs[name] | times[name] for name in files}
 
 
 def _said(path, structure):
@@ -254,11 +260,15 @@ def test_quantized_weights_cost_no_time(exported, tmp_path):
     assert loaded_operators(exported) == loaded_operators(tmp_path / "weights.onnx")
 
 
+def test_the_workflow_names_every_scheme():
+    assert [scheme.name for scheme in SCHEMES] == list(SCHEME_NAMES)
+
+
 def test_a_file_that_does_not_run_is_a_row_with_its_error(exported, structures, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_text("no graph")
     labelled = [replace(s, energy_eV=0.1, forces_eV_per_A=np.ones((len(s), 3))) for s in structures]
-    rows = compare_schemes({"fp32": exported, "broken": broken}, labelled, Motion(300.0, 0.5, 4.0), 2, 0.0, 1)
+    rows = _compared({"fp32": exported, "broken": broken}, labelled)
     assert "ONNXRuntimeError" in rows["broken"]["error"]
     assert rows["fp32"]["force_mae_increase_relative"] == 0.0
     assert rows["fp32"]["latency"]["batch32"]["n_atoms"] == sum(map(len, structures))

@@ -19,9 +19,8 @@ from torch.export import Dim
 
 from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
+from assay.export.metadata import METADATA_KEY
 from assay.workflow.files import atomic_path
-
-METADATA_KEY = "identity"
 
 
 def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any]) -> None:

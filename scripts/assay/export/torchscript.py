@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from assay.export.metadata import METADATA_FILE
 from assay.export.tables import find_pairs, table_inputs
 from assay.workflow.files import atomic_path
 
 aten = torch.ops.aten
-METADATA_FILE = "identity.json"
 
 # Operators that make a new tensor, and those that make it on the device of another tensor.
 AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten.new_full.default}

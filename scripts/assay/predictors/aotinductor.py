@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from assay.export.aotinductor import METADATA_KEY
+from assay.export.metadata import METADATA_KEY
 from assay.export.tables import slot_inputs
 from assay.predictors.inputs import attributes, edge_inputs
 from assay.predictors.interface import BatchPredictor

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.export.torchscript import METADATA_FILE
+from assay.export.metadata import METADATA_FILE
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure

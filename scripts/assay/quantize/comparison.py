@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from assay.benchmark.timing import interleave, ratio
+from assay.data import read_dataset
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
@@ -48,6 +49,13 @@ class Limits:
     force_mae_increase_relative: float
     energy_force_consistency: float
     drift_ratio: float
+
+
+def sample_structures(path: str | Path, count: int, seed: int) -> list[Structure]:
+    """Draw at most ``count`` structures of a labelled file at random."""
+    dataset = read_dataset(path)
+    chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
+    return list(dataset.subset(chosen))
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:
@@ -106,33 +114,75 @@ def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion)
     return float(np.median(np.abs(slopes) / [len(s) for s in structures]))
 
 
-def compare_schemes(
-    files: Mapping[str, Path],
-    unseen: Sequence[Structure],
-    motion: Motion,
-    n_moving: int,
-    seconds: float,
-    threads: int,
+def measure_costs(
+    files: Mapping[str, Path], unseen: Sequence[Structure], motion: Motion, n_moving: int, threads: int
 ) -> dict[str, dict[str, Any]]:
-    """Measure every file beside "fp32"; a file that does not run is a row with its error.
+    """Measure what every file costs beside "fp32": size, errors, consistency and drift.
 
     Args:
         files: model files by name, "fp32" among them.
-        unseen: labelled structures; those of median size are timed, smaller ones moved.
+        unseen: labelled structures; some of the smaller ones are moved.
         motion: the dynamics that the drift is read from.
         n_moving: how many structures are moved, and differenced for ``consistency``.
+        threads: number of CPU threads.
+
+    Returns:
+        A row for each file; that of a file that does not run holds its error.
+    """
+    predictors, rows = _load(files, threads)
+    by_size = sorted(unseen, key=len)
+    smaller = by_size[: max(1, len(by_size) // 2)]
+    moving = smaller[:: max(1, len(smaller) // n_moving)][:n_moving]
+    exact = errors(predictors["fp32"], unseen)
+    for name, path in files.items():
+        rows[name] |= {
+            "size_bytes": path.stat().st_size,
+            "size_ratio": path.stat().st_size / files["fp32"].stat().st_size,
+        }
+        if name not in predictors:
+            continue
+        own = exact if name == "fp32" else errors(predictors[name], unseen)
+        rows[name] |= {
+            "integer_products_share": integer_share(path),
+            **own,
+            "force_mae_increase_relative": own["force_mae_eV_per_A"] / exact["force_mae_eV_per_A"] - 1.0,
+            "energy_mae_increase_relative": own["energy_mae_eV_per_atom"] / exact["energy_mae_eV_per_atom"] - 1.0,
+            "energy_force_consistency": consistency(predictors[name], moving),
+            "nve_drift_meV_per_atom_per_ps": drift(predictors[name], moving, motion),
+        }
+    return rows
+
+
+def measure_times(
+    files: Mapping[str, Path], unseen: Sequence[Structure], seconds: float, threads: int
+) -> dict[str, dict[str, Any]]:
+    """Time every file beside "fp32", in turns.
+
+    Args:
+        files: model files by name, "fp32" among them.
+        unseen: structures, of which those of median size are timed.
         seconds: how long each call of 32 structures is timed; a call of one structure is timed four times as long.
         threads: number of CPU threads.
 
     Returns:
-        A row for each file. The ratio of times in the row of "fp32" compares two sessions of one file, which tells how
-        far the other ratios can be trusted.
+        A row for each file; that of a file that does not run holds its error. The ratio of times in the row of "fp32"
+        compares two sessions of one file, which tells how far the other ratios can be trusted.
     """
-    exact_size = files["fp32"].stat().st_size
+    predictors, rows = _load(files, threads)
+    again, _ = _load({AGAIN: files["fp32"]}, threads)
+    sessions = predictors | again
+    times = {size: _times(sessions, typical(unseen, size), rounds * seconds) for size, rounds in ROUNDS.items()}
+    for name in predictors:
+        rows[name] |= {f"latency_ratio_batch{size}": times[size][name]["ratio"]["median"] for size in BATCH_SIZES}
+        rows[name]["latency"] = {f"batch{size}": times[size][name] for size in BATCH_SIZES}
+    return rows
+
+
+def _load(files: Mapping[str, Path], threads: int) -> tuple[dict[str, BatchPredictor], dict[str, dict[str, Any]]]:
+    """Load the files that run here, and begin a row for each file, with the error of one that does not."""
     predictors: dict[str, BatchPredictor] = {}
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Any]] = {name: {} for name in files}
     for name, path in files.items():
-        rows[name] = {"size_bytes": path.stat().st_size, "size_ratio": path.stat().st_size / exact_size}
         try:
             predictor = load_predictor(path, threads=threads)
         except AssayError as error:
@@ -140,27 +190,7 @@ def compare_schemes(
             continue
         assert isinstance(predictor, BatchPredictor)
         predictors[name] = predictor
-    by_size = sorted(unseen, key=len)
-    smaller = by_size[: max(1, len(by_size) // 2)]
-    moving = smaller[:: max(1, len(smaller) // n_moving)][:n_moving]
-    again = load_predictor(files["fp32"], threads=threads)
-    assert isinstance(again, BatchPredictor)
-    sessions = predictors | {AGAIN: again}
-    times = {size: _times(sessions, typical(unseen, size), rounds * seconds) for size, rounds in ROUNDS.items()}
-    exact = errors(predictors["fp32"], unseen)
-    for name, predictor in predictors.items():
-        own = errors(predictor, unseen)
-        rows[name] |= {
-            **{f"latency_ratio_batch{size}": times[size][name]["ratio"]["median"] for size in BATCH_SIZES},
-            "latency": {f"batch{size}": times[size][name] for size in BATCH_SIZES},
-            "integer_products_share": integer_share(files[name]),
-            **own,
-            "force_mae_increase_relative": own["force_mae_eV_per_A"] / exact["force_mae_eV_per_A"] - 1.0,
-            "energy_mae_increase_relative": own["energy_mae_eV_per_atom"] / exact["energy_mae_eV_per_atom"] - 1.0,
-            "energy_force_consistency": consistency(predictor, moving),
-            "nve_drift_meV_per_atom_per_ps": drift(predictor, moving, motion),
-        }
-    return rows
+    return predictors, rows
 
 
 def _times(
@@ -188,7 +218,7 @@ def choose_scheme(
     """Choose the scheme to ship, and say in a sentence whether to use it and why.
 
     Args:
-        rows: the result of ``compare_schemes``; others are held against its row "fp32".
+        rows: for each file what ``measure_costs`` and ``measure_times`` found; others are held against "fp32".
         candidates: the schemes that may be shipped.
         limits: see ``Limits``.
         matmul_share: of matrix products in the time of float32, which bounds what integers can save.

@@ -47,8 +47,10 @@ class OnnxStudent:
         options.log_severity_level = 3  # errors only
         if threads is not None:
             options.intra_op_num_threads = threads
-            if threads > (os.cpu_count() or 1):  # more threads than cores must not wait for each other at full speed
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Threads that wait at full speed take cores from others: more threads than cores, and where OpenMP is told so.
+        passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
+        if passive or (threads or 0) > (os.cpu_count() or 1):
+            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
         there = [name for name in wanted if name in onnxruntime.get_available_providers()]
         self.session = onnxruntime.InferenceSession(str(path), options, providers=[*there, "CPUExecutionProvider"])

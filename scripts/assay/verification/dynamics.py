@@ -9,6 +9,7 @@ from typing import Any
 
 import ase
 import numpy as np
+import torch
 from ase import units
 from ase.calculators.calculator import Calculator, all_changes
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
@@ -84,7 +85,7 @@ def check_dynamics(
 
 
 def _run_both(model: Potential, path: Path, structure: Structure, settings: DynamicsSettings) -> dict[str, Any]:
-    calculator = StudentCalculator(path)
+    calculator = StudentCalculator(path, threads=torch.get_num_threads())
     exact = total_energies(structure, ExactCalculator(model), settings)
     exported = total_energies(structure, calculator, settings)
     difference = np.abs((exported - exported[0]) - (exact - exact[0])).max() / len(structure)

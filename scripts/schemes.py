@@ -1,0 +1,21 @@
+"""Write a student in every scheme of fewer bits, and measure what each costs beside float32."""
+
+from pathlib import Path
+
+from assay.benchmark.timing import limit_threads
+from assay.quantize.comparison import Motion, measure_costs, sample_structures
+from assay.quantize.schemes import SCHEMES
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import write_json
+
+with exit_on_error(snakemake.log[0]):
+    settings, n_threads = snakemake.params.settings, limit_threads(snakemake.threads)
+    unseen = sample_structures(snakemake.input.unseen, settings["structures"], settings["seed"])
+    training = sample_structures(snakemake.input.train, settings["calibration_structures"], settings["seed"])
+    batches = [training[start : start + 8] for start in range(0, len(training), 8)]
+    files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
+    for scheme, path in zip(SCHEMES, map(Path, snakemake.output.files), strict=True):
+        scheme.apply(files["fp32"], path, batches)
+        files[scheme.name] = path
+    motion = Motion(**settings["motion"])
+    write_json(snakemake.output.costs, measure_costs(files, unseen, motion, settings["molecules"], n_threads))

@@ -163,6 +163,17 @@ def test_a_wrong_file_or_atom_is_refused_in_words(files):
         student(np.array([1]), np.zeros((1, 3)), None, np.zeros((2, 0)), np.zeros((0, 3)))
 
 
+@pytest.mark.parametrize(("policy", "spinning"), [("passive", "0"), ("PASSIVE", "0"), ("active", "")])
+def test_threads_that_wait_leave_their_core_where_openmp_is_told_so(files, policy, spinning, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    options = OnnxStudent(files["model.onnx"], threads=1).session.get_session_options()
+    try:
+        found = options.get_session_config_entry("session.intra_op.allow_spinning")
+    except RuntimeError:  # it was never set
+        found = ""
+    assert found == spinning
+
+
 def test_dynamics_conserve_energy_as_the_network_does(model, files):
     molecules = [Structure.from_ase(ase.build.molecule(name)) for name in ("H2O", "C6H6", "CH3CONH2")]
     settings = dynamics.DynamicsSettings(

@@ -37,6 +37,7 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
         for name, tensor in zip(SlotInputs._fields, inputs, strict=True)
     )
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
+    fx.config.do_not_emit_stack_traces = True  # nobody reads the source lines of each operation, and they take time
     program = torch.export.export(network, tuple(inputs), dynamic_shapes=dynamic)
     settings = {"cpp.dynamic_threads": True, "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)}}
     with atomic_path(path) as temporary, config.patch(settings):

@@ -1,7 +1,8 @@
 """A student as files that run without this project, and the proof that they are right.
 
 Needs a normalized model, and labelled structures for their molecules. Makes model.onnx, model.edges.onnx,
-model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json.
+model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json. The files
+come before other jobs, since most of them wait for a file.
 """
 
 
@@ -19,6 +20,7 @@ rule export:
         "logs/export/{variant}.log",
     benchmark:
         "benchmarks/export/{variant}.tsv"
+    priority: 2
     conda:
         CONDA
     script:
@@ -36,6 +38,7 @@ rule compile:
         "logs/compile/{variant}.log",
     benchmark:
         "benchmarks/compile/{variant}.tsv"
+    priority: 2
     conda:
         CONDA
     script:

@@ -6,17 +6,20 @@ import signal
 import struct
 import subprocess
 import sys
+import zipfile
 
 import pytest
+import torch
 
+from assay.checkpoint import normalize
 from assay.checkpoint.choice import choose_weights
 from assay.checkpoint.config import read_config
 from assay.checkpoint.container import read_container
 from assay.checkpoint.pickles import read_pickle
 from assay.workflow.errors import AssayError
-from shared.checkpoint_foreign import entry, zip_of
+from shared.checkpoint_foreign import entry, storage, zip_of
 from shared.checkpoint_hostile import READ, REJECTED, many
-from shared.checkpoint_samples import legacy_bytes, pickle_bytes, store
+from shared.checkpoint_samples import legacy_bytes, pickle_bytes, store, student
 
 SECONDS = 60
 FLOATS = bytes(16)
@@ -88,6 +91,47 @@ def test_legacy_files_are_read_in_the_same_way(tmp_path, monkeypatch):
         "modules_without_end",
     ):
         check_refused(*REJECTED[case], tmp_path, legacy=True)
+
+
+def test_many_tensors_or_sets_of_weights_are_refused(tmp_path):
+    names = {"." * (index % 900) + str(index): torch.ones(1) for index in range(500)}
+    one = torch.ones(1)
+    for content, reason in (
+        ([{f"{'.' * 200}{index}": one for index in range(1001)} for _ in range(100)], "more than 100,000 tensors"),
+        ([{"blocks.0.x": one} for _ in range(21)], "more than 20 sets of weights"),
+        ([{"blocks.0.x": one, "ema": [one]} for _ in range(21)], "more than 20 sets of weights"),
+    ):
+        path = store(tmp_path, {"model": content} | names)
+        with pytest.raises(AssayError, match=reason):
+            normalize(path)
+
+
+def test_tensors_that_share_their_bytes_are_refused(tmp_path):
+    """A network as large as the sum of its tensors would be built, and the file is small."""
+    flat = torch.zeros(50_000)
+    path = store(tmp_path, {f"blocks.{index}.filter.weight": flat.view(5000, 10) for index in range(60)})
+    with pytest.raises(AssayError, match="share their place"):
+        normalize(path)
+
+
+def test_links_and_records_that_are_there_twice(tmp_path):
+    path = store(tmp_path, student().state_dict(), "real.pt")
+    link, loop, folder = tmp_path / "link.pt", tmp_path / "loop.pt", tmp_path / "folder.pt"
+    link.symlink_to(path)
+    loop.symlink_to(loop)
+    folder.symlink_to(tmp_path)
+    assert normalize(link).to_bytes() == normalize(path).to_bytes()
+    for bad, reason in ((loop, "cannot be read"), (folder, "is a folder")):
+        with pytest.raises(AssayError, match=reason):
+            normalize(bad)
+    stream = io.BytesIO(zip_of(entry(b"N")))
+    with zipfile.ZipFile(stream, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("archive/data.pkl", entry(b"cos\nsystem\n)R"))
+    with pytest.raises(AssayError, match=r"not a checkpoint|lists a record twice"):
+        normalize(store(tmp_path, stream.getvalue()))
+    outside = zip_of(entry(storage(key="../../etc/passwd", count=1)), {"../../etc/passwd": bytes(4)})
+    assert read_container(store(tmp_path, outside)).content["x"] is not None
+    assert {item.name for item in tmp_path.iterdir()} == {"real.pt", "link.pt", "loop.pt", "folder.pt", "checkpoint.pt"}
 
 
 @pytest.mark.slow

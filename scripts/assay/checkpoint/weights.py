@@ -28,12 +28,15 @@ ROOTS = frozenset(
 )
 BUFFERS = ("rbf.", "radial.", "reference_energy", "energy_scale")
 MAX_DEPTH, MAX_DICTS = 8, 10_000
+MAX_TENSORS = 100_000  # by name, in all dicts together
+MAX_PARTS = 50  # of a name, between dots
 
 _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
-_AVERAGE = re.compile(r"(^|_)(ema|swa|avg|average|averaged|shadow)(_|$)", re.IGNORECASE)
+# Words of a dotted place, e.g. "callbacks.EMA" or "optimizer_states[0].ema".
+_AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow)([_.\[]|$)", re.IGNORECASE)
 _NOT_THE_MODEL = re.compile(
-    r"(^|_)(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)(_|$)", re.IGNORECASE
+    r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)([_.\[]|$)", re.IGNORECASE
 )
 _BOOKKEEPING = {"n_averaged", "initted", "step", "num_updates", "decay"}
 _PUT_ASIDE = "collected_params"  # by torch_ema, while the average stands in the model
@@ -102,7 +105,11 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
     found: list[StateDict] = []
     listed: list[TensorList] = []
     seen: set[int] = set()
+    count = 0
     for where, entries in nested_dicts(container.content):
+        count += sum(_is_tensor(value) for value in entries.values())
+        if count > MAX_TENSORS:
+            raise AssayError(f"{container.path} lists more than {MAX_TENSORS:,} tensors: save one model alone")
         found += _models(where, entries, container, everything)
         for key, values in entries.items():
             if isinstance(key, str) and isinstance(values, list) and values and _tells_of_average(key):
@@ -113,6 +120,10 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
                     average = key != _PUT_ASIDE
                     listed.append(TensorList(f"{where}.{key}".lstrip("."), average, values))
     return found, listed
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or is_tensor_record(value)
 
 
 def _tells_of_average(key: str) -> bool:
@@ -167,7 +178,7 @@ def _overlaps(tensor: Tensor) -> bool:
 
 def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
     """The parts that ``key`` loses, those among them that tell models apart, and the bare name; "" if it has none."""
-    parts = key.split(".")
+    parts = key.split(".", MAX_PARTS)
     start = next((i for i, part in enumerate(parts) if part in ROOTS), None)
     if start is None:
         return [], (), ""
@@ -178,14 +189,10 @@ def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
 
 def _models(where: str, entries: dict, container: Container, everything: bool) -> list[StateDict]:
     """The models whose tensors stand in one dict."""
-    keys = [
-        key
-        for key, value in entries.items()
-        if isinstance(key, str) and (isinstance(value, Tensor) or is_tensor_record(value))
-    ]
-    if not everything and any(_NOT_THE_MODEL.search(part) for part in where.split(".")):
+    keys = [key for key, value in entries.items() if isinstance(key, str) and _is_tensor(value)]
+    if not keys or (not everything and _NOT_THE_MODEL.search(where)):
         return []
-    averaged = "n_averaged" in keys or any(_AVERAGE.search(part) for part in where.split("."))
+    averaged = "n_averaged" in keys or bool(_AVERAGE.search(where))
     groups: dict[tuple[str, ...], StateDict] = {}
     members: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
@@ -212,7 +219,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
 
 
 def _belongs_elsewhere(key: str) -> bool:
-    return key in _BOOKKEEPING or any(_NOT_THE_MODEL.search(part) for part in key.split("."))
+    return key in _BOOKKEEPING or bool(_NOT_THE_MODEL.search(key))
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:

@@ -25,6 +25,7 @@ rule normalize:
         CONDA
     params:
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
+        weights=lambda wildcards: VARIANTS[wildcards.variant].get("weights"),
     script:
         "../scripts/normalize.py"
 

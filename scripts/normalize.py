@@ -1,9 +1,11 @@
 """Read any checkpoint and write it as model.safetensors, with its identity card model.json."""
 
 from assay.checkpoint import normalize, write
-from assay.workflow.errors import exit_on_error
+from assay.workflow.errors import exit_on_error, terminal
 
 with exit_on_error(log=snakemake.log[0]):
-    checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A)
+    checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A, snakemake.params.weights)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
     print(checkpoint.summary())
+    if checkpoint.doubt():
+        print(checkpoint.doubt(), file=terminal())

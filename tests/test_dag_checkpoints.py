@@ -10,7 +10,17 @@ import pytest
 import yaml
 
 from assay.workflow.config import load_config
-from shared.checkpoint_samples import legacy_bytes, moved, prefixed, safetensors_bytes, store, student, torch_bytes
+from shared.checkpoint_samples import (
+    legacy_bytes,
+    lightning,
+    moved,
+    parameters_of,
+    prefixed,
+    safetensors_bytes,
+    store,
+    student,
+    torch_bytes,
+)
 from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
 
 pytestmark = pytest.mark.slow
@@ -94,6 +104,32 @@ def test_changed_weights_rerun_their_branch_and_its_consumers(tree):
     assert changed(before, after) == {path for path in before if path.startswith(("mine/", "report/"))}
     assert {"validate", "export", "report"} <= stand_ins_that_ran(tree)
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
+def test_the_config_chooses_among_sets_of_weights(tree):
+    """What is in doubt is said in the terminal and in the log, and a choice reruns what depends on it."""
+    ema = {"shadow_params": list(parameters_of(WEIGHTS).values())}
+    replace(tree, lightning(prefixed(moved(WEIGHTS), "model."), callbacks={"EMA": ema}))
+    before = snapshot(tree)
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    for said in (done.stdout, (tree / "logs/normalize/mine.log").read_text()):
+        assert "'callbacks.EMA.shadow_params' was taken as the moving average, by its name alone" in said
+    assert stand_ins_that_ran(tree) == set()
+    assert snapshot(tree)["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
+    config = yaml.safe_load((tree / "config/config.yaml").read_text())
+    config["variants"]["mine"]["weights"] = "state_dict"
+    (tree / "config/config.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    assert {"validate", "export", "report"} <= stand_ins_that_ran(tree)
+    source = json.loads((tree / "results/mine/model.json").read_text())["source"]
+    assert (source["weights_at"], source["weights_asked_for"]) == ("state_dict", "state_dict")
+    config["variants"]["mine"]["weights"] = "nowhere"
+    (tree / "config/config.yaml").write_text(yaml.safe_dump(config))
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 1
+    assert "Error: mine.pt holds no weights under 'nowhere': set variants.<name>.weights to one of" in done.stdout
 
 
 def test_refused_checkpoint_leaves_all_as_it_was_and_is_refused_again(tree):

@@ -33,6 +33,7 @@ class Variant(Section):
 
     checkpoint: FilePath = Field(description="path of a .pt, .pth, .ckpt or .safetensors file")
     cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a checkpoint that does not tell it")
+    weights: Text = may_be_absent(description="raw, average, or the path of a set of weights in the checkpoint")
     licence: Text = may_be_absent(description="the licence of the weights, in words")
     citation: Text = may_be_absent(description="how the student is cited, in words")
 

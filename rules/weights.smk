@@ -31,6 +31,7 @@ rule weights:
     """Fail if one breaks a bound."""
     input:
         measured=expand("results/{variant}/weights.json", variant=VARIANTS),
+        cards=CARDS,
         bounds="data/benchmarks/weights.yaml",
     log:
         "logs/weights.log",

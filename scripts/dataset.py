@@ -5,6 +5,11 @@ from pathlib import Path
 from assay.sampling.shipping import ship
 from assay.workflow.errors import exit_on_error
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("dataset")
+
 with exit_on_error(log=snakemake.log[0]):
     ship(
         parts={Path(path).stem: path for path in snakemake.input},

@@ -6,6 +6,11 @@ from pathlib import Path
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, sha256_file, write_json
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("distill")
+
 with exit_on_error(log=snakemake.log[0]):
     shipped = {}
     for source in map(Path, snakemake.input):

@@ -8,6 +8,11 @@ from assay.export.metadata import export_metadata
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("export", variant="tiny")
+
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
     network, metadata = lower(model), export_metadata(model, read_json(snakemake.input.card))

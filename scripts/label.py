@@ -10,6 +10,11 @@ from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
 
 if __name__ == "__main__":
+    if "snakemake" not in globals():
+        from assay.workflow.standalone import mock_snakemake
+
+        snakemake = mock_snakemake("label", part="validation")
+
     with exit_on_error(log=snakemake.log[0]):
         part, folder = snakemake.wildcards.part, Path(snakemake.params.shards)
         splits, checked = read_molecules(snakemake.input.molecules), identities(snakemake.input.checked)

@@ -7,6 +7,11 @@ from assay.sampling.molecules import altered, bridged, collect, listed, recombin
 from assay.sampling.splits import for_training, never_seen, split
 from assay.workflow.errors import exit_on_error
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("molecules")
+
 with exit_on_error(log=snakemake.log[0]):
     recipe = snakemake.params.recipe
     odd_pieces = Path(snakemake.input.pieces).read_text().split()[1:]

@@ -3,6 +3,11 @@
 from assay.checkpoint import normalize, write
 from assay.workflow.errors import exit_on_error, terminal
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("normalize", variant="tiny")
+
 with exit_on_error(log=snakemake.log[0]):
     checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A, snakemake.params.weights)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)

@@ -10,6 +10,11 @@ from assay.package.card import write_card
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("package", variant="tiny")
+
 with exit_on_error(snakemake.log[0]):
     checkpoint = normalize(snakemake.input.model)
     results = {Path(path).stem: read_json(path) for path in [snakemake.input.card, *snakemake.input.results]}

@@ -14,6 +14,11 @@ from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("peers")
+
 
 def student(variant: str, points, settings: dict) -> dict:
     """Everything about one student and its peers."""

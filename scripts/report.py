@@ -11,6 +11,11 @@ from assay.report.targets import Goals
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import write_json
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("report")
+
 with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)

@@ -8,6 +8,11 @@ from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import write_json
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("schemes", variant="tiny")
+
 with exit_on_error(snakemake.log[0]):
     settings, n_threads = snakemake.params.settings, limit_threads(snakemake.threads)
     unseen = sample_structures(snakemake.input.unseen, settings["structures"], settings["seed"])

@@ -5,6 +5,11 @@ from pathlib import Path
 from assay.training.run import train_student
 from assay.workflow.errors import exit_on_error
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("train", student="tiny")
+
 with exit_on_error(log=snakemake.log[0]):
     train_student(
         name=snakemake.wildcards.student,

@@ -17,6 +17,11 @@ from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("validate", variant="tiny")
+
 
 def main() -> None:
     keep_freed_memory()

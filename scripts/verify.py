@@ -16,6 +16,11 @@ from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
 
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("verify", variant="tiny")
+
 with exit_on_error(snakemake.log[0]):
     keep_freed_memory()
     torch.set_num_threads(snakemake.threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 from snakemake.api import SnakemakeApi
@@ -10,22 +12,36 @@ from snakemake.iocontainers import Log, Snakemake
 from snakemake.jobs import Job
 from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
 
+ROOT = Path(__file__).absolute().parents[3]  # the folder with the Snakefile that the script belongs to
+
 
 def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
-    """The ``snakemake`` object of one job of the workflow in the current folder; its log is the terminal.
+    """The ``snakemake`` object of one job of the workflow that the script belongs to.
 
-    A script that ends up here instead of in a rule starts with::
+    The folder of the Snakefile becomes the current one, wherever the script is started from, and the terminal is the
+    log. The script of each rule has this between its imports and its work::
 
         if "snakemake" not in globals():
             from assay.workflow.standalone import mock_snakemake
 
             snakemake = mock_snakemake("normalize", variant="tiny")
+
+    Args:
+        rule_name: the name of the rule.
+        wildcards: the value of each wildcard of the rule.
+
+    Raises:
+        SystemExit: with a sentence, if an input of the job does not exist.
     """
+    os.chdir(ROOT)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow = api.workflow(ResourceSettings(cores=1), snakefile=Path("Snakefile"))._workflow
+        workflow = api.workflow(ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")._workflow
         workflow.dag_settings = DAGSettings()
         rule = workflow.get_rule(rule_name)
         job = Job(rule, DAG(workflow, rules=[rule]), wildcards)
+        missing = [path for path in job.input if not Path(path).exists()]
+        if missing:
+            sys.exit(f"Error: {missing[0]} does not exist: make it by `snakemake {missing[0]}`")
         terminal = Log(["/dev/stderr"])
         return Snakemake(
             job.input, job.output, job.params, job.wildcards, job.threads, job.resources, terminal, {}, rule_name, None

@@ -1,0 +1,117 @@
+"""The workflow as files: rules do not depend on the order of their files, other workflows can use them, and the script
+of each rule runs without it.
+"""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from assay.workflow.config import load_config
+from shared.checkpoint_samples import store, student
+from shared.workflow_copy import ROOT, lay_out, snakemake
+
+PROGRAMS = {"predict.py", "verdict.py"}  # for the command line: no rule runs them
+RULES = {
+    name: body
+    for file in sorted((ROOT / "rules").glob("*.smk"))
+    for name, body in re.findall(r"^(?:rule|checkpoint) (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.S | re.M)
+}
+SCRIPTS = {
+    match[1]: (name, set(re.findall(r"\{(\w+)\}", body.partition("log:")[2].partition("benchmark:")[0])))
+    for name, body in RULES.items()
+    if (match := re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', body))
+}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the workflow with its real scripts, where `tiny` is a student of random weights."""
+    tree = tmp_path_factory.mktemp("workflow")
+    lay_out(tree)
+    store(tree, student("painn").state_dict(), "data/checkpoints/tiny.pt")
+    return tree
+
+
+def plan(tree, *arguments):
+    """Which rule follows which for `all`, and how many jobs each has."""
+    done = snakemake(tree, "-n", "--quiet", "rules", *arguments, "all")
+    assert done.returncode == 0, done.stdout
+    jobs = set(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    graph = snakemake(tree, "--rulegraph", "dot", *arguments, "all").stdout
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)', graph))
+    return jobs, {(names[one], names[other]) for one, other in re.findall(r"(\d+) -> (\d+)", graph)}
+
+
+def test_order_of_rule_files_after_the_first_does_not_matter(tree):
+    text = (tree / "Snakefile").read_text()
+    common, *others = re.findall(r"^include: .*\n", text, re.M)
+    assert common == 'include: "rules/common.smk"\n' and len(others) > 10
+    mirrored = text.replace("".join(others), "".join(reversed(others)))
+    assert mirrored != text
+    (tree / "Mirrored").write_text(mirrored)
+    jobs, edges = plan(tree)
+    assert len(edges) > 20 and ("validate", "3") in jobs
+    assert plan(tree, "--snakefile", "Mirrored") == (jobs, edges)
+
+
+def test_a_module_with_a_config_of_its_own_has_the_defaults_beneath(tree, tmp_path):
+    variants = dict.fromkeys(load_config(ROOT / "config")["variants"]) | {"mine": {"checkpoint": "mine.pt"}}
+    text = f"""
+mine = {{"variants": {variants!r}, "accuracy": {{"worst": 7}}}}
+
+
+module assay:
+    snakefile:
+        "{tree / "Snakefile"}"
+    config:
+        mine
+
+
+use rule * from assay
+"""
+    (tmp_path / "Snakefile").write_text(text)
+    (tmp_path / "mine.pt").write_text("mine")
+    (tmp_path / "data").symlink_to(tree / "data")
+    done = snakemake(tmp_path, "-n", "all")
+    assert done.returncode == 0, done.stdout
+    assert "results/mine/accuracy.json" in done.stdout
+    assert "results/tiny" not in done.stdout
+    (tmp_path / "Snakefile").write_text(text.replace('"worst"', '"wurst"'))
+    done = snakemake(tmp_path, "-n", "all")
+    assert "`accuracy.wurst` is not a known key; did you mean `worst`?" in done.stdout
+
+
+@pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))
+def test_every_script_of_a_rule_can_be_run_alone(script):
+    text = (ROOT / "scripts" / script).read_text()
+    assert (script in SCRIPTS) != (script in PROGRAMS)
+    if script in SCRIPTS:
+        rule, wildcards = SCRIPTS[script]
+        [(called, given)] = re.findall(
+            r'if "snakemake" not in globals\(\):\n +from assay\.workflow\.standalone import mock_snakemake\n\n'
+            r' +snakemake = mock_snakemake\("(\w+)"(.*)\)\n',
+            text,
+        )
+        assert called == rule
+        assert set(re.findall(r"(\w+)=", given)) == wildcards
+
+
+def run_alone(tree, script, folder):
+    return subprocess.run([sys.executable, tree / "scripts" / script], cwd=folder, capture_output=True, text=True)
+
+
+def test_scripts_run_alone_from_any_folder(tree, tmp_path):
+    for script, made in [("normalize.py", "incoming.safetensors"), ("adopt.py", "model.safetensors")]:
+        done = run_alone(tree, script, tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert (tree / "results/tiny" / made).is_file()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_script_whose_inputs_are_not_made_says_how_to_make_them(tree, tmp_path):
+    done = run_alone(tree, "compare_speed.py", tmp_path)
+    assert done.returncode == 1
+    path = "results/original/benchmark.json"
+    assert done.stderr.splitlines()[-1] == f"Error: {path} does not exist: make it by `snakemake {path}`"

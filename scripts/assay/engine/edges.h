@@ -1,8 +1,8 @@
-// The sums over neighbors: messages to an atom, and their adjoint.
+// The sum of messages over the neighbors of an atom, and its adjoint.
 //
-// A filter w (channels for scalars, radial vectors and vectors, and with tensors for radial tensors and tensors) is a
-// product of the edge's radial basis and the block's matrix. It is made in registers for one block of channels of a few
-// edges, used, and forgotten.
+// The filters w of an edge are the product of its radial basis and a matrix of the block. They scale messages of
+// scalars, new vectors along the edge, carried vectors and, for rank 2, new tensors and carried tensors. Filters are
+// computed in registers, for a few edges and one vector of channels at a time, and never stored.
 #pragma once
 
 #include <algorithm>
@@ -13,73 +13,72 @@
 
 namespace assay {
 
-constexpr int EDGES_AT_ONCE = 4;
+constexpr int EDGES_AT_ONCE = 4;  // edges whose filters are computed together
 
-// The edges of one atom; rows of R radial functions (``slope``: their derivatives), of three for unit vectors and of five
-// for their tensors.
+// The n edges of one center: the neighbor, R radial functions and their slopes, the unit vector and its tensor of each.
 template <class T>
-struct Neighbors {
+struct Edges {
     int64_t n;
-    const int64_t* atom;
-    const T *basis, *slope, *unit, *tensor;
+    const int64_t* neighbor;
+    const T *basis, *basis_slope, *direction, *tensor;
 };
 
-// What features up to a rank are made of.
+// The rows of H channels that features up to a rank consist of.
 template <int RANK>
 struct Features {
-    static constexpr int PIECES = 1 + 2 * RANK;     // of a filter
-    static constexpr int ROWS = RANK == 1 ? 4 : 9;  // s and the components of v and t
-    static constexpr int MESSAGES = ROWS + RANK;    // x_s, x_r, the components of x_v, x_rt, those of x_t
+    static constexpr int FILTERS = N_FILTERS[RANK];          // filters of an edge
+    static constexpr int COMPONENTS = RANK == 1 ? 4 : 9;     // s and the components of v and t
+    static constexpr int MESSAGE_ROWS = COMPONENTS + RANK;   // x_s; x_u and the components of x_v; x_q and those of x_t
 };
 
 template <class T, int RANK>
 class Filters {
    public:
-    static constexpr int PIECES = Features<RANK>::PIECES, ROWS = Features<RANK>::ROWS,
-                         MESSAGES = Features<RANK>::MESSAGES;
+    static constexpr int FILTERS = Features<RANK>::FILTERS, COMPONENTS = Features<RANK>::COMPONENTS,
+                         MESSAGE_ROWS = Features<RANK>::MESSAGE_ROWS;
 
-    // H: channels, padded; R: radial functions, one more for the bias where there is one.
+    // H is the padded number of channels, R the number of radial functions, and one more for a bias.
     Filters(int64_t H, int64_t R) : H(H), R(R) { weights = Linear<T>::aligned(storage, size()); }
     Filters(Filters&&) = default;
 
-    size_t size() const { return H * PIECES * R; }
-    // [channels / lanes, R, PIECES, lanes]
+    size_t size() const { return H * FILTERS * R; }
+    // The index of a weight: [H / lanes, R, FILTERS, lanes].
     size_t place(int64_t r, int64_t piece, int64_t h) const {
         constexpr int64_t W = Lanes<T>::count;
-        return ((h / W * R + r) * PIECES + piece) * W + h % W;
+        return ((h / W * R + r) * FILTERS + piece) * W + h % W;
     }
     T* data() { return weights; }
 
-    // Adds to s, v and t of one atom: sum_j w_s x_s, sum_j (u w_r x_r + w_v x_v) and, with the tensor q of the edge,
-    // sum_j (q w_rt x_rt + w_t x_t). ``messages``: rows of x_s, x_r, the components of x_v, x_rt, those of x_t; the first
-    // block has neither x_v nor x_t.
+    // Adds the messages to s, v and t of one center: sum_j w_s x_s, sum_j (u w_u x_u + w_v x_v) and, for rank 2,
+    // sum_j (q w_q x_q + w_t x_t), with the unit vector u and the tensor q of each edge. A row of ``messages`` holds
+    // x_s, x_u, x_v, x_q and x_t of one atom. The first block has no x_v and x_t, and writes v and t.
     template <bool FIRST>
-    void gather(const T* messages, const Neighbors<T>& edges, T* ds, T* dv, T* dt) const {
+    void add_messages(const T* messages, const Edges<T>& edges, T* ds, T* dv, T* dt) const {
         constexpr int W = Lanes<T>::count;
         for (int64_t h = 0; h < H; h += W) {
             Vector<T> s = load(ds + h), v[3], t[5];
             for (int k = 0; k < 3; ++k) v[k] = FIRST ? Vector<T>{} : load(dv + k * H + h);
             if constexpr (RANK == 2)
                 for (int k = 0; k < 5; ++k) t[k] = FIRST ? Vector<T>{} : load(dt + k * H + h);
-            in_groups(edges.n, [&](int64_t e, auto width) {
+            for_edges(edges.n, [&](int64_t e, auto width) {
                 constexpr int G = decltype(width)::value;
-                Vector<T> w[PIECES][G];
-                make<G>(h, edges.basis + e * R, w);
+                Vector<T> w[FILTERS][G];
+                evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
-                    const T* x = messages + edges.atom[e + g] * MESSAGES * H + h;
-                    const T* u = edges.unit + 3 * (e + g);
+                    const T* x = messages + edges.neighbor[e + g] * MESSAGE_ROWS * H + h;
+                    const T* u = edges.direction + 3 * (e + g);
                     s += w[0][g] * load(x);
-                    const Vector<T> radial = w[1][g] * load(x + H);
+                    const Vector<T> along = w[1][g] * load(x + H);
                     for (int k = 0; k < 3; ++k) {
-                        v[k] += u[k] * radial;
+                        v[k] += u[k] * along;
                         if (!FIRST) v[k] += w[2][g] * load(x + (2 + k) * H);
                     }
                     if constexpr (RANK == 2) {
                         const T* q = edges.tensor + 5 * (e + g);
-                        const Vector<T> even = w[3][g] * load(x + 5 * H);
+                        const Vector<T> along = w[3][g] * load(x + 5 * H);
                         for (int k = 0; k < 5; ++k) {
-                            t[k] += q[k] * even;
+                            t[k] += q[k] * along;
                             if (!FIRST) t[k] += w[4][g] * load(x + (6 + k) * H);
                         }
                     }
@@ -92,62 +91,64 @@ class Filters {
         }
     }
 
-    // The adjoint of ``gather`` for one atom. By the symmetry of the neighbor relation it reads the same neighbors:
-    // what flows into the atom's own messages comes from their cotangents, and what flows from the atom's own cotangents
-    // goes into its edges and the filters. ``bars``: rows of the cotangents of s, v and t.
+    // The adjoint of ``add_messages`` for one center. By the symmetry of the neighbor relation it reads the same
+    // neighbors: the cotangents of the center's messages come from the features' cotangents at its neighbors, and those
+    // of its edges and of the filters from its own. A row of ``cotangents`` holds those of s, v and t of one atom.
     //
-    // message_bars: as ``messages``, written. along, turn: derivatives in the distance and the direction of each edge,
-    // added to (FORCES). gradient: of the filters, in the order of ``place``, added to (GRADIENTS). partial: scratch of
-    // ROWS W n.
+    // Writes ``message_cotangents``. With FORCES it adds to the cotangents of the distance and of the direction of each
+    // edge, with GRADIENTS to the gradient of the filters, in the order of ``place``. ``partial`` is scratch memory of
+    // COMPONENTS * lanes * n numbers.
     template <bool FIRST, bool FORCES, bool GRADIENTS>
-    void scatterless(const T* messages, const T* bars, int64_t atom, const Neighbors<T>& edges, T* message_bars, T* along,
-                     T* turn, T* partial, T* gradient) const {
+    void add_messages_adjoint(const T* messages, const T* cotangents, int64_t atom, const Edges<T>& edges,
+                              T* message_cotangents, T* distance_cotangent, T* direction_cotangent, T* partial,
+                              T* gradient) const {
         constexpr int W = Lanes<T>::count;
-        if (FORCES) std::fill_n(partial, ROWS * W * edges.n, T(0));
+        if (FORCES) std::fill_n(partial, COMPONENTS * W * edges.n, T(0));
         for (int64_t h = 0; h < H; h += W) {
-            Vector<T> mine[ROWS], out[MESSAGES] = {};
-            for (int k = 0; k < ROWS; ++k) mine[k] = load(bars + (atom * ROWS + k) * H + h);
-            in_groups(edges.n, [&](int64_t e, auto width) {
+            Vector<T> center[COMPONENTS], out[MESSAGE_ROWS] = {};
+            for (int k = 0; k < COMPONENTS; ++k) center[k] = load(cotangents + (atom * COMPONENTS + k) * H + h);
+            for_edges(edges.n, [&](int64_t e, auto width) {
                 constexpr int G = decltype(width)::value;
-                Vector<T> w[PIECES][G], w_bar[PIECES][G];
-                make<G>(h, edges.basis + e * R, w);
+                Vector<T> w[FILTERS][G], w_cotangent[FILTERS][G];
+                evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
-                    const T *x = messages + edges.atom[e + g] * MESSAGES * H + h, *u = edges.unit + 3 * (e + g);
-                    const T* theirs = bars + edges.atom[e + g] * ROWS * H + h;
-                    T* own = partial + ROWS * (e + g) * W;
-                    w_bar[0][g] = mine[0] * load(x);
-                    out[0] += w[0][g] * load(theirs);
-                    along_direction<FIRST, FORCES, 3, -1>(u, mine + 1, theirs + H, x + H, w[1][g], w[2][g], out + 1,
-                                                          w_bar[1][g], w_bar[2][g], own + W);
+                    const T* x = messages + edges.neighbor[e + g] * MESSAGE_ROWS * H + h;
+                    const T* u = edges.direction + 3 * (e + g);
+                    const T* neighbor = cotangents + edges.neighbor[e + g] * COMPONENTS * H + h;
+                    T* edge_partial = partial + COMPONENTS * (e + g) * W;
+                    w_cotangent[0][g] = center[0] * load(x);
+                    out[0] += w[0][g] * load(neighbor);
+                    rank_adjoint<FIRST, FORCES, 3, -1>(u, center + 1, neighbor + H, x + H, w[1][g], w[2][g], out + 1,
+                                                       w_cotangent[1][g], w_cotangent[2][g], edge_partial + W);
                     if constexpr (RANK == 2)
-                        along_direction<FIRST, FORCES, 5, 1>(edges.tensor + 5 * (e + g), mine + 4, theirs + 4 * H,
-                                                             x + 5 * H, w[3][g], w[4][g], out + 5, w_bar[3][g],
-                                                             w_bar[4][g], own + 4 * W);
+                        rank_adjoint<FIRST, FORCES, 5, 1>(edges.tensor + 5 * (e + g), center + 4, neighbor + 4 * H,
+                                                          x + 5 * H, w[3][g], w[4][g], out + 5, w_cotangent[3][g],
+                                                          w_cotangent[4][g], edge_partial + 4 * W);
                 }
                 if (FORCES) {
-                    make<G>(h, edges.slope + e * R, w);
+                    evaluate<G>(h, edges.basis_slope + e * R, w);
 #pragma GCC unroll 4
                     for (int g = 0; g < G; ++g) {
-                        Vector<T> steep = w[0][g] * w_bar[0][g];
-                        for (int p = 1; p < PIECES; ++p) steep += w[p][g] * w_bar[p][g];
-                        add(partial + ROWS * (e + g) * W, steep);
+                        Vector<T> total = w[0][g] * w_cotangent[0][g];
+                        for (int p = 1; p < FILTERS; ++p) total += w[p][g] * w_cotangent[p][g];
+                        add(partial + COMPONENTS * (e + g) * W, total);
                     }
                 }
-                if (GRADIENTS) add_gradient<G>(edges.basis + e * R, w_bar, gradient + h * PIECES * R);
+                if (GRADIENTS) add_gradient<G>(edges.basis + e * R, w_cotangent, gradient + h * FILTERS * R);
             });
-            for (int k = 0; k < MESSAGES; ++k) store(message_bars + k * H + h, out[k]);
+            for (int k = 0; k < MESSAGE_ROWS; ++k) store(message_cotangents + k * H + h, out[k]);
         }
         if (!FORCES) return;
         for (int64_t e = 0; e < edges.n; ++e) {
-            T total[ROWS];
-            for (int k = 0; k < ROWS; ++k) total[k] = sum<T>(load(partial + (ROWS * e + k) * W));
-            along[e] += total[0];
-            for (int k = 0; k < 3; ++k) turn[3 * e + k] += total[1 + k];
+            T total[COMPONENTS];
+            for (int k = 0; k < COMPONENTS; ++k) total[k] = lane_sum<T>(load(partial + (COMPONENTS * e + k) * W));
+            distance_cotangent[e] += total[0];
+            for (int k = 0; k < 3; ++k) direction_cotangent[3 * e + k] += total[1 + k];
             if constexpr (RANK == 2) {
-                T bent[3];  // half of what the tensor of the direction adds
-                contraction<T>(total + 4, edges.unit + 3 * e, bent);
-                for (int k = 0; k < 3; ++k) turn[3 * e + k] += 2 * bent[k];
+                T half[3];  // half of what the tensor adds, for it is quadratic in the direction
+                contraction<T>(total + 4, edges.direction + 3 * e, half);
+                for (int k = 0; k < 3; ++k) direction_cotangent[3 * e + k] += 2 * half[k];
             }
         }
     }
@@ -159,72 +160,76 @@ class Filters {
 
     static void add(T* place, Vector<T> x) { store(place, load(place) + x); }
 
+    // Calls ``work`` for EDGES_AT_ONCE edges at a time, and for each of the remaining ones.
     template <class F>
-    static void in_groups(int64_t n, F&& work) {
+    static void for_edges(int64_t n, F&& work) {
         int64_t e = 0;
         for (; e + EDGES_AT_ONCE <= n; e += EDGES_AT_ONCE) work(e, std::integral_constant<int, EDGES_AT_ONCE>{});
         for (; e < n; ++e) work(e, std::integral_constant<int, 1>{});
     }
 
-    // What an edge adds to the adjoint of one rank, of N components: sum_j (direction w_new x_new + w_old x_old). ``out``
-    // and ``x`` begin with the new message; PARITY is the direction's under reversal of the edge.
+    // Adds the part of one edge to the adjoint of sum_j (direction w_new x_new + w_carried x_carried), for features of
+    // N components. ``center`` and ``neighbor`` are the features' cotangents at both atoms; ``x`` and its cotangent
+    // ``out`` begin with the new message. PARITY is that of the direction under reversal of the edge.
     template <bool FIRST, bool FORCES, int N, int PARITY>
-    void along_direction(const T* direction, const Vector<T>* mine, const T* theirs, const T* x, Vector<T> w_new,
-                         Vector<T> w_old, Vector<T>* out, Vector<T>& new_bar, Vector<T>& old_bar, T* partial) const {
+    void rank_adjoint(const T* direction, const Vector<T>* center, const T* neighbor, const T* x, Vector<T> w_new,
+                      Vector<T> w_carried, Vector<T>* out, Vector<T>& w_new_cotangent, Vector<T>& w_carried_cotangent,
+                      T* partial) const {
         constexpr int W = Lanes<T>::count;
-        Vector<T> back = {}, forth = {}, across = {};
+        Vector<T> along_neighbor = {}, along_center = {}, carried_center = {};
         const Vector<T> x_new = load(x);
         for (int k = 0; k < N; ++k) {
-            const Vector<T> bar = load(theirs + k * H);
-            back += direction[k] * bar;
-            forth += direction[k] * mine[k];
+            const Vector<T> cotangent = load(neighbor + k * H);
+            along_neighbor += direction[k] * cotangent;
+            along_center += direction[k] * center[k];
             if (!FIRST) {
-                out[1 + k] += w_old * bar;
-                across += mine[k] * load(x + (1 + k) * H);
+                out[1 + k] += w_carried * cotangent;
+                carried_center += center[k] * load(x + (1 + k) * H);
             }
         }
-        out[0] += PARITY < 0 ? -(w_new * back) : w_new * back;
-        new_bar = forth * x_new;
-        old_bar = across;
+        out[0] += PARITY < 0 ? -(w_new * along_neighbor) : w_new * along_neighbor;
+        w_new_cotangent = along_center * x_new;
+        w_carried_cotangent = carried_center;
         if (FORCES) {
             const Vector<T> weight = w_new * x_new;
-            for (int k = 0; k < N; ++k) add(partial + k * W, mine[k] * weight);
+            for (int k = 0; k < N; ++k) add(partial + k * W, center[k] * weight);
         }
     }
 
+    // Computes the filters w of G edges for one vector of channels from h on.
     template <int G>
-    void make(int64_t h, const T* basis, Vector<T> (&w)[PIECES][G]) const {
+    void evaluate(int64_t h, const T* basis, Vector<T> (&w)[FILTERS][G]) const {
         constexpr int W = Lanes<T>::count;
-        const T* f = weights + h * PIECES * R;
+        const T* f = weights + h * FILTERS * R;
 #pragma GCC unroll 8
-        for (int p = 0; p < PIECES; ++p)
+        for (int p = 0; p < FILTERS; ++p)
 #pragma GCC unroll 4
             for (int g = 0; g < G; ++g) w[p][g] = Vector<T>{};
-        for (int64_t r = 0; r < R; ++r, f += PIECES * W) {
-            Vector<T> row[PIECES];
+        for (int64_t r = 0; r < R; ++r, f += FILTERS * W) {
+            Vector<T> row[FILTERS];
 #pragma GCC unroll 8
-            for (int p = 0; p < PIECES; ++p) {
+            for (int p = 0; p < FILTERS; ++p) {
                 row[p] = load(f + p * W);
-                in_register<T>(row[p]);
+                keep_in_register<T>(row[p]);
             }
 #pragma GCC unroll 4
             for (int g = 0; g < G; ++g) {
                 const T b = basis[g * R + r];
 #pragma GCC unroll 8
-                for (int p = 0; p < PIECES; ++p) w[p][g] += b * row[p];
+                for (int p = 0; p < FILTERS; ++p) w[p][g] += b * row[p];
             }
         }
     }
 
     template <int G>
-    void add_gradient(const T* basis, const Vector<T> (&w_bar)[PIECES][G], T* gradient) const {
+    void add_gradient(const T* basis, const Vector<T> (&w_cotangent)[FILTERS][G], T* gradient) const {
         constexpr int W = Lanes<T>::count;
-        for (int64_t r = 0; r < R; ++r, gradient += PIECES * W) {
+        for (int64_t r = 0; r < R; ++r, gradient += FILTERS * W) {
 #pragma GCC unroll 8
-            for (int p = 0; p < PIECES; ++p) {
+            for (int p = 0; p < FILTERS; ++p) {
                 Vector<T> total = load(gradient + p * W);
 #pragma GCC unroll 4
-                for (int g = 0; g < G; ++g) total += basis[g * R + r] * w_bar[p][g];
+                for (int g = 0; g < G; ++g) total += basis[g * R + r] * w_cotangent[p][g];
                 store(gradient + p * W, total);
             }
         }

@@ -1,4 +1,4 @@
-// Vectors of a processor's width, functions of them, and memory that is aligned for them.
+// SIMD vectors of the processor's width, functions of them, and memory that is aligned for them.
 #pragma once
 
 #include <cmath>
@@ -13,7 +13,7 @@ constexpr int VECTOR_BYTES = 64;
 #else
 constexpr int VECTOR_BYTES = 32;
 #endif
-constexpr int PAD = 16;  // channels are padded to multiples of it
+constexpr int PAD = 16;  // numbers of channels are padded to multiples of it
 
 template <class T>
 struct Lanes {
@@ -29,13 +29,13 @@ template <class T>
 inline void store(T* p, Vector<T> x) { *reinterpret_cast<Vector<T>*>(p) = x; }
 // Keeps a compiler from reading ``x`` from memory again at each of its uses.
 template <class T>
-inline void in_register(Vector<T>& x) {
+inline void keep_in_register(Vector<T>& x) {
 #if defined(__x86_64__) && defined(__AVX__)
     asm("" : "+x"(x));
 #endif
 }
 template <class T>
-inline T sum(Vector<T> x) {
+inline T lane_sum(Vector<T> x) {
     T total = 0;
     for (int k = 0; k < Lanes<T>::count; ++k) total += x[k];
     return total;
@@ -43,8 +43,9 @@ inline T sum(Vector<T> x) {
 
 inline int64_t padded(int64_t n) { return (n + PAD - 1) / PAD * PAD; }
 
+// Aligned memory that grows with what is asked for and never shrinks.
 template <class T>
-struct Buffer {  // aligned, grows, never shrinks
+struct Buffer {
     std::unique_ptr<T, void (*)(void*)> data{nullptr, std::free};
     size_t size = 0;
     T* get(size_t n) {
@@ -56,13 +57,14 @@ struct Buffer {  // aligned, grows, never shrinks
     }
 };
 
-inline Vector<float> exponential(Vector<float> x) {  // to 2 ulp
+// The exponential function, with an error of 2 ulp at most.
+inline Vector<float> exponential(Vector<float> x) {
     typedef int32_t Integers __attribute__((vector_size(VECTOR_BYTES)));
     x = x < -87.0f ? Vector<float>{} - 87.0f : x;
     x = x > 88.0f ? Vector<float>{} + 88.0f : x;
     const Vector<float> scaled = x * 1.44269504088896341f;
-    const Integers n = __builtin_convertvector(scaled + (scaled < 0.0f ? Vector<float>{} - 0.5f : Vector<float>{} + 0.5f),
-                                               Integers);
+    const Vector<float> half = scaled < 0.0f ? Vector<float>{} - 0.5f : Vector<float>{} + 0.5f;
+    const Integers n = __builtin_convertvector(scaled + half, Integers);
     const Vector<float> whole = __builtin_convertvector(n, Vector<float>);
     const Vector<float> f = (x - whole * 0.693359375f) - whole * -2.12194440e-4f;
     Vector<float> p = Vector<float>{} + 1.9875691500e-4f;
@@ -92,7 +94,7 @@ void silu(int64_t n, const T* x, T* y) {
     }
 }
 
-// gradient *= silu'(x)
+// Multiplies ``gradient`` by the derivative of silu at x.
 template <class T>
 void silu_gradient(int64_t n, const T* x, T* gradient) {
     for (int64_t k = 0; k < n; k += Lanes<T>::count) {

@@ -1,4 +1,4 @@
-"""The compiled engine: built once from ``painn.cpp`` and its headers for this processor, and kept in the cache."""
+"""The shared library of the engine, compiled once for this processor from ``painn.cpp`` and its headers, and cached."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from torch import Tensor
 
+from assay.engine.constants import header
 from assay.engine.toolchain import compiler
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -31,13 +33,16 @@ def library() -> ctypes.CDLL | None:
         return None
     version = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
     sources = b"".join(path.read_bytes() for path in sorted([SOURCE, *FOLDER.glob("*.h")]))
-    key = "\n".join([version, processor(), *FLAGS]).encode() + sources
+    constants = header()
+    key = "\n".join([version, processor(), *FLAGS, constants]).encode() + sources
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", "engine")
     built = cache / f"painn-{hashlib.sha256(key).hexdigest()[:16]}.so"
     try:
         if not built.exists():
-            with atomic_path(built) as path:
-                subprocess.run([command, *FLAGS, str(SOURCE), "-o", str(path)], check=True, capture_output=True)
+            with atomic_path(built) as path, tempfile.TemporaryDirectory() as generated:
+                Path(generated, "constants.h").write_text(constants)
+                arguments = [*FLAGS, f"-I{generated}", str(SOURCE), "-o", str(path)]
+                subprocess.run([command, *arguments], check=True, capture_output=True)
         return ctypes.CDLL(str(built))
     except (AssayError, OSError, subprocess.CalledProcessError) as error:
         print(f"the engine could not be built with {command} in {cache} ({error}): torch works alone", file=sys.stderr)
@@ -45,12 +50,12 @@ def library() -> ctypes.CDLL | None:
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """What the library reads a contiguous tensor by; null for None."""
+    """The address of a contiguous tensor, for the library; null for None."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
 def processor() -> str:
-    """What ``-march=native`` depends on: the architecture and the instructions it knows."""
+    """What ``-march=native`` depends on: the architecture of the processor and its instruction sets."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -9,10 +9,11 @@
 
 namespace assay {
 
-// A tile of the product that fits the vector registers.
+// The largest tile of a product that fits the vector registers.
 constexpr int TILE_ROWS = 6, TILE_COLUMNS = VECTOR_BYTES == 64 ? 4 : 2;
 
-// C[r, :] = start + sum_k A(r, k) B[k, :], a tile of it in registers. A(r, k) = a[r * a_row + k * a_k].
+// Computes a tile of C[r, :] = start + sum_k A(r, k) B[k, :] in registers, with A(r, k) = a[r * a_row + k * a_k]. The
+// start is C itself (``accumulate``), ``bias``, or zero.
 template <class T, int R, int C>
 inline void tile(int64_t K, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t ldb, T* c, int64_t ldc,
                  const T* bias, bool accumulate) {
@@ -40,6 +41,7 @@ inline void tile(int64_t K, const T* a, int64_t a_row, int64_t a_k, const T* b, 
         for (int x = 0; x < C; ++x) store(c + r * ldc + x * W, total[r][x]);
 }
 
+// Computes C columns of a product, tile by tile.
 template <class T, int C>
 inline void rows(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, const T* b, int64_t ldb, T* c,
                  int64_t ldc, const T* bias, bool accumulate) {
@@ -57,8 +59,8 @@ inline void rows(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, c
     }
 }
 
-// A matrix [rows, M] whose columns are kept in panels, a panel's rows one after the other, so that memory is read in its
-// own order; or, not in panels, row by row. M is a multiple of the vector's length.
+// A matrix [rows, M], M a multiple of the vector's length. It is stored row by row or in panels of columns, each panel
+// row by row, so that products read memory in its own order.
 template <class T>
 struct Matrix {
     static constexpr int64_t PANEL = TILE_COLUMNS * Lanes<T>::count;
@@ -68,7 +70,7 @@ struct Matrix {
 
     T* column(int64_t m) const { return in_panels ? data + m * rows : data + m; }
     int64_t stride(int64_t width) const { return in_panels ? width : M; }
-    // Where (r, m) is, of a matrix in panels.
+    // The index of the element (r, m) in a matrix that is stored in panels.
     static int64_t place(int64_t rows, int64_t M, int64_t r, int64_t m) {
         const int64_t start = m / PANEL * PANEL, width = std::min(PANEL, M - start);
         return start * rows + r * width + m - start;
@@ -77,8 +79,8 @@ struct Matrix {
 
 // C[N, M] (+)= A[N, K] B[K, M] (+ bias[M]).
 template <class T>
-void product(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, Matrix<const T> b, Matrix<T> c, const T* bias,
-             bool accumulate) {
+void matrix_product(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, Matrix<const T> b, Matrix<T> c,
+                    const T* bias, bool accumulate) {
     constexpr int W = Lanes<T>::count;
     int64_t m = 0;
     auto panel = [&](auto columns) {
@@ -95,15 +97,15 @@ void product(int64_t N, int64_t K, const T* a, int64_t a_row, int64_t a_k, Matri
     if (c.M - m == W) panel(std::integral_constant<int, 1>{});
 }
 
-// A linear layer whose rows and columns are each made of equal pieces, every piece padded.
+// A linear layer. Its inputs and its outputs consist of pieces of equal size, each of which is padded.
 template <class T>
 struct Linear {
-    int64_t n_in, n_out, in_pieces, out_pieces;  // sizes of one piece
+    int64_t n_in, n_out, in_pieces, out_pieces;  // sizes of a piece, and numbers of pieces
     bool has_bias;
     std::vector<T> forward_storage, backward_storage, bias_storage;
     T *forward = nullptr, *backward = nullptr, *bias = nullptr;  // [K, M] and [M, K] in panels, [M]
     int64_t K, M;
-    size_t gradient = 0;  // place in a thread's gradients: [K, M] in panels and, behind it, [M]
+    size_t gradient = 0;  // the place of its gradients in those of a thread: [K, M] in panels, then [M]
 
     Linear(int64_t n_in, int64_t in_pieces, int64_t n_out, int64_t out_pieces, bool has_bias)
         : n_in(n_in), n_out(n_out), in_pieces(in_pieces), out_pieces(out_pieces), has_bias(has_bias),
@@ -122,9 +124,9 @@ struct Linear {
     int64_t place_in(int64_t k) const { return k / n_in * padded(n_in) + k % n_in; }
     int64_t place_out(int64_t m) const { return m / n_out * padded(n_out) + m % n_out; }
     int64_t place(int64_t k, int64_t m) const { return Matrix<T>::place(K, M, place_in(k), place_out(m)); }
-    int64_t count() const { return n_in * in_pieces * n_out * out_pieces + (has_bias ? n_out * out_pieces : 0); }
 
-    const T* read(const T* flat) {
+    // Copies weights and bias from ``flat``, and returns where the next layer's begin; likewise ``write_gradient``.
+    const T* set_weights(const T* flat) {
         for (int64_t m = 0; m < n_out * out_pieces; ++m)
             for (int64_t k = 0; k < n_in * in_pieces; ++k) {
                 const T value = *flat++;
@@ -144,17 +146,17 @@ struct Linear {
         return flat;
     }
     void apply(int64_t N, const T* x, T* y) const {
-        product<T>(N, K, x, K, 1, {forward, K, M, true}, {y, N, M, false}, bias, false);
+        matrix_product<T>(N, K, x, K, 1, {forward, K, M, true}, {y, N, M, false}, bias, false);
     }
-    void apply_transposed(int64_t N, const T* y_bar, T* x_bar) const {
-        product<T>(N, M, y_bar, M, 1, {backward, M, K, true}, {x_bar, N, K, false}, nullptr, false);
+    void apply_transposed(int64_t N, const T* y_cotangent, T* x_cotangent) const {
+        matrix_product<T>(N, M, y_cotangent, M, 1, {backward, M, K, true}, {x_cotangent, N, K, false}, nullptr, false);
     }
-    void add_gradient(int64_t N, const T* x, const T* y_bar, T* gradients) const {
+    void add_gradient(int64_t N, const T* x, const T* y_cotangent, T* gradients) const {
         T* weights = gradients + gradient;
-        product<T>(K, N, x, 1, K, {y_bar, N, M, false}, {weights, K, M, true}, nullptr, true);
+        matrix_product<T>(K, N, x, 1, K, {y_cotangent, N, M, false}, {weights, K, M, true}, nullptr, true);
         if (!has_bias) return;
         for (int64_t n = 0; n < N; ++n)
-            for (int64_t m = 0; m < M; ++m) weights[K * M + m] += y_bar[n * M + m];
+            for (int64_t m = 0; m < M; ++m) weights[K * M + m] += y_cotangent[n * M + m];
     }
 };
 

@@ -6,11 +6,11 @@
 
 namespace assay {
 
-// Writes edges in the order of their atoms, then of the neighbors, and returns how many. Structure s owns the atoms from
-// first[s] up to first[s + 1]; there is room for every pair, and one more.
+// Writes the edges, sorted by center and then by neighbor, and returns their number. Structure s owns the atoms
+// [first[s], first[s + 1]). ``neighbor`` and ``center`` have room for all pairs of each structure, and one more.
 template <class T>
 int64_t neighbors(int64_t n_structures, const int64_t* first, const T* positions, T cutoff, int64_t* neighbor,
-                  int64_t* atom) {
+                  int64_t* center) {
     int64_t n = 0;
     for (int64_t s = 0; s < n_structures; ++s)
         for (int64_t i = first[s]; i < first[s + 1]; ++i) {
@@ -18,7 +18,7 @@ int64_t neighbors(int64_t n_structures, const int64_t* first, const T* positions
             for (int64_t j = first[s]; j < first[s + 1]; ++j) {
                 const T dx = positions[3 * j] - x, dy = positions[3 * j + 1] - y, dz = positions[3 * j + 2] - z;
                 neighbor[n] = j;
-                atom[n] = i;
+                center[n] = i;
                 n += (dx * dx + dy * dy + dz * dz <= cutoff * cutoff) & (i != j);
             }
         }

@@ -1,11 +1,11 @@
-// Energy, forces, virial and parameter gradients of PaiNN on a processor, of features up to vectors (RANK 1) or tensors
+// Energy, forces, virial and parameter gradients of PaiNN on a CPU, with features up to vectors (RANK 1) or tensors
 // (RANK 2), in float32 or float64.
 //
-// The network is the one of assay/models/painn.py; this is its lowering for CPUs. No tensor of edges and channels is
-// ever stored (edges.h), and by the symmetry of the neighbor relation no gradient is scattered over features. Structures
-// are worked on in groups that fit the cache; every thread takes as many atoms as the others, or, where structures cannot
-// be shared out evenly, a range of the atoms of each group. Channels are padded with zero weights, and stay zero where they
-// are padded.
+// The network is the one of assay/models/painn.py; docs/engine.md has its formulas, forward and backward. No array of
+// edges times channels is ever stored (edges.h), and by the symmetry of the neighbor relation no gradient of features
+// is scattered. Structures are computed in groups that fit the cache. Each thread takes as many atoms in whole
+// structures as the others or, where that is not possible, a range of the atoms of each group. Channels are padded;
+// padded channels have zero weights and stay zero.
 
 #include <omp.h>
 
@@ -18,15 +18,16 @@
 
 namespace assay {
 
-constexpr int ATOMS_PER_GROUP = 48;  // of one thread
-constexpr double UNEVEN = 1.06;      // atoms of the busiest thread, over the mean, from which on threads share each group
+constexpr int ATOMS_PER_GROUP = 48;  // about as many for each thread of the group's team
+// Threads share each group if the one with the most atoms would have more than this multiple of the mean.
+constexpr double IMBALANCE = 1.06;
 
 template <class T, int RANK>
 class Engine {
    public:
-    Engine(const Settings& settings, const double* radii)
-        : set(settings), H(padded(settings.hidden)), R(settings.n_rbf + (settings.filter_bias ? 1 : 0)),
-          pairs(settings, radii), embedding((settings.max_z + 1) * H, T(0)) {
+    Engine(const Hyperparameters& set, const double* radii)
+        : set(set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(set, radii),
+          embedding((set.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set);
         int64_t width = set.hidden;
         for (int64_t k = 0; k < set.n_head; ++k) {
@@ -47,77 +48,77 @@ class Engine {
         for (auto& layer : head) reserve(layer);
     }
 
-    // Parameters in the order of the model's.
-    void read(const T* flat) {
+    // Copies the parameters, which come in the order of the model's.
+    void set_parameters(const T* flat) {
         for (int64_t z = 0; z <= set.max_z; ++z)
             for (int64_t h = 0; h < set.hidden; ++h) embedding[z * H + h] = *flat++;
         for (auto& block : blocks) {
             Linear<T>& filter = block.filter;
-            flat = filter.read(flat);
-            for (int64_t piece = 0; piece < Features<RANK>::PIECES; ++piece)
+            flat = filter.set_weights(flat);
+            for (int64_t piece = 0; piece < Features<RANK>::FILTERS; ++piece)
                 for (int64_t h = 0; h < H; ++h)
                     for (int64_t r = 0; r < R; ++r)
                         block.filters.data()[block.filters.place(r, piece, h)] =
                             r < set.n_rbf ? filter.forward[Matrix<T>::place(filter.K, filter.M, r, piece * H + h)]
                                           : filter.bias[piece * H + h];
-            for (auto* layer : block.atomwise()) flat = layer->read(flat);
+            for (auto* layer : block.atomwise()) flat = layer->set_weights(flat);
         }
-        for (auto& layer : head) flat = layer.read(flat);
+        for (auto& layer : head) flat = layer.set_weights(flat);
     }
 
-    // Energies of structures without reference energies; forces, virial and gradients where they are not null.
+    // Computes the energy of each structure without reference energies, and forces, virial and gradients unless null.
     void evaluate(const Input<T>& in, int threads, double* energy, T* forces, double* virial, T* gradients) {
         const Wanted wanted{forces != nullptr, virial != nullptr, gradients != nullptr};
         const std::vector<int64_t> ends = structure_ends(in);
-        std::vector<int64_t> shares = cuts(ends, 0, in.n_atoms, threads);
-        const bool together = busiest(shares) * threads > UNEVEN * in.n_atoms;
-        if (together) shares = {0, in.n_atoms};
+        std::vector<int64_t> shares = boundaries(ends, 0, in.n_atoms, threads);
+        const bool share_groups = largest_share(shares) * threads > IMBALANCE * in.n_atoms;
+        if (share_groups) shares = {0, in.n_atoms};
         first.assign(in.n_atoms + 1, 0);
-        for (int64_t e = 0; e < in.n_edges; ++e) ++first[in.atom[e] + 1];
+        for (int64_t e = 0; e < in.n_edges; ++e) ++first[in.center[e] + 1];
         for (int64_t i = 0; i < in.n_atoms; ++i) first[i + 1] += first[i];
-        if (static_cast<int>(spaces.size()) < threads) spaces.resize(threads);
+        if (static_cast<int>(workspaces.size()) < threads) workspaces.resize(threads);
         atom_energy.assign(in.n_atoms, 0.0);
         int team_size = 1;
 #pragma omp parallel num_threads(threads)
         {
             const int rank = omp_get_thread_num(), team = omp_get_num_threads();
-            Space<T>& mine = spaces[rank];
+            Workspace<T>& own = workspaces[rank];
             if (rank == 0) team_size = team;
-            if (wanted.gradients) std::fill_n(mine.gradients.get(n_gradients), n_gradients, T(0));
-            if (wanted.forces) mine.forces.assign(3 * in.n_atoms, 0.0);
-            if (wanted.virial) mine.virial.assign(9 * in.n_structures, 0.0);
-            const int width = together ? team : 1, leader = together ? 0 : rank;
+            if (wanted.gradients) std::fill_n(own.gradients.get(n_gradients), n_gradients, T(0));
+            if (wanted.forces) own.forces.assign(3 * in.n_atoms, 0.0);
+            if (wanted.virial) own.virial.assign(9 * in.n_structures, 0.0);
+            const int width = share_groups ? team : 1, leader = share_groups ? 0 : rank;
             for (size_t part = leader; part + 1 < shares.size(); part += team)
                 for (const auto& group : groups(ends, shares[part], shares[part + 1], width))
-                    run(in, wanted, group, rank - leader, width, mine, spaces[leader]);
+                    evaluate_group(in, wanted, group, rank - leader, width, own, workspaces[leader]);
         }
         std::fill(energy, energy + in.n_structures, 0.0);
         for (int64_t i = 0; i < in.n_atoms; ++i) energy[in.batch[i]] += atom_energy[i];
-        auto collect = [&](auto* out, int64_t n, auto part) {
+        auto sum_over_threads = [&](auto* out, int64_t n, auto part) {
             for (int64_t k = 0; k < n; ++k) {
                 double total = 0;
-                for (int t = 0; t < team_size; ++t) total += part(spaces[t])[k];
+                for (int t = 0; t < team_size; ++t) total += part(workspaces[t])[k];
                 out[k] = total;
             }
         };
-        if (forces) collect(forces, 3 * in.n_atoms, [](Space<T>& space) { return space.forces.data(); });
-        if (virial) collect(virial, 9 * in.n_structures, [](Space<T>& space) { return space.virial.data(); });
+        if (forces) sum_over_threads(forces, 3 * in.n_atoms, [](Workspace<T>& of) { return of.forces.data(); });
+        if (virial) sum_over_threads(virial, 9 * in.n_structures, [](Workspace<T>& of) { return of.virial.data(); });
         if (gradients) write_gradients(team_size, gradients);
     }
 
    private:
-    const Settings set;
+    const Hyperparameters set;
     const int64_t H, R;
     const Pairs<T> pairs;
     std::vector<T> embedding;
     std::vector<Block<T, RANK>> blocks;
     std::vector<Linear<T>> head;
     size_t n_gradients;
-    std::vector<Space<T>> spaces;
+    std::vector<Workspace<T>> workspaces;
     std::vector<int64_t> first;
     std::vector<double> atom_energy;
 
-    // Where each structure ends, in atoms.
+    // The index behind the last atom of each structure.
     static std::vector<int64_t> structure_ends(const Input<T>& in) {
         std::vector<int64_t> ends;
         for (int64_t i = 1; i <= in.n_atoms; ++i)
@@ -125,8 +126,8 @@ class Engine {
         return ends;
     }
 
-    // Atoms [from, to) in so many parts of whole structures, as even as they can be: from, cut, cut, ..., to.
-    static std::vector<int64_t> cuts(const std::vector<int64_t>& ends, int64_t from, int64_t to, int64_t parts) {
+    // Divides the atoms [from, to) into parts of whole structures, as evenly as possible: from, boundary, ..., to.
+    static std::vector<int64_t> boundaries(const std::vector<int64_t>& ends, int64_t from, int64_t to, int64_t parts) {
         std::vector<int64_t> found{from};
         for (int64_t part = 1; part < parts; ++part) {
             const int64_t ideal = from + (to - from) * part / parts;
@@ -139,7 +140,7 @@ class Engine {
         return found;
     }
 
-    static int64_t busiest(const std::vector<int64_t>& shares) {
+    static int64_t largest_share(const std::vector<int64_t>& shares) {
         int64_t most = 0;
         for (size_t k = 1; k < shares.size(); ++k) most = std::max(most, shares[k] - shares[k - 1]);
         return most;
@@ -147,48 +148,52 @@ class Engine {
 
     static std::vector<Group> groups(const std::vector<int64_t>& ends, int64_t from, int64_t to, int width) {
         const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (to - from + size / 2) / size);
-        const std::vector<int64_t> found = cuts(ends, from, to, parts);
+        const std::vector<int64_t> found = boundaries(ends, from, to, parts);
         std::vector<Group> made;
         for (size_t k = 1; k < found.size(); ++k)
             if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k]});
         return made;
     }
 
-    void run(const Input<T>& in, const Wanted& wanted, const Group& group, int rank, int team, Space<T>& mine,
-             Space<T>& shared) {
+    // Does the work of one thread of a team on a group; ``shared`` is the workspace of the team's first thread.
+    void evaluate_group(const Input<T>& in, const Wanted& wanted, const Group& group, int rank, int team,
+                        Workspace<T>& own, Workspace<T>& shared) {
         const int64_t N = group.end - group.begin, lo = N * rank / team, hi = N * (rank + 1) / team;
-        Pass<T> pass{in, wanted, group.begin, first[group.begin], lo, hi, hi - lo, team, mine};
-        pass.meet();
-        make_room(pass, N, first[group.end] - first[group.begin], shared, rank == 0);
+        Pass<T> pass{in, wanted, group.begin, first[group.begin], lo, hi, hi - lo, team, own};
+        pass.barrier();
+        allocate(pass, N, first[group.end] - first[group.begin], shared, rank == 0);
         geometry(pass);
-        for (int64_t b = 0; b < set.n_blocks; ++b) blocks[b].forward(pass, pass.saved[b], b == 0);
+        for (int64_t b = 0; b < set.n_blocks; ++b) blocks[b].forward(pass, pass.activations[b], b == 0);
         energies(pass);
         if (!wanted.forces && !wanted.gradients) return;
         head_backward(pass);
-        for (int64_t b = set.n_blocks; b-- > 0;) blocks[b].backward(pass, pass.saved[b], b == 0);
+        for (int64_t b = set.n_blocks; b-- > 0;) blocks[b].backward(pass, pass.activations[b], b == 0);
         if (wanted.gradients)
             for (int64_t i = lo; i < hi; ++i) {
-                T* row = mine.gradients.get(0) + in.numbers[group.begin + i] * H;
-                for (int64_t h = 0; h < H; ++h) row[h] += pass.s_bar[i * H + h];
+                T* row = own.gradients.get(0) + in.numbers[group.begin + i] * H;
+                for (int64_t h = 0; h < H; ++h) row[h] += pass.cotangent.s[i * H + h];
             }
         if (wanted.forces) forces(pass);
     }
 
-    // Rows for every atom and every edge, the same for the team.
-    void make_room(Pass<T>& pass, int64_t N, int64_t E, Space<T>& shared, bool allocates) const {
+    // Points the rows of every atom and every edge into the shared memory, in the same way for each thread of the team.
+    void allocate(Pass<T>& pass, int64_t N, int64_t E, Workspace<T>& shared, bool allocates) const {
         using B = Block<T, RANK>;
         const int64_t tensors = RANK == 1 ? 0 : 5 * H;
-        Saved<T> kept{};
-        const std::vector<std::pair<T**, int64_t>> rows_kept{
-            {&kept.s, H}, {&kept.v, 3 * H}, {&kept.t, tensors}, {&kept.c, H}, {&kept.a, H}, {&kept.x, B::PIECES * H},
-            {&kept.messages, B::MESSAGES * H}, {&kept.middle, B::SEEN * H}, {&kept.v_middle, 3 * H},
-            {&kept.t_middle, tensors}, {&kept.mixed, 6 * H}, {&kept.t_mixed, 2 * tensors}, {&kept.h, H}, {&kept.g, H},
-            {&kept.y, B::GATES * H}};
-        const std::vector<std::pair<T**, int64_t>> rows_passing{
-            {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&pass.s_bar, H}, {&pass.v_bar, 3 * H},
-            {&pass.t_bar, tensors}, {&pass.bars, B::ROWS * H}, {&pass.message_bars, B::MESSAGES * H},
-            {&pass.x_bar, B::PIECES * H}, {&pass.y_bar, B::GATES * H}, {&pass.seen_bar, B::SEEN * H},
-            {&pass.v_more, 3 * H}, {&pass.t_more, tensors}};
+        Activations<T> block{};
+        const std::vector<std::pair<T**, int64_t>> block_rows{
+            {&block.s, H}, {&block.v, 3 * H}, {&block.t, tensors}, {&block.context_hidden, H},
+            {&block.context_active, H}, {&block.context, B::FILTERS * H}, {&block.messages, B::MESSAGE_ROWS * H},
+            {&block.invariants, B::INVARIANTS * H}, {&block.v_summed, 3 * H}, {&block.t_summed, tensors},
+            {&block.v_mixed, 6 * H}, {&block.t_mixed, 2 * tensors}, {&block.update_hidden, H},
+            {&block.update_active, H}, {&block.gates, B::GATES * H}};
+        Cotangents<T>& cotangent = pass.cotangent;
+        const std::vector<std::pair<T**, int64_t>> pass_rows{
+            {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&cotangent.s, H}, {&cotangent.v, 3 * H},
+            {&cotangent.t, tensors}, {&cotangent.features, B::COMPONENTS * H},
+            {&cotangent.messages, B::MESSAGE_ROWS * H}, {&cotangent.context, B::FILTERS * H},
+            {&cotangent.gates, B::GATES * H}, {&cotangent.invariants, B::INVARIANTS * H},
+            {&cotangent.v_summed, 3 * H}, {&cotangent.t_summed, tensors}};
         auto width = [](const auto& rows) {
             int64_t total = 0;
             for (const auto& [row, size] : rows) total += size;
@@ -197,11 +202,11 @@ class Engine {
         int64_t head_width = 0;
         for (const auto& layer : head) head_width += 2 * layer.M;
         if (allocates) {
-            shared.atoms.get(N * (width(rows_kept) * set.n_blocks + width(rows_passing) + head_width) + 64);
+            shared.atoms.get(N * (width(block_rows) * set.n_blocks + width(pass_rows) + head_width) + 64);
             shared.edges.get(E * (2 * R + 13) + 128);
             shared.lists.get(E + 2 * N);
         }
-        pass.meet();
+        pass.barrier();
         T *atoms = shared.atoms.get(0), *edges = shared.edges.get(0);
         auto take = [&](int64_t width) {
             T* p = atoms;
@@ -214,30 +219,30 @@ class Engine {
             return p;
         };
         for (int64_t b = 0; b < set.n_blocks; ++b) {
-            for (const auto& [row, size] : rows_kept) *row = take(size);
-            pass.saved.push_back(kept);
+            for (const auto& [row, size] : block_rows) *row = take(size);
+            pass.activations.push_back(block);
         }
-        for (const auto& [row, size] : rows_passing) *row = take(size);
-        pass.before.push_back(pass.s);
+        for (const auto& [row, size] : pass_rows) *row = take(size);
+        pass.head_in.push_back(pass.s);
         for (const auto& layer : head) {
-            pass.after.push_back(take(layer.M));
-            pass.before.push_back(take(layer.M));
+            pass.head_out.push_back(take(layer.M));
+            pass.head_in.push_back(take(layer.M));
         }
-        for (T** rows : {&pass.basis, &pass.slope}) *rows = take_edges(R);
-        for (T** rows : {&pass.unit, &pass.turn}) *rows = take_edges(3);
+        for (T** rows : {&pass.basis, &pass.basis_slope}) *rows = take_edges(R);
+        for (T** rows : {&pass.direction, &pass.cotangent.direction}) *rows = take_edges(3);
         pass.tensor = take_edges(5);
-        for (T** rows : {&pass.distance, &pass.along}) *rows = take_edges(1);
+        for (T** rows : {&pass.distance, &pass.cotangent.distance}) *rows = take_edges(1);
         pass.neighbor = shared.lists.get(0);
-        pass.count = pass.neighbor + E;
-        pass.place = pass.count + N;
+        pass.n_neighbors = pass.neighbor + E;
+        pass.first_edge = pass.n_neighbors + N;
     }
 
-    // Edges within the cutoff, what depends on their length, and the first features.
+    // Computes the edges within the cutoff, their radial functions, the repulsion, and the first features.
     void geometry(Pass<T>& p) {
         for (int64_t i = p.lo; i < p.hi; ++i) {
             const int64_t atom = p.begin + i, z = p.in.numbers[atom];
-            p.place[i] = first[atom] - p.E0;
-            int64_t e = p.place[i];
+            p.first_edge[i] = first[atom] - p.edge_begin;
+            int64_t e = p.first_edge[i];
             for (int64_t k = first[atom]; k < first[atom + 1]; ++k) {
                 const int64_t j = p.in.neighbor[k], w = p.in.numbers[j];
                 double r[3], square = 0.0;
@@ -247,35 +252,36 @@ class Engine {
                     square += r[x] * r[x];
                 }
                 const double d = std::sqrt(square);
-                if (!pairs.radial(d, z, w, p.basis + e * R, p.slope + e * R)) continue;
-                double push = 0.0;
-                if (set.repulsion) atom_energy[atom] += pairs.repulsion(z, w, d, push);
+                if (!pairs.radial(d, z, w, p.basis + e * R, p.basis_slope + e * R)) continue;
+                double repulsion_slope = 0.0;
+                if (set.repulsion) atom_energy[atom] += pairs.repulsion(z, w, d, repulsion_slope);
                 for (int x = 0; x < 3; ++x) {
-                    p.unit[3 * e + x] = r[x] / d;
-                    p.turn[3 * e + x] = 0;
+                    p.direction[3 * e + x] = r[x] / d;
+                    p.cotangent.direction[3 * e + x] = 0;
                 }
-                if (RANK == 2) product(p.unit + 3 * e, p.unit + 3 * e, p.tensor + 5 * e);
+                if (RANK == 2) traceless_product(p.direction + 3 * e, p.direction + 3 * e, p.tensor + 5 * e);
                 p.distance[e] = d;
-                p.along[e] = push;
+                p.cotangent.distance[e] = repulsion_slope;
                 p.neighbor[e++] = j - p.begin;
             }
-            p.count[i] = e - p.place[i];
-            p.most_neighbors = std::max(p.most_neighbors, p.count[i]);
+            p.n_neighbors[i] = e - p.first_edge[i];
+            p.most_neighbors = std::max(p.most_neighbors, p.n_neighbors[i]);
             std::memcpy(p.s + i * H, embedding.data() + z * H, H * sizeof(T));
         }
     }
 
-    // Atomic energies; the head's last output is replaced with what the energy is differentiated with.
+    // Computes the atomic energies, and overwrites the head's last output by its cotangent.
     void energies(Pass<T>& p) {
         for (size_t k = 0; k < head.size(); ++k) {
             const Linear<T>& layer = head[k];
-            layer.apply(p.n, p.before[k] + p.lo * layer.K, p.after[k] + p.lo * layer.M);
-            if (k + 1 < head.size()) silu(p.n * layer.M, p.after[k] + p.lo * layer.M, p.before[k + 1] + p.lo * layer.M);
+            T* out = p.head_out[k] + p.lo * layer.M;
+            layer.apply(p.n, p.head_in[k] + p.lo * layer.K, out);
+            if (k + 1 < head.size()) silu(p.n * layer.M, out, p.head_in[k + 1] + p.lo * layer.M);
         }
         const int64_t M = head.back().M;
         for (int64_t i = p.lo; i < p.hi; ++i) {
             const int64_t atom = p.begin + i;
-            T* out = p.after.back() + i * M;
+            T* out = p.head_out.back() + i * M;
             atom_energy[atom] += double(out[0]) * set.energy_scale;
             out[0] = T(set.energy_scale * (p.in.weights ? p.in.weights[p.in.batch[atom]] : 1.0));
             std::fill(out + 1, out + M, T(0));
@@ -285,40 +291,42 @@ class Engine {
     void head_backward(Pass<T>& p) const {
         for (size_t k = head.size(); k-- > 0;) {
             const Linear<T>& layer = head[k];
-            T *y_bar = p.after[k] + p.lo * layer.M, *x = p.before[k] + p.lo * layer.K;
-            if (p.wanted.gradients) layer.add_gradient(p.n, x, y_bar, p.mine.gradients.get(0));
-            T* x_bar = k ? x : p.s_bar + p.lo * H;
-            layer.apply_transposed(p.n, y_bar, x_bar);
+            T *y_cotangent = p.head_out[k] + p.lo * layer.M, *x = p.head_in[k] + p.lo * layer.K;
+            if (p.wanted.gradients) layer.add_gradient(p.n, x, y_cotangent, p.workspace.gradients.get(0));
+            T* x_cotangent = k ? x : p.cotangent.s + p.lo * H;
+            layer.apply_transposed(p.n, y_cotangent, x_cotangent);
             if (!k) break;
-            T* below = p.after[k - 1] + p.lo * layer.K;
-            silu_gradient(p.n * layer.K, below, x_bar);
-            std::memcpy(below, x_bar, p.n * layer.K * sizeof(T));
+            T* below = p.head_out[k - 1] + p.lo * layer.K;
+            silu_gradient(p.n * layer.K, below, x_cotangent);
+            std::memcpy(below, x_cotangent, p.n * layer.K * sizeof(T));
         }
-        std::memset(p.v_bar + p.lo * 3 * H, 0, p.n * 3 * H * sizeof(T));
-        if (RANK == 2) std::memset(p.t_bar + p.lo * 5 * H, 0, p.n * 5 * H * sizeof(T));
+        std::memset(p.cotangent.v + p.lo * 3 * H, 0, p.n * 3 * H * sizeof(T));
+        if (RANK == 2) std::memset(p.cotangent.t + p.lo * 5 * H, 0, p.n * 5 * H * sizeof(T));
     }
 
-    // dE/dr of every edge, onto both of its atoms.
+    // Adds the derivative of the energy by the vector of every edge to the forces on its two atoms and to the virial.
     void forces(Pass<T>& p) const {
         for (int64_t i = p.lo; i < p.hi; ++i)
-            for (int64_t e = p.place[i]; e < p.place[i] + p.count[i]; ++e) {
-                const double u[3] = {p.unit[3 * e], p.unit[3 * e + 1], p.unit[3 * e + 2]};
-                const double t[3] = {p.turn[3 * e], p.turn[3 * e + 1], p.turn[3 * e + 2]};
-                const double parallel = t[0] * u[0] + t[1] * u[1] + t[2] * u[2], d = p.distance[e];
-                double* virial = p.wanted.virial ? p.mine.virial.data() + 9 * p.in.batch[p.begin + i] : nullptr;
+            for (int64_t e = p.first_edge[i]; e < p.first_edge[i] + p.n_neighbors[i]; ++e) {
+                const double u[3] = {p.direction[3 * e], p.direction[3 * e + 1], p.direction[3 * e + 2]};
+                const T* turn = p.cotangent.direction + 3 * e;
+                const double t[3] = {turn[0], turn[1], turn[2]}, d = p.distance[e];
+                const double parallel = t[0] * u[0] + t[1] * u[1] + t[2] * u[2];
+                double* virial = p.wanted.virial ? p.workspace.virial.data() + 9 * p.in.batch[p.begin + i] : nullptr;
                 for (int x = 0; x < 3; ++x) {
-                    const double slope = p.along[e] * u[x] + (t[x] - parallel * u[x]) / d;
-                    p.mine.forces[3 * (p.begin + i) + x] += slope;
-                    p.mine.forces[3 * (p.begin + p.neighbor[e]) + x] -= slope;
+                    const double slope = p.cotangent.distance[e] * u[x] + (t[x] - parallel * u[x]) / d;
+                    p.workspace.forces[3 * (p.begin + i) + x] += slope;
+                    p.workspace.forces[3 * (p.begin + p.neighbor[e]) + x] -= slope;
                     for (int y = 0; virial && y < 3; ++y) virial[3 * x + y] -= slope * d * u[y];
                 }
             }
     }
 
+    // Adds up the gradients of all threads, and writes them in the order of the model's parameters.
     void write_gradients(int n_threads, T* flat) {
-        T* total = spaces[0].gradients.get(0);
+        T* total = workspaces[0].gradients.get(0);
         for (int t = 1; t < n_threads; ++t) {
-            const T* part = spaces[t].gradients.get(0);
+            const T* part = workspaces[t].gradients.get(0);
             for (size_t k = 0; k < n_gradients; ++k) total[k] += part[k];
         }
         for (int64_t z = 0; z <= set.max_z; ++z)
@@ -326,7 +334,7 @@ class Engine {
         for (auto& block : blocks) {
             const T* filters = total + block.gradient;
             auto write = [&](int64_t from, int64_t to) {
-                for (int64_t piece = 0; piece < Features<RANK>::PIECES; ++piece)
+                for (int64_t piece = 0; piece < Features<RANK>::FILTERS; ++piece)
                     for (int64_t h = 0; h < set.hidden; ++h)
                         for (int64_t r = from; r < to; ++r) *flat++ = filters[block.filters.place(r, piece, h)];
             };
@@ -341,12 +349,12 @@ class Engine {
 }  // namespace assay
 
 #define INTERFACE(NAME, T, RANK)                                                                                       \
-    extern "C" void* NAME##_new(const Settings* settings, const double* radii) {                                       \
-        return new assay::Engine<T, RANK>(*settings, radii);                                                           \
+    extern "C" void* NAME##_new(const Hyperparameters* hyperparameters, const double* radii) {                         \
+        return new assay::Engine<T, RANK>(*hyperparameters, radii);                                                    \
     }                                                                                                                  \
     extern "C" void NAME##_free(void* engine) { delete static_cast<assay::Engine<T, RANK>*>(engine); }                 \
-    extern "C" void NAME##_read(void* engine, const T* parameters) {                                                   \
-        static_cast<assay::Engine<T, RANK>*>(engine)->read(parameters);                                                \
+    extern "C" void NAME##_set_parameters(void* engine, const T* parameters) {                                         \
+        static_cast<assay::Engine<T, RANK>*>(engine)->set_parameters(parameters);                                      \
     }                                                                                                                  \
     extern "C" void NAME##_evaluate(void* engine, const int64_t* sizes, const int64_t* numbers, const int64_t* batch,  \
                                     const int64_t* edge_index, const T* positions, const T* shift,                     \
@@ -364,8 +372,8 @@ INTERFACE(painn_2_float64, double, 2)
 
 #define NEIGHBORS(NAME, T)                                                                                             \
     extern "C" int64_t NAME(int64_t n_structures, const int64_t* first, const T* positions, T cutoff,                  \
-                            int64_t* neighbor, int64_t* atom) {                                                        \
-        return assay::neighbors<T>(n_structures, first, positions, cutoff, neighbor, atom);                            \
+                            int64_t* neighbor, int64_t* center) {                                                      \
+        return assay::neighbors<T>(n_structures, first, positions, cutoff, neighbor, center);                          \
     }
 
 NEIGHBORS(neighbors_float32, float)

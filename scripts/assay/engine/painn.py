@@ -1,4 +1,4 @@
-"""PaiNN's energy, forces, virial and parameter gradients by the compiled engine."""
+"""The Python interface of the compiled engine: PaiNN's energy, forces, virial and parameter gradients."""
 
 from __future__ import annotations
 
@@ -9,26 +9,21 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor
 
+from assay.engine.constants import MAX_HEAD, Hyperparameters
 from assay.engine.library import library, pointer
 from assay.models import EnergyForces, PaiNN, Potential, build_model
 from assay.models.graph import EdgeGraph
 from assay.models.repulsion import contact_radii
 
-MAX_HEAD = 8
-
-
-class _Settings(ctypes.Structure):
-    _fields_ = [
-        *((name, ctypes.c_int64) for name in ("hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "gaussian")),
-        *((name, ctypes.c_int64) for name in ("cosine", "repulsion", "floor", "n_head")),
-        ("head", ctypes.c_int64 * MAX_HEAD),
-        *((name, ctypes.c_double) for name in ("cutoff", "epsilon", "energy_scale")),
-    ]
-
 
 class Evaluation(NamedTuple):
-    """Energy float64 (S,) in eV, reference energies left out; forces (N, 3) in eV/angstrom; virial float64 (S, 3, 3)
-    in eV; gradients (P,), of the weighted sum of energies in every parameter.
+    """What the engine computes; None for what was not asked for.
+
+    Attributes:
+        energy: the energy of each structure without its reference energies, eV, float64 (S,).
+        forces: the negative gradient of the weighted sum of energies by the positions, eV/angstrom, (N, 3).
+        virial: the virial of each structure, times its weight, eV, float64 (S, 3, 3).
+        gradients: the gradient of the weighted sum of energies by all parameters, (P,), in the model's order.
     """
 
     energy: Tensor
@@ -38,7 +33,7 @@ class Evaluation(NamedTuple):
 
 
 def why_unsupported(model: Potential) -> str | None:
-    """Why the engine does not compute this network here; None where it does."""
+    """Say why the engine cannot compute this network here; None where it can."""
     if not isinstance(model, PaiNN):
         return f"it computes painn, not {model.architecture}"
     fresh = cast(PaiNN, build_model(model.architecture, model.hyperparameters)).radial.state_dict()
@@ -54,28 +49,32 @@ def why_unsupported(model: Potential) -> str | None:
 
 
 class Engine:
-    """One network in the engine.
+    """A network as the engine computes it.
 
     Args:
-        model: of which hyperparameters, dtype and parameters are taken.
+        model: the network; its hyperparameters and dtype are kept, its parameters are copied.
     """
 
     def __init__(self, model: PaiNN):
         h = model.hyperparameters
         self.dtype = next(model.parameters()).dtype
         self.name = f"painn_{model.rank}_" + {torch.float32: "float32", torch.float64: "float64"}[self.dtype]
-        settings = _Settings(
-            h["hidden"], h["n_blocks"], h["n_rbf"], h["max_z"], h["filter_bias"], h["radial_basis"] == "gaussian",
-            h["envelope"] == "cosine", h["repulsion"], h["floor"],
-            len(h["head"]), (ctypes.c_int64 * MAX_HEAD)(*h["head"]),
-            h["cutoff_A"], h["epsilon"], float(model.energy_scale),
-        )  # fmt: skip
+        same = ("hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "repulsion", "floor", "epsilon")
+        hyperparameters = Hyperparameters(
+            **{name: h[name] for name in same},
+            gaussian=h["radial_basis"] == "gaussian",
+            cosine=h["envelope"] == "cosine",
+            n_head=len(h["head"]),
+            head=(ctypes.c_int64 * MAX_HEAD)(*h["head"]),
+            cutoff=h["cutoff_A"],
+            energy_scale=float(model.energy_scale),
+        )
         radii = contact_radii(h["max_z"], h["cutoff_A"]).double()
         new = self._function("new", ctypes.c_void_p)
-        self.handle = ctypes.c_void_p(new(ctypes.byref(settings), pointer(radii)))
+        self.handle = ctypes.c_void_p(new(ctypes.byref(hyperparameters), pointer(radii)))
         self.max_z = model.max_z
         self.n_parameters = sum(p.numel() for p in model.parameters())
-        self.read(list(model.parameters()))
+        self.set_parameters(list(model.parameters()))
 
     def __del__(self) -> None:
         self._function("free", None)(self.handle)
@@ -85,10 +84,10 @@ class Engine:
         function.restype = result
         return function
 
-    def read(self, parameters: list[Tensor]) -> None:
-        """Take these parameters, in the order of the model's."""
+    def set_parameters(self, parameters: list[Tensor]) -> None:
+        """Copy parameters into the engine, in the order of ``model.parameters()``."""
         flat = torch.cat([p.detach().reshape(-1) for p in parameters])
-        self._function("read", None)(self.handle, pointer(flat))
+        self._function("set_parameters", None)(self.handle, pointer(flat))
 
     def evaluate(
         self,
@@ -103,22 +102,22 @@ class Engine:
         weights: Tensor | None = None,
         gradients: bool = False,
     ) -> Evaluation:
-        """Evaluate structures.
+        """Compute energies and, where they are asked for, forces, virials and parameter gradients.
 
         Args:
-            atomic_numbers, positions, batch, n_structures, graph: as in ``Potential.energy_and_forces``; edges sorted
-                by atom, structures one after the other.
-            forces, virial: whether to compute them; the virial comes with the forces.
-            weights: float64 (S,), of each energy in what is differentiated; None for 1.
-            gradients: differentiate in the parameters.
+            atomic_numbers, positions, batch, n_structures, graph: the arguments of ``Potential.energy_and_forces``,
+                with atoms sorted by structure and edges sorted by center.
+            forces, virial: whether to compute them; the virial needs the forces.
+            weights: float64 (S,), weight of each energy in the sum that is differentiated; None for 1.
+            gradients: whether to differentiate by the parameters.
 
         Raises:
-            ValueError: edges or atoms out of order, or an atomic number that the network does not know.
+            ValueError: edges or atoms are not sorted, or the network does not know an atomic number.
         """
         edge_index, shift = graph.edge_index.contiguous(), graph.shift.to(self.dtype).contiguous()
         for name, ids in (("edges", edge_index[1]), ("atoms", batch)):
             if bool((ids[1:] < ids[:-1]).any()):
-                raise ValueError(f"{name} are not in order: sort edges by atom and atoms by structure")
+                raise ValueError(f"{name} are not in order: sort edges by center and atoms by structure")
         if len(atomic_numbers) and int(atomic_numbers.max()) > self.max_z:
             raise ValueError(f"the network knows atomic numbers up to {self.max_z}")
         energy = torch.empty(n_structures, dtype=torch.float64)
@@ -138,7 +137,7 @@ class Engine:
 
 
 def accelerated(model: Potential) -> Callable[..., EnergyForces]:
-    """``model.energy_and_forces``, for inference, by the engine where it computes the model."""
+    """Return ``model.energy_and_forces`` for inference, computed by the engine if it supports the model."""
     if why_unsupported(model) is not None:
         return model.energy_and_forces
     painn = cast(PaiNN, model)
@@ -153,7 +152,7 @@ def accelerated(model: Potential) -> Callable[..., EnergyForces]:
         *,
         virial: bool = False,
     ) -> EnergyForces:
-        """As ``Potential.energy_and_forces``."""
+        """See ``Potential.energy_and_forces``."""
         out = engine.evaluate(atomic_numbers, positions, batch, n_structures, graph, virial=virial)
         energy = out.energy.index_add(0, batch, painn.reference_energy.double()[atomic_numbers])
         assert out.forces is not None  # they were asked for

@@ -1,44 +1,39 @@
-// What depends on a pair of atoms alone: radial basis, envelope, repulsion, and their derivatives.
+// The functions of a pair of atoms and their distance: floor, radial basis, envelope, repulsion, and their derivatives.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
+#include "constants.h"
 #include "lanes.h"
-
-// The network's hyperparameters, in the order of assay/engine/painn.py.
-extern "C" struct Settings {
-    int64_t hidden, n_blocks, n_rbf, max_z, filter_bias, gaussian, cosine, repulsion, floor, n_head, head[8];
-    double cutoff, epsilon, energy_scale;
-};
 
 namespace assay {
 
-constexpr double COULOMB_EV_A = 14.3996454784, BOHR_A = 0.529177210903, PI = 3.14159265358979323846;
+constexpr double PI = 3.14159265358979323846;
 
 template <class T>
 struct Pairs {
-    const Settings set;
-    const std::vector<double> radii;    // by atomic number, angstrom
-    const std::vector<double> screens;  // by atomic number, of the repulsion
+    const Hyperparameters set;
+    const std::vector<double> radii;      // by atomic number, angstrom
+    const std::vector<double> screening;  // by atomic number: Z^CHARGE_POWER
 
-    Pairs(const Settings& settings, const double* radii)
-        : set(settings), radii(radii, radii + settings.max_z + 1), screens(powers(settings.max_z)) {}
+    Pairs(const Hyperparameters& set, const double* radii)
+        : set(set), radii(radii, radii + set.max_z + 1), screening(powers(set.max_z)) {}
 
-    // The distance that the radial basis sees, and its derivative.
+    // Returns the floored distance, which the radial basis sees, and its derivative ``slope``.
     double floored(double d, double contact, double& slope) const {
-        const double a = 0.55 * contact, b = 0.85 * contact;
+        const double a = FLAT_BELOW * contact, b = UNCHANGED_BEYOND * contact;
         const double t = std::min(std::max((d - a) / (b - a), 0.0), 1.0), t3 = t * t * t;
         slope = t3 * (10.0 - 15.0 * t + 6.0 * t * t);
         return 0.5 * (a + b) + (b - a) * t3 * t * (2.5 - 3.0 * t + t * t) + std::max(d - b, 0.0);
     }
 
-    // Radial basis times envelope at one distance, and its derivative; returns false beyond the cutoff.
+    // Computes radial basis times envelope at one distance, and its derivative; returns false from the cutoff on.
     bool radial(double distance, int64_t z, int64_t w, T* basis, T* slope) const {
         const double x = distance / set.cutoff;
         if (x >= 1.0) return false;
-        double bend = 1.0;
-        const double d = set.floor ? floored(distance, radii[z] + radii[w], bend) : distance;
+        double floor_slope = 1.0;
+        const double d = set.floor ? floored(distance, radii[z] + radii[w], floor_slope) : distance;
         double f, df;
         if (set.cosine) {
             f = 0.5 * (std::cos(PI * x) + 1.0);
@@ -52,10 +47,10 @@ struct Pairs {
             const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1), t = d / width;
             auto put = [&](int64_t r, double value) {
                 basis[r] = value * f;
-                slope[r] = value * (df - f * (t - r) / width * bend);
+                slope[r] = value * (df - f * (t - r) / width * floor_slope);
             };
-            // From the nearest center to both ends, each the one before times exp(+-(t - r) - 1/2): from the largest to
-            // the smallest, so that what is too small for a double comes last.
+            // From the nearest center to both ends, each value is the one before times exp(+-(t - r) - 1/2): from the
+            // largest to the smallest, so that no value follows one that is too small for a double.
             const int64_t nearest = std::min<int64_t>(std::lround(t), set.n_rbf - 1);
             const double beside = t - nearest, peak = std::exp(-0.5 * beside * beside), step = std::exp(-1.0);
             put(nearest, peak);
@@ -65,11 +60,11 @@ struct Pairs {
             for (int64_t r = nearest; r-- > 0; factor *= step) put(r, value *= factor);
         } else {
             const double step = PI / set.cutoff, sine = std::sin(step * d), cosine = std::cos(step * d);
-            double sn = sine, cn = cosine;  // of n * step * d
+            double sn = sine, cn = cosine;  // sine and cosine of (r + 1) * step * d
             for (int64_t r = 0; r < set.n_rbf; ++r) {
                 const double value = sn / d, derivative = (cn * step * (r + 1) - value) / d;
                 basis[r] = value * f;
-                slope[r] = derivative * f * bend + value * df;
+                slope[r] = derivative * f * floor_slope + value * df;
                 const double next = sn * cosine + cn * sine;
                 cn = cn * cosine - sn * sine;
                 sn = next;
@@ -82,20 +77,19 @@ struct Pairs {
         return true;
     }
 
-    // Half of the Ziegler-Biersack-Littmark repulsion of a pair, eV, and its derivative.
+    // Returns half of the Ziegler-Biersack-Littmark repulsion of a pair, eV, and its derivative ``slope``.
     double repulsion(int64_t z, int64_t w, double d, double& slope) const {
-        static const double c[4] = {0.1818, 0.5099, 0.2802, 0.02817}, b[4] = {3.2, 0.9423, 0.4028, 0.2016};
         const double reach = radii[z] + radii[w], x = d / reach;
         slope = 0.0;
         if (x >= 1.0) return 0.0;
         const double f = 1.0 - x * x * x * (10.0 - 15.0 * x + 6.0 * x * x);
         const double df = -30.0 * x * x * (1.0 - x) * (1.0 - x) / reach;
-        const double scale = (screens[z] + screens[w]) / (0.8854 * BOHR_A);
+        const double scale = (screening[z] + screening[w]) / (SCREENING_BOHR * BOHR_A);
         double phi = 0.0, dphi = 0.0;
         for (int k = 0; k < 4; ++k) {
-            const double term = c[k] * std::exp(-b[k] * scale * d);
+            const double term = COEFFICIENTS[k] * std::exp(-EXPONENTS[k] * scale * d);
             phi += term;
-            dphi -= b[k] * scale * term;
+            dphi -= EXPONENTS[k] * scale * term;
         }
         const double charge = 0.5 * COULOMB_EV_A * z * w;
         slope = charge * ((dphi * f + phi * df) / d - phi * f / (d * d));
@@ -105,7 +99,7 @@ struct Pairs {
    private:
     static std::vector<double> powers(int64_t max_z) {
         std::vector<double> found;
-        for (int64_t z = 0; z <= max_z; ++z) found.push_back(std::pow(double(z), 0.23));
+        for (int64_t z = 0; z <= max_z; ++z) found.push_back(std::pow(double(z), CHARGE_POWER));
         return found;
     }
 };

@@ -1,16 +1,14 @@
-// Products with traceless symmetric tensors of the second rank, as those of assay/models/tensors.py: five components,
-// xy, yz, zz, xz and xx - yy.
+// Products with symmetric, traceless tensors of the second rank. They have five components, xy, yz, zz, xz and xx - yy,
+// as in assay/models/tensors.py.
 #pragma once
 
-#include <cstdint>
+#include "constants.h"
 
 namespace assay {
 
-constexpr double HALF_ROOT = 0.8660254037844386;  // of three
-
-// The tensor of two vectors.
+// Computes the symmetric, traceless part t of the outer product of two vectors.
 template <class T>
-inline void product(const T* a, const T* b, T* t) {
+inline void traceless_product(const T* a, const T* b, T* t) {
     const T half = T(HALF_ROOT), xx = a[0] * b[0], yy = a[1] * b[1];
     t[0] = half * (a[0] * b[1] + a[1] * b[0]);
     t[1] = half * (a[1] * b[2] + a[2] * b[1]);
@@ -19,12 +17,12 @@ inline void product(const T* a, const T* b, T* t) {
     t[4] = half * (xx - yy);
 }
 
-// The vector of a tensor and a vector: its product with a third one is that of the tensor with the product of the two.
+// Computes the product v of a tensor and a vector a, so that v . b = t : traceless_product(a, b) for every vector b.
 template <class T>
 inline void contraction(const T* t, const T* a, T* v) {
-    const T half = T(HALF_ROOT), sideways = T(0.5) * t[2];
-    v[0] = half * (t[4] * a[0] + t[0] * a[1] + t[3] * a[2]) - sideways * a[0];
-    v[1] = half * (t[0] * a[0] - t[4] * a[1] + t[1] * a[2]) - sideways * a[1];
+    const T half = T(HALF_ROOT), half_zz = T(0.5) * t[2];
+    v[0] = half * (t[4] * a[0] + t[0] * a[1] + t[3] * a[2]) - half_zz * a[0];
+    v[1] = half * (t[0] * a[0] - t[4] * a[1] + t[1] * a[2]) - half_zz * a[1];
     v[2] = half * (t[3] * a[0] + t[1] * a[1]) + t[2] * a[2];
 }
 

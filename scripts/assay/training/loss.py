@@ -96,7 +96,7 @@ def engine_gradients(model: PaiNN, loss: Loss) -> LossGradients:
 
     def gradients_of(parameters: list[Tensor], pack: Pack) -> tuple[Tensor, list[Tensor]]:
         """Return loss and gradients, as the function that ``eager_gradients`` returns."""
-        engine.read(parameters)
+        engine.set_parameters(parameters)
         n_structures = len(pack.n_atoms)
         graph = EdgeGraph(pack.edge_index, pack.shift, len(pack.positions), pack.reverse_index)
         at_rest = engine.evaluate(pack.atomic_numbers, pack.positions, pack.batch, n_structures, graph, gradients=True)

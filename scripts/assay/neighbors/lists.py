@@ -1,7 +1,7 @@
-"""Neighbor lists: every pair within the cutoff, never truncated, each in both directions, sorted by atom.
+"""Neighbor lists: every pair within the cutoff, never truncated, each in both directions, sorted by center.
 
 Four backends give the same list. ``engine`` is compiled, and best for molecules on the CPU; ``pairs``, in plain torch,
-takes its place where it cannot be compiled; ``torch-cluster`` serves large batches of open structures on a GPU;
+takes its place where there is no compiler; ``torch-cluster`` serves large batches of open structures on a GPU;
 ``vesin`` scales linearly and knows periodic images.
 """
 
@@ -19,7 +19,7 @@ from assay.engine.neighbors import can_search, open_pairs
 from assay.models.graph import EdgeGraph
 
 HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
-LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms, from which a quadratic search is the slower one
+LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms from which on the quadratic search is slower than vesin
 
 
 def neighbor_list(
@@ -30,26 +30,26 @@ def neighbor_list(
     pbc: np.ndarray | None = None,
     backend: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """All pairs of a batch of structures with distance <= cutoff.
+    """Find all pairs of atoms with distance <= cutoff in each structure of a batch.
 
     Args:
         positions: (N, 3), angstrom.
-        batch: int64 (N,), ascending.
-        cutoff: angstrom.
-        cells: (S, 3, 3), angstrom, rows are the lattice vectors; needed where ``pbc`` is true.
-        pbc: bool (S, 3).
+        batch: int64 (N,), index of the structure of each atom, ascending.
+        cutoff: the largest distance of a pair, angstrom.
+        cells: (S, 3, 3), lattice vectors in rows, angstrom; needed where ``pbc`` is true.
+        pbc: bool (S, 3), whether each structure repeats along each of its lattice vectors.
         backend: "engine", "pairs", "torch-cluster" or "vesin"; None chooses by size, periodicity and device.
 
     Returns:
-        edge_index int64 (2, E) with rows (neighbor, atom), and shift (E, 3) in angstrom.
+        edge_index int64 (2, E) with rows (neighbor, center), and shift (E, 3) in angstrom.
 
     Raises:
-        ValueError: unknown backend, or one that cannot treat periodic structures.
+        ValueError: the backend is unknown or cannot treat periodic structures.
         ImportError: torch-cluster was asked for and is not installed.
     """
     periodic = pbc is not None and bool(np.any(pbc))
     if backend is None:
-        backend = _choose(positions, batch, periodic)
+        backend = _backend_for(positions, batch, periodic)
     if backend == "vesin":
         return _vesin(positions, batch, cutoff, cells, pbc)
     if periodic:
@@ -66,12 +66,12 @@ def neighbor_list(
 
 
 def build_graph(positions: Tensor, batch: Tensor, cutoff: float, **options: Any) -> EdgeGraph:
-    """The neighbor list as an ``EdgeGraph``. Arguments as in ``neighbor_list``."""
+    """The neighbor list as an ``EdgeGraph``. The arguments are those of ``neighbor_list``."""
     edge_index, shift = neighbor_list(positions.detach(), batch, cutoff, **options)
     return EdgeGraph(edge_index, shift, len(positions))
 
 
-def _choose(positions: Tensor, batch: Tensor, periodic: bool) -> str:
+def _backend_for(positions: Tensor, batch: Tensor, periodic: bool) -> str:
     if periodic:
         return "vesin"
     if positions.is_cuda:
@@ -81,32 +81,32 @@ def _choose(positions: Tensor, batch: Tensor, periodic: bool) -> str:
     return "vesin" if largest >= LARGE_STRUCTURE[quadratic] else quadratic
 
 
-def _sorted(neighbor: Tensor, atom: Tensor, n_atoms: int) -> Tensor:
-    order = (atom * n_atoms + neighbor).argsort()
-    return torch.stack([neighbor[order], atom[order]])
+def _sorted(neighbor: Tensor, center: Tensor, n_atoms: int) -> Tensor:
+    order = (center * n_atoms + neighbor).argsort()
+    return torch.stack([neighbor[order], center[order]])
 
 
 def _pairs(positions: Tensor, batch: Tensor, cutoff: float) -> Tensor:
-    """Quadratic within each structure, one vectorized pass over the batch."""
+    """Compare all pairs of atoms of each structure, in one vectorized pass over the batch."""
     device = positions.device
     sizes = torch.bincount(batch) if len(batch) else batch
     first = sizes.cumsum(0) - sizes
     n_candidates = sizes[batch]
-    atom = torch.arange(len(batch), device=device).repeat_interleave(n_candidates)
+    center = torch.arange(len(batch), device=device).repeat_interleave(n_candidates)
     row_start = (n_candidates.cumsum(0) - n_candidates).repeat_interleave(n_candidates)
-    neighbor = first[batch[atom]] + torch.arange(len(atom), device=device) - row_start
-    squared = ((positions[neighbor] - positions[atom]) ** 2).sum(-1)
-    keep = (squared <= cutoff * cutoff) & (neighbor != atom)
-    return torch.stack([neighbor[keep], atom[keep]])
+    neighbor = first[batch[center]] + torch.arange(len(center), device=device) - row_start
+    squared = ((positions[neighbor] - positions[center]) ** 2).sum(-1)
+    keep = (squared <= cutoff * cutoff) & (neighbor != center)
+    return torch.stack([neighbor[keep], center[keep]])
 
 
 def _torch_cluster(positions: Tensor, batch: Tensor, cutoff: float) -> Tensor:
     from torch_cluster import radius
 
     largest = int(torch.bincount(batch).max()) if len(batch) else 0
-    atom, neighbor = radius(positions, positions, cutoff, batch, batch, max_num_neighbors=largest + 1)
-    keep = atom != neighbor
-    return _sorted(neighbor[keep], atom[keep], len(batch))
+    center, neighbor = radius(positions, positions, cutoff, batch, batch, max_num_neighbors=largest + 1)
+    keep = center != neighbor
+    return _sorted(neighbor[keep], center[keep], len(batch))
 
 
 def _vesin(

@@ -1,4 +1,4 @@
-"""Batches of structures by what they cost: atoms and edges, never their count."""
+"""Batches of structures of bounded cost: their atoms and edges are limited, never the number of structures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_EDGES = 16384
 
 
 def count_edges(structure: Structure, cutoff: float) -> int:
-    """Directed edges within ``cutoff`` angstrom: exact for an open structure, by mean density for a periodic one."""
+    """Count the directed edges within ``cutoff`` angstrom: exactly if the structure is open, by its density if not."""
     n_atoms = len(structure)
     if structure.pbc.any() and structure.cell is not None:
         volume = abs(np.linalg.det(structure.cell)) or 1.0
@@ -30,17 +30,17 @@ def pack(
     max_atoms: int = MAX_ATOMS,
     max_edges: int = MAX_EDGES,
 ) -> list[np.ndarray]:
-    """Group structures of like size into batches.
+    """Group structures of similar size into batches.
 
     Args:
-        n_atoms: (S,), atoms of each structure.
-        n_edges: (S,), directed edges of each structure.
-        max_atoms: atoms that a batch may hold.
-        max_edges: edges that a batch may hold.
+        n_atoms: (S,), number of atoms of each structure.
+        n_edges: (S,), number of directed edges of each structure.
+        max_atoms: the largest number of atoms in a batch.
+        max_edges: the largest number of edges in a batch.
 
     Returns:
-        Indices of the structures of each batch, smallest structures first. Every structure is in exactly one batch; one
-        that exceeds a limit is a batch of its own.
+        The indices of the structures of each batch, smallest structures first. Each structure is in exactly one batch;
+        a structure that exceeds a limit is a batch of its own.
     """
     batches: list[list[int]] = []
     atoms = edges = 0
@@ -56,7 +56,7 @@ def pack(
 def pack_structures(
     structures: Sequence[Structure], cutoff: float, max_atoms: int = MAX_ATOMS, max_edges: int = MAX_EDGES
 ) -> list[np.ndarray]:
-    """``pack`` with the edges counted at ``cutoff`` angstrom."""
+    """Group structures by ``pack``, with their edges within ``cutoff`` angstrom."""
     n_atoms = [len(structure) for structure in structures]
     n_edges = [count_edges(structure, cutoff) for structure in structures]
     return pack(n_atoms, n_edges, max_atoms, max_edges)

@@ -1,4 +1,4 @@
-"""Positions of atoms: turning, placing, comparing and measuring them."""
+"""Functions that turn, place, compare and measure the positions of atoms."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from scipy.spatial.transform import Rotation
 
 from assay.structures.structure import Structure
 
-LIQUID_ATOMS_PER_A3 = 0.1  # of organic molecules
+LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
 
 
 def moved(structure: Structure, positions: np.ndarray, name: str = "") -> Structure:
-    """The same atoms, without labels, at positions (N, 3), angstrom."""
+    """The structure with its atoms at ``positions`` (N, 3), angstrom, and without labels."""
     return replace(structure, positions=positions, name=name or structure.name, energy_eV=None, forces_eV_per_A=None)
 
 
 def joined(structures: Sequence[Structure], name: str) -> Structure:
-    """The atoms of several open structures as one."""
+    """One open structure with the atoms of several."""
     return Structure(
         name=name,
         atomic_numbers=np.concatenate([structure.atomic_numbers for structure in structures]),
@@ -31,17 +31,17 @@ def joined(structures: Sequence[Structure], name: str) -> Structure:
 
 
 def shaken(structure: Structure, amplitude_A: float, rng: np.random.Generator) -> Structure:
-    """Every coordinate displaced by normal noise, so that no symmetry is left to hide an error."""
+    """The structure with normal noise added to every coordinate, so that no symmetry hides an error."""
     return moved(structure, structure.positions + rng.normal(0.0, amplitude_A, structure.positions.shape))
 
 
 def random_rotations(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(count, 3, 3) rotation matrices, uniform over all rotations."""
+    """Draw rotation matrices (count, 3, 3), uniformly over all rotations."""
     return Rotation.random(count, random_state=rng).as_matrix()
 
 
 def superposed_rmsd(a: np.ndarray, b: np.ndarray) -> float:
-    """Root-mean-square distance of (N, 3) positions after the best translation and rotation (Kabsch), angstrom."""
+    """The root-mean-square distance of positions (N, 3) after the best translation and rotation (Kabsch), angstrom."""
     a, b = a - a.mean(0), b - b.mean(0)
     u, s, vt = np.linalg.svd(a.T @ b)
     s[-1] *= np.sign(np.linalg.det(u @ vt))
@@ -49,7 +49,7 @@ def superposed_rmsd(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def bonds(structure: Structure) -> np.ndarray:
-    """(B, 2) int64, pairs of bonded atoms, the smaller index first."""
+    """The pairs of bonded atoms, int64 (B, 2), the smaller index first."""
     radii = covalent_radii[structure.atomic_numbers]
     distance = np.linalg.norm(structure.positions[:, None] - structure.positions[None], axis=-1)
     first, second = np.nonzero(distance < BOND_STRETCH * (radii[:, None] + radii[None]))
@@ -57,18 +57,18 @@ def bonds(structure: Structure) -> np.ndarray:
 
 
 def bond_lengths(frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(..., B) distances of bonded pairs in frames (..., N, 3), angstrom."""
+    """The distances (..., B) of bonded pairs in frames (..., N, 3), angstrom."""
     return np.linalg.norm(frames[..., pairs[:, 0], :] - frames[..., pairs[:, 1], :], axis=-1)
 
 
 def out_of_plane(frames: np.ndarray) -> np.ndarray:
-    """(...,) root-mean-square distance of (..., R, 3) ring atoms from their best plane, angstrom."""
+    """The root-mean-square distances (...,) of ring atoms (..., R, 3) from their best plane, angstrom."""
     centered = frames - frames.mean(-2, keepdims=True)
     return np.linalg.svd(centered, compute_uv=False)[..., -1] / np.sqrt(frames.shape[-2])
 
 
 def facing(structure: Structure, atom: int) -> np.ndarray:
-    """(N, 3) positions turned so that ``atom`` is at the origin and the rest of its molecule lies towards -z."""
+    """Positions (N, 3), angstrom, turned so that ``atom`` is at the origin and its molecule lies towards -z."""
     positions = structure.positions - structure.positions[atom]
     others = np.delete(positions, atom, axis=0)
     outward = -others.mean(0) if len(others) else np.array([0.0, 0.0, 1.0])
@@ -77,13 +77,13 @@ def facing(structure: Structure, atom: int) -> np.ndarray:
 
 
 def contact(a: Structure, atom_a: int, b: Structure, atom_b: int, distance_A: float) -> Structure:
-    """Two molecules that face each other with one atom each, on the z axis, ``distance_A`` apart."""
+    """Two molecules that face each other with one atom each; these two are on the z axis, ``distance_A`` apart."""
     upper = facing(b, atom_b) * np.array([1.0, -1.0, -1.0]) + np.array([0.0, 0.0, distance_A])
     return joined([moved(a, facing(a, atom_a)), moved(b, upper)], f"{a.name} + {b.name}")
 
 
 def random_cluster(rng: np.random.Generator, elements: Sequence[int], n_atoms: int, spacing_A: float) -> Structure:
-    """Atoms on a jittered lattice, asymmetric, none closer than about 0.8 of the spacing to another."""
+    """Atoms on a jittered lattice: without symmetry, and no two closer than about 0.8 of the spacing."""
     side = int(np.ceil(n_atoms ** (1 / 3)))
     sites = np.stack(np.meshgrid(*[np.arange(side)] * 3, indexing="ij"), -1).reshape(-1, 3)
     sites = sites[np.argsort(np.linalg.norm(sites - (side - 1) / 2, axis=1), kind="stable")[:n_atoms]]
@@ -92,10 +92,10 @@ def random_cluster(rng: np.random.Generator, elements: Sequence[int], n_atoms: i
 
 
 def droplet(molecules: Sequence[Structure], min_atoms: int, atoms_per_A3: float, rng: np.random.Generator) -> Structure:
-    """Molecules in turn on a cubic lattice of the given density, filled from its middle, each turned out of the way."""
+    """Molecules on a cubic lattice of the given density, filled from its middle, each turned away from the others."""
     mean_size = float(np.mean([len(molecule) for molecule in molecules]))
     count = int(np.ceil(min_atoms / mean_size))
-    reach = np.arange(-4, 5)  # 729 sites: more than there are molecules
+    reach = np.arange(-4, 5)  # 729 sites, more than there are molecules
     sites = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3) + 0.1
     sites = sites[np.argsort((sites**2).sum(1), kind="stable")][:count] * (mean_size / atoms_per_A3) ** (1.0 / 3.0)
     placed: list[Structure] = []

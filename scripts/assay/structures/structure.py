@@ -1,4 +1,4 @@
-"""One structure, and many of them as one batch of tensors."""
+"""A structure, and a batch of structures as tensors."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Structure:
     """Atoms in space, with their labels where they are known.
 
     Attributes:
-        name: what reports call it.
+        name: the name that reports show.
         atomic_numbers: (N,) int64.
         positions: (N, 3) float64, angstrom.
         cell: (3, 3) float64, angstrom, lattice vectors in rows; None for an isolated structure.
-        pbc: (3,) bool, along which lattice vectors it repeats.
-        energy_eV: labelled energy.
-        forces_eV_per_A: (N, 3) float64 labelled forces.
-        molecule: identity of the molecule, by which splits are made; "" if unknown.
+        pbc: (3,) bool, whether the structure repeats along each lattice vector.
+        energy_eV: the labelled energy; None if unknown.
+        forces_eV_per_A: (N, 3) float64, the labelled forces; None if unknown.
+        molecule: the identity of the molecule, by which data is split; "" if unknown.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Structure:
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, name: str = "", molecule: str = "") -> Structure:
-        """Copy an ``ase.Atoms``; labels are taken from its calculator's stored results, never computed."""
+        """Copy an ``ase.Atoms``. Labels come from the stored results of its calculator and are never computed."""
         results = atoms.calc.results if atoms.calc is not None else {}
         energy, forces = results.get("energy"), results.get("forces")
         return cls(
@@ -59,7 +59,7 @@ class Structure:
         )
 
     def to_ase(self) -> ase.Atoms:
-        """An ``ase.Atoms`` of its own arrays; labels, if any, in a ``SinglePointCalculator``."""
+        """Copy to an ``ase.Atoms``, with the labels, if there are any, in a ``SinglePointCalculator``."""
         atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
         atoms.info.update({"name": self.name} | ({"molecule": self.molecule} if self.molecule else {}))
         labels = {"energy": self.energy_eV, "forces": self.forces_eV_per_A}
@@ -70,12 +70,12 @@ class Structure:
 
 
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
-    """``structures`` with those of about ``n_atoms`` atoms first, of equal ones by name."""
+    """Sort structures by how near their size is to ``n_atoms``, and equally near ones by name."""
     return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:
-    """``count`` of the items at even distances, the first and the last among them; all, where there are fewer."""
+    """Pick ``count`` evenly spaced items, the first and the last among them; all where there are fewer."""
     picked = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
     return [items[k] for k in picked] if items else []
 
@@ -85,7 +85,7 @@ def collate(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Concatenate structures.
+    """Concatenate structures to one batch of tensors.
 
     Returns:
         atomic_numbers (N,) int64; positions (N, 3) ``dtype``, angstrom; batch (N,) int64, the structure of each atom.

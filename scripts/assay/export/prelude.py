@@ -165,5 +165,5 @@ def prelude(cutoff: float, *, search: bool) -> onnx.ModelProto:
     model = onnx.parser.parse_model(text)
     model.functions.extend(onnx.parser.parse_function(function) for function in (TABLE, MEMBERS, SEARCH, TABLES))
     model = onnx.inliner.inline_local_functions(model)
-    del model.opset_import[1]  # that of the functions, which are inlined
+    del model.opset_import[1]  # the opset of the functions, which are inlined
     return model

@@ -218,10 +218,10 @@ def choose_scheme(
     """Choose the scheme to ship, and say in a sentence whether to use it and why.
 
     Args:
-        rows: for each file what ``measure_costs`` and ``measure_times`` found; others are held against "fp32".
+        rows: the rows of ``measure_costs`` and ``measure_times``, joined; others are held against "fp32".
         candidates: the schemes that may be shipped.
         limits: see ``Limits``.
-        matmul_share: of matrix products in the time of float32, which bounds what integers can save.
+        matmul_share: the share of matrix products in the time of float32, which bounds what integers can save.
 
     Raises:
         AssayError: if no candidate runs.

@@ -1,4 +1,4 @@
-"""Whether the processor multiplies eight-bit integers faster than floating-point numbers."""
+"""The instructions that let a processor multiply eight-bit integers faster than floating-point numbers."""
 
 from __future__ import annotations
 

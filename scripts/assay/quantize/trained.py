@@ -38,7 +38,7 @@ def measure_trained(
 
 
 def change_left_by_finer_filters(exported: Path, structures: Sequence[Structure]) -> float:
-    """What is left of the change of forces by int8 weights once the filters are int16: a ratio of mean changes."""
+    """Return the mean change of forces by int8 weights with int16 filters, over that with int8 filters."""
     exact = _forces(exported, structures)
     with TemporaryDirectory() as folder:
         fine, coarse = Path(folder, "fine.onnx"), Path(folder, "coarse.onnx")
@@ -56,8 +56,8 @@ def require_bounds(measured: Mapping[str, Mapping[str, float]], bounds: Mapping[
     """Hold every student to its bounds.
 
     Args:
-        measured: for each student, its values by name (``measure_trained``).
-        bounds: for each student, the largest value allowed, by name.
+        measured: the values of each student by name, see ``measure_trained``.
+        bounds: the largest values that each student may have, by name.
 
     Returns:
         a sentence of what was held.

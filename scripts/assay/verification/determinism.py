@@ -1,4 +1,4 @@
-"""Whether the same input gives the same bits, run after run and with any number of threads."""
+"""The check that equal inputs give equal bits, run after run and with any number of threads."""
 
 from __future__ import annotations
 

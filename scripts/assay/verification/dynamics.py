@@ -1,4 +1,4 @@
-"""Whether molecules move by the exported file as they do by the network in double precision."""
+"""The check that molecules move by the exported file as they do by the network in double precision."""
 
 from __future__ import annotations
 

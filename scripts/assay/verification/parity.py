@@ -1,4 +1,4 @@
-"""How far an export is from the network in double precision, case by case."""
+"""The check that an export computes the network: its distance from double precision, case by case."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """How far a student is from its teacher on labelled structures.
 
-Needs a normalized model, the labelled splits, and results/domain.npz. Makes accuracy.json, the worst structures and
-figures of each variant, and one figure of all variants in results/report/.
+Needs a normalized model, the labelled splits, and domain.npz of the variant. Makes accuracy.json, the worst structures
+and figures of each variant, and one figure of all variants in results/report/.
 """
 
 
@@ -11,7 +11,7 @@ rule validate:
         model=model_of,
         card=CARD,
         splits=list(SPLITS.values()),
-        domain="results/domain.npz",
+        domain="results/{variant}/domain.npz",
     output:
         accuracy="results/{variant}/accuracy.json",
         parity=report(

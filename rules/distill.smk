@@ -1,8 +1,8 @@
 """Train the shipped students again, on the teacher's labels.
 
 Needs data/build/{train,validation}.h5, which it makes by the rules of the dataset where they are missing. Makes a
-student and the record of its training per entry of `distill: students` in the config, and puts them in
-data/checkpoints/.
+student, the record of its training and the description of what it was trained on per entry of `distill: students` in
+the config, and puts them in data/checkpoints/.
 
 `snakemake distill` is never part of `all`: what is shipped is no rule's output. Training resumes from
 data/build/students/*.state.pt wherever it stopped.
@@ -18,6 +18,7 @@ rule train:
     output:
         student="data/build/students/{student}.pt",
         record="data/build/students/{student}.training.json",
+        domain="data/build/students/{student}.domain.npz",
     log:
         "logs/train/{student}.log",
     benchmark:
@@ -34,13 +35,14 @@ rule train:
         device=DEVICE,
         shipped="data/checkpoints/{student}.pt",
         state="data/build/students/{student}.state.pt",
+        domain=config["domain"],
     script:
         "../scripts/train.py"
 
 
 rule distill:
     input:
-        expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=["pt", "training.json"]),
+        expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=["pt", "training.json", "domain.npz"]),
     output:
         "data/build/students/shipped.json",
     log:

@@ -1,23 +1,71 @@
-"""What the training data cover, so that structures unlike them are flagged.
+"""What is known of the data that each student was trained on, so that structures unlike them are flagged.
 
-Needs the training and validation data of the config. Makes results/domain.npz.
+Needs what lies beside a checkpoint, and for a student without a description of its own the structures that speak for
+it: those that are shipped where its record names a build that holds them all, or those that the user names under
+`dataset: train`. Makes results/{shipped,named}.domain.npz where they are needed, and domain.npz of each student.
 """
 
+from assay.workflow.records import description_for, read_shipped_part, training_description
 
-rule domain:
-    """What the training data cover, to flag what they do not."""
+# What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
+SHIPPED_TRAIN = "data/dataset/train.h5"
+SHIPPED_PART = read_shipped_part("data/dataset/dataset.json")
+
+
+def description_of(wildcards):
+    """Which description of its training data a variant has."""
+    return description_for(checkpoint_of(wildcards), SHIPPED_PART, named=given("dataset.train"))
+
+
+def domain_inputs(wildcards):
+    """What tells of a variant's training data, as far as it exists: a changed file describes the student anew."""
+    record, own = (beside(checkpoint_of(wildcards)) for beside in (training_record, training_description))
+    files = {"own": own, "shipped": "results/shipped.domain.npz", "named": "results/named.domain.npz", "none": None}
+    description = files[description_of(wildcards)]
+    return {
+        "told_by": [path for path in (record, own) if path.is_file()],
+        "description": [] if description is None else [description],
+    }
+
+
+rule describe:
+    """What structures cover that serve as training data for all students without a description of their own."""
     input:
-        train=config["dataset"]["train"],
+        train=lambda wildcards: {"shipped": SHIPPED_TRAIN, "named": config["dataset"]["train"]}[wildcards.data],
         validation=config["dataset"]["validation"],
     output:
-        "results/domain.npz",
+        "results/{data}.domain.npz",
     log:
-        "logs/domain/all.log",
+        "logs/describe/{data}.log",
     benchmark:
-        "benchmarks/domain/all.tsv"
+        "benchmarks/describe/{data}.tsv"
+    wildcard_constraints:
+        data="shipped|named",
     conda:
         CONDA
     params:
         settings=config["domain"],
+    script:
+        "../scripts/describe.py"
+
+
+rule domain:
+    """What is known of a student's training data, to flag what is unlike them."""
+    input:
+        unpack(domain_inputs),
+        model=model_of,
+        card=CARD,
+    output:
+        "results/{variant}/domain.npz",
+    log:
+        "logs/domain/{variant}.log",
+    benchmark:
+        "benchmarks/domain/{variant}.tsv"
+    conda:
+        CONDA
+    params:
+        checkpoint=checkpoint_of,
+        description=description_of,
+        shipped=SHIPPED_PART,
     script:
         "../scripts/domain.py"

@@ -1,4 +1,4 @@
-"""Put the trained students and the records of their training where they are shipped from."""
+"""Put the trained students, with the records and the descriptions of their training, where they are shipped from."""
 
 import shutil
 from pathlib import Path

@@ -1,14 +1,19 @@
-"""Describe the training data, so that structures unlike them can be flagged."""
+"""Find out what a student was trained on, and which description of that speaks for it."""
 
-from assay.accuracy.domain import fit, write_domain
-from assay.data import read_dataset
+from assay.accuracy.domain import domain_of, write_domain
 from assay.workflow.errors import exit_on_error
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
 
-    snakemake = mock_snakemake("domain")
+    snakemake = mock_snakemake("domain", variant="tiny")
 
 with exit_on_error(snakemake.log[0]):
-    train, calibration = (read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation))
-    write_domain(snakemake.output[0], fit(train, calibration, **snakemake.params.settings))
+    domain = domain_of(
+        checkpoint=snakemake.params.checkpoint,
+        description=snakemake.params.description,
+        file=next(iter(snakemake.input.get("description", [])), None),
+        shipped=snakemake.params.shipped,
+    )
+    print(domain.training_data.sentence)
+    write_domain(snakemake.output[0], domain)

@@ -1,7 +1,10 @@
-"""Train one student on the teacher's labels, or go on where the last run stopped."""
+"""Train one student on the teacher's labels, or go on where the last run stopped, and describe what it learned from."""
 
 from pathlib import Path
 
+from assay.accuracy.domain import write_domain
+from assay.accuracy.fitting import fit
+from assay.data import read_dataset
 from assay.training.run import train_student
 from assay.workflow.errors import exit_on_error
 
@@ -26,3 +29,5 @@ with exit_on_error(log=snakemake.log[0]):
         checkpoint=Path(snakemake.output.student),
         record=Path(snakemake.output.record),
     )
+    train, validation = (read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation))
+    write_domain(snakemake.output.domain, fit(train, validation, **snakemake.params.domain))

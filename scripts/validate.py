@@ -35,9 +35,11 @@ def main() -> None:
     for name, path in snakemake.params.splits.items():
         dataset = draw(read_dataset(path), settings)
         errors[name] = predict_errors(predictor, dataset, name)
-        novelties[name] = domain.judge(list(dataset))
         judged[name] = judge_split(errors[name], dataset, settings)
-        judged[name]["domain"] = by_novelty(errors[name], novelties[name])
+        judged[name]["domain"] = None
+        if domain.training_data.known:
+            novelties[name] = domain.novelties_of(list(dataset))
+            judged[name]["domain"] = by_novelty(errors[name], novelties[name])
         for index in [row.pop("index") for row in judged[name]["worst"]]:
             atoms = dataset[index].to_ase()
             atoms.arrays["student_forces"] = errors[name].forces[dataset.offsets[index] : dataset.offsets[index + 1]]
@@ -49,12 +51,13 @@ def main() -> None:
         "settings": asdict(settings),
         "wall_s": time.perf_counter() - started,
         "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "training_data": domain.training_data.record,
         "coverage": domain.coverage(),
         "splits": judged,
     }
     draw_parity(snakemake.output.parity, errors)
     draw_errors(snakemake.output.errors, errors, judged)
-    draw_novelty(snakemake.output.novelty, errors, novelties)
+    draw_novelty(snakemake.output.novelty, errors, novelties, domain.training_data.compared_with)
     with atomic_path(snakemake.output.worst) as temporary:
         ase.io.write(temporary, named, format="extxyz")
     write_json(snakemake.output.accuracy, result)

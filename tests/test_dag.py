@@ -64,13 +64,41 @@ def test_replaced_checkpoint_reruns_its_branch_and_what_consumes_it(tree):
     assert {path.split("/")[0] for path in rerun} == {"tiny", "report"}
 
 
+def test_what_tells_of_the_training_data_reruns_what_is_compared_with_them(tree):
+    """A record beside a checkpoint, then a description, then another description, then the user's word on the rest."""
+    compared = {"domain", "validate", "compare_accuracy", "package", "report"}
+    folder, record = tree / "data/checkpoints", {"train_sha256": "12" * 32, "n_structures": 400}
+    (tree / "data/dataset/dataset.json").write_text(json.dumps({"part_of": [{"sha256": "12" * 32}]}))
+
+    def rerun(*arguments):
+        (tree / "jobs.jsonl").write_text("")
+        done = snakemake(tree, "-j", "3", "all", *arguments)
+        assert done.returncode == 0, done.stdout
+        return {job["rule"] for job in jobs_of(tree)}
+
+    (folder / "tiny.training.json").write_text(json.dumps(record))
+    assert rerun() == compared | {"describe"}
+    assert (tree / "results/shipped.domain.npz").is_file()
+    (folder / "tiny.domain.npz").write_text("first")
+    before = snapshot(tree)
+    assert rerun() == compared
+    (folder / "tiny.domain.npz").write_text("second")
+    assert rerun() == compared
+    after = snapshot(tree)
+    assert {"tiny/domain.npz", "tiny/accuracy.json"} <= changed(before, after)
+    assert not any(path.startswith("original/") for path in changed(before, after))
+    assert rerun("--config", "dataset={train: data/dataset/train.h5}") == compared | {"describe"}
+    assert {"original/domain.npz", "named.domain.npz"} <= changed(after, snapshot(tree))
+    assert "tiny/domain.npz" not in changed(after, snapshot(tree))
+
+
 def test_one_target_makes_its_own_branch_only(tree):
     shutil.rmtree(tree / "results")
     done = snakemake(tree, "results/tiny/accuracy.json")
     assert done.returncode == 0, done.stdout
     made = snapshot(tree)
     assert {"tiny/model.json", "tiny/accuracy.json"} <= set(made)
-    assert all(path.startswith("tiny/") or path == "domain.npz" for path in made)
+    assert all(path.startswith("tiny/") for path in made)
     assert "tiny/benchmark.json" not in made
 
 
@@ -99,7 +127,7 @@ def test_added_variant_is_made_and_a_null_one_is_left_out(tree):
     done = snakemake(tree, "-j", "3", "all", "--config", overrides)
     assert done.returncode == 0, done.stdout
     made = {path.name for path in (tree / "results").iterdir()}
-    assert made == {"mine", "tiny", "ultra_tiny", "report", "domain.npz"}
+    assert made == {"mine", "tiny", "ultra_tiny", "report"}
 
 
 def test_missing_checkpoint_is_an_error_and_never_a_training(tree):

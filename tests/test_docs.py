@@ -18,7 +18,8 @@ import pytest
 import yaml
 from snakemake.utils import update_config
 
-from assay.accuracy.domain import fit, write_domain
+from assay.accuracy.domain import write_domain
+from assay.accuracy.fitting import fit
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.export import onnx_graphs
@@ -101,7 +102,7 @@ def finished(tmp_path_factory):
     graph = onnx_graphs.assemble(lower(toy), toy.cutoff, export_metadata(toy, card), search=True)
     onnx_graphs.save(graph, folder / "results/tiny/model.onnx")
     seen = [from_structures([s for name in TRAIN for s in shaken(name, 20, seed=seed)]) for seed in (0, 1)]
-    write_domain(folder / "results/domain.npz", fit(*seen, points_per_element=50, seed=0))
+    write_domain(folder / "results/tiny/domain.npz", fit(*seen, points_per_element=50, seed=0))
     ase.io.write(folder / "molecules.xyz", ase.build.molecule("CH3CH2OH"))
     return folder
 

@@ -4,15 +4,18 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import ase.io
 import numpy as np
 import pytest
 
-from assay.accuracy.domain import domain_beside, fit, read_domain, write_domain
-from assay.accuracy.environments import describe
+from assay.accuracy import fitting
+from assay.accuracy.domain import domain_beside, read_domain, write_domain
+from assay.accuracy.environments import describe, describe_atoms
 from assay.accuracy.evaluation import by_novelty
+from assay.accuracy.fitting import fit
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import from_structures
 from assay.structures.structure import Structure
@@ -32,12 +35,12 @@ def domain():
 
 def test_new_geometries_of_the_same_kind_are_rarely_flagged(domain):
     same = [s for k, name in enumerate(TRAIN) for s in shaken(name, 20, seed=200 + k)]
-    assert np.mean([novelty.flagged for novelty in domain.judge(same)]) < 0.15
+    assert np.mean([novelty.flagged for novelty in domain.novelties_of(same)]) < 0.15
 
 
 def test_distorted_geometries_are_flagged_the_more_the_stronger(domain):
     scores = [
-        np.median([novelty.score for novelty in domain.judge(shaken("CH3CH2OH", 20, amplitude, seed=7))])
+        np.median([novelty.score for novelty in domain.novelties_of(shaken("CH3CH2OH", 20, amplitude, seed=7))])
         for amplitude in (0.05, 0.1, 0.2)
     ]
     assert scores[0] < 1.0 < scores[2]
@@ -45,7 +48,7 @@ def test_distorted_geometries_are_flagged_the_more_the_stronger(domain):
 
 
 def test_unknown_bonding_and_unknown_elements_are_named(domain):
-    nitrile, fluoride = domain.judge([*shaken("CH3CN", 1), *shaken("CH3Cl", 1)])
+    nitrile, fluoride = domain.novelties_of([*shaken("CH3CN", 1), *shaken("CH3Cl", 1)])
     assert nitrile.flagged
     assert "N bonded to C" in nitrile.reason
     assert fluoride.flagged
@@ -55,7 +58,7 @@ def test_unknown_bonding_and_unknown_elements_are_named(domain):
 def test_the_score_does_not_know_batch_orientation_or_order(domain):
     structures = [*shaken("CH3CH2OH", 1), *shaken("isobutane", 1), *shaken("H2O", 1)]
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
-    together = domain.judge(structures)
+    together = domain.novelties_of(structures)
     for structure, novelty in zip(structures, together, strict=True):
         order = np.random.default_rng(2).permutation(len(structure))
         other = replace(
@@ -63,7 +66,7 @@ def test_the_score_does_not_know_batch_orientation_or_order(domain):
             atomic_numbers=structure.atomic_numbers[order],
             positions=structure.positions[order] @ turn.T + 5.0,
         )
-        (alone,) = domain.judge([other])
+        (alone,) = domain.novelties_of([other])
         assert alone.score == pytest.approx(novelty.score, rel=1e-5)
         assert order[alone.atom] == novelty.atom
 
@@ -78,8 +81,8 @@ def test_descriptions_are_smooth_at_the_cutoff():
 def test_a_domain_survives_a_file(domain, tmp_path):
     write_domain(tmp_path / "domain.npz", domain)
     structures = shaken("CH3CN", 2) + shaken("C2H6", 2)
-    back = read_domain(tmp_path / "domain.npz").judge(structures)
-    for one, other in zip(back, domain.judge(structures), strict=True):
+    back = read_domain(tmp_path / "domain.npz").novelties_of(structures)
+    for one, other in zip(back, domain.novelties_of(structures), strict=True):
         assert one.score == pytest.approx(other.score, rel=1e-4)
         assert one.unknown == other.unknown
 
@@ -90,12 +93,25 @@ def test_something_else_is_refused(tmp_path):
         read_domain(tmp_path / "domain.npz")
 
 
+def test_description_does_not_depend_on_how_many_structures_are_described_at_once(domain, monkeypatch):
+    """Only atoms that were drawn beforehand are kept, wherever in the stream they come."""
+    train = from_structures([s for k, name in enumerate(TRAIN) for s in shaken(name, 40, seed=k)])
+    calibration = from_structures([s for k, name in enumerate(TRAIN) for s in shaken(name, 10, seed=100 + k)])
+    monkeypatch.setattr(fitting, "describe_atoms", partial(describe_atoms, at_once=7))
+    piecewise = fitting.fit(train, calibration, points_per_element=400, seed=0)
+    assert piecewise.threshold == pytest.approx(domain.threshold, rel=1e-4)
+    assert piecewise.patterns == domain.patterns
+    np.testing.assert_allclose(piecewise.means, domain.means, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(piecewise.scales, domain.scales, rtol=1e-4)
+    assert [len(points) for points in piecewise.points] == [len(points) for points in domain.points]
+
+
 def test_errors_of_flagged_and_unflagged_structures_are_told_apart(domain):
     structures = [*shaken("C2H6", 5, 0.02), *shaken("CH3CN", 5)]
     dataset = from_structures(structures)
     forces = np.repeat([0.1, 0.7], [40, 30])[:, None] * np.ones((1, 3))
     errors = Errors(dataset.atomic_numbers, dataset.sizes, dataset.energy, dataset.energy, forces, dataset.forces)
-    found = by_novelty(errors, domain.judge(structures))
+    found = by_novelty(errors, domain.novelties_of(structures))
     assert found["flagged_fraction"] == 0.5
     assert found["flagged"]["force_rmse_eV_per_A"] == pytest.approx(0.7)
     assert found["unflagged"]["force_rmse_eV_per_A"] == pytest.approx(0.1)
@@ -112,7 +128,7 @@ def test_coverage_counts_training_atoms_and_what_they_are_bonded_to(domain):
 
 
 def test_no_atoms_at_all_are_not_flagged(domain):
-    [water, nothing] = domain.judge([*shaken("H2O", 1), Structure("", np.zeros(0, np.int64), np.zeros((0, 3)))])
+    [water, nothing] = domain.novelties_of([*shaken("H2O", 1), Structure("", np.zeros(0, np.int64), np.zeros((0, 3)))])
     assert water.score > nothing.score == 0.0
     assert nothing.record == {"flagged": False, "flag_reason": ""}
 
@@ -123,7 +139,7 @@ def results(domain, tmp_path):
     (tmp_path / "tiny").mkdir()
     content = {"model_state_dict": student("painn").state_dict(), "training": {"elements": ["H", "C", "N", "O"]}}
     store(tmp_path / "tiny", content)
-    write_domain(tmp_path / "domain.npz", domain)
+    write_domain(tmp_path / "tiny/domain.npz", domain)
     frames = [s.to_ase() for name in ("CH3CH2OH", "CH3CN") for s in shaken(name, 1, amplitude=0.02)]
     ase.io.write(tmp_path / "molecules.xyz", frames)
     return tmp_path
@@ -135,10 +151,10 @@ def predict(folder, model, *options):
 
 
 def test_predict_flags_what_is_unlike_the_training_data(results):
-    [model] = (results / "tiny").iterdir()
+    model = results / "tiny/checkpoint.pt"
     done = predict(results, model, "--json", "out.json", "--output", "out.xyz")
     assert done.returncode == 0, done.stderr
-    _, plain, odd = done.stdout.splitlines()
+    _, plain, odd, compared = done.stdout.splitlines()
     assert "unlike" not in plain
     assert "unlike training data: no training data for C bonded to C, N; N bonded to C" in odd
     rows, frames = json.loads((results / "out.json").read_text()), ase.io.read(results / "out.xyz", ":")
@@ -147,14 +163,18 @@ def test_predict_flags_what_is_unlike_the_training_data(results):
     assert [row["energy_eV"] for row in rows] == pytest.approx([atoms.get_potential_energy() for atoms in frames])
     assert rows[0]["flag_reason"] == ""
     assert rows[1]["flag_reason"].endswith("N bonded to C")
+    assert compared == "Structures are compared with all 320 training structures."
+    assert [row["flag_compares_with"] for row in rows] == ["all 320 training structures"] * 2
 
 
 @pytest.mark.slow
 def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
-    [model] = (results / "tiny").iterdir()
-    (results / "domain.npz").rename(results / "elsewhere.npz")
+    model = results / "tiny/checkpoint.pt"
+    (results / "tiny/domain.npz").rename(results / "elsewhere.npz")
     assert domain_beside(model) is None
-    assert "unlike" not in predict(results, model).stdout
+    without = predict(results, model).stdout
+    assert "unlike" not in without
+    assert without.splitlines()[-1].startswith("No structure is flagged, because no description")
     assert "unlike training data" in predict(results, model, "--domain", "elsewhere.npz").stdout
     broken = predict(results, model, "--domain", "molecules.xyz")
     assert broken.returncode == 1

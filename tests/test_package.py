@@ -20,6 +20,7 @@ import pytest
 import torch
 from ase.calculators.calculator import PropertyNotImplementedError
 
+from assay.accuracy.training_data import TrainingData
 from assay.export import onnx_graphs, torchscript
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
@@ -279,8 +280,14 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
         {"runtime": name, "batch_size": 1, "system_size": 20, "latency_ms_median": ms} for name, ms in times.items()
     ]
     runtimes = {"onnx": {"file": "model.onnx"}, "engine": {"file": "model.safetensors"}}
+    split["domain"] = {"flagged_fraction": 0.083}
+    described = TrainingData("part", 38_464, 283_301, "45" * 32).record
     measured = {
-        "accuracy": {"settings": {"confidence": 0.9}, "splits": {"unseen_molecules": split}},
+        "accuracy": {
+            "settings": {"confidence": 0.9},
+            "splits": {"unseen_molecules": split},
+            "training_data": described,
+        },
         "physics": physics,
         "benchmark": {"device_name": "a processor", "load_of_other_processes": 0.4, "runtimes": runtimes, "rows": rows},
         "export": {
@@ -295,6 +302,8 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
         assert words in text, words
     assert "Not measured" not in text
+    assert "Flagged as unlike the training data: 8.3 % of unseen molecules." in text
+    assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| `model.onnx` | 1.23 |" in text
     assert "engine" not in text and "0.46" not in text, "the package does not carry what the engine runs"
 

@@ -46,7 +46,7 @@ def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "out.json").read_text())
     frames = ase.io.read(tmp_path / "out.xyz", ":")
-    table = [line.split() for line in result.stdout.splitlines()[1:]]
+    table = [line.split() for line in result.stdout.splitlines()[1:-1]]
     expected = EagerPredictor(normalize(checkpoint).build()).predict(
         [Structure.from_ase(molecule(name)) for name in MOLECULES]
     )

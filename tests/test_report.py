@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from assay.accuracy.training_data import unknown
 from assay.report import wording
 from assay.report.evidence import BRANCHES
 from assay.report.page import headline, write_page
@@ -201,7 +202,24 @@ def test_flag_for_unlike_structures_has_its_worth(report):
     assert cells(text, "coverage") == [
         ["N", "1,234", "17", "3", "N bonded to C, C, H (800); N bonded to C, H, H (400)"]
     ]
+    assert text.count("Structures are compared with 38,464 of 283,301 training structures.") == len(STUDENTS)
+    assert "What 38,464 of 283,301 training structures cover" in text
     assert text.count("against how unlike the training data a structure is") == 2 * len(STUDENTS)
+
+
+def test_student_of_unknown_training_data_flags_nothing_and_says_so(copy, benchmarks, tmp_path):
+    path = copy / "tiny/accuracy.json"
+    content = json.loads(path.read_text())
+    data = unknown("there is no record of the training of tiny.pt")
+    content |= {"training_data": data.record, "coverage": {}}
+    for split in content["splits"].values():
+        split["domain"] = None
+    path.write_text(json.dumps(content))
+    write_report(tmp_path / "report", copy, benchmarks)
+    text = (tmp_path / "report/report.html").read_text()
+    assert text.count(f"tiny: {data.sentence}") == 1
+    assert {row[0] for row in cells(text, "flags")} == {"original", "ultra_tiny", ""}
+    assert len(cells(text, "coverage")) == 1
 
 
 def test_training_is_told_in_steps(report):

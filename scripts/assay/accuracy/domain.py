@@ -8,9 +8,11 @@ it holds a bonding pattern that the training data do not have.
 
 from __future__ import annotations
 
+import json
+import zipfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,15 +21,14 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
-from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe, describe_all
-from assay.data.dataset import Dataset
+from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe
+from assay.accuracy.training_data import TrainingData, training_data_of
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
+from assay.workflow.records import NOTHING_SHIPPED, Description, ShippedPart, training_description
 
-COMPONENTS = 16  # kept of each element's description
-ATOM_QUANTILE, STRUCTURE_QUANTILE = 0.99, 0.95
 FARTHEST = 1e9  # for a score that JSON can hold
 RARE = 5  # a bonding pattern of fewer training atoms is unknown
 
@@ -62,7 +63,7 @@ class Novelty:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What files of predictions say of it."""
+        """What files of predictions say of a structure."""
         return {"flagged": self.flagged, "flag_reason": self.reason}
 
 
@@ -71,13 +72,17 @@ class Domain:
     """The training data as the flag sees them.
 
     Attributes:
+        training_data: which structures are described here; where they are unknown, nothing is flagged.
         elements: (E,) atomic numbers with a description.
-        means, axes: (E, D) and (E, D, C), the whitening of each element.
+        means: (E, D) the mean description of each element's atoms.
+        axes: (E, D, C) the directions that whiten the descriptions of each element's atoms.
         points: for each element, (n, C) whitened descriptions of training atoms.
-        scales: (E,), the distance that is usual for an element.
-        threshold: of the largest distance over scale in a structure.
+        scales: (E,) the distance that is usual for an element.
+        threshold: the largest distance over scale, among its atoms, at which a structure is flagged.
         patterns: bonding patterns and how many training atoms have them.
     """
+
+    training_data: TrainingData
 
     elements: np.ndarray
     means: np.ndarray
@@ -101,9 +106,14 @@ class Domain:
             result[here] = self._trees[e].query((vectors[here] - self.means[e]) @ self.axes[e])[0] / self.scales[e]
         return result
 
-    def judge(self, structures: Sequence[Structure]) -> list[Novelty]:
-        """The novelty of each structure; an element without training data is an unknown pattern."""
+    def novelties_of(self, structures: Sequence[Structure]) -> list[Novelty]:
+        """The novelty of each structure; an element without training data is an unknown pattern.
+
+        Where the training data are unknown, no structure has any.
+        """
         results = [Novelty(0.0, 0, ())] * len(structures)
+        if not self.training_data.known:
+            return results
         present = [k for k, structure in enumerate(structures) if len(structure)]
         for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
             indices = [present[k] for k in batch]
@@ -135,60 +145,25 @@ class Domain:
         return found
 
 
-def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int) -> Domain:
-    """Describe the training data, and set what is usual by structures of molecules that are not among them."""
-    numbers, vectors, patterns, _ = describe_all(list(train))
-    names, counts = np.unique(patterns, return_counts=True)
-    elements, rng = np.unique(numbers), np.random.default_rng(seed)
-    means, axes, points = [], [], []
-    for z in elements:
-        own = vectors[numbers == z]
-        mean = own.mean(0)
-        _, spread, directions = np.linalg.svd(own[_draw(rng, len(own), 20000)] - mean, full_matrices=False)
-        spread = spread / np.sqrt(max(min(len(own), 20000) - 1, 1))
-        scaled = np.zeros((vectors.shape[1], COMPONENTS))
-        kept = min(COMPONENTS, int((spread > 1e-3).sum()))
-        scaled[:, :kept] = directions[:kept].T / spread[:kept]
-        means.append(mean)
-        axes.append(scaled)
-        points.append((own[_draw(rng, len(own), points_per_element)] - mean) @ scaled)
-    ones = np.ones(len(elements))
-    counted = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    return _calibrated(Domain(elements, np.array(means), np.array(axes), points, ones, 1.0, counted), list(calibration))
-
-
-def _calibrated(domain: Domain, structures: list[Structure]) -> Domain:
-    """``domain``, whose scales and threshold are 1, with those that are usual in ``structures``."""
-    numbers, vectors, _, owner = describe_all(structures)
-    distance = domain.distances(numbers, vectors)
-    scales = np.array(
-        [np.quantile(distance[numbers == z], ATOM_QUANTILE) if z in numbers else 1.0 for z in domain.elements]
-    ).clip(min=1e-6)
-    for z, scale in zip(domain.elements, scales, strict=True):
-        distance[numbers == z] /= scale
-    largest = np.full(len(structures), -np.inf)
-    np.maximum.at(largest, owner, distance)
-    largest = largest[np.isfinite(largest)]
-    threshold = float(np.quantile(largest, STRUCTURE_QUANTILE)) if len(largest) else 1.0
-    return replace(domain, scales=scales, threshold=threshold)
-
-
-def _draw(rng: np.random.Generator, available: int, wanted: int) -> np.ndarray:
-    return np.sort(rng.choice(available, min(available, wanted), replace=False))
+def without_training_data(training_data: TrainingData) -> Domain:
+    """The domain of a student whose training data are unknown, which flags nothing."""
+    nothing = np.zeros(0)
+    return Domain(training_data, nothing, nothing, nothing, [], nothing, 1.0, {})
 
 
 def write_domain(path: str | Path, domain: Domain) -> None:
     """Write a domain as compressed arrays, atomically."""
     arrays: dict[str, Any] = {
+        "training_data": np.array(json.dumps(asdict(domain.training_data))),
         "elements": domain.elements,
         "means": domain.means,
         "axes": domain.axes.astype(np.float32),
-        "points": np.concatenate(domain.points).astype(np.float32),
-        "n_points": np.array([len(points) for points in domain.points]),
+        "points": np.concatenate(domain.points or [np.zeros((0, 0))]).astype(np.float32),
+        "n_points": np.array([len(points) for points in domain.points], dtype=np.int64),
         "scales": domain.scales,
         "threshold": np.array(domain.threshold),
-        "patterns": np.array(list(domain.patterns)),
-        "pattern_counts": np.array(list(domain.patterns.values())),
+        "patterns": np.array(list(domain.patterns), dtype=np.str_),
+        "pattern_counts": np.array(list(domain.patterns.values()), dtype=np.int64),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)
@@ -203,21 +178,49 @@ def read_domain(path: str | Path) -> Domain:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Domain(
+                TrainingData(**json.loads(str(file["training_data"]))),
                 file["elements"],
                 file["means"],
                 file["axes"],
-                np.split(file["points"], np.cumsum(file["n_points"])[:-1]),
+                np.split(file["points"], np.cumsum(file["n_points"]))[: len(file["elements"])],
                 file["scales"],
                 float(file["threshold"]),
                 dict(zip(file["patterns"].tolist(), file["pattern_counts"].tolist(), strict=True)),
             )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise AssayError(f"{path} is no description of training data ({error}): make it again") from None
 
 
-def domain_beside(model: str | Path) -> Path | None:
-    """What belongs to a model of the workflow: results/domain.npz for results/<variant>/<file>; None if it is not
-    there.
+def domain_of(
+    checkpoint: str | Path, description: Description, file: str | Path | None, shipped: ShippedPart
+) -> Domain:
+    """What structures are compared with for a student.
+
+    Args:
+        checkpoint: the file that the student came in.
+        description: which description of training data there is, see ``records.description_for``.
+        file: that description; None if there is none.
+        shipped: the training structures that are shipped.
+
+    Raises:
+        AssayError: the checkpoint, its record and the description of its training data contradict each other, or one of
+            them cannot be read.
     """
-    path = Path(model).absolute().parent.parent / "domain.npz"
-    return path if path.is_file() else None
+    described = read_domain(file) if file else None
+    found = training_data_of(checkpoint, description, described.training_data if described else None, shipped)
+    return replace(described, training_data=found) if described and found.known else without_training_data(found)
+
+
+def domain_beside(model: str | Path) -> Domain | None:
+    """What structures are compared with for a model: results/<variant>/domain.npz for results/<variant>/<file>, or the
+    description that training left beside a checkpoint; None if there is neither.
+
+    Raises:
+        AssayError: as ``domain_of`` does.
+    """
+    path = Path(model)
+    if (beside := path.with_name("domain.npz")).is_file():
+        return read_domain(beside)
+    if (beside := training_description(path)).is_file():
+        return domain_of(path, "own", beside, NOTHING_SHIPPED)
+    return None

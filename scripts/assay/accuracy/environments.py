@@ -6,15 +6,17 @@ Parrinello (Phys. Rev. Lett. 98, 146401, 2007). The words are its bonding patter
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from ase.data import chemical_symbols, covalent_radii
 
+from assay.data.dataset import Dataset
 from assay.neighbors.lists import neighbor_list
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure, collate
+from assay.workflow.progress import progress
 
 CUTOFF_A = 5.0
 CENTERS_A = np.array([0.8, 1.1, 1.4, 1.8, 2.3, 2.9, 3.6, 4.3])
@@ -60,13 +62,24 @@ def _patterns(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> li
     ]
 
 
-def describe_all(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray]:
-    """``describe`` in batches of bounded size, and the structure (N,) of each atom: batches change their order."""
-    batches = pack_structures(structures, CUTOFF_A)
-    parts = [describe([structures[k] for k in batch]) for batch in batches]
-    return (
-        np.concatenate([numbers for numbers, _, _ in parts]),
-        np.concatenate([vectors for _, vectors, _ in parts], dtype=np.float32, casting="same_kind"),
-        [pattern for _, _, own in parts for pattern in own],
-        np.concatenate([np.repeat(batch, [len(structures[k]) for k in batch]) for batch in batches]),
-    )
+def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """``describe`` in batches of bounded size, so that memory does not grow with the dataset.
+
+    Args:
+        dataset: the structures to describe; small ones come first.
+        at_once: how many structures are put into batches together.
+
+    Yields:
+        For each batch of n atoms: indices (n,) of the atoms in the dataset, descriptions (n, D) float32, and bonding
+        patterns.
+    """
+    order = np.argsort(dataset.sizes, kind="stable")
+    with progress(total=int(dataset.offsets[-1]), unit="atoms", desc="describing") as bar:
+        for start in range(0, len(dataset), at_once):
+            chosen = order[start : start + at_once]
+            structures = [dataset[k] for k in chosen]
+            for batch in pack_structures(structures, CUTOFF_A):
+                atoms = [np.arange(dataset.offsets[chosen[k]], dataset.offsets[chosen[k] + 1]) for k in batch]
+                _, vectors, patterns = describe([structures[k] for k in batch])
+                yield np.concatenate(atoms), vectors.astype(np.float32), patterns
+                bar.update(len(patterns))

@@ -114,11 +114,28 @@ def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) ->
     axes.set(ylabel=label, title="per element")
 
 
-def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapping[str, Sequence[Novelty]]) -> None:
-    """Draw force error against the distance from the training data, in units of the distance that flags a structure."""
+def draw_novelty(
+    path: str | Path,
+    splits: Mapping[str, Errors],
+    novelties: Mapping[str, Sequence[Novelty]],
+    compared_with: str,
+) -> None:
+    """Draw force error against the distance from the training data, in units of the distance that flags a structure.
+
+    Args:
+        path: the SVG file to write.
+        splits: errors of the student, by split.
+        novelties: those of the structures, by split; none of a split whose structures cannot be compared.
+        compared_with: the structures that others are compared with, in words.
+    """
     with plots.figure(path, 1, len(splits), size=(2.9, 2.7)) as (drawing, axes):
         for index, (name, errors) in enumerate(splits.items()):
             panel, rmse = axes[0, index], force_rmse(errors)
+            panel.set_title(name.replace("_", " "))
+            if name not in novelties:
+                panel.text(0.5, 0.5, "the training data\nare unknown", ha="center", transform=panel.transAxes)
+                panel.set(xticks=[], yticks=[])
+                continue
             score = np.array([min(novelty.score, 10.0) for novelty in novelties[name]])
             unknown = np.array([bool(novelty.unknown) for novelty in novelties[name]], dtype=bool)
             for chosen, marker, color, label in (
@@ -128,9 +145,11 @@ def draw_novelty(path: str | Path, splits: Mapping[str, Errors], novelties: Mapp
                 style = {"marker": marker, "color": color, "linestyle": "none", "markersize": 3, "alpha": 0.5}
                 panel.plot(score[chosen], rmse[chosen], label=label, **style)
             panel.axvline(1.0, **plots.REFERENCE)
-            panel.set(yscale="log", xlabel="distance from the training data", title=name.replace("_", " "))
-        axes[0, 0].set_ylabel("force RMSE (eV/Å)")
-        drawing.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+            panel.set(yscale="log", xlabel="distance from the training data")
+        if novelties:
+            drawing.suptitle(f"compared with {compared_with}", fontsize="medium")
+            axes[0, 0].set_ylabel("force RMSE (eV/Å)")
+            drawing.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:

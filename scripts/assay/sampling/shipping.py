@@ -22,7 +22,8 @@ from assay.workflow.provenance import header
 def ship(
     parts: Mapping[str, str | Path], folder: Path, max_bytes: int, teacher: dict[str, Any], record: str | Path
 ) -> None:
-    """Check all parts, write them to ``folder``, and say in the JSON ``record`` what they hold.
+    """Check all parts, write them to ``folder``, and say in the JSON ``record`` what they hold and which build of the
+    training structures the shipped ones are a part of.
 
     Training structures are left out at random, evenly, where all of them would take ``folder`` beyond ``max_bytes``,
     but one of each molecule of ``seen_molecules`` stays. Those stretched so far that they look like structures without
@@ -48,8 +49,8 @@ def ship(
         part: describe(dataset) | {"file_sha256": sha256_file(folder / f"{part}.h5")}
         for part, dataset in datasets.items()
     }
-    labelled = {"n_labelled_for_training": len(train), "labelled_sha256": train.content_sha256()}
-    write_json(record, header(None) | {"teacher": teacher} | labelled | {"parts": entries})
+    part_of = [{"n_structures": len(train), "sha256": train.content_sha256()}]
+    write_json(record, header(None) | {"teacher": teacher, "part_of": part_of, "parts": entries})
 
 
 def describe(dataset: Dataset) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""The files that training leaves beside a checkpoint, and the builds of the dataset that hold what is shipped of it.
+
+Snakemake asks while it plans, so nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+from assay.workflow.files import training_record
+
+# Which description of training data a student is compared by: its own, that of the shipped structures, that of the
+# structures which the config names, or none.
+Description = Literal["own", "shipped", "named", "none"]
+
+
+def training_description(checkpoint: str | Path) -> Path:
+    """Where the description of a checkpoint's training data lies, if there is one: beside it."""
+    return Path(checkpoint).with_suffix(".domain.npz")
+
+
+class ShippedPart(TypedDict):
+    """The training structures that are shipped.
+
+    Attributes:
+        sha256: their content hash; None if nothing names it.
+        part_of: content hashes of the builds that hold all of them.
+    """
+
+    sha256: str | None
+    part_of: list[str]
+
+
+NOTHING_SHIPPED: ShippedPart = {"sha256": None, "part_of": []}
+
+
+def trained_on(checkpoint: str | Path) -> tuple[str, int] | None:
+    """The content hash and the number of the structures that the record beside a checkpoint names; None without one."""
+    record = _content(training_record(checkpoint))
+    sha256, n_structures = record.get("train_sha256"), record.get("n_structures")
+    return (sha256, n_structures) if isinstance(sha256, str) and isinstance(n_structures, int) else None
+
+
+def read_shipped_part(dataset_record: str | Path) -> ShippedPart:
+    """What ``dataset.json`` says of the shipped training structures."""
+    content = _content(dataset_record)
+    sha256 = content.get("parts", {}).get("train", {}).get("content_sha256")
+    return {"sha256": sha256, "part_of": [build["sha256"] for build in content.get("part_of", [])]}
+
+
+def description_for(checkpoint: str | Path, shipped: ShippedPart, named: bool) -> Description:
+    """Which description of training data there is for a checkpoint.
+
+    Args:
+        checkpoint: the file of a variant.
+        shipped: the training structures that are shipped.
+        named: whether the user names training data in the config.
+    """
+    training = trained_on(checkpoint)
+    if training is not None and training_description(checkpoint).is_file():
+        return "own"
+    if training is not None and training[0] in shipped["part_of"]:
+        return "shipped"
+    return "named" if named else "none"
+
+
+def _content(path: str | Path) -> dict[str, Any]:
+    """The keys of a JSON file; none if it is missing or something else."""
+    try:
+        content = json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

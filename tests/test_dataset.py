@@ -312,6 +312,7 @@ def test_stored_identity_is_what_the_smiles_gives(shipped):
         assert (identity(molecule), skeleton(molecule)) == (entry.identity, entry.skeleton)
 
 
+@pytest.mark.slow
 def test_collecting_and_splitting(tmp_path, shipped):
     lists = [ROOT / "data/molecules/written.csv"]
     molecules = collect(lists, ["*C1CC1", "*S(F)(F)(F)(F)F"], 60, 40, 25, 1)
@@ -593,6 +594,7 @@ def test_molecules_added_to_training_were_not_held_out(shipped):
     assert for_training([leak, *fresh], parts, 0.8) == fresh
 
 
+@pytest.mark.slow
 def test_labelling_resumes_and_repeats(tmp_path, shipped):
     small = [entry for entry in shipped["train"] if entry.smiles == "CCO" or entry.n_atoms <= 8]
     small = sorted(small, key=lambda entry: entry.smiles != "CCO")[:4]
@@ -625,6 +627,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     assert not {shard.path(tmp_path) for shard in shards} & {shard.path(tmp_path) for shard in other}
 
 
+@pytest.mark.slow
 def test_the_test_splits_are_dynamics_of_the_teacher(tmp_path, shipped):
     small = [entry for entry in shipped["train"] if entry.smiles in ("CO", "CN")]
     shards = plan("seen_molecules", {"train": small}, recipe(), TEACHER)
@@ -665,6 +668,7 @@ def test_shipped_files_are_sound_and_small(files):
         assert record[name]["n_structures"] == len(dataset)
 
 
+@pytest.mark.slow
 def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
     small = {part: read_dataset(path).subset(range(30)) for part, path in files.items() if part != "train"}
     train, wanted = read_dataset(files["train"]), set(small["seen_molecules"].molecules)
@@ -682,6 +686,7 @@ def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
     assert (folder / "train.h5").stat().st_size < 0.8 * whole["train"]
 
 
+@pytest.mark.slow
 def test_shipped_labels_are_what_the_teacher_says(files):
     labels = Labels(TEACHER)
     for path in files.values():

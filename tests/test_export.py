@@ -111,12 +111,12 @@ def test_cases_hold_what_they_are_called(cases):
     lone = parity.ase_graph(isolated["isolated atoms"], CUTOFF, torch.float64)
     dense = parity.ase_graph(isolated["dense cluster"], CUTOFF, torch.float64)
     assert lone.edge_shape == (0,)
-    assert torch.bincount(dense.atom).max() > 100
+    assert torch.bincount(dense.center).max() > 100
     for name in ("batch of 64", "64 random clusters"):
         assert len(isolated[name]) == 64
         assert len({len(structure) for structure in isolated[name]}) > 10
     small = parity.ase_graph(periodic["triclinic cell below the cutoff"], CUTOFF, torch.float64)
-    assert (small.atom == small.neighbor).any(), "an atom should see its own image"
+    assert (small.center == small.neighbor).any(), "an atom should see its own image"
 
 
 @pytest.mark.parametrize("change", ["weight", "nan", "shape", "crash"])
@@ -197,7 +197,7 @@ def test_slots_that_are_empty_widen_no_table():
     numbers, positions, batch = collate([star])
     graph = parity.ase_graph([star], CUTOFF, torch.float32)
     *_, neighbor, _, outgoing, _ = slot_inputs(
-        numbers, positions, batch, graph.neighbor, graph.atom, graph.shift, CUTOFF
+        numbers, positions, batch, graph.neighbor, graph.center, graph.shift, CUTOFF
     )
     assert outgoing.shape[1] == torch.bincount(graph.neighbor).max() < (neighbor == torch.arange(40)[:, None]).sum()
     flat = torch.cat([neighbor.reshape(-1), neighbor.new_full((1,), -1)])
@@ -277,6 +277,7 @@ def test_determinism_sees_one_bit(painn, monkeypatch):
     assert not verdict["passed"]
 
 
+@pytest.mark.slow
 def test_torchscript_runs_in_plain_pytorch(painn, cases):
     structure = cases[0]["5 atoms"][0]
     expected = parity.reference(painn.model, [structure])
@@ -390,6 +391,7 @@ def test_what_is_joined_is_cut_only_off_its_seams():
         torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.slow
 def test_slots_agree_with_double_precision_on_every_case(student, cases):
     """What AOTInductor compiles, as PyTorch interprets it."""
     everything = {name: batch for part in cases for name, batch in part.items() if sum(map(len, batch)) < 250}
@@ -397,7 +399,7 @@ def test_slots_agree_with_double_precision_on_every_case(student, cases):
     for name, batch in everything.items():
         numbers, positions, index = collate(batch, dtype=torch.float64)
         graph = parity.ase_graph(batch, CUTOFF, torch.float64)
-        inputs = slot_inputs(numbers, positions, index, graph.neighbor, graph.atom, graph.shift, CUTOFF)
+        inputs = slot_inputs(numbers, positions, index, graph.neighbor, graph.center, graph.shift, CUTOFF)
         expected = student.model.energy_and_forces(numbers, positions, index, len(batch), graph, virial=True)
         for found, value in zip(network(*inputs), expected, strict=True):
             torch.testing.assert_close(found, value, atol=1e-9, rtol=1e-9, msg=name)

@@ -340,6 +340,7 @@ def run_example(folder, python, *options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_example_notices_other_numbers(package, tmp_path):
     folder = unzip(package, tmp_path)
     good = run_example(folder, sys.executable, "-W", "error::DeprecationWarning")

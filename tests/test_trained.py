@@ -20,6 +20,7 @@ BOUNDS = yaml.safe_load((ROOT / "data/benchmarks/weights.yaml").read_text())
 VARIANTS = list(load_config(ROOT / "config")["variants"])
 
 
+@pytest.mark.slow
 def test_every_value_that_has_a_bound_is_measured(tmp_path):
     model = student("painn", hidden=16, n_rbf=16)
     described = {"architecture": "painn", "cutoff_A": model.cutoff, "max_z": model.max_z, "elements": None}

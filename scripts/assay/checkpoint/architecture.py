@@ -42,10 +42,10 @@ class Network:
     filled: list[str]
 
 
-def identify(
+def read_network(
     state_dict: StateDict, said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None = None
 ) -> Network:
-    """The network that a state dict belongs to.
+    """Find the network that a state dict belongs to, from names, shapes and configs.
 
     Args:
         state_dict: the tensors by bare names.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.weights import BUFFERS, StateDict, TensorList, find_models, plain
+from assay.checkpoint.weights import BUFFERS, StateDict, TensorList, dense_floats, find_models
 from assay.workflow.errors import AssayError
 
 RAW, AVERAGE = "raw", "average"
@@ -212,7 +212,7 @@ def _from_list(owner: StateDict, values: TensorList, container: Container) -> St
             "save the averaged weights by name, or set variants.<name>.weights: raw"
         )
     tensors = {
-        name: plain(f"{values.where}[{index}]", value, container.path)
+        name: dense_floats(f"{values.where}[{index}]", value, container.path)
         for index, (name, value) in enumerate(zip(owner.parameters, values.tensors, strict=True))
     }
     buffers = {name: tensor for name, tensor in owner.tensors.items() if name not in tensors}

@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from assay.checkpoint.architecture import Network, identify
+from assay.checkpoint.architecture import Network, read_network
 from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
@@ -165,7 +165,7 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
     try:
         container = read_container(path)
         choice = choose_weights(container, weights)
-        network = identify(choice.weights, read_config(container), container.path, cutoff_A)
+        network = read_network(choice.weights, read_config(container), container.path, cutoff_A)
         checkpoint = Checkpoint(network, container, choice, read_elements(container))
         _check_evaluates(checkpoint)
     except AssayError as error:

@@ -149,7 +149,7 @@ def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
                 queue.append((place, item, depth + 1))
 
 
-def plain(name: str, tensor: Any, path: Path) -> Tensor:
+def dense_floats(name: str, tensor: Any, path: Path) -> Tensor:
     """``tensor`` without whatever else hangs on it, on the CPU.
 
     Raises:
@@ -211,7 +211,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
     models = {group: state for group, state in groups.items() if _looks_like_a_student(state.tensors)}
     known = {key for group in models for key in members[group]}
     for state in models.values():
-        state.tensors = {name: plain(name, tensor, container.path) for name, tensor in state.tensors.items()}
+        state.tensors = {name: dense_floats(name, tensor, container.path) for name, tensor in state.tensors.items()}
         for key in keys:
             if key not in known:
                 (state.ignored if _belongs_elsewhere(key) else state.unknown).append(key)

@@ -28,7 +28,7 @@ rule measure_weights:
 
 
 rule weights:
-    """Fail if one breaks a bound."""
+    """Fail if a student breaks a bound."""
     input:
         measured=expand("results/{variant}/weights.json", variant=VARIANTS),
         cards=CARDS,

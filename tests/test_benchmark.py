@@ -144,7 +144,7 @@ def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structure
     distance = np.linalg.norm(x[:, None] - x[None], axis=-1) + 9.0 * np.eye(len(x))
     bond = np.linalg.norm(water.positions[0] - water.positions[1])
     assert distance.min() > 0.7 * bond  # molecules do not run into each other
-    assert 25 < (distance < 5.0).sum(1).mean() < 70  # as in a liquid
+    assert 25 < (distance < 5.0).sum(1).mean() < 70  # neighbors of an atom in a liquid
 
 
 def test_large_structures_are_timed_without_the_teacher_and_without_slow_runtimes(

@@ -206,7 +206,7 @@ def test_readme_lists_every_file_that_is_made(tree):
     text = (ROOT / "README.md").read_text()
     listed = set(re.findall(r"`([\w.]+)`", text.split("## What appears where")[1].split("```mermaid")[0]))
     made = {path.split("/")[1] for path in snapshot(tree) if path.startswith(("tiny/", "report/"))}
-    parts = {"physics.probe.json", "physics.exports.json", "accuracy.svg"}  # of physics.json and the report
+    parts = {"physics.probe.json", "physics.exports.json", "accuracy.svg"}  # put into physics.json and the report
     assert made - parts - {"figures"} <= listed
 
 

@@ -149,7 +149,7 @@ def test_refused_checkpoint_leaves_all_as_it_was_and_is_refused_again(tree):
 
 
 def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):
-    """By a config file alone, of other sizes and cutoffs, which their radial bases tell; the shipped files are gone."""
+    """A config file alone names them. Their radial bases tell their sizes and cutoffs; the shipped files are gone."""
     lay_out(tmp_path, STAND_IN, real=("normalize.py", "adopt.py"))
     shutil.rmtree(tmp_path / "data/checkpoints")
     sizes = {

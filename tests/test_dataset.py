@@ -396,7 +396,7 @@ def test_what_rdkit_cannot_build_is_skipped_not_fatal():
 
 
 def test_a_minimizer_that_gives_up_costs_one_geometry(monkeypatch):
-    """As RDKit's does where atoms coincide."""
+    """The force field of RDKit gives up like this where two atoms coincide."""
     minimize, calls = Mechanics.minimize, []
 
     def giving_up(self, positions, max_steps=200):

@@ -171,7 +171,7 @@ def test_every_yaml_block_of_the_guides_is_a_config():
 
 @pytest.mark.parametrize(("page", "code"), named((page, code) for page in PAGES for code in blocks(page, "python")))
 def test_python_imports_what_exists(page, code, tmp_path, monkeypatch):
-    (tmp_path / "student").symlink_to(ROOT / "scripts/assay/runtime")  # as a package of a student carries it
+    (tmp_path / "student").symlink_to(ROOT / "scripts/assay/runtime")  # where a student's package has it
     monkeypatch.syspath_prepend(str(tmp_path))
     compile(code, str(page), "exec")
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]

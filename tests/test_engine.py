@@ -150,7 +150,7 @@ def test_a_structure_is_the_same_alone_and_in_a_batch():
 
 
 def test_edges_beyond_the_cutoff_change_nothing():
-    """As in a neighbor list that is kept for several steps."""
+    """A neighbor list that is kept for several steps has such edges."""
     evaluate, systems = accelerated(_model("shipped")), _rattled("C6H6", "CH3CH2OH")
     near, far = evaluate(*_inputs(systems)), evaluate(*_inputs(systems, cutoff=7.0))
     torch.testing.assert_close(near.forces, far.forces, rtol=0, atol=1e-12)

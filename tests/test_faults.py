@@ -73,7 +73,7 @@ def files(tree):
 
 
 def unlock(tree, killed):
-    """As a user does, once; then by removing what that removes, which takes no time."""
+    """Unlock the folder as a user does, the first time; later remove the lock files, which takes no time."""
     locks = tree / ".snakemake/locks"
     assert locks.is_dir()
     if len(killed) == 1:

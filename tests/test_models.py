@@ -179,7 +179,7 @@ def test_turning_a_molecule_changes_no_energy_in_float32(changes, runtime, tmp_p
 
 
 def test_the_floor_is_the_distance_outside_and_flat_inside():
-    """For a carbon and a hydrogen, with three continuous derivatives where the pieces meet."""
+    """Distances of a carbon and a hydrogen have three continuous derivatives where the pieces of the floor meet."""
     model = build_model("painn", PAINN["bessel"]).double()
     distance = torch.linspace(0.3, 2.0, 1701, dtype=torch.float64)
     numbers = torch.tensor([6, 1]).repeat(len(distance))

@@ -16,7 +16,7 @@ from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
-RUNTIMES = {"eager": 1.0, "onnx": 0.25, "onnx_int8": 0.2}  # of the time of eager
+RUNTIMES = {"eager": 1.0, "onnx": 0.25, "onnx_int8": 0.2}  # parts of the time that eager takes
 TEACHER_ms, EAGER_ms = 100.0, 8.0
 
 

@@ -1,6 +1,7 @@
 """Exported files agree with the network they came from, and what judges them can tell when they do not."""
 
 import copy
+import functools
 import json
 import subprocess
 import sys
@@ -68,14 +69,20 @@ class Exported:
         return load_predictor(self.folder / name, threads=1)
 
 
-@pytest.fixture(scope="module", params=sorted(STUDENTS))
-def student(request, tmp_path_factory):
-    return Exported(request.param, tmp_path_factory.mktemp(request.param))
-
-
 @pytest.fixture(scope="module")
-def painn(tmp_path_factory):
-    return Exported("painn", tmp_path_factory.mktemp("only_painn"))
+def exports(tmp_path_factory):
+    """Makes a student with all its files by its name, once for this module."""
+    return functools.cache(lambda name: Exported(name, tmp_path_factory.mktemp(name)))
+
+
+@pytest.fixture(params=sorted(STUDENTS))
+def student(request, exports):
+    return exports(request.param)
+
+
+@pytest.fixture
+def painn(exports):
+    return exports("painn")
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,18 @@ def test_parameter_gradients_are_those_of_autograd(network, case):
             torch.testing.assert_close(ours, theirs.flatten(), rtol=1e-6, atol=limit)
 
 
+@pytest.mark.parametrize("network", NETWORKS)
+def test_forces_are_those_of_the_weighted_energies(network):
+    """Those of nuclear repulsion too."""
+    model, inputs = _model(network), _inputs([_near_contact(), *_rattled("CH3SH")])
+    weights = torch.tensor([0.5, -2.0], dtype=torch.float64)
+    numbers, positions, *rest = inputs
+    positions = positions.requires_grad_()
+    (expected,) = torch.autograd.grad((weights * model.energy(numbers, positions, *rest)).sum(), positions)
+    found = Engine(model).evaluate(*inputs, weights=weights).forces
+    torch.testing.assert_close(found, -expected, rtol=1e-6, atol=2e-6 * expected.abs().max().item())
+
+
 def test_float32_is_near_float64():
     inputs = _inputs(CASES["molecules"]())
     exact = accelerated(_model("shipped"))(*inputs)

@@ -118,6 +118,9 @@ class Engine {
     std::vector<int64_t> first;
     std::vector<double> atom_energy;
 
+    // The weight of an atom's energy in the sum that is differentiated.
+    static double weight(const Input<T>& in, int64_t atom) { return in.weights ? in.weights[in.batch[atom]] : 1.0; }
+
     // The index behind the last atom of each structure.
     static std::vector<int64_t> structure_ends(const Input<T>& in) {
         std::vector<int64_t> ends;
@@ -261,7 +264,7 @@ class Engine {
                 }
                 if (RANK == 2) traceless_product(p.direction + 3 * e, p.direction + 3 * e, p.tensor + 5 * e);
                 p.distance[e] = d;
-                p.cotangent.distance[e] = repulsion_slope;
+                p.cotangent.distance[e] = repulsion_slope * weight(p.in, atom);
                 p.neighbor[e++] = j - p.begin;
             }
             p.n_neighbors[i] = e - p.first_edge[i];
@@ -283,7 +286,7 @@ class Engine {
             const int64_t atom = p.begin + i;
             T* out = p.head_out.back() + i * M;
             atom_energy[atom] += double(out[0]) * set.energy_scale;
-            out[0] = T(set.energy_scale * (p.in.weights ? p.in.weights[p.in.batch[atom]] : 1.0));
+            out[0] = T(set.energy_scale * weight(p.in, atom));
             std::fill(out + 1, out + M, T(0));
         }
     }

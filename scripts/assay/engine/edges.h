@@ -43,9 +43,9 @@ class Filters {
 
     size_t size() const { return H * FILTERS * R; }
     // The index of a weight: [H / lanes, R, FILTERS, lanes].
-    size_t place(int64_t r, int64_t piece, int64_t h) const {
+    size_t place(int64_t r, int64_t filter, int64_t h) const {
         constexpr int64_t W = Lanes<T>::count;
-        return ((h / W * R + r) * FILTERS + piece) * W + h % W;
+        return ((h / W * R + r) * FILTERS + filter) * W + h % W;
     }
     T* data() { return weights; }
 
@@ -69,16 +69,16 @@ class Filters {
                     const T* x = messages + edges.neighbor[e + g] * MESSAGE_ROWS * H + h;
                     const T* u = edges.direction + 3 * (e + g);
                     s += w[0][g] * load(x);
-                    const Vector<T> along = w[1][g] * load(x + H);
+                    const Vector<T> vector = w[1][g] * load(x + H);
                     for (int k = 0; k < 3; ++k) {
-                        v[k] += u[k] * along;
+                        v[k] += u[k] * vector;
                         if (!FIRST) v[k] += w[2][g] * load(x + (2 + k) * H);
                     }
                     if constexpr (RANK == 2) {
                         const T* q = edges.tensor + 5 * (e + g);
-                        const Vector<T> along = w[3][g] * load(x + 5 * H);
+                        const Vector<T> tensor = w[3][g] * load(x + 5 * H);
                         for (int k = 0; k < 5; ++k) {
-                            t[k] += q[k] * along;
+                            t[k] += q[k] * tensor;
                             if (!FIRST) t[k] += w[4][g] * load(x + (6 + k) * H);
                         }
                     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
 from assay.data import read_dataset
-from assay.dynamics.endurance import Settings, choose, endure
+from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -19,7 +19,7 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("endure", variant="tiny")
 
 with exit_on_error(snakemake.log[0]):
-    settings = Settings(**snakemake.params.settings)
+    settings = EnduranceSettings(**snakemake.params.settings)
     threads = limit_threads(snakemake.threads)
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
     dataset, card = read_dataset(Path(snakemake.input.split)), read_json(snakemake.input.card)
@@ -29,7 +29,9 @@ with exit_on_error(snakemake.log[0]):
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "runtime": predictor.runtime,
         "settings": asdict(settings),
-        **endure(predictor, choose(dataset, settings.molecules), settings, output.with_suffix(f".{key}.npz")),
+        **endure(
+            predictor, molecules_of_all_sizes(dataset, settings.molecules), settings, output.with_suffix(f".{key}.npz")
+        ),
     }
     write_json(output, result)
     for state in output.parent.glob("endurance.*.npz"):

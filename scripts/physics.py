@@ -1,7 +1,7 @@
 """Judge what was measured of a student: physics.json with the verdict, and the figures."""
 
 from assay.physics.figures import FIGURES, draw_all
-from assay.physics.verdict import VERDICTS, judge, table
+from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 
@@ -13,10 +13,10 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     thresholds = snakemake.params.thresholds
     measured = read_json(snakemake.input.probe)
-    judged = judge(measured.pop("checks"), thresholds)
+    judged = verdict_of(measured.pop("checks"), thresholds)
     exports = {}
     for name, file in read_json(snakemake.input.exports)["files"].items():
-        own = judge(file.pop("checks"), thresholds)
+        own = verdict_of(file.pop("checks"), thresholds)
         exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
     draw_all(judged["checks"], {name: snakemake.output[name] for name in FIGURES})
     write_json(snakemake.output.physics, measured | judged | {"exports": exports})

@@ -8,7 +8,7 @@ from pathlib import Path
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import Settings, by_novelty, draw, judge_split, predict_errors
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, draw, predict_errors
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
@@ -25,7 +25,7 @@ if "snakemake" not in globals():
 
 def main() -> None:
     keep_freed_memory()
-    settings = Settings(**snakemake.params.settings)
+    settings = AccuracySettings(**snakemake.params.settings)
     predictor = load_predictor(
         Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
     )
@@ -35,7 +35,7 @@ def main() -> None:
     for name, path in snakemake.params.splits.items():
         dataset = draw(read_dataset(path), settings)
         errors[name] = predict_errors(predictor, dataset, name)
-        judged[name] = judge_split(errors[name], dataset, settings)
+        judged[name] = accuracy_of_split(errors[name], dataset, settings)
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = domain.novelties_of(list(dataset))

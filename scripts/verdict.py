@@ -11,7 +11,7 @@ from pathlib import Path
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.reference import read_reference
-from assay.physics.verdict import VERDICTS, judge, table
+from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
@@ -42,7 +42,7 @@ def main() -> int:
     )
     reference = read_reference(ROOT / settings["reference"])
     subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"])
-    judged = judge(measure(subject, options.checks), settings["thresholds"])
+    judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
     print(table(judged))
     if options.json:
         model = {"model": options.model, "model_sha256": sha256_file(options.model), "runtime": moving.runtime}

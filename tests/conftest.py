@@ -1,10 +1,12 @@
-"""What the tests of the report share: made-up results, and the report of them."""
+"""What tests share: made-up results with the report of them, and the molecules of the dataset."""
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from assay.sampling.molecules import read_molecules
 from shared.report_results import JOBS, make_benchmarks, make_results, write_report
 
 
@@ -31,3 +33,9 @@ def report(results, benchmarks, tmp_path_factory):
 def copy(results, tmp_path):
     """Results that a test may change."""
     return shutil.copytree(results, tmp_path / "results")
+
+
+@pytest.fixture(scope="session")
+def shipped():
+    """The molecules that the dataset is made of, by split."""
+    return read_molecules(Path(__file__).parents[1] / "data/molecules/molecules.csv")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from assay.data.dataset import from_structures
-from assay.dynamics.endurance import Settings, choose, endure
+from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
 from shared.physics_toys import Pairs, cluster, labelled, predictor
 
-SETTINGS = Settings(
+SETTINGS = EnduranceSettings(
     split="unseen_molecules", molecules=2, temperature_K=300.0, step_fs=1.0, duration_ps=0.3, friction_per_fs=0.02,
     frame_every_fs=10.0, seed=0,
 )  # fmt: skip
@@ -28,8 +28,8 @@ def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
     frames = [labelled(structure, predictor()) for structure in (*molecules, cluster("gamma", [8, 1, 6], 2))]
     named = [type(s)(**{**vars(s), "molecule": s.name}) for s in frames for _ in range(3)]
     dataset = from_structures(named)
-    assert [structure.molecule for structure in choose(dataset, 2)] == ["gamma", "beta"]
-    assert [structure.molecule for structure in choose(dataset, 9)] == ["gamma", "alpha", "beta"]
+    assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 2)] == ["gamma", "beta"]
+    assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 9)] == ["gamma", "alpha", "beta"]
 
 
 def test_a_good_model_keeps_every_molecule(molecules, state):

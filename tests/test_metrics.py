@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import Settings, check_labels, draw, judge_split, predict_errors, worst
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, check_labels, draw, predict_errors, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data.dataset import from_structures
 from assay.neighbors.lists import neighbor_list
@@ -148,9 +148,9 @@ def test_predictions_come_back_in_order_whatever_the_batches():
 
 
 def test_split_is_complete_and_drawn_by_seed():
-    settings = Settings(max_structures=25, size_bins=(4, 6))
+    settings = AccuracySettings(max_structures=25, size_bins=(4, 6))
     dataset = draw(make_dataset(60), settings)
-    judged = judge_split(errors_of(dataset), dataset, settings)
+    judged = accuracy_of_split(errors_of(dataset), dataset, settings)
     assert judged["n_structures"] == 25
     assert list(dataset.names) == list(draw(make_dataset(60), settings).names)
     assert sum(row["n_structures"] for row in judged["per_size"]) == 25

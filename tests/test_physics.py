@@ -8,7 +8,7 @@ from assay.physics.checks import CHECKS, measure
 from assay.physics.locality import breathing, crossings
 from assay.physics.reference import Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
-from assay.physics.verdict import judge, table, unit_of
+from assay.physics.verdict import table, unit_of, verdict_of
 from assay.structures.geometry import out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -25,7 +25,7 @@ def test_every_check_has_thresholds_and_every_threshold_a_check():
 
 
 def test_a_faultless_model_passes_every_check(faultless):
-    judged = judge(faultless, THRESHOLDS)
+    judged = verdict_of(faultless, THRESHOLDS)
     assert {name: check["message"] for name, check in judged["checks"].items() if check["outcome"] != "pass"} == {}
     assert judged["verdict"] == "md-ready"
 
@@ -39,11 +39,11 @@ def test_exact_symmetries_are_exact_to_rounding(faultless):
 def test_thresholds_alone_turn_the_verdict(faultless):
     stricter = {name: dict(rules) for name, rules in THRESHOLDS.items()}
     stricter["precision"] = {"needed_for": "dynamics", "limits": {"energy_error_eV": {"max": 0.0, "because": "test"}}}
-    judged = judge(faultless, stricter)
+    judged = verdict_of(faultless, stricter)
     assert (judged["verdict"], judged["failed"]) == ("screening-only", ["precision"])
     assert "above 0" in judged["checks"]["precision"]["message"]
     stricter["batch"] = {"needed_for": "screening", "limits": {"energy_spread_eV": {"max": -1.0, "because": "test"}}}
-    assert judge(faultless, stricter)["verdict"] == "reject"
+    assert verdict_of(faultless, stricter)["verdict"] == "reject"
 
 
 def test_every_value_is_limited_or_deliberately_not(faultless):
@@ -63,9 +63,9 @@ def test_every_value_is_limited_or_deliberately_not(faultless):
 
 def test_a_check_without_threshold_and_a_threshold_without_value_are_errors(faultless):
     with pytest.raises(AssayError, match="has no work"):
-        judge(faultless, {name: rules for name, rules in THRESHOLDS.items() if name != "work"})
+        verdict_of(faultless, {name: rules for name, rules in THRESHOLDS.items() if name != "work"})
     with pytest.raises(AssayError, match="limits speed"):
-        judge(
+        verdict_of(
             {"work": faultless["work"]},
             {"work": {"needed_for": "dynamics", "limits": {"speed": {"max": 1, "because": "test"}}}},
         )
@@ -86,7 +86,7 @@ class Broken:
 
 def test_a_crash_is_an_outcome_and_stops_nothing():
     results = measure(subject(Broken()), ["rotation", "work"])
-    judged = judge(results, THRESHOLDS)
+    judged = verdict_of(results, THRESHOLDS)
     assert [check["outcome"] for check in judged["checks"].values()] == ["error", "error"]
     assert "out of order" in judged["checks"]["work"]["message"]
     assert judged["verdict"] == "reject"
@@ -96,7 +96,7 @@ def test_a_crash_is_an_outcome_and_stops_nothing():
 def test_nothing_to_judge_is_not_applicable_and_no_verdict_for_screening():
     empty = subject(predictor())
     empty.reference = Reference([])
-    judged = judge(measure(empty), THRESHOLDS)
+    judged = verdict_of(measure(empty), THRESHOLDS)
     assert {check["outcome"] for check in judged["checks"].values()} == {"not applicable"}
     assert judged["verdict"] == "reject"
 
@@ -111,7 +111,7 @@ def test_elements_that_the_model_does_not_know_are_left_out():
 def test_values_that_are_not_finite_fail():
     measured = {"status": "measured", "message": "", "values": {"drift": None}, "raw": {}, "wall_s": 0, "cpu_s": 0}
     rules = {"nve": {"needed_for": "dynamics", "limits": {"drift": {"max": 1.0, "because": "test"}}}}
-    judged = judge({"nve": measured}, rules)
+    judged = verdict_of({"nve": measured}, rules)
     assert judged["checks"]["nve"]["outcome"] == "fail"
     assert "not finite" in judged["checks"]["nve"]["message"]
 

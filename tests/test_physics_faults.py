@@ -11,7 +11,7 @@ from assay.models import PaiNN, SeedPaiNN
 from assay.models.graph import Term
 from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import read_reference
-from assay.physics.verdict import judge
+from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject
 
@@ -41,7 +41,7 @@ class Faulty:
 
 
 def outcomes(student, names, moving=None):
-    judged = judge(measure(subject(student, moving), names), THRESHOLDS)
+    judged = verdict_of(measure(subject(student, moving), names), THRESHOLDS)
     return {name: check["outcome"] for name, check in judged["checks"].items()}
 
 
@@ -156,7 +156,7 @@ def test_an_envelope_with_a_kink_jumps_in_the_forces_only():
             distance = torch.sqrt((vectors * vectors).sum(-1))
             return graph.aggregate(Term(0.2 * (5.0 - distance).clamp(min=0.0))).double()
 
-    judged = judge(measure(subject(predictor(Kinked())), ["cutoff"]), THRESHOLDS)["checks"]["cutoff"]
+    judged = verdict_of(measure(subject(predictor(Kinked())), ["cutoff"]), THRESHOLDS)["checks"]["cutoff"]
     assert {c["value_name"]: c["passed"] for c in judged["criteria"]} == {
         "energy_jump_eV": True,
         "force_jump_eV_per_A": False,
@@ -220,9 +220,9 @@ def test_the_teacher_itself_has_no_fault_where_things_meet():
 
     names = ["short_range", "dimer_curves", "contact_curves", "torsions", "conformers", "tautomers"]
     judged = measure(replace(subject(Teacher()), reference=teacher), names)
-    assert {name: check["outcome"] for name, check in judge(judged, THRESHOLDS)["checks"].items()} == dict.fromkeys(
-        names, "pass"
-    )
+    assert {
+        name: check["outcome"] for name, check in verdict_of(judged, THRESHOLDS)["checks"].items()
+    } == dict.fromkeys(names, "pass")
 
 
 def test_ripples_on_curves():

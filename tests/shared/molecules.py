@@ -5,6 +5,8 @@ from ase.build import molecule
 
 from assay.structures.structure import Structure
 
+# Splits of odd molecules, which were added to training.
+ODD_PARTS = ("train_bridged", "train_caged", "train_small_cages", "train_altered")
 TRAIN = ("CH4", "CH3CH2OH", "C2H6", "CH3OCH3", "H2O", "CH3OH", "isobutane", "C3H8")
 
 

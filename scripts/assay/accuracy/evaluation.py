@@ -30,7 +30,7 @@ SLOPE_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True)
-class Settings:
+class AccuracySettings:
     """How accuracy is judged; the keys of the config's section ``accuracy``.
 
     Attributes:
@@ -50,7 +50,7 @@ class Settings:
     seed: int = 0
 
 
-def draw(dataset: Dataset, settings: Settings) -> Dataset:
+def draw(dataset: Dataset, settings: AccuracySettings) -> Dataset:
     """The structures that are judged, in their order."""
     limit = settings.max_structures
     if limit is None or len(dataset) <= limit:
@@ -73,7 +73,7 @@ def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> E
     return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
 
 
-def judge_split(errors: Errors, dataset: Dataset, settings: Settings) -> dict[str, Any]:
+def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:
     """Everything that ``accuracy.json`` says of one split; ``errors`` are those of ``dataset``."""
     return {
         "n_structures": len(errors),

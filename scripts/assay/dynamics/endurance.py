@@ -24,7 +24,7 @@ KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # of it, besides the
 
 
 @dataclass(frozen=True)
-class Settings:
+class EnduranceSettings:
     """Of the dynamics.
 
     Attributes:
@@ -48,14 +48,16 @@ class Settings:
     seed: int
 
 
-def choose(dataset: Dataset, count: int) -> list[Structure]:
+def molecules_of_all_sizes(dataset: Dataset, count: int) -> list[Structure]:
     """The first structure of each of ``count`` molecules, evenly over sizes; of all, where there are fewer."""
     first = {structure.molecule: structure for structure in reversed(list(dataset))}
     by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))
     return evenly(by_size, count)
 
 
-def endure(predictor: Predictor, structures: Sequence[Structure], settings: Settings, state: Path) -> dict[str, Any]:
+def endure(
+    predictor: Predictor, structures: Sequence[Structure], settings: EnduranceSettings, state: Path
+) -> dict[str, Any]:
     """Move all structures at once; a molecule survives if it never blows up and no bond changes by 0.5 angstrom.
 
     Args:
@@ -107,7 +109,7 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Sett
     }
 
 
-def _part_bounds(settings: Settings) -> list[int]:
+def _part_bounds(settings: EnduranceSettings) -> list[int]:
     """From the first step to the last, those after which what was done is kept: one for each picosecond."""
     n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
     n_parts = max(1, round(settings.duration_ps / PART_ps))

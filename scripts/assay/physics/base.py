@@ -17,7 +17,7 @@ from assay.structures.geometry import droplet, shaken
 from assay.structures.structure import Structure
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
-CROWD_ATOMS, CROWD_ATOMS_PER_A3 = 120, 0.07
+DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
 LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
 
 
@@ -112,9 +112,11 @@ class Subject:
         return [molecule for molecule in self.molecules if len(molecule) <= LARGEST_FOR_DERIVATIVES][:6]
 
     @cached_property
-    def crowd(self) -> Structure:
+    def dense_cluster(self) -> Structure:
         """A droplet as dense as a liquid, in which an atom has about 40 neighbors within 5 angstrom."""
-        return droplet(sorted(self.molecules, key=len)[:3], CROWD_ATOMS, CROWD_ATOMS_PER_A3, self.rng("crowd"))
+        return droplet(
+            sorted(self.molecules, key=len)[:3], DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3, self.rng("crowd")
+        )
 
     @cached_property
     def cache(self) -> dict[str, Any]:

@@ -80,13 +80,13 @@ def jacobian_symmetry(subject: Subject) -> Measurement:
 
 
 def work(subject: Subject) -> Measurement:
-    """The work of the forces along a path against the change of the energy, in molecules of any size and in a crowd.
+    """The work of the forces along a path against the change of the energy, in molecules and in a dense cluster.
 
     Gauss-Legendre quadrature on straight paths of random direction, each walked to where the forces lead, so that the
     work is large and a factor in the forces shows in full.
     """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    rng, structures, copies, paths = subject.rng("work"), [*subject.molecules, subject.crowd], [], []
+    rng, structures, copies, paths = subject.rng("work"), [*subject.molecules, subject.dense_cluster], [], []
     for structure, start in zip(structures, subject.predictor.predict(structures), strict=True):
         path = rng.normal(0.0, PATH_A, structure.positions.shape)
         paths.append(path * np.where(path * start.forces_eV_per_A < 0, -1.0, 1.0))
@@ -104,7 +104,7 @@ def work(subject: Subject) -> Measurement:
 
 def net_force(subject: Subject) -> Measurement:
     """Sum of forces and of torques about the center."""
-    structures = [*subject.molecules, subject.crowd]
+    structures = [*subject.molecules, subject.dense_cluster]
     forces, torques = [], []
     for structure, prediction in zip(structures, subject.predictor.predict(structures), strict=True):
         lever = structure.positions - structure.positions.mean(0)

@@ -70,7 +70,7 @@ def translation(subject: Subject) -> Measurement:
 def permutation(subject: Subject) -> Measurement:
     """The atoms in another order; in a droplet too, where a list that drops neighbors drops others."""
     rng, originals, copies, orders = subject.rng("permutation"), [], [], []
-    for molecule in [*subject.molecules, subject.crowd]:
+    for molecule in [*subject.molecules, subject.dense_cluster]:
         order = rng.permutation(len(molecule))
         originals.append(molecule)
         orders.append(order)
@@ -83,18 +83,18 @@ def permutation(subject: Subject) -> Measurement:
 
 
 def batch(subject: Subject) -> Measurement:
-    """Alone, and in company: the whole batch, the batch turned round, the batch with a crowd in it."""
+    """Alone, and in company: the whole batch, the batch turned round, the batch with a dense cluster in it."""
     molecules = subject.molecules
     alone = [subject.predictor.predict([molecule])[0] for molecule in molecules]
     together = subject.predictor.predict(molecules)
     reversed_order = subject.predictor.predict(molecules[::-1])[::-1]
-    crowded = subject.predictor.predict([subject.crowd, *molecules])[1:]
-    return _compared(together + reversed_order + crowded, 3 * alone)
+    beside_cluster = subject.predictor.predict([subject.dense_cluster, *molecules])[1:]
+    return _compared(together + reversed_order + beside_cluster, 3 * alone)
 
 
 def determinism(subject: Subject) -> Measurement:
     """The same call again and again."""
-    calls = [subject.predictor.predict([*subject.molecules, subject.crowd]) for _ in range(4)]
+    calls = [subject.predictor.predict([*subject.molecules, subject.dense_cluster]) for _ in range(4)]
     return _compared([p for call in calls[1:] for p in call], 3 * calls[0])
 
 

@@ -37,7 +37,7 @@ def label_of(key: str) -> str:
     return f"{words} ({_UNITS[suffix]})" if suffix else words
 
 
-def judge(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
+def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
     """Compare what was measured with what is allowed.
 
     Args:

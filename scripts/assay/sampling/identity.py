@@ -36,7 +36,7 @@ def standardize(smiles: str) -> Chem.Mol | None:
     return molecule
 
 
-def identity(molecule: Chem.Mol) -> str:
+def identity_hash(molecule: Chem.Mol) -> str:
     """Sixteen hexadecimal digits, equal for stereoisomers and tautomers of one molecule.
 
     They hash RDKit's tautomer-insensitive SMILES (``HetAtomTautomerv2``) of the standardized molecule.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from rdkit import Chem, rdBase
 
-from assay.sampling.identity import identity, n_atoms, skeleton, standardize
+from assay.sampling.identity import identity_hash, n_atoms, skeleton, standardize
 from assay.sampling.recombination import alter, bridge, cut, recombine
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -94,7 +94,7 @@ def listed(lists: Iterable[str | Path], max_atoms: int) -> list[Molecule]:
 def identities(path: str | Path) -> set[str]:
     """Those of the molecules in the column ``smiles`` of a CSV file."""
     standardized = map(standardize, pd.read_csv(path, keep_default_na=False)["smiles"])
-    return {identity(molecule) for molecule in standardized if molecule is not None}
+    return {identity_hash(molecule) for molecule in standardized if molecule is not None}
 
 
 def recombine_more(
@@ -213,5 +213,5 @@ def _fill(
 def _add(known: dict[str, Molecule], molecule: Chem.Mol | None, source: str, max_atoms: int) -> None:
     if molecule is None or not 2 <= n_atoms(molecule) <= max_atoms:
         return
-    entry = Molecule(Chem.MolToSmiles(molecule), source, identity(molecule), skeleton(molecule), n_atoms(molecule))
+    entry = Molecule(Chem.MolToSmiles(molecule), source, identity_hash(molecule), skeleton(molecule), n_atoms(molecule))
     known.setdefault(entry.identity, entry)

@@ -1,0 +1,214 @@
+"""Labelled structures are read the same from every format, and what is unsound is named."""
+
+import gzip
+import warnings
+from dataclasses import replace
+
+import ase
+import ase.db
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+
+from assay.data import read_dataset
+from assay.data.dataset import concatenate, from_structures
+from assay.data.hdf5 import write_hdf5
+from assay.sampling.mechanics import embed
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+
+def labelled(atoms: ase.Atoms, seed: int = 0, **info: str) -> ase.Atoms:
+    """Atoms off their positions, with random labels on the grid that the files keep."""
+    rng = np.random.default_rng(seed)
+    atoms = atoms.copy()
+    atoms.positions = np.round(atoms.positions + rng.normal(0.0, 0.05, atoms.positions.shape), 4)
+    forces = np.round(rng.normal(size=atoms.positions.shape), 4)
+    atoms.calc = SinglePointCalculator(atoms, energy=float(rng.normal()), forces=forces)
+    atoms.info.update(info)
+    return atoms
+
+
+@pytest.fixture
+def frames() -> list[ase.Atoms]:
+    ethanol = labelled(molecule("CH3CH2OH"), 1, name="ethanol", molecule="abc")
+    slab = bulk("SiC", "zincblende", 4.36) * (2, 1, 1)
+    slab.pbc = [True, True, False]
+    return [ethanol, labelled(slab, 2, name="SiC"), labelled(ase.Atoms("H"), 3)]
+
+
+@pytest.fixture
+def dataset(frames):
+    return from_structures([Structure.from_ase(atoms) for atoms in frames])
+
+
+def write_db(path, frames):
+    with ase.db.connect(path) as database:
+        for atoms in frames:
+            database.write(atoms, **{key: atoms.info[key] for key in ("name", "molecule") if key in atoms.info})
+
+
+def write_as(path, frames):
+    if path.suffix == ".db":
+        write_db(path, frames)
+    elif path.suffix == ".h5":
+        write_hdf5(path, from_structures([Structure.from_ase(atoms) for atoms in frames]))
+    else:
+        ase.io.write(path, frames, format="extxyz")
+
+
+@pytest.mark.parametrize("name", ["set.xyz", "set.extxyz", "set.xyz.gz", "set.db", "set.h5", "set.hdf5"])
+def test_every_format_gives_the_same_dataset(tmp_path, frames, dataset, name):
+    path = tmp_path / name
+    write_as(path.with_suffix(".h5") if name.endswith("hdf5") else path, frames)
+    if name.endswith("hdf5"):
+        path.with_suffix(".h5").rename(path)
+    read = read_dataset(path)
+    assert read.content_sha256() == dataset.content_sha256()
+    assert list(read.molecules) == ["abc", "", ""]
+    assert read.names[0] == "ethanol"
+    assert read[0].cell is None and not read[0].pbc.any()
+    np.testing.assert_allclose(read[1].cell, np.array(frames[1].cell), atol=1e-9)
+    assert read[1].pbc.tolist() == [True, True, False]
+
+
+def test_hdf5_keeps_positions_and_energies_to_the_last_bit(tmp_path, dataset):
+    write_hdf5(tmp_path / "set.h5", dataset)
+    read = read_dataset(tmp_path / "set.h5")
+    assert np.array_equal(read.positions, dataset.positions)
+    assert np.array_equal(read.energy, dataset.energy)
+    np.testing.assert_allclose(read.forces, dataset.forces, atol=5e-5)
+
+
+@pytest.mark.parametrize("drop", ["none", "first", "last", "both"])
+def test_hdf5_of_others_may_be_plain(tmp_path, dataset, drop):
+    """Float columns, no cells, names or periodicity, and splits with or without their ends."""
+    splits = dataset.offsets[slice(drop in ("first", "both"), -1 if drop in ("last", "both") else None)]
+    with h5py.File(tmp_path / "set.h5", "w") as file:
+        file["structures/atomic_numbers"] = dataset.atomic_numbers
+        file["structures/atomic_numbers_splits"] = splits
+        file["structures/positions"] = dataset.positions.astype(np.float32)
+        file["labels/energy"] = dataset.energy[:, None]
+        file["labels/forces"] = dataset.forces
+    read = read_dataset(tmp_path / "set.h5")
+    assert np.array_equal(read.offsets, dataset.offsets)
+    assert np.array_equal(read.energy, dataset.energy)
+    assert read[1].cell is None
+
+
+def test_columns_and_structures_agree(dataset):
+    assert len(dataset) == 3 and dataset.sizes.tolist() == [9, 4, 1]
+    assert [len(structure) for structure in dataset] == [9, 4, 1]
+    picked = dataset.subset([2, 0, 0])
+    assert picked.sizes.tolist() == [1, 9, 9]
+    assert np.array_equal(picked[2].positions, dataset[0].positions)
+    assert picked[1].energy_eV == dataset[0].energy_eV
+    assert dataset.subset(np.array([False, True, False]))[0].name == "SiC"
+    assert concatenate([dataset.subset([0]), dataset.subset([1, 2])]).content_sha256() == dataset.content_sha256()
+    assert dataset[-1].name == dataset[2].name
+    with pytest.raises(IndexError):
+        dataset[3]
+
+
+@pytest.mark.parametrize("column", ["positions", "forces", "energy", "atomic_numbers", "cells"])
+def test_hash_sees_every_column(dataset, column):
+    changed = getattr(dataset, column).copy()
+    changed[-1] += 1
+    assert replace(dataset, **{column: changed}).content_sha256() != dataset.content_sha256()
+    assert replace(dataset, names=dataset.names[::-1]).content_sha256() == dataset.content_sha256()
+
+
+def spoil(atoms: ase.Atoms, how: str) -> None:
+    if how == "finite":
+        atoms.calc.results["forces"][0, 0] = np.nan
+    elif how == "one place":
+        atoms.positions[1] = atoms.positions[0] + 0.01
+        atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+    elif how == "no forces":
+        del atoms.calc.results["forces"]
+    elif how == "no energy":
+        del atoms.calc.results["energy"]
+
+
+@pytest.mark.parametrize("how", ["finite", "one place", "no forces", "no energy"])
+@pytest.mark.parametrize("suffix", [".xyz", ".db"])
+def test_a_spoiled_structure_is_named(tmp_path, frames, how, suffix):
+    path = tmp_path / f"set{suffix}"
+    spoil(frames[1], how)
+    write_as(path, frames)
+    with pytest.raises(AssayError, match=r"(structure 1|row 2)") as error:
+        read_dataset(path)
+    assert how in str(error.value) and str(path) in str(error.value)
+
+
+def test_atoms_coincide_across_a_periodic_boundary(tmp_path, dataset):
+    structure = dataset[1]
+    positions = structure.positions.copy()
+    positions[1] = positions[0] + structure.cell[1] + 0.01
+    spoiled = [replace(structure, positions=positions)]
+    write_hdf5(tmp_path / "set.h5", from_structures(spoiled))
+    with pytest.raises(AssayError, match="two atoms in one place"):
+        read_dataset(tmp_path / "set.h5")
+    write_hdf5(tmp_path / "open.h5", from_structures([replace(spoiled[0], pbc=np.zeros(3, dtype=bool))]))
+    assert len(read_dataset(tmp_path / "open.h5")) == 1
+
+
+def test_bad_files_are_one_sentence(tmp_path, frames, dataset):
+    good = tmp_path / "set.xyz"
+    write_as(good, frames)
+    text = good.read_text()
+    cases = {
+        "cut.xyz": (text[: len(text) // 2], "cut short"),
+        "symbol.xyz": (text.replace("Si ", "Xx ", 1), "no element"),
+        "words.xyz": ("hello\nworld\n", "not extended XYZ"),
+        "empty.xyz": ("", "no structures"),
+        "set.cif": (text, "format"),
+        "set.h5": ("no hdf5", "cannot be read"),
+        "set.db": ("no sqlite", "cannot be read"),
+    }
+    for name, (content, message) in cases.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(AssayError, match=message) as error:
+            read_dataset(tmp_path / name)
+        assert name in str(error.value) and "\n" not in str(error.value)
+    (tmp_path / "cut.xyz.gz").write_bytes(gzip.compress(text.encode())[:-20])
+    with pytest.raises(AssayError, match="cannot be read"):
+        read_dataset(tmp_path / "cut.xyz.gz")
+    with pytest.raises(AssayError, match="no file"):
+        read_dataset(tmp_path / "absent.xyz")
+    write_hdf5(tmp_path / "shape.h5", replace(dataset, forces=dataset.forces[:-1]))
+    with pytest.raises(AssayError, match=r"forces in .*shape"):
+        read_dataset(tmp_path / "shape.h5")
+    numbers = dataset.atomic_numbers.copy()
+    numbers[0] = 200
+    write_hdf5(tmp_path / "number.h5", replace(dataset, atomic_numbers=numbers))
+    with pytest.raises(AssayError, match=r"structure 0 \(ethanol\).*atomic number 200"):
+        read_dataset(tmp_path / "number.h5")
+
+
+def without_hydrogens(smiles: str) -> ase.Atoms:
+    conformer = embed(smiles, 1, 7)
+    numbers = np.array([atom.GetAtomicNum() for atom in conformer.GetAtoms()])
+    heavy = numbers > 1
+    return labelled(ase.Atoms(numbers[heavy], conformer.GetConformer().GetPositions()[heavy]))
+
+
+def test_dropped_hydrogens_are_counted(tmp_path):
+    whole = ["FC(F)(F)C(F)(F)C(F)(F)F", "O=C=O", "N#CC#N", "Fc1c(F)c(F)c(F)c(F)c1F", "N#CC(C#N)=C(C#N)C#N", "S=C=S"]
+    write_as(tmp_path / "whole.xyz", [without_hydrogens(smiles) for smiles in whole] + [molecule_of("CCCC")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read_dataset(tmp_path / "whole.xyz")) == len(whole) + 1
+    bare = [without_hydrogens(smiles) for smiles in ("c1ccccc1", "CCCCO", "NC(Cc1ccccc1)C(=O)O")]
+    write_as(tmp_path / "bare.xyz", [*bare, molecule_of("CCCC")])
+    with pytest.warns(UserWarning, match=r"3 of 4 structures .* hydrogens"):
+        read_dataset(tmp_path / "bare.xyz")
+
+
+def molecule_of(smiles: str) -> ase.Atoms:
+    conformer = embed(smiles, 1, 7)
+    numbers = [atom.GetAtomicNum() for atom in conformer.GetAtoms()]
+    return labelled(ase.Atoms(numbers, conformer.GetConformer().GetPositions()))

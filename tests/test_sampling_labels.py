@@ -1,0 +1,187 @@
+"""What the teacher labels, how that resumes, and what of it is shipped."""
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rdkit import Chem
+
+from assay.data import read_dataset
+from assay.data.hdf5 import write_hdf5
+from assay.sampling.distortion import (
+    turning_torsions,
+)
+from assay.sampling.elements import ELEMENTS
+from assay.sampling.plan import plan
+from assay.sampling.recipes import (
+    Geometry,
+    Skipped,
+)
+from assay.sampling.shards import _labelled, dropped, label
+from assay.sampling.shipping import ship
+from assay.sampling.teacher import Labels, Teacher
+from assay.workflow.config import load_config
+from assay.workflow.errors import AssayError
+from shared.molecules import ODD_PARTS
+
+ROOT = Path(__file__).parents[1]
+DRIVER = ROOT / "data/dataset/driver.pt"
+TEACHER = Teacher(**load_config(ROOT / "config")["teacher"])
+
+
+def test_labels_are_the_teachers_and_free_of_noise():
+    labels = Labels(TEACHER)
+    numbers, positions = np.array([8, 1, 1]), np.array([[0.0, 0.0, 0.12], [0.0, 0.75, -0.45], [0.1, -0.78, -0.5]])
+    _, forces = labels(numbers, positions)
+    step = 1e-3
+    for atom, axis in ((0, 2), (1, 1), (2, 0)):
+        ends = []
+        for sign in (1, -1):
+            moved = positions.copy()
+            moved[atom, axis] += sign * step
+            ends.append(labels(numbers, moved)[0])
+        assert forces[atom, axis] == pytest.approx(-(ends[0] - ends[1]) / (2 * step), abs=2e-4)
+
+
+def test_a_molecule_that_flew_apart_gets_no_label():
+    far = Geometry("far", "m", np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e9]]))
+    for positions in (far.positions, np.full((2, 3), np.nan)):
+        assert _labelled(replace(far, positions=positions), Labels(TEACHER), 30.0) == Skipped("flown apart")
+
+
+def test_a_teacher_that_is_not_there_is_one_sentence():
+    for calculator in ("nowhere.Nothing", "ase.calculators.emt.Nothing"):
+        with pytest.raises(AssayError, match=r"the teacher .* cannot be made"):
+            Teacher("none", calculator).make()
+
+
+def recipe() -> dict:
+    labels = load_config(ROOT / "config")["dataset"]["recipe"]["labels"]
+    labels |= {"rounds": 1, "recombined_shards": 1, "dimers": {"train": 3, "validation": 1}}
+    labels["classical"] |= {"molecules_per_shard": 2, "pair_distances": 1}
+    labels["dynamics_molecules"] |= {"validation": 1, "seen_molecules": 2}
+    labels["dynamics"] |= {"thermalization_fs": 3, "interval_fs": 2}
+    labels["contacts"] |= {"count": 2, "per_shard": 2}
+    labels["dense"]["shards"] = 1
+    labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
+    labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
+    labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
+    labels["facing"] |= {"count": 2, "per_shard": 2}
+    labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
+    labels["driven_again_shards"] = 1
+    labels["redriven"] |= {"checkpoint": str(DRIVER), "shards": 1, "molecules_per_shard": 2}
+    for part in ("driven", "redriven", "odd_dynamics"):
+        labels[part] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
+    return labels
+
+
+@pytest.mark.slow
+def test_labelling_resumes_and_repeats(tmp_path, shipped):
+    small = [entry for entry in shipped["train"] if entry.smiles == "CCO" or entry.n_atoms <= 8]
+    small = sorted(small, key=lambda entry: entry.smiles != "CCO")[:4]
+    more = [entry for entry in shipped["train_recombined"] if entry.n_atoms <= 8][:4]
+    splits = {"train": small, "train_recombined": more, "validation": small[:1]}
+    for part in ODD_PARTS:
+        splits[part] = [entry for entry in shipped[part] if entry.n_atoms <= 8][:1]
+    emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
+    checked = {small[1].identity}
+    shards = plan("train", splits, recipe(), emt, checked)
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 20
+    for shard in shards:
+        taken = {named[0] for named in shard.arguments.get("molecules", [])}
+        assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
+    first = label(shards, tmp_path, 1, "first")
+    counts = dropped(shards, tmp_path)
+    turned = [entry.smiles for entry in small + more if entry.identity not in checked]
+    scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
+    unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    shards[0].path(tmp_path).unlink()
+    again = label(shards, tmp_path, 1, "again")
+    assert again.content_sha256() == first.content_sha256()
+    kept = [path for path in tmp_path.iterdir() if path.stat().st_mtime_ns == times[path]]
+    assert len(kept) == len(shards) - 1
+    assert np.array_equal(first.positions, np.round(first.positions, 4))
+    other = plan("train", splits, recipe(), replace(emt, arguments={"sigma": 1.1}), checked)
+    assert not {shard.path(tmp_path) for shard in shards} & {shard.path(tmp_path) for shard in other}
+
+
+@pytest.mark.slow
+def test_the_test_splits_are_dynamics_of_the_teacher(tmp_path, shipped):
+    small = [entry for entry in shipped["train"] if entry.smiles in ("CO", "CN")]
+    shards = plan("seen_molecules", {"train": small}, recipe(), TEACHER)
+    dataset = label(shards, tmp_path, 1, "dynamics")
+    assert len(dataset) == 2 * 2 * 2
+    assert set(dataset.molecules) == {entry.identity for entry in small}
+    assert all("-dynamics-" in name for name in dataset.names)
+    labels = Labels(TEACHER)
+    for structure in list(dataset)[::3]:
+        energy, forces = labels(structure.atomic_numbers, structure.positions)
+        assert energy == pytest.approx(structure.energy_eV, abs=1e-8)
+        np.testing.assert_allclose(forces, structure.forces_eV_per_A, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def files():
+    found = {path.stem: path for path in (ROOT / "data/dataset").glob("*.h5")}
+    tests = {"seen_molecules", "unseen_molecules", "larger_molecules", "new_molecules"}
+    assert set(found) == {"train", "validation"} | tests
+    return found
+
+
+def test_shipped_files_are_sound_and_small(files):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets = {name: read_dataset(path) for name, path in files.items()}
+    assert sum(path.stat().st_size for path in files.values()) <= 20e6
+    assert len(datasets["unseen_molecules"]) >= 1000 and len(datasets["seen_molecules"]) >= 580
+    assert len(datasets["larger_molecules"]) >= 90
+    assert set(np.unique(datasets["train"].atomic_numbers)) == set(ELEMENTS)
+    seen = set(datasets["train"].molecules)
+    assert set(datasets["seen_molecules"].molecules) <= seen
+    for name in ("validation", "unseen_molecules", "larger_molecules", "new_molecules"):
+        assert not seen & set(datasets[name].molecules)
+    record = json.loads((ROOT / "data/dataset/dataset.json").read_text())["parts"]
+    for name, dataset in datasets.items():
+        assert record[name]["content_sha256"] == dataset.content_sha256()
+        assert record[name]["n_structures"] == len(dataset)
+
+
+@pytest.mark.slow
+def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
+    small = {part: read_dataset(path).subset(range(30)) for part, path in files.items() if part != "train"}
+    train, wanted = read_dataset(files["train"]), set(small["seen_molecules"].molecules)
+    once = [list(train.molecules).index(molecule) for molecule in wanted]
+    small["train"] = train.subset(np.array(sorted({*range(600), *once})))
+    for part, dataset in small.items():
+        write_hdf5(tmp_path / f"{part}.h5", dataset)
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    whole = {part: (tmp_path / f"{part}.h5").stat().st_size for part in small}
+    limit = sum(whole.values()) - whole["train"] // 2
+    ship({part: tmp_path / f"{part}.h5" for part in small}, folder, limit, {}, folder / "dataset.json")
+    shipped = read_dataset(folder / "train.h5")
+    assert wanted <= set(shipped.molecules) and len(shipped) < len(small["train"])
+    assert (folder / "train.h5").stat().st_size < 0.8 * whole["train"]
+
+
+@pytest.mark.slow
+def test_shipped_labels_are_what_the_teacher_says(files):
+    labels = Labels(TEACHER)
+    for path in files.values():
+        dataset = read_dataset(path)
+        small = np.argsort(dataset.sizes, kind="stable")[: min(len(dataset), 4000) : 1000]
+        for structure in (dataset[int(index)] for index in small):
+            energy, forces = labels(structure.atomic_numbers, structure.positions)
+            assert energy == pytest.approx(structure.energy_eV, abs=1e-6)
+            np.testing.assert_allclose(forces, structure.forces_eV_per_A, atol=3e-4)
+
+
+def test_recipe_survives_json():
+    """Shards are named by their JSON: the config must hold nothing that JSON changes."""
+    assert json.loads(json.dumps(recipe())) == recipe()

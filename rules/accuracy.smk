@@ -6,7 +6,7 @@ and figures of each variant, and one figure of all variants in results/report/.
 
 
 rule validate:
-    """Errors against the teacher on every split."""
+    """Measure errors against the teacher on every split."""
     input:
         model=model_of,
         card=CARD,
@@ -48,7 +48,7 @@ rule validate:
 
 
 rule compare_accuracy:
-    """Accuracy of all variants in one figure."""
+    """Draw the accuracy of all variants in one figure."""
     input:
         results=expand("results/{variant}/accuracy.json", variant=VARIANTS),
         cards=CARDS,

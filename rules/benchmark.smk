@@ -6,7 +6,7 @@ benchmark.json and its chart. It owns the device: nothing else runs beside it.
 
 
 rule benchmark:
-    """Every runtime at every size and batch, beside the teacher."""
+    """Time every runtime at every size and batch, beside the teacher."""
     input:
         model=model_of,
         exported=expand("results/{{variant}}/{file}", file=RUNTIMES.values()),

@@ -23,7 +23,7 @@ from assay.workflow.config import complete_config, is_given, present, resolve_de
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 
-# What the caller set: by --config and --configfile, or by `config:` of a module.
+# What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
 
 try:
@@ -38,7 +38,7 @@ DEVICE = resolve_device(config["device"])
 
 CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
-# Files that a student is exported to. Without a C++ compiler one is missing: its name, and the reason.
+# The files that a student is exported to; and those that this machine cannot make, with the reason.
 NOT_EXPORTED = missing_files()
 EXPORTED_FILES = [
     file
@@ -63,7 +63,7 @@ wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
 
 
-# The identity card of a variant, and those of all. Another origin of equal weights changes them and reruns nothing.
+# The identity card of a variant, and the cards of all variants. Another origin of equal weights changes them and reruns nothing.
 # All that follows `adopt` takes its model or these, whether it reads them or not: Snakemake plans anew what depends on
 # a checkpoint directly, and would rerun the rest.
 CARD = ancient("results/{variant}/model.json")

@@ -6,12 +6,20 @@ Needs the normalized models, and a labelled split for its molecules. Makes resul
 """
 
 
+def split_of_endurance(wildcards):
+    """The file of the split that lends its molecules."""
+    name = config["endurance"]["split"]
+    if name not in SPLITS:
+        raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
+    return SPLITS[name]
+
+
 rule endure:
-    """Dynamics of unseen molecules, all in one batch."""
+    """Run dynamics of unseen molecules, all in one batch."""
     input:
         model=model_of,
         card=CARD,
-        split=lambda wildcards: SPLITS[config["endurance"]["split"]],
+        split=split_of_endurance,
     output:
         "results/{variant}/endurance.json",
     log:

@@ -7,7 +7,7 @@ come before other jobs, since most of them wait for a file.
 
 
 rule export:
-    """ONNX and TorchScript."""
+    """Write ONNX and TorchScript files."""
     input:
         model=model_of,
         card=CARD,
@@ -28,7 +28,7 @@ rule export:
 
 
 rule compile:
-    """Machine code."""
+    """Compile a student to machine code."""
     input:
         model=model_of,
         card=CARD,
@@ -46,7 +46,7 @@ rule compile:
 
 
 rule verify:
-    """Parity with the network in double precision, determinism, standard graphs, and dynamics."""
+    """Check parity with the network in double precision, determinism, standard graphs, and dynamics."""
     input:
         model=model_of,
         card=CARD,

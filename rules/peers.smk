@@ -14,7 +14,7 @@ PEER_RUNTIMES = dict.fromkeys(MODEL_RUNTIMES, "model.safetensors") | {
 
 
 rule peer_packages:
-    """What a peer needs beyond the environment."""
+    """Install what a peer needs beyond the environment."""
     input:
         "envs/peers/{package}.txt",
     output:
@@ -32,7 +32,7 @@ rule peer_packages:
 
 
 rule peers:
-    """Every runtime in single precision beside every peer, in turns."""
+    """Time every runtime in single precision beside every peer, in turns."""
     input:
         models=expand("results/{variant}/{file}", variant=VARIANTS, file=PEER_RUNTIMES.values()),
         cards=CARDS,

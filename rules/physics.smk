@@ -9,7 +9,7 @@ FIGURES = ["overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibra
 
 
 rule probe:
-    """Everything that the physics checks measure, without a judgement."""
+    """Measure everything that the physics checks ask for, and judge nothing."""
     input:
         model=model_of,
         card=CARD,
@@ -30,7 +30,7 @@ rule probe:
 
 
 rule probe_exports:
-    """What an export could have broken, measured on the exported files."""
+    """Measure on the exported files what an export could have broken."""
     input:
         models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
         card=CARD,
@@ -51,7 +51,7 @@ rule probe_exports:
 
 
 rule physics:
-    """Outcomes, verdict and figures: thresholds act here, so that a changed one measures nothing again."""
+    """Judge the outcomes, and draw figures. Thresholds act here, so that a changed one measures nothing again."""
     input:
         probe="results/{variant}/physics.probe.json",
         exports="results/{variant}/physics.exports.json",
@@ -80,7 +80,7 @@ rule physics:
 
 
 rule physics_reference:
-    """Ask the teacher again about every geometry that the checks look at; opt-in, half an hour."""
+    """Ask the teacher again about every geometry that the checks look at, in half an hour."""
     input:
         molecules="data/physics/molecules.csv",
     output:

@@ -13,7 +13,7 @@ BASELINE = config["regress"]["baseline"]
 
 
 rule compare_speed:
-    """Every ratio of this run beside that of the baseline."""
+    """Put every ratio of this run beside that of the baseline."""
     input:
         benchmarks=BENCHMARKS,
         baseline=[BASELINE] if Path(BASELINE).is_file() else [],
@@ -35,7 +35,7 @@ rule compare_speed:
 
 
 rule regress:
-    """Fail if one became worse."""
+    """Fail if a ratio became worse."""
     input:
         rules.compare_speed.output.json,
     log:

@@ -8,7 +8,7 @@ pull request, summary.json and comparison.csv for machines.
 report: "captions/workflow.rst"
 
 
-# What results rest on, by what the report calls it.
+# The files that results rest on, by their names in the report.
 DATA = SPLITS | {
     "training_data": config["dataset"]["train"],
     "validation_data": config["dataset"]["validation"],

@@ -28,7 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks; default: all of the config")
     parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds and settings to change, in YAML")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="of the processor")
+    parser.add_argument("--threads", type=int, default=1, help="number of processor threads")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write values, outcomes and raw numbers")
     return parser.parse_args()
 

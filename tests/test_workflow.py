@@ -115,3 +115,10 @@ def test_a_script_whose_inputs_are_not_made_says_how_to_make_them(tree, tmp_path
     assert done.returncode == 1
     path = "results/original/benchmark.json"
     assert done.stderr.splitlines()[-1] == f"Error: {path} does not exist: make it by `snakemake {path}`"
+
+
+def test_endurance_of_a_split_that_is_left_out_is_refused_in_words(tree):
+    done = snakemake(tree, "-n", "endurance", "--config", "dataset={splits: {unseen_molecules: null}}")
+    assert done.returncode != 0
+    named = "name one of seen_molecules, larger_molecules, new_molecules"
+    assert f"`endurance.split` of the config is unseen_molecules: {named}" in done.stdout

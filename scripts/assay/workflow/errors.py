@@ -72,7 +72,7 @@ def _output_to(log: Path) -> Iterator[None]:
 
 
 def _note(text: str) -> None:
-    """Into the log, if the disk has room for it."""
+    """Print into the log, if the disk has room for it."""
     with suppress(OSError):
         print(text, file=sys.stderr)
 

@@ -89,7 +89,7 @@ def sha256_file(path: str | Path) -> str:
 
 
 def sidecars(path: str | Path) -> list[Path]:
-    """What lies beside a checkpoint and belongs to it: config.json (HuggingFace), model.json of a normalized one."""
+    """Files beside a checkpoint that belong to it: config.json (HuggingFace), model.json of a normalized one."""
     path = Path(path)
     names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
     return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
@@ -108,12 +108,12 @@ def look_up(content: Any, *keys: str | int | None) -> Any:
 
 
 def training_record(checkpoint: str | Path) -> Path:
-    """Where the record of a checkpoint's training lies, if there is one: beside it."""
+    """The path beside a checkpoint where the record of its training lies, if there is one."""
     return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()
 
 
 def _plain(value: Any) -> Any:
-    """Paths as text, numpy and torch scalars and arrays as numbers and lists."""
+    """Turn paths into text, and numpy and torch scalars and arrays into numbers and lists."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if hasattr(value, "tolist"):

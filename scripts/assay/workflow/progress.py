@@ -18,8 +18,8 @@ class progress(tqdm):
 
     Args:
         unit: what is counted, in the plural.
-        desc: of what this is the progress.
-        others: as of ``tqdm``.
+        desc: the name of the work.
+        others: further arguments of ``tqdm``.
     """
 
     def __init__(self, *args: Any, unit: str, desc: str, **others: Any):
@@ -51,7 +51,7 @@ class progress(tqdm):
         super().close()
 
     def _note(self, rest: str) -> None:
-        """A line for those who read a log, unless it would go to the terminal."""
+        """Print a line for those who read a log, unless it would go to the terminal."""
         self._noted = time.monotonic()
         if not sys.stderr.isatty():
             spent = self._noted - self._started

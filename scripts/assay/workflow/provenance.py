@@ -36,8 +36,9 @@ def header(
 
     Args:
         variant: the student that the file is about; None if it is about several.
-        checkpoint_sha256: of the normalized model, the same for equal weights from any file; None if there are several.
-        device: where the numbers were computed.
+        checkpoint_sha256: the SHA-256 of the normalized model, which is the same for equal weights from any file; None
+            if the file is about several models.
+        device: the device that computed the numbers.
     """
     return {
         "schema_version": SCHEMA_VERSION,

@@ -38,8 +38,8 @@ class Novelty:
     """How unlike the training data a structure is.
 
     Attributes:
-        score: largest novelty of an atom over the threshold; 1 and above is flagged.
-        atom: index of that atom.
+        score: the largest novelty of its atoms, divided by the threshold; 1 and above is flagged.
+        atom: index of the atom with that novelty.
         unknown: bonding patterns without training atoms, such as "N bonded to F, F, F"; none if all are known.
     """
 

@@ -34,12 +34,12 @@ class AccuracySettings:
     """How accuracy is judged; the keys of the config's section ``accuracy``.
 
     Attributes:
-        max_structures: judged at most per split, drawn at random with ``seed``; None for all.
-        resamples: of the bootstrap.
-        confidence: mass of the intervals.
+        max_structures: number of structures of a split that are judged at most, drawn at random; None for all.
+        resamples: number of resamples of the bootstrap.
+        confidence: share of the bootstrap distribution that an interval covers.
         size_bins: upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open.
-        worst: how many structures to name.
-        seed: of the draw and of the bootstrap.
+        worst: number of the worst structures that are named.
+        seed: seed of the drawn structures and of the bootstrap.
     """
 
     max_structures: int | None = None

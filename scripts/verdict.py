@@ -35,7 +35,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    settings = load_config(ROOT / "config", options.config)["physics"]
+    overrides = [options.config] if options.config else []
+    settings = load_config(ROOT / "config", *overrides)["physics"]
     exact, moving = (
         load_predictor(options.model, device=options.device, dtype=dtype, threads=options.threads)
         for dtype in ("float64", "float32")

@@ -35,7 +35,7 @@ rule report:
             record for variant in VARIANTS.values() if (record := training_record(variant["checkpoint"])).is_file()
         ],
         cards=CARDS,
-        figures="results/report/accuracy.svg",
+        figures=["results/report/accuracy.svg"],
     output:
         page=report(
             "results/report/report.html",

@@ -19,6 +19,8 @@ from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, sn
 
 pytestmark = pytest.mark.slow
 
+RULES = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+
 
 @pytest.fixture(scope="module")
 def variants():
@@ -170,6 +172,16 @@ def test_timing_rules_run_alone_and_others_do_not(tree, cores):
     pairs = overlapping(jobs)
     assert pairs
     assert [pair for pair in pairs if any(job["owns_device"] for job in pair)] == []
+
+
+def test_no_script_goes_through_the_letters_of_a_path(finished):
+    """An input of one file is text to a script, unless its rule gives a list."""
+    for job in jobs_of(finished):
+        [script] = re.findall(rf"^(?:rule|checkpoint) {job['rule']}:.*?scripts/(\w+\.py)", RULES, re.M | re.S)
+        text = (ROOT / "scripts" / script).read_text()
+        gone_through = set(re.findall(r"(?:\bin (?:map\(\w+, )?|map\(\w+, |, |\*)snakemake\.input\.(\w+)\b", text))
+        asked_alone = set(re.findall(r"read_\w+\(snakemake\.input\.(\w+)\)", text))
+        assert not (gone_through - asked_alone) & set(job["single_inputs"]), script
 
 
 def test_every_job_left_a_log_and_its_time(finished):

@@ -23,6 +23,7 @@ for path in snakemake.output:
 owns_device = snakemake.resources.device_percent == 100
 with Path("jobs.jsonl").open("a") as log:
     row = {"rule": snakemake.rule, "owns_device": owns_device, "started": started, "ended": time.time()}
+    row["single_inputs"] = [name for name, value in snakemake.input.items() if isinstance(value, str)]
     log.write(json.dumps(row) + "\\n")
 """
 

@@ -49,6 +49,13 @@ def configs(page):
     return [c for block in blocks(page, "yaml") if set(c := yaml.safe_load(block)) <= CONFIG_SECTIONS]
 
 
+def values(config, path=()):
+    """What a config says, by the path of its key."""
+    if not isinstance(config, dict):
+        return {path: str(config)}
+    return {place: value for key, part in config.items() for place, value in values(part, (*path, key)).items()}
+
+
 def named(pairs):
     return [pytest.param(page, item, id=f"{page.stem}: {str(item)[:60]}") for page, item in pairs]
 
@@ -160,8 +167,10 @@ def test_hooks_are_the_checks_of_make_lint():
 
 
 @pytest.mark.parametrize(("page", "config"), named((page, c) for page in PAGES for c in configs(page)))
-def test_config_is_accepted(page, config):
-    complete_config(config, ROOT / "config")
+def test_config_is_accepted_and_used(page, config):
+    whole = complete_config(config, ROOT / "config")
+    assert values(config).items() <= values(whole).items()
+    assert not values(config).items() <= values(load_config(ROOT / "config")).items(), "the page changes nothing"
 
 
 def test_every_yaml_block_of_the_guides_is_a_config():

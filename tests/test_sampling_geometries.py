@@ -27,15 +27,15 @@ from assay.sampling.recipes import (
     clusters,
     diamonds,
     diatomics,
-    driven,
     droplets,
     facing,
     sampled,
     scans,
+    student_md,
 )
 
 ROOT = Path(__file__).parents[1]
-DRIVER = ROOT / "data/dataset/driver.pt"
+STUDENT = ROOT / "data/dataset/driver.pt"
 
 
 @pytest.mark.parametrize("smiles", ["OCC(N)=O", "CP(C)(C)=C", "Clc1ccoc1Br"])
@@ -177,13 +177,13 @@ def test_clusters_are_of_all_elements_and_no_two_alike():
         assert 0.75 * 1.8 < nearest.min() and nearest.max() < 1.5 * 2.4
 
 
-def test_a_student_drives_molecules_to_their_temperature():
-    driver = {"checkpoint": str(DRIVER), "sha256": ""}
+def test_forces_of_a_student_move_molecules_at_their_temperature():
+    student = {"checkpoint": str(STUDENT), "sha256": ""}
     motion = {"frames": 4, "temperatures_K": (300.0, 300.0), "thermalization_fs": 60.0, "interval_fs": 20.0}
     molecules = [("alcohol", "CCCCO"), ("broken", "C1#CC1"), ("amide", "CCC(=O)N")]
 
     def outcomes(turned, seed=1):
-        return list(driven(molecules, seed, driver, turned=turned, time_step_fs=1.0, **motion))
+        return list(student_md(molecules, seed, student, turned=turned, time_step_fs=1.0, **motion))
 
     skipped, *frames = outcomes(0.0)
     assert skipped.reason == "mechanics"

@@ -11,6 +11,7 @@ from rdkit import Chem
 
 from assay.data import read_dataset
 from assay.data.hdf5 import write_hdf5
+from assay.data.kinds import kind_of
 from assay.sampling.distortion import (
     turning_torsions,
 )
@@ -20,15 +21,16 @@ from assay.sampling.recipes import (
     Geometry,
     Skipped,
 )
-from assay.sampling.shards import _labelled, dropped, label
-from assay.sampling.shipping import ship
+from assay.sampling.shards import Shard, _labelled, dropped, label
+from assay.sampling.shipping import describe, ship
 from assay.sampling.teacher import Labels, Teacher
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from shared.molecules import ODD_PARTS
 
 ROOT = Path(__file__).parents[1]
-DRIVER = ROOT / "data/dataset/driver.pt"
+STUDENT = ROOT / "data/dataset/driver.pt"
+SHIPPED = ROOT / "data/dataset/new_molecules.h5"
 TEACHER = Teacher(**load_config(ROOT / "config")["teacher"])
 
 
@@ -70,12 +72,25 @@ def recipe() -> dict:
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     labels["facing"] |= {"count": 2, "per_shard": 2}
-    labels["driven"] |= {"checkpoint": str(DRIVER), "shards": 2, "molecules_per_shard": 2}
-    labels["driven_again_shards"] = 1
-    labels["redriven"] |= {"checkpoint": str(DRIVER), "shards": 1, "molecules_per_shard": 2}
-    for part in ("driven", "redriven", "odd_dynamics"):
+    labels["student_md"] |= {"checkpoint": str(STUDENT), "shards": 2, "molecules_per_shard": 2}
+    labels["student_md_again_shards"] = 1
+    labels["better_student_md"] |= {"checkpoint": str(STUDENT), "shards": 1, "molecules_per_shard": 2}
+    for part in ("student_md", "better_student_md", "odd_dynamics"):
         labels[part] |= {"frames": 2, "thermalization_fs": 3, "interval_fs": 2}
     return labels
+
+
+def test_what_was_labelled_under_an_older_word_is_found_under_it(tmp_path):
+    """Shards of dynamics with a student's forces, their structures and their dropped geometries keep their names."""
+    arguments = {"molecules": [["m", "CCO"]], "seed": 3_000_000, "student": {"checkpoint": "s.pt", "sha256": "0"}}
+    shard = Shard("student_md", arguments, Teacher("none", "EMT"), 30.0)
+    assert shard.path(tmp_path).name == "driven-ae533f8f53ec.h5"
+    write_hdf5(shard.path(tmp_path), read_dataset(SHIPPED), {"dropped": json.dumps({"driver": 2, "force": 1})})
+    assert dropped([shard], tmp_path) == {"student": 2, "force": 1}
+    counts = json.loads((ROOT / "data/dataset/dataset.json").read_text())["parts"]["train"]["kinds"]
+    train = read_dataset(ROOT / "data/dataset/train.h5")
+    assert describe(train)["kinds"] == counts
+    assert sum(kind_of(name) == "student_md" for name in train.names) == counts["driven"] == 10_526
 
 
 @pytest.mark.slow

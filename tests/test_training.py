@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
-from assay.training.run import train_student
+from assay.training.run import _on_record, _recipe_of, train_student
+from assay.workflow.config import load_config
 from assay.workflow.files import training_record
 
+ROOT = Path(__file__).parents[1]
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
 RECIPE = {
     "warmup": 2,
@@ -132,6 +135,8 @@ def test_a_round_has_its_share_of_each_kind(dataset):
         assert epoch.issuperset(range(0, 400, 2))
         assert 0.15 < sum(index % 2 for index in epoch) / 200 < 0.45
     assert set.union(*epochs) == set(range(400))
+    halved = packs.plan(0, 0, 40, {"student_md": 0.5})
+    assert 0.3 < sum(index % 2 == 0 for pack in halved for index in pack) / 200 < 0.7
     recipe = Recipe(rounds=[Round(3), Round(4, shares={"thermal": 0.3}), Round(2)])
     assert [len(recipe.round_at(step)[0].shares) for step in range(recipe.steps)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
 
@@ -171,6 +176,16 @@ def test_the_learning_rate_rises_holds_and_falls_to_zero():
     assert factors[99] == pytest.approx(1 / 40)
     assert factors[100] == pytest.approx(0.1) and factors[105:130].max() == factors[129] == 0.5
     assert factors[-1] == pytest.approx(0.5 / 20)
+
+
+@pytest.mark.parametrize("name", ["original", "tiny", "ultra_tiny"])
+def test_a_shipped_record_and_the_config_tell_of_one_recipe(name):
+    distill = load_config(ROOT / "config")["distill"]
+    recipe, _ = _recipe_of(distill["students"][name], distill["recipe"])
+    record = json.loads((ROOT / f"data/checkpoints/{name}.training.json").read_text())
+    asked = json.loads(json.dumps(_on_record(recipe))) | {"validate_every": record["recipe"]["validate_every"]}
+    assert asked == record["recipe"], "but for how often it is looked at"
+    assert asked["rounds"][0]["shares"]["driven"] == 0.5
 
 
 def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):

@@ -15,9 +15,9 @@ from assay.workflow.files import sha256_file
 
 _VALIDATION_ROUND = 50
 _RECOMBINED_ROUND = 20
-_DRIVEN_ROUND = 30
-_DRIVEN_AGAIN_ROUND = 31
-_REDRIVEN_ROUND = 32
+_STUDENT_MD_ROUND = 30
+_STUDENT_MD_AGAIN_ROUND = 31
+_BETTER_STUDENT_MD_ROUND = 32
 _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
@@ -44,17 +44,13 @@ def plan(
     """The shards of ``train``, ``validation``, or a test split.
 
     Args:
-        part: which one.
-        splits: molecules by split; ``seen_molecules`` draws from ``train``, which all parts named ``train_...``
-            add to.
-        recipe: ``max_force_eV_per_A``, ``classical`` (see ``_classical``), ``dynamics``, ``larger_dynamics`` and
-            ``odd_dynamics`` (see ``_moving``), ``rounds`` of classical geometries for training, ``recombined_shards``
-            of the one round of ``train_recombined``, ``dimers`` in each round of ``train`` and of ``validation``,
-            ``contacts``, ``dense``, ``driven``, ``redriven``, ``scans`` and ``facing`` (see the function of each) of
-            training, ``driven_again_shards`` of ``train`` driven again, ``dynamics_molecules`` of each part.
-        teacher: who labels.
-        checked: identities of molecules that the physics checks turn and bring together, which scans and facing
-            pairs of training are not made of.
+        part: the name of the part.
+        splits: the molecules of each split. ``seen_molecules`` draws from ``train``, to which all splits named
+            ``train_...`` add.
+        recipe: the section ``dataset.recipe.labels`` of the config. The functions below say what they read of it.
+        teacher: the teacher that labels.
+        checked: the identities of the molecules that the physics checks turn and bring together. No scan and no facing
+            pair of training is made of them.
     """
     if part == "train":
         odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
@@ -72,13 +68,15 @@ def plan(
             *more,
             *_contacts(splits[part], recipe, teacher),
             *_dense(splits[part], recipe, teacher),
-            *_driven(_DRIVEN_ROUND, [new, splits[part]], recipe, teacher)[: recipe["driven"]["shards"]],
-            *_driven(_DRIVEN_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["driven_again_shards"]],
-            *_driven(_REDRIVEN_ROUND, [splits[part]], recipe, teacher, "redriven")[: recipe["redriven"]["shards"]],
+            *_student_md(_STUDENT_MD_ROUND, [new, splits[part]], recipe, teacher)[: recipe["student_md"]["shards"]],
+            *_student_md(_STUDENT_MD_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["student_md_again_shards"]],
+            *_student_md(_BETTER_STUDENT_MD_ROUND, [splits[part]], recipe, teacher, "better_student_md")[
+                : recipe["better_student_md"]["shards"]
+            ],
             *(
                 shard
                 for name, number in _ODD_ROUNDS.items()
-                for shard in _driven(number, [splits[name]], recipe, teacher)
+                for shard in _student_md(number, [splits[name]], recipe, teacher)
             ),
             *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
@@ -156,21 +154,25 @@ def _small(molecules: Sequence[Molecule], recipe: dict[str, Any]) -> list[Named]
     return _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
 
 
-def _driven(
-    number: int, groups: Sequence[Sequence[Molecule]], recipe: dict[str, Any], teacher: Teacher, part: str = "driven"
+def _student_md(
+    number: int,
+    groups: Sequence[Sequence[Molecule]],
+    recipe: dict[str, Any],
+    teacher: Teacher,
+    section: str = "student_md",
 ) -> list[Shard]:
-    """Frames of dynamics that a student drives, one trajectory for each molecule, one group after the other.
+    """Frames of dynamics with a student's forces, one trajectory for each molecule, one group after the other.
 
-    That ``part`` of the recipe holds ``molecules_per_shard``, ``checkpoint`` and the arguments of ``recipes.driven``.
-    The number of the round seeds it.
+    That ``section`` of the recipe holds ``molecules_per_shard``, ``checkpoint`` and the arguments of
+    ``recipes.student_md``. The number of the round seeds it.
     """
-    driven = {name: value for name, value in recipe[part].items() if name != "shards"}
-    per_shard, checkpoint = driven.pop("molecules_per_shard"), driven.pop("checkpoint")
-    driver = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
+    motion = {name: value for name, value in recipe[section].items() if name != "shards"}
+    per_shard, checkpoint = motion.pop("molecules_per_shard"), motion.pop("checkpoint")
+    student = {"checkpoint": checkpoint, "sha256": sha256_file(checkpoint)}
     return [
         Shard(
-            "driven",
-            {"molecules": part, "seed": 100_000 * number + index, "driver": driver} | driven,
+            "student_md",
+            {"molecules": part, "seed": 100_000 * number + index, "student": student} | motion,
             teacher,
             recipe["max_force_eV_per_A"],
         )

@@ -11,6 +11,7 @@ from itertools import islice
 
 import numpy as np
 
+from assay.data.kinds import on_disk
 from assay.dynamics.langevin import langevin
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import load_predictor
@@ -96,10 +97,10 @@ def sampled(
             yield Geometry(f"{name}.{index}", identity, mechanics.atomic_numbers, positions)
 
 
-def driven(
+def student_md(
     molecules: Sequence[Named],
     seed: int,
-    driver: dict[str, str],
+    student: dict[str, str],
     turned: float,
     frames: int,
     temperatures_K: tuple[float, float],
@@ -107,12 +108,12 @@ def driven(
     interval_fs: float,
     time_step_fs: float,
 ) -> Outcome:
-    """Frames of Langevin dynamics (friction 0.05/fs) that a student drives, all molecules in one batch.
+    """Frames of Langevin dynamics (friction 0.05/fs) with a student's forces, all molecules in one batch.
 
     Args:
         molecules: identity and SMILES.
         seed: of everything random.
-        driver: ``checkpoint``, the student's file, and ``sha256``, which tells one student from another.
+        student: ``checkpoint``, the student's file, and ``sha256``, which tells one student from another.
         turned: share of molecules that start with all torsions turned at random.
         frames: of each molecule.
         temperatures_K: lowest and highest temperature, drawn uniformly for each molecule.
@@ -138,7 +139,7 @@ def driven(
     temperatures = rng.uniform(*temperatures_K, len(starts))
     warm, every = round(thermalization_fs / time_step_fs), round(interval_fs / time_step_fs)
     trajectory = run_dynamics(
-        load_predictor(driver["checkpoint"]),
+        load_predictor(student["checkpoint"]),
         starts,
         temperature_K=temperatures,
         step_fs=time_step_fs,
@@ -149,10 +150,10 @@ def driven(
     )
     for index, start in enumerate(starts):
         if not np.isnan(trajectory.blown_up_fs[index]):
-            yield Skipped("driver")
+            yield Skipped("student")
             continue
         for frame, positions in enumerate(trajectory.frames[warm - 1 :: every, trajectory.owner == index]):
-            name = f"{start.name}-driven-{temperatures[index]:.0f}K-{seed}.{frame}"
+            name = f"{start.name}-{on_disk('student_md')}-{temperatures[index]:.0f}K-{seed}.{frame}"
             yield Geometry(name, start.molecule, start.atomic_numbers, positions)
 
 

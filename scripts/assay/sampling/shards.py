@@ -19,6 +19,7 @@ from scipy.spatial.distance import pdist
 
 from assay.data.dataset import Dataset, concatenate, from_structures
 from assay.data.hdf5 import read_hdf5, write_hdf5
+from assay.data.kinds import from_disk, on_disk
 from assay.sampling import recipes
 from assay.sampling.recipes import Geometry, Skipped
 from assay.sampling.teacher import LabelError, Labels, Teacher
@@ -47,8 +48,9 @@ class Shard:
 
     def path(self, folder: Path) -> Path:
         """Where its labels are kept."""
-        content = json.dumps(asdict(self), sort_keys=True).encode()
-        return folder / f"{self.recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
+        recipe, arguments = on_disk(self.recipe), {on_disk(name): value for name, value in self.arguments.items()}
+        content = json.dumps(asdict(self) | {"recipe": recipe, "arguments": arguments}, sort_keys=True).encode()
+        return folder / f"{recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
 
 
 def label(shards: Sequence[Shard], folder: Path, processes: int, title: str) -> Dataset:
@@ -67,7 +69,8 @@ def dropped(shards: Sequence[Shard], folder: Path) -> Counter[str]:
     total: Counter[str] = Counter()
     for shard in shards:
         with h5py.File(shard.path(folder)) as file:
-            total.update(json.loads(file.attrs["dropped"]))
+            stored = json.loads(file.attrs["dropped"])
+        total.update({from_disk(reason): count for reason, count in stored.items()})
     return total
 
 
@@ -82,7 +85,7 @@ def _label_shard(folder: Path, shard: Shard) -> None:
         if isinstance(outcome, Structure):
             structures.append(outcome)
         else:
-            reasons[outcome.reason] += 1
+            reasons[on_disk(outcome.reason)] += 1
     write_hdf5(shard.path(folder), from_structures(structures), {"dropped": json.dumps(reasons)})
 
 

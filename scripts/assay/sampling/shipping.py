@@ -13,7 +13,7 @@ import numpy as np
 from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset
 from assay.data.hdf5 import read_hdf5, write_hdf5
-from assay.data.kinds import kind_of
+from assay.data.kinds import kind_of, on_disk
 from assay.sampling.elements import ELEMENTS
 from assay.workflow.files import sha256_file, write_json
 from assay.workflow.provenance import header
@@ -56,7 +56,7 @@ def ship(
 def describe(dataset: Dataset) -> dict[str, Any]:
     """Counts and sizes of a dataset, for people."""
     elements = Counter(dataset.atomic_numbers.tolist())
-    kinds = Counter(filter(None, map(kind_of, dataset.names)))
+    kinds = Counter(on_disk(kind) for kind in map(kind_of, dataset.names) if kind)
     return {
         "n_structures": len(dataset),
         "n_molecules": len(set(dataset.molecules)),

@@ -11,6 +11,7 @@ import torch
 
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
+from assay.data.kinds import on_disk
 from assay.models import build_model
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
@@ -56,13 +57,10 @@ def train_student(
     """
     logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
-    settings = recipe | student.get("recipe", {})
-    n_validation = settings.pop("validation_structures")
-    settings["loss"] = Loss(**settings["loss"])
-    settings["rounds"] = [Round(**part) for part in settings["rounds"]]
+    own_recipe, n_validation = _recipe_of(student, recipe)
     data, held_out = read_dataset(train), _evenly_spaced(read_dataset(validation), n_validation)
     trainer = Trainer(
-        student["architecture"], student["hyperparameters"], data, held_out, Recipe(**settings), state_file, device
+        student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, device
     )
     if not state_file.exists():
         _continue_shipped(shipped, trainer)
@@ -72,6 +70,15 @@ def train_student(
     with atomic_path(checkpoint) as path:
         torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
     write_json(record, header(name, device=device) | training)
+
+
+def _recipe_of(student: dict[str, Any], recipe: dict[str, Any]) -> tuple[Recipe, int]:
+    """The recipe of a student, and about how many structures it is validated on; arguments as in ``train_student``."""
+    settings = recipe | student.get("recipe", {})
+    n_validation = settings.pop("validation_structures")
+    settings["loss"] = Loss(**settings["loss"])
+    settings["rounds"] = [Round(**part) for part in settings["rounds"]]
+    return Recipe(**settings), n_validation
 
 
 def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
@@ -85,7 +92,7 @@ def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int
         "n_structures": len(data),
         "n_atoms": len(data.atomic_numbers),
         "elements": sorted(set(data.atomic_numbers.tolist())),
-        "recipe": asdict(trainer.recipe),
+        "recipe": _on_record(trainer.recipe),
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "threads": threads,
         "hours": trainer.seconds / 3600,
@@ -102,12 +109,20 @@ def _continue_shipped(shipped: Path, trainer: Trainer) -> None:
     if not (shipped.exists() and path.exists()):
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
-    done, asked = record["recipe"]["rounds"], asdict(trainer.recipe)["rounds"]
+    done, asked = record["recipe"]["rounds"], _on_record(trainer.recipe)["rounds"]
     config, model = dict(checkpoint["config"]), trainer.model
     earlier = build_model(config.pop("architecture"), config)
     same = (earlier.architecture, earlier.hyperparameters) == (model.architecture, model.hyperparameters)
     if same and len(done) < len(asked) and asked[: len(done)] == done:
         trainer.continue_from(checkpoint["model_state_dict"], record)
+
+
+def _on_record(recipe: Recipe) -> dict[str, Any]:
+    """A recipe with the spelling that training records have."""
+    entries = asdict(recipe)
+    for part in entries["rounds"]:
+        part["shares"] = {on_disk(kind): share for kind, share in part["shares"].items()}
+    return entries
 
 
 def _evenly_spaced(dataset: Dataset, n: int) -> Dataset:

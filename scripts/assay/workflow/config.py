@@ -23,7 +23,15 @@ from assay.workflow.errors import AssayError
 
 FILES = ("config.yaml", "physics.yaml", "recipes.yaml")
 # Keys of earlier versions, and what took their place.
-MOVED = {"package.licence": "`licence` of each variant, as `variants.<name>.licence`"}
+_LABELS = "dataset.recipe.labels"
+MOVED = {
+    "package.licence": "`licence` of each variant, as `variants.<name>.licence`",
+    f"{_LABELS}.driven": f"`{_LABELS}.student_md`",
+    f"{_LABELS}.driven_again_shards": f"`{_LABELS}.student_md_again_shards`",
+    f"{_LABELS}.redriven": f"`{_LABELS}.better_student_md`",
+    "distill.recipe.rounds.*.shares.driven": "`student_md` in the same place",
+    "distill.students.*.recipe.rounds.*.shares.driven": "`student_md` in the same place",
+}
 
 Value = TypeVar("Value")
 
@@ -88,13 +96,14 @@ def check_config(config: dict[str, Any]) -> None:
             raise AssayError("the config cannot be used: all variants or all splits are null; keep at least one")
 
 
-def is_given(given: Mapping[str, Any], key: str) -> bool:
-    """Whether the part of a config that a caller gave has a key, such as ``dataset.train``."""
-    for part in key.split("."):
-        if not isinstance(given, Mapping) or part not in given:
-            return False
-        given = given[part]
-    return True
+def is_given(given: Any, key: str) -> bool:
+    """Whether the part of a config that a caller gave has a key, such as ``dataset.train``.
+
+    A ``*`` in the key stands for any name, or for any place in a list.
+    """
+    part, _, rest = key.partition(".")
+    entries = given.items() if isinstance(given, Mapping) else enumerate(given) if isinstance(given, list) else ()
+    return any(part in ("*", str(name)) and (not rest or is_given(entry, rest)) for name, entry in entries)
 
 
 def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:

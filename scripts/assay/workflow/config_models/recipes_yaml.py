@@ -157,8 +157,8 @@ class Facing(Section):
     max_force_eV_per_A: PositiveNumber
 
 
-class Driven(Section):
-    """Frames of dynamics that a student drives."""
+class StudentDynamics(Section):
+    """Frames of dynamics with the forces of a student."""
 
     checkpoint: FilePath
     shards: Count
@@ -204,7 +204,7 @@ class DynamicsMolecules(Section):
 
 
 class Trajectories(Section):
-    """Dynamics that the teacher drives."""
+    """Dynamics with the forces of the teacher."""
 
     temperatures_K: Numbers
     frames: PositiveInteger
@@ -225,9 +225,9 @@ class Labels(Section):
     dense: Dense
     scans: Scans
     facing: Facing
-    driven: Driven
-    driven_again_shards: Count
-    redriven: Driven
+    student_md: StudentDynamics
+    student_md_again_shards: Count
+    better_student_md: StudentDynamics
     classical: Classical
     dynamics_molecules: DynamicsMolecules
     dynamics: Trajectories
@@ -251,7 +251,7 @@ class Shares(Section):
     stretched: PositivePortion = may_be_absent()
     twisted: PositivePortion = may_be_absent()
     scan: PositivePortion = may_be_absent()
-    driven: PositivePortion = may_be_absent()
+    student_md: PositivePortion = may_be_absent()
     dimer: PositivePortion = may_be_absent()
     facing: PositivePortion = may_be_absent()
     droplet: PositivePortion = may_be_absent()

@@ -136,7 +136,7 @@ def test_links_and_records_that_are_there_twice(tmp_path):
 
 @pytest.mark.slow
 def test_memory_is_bounded(tmp_path):
-    """In a process that may have 2 GiB, of which torch takes half: no bomb ends in a lack of memory."""
+    """No bomb ends in a lack of memory in a process that may have 2 GiB, of which torch takes half."""
     bombs = {
         "dicts": b"](" + many(b"}", 1_400_000) + b"e",
         "calls": b"](" + many(b"cf\ng\n)R", 600_000) + b"e",

@@ -35,7 +35,7 @@ def save(tmp_path):
 
 
 def test_the_watch_sees_what_a_pickle_runs(tmp_path, monkeypatch):
-    """Without it the tests below would prove nothing."""
+    """The tests below would prove nothing if it saw nothing."""
     monkeypatch.chdir(tmp_path)
     path = store(tmp_path, FOREIGN["code_beside"](student()))
     with watched() as seen:

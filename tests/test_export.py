@@ -314,7 +314,7 @@ def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
     half = to_half(student.graphs["model.onnx"])
     path = student.folder / "model.fp16.onnx"
     onnx_graphs.save(half, path)
-    # Per atom as much as half precision takes from one: in a crystal the errors of equal atoms add up.
+    # The bound grows with the number of atoms: in a crystal the errors of equal atoms add up.
     loose = parity.Tolerance(energy_eV=0.01, energy_eV_per_atom=5e-3, forces_eV_per_A=0.02, forces_relative=1.5e-2)
     rows = parity.parity_rows(load_predictor(path, threads=1), cases[0], references(student.model, cases[0]), loose)
     assert failed(rows) == []

@@ -1,4 +1,4 @@
-"""Which geometries of a molecule, or of other matter, are labelled."""
+"""The geometries of molecules, and of other matter, that are labelled."""
 
 from itertools import islice
 from pathlib import Path

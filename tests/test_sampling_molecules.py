@@ -1,4 +1,4 @@
-"""Which molecules the dataset is made of: their identity, their splits, and those that are made of others."""
+"""The molecules that the dataset is made of: their identity, their splits, and those that are made of others."""
 
 from dataclasses import replace
 from itertools import islice

@@ -215,7 +215,7 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     first = training_record(tmp_path / "first.pt")
     first.write_text(json.dumps(json.loads(first.read_text()) | {"devices": [elsewhere]}))
     of_old = torch.load(tmp_path / "first.pt", weights_only=True)
-    del of_old["config"]["rank"]  # which networks had before it had a name
+    del of_old["config"]["rank"]  # networks were of rank 1 before the argument had a name
     torch.save(of_old, tmp_path / "first.pt")
     both, record = run("both", [8, 6], "first.pt")
     _, anew_record = run("anew", [5, 6], "first.pt")

@@ -12,7 +12,7 @@ from assay.workflow.config import load_config
 from shared.checkpoint_samples import store, student
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
-PROGRAMS = {"predict.py", "verdict.py"}  # for the command line: no rule runs them
+PROGRAMS = {"predict.py", "verdict.py"}  # people call them, no rule does
 RULES = {
     name: body
     for file in sorted((ROOT / "rules").glob("*.smk"))
@@ -35,7 +35,7 @@ def tree(tmp_path_factory):
 
 
 def plan(tree, *arguments):
-    """Which rule follows which for `all`, and how many jobs each has."""
+    """The rules of `all`, what follows them, and how many jobs each has."""
     done = snakemake(tree, "-n", "--quiet", "rules", *arguments, "all")
     assert done.returncode == 0, done.stdout
     jobs = set(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))

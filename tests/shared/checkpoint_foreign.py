@@ -180,7 +180,7 @@ def _list(state):
     return list(parameters_of(state).values())
 
 
-# For each form: what holds `state` as the state dict and `other` as the second set.
+# The forms: what holds `state` as the state dict and `other` as the second set.
 WEIGHT_SETS = {
     "shadow_params_in_callback": lambda state, other: lightning(
         prefixed(state, "model."),

@@ -75,7 +75,7 @@ def labelled(structure, teacher):
 
 @cache
 def toy_reference():
-    """At least one frame of every kind, labelled by the pair potential."""
+    """A reference with at least one frame of every kind, labelled by the pair potential."""
     teacher, frames = predictor(), []
     molecules = [cluster("alpha", [6, 8, 1, 7], 0), cluster("beta", [6, 6, 8, 1, 1], 1), cluster("gamma", [8, 1, 6], 2)]
     options = {key: DYNAMICS["stability"][key] for key in ("step_fs", "friction_per_fs")}

@@ -29,7 +29,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.records import NOTHING_SHIPPED, Description, ShippedPart, training_description
 
-FARTHEST = 1e9  # for a score that JSON can hold
+FARTHEST = 1e9  # the score where nothing is near: JSON holds no infinity
 RARE = 5  # a bonding pattern of fewer training atoms is unknown
 
 
@@ -72,11 +72,11 @@ class Domain:
     """The training data as the flag sees them.
 
     Attributes:
-        training_data: which structures are described here; where they are unknown, nothing is flagged.
+        training_data: the structures that are described here; where they are unknown, nothing is flagged.
         elements: (E,) atomic numbers with a description.
         means: (E, D) the mean description of each element's atoms.
         axes: (E, D, C) the directions that whiten the descriptions of each element's atoms.
-        points: for each element, (n, C) whitened descriptions of training atoms.
+        points: the whitened descriptions (n, C) of the training atoms of each element.
         scales: (E,) the distance that is usual for an element.
         threshold: the largest distance over scale, among its atoms, at which a structure is flagged.
         patterns: bonding patterns and how many training atoms have them.
@@ -128,8 +128,8 @@ class Domain:
         return results
 
     def coverage(self) -> dict[str, dict[str, Any]]:
-        """By symbol of each element: its training atoms, how many bonding patterns they have often enough to be known
-        and how many too rarely, and the most frequent ones with their atoms.
+        """What the training data hold of each element, by its symbol: the number of atoms, how many bonding patterns
+        they have often enough to be known and how many too rarely, and the most frequent patterns with their atoms.
         """
         found: dict[str, dict[str, Any]] = {}
         for z in self.elements:
@@ -198,7 +198,7 @@ def domain_of(
 
     Args:
         checkpoint: the file that the student came in.
-        description: which description of training data there is, see ``records.description_for``.
+        description: the kind of description that there is, see ``records.description_for``.
         file: that description; None if there is none.
         shipped: the training structures that are shipped.
 

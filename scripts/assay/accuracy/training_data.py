@@ -78,7 +78,7 @@ def training_data_of(
 
     Args:
         checkpoint: the file that the student came in.
-        description: which description there is, see ``records.description_for``.
+        description: the kind of description that there is, see ``records.description_for``.
         described: the structures of that description; None if there is none.
         shipped: the training structures that are shipped.
 

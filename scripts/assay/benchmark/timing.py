@@ -26,7 +26,7 @@ Clock = Callable[[Call], float]
 SHORT_s, SETTLE_s = 0.01, 0.003  # shorter calls run untimed for that long before each turn
 TURN_s = 0.006  # the least time that one turn measures
 REST_s, RESTLESS, REST_LIMIT_s = 0.003, 0.2, 0.2  # threads rest once they use less than the share RESTLESS of REST_s
-PATIENCE = 2  # after so many calls in a row that are no faster than the best, a call is warm
+PATIENCE = 2  # a call is warm after so many in a row that are no faster than the best
 TOLERANCE = 0.05  # a call counts as faster if it is so by this share
 
 

@@ -1,4 +1,4 @@
-"""Which network a state dict belongs to: read from names and shapes, checked against what the file says."""
+"""The network that a state dict belongs to: read from names and shapes, checked against what the file says."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.models import PaiNN, build_model
 from assay.workflow.errors import AssayError
 
 CUTOFF_RANGE_A = (0.5, 20.0)
-MAX_SIZE = 10_000  # of any axis
+MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
@@ -30,7 +30,8 @@ class Network:
     Attributes:
         architecture: "seed-painn" or "painn".
         hyperparameters: all that ``build_model`` needs.
-        sources: for each hyperparameter "shapes", "buffer <name>", "file config <place>", "user config" or "assumed".
+        sources: the source of each hyperparameter: "shapes", "buffer <name>", "file config <place>", "user config" or
+            "assumed".
         tensors: the complete state dict, in the dtype of the network wherever that is exact, else float64.
         filled: buffers that the file lacks and that follow from the hyperparameters.
     """

@@ -18,7 +18,7 @@ from assay.workflow.errors import AssayError
 RAW, AVERAGE = "raw", "average"
 MAX_SETS = 20
 _USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
-_LIGHTNING_RAW = "current_model_state"  # beside the average, which Lightning's WeightAveraging saves as the state dict
+_LIGHTNING_RAW = "current_model_state"  # Lightning's WeightAveraging saves the average as the state dict
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
             continue
         if name == "architecture" and value not in ("painn", "seed-painn"):
             continue
-        if name == "rank" and type(value) is int and value < 1:  # of a process in distributed training
+        if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
             continue
         value = _checked(name, value, f"{place}.{key}".lstrip("."), container)
         if name in found and found[name][0] != value:

@@ -55,8 +55,8 @@ class Container:
         content: nested dicts and lists, with tensors, plain values and records of foreign instances at the leaves.
         kind: "torch zip", "torch legacy" or "safetensors".
         checksummed: whether the container carries checksums of its content (and they held).
-        sha256: of the file.
-        size_bytes: of the file.
+        sha256: the hash of the file.
+        size_bytes: the size of the file.
         config: what stands beside the tensors of a safetensors file: its metadata, and its sidecars.
         not_run: classes and functions that a pickle names beyond those of plain data; none was imported or called.
     """

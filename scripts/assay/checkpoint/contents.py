@@ -18,7 +18,7 @@ from torch import Tensor
 from assay.checkpoint.pickles import Instance, Name, Pickle, PickleError
 from assay.checkpoint.tensors import DTYPES, is_storage, is_tensor_record, rebuild
 
-MAX_ITEMS = 5_000_000  # of all containers together
+MAX_ITEMS = 5_000_000  # in all containers together
 MAX_KEY = 1000  # characters
 MAX_MODULE_DEPTH = 40
 MAX_MODULE_TENSORS = 100_000

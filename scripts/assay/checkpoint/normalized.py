@@ -29,7 +29,7 @@ from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
 
-MAX_NAMES_SHOWN = 200  # of the classes that a file names
+MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
     Args:
         path: the file; a normalized ``model.safetensors`` is one of the forms.
         cutoff_A: the user's word on the cutoff, for files that do not tell it.
-        weights: which set of weights to use, where the file holds several: "raw", "average" or a path in the file.
+        weights: the set of weights to use where the file holds several: "raw", "average" or a path in the file.
 
     Raises:
         AssayError: the file cannot be used; one sentence says why.

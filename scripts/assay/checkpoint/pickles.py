@@ -23,7 +23,10 @@ MAX_NUMBER_BITS = 32_768
 
 # Reductions that only say "an instance of this class": the class is their first argument.
 _MAKES_INSTANCE = {"copyreg._reconstructor", "copyreg.__newobj__", "copyreg.__newobj_ex__"}
-_RENAMED = (("__builtin__.", "builtins."), ("copy_reg.", "copyreg."))  # by Python 3; pickles keep the names of 2
+_RENAMED = (
+    ("__builtin__.", "builtins."),
+    ("copy_reg.", "copyreg."),
+)  # pickles keep the names of Python 2
 
 
 class PickleError(ValueError):
@@ -98,7 +101,7 @@ def read_pickle(stream: io.BytesIO) -> Pickle:
     machine = _Machine()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in damaged text
+            warnings.simplefilter("ignore")  # damaged text holds escapes that Python warns of
             for count, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
                 if count > MAX_OPCODES:
                     raise PickleError(f"a pickle of more than {MAX_OPCODES:,} steps")

@@ -17,7 +17,7 @@ from torch import Tensor
 from assay.checkpoint.pickles import Instance, Name, Persistent, PickleError
 
 MAX_DIMENSIONS = 64
-MAX_ELEMENTS = 1 << 48  # of a tensor that repeats its elements; a view of this size takes no memory
+MAX_ELEMENTS = 1 << 48  # a tensor may repeat its elements; a view of this size takes no memory
 DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
 _STORAGES = {
     "Double": torch.float64, "Float": torch.float32, "Half": torch.float16, "BFloat16": torch.bfloat16,

@@ -28,8 +28,8 @@ ROOTS = frozenset(
 )
 BUFFERS = ("rbf.", "radial.", "reference_energy", "energy_scale")
 MAX_DEPTH, MAX_DICTS = 8, 10_000
-MAX_TENSORS = 100_000  # by name, in all dicts together
-MAX_PARTS = 50  # of a name, between dots
+MAX_TENSORS = 100_000  # names of tensors in all dicts together
+MAX_PARTS = 50  # parts of a name between dots
 
 _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
@@ -49,7 +49,7 @@ class StateDict:
     Attributes:
         where: the key of the file under which they were found, "" at its top.
         average: whether they are a moving average (EMA, SWA), by the names in the file.
-        tensors: by bare name, in the order of the file.
+        tensors: the tensors by their bare names, in the order of the file.
         stripped: the parts that names lost, e.g. "module.".
         ignored: keys beside them that belong to something else: a teacher, a loss, the counter of an average.
         unknown: keys beside them that nobody knows.

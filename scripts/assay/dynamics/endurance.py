@@ -19,23 +19,23 @@ from assay.structures.structure import Structure, evenly
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
 
-PART_ps = 1.0  # after which what was done is kept
-KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # of it, besides the motion
+PART_ps = 1.0  # the state file is written after each part of this length
+KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # what the state file holds besides the motion
 
 
 @dataclass(frozen=True)
 class EnduranceSettings:
-    """Of the dynamics.
+    """How the dynamics are run.
 
     Attributes:
-        split: labelled structures that molecules are taken from.
-        molecules: how many, evenly over sizes.
-        temperature_K: of the first velocities and of the heat bath.
-        step_fs: time step.
-        duration_ps: of each trajectory.
-        friction_per_fs: coupling to the bath (Langevin, BAOAB); 0 is constant energy.
-        frame_every_fs: how often bonds are looked at.
-        seed: of velocities and noise.
+        split: the labelled structures that molecules are taken from.
+        molecules: the number of molecules, evenly over sizes.
+        temperature_K: the temperature of the first velocities and of the heat bath.
+        step_fs: the time step.
+        duration_ps: the length of each trajectory.
+        friction_per_fs: the coupling to the bath (Langevin, BAOAB); 0 is constant energy.
+        frame_every_fs: the time between looks at the bonds.
+        seed: the seed of velocities and noise.
     """
 
     split: str
@@ -49,7 +49,7 @@ class EnduranceSettings:
 
 
 def molecules_of_all_sizes(dataset: Dataset, count: int) -> list[Structure]:
-    """The first structure of each of ``count`` molecules, evenly over sizes; of all, where there are fewer."""
+    """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer."""
     first = {structure.molecule: structure for structure in reversed(list(dataset))}
     by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))
     return evenly(by_size, count)
@@ -61,10 +61,10 @@ def endure(
     """Move all structures at once; a molecule survives if it never blows up and no bond changes by 0.5 angstrom.
 
     Args:
-        predictor: of energies and forces.
-        structures: molecules.
-        settings: what is run.
-        state: a file that keeps what was done, picosecond by picosecond; an existing one is gone on from.
+        predictor: the student, which gives energies and forces.
+        structures: the molecules.
+        settings: how the dynamics are run.
+        state: the file that keeps the state after each picosecond; if it exists, the run goes on from it.
 
     Returns:
         ``survived_fraction`` with its counts, and a row for each molecule.
@@ -110,7 +110,7 @@ def endure(
 
 
 def _part_bounds(settings: EnduranceSettings) -> list[int]:
-    """From the first step to the last, those after which what was done is kept: one for each picosecond."""
+    """The numbers of the steps at which parts begin and end: 0, one for each picosecond, and the last step."""
     n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
     n_parts = max(1, round(settings.duration_ps / PART_ps))
     return [round(part * n_steps / n_parts) for part in range(n_parts + 1)]
@@ -118,14 +118,14 @@ def _part_bounds(settings: EnduranceSettings) -> list[int]:
 
 @dataclass(frozen=True)
 class _Record:
-    """Of S molecules, what happened in the parts that are done.
+    """What happened to S molecules in the parts that are done.
 
     Attributes:
-        parts: how many.
-        stretch_A: (S,), the largest change of a bond.
+        parts: the number of parts that are done.
+        stretch_A: (S,), the largest change of a bond in each molecule.
         blown_up_fs: (S,), when a molecule blew up; NaN where it never did.
-        kinetic_eV: (S,), mean kinetic energy of the parts after the first tenth.
-        end: None before the first part.
+        kinetic_eV: (S,), the mean kinetic energy in the parts after the first tenth.
+        end: the motion at the end of the latest part; None before the first.
     """
 
     parts: int
@@ -136,11 +136,11 @@ class _Record:
 
     @classmethod
     def empty(cls, n_molecules: int) -> _Record:
-        """Before the first part."""
+        """The record before the first part."""
         return cls(0, np.zeros(n_molecules), np.full(n_molecules, np.nan), np.zeros(n_molecules), None)
 
     def after(self, trajectory: Trajectory, structures: Sequence[Structure], began_fs: float, warm_up: int) -> _Record:
-        """With one more part; kinetic energies count from the part numbered ``warm_up`` on."""
+        """The record with one more part; kinetic energies count from the part numbered ``warm_up`` on."""
         stretch = self.stretch_A.copy()
         for k, structure in enumerate(structures):
             frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
@@ -158,7 +158,7 @@ class _Record:
         )
 
     def write(self, path: Path) -> None:
-        """To a file, whole or not at all."""
+        """Write the record to a file, whole or not at all."""
         assert self.end is not None  # a part is done
         with atomic_path(path) as temporary, temporary.open("wb") as file:
             np.savez(
@@ -171,7 +171,7 @@ class _Record:
 
     @classmethod
     def read(cls, path: Path) -> _Record:
-        """From a file."""
+        """Read a record that ``write`` wrote."""
         with np.load(path) as kept:
             end = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
             counted = {name: kept[name] for name in KEPT}

@@ -23,13 +23,14 @@ def langevin(
     """Endless (positions, velocities) after each step of BAOAB (Leimkuhler & Matthews, 2013).
 
     Args:
-        forces: of positions.
+        forces: a function that gives the forces (N, 3), eV/angstrom, for positions (N, 3).
         masses: (N,), dalton.
         positions: (N, 3), angstrom; not changed.
-        temperature_K: of the heat bath, and of the first velocities if none are given; (N, 1) for one each.
-        rng: source of the noise.
-        time_step_fs: length of a step.
-        friction_per_fs: coupling to the bath; 0 gives velocity Verlet (NVE).
+        temperature_K: the temperature of the heat bath, and of the first velocities if none are given; one for all, or
+            one for each atom as (N, 1).
+        rng: the source of the noise.
+        time_step_fs: the time step.
+        friction_per_fs: the coupling to the bath; 0 gives velocity Verlet (NVE).
         velocities: (N, 3), angstrom per ASE time unit.
     """
     step = time_step_fs * units.fs

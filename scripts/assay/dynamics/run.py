@@ -24,12 +24,12 @@ MAX_FORCE_eV_per_A = 300.0  # five times what a bond exerts where it breaks: bey
 
 @dataclass(frozen=True)
 class Motion:
-    """Where a run may go on from.
+    """The state at the end of a run, from which another one may go on.
 
     Attributes:
         positions: (N, 3), angstrom.
         velocities: (N, 3), angstrom per ASE time unit.
-        noise: state of the generator of random numbers.
+        noise: the state of the generator of random numbers.
     """
 
     positions: np.ndarray
@@ -49,7 +49,7 @@ class Trajectory:
         frames: (F, N, 3), positions every ``frame_every`` steps, angstrom.
         owner: (N,), the molecule of each atom.
         blown_up_fs: (S,), when a molecule was frozen; NaN where it never was.
-        end: of the last step.
+        end: the motion after the last step.
     """
 
     time_fs: np.ndarray
@@ -133,14 +133,14 @@ def run_dynamics(
     """Move every molecule of a batch for ``n_steps`` steps.
 
     Args:
-        predictor: of energies and forces.
+        predictor: what gives energies and forces.
         structures: S molecules.
-        temperature_K: of the first velocities and of the heat bath, one for all or one each.
-        step_fs: length of a step.
-        n_steps: number of steps.
-        friction_per_fs: coupling to the bath (Langevin, BAOAB); 0 is velocity Verlet at constant energy.
-        frame_every: positions are kept every so many steps.
-        seed: of velocities and noise.
+        temperature_K: the temperature of the first velocities and of the heat bath, one for all or for each molecule.
+        step_fs: the time step.
+        n_steps: the number of steps.
+        friction_per_fs: the coupling to the bath (Langevin, BAOAB); 0 is velocity Verlet at constant energy.
+        frame_every: the number of steps between the positions that are kept.
+        seed: the seed of velocities and noise.
         start: the end of an earlier run, to go on from; the positions of ``structures`` and ``seed`` do not count then.
     """
     evaluate = BatchForces(predictor, structures)

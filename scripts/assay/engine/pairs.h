@@ -14,8 +14,8 @@ constexpr double PI = 3.14159265358979323846;
 template <class T>
 struct Pairs {
     const Hyperparameters set;
-    const std::vector<double> radii;      // by atomic number, angstrom
-    const std::vector<double> screening;  // by atomic number: Z^CHARGE_POWER
+    const std::vector<double> radii;      // the radius for each atomic number, angstrom
+    const std::vector<double> screening;  // Z^CHARGE_POWER for each atomic number Z
 
     Pairs(const Hyperparameters& set, const double* radii)
         : set(set), radii(radii, radii + set.max_z + 1), screening(powers(set.max_z)) {}

@@ -78,7 +78,7 @@ class Envelope(nn.Module):
         return 1.0 - x3 * x3 * (28.0 - 48.0 * x + 21.0 * x * x)
 
 
-# By rank: filters of an edge, each of which makes one kind of message, and gates of the update.
+# The number of filters of an edge, each of which makes one kind of message, and of gates of the update, by rank.
 N_FILTERS = {1: 3, 2: 5}
 N_GATES = {1: 3, 2: 7}
 

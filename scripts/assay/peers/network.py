@@ -120,7 +120,7 @@ def load_peers(
         device: "cpu" or "cuda".
 
     Returns:
-        The peers that load, by package, and a description of each package: for one that does not load, the ``error``.
+        The peers that load, by package, and a description of each package, which is its ``error`` if it does not load.
     """
     peers, about = {}, {}
     for package, folder in folders.items():

@@ -43,7 +43,7 @@ class Check:
     """A question to a model.
 
     Attributes:
-        name: in config and results.
+        name: its name in config and results.
         question: what a pass means, as a sentence for people.
         measure: finds the numbers.
     """
@@ -61,8 +61,8 @@ class Subject:
         predictor: the model, in float64 where it can be.
         moving: the model as it would be run in dynamics, mostly in float32.
         reference: the teacher's geometries and labels.
-        dynamics: settings of the config's ``physics.dynamics``.
-        seed: of everything random.
+        dynamics: the settings of the config's ``physics.dynamics``.
+        seed: the seed of everything random.
     """
 
     predictor: Predictor
@@ -108,7 +108,7 @@ class Subject:
 
     @cached_property
     def small(self) -> list[Structure]:
-        """At most six of the molecules, small enough for derivatives by displacement of every coordinate."""
+        """The first molecules, at most six, that are small enough to displace every coordinate for a derivative."""
         return [molecule for molecule in self.molecules if len(molecule) <= LARGEST_FOR_DERIVATIVES][:6]
 
     @cached_property

@@ -24,12 +24,12 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
     """Run checks, one after the other; none can stop the next.
 
     Args:
-        subject: the model.
-        names: of the checks; None for all.
+        subject: the model and the geometries it is judged on.
+        names: the names of the checks to run; None for all.
 
     Returns:
-        For each check: ``status`` (measured, not applicable, error), ``message`` (why not, or with what it crashed),
-        ``values``, ``raw``, ``wall_s`` and ``cpu_s``; plain types, and None for what is not finite.
+        A row for each check: ``status`` (measured, not applicable, error), ``message`` (why not, or with what it
+        crashed), ``values``, ``raw``, ``wall_s`` and ``cpu_s``. All are plain types, with None for what is not finite.
 
     Raises:
         AssayError: a name that is no check.

@@ -8,17 +8,18 @@ from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 from assay.predictors.interface import Prediction
 from assay.structures.geometry import moved
 
-# Displacements of the four-point formula: where its own error meets the rounding of the energies.
-STEP_A = {True: 1e-3, False: 5e-3}  # in float64, and in anything coarser
+# The displacement of the four-point formula in float64 (True) and in anything coarser (False). It is chosen so that the
+# error of the formula is about that of the rounded energies.
+STEP_A = {True: 1e-3, False: 5e-3}
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
-CURVED = 5e-3  # where slopes over one and two steps differ by more than this, a displacement meets a kink
-PATH_A = 0.02  # root-mean-square displacement along which work is measured
+CURVED = 5e-3  # a displacement meets a kink where slopes over one and two steps differ by more than this share
+PATH_A = 0.02  # the root-mean-square displacement over which work is measured
 NODES = 6
 
 
 def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray, np.ndarray]]:
-    """For each small molecule: its prediction, and by displacement its gradient (3N,), its force Jacobian (3N, 3N), and
-    which coordinates (3N,) are free of kinks.
+    """Predict each small molecule and displace its coordinates: its prediction, its gradient (3N,), its force Jacobian
+    (3N, 3N), and which coordinates (3N,) are free of kinks.
     """
     if "displaced" in subject.cache:
         return subject.cache["displaced"]
@@ -46,7 +47,7 @@ def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarra
 
 
 def force_consistency(subject: Subject) -> Measurement:
-    """Every component of the force against a four-point difference of the energy."""
+    """Compare every component of the force with a four-point difference of the energy."""
     largest, squares, total, names = [], 0.0, 0.0, []
     for molecule, (center, gradient, *_) in zip(subject.small, _displaced(subject), strict=True):
         error = center.forces_eV_per_A.ravel() + gradient

@@ -13,7 +13,9 @@ from assay.structures.geometry import superposed_rmsd
 from assay.structures.structure import Structure
 
 KCAL_PER_MOL = units.kcal / units.mol  # eV
-RELAXED_eV_per_A = {True: 1e-3, False: 5e-3}  # in float64, and in anything coarser
+# The force at which a geometry counts as relaxed and the displacement of a derivative, in float64 (True) and in
+# anything coarser (False).
+RELAXED_eV_per_A = {True: 1e-3, False: 5e-3}
 STEP_A = {True: 0.005, False: 0.01}
 MAX_STEPS = 60
 

@@ -13,13 +13,13 @@ from assay.structures.geometry import joined, moved, random_rotations
 from assay.structures.structure import Structure
 
 APART_A = 30.0
-NEAR_A = {True: 1e-5, False: 1e-3}  # distance to the cutoff, in float64 and in anything coarser
-CROSSING_PAIRS, CROSSING_ATOMS = 24, 5  # between molecules, and of each element's single atom
+NEAR_A = {True: 1e-5, False: 1e-3}  # the distance to the cutoff in float64 (True) and in anything coarser (False)
+CROSSING_PAIRS, CROSSING_ATOMS = 24, 5  # the numbers of crossings of pairs of molecules, and of pairs of bare atoms
 GHOSTS = 6
 
 
 def extensivity(subject: Subject) -> Measurement:
-    """Two molecules far apart against the sum of both."""
+    """Compare two molecules far apart with the sum of both."""
     firsts, seconds = subject.molecules, subject.molecules[1:] + subject.molecules[:1]
     pairs = [
         joined([a, moved(b, b.positions + np.array([APART_A, 0.0, 0.0]))], f"{a.name} and {b.name}")
@@ -39,7 +39,7 @@ def extensivity(subject: Subject) -> Measurement:
 
 
 def locality(subject: Subject) -> Measurement:
-    """The forces on a molecule with and without hydrogen atoms 12 to 30 angstrom away from it."""
+    """Compare the forces on a molecule with and without hydrogen atoms 12 to 30 angstrom away from it."""
     rng, haunted = subject.rng("locality"), []
     for molecule in subject.molecules:
         directions = rng.normal(size=(GHOSTS, 3))
@@ -65,9 +65,9 @@ class Crossing:
     """A path on which one distance passes the cutoff while all others stay on their side of it.
 
     Attributes:
-        name: of the two atoms or molecules.
-        start: at a distance equal to the cutoff.
-        direction: (N, 3), change of the positions per angstrom of that distance.
+        name: the names of the two atoms or molecules.
+        start: the structure whose distance equals the cutoff.
+        direction: (N, 3), the change of the positions per angstrom of that distance.
     """
 
     name: str

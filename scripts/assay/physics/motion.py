@@ -13,7 +13,7 @@ from assay.physics.reference import Frame
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds, out_of_plane
 from assay.structures.structure import evenly
 
-LONG_RUN_PS = 50.0  # over which a drift is compared with the fluctuation of the kinetic energy
+LONG_RUN_PS = 50.0  # the time after which a drift is compared with the fluctuation of the kinetic energy
 
 
 def _frames(subject: Subject) -> list[Frame]:
@@ -34,7 +34,7 @@ def nve(subject: Subject) -> Measurement:
     raw: dict[str, Any] = {"molecules": [frame.group for frame in frames]}
     drifts, ratio, survived = {}, np.inf, True
     for step in sorted(options["steps_fs"], reverse=True):  # the shortest step comes last and is judged
-        # At the minimum all energy is kinetic; half of it goes into the bonds.
+        # All energy is kinetic at the minimum; half of it goes into the bonds.
         trajectory = run_dynamics(
             subject.moving,
             structures,

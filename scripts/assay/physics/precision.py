@@ -24,7 +24,7 @@ def precision(subject: Subject) -> Measurement:
     exact, rounded = subject.predictor.predict(copies), subject.moving.predict(copies)
     energy = np.array([r.energy_eV - e.energy_eV for r, e in zip(rounded, exact, strict=True)]).reshape(-1, COPIES)
     forces = [float(np.abs(r.forces_eV_per_A - e.forces_eV_per_A).max()) for r, e in zip(rounded, exact, strict=True)]
-    spread = np.ptp(energy, axis=1)  # of the difference: what rounding adds to any spread of the model itself
+    spread = np.ptp(energy, axis=1)  # what rounding adds to any spread of the model itself
     return Measurement(
         {
             "rotation_spread_eV": worst(spread),

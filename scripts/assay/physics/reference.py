@@ -20,12 +20,12 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
-# What a frame can be for.
+# The kinds of frames.
 MINIMUM = "minimum"  # relaxed; knows its frequencies
 DYNAMICS = "dynamics"  # relaxed; knows its bonds, rings and their mean shape at a temperature
 CONFORMER = "conformer"  # nearly relaxed; one of several of its molecule
 TAUTOMER = "tautomer"  # relaxed; one of two that differ by the place of a proton
-TORSION = "torsion"  # at a dihedral angle, degrees
+TORSION = "torsion"  # held at a dihedral angle, degrees
 DIMER = "dimer"  # two bare atoms at a distance, angstrom
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
 
@@ -35,10 +35,10 @@ class Frame:
     """A labelled structure and what it is for.
 
     Attributes:
-        structure: with the teacher's energy and forces.
+        structure: the atoms, with the teacher's energy and forces.
         kind: one of the constants above.
-        group: molecule or pair that it belongs to.
-        coordinate: place on a scan, or number of a conformer.
+        group: the molecule or pair that it belongs to.
+        coordinate: the place on a scan, or the number of a conformer.
         known: further numbers by name, arrays of one dimension.
     """
 
@@ -59,7 +59,7 @@ class Reference:
         """Frames of one kind by group, in the order of their coordinate.
 
         Args:
-            kind: of the frames.
+            kind: the kind of the frames.
             elements: only groups that hold no other atomic numbers; None for all.
         """
         known = None if elements is None else set(elements)

@@ -93,7 +93,7 @@ def frequencies(structure: Structure, hessian: np.ndarray) -> np.ndarray:
     """Harmonic frequencies in 1/cm, ascending, imaginary ones negative, without translations and rotations.
 
     Args:
-        structure: at its minimum.
+        structure: a molecule at its minimum.
         hessian: (3N, 3N), eV/angstrom^2.
     """
     root = np.sqrt(np.repeat(atomic_masses[structure.atomic_numbers], 3))

@@ -8,7 +8,7 @@ from assay.physics import reference
 from assay.physics.base import Check, Measurement, Subject, worst
 from assay.physics.reference import Frame
 
-WALL_eV = 2.0  # from here on, over two separate atoms or molecules, a wall is what nobody should get through
+WALL_eV = 2.0  # a wall is as high as this, over two separate atoms or molecules: nothing should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
 RIPPLE_eV = 0.01  # minima shallower than this are none
 

@@ -1,4 +1,4 @@
-"""From measurements and thresholds to outcomes, and from outcomes to a verdict."""
+"""Outcomes of the checks, from what was measured and what is allowed, and the verdict that follows from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from assay.physics.checks import CHECKS, ERROR, NOT_APPLICABLE
 from assay.workflow.errors import AssayError
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
-VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # in order
+VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # the worst first
 
 PASS, FAIL = "pass", "fail"
 SCREENING, DYNAMICS = "screening", "dynamics"
@@ -41,7 +41,7 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
     """Compare what was measured with what is allowed.
 
     Args:
-        measurements: of ``assay.physics.checks.measure``, by check.
+        measurements: what ``assay.physics.checks.measure`` returned, by check.
         thresholds: the config's ``physics.thresholds``: for each check ``needed_for`` (screening or dynamics) and
             ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
 

@@ -10,7 +10,7 @@ from assay.report.evidence import Student
 from assay.report.wording import name_of, words
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
-HEADLINE_ATOMS = 20  # as many as a small drug has; the nearest measured size stands for all
+HEADLINE_ATOMS = 20  # the size of a small drug; the nearest measured size stands for all
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ def by_runtime(student: Student) -> list[dict[str, Any]]:
     """List each runtime at the headline size, by its time for one structure.
 
     Returns:
-        For each: ``runtime``, ``file``, ``precision``, ``in_picture`` (whether it is the fastest of its precision and
-        stands for it), ``single`` (its row at batch size 1), ``best`` (its row with the most atoms a second) and
-        ``error`` (with what it failed, if it did).
+        A row for each runtime: ``runtime``, ``file``, ``precision``, ``in_picture`` (whether it is the fastest of its
+        precision and stands for it), ``single`` (its row at batch size 1), ``best`` (its row with the most atoms a
+        second) and ``error`` (with what it failed, if it did).
     """
     size = headline_size(student)
     timed = [row for row in timed_rows(student) if row["system_size"] == size]

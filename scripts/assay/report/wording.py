@@ -97,4 +97,4 @@ FILTERS = (
     words,
     name_of,
     listing,
-)  # for templates
+)  # what templates may call

@@ -75,12 +75,13 @@ class Mechanics:
         """Positions (N, 3) where a dihedral angle is held and all else minimized, from positions (N, 3), angstrom.
 
         Args:
-            positions: to start from.
-            torsion: its four atoms, the two in the middle joined by a bond that is in no ring.
-            angle_deg: degrees.
-            max_steps: of the minimization.
+            positions: the start.
+            torsion: the four atoms of the angle; a bond that is in no ring joins the two in the middle.
+            angle_deg: the angle, degrees.
+            max_steps: the largest number of steps of the minimization.
 
-        Raises ``MechanicsError`` where the minimizer gives up.
+        Raises:
+            MechanicsError: the minimizer gives up.
         """
         conformer = self._single.GetConformer()
         conformer.SetPositions(positions)

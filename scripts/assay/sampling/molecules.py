@@ -1,4 +1,4 @@
-"""Which molecules the dataset is made of: lists, peptides by sequence, and recombined pieces."""
+"""The molecules that the dataset is made of: lists, peptides by sequence, and recombined pieces."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
-# Sources that no list has.
+# The sources that no list has.
 _MADE = ("recombined", "bridged", "altered")
 
 
@@ -26,11 +26,11 @@ class Molecule:
     """One molecule of the dataset.
 
     Attributes:
-        smiles: canonical SMILES of the standardized molecule.
-        source: list or recipe that it came from.
-        identity: equal for stereoisomers and tautomers.
-        skeleton: connected heavy atoms without bond orders.
-        n_atoms: with hydrogens.
+        smiles: the canonical SMILES of the standardized molecule.
+        source: the list or recipe that it came from.
+        identity: a hash that stereoisomers and tautomers share.
+        skeleton: a hash of the connected heavy atoms without bond orders.
+        n_atoms: the number of atoms, hydrogens included.
     """
 
     smiles: str
@@ -77,9 +77,9 @@ def collect(
         lists: CSV files with columns smiles and source.
         odd_pieces: SMILES with one ``*``, for recombination.
         max_atoms: larger molecules are left out.
-        n_recombined: how many recombined molecules to add.
-        max_atoms_recombined: their largest size.
-        seed: of peptide sequences and recombination.
+        n_recombined: the number of recombined molecules to add.
+        max_atoms_recombined: the largest number of atoms of a recombined molecule.
+        seed: the seed of peptide sequences and recombination.
     """
     known = _known(itertools.chain(read_lists(lists), peptides(200, 250, seed)), max_atoms)
     _add_recombined(known, odd_pieces, n_recombined, max_atoms_recombined, seed)
@@ -92,7 +92,7 @@ def listed(lists: Iterable[str | Path], max_atoms: int) -> list[Molecule]:
 
 
 def identities(path: str | Path) -> set[str]:
-    """Those of the molecules in the column ``smiles`` of a CSV file."""
+    """The identities of the molecules in the column ``smiles`` of a CSV file."""
     standardized = map(standardize, pd.read_csv(path, keep_default_na=False)["smiles"])
     return {identity_hash(molecule) for molecule in standardized if molecule is not None}
 
@@ -100,7 +100,7 @@ def identities(path: str | Path) -> set[str]:
 def recombine_more(
     molecules: Iterable[Molecule], odd_pieces: Sequence[str], n_recombined: int, max_atoms_recombined: int, seed: int
 ) -> list[Molecule]:
-    """Recombined molecules that are not among ``molecules``, from their pieces; arguments as of ``collect``."""
+    """Recombined molecules that are not among ``molecules``, from their pieces; arguments as in ``collect``."""
     return _add_recombined(_by_identity(molecules), odd_pieces, n_recombined, max_atoms_recombined, seed)
 
 
@@ -117,14 +117,14 @@ def bridged(
     """Molecules with strained rings that are not among ``molecules``.
 
     Args:
-        molecules: of which those of at most ``max_heavy`` heavy atoms are bridged.
-        odd_pieces: SMILES with one ``*``.
-        count: how many.
-        max_atoms: their largest size.
-        max_heavy: see ``molecules``.
-        bonds: fewest and most new ones of a molecule.
-        changed: share that has an element changed, or its carbons fluorinated.
-        seed: of the draw.
+        molecules: the molecules to start from.
+        odd_pieces: SMILES with one ``*``, which are bound to some molecules first.
+        count: the number of molecules to make.
+        max_atoms: the largest number of atoms of a made molecule.
+        max_heavy: the largest number of heavy atoms of a molecule to start from.
+        bonds: the fewest and the most new bonds of a molecule.
+        changed: the share of molecules in which an element is changed, or the carbons are fluorinated.
+        seed: the seed of the draw.
     """
     known = _by_identity(molecules)
     made = bridge(_cores(known, max_heavy), odd_pieces, max_atoms, seed, bonds, changed)
@@ -137,12 +137,12 @@ def altered(
     """Molecules with several changed elements, or fluorinated, that are not among ``molecules``.
 
     Args:
-        molecules: of which those of at most ``max_heavy`` heavy atoms are altered.
-        count: how many.
-        max_atoms: their largest size.
-        max_heavy: see ``molecules``.
-        changes: fewest and most of a molecule.
-        seed: of the draw.
+        molecules: the molecules to start from.
+        count: the number of molecules to make.
+        max_atoms: the largest number of atoms of a made molecule.
+        max_heavy: the largest number of heavy atoms of a molecule to start from.
+        changes: the fewest and the most changes of a molecule.
+        seed: the seed of the draw.
     """
     known = _by_identity(molecules)
     made = alter(_cores(known, max_heavy), max_atoms, seed, changes)
@@ -150,7 +150,7 @@ def altered(
 
 
 def write_molecules(path: str | Path, splits: dict[str, list[Molecule]]) -> None:
-    """One row per molecule: the fields of ``Molecule`` and ``split``."""
+    """Write one row per molecule: the fields of ``Molecule`` and ``split``."""
     rows = [asdict(molecule) | {"split": split} for split, molecules in splits.items() for molecule in molecules]
     with atomic_path(path) as temporary:
         pd.DataFrame(rows).to_csv(temporary, index=False, lineterminator="\n")

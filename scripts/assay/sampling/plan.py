@@ -23,7 +23,7 @@ _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
 _FACING_ROUND = 90
-# Of the teacher's own dynamics.
+# The first digits of the seeds of the teacher's own dynamics.
 _SEEDS = {
     "validation": 3,
     "unseen_molecules": 4,
@@ -128,7 +128,7 @@ def _dimers(
     recipe: dict[str, Any],
     teacher: Teacher,
 ) -> Shard:
-    """``count`` pairs of small molecules, closest atoms at a distance within a range, angstrom."""
+    """A shard of ``count`` pairs of small molecules; the distance of their closest atoms lies in a range, angstrom."""
     arguments = {"molecules": _small(molecules, recipe), "seed": seed, "count": count, "distances_A": distances_A}
     return Shard("dimers", arguments, teacher, recipe["max_force_eV_per_A"])
 
@@ -150,7 +150,7 @@ def _dense(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teach
 
 
 def _small(molecules: Sequence[Molecule], recipe: dict[str, Any]) -> list[Named]:
-    """Those that dimers and droplets are made of."""
+    """The molecules that dimers and droplets are made of."""
     return _named(molecule for molecule in molecules if molecule.n_atoms <= recipe["classical"]["dimer_max_atoms"])
 
 
@@ -232,7 +232,7 @@ def _moving(
 
 
 def _parts(molecules: Sequence[Molecule], size: int) -> list[list[Named]]:
-    """Molecules dealt out in turn, so that shards cost about the same."""
+    """Deal molecules out in turn, so that shards cost about the same."""
     count = max(1, -(-len(molecules) // size))
     return [_named(molecules[start::count]) for start in range(count)]
 

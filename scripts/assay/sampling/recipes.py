@@ -1,4 +1,4 @@
-"""Which geometries of a molecule the teacher labels.
+"""The recipes for geometries that the teacher labels.
 
 A recipe yields ``Geometry`` objects; it skips, and reports as ``Skipped``, what RDKit cannot build.
 """
@@ -61,11 +61,11 @@ def sampled(
     """Geometries from classical dynamics, each of its own conformer and of a random kind.
 
     Args:
-        molecules: identity and SMILES.
-        seed: of everything random.
-        kinds: share of each of ``thermal``, ``relaxed``, ``stretched``, ``twisted``.
-        per_molecule: geometries of each molecule.
-        temperatures_K: lowest and highest temperature, drawn uniformly.
+        molecules: the identity and the SMILES of each molecule.
+        seed: the seed of everything random.
+        kinds: the share of each of ``thermal``, ``relaxed``, ``stretched``, ``twisted``.
+        per_molecule: the number of geometries of each molecule.
+        temperatures_K: the lowest and the highest temperature, drawn uniformly.
     """
     rng = np.random.default_rng(seed)
     for identity, smiles in molecules:
@@ -111,15 +111,15 @@ def student_md(
     """Frames of Langevin dynamics (friction 0.05/fs) with a student's forces, all molecules in one batch.
 
     Args:
-        molecules: identity and SMILES.
-        seed: of everything random.
+        molecules: the identity and the SMILES of each molecule.
+        seed: the seed of everything random.
         student: ``checkpoint``, the student's file, and ``sha256``, which tells one student from another.
-        turned: share of molecules that start with all torsions turned at random.
-        frames: of each molecule.
-        temperatures_K: lowest and highest temperature, drawn uniformly for each molecule.
-        thermalization_fs: before the first frame, from a minimum of the classical force field.
-        interval_fs: between frames.
-        time_step_fs: of the dynamics.
+        turned: the share of molecules that start with all torsions turned at random.
+        frames: the number of frames of each molecule.
+        temperatures_K: the lowest and the highest temperature, drawn uniformly for each molecule.
+        thermalization_fs: the time from a minimum of the classical force field to the first frame.
+        interval_fs: the time between frames.
+        time_step_fs: the time step of the dynamics.
     """
     rng = np.random.default_rng(seed)
     starts: list[Structure] = []
@@ -195,12 +195,12 @@ def droplets(
     """Droplets of molecules at 300 K, denser than liquids are.
 
     Args:
-        molecules: identity and SMILES.
-        seed: of everything random.
-        count: of droplets.
-        n_molecules: different ones in a droplet.
-        n_atoms: fewest and most that a droplet is filled up to.
-        over_liquid: lowest and highest density, over that of a liquid.
+        molecules: the identity and the SMILES of each molecule.
+        seed: the seed of everything random.
+        count: the number of droplets.
+        n_molecules: the number of different molecules in a droplet.
+        n_atoms: the fewest and the most atoms that a droplet is filled up to.
+        over_liquid: the lowest and the highest density, over that of a liquid.
     """
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -219,10 +219,10 @@ def diamonds(seed: int, count: int, radii_A: tuple[float, float], scales: tuple[
     """Pieces of diamond ended by hydrogens, shaken by 0.05 angstrom.
 
     Args:
-        seed: of everything random.
-        count: of pieces.
-        radii_A: smallest and largest radius.
-        scales: smallest and largest factor of all distances.
+        seed: the seed of everything random.
+        count: the number of pieces.
+        radii_A: the smallest and the largest radius.
+        scales: the smallest and the largest factor of all distances.
     """
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -239,10 +239,10 @@ def clusters(seed: int, count: int, n_atoms: tuple[int, int], spacings_A: tuple[
     """Atoms of random elements, without any bonds in mind.
 
     Args:
-        seed: of everything random.
-        count: of clusters.
-        n_atoms: fewest and most, the latter not included.
-        spacings_A: smallest and largest distance of neighbors, about.
+        seed: the seed of everything random.
+        count: the number of clusters.
+        n_atoms: the fewest atoms of a cluster, and the number that all clusters stay below.
+        spacings_A: about the smallest and the largest distance of neighbors.
     """
     rng = np.random.default_rng(seed)
     for index in range(count):
@@ -255,9 +255,9 @@ def scans(molecules: Sequence[Named], seed: int, per_bond: int) -> Outcome:
     """Each bond of each molecule turned and held at random angles, the rest at rest but for 0.03 angstrom of noise.
 
     Args:
-        molecules: identity and SMILES; those without a bond that turns are passed over.
-        seed: of everything random.
-        per_bond: angles, one in each of as many equal parts of a turn, one after the other.
+        molecules: the identity and the SMILES of each molecule; those without a bond that turns are passed over.
+        seed: the seed of everything random.
+        per_bond: the number of angles of each bond, one in each of as many equal parts of a turn, one after the other.
     """
     rng = np.random.default_rng(seed)
     for identity, smiles in molecules:

@@ -100,7 +100,7 @@ def _stable(molecule: Chem.Mol, max_atoms: int) -> Chem.Mol | None:
 
 
 def _bridged(molecule: Chem.Mol, rng: random.Random) -> Chem.Mol | None:
-    """With a bond between two random atoms that are two to four bonds apart; None if no two can spare a hydrogen."""
+    """Bind two random atoms that are two to four bonds apart; None if no two can spare a hydrogen."""
     apart = Chem.GetDistanceMatrix(molecule)
     free = [atom.GetIdx() for atom in molecule.GetAtoms() if atom.GetTotalNumHs() and not atom.GetIsAromatic()]
     pairs = [(first, second) for first in free for second in free if first < second and 2 <= apart[first, second] <= 4]

@@ -26,7 +26,7 @@ from assay.sampling.teacher import LabelError, Labels, Teacher
 from assay.structures.structure import Structure
 from assay.workflow.progress import progress
 
-# From the origin: what is farther has left its molecule in a classical force field that failed.
+# An atom farther from the origin than this has left its molecule in a classical force field that failed.
 FARTHEST_A = 100.0
 
 
@@ -35,9 +35,9 @@ class Shard:
     """A unit of work, named after its content: what changes the labels changes the name.
 
     Attributes:
-        recipe: name of a function in ``assay.sampling.recipes``.
-        arguments: its arguments, of plain types.
-        teacher: who labels.
+        recipe: the name of a function in ``assay.sampling.recipes``.
+        arguments: the arguments of that function, of plain types.
+        teacher: the teacher that labels.
         max_force_eV_per_A: a geometry with a larger force on any atom is dropped.
     """
 
@@ -56,7 +56,7 @@ class Shard:
 def label(shards: Sequence[Shard], folder: Path, processes: int, title: str) -> Dataset:
     """Label every shard that ``folder`` does not hold yet, with a progress bar, and return them all in order."""
     waiting = [shard for shard in shards if not shard.path(folder).exists()]
-    os.environ["OMP_NUM_THREADS"] = "1"  # of each process, which starts anew
+    os.environ["OMP_NUM_THREADS"] = "1"  # each process starts anew and reads it
     bar = progress(total=len(shards), initial=len(shards) - len(waiting), desc=title, unit="shards")
     with bar, multiprocessing.get_context("spawn").Pool(processes) as pool:
         for _ in pool.imap_unordered(partial(_label_shard, folder), waiting):

@@ -1,4 +1,4 @@
-"""Which molecules a student trains on, and which it never sees."""
+"""The split into molecules that a student trains on and molecules that it never sees."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def split(
     Molecules of at most three heavy atoms are for training: what they are made of stands in every other molecule.
 
     Args:
-        molecules: each once.
+        molecules: all molecules, each once.
         n_validation: about how many ``listed`` and how many ``recombined`` molecules are for validation.
-        n_unseen: the same for the test split of unseen molecules.
+        n_unseen: about how many of each are for the test split of unseen molecules.
         n_larger: (fewest atoms, most atoms, how many) for each size range of larger molecules.
         max_atoms: the largest molecule for train, validation and unseen.
-        max_similarity: training molecules with a Tanimoto similarity (Morgan fingerprint of radius 2) to an unseen
-            or larger test molecule of this or more are left out.
-        seed: of the draw.
+        max_similarity: the Tanimoto similarity (Morgan fingerprint of radius 2) to an unseen or larger test molecule
+            from which on a training molecule is left out.
+        seed: the seed of the draw.
 
     Returns:
-        molecules of train, validation, unseen_molecules and larger_molecules.
+        The molecules of train, validation, unseen_molecules and larger_molecules.
     """
     groups = defaultdict(list)
     for molecule in molecules:

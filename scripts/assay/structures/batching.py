@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from assay.structures.structure import Structure
 
-# At 400K parameters an edge holds about 40 kB of saved activations in float32: 16,384 edges stay under 1 GB.
+# An edge of a network of 400K parameters holds about 40 kB of saved activations in float32: 16,384 stay under 1 GB.
 MAX_ATOMS = 1024
 MAX_EDGES = 16384
 

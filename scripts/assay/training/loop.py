@@ -40,8 +40,8 @@ class Round:
         steps: the number of optimizer steps.
         atoms_per_step: the largest number of atoms in one step.
         peak: the peak learning rates, in units of those of the recipe.
-        shares: for each kind of training structures, the fraction of them that an epoch has, drawn anew for each epoch;
-            an epoch has all structures of the kinds that are not named.
+        shares: the fraction of each kind of training structures that an epoch has, drawn anew for each epoch; an epoch
+            has all structures of the kinds that are not named.
     """
 
     steps: int

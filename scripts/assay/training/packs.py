@@ -95,7 +95,7 @@ class PackedDataset:
         Args:
             seed, epoch: the numbers that determine the draw.
             atoms_per_pack: the largest number of atoms in a pack, unless one structure alone has more.
-            shares: for some kinds of structures, the fraction of them that is drawn; all of the other kinds are.
+            shares: the fraction of some kinds of structures that is drawn; all structures of other kinds are.
             edges_per_pack: the largest number of edges in a pack, likewise; None for no limit.
 
         Returns:

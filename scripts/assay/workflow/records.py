@@ -11,7 +11,7 @@ from typing import Any, Literal, TypedDict
 
 from assay.workflow.files import training_record
 
-# Which description of training data a student is compared by: its own, that of the shipped structures, that of the
+# The description of training data that a student is compared by: its own, that of the shipped structures, that of the
 # structures which the config names, or none.
 Description = Literal["own", "shipped", "named", "none"]
 
@@ -51,7 +51,7 @@ def read_shipped_part(dataset_record: str | Path) -> ShippedPart:
 
 
 def description_for(checkpoint: str | Path, shipped: ShippedPart, named: bool) -> Description:
-    """Which description of training data there is for a checkpoint.
+    """The kind of description of training data that there is for a checkpoint.
 
     Args:
         checkpoint: the file of a variant.

@@ -31,7 +31,7 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
         wildcards: the value of each wildcard of the rule.
 
     Raises:
-        SystemExit: with a sentence, if an input of the job does not exist.
+        SystemExit: an input of the job does not exist; the sentence says which.
     """
     os.chdir(ROOT)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:

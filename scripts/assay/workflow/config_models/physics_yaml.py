@@ -59,7 +59,7 @@ class ExportDynamics(Section):
 
 
 class ExportChecks(Section):
-    """Which exported files are checked, and by what."""
+    """The exported files that are checked, and the bounds for them."""
 
     files: list[Text] = Field(description="names of exported files")
     checks: list[str] = Field(min_length=1, description="names of physics checks")

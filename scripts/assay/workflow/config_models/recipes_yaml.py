@@ -23,7 +23,7 @@ from assay.workflow.config_models.types import (
 
 
 class Collect(Section):
-    """Which molecules are collected."""
+    """What decides which molecules are collected."""
 
     max_atoms: PositiveInteger
     max_atoms_recombined: PositiveInteger
@@ -79,7 +79,7 @@ class Altered(Section):
 
 
 class Molecules(Section):
-    """Which molecules the dataset has."""
+    """What decides which molecules the dataset has."""
 
     seed: int
     collect: Collect
@@ -215,7 +215,7 @@ class Trajectories(Section):
 
 
 class Labels(Section):
-    """Which geometries the teacher labels."""
+    """What decides which geometries the teacher labels."""
 
     max_force_eV_per_A: PositiveNumber
     rounds: PositiveInteger

@@ -7,6 +7,7 @@ from shared.checkpoint_foreign import FOREIGN, WEIGHT_SETS
 from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS
 from shared.checkpoint_hostile import READ, REJECTED
 from shared.checkpoint_refusals import REFUSED
+from shared.checkpoint_strangers import HOSTILE, STRANGERS
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs/checkpoints.md"
@@ -20,6 +21,8 @@ CASES = {
     "test_the_user_chooses_among_sets_of_weights": WEIGHT_SETS,
     "test_read_as_data": READ,
     "test_refused_with_a_reason": REJECTED,
+    "test_what_others_wrote_is_named": STRANGERS,
+    "test_strangers_that_mean_harm_are_harmless": HOSTILE,
 }
 
 

@@ -21,7 +21,9 @@ import safetensors.torch
 import torch
 
 from assay.checkpoint.contents import foreign_names, read_contents
+from assay.checkpoint.exported import exported_by_others, kind_of_archive, onnx_by_others
 from assay.checkpoint.pickles import Instance, Name, PickleError, read_pickle
+from assay.checkpoint.programs import frozen_deepmd, model_of_another_program
 from assay.checkpoint.tensors import storage_from_bytes, wanted_storages
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sidecars
@@ -34,6 +36,8 @@ SAVE_AGAIN = "save model.state_dict() with torch.save"
 
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_VERSION = 1001
+_ONNX = b"\x08"
+_FROZEN_GRAPH = b"\n"  # the first byte of a graph of TensorFlow, as DeePMD freezes it
 _OTHER_FILES = (
     (b"\x1f\x8b", "is compressed with gzip: unpack it first"),
     (b"BZh", "is compressed with bzip2: unpack it first"),
@@ -42,7 +46,7 @@ _OTHER_FILES = (
     (b"\x93NUMPY", "is a numpy array: " + SAVE_AGAIN),
     (b"version https://git-lfs", "is a Git LFS pointer and not the file itself: run `git lfs pull`"),
     (b"<", "is a web page or XML: download the checkpoint itself"),
-    (b"\x08", "looks like an ONNX model: give the checkpoint that it was exported from"),
+    (_ONNX, "looks like an ONNX model: give the checkpoint that it was exported from"),
 )
 
 
@@ -94,7 +98,9 @@ def read_container(path: str | Path) -> Container:
         raise _not_a_checkpoint(data, path)
     if not isinstance(content, dict):
         what = content.name if isinstance(content, Instance | Name) else type(content).__name__
-        raise AssayError(f"{path} holds a {what} and no weights by name: {SAVE_AGAIN}")
+        raise model_of_another_program(path, names, []) or AssayError(
+            f"{path} holds a {what} and no weights by name: {SAVE_AGAIN}"
+        )
     sha256 = hashlib.sha256(data).hexdigest()
     config |= _read_sidecars(path, sha256)
     return Container(path, content, kind, checksummed, sha256, len(data), config, names)
@@ -137,6 +143,11 @@ def _read_archive(data: bytes, path: Path) -> tuple[Any, list[str], bool]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = archive.infolist()
+            kind = kind_of_archive(entry.filename for entry in entries)
+            if kind is not None:
+                raise exported_by_others(path, data) or AssayError(
+                    f"{path} is a {kind} that Assay exported: give the checkpoint that it was exported from"
+                )
             _check_entries(entries, len(data), path)
             checksummed = any(entry.CRC for entry in entries)
             if not checksummed:  # torch.serialization.set_crc32_options(False)
@@ -252,11 +263,18 @@ def _damaged(path: Path, error: Exception) -> AssayError:
 
 
 def _not_a_checkpoint(data: bytes, path: Path) -> AssayError:
+    known = onnx_by_others(path, data) if data.startswith(_ONNX) else None
+    known = frozen_deepmd(path, data) if data.startswith(_FROZEN_GRAPH) else known
+    if known is not None:
+        return known
     for start, sentence in _OTHER_FILES:
         if data.startswith(start):
             return AssayError(f"{path} {sentence}")
     with suppress(PickleError):
         names = foreign_names(read_pickle(io.BytesIO(data)).names)
+        known = model_of_another_program(path, names, [])
+        if known is not None:
+            return known
         named = f" (it names {names[0]})" if names else ""
         return AssayError(f"{path} is a bare pickle{named}, which torch.save did not write: {SAVE_AGAIN}")
     return AssayError(f"{path} is no checkpoint that torch.save or safetensors writes: {SAVE_AGAIN}")

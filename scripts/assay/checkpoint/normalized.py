@@ -22,7 +22,8 @@ from assay.checkpoint.architecture import Network, read_network
 from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
-from assay.checkpoint.weights import StateDict
+from assay.checkpoint.programs import model_of_another_program
+from assay.checkpoint.weights import StateDict, tensor_names
 from assay.models import Potential, build_model
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError, printable
@@ -30,6 +31,7 @@ from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
+_UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -164,16 +166,24 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
     """
     try:
         container = read_container(path)
-        choice = choose_weights(container, weights)
-        network = read_network(choice.weights, read_config(container), container.path, cutoff_A)
+        try:
+            choice = choose_weights(container, weights)
+            network = read_network(choice.weights, read_config(container), container.path, cutoff_A)
+        except (AssayError, *_UNEXPECTED) as error:
+            raise _of_another_program(container) or error from None
         checkpoint = Checkpoint(network, container, choice, read_elements(container))
         _check_evaluates(checkpoint)
     except AssayError as error:
         raise AssayError(printable(str(error))) from None
-    except (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as error:
+    except _UNEXPECTED as error:
         reason = printable(reprlib.repr(error))
         raise AssayError(f"{path} cannot be understood ({reason}): save model.state_dict() alone") from error
     return checkpoint
+
+
+def _of_another_program(container: Container) -> AssayError | None:
+    """What to say of a file that is no student, if its names tell which program wrote it."""
+    return model_of_another_program(container.path, container.not_run, tensor_names(container))
 
 
 def write(checkpoint: Checkpoint, variant: str, model_path: str | Path, card_path: str | Path) -> None:

@@ -122,6 +122,16 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
     return found, listed
 
 
+def tensor_names(container: Container) -> list[str]:
+    """The names of the first 100,000 different tensors, as the file spells them."""
+    names: dict[str, None] = {}
+    for _, entries in nested_dicts(container.content):
+        names |= dict.fromkeys(key for key, value in entries.items() if isinstance(key, str) and _is_tensor(value))
+        if len(names) > MAX_TENSORS:
+            break
+    return list(names)[:MAX_TENSORS]
+
+
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or is_tensor_record(value)
 

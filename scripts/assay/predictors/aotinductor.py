@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_KEY
 from assay.export.tables import slot_inputs
 from assay.predictors.inputs import attributes, edge_inputs
@@ -47,6 +48,7 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPr
         torch.set_num_threads(threads)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
+    check_exported_here(path)
     try:
         package = torch._inductor.aoti_load_package(str(path))
         metadata = json.loads(package.get_metadata()[METADATA_KEY])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.session import OnnxStudent
@@ -49,8 +50,10 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredic
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     try:
-        student = OnnxStudent(path, threads, device)
+        return OnnxPredictor(OnnxStudent(path, threads, device), path)
     except Exception as error:  # the errors of ONNX Runtime have no common base class
+        foreign = onnx_by_others(path)
+        if foreign is not None:
+            raise foreign from None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssayError(f"{path} is not an ONNX file of a student ({reason}): export it again") from error
-    return OnnxPredictor(student, path)

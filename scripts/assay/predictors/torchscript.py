@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_FILE
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
@@ -47,6 +48,7 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScrip
     """Load a TorchScript file; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
+    check_exported_here(path)
     extra = {METADATA_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location=device, _extra_files=extra)

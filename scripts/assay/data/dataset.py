@@ -25,6 +25,8 @@ class Dataset:
         forces: (A, 3) float64, eV/angstrom.
         names: (S,) str.
         molecules: (S,) str, identity of the molecule; "" if unknown.
+        stress: (S, 3, 3) float64, eV/angstrom^3, dE/d(strain) per volume as in ASE: positive where the structure would
+            contract; NaN where a structure has none, None where no structure has one.
     """
 
     atomic_numbers: np.ndarray
@@ -36,6 +38,7 @@ class Dataset:
     forces: np.ndarray
     names: np.ndarray
     molecules: np.ndarray
+    stress: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -54,7 +57,11 @@ class Dataset:
             energy_eV=float(self.energy[index]),
             forces_eV_per_A=self.forces[atoms],
             molecule=str(self.molecules[index]),
+            stress_eV_per_A3=self._stress_of(index),
         )
+
+    def _stress_of(self, index: int) -> np.ndarray | None:
+        return None if self.stress is None or np.isnan(self.stress[index]).all() else self.stress[index]
 
     def __iter__(self) -> Iterator[Structure]:
         return (self[index] for index in range(len(self)))
@@ -80,6 +87,7 @@ class Dataset:
             self.forces[atoms],
             self.names[chosen],
             self.molecules[chosen],
+            None if self.stress is None else self.stress[chosen],
         )
 
     def content_sha256(self) -> str:
@@ -109,6 +117,7 @@ def from_structures(structures: Sequence[Structure]) -> Dataset:
         forces=_stack([s.forces_eV_per_A for s in structures], (0, 3), np.float64),
         names=np.array([s.name for s in structures], dtype=object),
         molecules=np.array([s.molecule for s in structures], dtype=object),
+        stress=_stresses([s.stress_eV_per_A3 for s in structures]),
     )
 
 
@@ -119,7 +128,14 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     return Dataset(
         offsets=np.concatenate([[0], np.cumsum(sizes)]),
         **{name: np.concatenate([getattr(dataset, name) for dataset in datasets]) for name in columns},
+        stress=_stresses([dataset._stress_of(index) for dataset in datasets for index in range(len(dataset))]),
     )
+
+
+def _stresses(stresses: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    if all(stress is None for stress in stresses):
+        return None
+    return np.array([np.full((3, 3), np.nan) if stress is None else stress for stress in stresses])
 
 
 def _stack(parts: Sequence[np.ndarray | None], empty: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -10,6 +10,7 @@ import ase
 import numpy as np
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from torch import Tensor
 
 Item = TypeVar("Item")
@@ -27,6 +28,8 @@ class Structure:
         pbc: (3,) bool, whether the structure repeats along each lattice vector.
         energy_eV: the labelled energy; None if unknown.
         forces_eV_per_A: (N, 3) float64, the labelled forces; None if unknown.
+        stress_eV_per_A3: (3, 3) float64, the labelled stress, dE/d(strain) per volume as in ASE: positive where the
+            structure would contract; None if unknown.
         molecule: the identity of the molecule, by which data is split; "" if unknown.
     """
 
@@ -38,6 +41,7 @@ class Structure:
     energy_eV: float | None = None
     forces_eV_per_A: np.ndarray | None = None
     molecule: str = ""
+    stress_eV_per_A3: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.atomic_numbers)
@@ -46,9 +50,10 @@ class Structure:
     def from_ase(cls, atoms: ase.Atoms, name: str = "", molecule: str = "") -> Structure:
         """Copy an ``ase.Atoms``. Labels come from the stored results of its calculator and are never computed."""
         results = atoms.calc.results if atoms.calc is not None else {}
-        energy, forces = results.get("energy"), results.get("forces")
+        energy, forces, stress = results.get("energy"), results.get("forces"), results.get("stress")
+        given = atoms.info.get("name", "")  # which a file may give as a number
         return cls(
-            name=name or atoms.info.get("name") or atoms.get_chemical_formula(),
+            name=name or str(given) or atoms.get_chemical_formula(),
             atomic_numbers=atoms.numbers.astype(np.int64),
             positions=atoms.positions.astype(np.float64),
             cell=np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,
@@ -56,17 +61,25 @@ class Structure:
             energy_eV=None if energy is None else float(energy),
             forces_eV_per_A=None if forces is None else np.array(forces, dtype=np.float64),
             molecule=molecule or str(atoms.info.get("molecule", "")),
+            stress_eV_per_A3=None if stress is None or not atoms.cell.rank else full_stress(stress),
         )
 
     def to_ase(self) -> ase.Atoms:
         """Copy to an ``ase.Atoms``, with the labels, if there are any, in a ``SinglePointCalculator``."""
         atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
         atoms.info.update({"name": self.name} | ({"molecule": self.molecule} if self.molecule else {}))
-        labels = {"energy": self.energy_eV, "forces": self.forces_eV_per_A}
+        stress = None if self.stress_eV_per_A3 is None else full_3x3_to_voigt_6_stress(self.stress_eV_per_A3)
+        labels = {"energy": self.energy_eV, "forces": self.forces_eV_per_A, "stress": stress}
         known = {key: value for key, value in labels.items() if value is not None}
         if known:
             atoms.calc = SinglePointCalculator(atoms, **known)
         return atoms
+
+
+def full_stress(values: np.ndarray) -> np.ndarray:
+    """A stress (3, 3), float64, of nine numbers, or of six in the order xx, yy, zz, yz, xz, xy (Voigt)."""
+    values = np.asarray(values, dtype=np.float64).ravel()
+    return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
 
 
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:

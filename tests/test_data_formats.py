@@ -113,6 +113,19 @@ def test_columns_and_structures_agree(dataset):
         dataset[3]
 
 
+def test_stress_goes_with_its_structure():
+    """ASE's sign and order; a structure without one stays so."""
+    crystal, molecular = labelled(bulk("SiC", "zincblende", 4.36)), labelled(molecule("H2O"))
+    crystal.calc.results["stress"] = np.arange(1.0, 7.0)
+    one, other = (from_structures([Structure.from_ase(atoms)]) for atoms in (crystal, molecular))
+    assert other.stress is None
+    both = concatenate([one, other]).subset([1, 0, 1])
+    assert both.stress.shape == (3, 3, 3) and np.isnan(both.stress[[0, 2]]).all()
+    assert both[0].stress_eV_per_A3 is None
+    assert both[1].stress_eV_per_A3.tolist() == [[1, 6, 5], [6, 2, 4], [5, 4, 3]]
+    assert both[1].to_ase().get_stress().tolist() == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.mark.parametrize("column", ["positions", "forces", "energy", "atomic_numbers", "cells"])
 def test_hash_sees_every_column(dataset, column):
     changed = getattr(dataset, column).copy()
@@ -154,6 +167,18 @@ def test_atoms_coincide_across_a_periodic_boundary(tmp_path, dataset):
         read_dataset(tmp_path / "set.h5")
     write_hdf5(tmp_path / "open.h5", from_structures([replace(spoiled[0], pbc=np.zeros(3, dtype=bool))]))
     assert len(read_dataset(tmp_path / "open.h5")) == 1
+
+
+def test_layers_of_a_slab_without_a_third_vector_are_apart(tmp_path):
+    """One atom above the other is not in its place; both need vectors along what is periodic."""
+    slab = labelled(ase.Atoms("C2", [[0, 0, 0], [0, 0, 3]], cell=[4, 4, 0], pbc=(1, 1, 0)))
+    slab.positions[:, :2] = 0.5
+    write_as(tmp_path / "slab.xyz", [slab])
+    assert len(read_dataset(tmp_path / "slab.xyz")) == 1
+    slab.pbc = True
+    write_as(tmp_path / "bulk.xyz", [slab])
+    with pytest.raises(AssayError, match=r"structure 0 .* of .*bulk\.xyz is periodic along lattice vectors"):
+        read_dataset(tmp_path / "bulk.xyz")
 
 
 def test_bad_files_are_one_sentence(tmp_path, frames, dataset):

@@ -130,5 +130,39 @@ def _ase(positions, cell=None, pbc=False):
 
 
 def _rows_sorted(table):
-    table = np.round(table, 7)
+    table = np.round(table, 7) + 0.0  # no negative zeros
     return table[np.lexsort(table.T[::-1])]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("far", [1e3, 1e5, 1e6, 1e9])
+@pytest.mark.parametrize("pbc", [(0, 0, 0), (1, 1, 0), (0, 1, 0), (1, 1, 1)])
+def test_an_atom_far_away_leaves_the_pairs_of_the_others(pbc, far, dtype):
+    """Each in the process of the tests: a signal would end it."""
+    flags = np.array([pbc], bool)
+    cell = np.diag([12.0, 11.0, 10.0]) * np.array(pbc)[:, None]  # zero along open axes
+    cell[flags[0], flags[0]] += 0.1 * far  # a flat cell, and images of the atom far from home
+    positions, _ = _atoms(6)
+    positions = torch.cat([positions, torch.tensor([[3.0, 3.0, 3.0]]) + far * torch.tensor([[0.0, 0.0, -1.0]])])
+    if all(pbc):
+        positions[-1, 2] = far / 20
+    batch = torch.zeros(7, dtype=torch.int64)
+    backends = ["vesin"] if any(pbc) else BACKENDS
+    expected, _ = neighbor_list(positions[:6], batch[:6], 4.0, backend="pairs")
+    for backend in backends:
+        edge_index, shift = neighbor_list(positions.to(dtype), batch, 4.0, cell[None], flags, backend)
+        assert sorted(edge_index.T.tolist()) == sorted(expected.T.tolist()), backend
+        assert not shift.any()
+
+
+@pytest.mark.parametrize("pbc", [(1, 1, 0), (0, 1, 0), (1, 1, 1)])
+def test_the_tree_finds_the_pairs_and_images_that_vesin_finds(pbc, monkeypatch):
+    flags, cells = np.array([pbc], bool), CELLS["triclinic"][None]
+    positions, _ = _atoms(7)
+    positions[3] += 40.0 * torch.tensor(cells[0, 1])
+    found = [neighbor_list(positions, torch.zeros(7, dtype=torch.int64), 5.1, cells, flags)]
+    monkeypatch.setattr("assay.neighbors.lists._is_sound", lambda cell, cutoff: False)
+    found.append(neighbor_list(positions, torch.zeros(7, dtype=torch.int64), 5.1, cells, flags))
+    vesins, trees = (_rows_sorted(np.column_stack([edges.T, shift])) for edges, shift in found)
+    assert len(vesins) > 90
+    np.testing.assert_allclose(trees, vesins, atol=1e-9)

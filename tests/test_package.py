@@ -108,6 +108,38 @@ def test_kept_neighbors_are_those_of_a_fresh_search(pbc):
     assert 1 < kept.n_builds < 30
 
 
+def test_slabs_and_wires_need_no_vectors_along_open_axes():
+    """Not even where one atom is far away, which vesin's own grid answers by SIGFPE."""
+    atoms = crystal()
+    atoms.positions[0, 2] += 9e3
+    for pbc in ((True, True, False), (True, False, False)):
+        atoms.pbc, atoms.cell = pbc, CELL * np.array(pbc)[:, None]
+        boxed = ase.Atoms(atoms, cell=np.where(np.array(pbc)[:, None], CELL, np.diag([0.0, 50.0, 2e4])), pbc=pbc)
+        edge_index, vectors = VerletList(5.0).update(atoms.positions, atoms.cell.array, atoms.pbc)
+        i, j, expected = ase.neighborlist.neighbor_list("ijD", boxed, 5.0)
+        found, wanted = (
+            np.column_stack(columns).round(6) + 0.0 for columns in ((*edge_index, vectors), (j, i, expected))
+        )
+        np.testing.assert_allclose(found[np.lexsort(found.T[::-1])], wanted[np.lexsort(wanted.T[::-1])], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("positions", "cell"),
+    [
+        ([[0, 0, 0], [0, 0, 1e6]], np.diag([4, 4, 0])),
+        ([[0, 0, 0], [0, 0, np.nan]], np.diag([4, 4, 4])),
+        ([[0, 0, 0], [0, 0, 1]], np.diag([4, 0, 0])),
+        ([[0, 0, 0], [0, 0, 1]], np.array([[4, 0, 0], [8, 0, 0], [0, 0, 9]])),
+        ([[0, 0, 0], [0, 0, 1]], np.diag([9e3, 9e3, 5])),
+        ([[0, 0, 0], [0, 0, 1]], np.diag([4, 4, 0.01])),
+    ],
+)
+def test_neighbors_are_not_searched_where_that_would_end_the_process(positions, cell):
+    pbc = np.array([True, True, bool(cell[2].any())])
+    with pytest.raises(ValueError, match=r"astray|lattice vectors"):
+        VerletList(5.0).update(np.array(positions, float), cell.astype(float), pbc)
+
+
 def test_neighbors_are_searched_again_when_they_must_be():
     atoms, kept = crystal(), VerletList(5.0, skin=0.6)
     box = [atoms.cell.array, atoms.pbc]

@@ -6,15 +6,17 @@ import sys
 from pathlib import Path
 
 import ase.io
+import ase.neighborlist
 import numpy as np
 import pytest
 from ase import Atoms
-from ase.build import bulk, molecule
+from ase.build import bulk, graphene, molecule
 
 from assay.checkpoint import normalize, write
 from assay.predictors.interface import BACKENDS, kind_of, load_predictor
 from assay.predictors.networks import EagerPredictor
 from assay.predictors.structure_files import read_atoms
+from assay.structures.batching import count_edges
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student, torch_bytes
@@ -116,13 +118,33 @@ def test_periodic_structure_counts_its_images(checkpoint):
     assert abs(open_one.energy_eV - small.energy_eV) > 1e-3
 
 
+def test_a_slab_needs_no_third_vector(checkpoint):
+    """Its energy is that of the same slab in a box, and its atoms are counted rightly into batches."""
+    predictor = load_predictor(checkpoint, dtype="float64")
+    sheet = graphene("C2", a=2.5)
+    sheet.rattle(0.05, seed=1)
+    boxed = sheet.copy()
+    boxed.center(vacuum=20.0, axis=2)
+    assert not sheet.cell[2].any() and boxed.cell[2, 2] > 30
+    flat, high = predictor.predict([Structure.from_ase(atoms) for atoms in (sheet, boxed)])
+    assert flat.energy_eV == pytest.approx(high.energy_eV, abs=1e-9)
+    np.testing.assert_allclose(flat.forces_eV_per_A, high.forces_eV_per_A, atol=1e-9)
+    large = Structure.from_ase(sheet * (6, 6, 1))
+    i = ase.neighborlist.neighbor_list("i", sheet * (6, 6, 1), 5.0)
+    assert count_edges(large, 5.0) == pytest.approx(len(i), rel=0.15)
+
+
 def test_unfit_structures_are_refused(checkpoint):
     predictor = load_predictor(checkpoint)
     for atoms, match in (
         (Atoms("F"), "holds F, which .* was not trained on"),
         (Atoms("X"), "holds X"),
         (Atoms("H", [[0, 0, np.nan]]), "not finite"),
-        (Atoms("H", pbc=True), "no cell with a volume"),
+        (Atoms("H", pbc=True), "lattice vectors that are zero"),
+        (Atoms("H", pbc=True, cell=[[3, 0, 0], [6, 0, 0], [0, 0, 9]]), "dependent"),
+        (Atoms("H", pbc=(1, 0, 0), cell=[0.05, 9, 9]), "closer than 0.1 angstrom"),
+        (Atoms("H2", [[0, 0, 0], [0, 0, 1e6]], pbc=(1, 1, 0), cell=[4, 4, 0]), "more than 10000 angstrom apart"),
+        (Atoms("H", [[0, 5e3, 0]]), "float32 is too coarse"),
     ):
         with pytest.raises(AssayError, match=match):
             predictor.predict([Structure.from_ase(atoms)])

@@ -10,6 +10,7 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 from assay.data.dataset import Dataset
+from assay.structures.geometry import completed_cell, lattice_fault
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -20,8 +21,8 @@ MAX_ATOMIC_NUMBER = 118
 def check(dataset: Dataset, path: str | Path) -> None:
     """Raise ``AssayError``, naming file and structure, at the first thing that is wrong.
 
-    Checked: shapes agree, every structure has an atom, numbers are finite, elements are known, no two atoms coincide
-    (periodic images included).
+    Checked: shapes agree, every structure has an atom, numbers are finite, elements are known, periodic axes have
+    lattice vectors, no two atoms coincide (periodic images included).
     """
     if not len(dataset):
         raise AssayError(f"{path} holds no structures: check how it was written")
@@ -41,6 +42,9 @@ def check(dataset: Dataset, path: str | Path) -> None:
         number = dataset.atomic_numbers[np.argmax(unknown)]
         _fail(dataset, path, owner[np.argmax(unknown)], f"has an atomic number {number}", "correct it")
     for index, structure in enumerate(dataset):
+        fault = lattice_fault(structure)
+        if fault:
+            raise AssayError(f"structure {index} ({structure.name}) of {path} {fault}")
         if _coincide(structure):
             _fail(dataset, path, index, "has two atoms in one place", "remove one")
 
@@ -85,10 +89,11 @@ def _check_shapes(dataset: Dataset, path: str | Path) -> None:
 
 def _coincide(structure: Structure) -> bool:
     if structure.pbc.any() and structure.cell is not None:
-        fractional = structure.positions @ np.linalg.pinv(structure.cell)
+        cell = completed_cell(structure.cell, structure.pbc)
+        fractional = structure.positions @ np.linalg.inv(cell)
         difference = fractional[:, None] - fractional
         difference -= np.rint(difference) * structure.pbc
-        distances = np.linalg.norm(difference @ structure.cell, axis=-1)[np.triu_indices(len(structure), 1)]
+        distances = np.linalg.norm(difference @ cell, axis=-1)[np.triu_indices(len(structure), 1)]
     elif len(structure) > 500:
         return bool(cKDTree(structure.positions).query_pairs(COINCIDENT_A))
     else:

@@ -8,18 +8,22 @@ takes its place where there is no compiler; ``torch-cluster`` serves large batch
 from __future__ import annotations
 
 import importlib.util
+import itertools
 from typing import Any
 
 import numpy as np
 import torch
 import vesin
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from assay.engine.neighbors import can_search, open_pairs
 from assay.models.graph import EdgeGraph
+from assay.structures.geometry import completed_cell, periodic_heights
 
 HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
 LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms from which on the quadratic search is slower than vesin
+VESIN_BOXES = 1e5  # vesin 0.6 coarsens its grid beyond so many boxes
 
 
 def neighbor_list(
@@ -121,10 +125,61 @@ def _vesin(
             continue
         flags = np.zeros(3, bool) if pbc is None else np.asarray(pbc[structure], bool)
         cell = np.zeros((3, 3)) if cells is None else np.asarray(cells[structure], np.float64)
-        i, j, image = calculator.compute(x[here], cell, flags, "ijS")
+        cell = _enclosing_cell(x[here], cell, flags, cutoff)
+        if _is_sound(cell, cutoff):
+            i, j, image = calculator.compute(x[here], cell, np.ones(3, bool), "ijS")
+        else:
+            i, j, image = _tree(x[here], cell, flags, cutoff)
         edges.append(np.stack([j, i]).astype(np.int64) + here[0])
         shifts.append(image @ cell)
     edge_index = torch.from_numpy(np.concatenate(edges, axis=1)).to(positions.device)
     shift = torch.from_numpy(np.concatenate(shifts)).to(positions.device, positions.dtype)
     order = edge_index[1].argsort(stable=True)
     return edge_index[:, order], shift[order]
+
+
+def _enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
+    """A cell that may repeat along all axes: so long along the open ones that no pair crosses them.
+
+    vesin divides the axes of slabs and wires by their own lattice vectors, which may be zero: where atoms are far apart
+    along them it takes minutes or ends the process by SIGFPE.
+    """
+    full = completed_cell(cell, pbc)
+    lengths = np.ptp(positions @ np.linalg.inv(full), axis=0) + 2.0 * cutoff
+    return np.where(pbc[:, None], full, full * lengths[:, None])
+
+
+def _is_sound(cell: np.ndarray, cutoff: float) -> bool:
+    """Whether vesin's grid for a periodic cell keeps several boxes along each axis, where it must be coarsened.
+
+    Long and flat cells end the process by SIGFPE, or take minutes.
+    """
+    boxes = np.maximum(periodic_heights(cell, np.ones(3, bool)) // cutoff, 1.0)
+    coarser = (VESIN_BOXES / boxes.prod()) ** (1.0 / 3.0)
+    return bool(coarser >= 1.0 or boxes.min() * coarser >= 4.0)
+
+
+def _tree(
+    positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs (i, j) and the image of j by a tree over the atoms and those images that reach into the cell."""
+    inverse = np.linalg.inv(cell)
+    home = np.where(pbc, np.floor(positions @ inverse), 0.0)
+    fractional = positions @ inverse - home
+    margin = cutoff / periodic_heights(cell, np.ones(3, bool))
+    reach = np.where(pbc, np.ceil(margin), 0.0).astype(int)
+    atoms, images = [], []
+    for translation in itertools.product(*(range(-n, n + 1) for n in reach)):
+        moved = fractional + translation
+        near = ((moved >= -margin) & (moved <= 1.0 + margin) | ~pbc).all(axis=1)
+        atoms.append(np.flatnonzero(near))
+        images.append(np.broadcast_to(translation, (near.sum(), 3)))
+    atom, image = np.concatenate(atoms), np.concatenate(images)
+    found = cKDTree(fractional @ cell).sparse_distance_matrix(
+        cKDTree((fractional[atom] + image) @ cell), cutoff, output_type="ndarray"
+    )
+    i, j, image = found["i"], atom[found["j"]], image[found["j"]]
+    other = (i != j) | image.any(axis=1)
+    i, j, image = i[other], j[other], image[other] + home[i[other]] - home[j[other]]
+    order = np.lexsort((j, i))
+    return i[order], j[order], image[order]

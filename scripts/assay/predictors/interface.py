@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from assay.structures.batching import pack_structures
+from assay.structures.geometry import lattice_fault
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -33,6 +34,10 @@ BACKENDS = {
 
 # The runtimes of a checkpoint: PyTorch, operation by operation, and the compiled engine.
 NETWORK_RUNTIMES = ("eager", "engine")
+
+# Up to here positions are exact to 1.3e-4 angstrom in float32, and to 1e-9 in float64.
+MAX_POSITION_A = {"float32": 4096.0, "float64": 1e7}
+MAX_EXTENT_A = 1e4  # no structure is larger
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,8 @@ def check_structure(structure: Structure, predictor: Predictor) -> None:
     """Refuse a structure that ``predictor`` cannot judge.
 
     Raises:
-        AssayError: elements that it does not know, positions that are not finite, or a periodic axis without a cell.
+        AssayError: elements that it does not know, positions that are not finite or too far from the origin or each
+            other, or periodic axes without independent lattice vectors.
     """
     numbers = set(structure.atomic_numbers.tolist())
     known = predictor.elements or range(1, predictor.max_z + 1)
@@ -153,8 +159,18 @@ def check_structure(structure: Structure, predictor: Predictor) -> None:
         )
     if not np.isfinite(structure.positions).all():
         raise AssayError(f"{structure.name} has positions that are not finite: correct the structure")
-    if structure.pbc.any() and (structure.cell is None or abs(np.linalg.det(structure.cell)) < 1e-9):
-        raise AssayError(f"{structure.name} is periodic but has no cell with a volume: give it three lattice vectors")
+    if len(structure) and (np.ptp(structure.positions, axis=0) > MAX_EXTENT_A).any():
+        raise AssayError(
+            f"{structure.name} has atoms more than {MAX_EXTENT_A:g} angstrom apart: is one astray, or the unit another?"
+        )
+    if np.abs(structure.positions).max(initial=0.0) > MAX_POSITION_A[predictor.dtype]:
+        raise AssayError(
+            f"{structure.name} has an atom more than {MAX_POSITION_A[predictor.dtype]:g} angstrom from the origin, "
+            f"where {predictor.dtype} is too coarse: correct the structure, or move it to the origin"
+        )
+    fault = lattice_fault(structure)
+    if fault:
+        raise AssayError(f"{structure.name} {fault}")
 
 
 def load_predictor(

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import vesin
 
+MAX_EXTENT_A = 1e4  # no structure is larger
+MIN_HEIGHT_A = 0.1  # below it, each atom has thousands of images within a cutoff
+VESIN_BOXES = 1e5  # vesin 0.6 coarsens its grid beyond so many boxes, and fails where no box is left along an axis
+
 
 class VerletList:
     """A neighbor list of all pairs within ``cutoff``, chosen from a longer list of those within ``cutoff + skin``.
@@ -38,11 +42,16 @@ class VerletList:
 
         Returns:
             edge_index int64 (2, E), rows (neighbor, atom), and the vector (E, 3) float64 from the atom to the neighbor.
+
+        Raises:
+            ValueError: positions that are not finite or farther apart than ``MAX_EXTENT_A``, or periodic axes whose
+                lattice vectors are zero, dependent, or leave a cell too long and flat.
         """
         if self._is_stale(positions, cell, pbc):
-            atom, neighbor, image = self._search.compute(positions, cell, pbc, "ijS")
+            box = enclosing_cell(positions, cell, pbc, self.cutoff + self.skin)
+            atom, neighbor, image = self._search.compute(positions, box, np.ones(3, bool), "ijS")
             self._edge_index = np.stack([neighbor, atom]).astype(np.int64)
-            self._shift = image @ cell
+            self._shift = image @ box
             self._positions, self._cell, self._pbc = positions.copy(), cell.copy(), pbc.copy()
             self.n_builds += 1
         neighbor, atom = self._edge_index
@@ -56,3 +65,37 @@ class VerletList:
             return True
         moved = positions - self._positions
         return bool(np.einsum("ik,ik->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2)
+
+
+def enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
+    """A cell that may repeat along all axes: so long along the open ones that no pair crosses them.
+
+    vesin divides the axes of slabs and wires by their own lattice vectors, which may be zero: where atoms are far apart
+    along them it takes minutes or ends the process by SIGFPE.
+
+    Args:
+        positions: (N, 3), angstrom.
+        cell: (3, 3), lattice vectors in rows, angstrom; those of open axes are not read.
+        pbc: bool (3,), which axes are periodic.
+        cutoff: radius of the neighbor search, angstrom.
+
+    Returns:
+        (3, 3), angstrom; the vectors of the periodic axes are those of ``cell``.
+
+    Raises:
+        ValueError: as ``VerletList.update`` says.
+    """
+    if not np.isfinite(positions).all() or np.ptp(positions, axis=0).max(initial=0.0) > MAX_EXTENT_A:
+        raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart, or nowhere: is one astray?")
+    periodic = np.asarray(pbc, bool)
+    axes = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # perpendicular to all that repeat
+    full = np.array(cell, dtype=np.float64)
+    full[~periodic] = axes
+    if abs(np.linalg.det(full)) > 0.0:
+        inverse = np.linalg.inv(full)
+        full[~periodic] *= (np.ptp(positions @ inverse, axis=0) + 2.0 * cutoff)[~periodic, None]
+        heights = 1.0 / np.linalg.norm(np.linalg.inv(full), axis=0)
+        boxes = np.maximum(heights // cutoff, 1.0)
+        if heights.min() > MIN_HEIGHT_A and boxes.min() ** 3 > 1.5 * boxes.prod() / VESIN_BOXES:
+            return full
+    raise ValueError("the cell is too flat for a neighbor search, or has no volume: correct its lattice vectors")

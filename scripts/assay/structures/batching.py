@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import cKDTree
 
+from assay.structures.geometry import completed_cell
 from assay.structures.structure import Structure
 
 # An edge of a network of 400K parameters holds about 40 kB of saved activations in float32: 16,384 stay under 1 GB.
@@ -18,7 +19,9 @@ def count_edges(structure: Structure, cutoff: float) -> int:
     """Count the directed edges within ``cutoff`` angstrom: exactly if the structure is open, by its density if not."""
     n_atoms = len(structure)
     if structure.pbc.any() and structure.cell is not None:
-        volume = abs(np.linalg.det(structure.cell)) or 1.0
+        cell = completed_cell(structure.cell, structure.pbc)
+        extents = np.ptp(structure.positions @ np.linalg.inv(cell), axis=0) + 4.0 / 3.0 * cutoff
+        volume = abs(np.linalg.det(cell)) * extents[~structure.pbc].prod()
         return int(np.ceil(n_atoms * n_atoms / volume * 4.0 / 3.0 * np.pi * cutoff**3))
     tree = cKDTree(structure.positions)
     return int(tree.count_neighbors(tree, cutoff)) - n_atoms

@@ -7,18 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 from ase.data import covalent_radii
+from ase.geometry import complete_cell
 from scipy.spatial.transform import Rotation
 
 from assay.structures.structure import Structure
 
 LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
+MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
 
 
 def moved(structure: Structure, positions: np.ndarray, name: str = "") -> Structure:
     """The structure with its atoms at ``positions`` (N, 3), angstrom, and without labels."""
-    return replace(structure, positions=positions, name=name or structure.name, energy_eV=None, forces_eV_per_A=None)
+    bare = replace(structure, energy_eV=None, forces_eV_per_A=None, stress_eV_per_A3=None)
+    return replace(bare, positions=positions, name=name or structure.name)
 
 
 def joined(structures: Sequence[Structure], name: str) -> Structure:
@@ -46,6 +49,46 @@ def superposed_rmsd(a: np.ndarray, b: np.ndarray) -> float:
     u, s, vt = np.linalg.svd(a.T @ b)
     s[-1] *= np.sign(np.linalg.det(u @ vt))
     return float(np.sqrt(max(((a**2).sum() + (b**2).sum() - 2.0 * s.sum()) / len(a), 0.0)))
+
+
+def completed_cell(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """Replace the lattice vectors along which nothing repeats, which may be zero, by perpendicular unit vectors.
+
+    Args:
+        cell: (3, 3), lattice vectors in rows, angstrom; those of the periodic axes must be independent.
+        pbc: bool (3,), which axes are periodic.
+
+    Returns:
+        (3, 3), angstrom; the vectors of the periodic axes are those of ``cell``.
+    """
+    periodic = np.asarray(pbc, dtype=bool)[:, None]
+    return np.where(periodic, cell, complete_cell(np.where(periodic, cell, 0.0)))
+
+
+def periodic_heights(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
+    """The distances, in angstrom, between neighboring images along each periodic axis; zeros if they are dependent.
+
+    Args:
+        cell: (3, 3), lattice vectors in rows, angstrom.
+        pbc: bool (3,), which axes are periodic.
+    """
+    vectors = np.asarray(cell, dtype=np.float64)[np.asarray(pbc, dtype=bool)]
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not lengths.all() or np.linalg.svd(vectors / lengths[:, None], compute_uv=False).min(initial=1.0) < 1e-6:
+        return np.zeros(len(vectors))
+    return 1.0 / np.linalg.norm(np.linalg.pinv(vectors), axis=0)
+
+
+def lattice_fault(structure: Structure) -> str | None:
+    """What is wrong with the lattice vectors of the periodic axes, as the end of a sentence; None if nothing is."""
+    if not structure.pbc.any() or (
+        structure.cell is not None and periodic_heights(structure.cell, structure.pbc).min() >= MIN_HEIGHT_A
+    ):
+        return None
+    return (
+        f"is periodic along lattice vectors that are zero, dependent or closer than {MIN_HEIGHT_A:g} angstrom: correct "
+        "its cell, or the axes that repeat"
+    )
 
 
 def bonds(structure: Structure) -> np.ndarray:

@@ -16,11 +16,12 @@ from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
 from assay.checkpoint.container import content_sha256
 from assay.checkpoint.normalized import count_parameters
 from assay.checkpoint.weights import BUFFERS, ROOTS
-from assay.models import ARCHITECTURES, PaiNN
+from assay.models import PaiNN
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError
 from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS, PREFIXES, UNCHECKED
 from shared.checkpoint_samples import (
+    SIZES,
     moved,
     parameters_of,
     prefixed,
@@ -30,10 +31,10 @@ from shared.checkpoint_samples import (
     torch_bytes,
 )
 
-STATES = {name: student(name).state_dict() for name in ARCHITECTURES}
+STATES = {name: student(name).state_dict() for name in SIZES}
 
 
-@pytest.fixture(params=sorted(ARCHITECTURES))
+@pytest.fixture(params=sorted(SIZES))
 def architecture(request):
     return request.param
 
@@ -233,7 +234,7 @@ def test_models_normalized_before_there_were_tensors_are_read(save):
 
 def test_names_that_the_finder_knows_are_those_of_the_networks():
     roots, buffers, parameters = set(), set(), set()
-    for name in ARCHITECTURES:
+    for name in SIZES:
         for kind in ("bessel", "gaussian") if name == "painn" else (None,):
             model = student(name, **({"radial_basis": kind} if kind else {}))
             roots |= {key.split(".")[0] for key in model.state_dict()}

@@ -9,10 +9,10 @@ import torch
 
 from assay.checkpoint import normalize, write
 from assay.checkpoint.container import read_container
-from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 from shared.checkpoint_foreign import FOREIGN, WEIGHT_SETS, library, omegaconf
 from shared.checkpoint_samples import (
+    SIZES,
     lightning,
     moved,
     parameters_of,
@@ -24,7 +24,7 @@ from shared.checkpoint_samples import (
 from shared.watch import watched
 
 
-@pytest.fixture(params=sorted(ARCHITECTURES))
+@pytest.fixture(params=sorted(SIZES))
 def architecture(request):
     return request.param
 

@@ -245,13 +245,6 @@ STRANGERS = {
         ".pth.tar", lambda: torch_bytes({"model": {"state_dict": weights(CHGNET), "model_args": {"num_radial": 31}}}),
         r"a model of CHGNet .*chgnet.model.dynamics.CHGNetCalculator",
     ),
-    "schnetpack_module": (
-        "", lambda: module("schnetpack.model.base.NeuralNetworkPotential", SCHNETPACK), "a model of schnetpack"
-    ),
-    "schnetpack_checkpoint": (
-        ".ckpt", lambda: torch_bytes(lightning(prefixed(weights(SCHNETPACK), "model."))),
-        "a model of schnetpack .*schnetpack.interfaces.SpkCalculator",
-    ),
     "torchscript_of_nobody": (
         ".pt", lambda: torchscript("somebody.nets.Net"),
         r"TorchScript file that Assay did not export \(it holds somebody.nets\)",

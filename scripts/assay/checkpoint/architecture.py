@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from assay.checkpoint.contents import ModulePart
+from assay.checkpoint.schnetpack import translate
 from assay.checkpoint.weights import BUFFERS, StateDict
-from assay.models import PaiNN, build_model
+from assay.models import ARCHITECTURES, PaiNN, build_model
 from assay.workflow.errors import AssayError
 
 CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
+OF_SCHNETPACK = ("schnetpack-painn",)
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 
@@ -28,12 +31,13 @@ class Network:
     """A network and where each of its hyperparameters was read.
 
     Attributes:
-        architecture: "seed-painn" or "painn".
+        architecture: "seed-painn", "painn" or "schnetpack-painn".
         hyperparameters: all that ``build_model`` needs.
         sources: the source of each hyperparameter: "shapes", "buffer <name>", "file config <place>", "user config" or
             "assumed".
         tensors: the complete state dict, in the dtype of the network wherever that is exact, else float64.
         filled: buffers that the file lacks and that follow from the hyperparameters.
+        notes: sentences on what else was assumed or left aside.
     """
 
     architecture: str
@@ -41,10 +45,15 @@ class Network:
     sources: dict[str, str]
     tensors: dict[str, Tensor]
     filled: list[str]
+    notes: list[str] = field(default_factory=list)
 
 
 def read_network(
-    state_dict: StateDict, said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None = None
+    state_dict: StateDict,
+    said: dict[str, tuple[Any, str]],
+    path: Path,
+    cutoff_A: float | None = None,
+    parts: Mapping[str, ModulePart] | None = None,
 ) -> Network:
     """Find the network that a state dict belongs to, from names, shapes and configs.
 
@@ -53,10 +62,15 @@ def read_network(
         said: what the file's config says: value and place for each hyperparameter.
         path: the file, for messages.
         cutoff_A: what the user's config says.
+        parts: the modules of the network by their paths, where the file holds them.
 
     Raises:
         AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
     """
+    if state_dict.is_schnetpack:
+        return _read_schnetpack(state_dict, said, path, cutoff_A, parts)
+    if said.get("architecture", ("",))[0] in OF_SCHNETPACK:
+        return _read_normalized(state_dict, said, path, cutoff_A)
     tensors = state_dict.tensors
     architecture = "seed-painn" if any(name.startswith("interactions.") for name in tensors) else "painn"
     shown = {"architecture": architecture} | _SHOWN[architecture](tensors, path)
@@ -73,6 +87,42 @@ def read_network(
             hyperparameters[name], sources[name] = _unseen(name, tensors, said, path)
     complete, filled = _complete(architecture, hyperparameters, state_dict, path)
     return Network(architecture, hyperparameters, sources, complete, filled)
+
+
+def _read_schnetpack(
+    state_dict: StateDict,
+    said: dict[str, tuple[Any, str]],
+    path: Path,
+    cutoff_A: float | None,
+    parts: Mapping[str, ModulePart] | None,
+) -> Network:
+    """A network under schnetpack's names."""
+    found = translate(state_dict, parts, path)
+    known = [(found.hyperparameters["cutoff_A"], "tensors")]
+    _one_cutoff(known + _cutoffs_said(said, cutoff_A), False, path)
+    tensors, filled = _complete(
+        found.architecture,
+        found.hyperparameters,
+        replace(state_dict, tensors=found.tensors, unknown=found.unknown),
+        path,
+    )
+    return Network(found.architecture, found.hyperparameters, found.sources, tensors, filled, found.notes)
+
+
+def _read_normalized(
+    state_dict: StateDict, said: dict[str, tuple[Any, str]], path: Path, cutoff_A: float | None
+) -> Network:
+    """A network of schnetpack under Assay's names, beside a config that has all its hyperparameters."""
+    architecture = said["architecture"][0]
+    names = inspect.signature(ARCHITECTURES[architecture]).parameters
+    missing = [name for name in names if name not in said]
+    if missing:
+        raise AssayError(f"{path} does not say {_listed(missing)} of its {architecture}: normalize the file again")
+    hyperparameters = {name: said[name][0] for name in names}
+    _one_cutoff(_cutoffs_said(said, cutoff_A), False, path)
+    tensors, filled = _complete(architecture, hyperparameters, state_dict, path)
+    sources = {name: f"file config {said[name][1]}" for name in names}
+    return Network(architecture, hyperparameters, sources, tensors, filled)
 
 
 def _shape(tensors: dict[str, Tensor], name: str, path: Path) -> tuple[int, int]:
@@ -138,10 +188,17 @@ def _cutoff(
         if value is not None:
             known.append((value, f"buffer {name}"))
             rounded = _precision(tensors[name]).itemsize < 4
-    if "cutoff_A" in said:
-        known.append((said["cutoff_A"][0], f"file config {said['cutoff_A'][1]}"))
-    if user is not None:
-        known.append((float(user), "user config"))
+    return _one_cutoff(known + _cutoffs_said(said, user), rounded, path)
+
+
+def _cutoffs_said(said: dict[str, tuple[Any, str]], user: float | None) -> list[tuple[float, str]]:
+    """The cutoffs that the file's config and the user's say, each with its place."""
+    known = [(said["cutoff_A"][0], f"file config {said['cutoff_A'][1]}")] if "cutoff_A" in said else []
+    return known if user is None else [*known, (float(user), "user config")]
+
+
+def _one_cutoff(known: list[tuple[float, str]], rounded: bool, path: Path) -> tuple[float, str]:
+    """The first of cutoffs that must agree; where it is ``rounded`` to 16 bits, the second."""
     if not known:
         raise AssayError(
             f"{path} does not tell its cutoff: give it in the config as variants.<name>.cutoff_A, in angstrom"

@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 import torch
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.weights import BUFFERS, StateDict, TensorList, dense_floats, find_models
+from assay.checkpoint.weights import (
+    BUFFERS,
+    SCHNETPACK_BASIS,
+    StateDict,
+    TensorList,
+    dense_floats,
+    find_models,
+)
 from assay.workflow.errors import AssayError
 
 RAW, AVERAGE = "raw", "average"
@@ -73,9 +80,12 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
         )
     if len(named) > MAX_SETS or len(lists) > MAX_SETS:
         raise AssayError(f"{container.path} holds more than {MAX_SETS} sets of weights: save one model alone")
+    for state in named:
+        _find_trained(state, lists)
     settled = _settle_by_evidence(named, lists)
     chosen = (_at_path if by_path else _of_kind)(named, lists, asked, container)
-    if sum(tensor.nbytes for tensor in chosen.tensors.values()) > container.size_bytes:
+    repeated = chosen.repeated
+    if sum(tensor.nbytes for name, tensor in chosen.tensors.items() if name not in repeated) > container.size_bytes:
         raise AssayError(f"{container.path} holds tensors that share their place in the file: save plain weights")
     others = [state for state in named if state is not chosen]
     fitting = [_from_list(chosen, values, container) for values in lists if _fits(chosen, values)]
@@ -188,6 +198,14 @@ def _completed(average: StateDict, raw: list[StateDict], container: Container) -
     return average
 
 
+def _find_trained(state: StateDict, lists: list[TensorList]) -> None:
+    """Count the radial basis of a schnetpack network as parameters where only so the lists of parameters fit."""
+    if state.is_schnetpack and lists and not any(_fits(state, values) for values in lists):
+        state.trained = (SCHNETPACK_BASIS,)
+        if not any(_fits(state, values) for values in lists):
+            state.trained = ()
+
+
 def _fits(state: StateDict, values: TensorList) -> bool:
     """Whether a list has the shapes of the parameters of ``state``, in their order."""
     shapes = [tensor.shape for tensor in state.parameters.values()]
@@ -215,6 +233,8 @@ def _from_list(owner: StateDict, values: TensorList, container: Container) -> St
         name: dense_floats(f"{values.where}[{index}]", value, container.path)
         for index, (name, value) in enumerate(zip(owner.parameters, values.tensors, strict=True))
     }
+    repeated = {name: tensors[first] for name, first in owner.repeated.items() if first in tensors}
+    tensors |= repeated
     buffers = {name: tensor for name, tensor in owner.tensors.items() if name not in tensors}
     return StateDict(
         values.where, values.average, tensors | buffers, owner.stripped, owner.ignored, owner.unknown, list(buffers)

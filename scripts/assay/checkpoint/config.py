@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
+from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
 SYNONYMS = {
@@ -29,6 +30,13 @@ SYNONYMS = {
     "repulsion": "repulsion",
     "floor": "floor",
     "rank": "rank",
+    "cutoff_function": "cutoff_function",
+    "cutoff_arguments": "cutoff_arguments",
+    "activation_arguments": "activation_arguments",
+    "head_activation": "head_activation",
+    "head_activation_arguments": "head_activation_arguments",
+    "shared_filters": "shared_filters",
+    "shared_interactions": "shared_interactions",
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
 _PLACES = {
@@ -40,7 +48,9 @@ _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | 
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
-    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int,
+    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int, "cutoff_function": str,
+    "cutoff_arguments": list, "activation_arguments": list, "head_activation": str, "head_activation_arguments": list,
+    "shared_filters": bool, "shared_interactions": bool,
 }  # fmt: skip
 
 
@@ -56,7 +66,7 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
         value = _plain(name, value)
         if name is None or value is None or isinstance(value, dict):
             continue
-        if name == "architecture" and value not in ("painn", "seed-painn"):
+        if name == "architecture" and value not in ARCHITECTURES:
             continue
         if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
             continue
@@ -122,6 +132,8 @@ def _checked(name: str, value: Any, place: str, container: Container) -> Any:
         fits = fits and 0 < value < 1e6
     if name == "head":
         fits = fits and len(value) < 100 and all(type(width) is int for width in value)
+    if name.endswith("_arguments"):
+        fits = fits and len(value) < 10 and all(type(number) in (int, float) and abs(number) < 1e6 for number in value)
     if not fits:
         raise AssayError(f"{container.path} says {place} = {reprlib.repr(value)}, which cannot be: correct its config")
     if name == "head":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ MAX_ITEMS = 5_000_000  # in all containers together
 MAX_KEY = 1000  # characters
 MAX_MODULE_DEPTH = 40
 MAX_MODULE_TENSORS = 100_000
+MAX_MODULE_PARTS = 20_000
 MAX_ARRAY_BYTES = 1 << 26
 
 _DICTS = {"dict", "builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
@@ -37,6 +39,34 @@ NAMES = re.compile(
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+"
     r"|numpy\.(dtype|ndarray)|numpy\._?core\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)"
 )
+_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
+
+
+@dataclass(frozen=True)
+class ModulePart:
+    """One module of a network.
+
+    Attributes:
+        name: its class.
+        attributes: what its code has set on it, apart from tensors and modules.
+        parameters: the names of its own parameters; its other tensors are buffers.
+    """
+
+    name: str
+    attributes: dict[str, Any]
+    parameters: list[str]
+
+
+class ModuleContents(dict):
+    """A pickled module as its state dict, its plain attributes, and the classes of its children without tensors.
+
+    Attributes:
+        parts: the module itself, under "", and all modules in it, by their dotted paths.
+    """
+
+    def __init__(self, parts: dict[str, ModulePart]):
+        super().__init__()
+        self.parts = parts
 
 
 def foreign_names(names: list[str]) -> list[str]:
@@ -99,9 +129,9 @@ class _Reader:
         self.unfilled.append((target, source))
         return target
 
-    def dict_of(self, pairs: list[tuple[Any, Any]]) -> dict:
-        """A dict that will have the contents of the values of ``pairs``."""
-        target: dict[Any, Any] = {}
+    def dict_of(self, pairs: list[tuple[Any, Any]], target: dict | None = None) -> dict:
+        """A dict, new or given, that will have the contents of the values of ``pairs``."""
+        target = {} if target is None else target
         self.unfilled.append((target, pairs))
         return target
 
@@ -151,14 +181,20 @@ class _Reader:
 
         A child without tensors, such as an activation, appears as the name of its class too.
         """
-        tensors, children = self.state_dict(source)
+        parts: dict[str, ModulePart] = {}
+        tensors, children = self.state_dict(source, parts)
         if not tensors:
             return Name(source.name)
         plain = [(key, value) for key, value in attributes.items() if not key.startswith("_")]
-        return self.dict_of([*plain, *children, *tensors])
+        return self.dict_of([*plain, *children, *tensors], ModuleContents(parts))
 
-    def state_dict(self, module: Instance) -> tuple[list[tuple[str, Any]], list[tuple[str, Name]]]:
-        """The names and tensors of a module and its submodules, and its direct children that have no tensors."""
+    def state_dict(
+        self, module: Instance, parts: dict[str, ModulePart]
+    ) -> tuple[list[tuple[str, Any]], list[tuple[str, Name]]]:
+        """The names and tensors of a module and its submodules, and its direct children that have no tensors.
+
+        All modules are added to ``parts``.
+        """
         tensors: list[tuple[str, Any]] = []
         children = {key: child.name for key, child in self.submodules(self.attributes(module))}
         unread = [("", "", module, 0)]
@@ -170,12 +206,20 @@ class _Reader:
             if found:
                 children.pop(child, None)
             inner = self.submodules(attributes)
-            if (inner and depth == MAX_MODULE_DEPTH) or len(tensors) > MAX_MODULE_TENSORS:
+            parts[prefix[:-1]] = self.part(part, attributes)
+            too_many = len(tensors) > MAX_MODULE_TENSORS or len(parts) > MAX_MODULE_PARTS
+            if too_many or (inner and depth == MAX_MODULE_DEPTH):
                 raise PickleError("modules nested more deeply than any network")
             if any(len(prefix) + len(key) > MAX_KEY for key, _ in inner):
                 raise PickleError(f"a name of more than {MAX_KEY} characters")
             unread += [(child or key, f"{prefix}{key}.", value, depth + 1) for key, value in reversed(inner)]
         return tensors, [(key, Name(name)) for key, name in children.items()]
+
+    def part(self, module: Instance, attributes: dict[str, Any]) -> ModulePart:
+        """The class of one module, and what its own code has set on it."""
+        own = [(key, value) for key, value in attributes.items() if key not in _OF_EVERY_MODULE]
+        parameters = [key for key, value in self.pairs(attributes.get("_parameters")) if value is not None]
+        return ModulePart(module.name, self.dict_of(own), [key for key in parameters if isinstance(key, str)])
 
     def own_tensors(self, attributes: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
         """The parameters and persistent buffers of one module."""

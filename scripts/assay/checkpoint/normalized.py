@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import reprlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.programs import model_of_another_program
+from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.weights import StateDict, tensor_names
 from assay.models import Potential, build_model
 from assay.neighbors.lists import build_graph
@@ -31,6 +33,7 @@ from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
+OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")  # the names of its tensors
 _UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
@@ -90,6 +93,7 @@ class Checkpoint:
         ):
             if names:
                 lines.append(f"{what}: {', '.join(names)}")
+        lines += network.notes
         if not self.container.checksummed:
             lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
         return "\n".join(map(printable, lines))
@@ -143,6 +147,7 @@ class Checkpoint:
                 "keys_ignored": self.state_dict.ignored,
                 "buffers_from_raw_weights": self.state_dict.from_raw,
                 "buffers_filled": self.network.filled,
+                "notes": self.network.notes,
             },
         }
 
@@ -168,7 +173,8 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
         container = read_container(path)
         try:
             choice = choose_weights(container, weights)
-            network = read_network(choice.weights, read_config(container), container.path, cutoff_A)
+            parts = module_parts(container, choice.weights)
+            network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
         checkpoint = Checkpoint(network, container, choice, read_elements(container))
@@ -182,8 +188,11 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
 
 
 def _of_another_program(container: Container) -> AssayError | None:
-    """What to say of a file that is no student, if its names tell which program wrote it."""
-    return model_of_another_program(container.path, container.not_run, tensor_names(container))
+    """What to say of a file that is no student, if its names tell which program wrote it that Assay does not read."""
+    names = tensor_names(container)
+    if any(OF_SCHNETPACK.search(name) for name in names):
+        return None
+    return model_of_another_program(container.path, container.not_run, names)
 
 
 def write(checkpoint: Checkpoint, variant: str, model_path: str | Path, card_path: str | Path) -> None:

@@ -26,7 +26,13 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 ROOTS = frozenset(
     ("embedding", "rbf", "interactions", "energy_head", "radial", "blocks", "head", "reference_energy", "energy_scale")
 )
-BUFFERS = ("rbf.", "radial.", "reference_energy", "energy_scale")
+SCHNETPACK_ROOTS = frozenset(("representation", "input_modules", "output_modules", "postprocessors"))
+SCHNETPACK_BASIS = "representation.radial_basis."  # trained in some networks
+BUFFERS = (
+    "rbf.", "radial.", "reference_energy", "energy_scale", "postprocessors.", "representation.cutoff_fn.",
+    SCHNETPACK_BASIS,
+)  # fmt: skip
+SCHNETPACK = "representation."  # so begin the names of a network of schnetpack
 MAX_DEPTH, MAX_DICTS = 8, 10_000
 MAX_TENSORS = 100_000  # names of tensors in all dicts together
 MAX_PARTS = 50  # parts of a name between dots
@@ -55,6 +61,7 @@ class StateDict:
         unknown: keys beside them that nobody knows.
         from_raw: names that a moving average lacks and that come from the weights it averages.
         group: the parts of their names that tell them from another model in the same dict, e.g. "ema_model".
+        trained: starts of names that are parameters in this model, and buffers in others.
     """
 
     where: str
@@ -65,6 +72,7 @@ class StateDict:
     unknown: list[str] = field(default_factory=list)
     from_raw: list[str] = field(default_factory=list)
     group: str = ""
+    trained: tuple[str, ...] = ()
 
     @property
     def place(self) -> str:
@@ -73,8 +81,30 @@ class StateDict:
 
     @property
     def parameters(self) -> dict[str, Tensor]:
-        """The tensors without the buffers, which are not averaged."""
-        return {name: tensor for name, tensor in self.tensors.items() if not name.startswith(BUFFERS)}
+        """The tensors without the buffers, which are not averaged, and without second names of what has several."""
+        buffers = tuple(start for start in BUFFERS if start not in self.trained)
+        repeated = self.repeated
+        return {
+            name: tensor
+            for name, tensor in self.tensors.items()
+            if not name.startswith(buffers) and name not in repeated
+        }
+
+    @property
+    def is_schnetpack(self) -> bool:
+        """Whether they have the names of a network of schnetpack."""
+        return any(name.startswith(SCHNETPACK) for name in self.tensors)
+
+    @property
+    def repeated(self) -> dict[str, str]:
+        """Further names of tensors, each with the first: modules of schnetpack may share their parameters."""
+        first: dict[tuple[Any, ...], str] = {}
+        found = {}
+        for name, tensor in self.tensors.items() if self.is_schnetpack else ():
+            known = first.setdefault((tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()), name)
+            if known != name and tensor.numel():
+                found[name] = known
+        return found
 
 
 @dataclass(frozen=True)
@@ -189,7 +219,7 @@ def _overlaps(tensor: Tensor) -> bool:
 def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
     """The parts that ``key`` loses, those among them that tell models apart, and the bare name; "" if it has none."""
     parts = key.split(".", MAX_PARTS)
-    start = next((i for i, part in enumerate(parts) if part in ROOTS), None)
+    start = next((i for i, part in enumerate(parts) if part in ROOTS | SCHNETPACK_ROOTS), None)
     if start is None:
         return [], (), ""
     lost = parts[:start] + [part for part in parts[start:] if part in _INSIDE]
@@ -233,4 +263,4 @@ def _belongs_elsewhere(key: str) -> bool:
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:
-    return any(name.startswith(("interactions.", "blocks.")) for name in tensors)
+    return any(name.startswith(("interactions.", "blocks.", "representation.interactions.")) for name in tensors)

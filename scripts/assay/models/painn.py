@@ -10,7 +10,7 @@ the radial basis; the depth sits in atom-wise layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -86,9 +86,10 @@ N_GATES = {1: 3, 2: 7}
 class Block(nn.Module):
     """One interaction block: messages from the neighbors, then an update of each atom on its own."""
 
-    def __init__(self, hidden: int, n_rbf: int, filter_bias: bool, activation: str, epsilon: float, rank: int):
+    def __init__(
+        self, hidden: int, n_rbf: int, filter_bias: bool, act: Callable[[], nn.Module], epsilon: float, rank: int
+    ):
         super().__init__()
-        act = ACTIVATIONS[activation]
         self.epsilon = epsilon
         self.n_filters, self.n_gates = N_FILTERS[rank], N_GATES[rank]
         self.filter = nn.Linear(n_rbf, self.n_filters * hidden, bias=filter_bias)
@@ -211,7 +212,7 @@ class PaiNN(Potential):
         self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff)
         self.envelope = Envelope(envelope, self.cutoff)
         self.blocks = nn.ModuleList(
-            Block(hidden, n_rbf, filter_bias, activation, epsilon, rank) for _ in range(n_blocks)
+            Block(hidden, n_rbf, filter_bias, ACTIVATIONS[activation], epsilon, rank) for _ in range(n_blocks)
         )
         layers: list[nn.Module] = []
         for n_in, n_out in zip([hidden, *head], head, strict=False):

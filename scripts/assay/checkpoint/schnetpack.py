@@ -1,0 +1,323 @@
+"""Reads the networks of schnetpack 2 into Assay's own form of them, tensor for tensor.
+
+A pickled module tells all of itself: classes, functions and numbers stand in its parts. A plain state dict tells less;
+what it leaves open is taken as schnetpack's defaults, and said to be assumed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.checkpoint.container import Container
+from assay.checkpoint.contents import ModuleContents, ModulePart
+from assay.checkpoint.schnetpack_parts import activation_of, postprocessed
+from assay.checkpoint.weights import StateDict, nested_dicts
+from assay.workflow.errors import AssayError
+
+MAX_BLOCKS = 200
+UNITS = "Energies are taken to be in eV and distances in angstrom: a file of schnetpack does not say its units."
+_REPRESENTATIONS = {"PaiNN": "schnetpack-painn"}
+_BASES = {"GaussianRBF", "GaussianRBFCentered", "BesselRBF"}
+_CUTOFFS = {"CosineCutoff", "MollifierCutoff", "SwitchFunction"}
+_HARMLESS_INPUTS = {"PairwiseDistances", "Strain"}
+# Output modules that make no energy: derivatives of it, and properties that are computed beside it.
+_BESIDE_ENERGY = {"Forces", "Response", "DipoleMoment", "Polarizability"}
+
+
+@dataclass
+class Translation:
+    """A network of schnetpack in Assay's form.
+
+    Attributes:
+        architecture: "schnetpack-painn".
+        hyperparameters: all that ``build_model`` needs.
+        sources: where each was read: "shapes", "tensors", "module <path>" or "assumed".
+        tensors: the state dict under Assay's names.
+        notes: sentences on what was assumed or left aside.
+        unknown: names of tensors that belong to nothing that is computed.
+    """
+
+    architecture: str
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+
+    def set(self, source: str, **values: Any) -> None:
+        """Note hyperparameters that one source tells."""
+        self.hyperparameters |= values
+        self.sources |= dict.fromkeys(values, source)
+
+
+def module_parts(container: Container, state: StateDict) -> dict[str, ModulePart] | None:
+    """The parts of the pickled module that ``state`` belongs to, by paths as in its names; None if there is none."""
+    for _, entries in nested_dicts(container.content):
+        if not isinstance(entries, ModuleContents):
+            continue
+        for path in entries.parts:
+            prefix = path.removesuffix("representation")
+            if path == f"{prefix}representation" and (not prefix or prefix.endswith(".")):
+                parts = {
+                    name.removeprefix(prefix): part for name, part in entries.parts.items() if name.startswith(prefix)
+                }
+                parts.setdefault("", entries.parts[prefix.removesuffix(".")])
+                if all(name.rpartition(".")[0] in parts for name in state.tensors):
+                    return parts
+    return None
+
+
+def translate(state: StateDict, parts: Mapping[str, ModulePart] | None, path: Path) -> Translation:
+    """Read a network of schnetpack from its tensors and, where there are some, the parts of its module.
+
+    Raises:
+        AssayError: some part of it is none that Assay computes, or tensors are missing.
+    """
+    reader = Reader(state, parts, path)
+    kind = reader.class_of("representation")
+    if kind is None:
+        kind = "PaiNN" if "representation.filter_net.weight" in reader.left else "network without a filter_net"
+    if kind not in _REPRESENTATIONS:
+        raise reader.refusal(f"its representation is a {kind}, and Assay computes {' and '.join(_REPRESENTATIONS)}")
+    result = Translation(_REPRESENTATIONS[kind], notes=[UNITS])
+    if parts is None:
+        result.notes.append("It holds tensors alone: what they do not show is assumed to be as schnetpack sets it.")
+    _read_embedding(reader, result)
+    _read_radial(reader, result)
+    _read_painn(reader, result)
+    _read_energy(reader, result)
+    result.unknown = [name for name in reader.left if name not in state.repeated]
+    return result
+
+
+class Reader:
+    """The tensors and parts of one network, and which tensors are not yet used.
+
+    Args:
+        state: the tensors by schnetpack's names.
+        parts: the parts of the module by their paths, or None.
+        path: the file, for messages.
+    """
+
+    def __init__(self, state: StateDict, parts: Mapping[str, ModulePart] | None, path: Path):
+        self.left = dict(state.tensors)
+        self.parts, self.path = parts, path
+
+    def refusal(self, reason: str) -> AssayError:
+        """What to raise of a network that is not computed, for this reason."""
+        return AssayError(f"{self.path} is a model of schnetpack that Assay does not compute: {reason}")
+
+    def take(self, name: str, dimensions: int | None = None) -> Tensor:
+        """A tensor, which then counts as used."""
+        if name not in self.left:
+            raise AssayError(f"{self.path} lacks {name!r}, which its network has: save the whole model or state dict")
+        tensor = self.left.pop(name)
+        if dimensions is not None and tensor.dim() != dimensions:
+            raise AssayError(f"{self.path} holds {name!r} of shape {list(tensor.shape)}: save it again")
+        return tensor
+
+    def number(self, name: str) -> float:
+        """A tensor of one element as a number."""
+        tensor = self.take(name)
+        if tensor.numel() != 1:
+            raise self.refusal(f"its {name} is no single number")
+        return shortest(tensor)
+
+    def class_of(self, path: str) -> str | None:
+        """The bare name of the class of a part; None where there is none."""
+        part = None if self.parts is None else self.parts.get(path)
+        return None if part is None else part.name.rpartition(".")[2]
+
+    def attribute(self, path: str, name: str) -> Any:
+        """An attribute of a part; None where there is none."""
+        part = None if self.parts is None else self.parts.get(path)
+        return None if part is None else part.attributes.get(name)
+
+    def children(self, path: str) -> list[str]:
+        """Numbers of the members of a list of modules, in order, from parts or tensors."""
+        names = [*(self.parts or ()), *self.left]
+        found = {match[1] for name in names if (match := re.match(rf"{re.escape(path)}\.(\d{{1,6}})(?:\.|$)", name))}
+        return sorted(found, key=int)
+
+
+def shortest(tensor: Tensor) -> float:
+    """The number in a tensor of one element, with as few digits as its precision needs."""
+    value = tensor.reshape(())
+    return float(str(np.float32(value.item()))) if value.float().double() == value.double() else value.item()
+
+
+def _read_embedding(reader: Reader, result: Translation) -> None:
+    if any(name.startswith("representation.electronic_embeddings.") for name in reader.left):
+        raise reader.refusal("it depends on the charge or spin of a structure (electronic embeddings)")
+    if "representation.embedding.element_embedding" in reader.left:
+        table = reader.take("representation.embedding.element_embedding", 2).double()
+        configuration = reader.take("representation.embedding.electron_config", 2).double()
+        weight = reader.take("representation.embedding.config_linear.weight", 2).double()
+        if configuration.shape != (len(table), weight.shape[1]) or len(weight) != table.shape[1]:
+            raise reader.refusal("its nuclear embedding and its table of electrons do not fit together")
+        table = (table + configuration @ weight.T).float()
+    else:
+        table = reader.take("representation.embedding.weight", 2)
+    result.tensors["embedding.weight"] = table
+    result.set("shapes", hidden=table.shape[1], max_z=len(table) - 1)
+
+
+def _read_radial(reader: Reader, result: Translation) -> None:
+    stem = "representation.radial_basis"
+    kind = reader.class_of(stem)
+    if kind is not None and kind not in _BASES:
+        raise reader.refusal(f"its radial basis is a {kind}, and Assay computes {', '.join(sorted(_BASES))}")
+    if f"{stem}.freqs" in reader.left:
+        result.tensors["radial.frequencies"] = values = reader.take(f"{stem}.freqs", 1)
+        basis = "bessel"
+    else:
+        result.tensors["radial.centers"] = reader.take(f"{stem}.offsets", 1)
+        result.tensors["radial.widths"] = values = reader.take(f"{stem}.widths", 1)
+        basis = "gaussian"
+        if bool((values == 0).any()):
+            raise reader.refusal("a Gaussian of its radial basis has the width 0")
+    result.set("shapes", n_rbf=len(values))
+    result.set("tensors", radial_basis=basis)
+
+    stem = "representation.cutoff_fn"
+    kind = reader.class_of(stem)
+    if kind is not None and kind not in _CUTOFFS:
+        raise reader.refusal(f"its cutoff function is a {kind}, and Assay computes {', '.join(sorted(_CUTOFFS))}")
+    if f"{stem}.switch_off" in reader.left:
+        numbers = [reader.number(f"{stem}.switch_on"), reader.number(f"{stem}.switch_off")]
+        function, cutoff = "switch", numbers[1]
+        reader.left.pop(f"{stem}.cutoff", None)
+    else:
+        cutoff = reader.number(f"{stem}.cutoff")
+        numbers = [reader.number(f"{stem}.eps")] if f"{stem}.eps" in reader.left else []
+        function = "mollifier" if numbers else "cosine"
+    result.set("tensors", cutoff_A=cutoff, cutoff_function=function, cutoff_arguments=numbers)
+
+
+def _count_blocks(reader: Reader) -> int:
+    blocks = reader.children("representation.interactions")
+    if blocks != [str(index) for index in range(len(blocks))] or not 0 < len(blocks) <= MAX_BLOCKS:
+        raise reader.refusal(f"it has {len(blocks)} interaction blocks, and Assay computes 1 to {MAX_BLOCKS}")
+    return len(blocks)
+
+
+def _read_painn(reader: Reader, result: Translation) -> None:
+    hidden, n_blocks = result.hyperparameters["hidden"], _count_blocks(reader)
+    weight = reader.take("representation.filter_net.weight", 2)
+    bias = reader.take("representation.filter_net.bias", 1)
+    shared_filters = n_blocks > 1 and len(weight) == 3 * hidden
+    for index in range(1 if shared_filters else n_blocks):
+        rows = slice(3 * hidden * index, 3 * hidden * (index + 1))
+        result.tensors[f"blocks.{index}.filter.weight"] = weight[rows].clone()
+        result.tensors[f"blocks.{index}.filter.bias"] = bias[rows].clone()
+    places = {
+        "interactions.{}.interatomic_context_net.0": "context.0",
+        "interactions.{}.interatomic_context_net.1": "context.2",
+        "mixing.{}.mu_channel_mix": "mix",
+        "mixing.{}.intraatomic_context_net.0": "update.0",
+        "mixing.{}.intraatomic_context_net.1": "update.2",
+    }
+    shared = read_blocks(reader, result, n_blocks, places)
+    layers = [place.format(block) for block in range(n_blocks) for place in places if place.endswith("_net.0")]
+    activation, arguments, source = activation_of(reader, [f"representation.{layer}" for layer in layers], "silu")
+    result.set("shapes", n_blocks=n_blocks, shared_filters=shared_filters)
+    result.set("tensors", shared_interactions=shared)
+    result.set(source, activation=activation, activation_arguments=arguments)
+    epsilon = reader.attribute("representation.mixing.0", "epsilon")
+    known = isinstance(epsilon, int | float) and epsilon >= 0
+    result.set("module representation.mixing.0" if known else "assumed", epsilon=float(epsilon) if known else 1e-8)
+
+
+def read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Mapping[str, str]) -> bool:
+    """Take the layers of all blocks, by schnetpack's and by Assay's names.
+
+    Returns:
+        Whether all blocks have the same tensors, of which the first block's alone are kept.
+    """
+    blocks = []
+    for index in range(n_blocks):
+        layers = {ours: f"representation.{theirs.format(index)}" for theirs, ours in places.items()}
+        names = {
+            f"{ours}.{kind}": f"{theirs}.{kind}"
+            for ours, theirs in layers.items()
+            for kind in ("weight", "bias")
+            if kind == "weight" or f"{theirs}.bias" in reader.left
+        }
+        blocks.append({ours: reader.take(theirs) for ours, theirs in names.items()})
+    first, *others = blocks
+    shared = bool(others) and all(
+        block.keys() == first.keys() and all(torch.equal(block[name], first[name]) for name in first)
+        for block in others
+    )
+    for index, block in enumerate([first] if shared else blocks):
+        result.tensors |= {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
+    return shared
+
+
+def _read_energy(reader: Reader, result: Translation) -> None:
+    """Take the layers of the energy, and the scale and offsets that the postprocessors give it."""
+    for index in reader.children("input_modules"):
+        kind = reader.class_of(f"input_modules.{index}")
+        if kind is not None and kind not in _HARMLESS_INPUTS:
+            raise reader.refusal(f"it changes its inputs by a {kind}")
+    head, key = _energy_head(reader, result)
+    layers = reader.children(f"{head}.outnet")
+    widths = []
+    for place, layer in enumerate(layers):
+        weight = reader.take(f"{head}.outnet.{layer}.weight", 2)
+        result.tensors[f"head.{2 * place}.weight"] = weight
+        result.tensors[f"head.{2 * place}.bias"] = reader.take(f"{head}.outnet.{layer}.bias", 1)
+        widths.append(len(weight))
+    if not widths or widths[-1] != 1:
+        raise reader.refusal(f"its {head} gives {widths[-1] if widths else 'no'} numbers of an atom, and not one")
+    activation, arguments, source = activation_of(reader, [f"{head}.outnet.{layer}" for layer in layers[:-1]], "silu")
+    result.set("shapes", head=widths[:-1])
+    result.set(source, head_activation=activation, head_activation_arguments=arguments)
+    scale, offsets = postprocessed(reader, result.notes, key, result.hyperparameters["max_z"])
+    rows = len(offsets)
+    result.tensors["embedding.weight"] = result.tensors["embedding.weight"][:rows]
+    result.set("shapes", max_z=rows - 1)
+    result.tensors |= {"energy_scale": torch.tensor(scale, dtype=torch.float64), "reference_energy": offsets}
+
+
+def _energy_head(reader: Reader, result: Translation) -> tuple[str, str]:
+    """The path of the module that makes the energy, and the key of that; others are left aside."""
+    modules = [f"output_modules.{index}" for index in reader.children("output_modules")]
+    if reader.parts is None:
+        heads = [module for module in modules if f"{module}.outnet.0.weight" in reader.left]
+        if len(heads) != 1:
+            raise reader.refusal(f"{len(heads)} of its output modules could be the energy: give its pickled model")
+        return heads[0], "energy"
+    atomwise = {
+        module: reader.attribute(module, "output_key") for module in modules if reader.class_of(module) == "Atomwise"
+    }
+    keys = [reader.attribute(module, "energy_key") for module in modules]
+    keys = [key for key in keys if isinstance(key, str)] or (list(atomwise.values()) if len(atomwise) == 1 else [])
+    key = keys[0] if keys else "energy"
+    heads = [module for module, made in atomwise.items() if made == key]
+    others = [module for module in modules if module not in heads]
+    for module in others:
+        kind = reader.class_of(module)
+        if kind not in _BESIDE_ENERGY and module not in atomwise:
+            raise reader.refusal(f"it has an output module {kind}, of which Assay knows nothing")
+    if len(heads) != 1:
+        raise reader.refusal(f"{len(heads)} of its output modules are an Atomwise that makes {key!r}")
+    mode = reader.attribute(heads[0], "aggregation_mode")
+    if mode != "sum":
+        raise reader.refusal(
+            f"its energy is aggregated by {mode!r} over the atoms, so that it is none of a structure: train with 'sum'"
+        )
+    aside = [reader.class_of(module) for module in others if reader.class_of(module) not in ("Forces", "Response")]
+    if aside:
+        result.notes.append(f"Left aside, because the energy does not depend on it: {', '.join(map(str, aside))}.")
+        for name in [name for name in reader.left if name.startswith(tuple(f"{module}." for module in others))]:
+            del reader.left[name]
+    return heads[0], str(key)

@@ -1,0 +1,162 @@
+"""Reads the activations and the postprocessors of a network of schnetpack."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from assay.checkpoint.pickles import Instance, Name
+from assay.models.activations import ACTIVATIONS
+
+if TYPE_CHECKING:
+    from assay.checkpoint.schnetpack import Reader
+
+_ACTIVATIONS = {name.replace("_", ""): name for name in ACTIVATIONS} | {"swish": "silu"}
+_ARGUMENTS = {
+    "shifted_softplus": ("alpha", "beta"),
+    "softplus": ("beta", "threshold"),
+    "leaky_relu": ("negative_slope",),
+    "elu": ("alpha",),
+    "celu": ("alpha",),
+}
+_KNOWN_PACKAGES = ("torch.", "schnetpack.")
+_CASTS = {"CastTo64", "CastTo32", "CastMap"}
+
+
+def activation_of(reader: Reader, layers: Sequence[str], default: str) -> tuple[str, list[float], str]:
+    """The activation behind layers, its numbers, and where both were read.
+
+    Args:
+        reader: the network.
+        layers: paths of ``Dense`` layers, which must all have the same.
+        default: what schnetpack uses where nobody says otherwise.
+
+    Raises:
+        AssayError: it is none that Assay computes, or they differ.
+    """
+    found = [_activation(reader, layer, default) for layer in layers]
+    if not found:
+        return default, [], "shapes"
+    name, arguments, source = found[0]
+    if any((other, numbers) != (name, arguments) for other, numbers, _ in found):
+        raise reader.refusal(f"its layers {layers[0]} to {layers[-1]} have different activations")
+    return name, arguments, source
+
+
+def _activation(reader: Reader, layer: str, default: str) -> tuple[str, list[float], str]:
+    module = f"{layer}.activation"
+    values = {key: reader.number(f"{module}.{key}") for key in ("alpha", "beta") if f"{module}.{key}" in reader.left}
+    if reader.parts is None:
+        if values:
+            return "shifted_softplus", [values.get("alpha", 1.0), values.get("beta", 1.0)], "tensors"
+        return default, [], "assumed"
+    named = reader.attribute(layer, "activation")
+    part = reader.parts.get(module)
+    full = part.name if part is not None else _function(named)
+    name = _ACTIVATIONS.get(full.rpartition(".")[2].lower().replace("_", ""))
+    if name is None or not full.startswith(_KNOWN_PACKAGES):
+        raise reader.refusal(f"its activation is {full or named!r}, and Assay computes {', '.join(ACTIVATIONS)}")
+    if part is None:
+        return name, [], f"module {layer}"
+    if name == "gelu" and part.attributes.get("approximate") == "tanh":
+        name = "gelu_tanh"
+    for key in _ARGUMENTS.get(name, ()):
+        value = values.get(key, part.attributes.get(key))
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise reader.refusal(f"its activation {name} has no number {key!r}")
+        values[key] = float(value)
+    return name, [values[key] for key in _ARGUMENTS.get(name, ())], f"module {module}"
+
+
+def _function(value: Any) -> str:
+    """The full name of a function: one of a module, or a built-in one that the pickle looks up by its name."""
+    if isinstance(value, Name):
+        return value.name
+    if isinstance(value, Instance) and value.name == "builtins.getattr" and len(value.args) == 2:
+        owner, name = value.args
+        if isinstance(owner, Name) and isinstance(name, str):
+            return f"{owner.name}.{name}"
+    return value.name if isinstance(value, Instance) else ""
+
+
+def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tuple[float, Tensor]:
+    """What postprocessors make of the sum of atomic energies: a factor, and what they add for each element.
+
+    Args:
+        reader: the network.
+        notes: sentences on what was assumed, to which others are added.
+        key: the name of the energy.
+        max_z: the largest atomic number that has an embedding.
+
+    Returns:
+        The factor, and float64 (Z + 1,), where Z is the largest atomic number for which all tables have an entry.
+
+    Raises:
+        AssayError: what they do is no such thing.
+    """
+    scale, offsets = 1.0, torch.zeros(max_z + 1, dtype=torch.float64)
+    skipped = reader.attribute("", "do_postprocessing") is False
+    scaled: dict[str, float] = {}
+    for index in reader.children("postprocessors"):
+        path = f"postprocessors.{index}"
+        tensors = {
+            name: reader.take(f"{path}.{name}")
+            for name in ("atomref", "mean", "scale")
+            if f"{path}.{name}" in reader.left
+        }
+        kind = reader.class_of(path) or ("ScaleProperty" if "scale" in tensors else "AddOffsets")
+        if skipped or kind in _CASTS:
+            continue
+        if kind == "ScaleProperty":
+            source, target = reader.attribute(path, "input_key"), reader.attribute(path, "output_key")
+            factor = _single(reader, path, tensors, "scale")
+            if reader.parts is None or source == target == key:
+                scale, offsets = scale * factor, offsets * factor
+            elif key in (source, target):
+                raise reader.refusal(f"its {path} makes {target!r} of {source!r}")
+            scaled[str(target)] = factor
+        elif kind in ("AddOffsets", "RemoveOffsets"):
+            if reader.parts is None or reader.attribute(path, "_property") == key:
+                added = _added(reader, path, kind, tensors)
+                rows = min(len(offsets), len(added)) if added.dim() else len(offsets)
+                offsets = offsets[:rows] + (added[:rows] if added.dim() else added)
+        else:
+            raise reader.refusal(f"its postprocessor {kind} is none that Assay knows")
+    if skipped:
+        notes.append("Its postprocessing is switched off, so that no offset or scale was applied.")
+    if reader.parts is not None and scale != 1.0 and scaled.get("forces", 1.0) != scale:
+        notes.append(
+            f"It scales the energy by {scale:g} but not the forces: Assay's forces are the gradient of that energy."
+        )
+    return scale, offsets
+
+
+def _added(reader: Reader, path: str, kind: str, tensors: dict[str, Tensor]) -> Tensor:
+    """What is added for each atom: one number, or one by atomic number."""
+    verb = "add" if kind == "AddOffsets" else "remove"
+    whole = reader.parts is None
+    with_mean = "mean" in tensors and (whole or reader.attribute(path, f"{verb}_mean") is True)
+    with_atomrefs = "atomref" in tensors and (whole or reader.attribute(path, f"{verb}_atomrefs") is True)
+    if not whole and reader.attribute(path, "is_extensive") is not True:
+        raise reader.refusal(f"its {path} adds the same to structures of all sizes (is_extensive is not set)")
+    total = torch.zeros((), dtype=torch.float64)
+    if with_mean:
+        total = total + _single(reader, path, tensors, "mean")
+    if with_atomrefs:
+        atomref = tensors["atomref"].double()
+        if atomref.dim() == 2 and atomref.shape[1] == 1:
+            atomref = atomref[:, 0]
+        if atomref.dim() != 1 or len(atomref) < 2:
+            raise reader.refusal(f"its {path} has references of shape {list(atomref.shape)}")
+        total = total + atomref
+    return total if kind == "AddOffsets" else -total
+
+
+def _single(reader: Reader, path: str, tensors: dict[str, Tensor], name: str) -> float:
+    if name not in tensors or tensors[name].numel() != 1:
+        raise reader.refusal(f"its {path} has no single number {name!r}")
+    return float(tensors[name].double())

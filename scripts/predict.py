@@ -60,7 +60,9 @@ def main(options: argparse.Namespace) -> None:
         print(f"{index:>5}  {structure.name[:24]:<24} {values}{flag}")
     print(domain.training_data.sentence if domain else _NO_DESCRIPTION)
     if options.json:
-        write_json(options.json, [vars(prediction) | note for prediction, note in zip(predictions, notes, strict=True)])
+        write_json(
+            options.json, [prediction.record | note for prediction, note in zip(predictions, notes, strict=True)]
+        )
     if options.output:
         write_predictions(options.output, frames, predictions, notes)
 

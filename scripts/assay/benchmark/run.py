@@ -17,6 +17,7 @@ from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.throughput import falls
 from assay.benchmark.timing import Call, Timing, clock, interleave, matrix_peak, ratio
 from assay.neighbors.lists import neighbor_list
+from assay.predictors.calculators import CallInWorker
 from assay.predictors.interface import BatchPredictor, load_runtime
 from assay.sampling.teacher import Labels, Teacher
 from assay.structures.structure import Structure, collate
@@ -99,7 +100,7 @@ class Benchmark:
         }
         self.runtimes[name] = predictor
         for point in sorted(self.points, key=lambda point: point.n_atoms):
-            self.first[name, point.key] = self._first_call(partial(predictor.evaluate, point.structures), memory)
+            self.first[name, point.key] = self._first_call(predictor.timed_call(point.structures), memory)
 
     def _first_call(self, call: Call, memory: PeakMemory) -> dict[str, Any]:
         durations: list[float] = []
@@ -112,7 +113,7 @@ class Benchmark:
     def _count_gflops(self) -> dict[tuple[int, int], float]:
         """Count floating point operations at every point where "eager" did not fail, in 10^9."""
         points = [p for p in self.points if "error" not in self.first.get(("eager", p.key), {"error": "not run"})]
-        sizes = [(point.n_atoms, self._search(point)[1]) for point in points]
+        sizes = [(point.n_atoms, self._search(point)[1] or 0) for point in points]
         batches = [point.structures for point in points]
         counts = count_gflops(self.runtimes["eager"], batches, sizes) if points else []
         return dict(zip((point.key for point in points), counts, strict=True))
@@ -125,8 +126,9 @@ class Benchmark:
         detailed = batch_size in self.settings.detailed_batch_sizes
         able = {name: p for name, p in self.runtimes.items() if not self._left_out(name, point)}
         search, n_edges = self._search(point)
-        calls: dict[str, Call] = {name: partial(p.evaluate, point.structures) for name, p in able.items()}
-        calls["neighbor search"] = search
+        calls: dict[str, Call] = {name: p.timed_call(point.structures) for name, p in able.items()}
+        if search is not None:
+            calls["neighbor search"] = search
         if detailed:
             prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
             calls |= {name: call for name, call in prepared.items() if call is not None}
@@ -141,12 +143,19 @@ class Benchmark:
             timed=self.timed,
             first_s=first_s | {f"{name}, neighbors known": first_s[name] for name in able},  # the same computation
         )
-        common = {"system_size": size, "batch_size": batch_size, "n_atoms": point.n_atoms, "n_edges": n_edges}
+        common: dict[str, Any] = {
+            "system_size": size,
+            "batch_size": batch_size,
+            "n_atoms": point.n_atoms,
+            "n_edges": n_edges,
+        }
         rows = []
         for name in self.runtimes:
             row = {"runtime": name, **common, **self.first[name, point.key]}
             if name in able:
                 row |= describe(timings, name, common, self.settings.time_step_fs)
+                if isinstance(call := calls[name], CallInWorker):
+                    row["transfer_ms_median"] = float(np.median(call.transfer_s)) * 1e3
                 rate = None if gflop is None else gflop / timings[name].median_s
                 row |= {
                     "matrix_gflop": gflop,
@@ -171,9 +180,14 @@ class Benchmark:
             first["left_out"] = f"its first call took more than {self.settings.longest_s:g} s"
         return "error" in first or "left_out" in first
 
-    def _search(self, point: Point) -> tuple[Call, int]:
-        """Return the neighbor search of a batch as a call, and the number of directed edges that it finds."""
+    def _search(self, point: Point) -> tuple[Call | None, int | None]:
+        """Return the neighbor search of a batch as a call, and the number of directed edges that it finds.
+
+        Both are None where the cutoff of the model is not known.
+        """
         cutoff = max(predictor.cutoff_A for predictor in self.runtimes.values())
+        if not np.isfinite(cutoff):
+            return None, None
         _, positions, batch = collate(point.structures, self.device)
         search = partial(neighbor_list, positions, batch, cutoff)
         return search, search()[0].shape[1]
@@ -199,17 +213,17 @@ def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str
 
 
 def describe(
-    timings: Mapping[str, Timing], name: str, common: Mapping[str, int], time_step_fs: float
+    timings: Mapping[str, Timing], name: str, common: Mapping[str, Any], time_step_fs: float
 ) -> dict[str, Any]:
     """Turn the timings of a point into the row of one runtime."""
     own = timings[name]
-    known = timings.get(f"{name}, neighbors known")
+    known, search = timings.get(f"{name}, neighbors known"), timings.get("neighbor search")
     row = own.summary() | {
         "structures_per_s": common["batch_size"] / own.median_s,
         "atoms_per_s": common["n_atoms"] / own.median_s,
         "us_per_atom": own.median_s / common["n_atoms"] * 1e6,
         "ns_per_day": 86400.0 / own.median_s * time_step_fs * 1e-6,
-        "neighbor_search_ms_median": timings["neighbor search"].median_s * 1e3,
+        "neighbor_search_ms_median": None if search is None else search.median_s * 1e3,
         "latency_neighbors_known_ms_median": None if known is None else known.median_s * 1e3,
     }
     if "eager" in timings:

@@ -49,8 +49,8 @@ def _steps(rows: Sequence[Row]) -> Iterator[tuple[Row, Row]]:
 
 
 def _reason(small: Row, large: Row, changes_of_all: Sequence[float], cache_MB: float | None) -> str:
-    edges = [row["n_edges"] / row["n_atoms"] for row in (small, large)]
-    if large["atoms_per_s"] * edges[1] >= (1.0 - FALL) * small["atoms_per_s"] * edges[0]:
+    edges = [(row["n_edges"] or 0) / row["n_atoms"] for row in (small, large)]
+    if all(edges) and large["atoms_per_s"] * edges[1] >= (1.0 - FALL) * small["atoms_per_s"] * edges[0]:
         return f"its structures are denser: {edges[1]:.1f} instead of {edges[0]:.1f} neighbors an atom"
     if large["n_atoms"] / large["latency_ms_p5"] >= small["n_atoms"] / small["latency_ms_p95"]:
         return "within the spread of the timings"

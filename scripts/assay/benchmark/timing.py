@@ -70,8 +70,17 @@ class Timing:
 
 
 def clock(device: torch.device | str = "cpu") -> Clock:
-    """Return the function that times one call in seconds: by the wall clock on a CPU, by events on a GPU."""
-    return _gpu_seconds if torch.device(device).type == "cuda" else _wall_seconds
+    """Return the function that times one call in seconds: by the wall clock on a CPU, by events on a GPU.
+
+    A call that has a method ``seconds`` measures itself, where it runs: it is made by that method, which returns them.
+    """
+    timed = _gpu_seconds if torch.device(device).type == "cuda" else _wall_seconds
+
+    def seconds(call: Call) -> float:
+        itself = getattr(call, "seconds", None)
+        return timed(call) if itself is None else itself()
+
+    return seconds
 
 
 def interleave(

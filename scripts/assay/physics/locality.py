@@ -131,6 +131,8 @@ def crossings(subject: Subject) -> list[Crossing]:
 
 def cutoff(subject: Subject) -> Measurement:
     """Energy and forces extrapolated to the cutoff from either side, and a scan for the eye."""
+    if not np.isfinite(subject.predictor.cutoff_A):
+        raise NotApplicable("the model does not tell its cutoff: set variants.<name>.cutoff_A")
     paths = crossings(subject)
     if not paths:
         raise NotApplicable("no distance of the reference's molecules can be brought to the cutoff")

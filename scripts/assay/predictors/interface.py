@@ -12,6 +12,7 @@ import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ BACKENDS = {
     "onnx": "assay.predictors.onnx",
     "torchscript": "assay.predictors.torchscript",
     "pt2": "assay.predictors.aotinductor",
+    "calculator": "assay.predictors.calculators",
 }
 
 # The runtimes of a checkpoint: PyTorch, operation by operation, and the compiled engine.
@@ -42,10 +44,20 @@ MAX_EXTENT_A = 1e4  # no structure is larger
 
 @dataclass(frozen=True)
 class Prediction:
-    """The energy of a structure in eV, and its forces float64 (N, 3) in eV/angstrom."""
+    """The energy of a structure in eV, and its forces float64 (N, 3) in eV/angstrom.
+
+    A model that has one also gives the stress of a structure that repeats along all axes: float64 (3, 3), in
+    eV/angstrom^3, with the sign of ASE, so that it is the derivative of the energy by strain over the volume.
+    """
 
     energy_eV: float
     forces_eV_per_A: np.ndarray
+    stress_eV_per_A3: np.ndarray | None = None
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What a file of predictions says: the attributes that are known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 class Predictor(Protocol):
@@ -56,7 +68,7 @@ class Predictor(Protocol):
         runtime: what evaluates it, e.g. "eager".
         device: "cpu" or "cuda".
         dtype: the precision in which it computes, "float32" or "float64".
-        cutoff_A: radius of its neighbor search, angstrom.
+        cutoff_A: the distance in angstrom beyond which atoms do not see each other; infinite if unknown.
         max_z: the largest atomic number that it takes.
         elements: atomic numbers seen in training; None if unknown.
     """
@@ -107,6 +119,10 @@ class BatchPredictor(ABC):
             A call with the result of ``evaluate``; None for a model that always searches the neighbors itself.
         """
         return None
+
+    def timed_call(self, structures: Sequence[Structure]) -> Callable[[], object]:
+        """Return a call that evaluates structures, to be timed; see ``benchmark.timing.clock``."""
+        return partial(self.evaluate, structures)
 
     def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """Do as ``evaluate``, in halves where a GPU has too little memory for all at once."""
@@ -184,7 +200,7 @@ def load_predictor(
     """Load a model file of any kind.
 
     Args:
-        path: a checkpoint, a normalized model or an exported one.
+        path: a checkpoint, a normalized model, an exported one, or the description of a calculator.
         device: "cpu" or "cuda".
         dtype: "float32" or "float64"; an exported model computes in its own.
         threads: number of CPU threads; None leaves it as it is.
@@ -221,7 +237,9 @@ def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:
 
 
 def kind_of(path: Path) -> str:
-    """Tell the kind of a file by suffix and content: "onnx", "pt2", "torchscript" or "checkpoint"."""
+    """Tell the kind of a file by suffix and content: "onnx", "pt2", "calculator", "torchscript" or "checkpoint"."""
+    if path.suffix == ".json":
+        return "calculator"
     if path.suffix in (".onnx", ".pt2"):
         return path.suffix[1:]
     if path.is_file() and zipfile.is_zipfile(path):

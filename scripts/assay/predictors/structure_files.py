@@ -10,6 +10,7 @@ from typing import Any
 import ase
 import ase.io
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.predictors.interface import Prediction
 from assay.workflow.errors import AssayError
@@ -47,6 +48,8 @@ def write_predictions(
 ) -> None:
     """Write extended XYZ with predicted energies (eV) and forces (eV/angstrom), which replace any labels.
 
+    The stress (eV/angstrom^3, positive under tension) stands beside them where the model gives one.
+
     Args:
         path: the file to write.
         frames: the structures.
@@ -57,7 +60,10 @@ def write_predictions(
     for atoms, prediction, note in zip(frames, predictions, notes, strict=True):
         copy = atoms.copy()
         copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
-        copy.calc = SinglePointCalculator(copy, energy=prediction.energy_eV, forces=prediction.forces_eV_per_A)
+        results = {"energy": prediction.energy_eV, "forces": prediction.forces_eV_per_A}
+        if prediction.stress_eV_per_A3 is not None:
+            results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
+        copy.calc = SinglePointCalculator(copy, **results)
         labelled.append(copy)
     with atomic_path(path) as temporary:
         ase.io.write(temporary, labelled, format="extxyz")

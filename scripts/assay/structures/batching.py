@@ -16,8 +16,13 @@ MAX_EDGES = 16384
 
 
 def count_edges(structure: Structure, cutoff: float) -> int:
-    """Count the directed edges within ``cutoff`` angstrom: exactly if the structure is open, by its density if not."""
+    """Count the directed edges within ``cutoff`` angstrom: exactly if the structure is open, by its density if not.
+
+    Within an infinite cutoff these are the pairs of atoms.
+    """
     n_atoms = len(structure)
+    if not np.isfinite(cutoff):
+        return n_atoms * (n_atoms - 1)
     if structure.pbc.any() and structure.cell is not None:
         cell = completed_cell(structure.cell, structure.pbc)
         extents = np.ptp(structure.positions @ np.linalg.inv(cell), axis=0) + 4.0 / 3.0 * cutoff

@@ -31,6 +31,8 @@ class Structure:
         stress_eV_per_A3: (3, 3) float64, the labelled stress, dE/d(strain) per volume as in ASE: positive where the
             structure would contract; None if unknown.
         molecule: the identity of the molecule, by which data is split; "" if unknown.
+        charge: the total charge in units of the elementary charge; None if it is not told.
+        spin: the multiplicity 2S + 1; None if it is not told.
     """
 
     name: str
@@ -42,13 +44,19 @@ class Structure:
     forces_eV_per_A: np.ndarray | None = None
     molecule: str = ""
     stress_eV_per_A3: np.ndarray | None = None
+    charge: int | None = None
+    spin: int | None = None
 
     def __len__(self) -> int:
         return len(self.atomic_numbers)
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, name: str = "", molecule: str = "") -> Structure:
-        """Copy an ``ase.Atoms``. Labels come from the stored results of its calculator and are never computed."""
+        """Copy an ``ase.Atoms``. Labels come from the stored results of its calculator and are never computed.
+
+        Charge and spin are ``charge`` and ``spin`` of ``atoms.info``, or else what its initial charges and magnetic
+        moments add up to.
+        """
         results = atoms.calc.results if atoms.calc is not None else {}
         energy, forces, stress = results.get("energy"), results.get("forces"), results.get("stress")
         given = atoms.info.get("name", "")  # which a file may give as a number
@@ -62,12 +70,15 @@ class Structure:
             forces_eV_per_A=None if forces is None else np.array(forces, dtype=np.float64),
             molecule=molecule or str(atoms.info.get("molecule", "")),
             stress_eV_per_A3=None if stress is None or not atoms.cell.rank else full_stress(stress),
+            charge=_whole(atoms.info.get("charge", _sum_of(atoms, "initial_charges"))),
+            spin=_whole(atoms.info.get("spin", _sum_of(atoms, "initial_magmoms", 1))),
         )
 
     def to_ase(self) -> ase.Atoms:
         """Copy to an ``ase.Atoms``, with the labels, if there are any, in a ``SinglePointCalculator``."""
         atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
-        atoms.info.update({"name": self.name} | ({"molecule": self.molecule} if self.molecule else {}))
+        told = {"molecule": self.molecule or None, "charge": self.charge, "spin": self.spin}
+        atoms.info.update({"name": self.name} | {key: value for key, value in told.items() if value is not None})
         stress = None if self.stress_eV_per_A3 is None else full_3x3_to_voigt_6_stress(self.stress_eV_per_A3)
         labels = {"energy": self.energy_eV, "forces": self.forces_eV_per_A, "stress": stress}
         known = {key: value for key, value in labels.items() if value is not None}
@@ -80,6 +91,19 @@ def full_stress(values: np.ndarray) -> np.ndarray:
     """A stress (3, 3), float64, of nine numbers, or of six in the order xx, yy, zz, yz, xz, xy (Voigt)."""
     values = np.asarray(values, dtype=np.float64).ravel()
     return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
+
+
+def _sum_of(atoms: ase.Atoms, name: str, plus: int = 0) -> float | None:
+    """The sum over an array of per-atom values, and a number more; None if there is no such array."""
+    return float(atoms.arrays[name].sum()) + plus if name in atoms.arrays and atoms.arrays[name].ndim == 1 else None
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, rounded; None for anything that is no number."""
+    try:
+        return round(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:

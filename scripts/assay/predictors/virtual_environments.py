@@ -1,0 +1,88 @@
+"""Python interpreters with packages of their own, on top of those of this project unless they pin others."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import sysconfig
+from importlib.metadata import version
+from pathlib import Path
+
+from filelock import FileLock
+
+from assay.workflow.errors import AssayError, printable
+from assay.workflow.files import atomic_path
+
+SHARED = ("torch", "numpy", "ase")  # packages whose version decides whether an environment can be used again
+
+
+def interpreter(environment: str | Path | None) -> Path:
+    """The Python interpreter of an environment.
+
+    Args:
+        environment: a requirements file, whose environment is made unless it was before; a Python interpreter, which
+            is taken as it is; or None for the interpreter of this process.
+
+    Raises:
+        AssayError: there is no such file, or what it pins cannot be installed.
+    """
+    if environment is None:
+        return Path(sys.executable)
+    path = Path(environment)
+    if not path.is_file():
+        raise AssayError(
+            f"there is no file {environment}, which is to be the environment of a calculator: name a requirements file "
+            "or a Python interpreter"
+        )
+    if is_interpreter(path):
+        return path.absolute()
+    return _made(path)
+
+
+def is_interpreter(path: str | Path) -> bool:
+    """Whether the file of an environment is a Python interpreter, and not a requirements file."""
+    return Path(path).suffix != ".txt" and os.access(path, os.X_OK)
+
+
+def content_of(environment: str | Path | None) -> str:
+    """A hash of all that decides what an environment holds: what the file pins, Python, and the shared packages."""
+    pins = b"" if environment is None or is_interpreter(environment) else Path(environment).read_bytes()
+    shared = [f"{name} {version(name)}" for name in SHARED]
+    return hashlib.sha256(b"\n".join([pins, sys.version.encode(), *map(str.encode, shared)])).hexdigest()[:16]
+
+
+def _made(requirements: Path) -> Path:
+    """Make the environment of a requirements file, or find the one that was made of equal content."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", "environments")
+    folder = cache / content_of(requirements)
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _make(requirements, folder)
+    return folder / "bin" / "python"
+
+
+def _make(requirements: Path, folder: Path) -> None:
+    """Install what a requirements file pins into a virtual environment that also sees the packages of this process."""
+    print(f"Making the environment of {requirements} in {folder}, once.", file=sys.stderr)
+    with atomic_path(folder) as path:
+        python = path / "bin" / "python"
+        _run([sys.executable, "-m", "venv", "--without-pip", str(path)], requirements)
+        own = sysconfig.get_path("purelib", "venv", vars={"base": str(path)})
+        shared = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+        Path(own, "shared.pth").write_text("".join(f"{folder}\n" for folder in shared))
+        _run([sys.executable, "-m", "pip", "--python", str(python), "install", "-r", str(requirements)], requirements)
+
+
+def _run(command: list[str], requirements: Path) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
+    print(done.stdout, file=sys.stderr)
+    if done.returncode != 0:
+        errors = [line for line in done.stdout.splitlines() if line.lower().startswith("error")]
+        reason = errors[-1] if errors else f"status {done.returncode}"
+        raise AssayError(
+            f"the environment of {requirements} cannot be made ({printable(reason, 300)}): correct what it pins, or "
+            "look whether a registry of packages can be reached"
+        )

@@ -1,0 +1,70 @@
+"""ASE calculators that do as they are told, and what only a calculator of another process may do: die, hang, print."""
+
+import os
+import signal
+import time
+
+import numpy as np
+from ase.calculators.calculator import Calculator, all_changes
+
+SICK_ATOMS = 3  # only structures of so many atoms are fatal
+
+
+class Toy(Calculator):
+    """Harmonic pairs: every two atoms attract with 1 eV/angstrom^2, and the total charge adds 10 eV for each unit.
+
+    Args:
+        mode: what goes wrong: die, exit, hang, raise, lack, shape, words, nan, stdout, or nothing.
+        spring: the constant of all springs.
+    """
+
+    implemented_properties = ("energy", "forces")
+    cutoff = 7.5
+
+    def __init__(self, mode="", spring=1.0):
+        super().__init__()
+        self.mode, self.spring = mode, spring
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        apart = atoms.positions[:, None] - atoms.positions[None]
+        energy = 0.25 * self.spring * float((apart**2).sum())
+        energy += 10.0 * atoms.info.get("charge", 0) + 100.0 * atoms.get_initial_charges().sum()
+        energy += 1e3 * atoms.info.get("spin", 1) + 1e4 * atoms.get_initial_magnetic_moments().sum()
+        self.results = {"energy": energy, "forces": -self.spring * apart.sum(1)}
+        if len(atoms) == SICK_ATOMS:
+            getattr(self, f"do_{self.mode}", lambda: None)()
+
+    def do_die(self):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def do_exit(self):
+        os._exit(7)
+
+    def do_hang(self):
+        time.sleep(60)
+
+    def do_raise(self):
+        raise RuntimeError("no convergence in 200 steps")
+
+    def do_lack(self):
+        del self.results["forces"]
+
+    def do_shape(self):
+        self.results["forces"] = np.zeros((SICK_ATOMS, 2))
+
+    def do_words(self):
+        self.results["energy"] = "low"
+
+    def do_nan(self):
+        self.results["energy"] = float("nan")
+
+    def do_stdout(self):
+        for descriptor in (1, 2):
+            os.write(descriptor, b"\x00assaycal SCF iteration 1\n" * 5000)
+        print({"energy_eV": -1.0}, flush=True)
+
+
+def silent():
+    """A calculator that ends its process while it is made."""
+    os._exit(0)

@@ -22,6 +22,7 @@ from assay.quantize.sessions import FLOAT_PRODUCTS, Operator, open_session, prof
 from assay.structures.structure import Structure
 
 RUNS = 20  # calls of a profile, enough for each operator to meet a quiet moment
+SPIN_us = 1000  # longer than the gap between the calls of a turn, and 20 times shorter than ONNX Runtime's own
 SMALLEST_SHARE = 0.002  # kinds of products that take a smaller share of the time are not timed apart
 
 Shape = tuple[int, int, int]  # rows, inner, columns
@@ -112,7 +113,10 @@ def product_calls(shape: Shape, threads: int) -> dict[str, Call]:
         "int8": (own("DynamicQuantizeMatMul", ["x", "weight", "scale"], x=x), x),
         "alone": (own("MatMulIntegerToFloat", ["x", "weight", "step", "scale", "zero"], x=steps), steps),
     }
-    return {name: partial(open_session(m, threads).run, None, {"x": value}) for name, (m, value) in made.items()}
+    return {
+        name: partial(open_session(model, threads, spin_us=SPIN_us).run, None, {"x": value})
+        for name, (model, value) in made.items()
+    }
 
 
 def _one_operator(

@@ -43,9 +43,20 @@ def feed(batch: Sequence[Structure]) -> dict[str, np.ndarray]:
     return {name: x.numpy() for name, x in zip(Inputs._fields, open_inputs(batch, "model.onnx"), strict=True)}
 
 
-def open_session(model: Path | bytes, threads: int, **options: object) -> onnxruntime.InferenceSession:
-    """Open a session on the CPU; ``options`` are attributes of ONNX Runtime's ``SessionOptions``."""
+def open_session(
+    model: Path | bytes, threads: int, *, spin_us: int | None = None, **options: object
+) -> onnxruntime.InferenceSession:
+    """Open a session on the CPU.
+
+    Args:
+        model: an ONNX file, or its content.
+        threads: number of CPU threads.
+        spin_us: how long threads wait for work before they sleep, in microseconds; ONNX Runtime's own choice if None.
+        options: attributes of ONNX Runtime's ``SessionOptions``.
+    """
     settings = onnxruntime.SessionOptions()
+    if spin_us is not None:
+        settings.add_session_config_entry("session.intra_op.spin_duration_us", str(spin_us))
     settings.intra_op_num_threads = threads
     settings.log_severity_level = 3  # errors only
     for name, value in options.items():

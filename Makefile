@@ -36,8 +36,8 @@ env: $(ENV_STAMP)  ## Make the environment only (.venv)
 
 dev: $(DEV_STAMP)  ## The environment with what tests and lint need
 
-check: lint  ## Lint, and the tests that are quick: less than two minutes
-	$(BIN)/python -m pytest -m "not slow" --durations=5
+check: lint  ## Lint, and the tests that are quick, side by side: less than two minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=5 --numprocesses auto --dist loadfile
 
 test: $(DEV_STAMP)  ## Run all tests
 	$(BIN)/python -m pytest

@@ -138,6 +138,7 @@ def test_damaged_archives_are_not_loaded(tmp_path, nothing_is_loaded):
             load_predictor(store(tmp_path, content, name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "status"), [("predict.py", 1), ("verdict.py", 2)])
 def test_scripts_say_so_too(script, status, tmp_path):
     path = store(tmp_path, STRANGERS["mace_torchscript"][1](), "my.model")

@@ -75,7 +75,7 @@ def exports(tmp_path_factory):
     return functools.cache(lambda name: Exported(name, tmp_path_factory.mktemp(name)))
 
 
-@pytest.fixture(params=sorted(STUDENTS))
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] * (name != "painn")) for name in sorted(STUDENTS)])
 def student(request, exports):
     return exports(request.param)
 

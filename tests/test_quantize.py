@@ -65,6 +65,7 @@ def _export(model, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "n_filters"), [("exported", 5), ("with_tensors", 8)])
 def test_quantized_weights_keep_forces_the_gradient_of_the_energy(file, n_filters, structures, tmp_path, request):
     exported, target = request.getfixturevalue(file), tmp_path / "weights.onnx"

@@ -145,6 +145,7 @@ def test_shipped_students_are_described_by_what_is_shipped_of_their_training_dat
         assert {"n_structures": record["n_structures"], "sha256": record["train_sha256"]} in shipped["part_of"]
 
 
+@pytest.mark.slow
 def test_predict_reads_what_training_left_beside_a_checkpoint(folder, shipped):
     write_domain(training_description(folder / "tiny.pt"), shipped)
     (folder / "molecule.xyz").write_text("3\n\nO 0 0 0\nH 0.96 0 0\nH -0.24 0.93 0\n")

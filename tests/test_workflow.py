@@ -44,6 +44,7 @@ def plan(tree, *arguments):
     return jobs, {(names[one], names[other]) for one, other in re.findall(r"(\d+) -> (\d+)", graph)}
 
 
+@pytest.mark.slow
 def test_order_of_rule_files_after_the_first_does_not_matter(tree):
     text = (tree / "Snakefile").read_text()
     common, *others = re.findall(r"^include: .*\n", text, re.M)
@@ -56,6 +57,7 @@ def test_order_of_rule_files_after_the_first_does_not_matter(tree):
     assert plan(tree, "--snakefile", "Mirrored") == (jobs, edges)
 
 
+@pytest.mark.slow
 def test_a_module_with_a_config_of_its_own_has_the_defaults_beneath(tree, tmp_path):
     variants = dict.fromkeys(load_config(ROOT / "config")["variants"]) | {"mine": {"checkpoint": "mine.pt"}}
     text = f"""
@@ -102,6 +104,7 @@ def run_alone(tree, script, folder):
     return subprocess.run([sys.executable, tree / "scripts" / script], cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_scripts_run_alone_from_any_folder(tree, tmp_path):
     for script, made in [("normalize.py", "incoming.safetensors"), ("adopt.py", "model.safetensors")]:
         done = run_alone(tree, script, tmp_path)

@@ -20,12 +20,27 @@ NETWORKS = {
     "gaussian": {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "radial_basis": "gaussian", "envelope": "cosine"},
     "bare": {"hidden": 33, "n_blocks": 1, "n_rbf": 3, "filter_bias": False, "head": [], "epsilon": 1e-3},
     "bare tensors": {"hidden": 9, "n_blocks": 2, "n_rbf": 3, "filter_bias": False, "epsilon": 1e-3, "rank": 2},
+    "softplus": {"hidden": 12, "n_blocks": 2, "n_rbf": 4, "activation": "softplus"},
 }
+SCHNETPACK = {"hidden": 20, "n_blocks": 3, "n_rbf": 7, "max_z": 36, "head": [10]}
+SOFT = {"activation": "shifted_softplus", "head_activation": "softplus", "head": [12, 12, 5]}
+SCHNETPACK_NETWORKS = {
+    "schnetpack": SCHNETPACK,
+    "schnetpack bessel": SCHNETPACK | SOFT | {"radial_basis": "bessel"},
+    "schnetpack shared": SCHNETPACK | {"shared_interactions": True, "epsilon": 1e-3, "head": []},
+    "schnetpack all shared": SCHNETPACK | {"shared_interactions": True, "shared_filters": True},
+    "schnetpack mollifier": SCHNETPACK | {"cutoff_function": "mollifier", "cutoff_arguments": [0.1]},
+    "schnetpack switch": SCHNETPACK | {"cutoff_function": "switch", "cutoff_arguments": [2.0, 4.5]},
+}
+EVERY_NETWORK = [*NETWORKS, *SCHNETPACK_NETWORKS]
 
 
 def _model(name, dtype=torch.float64):
     torch.manual_seed(2)
-    model = build_model("painn", NETWORKS[name])
+    if name in SCHNETPACK_NETWORKS:
+        model = build_model("schnetpack-painn", SCHNETPACK_NETWORKS[name])
+    else:
+        model = build_model("painn", NETWORKS[name])
     model.reference_energy.uniform_(-50.0, 0.0)
     model.energy_scale.fill_(0.7)
     return model.to(dtype)
@@ -79,19 +94,18 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", EVERY_NETWORK)
 def test_it_computes_what_autograd_does(network, case):
-    """To the rounding of constants that the network keeps in float32."""
     model, inputs = _model(network), _inputs(CASES[case]())
     expected = model.energy_and_forces(*inputs, virial=True)
     found = accelerated(model)(*inputs, virial=True)
     scale = max(1.0, expected.forces.abs().max().item())
     for ours, theirs in zip(found, expected, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=2e-6 * scale)
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-11 * scale)
 
 
 @pytest.mark.parametrize("case", ["molecules", "in contact", "crystals"])
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", EVERY_NETWORK)
 def test_parameter_gradients_are_those_of_autograd(network, case):
     model, inputs = _model(network), _inputs(CASES[case]())
     weights = torch.linspace(-1.0, 2.0, inputs[3], dtype=torch.float64)
@@ -102,11 +116,11 @@ def test_parameter_gradients_are_those_of_autograd(network, case):
     for forces in (True, False):
         found = engine.evaluate(*inputs, weights=weights, gradients=True, forces=forces).gradients
         for ours, theirs in zip(found.split([p.numel() for p in parameters]), expected, strict=True):
-            limit = 1e-6 * theirs.abs().max().item() + 1e-12
-            torch.testing.assert_close(ours, theirs.flatten(), rtol=1e-6, atol=limit)
+            limit = 1e-11 * theirs.abs().max().item() + 1e-12
+            torch.testing.assert_close(ours, theirs.flatten(), rtol=1e-11, atol=limit)
 
 
-@pytest.mark.parametrize("network", NETWORKS)
+@pytest.mark.parametrize("network", EVERY_NETWORK)
 def test_forces_are_those_of_the_weighted_energies(network):
     """Those of nuclear repulsion too."""
     model, inputs = _model(network), _inputs([_near_contact(), *_rattled("CH3SH")])
@@ -115,16 +129,31 @@ def test_forces_are_those_of_the_weighted_energies(network):
     positions = positions.requires_grad_()
     (expected,) = torch.autograd.grad((weights * model.energy(numbers, positions, *rest)).sum(), positions)
     found = Engine(model).evaluate(*inputs, weights=weights).forces
-    torch.testing.assert_close(found, -expected, rtol=1e-6, atol=2e-6 * expected.abs().max().item())
+    torch.testing.assert_close(found, -expected, rtol=1e-11, atol=1e-11 * expected.abs().max().item())
 
 
-def test_float32_is_near_float64():
+@pytest.mark.parametrize("network", ["shipped", "softplus", "schnetpack", "schnetpack bessel", "schnetpack switch"])
+def test_float32_is_near_float64(network):
     inputs = _inputs(CASES["molecules"]())
-    exact = accelerated(_model("shipped"))(*inputs)
-    single = accelerated(_model("shipped", torch.float32))(*_inputs(CASES["molecules"](), torch.float32))
+    exact = accelerated(_model(network))(*inputs)
+    single = accelerated(_model(network, torch.float32))(*_inputs(CASES["molecules"](), torch.float32))
     assert single.energy.dtype == torch.float64 and single.forces.dtype == torch.float32
     torch.testing.assert_close(single.energy, exact.energy, rtol=0, atol=2e-5)
     torch.testing.assert_close(single.forces.double(), exact.forces, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("network", ["shipped", "gaussian", "schnetpack", "schnetpack bessel"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_radial_functions_that_were_trained_are_those_of_the_network(network, dtype):
+    model, inputs = _model(network, dtype), _inputs(_rattled("CH3CH2OH", "C6H6"), dtype)
+    before = accelerated(model)(*inputs)
+    for constants in model.radial.buffers():
+        constants.mul_(1.0 + 0.2 * torch.rand_like(constants))
+    expected, found = model.energy_and_forces(*inputs), accelerated(model)(*inputs)
+    limit = 2e-5 if dtype == torch.float32 else 1e-11
+    torch.testing.assert_close(found.energy, expected.energy, rtol=0, atol=limit)
+    torch.testing.assert_close(found.forces, expected.forces, rtol=0, atol=limit)
+    assert (found.forces - before.forces).abs().max() > 1e-3
 
 
 def test_threads_change_nothing_but_rounding_and_equal_calls_are_equal():
@@ -182,15 +211,14 @@ def test_disorder_and_unknown_elements_are_refused():
 
 def test_what_it_cannot_compute_is_said_and_left_to_torch(monkeypatch):
     other = build_model("seed-painn", {"hidden": 8, "n_blocks": 2, "n_rbf": 4})
-    assert (
-        why_unsupported(other) == "it computes painn, not seed-painn" and accelerated(other) == other.energy_and_forces
-    )
+    assert why_unsupported(other) == "it computes painn and schnetpack-painn, not seed-painn"
+    assert accelerated(other) == other.energy_and_forces
     with pytest.raises(AssayError, match="cannot run model: it computes painn"):
         EnginePredictor(other)
-    softplus = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "activation": "softplus"})
-    assert "silu" in why_unsupported(softplus)
-    stretched = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4})
-    stretched.radial.frequencies.mul_(1.1)
-    assert "evenly spaced" in why_unsupported(stretched)
+    small = {"hidden": 8, "n_blocks": 1, "n_rbf": 4}
+    assert why_unsupported(build_model("painn", small | {"activation": "gelu"})).endswith("not gelu")
+    steep = {"head_activation": "shifted_softplus", "head_activation_arguments": [1.0, 2.0]}
+    assert "usual numbers, not shifted_softplus" in why_unsupported(build_model("schnetpack-painn", small | steep))
+    assert "at most 8 hidden layers" in why_unsupported(build_model("painn", small | {"head": [4] * 9}))
     monkeypatch.setattr("assay.engine.painn.library", lambda: None)
     assert "install g++" in why_unsupported(build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4}))

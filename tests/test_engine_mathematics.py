@@ -14,21 +14,34 @@ from assay.neighbors.lists import build_graph
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler on this machine")
 
 SMALL = {"hidden": 6, "n_blocks": 3, "n_rbf": 5, "max_z": 8, "cutoff_A": 3.0, "head": (4, 3), "epsilon": 1e-4}
-NETWORKS = {
+PAINN = {
     "vectors": SMALL | {"repulsion": True, "floor": True},
     "tensors": SMALL | {"repulsion": True, "floor": True, "rank": 2},
     "gaussian": SMALL | {"rank": 2, "radial_basis": "gaussian", "envelope": "cosine", "filter_bias": False, "head": ()},
 }
+SOFT = {"activation": "shifted_softplus", "head_activation": "softplus"}
+SCHNETPACK = {
+    "schnetpack": SMALL,
+    "mollifier": SMALL | SOFT | {"cutoff_function": "mollifier", "cutoff_arguments": (0.1,), "radial_basis": "bessel"},
+    "switch": SMALL | SOFT | {"cutoff_function": "switch", "cutoff_arguments": (0.9, 2.8)},
+}
 ROOT = np.sqrt(3.0) / 2.0
 
 
-def silu(x):
-    return x / (1.0 + np.exp(-x))
+def logistic(x):
+    return 1.0 / (1.0 + np.exp(-x))
 
 
-def d_silu(x):
-    sigma = 1.0 / (1.0 + np.exp(-x))
-    return sigma * (1.0 + x * (1.0 - sigma))
+def softplus(x):
+    return np.log(1.0 + np.exp(x))
+
+
+# a(x) and a'(x).
+ACTIVATIONS = {
+    "silu": (lambda x: x * logistic(x), lambda x: logistic(x) * (1.0 + x * (1.0 - logistic(x)))),
+    "softplus": (softplus, logistic),
+    "shifted_softplus": (lambda x: softplus(x) - np.log(2.0), logistic),
+}
 
 
 def outer(a, b):
@@ -54,35 +67,49 @@ def times(t, a):
     return np.stack([(t * outer(a, unit)).sum(1) for unit in units], 1)
 
 
-def radial(d, rho, h):
+def envelope(d, h):
+    """f and f' for distances d (E,)."""
+    cutoff = h["cutoff_A"]
+    tau, kind = d / cutoff, h.get("cutoff_function", h.get("envelope"))
+    if kind == "cosine":
+        return (np.cos(np.pi * tau) + 1) / 2, -np.pi / (2 * cutoff) * np.sin(np.pi * tau)
+    if kind == "mollifier":
+        f = np.where(d < cutoff - h["cutoff_arguments"][0], np.exp(1 - 1 / (1 - tau**2)), 0.0)
+        return f, -2 * tau * f / (1 - tau**2) ** 2 / cutoff
+    if kind == "switch":
+        begin, end = h["cutoff_arguments"]
+        sigma = np.clip((d - begin) / (end - begin), 1e-3, 1 - 1e-3)  # exp(-1 / sigma) is zero beyond
+        up, down = np.exp(-1 / sigma), np.exp(-1 / (1 - sigma))
+        slope = -up * down * (1 / sigma**2 + 1 / (1 - sigma) ** 2) / (up + down) ** 2 / (end - begin)
+        return down / (up + down), slope
+    return 1 - tau**6 * (28 - 48 * tau + 21 * tau**2), -168 / cutoff * tau**5 * (1 - tau) ** 2
+
+
+def radial(d, rho, h, constants):
     """(ψ f, its derivative, f, its derivative) for distances d (E,) and contacts rho (E,)."""
-    cutoff, R = h["cutoff_A"], h["n_rbf"]
     a, b = 0.55 * rho, 0.85 * rho
     tau = np.clip((d - a) / (b - a), 0.0, 1.0)
     g = (a + b) / 2 + (b - a) * tau**4 * (5 / 2 - 3 * tau + tau**2) + np.maximum(d - b, 0.0)
     dg = tau**3 * (10 - 15 * tau + 6 * tau**2)
     if not h.get("floor"):
         g, dg = d, np.ones_like(d)
-    tau = d / cutoff
-    if h.get("envelope") == "cosine":
-        f, df = (np.cos(np.pi * tau) + 1) / 2, -np.pi / (2 * cutoff) * np.sin(np.pi * tau)
-    else:
-        f, df = 1 - tau**6 * (28 - 48 * tau + 21 * tau**2), -168 / cutoff * tau**5 * (1 - tau) ** 2
-    if h.get("radial_basis") == "gaussian":
-        width = cutoff / (R - 1)
-        tau = (g[:, None] - np.arange(R) * width) / width
+    f, df = envelope(d, h)
+    if h["radial_basis"] == "gaussian":
+        width = constants["widths"]
+        tau = (g[:, None] - constants["centers"]) / width
         psi = np.exp(-(tau**2) / 2)
         dpsi = -tau / width * psi
     else:
-        k = np.arange(1, R + 1) * np.pi / cutoff
+        k = constants["frequencies"]
         psi = np.sin(k * g[:, None]) / g[:, None]
         dpsi = (k * np.cos(k * g[:, None]) - psi) / g[:, None]
     return psi * f[:, None], psi * df[:, None] + dpsi * dg[:, None] * f[:, None], f, df
 
 
-def repulsion(zi, zj, d, rho):
-    """Half of the repulsion of the two atoms of each edge, and its derivative."""
-    alpha = 0.8854 * 0.529177210903 / (zi**0.23 + zj**0.23)
+def repulsion(zi, zj, powers, d, rho):
+    """Half of the repulsion of the two atoms of each edge, and its derivative; ``powers`` are the Z^0.23 in float32."""
+    np.testing.assert_allclose(powers, np.arange(len(powers)) ** 0.23, rtol=1e-6)
+    alpha = 0.8854 * 0.529177210903 / (powers[zi] + powers[zj])
     c, b = np.array([0.1818, 0.5099, 0.2802, 0.02817]), np.array([3.2, 0.9423, 0.4028, 0.2016])
     terms = c * np.exp(-b * (d / alpha)[:, None])
     phi, dphi = terms.sum(1), -(terms * b).sum(1) / alpha
@@ -96,7 +123,10 @@ class Page:
     """The formulas of docs/engine.md in their order, by their symbols; a name that ends in _ is a cotangent."""
 
     def __init__(self, model, numbers, positions, edge_index):
-        self.h, self.rank, self.z = model.hyperparameters, model.rank, numbers
+        self.h, self.z = model.hyperparameters, numbers
+        self.rank = self.h.get("rank", 1)
+        self.a, self.da = ACTIVATIONS[self.h["activation"]]
+        self.a_head, self.da_head = ACTIVATIONS[self.h.get("head_activation", "silu")]
         self.P = {name: p.detach().numpy() for name, p in model.named_parameters()}
         self.G = {name: np.zeros_like(p) for name, p in self.P.items()}
         self.scale, self.N = float(model.energy_scale), len(numbers)
@@ -107,7 +137,9 @@ class Page:
         self.q = outer(self.u[:, :, None], self.u[:, :, None])[:, :, 0]
         radius = np.float32(covalent_radii[numbers]).clip(max=self.h["cutoff_A"] / 2).astype(float)
         self.rho = radius[self.i] + radius[self.j]
-        self.psi, self.dpsi, self.f, self.df = radial(self.d, self.rho, self.h)
+        self.powers = model.repulsion.screening.numpy() if self.h.get("repulsion") else None
+        constants = {name: values.numpy() for name, values in model.radial.named_buffers()}
+        self.psi, self.dpsi, self.f, self.df = radial(self.d, self.rho, self.h, constants)
 
     def over_neighbors(self, edges):
         total = np.zeros((self.N, *edges.shape[1:]))
@@ -141,7 +173,7 @@ class Page:
         for b in range(self.h["n_blocks"]):
             w, _ = self.filters(b)
             c = self.linear(f"blocks.{b}.context.0", s)
-            x = np.split(self.linear(f"blocks.{b}.context.2", silu(c)), K, 1)
+            x = np.split(self.linear(f"blocks.{b}.context.2", self.a(c)), K, 1)
             at_j = [values[self.j] for values in x]
             S = s + self.over_neighbors(w[0] * at_j[0])
             new = self.u[:, :, None] * (w[1] * at_j[1])[:, None]
@@ -156,7 +188,7 @@ class Page:
                 n.append(np.sqrt((A2**2).sum(1) + self.h["epsilon"]))
             inv = np.concatenate([S, *n], 1)
             h = self.linear(f"blocks.{b}.update.0", inv)
-            y = np.split(self.linear(f"blocks.{b}.update.2", silu(h)), G, 1)
+            y = np.split(self.linear(f"blocks.{b}.update.2", self.a(h)), G, 1)
             self.steps.append((s, v, t, c, x, S, V, T, A, B, A2, B2, n, inv, h, y))
             s, v = S + y[0] + y[2] * (A * B).sum(1), V + y[1][:, None] * B
             if self.rank == 2:
@@ -164,12 +196,12 @@ class Page:
                 t = T + y[5][:, None] * B2 + y[6][:, None] * outer(A, B)
         self.head_in = [s]
         for k in range(len(self.h["head"])):
-            self.head_in += [self.linear(f"head.{2 * k}", silu(self.head_in[-1]) if k else s)]
-        last = silu(self.head_in[-1]) if self.h["head"] else s
+            self.head_in += [self.linear(f"head.{2 * k}", self.a_head(self.head_in[-1]) if k else s)]
+        last = self.a_head(self.head_in[-1]) if self.h["head"] else s
         energy = self.scale * self.linear(f"head.{2 * len(self.h['head'])}", last)[:, 0]
-        if self.h["repulsion"]:
-            zi, zj = self.z[self.i].astype(float), self.z[self.j].astype(float)
-            energy = energy + self.over_neighbors(repulsion(zi, zj, self.d, self.rho)[0])
+        if self.h.get("repulsion"):
+            zi, zj = self.z[self.i], self.z[self.j]
+            energy = energy + self.over_neighbors(repulsion(zi, zj, self.powers, self.d, self.rho)[0])
         return energy.sum()
 
     def backward(self):
@@ -177,11 +209,11 @@ class Page:
         s_ = np.full((self.N, 1), self.scale)
         for k in reversed(range(len(self.h["head"]) + 1)):
             x = self.head_in[k]
-            s_ = self.linear_(f"head.{2 * k}", silu(x) if k else x, s_) * (d_silu(x) if k else 1.0)
+            s_ = self.linear_(f"head.{2 * k}", self.a_head(x) if k else x, s_) * (self.da_head(x) if k else 1.0)
         self.d_, self.u_ = np.zeros_like(self.d), np.zeros_like(self.u)
-        if self.h["repulsion"]:
-            zi, zj = self.z[self.i].astype(float), self.z[self.j].astype(float)
-            self.d_ += repulsion(zi, zj, self.d, self.rho)[1]
+        if self.h.get("repulsion"):
+            zi, zj = self.z[self.i], self.z[self.j]
+            self.d_ += repulsion(zi, zj, self.powers, self.d, self.rho)[1]
         v_, t_ = np.zeros((self.N, 3, self.h["hidden"])), np.zeros((self.N, 5, self.h["hidden"]))
         for b in reversed(range(self.h["n_blocks"])):
             s_, v_, t_ = self.block_backward(b, s_, v_, t_)
@@ -197,7 +229,7 @@ class Page:
         y_ = [s_, (v_ * B).sum(1), s_ * (A * B).sum(1)]
         if self.rank == 2:
             y_ += [s_ * (A2 * B2).sum(1), (v_ * times(B2, B)).sum(1), (t_ * B2).sum(1), (t_ * outer(A, B)).sum(1)]
-        h_ = d_silu(h) * self.linear_(f"{name}.update.2", silu(h), np.concatenate(y_, 1))
+        h_ = self.da(h) * self.linear_(f"{name}.update.2", self.a(h), np.concatenate(y_, 1))
         inv_ = np.split(self.linear_(f"{name}.update.0", inv, h_), self.rank + 1, 1)
         e = [values[:, None] for values in y]
         A_ = (s_ * y[2])[:, None] * B + (inv_[1] / n[0])[:, None] * A
@@ -232,15 +264,19 @@ class Page:
         self.G[f"{name}.filter.weight"] += np.concatenate(w_, 1).T @ self.psi
         if f"{name}.filter.bias" in self.G:
             self.G[f"{name}.filter.bias"] += np.concatenate(w_, 1).T @ self.f
-        c_ = d_silu(c) * self.linear_(f"{name}.context.2", silu(c), np.concatenate(x_, 1))
+        c_ = self.da(c) * self.linear_(f"{name}.context.2", self.a(c), np.concatenate(x_, 1))
         return S_ + self.linear_(f"{name}.context.0", s, c_), v_, t_
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [*PAINN, *SCHNETPACK])
 def test_the_page_is_what_the_engine_computes(name):
     torch.manual_seed(4)
-    model = build_model("painn", NETWORKS[name]).double()
-    model.energy_scale.fill_(0.7)
+    if name in PAINN:
+        model = build_model("painn", PAINN[name]).double()
+    else:
+        model = build_model("schnetpack-painn", SCHNETPACK[name]).double()
+    for buffer in (*model.radial.buffers(), model.energy_scale):
+        buffer.mul_(0.7 + 0.3 * torch.rand_like(buffer))
     atoms = molecule("CH3CH2OH")
     atoms.positions *= 0.75  # so near that floor and repulsion act
     atoms.rattle(0.1, seed=1)

@@ -95,7 +95,7 @@ class Block {
           mix(set.hidden, 1, set.hidden, 2, false), mix_tensors(set.hidden, 1, set.hidden, 2, false),
           update0(set.hidden, INVARIANTS, set.hidden, 1, true), update2(set.hidden, 1, set.hidden, GATES, true),
           filters(padded(set.hidden), set.n_rbf + (set.filter_bias ? 1 : 0)), H(padded(set.hidden)),
-          R(set.n_rbf + (set.filter_bias ? 1 : 0)), epsilon(set.epsilon) {}
+          R(set.n_rbf + (set.filter_bias ? 1 : 0)), activation(set.activation), epsilon(set.epsilon) {}
 
     // The layers that act on each atom, in the order of the model's parameters.
     std::vector<Linear<T>*> atomwise() {
@@ -111,7 +111,7 @@ class Block {
             if (RANK == 2) std::memcpy(saved.t + lo * 5 * H, p.t + lo * 5 * H, n * 5 * H * sizeof(T));
         }
         context0.apply(n, saved.s + lo * H, saved.context_hidden + lo * H);
-        silu(n * H, saved.context_hidden + lo * H, saved.context_active + lo * H);
+        activate(activation, n * H, saved.context_hidden + lo * H, saved.context_active + lo * H);
         context2.apply(n, saved.context_active + lo * H, saved.context + lo * FILTERS * H);
         for (int64_t i = lo; i < p.hi; ++i) {
             T* out = saved.messages + i * MESSAGE_ROWS * H;
@@ -142,7 +142,7 @@ class Block {
             if constexpr (RANK == 2) norm<5>(saved.t_mixed + i * 10 * H, norms + H);
         }
         update0.apply(n, saved.invariants + lo * INVARIANTS * H, saved.update_hidden + lo * H);
-        silu(n * H, saved.update_hidden + lo * H, saved.update_active + lo * H);
+        activate(activation, n * H, saved.update_hidden + lo * H, saved.update_active + lo * H);
         update2.apply(n, saved.update_active + lo * H, saved.gates + lo * GATES * H);
         for (int64_t i = lo; i < p.hi; ++i) {
             const T *m = saved.v_mixed + i * 6 * H, *mt = saved.t_mixed + i * 10 * H, *y = saved.gates + i * GATES * H;
@@ -207,7 +207,7 @@ class Block {
     }
 
    private:
-    const int64_t H, R;
+    const int64_t H, R, activation;
     const T epsilon;
 
     // out = factor * features, for features of N components.
@@ -242,7 +242,7 @@ class Block {
         if (gradients) update2.add_gradient(n, saved.update_active + lo * H, gates, gradients);
         T* hidden = saved.update_active + lo * H;  // overwritten by its cotangent
         update2.apply_transposed(n, gates, hidden);
-        silu_gradient(n * H, saved.update_hidden + lo * H, hidden);
+        activation_gradient(activation, n * H, saved.update_hidden + lo * H, hidden);
         if (gradients) update0.add_gradient(n, saved.invariants + lo * INVARIANTS * H, hidden, gradients);
         update0.apply_transposed(n, hidden, p.cotangent.invariants + lo * INVARIANTS * H);
         for (int64_t i = lo; i < p.hi; ++i) mixed_backward(p, saved, i);
@@ -356,7 +356,7 @@ class Block {
         if (gradients) context2.add_gradient(n, saved.context_active + lo * H, context, gradients);
         T* hidden = saved.context_active + lo * H;  // overwritten by its cotangent
         context2.apply_transposed(n, context, hidden);
-        silu_gradient(n * H, saved.context_hidden + lo * H, hidden);
+        activation_gradient(activation, n * H, saved.context_hidden + lo * H, hidden);
         if (gradients) context0.add_gradient(n, saved.s + lo * H, hidden, gradients);
         T *s_cotangent = p.cotangent.s + lo * H, *more = p.cotangent.invariants + lo * INVARIANTS * H;
         context0.apply_transposed(n, hidden, more);

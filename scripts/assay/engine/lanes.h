@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "constants.h"
+
 namespace assay {
 
 #ifdef __AVX512F__
@@ -86,20 +88,36 @@ inline Vector<double> exponential(Vector<double> x) {
 template <class T>
 inline Vector<T> logistic(Vector<T> x) { return T(1) / (T(1) + exponential(-x)); }
 
+// log(1 + exp(x)), and x itself from where PyTorch takes it for that. With y = exp(-|x|) the logarithm of 1 + y is
+// 2 artanh(y / (2 + y)), whose series in at most 1/3 has an error of 1 ulp.
 template <class T>
-void silu(int64_t n, const T* x, T* y) {
+inline Vector<T> softplus(Vector<T> x) {
+    constexpr int TERMS = sizeof(T) == 4 ? 8 : 17;
+    const Vector<T> y = exponential(x < 0 ? x : -x), z = y / (T(2) + y), square = z * z;
+    Vector<T> series = {};
+    for (int k = TERMS; k-- > 0;) series = series * square + T(1) / T(2 * k + 1);
+    return x > T(SOFTPLUS_IS_LINEAR_FROM) ? x : (x > 0 ? x : Vector<T>{}) + T(2) * z * series;
+}
+
+// y = activation(x).
+template <class T>
+void activate(int64_t activation, int64_t n, const T* x, T* y) {
+    const T shift = activation == SHIFTED_SOFTPLUS ? T(std::log(2.0)) : T(0);
     for (int64_t k = 0; k < n; k += Lanes<T>::count) {
         const Vector<T> z = load(x + k);
-        store(y + k, z * logistic<T>(z));
+        store(y + k, activation == SILU ? z * logistic<T>(z) : softplus<T>(z) - shift);
     }
 }
 
-// Multiplies ``gradient`` by the derivative of silu at x.
+// Multiplies ``gradient`` by the derivative of the activation at x.
 template <class T>
-void silu_gradient(int64_t n, const T* x, T* gradient) {
+void activation_gradient(int64_t activation, int64_t n, const T* x, T* gradient) {
     for (int64_t k = 0; k < n; k += Lanes<T>::count) {
         const Vector<T> z = load(x + k), l = logistic<T>(z);
-        store(gradient + k, load(gradient + k) * (l * (T(1) + z * (T(1) - l))));
+        const Vector<T> slope = activation == SILU                 ? l * (T(1) + z * (T(1) - l))
+                                : z > T(SOFTPLUS_IS_LINEAR_FROM) ? Vector<T>{} + T(1)
+                                                                   : l;
+        store(gradient + k, load(gradient + k) * slope);
     }
 }
 

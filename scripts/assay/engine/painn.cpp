@@ -25,8 +25,8 @@ constexpr double IMBALANCE = 1.06;
 template <class T, int RANK>
 class Engine {
    public:
-    Engine(const Hyperparameters& set, const double* radii)
-        : set(set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(set, radii),
+    Engine(const Hyperparameters& set, const double* elements, const double* radial)
+        : set(set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(set, elements, radial),
           embedding((set.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set);
         int64_t width = set.hidden;
@@ -279,7 +279,8 @@ class Engine {
             const Linear<T>& layer = head[k];
             T* out = p.head_out[k] + p.lo * layer.M;
             layer.apply(p.n, p.head_in[k] + p.lo * layer.K, out);
-            if (k + 1 < head.size()) silu(p.n * layer.M, out, p.head_in[k + 1] + p.lo * layer.M);
+            if (k + 1 < head.size())
+                activate(set.head_activation, p.n * layer.M, out, p.head_in[k + 1] + p.lo * layer.M);
         }
         const int64_t M = head.back().M;
         for (int64_t i = p.lo; i < p.hi; ++i) {
@@ -300,7 +301,7 @@ class Engine {
             layer.apply_transposed(p.n, y_cotangent, x_cotangent);
             if (!k) break;
             T* below = p.head_out[k - 1] + p.lo * layer.K;
-            silu_gradient(p.n * layer.K, below, x_cotangent);
+            activation_gradient(set.head_activation, p.n * layer.K, below, x_cotangent);
             std::memcpy(below, x_cotangent, p.n * layer.K * sizeof(T));
         }
         std::memset(p.cotangent.v + p.lo * 3 * H, 0, p.n * 3 * H * sizeof(T));
@@ -352,8 +353,8 @@ class Engine {
 }  // namespace assay
 
 #define INTERFACE(NAME, T, RANK)                                                                                       \
-    extern "C" void* NAME##_new(const Hyperparameters* hyperparameters, const double* radii) {                         \
-        return new assay::Engine<T, RANK>(*hyperparameters, radii);                                                    \
+    extern "C" void* NAME##_new(const Hyperparameters* hyperparameters, const double* elements, const double* radial) {\
+        return new assay::Engine<T, RANK>(*hyperparameters, elements, radial);                                         \
     }                                                                                                                  \
     extern "C" void NAME##_free(void* engine) { delete static_cast<assay::Engine<T, RANK>*>(engine); }                 \
     extern "C" void NAME##_set_parameters(void* engine, const T* parameters) {                                         \

@@ -1,19 +1,29 @@
-"""The Python interface of the compiled engine: PaiNN's energy, forces, virial and parameter gradients."""
+"""The Python interface of the compiled engine: the energy, forces, virial and parameter gradients of PaiNN.
+
+It computes this project's PaiNN and schnetpack's, whose blocks are the same at rank 1 (docs/engine.md).
+"""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from assay.engine.constants import MAX_HEAD, Hyperparameters
+from assay.engine.constants import ACTIVATIONS, ENVELOPES, MAX_HEAD, SOFTPLUS_IS_LINEAR_FROM, Hyperparameters
 from assay.engine.library import library, pointer
-from assay.models import EnergyForces, PaiNN, Potential, build_model
+from assay.models import EnergyForces, PaiNN, Potential, SchnetpackPaiNN
 from assay.models.graph import EdgeGraph
-from assay.models.repulsion import contact_radii
+from assay.models.painn import Block
+from assay.models.repulsion import CHARGE_POWER, contact_radii
+
+Network = PaiNN | SchnetpackPaiNN
+
+# The numbers that activations take in the engine, which are their usual ones.
+ACTIVATION_ARGUMENTS = {"silu": (), "softplus": (1.0, SOFTPLUS_IS_LINEAR_FROM), "shifted_softplus": (1.0, 1.0)}
 
 
 class Evaluation(NamedTuple):
@@ -34,13 +44,15 @@ class Evaluation(NamedTuple):
 
 def why_unsupported(model: Potential) -> str | None:
     """Say why the engine cannot compute this network here; None where it can."""
-    if not isinstance(model, PaiNN):
-        return f"it computes painn, not {model.architecture}"
-    fresh = cast(PaiNN, build_model(model.architecture, model.hyperparameters)).radial.state_dict()
-    if any(not torch.equal(fresh[name].to(value), value) for name, value in model.radial.state_dict().items()):
-        return "it computes evenly spaced radial functions only"
-    if model.hyperparameters["activation"] != "silu" or len(model.hyperparameters["head"]) > MAX_HEAD:
-        return f"it computes silu and at most {MAX_HEAD} hidden layers of the head"
+    if not isinstance(model, Network):
+        return f"it computes painn and schnetpack-painn, not {model.architecture}"
+    h = _hyperparameters(model)
+    for name in ("activation", "head_activation"):
+        usual = ACTIVATION_ARGUMENTS.get(h[name])
+        if usual is None or tuple(h[f"{name}_arguments"]) != usual[: len(h[f"{name}_arguments"])]:
+            return f"it computes the activations {', '.join(ACTIVATIONS)} with their usual numbers, not {h[name]}"
+    if len(h["head"]) > MAX_HEAD:
+        return f"it computes at most {MAX_HEAD} hidden layers of the head, not {len(h['head'])}"
     if any(p.device.type != "cpu" for p in model.parameters()):
         return "it computes on the CPU"
     if library() is None:
@@ -55,25 +67,34 @@ class Engine:
         model: the network; its hyperparameters and dtype are kept, its parameters are copied.
     """
 
-    def __init__(self, model: PaiNN):
-        h = model.hyperparameters
+    def __init__(self, model: Network):
+        h = _hyperparameters(model)
         self.dtype = next(model.parameters()).dtype
-        self.name = f"painn_{model.rank}_" + {torch.float32: "float32", torch.float64: "float64"}[self.dtype]
+        self.name = f"painn_{h['rank']}_" + {torch.float32: "float32", torch.float64: "float64"}[self.dtype]
         same = ("hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "repulsion", "floor", "epsilon")
+        radial = _radial_constants(model)
         hyperparameters = Hyperparameters(
             **{name: h[name] for name in same},
             gaussian=h["radial_basis"] == "gaussian",
-            cosine=h["envelope"] == "cosine",
+            evenly_spaced=self.dtype == torch.float32 and _evenly_spaced(radial, h),
+            envelope=ENVELOPES.index(h["envelope"]),
+            activation=ACTIVATIONS.index(h["activation"]),
+            head_activation=ACTIVATIONS.index(h["head_activation"]),
             n_head=len(h["head"]),
             head=(ctypes.c_int64 * MAX_HEAD)(*h["head"]),
             cutoff=h["cutoff_A"],
+            envelope_begin=h["envelope_begin_A"],
+            envelope_end=h["envelope_end_A"],
             energy_scale=float(model.energy_scale),
         )
-        radii = contact_radii(h["max_z"], h["cutoff_A"]).double()
         new = self._function("new", ctypes.c_void_p)
-        self.handle = ctypes.c_void_p(new(ctypes.byref(hyperparameters), pointer(radii)))
+        elements = _element_constants(model, self.dtype)
+        self.handle = ctypes.c_void_p(new(ctypes.byref(hyperparameters), pointer(elements), pointer(radial)))
         self.max_z = model.max_z
-        self.n_parameters = sum(p.numel() for p in model.parameters())
+        self.shapes = [p.shape for p in model.parameters()]
+        position = {id(p): k for k, p in enumerate(model.parameters())}
+        # Each block of the engine has parameters of its own; those of blocks that share them are equal.
+        self.positions = [position[id(p)] for layer in _layers(model) for p in layer.parameters()]
         self.set_parameters(list(model.parameters()))
 
     def __del__(self) -> None:
@@ -86,8 +107,18 @@ class Engine:
 
     def set_parameters(self, parameters: list[Tensor]) -> None:
         """Copy parameters into the engine, in the order of ``model.parameters()``."""
-        flat = torch.cat([p.detach().reshape(-1) for p in parameters])
+        flat = torch.cat([parameters[k].detach().reshape(-1) for k in self.positions])
         self._function("set_parameters", None)(self.handle, pointer(flat))
+
+    def _in_order_of_the_model(self, gradients: Tensor) -> Tensor:
+        """Return the gradient by each parameter of the model; that of a shared one is the sum over its blocks."""
+        if len(self.positions) == len(self.shapes):
+            return gradients
+        totals = [gradients.new_zeros(shape.numel()) for shape in self.shapes]
+        parts = gradients.split([self.shapes[k].numel() for k in self.positions])
+        for k, part in zip(self.positions, parts, strict=True):
+            totals[k] += part
+        return torch.cat(totals)
 
     def evaluate(
         self,
@@ -125,7 +156,7 @@ class Engine:
             energy,
             torch.empty(len(positions), 3, dtype=self.dtype) if forces else None,
             torch.empty(n_structures, 3, 3, dtype=torch.float64) if virial else None,
-            torch.empty(self.n_parameters, dtype=self.dtype) if gradients else None,
+            torch.empty(sum(self.shapes[k].numel() for k in self.positions), dtype=self.dtype) if gradients else None,
         )
         sizes = torch.tensor([len(positions), n_structures, edge_index.shape[1]])
         at = positions.detach().to(self.dtype).contiguous()
@@ -133,15 +164,68 @@ class Engine:
         self._function("evaluate", None)(
             self.handle, *map(pointer, tensors), ctypes.c_int(torch.get_num_threads()), *map(pointer, out)
         )
-        return out
+        return out if out.gradients is None else out._replace(gradients=self._in_order_of_the_model(out.gradients))
+
+
+def _hyperparameters(model: Network) -> dict[str, Any]:
+    """The hyperparameters by the names that PaiNN has for them, those that only one of the networks has besides."""
+    h = model.hyperparameters | {"envelope_begin_A": 0.0, "envelope_end_A": model.cutoff}
+    if isinstance(model, PaiNN):
+        return h | {"head_activation": h["activation"], "activation_arguments": [], "head_activation_arguments": []}
+    h |= {"envelope": h["cutoff_function"], "filter_bias": True, "repulsion": False, "floor": False, "rank": 1}
+    if h["envelope"] == "mollifier":
+        h["envelope_end_A"] = model.cutoff - h["cutoff_arguments"][0]
+    elif h["envelope"] == "switch":
+        h["envelope_begin_A"], h["envelope_end_A"] = h["cutoff_arguments"]
+    return h
+
+
+def _layers(model: Network) -> Iterator[nn.Module]:
+    """The layers in the order of the engine, those that blocks share once for each block."""
+    yield model.embedding
+    for block in cast(Iterable[Block], model.blocks):
+        layers = (block.filter, block.context, block.mix, block.mix_tensors, block.update)
+        yield from (layer for layer in layers if layer is not None)
+    yield model.head
+
+
+def _radial_constants(model: Network) -> Tensor:
+    """The centers and widths of Gaussians, or the frequencies of sines and ones; float64 (2, R)."""
+    if model.radial.kind == "gaussian":
+        return torch.stack([model.radial.centers, model.radial.widths]).double()
+    return torch.stack([model.radial.frequencies, torch.ones_like(model.radial.frequencies)]).double()
+
+
+def _evenly_spaced(radial: Tensor, h: dict[str, Any]) -> bool:
+    """Whether radial functions are those of the basis before any training, so that one follows from another."""
+    n_rbf, cutoff = h["n_rbf"], h["cutoff_A"]
+    if h["radial_basis"] == "gaussian":
+        width = cutoff / max(n_rbf - 1, 1)
+        even = torch.stack([torch.arange(n_rbf) * width, torch.full((n_rbf,), width)])
+    else:
+        even = torch.stack([torch.arange(1, n_rbf + 1) * (math.pi / cutoff), torch.ones(n_rbf)])
+    return torch.allclose(radial, even.double(), rtol=1e-6, atol=0.0)
+
+
+def _element_constants(model: Network, dtype: torch.dtype) -> Tensor:
+    """The covalent radius, angstrom, and the screening of the repulsion by atomic number, float64 (2, max_z + 1).
+
+    In double precision the screening is the one that the network keeps, rounded to single precision.
+    """
+    powers = torch.tensor([float(z) ** CHARGE_POWER for z in range(model.max_z + 1)], dtype=torch.float64)
+    if not isinstance(model, PaiNN):
+        return torch.stack([torch.zeros_like(powers), powers])  # schnetpack's network has no use for them
+    if dtype == torch.float64 and model.repulsion is not None:
+        powers = model.repulsion.screening.double()
+    return torch.stack([contact_radii(model.max_z, model.cutoff).double(), powers])
 
 
 def accelerated(model: Potential) -> Callable[..., EnergyForces]:
     """Return ``model.energy_and_forces`` for inference, computed by the engine if it supports the model."""
     if why_unsupported(model) is not None:
         return model.energy_and_forces
-    painn = cast(PaiNN, model)
-    engine = Engine(painn)
+    network = cast(Network, model)
+    engine = Engine(network)
 
     def energy_and_forces(
         atomic_numbers: Tensor,
@@ -154,7 +238,7 @@ def accelerated(model: Potential) -> Callable[..., EnergyForces]:
     ) -> EnergyForces:
         """See ``Potential.energy_and_forces``."""
         out = engine.evaluate(atomic_numbers, positions, batch, n_structures, graph, virial=virial)
-        energy = out.energy.index_add(0, batch, painn.reference_energy.double()[atomic_numbers])
+        energy = out.energy.index_add(0, batch, network.reference_energy.double()[atomic_numbers])
         assert out.forces is not None  # they were asked for
         return EnergyForces(energy, out.forces, out.virial)
 

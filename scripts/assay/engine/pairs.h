@@ -14,11 +14,14 @@ constexpr double PI = 3.14159265358979323846;
 template <class T>
 struct Pairs {
     const Hyperparameters set;
-    const std::vector<double> radii;      // the radius for each atomic number, angstrom
-    const std::vector<double> screening;  // Z^CHARGE_POWER for each atomic number Z
+    const std::vector<double> radii, screening;  // the radius, angstrom, and Z^CHARGE_POWER for each atomic number Z
+    const std::vector<double> places, widths;    // the center and the width of each Gaussian, or the k of each sine
 
-    Pairs(const Hyperparameters& set, const double* radii)
-        : set(set), radii(radii, radii + set.max_z + 1), screening(powers(set.max_z)) {}
+    // ``elements`` and ``radial`` have two rows each: radii and screening, places and widths.
+    Pairs(const Hyperparameters& set, const double* elements, const double* radial)
+        : set(set), radii(elements, elements + set.max_z + 1),
+          screening(elements + set.max_z + 1, elements + 2 * (set.max_z + 1)),
+          places(radial, radial + set.n_rbf), widths(radial + set.n_rbf, radial + 2 * set.n_rbf) {}
 
     // Returns the floored distance, which the radial basis sees, and its derivative ``slope``.
     double floored(double d, double contact, double& slope) const {
@@ -28,22 +31,51 @@ struct Pairs {
         return 0.5 * (a + b) + (b - a) * t3 * t * (2.5 - 3.0 * t + t * t) + std::max(d - b, 0.0);
     }
 
-    // Computes radial basis times envelope at one distance, and its derivative; returns false from the cutoff on.
-    bool radial(double distance, int64_t z, int64_t w, T* basis, T* slope) const {
-        const double x = distance / set.cutoff;
-        if (x >= 1.0) return false;
-        double floor_slope = 1.0;
-        const double d = set.floor ? floored(distance, radii[z] + radii[w], floor_slope) : distance;
-        double f, df;
-        if (set.cosine) {
+    // Computes the envelope f of a distance, which is x in units of the cutoff, and its derivative.
+    void envelope(double distance, double x, double& f, double& df) const {
+        if (set.envelope == COSINE) {
             f = 0.5 * (std::cos(PI * x) + 1.0);
             df = -0.5 * PI * std::sin(PI * x) / set.cutoff;
+        } else if (set.envelope == MOLLIFIER) {
+            const double rest = 1.0 - x * x;
+            f = std::exp(1.0 - 1.0 / rest);
+            df = -2.0 * x * f / (rest * rest) / set.cutoff;
+        } else if (set.envelope == SWITCH) {
+            const double width = set.envelope_end - set.envelope_begin, t = (distance - set.envelope_begin) / width;
+            const double past = std::min(std::max(t, 1e-3), 1.0 - 1e-3), left = 1.0 - past;  // beyond, exp(-1/t) is 0
+            const double rising = std::exp(-1.0 / past), falling = std::exp(-1.0 / left), total = rising + falling;
+            f = falling / total;
+            df = -rising * falling * (1.0 / (past * past) + 1.0 / (left * left)) / (total * total) / width;
         } else {
             const double x3 = x * x * x;
             f = 1.0 - x3 * x3 * (28.0 - 48.0 * x + 21.0 * x * x);
             df = -x3 * x * x * 168.0 * (1.0 - x) * (1.0 - x) / set.cutoff;
         }
-        if (set.gaussian) {
+    }
+
+    // Computes radial basis times envelope at one distance, and its derivative; returns false from the cutoff on.
+    bool radial(double distance, int64_t z, int64_t w, T* basis, T* slope) const {
+        const double x = distance / set.cutoff;
+        if (x >= 1.0 || distance >= set.envelope_end) return false;
+        double floor_slope = 1.0;
+        const double d = set.floor ? floored(distance, radii[z] + radii[w], floor_slope) : distance;
+        double f, df;
+        envelope(distance, x, f, df);
+        if (!set.evenly_spaced) {
+            for (int64_t r = 0; r < set.n_rbf; ++r) {
+                double value, derivative;
+                if (set.gaussian) {
+                    const double t = (d - places[r]) / widths[r];
+                    value = std::exp(-0.5 * t * t);
+                    derivative = -t / widths[r] * value;
+                } else {
+                    value = std::sin(places[r] * d) / d;
+                    derivative = (places[r] * std::cos(places[r] * d) - value) / d;
+                }
+                basis[r] = value * f;
+                slope[r] = derivative * f * floor_slope + value * df;
+            }
+        } else if (set.gaussian) {
             const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1), t = d / width;
             auto put = [&](int64_t r, double value) {
                 basis[r] = value * f;
@@ -94,13 +126,6 @@ struct Pairs {
         const double charge = 0.5 * COULOMB_EV_A * z * w;
         slope = charge * ((dphi * f + phi * df) / d - phi * f / (d * d));
         return charge * phi * f / d;
-    }
-
-   private:
-    static std::vector<double> powers(int64_t max_z) {
-        std::vector<double> found;
-        for (int64_t z = 0; z <= max_z; ++z) found.push_back(std::pow(double(z), CHARGE_POWER));
-        return found;
     }
 };
 

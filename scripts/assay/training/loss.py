@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from assay.engine.painn import Engine
-from assay.models import PaiNN, Potential
+from assay.engine.painn import Engine, Network
+from assay.models import Potential
 from assay.models.graph import EdgeGraph
 from assay.training.packs import Pack
 
@@ -84,7 +84,7 @@ def eager_gradients(model: Potential, loss: Loss) -> LossGradients:
     return gradients_of
 
 
-def engine_gradients(model: PaiNN, loss: Loss) -> LossGradients:
+def engine_gradients(model: Network, loss: Loss) -> LossGradients:
     """``eager_gradients`` by the compiled engine: many times faster, with an error of about 1 % of the gradient.
 
     The error of a one-sided difference has the same sign for all structures and would add up over steps. The sign of h

@@ -7,8 +7,8 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from assay.engine.painn import why_unsupported
-from assay.models import PaiNN, Potential
+from assay.engine.painn import Network, why_unsupported
+from assay.models import Potential
 from assay.training.cuda_graph import CudaGraphStep, compile_gradients
 from assay.training.loss import Loss, eager_gradients, engine_gradients
 from assay.training.packs import Pack, PackedDataset
@@ -35,7 +35,7 @@ class CpuSteps:
     def __init__(self, model: Potential, loss: Loss, update: Update, packs: PackedDataset, atoms_per_step: int):
         self.packs, self.update, self.atoms_per_step = packs, update, atoms_per_step
         engine = why_unsupported(model) is None
-        self.gradients = engine_gradients(cast(PaiNN, model), loss) if engine else eager_gradients(model, loss)
+        self.gradients = engine_gradients(cast(Network, model), loss) if engine else eager_gradients(model, loss)
 
     def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> list[np.ndarray]:
         """Plan the packs of an epoch; see ``PackedDataset.plan``."""

@@ -15,7 +15,7 @@ import torch
 from torch.package import PackageExporter
 
 from shared.checkpoint_foreign import library
-from shared.checkpoint_samples import Runs, lightning, pickle_bytes, prefixed, torch_bytes
+from shared.checkpoint_samples import Runs, lightning, pickle_bytes, torch_bytes
 
 MACE = (
     "atomic_numbers", "r_max", "num_interactions", "node_embedding.linear.weight",

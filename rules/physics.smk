@@ -5,7 +5,7 @@ verdict, and its figures. `snakemake physics_reference` makes the shipped refere
 """
 
 PHYSICS = config["physics"]
-FIGURES = ["overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations", "energies"]
+FIGURES = ["overview", "nve", "cutoff", "continuity", "dimers", "contacts", "torsions", "vibrations", "energies"]
 
 
 rule probe:

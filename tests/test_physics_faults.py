@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 import torch
 
+from assay.checkpoint import normalize
+from assay.engine.painn import accelerated, why_unsupported
 from assay.models import PaiNN, SeedPaiNN
-from assay.models.graph import Term
+from assay.models.graph import EdgeGraph, Term
+from assay.neighbors.lists import build_graph
 from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
+from assay.predictors.networks import EagerPredictor
+from assay.structures.structure import collate
 from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject
 
+CHECKPOINTS = Path(__file__).parents[1] / "data/checkpoints"
 EXACT = ("rotation", "reflection", "translation", "permutation", "batch", "determinism", "extensivity", "locality")
 GRADIENT = ("force_consistency", "jacobian_symmetry", "work", "net_force")
 
@@ -91,10 +97,16 @@ def test_a_kink_is_not_taken_for_a_missing_gradient():
     assert outcomes(Faulty(kink), ["jacobian_symmetry"]) == {"jacobian_symmetry": "pass"}
 
 
-class Truncated:
-    """The pair potential over a list that keeps the first ``limit`` neighbors of an atom and drops the others."""
+class PairsOver:
+    """The pair potential over the pairs that ``keep`` chooses among those within the cutoff.
 
-    name, runtime, dtype, cutoff_A, max_z, elements, limit = "truncated", "eager", "float64", 5.0, 20, None, 32
+    ``keep`` takes the distances (N, N), infinite beyond the cutoff and of an atom to itself, and returns a mask (N, N).
+    """
+
+    name, runtime, dtype, cutoff_A, max_z, elements = "pairs over a list", "eager", "float64", 5.0, 20, None
+
+    def __init__(self, keep):
+        self.keep = keep
 
     def predict(self, structures):
         return [self.one(structure) for structure in structures]
@@ -103,17 +115,68 @@ class Truncated:
         x = torch.tensor(structure.positions, requires_grad=True)
         radius = Pairs().radius.double()[torch.as_tensor(structure.atomic_numbers)]
         distance = torch.sqrt(((x[:, None] - x[None]) ** 2).sum(-1) + 1e-12)
-        near = (distance < self.cutoff_A) & ~torch.eye(len(x), dtype=torch.bool)
-        near &= near.cumsum(1) <= self.limit
+        far = (distance >= self.cutoff_A) | torch.eye(len(x), dtype=torch.bool)
+        near = self.keep(distance.detach().masked_fill(far, torch.inf)) & ~far
         morse = (1.0 - torch.exp(-1.6 * (distance - radius[:, None] - radius[None]))) ** 2 - 1.0
         envelope = (1.0 - (distance / self.cutoff_A).clamp(max=1.0) ** 2) ** 4
         energy = 0.5 * (1.5 * morse * envelope * near).sum()
         (gradient,) = torch.autograd.grad(energy, x)
-        return Prediction(float(energy), -gradient.numpy())
+        return Prediction(float(energy.detach()), -gradient.numpy())
 
 
 def test_a_neighbor_list_truncated_at_32():
-    assert_caught(Truncated(), ["permutation"], ["rotation", "translation", "force_consistency"])
+    student = PairsOver(lambda distance: (distance < torch.inf).cumsum(1) <= 32)
+    assert_caught(student, ["permutation", "continuity"], ["rotation", "translation", "force_consistency"])
+
+
+class Neglectful(EagerPredictor):
+    """A shipped student that leaves out the pairs that ``keep`` does not choose.
+
+    ``keep`` takes distances (N, N), infinite where there is no pair, and returns a mask (N, N). A pair stays if it is
+    chosen in both directions.
+    """
+
+    def __init__(self, keep):
+        model = normalize(CHECKPOINTS / "ultra_tiny.pt").build(torch.float64).requires_grad_(False)
+        super().__init__(model)
+        self.keep = keep
+        if why_unsupported(model) is None:
+            self.energy_and_forces = accelerated(model)
+
+    def prepare(self, structures):
+        numbers, positions, batch = collate(structures, dtype=torch.float64)
+        edges = build_graph(positions, batch, self.cutoff_A).edge_index
+        distance = torch.full((len(batch), len(batch)), torch.inf, dtype=torch.float64)
+        distance[*edges] = (positions[edges[0]] - positions[edges[1]]).norm(dim=-1)
+        chosen = self.keep(distance)
+        edges = edges[:, (chosen & chosen.T)[*edges]]
+        graph = EdgeGraph(edges, positions.new_zeros(edges.shape[1], 3), len(batch))
+        result = self.energy_and_forces(numbers, positions, batch, len(structures), graph)
+        return lambda: (result.energy.numpy(), result.forces.numpy())
+
+
+FAULTY_LISTS = {
+    "the 20 nearest": lambda distance: distance.argsort(1).argsort(1) < 20,
+    "the 32 nearest": lambda distance: distance.argsort(1).argsort(1) < 32,
+    "pairs within 4.7 of 5 angstrom": lambda distance: distance < 4.7,
+}
+
+
+@pytest.mark.parametrize("keep", FAULTY_LISTS.values(), ids=FAULTY_LISTS.keys())
+def test_a_neighbor_list_that_leaves_out(keep):
+    assert_caught(Neglectful(keep), ["continuity"], ["permutation", "rotation", "force_consistency", "cutoff"])
+
+
+def test_a_student_that_leaves_nothing_out_is_continuous():
+    assert_caught(Neglectful(lambda distance: distance < torch.inf), [], ["continuity"])
+
+
+def test_energies_of_single_precision_are_no_jumps():
+    rounded = Faulty(lambda s, e, f, k: (float(np.float32(e)), f))
+    exact = measure(subject(rounded.inner), ["continuity"])["continuity"]["values"]
+    found = measure(subject(rounded), ["continuity"])["continuity"]
+    assert max(row["rounding_eV"] for row in found["raw"]["paths"].values()) > 1e-4
+    assert found["values"]["largest_jump_eV"] < 1e-6 < 1e-3 > exact["largest_jump_eV"]
 
 
 def test_an_energy_that_depends_on_batch_order():

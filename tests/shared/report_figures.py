@@ -14,7 +14,7 @@ from assay.physics.figures import draw_all
 
 STRUCTURES = {"seen_molecules": 620, "unseen_molecules": 1000, "larger_molecules": 96, "new_molecules": 204}
 ELEMENTS = ("H", "C", "N", "O", "F", "P", "S", "Cl", "Br")
-PHYSICS = ("overview", "nve", "cutoff", "dimers", "contacts", "torsions", "vibrations", "energies")
+PHYSICS = ("overview", "nve", "cutoff", "continuity", "dimers", "contacts", "torsions", "vibrations", "energies")
 N_ATOMS = 24  # atoms of every structure
 RUNTIMES = 8
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from assay.physics import consistency, landscape, locality, motion, precision, repulsion, symmetry
+from assay.physics import consistency, continuity, landscape, locality, motion, precision, repulsion, symmetry
 from assay.physics.base import Check, Measurement, NotApplicable, Subject
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
-FAMILIES = (symmetry, precision, consistency, locality, repulsion, motion, landscape)
+FAMILIES = (symmetry, precision, consistency, continuity, locality, repulsion, motion, landscape)
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"

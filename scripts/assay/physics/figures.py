@@ -124,6 +124,26 @@ def draw_cutoff(path: str | Path, checks: Checks) -> None:
     return None
 
 
+def draw_continuity(path: str | Path, checks: Checks) -> None:
+    """Draw what the forces leave unexplained at each step of each loop, and the energy along the worst loop."""
+    paths = checks["continuity"]["raw"].get("paths", {})
+    if not paths:
+        return _absent(path, checks["continuity"])
+    with plots.figure(path, 1, 2, size=(3.8, 2.9)) as (_, axes):
+        worst = max(paths, key=lambda name: np.nan_to_num(_floats([paths[name]["largest_jump_eV"]])[0], nan=np.inf))
+        for name, row in paths.items():
+            style = {"color": plots.ORANGE, "zorder": 3, "label": name} if name == worst else {"color": "0.75"}
+            left = np.maximum(np.abs(_floats(row["unexplained_eV"])), 1e-12)
+            axes[0, 0].plot(left, linestyle="-", linewidth=0.9, **style)
+        axes[0, 0].set(
+            yscale="log", xlabel="step of the path", ylabel="change of the energy that\nthe forces do not explain (eV)"
+        )
+        axes[0, 0].legend(fontsize=6)
+        axes[0, 1].plot(_floats(paths[worst]["energy_eV"]), color=plots.ORANGE, marker=".", markersize=3)
+        axes[0, 1].set(xlabel="step of the path", ylabel="energy (eV)", title=worst)
+    return None
+
+
 def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
     def draw(path: str | Path, checks: Checks) -> None:
         """Draw a panel for each curve, beside the teacher's."""
@@ -208,6 +228,7 @@ FIGURES: dict[str, Callable[[str | Path, Checks], None]] = {
     "overview": draw_overview,
     "nve": draw_nve,
     "cutoff": draw_cutoff,
+    "continuity": draw_continuity,
     "dimers": _curves("dimer_curves", "eV"),
     "contacts": _curves("contact_curves", "eV"),
     "torsions": draw_torsions,

@@ -21,6 +21,7 @@ CAPTIONS = {
     "energies": "Relative energies of conformers and tautomers, beside the teacher's.",
     "nve": "Energy along dynamics at constant energy: it should not drift.",
     "cutoff": "Energy and force while a neighbor crosses the cutoff: they should not jump.",
+    "continuity": "What the forces leave unexplained of the energy, step by step along random paths.",
     "torsions": "Energy along turned bonds, beside the teacher's.",
     "dimers": "Energy of two atoms against their distance, beside the teacher's: it should rise when they come close.",
     "contacts": "Energy of two facing molecules against their distance, beside the teacher's.",

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 from ase.data import covalent_radii
 from ase.geometry import complete_cell
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from scipy.spatial.transform import Rotation
 
 from assay.structures.structure import Structure
@@ -97,6 +99,13 @@ def bonds(structure: Structure) -> np.ndarray:
     distance = np.linalg.norm(structure.positions[:, None] - structure.positions[None], axis=-1)
     first, second = np.nonzero(distance < BOND_STRETCH * (radii[:, None] + radii[None]))
     return np.stack([first, second], 1)[first < second]
+
+
+def fragments(structure: Structure) -> np.ndarray:
+    """Number the molecules that bonds hold together: for each atom, int64 (N,), the number of its own."""
+    first, second = bonds(structure).T
+    graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(structure), len(structure)))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
 def bond_lengths(frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:

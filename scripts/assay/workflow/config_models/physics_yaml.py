@@ -45,17 +45,26 @@ class Stability(Section):
     friction_per_fs: PositiveNumber
 
 
+class Loops(Section):
+    """Closed paths on which the energy must be continuous."""
+
+    molecules: PositiveInteger
+    clusters: PositiveInteger
+
+
 class Dynamics(Section):
     """The dynamics of the physics checks."""
 
     nve: ConstantEnergy
     stability: Stability
+    loops: Loops
 
 
 class ExportDynamics(Section):
     """The dynamics of the physics checks of exported files."""
 
     nve: ConstantEnergy
+    loops: Loops
 
 
 class ExportChecks(Section):

@@ -1,0 +1,132 @@
+"""Whether the energy is continuous wherever atoms go: a search for jumps that presumes nothing about their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ase.build
+import numpy as np
+
+from assay.physics.base import SHAKE_A, Check, Measurement, Subject, worst
+from assay.predictors.interface import Prediction
+from assay.structures.geometry import droplet, fragments, moved
+from assay.structures.structure import Structure, evenly
+
+STEPS = 32
+FINE = 6  # the parts of the step that is least explained, to tell a jump from the error of the quadrature
+SWELL = 0.2  # a cluster grows by this share and shrinks again, so that its atoms leave and enter all neighborhoods
+WATERS, WATER_ATOMS_PER_A3 = 32, 0.1
+# The integral over one step from the six nodes around it, exact for polynomials of degree five.
+NODES = ((-2, 11 / 1440), (-1, -93 / 1440), (0, 802 / 1440), (1, 802 / 1440), (2, -93 / 1440), (3, 11 / 1440))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A smooth closed path, on which each atom goes round an ellipse of its own.
+
+    Attributes:
+        middle: the structure that the path goes round.
+        across, along: (N, 3), the half axes of the ellipses, angstrom.
+    """
+
+    middle: Structure
+    across: np.ndarray
+    along: np.ndarray
+
+    def at(self, steps: np.ndarray) -> list[Structure]:
+        """The structures after so many steps (T,), of which ``STEPS`` go round."""
+        angles = 2.0 * np.pi * steps / STEPS
+        shifts = [np.sin(angle) * self.across + np.cos(angle) * self.along for angle in angles]
+        return [moved(self.middle, self.middle.positions + shift) for shift in shifts]
+
+    def velocities(self, steps: np.ndarray) -> np.ndarray:
+        """The change of the positions per step, (T, N, 3), angstrom."""
+        angles = 2.0 * np.pi * steps[:, None, None] / STEPS
+        return (np.cos(angles) * self.across - np.sin(angles) * self.along) * (2.0 * np.pi / STEPS)
+
+
+def random_loop(structure: Structure, rng: np.random.Generator, swell: float = 0.0) -> Loop:
+    """Draw a loop around ``structure``, on which its molecules also part by the share ``swell`` and come back."""
+    across, along = SHAKE_A * rng.normal(size=(2, *structure.positions.shape))
+    owner = fragments(structure)
+    centers = np.stack([structure.positions[owner == k].mean(0) for k in range(owner.max() + 1)])
+    apart = 0.5 * swell * (centers - centers.mean(0))[owner]
+    return Loop(moved(structure, structure.positions + apart), across, along - apart)
+
+
+def dense_clusters(subject: Subject) -> list[Structure]:
+    """Droplets as dense as a liquid: of water where the model knows it, and of the reference's smallest molecules."""
+    if not subject.elements.issuperset((1, 8)):
+        return [subject.dense_cluster]
+    water = Structure.from_ase(ase.build.molecule("H2O"), "water")
+    waters = droplet([water], 3 * WATERS, WATER_ATOMS_PER_A3, subject.rng("water"))
+    return [moved(waters, waters.positions, f"{WATERS} waters"), subject.dense_cluster]
+
+
+def unexplained(predictions: Sequence[Prediction], velocities: np.ndarray) -> np.ndarray:
+    """What the work of the forces does not explain of the change of the energy, eV, for each step between T nodes.
+
+    Args:
+        predictions: energies and forces at T nodes.
+        velocities: the change of the positions per step there, (T, N, 3), angstrom.
+
+    Returns:
+        (T - 5,), from the third node on, since the quadrature of a step needs two nodes on either side of it.
+    """
+    power = np.array([(p.forces_eV_per_A * v).sum() for p, v in zip(predictions, velocities, strict=True)])
+    energy = np.array([prediction.energy_eV for prediction in predictions])
+    work = np.correlate(power, [weight for _, weight in NODES], "valid")
+    return np.diff(energy)[2:-2] + work
+
+
+def rounding_eV(predictions: Sequence[Prediction]) -> float:
+    """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
+
+    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no jump.
+    """
+    energy = np.array([prediction.energy_eV for prediction in predictions])
+    rounded = energy.astype(np.float32)
+    return float(np.spacing(np.abs(rounded).max())) if (rounded == energy).all() else 0.0
+
+
+def continuity(subject: Subject) -> Measurement:
+    """The energy along random loops of molecules and of dense clusters beside the work of its forces, step by step.
+
+    The least explained step of each loop is walked again in ``FINE`` parts. A jump stays what it was, where the error
+    of the quadrature falls by orders of magnitude.
+    """
+    rng, count = subject.rng("continuity"), subject.dynamics["loops"]
+    loops = [random_loop(molecule, rng) for molecule in evenly(subject.molecules, count["molecules"])]
+    loops += [random_loop(cluster, rng, SWELL) for cluster in dense_clusters(subject)[: count["clusters"]]]
+    around = np.arange(-2.0, STEPS + 3.0)
+    walks = _walk(subject, loops, [around[2:-3]] * len(loops))
+    rough = [unexplained([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]
+    closer = [float(np.abs(left).argmax()) + np.arange(-2.0, FINE + 3.0) / FINE for left in rough]
+    again = _walk(subject, loops, closer)
+    rows = {}
+    for loop, walk, left, steps, parts in zip(loops, walks, rough, closer, again, strict=True):
+        energy, atoms = np.array([prediction.energy_eV for prediction in walk]), len(loop.middle)
+        fine, rounding = unexplained(parts, loop.velocities(steps) / FINE), rounding_eV(walk)
+        rows[loop.middle.name] = {
+            "atoms": atoms,
+            "path_A": float(np.linalg.norm(loop.velocities(around[2:-3]), axis=-1).mean(1).sum()),
+            "energy_eV": energy - energy[0],
+            "unexplained_eV": left,
+            "rounding_eV": rounding,
+            "largest_jump_eV": max(worst(np.abs(fine)) - rounding, 0.0),
+            "sum_eV_per_atom": worst([np.maximum(np.abs(left) - rounding, 0.0).sum() / atoms]),
+        }
+    return Measurement(
+        {key: worst([row[key] for row in rows.values()]) for key in ("largest_jump_eV", "sum_eV_per_atom")},
+        {"paths": rows},
+    )
+
+
+def _walk(subject: Subject, loops: Sequence[Loop], steps: Sequence[np.ndarray]) -> list[list[Prediction]]:
+    """Predict each loop at its own steps, all in one call."""
+    found = iter(subject.predictor.predict([s for loop, t in zip(loops, steps, strict=True) for s in loop.at(t)]))
+    return [[next(found) for _ in t] for t in steps]
+
+
+CHECKS = [Check("continuity", "the energy changes by the work of the forces at every step of any path", continuity)]

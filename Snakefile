@@ -11,6 +11,7 @@ min_version("9.0")
 
 include: "rules/common.smk"
 include: "rules/normalize.smk"
+include: "rules/calculators.smk"
 include: "rules/domain.smk"
 include: "rules/accuracy.smk"
 include: "rules/physics.smk"
@@ -34,19 +35,19 @@ rule all:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
+            file=["model.json", "accuracy.json", "benchmark.json", "benchmark.svg", "physics.json"],
+        ),
+        expand(
+            "results/{variant}/{file}",
+            variant=NETWORKS,
             file=[
                 "model.safetensors",
-                "model.json",
-                "accuracy.json",
-                "benchmark.json",
-                "benchmark.svg",
                 "model.onnx",
                 "model.edges.onnx",
                 "model.ts.pt",
                 "export.json",
                 "model.int8.onnx",
                 "quantization.json",
-                "physics.json",
                 "package.zip",
             ],
         ),

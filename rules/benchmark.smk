@@ -5,11 +5,16 @@ benchmark.json and its chart. It owns the device: nothing else runs beside it.
 """
 
 
+def files_timed(wildcards):
+    """The exported files of a variant by their runtime: none of a calculator."""
+    return {} if wildcards.variant in CALCULATORS else RUNTIMES
+
+
 rule benchmark:
     """Time every runtime at every size and batch, beside the teacher."""
     input:
         model=model_of,
-        exported=expand("results/{{variant}}/{file}", file=RUNTIMES.values()),
+        exported=lambda wildcards: [f"results/{wildcards.variant}/{file}" for file in files_timed(wildcards).values()],
         card=CARD,
         splits=list(SPLITS.values()),
     output:
@@ -31,8 +36,8 @@ rule benchmark:
     resources:
         device_percent=100,
     params:
-        model_runtimes=MODEL_RUNTIMES,
-        file_runtimes=list(RUNTIMES),
+        model_runtimes=lambda wildcards: ["calculator"] if wildcards.variant in CALCULATORS else MODEL_RUNTIMES,
+        file_runtimes=lambda wildcards: list(files_timed(wildcards)),
         settings=config["benchmark"],
         teacher=config["teacher"],
         device=DEVICE,

@@ -19,7 +19,7 @@ ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
-from assay.workflow.config import complete_config, is_given, present, resolve_device
+from assay.workflow.config import calculator_of, complete_config, is_given, present, resolve_device, texts_in
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 
@@ -33,6 +33,10 @@ except AssayError as error:
 
 VARIANTS = present(config["variants"])
 SPLITS = present(config["dataset"]["splits"])
+
+# The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.
+NETWORKS = {name: variant for name, variant in VARIANTS.items() if "checkpoint" in variant}
+CALCULATORS = {name: variant for name, variant in VARIANTS.items() if "calculator" in variant}
 
 DEVICE = resolve_device(config["device"])
 
@@ -75,11 +79,26 @@ def given(key):
     return is_given(GIVEN, key)
 
 
+def one_of(names):
+    """A pattern that fits each of these names, and nothing where there are none."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 def checkpoint_of(wildcards):
-    """The checkpoint file of a variant, as the user gave it."""
-    return VARIANTS[wildcards.variant]["checkpoint"]
+    """The checkpoint file of a variant, as the user gave it; None for a calculator."""
+    return VARIANTS[wildcards.variant].get("checkpoint")
+
+
+def only_network(wildcards):
+    """The name of a variant in a list, which is empty for a calculator."""
+    return [name for name in NETWORKS if name == wildcards.variant]
 
 
 def model_of(wildcards):
-    """The normalized model of a variant; what follows it is planned by its content."""
+    """The normalized model of a variant, or the description of its calculator.
+
+    What follows a normalized model is planned by its content.
+    """
+    if wildcards.variant in CALCULATORS:
+        return f"results/{wildcards.variant}/calculator.json"
     return checkpoints.adopt.get(variant=wildcards.variant).output.model

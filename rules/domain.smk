@@ -19,12 +19,17 @@ def description_of(wildcards):
 
 def domain_inputs(wildcards):
     """What tells of a variant's training data, as far as it exists: a changed file describes the student anew."""
-    record, own = (beside(checkpoint_of(wildcards)) for beside in (training_record, training_description))
-    files = {"own": own, "shipped": "results/shipped.domain.npz", "named": "results/named.domain.npz", "none": None}
-    description = files[description_of(wildcards)]
+    own = checkpoint_of(wildcards)
+    beside = [place(own) for place in (training_record, training_description) if own]
+    files = {
+        "own": beside[-1:],
+        "shipped": "results/shipped.domain.npz",
+        "named": "results/named.domain.npz",
+        "none": [],
+    }
     return {
-        "told_by": [path for path in (record, own) if path.is_file()],
-        "description": [] if description is None else [description],
+        "told_by": [path for path in beside if path.is_file()],
+        "description": files[description_of(wildcards)],
     }
 
 

@@ -20,6 +20,8 @@ rule export:
         "logs/export/{variant}.log",
     benchmark:
         "benchmarks/export/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     priority: 2
     conda:
         CONDA
@@ -38,6 +40,8 @@ rule compile:
         "logs/compile/{variant}.log",
     benchmark:
         "benchmarks/compile/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     priority: 2
     conda:
         CONDA
@@ -58,6 +62,8 @@ rule verify:
         "logs/verify/{variant}.log",
     benchmark:
         "benchmarks/verify/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     params:

@@ -21,6 +21,8 @@ rule normalize:
         "logs/normalize/{variant}.log",
     benchmark:
         "benchmarks/normalize/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     params:
@@ -43,6 +45,8 @@ checkpoint adopt:
         "logs/adopt/{variant}.log",
     benchmark:
         "benchmarks/adopt/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     script:

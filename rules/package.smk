@@ -27,6 +27,8 @@ rule package:
         "logs/package/{variant}.log",
     benchmark:
         "benchmarks/package/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     params:

@@ -34,7 +34,7 @@ rule peer_packages:
 rule peers:
     """Time every runtime in single precision beside every peer, in turns."""
     input:
-        models=expand("results/{variant}/{file}", variant=VARIANTS, file=PEER_RUNTIMES.values()),
+        models=expand("results/{variant}/{file}", variant=NETWORKS, file=PEER_RUNTIMES.values()),
         cards=CARDS,
         packages=expand("results/peers/packages/{package}", package=PEERS),
         splits=list(SPLITS.values()),
@@ -52,7 +52,7 @@ rule peers:
     resources:
         device_percent=100,
     params:
-        variants=list(VARIANTS),
+        variants=list(NETWORKS),
         runtimes=PEER_RUNTIMES,
         packages=PEERS,
         settings=config["benchmark"] | config["peers"]["settings"],

@@ -41,6 +41,8 @@ rule probe_exports:
         "logs/probe_exports/{variant}.log",
     benchmark:
         "benchmarks/probe_exports/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     params:
@@ -54,7 +56,7 @@ rule physics:
     """Judge the outcomes, and draw figures. Thresholds act here, so that a changed one measures nothing again."""
     input:
         probe="results/{variant}/physics.probe.json",
-        exports="results/{variant}/physics.exports.json",
+        exports=lambda wildcards: expand("results/{variant}/physics.exports.json", variant=only_network(wildcards)),
         card=CARD,
     output:
         **{

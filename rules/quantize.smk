@@ -25,6 +25,8 @@ rule schemes:
         "logs/schemes/{variant}.log",
     benchmark:
         "benchmarks/schemes/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     priority: 1
     conda:
         CONDA
@@ -53,6 +55,8 @@ rule quantize:
         "logs/quantize/{variant}.log",
     benchmark:
         "benchmarks/quantize/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     priority: 1
     conda:
         CONDA

@@ -21,18 +21,12 @@ rule report:
         expand(
             "results/{variant}/{file}",
             variant=VARIANTS,
-            file=[
-                "accuracy.json",
-                "physics.json",
-                "export.json",
-                "quantization.json",
-                "benchmark.json",
-                "benchmark.svg",
-            ],
+            file=["accuracy.json", "physics.json", "benchmark.json", "benchmark.svg"],
         ),
+        expand("results/{variant}/{file}", variant=NETWORKS, file=["export.json", "quantization.json"]),
         data=list(DATA.values()),
         records=[
-            record for variant in VARIANTS.values() if (record := training_record(variant["checkpoint"])).is_file()
+            record for variant in NETWORKS.values() if (record := training_record(variant["checkpoint"])).is_file()
         ],
         cards=CARDS,
         figures=["results/report/accuracy.svg"],

@@ -21,6 +21,8 @@ rule measure_weights:
         "logs/measure_weights/{variant}.log",
     benchmark:
         "benchmarks/measure_weights/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
     conda:
         CONDA
     script:
@@ -30,7 +32,7 @@ rule measure_weights:
 rule weights:
     """Fail if a student breaks a bound."""
     input:
-        measured=expand("results/{variant}/weights.json", variant=VARIANTS),
+        measured=expand("results/{variant}/weights.json", variant=NETWORKS),
         cards=CARDS,
         bounds="data/benchmarks/weights.yaml",
     log:

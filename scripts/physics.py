@@ -15,9 +15,10 @@ with exit_on_error(snakemake.log[0]):
     measured = read_json(snakemake.input.probe)
     judged = verdict_of(measured.pop("checks"), thresholds)
     exports = {}
-    for name, file in read_json(snakemake.input.exports)["files"].items():
-        own = verdict_of(file.pop("checks"), thresholds)
-        exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
+    for path in snakemake.input.exports:
+        for name, file in read_json(path)["files"].items():
+            own = verdict_of(file.pop("checks"), thresholds)
+            exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
     draw_all(judged["checks"], {name: snakemake.output[name] for name in FIGURES})
     write_json(snakemake.output.physics, measured | judged | {"exports": exports})
     with open(snakemake.log[0], "a") as log:

@@ -320,3 +320,29 @@ def test_page_markdown_and_tables_say_the_same(report):
         assert {key: float(rows[name][key]) for key in plain} == pytest.approx(plain)
         for split, values in variant["splits"].items():
             assert {key: float(rows[name][f"{split}_{key}"]) for key in values} == pytest.approx(values)
+
+
+def test_calculator_has_a_row_everywhere_and_a_reason_where_a_branch_is_not_applicable(copy, benchmarks, tmp_path):
+    reason = "an ASE calculator runs code of its own"
+    for branch in ("export", "quantization"):
+        (copy / f"tiny/{branch}.json").unlink()
+    for file in (copy / "tiny").glob("*.onnx"):
+        file.unlink()
+    about = {"calculator": "emt.EMT", "arguments": {"asap_cutoff": True}, "n_parameters": None}
+    about |= {"environment": {"path": "emt.txt", "versions": {"ase": "3.29.0"}}}
+    about["not_applicable"] = dict.fromkeys(("engine", "export", "quantization", "package"), reason)
+    card = json.loads((copy / "tiny/model.json").read_text())
+    (copy / "tiny/model.json").write_text(json.dumps(card | about))
+    summary = write_report(tmp_path, copy, benchmarks)
+    assert summary["variants"]["tiny"]["not_applicable"] == {"export": reason, "quantization": reason}
+    verdicts = {row["name"]: row["verdict"] for row in summary["targets"] if row["variant"] == "tiny"}
+    assert [name for name, verdict in verdicts.items() if verdict == "not applicable"] == [
+        "Files verified",
+        "INT8 pays",
+    ]
+    page = (tmp_path / "report.html").read_text()
+    rows = [row for row in re.findall(r"<tr>.*?</tr>", page, re.S) if reason in row and "tiny" in row]
+    assert len(rows) == 5, "the first table, two targets, files, INT8"
+    assert page.count(f"not applicable: {reason}") == 3, "engine, files, INT8"
+    assert "emt.EMT" in page and "asap_cutoff True" in page
+    assert "not applicable" in (tmp_path / "report.md").read_text()

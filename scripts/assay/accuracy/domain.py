@@ -192,12 +192,12 @@ def read_domain(path: str | Path) -> Domain:
 
 
 def domain_of(
-    checkpoint: str | Path, description: Description, file: str | Path | None, shipped: ShippedPart
+    checkpoint: str | Path | None, description: Description, file: str | Path | None, shipped: ShippedPart
 ) -> Domain:
     """What structures are compared with for a student.
 
     Args:
-        checkpoint: the file that the student came in.
+        checkpoint: the file that the student came in; None for a calculator.
         description: the kind of description that there is, see ``records.description_for``.
         file: that description; None if there is none.
         shipped: the training structures that are shipped.

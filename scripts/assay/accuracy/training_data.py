@@ -72,12 +72,12 @@ def unknown(reason: str) -> TrainingData:
 
 
 def training_data_of(
-    checkpoint: str | Path, description: Description, described: TrainingData | None, shipped: ShippedPart
+    checkpoint: str | Path | None, description: Description, described: TrainingData | None, shipped: ShippedPart
 ) -> TrainingData:
     """What structures are compared with for a student.
 
     Args:
-        checkpoint: the file that the student came in.
+        checkpoint: the file that the student came in; None for a calculator.
         description: the kind of description that there is, see ``records.description_for``.
         described: the structures of that description; None if there is none.
         shipped: the training structures that are shipped.
@@ -85,6 +85,10 @@ def training_data_of(
     Raises:
         AssayError: the checkpoint, its record and the description of its training data contradict each other.
     """
+    if checkpoint is None:
+        if described is None:
+            return unknown("a calculator does not tell what its model was trained on")
+        return TrainingData(NAMED, described.n_described, None, described.sha256)
     name, record = Path(checkpoint).name, training_record(checkpoint)
     training, said = trained_on(checkpoint), _said_by(checkpoint)
     if training is not None and said is not None and said != training[0]:

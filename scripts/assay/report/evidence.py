@@ -32,6 +32,11 @@ class Student:
         """Read a value deep inside a branch's JSON; None, not measured, where any part of the way is missing."""
         return look_up(self.results, branch, *keys)
 
+    def not_applicable(self, branch: str) -> str | None:
+        """Say why a branch does not apply to the student, such as export to a calculator; None if it does."""
+        reasons = self.get(branch, "not_applicable"), self.get("model", "not_applicable", branch)
+        return next((reason for reason in reasons if isinstance(reason, str)), None)
+
     def size_bytes(self, file: str) -> int | None:
         """Return the size of one of its files; None if there is no such file."""
         path = self.folder / file

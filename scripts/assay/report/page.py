@@ -85,7 +85,7 @@ def write_markdown(path: str | Path, summary: Mapping[str, Any]) -> None:
 def headline(summary: Mapping[str, Any]) -> str:
     """Say in a sentence what the report finds."""
     verdicts = [variant["verdict"] for variant in summary["variants"].values()]
-    targets = [target["verdict"] for target in summary["targets"]]
+    targets = [target["verdict"] for target in summary["targets"] if target["verdict"] != wording.NOT_APPLICABLE]
     ready, unknown = verdicts.count(MD_READY), targets.count("not measured")
     if not any(verdicts):
         physics = "Physics was not measured"

@@ -63,6 +63,17 @@ def teacher_throughput(student: Student) -> float | None:
     return None if row is None else 1e3 * row.get("n_atoms", row["system_size"]) / row["latency_ms_median"]
 
 
+def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
+    """Return the time of one call of each teacher in milliseconds, by its name, on the structure of ``by_runtime``."""
+    found: dict[str, float] = {}
+    for student in students:
+        size = headline_size(student)
+        for row in student.get("benchmark", "teacher", "rows") or []:
+            if (row["call"], row["system_size"], row["batch_size"]) == ("teacher", size, 1):
+                found.setdefault(student.get("benchmark", "teacher", "name"), row["latency_ms_median"])
+    return found
+
+
 def busiest(students: Sequence[Student]) -> float | None:
     """Return the largest share of the processor that others used while a student was timed; None up to ``QUIET``."""
     loads = [student.get("benchmark", "load_of_other_processes") or 0.0 for student in students]

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from assay.report.choices import recommend, verdict_of
-from assay.report.evidence import Student
+from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
-from assay.report.speed import busiest
+from assay.report.speed import busiest, teachers_timed
 from assay.report.targets import Goals, judge_targets
 from assay.workflow.files import atomic_path, sha256_file
 from assay.workflow.provenance import header
@@ -53,6 +53,7 @@ def summarize(
         "load_of_other_processes": busiest(students),
         "forms": [asdict(form) for points in deployable.values() for form in points],
         "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in data.items()},
+        "teachers_timed": teachers_timed(students),
         "workflow": dict(dag) if dag else None,
     }
 
@@ -63,6 +64,7 @@ def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
     return {
         "checkpoint_sha256": student.get("model", "checkpoint_sha256"),
         "architecture": student.get("model", "architecture"),
+        "not_applicable": {branch: why for branch in BRANCHES if (why := student.not_applicable(branch))},
         "n_parameters": student.get("model", "n_parameters"),
         "verdict": verdict_of(student),
         "failed_checks": student.get("physics", "failed"),

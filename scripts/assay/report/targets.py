@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from assay.report.evidence import Student
 from assay.report.forms import Form, plain_form
-from assay.report.wording import NOT_MEASURED, change, number, percent, quantity, words
+from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, number, percent, quantity, words
 
-Verdict = Literal["met", "unmet", "not measured"]
+Verdict = Literal["met", "unmet", "not measured", "not applicable"]
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Goals:
 
 @dataclass(frozen=True)
 class Target:
-    """One target for one student, or for all if ``variant`` is None."""
+    """One target for one student, or for all if ``variant`` is None; ``reason`` says why it is not applicable."""
 
     name: str
     variant: str | None
@@ -41,6 +41,7 @@ class Target:
     asked: str
     verdict: Verdict
     how: str
+    reason: str | None = None
 
 
 def judge_targets(
@@ -56,10 +57,18 @@ def judge_targets(
     """
     rows: list[Target] = []
     for target_of in (_accuracy, _speedup, _latency):
-        rows += [target_of(student, forms[student.name], goals) for student in students]
-    rows += [_formats(student) for student in students]
-    rows += [_int8(student) for student in students]
+        rows += [_if_applicable(target_of(s, forms[s.name], goals), s, BRANCH_OF[target_of]) for s in students]
+    rows += [_if_applicable(_formats(student), student, "export") for student in students]
+    rows += [_if_applicable(_int8(student), student, "quantization") for student in students]
     return [*rows, _dag(dag, goals)]
+
+
+def _if_applicable(target: Target, student: Student, branch: str) -> Target:
+    """The target, or that it is not applicable where the branch that it judges is not."""
+    reason = student.not_applicable(branch)
+    if target.value is not None or reason is None:
+        return target
+    return replace(target, shown=NOT_APPLICABLE, verdict="not applicable", reason=reason)
 
 
 def _verdict(value: float | None, met: bool) -> Verdict:
@@ -112,6 +121,9 @@ def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         verdict=_verdict(value, value is not None and value < goals.latency_ms),
         how=f"one structure{where}, energies and forces",
     )
+
+
+BRANCH_OF = {_accuracy: "accuracy", _speedup: "benchmark", _latency: "benchmark"}
 
 
 def _formats(student: Student) -> Target:

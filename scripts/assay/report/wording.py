@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 NOT_MEASURED = "not measured"
+NOT_APPLICABLE = "not applicable"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -55,8 +55,8 @@ def load_config(folder: str | Path, *overrides: str | Path) -> dict[str, Any]:
 def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     """The defaults of a folder, overridden key by key by what the caller gave, and checked; a new dictionary.
 
-    A variant whose checkpoint is replaced keeps nothing else of its default: what is said of one student is not true of
-    another.
+    A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
+    is not true of another.
 
     Args:
         given: the caller's part of the config.
@@ -114,6 +114,21 @@ def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
     return {name: value for name, value in entries.items() if value not in (None, "null")}
 
 
+def calculator_of(variant: Mapping[str, Any]) -> dict[str, Any]:
+    """What a variant says of its calculator, by the attributes of ``predictors.calculators.CalculatorModel``."""
+    keys = ("calculator", "arguments", "environment", "cutoff_A", "vacuum_A", "time_limit_s")
+    return {"arguments": {}} | {key: variant[key] for key in keys if key in variant}
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value of a config, however deep."""
+    if isinstance(value, str):
+        yield value
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for item in inside:
+        yield from texts_in(item)
+
+
 def resolve_device(wanted: str) -> str:
     """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it.
 
@@ -139,14 +154,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def _replaced(given: Any, defaults: Mapping[str, Any]) -> list[str]:
-    """The names of the default variants for which the caller gives another checkpoint."""
+    """The names of the default variants for which the caller gives another checkpoint, or a calculator."""
     entries = given.items() if isinstance(given, Mapping) else ()
     return [
         name
         for name, entry in entries
         if isinstance(entry, Mapping)
         and name in defaults
-        and entry.get("checkpoint", defaults[name]["checkpoint"]) != defaults[name]["checkpoint"]
+        and any(key in entry and entry[key] != defaults[name].get(key) for key in ("checkpoint", "calculator"))
     ]
 
 

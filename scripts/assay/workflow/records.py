@@ -50,16 +50,16 @@ def read_shipped_part(dataset_record: str | Path) -> ShippedPart:
     return {"sha256": sha256, "part_of": [build["sha256"] for build in content.get("part_of", [])]}
 
 
-def description_for(checkpoint: str | Path, shipped: ShippedPart, named: bool) -> Description:
+def description_for(checkpoint: str | Path | None, shipped: ShippedPart, named: bool) -> Description:
     """The kind of description of training data that there is for a checkpoint.
 
     Args:
-        checkpoint: the file of a variant.
+        checkpoint: the file of a variant; None for a calculator, which has none.
         shipped: the training structures that are shipped.
         named: whether the user names training data in the config.
     """
-    training = trained_on(checkpoint)
-    if training is not None and training_description(checkpoint).is_file():
+    training = None if checkpoint is None else trained_on(checkpoint)
+    if checkpoint is not None and training is not None and training_description(checkpoint).is_file():
         return "own"
     if training is not None and training[0] in shipped["part_of"]:
         return "shipped"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from assay.workflow.config_models.types import (
     FilePath,
@@ -19,6 +19,8 @@ from assay.workflow.config_models.types import (
     may_be_absent,
 )
 
+OF_CHECKPOINTS = ("weights",)  # keys of a variant that is a checkpoint, and of one that is a calculator
+OF_CALCULATORS = ("arguments", "environment", "vacuum_A", "time_limit_s")
 RESERVED = ("report", "peers", "regression")  # folders of results/ that are no variant's
 
 
@@ -29,13 +31,36 @@ def _not_reserved(name: str) -> str:
 
 
 class Variant(Section):
-    """A student, and what its author says of it."""
+    """A student: a checkpoint, or an ASE calculator that stands for any other model; and what its author says of it."""
 
-    checkpoint: FilePath = Field(description="path of a .pt, .pth, .ckpt or .safetensors file")
-    cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a checkpoint that does not tell it")
+    checkpoint: FilePath = may_be_absent(description="path of a .pt, .pth, .ckpt or .safetensors file")
+    cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a model that does not tell it")
     weights: Text = may_be_absent(description="raw, average, or the path of a set of weights in the checkpoint")
+    calculator: str = may_be_absent(
+        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class"
+    )
+    arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
+    environment: FilePath = may_be_absent(
+        description="path of a requirements file or of a Python interpreter, in which the calculator runs"
+    )
+    vacuum_A: PositiveNumber = may_be_absent(
+        description="vacuum in angstrom around open structures, for a calculator that takes periodic ones only"
+    )
+    time_limit_s: PositiveNumber = may_be_absent(
+        description="seconds that the calculator may take for loading and for each structure"
+    )
     licence: Text = may_be_absent(description="the licence of the weights, in words")
     citation: Text = may_be_absent(description="how the student is cited, in words")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Variant:
+        if (self.checkpoint is None) == (self.calculator is None):
+            raise ValueError("a `checkpoint` or a `calculator`, one of the two")
+        kind, other = ("checkpoint", OF_CALCULATORS) if self.calculator is None else ("calculator", OF_CHECKPOINTS)
+        for key in other:
+            if getattr(self, key) is not None:
+                raise ValueError(f"without `{key}`, which says nothing of a {kind}")
+        return self
 
 
 class Teacher(Section):

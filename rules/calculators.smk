@@ -1,0 +1,35 @@
+"""Make what runs a model of any other program: its ASE calculator, in a process and an environment of its own.
+
+Needs the environment that a variant names, a requirements file or a Python interpreter, and the files that its
+arguments name. Makes calculator.json, from which the calculator is made wherever it is needed, and the identity card
+model.json, which also says why some branches are not applicable. The environment of a requirements file lies in the
+cache of the user, and is made once for equal content.
+"""
+
+
+def files_of(wildcards):
+    """The files that a calculator rests on: its environment, and what its arguments name."""
+    variant = CALCULATORS[wildcards.variant]
+    return [path for path in texts_in([variant.get("environment"), variant.get("arguments")]) if Path(path).is_file()]
+
+
+rule calculator:
+    """Make a calculator once, and write down what it tells of itself and of its environment."""
+    input:
+        files=files_of,
+    output:
+        model="results/{variant}/calculator.json",
+        card="results/{variant}/model.json",
+    log:
+        "logs/calculator/{variant}.log",
+    benchmark:
+        "benchmarks/calculator/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(CALCULATORS),
+    conda:
+        CONDA
+    params:
+        calculator=lambda wildcards: calculator_of(CALCULATORS[wildcards.variant]),
+        device=DEVICE,
+    script:
+        "../scripts/calculator.py"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +20,21 @@ COINCIDENT_A = 0.05
 MAX_ATOMIC_NUMBER = 118
 
 
-def check(dataset: Dataset, path: str | Path) -> None:
+def check(dataset: Dataset, path: str | Path, numbers: Sequence[int] | None = None) -> None:
     """Raise ``AssayError``, naming file and structure, at the first thing that is wrong.
+
+    Args:
+        dataset: what was read.
+        path: the file that it was read from.
+        numbers: (S,), the place of each structure in the file; None where all were read.
 
     Checked: shapes agree, every structure has an atom, numbers are finite, elements are known, periodic axes have
     lattice vectors, no two atoms coincide (periodic images included).
     """
     if not len(dataset):
         raise AssayError(f"{path} holds no structures: check how it was written")
-    _check_shapes(dataset, path)
+    named = [f"structure {k} ({name}) of {path}" for k, name in zip(numbers or count(), dataset.names, strict=False)]
+    _check_shapes(dataset, path, named)
     owner = np.repeat(np.arange(len(dataset)), dataset.sizes)
     unknown = (dataset.atomic_numbers < 1) | (dataset.atomic_numbers > MAX_ATOMIC_NUMBER)
     finite = {
@@ -35,18 +43,21 @@ def check(dataset: Dataset, path: str | Path) -> None:
         "cells": (np.isfinite(dataset.cells).all(axis=(1, 2)), np.arange(len(dataset))),
         "energy": (np.isfinite(dataset.energy), np.arange(len(dataset))),
     }
+    if dataset.stress is not None:
+        known = np.isfinite(dataset.stress).all(axis=(1, 2)) | np.isnan(dataset.stress).all(axis=(1, 2))
+        finite["stress"] = (known, np.arange(len(dataset)))
     for column, (good, position) in finite.items():
         if not good.all():
-            _fail(dataset, path, position[np.argmin(good)], f"has {column} that are not finite", "leave it out")
+            raise AssayError(f"{named[position[np.argmin(good)]]} has {column} that are not finite: leave it out")
     if unknown.any():
         number = dataset.atomic_numbers[np.argmax(unknown)]
-        _fail(dataset, path, owner[np.argmax(unknown)], f"has an atomic number {number}", "correct it")
+        raise AssayError(f"{named[owner[np.argmax(unknown)]]} has an atomic number {number}: correct it")
     for index, structure in enumerate(dataset):
         fault = lattice_fault(structure)
         if fault:
-            raise AssayError(f"structure {index} ({structure.name}) of {path} {fault}")
+            raise AssayError(f"{named[index]} {fault}")
         if _coincide(structure):
-            _fail(dataset, path, index, "has two atoms in one place", "remove one")
+            raise AssayError(f"{named[index]} has two atoms in one place: remove one")
 
 
 def lacks_hydrogens(structure: Structure) -> bool:
@@ -67,19 +78,21 @@ def lacks_hydrogens(structure: Structure) -> bool:
     return bool(opened.sum() >= max(3, carbons.sum() / 3))
 
 
-def _check_shapes(dataset: Dataset, path: str | Path) -> None:
-    count, atoms = len(dataset), len(dataset.atomic_numbers)
+def _check_shapes(dataset: Dataset, path: str | Path, named: Sequence[str]) -> None:
+    n_structures, atoms = len(dataset), len(dataset.atomic_numbers)
     offsets = dataset.offsets
+    if not dataset.sizes.all():
+        raise AssayError(f"{named[int(np.argmin(dataset.sizes))]} has no atoms: leave it out")
     if offsets[0] != 0 or offsets[-1] != atoms or (np.diff(offsets) < 1).any():
         raise AssayError(f"the sizes of structures in {path} do not add up to its {atoms} atoms: write it again")
     expected = {
         "positions": (atoms, 3),
         "forces": (atoms, 3),
-        "cells": (count, 3, 3),
-        "pbc": (count, 3),
-        "energy": (count,),
-        "names": (count,),
-        "molecules": (count,),
+        "cells": (n_structures, 3, 3),
+        "pbc": (n_structures, 3),
+        "energy": (n_structures,),
+        "names": (n_structures,),
+        "molecules": (n_structures,),
     }
     for column, shape in expected.items():
         found = getattr(dataset, column).shape
@@ -99,7 +112,3 @@ def _coincide(structure: Structure) -> bool:
     else:
         distances = pdist(structure.positions)
     return bool((distances < COINCIDENT_A).any())
-
-
-def _fail(dataset: Dataset, path: str | Path, index: int, what: str, remedy: str) -> None:
-    raise AssayError(f"structure {index} ({dataset.names[index]}) of {path} {what}: {remedy}")

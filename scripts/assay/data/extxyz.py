@@ -1,97 +1,137 @@
-"""Extended XYZ, parsed frame by frame with numpy: ASE's own reader takes minutes for a million atoms."""
+"""Extended XYZ, frame by frame: ASE's own reader indexes a whole file first, and takes minutes for a million atoms."""
 
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import re
+import sys
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBERS
 from ase.io.extxyz import key_val_str_to_dict
 
-from assay.data.dataset import Dataset, from_structures
-from assay.structures.structure import Structure
-from assay.workflow.errors import AssayError
+from assay.data.frames import Frame, Layout
+from assay.workflow.errors import AssayError, printable
 
-_ENERGY = ("energy", "free_energy", "Energy", "REF_energy")
-_FORCES = ("forces", "force", "Forces", "REF_forces")
+_ISOTOPES = {"D": "H", "T": "H"}
+_TYPES = {"R": np.float64, "I": np.int64, "S": str}
+_TRUE = ["T", "True", "true", "1"]
+_SPECIAL = re.compile(r"(?<!\w)(stress|virial)=")
+_NOT_SAID = ("Properties", "Lattice", "pbc", "name", "molecule")
 
 
-def read_extxyz(path: str | Path) -> Dataset:
-    """Read frames with ``Lattice``, ``pbc``, ``energy`` (eV), ``name``, ``molecule``, and forces (eV/angstrom).
+class XyzFile:
+    """Extended XYZ (.xyz, .extxyz, also .gz); see ``FrameFile``.
 
-    Raises:
-        AssayError: if a frame is cut short, lacks labels, or is not extended XYZ.
+    A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
+    its ``Properties`` name. Deuterium and tritium are read as hydrogen, numbers in place of symbols as atomic numbers,
+    and lattice vectors of zeros as none.
     """
-    opener = gzip.open if str(path).endswith(".gz") else open
+
+    layout = Layout()
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        with _opened(self.path) as file:
+            return sum(1 for _ in self._walk(file, ()))
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        wanted = range(sys.maxsize) if chosen is None else set(chosen.tolist())
+        with _opened(self.path) as file:
+            for index, lines in self._walk(file, wanted):
+                if lines:
+                    yield partial(_frame, lines, f"structure {index} of {self.path}")
+
+    def _walk(self, file: TextIO, wanted: Container[int]) -> Iterator[tuple[int, list[str]]]:
+        """The index of each frame, and its comment and atoms if it is wanted."""
+        index = 0
+        for line in file:
+            if not line.strip():
+                continue
+            where = f"structure {index} of {self.path}"
+            if not line.strip().isdecimal():
+                raise AssayError(
+                    f"{where} is not extended XYZ: {printable(line.strip(), 60)!r} stands where the number of its "
+                    "atoms should; write the file again"
+                )
+            n_lines, rest = int(line) + 1, islice(file, int(line) + 1)
+            kept = list(rest) if index in wanted else []
+            if (len(kept) or sum(1 for _ in rest)) < n_lines:
+                raise AssayError(f"{where} is not extended XYZ, or the file is cut short: write it again")
+            yield index, kept
+            index += 1
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt") as file:
-            return from_structures(list(_frames(file, path)))
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            yield file
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise AssayError(f"{path} cannot be read ({error}): check that it is a complete file") from None
 
 
-def _frames(file: TextIO, path: str | Path) -> Iterator[Structure]:
-    index = 0
-    for line in file:
-        if not line.strip():
-            continue
-        where = f"structure {index} of {path}"
-        try:
-            count = int(line)
-            info = key_val_str_to_dict(next(file))
-            rows = [next(file).split() for _ in range(count)]
-        except (ValueError, KeyError, StopIteration, RuntimeError):
-            raise AssayError(f"{where} is not extended XYZ, or the file is cut short: write it again") from None
-        yield _structure(info, rows, index, where)
-        index += 1
-
-
-def _structure(info: dict[str, Any], rows: list[list[str]], index: int, where: str) -> Structure:
+def _frame(lines: list[str], where: str) -> Frame:
     try:
-        columns = _columns(info.get("Properties", "species:S:1:pos:R:3"), rows)
-        numbers = columns["Z"].astype(np.int64)[:, 0] if "Z" in columns else _numbers(columns["species"], where)
-        positions = columns["pos"].astype(np.float64)
-        forces = _first(columns, _FORCES, f"{where} has no forces: add a column forces:R:3")
-        energy = float(_first(info, _ENERGY, f"{where} has no energy: add energy=... to its comment line"))
-        forces = forces.astype(np.float64)
-    except (ValueError, TypeError, KeyError, IndexError):
+        # ASE takes nothing but nine numbers under two names
+        info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", lines[0]))
+        info = {key.removesuffix("__"): value for key, value in info.items()}
+        columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), lines[1:])
+        symbols = columns.pop("Z") if "Z" in columns else columns.pop("species")
+        numbers = _numbers(symbols, where)
+        positions = columns.pop("pos").astype(np.float64).reshape(len(numbers), 3)
+        lattice = info.get("Lattice")
+        cell = np.zeros((3, 3)) if lattice is None else np.array(lattice, dtype=np.float64).reshape(3, 3).T
+        pbc = np.broadcast_to(np.array(info.get("pbc", cell.any(axis=1)), dtype=bool), 3).copy()
+    except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
-    lattice = info.get("Lattice")
-    return Structure(
-        name=str(info.get("name", f"structure-{index}")),
-        atomic_numbers=numbers,
-        positions=positions,
-        cell=None if lattice is None else np.array(lattice, dtype=np.float64).reshape(3, 3).T,
-        pbc=np.broadcast_to(np.array(info.get("pbc", lattice is not None), dtype=bool), 3).copy(),
-        energy_eV=energy,
-        forces_eV_per_A=forces,
-        molecule=str(info.get("molecule", "")),
+    return Frame(
+        where,
+        str(info.get("name", "")),
+        str(info.get("molecule", "")),
+        numbers,
+        positions,
+        cell if cell.any() else None,
+        pbc,
+        {key: value for key, value in info.items() if key not in _NOT_SAID},
+        columns,
     )
 
 
-def _columns(properties: str, rows: list[list[str]]) -> dict[str, np.ndarray]:
-    """Text columns (N, width) by name."""
+def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:
+    """Columns (N, width), or (N,) if they are one wide, by name."""
     fields = properties.split(":")
     widths = [int(width) for width in fields[2::3]]
-    table = np.array(rows, dtype=str).reshape(len(rows), -1)
+    cells = [row.split()[: sum(widths)] for row in rows]
+    table = np.array(cells, dtype=str) if cells else np.zeros((0, sum(widths)), str)
     if table.shape[1] < sum(widths):
         raise ValueError
-    ends = np.cumsum(widths)
-    return {name: table[:, end - width : end] for name, width, end in zip(fields[0::3], widths, ends, strict=True)}
+    ends, columns = np.cumsum(widths), {}
+    for name, kind, width, end in zip(fields[0::3], fields[1::3], widths, ends, strict=True):
+        values = table[:, end - 1] if width == 1 else table[:, end - width : end]
+        columns[name] = np.isin(values, _TRUE) if kind == "L" else values.astype(_TYPES[kind])
+    return columns
 
 
-def _numbers(species: np.ndarray, where: str) -> np.ndarray:
-    try:
-        return np.array([NUMBERS[symbol] for symbol in species[:, 0]], dtype=np.int64)
-    except KeyError as error:
-        raise AssayError(f"{where} has an atom {error}, which is no element: correct its symbol") from None
-
-
-def _first(values: dict[str, Any], names: tuple[str, ...], missing: str) -> Any:
-    for name in names:
-        if name in values:
-            return values[name]
-    raise AssayError(missing)
+def _numbers(symbols: np.ndarray, where: str) -> np.ndarray:
+    """Atomic numbers of symbols, in whatever case, or of numbers."""
+    found = []
+    for symbol in symbols.tolist():
+        name = str(symbol).capitalize()
+        number = int(name) if name.isdecimal() else NUMBERS.get(_ISOTOPES.get(name, name))
+        if number is None:
+            text = printable(str(symbol), 20)
+            raise AssayError(f"{where} has an atom {text!r}, which is no element: correct its symbol")
+        found.append(number)
+    return np.array(found, dtype=np.int64)

@@ -2,72 +2,112 @@
 
 from __future__ import annotations
 
-import sqlite3
 import warnings
+from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
+from typing import Any
 
-import ase.db
 import numpy as np
 
+from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset, from_structures
-from assay.data.extxyz import read_extxyz
-from assay.data.hdf5 import read_hdf5
+from assay.data.extxyz import XyzFile
+from assay.data.frames import FrameFile
+from assay.data.hdf5 import open_hdf5
+from assay.data.labels import LabelKeys, Labels, check_rivals, find_labels
+from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
+_READERS: Mapping[str, Callable[[Path], FrameFile]] = {
+    ".xyz": XyzFile,
+    ".extxyz": XyzFile,
+    ".db": DatabaseFile,
+    ".aselmdb": DatabaseFile,
+    ".traj": AseFile,
+    ".npz": NpzFile,
+    ".h5": open_hdf5,
+    ".hdf5": open_hdf5,
+}
+MANY = 20_000  # structures that stand for a file of any size where they only serve as examples
 
-def read_dataset(path: str | Path) -> Dataset:
-    """Read and check labelled structures: extended XYZ (.xyz, .extxyz, also .gz), ASE db (.db), HDF5 (.h5, .hdf5).
 
-    Warns with the number of structures that look as if their hydrogens were dropped.
+def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = None, seed: int = 0) -> Dataset:
+    """Read and check labelled structures, and print what is read as what.
+
+    Extended XYZ (.xyz, .extxyz, also .gz), ASE databases and trajectories (.db, .aselmdb, .traj), arrays (.npz) and
+    HDF5 (.h5, .hdf5) of several layouts. Files are read piece by piece, and only what is kept stays in memory. Warns
+    with the number of structures that look as if their hydrogens were dropped.
+
+    Args:
+        source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
+        at_most: the largest number of structures, drawn at random without repetition; None for all.
+        seed: seed of the drawn structures.
 
     Raises:
-        AssayError: if the file is missing, of another format, or holds something no student can learn from.
+        AssayError: the file is missing, of another format, or holds something no student can learn from.
+    """
+    if isinstance(source, Mapping):
+        keys = LabelKeys(**{key: value for key, value in source.items() if key != "path" and value is not None})
+        file = open_frames(source["path"])
+    else:
+        keys, file = LabelKeys(), open_frames(source)
+    chosen = None
+    if at_most is not None and (total := file.count()) > at_most:
+        chosen = np.sort(np.random.default_rng(seed).choice(total, size=at_most, replace=False))
+        print(f"{at_most} of the {total} structures of {file.path} are drawn at random")
+    structures, numbers, labels = _read(file, keys, chosen)
+    if labels is not None:
+        print(f"labels of {file.path}: {labels.sentence}")
+    dataset = from_structures(structures)
+    check(dataset, file.path, numbers)
+    suspicious = sum(lacks_hydrogens(structure) for structure in dataset)
+    if suspicious:
+        warnings.warn(
+            f"{suspicious} of {len(dataset)} structures of {file.path} look as if their hydrogens were dropped",
+            stacklevel=2,
+        )
+    return dataset
+
+
+def open_frames(path: str | Path) -> FrameFile:
+    """A file of structures, to be read frame by frame.
+
+    Raises:
+        AssayError: the file is missing, damaged or of no format that is known.
     """
     path = Path(path)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-    readers = {
-        ".xyz": read_extxyz,
-        ".extxyz": read_extxyz,
-        ".db": _read_ase_db,
-        ".h5": read_hdf5,
-        ".hdf5": read_hdf5,
-    }
-    if suffix not in readers or (path.suffix == ".gz" and readers[suffix] is not read_extxyz):
-        raise AssayError(f"{path} is of no format that is known: use extended XYZ (.xyz, .xyz.gz), .db or .h5")
-    dataset = readers[suffix](path)
-    check(dataset, path)
-    suspicious = sum(lacks_hydrogens(structure) for structure in dataset)
-    if suspicious:
-        warnings.warn(
-            f"{suspicious} of {len(dataset)} structures of {path} look as if their hydrogens were dropped", stacklevel=2
-        )
-    return dataset
+    if suffix not in _READERS or (path.suffix == ".gz" and _READERS[suffix] is not XyzFile):
+        raise AssayError(f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz.gz")
+    return _READERS[suffix](path)
 
 
-def _read_ase_db(path: Path) -> Dataset:
-    structures = []
-    try:
-        with ase.db.connect(path) as database:
-            for index, row in enumerate(database.select()):
-                if row.get("energy") is None or row.get("forces") is None:
-                    raise AssayError(f"row {row.id} of {path} has no energy or no forces: label it first")
-                pairs = row.key_value_pairs
-                structures.append(
-                    Structure(
-                        name=str(pairs.get("name", f"structure-{index}")),
-                        atomic_numbers=row.numbers.astype(np.int64),
-                        positions=np.asarray(row.positions, dtype=np.float64),
-                        cell=np.asarray(row.cell, dtype=np.float64) if np.any(row.cell) else None,
-                        pbc=np.asarray(row.pbc, dtype=bool),
-                        energy_eV=float(row.energy),
-                        forces_eV_per_A=np.asarray(row.forces, dtype=np.float64),
-                        molecule=str(pairs.get("molecule", "")),
-                    )
-                )
-    except (sqlite3.Error, OSError, ValueError) as error:
-        raise AssayError(f"{path} cannot be read as an ASE database ({error}): check the file") from None
-    return from_structures(structures)
+def _read(
+    file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None
+) -> tuple[list[Structure], list[int], Labels | None]:
+    """The labelled structures, the place of each in the file, and what their labels are."""
+    structures: list[Structure] = []
+    numbers: list[int] = []
+    labels, n_gaps = None, 0
+    for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
+        frame = load()
+        if not len(frame.atomic_numbers):
+            raise AssayError(f"{frame.where} has no atoms: leave it out")
+        if labels is None:
+            labels = find_labels(frame, keys, file.layout, file.path)
+        check_rivals(frame, labels, keys)
+        structure = labels.structure(frame, f"structure-{number}")
+        assert structure.forces_eV_per_A is not None
+        if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
+            n_gaps += 1
+            continue
+        structures.append(structure)
+        numbers.append(number)
+    if n_gaps:
+        print(f"{n_gaps} structures of {file.path} have no such label and are left out")
+    return structures, numbers, labels

@@ -2,56 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from assay.data.dataset import Dataset
+from assay.data.dataset import Dataset, from_structures
+from assay.data.frames import Frame, Layout
+from assay.data.hdf5_groups import GroupFile, unit_of
+from assay.data.labels import Labels
+from assay.data.units import factor
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
 POSITION_STEP = 1e-4  # angstrom
 FORCE_STEP = 1e-4  # eV/angstrom
 
-_REQUIRED = (
-    "structures/atomic_numbers",
-    "structures/atomic_numbers_splits",
-    "structures/positions",
-    "labels/energy",
-    "labels/forces",
-)
+_REQUIRED = ("structures/atomic_numbers", "structures/atomic_numbers_splits", "structures/positions")
+_BLOCK = 500  # structures that are in memory at once
+
+
+class ColumnFile:
+    """The layout; see ``FrameFile``. ``cells``, ``pbc``, ``names`` and ``molecules`` may be absent.
+
+    ``atomic_numbers_splits`` holds the S + 1 offsets of structures; the leading 0 and the end may be absent. Numbers
+    stored as scaled integers carry their unit step in the attribute ``step``; the attribute ``unit`` is honored.
+    """
+
+    def __init__(self, path: Path, file: h5py.File):
+        self.path = path
+        missing = [name for name in _REQUIRED if name not in file]
+        if missing:
+            raise AssayError(f"{path} has no {', '.join(missing)}: it must follow the layout in data/README.md")
+        n_atoms = len(file["structures/atomic_numbers"])
+        self._offsets = _offsets(file["structures/atomic_numbers_splits"][()], n_atoms)
+        count = self.count()
+        if (np.diff(self._offsets) < 1).any():
+            raise AssayError(f"the sizes of structures in {path} do not add up to its {n_atoms} atoms: write it again")
+        shapes = {"positions": n_atoms, "cells": count, "pbc": count, "names": count, "molecules": count}
+        columns = {name: file[f"structures/{name}"] for name in shapes if f"structures/{name}" in file}
+        labels = dict(file["labels"].items()) if "labels" in file else {}
+        self._per_atom = {name for name, column in labels.items() if column.ndim == 2 and column.shape[0] == n_atoms}
+        for name, column in (columns | labels).items():
+            needed = shapes.get(name, n_atoms if column.ndim == 2 and column.shape[1] == 3 else count)
+            if column.shape[0] != needed and name not in self._per_atom:
+                raise AssayError(
+                    f"{name} in {path} have shape {column.shape} where {needed} rows are needed: write it again"
+                )
+        self._structure_columns, self._label_columns = list(columns), list(labels)
+        units = {name: unit for name, column in labels.items() if (unit := unit_of(column))}
+        length, of_cells = (unit_of(columns[name]) if name in columns else "" for name in ("positions", "cells"))
+        self._cell_scale = factor(of_cells, "length") / factor(length or "angstrom", "length") if of_cells else 1.0
+        self.layout = Layout(units | ({"length": length} if length else {}))
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        return len(self._offsets) - 1
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        chosen = np.arange(self.count()) if chosen is None else chosen
+        with h5py.File(self.path) as file:
+            for block in np.unique(chosen // _BLOCK).tolist():
+                start, end = block * _BLOCK, min((block + 1) * _BLOCK, self.count())
+                read = self._read(file, start, end)
+                for index in chosen[chosen // _BLOCK == block].tolist():
+                    yield partial(self._frame, index, start, read)
+
+    def _read(self, file: h5py.File, start: int, end: int) -> dict[str, np.ndarray]:
+        rows, atoms = slice(start, end), slice(self._offsets[start], self._offsets[end])
+        columns = {"atomic_numbers": file["structures/atomic_numbers"][atoms].astype(np.int64)}
+        for name in self._structure_columns:
+            column, own = file[f"structures/{name}"], atoms if name == "positions" else rows
+            columns[name] = _numbers(column, own) if name in ("positions", "cells") else column[own]
+        for name in self._label_columns:
+            columns[f"labels/{name}"] = _numbers(file[f"labels/{name}"], atoms if name in self._per_atom else rows)
+        return columns
+
+    def _frame(self, index: int, start: int, columns: dict[str, np.ndarray]) -> Frame:
+        row = index - start
+        atoms = slice(*(self._offsets[index : index + 2] - self._offsets[start]))
+        cell = columns["cells"][row].reshape(3, 3) * self._cell_scale if "cells" in columns else np.zeros((3, 3))
+        return Frame(
+            f"structure {index} of {self.path}",
+            _text(columns, "names", row),
+            _text(columns, "molecules", row),
+            columns["atomic_numbers"][atoms],
+            columns["positions"][atoms],
+            cell if cell.any() else None,
+            columns["pbc"][row].astype(bool) if "pbc" in columns else np.zeros(3, bool),
+            {name: columns[f"labels/{name}"][row] for name in self._label_columns if name not in self._per_atom},
+            {name: columns[f"labels/{name}"][atoms] for name in self._label_columns if name in self._per_atom},
+        )
+
+
+def open_hdf5(path: Path) -> ColumnFile | GroupFile:
+    """An HDF5 file of the layout, or of those of others.
+
+    Raises:
+        AssayError: the file is not HDF5, or of no layout that is known.
+    """
+    try:
+        with h5py.File(path) as file:
+            return ColumnFile(path, file) if "structures" in file else GroupFile(path, file)
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read as HDF5 ({error}): check that it is a complete file") from None
 
 
 def read_hdf5(path: str | Path) -> Dataset:
-    """Read the layout; ``cells``, ``pbc``, ``names`` and ``molecules`` may be absent.
-
-    ``atomic_numbers_splits`` holds the S + 1 offsets of structures; the leading 0 and the end may be absent.
-    Numbers stored as scaled integers carry their unit step in the attribute ``step``.
+    """Read what ``write_hdf5`` wrote, which may be empty, without checks of what is in it.
 
     Raises:
         AssayError: if the file is not HDF5 or a column is missing.
     """
-    try:
-        with h5py.File(path) as file:
-            missing = [name for name in _REQUIRED if name not in file]
-            if missing:
-                raise AssayError(f"{path} has no {', '.join(missing)}: it must follow the layout in data/README.md")
-            numbers, energy = file["structures/atomic_numbers"][()].astype(np.int64), _numbers(file["labels/energy"])
-            count = len(energy)
-            return Dataset(
-                atomic_numbers=numbers,
-                offsets=_offsets(file["structures/atomic_numbers_splits"][()], count, len(numbers)),
-                positions=_numbers(file["structures/positions"]),
-                cells=_optional(file, "structures/cells", np.zeros((count, 3, 3))).reshape(-1, 3, 3),
-                pbc=_optional(file, "structures/pbc", np.zeros((count, 3))).astype(bool).reshape(-1, 3),
-                energy=energy.reshape(count),
-                forces=_numbers(file["labels/forces"]),
-                names=_strings(file, "structures/names", [f"structure-{index}" for index in range(count)]),
-                molecules=_strings(file, "structures/molecules", [""] * count),
-            )
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read as HDF5 ({error}): check that it is a complete file") from None
+    file = open_hdf5(Path(path))
+    own = Labels({"energy": "energy", "forces": "forces"}, {}, dict.fromkeys(("energy", "forces", "length"), 1.0))
+    return from_structures([own.structure(load(), f"structure-{index}") for index, load in enumerate(file.frames())])
 
 
 def write_hdf5(path: str | Path, dataset: Dataset, attributes: dict[str, str] | None = None) -> None:
@@ -71,6 +139,8 @@ def write_hdf5(path: str | Path, dataset: Dataset, attributes: dict[str, str] | 
         _write(file, "structures/molecules", dataset.molecules.astype("S"))
         _write(file, "labels/energy", dataset.energy, "eV")
         _write_steps(file, "labels/forces", dataset.forces, FORCE_STEP, "eV/angstrom")
+        if dataset.stress is not None:
+            _write(file, "labels/stress", dataset.stress, "eV/angstrom^3")
 
 
 def _write(file: h5py.File, name: str, values: np.ndarray, unit: str = "") -> h5py.Dataset:
@@ -85,23 +155,21 @@ def _write_steps(file: h5py.File, name: str, values: np.ndarray, step: float, un
     _write(file, name, np.rint(values / step).astype(np.int32), unit).attrs["step"] = step
 
 
-def _numbers(column: h5py.Dataset) -> np.ndarray:
+def _numbers(column: h5py.Dataset, rows: slice) -> np.ndarray:
     """Float64 values; division by the reciprocal of the step gives the decimal number that was rounded."""
-    return column[()] / np.rint(1.0 / column.attrs["step"]) if "step" in column.attrs else column[()].astype(np.float64)
+    if "step" in column.attrs:
+        return column[rows] / np.rint(1.0 / column.attrs["step"])
+    return column[rows].astype(np.float64)
 
 
-def _offsets(splits: np.ndarray, count: int, atoms: int) -> np.ndarray:
+def _offsets(splits: np.ndarray, n_atoms: int) -> np.ndarray:
     """(S + 1,) offsets of splits that may lack their first or last."""
     offsets = splits.astype(np.int64)
-    if len(offsets) <= count and not (len(offsets) and offsets[0] == 0):
+    if not len(offsets) or offsets[0] != 0:
         offsets = np.concatenate([[0], offsets])
-    return np.append(offsets, atoms) if len(offsets) == count else offsets
+    return offsets if offsets[-1] == n_atoms else np.append(offsets, n_atoms)
 
 
-def _optional(file: h5py.File, name: str, default: np.ndarray) -> np.ndarray:
-    return file[name][()] if name in file else default
-
-
-def _strings(file: h5py.File, name: str, default: list[str]) -> np.ndarray:
-    values = [text.decode() for text in file[name][()]] if name in file else default
-    return np.array(values, dtype=object)
+def _text(columns: dict[str, np.ndarray], name: str, row: int) -> str:
+    value = columns[name][row] if name in columns else b""
+    return value.decode() if isinstance(value, bytes) else str(value)

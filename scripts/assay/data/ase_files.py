@@ -1,0 +1,136 @@
+"""Files that ASE reads: its databases, its trajectories, and structures in any of its formats."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ase
+import ase.db
+import ase.io
+import numpy as np
+from ase.calculators.calculator import all_properties
+from ase.db.row import AtomsRow
+from ase.io.trajectory import Trajectory
+
+from assay.data.frames import Frame, Layout
+from assay.workflow.errors import AssayError
+
+_BLOCK = 1000  # rows that are in memory at once
+
+
+class DatabaseFile:
+    """An ASE database (.db, or .aselmdb as of OMol25); see ``FrameFile``.
+
+    Labels are those of the row's calculator, or arrays under ``data``, as schnetpack stores them with the units of
+    ``_property_unit_dict`` and ``_distance_unit`` in the metadata.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        with self._connected() as database:
+            metadata = database.metadata
+        units = dict(metadata.get("_property_unit_dict", {}))
+        if "_distance_unit" in metadata:
+            units["length"] = metadata["_distance_unit"]
+        self.layout = Layout({name: str(unit) for name, unit in units.items() if unit})
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        with self._connected() as database:
+            return database.count()
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        with self._connected() as database:
+            chosen = np.arange(database.count()) if chosen is None else chosen
+            for index, row in self._rows(database, chosen):
+                yield partial(_row_frame, row, f"structure {index} (row {row.id}) of {self.path}")
+
+    def _rows(self, database: Any, chosen: np.ndarray) -> Iterator[tuple[int, AtomsRow]]:
+        if hasattr(database, "ids"):  # LMDB, which finds a row by its id alone
+            yield from ((int(index), database.get(id=database.ids[index])) for index in chosen)
+            return
+        for start in range(0, int(chosen.max(initial=-1)) + 1, _BLOCK):
+            wanted = set(chosen[(chosen >= start) & (chosen < start + _BLOCK)].tolist())
+            if wanted:
+                rows = enumerate(database.select(limit=_BLOCK, offset=start), start)
+                yield from ((index, row) for index, row in rows if index in wanted)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Any]:
+        is_lmdb = self.path.suffix == ".aselmdb"
+        options = {"type": "aselmdb", "readonly": True, "use_lock_file": False} if is_lmdb else {"type": "db"}
+        try:
+            with ase.db.connect(self.path, **options) as database:
+                yield database
+        except ModuleNotFoundError:
+            raise AssayError(f"{self.path} needs the package ase-db-backends: pip install ase-db-backends") from None
+        except AssayError:
+            raise
+        except Exception as error:  # of sqlite, LMDB, zlib, JSON
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise AssayError(f"{self.path} cannot be read as an ASE database ({reason}): check the file") from None
+
+
+class AseFile:
+    """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``."""
+
+    layout = Layout()
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        if self.path.suffix == ".traj":
+            with self._understood(), Trajectory(self.path) as trajectory:
+                return len(trajectory)
+        return sum(1 for _ in self.frames())
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        wanted = None if chosen is None else set(chosen.tolist())
+        with self._understood(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for index, atoms in enumerate(ase.io.iread(self.path, index=":")):
+                if not isinstance(atoms, ase.Atoms):
+                    raise AssayError(f"{self.path} holds no structures: give a file with at least one")
+                if wanted is None or index in wanted:
+                    yield partial(Frame.from_ase, atoms, f"structure {index} of {self.path}")
+
+    @contextmanager
+    def _understood(self) -> Iterator[None]:
+        try:
+            yield
+        except AssayError:
+            raise
+        except Exception as error:  # of any of ASE's readers
+            reason = " ".join(str(error).split())[:120] or type(error).__name__
+            raise AssayError(
+                f"ASE cannot read structures from {self.path} ({reason}): convert it, e.g. to extended XYZ"
+            ) from None
+
+
+def _row_frame(row: Any, where: str) -> Frame:
+    """A row of a database; what it says of each atom has as many rows as there are atoms."""
+    results = {name: row.get(name) for name in all_properties if row.get(name) is not None}
+    said = {**row.key_value_pairs, **dict(row.data), **results}
+    n_atoms = len(row.numbers)
+    per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == n_atoms}
+    cell = np.asarray(row.cell, dtype=np.float64).reshape(3, 3)
+    return Frame(
+        where,
+        str(said.get("name", "")),
+        str(said.get("molecule", "")),
+        np.asarray(row.numbers, dtype=np.int64),
+        np.asarray(row.positions, dtype=np.float64).reshape(n_atoms, 3),
+        cell if cell.any() else None,
+        np.broadcast_to(np.asarray(row.pbc, dtype=bool), 3).copy(),
+        {name: value for name, value in said.items() if name not in per_atom},
+        {name: np.asarray(said[name]) for name in per_atom},
+    )

@@ -1,0 +1,123 @@
+"""A structure as a file holds it, under the names and in the units of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import ase
+import numpy as np
+from ase.calculators.calculator import all_properties
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One structure of a file.
+
+    Attributes:
+        where: how errors name it, e.g. "structure 3 of my.xyz".
+        name: the name that the file gives; "" if it gives none.
+        molecule: the identity of the molecule that the file gives; "" if it gives none.
+        atomic_numbers: (N,) int64.
+        positions: (N, 3) float64, in the file's unit of length.
+        cell: (3, 3) float64, lattice vectors in rows, in the file's unit of length; None for an isolated structure.
+        pbc: (3,) bool.
+        info: what the file says of the structure as a whole, by name.
+        arrays: what the file says of each atom, (N,) or (N, K), by name.
+    """
+
+    where: str
+    name: str
+    molecule: str
+    atomic_numbers: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray | None
+    pbc: np.ndarray
+    info: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def from_ase(cls, atoms: ase.Atoms, where: str) -> Frame:
+        """Copy an ``ase.Atoms``; stored results of its calculator stand beside ``info`` and ``arrays``."""
+        results = {} if atoms.calc is None else {k: v for k, v in atoms.calc.results.items() if v is not None}
+        own = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
+        per_atom = {key: np.asarray(value) for key, value in results.items() if len(np.shape(value)) == 2}
+        return cls(
+            where,
+            str(atoms.info.get("name", "")),
+            str(atoms.info.get("molecule", "")),
+            atoms.numbers.astype(np.int64),
+            atoms.positions.astype(np.float64),
+            np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,
+            atoms.pbc.copy(),
+            {**atoms.info, **{key: value for key, value in results.items() if key not in per_atom}},
+            {**own, **per_atom},
+        )
+
+    def to_ase(self) -> ase.Atoms:
+        """Copy to an ``ase.Atoms`` with the file's names, but without labels that ASE would take for its own."""
+        atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
+        atoms.info.update({key: value for key, value in self.info.items() if key not in all_properties})
+        for key, values in self.arrays.items():
+            if key not in all_properties and key not in ("numbers", "positions"):
+                atoms.set_array(key, np.asarray(values))
+        return atoms
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """All that is said of the structure and of its atoms, by name."""
+        return {**self.info, **self.arrays}
+
+
+class Layout(NamedTuple):
+    """What the layout of a file tells by itself.
+
+    Attributes:
+        units: the units that the file states, by name; "length" for positions and cells.
+        usual: the units that files of this layout have, by kind of label.
+        stems: what is left of the names of labels without "energy", "forces" and the like, where the layout makes
+            them the labels, such as "dft" in SPICE.
+        unknown_units: whether neither the file nor its layout tells the units, so that the caller must.
+        has_gaps: whether a structure without a label has one that is not a number.
+    """
+
+    units: Mapping[str, str] = {}
+    usual: Mapping[str, str] = {}
+    stems: tuple[str, ...] = ()
+    unknown_units: bool = False
+    has_gaps: bool = False
+
+
+class FrameFile(Protocol):
+    """A file of structures that is read frame by frame.
+
+    Attributes:
+        path: the file.
+        layout: what its layout tells.
+    """
+
+    path: Path
+    layout: Layout
+
+    def count(self) -> int:
+        """Count the frames, without reading what is in them.
+
+        Raises:
+            AssayError: the file is damaged.
+        """
+        ...
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """Yield a call for each frame that reads it.
+
+        One frame that cannot be read costs no other: its call raises an ``AssayError``, and the next one follows.
+
+        Args:
+            chosen: rising indices of the wanted frames; None for all.
+
+        Raises:
+            AssayError: the file is damaged from here on.
+        """
+        ...

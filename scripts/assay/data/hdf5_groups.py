@@ -1,0 +1,173 @@
+"""HDF5 files of others: a group for each molecule (SPICE, ANI-1x), or a group for each structure (MACE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from ase.data import atomic_numbers as NUMBERS
+
+from assay.data.frames import Frame, Layout
+from assay.data.labels import stem_of
+from assay.workflow.errors import AssayError
+
+_BLOCK = 500  # geometries that are in memory at once
+_NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
+_POSITIONS = ("conformations", "coordinates", "positions", "coords", "geometries")
+_MACE_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
+_ATOMIC_UNITS = {"energy": "hartree", "length": "bohr", "forces": "hartree/bohr"}
+_ANI_UNITS = {"energy": "hartree", "length": "angstrom", "forces": "hartree/angstrom"}
+
+
+class GroupFile:
+    """HDF5 with groups of structures; see ``FrameFile``.
+
+    A group that holds atomic numbers and positions is one molecule with C geometries, if its positions are (C, N, 3),
+    or one structure, if they are (N, 3). Its name is that of the molecule. In SPICE the labels are those of
+    ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
+    """
+
+    def __init__(self, path: Path, file: h5py.File):
+        self.path = path
+        self._first = next(self._groups(file), None)
+        if self._first is None:
+            raise AssayError(
+                f"{path} has no group with atomic numbers ({', '.join(_NUMBERS)}) and positions "
+                f"({', '.join(_POSITIONS)}), and no structures/: it follows no layout that is known"
+            )
+        self.layout = _layout(file[self._first])
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        with h5py.File(self.path) as file:
+            return sum(_n_geometries(file[name]) for name in self._groups(file))
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        begin = 0
+        with h5py.File(self.path) as file:
+            for name in self._groups(file):
+                count = _n_geometries(file[name])
+                own = (
+                    np.arange(count) if chosen is None else chosen[(chosen >= begin) & (chosen < begin + count)] - begin
+                )
+                for start in np.unique(own // _BLOCK).tolist():
+                    rows = slice(start * _BLOCK, min((start + 1) * _BLOCK, count))
+                    columns = _columns(file[name], count, rows)
+                    for index in own[own // _BLOCK == start].tolist():
+                        yield partial(self._frame, columns, name, index, index - rows.start, begin + index)
+                begin += count
+
+    def _groups(self, file: h5py.File) -> Iterator[str]:
+        """The paths of groups with geometries, in the order of numbers in their names."""
+
+        def walk(group: h5py.Group, path: str) -> Iterator[str]:
+            if _name(group, _NUMBERS) and _name(group, _POSITIONS):
+                yield path
+                return
+            is_mace = any(key.startswith("config_") for key in group)
+            for key in sorted(group, key=_natural) if is_mace else group:
+                if isinstance(group[key], h5py.Group):
+                    yield from walk(group[key], f"{path}/{key}")
+
+        yield from walk(file, "")
+
+    def _frame(self, columns: Mapping[str, Any], group: str, index: int, row: int, number: int) -> Frame:
+        where = f"structure {number} ({group.strip('/')}, {index}) of {self.path}"
+        said = {name: value[row] if is_row else value for name, (value, is_row) in columns.items()}
+        is_single = not any(is_row for _, is_row in columns.values())
+        try:
+            numbers, positions = (np.asarray(said.pop(_name(said, names) or "")) for names in (_NUMBERS, _POSITIONS))
+            numbers = _atomic_numbers(numbers)
+            positions = positions.astype(np.float64).reshape(len(numbers), 3)
+            cell = np.asarray(said.pop("cell", np.zeros((3, 3))), dtype=np.float64).reshape(3, 3)
+            pbc = np.broadcast_to(np.asarray(said.pop("pbc", cell.any(axis=1)), dtype=bool), 3).copy()
+        except (ValueError, KeyError):
+            raise AssayError(f"{where} has positions that do not fit its atomic numbers, or a bad cell") from None
+        per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == len(numbers)}
+        molecule = "" if is_single else group.strip("/")
+        return Frame(
+            where,
+            f"{molecule}-{index}" if molecule else "",
+            molecule,
+            numbers,
+            positions,
+            cell if cell.any() else None,
+            pbc,
+            {name: value for name, value in said.items() if name not in per_atom},
+            {name: np.asarray(said[name]) for name in per_atom},
+        )
+
+
+def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
+    """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
+    columns: dict[str, tuple[np.ndarray, bool]] = {}
+    is_single = group[_name(group, _POSITIONS)].ndim == 2
+
+    def add(path: str, item: Any) -> None:
+        name = path.rpartition("/")[2]
+        if not isinstance(item, h5py.Dataset) or "weight" in path:
+            return
+        is_row = not is_single and item.shape[:1] == (count,) and not (name in _NUMBERS and item.ndim == 1)
+        if name in _NUMBERS or item.dtype.kind in "iufb":
+            columns[name] = item[rows] if is_row else item[()], is_row
+
+    group.visititems(add)
+    return columns
+
+
+def _layout(group: h5py.Group) -> Layout:
+    stated: dict[str, str] = {}
+
+    def add(name: str, item: Any) -> None:
+        unit = unit_of(item)
+        if unit:
+            stated[name.rpartition("/")[2]] = unit
+
+    group.visititems(add)
+    positions = _name(group, _POSITIONS) or ""
+    if positions in stated:
+        stated["length"] = stated[positions]
+    names = set(stated) | set(group)
+    if "conformations" in names and "dft_total_energy" in names:
+        return Layout(stated, _ATOMIC_UNITS, ("dft",))
+    if any(name.startswith(("wb97x_", "ccsd(t)_", "hf_", "npno_")) for name in names):
+        stems = {stem_of(name, "energy") for name in names if name.endswith(".energy")}
+        return Layout(stated, _ANI_UNITS, tuple(sorted(stems)), has_gaps=True)
+    if group[positions].ndim == 2 and group.name.rpartition("/")[2].startswith("config_"):
+        return Layout(stated, _MACE_UNITS)
+    return Layout(stated, unknown_units=True)
+
+
+def unit_of(item: Any) -> str:
+    """The unit that a dataset's attribute ``unit`` or ``units`` states; "" if none does."""
+    for key in ("unit", "units"):
+        if key in item.attrs:
+            value = item.attrs[key]
+            return value.decode() if isinstance(value, bytes) else str(value)
+    return ""
+
+
+def _n_geometries(group: h5py.Group) -> int:
+    positions = group[_name(group, _POSITIONS)]
+    return 1 if positions.ndim == 2 else len(positions)
+
+
+def _name(names: Any, wanted: tuple[str, ...]) -> str | None:
+    return next((name for name in wanted if name in names), None)
+
+
+def _natural(name: str) -> tuple[str, int]:
+    stem, _, number = name.rpartition("_")
+    return (stem, int(number)) if number.isdecimal() else (name, -1)
+
+
+def _atomic_numbers(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind in "iu":
+        return values.astype(np.int64)
+    symbols = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+    return np.array([NUMBERS[symbol] for symbol in symbols], dtype=np.int64)

@@ -1,0 +1,307 @@
+"""Which names of a file are its labels, and in which units they are.
+
+Labels come in sets: names that are equal but for "energy", "forces", "stress" or "virial", such as ``REF_energy`` and
+``REF_forces``. What is left of a name is the stem of its set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.data.frames import Frame, Layout
+from assay.data.units import factor
+from assay.structures.structure import Structure, full_stress
+from assay.workflow.errors import AssayError
+
+_KINDS = {
+    "energy": re.compile(r"energies|energy", re.I),
+    "forces": re.compile(r"forces|force|gradients|gradient|grads|grad", re.I),
+    "stress": re.compile(r"stresses|stress", re.I),
+    "virial": re.compile(r"virials|virial", re.I),
+}
+_LETTERS = {"E": "energy", "F": "forces"}
+_OWN_STEMS = ("", "ref")  # of labels that need no key
+_NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
+_NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
+_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
+_SAME_ENERGY, _SAME_FORCE = 1e-4, 1e-3  # differences that rounding to a file explains, in its units
+_ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
+_WORDS = {"stress": f"positive under tension, as in ASE; {_ORDER}", "virial": f"minus volume times stress; {_ORDER}"}
+
+
+@dataclass(frozen=True)
+class LabelKeys:
+    """What a caller says of the labels of a file; None where the file is to tell.
+
+    Attributes:
+        energy_key, forces_key: the names of energies and forces.
+        stress_key, virial_key: the names of stresses, positive under tension, or of virials, minus volume times stress;
+            of nine numbers, or of six in the order xx, yy, zz, yz, xz, xy.
+        units: the units of "energy", "length", "forces", "stress" and "virial"; those that are not given follow from
+            the first two, if these are. An energy may be one per atom ("eV/atom").
+    """
+
+    energy_key: str | None = None
+    forces_key: str | None = None
+    stress_key: str | None = None
+    virial_key: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The names of labels in a file, and what turns them into eV and angstrom.
+
+    Attributes:
+        names: the name of each kind that the file has: "energy", "forces", "stress", "virial".
+        units: the unit of each of these, and of "length".
+        factors: the value of each unit.
+        per_atom: whether energies are those of one atom.
+        ignored: other names that look like labels.
+    """
+
+    names: Mapping[str, str]
+    units: Mapping[str, str]
+    factors: Mapping[str, float]
+    per_atom: bool = False
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What is read as what, in words."""
+        read = [
+            f"{kind} from `{name}` ({', '.join(filter(None, (self.units[kind], _WORDS.get(kind, ''))))})"
+            for kind, name in self.names.items()
+        ]
+        ignored = f"; not read: {', '.join(f'`{name}`' for name in self.ignored)}" if self.ignored else ""
+        return f"{', '.join(read)}, lengths in {self.units['length']}{ignored}"
+
+    def structure(self, frame: Frame, default_name: str) -> Structure:
+        """The labelled structure of a frame, in eV and angstrom.
+
+        Raises:
+            AssayError: a label is missing, or has another shape than it should have.
+        """
+        values, length = frame.values, self.factors["length"]
+        found: dict[str, Any] = {}
+        for kind, name in self.names.items():
+            if values.get(name) is None and kind in ("energy", "forces"):
+                raise AssayError(
+                    f"{frame.where} has no {kind} `{name}`, but those before it have: label it, or leave it out"
+                )
+            if values.get(name) is not None:
+                found[kind] = self.factors[kind] * _numbers(values[name], kind, name, frame)
+        cell = None if frame.cell is None else frame.cell * length
+        if "virial" in found:
+            found["stress"] = self._stress_of_virial(found, cell, frame)
+        return Structure(
+            name=frame.name or default_name,
+            atomic_numbers=frame.atomic_numbers,
+            positions=frame.positions * length,
+            cell=cell,
+            pbc=frame.pbc,
+            energy_eV=float(found["energy"]) * (len(frame.atomic_numbers) if self.per_atom else 1),
+            forces_eV_per_A=found["forces"],
+            molecule=frame.molecule,
+            stress_eV_per_A3=None if cell is None or not np.linalg.det(cell) else found.get("stress"),
+        )
+
+    def _stress_of_virial(self, found: Mapping[str, Any], cell: np.ndarray | None, frame: Frame) -> np.ndarray | None:
+        if cell is None or not np.linalg.det(cell):
+            return None
+        stress = -found["virial"] / abs(np.linalg.det(cell))
+        if "stress" in found and not np.allclose(stress, found["stress"], rtol=1e-2, atol=1e-5):
+            raise AssayError(
+                f"{frame.where} has a stress `{self.names['stress']}` and a virial `{self.names['virial']}` that "
+                "differ: say which holds, by stress_key or virial_key, and its unit ('-GPa' turns a sign)"
+            )
+        return stress
+
+
+def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:
+    """Find the names of the labels of a file in its first frame.
+
+    Raises:
+        AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; or a
+            unit is not known.
+    """
+    sets = _sets(frame)
+    names: dict[str, str] = {}
+    given = {kind: getattr(keys, f"{kind}_key") for kind in _KINDS}
+    for kind, name in given.items():
+        if name is not None:
+            if name not in frame.values:
+                raise AssayError(f"{frame.where} has no {kind} `{name}`: {_there(frame)}")
+            names[kind] = name
+    stem = _stem(sets, names, frame, layout)
+    for kind in ("energy", "forces"):
+        if kind not in names:
+            names[kind] = _partner(sets, stem, kind, frame)
+    if "stress" not in names and "virial" not in names:
+        for kind in ("stress", "virial"):
+            if kind in sets.get(stem, {}):
+                names[kind] = sets[stem][kind]
+    names = {kind: names[kind] for kind in _KINDS if kind in names}
+    others = [name for own in sets.values() for name in own.values() if name not in names.values()]
+    return _with_units(names, keys, layout, tuple(others), path)
+
+
+@cache
+def stem_of(name: str, kind: str) -> str:
+    """What is left of the name of a label without the word of its kind, in lower case and without punctuation."""
+    if name in _LETTERS:
+        return ""
+    return _NEUTRAL.sub("", _KINDS[kind].sub("", name)).lower()
+
+
+def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
+    """Refuse a frame with another set of labels that differs from the one which is read, unless a key chose it.
+
+    Raises:
+        AssayError: both sets are named.
+    """
+    values = frame.values
+    if keys.energy_key is not None or keys.forces_key is not None or values.keys() <= set(labels.names.values()):
+        return
+    sets = _sets(frame)
+    for stem, rival in sets.items():
+        for kind, tolerance in (("energy", _SAME_ENERGY), ("forces", _SAME_FORCE)):
+            is_rival = stem in _OWN_STEMS or {"energy", "forces"} <= set(rival)
+            if not is_rival or rival.get(kind, labels.names[kind]) == labels.names[kind]:
+                continue
+            this, other = (np.asarray(values[name], dtype=np.float64) for name in (labels.names[kind], rival[kind]))
+            sign = -1.0 if _is_gradient(rival[kind]) != _is_gradient(labels.names[kind]) else 1.0
+            if not np.isnan(other).all() and not np.allclose(
+                this.ravel(), sign * other.ravel(), rtol=1e-7, atol=tolerance, equal_nan=True
+            ):
+                raise AssayError(
+                    f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "
+                    "say which are the labels, by energy_key and forces_key"
+                )
+
+
+def _stem(sets: Mapping[str, Mapping[str, str]], names: Mapping[str, str], frame: Frame, layout: Layout) -> str:
+    """The stem of the set that is read."""
+    for kind in ("energy", "forces"):
+        if kind in names:
+            return stem_of(names[kind], kind)
+    whole = [stem for stem, own in sets.items() if {"energy", "forces"} <= set(own)]
+    own = [stem for stem in (*_OWN_STEMS, *layout.stems) if stem in whole]
+    if own:
+        return own[0]
+    if whole:
+        listed = "; ".join(_listed(sets[stem]) for stem in whole)
+        raise AssayError(
+            f"{frame.where} has labels under names that say too little, {listed}: name those that are meant, by "
+            "energy_key and forces_key"
+        )
+    kinds = {kind for stem in (*_OWN_STEMS, *layout.stems) for kind in sets.get(stem, {})}
+    missing = [f"no {kind}" for kind in ("energy", "forces") if kind not in kinds] or ["no energy with forces"]
+    raise AssayError(f"{frame.where} has {' and '.join(missing)}: {_there(frame)}")
+
+
+def _partner(sets: Mapping[str, Mapping[str, str]], stem: str, kind: str, frame: Frame) -> str:
+    """The name of the other label beside the one that a key gave."""
+    candidates = [own[kind] for own in sets.values() if kind in own]
+    if kind in sets.get(stem, {}):
+        return sets[stem][kind]
+    if len(candidates) == 1:
+        return candidates[0]
+    raise AssayError(f"{frame.where} has no {kind} that goes with the given key; give {kind}_key too: {_there(frame)}")
+
+
+def _sets(frame: Frame) -> dict[str, dict[str, str]]:
+    """The names that look like labels, by stem and kind."""
+    sets: dict[str, dict[str, str]] = {}
+    for name, value in frame.values.items():
+        kind = _kind(name)
+        if kind is None or value is None or _NO_LABEL.search(name):
+            continue
+        shape = np.shape(value)
+        size, is_number = int(np.prod(shape)), np.asarray(value).dtype.kind in "iuf"
+        fits = {
+            "energy": size == 1 and len(shape) <= 1 and name not in frame.arrays,
+            "forces": shape == frame.positions.shape,
+            "stress": size in (6, 9),
+            "virial": size in (6, 9),
+        }
+        if is_number and fits[kind]:
+            sets.setdefault(stem_of(name, kind), {}).setdefault(kind, name)
+    if "free" in sets:  # ASE's free_energy: that of the forces where electrons are smeared
+        free = sets.pop("free")
+        if "energy" in free:
+            sets.setdefault("", {}).setdefault("energy", free["energy"])
+    return sets
+
+
+@cache
+def _kind(name: str) -> str | None:
+    if name in _LETTERS:
+        return _LETTERS[name]
+    return next((kind for kind, pattern in _KINDS.items() if pattern.search(name)), None)
+
+
+def _is_gradient(name: str) -> bool:
+    return "grad" in name.lower()
+
+
+def _with_units(
+    names: Mapping[str, str], keys: LabelKeys, layout: Layout, ignored: tuple[str, ...], path: str | Path
+) -> Labels:
+    """Name the unit of each label: as the caller says, or the file, or as follows from the caller's, or as is usual."""
+    given = dict(keys.units)
+    per_structure = re.sub(r"\s*/\s*atom$", "", given.get("energy", ""))
+    is_per_atom = per_structure != given.get("energy", "")
+    stated = {kind: layout.units[name] for kind, name in {**names, "length": "length"}.items() if name in layout.units}
+    if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:
+        raise AssayError(
+            f"{path} does not say its units: name them beside its path in the config, as units: {{energy: ..., length: "
+            "...}"
+        )
+    if is_per_atom:
+        given["energy"] = per_structure
+    usual = {**_UNITS, **layout.usual}
+    if {"energy", "length"} & set(given):
+        energy, length = ({**usual, **stated, **given}[kind] for kind in ("energy", "length"))
+        usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
+    units = {kind: given.get(kind) or stated.get(kind) or usual[kind] for kind in ("length", *names)}
+    if _is_gradient(names["forces"]) and units["forces"][0] not in "+-":
+        units["forces"] = f"-{units['forces']}"
+    try:
+        factors = {kind: factor(unit, kind) for kind, unit in units.items()}
+    except AssayError as error:
+        raise AssayError(f"the units of {path} are not understood: {error}") from None
+    return Labels(names, units, factors, is_per_atom, ignored)
+
+
+def _numbers(value: Any, kind: str, name: str, frame: Frame) -> np.ndarray:
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+        if kind == "energy":
+            return numbers.reshape(())
+        if kind == "forces":
+            return numbers.reshape(frame.positions.shape)
+        return full_stress(numbers)
+    except (ValueError, TypeError):
+        sizes = {"energy": "one number", "forces": "three numbers for each atom"}
+        raise AssayError(
+            f"{frame.where} has {kind} `{name}` of shape {np.shape(value)}, which should be "
+            f"{sizes.get(kind, 'six or nine numbers')}: write it again"
+        ) from None
+
+
+def _listed(names: Mapping[str, str]) -> str:
+    return " and ".join(f"`{names[kind]}`" for kind in ("energy", "forces") if kind in names)
+
+
+def _there(frame: Frame) -> str:
+    """What to do about missing labels, with the names that are there."""
+    names = ", ".join(f"`{name}`" for name in sorted(frame.values)) or "nothing"
+    return f"beside atoms it holds {names}; name the labels by energy_key and forces_key, or label it first"

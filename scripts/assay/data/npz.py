@@ -1,0 +1,137 @@
+"""Geometries of one molecule as arrays in an .npz file, as MD17 and rMD17 are stored."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from assay.data.frames import Frame, Layout
+from assay.workflow.errors import AssayError
+
+_NUMBERS = ("nuclear_charges", "atomic_numbers", "numbers", "species", "z", "Z")
+_POSITIONS = ("coords", "positions", "coordinates", "R", "r")
+_CELLS = ("cell", "cells", "lattice")
+_RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
+_MD17 = {"z", "R", "E", "F"}
+_BLOCK = 500  # structures that are in memory at once
+_UNITS = {"r_unit": "length", "e_unit": "E"}  # of sGDML's files
+
+
+class NpzFile:
+    """Arrays of S structures with N atoms each; see ``FrameFile``.
+
+    Positions are (S, N, 3) and atomic numbers (N,), or (S, N) with zeros where a structure is smaller. Every other
+    array with S rows may be a label. MD17 and rMD17 are in kcal/mol and angstrom, unless ``e_unit`` and ``r_unit`` say
+    otherwise; nothing tells the units of other files.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        with _archive(path) as archive:
+            headers = {name.removesuffix(".npy"): _Column(archive, name) for name in archive.namelist()}
+            self._positions, self._numbers = self._first(headers, _POSITIONS), self._first(headers, _NUMBERS)
+            positions, numbers = headers[self._positions].shape, headers[self._numbers].shape
+            if len(positions) != 3 or positions[2] != 3 or numbers not in (positions[1:2], positions[:2]):
+                raise AssayError(
+                    f"{path} has {self._positions} of shape {positions} and {self._numbers} of shape {numbers}: give "
+                    "(S, N, 3) and (N,), or (S, N) with zeros"
+                )
+            self._count = positions[0]
+            rows = [name for name, column in headers.items() if column.shape[:1] == (self._count,) and column.is_plain]
+            self._rows = [name for name in rows if name != self._numbers or len(numbers) == 2]
+            others = [name for name, column in headers.items() if name not in self._rows and column.is_plain]
+            self._constants = {name: headers[name].all() for name in others}
+        self.layout = _layout(set(headers), self._constants)
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        return self._count
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        chosen = np.arange(self._count) if chosen is None else chosen
+        with _archive(self.path) as archive:
+            columns = {name: _Column(archive, f"{name}.npy") for name in self._rows}
+            for start in range(0, int(chosen.max(initial=-1)) + 1, _BLOCK):
+                block = {name: column.next(min(_BLOCK, self._count - start)) for name, column in columns.items()}
+                for index in chosen[(chosen >= start) & (chosen < start + _BLOCK)].tolist():
+                    yield partial(self._frame, index, {name: rows[index - start] for name, rows in block.items()})
+
+    def _frame(self, index: int, row: dict[str, np.ndarray]) -> Frame:
+        said = {**{name: value for name, value in self._constants.items() if name in (self._numbers, *_CELLS)}, **row}
+        numbers, positions = np.asarray(said.pop(self._numbers)), said.pop(self._positions)
+        cell = next((said.pop(name) for name in _CELLS if name in said), np.zeros((3, 3)))
+        present = numbers > 0
+        per_atom = {name for name, value in said.items() if value.shape == positions.shape}
+        return Frame(
+            f"structure {index} of {self.path}",
+            "",
+            "",
+            numbers[present].astype(np.int64),
+            positions[present].astype(np.float64),
+            np.asarray(cell, dtype=np.float64) if cell.any() else None,
+            np.asarray(cell.any(axis=1)),
+            {name: value for name, value in said.items() if name not in per_atom},
+            {name: said[name][present] for name in per_atom},
+        )
+
+    def _first(self, names: Container[str], wanted: tuple[str, ...]) -> str:
+        for name in wanted:
+            if name in names:
+                return name
+        raise AssayError(f"{self.path} has no array {' or '.join(wanted)}: it follows no layout that is known")
+
+
+class _Column:
+    """An array in an archive, read row by row, and never as pickled objects.
+
+    Attributes:
+        shape: its shape.
+        is_plain: whether it holds numbers or text in the order of C.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, name: str):
+        self._stream = archive.open(name)
+        major = np.lib.format.read_magic(self._stream)[0]
+        read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
+        self.shape, is_fortran, self._dtype = read(self._stream)
+        self.is_plain = not self._dtype.hasobject and not (is_fortran and len(self.shape) > 1)
+
+    def next(self, count: int) -> np.ndarray:
+        """The next ``count`` rows."""
+        shape = (count, *self.shape[1:])
+        data = self._stream.read(int(np.prod(shape)) * self._dtype.itemsize)
+        return np.frombuffer(data, self._dtype).reshape(shape)
+
+    def all(self) -> np.ndarray:
+        """The whole array."""
+        data = self._stream.read(int(np.prod(self.shape)) * self._dtype.itemsize)
+        return np.frombuffer(data, self._dtype).reshape(self.shape)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise AssayError(f"{path} cannot be read as an .npz file ({error}): check that it is complete") from None
+
+
+def _layout(names: set[str], constants: Mapping[str, np.ndarray]) -> Layout:
+    stated = {}
+    for name, label in _UNITS.items():
+        if name in constants:
+            value = constants[name].item()
+            stated[label] = value.decode() if isinstance(value, bytes) else str(value)
+    if {"length", "E"} <= set(stated):
+        stated["F"] = f"{stated['E']}/{stated['length']}"
+    known = names >= _MD17 or names >= _RMD17
+    usual = {"energy": "kcal/mol", "length": "angstrom", "forces": "kcal/mol/angstrom"} if known else {}
+    return Layout(stated, usual, unknown_units=not known)

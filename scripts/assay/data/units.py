@@ -1,0 +1,97 @@
+"""Units of labels by name, as users and files write them, converted with the constants of ``ase.units``."""
+
+from __future__ import annotations
+
+import re
+
+import ase.units
+import numpy as np
+
+from assay.workflow.errors import AssayError
+
+# How files and papers spell units, in lower case, and the value of each in ASE's units (eV, angstrom).
+_ENERGIES = {
+    "ev": ase.units.eV,
+    "mev": 1e-3 * ase.units.eV,
+    "hartree": ase.units.Hartree,
+    "ha": ase.units.Hartree,
+    "eh": ase.units.Hartree,
+    "mha": 1e-3 * ase.units.Hartree,
+    "mhartree": 1e-3 * ase.units.Hartree,
+    "rydberg": ase.units.Rydberg,
+    "ry": ase.units.Rydberg,
+}
+_MOLAR_ENERGIES = {"kcal": ase.units.kcal, "kj": ase.units.kJ, "j": ase.units.J}  # never without "mol"
+_LENGTHS = {
+    "angstrom": ase.units.Ang,
+    "ang": ase.units.Ang,
+    "a": ase.units.Ang,
+    "bohr": ase.units.Bohr,
+    "a0": ase.units.Bohr,
+    "nm": ase.units.nm,
+    "pm": 1e-2 * ase.units.Ang,
+}
+_PRESSURES = {
+    "gpa": ase.units.GPa,
+    "mpa": 1e-3 * ase.units.GPa,
+    "pa": ase.units.Pascal,
+    "bar": ase.units.bar,
+    "kbar": 1e3 * ase.units.bar,
+    "kb": 1e3 * ase.units.bar,
+}
+# The value of each word, and its powers of energy, length and amount of substance.
+_WORDS = (
+    {word: (value, (1, 0, 0)) for word, value in _ENERGIES.items()}
+    | {word: (value, (1, 0, 1)) for word, value in _MOLAR_ENERGIES.items()}
+    | {word: (value, (0, 1, 0)) for word, value in _LENGTHS.items()}
+    | {word: (value, (1, -3, 0)) for word, value in _PRESSURES.items()}
+    | {"mol": (ase.units.mol, (0, 0, 1))}
+)
+_TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:\^|\*\*)?(?P<power>-?\d+))?\s*")
+
+# The power of an energy and of a length in each kind of label.
+DIMENSIONS = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1), "stress": (1, -3), "virial": (1, 0)}
+
+
+def factor(unit: str, kind: str) -> float:
+    """The value of a unit in eV and angstrom.
+
+    Args:
+        unit: a product or quotient of names and powers, such as "kcal/mol/angstrom", "hartree/bohr", "GPa" or "eV/A^3";
+            "au" stands for the atomic unit of the kind. A leading "-" turns the sign, as gradients and stresses under
+            pressure need.
+        kind: a key of ``DIMENSIONS``.
+
+    Raises:
+        AssayError: the unit is not known, or is one of something else.
+    """
+    text = unit.strip().lower().replace("å", "angstrom").replace("·", "*")
+    text, sign = text.lstrip("+-").strip(), -1.0 if text.startswith("-") else 1.0
+    text = re.sub(r"/\s*\(([^)]*)\)", lambda match: "/" + re.sub(r"[*\s]+", "/", match[1].strip()), text)
+    energy, length = DIMENSIONS[kind]
+    if text in ("au", "a.u.", "atomic"):
+        return sign * float(ase.units.Hartree**energy * ase.units.Bohr**length)
+    value, powers, position = 1.0, np.zeros(3, int), 0
+    while position < len(text):
+        match = _TERM.match(text, position)
+        word = "" if match is None else match["word"]
+        word = word if word in _WORDS else word.removesuffix("s")
+        if match is None or word not in _WORDS:
+            raise _unknown(unit, kind)
+        power = int(match["power"] or 1) * (-1 if match["sign"] == "/" else 1)
+        value, powers = value * _WORDS[word][0] ** power, powers + np.array(_WORDS[word][1]) * power
+        position = match.end()
+    if powers.tolist() != [energy, length, 0]:
+        raise _unknown(unit, kind)
+    return sign * value
+
+
+def _unknown(unit: str, kind: str) -> AssayError:
+    examples = {
+        "energy": "eV, meV, hartree, rydberg, kcal/mol, kJ/mol",
+        "length": "angstrom, bohr, nm",
+        "forces": "eV/angstrom, hartree/bohr, kcal/mol/angstrom",
+        "stress": "eV/angstrom^3, GPa, kbar",
+        "virial": "eV, hartree, kcal/mol",
+    }[kind]
+    return AssayError(f"{unit!r} is no unit of {kind} that is known: use one such as {examples}")

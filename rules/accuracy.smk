@@ -40,6 +40,7 @@ rule validate:
     conda:
         CONDA
     params:
+        code=code_of("validate"),
         splits=SPLITS,
         settings=config["accuracy"],
         device=DEVICE,
@@ -66,6 +67,7 @@ rule compare_accuracy:
     conda:
         CONDA
     params:
+        code=code_of("compare_accuracy"),
         target=config["report"]["targets"]["force_accuracy"],
     script:
         "../scripts/compare_accuracy.py"

@@ -36,6 +36,7 @@ rule benchmark:
     resources:
         device_percent=100,
     params:
+        code=code_of("benchmark"),
         model_runtimes=lambda wildcards: ["calculator"] if wildcards.variant in CALCULATORS else MODEL_RUNTIMES,
         file_runtimes=lambda wildcards: list(files_timed(wildcards)),
         settings=config["benchmark"],

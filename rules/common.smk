@@ -19,6 +19,7 @@ ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
+from assay.workflow.code import code_digest
 from assay.workflow.config import calculator_of, complete_config, is_given, present, resolve_device, texts_in
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
@@ -82,6 +83,11 @@ def given(key):
 def one_of(names):
     """A pattern that fits each of these names, and nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def code_of(script):
+    """A digest of what a script runs; as a parameter of its rule it makes results of other code stale."""
+    return code_digest(ROOT / "scripts" / f"{script}.py", ROOT / "scripts")
 
 
 def checkpoint_of(wildcards):

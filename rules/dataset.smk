@@ -25,6 +25,7 @@ rule molecules:
     conda:
         CONDA
     params:
+        code=code_of("molecules"),
         recipe=RECIPE["molecules"],
     script:
         "../scripts/molecules.py"
@@ -46,6 +47,7 @@ rule label:
         CONDA
     threads: workflow.cores
     params:
+        code=code_of("label"),
         recipe=RECIPE["labels"],
         teacher=config["teacher"],
         shards="data/build/shards",
@@ -65,6 +67,7 @@ rule dataset:
     conda:
         CONDA
     params:
+        code=code_of("dataset"),
         max_bytes=RECIPE["max_shipped_bytes"],
         teacher=config["teacher"],
     script:

@@ -29,6 +29,7 @@ rule train:
         CONDA
     threads: config["distill"]["threads"]
     params:
+        code=code_of("train"),
         student=lambda wildcards: STUDENTS[wildcards.student],
         recipe=config["distill"]["recipe"],
         teacher=config["teacher"],
@@ -52,6 +53,7 @@ rule distill:
     conda:
         CONDA
     params:
+        code=code_of("distill"),
         folder="data/checkpoints",
     script:
         "../scripts/distill.py"

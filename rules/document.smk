@@ -21,6 +21,7 @@ rule document:
     conda:
         CONDA
     params:
+        code=code_of("document"),
         variants=list(VARIANTS),
     script:
         "../scripts/document.py"
@@ -34,5 +35,7 @@ rule pages:
         "benchmarks/pages.tsv"
     conda:
         CONDA
+    params:
+        code=code_of("pages"),
     script:
         "../scripts/pages.py"

@@ -49,6 +49,7 @@ rule describe:
     conda:
         CONDA
     params:
+        code=code_of("describe"),
         settings=config["domain"],
     script:
         "../scripts/describe.py"
@@ -69,6 +70,7 @@ rule domain:
     conda:
         CONDA
     params:
+        code=code_of("domain"),
         checkpoint=checkpoint_of,
         description=description_of,
         shipped=SHIPPED_PART,

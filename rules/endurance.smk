@@ -30,6 +30,7 @@ rule endure:
         CONDA
     threads: workflow.cores
     params:
+        code=code_of("endurance"),
         settings=config["endurance"],
         device=DEVICE,
     script:

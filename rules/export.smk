@@ -25,6 +25,8 @@ rule export:
     priority: 2
     conda:
         CONDA
+    params:
+        code=code_of("export"),
     script:
         "../scripts/export.py"
 
@@ -45,6 +47,8 @@ rule compile:
     priority: 2
     conda:
         CONDA
+    params:
+        code=code_of("compile"),
     script:
         "../scripts/compile.py"
 
@@ -67,6 +71,7 @@ rule verify:
     conda:
         CONDA
     params:
+        code=code_of("verify"),
         settings=config["export"],
         missing=NOT_EXPORTED,
     script:

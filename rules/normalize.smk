@@ -26,6 +26,7 @@ rule normalize:
     conda:
         CONDA
     params:
+        code=code_of("normalize"),
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
         weights=lambda wildcards: VARIANTS[wildcards.variant].get("weights"),
     script:
@@ -49,5 +50,7 @@ checkpoint adopt:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    params:
+        code=code_of("adopt"),
     script:
         "../scripts/adopt.py"

@@ -32,6 +32,7 @@ rule package:
     conda:
         CONDA
     params:
+        code=code_of("package"),
         card=lambda wildcards: {
             "teacher": config["teacher"]["name"],
             "training_data": config["package"]["training_data"],

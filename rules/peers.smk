@@ -27,6 +27,8 @@ rule peer_packages:
         package="|".join(PEERS),
     conda:
         CONDA
+    params:
+        code=code_of("peer_packages"),
     script:
         "../scripts/peer_packages.py"
 
@@ -52,6 +54,7 @@ rule peers:
     resources:
         device_percent=100,
     params:
+        code=code_of("peers"),
         variants=list(NETWORKS),
         runtimes=PEER_RUNTIMES,
         packages=PEERS,

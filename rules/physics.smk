@@ -23,6 +23,7 @@ rule probe:
     conda:
         CONDA
     params:
+        code=code_of("probe"),
         settings={key: PHYSICS[key] for key in ["seed", "dynamics"]},
         device=DEVICE,
     script:
@@ -46,6 +47,7 @@ rule probe_exports:
     conda:
         CONDA
     params:
+        code=code_of("probe_exports"),
         settings=PHYSICS["exports"] | {"seed": PHYSICS["seed"]},
         device=DEVICE,
     script:
@@ -76,6 +78,7 @@ rule physics:
     conda:
         CONDA
     params:
+        code=code_of("physics"),
         thresholds=PHYSICS["thresholds"],
     script:
         "../scripts/physics.py"
@@ -94,6 +97,7 @@ rule physics_reference:
     conda:
         CONDA
     params:
+        code=code_of("physics_reference"),
         teacher=config["teacher"],
         settings=PHYSICS["reference_recipe"],
         shipped=PHYSICS["reference"],

@@ -31,6 +31,7 @@ rule schemes:
     conda:
         CONDA
     params:
+        code=code_of("schemes"),
         settings={
             key: config["quantize"][key]
             for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
@@ -64,6 +65,7 @@ rule quantize:
     resources:
         device_percent=100,
     params:
+        code=code_of("quantize"),
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

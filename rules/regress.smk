@@ -27,6 +27,7 @@ rule compare_speed:
     conda:
         CONDA
     params:
+        code=code_of("compare_speed"),
         variants=list(VARIANTS),
         baseline=lambda wildcards: BASELINE,
         tolerance=config["regress"]["tolerance"],
@@ -44,6 +45,8 @@ rule regress:
         "benchmarks/regress.tsv"
     conda:
         CONDA
+    params:
+        code=code_of("regress"),
     script:
         "../scripts/regress.py"
 
@@ -59,6 +62,7 @@ rule baseline:
     conda:
         CONDA
     params:
+        code=code_of("baseline"),
         variants=list(VARIANTS),
         baseline=BASELINE,
     script:

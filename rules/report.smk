@@ -52,6 +52,7 @@ rule report:
     conda:
         CONDA
     params:
+        code=code_of("report"),
         variants=list(VARIANTS),
         data=DATA,
         teacher=config["teacher"]["name"],

@@ -25,6 +25,8 @@ rule measure_weights:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    params:
+        code=code_of("weights"),
     script:
         "../scripts/weights.py"
 
@@ -41,5 +43,7 @@ rule weights:
         "benchmarks/weights.tsv"
     conda:
         CONDA
+    params:
+        code=code_of("hold_weights"),
     script:
         "../scripts/hold_weights.py"

@@ -203,7 +203,7 @@ def test_the_three_sizes_keep_their_budgets():
 
 
 def test_unknown_names_are_refused():
-    assert set(ARCHITECTURES) == {"painn", "schnetpack-painn", "seed-painn"}
+    assert set(ARCHITECTURES) == {"painn", "schnetpack-painn", "schnetpack-schnet", "seed-painn"}
     with pytest.raises(KeyError):
         build_model("schnet", {})
     with pytest.raises(ValueError, match="radial basis"):

@@ -22,7 +22,7 @@ CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
-OF_SCHNETPACK = ("schnetpack-painn",)
+OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 
@@ -31,7 +31,7 @@ class Network:
     """A network and where each of its hyperparameters was read.
 
     Attributes:
-        architecture: "seed-painn", "painn" or "schnetpack-painn".
+        architecture: "seed-painn", "painn", "schnetpack-painn" or "schnetpack-schnet".
         hyperparameters: all that ``build_model`` needs.
         sources: the source of each hyperparameter: "shapes", "buffer <name>", "file config <place>", "user config" or
             "assumed".

@@ -35,6 +35,7 @@ SYNONYMS = {
     "activation_arguments": "activation_arguments",
     "head_activation": "head_activation",
     "head_activation_arguments": "head_activation_arguments",
+    "n_filters": "n_filters",
     "shared_filters": "shared_filters",
     "shared_interactions": "shared_interactions",
 }
@@ -50,7 +51,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
     "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int, "cutoff_function": str,
     "cutoff_arguments": list, "activation_arguments": list, "head_activation": str, "head_activation_arguments": list,
-    "shared_filters": bool, "shared_interactions": bool,
+    "n_filters": int, "shared_filters": bool, "shared_interactions": bool,
 }  # fmt: skip
 
 

@@ -24,7 +24,12 @@ from assay.workflow.errors import AssayError
 
 MAX_BLOCKS = 200
 UNITS = "Energies are taken to be in eV and distances in angstrom: a file of schnetpack does not say its units."
-_REPRESENTATIONS = {"PaiNN": "schnetpack-painn"}
+_REPRESENTATIONS = {"PaiNN": "schnetpack-painn", "SchNet": "schnetpack-schnet"}
+# Tensors that only one representation has.
+_TELLING = {
+    "representation.interactions.0.interatomic_context_net.0.weight": "PaiNN",
+    "representation.interactions.0.filter_network.0.weight": "SchNet",
+}
 _BASES = {"GaussianRBF", "GaussianRBFCentered", "BesselRBF"}
 _CUTOFFS = {"CosineCutoff", "MollifierCutoff", "SwitchFunction"}
 _HARMLESS_INPUTS = {"PairwiseDistances", "Strain"}
@@ -37,7 +42,7 @@ class Translation:
     """A network of schnetpack in Assay's form.
 
     Attributes:
-        architecture: "schnetpack-painn".
+        architecture: "schnetpack-painn" or "schnetpack-schnet".
         hyperparameters: all that ``build_model`` needs.
         sources: where each was read: "shapes", "tensors", "module <path>" or "assumed".
         tensors: the state dict under Assay's names.
@@ -84,7 +89,7 @@ def translate(state: StateDict, parts: Mapping[str, ModulePart] | None, path: Pa
     reader = Reader(state, parts, path)
     kind = reader.class_of("representation")
     if kind is None:
-        kind = "PaiNN" if "representation.filter_net.weight" in reader.left else "network without a filter_net"
+        kind = next((kind for name, kind in _TELLING.items() if name in reader.left), "network of unknown tensors")
     if kind not in _REPRESENTATIONS:
         raise reader.refusal(f"its representation is a {kind}, and Assay computes {' and '.join(_REPRESENTATIONS)}")
     result = Translation(_REPRESENTATIONS[kind], notes=[UNITS])
@@ -92,7 +97,7 @@ def translate(state: StateDict, parts: Mapping[str, ModulePart] | None, path: Pa
         result.notes.append("It holds tensors alone: what they do not show is assumed to be as schnetpack sets it.")
     _read_embedding(reader, result)
     _read_radial(reader, result)
-    _read_painn(reader, result)
+    (_read_painn if kind == "PaiNN" else _read_schnet)(reader, result)
     _read_energy(reader, result)
     result.unknown = [name for name in reader.left if name not in state.repeated]
     return result
@@ -225,7 +230,7 @@ def _read_painn(reader: Reader, result: Translation) -> None:
         "mixing.{}.intraatomic_context_net.0": "update.0",
         "mixing.{}.intraatomic_context_net.1": "update.2",
     }
-    shared = read_blocks(reader, result, n_blocks, places)
+    shared = _read_blocks(reader, result, n_blocks, places)
     layers = [place.format(block) for block in range(n_blocks) for place in places if place.endswith("_net.0")]
     activation, arguments, source = activation_of(reader, [f"representation.{layer}" for layer in layers], "silu")
     result.set("shapes", n_blocks=n_blocks, shared_filters=shared_filters)
@@ -236,7 +241,26 @@ def _read_painn(reader: Reader, result: Translation) -> None:
     result.set("module representation.mixing.0" if known else "assumed", epsilon=float(epsilon) if known else 1e-8)
 
 
-def read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Mapping[str, str]) -> bool:
+def _read_schnet(reader: Reader, result: Translation) -> None:
+    n_blocks = _count_blocks(reader)
+    places = {
+        "interactions.{}.in2f": "in2f",
+        "interactions.{}.filter_network.0": "filter.0",
+        "interactions.{}.filter_network.1": "filter.2",
+        "interactions.{}.f2out.0": "f2out.0",
+        "interactions.{}.f2out.1": "f2out.2",
+    }
+    shared = _read_blocks(reader, result, n_blocks, places)
+    layers = [place.format(block) for block in range(n_blocks) for place in places if place.endswith(".0")]
+    found = activation_of(reader, [f"representation.{layer}" for layer in layers], "shifted_softplus")
+    activation, arguments, source = found
+    n_filters = len(result.tensors["blocks.0.in2f.weight"])
+    result.set("shapes", n_blocks=n_blocks, n_filters=n_filters)
+    result.set("tensors", shared_interactions=shared)
+    result.set(source, activation=activation, activation_arguments=arguments)
+
+
+def _read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Mapping[str, str]) -> bool:
     """Take the layers of all blocks, by schnetpack's and by Assay's names.
 
     Returns:
@@ -295,6 +319,7 @@ def _energy_head(reader: Reader, result: Translation) -> tuple[str, str]:
         heads = [module for module in modules if f"{module}.outnet.0.weight" in reader.left]
         if len(heads) != 1:
             raise reader.refusal(f"{len(heads)} of its output modules could be the energy: give its pickled model")
+        _leave_aside(reader, result, [module for module in modules if module != heads[0]])
         return heads[0], "energy"
     atomwise = {
         module: reader.attribute(module, "output_key") for module in modules if reader.class_of(module) == "Atomwise"
@@ -315,9 +340,16 @@ def _energy_head(reader: Reader, result: Translation) -> tuple[str, str]:
         raise reader.refusal(
             f"its energy is aggregated by {mode!r} over the atoms, so that it is none of a structure: train with 'sum'"
         )
-    aside = [reader.class_of(module) for module in others if reader.class_of(module) not in ("Forces", "Response")]
+    _leave_aside(reader, result, others)
+    return heads[0], key
+
+
+def _leave_aside(reader: Reader, result: Translation, modules: list[str]) -> None:
+    """Take no tensors of output modules on which the energy does not depend, and note which they are."""
+    aside = [reader.class_of(module) or module for module in modules]
+    aside = [kind for kind in aside if kind not in ("Forces", "Response")]
     if aside:
-        result.notes.append(f"Left aside, because the energy does not depend on it: {', '.join(map(str, aside))}.")
-        for name in [name for name in reader.left if name.startswith(tuple(f"{module}." for module in others))]:
-            del reader.left[name]
-    return heads[0], str(key)
+        result.notes.append(f"Left aside, because the energy does not depend on it: {', '.join(aside)}.")
+    starts = tuple(f"{module}." for module in modules)
+    for name in [name for name in reader.left if name.startswith(starts)]:
+        del reader.left[name]

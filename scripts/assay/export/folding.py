@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from assay.models.painn import PaiNN
+from assay.models import PaiNN, SchnetpackPaiNN
 
 
 class SplitLinear(nn.Module):
@@ -27,19 +27,21 @@ class SplitLinear(nn.Module):
         return torch.cat([nn.functional.linear(x, weight) for weight in self.part], -1)
 
 
-def fold_filters(model: PaiNN) -> None:
+def fold_filters(model: PaiNN | SchnetpackPaiNN) -> None:
     """Let the radial basis carry the envelope, (W b + c) e = [W c] [b e, e], and split the filter layers, in place.
 
     The filters are 3H or 5H numbers an edge. After this they are neither multiplied by the envelope nor cut and joined
     again, and the derivative of the envelope comes with that of the basis.
     """
     blocks: Any = model.blocks
+    folded: dict[nn.Linear, SplitLinear] = {}  # blocks may share their filters
     for block in blocks:
-        weight, bias = block.filter.weight, block.filter.bias
-        if bias is not None:
-            weight = torch.cat([weight, bias.unsqueeze(1)], 1)
-        block.add_module("filter", SplitLinear(weight.chunk(block.n_filters)))
-        block.register_forward_pre_hook(_with_envelope if bias is not None else _times_envelope)
+        linear = block.filter
+        if linear not in folded:
+            weight = linear.weight if linear.bias is None else torch.cat([linear.weight, linear.bias.unsqueeze(1)], 1)
+            folded[linear] = SplitLinear(weight.chunk(block.n_filters))
+        block.filter = folded[linear]
+        block.register_forward_pre_hook(_times_envelope if linear.bias is None else _with_envelope)
 
 
 def _times_envelope(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:

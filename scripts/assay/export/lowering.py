@@ -17,8 +17,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from assay.export.folding import fold_filters
 from assay.export.forms import LoweredPotential, TablePotential
 from assay.export.simplify import simplify
-from assay.models.painn import PaiNN
-from assay.models.potential import Potential
+from assay.models import PaiNN, Potential, SchnetpackPaiNN
 
 aten = torch.ops.aten
 DECOMPOSED = [
@@ -38,7 +37,7 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
         form: ``TablePotential`` or ``SlotPotential``.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
-    if isinstance(model, PaiNN):
+    if isinstance(model, PaiNN | SchnetpackPaiNN):
         fold_filters(model)
     table: dict[Any, Callable] = {**get_decompositions(DECOMPOSED)}
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}

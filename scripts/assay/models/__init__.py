@@ -8,11 +8,23 @@ from __future__ import annotations
 from assay.models.painn import PaiNN
 from assay.models.potential import EnergyForces, Potential
 from assay.models.schnetpack_painn import SchnetpackPaiNN
+from assay.models.schnetpack_schnet import SchnetpackSchNet
 from assay.models.seed_painn import SeedPaiNN
 
-ARCHITECTURES: dict[str, type[Potential]] = {model.architecture: model for model in (PaiNN, SchnetpackPaiNN, SeedPaiNN)}
+ARCHITECTURES: dict[str, type[Potential]] = {
+    model.architecture: model for model in (PaiNN, SchnetpackPaiNN, SchnetpackSchNet, SeedPaiNN)
+}
 
-__all__ = ["ARCHITECTURES", "EnergyForces", "PaiNN", "Potential", "SchnetpackPaiNN", "SeedPaiNN", "build_model"]
+__all__ = [
+    "ARCHITECTURES",
+    "EnergyForces",
+    "PaiNN",
+    "Potential",
+    "SchnetpackPaiNN",
+    "SchnetpackSchNet",
+    "SeedPaiNN",
+    "build_model",
+]
 
 
 def build_model(architecture: str, hyperparameters: dict) -> Potential:

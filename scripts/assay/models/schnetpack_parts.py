@@ -1,4 +1,8 @@
-"""What schnetpack's networks share: their cutoff functions, and the network that makes energies of features."""
+"""What schnetpack's networks share: what is around their blocks, from the distances to the energies of atoms.
+
+K. T. Schuett, S. S. P. Hessmann, N. W. A. Gebauer, J. Lederer, M. Gastegger, "SchNetPack 2.0", J. Chem. Phys. 158,
+144801 (2023).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from assay.models.activations import Activation
+from assay.models.graph import Graph
+from assay.models.painn import RadialBasis
+from assay.models.potential import Potential
 
 # The cutoff functions, and how many numbers each has beside the cutoff.
 CUTOFF_FUNCTIONS = {"cosine": 0, "mollifier": 1, "switch": 2}
@@ -54,12 +61,83 @@ class CutoffFunction(nn.Module):
         return falling / (rising + falling)
 
 
-def energy_head(hidden: int, widths: Sequence[int], activation: str, arguments: Sequence[float]) -> nn.Sequential:
-    """Layers of these widths with an activation behind each, and one that gives the energy, (N, H) to (N, 1)."""
-    layers: list[nn.Module] = []
-    for n_in, n_out in zip([hidden, *widths], widths, strict=False):
-        layers += [nn.Linear(n_in, n_out), Activation(activation, arguments)]
-    return nn.Sequential(*layers, nn.Linear([hidden, *widths][-1], 1))
+class SchnetpackPotential(Potential):
+    """A network of schnetpack with an ``Atomwise`` energy that is summed over the atoms.
+
+    Its energy is that of schnetpack's model behind all its postprocessors: these scale it by ``energy_scale`` and add
+    the ``reference_energy`` of each atom. The buffers of the radial basis are those of the file, trained or not.
+    Subclasses set ``blocks`` and define ``features``.
+
+    Args:
+        hidden: the number of channels, H.
+        n_rbf: the number of radial basis functions, R.
+        max_z: the largest atomic number.
+        cutoff_A: the cutoff radius, angstrom.
+        radial_basis: "gaussian" (exp(-(d - center)^2 / (2 width^2))) or "bessel" (sin(frequency d) / d).
+        cutoff_function: see ``CutoffFunction``.
+        cutoff_arguments: its numbers.
+        head: the widths of the hidden layers of the atomic energy.
+        head_activation: the activation behind each of them, see ``Activation``.
+        head_activation_arguments: its numbers.
+
+    Raises:
+        ValueError: the radial basis, the cutoff function or an activation is unknown.
+    """
+
+    reference_energy: Tensor
+    energy_scale: Tensor
+
+    def __init__(
+        self,
+        hidden: int,
+        n_rbf: int,
+        max_z: int,
+        cutoff_A: float,
+        radial_basis: str,
+        cutoff_function: str,
+        cutoff_arguments: Sequence[float],
+        head: Sequence[int],
+        head_activation: str,
+        head_activation_arguments: Sequence[float],
+    ):
+        super().__init__()
+        self.hyperparameters = {
+            "hidden": hidden, "n_rbf": n_rbf, "max_z": max_z, "cutoff_A": float(cutoff_A),
+            "radial_basis": radial_basis, "cutoff_function": cutoff_function,
+            "cutoff_arguments": list(cutoff_arguments), "head": list(head), "head_activation": head_activation,
+            "head_activation_arguments": list(head_activation_arguments),
+        }  # fmt: skip
+        self.cutoff, self.max_z = float(cutoff_A), max_z
+        self.embedding = nn.Embedding(max_z + 1, hidden)
+        self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff)
+        self.envelope = CutoffFunction(cutoff_function, self.cutoff, cutoff_arguments)
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip([hidden, *head], head, strict=False):
+            layers += [nn.Linear(n_in, n_out), Activation(head_activation, head_activation_arguments)]
+        self.head = nn.Sequential(*layers, nn.Linear([hidden, *head][-1], 1))
+        self.register_buffer("reference_energy", torch.zeros(max_z + 1, dtype=torch.float64))
+        self.register_buffer("energy_scale", torch.ones(()))
+
+    def features(self, s: Tensor, basis: Tensor, envelope: Tensor, direction: Tensor, graph: Graph) -> Tensor:
+        """The features of each atom behind all blocks, (N, H).
+
+        Args:
+            s: the embedding of each atom (N, H).
+            basis: the radial basis of each edge (E, R).
+            envelope: the cutoff function of each edge (E,).
+            direction: the unit vector of each edge (E, 3).
+            graph: the neighbor relation.
+        """
+        raise TypeError(f"{type(self).__name__} does not define features")
+
+    def atomic_energies(self, atomic_numbers: Tensor, vectors: Tensor, graph: Graph) -> Tensor:
+        """The energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
+        distance = torch.sqrt((vectors * vectors).sum(-1))  # (E,)
+        direction = vectors / distance.unsqueeze(-1)
+        embedded = self.embedding(atomic_numbers)
+        s = self.features(embedded, self.radial(distance), self.envelope(distance), direction, graph)
+        learned = self.head(s).squeeze(-1) * self.energy_scale
+        return learned.double() + self.reference_energy[atomic_numbers]
 
 
 def share_parts(blocks: nn.ModuleList, parts: Sequence[str]) -> None:

@@ -27,7 +27,7 @@ from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
 from assay.export.simplify import simplify
 from assay.export.tables import make_table, slot_inputs
-from assay.models import build_model
+from assay.models import ARCHITECTURES, build_model
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.structures.geometry import random_cluster
 from assay.structures.structure import Structure, collate
@@ -38,6 +38,13 @@ from assay.workflow.errors import AssayError
 STUDENTS = {
     "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "floor": True},
     "seed-painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5},
+}
+_OF_SCHNETPACK = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6, 4], "head_activation": "tanh"}
+STUDENTS["schnetpack-painn"] = _OF_SCHNETPACK | {"activation": "shifted_softplus", "shared_filters": True}
+STUDENTS["schnetpack-schnet"] = _OF_SCHNETPACK | {
+    "n_filters": 9,
+    "cutoff_function": "mollifier",
+    "cutoff_arguments": [1e-7],
 }
 STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
 ELEMENTS = [1, 6, 7, 8]
@@ -50,8 +57,10 @@ class Exported:
 
     def __init__(self, name, folder):
         torch.manual_seed(1)
-        architecture = "seed-painn" if name == "seed-painn" else "painn"
+        architecture = name if name in ARCHITECTURES else "painn"
         single = build_model(architecture, STUDENTS[name])
+        if architecture.startswith("schnetpack"):
+            single.energy_scale.fill_(10.0)  # so that untrained forces are not too small to prove anything
         self.model = build_model(architecture, STUDENTS[name]).double()
         self.model.load_state_dict(single.state_dict())
         self.folder, self.network = folder, lower(single)

@@ -22,6 +22,7 @@ from assay.models import PaiNN, Potential, SchnetpackPaiNN
 aten = torch.ops.aten
 DECOMPOSED = [
     aten.silu, aten.silu_backward, aten.gelu, aten.gelu_backward, aten.softplus, aten.softplus_backward,
+    aten.tanh_backward, aten.sigmoid_backward,
     aten.rsub, aten.new_zeros, aten.zeros_like, aten.ones_like,
 ]  # fmt: skip
 SPATIAL = ("positions", "shift")  # inputs whose last axis is x, y, z

@@ -19,19 +19,19 @@ def shifted_softplus(x: Tensor, alpha: float = 1.0, beta: float = 1.0) -> Tensor
 
 
 def _relu(x: Tensor) -> Tensor:
-    return x.clamp(min=0.0)
+    return torch.where(x > 0.0, x, torch.zeros_like(x))
 
 
 def _leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
-    return x.clamp(min=0.0) + slope * x.clamp(max=0.0)
+    return torch.where(x > 0.0, x, slope * x)
 
 
 def _elu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    return x.clamp(min=0.0) + alpha * (torch.exp(x.clamp(max=0.0)) - 1.0)
+    return torch.where(x > 0.0, x, alpha * (torch.exp(x.clamp(max=0.0)) - 1.0))
 
 
 def _celu(x: Tensor, alpha: float = 1.0) -> Tensor:
-    return x.clamp(min=0.0) + alpha * (torch.exp(x.clamp(max=0.0) / alpha) - 1.0)
+    return torch.where(x > 0.0, x, alpha * (torch.exp(x.clamp(max=0.0) / alpha) - 1.0))
 
 
 def _selu(x: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ def _mish(x: Tensor) -> Tensor:
 
 
 def _softsign(x: Tensor) -> Tensor:
-    return x / (1.0 + x.abs())
+    return x / (1.0 + torch.where(x > 0.0, x, -x))
 
 
 def _logsigmoid(x: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ rule calculator:
     conda:
         CONDA
     params:
+        code=code_of("calculator"),
         calculator=lambda wildcards: calculator_of(CALCULATORS[wildcards.variant]),
         device=DEVICE,
     script:

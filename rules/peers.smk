@@ -34,7 +34,7 @@ rule peer_packages:
 
 
 rule peers:
-    """Time every runtime in single precision beside every peer, in turns."""
+    """Time every runtime in single precision beside every peer, in turns, and peers in the engine beside themselves."""
     input:
         models=expand("results/{variant}/{file}", variant=NETWORKS, file=PEER_RUNTIMES.values()),
         cards=CARDS,

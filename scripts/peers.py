@@ -5,8 +5,8 @@ from pathlib import Path
 from assay.benchmark.points import BenchmarkSettings, choose_points
 from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
 from assay.data import read_dataset
-from assay.peers.compare import fastest, time_beside_peers
-from assay.peers.network import Size, load_peers
+from assay.peers.compare import beside_themselves, fastest, time_beside_peers
+from assay.peers.network import Size, in_engine, load_peers
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import load_runtime
 from assay.sampling.elements import ELEMENTS
@@ -34,12 +34,18 @@ def student(variant: str, points, settings: dict) -> dict:
     size = Size(card["n_parameters"], shape["n_blocks"], shape["n_rbf"], shape["cutoff_A"], tuple(ELEMENTS))
     folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))
     peers, about = load_peers(folders, size, params.device)
-    rows = time_beside_peers(own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device))
+    same, reasons = in_engine(peers) if params.device == "cpu" else ({}, {})
+    for package, reason in reasons.items():
+        about[package]["not_in_engine"] = reason
+    rows = time_beside_peers(
+        own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device), same
+    )
     return {
         "checkpoint_sha256": card["checkpoint_sha256"],
         "n_parameters": card["n_parameters"],
         "peers": about,
         "fastest": fastest(rows),
+        "in_engine": beside_themselves(rows),
         "rows": rows,
     }
 

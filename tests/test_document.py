@@ -129,9 +129,12 @@ def test_peers_of_other_weights_are_left_out(made_up):
     ratio = {"median": 3.2, "p5": 3.0, "p95": 3.5}
     row = {"neighbors": "searched", "n_atoms": 40, "batch_size": 2, "latency_ms_median": 1.0,
            "peer_latency_ms_median": 3.2, "peer": "other", "times_faster": ratio}  # fmt: skip
-    peer = {"name": "Net", "package": "other", "version": "1.0", "n_parameters": 77_000}
+    peer = {"name": "Net", "package": "other", "version": "1.0", "n_parameters": 77_000, "width": 29}
+    same = row | {"latency_ms_median": 0.4, "times_faster": {"median": 8.0, "p5": 7.0, "p95": 9.0}}
+    same |= {"energy_difference_eV": 1e-6, "force_difference_eV_per_A": 2e-6}
     own = {
-        name: {"checkpoint_sha256": sha, "peers": {"other": peer}, "fastest": [row]} for name, sha in students.items()
+        name: {"checkpoint_sha256": sha, "peers": {"other": peer}, "fastest": [row], "in_engine": [same]}
+        for name, sha in students.items()
     }
     own["original"]["checkpoint_sha256"] = "0" * 64
     about = {"device_name": "a processor", "created_utc": "2026-11-26T00:00:00", "versions": {"torch": "2.13"}}
@@ -141,6 +144,8 @@ def test_peers_of_other_weights_are_left_out(made_up):
     )
     text = TABLES["peers"](figures())
     assert "| `tiny` | Net (77,000 parameters) | searched | 20 | 2 | 1.00 | 3.20 | 3.20 (3.0–3.5) |" in text
+    assert "| Net, width 29 | searched | 20 | 2 | 0.400 | 3.20 | 8.00 (7.0–9.0) |" in text
+    assert "forces differ by at most 2.0e-06 eV/angstrom" in text
     assert "`original`" not in text
 
 

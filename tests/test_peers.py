@@ -7,11 +7,12 @@ import ase.build
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from assay.benchmark.points import Point
 from assay.peers import network
-from assay.peers.compare import fastest, time_beside_peers
-from assay.peers.network import Size, load_peers, nearest_width
+from assay.peers.compare import beside_themselves, fastest, time_beside_peers
+from assay.peers.network import PeerPredictor, Size, load_peers, nearest_width
 from assay.peers.packages import install, use
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import BatchPredictor
@@ -54,6 +55,31 @@ def test_peer_is_as_large_as_the_student_and_its_forces_are_those_of_its_energy(
     moved = [Structure(both[0].name, both[0].atomic_numbers, both[0].positions + sign * step) for sign in (1, -1)]
     up, down = peers["fake"].evaluate(moved)[0]
     assert -(up - down) / 2e-2 == pytest.approx(forces[0, 0], rel=0.02, abs=1e-4)
+
+
+def test_network_of_a_peer_is_read_into_the_engine_or_the_reason_is_said(fake):
+    peers, _ = load_peers(fake, SIZE)
+    peers["stranger"] = PeerPredictor(peers["fake"].adapter, torch.nn.Linear(2, 3), SIZE, "cpu")
+    found, reasons = network.in_engine(peers)
+    assert found["fake"].runtime == "engine" and list(found) == ["fake"]
+    assert list(reasons) == ["stranger"] and "stranger.pt" in reasons["stranger"]
+    points = [Point(6, molecules("CH3OH", "H2O"))]
+    rows = time_beside_peers({}, {"fake": peers["fake"]}, points, 0.02, 2, in_engine=found)
+    assert fastest(rows) == [], "the network of the peer is no student"
+    searched, known = beside_themselves(rows)
+    assert (searched["neighbors"], known["neighbors"]) == ("searched", "known")
+    for row in (searched, known):
+        assert row["runtime"] == "engine" and row["peer"] == "fake" and row["n_atoms"] == 9
+        assert row["energy_difference_eV"] < 1e-5 and row["force_difference_eV_per_A"] < 1e-5
+        assert row["times_faster"]["median"] > 1.0
+
+
+def test_another_network_in_the_engine_shows_in_the_differences():
+    other = Scripted(0.01, 0.01, forces=1.5)
+    rows = run({"onnx": Scripted(0.01, 0.02)}, {"peer": Scripted(0.01, 0.08)}, {"peer": other})
+    assert {row["force_difference_eV_per_A"] for row in beside_themselves(rows)} == {0.5}
+    assert [row["times_faster"]["median"] for row in beside_themselves(rows)] == pytest.approx([4.5, 8.0] * 2)
+    assert {row["runtime"] for row in fastest(rows)} == {"onnx"}
 
 
 def test_peer_that_does_not_load_is_named_with_the_reason(fake, monkeypatch, tmp_path):
@@ -135,8 +161,8 @@ def scripted_clock(call):
 POINTS = [Point(6, molecules("CH3OH")), Point(6, molecules("CH3OH", "H2O"))]
 
 
-def run(students, peers):
-    return time_beside_peers(students, peers, POINTS, 0.5, 3, scripted_clock)
+def run(students, peers, in_engine=None):
+    return time_beside_peers(students, peers, POINTS, 0.5, 3, scripted_clock, in_engine)
 
 
 def test_ratio_is_the_time_of_the_peer_over_that_of_the_student():
@@ -169,17 +195,19 @@ def test_failing_peer_is_a_row_with_the_reason_and_a_peer_without_forces_is_none
 @pytest.fixture
 def result():
     known = {"name": "Fake PaiNN", "package": "fake", "version": "1", "about": "wide", "width": 9}
-    rows = run({"onnx": Scripted(0.01, 0.02)}, {"fake": Scripted(0.01, 0.07)})
+    rows = run({"onnx": Scripted(0.01, 0.02)}, {"fake": Scripted(0.01, 0.07)}, {"fake": Scripted(0.01, 0.015)})
+    peer = {**known, "n_parameters": 990, "parameter_ratio": 0.99}
     student = {
         "n_parameters": 1000,
-        "peers": {"fake": {**known, "n_parameters": 990, "parameter_ratio": 0.99}, "gone": {"error": "not installed"}},
+        "peers": {"fake": peer, "odd": {**peer, "not_in_engine": "it is odd"}, "gone": {"error": "not installed"}},
         "rows": rows,
         "fastest": fastest(rows),
+        "in_engine": beside_themselves(rows),
     }
     machine = {
         "device_name": "machine",
         "threads": {"torch": 2},
-        "targets": {"fake": 3.0},
+        "targets": {"fake": 3.0, "fake in the engine": 4.0},
         "load_of_other_processes": 0.4,
     }
     return machine | {"students": {"tiny": student}}
@@ -191,9 +219,15 @@ def test_table_judges_ratios_and_names_what_was_not_timed(result, tmp_path):
     assert "- tiny: gone was not timed: not installed" in text
     assert "Other processes used 40 % of the processor" in text
     assert "990 parameters (0.99 of the student's)" in text
+    assert "- tiny: odd's network was not timed in the engine: it is odd" in text
+    assert "Energies differ by at most 0.0e+00 eV, forces by 0.0e+00 eV/angstrom." in text
     table = [line for line in text.splitlines() if line.startswith("| tiny")]
-    assert [line.split(" | ")[-1].rstrip(" |") for line in table] == ["3: unmet", "3: met"] * 2
-    assert len({line.count(" | ") for line in text.splitlines() if line.startswith("|")}) == 1
+    assert [line.split(" | ")[-1].rstrip(" |") for line in table] == ["3: unmet", "3: met"] * 2 + [
+        "4: unmet",
+        "4: met",
+    ] * 2
+    for part in text.split("## "):
+        assert len({line.count(" | ") for line in part.splitlines() if line.startswith("|")}) == 1
 
 
 def test_other_programs_read_every_row(result, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 
 from assay.peers.packages import use
 from assay.predictors.inputs import Inputs, edge_inputs
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import BatchPredictor, load_runtime
 from assay.structures.structure import Structure
-from assay.workflow.errors import printable
+from assay.workflow.errors import AssayError, printable
 
 # The module here that makes the network of each package; it is imported when it is asked for.
 PEERS = {"schnetpack": "assay.peers.schnetpack", "mace": "assay.peers.mace"}
@@ -129,6 +130,28 @@ def load_peers(
         except Exception as error:  # whatever a package raises is the reason
             about[package] = {"error": printable(f"{type(error).__name__}: {error}", 300)}
     return peers, about
+
+
+def in_engine(peers: Mapping[str, PeerPredictor]) -> tuple[dict[str, BatchPredictor], dict[str, str]]:
+    """Read the networks of peers into the compiled engine, from files as their packages save them.
+
+    Args:
+        peers: the peers by package.
+
+    Returns:
+        The networks that the engine computes, by package, and the reasons why it does not compute the others.
+    """
+    found, reasons = {}, {}
+    for package, peer in peers.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{package}.pt")
+            try:
+                torch.save(peer.network, path)
+                found[package] = cast(BatchPredictor, load_runtime("engine", path))
+            except Exception as error:  # of a package's pickles, or of a network that is not known here
+                said = str(error) if isinstance(error, AssayError) else f"{type(error).__name__}: {error}"
+                reasons[package] = printable(said.replace(f"{folder}/", ""), 300)
+    return found, reasons
 
 
 def _load(package: str, folder: Path, size: Size, device: str) -> tuple[PeerPredictor, dict[str, Any]]:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from assay.peers.compare import SEARCHED
+from assay.peers.compare import SEARCHED, in_engine_name
 from assay.workflow.files import atomic_path
 
 COLUMNS = ("student", "atoms", "batch", "neighbors", "runtime", "ms", "atoms/s", "peer", "peer's parameters",
            "peer's ms", "peer's atoms/s", "times faster", "p5 to p95", "asked for")  # fmt: skip
+ENGINE_COLUMNS = ("peer of", "peer", "width", "atoms", "batch", "neighbors", "engine (ms)", "peer's ms", "times faster",
+                  "p5 to p95", "asked for")  # fmt: skip
 BUSY = 0.1  # the share of the processor from which other processes disturb
 
 
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
-    """Write the fastest runtime of each student beside each peer, and which peers were not timed and why.
+    """Write the fastest runtime of each student beside each peer, peers in the engine beside themselves, and failures.
 
     Args:
         path: the file to write.
@@ -33,10 +35,11 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         *_load(result["load_of_other_processes"]),
         *_peers(result),
         "",
-        "| " + " | ".join(COLUMNS) + " |",
-        "| " + " | ".join("---" for _ in COLUMNS) + " |",
-        *("| " + " | ".join(row) + " |" for row in _lines(result)),
+        _row(COLUMNS),
+        _row(["---"] * len(COLUMNS)),
+        *map(_row, _lines(result)),
         "",
+        *_in_engine(result),
     ]
     with atomic_path(path) as temporary:
         temporary.write_text("\n".join(lines))
@@ -65,7 +68,8 @@ def _peers(result: Mapping[str, Any]) -> Iterator[str]:
     """Say of each peer of each student what it is, or why it was not timed."""
     for student, own in result["students"].items():
         for package, about in own["peers"].items():
-            failures = {row["error"] for row in own["rows"] if row["network"] == package and "error" in row}
+            failed = [row for row in own["rows"] if "error" in row]
+            failures = {row["error"] for row in failed if package in (row["network"], row.get("same_as"))}
             if "error" in about:
                 yield f"- {student}: {package} was not timed: {about['error']}"
                 continue
@@ -74,14 +78,51 @@ def _peers(result: Mapping[str, Any]) -> Iterator[str]:
                 f"{about['version']}, width {about['width']}, {about['n_parameters']:,} parameters "
                 f"({about['parameter_ratio']:.2f} of the student's); {about['about']}"
             )
+            if "not_in_engine" in about:
+                yield f"- {student}: {package}'s network was not timed in the engine: {about['not_in_engine']}"
             yield from (f"- {student}: {package} failed at some sizes: {failure}" for failure in sorted(failures))
+
+
+def _in_engine(result: Mapping[str, Any]) -> Iterator[str]:
+    """The networks of peers in the compiled engine beside the peers, and the largest difference between both."""
+    rows = [(student, row) for student, own in result["students"].items() for row in own["in_engine"]]
+    if not rows:
+        return
+    yield "## The networks of peers in the compiled engine"
+    yield ""
+    yield (
+        "The same network with the same weights, read from a file as its package saves it. Energies differ by at most "
+        f"{max(row['energy_difference_eV'] for _, row in rows):.1e} eV, forces by "
+        f"{max(row['force_difference_eV_per_A'] for _, row in rows):.1e} eV/angstrom."
+    )
+    yield ""
+    yield _row(ENGINE_COLUMNS)
+    yield _row(["---"] * len(ENGINE_COLUMNS))
+    for student, row in rows:
+        about, faster = result["students"][student]["peers"][row["peer"]], row["times_faster"]
+        target = result["targets"].get(in_engine_name(row["peer"]))
+        cells = [student, about["name"], about["width"], row["n_atoms"], row["batch_size"], row["neighbors"]]
+        cells += [f"{row[latency]:.3g}" for latency in ("latency_ms_median", "peer_latency_ms_median")]
+        yield _row([*cells, *_ratio(faster), _asked(target, faster)])
+    yield ""
+
+
+def _row(cells: Iterable[object]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def _ratio(faster: Mapping[str, float]) -> list[str]:
+    return [f"**{faster['median']:.2f}**", f"{faster['p5']:.2f} to {faster['p95']:.2f}"]
+
+
+def _asked(target: float | None, faster: Mapping[str, float]) -> str:
+    return "" if target is None else f"{target:g}: {'met' if faster['median'] >= target else 'unmet'}"
 
 
 def _lines(result: Mapping[str, Any]) -> Iterator[list[str]]:
     for student, own in result["students"].items():
         for row in own["fastest"]:
-            faster, target = row["times_faster"], result["targets"].get(row["peer"])
-            asked = "" if target is None else f"{target:g}: {'met' if faster['median'] >= target else 'unmet'}"
+            faster = row["times_faster"]
             yield [
                 student,
                 str(row["n_atoms"]),
@@ -94,7 +135,6 @@ def _lines(result: Mapping[str, Any]) -> Iterator[list[str]]:
                 f"{own['peers'][row['peer']]['n_parameters']:,}",
                 f"{row['peer_latency_ms_median']:.3g}",
                 f"{row['peer_atoms_per_s']:,.0f}",
-                f"**{faster['median']:.2f}**",
-                f"{faster['p5']:.2f} to {faster['p95']:.2f}",
-                asked,
+                *_ratio(faster),
+                _asked(result["targets"].get(row["peer"]), faster),
             ]

@@ -238,7 +238,29 @@ def peers(figures: Figures) -> str:
         f"{found['versions']['torch']}, {listing(sorted(packages))}.{_of_others(found['load_of_other_processes'])}"
     )
     columns = ["student", "peer", "neighbors", "atoms", "batch", "student (ms)", "peer (ms)", "times faster"]
-    return "\n".join([where, "", *lines, *([""] if lines else []), table(columns, rows, left=3)])
+    parts = [where, "", *lines, *([""] if lines else []), table(columns, rows, left=3)]
+    return "\n".join([*parts, *_peers_in_engine(found["students"])])
+
+
+def _peers_in_engine(students: Mapping[str, Any]) -> list[str]:
+    """The networks of peers, with their weights, in the compiled engine beside the peers themselves."""
+    rows, differences = [], []
+    for own in students.values():
+        for row in own["in_engine"]:
+            peer = own["peers"][row["peer"]]
+            times = [number(row["latency_ms_median"]), number(row["peer_latency_ms_median"])]
+            place = [row["neighbors"], str(row["n_atoms"] // row["batch_size"]), str(row["batch_size"])]
+            name = f"{peer['name']}, width {peer['width']}"
+            rows.append([name, *place, *times, _spread(row["times_faster"])])
+            differences.append(row["force_difference_eV_per_A"])
+    if not rows:
+        return []
+    said = (
+        "The engine computes the same networks, with the weights of the peers, as well; forces differ by at most "
+        f"{max(differences):.1e} eV/angstrom:"
+    )
+    columns = ["network", "neighbors", "atoms", "batch", "engine (ms)", "peer (ms)", "times faster"]
+    return ["", said, "", table(columns, rows, left=2)]
 
 
 def files(figures: Figures) -> str:

@@ -42,6 +42,7 @@ rule validate:
     params:
         code=code_of("validate"),
         splits=SPLITS,
+        teacher=teacher_name,
         settings=config["accuracy"],
         device=DEVICE,
     script:

@@ -10,6 +10,17 @@ def files_timed(wildcards):
     return {} if wildcards.variant in CALCULATORS else RUNTIMES
 
 
+def timed_teacher(wildcards):
+    """The calculator that a student's speed is compared with: its teacher's, or where that is unknown the config's.
+
+    None if there is no calculator of its teacher.
+    """
+    teacher = teacher_of_variant(wildcards)
+    if teacher["name"] is None:
+        return config["teacher"] | {"own": None}
+    return teacher | {"own": True} if teacher["calculator"] else None
+
+
 rule benchmark:
     """Time every runtime at every size and batch, beside the teacher."""
     input:
@@ -40,7 +51,7 @@ rule benchmark:
         model_runtimes=lambda wildcards: ["calculator"] if wildcards.variant in CALCULATORS else MODEL_RUNTIMES,
         file_runtimes=lambda wildcards: list(files_timed(wildcards)),
         settings=config["benchmark"],
-        teacher=config["teacher"],
+        teacher=timed_teacher,
         device=DEVICE,
     script:
         "../scripts/benchmark.py"

@@ -23,6 +23,7 @@ from assay.workflow.code import code_digest
 from assay.workflow.config import calculator_of, complete_config, is_given, present, resolve_device, texts_in
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
+from assay.workflow.teachers import reference_files, teacher_of
 
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
@@ -98,6 +99,16 @@ def checkpoint_of(wildcards):
 def only_network(wildcards):
     """The name of a variant in a list, which is empty for a calculator."""
     return [name for name in NETWORKS if name == wildcards.variant]
+
+
+def teacher_of_variant(wildcards):
+    """The teacher of a variant: its name and calculator, as far as they are known."""
+    return teacher_of(VARIANTS[wildcards.variant], config["teacher"])
+
+
+def teacher_name(wildcards):
+    """The name of a variant's teacher; None if it is unknown."""
+    return teacher_of_variant(wildcards)["name"]
 
 
 def model_of(wildcards):

@@ -34,7 +34,7 @@ rule package:
     params:
         code=code_of("package"),
         card=lambda wildcards: {
-            "teacher": config["teacher"]["name"],
+            "teacher": teacher_name(wildcards),
             "training_data": config["package"]["training_data"],
             "licence": VARIANTS[wildcards.variant].get("licence"),
             "citation": VARIANTS[wildcards.variant].get("citation"),

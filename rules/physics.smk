@@ -5,6 +5,7 @@ verdict, and its figures. `snakemake physics_reference` makes the shipped refere
 """
 
 PHYSICS = config["physics"]
+REFERENCES = reference_files(PHYSICS)
 FIGURES = ["overview", "nve", "cutoff", "continuity", "dimers", "contacts", "torsions", "vibrations", "energies"]
 
 
@@ -13,7 +14,7 @@ rule probe:
     input:
         model=model_of,
         card=CARD,
-        reference=PHYSICS["reference"],
+        references=REFERENCES,
     output:
         "results/{variant}/physics.probe.json",
     log:
@@ -25,6 +26,7 @@ rule probe:
     params:
         code=code_of("probe"),
         settings={key: PHYSICS[key] for key in ["seed", "dynamics"]},
+        teacher=teacher_name,
         device=DEVICE,
     script:
         "../scripts/probe.py"
@@ -35,7 +37,7 @@ rule probe_exports:
     input:
         models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
         card=CARD,
-        reference=PHYSICS["reference"],
+        references=REFERENCES,
     output:
         "results/{variant}/physics.exports.json",
     log:
@@ -49,6 +51,7 @@ rule probe_exports:
     params:
         code=code_of("probe_exports"),
         settings=PHYSICS["exports"] | {"seed": PHYSICS["seed"]},
+        teacher=teacher_name,
         device=DEVICE,
     script:
         "../scripts/probe_exports.py"
@@ -100,7 +103,7 @@ rule physics_reference:
         code=code_of("physics_reference"),
         teacher=config["teacher"],
         settings=PHYSICS["reference_recipe"],
-        shipped=PHYSICS["reference"],
+        shipped=REFERENCES[0],
         parts="data/build/parts/physics",
     script:
         "../scripts/physics_reference.py"

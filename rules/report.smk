@@ -9,11 +9,17 @@ report: "captions/workflow.rst"
 
 
 # The files that results rest on, by their names in the report.
-DATA = SPLITS | {
-    "training_data": config["dataset"]["train"],
-    "validation_data": config["dataset"]["validation"],
-    "physics_reference": config["physics"]["reference"],
-}
+DATA = (
+    SPLITS
+    | {
+        "training_data": config["dataset"]["train"],
+        "validation_data": config["dataset"]["validation"],
+    }
+    | {
+        "physics_reference" if k == 0 else f"physics_reference_{k + 1}": path
+        for k, path in enumerate(reference_files(config["physics"]))
+    }
+)
 
 
 rule report:
@@ -55,7 +61,7 @@ rule report:
         code=code_of("report"),
         variants=list(VARIANTS),
         data=DATA,
-        teacher=config["teacher"]["name"],
+        teachers={name: teacher_of(variant, config["teacher"])["name"] for name, variant in VARIANTS.items()},
         targets=config["report"]["targets"],
         not_timed=["label", "train", "peers", "report"],
     script:

@@ -22,8 +22,11 @@ if "snakemake" not in globals():
 
 def main() -> None:
     params, started, others = snakemake.params, time.perf_counter(), OtherLoad()
-    settings, teacher = BenchmarkSettings(**params.settings), Teacher(**params.teacher)
-    teacher.make()
+    settings, timed = BenchmarkSettings(**params.settings), dict(params.teacher or {"own": False})
+    own = timed.pop("own")
+    teacher = Teacher(**timed) if timed else None
+    if teacher:
+        teacher.make()
     n_threads = limit_threads(snakemake.threads)
     files = dict.fromkeys(params.model_runtimes, Path(snakemake.input.model))
     files |= dict(zip(params.file_runtimes, map(Path, snakemake.input.exported), strict=True))
@@ -37,6 +40,7 @@ def main() -> None:
         "wall_s": time.perf_counter() - started,
         **result,
     }
+    result["teacher"]["own"] = own
     draw_benchmark(snakemake.output.chart, result)
     write_json(snakemake.output.json, result)
 

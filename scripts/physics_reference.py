@@ -20,5 +20,5 @@ with exit_on_error(snakemake.log[0]):
     entries = [Entry(**row) for row in table.to_dict("records")]
     teacher = Teacher(**snakemake.params.teacher)
     frames = make_reference(entries, teacher, snakemake.params.settings, Path(snakemake.params.parts))
-    write_reference(snakemake.output[0], frames)
+    write_reference(snakemake.output[0], frames, teacher.name)
     shutil.copy(snakemake.output[0], snakemake.params.shipped)

@@ -5,7 +5,7 @@ from pathlib import Path
 from assay.benchmark.memory import keep_freed_memory
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import read_reference
+from assay.physics.reference import reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -29,10 +29,12 @@ with exit_on_error(snakemake.log[0]):
     subject = Subject(
         predictor=load("float64"),
         moving=load("float32"),
-        reference=read_reference(snakemake.input.reference),
+        reference=reference_of(snakemake.input.references, snakemake.params.teacher),
         dynamics=snakemake.params.settings["dynamics"],
         seed=snakemake.params.settings["seed"],
+        teacher=snakemake.params.teacher,
     )
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device)
+    result |= {"teacher": subject.teacher, "reference_teacher": subject.reference.teacher}
     result |= {"dtype": subject.predictor.dtype, "dynamics_dtype": subject.moving.dtype, "checks": measure(subject)}
     write_json(snakemake.output[0], result)

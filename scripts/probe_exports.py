@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import read_reference
+from assay.physics.reference import reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -17,10 +17,11 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     card, settings = read_json(snakemake.input.card), snakemake.params.settings
-    reference, files = read_reference(snakemake.input.reference), {}
+    teacher, files = snakemake.params.teacher, {}
+    reference = reference_of(snakemake.input.references, teacher)
     for path in map(Path, snakemake.input.models):
         model = load_predictor(path, device=snakemake.params.device, threads=snakemake.threads)
-        subject = Subject(model, model, reference, settings["dynamics"], settings["seed"])
+        subject = Subject(model, model, reference, settings["dynamics"], settings["seed"], teacher)
         files[path.name] = {
             "dtype": model.dtype,
             "runtime": model.runtime,

@@ -21,7 +21,7 @@ with exit_on_error(log=snakemake.log[0]):
     students = read_students(folder / variant for variant in snakemake.params.variants)
     jobs = dag.read_jobs("benchmarks", snakemake.params.variants, snakemake.params.not_timed)
     goals = Goals(**snakemake.params.targets)
-    summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teacher, snakemake.params.data)
+    summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
     write_json(snakemake.output.summary, summary)
     write_comparison(snakemake.output.comparison, summary)

@@ -16,6 +16,7 @@ from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
+from assay.workflow.teachers import labelled_by, whose_labels
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -36,6 +37,7 @@ def main() -> None:
         dataset = draw(read_dataset(path), settings)
         errors[name] = predict_errors(predictor, dataset, name)
         judged[name] = accuracy_of_split(errors[name], dataset, settings)
+        judged[name]["labelled_by"] = whose_labels(labelled_by(path), snakemake.params.teacher)
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = domain.novelties_of(list(dataset))
@@ -46,6 +48,7 @@ def main() -> None:
             named.append(atoms)
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
+        "teacher": snakemake.params.teacher,
         "dtype": predictor.dtype,
         "runtime": predictor.runtime,
         "settings": asdict(settings),

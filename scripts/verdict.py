@@ -10,13 +10,14 @@ from pathlib import Path
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import read_reference
+from assay.physics.reference import reference_of
 from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file, write_json
 from assay.workflow.provenance import header
+from assay.workflow.teachers import reference_files, teacher_beside
 
 ROOT = Path(__file__).parents[1]
 
@@ -27,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--require", choices=VERDICTS, default="md-ready", help="lowest verdict that exits with 0")
     parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks; default: all of the config")
     parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds and settings to change, in YAML")
+    parser.add_argument("--teacher", metavar="NAME", help="teacher of the model; default: by its training record")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="number of processor threads")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write values, outcomes and raw numbers")
@@ -41,12 +43,14 @@ def main() -> int:
         load_predictor(options.model, device=options.device, dtype=dtype, threads=options.threads)
         for dtype in ("float64", "float32")
     )
-    reference = read_reference(ROOT / settings["reference"])
-    subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"])
+    teacher = options.teacher or teacher_beside(options.model)
+    reference = reference_of([ROOT / path for path in reference_files(settings)], teacher)
+    subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"], teacher)
     judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
     print(table(judged))
     if options.json:
         model = {"model": options.model, "model_sha256": sha256_file(options.model), "runtime": moving.runtime}
+        model |= {"teacher": teacher, "reference_teacher": reference.teacher}
         write_json(options.json, header(None, None, options.device) | model | judged)
     return 0 if VERDICTS.index(judged["verdict"]) >= VERDICTS.index(options.require) else 1
 

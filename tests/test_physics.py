@@ -118,8 +118,10 @@ def test_values_that_are_not_finite_fail():
 
 def test_the_reference_survives_a_file(tmp_path):
     frames = toy_reference().frames
-    write_reference(tmp_path / "reference.xyz.gz", frames)
-    back = read_reference(tmp_path / "reference.xyz.gz").frames
+    write_reference(tmp_path / "reference.xyz.gz", frames, "pairs of atoms")
+    back = read_reference(tmp_path / "reference.xyz.gz")
+    assert back.teacher == "pairs of atoms"
+    back = back.frames
     assert [(f.kind, f.group) for f in back] == [(f.kind, f.group) for f in frames]
     for one, other in zip(back, frames, strict=True):
         assert np.allclose(one.structure.positions, other.structure.positions, atol=1e-7)

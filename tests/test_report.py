@@ -258,7 +258,7 @@ def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
     section = re.search(r'<section class="card" id="files">.*?</section>', text, re.S).group()
     row = next(row for row in section.split("<tr>") if "<code>model.int8.onnx" in row)
     assert 'bad">reject' in row
-    assert "rotation" in row and "compared with the teacher" in row
+    assert "rotation" in row and "compared with labels" in row
     assert section.count("not made: there is no C++ compiler on this machine") == len(STUDENTS)
 
 
@@ -319,6 +319,7 @@ def test_page_markdown_and_tables_say_the_same(report):
         plain = {key: value for key, value in variant.items() if isinstance(value, int | float) and value is not True}
         assert {key: float(rows[name][key]) for key in plain} == pytest.approx(plain)
         for split, values in variant["splits"].items():
+            assert rows[name][f"{split}_labelled_by"] == (values.pop("labelled_by") or "")
             assert {key: float(rows[name][f"{split}_{key}"]) for key in values} == pytest.approx(values)
 
 

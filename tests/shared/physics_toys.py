@@ -20,6 +20,7 @@ from assay.workflow.config import load_config
 
 CONFIG = load_config(Path(__file__).parents[2] / "config")
 THRESHOLDS = CONFIG["physics"]["thresholds"]
+TEACHER = "pairs of atoms"
 DYNAMICS = {
     "nve": {"molecules": 2, "temperature_K": 300.0, "steps_fs": [0.5, 1.0], "duration_fs": 100.0},
     "stability": {"temperatures_K": [300.0], "step_fs": 1.0, "duration_fs": 120.0, "friction_per_fs": 0.02},
@@ -104,12 +105,13 @@ def toy_reference():
             frames.append(Frame(pair, "dimer", f"{a}-{b}", d))
     for d in np.linspace(0.6, 4.9, 44):
         frames.append(Frame(contact(molecules[0], 2, molecules[2], 1, d), "contact", "H-H", d))
-    return Reference(
+    labelled_frames = [
         Frame(labelled(frame.structure, teacher), frame.kind, frame.group, frame.coordinate, frame.known)
         for frame in frames
-    )
+    ]
+    return Reference(labelled_frames, TEACHER)
 
 
 def subject(student, moving=None):
     """What the checks are given, for a predictor in float64 and one for dynamics."""
-    return Subject(student, moving or student, toy_reference(), DYNAMICS, seed=0)
+    return Subject(student, moving or student, toy_reference(), DYNAMICS, seed=0, teacher=TEACHER)

@@ -218,6 +218,7 @@ def benchmark(name, n_parameters):
         "runtimes": {key: {"file": file, "size_bytes": 5 * n_parameters} for key, (file, _) in RUNTIMES.items()},
         "teacher": {
             "name": "GFN2-xTB",
+            "own": True,
             "rows": [
                 {"call": "teacher", "system_size": n, "batch_size": 1, "latency_ms_median": 0.6 * n} for n in SIZES
             ],
@@ -321,13 +322,13 @@ def read(folder):
     return read_students(folder / name for name in STUDENTS)
 
 
-def write_report(target, folder, benchmarks):
-    """Every file of the report into the folder ``target``; its summary."""
+def write_report(target, folder, benchmarks, teachers=None):
+    """Every file of the report into the folder ``target``; its summary. The teacher of all is GFN2-xTB by default."""
     target.mkdir(exist_ok=True)
     students = read(folder)
     data = {"unseen_molecules": folder / "original/model.json"}
     times = dag.summarize(dag.read_jobs(benchmarks, STUDENTS))
-    summary = summarize(students, times, GOALS, "GFN2-xTB", data)
+    summary = summarize(students, times, GOALS, teachers or dict.fromkeys(STUDENTS, "GFN2-xTB"), data)
     write_page(target / "report.html", summary, students, [])
     write_markdown(target / "report.md", summary)
     write_comparison(target / "comparison.csv", summary)

@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 import scipy.stats
 from ase.data import chemical_symbols
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.accuracy.domain import Novelty
-from assay.accuracy.metrics import Errors, baselines, confidence_intervals, force_metrics_of_atoms, metrics, percentiles
+from assay.accuracy.metrics import (
+    UNITS,
+    Errors,
+    baselines,
+    confidence_intervals,
+    force_metrics_of_atoms,
+    metrics,
+    percentiles,
+)
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor
 from assay.structures.batching import pack_structures
@@ -63,14 +72,19 @@ def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> E
     """Predict every structure, in batches of bounded size, with a progress bar that counts atoms."""
     energy = np.full(len(dataset), np.nan)
     forces = np.full((int(dataset.offsets[-1]), 3), np.nan)
+    stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
     structures = list(dataset)
     with progress(total=int(dataset.offsets[-1]), unit="atoms", desc=label or "predicting") as bar:
         for batch in pack_structures(structures, predictor.cutoff_A):
             for index, prediction in zip(batch, predictor.predict([structures[k] for k in batch]), strict=True):
                 energy[index] = prediction.energy_eV
                 forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
+                if stress is not None and prediction.stress_eV_per_A3 is not None:
+                    stress[index] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
             bar.update(int(dataset.sizes[batch].sum()))
-    return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
+    labelled = None if dataset.stress is None else full_3x3_to_voigt_6_stress(dataset.stress)
+    columns = (energy, dataset.energy, forces, dataset.forces, stress, labelled)
+    return Errors(dataset.atomic_numbers, dataset.sizes, *columns)
 
 
 def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:
@@ -79,6 +93,8 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
         "n_structures": len(errors),
         "n_atoms": len(errors.atomic_numbers),
         "n_molecules": len(set(dataset.molecules)),
+        "n_stress_labels": 0 if errors.stress_teacher is None else int(np.isfinite(errors.stress_teacher).all(1).sum()),
+        "n_stresses": int(np.isfinite(errors.stress_error).all(1).sum()),
         **metrics(errors),
         "confidence_intervals": confidence_intervals(errors, settings.resamples, settings.confidence, settings.seed),
         "baselines": baselines(errors),
@@ -89,6 +105,7 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
             "force_size_error_eV_per_A": percentiles(np.linalg.norm(errors.forces, axis=1) - errors.force_size),
             "force_angle_deg": percentiles(np.degrees(np.arccos(np.clip(errors.cosine, -1.0, 1.0)))),
             "energy_error_eV_per_atom": percentiles(errors.energy_error_per_atom),
+            "stress_error_GPa": percentiles(np.abs(errors.stress_error).max(1) * UNITS["GPa"]),
         },
         "labels": check_labels(errors),
         "worst": worst(errors, dataset, settings.worst),

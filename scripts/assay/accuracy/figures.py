@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from assay.accuracy.domain import Novelty
 from assay.accuracy.evaluation import force_rmse
-from assay.accuracy.metrics import Errors, composition
+from assay.accuracy.metrics import UNITS, Errors, composition
 from assay.workflow import plots
 
 _PERCENTILES = (50, 90, 99)
@@ -19,8 +19,12 @@ FEW = 3000  # so few points are drawn as larger squares
 
 
 def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
-    """Draw predicted against labelled forces (above) and energies (below) as densities, one column a split."""
-    with plots.figure(path, 2, len(splits), size=(2.9, 2.8)) as (_, axes):
+    """Draw predicted against labelled forces, energies and, where a split has some, stress as densities, one column a
+    split.
+    """
+    with_stress = {name: np.isfinite(errors.stress_error).all(1) for name, errors in splits.items()}
+    rows = 3 if any(present.any() for present in with_stress.values()) else 2
+    with plots.figure(path, rows, len(splits), size=(2.9, 2.8)) as (_, axes):
         for column, (name, errors) in zip(axes.T, splits.items(), strict=True):
             _parity(column[0], errors.forces_teacher.ravel(), errors.forces.ravel(), "force component (eV/Å)")
             counts = composition(errors)
@@ -29,12 +33,24 @@ def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
             predicted = (errors.energy - constant) / errors.n_atoms
             _parity(column[1], labelled, predicted, "energy less a constant\nper element (eV/atom)")
             column[0].set_title(name.replace("_", " "))
+            if rows == 3:
+                _stress_parity(column[2], errors, with_stress[name])
+
+
+def _stress_parity(axes: Axes, errors: Errors, present: np.ndarray) -> None:
+    """Draw the stress of the structures of a mask (S,), or that there is none."""
+    if errors.stress is None or errors.stress_teacher is None or not present.any():
+        axes.text(0.5, 0.5, "no stress", ha="center", transform=axes.transAxes)
+        axes.set(xticks=[], yticks=[])
+        return
+    labelled, predicted = (UNITS["GPa"] * stress[present].ravel() for stress in (errors.stress_teacher, errors.stress))
+    _parity(axes, labelled, predicted, "stress component (GPa)")
 
 
 def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: str) -> None:
     plots.density(axes, labelled, predicted, bins=100 if len(labelled) > FEW else 60)
     plots.identity_line(axes, labelled, predicted)
-    axes.set(xlabel=f"teacher: {quantity}", ylabel="student")
+    axes.set(xlabel=f"labelled: {quantity}", ylabel="student")
 
 
 def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[str, Any]) -> None:
@@ -52,10 +68,10 @@ def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[
             _per_size(axes[1, 1], judged[name]["per_size"], style)
         axes[0, 0].set(xlabel="force error (eV/Å)", ylabel="atoms with less", title="force error")
         axes[0, 1].set(xlabel="|energy error| (meV/atom)", ylabel="structures with less", title="energy error")
-        axes[0, 2].set(xlabel="angle to the teacher's force (°)", ylabel="atoms with less", title="direction")
-        axes[0, 3].set(xlabel="|F| − |F teacher| (eV/Å)", ylabel="density", yscale="log", title="magnitude")
+        axes[0, 2].set(xlabel="angle to the labelled force (°)", ylabel="atoms with less", title="direction")
+        axes[0, 3].set(xlabel="|F| − |F labelled| (eV/Å)", ylabel="density", yscale="log", title="magnitude")
         axes[1, 0].set(
-            xlabel="|F teacher| (eV/Å)", ylabel="median force error (eV/Å)", title="error against force", yscale="log"
+            xlabel="|F labelled| (eV/Å)", ylabel="median force error (eV/Å)", title="error against force", yscale="log"
         )
         axes[1, 1].set(xlabel="atoms", ylabel="force RMSE (eV/Å)", title="error against size", ylim=(0, None))
         _per_element(axes[1, 2], judged, "force_rmse_eV_per_A", "force RMSE (eV/Å)")

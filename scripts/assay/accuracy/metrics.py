@@ -1,4 +1,4 @@
-"""Errors of energies and forces, each with a bootstrap confidence interval over structures.
+"""Errors of energies, forces and stress, each with a bootstrap confidence interval over structures.
 
 Every metric is a function of sums over structures. A resample draws structures with replacement, which only changes the
 weight of each structure in those sums, so that a thousand resamples are one matrix product.
@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import ase.units
 import numpy as np
 
 # Below this a teacher's force has no direction worth comparing: about the noise of a tight self-consistent field.
 MIN_FORCE_FOR_ANGLE_eV_per_A = 0.05
+
+UNITS = {"GPa": 1.0 / ase.units.GPa, "meV_per_A3": 1e3}  # of stress, in eV/angstrom^3
 
 
 class Errors:
@@ -24,6 +27,8 @@ class Errors:
         n_atoms: (S,) int64.
         energy, energy_teacher: (S,) float64, eV.
         forces, forces_teacher: (A, 3) float64, eV/angstrom.
+        stress, stress_teacher: (S, 6) float64, eV/angstrom^3, with the sign of ASE and in the order xx, yy, zz, yz, xz,
+            xy; NaN where a structure has none. None if no structure is labelled with a stress.
     """
 
     def __init__(
@@ -34,11 +39,14 @@ class Errors:
         energy_teacher: np.ndarray,
         forces: np.ndarray,
         forces_teacher: np.ndarray,
+        stress: np.ndarray | None = None,
+        stress_teacher: np.ndarray | None = None,
     ):
         self.atomic_numbers, self.n_atoms = atomic_numbers, n_atoms
         self.owner = np.repeat(np.arange(len(n_atoms)), n_atoms)
         self.energy, self.energy_teacher = energy, energy_teacher
         self.forces, self.forces_teacher = forces, forces_teacher
+        self.stress, self.stress_teacher = stress, stress_teacher
 
     def __len__(self) -> int:
         return len(self.n_atoms)
@@ -53,6 +61,8 @@ class Errors:
             self.energy_teacher[structures],
             self.forces[atoms],
             self.forces_teacher[atoms],
+            None if self.stress is None else self.stress[structures],
+            None if self.stress_teacher is None else self.stress_teacher[structures],
         )
 
     def per_structure(self, values: np.ndarray) -> np.ndarray:
@@ -63,6 +73,13 @@ class Errors:
     def energy_error_per_atom(self) -> np.ndarray:
         """(S,) signed, eV/atom."""
         return (self.energy - self.energy_teacher) / self.n_atoms
+
+    @property
+    def stress_error(self) -> np.ndarray:
+        """(S, 6) signed, eV/angstrom^3; NaN where a structure has no label or no prediction."""
+        if self.stress is None or self.stress_teacher is None:
+            return np.full((len(self), 6), np.nan)
+        return self.stress - self.stress_teacher
 
     @property
     def force_error(self) -> np.ndarray:
@@ -119,13 +136,27 @@ def _sums(errors: Errors) -> dict[str, np.ndarray]:
         "sq_e_atom": (energy_error / errors.n_atoms) ** 2,
         "abs_e_shift": np.abs(shifted / errors.n_atoms),
         "sq_e_shift": (shifted / errors.n_atoms) ** 2,
+        **_stress_sums(errors),
     }
+
+
+def _stress_sums(errors: Errors) -> dict[str, np.ndarray]:
+    """(S,) sums over the components of the stress; none if no structure is labelled with one."""
+    if errors.stress_teacher is None:
+        return {}
+    error, present = errors.stress_error, np.isfinite(errors.stress_error).all(1)
+    error = np.where(present[:, None], error, 0.0)
+    return {"stress_components": 6.0 * present, "abs_s": np.abs(error).sum(1), "sq_s": (error**2).sum(1)}
 
 
 def _from_sums(total: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Metrics from sums over structures; works on numbers and on arrays of resamples alike."""
     n, m = total["structures"], total["components"]
     with np.errstate(invalid="ignore", divide="ignore"):
+        stress = {}
+        if "abs_s" in total:
+            components = total["stress_components"]
+            stress = {"mae": total["abs_s"] / components, "rmse": np.sqrt(total["sq_s"] / components)}
         spread = total["ff"] - total["f"] ** 2 / m
         return {
             "force_accuracy": 1.0 - np.sqrt(total["sq_f"] / total["ff"]),
@@ -139,6 +170,7 @@ def _from_sums(total: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             "energy_rmse_eV_per_atom": np.sqrt(total["sq_e_atom"] / n),
             "energy_mae_after_element_shift_eV_per_atom": total["abs_e_shift"] / n,
             "energy_rmse_after_element_shift_eV_per_atom": np.sqrt(total["sq_e_shift"] / n),
+            **{f"stress_{name}_{unit}": value * size for name, value in stress.items() for unit, size in UNITS.items()},
         }
 
 
@@ -148,7 +180,8 @@ def metrics(errors: Errors) -> dict[str, float | None]:
     ``force_accuracy`` is 1 - RMSE(F) / RMS(F_teacher) over components, ``force_r2`` the coefficient of determination
     over components, ``force_cosine`` the mean over atoms whose teacher's force is at least
     ``MIN_FORCE_FOR_ANGLE_eV_per_A``. Errors "after element shift" are what is left when the best constant per
-    element, fitted to these very errors, is taken out.
+    element, fitted to these very errors, is taken out. Errors of the stress are over its six components, of the
+    structures that have both a label and a prediction.
     """
     if len(errors) == 0:
         return {}
@@ -176,16 +209,26 @@ def confidence_intervals(errors: Errors, resamples: int, confidence: float, seed
 
 
 def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:
-    """Metrics of two models that know nothing of geometry, fitted to these very labels: zero forces, and either the
-    mean energy per atom or the best constant per element.
+    """Metrics of two models that know nothing of geometry, fitted to these very labels: zero forces and
+    stress, and either the mean energy per atom or the best constant per element.
     """
     per_atom = (errors.energy_teacher / errors.n_atoms).mean() * errors.n_atoms if len(errors) else errors.energy
     counts = composition(errors)
     fitted = counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
     zero = np.zeros_like(errors.forces_teacher)
+    still = None if errors.stress_teacher is None else np.zeros_like(errors.stress_teacher)
     return {
         name: metrics(
-            Errors(errors.atomic_numbers, errors.n_atoms, energy, errors.energy_teacher, zero, errors.forces_teacher)
+            Errors(
+                errors.atomic_numbers,
+                errors.n_atoms,
+                energy,
+                errors.energy_teacher,
+                zero,
+                errors.forces_teacher,
+                still,
+                errors.stress_teacher,
+            )
         )
         for name, energy in (("zero_force_mean_energy", per_atom), ("zero_force_constant_per_element", fitted))
     }

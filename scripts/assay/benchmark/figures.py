@@ -65,6 +65,8 @@ def _latency(axes: Axes, rows: Rows, style: dict[str, Any]) -> None:
 
 def _teacher(latency: Axes, throughput: Sequence[Axes], sizes: Sequence[int], teacher: Mapping[str, Any]) -> None:
     """Draw the teacher's time and throughput, one structure after another."""
+    if not teacher["rows"]:
+        return
     single = [row for row in teacher["rows"] if row["call"] == "teacher" and row["batch_size"] == 1]
     style = {"color": plots.BLACK, "marker": "*", "linestyle": ":", "label": teacher["name"]}
     latency.plot([row["n_atoms"] for row in single], [row["latency_ms_median"] for row in single], **style)

@@ -34,7 +34,7 @@ class Benchmark:
         files: model files by the name of their runtime (see ``load_runtime``); where "eager" is among them, floating
             point operations are counted and ratios to it are given.
         structures: the structures to choose from.
-        teacher: the teacher whose calls are timed beside those of the student.
+        teacher: the teacher whose calls are timed beside those of the student; None times none.
         settings: the sizes, batches and times to measure.
         device: "cpu" or "cuda".
         threads: the number of CPU threads.
@@ -47,7 +47,7 @@ class Benchmark:
         self,
         files: Mapping[str, Path],
         structures: Sequence[Structure],
-        teacher: Teacher,
+        teacher: Teacher | None,
         settings: BenchmarkSettings,
         device: str,
         threads: int,
@@ -77,7 +77,7 @@ class Benchmark:
             "matrix_peak": peak,
             "largest_cache_MB": cache_MB,
             "runtimes": self.about,
-            "teacher": {"name": self.teacher.name, "rows": teachers},
+            "teacher": {"name": self.teacher.name if self.teacher else None, "rows": teachers},
             "rows": rows,
             "summary": summarize(rows, cache_MB),
         }
@@ -132,7 +132,7 @@ class Benchmark:
         if detailed:
             prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
             calls |= {name: call for name, call in prepared.items() if call is not None}
-        if detailed and not self._is_large(point):
+        if detailed and self.teacher and not self._is_large(point):
             calls |= teacher_calls(self.teacher, point.structures)
         first_s = {name: self.first[name, point.key]["first_call_ms"] / 1e3 for name in able}
         timings = interleave(

@@ -26,7 +26,7 @@ MEANING = {
 def write_card(
     results: Mapping[str, Mapping[str, Any]],
     files: Mapping[str, Path],
-    teacher: str,
+    teacher: str | None,
     training_data: str,
     licence: str | None = None,
     citation: str | None = None,
@@ -37,7 +37,7 @@ def write_card(
         results: the contents of model.json ("model") and of what else was measured ("accuracy", "physics", "benchmark",
             "export", "quantization", and "training", the record beside the checkpoint); what is missing is said to be.
         files: the model files of the package by name.
-        teacher: the name of the teacher that the student is judged against.
+        teacher: the name of the student's teacher; None if it is unknown.
         training_data: the training data and where they come from, in words.
         licence: the licence of the weights; None if the config states none.
         citation: how the student is cited; None if the config does not say.
@@ -55,7 +55,7 @@ def write_card(
         speed=_speed(results.get("benchmark"), files),
         consistency=_consistency(results),
         confidence=_confidence(results.get("accuracy")),
-        teacher=teacher,
+        teacher=teacher or "no teacher, because its own is unknown",
         training=_training(results.get("training")),
         training_data=training_data,
         licence=licence or _unstated("licence"),

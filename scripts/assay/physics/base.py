@@ -15,6 +15,7 @@ from assay.physics.reference import Frame, Reference
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import droplet, shaken
 from assay.structures.structure import Structure
+from assay.workflow.teachers import same_teacher
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
@@ -23,6 +24,14 @@ LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 dis
 
 class NotApplicable(Exception):
     """A check has nothing that it could judge; the message says why."""
+
+
+class NoReference(NotApplicable):
+    """A check lacks a reference of the student's own teacher, which somebody could make."""
+
+
+class OutOfScope(NotApplicable):
+    """A check asks about something that the structures of the reference do not have, such as torsions in a crystal."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,13 @@ class Check:
         name: its name in config and results.
         question: what a pass means, as a sentence for people.
         measure: finds the numbers.
+        against_teacher: whether it compares the model with labels of its teacher, and not with itself alone.
     """
 
     name: str
     question: str
     measure: Callable[[Subject], Measurement]
+    against_teacher: bool = False
 
 
 @dataclass
@@ -60,9 +71,10 @@ class Subject:
     Attributes:
         predictor: the model, in float64 where it can be.
         moving: the model as it would be run in dynamics, mostly in float32.
-        reference: the teacher's geometries and labels.
+        reference: geometries, and a teacher's labels of them.
         dynamics: the settings of the config's ``physics.dynamics``.
         seed: the seed of everything random.
+        teacher: the name of the student's teacher; None if it is unknown.
     """
 
     predictor: Predictor
@@ -70,6 +82,20 @@ class Subject:
     reference: Reference
     dynamics: dict[str, Any]
     seed: int = 0
+    teacher: str | None = None
+
+    def require_reference(self) -> None:
+        """Make sure that the labels of the reference are those of the student's teacher.
+
+        Raises:
+            NoReference: they are not, or one of both teachers is unknown.
+        """
+        if self.teacher is None:
+            raise NoReference(
+                "its teacher is unknown: say `teacher: NAME` of the variant in the config, or `--teacher NAME`"
+            )
+        if not same_teacher(self.teacher, self.reference.teacher):
+            raise NoReference(f"no reference of {self.teacher}: {reference.HOW_TO_MAKE}")
 
     @property
     def elements(self) -> frozenset[int]:
@@ -89,11 +115,16 @@ class Subject:
         """The reference's frames of a kind that the model knows all elements of.
 
         Raises:
-            NotApplicable: if there are none.
+            OutOfScope: the reference has no frame of this kind at all.
+            NoReference: it has none of the elements that the model knows.
         """
         groups = self.reference.groups(kind, self.elements)
+        if not groups and not self.reference.groups(kind):
+            raise OutOfScope(f"the structures of the reference have no {kind}")
         if not groups:
-            raise NotApplicable(f"the reference has no {kind} of the elements that the model knows")
+            raise NoReference(
+                f"the reference has no {kind} of the elements that the model knows: {reference.HOW_TO_MAKE}"
+            )
         return groups
 
     @cached_property

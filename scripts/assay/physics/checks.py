@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from assay.physics import consistency, continuity, landscape, locality, motion, precision, repulsion, symmetry
-from assay.physics.base import Check, Measurement, NotApplicable, Subject
+from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -18,6 +18,7 @@ FAMILIES = (symmetry, precision, consistency, continuity, locality, repulsion, m
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"
+REFERENCE, SCOPE = "reference", "scope"  # what a check lacks that is not applicable
 
 
 def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -29,7 +30,8 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
 
     Returns:
         A row for each check: ``status`` (measured, not applicable, error), ``message`` (why not, or with what it
-        crashed), ``values``, ``raw``, ``wall_s`` and ``cpu_s``. All are plain types, with None for what is not finite.
+        crashed), ``lacks`` (a reference of the teacher, something in the scope of the structures, or None), ``values``,
+        ``raw``, ``wall_s`` and ``cpu_s``. All are plain types, with None for what is not finite.
 
     Raises:
         AssayError: a name that is no check.
@@ -42,23 +44,31 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
     results = {}
     for name in progress(list(names or CHECKS), unit="checks", desc="checking"):
         started, cpu = time.perf_counter(), time.process_time()
-        status, message, measurement = MEASURED, "", Measurement({})
+        status, message, lacks, measurement = MEASURED, "", None, Measurement({})
         try:
+            if CHECKS[name].against_teacher:
+                subject.require_reference()
             measurement = CHECKS[name].measure(subject)
         except NotApplicable as reason:
-            status, message = NOT_APPLICABLE, str(reason)
+            status, message, lacks = NOT_APPLICABLE, str(reason), _lacking(reason)
         except Exception as error:
             status = ERROR
             message = f"{type(error).__name__}: {error} ({traceback.extract_tb(error.__traceback__)[-1].name})"
         results[name] = {
             "status": status,
             "message": message,
+            "lacks": lacks,
             "values": plain(measurement.values),
             "raw": plain(measurement.raw),
             "wall_s": round(time.perf_counter() - started, 3),
             "cpu_s": round(time.process_time() - cpu, 3),
         }
     return results
+
+
+def _lacking(reason: NotApplicable) -> str | None:
+    """What a check lacks: a reference, something in the scope of the structures, or neither."""
+    return REFERENCE if isinstance(reason, NoReference) else SCOPE if isinstance(reason, OutOfScope) else None
 
 
 def plain(value: Any) -> Any:

@@ -82,7 +82,7 @@ def make_reference(
     def part(name: str, make: Callable[[], Iterable[Frame]]) -> list[Frame]:
         path = parts / f"{name.replace(' ', '-')}.xyz"
         if not path.is_file():
-            write_reference(path, _label(predictor, make()))
+            write_reference(path, _label(predictor, make()), teacher.name)
         return read_reference(path).frames
 
     minima: dict[str, Structure] = {}

@@ -6,7 +6,7 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, Subject, worst
+from assay.physics.base import Check, Measurement, OutOfScope, Subject, worst
 from assay.physics.reference import Frame
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.structures.geometry import superposed_rmsd
@@ -96,6 +96,8 @@ def torsions(subject: Subject) -> Measurement:
 def conformers(subject: Subject) -> Measurement:
     """Energies of the conformers of a molecule relative to each other."""
     rows = {name: row for name, row in _relative(subject, reference.CONFORMER).items() if len(row["coordinate"]) > 1}
+    if not rows:
+        raise OutOfScope("no molecule of the reference has two conformers")
     errors = [np.abs(r["energy_kcal_per_mol"] - r["teacher_kcal_per_mol"]).mean() for r in rows.values()]
     return Measurement({"mae_kcal_per_mol": float(np.mean(errors))}, {"molecules": rows})
 
@@ -103,6 +105,8 @@ def conformers(subject: Subject) -> Measurement:
 def tautomers(subject: Subject) -> Measurement:
     """Energy differences of pairs of tautomers."""
     rows = {name: row for name, row in _relative(subject, reference.TAUTOMER).items() if len(row["coordinate"]) == 2}
+    if not rows:
+        raise OutOfScope("the reference has no two tautomers of one molecule")
     errors = [
         abs(float(np.diff(r["energy_kcal_per_mol"])[0] - np.diff(r["teacher_kcal_per_mol"])[0])) for r in rows.values()
     ]
@@ -110,9 +114,9 @@ def tautomers(subject: Subject) -> Measurement:
 
 
 CHECKS = [
-    Check("minima", "molecules relax to the teacher's geometry", minima),
-    Check("vibrations", "molecules vibrate at the teacher's frequencies", vibrations),
-    Check("torsions", "turning about a bond costs what it costs the teacher", torsions),
-    Check("conformers", "conformers have the teacher's relative energies", conformers),
-    Check("tautomers", "tautomers have the teacher's energy differences", tautomers),
+    Check("minima", "molecules relax to the teacher's geometry", minima, against_teacher=True),
+    Check("vibrations", "molecules vibrate at the teacher's frequencies", vibrations, against_teacher=True),
+    Check("torsions", "turning about a bond costs what it costs the teacher", torsions, against_teacher=True),
+    Check("conformers", "conformers have the teacher's relative energies", conformers, against_teacher=True),
+    Check("tautomers", "tautomers have the teacher's energy differences", tautomers, against_teacher=True),
 ]

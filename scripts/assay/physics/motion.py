@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import Check, Measurement, NoReference, OutOfScope, Subject, worst
 from assay.physics.reference import Frame
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds, out_of_plane
 from assay.structures.structure import evenly
@@ -124,7 +124,7 @@ def _like_the_teacher(subject: Subject) -> list[tuple[Frame, np.ndarray]]:
             settled = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
             chosen.append((frame, settled))
     if not chosen:
-        raise NotApplicable("no temperature of the config's physics.dynamics.stability is that of the teacher's runs")
+        raise NoReference("no temperature of the config's physics.dynamics.stability is that of the teacher's runs")
     return chosen
 
 
@@ -136,7 +136,7 @@ def rings(subject: Subject) -> Measurement:
             mean = float(out_of_plane(settled[:, frame.known["ring"].astype(int)]).mean())
             rows[frame.group] = {"mean_A": mean, "teacher_A": float(frame.known["mean_out_of_plane_A"][0])}
     if not rows:
-        raise NotApplicable("the reference has no aromatic ring of the elements that the model knows")
+        raise OutOfScope("the reference has no aromatic ring of the elements that the model knows")
     differences = [abs(row["mean_A"] - row["teacher_A"]) for row in rows.values()]
     return Measurement({"max_difference_A": worst(differences)}, {"rings": rows})
 
@@ -157,6 +157,6 @@ def bond_statistics(subject: Subject) -> Measurement:
 CHECKS = [
     Check("nve", "total energy does not drift in dynamics at constant energy", nve),
     Check("stability", "molecules survive dynamics at every temperature", stability),
-    Check("rings", "aromatic rings stay as flat as the teacher's in dynamics", rings),
-    Check("bonds", "bonds have the teacher's mean length in dynamics", bond_statistics),
+    Check("rings", "aromatic rings stay as flat as the teacher's in dynamics", rings, against_teacher=True),
+    Check("bonds", "bonds have the teacher's mean length in dynamics", bond_statistics, against_teacher=True),
 ]

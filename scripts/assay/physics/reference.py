@@ -1,14 +1,15 @@
-"""What the teacher says of the geometries that the checks look at: computed once, shipped, never in a run of `all`.
+"""What a teacher says of the geometries that the checks look at: computed once, never in a run of `all`.
 
-One extended XYZ file, so that anybody can look at it. The comment line of a frame says what it is for (``kind``),
-which molecule or pair it belongs to (``group``), where it sits on a scan (``coordinate``), and what else is known.
+One extended XYZ file, so that anybody can look at it. The comment line of a frame says whose labels it holds
+(``teacher``), what it is for (``kind``), which molecule or pair it belongs to (``group``), where it sits on a scan
+(``coordinate``), and what else is known.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ import numpy as np
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
+from assay.workflow.teachers import same_teacher
+
+HOW_TO_MAKE = (
+    "make one with `snakemake physics_reference` and `physics: {structures: FILE}` in the config (docs/teachers.md)"
+)
 
 # The kinds of frames.
 MINIMUM = "minimum"  # relaxed; knows its frequencies
@@ -28,6 +34,8 @@ TAUTOMER = "tautomer"  # relaxed; one of two that differ by the place of a proto
 TORSION = "torsion"  # held at a dihedral angle, degrees
 DIMER = "dimer"  # two bare atoms at a distance, angstrom
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
+
+TEACHER = "teacher"  # the key of the comment line
 
 
 @dataclass(frozen=True)
@@ -50,10 +58,15 @@ class Frame:
 
 
 class Reference:
-    """All frames of a reference file."""
+    """All frames of a reference file.
 
-    def __init__(self, frames: Iterable[Frame]):
-        self.frames = list(frames)
+    Attributes:
+        frames: the frames in the order of the file.
+        teacher: the name of the teacher that labelled them; None if the file does not tell.
+    """
+
+    def __init__(self, frames: Iterable[Frame], teacher: str | None = None):
+        self.frames, self.teacher = list(frames), teacher
 
     def groups(self, kind: str, elements: Iterable[int] | None = None) -> dict[str, list[Frame]]:
         """Frames of one kind by group, in the order of their coordinate.
@@ -70,12 +83,19 @@ class Reference:
         return {group: sorted(frames, key=lambda frame: frame.coordinate) for group, frames in found.items()}
 
 
-def write_reference(path: str | Path, frames: Iterable[Frame]) -> None:
-    """Write frames as extended XYZ (compressed if the name ends in .gz), atomically."""
+def write_reference(path: str | Path, frames: Iterable[Frame], teacher: str | None) -> None:
+    """Write frames as extended XYZ (compressed if the name ends in .gz), atomically.
+
+    Args:
+        path: the file to write.
+        frames: what to write.
+        teacher: the name of the teacher that labelled the frames; None leaves it out.
+    """
     images = []
+    whose = {} if teacher is None else {TEACHER: teacher}
     for frame in frames:
         atoms = frame.structure.to_ase()
-        atoms.info.update({"kind": frame.kind, "group": frame.group, "coordinate": frame.coordinate})
+        atoms.info.update(whose | {"kind": frame.kind, "group": frame.group, "coordinate": frame.coordinate})
         atoms.info.update({key: np.asarray(value) for key, value in frame.known.items() if np.size(value)})
         images.append(atoms)
     with atomic_path(path) as temporary:
@@ -95,11 +115,38 @@ def read_reference(path: str | Path) -> Reference:
         with opener(path, "rt") as file:
             text = io.StringIO(file.read())  # ASE seeks, and a compressed file is then read from its start each time
         images = ase.io.read(text, index=":", format="extxyz")
-        return Reference(_frame(atoms) for atoms in images)
+        teachers = {atoms.info.pop(TEACHER, None) for atoms in images}
+        frames = [_frame(atoms) for atoms in images]
     except (KeyError, ValueError, OSError, EOFError) as error:
         raise AssayError(
             f"{path} is no reference of the physics checks ({error}): make it again with `snakemake physics_reference`"
         ) from None
+    if len(teachers) > 1:
+        names = " and ".join(sorted(str(name or "no name") for name in teachers))
+        raise AssayError(f"{path} holds labels of several teachers ({names}): keep one file for each of them")
+    (teacher,) = teachers or {None}
+    return Reference(frames, None if teacher is None else str(teacher))
+
+
+def reference_of(paths: Sequence[str | Path], teacher: str | None) -> Reference:
+    """The first reference whose labels are those of a teacher; the first one of all if there is none, whose geometries
+    serve the checks that compare a model with itself.
+
+    Args:
+        paths: the files of the references.
+        teacher: the name of the student's teacher; None if it is unknown.
+
+    Raises:
+        AssayError: as ``read_reference`` does.
+    """
+    first = None
+    for path in paths:
+        found = read_reference(path)
+        if same_teacher(teacher, found.teacher):
+            return found
+        first = first or found
+    assert first is not None
+    return first
 
 
 def _frame(atoms: ase.Atoms) -> Frame:

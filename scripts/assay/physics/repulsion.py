@@ -116,7 +116,19 @@ def contact_curves(subject: Subject) -> Measurement:
 
 
 CHECKS = [
-    Check("short_range", "atoms that come too close repel each other, as the teacher says", short_range),
-    Check("dimer_curves", "two bare atoms attract and repel where the teacher's do", dimer_curves),
-    Check("contact_curves", "two facing molecules attract and repel where the teacher's do", contact_curves),
+    Check(
+        "short_range",
+        "atoms that come too close repel each other, as the teacher says",
+        short_range,
+        against_teacher=True,
+    ),
+    Check(
+        "dimer_curves", "two bare atoms attract and repel where the teacher's do", dimer_curves, against_teacher=True
+    ),
+    Check(
+        "contact_curves",
+        "two facing molecules attract and repel where the teacher's do",
+        contact_curves,
+        against_teacher=True,
+    ),
 ]

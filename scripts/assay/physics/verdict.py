@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from assay.physics.checks import CHECKS, ERROR, NOT_APPLICABLE
+from assay.physics.checks import CHECKS, ERROR, NOT_APPLICABLE, REFERENCE, SCOPE
 from assay.workflow.errors import AssayError
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
@@ -46,8 +46,11 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
             ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
 
     Returns:
-        ``verdict``; ``failed``, ``not_applicable`` and ``left_out``, the names of such checks; and ``checks``: for each
-        its question, ``outcome`` (pass, fail, not applicable, error), ``message``, ``criteria`` and raw numbers.
+        ``verdict``; ``rests_on``, the numbers of the checks that were ``judged`` and of all; ``failed``,
+        ``not_applicable``, ``without_reference`` (those of them that lack one of the student's own teacher) and
+        ``left_out``, the names of such checks; ``capped``, why the verdict is at most screening-only for want of a
+        reference, or None; and ``checks``: for each its question, ``outcome`` (pass, fail, not applicable, error),
+        ``message``, ``criteria`` and raw numbers.
 
     Raises:
         AssayError: a check or a value without a threshold.
@@ -63,31 +66,49 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
             "needed_for": rules["needed_for"],
             "outcome": _outcome(measured["status"], criteria),
             "message": measured["message"] or "; ".join(_sentence(c) for c in criteria if not c["passed"]),
+            "lacks": measured.get("lacks"),
             "criteria": criteria,
             "raw": measured["raw"],
             "wall_s": measured["wall_s"],
             "cpu_s": measured["cpu_s"],
         }
+    not_applicable = [name for name, check in checks.items() if check["outcome"] == NOT_APPLICABLE]
+    without_reference = [name for name in not_applicable if checks[name]["lacks"] == REFERENCE]
     return {
         "verdict": verdict(checks),
+        "rests_on": {"judged": len(checks) - len(not_applicable), "of": len(checks)},
+        "capped": _cap(checks, without_reference),
         "failed": [name for name, check in checks.items() if check["outcome"] in (FAIL, ERROR)],
-        "not_applicable": [name for name, check in checks.items() if check["outcome"] == NOT_APPLICABLE],
+        "not_applicable": not_applicable,
+        "without_reference": without_reference,
         "left_out": [name for name in thresholds if name not in measurements],
         "checks": checks,
     }
 
 
 def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
-    """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed.
+    """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed or
+    one lacks a reference of the student's teacher.
 
-    A check that is not applicable speaks neither for nor against dynamics; what screening needs must have been seen.
+    What the structures do not have, such as torsions in a crystal, speaks neither for nor against a student. A check
+    that needs no teacher must have been seen where screening needs it.
     """
     for check in checks.values():
-        if check["needed_for"] == SCREENING and check["outcome"] != PASS:
+        excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
+        if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
             return REJECT
-    if any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
+    if any(check["outcome"] in (FAIL, ERROR) or check["lacks"] == REFERENCE for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
+
+
+def _cap(checks: Mapping[str, Mapping[str, Any]], without_reference: Sequence[str]) -> str | None:
+    """Why the verdict is at most screening-only for want of a reference; None if nothing lacks one."""
+    reasons = list(dict.fromkeys(checks[name]["message"] for name in without_reference))
+    if not reasons:
+        return None
+    checks_in_words = "1 check" if len(without_reference) == 1 else f"{len(without_reference)} checks"
+    return f"{SCREENING_ONLY} at most, because {checks_in_words} could not be judged: {'; '.join(reasons)}"
 
 
 def _criterion(name: str, key: str, measured: Mapping[str, Any], limit: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,10 +156,14 @@ def table(judged: Mapping[str, Any]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     failed = f": {', '.join(judged['failed'])} did not pass" if judged["failed"] else ""
-    messages = [
-        f"{name}: {c['message']}" for name, c in judged["checks"].items() if c["outcome"] in (ERROR, NOT_APPLICABLE)
-    ]
+    messages: dict[str, list[str]] = {}
+    for name, c in judged["checks"].items():
+        if c["outcome"] in (ERROR, NOT_APPLICABLE):
+            messages.setdefault(c["message"], []).append(name)
+    notes = [f"{', '.join(names)}: {message}" for message, names in messages.items()]
     part = (
         f", by {len(judged['checks'])} checks and without {', '.join(judged['left_out'])}" if judged["left_out"] else ""
     )
-    return "\n".join([*lines, *messages, "", f"{judged['verdict']}{failed}{part}"])
+    rests = f"rests on {judged['rests_on']['judged']} of {judged['rests_on']['of']} checks"
+    capped = [f"{judged['capped']}"] if judged["capped"] else []
+    return "\n".join([*lines, *notes, "", rests, *capped, f"{judged['verdict']}{failed}{part}"])

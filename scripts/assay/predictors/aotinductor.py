@@ -30,14 +30,23 @@ class CompiledPredictor(BatchPredictor):
         """See ``BatchPredictor.evaluate``."""
         return self.prepare(structures)()
 
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        return self._call(structures)()
+
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """See ``BatchPredictor.prepare``."""
+        call = self._call(structures)
+        return lambda: call()[:2]
+
+    def _call(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Find the neighbors of structures, and return what evaluates them: energies, forces and virials."""
         atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A)
         inputs = slot_inputs(*atoms, edge_index[0], edge_index[1], shift, self.cutoff_A)
 
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            energy, forces, _ = self.package(*inputs)
-            return energy.numpy(), forces.numpy()
+        def evaluate() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            energy, forces, virial = self.package(*inputs)
+            return energy.numpy(), forces.numpy(), virial.numpy()
 
         return evaluate
 

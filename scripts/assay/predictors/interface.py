@@ -124,10 +124,19 @@ class BatchPredictor(ABC):
         """Return a call that evaluates structures, to be timed; see ``benchmark.timing.clock``."""
         return partial(self.evaluate, structures)
 
-    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """Do as ``evaluate``, in halves where a GPU has too little memory for all at once."""
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Do as ``evaluate``, and return the virials too, -dE/d(strain), (S, 3, 3) in eV; None from a model without."""
+        return *self.evaluate(structures), None
+
+    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Do as ``evaluate_with_virial``, in halves where a GPU has too little memory for all at once.
+
+        Without a structure that repeats along all axes no virial is computed.
+        """
         try:
-            return self.evaluate(structures)
+            if any(structure.pbc.all() for structure in structures):
+                return self.evaluate_with_virial(structures)
+            return *self.evaluate(structures), None
         except torch.OutOfMemoryError:
             if len(structures) == 1:
                 raise AssayError(
@@ -137,9 +146,12 @@ class BatchPredictor(ABC):
         print(f"the GPU has no memory for {len(structures)} structures at once: in halves", file=sys.stderr)
         torch.cuda.empty_cache()
         middle = len(structures) // 2
-        halves = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
-        energies, forces = (np.concatenate(parts) for parts in zip(*halves, strict=True))
-        return energies, forces
+        left, right = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
+        virials = [
+            np.full((n, 3, 3), np.nan) if own is None else own
+            for own, n in ((left[2], middle), (right[2], len(structures) - middle))
+        ]
+        return np.concatenate([left[0], right[0]]), np.concatenate([left[1], right[1]]), np.concatenate(virials)
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""
@@ -149,11 +161,19 @@ class BatchPredictor(ABC):
         present = [index for index, structure in enumerate(structures) if len(structure)]
         for batch in pack_structures([structures[index] for index in present], self.cutoff_A):
             indices = [present[position] for position in batch]
-            energies, forces = self._evaluate_in_memory([structures[index] for index in indices])
+            energies, forces, virials = self._evaluate_in_memory([structures[index] for index in indices])
             ends = np.cumsum([len(structures[index]) for index in indices])
-            for index, energy, own in zip(indices, energies, np.split(forces, ends[:-1]), strict=True):
-                predictions[index] = Prediction(float(energy), own.astype(np.float64))
+            for k, (index, own) in enumerate(zip(indices, np.split(forces, ends[:-1]), strict=True)):
+                stress = None if virials is None else stress_of(structures[index], virials[k])
+                predictions[index] = Prediction(float(energies[k]), own.astype(np.float64), stress)
         return predictions
+
+
+def stress_of(structure: Structure, virial: np.ndarray) -> np.ndarray | None:
+    """The stress of a structure with a virial (3, 3) in eV, as in ``Prediction``; None unless all axes repeat."""
+    if structure.cell is None or not structure.pbc.all():
+        return None
+    return -virial.astype(np.float64) / abs(np.linalg.det(structure.cell))
 
 
 def check_structure(structure: Structure, predictor: Predictor) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 
 from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
-from assay.models import Potential
+from assay.models import EnergyForces, Potential
 from assay.neighbors.lists import build_graph
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure, collate
@@ -37,18 +38,29 @@ class EagerPredictor(BatchPredictor):
         """See ``BatchPredictor.evaluate``."""
         return self.prepare(structures)()
 
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        result = self._call(structures)(virial=True)
+        assert result.virial is not None  # it was asked for
+        return result.energy.cpu().numpy(), result.forces.cpu().numpy(), result.virial.cpu().numpy()
+
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """See ``BatchPredictor.prepare``."""
+        call = self._call(structures)
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            result = call()
+            return result.energy.cpu().numpy(), result.forces.cpu().numpy()
+
+        return evaluate
+
+    def _call(self, structures: Sequence[Structure]) -> Callable[..., EnergyForces]:
+        """Find the neighbors of structures, and return what evaluates them."""
         numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
         cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
         pbc = np.stack([s.pbc for s in structures])
         graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
-
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = self.energy_and_forces(numbers, positions, batch, len(structures), graph)
-            return result.energy.cpu().numpy(), result.forces.cpu().numpy()
-
-        return evaluate
+        return partial(self.energy_and_forces, numbers, positions, batch, len(structures), graph)
 
 
 class EnginePredictor(EagerPredictor):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
-from assay.runtime.session import OnnxStudent
+from assay.runtime.session import OnnxStudent, Result
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -31,18 +32,32 @@ class OnnxPredictor(BatchPredictor):
         result = self.student(*(x.numpy() for x in open_inputs(structures, self.name)))
         return result.energy, result.forces
 
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        call = self._call(structures)
+        if call is None:
+            return *self.evaluate(structures), None
+        result = call()
+        return result.energy, result.forces, result.virial
+
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
         """See ``BatchPredictor.prepare``."""
-        if not self.student.needs_edges:
+        call = self._call(structures)
+        if call is None:
             return None
-        inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A)
-        arrays = [x.numpy() for x in (*inputs, edge_index, shift)]
 
         def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = self.student(*arrays)
+            result = call()
             return result.energy, result.forces
 
         return evaluate
+
+    def _call(self, structures: Sequence[Structure]) -> Callable[[], Result] | None:
+        """Find the neighbors of structures, and return what evaluates them; None for a file that finds them itself."""
+        if not self.student.needs_edges:
+            return None
+        inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A)
+        return partial(self.student, *(x.numpy() for x in (*inputs, edge_index, shift)))
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredictor:

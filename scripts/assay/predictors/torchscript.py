@@ -32,14 +32,23 @@ class TorchScriptPredictor(BatchPredictor):
             energy, forces = self.module(*open_inputs(structures, self.name, self.device))
         return energy.cpu().numpy(), forces.cpu().numpy()
 
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        return self._call(structures)()
+
     def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
         """See ``BatchPredictor.prepare``."""
+        call = self._call(structures)
+        return lambda: call()[:2]
+
+    def _call(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Find the neighbors of structures, and return what evaluates them: energies, forces and virials."""
         inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A, self.device)
 
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+        def evaluate() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             with torch.inference_mode():
-                energy, forces, _ = self.module.from_edges(*inputs, edge_index, shift)
-            return energy.cpu().numpy(), forces.cpu().numpy()
+                energy, forces, virial = self.module.from_edges(*inputs, edge_index, shift)
+            return energy.cpu().numpy(), forces.cpu().numpy(), virial.cpu().numpy()
 
         return evaluate
 

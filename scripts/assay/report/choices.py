@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.evidence import Student
 from assay.report.forms import Form, plain_form
-from assay.report.wording import file_size, percent, quantity
+from assay.report.wording import file_size, listing, percent, quantity
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ def _dynamics(students: Sequence[Student]) -> Choice:
         return Choice(job, None, refusal)
     best = _best([s for s in students if verdict_of(s) == MD_READY], lambda s: s.headline("force_accuracy"))
     if best is None:
-        return Choice(job, None, "no student passes every physics check that dynamics needs")
+        capped = [s.name for s in students if verdict_of(s) == SCREENING_ONLY and not s.get("physics", "failed")]
+        lack = f"; {listing(capped)} would, but for checks that lack a reference of its teacher" if capped else ""
+        return Choice(job, None, f"no student passes every physics check that dynamics needs{lack}")
     accuracy = percent(best.headline("force_accuracy"))
     return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy})")
 

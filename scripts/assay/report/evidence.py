@@ -48,9 +48,28 @@ class Student:
         return self.get("accuracy", "splits") or {}
 
     @property
+    def teacher(self) -> str | None:
+        """The name of its teacher; None if that is unknown or was not asked for."""
+        return self.get("accuracy", "teacher") or self.get("physics", "teacher")
+
+    @property
     def headline_split(self) -> str | None:
-        """The split whose errors stand for the student: unseen molecules if there are any, else the first one."""
-        return HEADLINE_SPLIT if HEADLINE_SPLIT in self.splits else next(iter(self.splits), None)
+        """The split whose errors stand for the student: unseen molecules if there are any, else the first one.
+
+        None if every split is known to be labelled by another teacher than the student's.
+        """
+        own = [name for name in self.splits if self.get("accuracy", "splits", name, "labelled_by", "own") is not False]
+        return HEADLINE_SPLIT if HEADLINE_SPLIT in own else next(iter(own), None)
+
+    @property
+    def has_stress(self) -> bool:
+        """Whether a split has labels of stress."""
+        return any(split.get("n_stress_labels") for split in self.splits.values())
+
+    def doubt_of_labels(self, split: str | None) -> str:
+        """Whose labels a split holds, in words, unless they are known to be those of its own teacher."""
+        whose = self.get("accuracy", "splits", split or "", "labelled_by") or {"own": True}
+        return "" if whose["own"] else whose["sentence"]
 
     def headline(self, metric: str) -> Any:
         """Read a metric of accuracy on the headline split; None if it was not measured."""

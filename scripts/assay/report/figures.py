@@ -13,7 +13,7 @@ from assay.report.wording import words
 
 _PLAIN = " /:;=,()+*<>'"  # stands in a data URI, and there between double quotes, as it is
 CAPTIONS = {
-    "parity": "Predicted against the teacher's forces and energies: a good student lies on the dashed line.",
+    "parity": "Predicted against labelled forces and energies: a good student lies on the dashed line.",
     "errors": "How large the errors are, and how they depend on force, size and element.",
     "novelty": "Error against how unlike the training data a structure is. Flagged: right of the line, and crosses.",
     "overview": "Every number of every physics check, over its limit: what is right of the line does not pass.",

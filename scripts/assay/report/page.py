@@ -58,7 +58,7 @@ def write_page(
             headline=headline(summary),
             pareto=Markup(pareto_of(summary) or ""),
             runtimes=runtimes_in_words(summary["forms"]),
-            throughput=Markup(_throughput(summary, students) or ""),
+            throughput=Markup(_throughput(students) or ""),
             learning=Markup(_learning(students) or ""),
             speed=speed,
             timeline=Markup(draw_workflow(summary["workflow"]) if summary["workflow"] else ""),
@@ -130,10 +130,11 @@ def _learning(students: Sequence[Student]) -> str | None:
     return draw_learning(curves, list(curves))
 
 
-def _throughput(summary: Mapping[str, Any], students: Sequence[Student]) -> str | None:
+def _throughput(students: Sequence[Student]) -> str | None:
     curves = {student.name: speed.throughput(student) for student in students}
-    teacher = next((rate for student in students if (rate := speed.teacher_throughput(student))), None)
-    return draw_throughput(curves, list(curves), (summary["teacher"], teacher) if teacher else None)
+    timed = ((student, speed.teacher_throughput(student)) for student in students)
+    teacher = next(((s.get("benchmark", "teacher", "name"), rate) for s, rate in timed if rate), None)
+    return draw_throughput(curves, list(curves), teacher)
 
 
 def _script_json(content: Any) -> str:

@@ -68,10 +68,18 @@ def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
     found: dict[str, float] = {}
     for student in students:
         size = headline_size(student)
+        if not student.get("benchmark", "teacher", "own"):
+            continue  # of an unknown teacher nobody can say that its error is zero
         for row in student.get("benchmark", "teacher", "rows") or []:
             if (row["call"], row["system_size"], row["batch_size"]) == ("teacher", size, 1):
                 found.setdefault(student.get("benchmark", "teacher", "name"), row["latency_ms_median"])
     return found
+
+
+def timed_teachers(students: Sequence[Student]) -> list[str]:
+    """List the names of the teachers whose calls were timed beside the students."""
+    benchmarks = [student.get("benchmark", "teacher") or {} for student in students]
+    return list(dict.fromkeys(found["name"] for found in benchmarks if found.get("rows")))
 
 
 def busiest(students: Sequence[Student]) -> float | None:

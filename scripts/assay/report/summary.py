@@ -14,6 +14,7 @@ from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
 from assay.report.speed import busiest, teachers_timed
 from assay.report.targets import Goals, judge_targets
+from assay.report.wording import listing
 from assay.workflow.files import atomic_path, sha256_file
 from assay.workflow.provenance import header
 
@@ -25,13 +26,14 @@ HEADLINE_METRICS = (
     "energy_mae_eV_per_atom",
     "energy_rmse_eV_per_atom",
 )
+STRESS_METRICS = ("stress_mae_GPa", "stress_rmse_GPa", "stress_mae_meV_per_A3", "stress_rmse_meV_per_A3")
 
 
 def summarize(
     students: Sequence[Student],
     dag: Mapping[str, Any] | None,
     goals: Goals,
-    teacher: str,
+    teachers: Mapping[str, str | None],
     data: Mapping[str, str | Path],
 ) -> dict[str, Any]:
     """Gather the content of ``summary.json``.
@@ -40,14 +42,15 @@ def summarize(
         students: the variants with their results.
         dag: the times of the workflow's jobs, from ``dag.summarize``.
         goals: what the targets ask for.
-        teacher: the name of the teacher in reports.
+        teachers: the name of each variant's teacher; None where it is unknown.
         data: the files that results rest on, by name.
     """
     deployable = {student.name: forms_of(student) for student in students}
     device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
     return header(None, device=device) | {
-        "teacher": teacher,
-        "variants": {student.name: _variant(student, deployable[student.name]) for student in students},
+        "teacher": common_teacher(teachers),
+        "judged_against": _in_words(teachers),
+        "variants": {student.name: _variant(student, deployable[student.name], teachers) for student in students},
         "choices": [asdict(choice) for choice in recommend(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
         "load_of_other_processes": busiest(students),
@@ -58,7 +61,23 @@ def summarize(
     }
 
 
-def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
+def common_teacher(teachers: Mapping[str, str | None]) -> str | None:
+    """Name the teacher of all variants; None if they have several or one is unknown."""
+    names = set(teachers.values())
+    return names.pop() if len(names) == 1 else None
+
+
+def _in_words(teachers: Mapping[str, str | None]) -> str:
+    """Say against which teachers the students are judged."""
+    known = list(dict.fromkeys(name for name in teachers.values() if name))
+    unknown = [variant for variant, name in teachers.items() if name is None]
+    if not known:
+        return "no teacher, because none is known"
+    each = f"the teacher of each ({listing(known)})" if len(known) > 1 else known[0]
+    return f"{each}; the teacher of {listing(unknown)} is unknown" if unknown else each
+
+
+def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str, str | None]) -> dict[str, Any]:
     """Gather what the first page says of one student; None for what was not measured."""
     plain = plain_form(deployable)
     return {
@@ -66,7 +85,11 @@ def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
         "architecture": student.get("model", "architecture"),
         "not_applicable": {branch: why for branch in BRANCHES if (why := student.not_applicable(branch))},
         "n_parameters": student.get("model", "n_parameters"),
+        "teacher": teachers.get(student.name),
         "verdict": verdict_of(student),
+        "verdict_capped": student.get("physics", "capped"),
+        "n_checks": student.get("physics", "rests_on", "of"),
+        "n_checks_judged": student.get("physics", "rests_on", "judged"),
         "failed_checks": student.get("physics", "failed"),
         "headline_split": student.headline_split,
         **{metric: student.headline(metric) for metric in HEADLINE_METRICS},
@@ -81,6 +104,8 @@ def _variant(student: Student, deployable: Sequence[Form]) -> dict[str, Any]:
         "int8_scheme": student.get("quantization", "chosen"),
         "splits": {
             name: {metric: split.get(metric) for metric in ("n_structures", *HEADLINE_METRICS)}
+            | {metric: split[metric] for metric in STRESS_METRICS if metric in split}
+            | {"labelled_by": student.get("accuracy", "splits", name, "labelled_by", "name")}
             for name, split in student.splits.items()
         },
     }

@@ -46,6 +46,11 @@ def _spread(ratio: Mapping[str, float] | None) -> str:
     return f"{number(ratio['median'])} ({number(ratio['p5'], 2)}–{number(ratio['p95'], 2)})"
 
 
+def faster_than(figures: Figures) -> str:
+    """The head of a column of speeds over the teacher."""
+    return f"times faster than {figures['teacher'] or 'its teacher'}"
+
+
 def _of_others(load: float | None) -> str:
     return f" Other processes used up to {percent(load, 0)} of the processor." if load and load > BUSY else ""
 
@@ -80,7 +85,7 @@ def students(figures: Figures) -> str:
     of = f" of {listing([str(n) for n in sorted(sizes)])} atoms" if sizes else ""
     columns = [
         "student", "parameters", "force accuracy", "energy error (meV/atom)", f"one molecule{of} (ms)",
-        f"times faster than {figures['teacher']}", "`model.onnx`", "verdict",
+        faster_than(figures), "`model.onnx`", "verdict",
     ]  # fmt: skip
     return table(columns, rows)
 
@@ -185,7 +190,7 @@ def runtimes(figures: Figures) -> str:
                     f"{number(best['atoms_per_s'])} ({best['batch_size']})" if best else "–",
                 ]
             )
-    columns = ["student", "runtime", "precision", "one structure (ms)", f"times faster than {figures['teacher']}",
+    columns = ["student", "runtime", "precision", "one structure (ms)", faster_than(figures),
                "most atoms/s (batch)"]  # fmt: skip
     return table(columns, rows, left=3)
 
@@ -204,7 +209,14 @@ def sizes(figures: Figures) -> str:
         for name, student in figures["students"].items()
         for row in student["sizes"]
     ]
-    columns = ["student", "atoms", "fastest runtime", "ms", "atoms/s", f"times faster than {figures['teacher']}"]
+    columns = [
+        "student",
+        "atoms",
+        "fastest runtime",
+        "ms",
+        "atoms/s",
+        faster_than(figures),
+    ]
     return table(columns, rows)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from assay.report.evidence import Student
+from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import Form, plain_form
 from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, number, percent, quantity, words
 
@@ -32,7 +32,7 @@ class Goals:
 
 @dataclass(frozen=True)
 class Target:
-    """One target for one student, or for all if ``variant`` is None; ``reason`` says why it is not applicable."""
+    """One target for one student, or for all if ``variant`` is None; ``reason`` is what to know of this one."""
 
     name: str
     variant: str | None
@@ -86,8 +86,16 @@ def _accuracy(student: Student, _: Sequence[Form], goals: Goals) -> Target:
         shown=percent(value),
         asked=f"> {percent(goals.force_accuracy, 0)}",
         verdict=_verdict(value, value is not None and value > goals.force_accuracy),
-        how=f"1 − RMSE / RMS of forces, {words(split or 'no split')}",
+        how="1 − RMSE / RMS of forces" + (f", {words(split)}" if split else ""),
+        reason=_whose_labels(student, split),
     )
+
+
+def _whose_labels(student: Student, split: str | None) -> str:
+    """Say whose labels the errors rest on, unless they are known to be those of the student's teacher."""
+    if student.splits and split is None:
+        return f"no split is labelled by {student.teacher}, its teacher"
+    return student.doubt_of_labels(split)
 
 
 def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
@@ -105,7 +113,18 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         asked=f"≥ {goals.speedup_over_teacher:g}×",
         verdict=_verdict(value, value is not None and value >= goals.speedup_over_teacher),
         how=f"the teacher's time over the student's, one structure{where}: median (5 % to 95 % of the rounds)",
+        reason=_whose_time(student),
     )
+
+
+def _whose_time(student: Student) -> str:
+    """Say whose time the speed is compared with, unless it is known to be that of the student's teacher."""
+    timed = student.get("benchmark", "teacher") or {"own": True}
+    if timed.get("own", True):
+        return ""
+    if timed["name"] is None:
+        return f"the config has no calculator of {student.teacher}, its teacher"
+    return f"over {timed['name']}, while the teacher of the student is unknown"
 
 
 def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
@@ -162,9 +181,14 @@ def _int8(student: Student) -> Target:
     )
     if size is None or time is None or error is None:
         return target
+    headline = HEADLINE_SPLIT if HEADLINE_SPLIT in student.splits else next(iter(student.splits), None)
     shown = f"{number(size, 2)}× size, {number(time, 2)}× time, {change(error)}"
     return replace(
-        target, value=size, shown=shown, verdict=_verdict(size, bool(student.get("quantization", "recommended")))
+        target,
+        value=size,
+        shown=shown,
+        verdict=_verdict(size, bool(student.get("quantization", "recommended"))),
+        reason=student.doubt_of_labels(headline),
     )
 
 

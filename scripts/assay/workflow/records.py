@@ -38,14 +38,14 @@ NOTHING_SHIPPED: ShippedPart = {"sha256": None, "part_of": []}
 
 def trained_on(checkpoint: str | Path) -> tuple[str, int] | None:
     """The content hash and the number of the structures that the record beside a checkpoint names; None without one."""
-    record = _content(training_record(checkpoint))
+    record = read_content(training_record(checkpoint))
     sha256, n_structures = record.get("train_sha256"), record.get("n_structures")
     return (sha256, n_structures) if isinstance(sha256, str) and isinstance(n_structures, int) else None
 
 
 def read_shipped_part(dataset_record: str | Path) -> ShippedPart:
     """What ``dataset.json`` says of the shipped training structures."""
-    content = _content(dataset_record)
+    content = read_content(dataset_record)
     sha256 = content.get("parts", {}).get("train", {}).get("content_sha256")
     return {"sha256": sha256, "part_of": [build["sha256"] for build in content.get("part_of", [])]}
 
@@ -66,7 +66,7 @@ def description_for(checkpoint: str | Path | None, shipped: ShippedPart, named: 
     return "named" if named else "none"
 
 
-def _content(path: str | Path) -> dict[str, Any]:
+def read_content(path: str | Path) -> dict[str, Any]:
     """The keys of a JSON file; none if it is missing or something else."""
     try:
         content = json.loads(Path(path).read_text())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from assay.workflow.config_models.types import (
     FilePath,
@@ -30,15 +30,38 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+CalculatorClass = Annotated[
+    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class")
+]
+
+
+class Teacher(Section):
+    """The calculator that labels structures."""
+
+    name: Text = Field(description="what reports call the teacher")
+    calculator: CalculatorClass
+    arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
+
+
+class NamedTeacher(Section):
+    """The teacher of a student: its name, and its calculator if there is one."""
+
+    name: Text = Field(description="what reports call the teacher")
+    calculator: CalculatorClass = may_be_absent()
+    arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
+
+
+def _by_name(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
 class Variant(Section):
     """A student: a checkpoint, or an ASE calculator that stands for any other model; and what its author says of it."""
 
     checkpoint: FilePath = may_be_absent(description="path of a .pt, .pth, .ckpt or .safetensors file")
     cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a model that does not tell it")
     weights: Text = may_be_absent(description="raw, average, or the path of a set of weights in the checkpoint")
-    calculator: str = may_be_absent(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class"
-    )
+    calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
     environment: FilePath = may_be_absent(
         description="path of a requirements file or of a Python interpreter, in which the calculator runs"
@@ -48,6 +71,9 @@ class Variant(Section):
     )
     time_limit_s: PositiveNumber = may_be_absent(
         description="seconds that the calculator may take for loading and for each structure"
+    )
+    teacher: Annotated[NamedTeacher, BeforeValidator(_by_name, json_schema_input_type=NamedTeacher | Text)] = (
+        may_be_absent(description="the name of the student's teacher, or {name, calculator, arguments}")
     )
     licence: Text = may_be_absent(description="the licence of the weights, in words")
     citation: Text = may_be_absent(description="how the student is cited, in words")
@@ -61,16 +87,6 @@ class Variant(Section):
             if getattr(self, key) is not None:
                 raise ValueError(f"without `{key}`, which says nothing of a {kind}")
         return self
-
-
-class Teacher(Section):
-    """The calculator that labels structures."""
-
-    name: Text = Field(description="what reports call the teacher")
-    calculator: str = Field(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class"
-    )
-    arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
 
 
 class Targets(Section):

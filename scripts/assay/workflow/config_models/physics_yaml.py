@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from assay.workflow.config_models.types import (
-    FilePath,
+    FilePaths,
     Friction,
     Integers,
     Numbers,
@@ -128,7 +128,7 @@ class Physics(Section):
     """What the physics checks do, and what decides the verdict."""
 
     seed: Seed
-    reference: FilePath
+    reference: FilePaths
     dynamics: Dynamics
     exports: ExportChecks
     reference_recipe: ReferenceRecipe

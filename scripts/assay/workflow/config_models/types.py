@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Section(BaseModel):
@@ -37,6 +37,11 @@ PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a k
 Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1, description="a path")]
+FilePaths = Annotated[
+    list[FilePath],
+    Field(min_length=1, description="a path, or a list of paths"),
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value, json_schema_input_type=list[str] | str),
+]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 Integers = Annotated[list[PositiveInteger], Field(min_length=1)]

@@ -1,0 +1,109 @@
+"""The teacher that a student learned from, and the one that labelled a file of structures.
+
+Snakemake asks while it plans, so nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from assay.workflow.files import look_up, sha256_file, training_record
+from assay.workflow.records import read_content
+
+DATASET_RECORD = "dataset.json"
+
+
+class TeacherEntry(TypedDict):
+    """A teacher as far as it is known.
+
+    Attributes:
+        name: what reports call it; None if the teacher is unknown.
+        calculator: an ASE calculator class as module.Class; None if none is known.
+        arguments: keyword arguments of the calculator.
+    """
+
+    name: str | None
+    calculator: str | None
+    arguments: dict[str, Any]
+
+
+def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> TeacherEntry:
+    """The teacher of a student: what its variant says, else what the record of its training says, else an unknown one.
+
+    Args:
+        variant: the entry of the config's ``variants``, whose ``teacher`` is a name or a mapping.
+        configured: the config's section ``teacher``, whose calculator serves every teacher of that name.
+    """
+    stated = variant.get("teacher")
+    if stated is None:
+        stated = look_up(read_content(training_record(variant.get("checkpoint") or "")), "teacher", "name")
+    entry: dict[str, Any] = {"name": stated if isinstance(stated, str) else None}
+    if isinstance(stated, Mapping):
+        entry = dict(stated)
+    elif same_teacher(entry["name"], configured["name"]):
+        entry |= {key: configured[key] for key in ("calculator", "arguments")}
+    return TeacherEntry(
+        name=entry["name"], calculator=entry.get("calculator"), arguments=dict(entry.get("arguments") or {})
+    )
+
+
+def teacher_beside(model: str | Path) -> str | None:
+    """The name of the teacher of a model file, by the record of its training; None if there is none that tells.
+
+    The record lies beside a checkpoint, or beside the checkpoint that ``model.json`` in the same folder names.
+    """
+    path = Path(model)
+    origin = look_up(read_content(path.with_name("model.json")), "source", "path")
+    for checkpoint in (path, origin):
+        name = look_up(read_content(training_record(checkpoint or "")), "teacher", "name")
+        if isinstance(name, str):
+            return name
+    return None
+
+
+def reference_files(physics: Mapping[str, Any]) -> list[str]:
+    """The files of references that the config's section ``physics`` names."""
+    named = physics["reference"]
+    return [named] if isinstance(named, str) else list(named)
+
+
+def same_teacher(one: str | None, other: str | None) -> bool:
+    """Whether two names are known and mean one teacher; upper and lower case do not matter."""
+    return one is not None and other is not None and one.strip().casefold() == other.strip().casefold()
+
+
+def whose_labels(labels: str | None, student: str | None) -> dict[str, Any]:
+    """What ``accuracy.json`` says of the labels of a split.
+
+    Args:
+        labels: the teacher that labelled the split; None if it is unknown.
+        student: the teacher of the student; None if it is unknown.
+
+    Returns:
+        ``name`` of the teacher that labelled the split; ``own``, whether it is the student's (None if one of both is
+        unknown); and a ``sentence``.
+    """
+    own = None if labels is None or student is None else same_teacher(labels, student)
+    if own is False:
+        sentence = f"labelled by {labels} and not by {student}, its teacher, so that no difference is its error alone"
+    elif own:
+        sentence = f"labelled by {labels}, its teacher"
+    else:
+        known = f"labelled by {labels or 'a teacher that is not stated'}"
+        sentence = known if student else f"{known}, while the teacher of the student is unknown"
+    return {"name": labels, "own": own, "sentence": sentence}
+
+
+def labelled_by(path: str | Path) -> str | None:
+    """The teacher of the labels in a file, by the ``dataset.json`` beside it; None if that does not tell of this file.
+
+    A file counts as the one that the record tells of if it has the same SHA-256.
+    """
+    path = Path(path)
+    record = read_content(path.with_name(DATASET_RECORD))
+    recorded, name = look_up(record, "parts", path.stem, "file_sha256"), look_up(record, "teacher", "name")
+    if not isinstance(recorded, str) or not isinstance(name, str) or not path.is_file():
+        return None
+    return name if sha256_file(path) == recorded else None

@@ -8,8 +8,8 @@ it: those that are shipped where its record names a build that holds them all, o
 from assay.workflow.records import description_for, read_shipped_part, training_description
 
 # What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
-SHIPPED_TRAIN = "data/dataset/train.h5"
-SHIPPED_PART = read_shipped_part("data/dataset/dataset.json")
+SHIPPED_TRAIN = shipped("data/dataset/train.h5")
+SHIPPED_PART = read_shipped_part(shipped("data/dataset/dataset.json"))
 
 
 def description_of(wildcards):
@@ -23,8 +23,8 @@ def domain_inputs(wildcards):
     beside = [place(own) for place in (training_record, training_description) if own]
     files = {
         "own": beside[-1:],
-        "shipped": "results/shipped.domain.npz",
-        "named": "results/named.domain.npz",
+        "shipped": ["results/shipped.domain.npz"],
+        "named": ["results/named.domain.npz"],
         "none": [],
     }
     return {

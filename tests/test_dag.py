@@ -180,6 +180,7 @@ def test_no_script_goes_through_the_letters_of_a_path(finished):
         [script] = re.findall(rf"^(?:rule|checkpoint) {job['rule']}:.*?scripts/(\w+\.py)", RULES, re.M | re.S)
         text = (ROOT / "scripts" / script).read_text()
         gone_through = set(re.findall(r"(?:\bin (?:map\(\w+, )?|map\(\w+, |, |\*)snakemake\.input\.(\w+)\b", text))
+        gone_through |= set(re.findall(r"iter\(snakemake\.input\.get\(\"(\w+)\"", text))
         asked_alone = set(re.findall(r"read_\w+\(snakemake\.input\.(\w+)\)", text))
         assert not (gone_through - asked_alone) & set(job["single_inputs"]), script
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, draw, predict_errors
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, drawn, predict_errors
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
@@ -34,10 +34,13 @@ def main() -> None:
     errors, judged, novelties, named = {}, {}, {}, []
     started = time.perf_counter()
     for name, path in snakemake.params.splits.items():
-        dataset = draw(read_dataset(path), settings)
+        dataset = read_dataset(path)
+        numbers = drawn(len(dataset), settings)
+        dataset = dataset.subset(numbers)
         errors[name] = predict_errors(predictor, dataset, name)
-        judged[name] = accuracy_of_split(errors[name], dataset, settings)
+        judged[name] = accuracy_of_split(errors[name], dataset, settings, numbers)
         judged[name]["labelled_by"] = whose_labels(labelled_by(path), snakemake.params.teacher)
+        print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = domain.novelties_of(list(dataset))

@@ -275,9 +275,25 @@ def test_quiet_machine_needs_no_word(copy, benchmarks, tmp_path):
     assert "Other processes used" not in text and "Timed beside other work" not in text
 
 
+def test_first_screen_tells_units_and_what_is_suspicious_of_labels(copy, benchmarks, tmp_path):
+    def doubt(content):
+        for labels in (split["labels"] for split in content["splits"].values()):
+            labels |= {"energy_unit": "hartree", "suspicions": ["energies look like hartree"]}
+            labels["outliers"] = [{"name": "frame-7", "number": 7, "reason": "forces off"}]
+
+    write_report(tmp_path / "sound", copy, benchmarks)
+    change(copy, "accuracy", doubt)
+    write_report(tmp_path / "doubted", copy, benchmarks)
+    sound, doubted = ((tmp_path / name / "report.html").read_text() for name in ("sound", "doubted"))
+    assert "energies are taken for eV; forces are taken for eV/angstrom" in sound and "suspicious" not in sound
+    first = doubted[: doubted.index("<h2>Targets</h2>")]
+    assert "energies are taken for hartree" in first and "energies look like hartree" in first and "frame-7" in first
+    assert re.search(r"<h1>.*the labels of .* are suspicious", doubted)
+
+
 def test_markdown_tables_have_even_rows(report):
     tables = re.findall(r"(?:^\|.*\n)+", (report / "report.md").read_text(), re.M)
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         assert len({line.count("|") for line in table.splitlines()}) == 1
 

@@ -139,7 +139,15 @@ def accuracy(name, error):
                 "rank_correlation_with_force_rmse": 0.4,
                 "unknown_patterns": {"N bonded to F, F, F": 3},
             },
-            "labels": {"force_slope": 1.0, "force_correlation": 0.99, "suspicion": None},
+            "labels": {
+                "energy_unit": "eV",
+                "force_unit": "eV/angstrom",
+                "force_slope": 1.0,
+                "force_correlation": 0.99,
+                "suspicions": [],
+                "outliers": [],
+                "sentence": "Energies are taken for eV; forces are taken for eV/angstrom.",
+            },
             "worst": worst,
         }
     coverage = {

@@ -13,6 +13,7 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.accuracy.domain import Novelty
+from assay.accuracy.label_checks import check_labels
 from assay.accuracy.metrics import (
     UNITS,
     Errors,
@@ -26,16 +27,6 @@ from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor
 from assay.structures.batching import pack_structures
 from assay.workflow.progress import progress
-
-# What the slope of labelled over predicted forces says of the labels, if it is within SLOPE_TOLERANCE of one of these.
-_SLOPES = {
-    "kcal/mol/angstrom": 23.0605,
-    "kJ/mol/angstrom": 96.4853,
-    "hartree/bohr": 1 / 51.4221,
-    "hartree/angstrom": 1 / 27.2114,
-    "gradients (forces with the sign turned)": -1.0,
-}
-SLOPE_TOLERANCE = 0.15
 
 
 @dataclass(frozen=True)
@@ -59,13 +50,12 @@ class AccuracySettings:
     seed: int = 0
 
 
-def draw(dataset: Dataset, settings: AccuracySettings) -> Dataset:
-    """The structures that are judged, in their order."""
-    limit = settings.max_structures
-    if limit is None or len(dataset) <= limit:
-        return dataset
-    chosen = np.random.default_rng(settings.seed).choice(len(dataset), size=limit, replace=False)
-    return dataset.subset(np.sort(chosen))
+def drawn(count: int, settings: AccuracySettings) -> np.ndarray:
+    """The indices of those of so many structures that are judged, in their order."""
+    if settings.max_structures is None or count <= settings.max_structures:
+        return np.arange(count)
+    generator = np.random.default_rng(settings.seed)
+    return np.sort(generator.choice(count, size=settings.max_structures, replace=False))
 
 
 def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:
@@ -87,8 +77,17 @@ def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> E
     return Errors(dataset.atomic_numbers, dataset.sizes, *columns)
 
 
-def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:
-    """Everything that ``accuracy.json`` says of one split; ``errors`` are those of ``dataset``."""
+def accuracy_of_split(
+    errors: Errors, dataset: Dataset, settings: AccuracySettings, numbers: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Everything that ``accuracy.json`` says of one split.
+
+    Args:
+        errors: the predictions beside the labels of ``dataset``.
+        dataset: the structures that are judged.
+        settings: how they are judged.
+        numbers: (S,) the number of each structure in its file; None if ``dataset`` is the whole file.
+    """
     return {
         "n_structures": len(errors),
         "n_atoms": len(errors.atomic_numbers),
@@ -107,7 +106,7 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
             "energy_error_eV_per_atom": percentiles(errors.energy_error_per_atom),
             "stress_error_GPa": percentiles(np.abs(errors.stress_error).max(1) * UNITS["GPa"]),
         },
-        "labels": check_labels(errors),
+        "labels": check_labels(errors, dataset, numbers),
         "worst": worst(errors, dataset, settings.worst),
     }
 
@@ -169,23 +168,3 @@ def worst(errors: Errors, dataset: Dataset, count: int) -> list[dict[str, Any]]:
         }
         for k in np.argsort(-np.nan_to_num(rmse, nan=np.inf))[:count]
     ]
-
-
-def check_labels(errors: Errors) -> dict[str, Any]:
-    """Whether the labels speak the model's language: the slope of labelled over predicted forces is 1 for a good model,
-    23.06 for labels in kcal/mol, and without a correlation the forces do not belong to these atoms.
-    """
-    predicted, labelled = errors.forces.ravel(), errors.forces_teacher.ravel()
-    norms = float(np.linalg.norm(predicted) * np.linalg.norm(labelled))
-    if norms == 0.0:
-        return {"force_slope": None, "force_correlation": None, "suspicion": None}
-    slope = float(predicted @ labelled) / float(predicted @ predicted)
-    correlation = float(predicted @ labelled) / norms
-    suspicion = None
-    if abs(correlation) < 0.3:
-        suspicion = "labelled and predicted forces are unrelated: shuffled, of other atoms, or of another teacher"
-    elif abs(correlation) > 0.7:
-        close = [u for u, s in _SLOPES.items() if slope * s > 0 and abs(slope / s - 1.0) < SLOPE_TOLERANCE]
-        if close:
-            suspicion = f"labelled forces are {slope:.3g} times the predicted ones, as {close[0]} would be"
-    return {"force_slope": slope, "force_correlation": correlation, "suspicion": suspicion}

@@ -17,13 +17,14 @@ from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
 from assay.report.forms import runtimes_in_words
+from assay.report.labels import suspicious, units_of_splits
 from assay.report.molecules import worst_scenes
 from assay.workflow.files import atomic_path
 
 TEMPLATES = Path(__file__).parent / "templates"
 TONES = {
     **dict.fromkeys((MD_READY, "met", "pass", "verified"), "good"),
-    **dict.fromkeys((REJECT, "unmet", "fail", "error", "not verified"), "bad"),
+    **dict.fromkeys((REJECT, "unmet", "fail", "error", "not verified", "suspicious"), "bad"),
     SCREENING_ONLY: "fair",
 }
 
@@ -96,7 +97,9 @@ def headline(summary: Mapping[str, Any]) -> str:
             f"{ready or 'None'} of {len(verdicts)} students {'is' if ready < 2 else 'are'} ready for molecular dynamics"
         )
     rest = f", {unknown} not measured" if unknown else ""
-    return f"{physics}; {targets.count('met')} of {len(targets)} targets met{rest}"
+    doubted = [wording.words(split) for split in suspicious(summary.get("labels", {}))]
+    doubt = f"; the labels of {wording.listing(doubted)} are suspicious" if doubted else ""
+    return f"{physics}; {targets.count('met')} of {len(targets)} targets met{rest}{doubt}"
 
 
 def tone(verdict: str | None) -> str:
@@ -118,7 +121,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, label_of, tone)}
-    environment.globals |= {"color_of": svg.color_of}
+    environment.globals |= {"color_of": svg.color_of, "units_of_splits": units_of_splits}
     return environment
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from assay.report.choices import recommend, verdict_of
 from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
+from assay.report.labels import labels_by_split
 from assay.report.speed import busiest, teachers_timed
 from assay.report.targets import Goals, judge_targets
 from assay.report.wording import listing
@@ -53,6 +54,7 @@ def summarize(
         "variants": {student.name: _variant(student, deployable[student.name], teachers) for student in students},
         "choices": [asdict(choice) for choice in recommend(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
+        "labels": labels_by_split(students),
         "load_of_other_processes": busiest(students),
         "forms": [asdict(form) for points in deployable.values() for form in points],
         "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in data.items()},

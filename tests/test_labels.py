@@ -1,0 +1,303 @@
+"""Label mistakes: each kind is planted in sound labels and must be named; sound labels must pass in silence."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import units
+from ase.build import molecule
+from ase.calculators.emt import EMT
+
+from assay.accuracy.evaluation import predict_errors
+from assay.accuracy.label_checks import check_labels
+from assay.accuracy.metrics import Errors
+from assay.data import read_dataset
+from assay.data.dataset import Dataset, from_structures
+from assay.predictors.interface import load_predictor
+from assay.structures.structure import Structure
+
+ROOT = Path(__file__).parents[1]
+INPUTS = ROOT / "../shared/reference/inputs"
+MOLECULES = ("CH3CH2OH", "CH3COOH", "C6H6", "CH3CN", "H2O", "CH3CH2NH2")
+FORCE_UNITS = {
+    "kcal/mol/angstrom": units.mol / units.kcal,
+    "kJ/mol/angstrom": units.mol / units.kJ,
+    "kJ/mol/nm": units.nm * units.mol / units.kJ,
+    "hartree/bohr": units.Bohr / units.Hartree,
+    "hartree/angstrom": 1 / units.Hartree,
+    "rydberg/bohr": units.Bohr / units.Rydberg,
+    "eV/nm": units.nm,
+    "eV/bohr": units.Bohr,
+}
+ENERGY_UNITS = {
+    "hartree": 1 / units.Hartree,
+    "rydberg": 1 / units.Rydberg,
+    "kcal/mol": units.mol / units.kcal,
+    "kJ/mol": units.mol / units.kJ,
+}
+
+
+def labelled(names=MOLECULES, frames=10, spread_A=0.08, seed=0) -> Dataset:
+    """Distorted molecules with a reference of atoms and the forces of EMT, which knows C, N, O and H."""
+    generator, structures = np.random.default_rng(seed), []
+    for k in range(frames):
+        for name in names:
+            atoms = molecule(name)
+            atoms.positions += generator.normal(0, spread_A, atoms.positions.shape)
+            atoms.calc = EMT()
+            energy = atoms.get_potential_energy() - 13.0 * (atoms.numbers**1.5).sum()
+            structures.append(
+                Structure(f"{name}-{k}", atoms.numbers.astype(np.int64), atoms.positions, energy_eV=energy,
+                          forces_eV_per_A=atoms.get_forces(), molecule=name)
+            )  # fmt: skip
+    return from_structures(structures)
+
+
+def of_student(dataset: Dataset, error=0.1, slope=1.0, seed=1) -> Errors:
+    """A student whose forces are off by ``error`` of their size, and whose energies are off by as much of theirs."""
+    generator = np.random.default_rng(seed)
+    size = np.sqrt((dataset.forces**2).mean())
+    energy = dataset.energy + error * 0.5 * generator.normal(size=len(dataset))
+    forces = slope * (dataset.forces + error * size * generator.normal(size=dataset.forces.shape))
+    return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
+
+
+def relabelled(errors: Errors, energy=None, forces=None) -> Errors:
+    return Errors(
+        errors.atomic_numbers,
+        errors.n_atoms,
+        errors.energy,
+        errors.energy_teacher if energy is None else energy,
+        errors.forces,
+        errors.forces_teacher if forces is None else forces,
+    )
+
+
+@pytest.fixture(scope="module")
+def sound() -> tuple[Dataset, Errors]:
+    dataset = labelled()
+    return dataset, of_student(dataset)
+
+
+def other_reference(errors: Errors) -> np.ndarray:
+    """Energies of another teacher: hundreds of eV an atom, and a constant."""
+    return errors.energy_teacher - 7.0 - np.bincount(errors.owner, 17.3 * errors.atomic_numbers**1.9)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", FORCE_UNITS)
+def test_force_units_are_named(sound, name, sign):
+    dataset, errors = sound
+    found = check_labels(relabelled(errors, forces=sign * FORCE_UNITS[name] * errors.forces_teacher), dataset)
+    turned = ", with the sign turned" if sign < 0 else ""
+    assert found["force_unit"] == name + turned
+    assert len(found["suspicions"]) == 1 and f"as {name}{turned} would be, in " in found["suspicions"][0]
+    assert found["energy_unit"] == "eV" and not found["outliers"]
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("per_atom", [False, True])
+@pytest.mark.parametrize("name", ["eV", *ENERGY_UNITS])
+def test_energy_units_are_named_whatever_the_reference(sound, name, per_atom, sign, reference):
+    dataset, errors = sound
+    label = other_reference(errors) if reference else errors.energy_teacher
+    label = sign * label * ENERGY_UNITS.get(name, 1.0) / (errors.n_atoms if per_atom else 1)
+    found = check_labels(relabelled(errors, label), dataset)
+    assert found["energy_unit"] == name + " per atom" * per_atom + ", with the sign turned" * (sign < 0)
+    assert bool(found["suspicions"]) == (found["energy_unit"] != "eV")
+    assert found["force_unit"] == "eV/angstrom" and not found["outliers"]
+
+
+def shuffled(values: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(3).permutation(values)
+
+
+@pytest.mark.parametrize(
+    ("what", "energy", "forces"),
+    [
+        ("energies are unrelated", lambda e: shuffled(e.energy_teacher), None),
+        ("energies are unrelated", lambda e: shuffled(other_reference(e)), None),
+        ("same number", lambda e: 0 * e.energy_teacher, None),
+        ("forces are as large as predicted ones but point elsewhere", None, lambda e: shuffled(e.forces_teacher)),
+        ("forces are zero in all", None, lambda e: 0 * e.forces_teacher),
+    ],
+)
+def test_shuffled_and_missing_labels_are_named(sound, what, energy, forces):
+    dataset, errors = sound
+    wrong = relabelled(errors, energy and energy(errors), forces and forces(errors))
+    [suspicion] = check_labels(wrong, dataset)["suspicions"]
+    assert what in suspicion
+
+
+@pytest.mark.parametrize("name", [*FORCE_UNITS, "zero", "eV/angstrom, with the sign turned"])
+def test_a_tenth_of_the_forces_is_named(sound, name):
+    dataset, errors = sound
+    factor = {"zero": 0.0, "eV/angstrom, with the sign turned": -1.0}.get(name) if name not in FORCE_UNITS else None
+    some = np.arange(60) % 10 == 3
+    factors = np.where(some, FORCE_UNITS[name] if factor is None else factor, 1.0)
+    found = check_labels(relabelled(errors, forces=factors[errors.owner][:, None] * errors.forces_teacher), dataset)
+    [suspicion] = found["suspicions"]
+    count = 5 if name == "eV/bohr" else 6  # so near to eV/angstrom that the student's error hides one
+    assert name in suspicion and f"{count} of 60 structures: {dataset.names[3]} (number 3)" in suspicion
+    assert found["force_unit"] == "eV/angstrom" and not found["outliers"]
+
+
+@pytest.mark.parametrize("name", [*ENERGY_UNITS, "zero"])
+def test_a_tenth_of_the_energies_is_named(sound, name):
+    dataset, errors = sound
+    factors = np.where(np.arange(60) % 10 == 3, ENERGY_UNITS.get(name, 0.0), 1.0)
+    found = check_labels(relabelled(errors, factors * errors.energy_teacher), dataset)
+    [suspicion] = found["suspicions"]
+    assert name in suspicion and "6 of 60 structures" in suspicion
+    assert found["energy_unit"] == "eV" and not found["outliers"]
+
+
+def in_other_order(errors: Errors, dataset: Dataset, order: Callable) -> Errors:
+    forces = errors.forces_teacher.reshape(-1, 3).copy()
+    frames = [np.flatnonzero(errors.owner == k) for k in np.flatnonzero(dataset.molecules == "CH3CN")]
+    stacked = np.stack([forces[rows] for rows in frames])
+    for rows, values in zip(frames, order(stacked), strict=True):
+        forces[rows] = values
+    return relabelled(errors, forces=forces)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        lambda forces: np.roll(forces, 1, axis=0),
+        lambda forces: forces[:, ::-1],
+        lambda forces: [np.random.default_rng(k).permutation(frame) for k, frame in enumerate(forces)],
+    ],
+)
+def test_one_molecule_with_rows_in_another_order_is_named(sound, order):
+    dataset, errors = sound
+    found = check_labels(in_other_order(errors, dataset, order), dataset)
+    [suspicion] = found["suspicions"]
+    assert "in another order" in suspicion and "10 of 60 structures: CH3CN-0 (number 3)" in suspicion
+    assert found["force_unit"] == "eV/angstrom" and not found["outliers"]
+
+
+def test_one_molecule_with_energies_in_another_order_is_named(sound):
+    dataset, errors = sound
+    energy, mask = errors.energy_teacher.copy(), dataset.molecules == "C6H6"
+    energy[mask] = np.roll(energy[mask], 3)
+    [suspicion] = check_labels(relabelled(errors, energy), dataset)["suspicions"]
+    assert "another order: 10 of 60 structures: C6H6-0" in suspicion
+
+
+@pytest.mark.parametrize("kind", ["forces", "energy", "unit"])
+def test_one_outlier_is_named_and_the_others_are_not_blamed(sound, kind):
+    dataset, errors = sound
+    energy, forces = errors.energy_teacher.copy(), errors.forces_teacher.copy()
+    rows = errors.owner == 8
+    if kind == "energy":
+        energy[8] += 40.0
+    else:
+        forces[rows] = (
+            23.06 * forces[rows] if kind == "unit" else np.random.default_rng(0).normal(0, 60, (rows.sum(), 3))
+        )
+    found = check_labels(relabelled(errors, energy, forces), dataset, numbers=np.arange(60) + 100)
+    assert not found["suspicions"] and found["force_unit"] == "eV/angstrom" and found["energy_unit"] == "eV"
+    [outlier] = found["outliers"]
+    assert (outlier["name"], outlier["number"]) == (dataset.names[8], 108)
+
+
+def test_what_is_not_finite_is_left_out(sound):
+    dataset, errors = sound
+    energy = errors.energy_teacher.copy()
+    energy[4] = np.nan
+    found = check_labels(relabelled(errors, energy), dataset)
+    assert not found["suspicions"] and found["energy_unit"] == "eV"
+
+
+HEALTHY = {
+    "sound": lambda d, e: (d, e),
+    "other reference": lambda d, e: (d, relabelled(e, other_reference(e))),
+    "constant offset": lambda d, e: (d, relabelled(e, e.energy_teacher + 5000.0)),
+    "mean of zero": lambda d, e: (d, relabelled(e, e.energy_teacher - e.energy_teacher.mean())),
+    "zero at each minimum": lambda d, e: (d, relabelled(e, relative(d, e))),
+    "other teacher": lambda d, e: (d, relabelled(e, other_reference(e), 1.06 * e.forces_teacher + noise(e, 0.15))),
+    "poor student": lambda d, e: (d, of_student(d, 0.6)),
+    "very poor student": lambda d, e: (d, of_student(d, 2.0)),
+    "student of half the slope": lambda d, e: (d, of_student(d, 0.1, 0.5)),
+    "student of twice the slope": lambda d, e: (d, of_student(d, 0.1, 2.0)),
+    "student of noise": lambda d, e: (d, guess(d, 0.3)),
+    "student of zeros": lambda d, e: (d, guess(d, 0.0)),
+    "one structure": lambda d, e: part(d, e, [7]),
+    "five structures": lambda d, e: part(d, e, [0, 7, 14, 21, 28]),
+    "a molecule": lambda d, e: part(d, e, np.arange(2, 60, 6)),
+    "water": lambda d, e: part(d, e, np.arange(4, 60, 6)),
+    "without repeats": lambda d, e: part(d, e, np.arange(6)),
+    "nearly minima": lambda d, e: fresh(spread_A=0.01),
+    "far from minima": lambda d, e: fresh(spread_A=0.2),
+    "two atoms": lambda d, e: fresh(names=("H2", "CO", "N2", "OH")),
+    "one atom": lambda d, e: fresh(names=("H", "C", "O")),
+    "radicals and rings": lambda d, e: fresh(names=("C4H4O", "CH3", "C5H5N", "NH2", "C3H8", "CH3NO2")),
+    "a poor element": lambda d, e: (d, relabelled(e, None, e.forces_teacher + noise(e, 0.8) * of_nitrogen(e))),
+}  # fmt: skip
+
+
+def noise(errors: Errors, share: float) -> np.ndarray:
+    size = np.sqrt((errors.forces_teacher**2).mean())
+    return share * size * np.random.default_rng(5).normal(size=errors.forces.shape)
+
+
+def of_nitrogen(errors: Errors) -> np.ndarray:
+    return (errors.atomic_numbers == 7)[:, None]
+
+
+def relative(dataset: Dataset, errors: Errors) -> np.ndarray:
+    lowest = {name: errors.energy_teacher[dataset.molecules == name].min() for name in set(dataset.molecules)}
+    return errors.energy_teacher - np.array([lowest[name] for name in dataset.molecules])
+
+
+def guess(dataset: Dataset, size: float) -> Errors:
+    generator = np.random.default_rng(6)
+    energy, forces = size * generator.normal(size=len(dataset)), size * generator.normal(size=dataset.forces.shape)
+    return Errors(dataset.atomic_numbers, dataset.sizes, energy, dataset.energy, forces, dataset.forces)
+
+
+def part(dataset: Dataset, errors: Errors, indices) -> tuple[Dataset, Errors]:
+    mask = np.isin(np.arange(len(dataset)), indices)
+    return dataset.subset(mask), errors.subset(mask)
+
+
+def fresh(**options) -> tuple[Dataset, Errors]:
+    dataset = labelled(**options)
+    return dataset, of_student(dataset)
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_splits_pass_in_silence(sound, name):
+    dataset, errors = HEALTHY[name](*sound)
+    found = check_labels(errors, dataset)
+    assert not found["suspicions"] and not found["outliers"], found["sentence"]
+    assert found["energy_unit"] in ("eV", None) and found["force_unit"] in ("eV/angstrom", None)
+
+
+@pytest.mark.parametrize("student", ["tiny", "ultra_tiny"])
+@pytest.mark.parametrize("split", ["seen_molecules", "unseen_molecules", "larger_molecules", "new_molecules"])
+def test_shipped_splits_pass_in_silence(student, split):
+    dataset = read_dataset(ROOT / f"data/dataset/{split}.h5")
+    dataset = dataset.subset(np.arange(0, len(dataset), 8))
+    found = check_labels(predict_errors(load_predictor(ROOT / f"data/checkpoints/{student}.pt"), dataset), dataset)
+    assert found["sentence"] == "Energies are taken for eV; forces are taken for eV/angstrom."
+
+
+@pytest.mark.skipif(not INPUTS.is_dir(), reason="there are no files of others beside the repository")
+@pytest.mark.parametrize(
+    ("file", "words"),
+    [
+        ("10-labels-not-suspected/E_hartree.xyz", "Energies are taken for hartree"),
+        ("10-labels-not-suspected/gradients_hartree_bohr.xyz", "taken for hartree/bohr, with the sign turned"),
+        ("10-labels-not-suspected/tenth_kcal.xyz", "as kcal/mol/angstrom would be, in 6 of 60 structures"),
+        ("10-one-outlier-blames-all/contact_0.3.xyz", "Stands apart: structure-3 (forces off by"),
+    ],
+)
+def test_files_of_others_are_seen_through(file, words):
+    dataset = read_dataset(INPUTS / file)
+    found = check_labels(predict_errors(load_predictor(ROOT / "data/checkpoints/tiny.pt"), dataset), dataset)
+    assert words in found["sentence"]
+    assert bool(found["suspicions"]) == ("Stands apart" not in words)

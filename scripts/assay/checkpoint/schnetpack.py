@@ -134,7 +134,7 @@ class Reader:
         tensor = self.take(name)
         if tensor.numel() != 1:
             raise self.refusal(f"its {name} is no single number")
-        return shortest(tensor)
+        return tensor.item()
 
     def class_of(self, path: str) -> str | None:
         """The bare name of the class of a part; None where there is none."""
@@ -153,10 +153,10 @@ class Reader:
         return sorted(found, key=int)
 
 
-def shortest(tensor: Tensor) -> float:
-    """The number in a tensor of one element, with as few digits as its precision needs."""
-    value = tensor.reshape(())
-    return float(str(np.float32(value.item()))) if value.float().double() == value.double() else value.item()
+def _shortest(number: float) -> float:
+    """The number of fewest digits that is ``number`` in single precision, if it has no more than that."""
+    single = np.float32(number)
+    return float(str(single)) if float(single) == number else number
 
 
 def _read_embedding(reader: Reader, result: Translation) -> None:
@@ -168,7 +168,7 @@ def _read_embedding(reader: Reader, result: Translation) -> None:
         weight = reader.take("representation.embedding.config_linear.weight", 2).double()
         if configuration.shape != (len(table), weight.shape[1]) or len(weight) != table.shape[1]:
             raise reader.refusal("its nuclear embedding and its table of electrons do not fit together")
-        table = (table + configuration @ weight.T).float()
+        table = table + configuration @ weight.T
     else:
         table = reader.take("representation.embedding.weight", 2)
     result.tensors["embedding.weight"] = table
@@ -197,12 +197,12 @@ def _read_radial(reader: Reader, result: Translation) -> None:
     if kind is not None and kind not in _CUTOFFS:
         raise reader.refusal(f"its cutoff function is a {kind}, and Assay computes {', '.join(sorted(_CUTOFFS))}")
     if f"{stem}.switch_off" in reader.left:
-        numbers = [reader.number(f"{stem}.switch_on"), reader.number(f"{stem}.switch_off")]
+        numbers = [_shortest(reader.number(f"{stem}.{name}")) for name in ("switch_on", "switch_off")]
         function, cutoff = "switch", numbers[1]
         reader.left.pop(f"{stem}.cutoff", None)
     else:
-        cutoff = reader.number(f"{stem}.cutoff")
-        numbers = [reader.number(f"{stem}.eps")] if f"{stem}.eps" in reader.left else []
+        cutoff = _shortest(reader.number(f"{stem}.cutoff"))
+        numbers = [_shortest(reader.number(f"{stem}.eps"))] if f"{stem}.eps" in reader.left else []
         function = "mollifier" if numbers else "cosine"
     result.set("tensors", cutoff_A=cutoff, cutoff_function=function, cutoff_arguments=numbers)
 

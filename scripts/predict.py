@@ -1,4 +1,5 @@
-"""Energies and forces of structures by any model: a checkpoint, normalized or not, or an exported file.
+"""Energies and forces of structures by any model: a checkpoint, normalized or not, an exported file, a variant of the
+config, or the ASE calculator of another program.
 
 Each structure is evaluated alone, so that its numbers do not depend on what else is in the file. With a description of
 the training data, structures unlike them are flagged.
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assay.accuracy.domain import Domain, domain_beside, read_domain
-from assay.predictors.interface import load_predictor
+from assay.predictors.named import add_arguments, named_model
 from assay.predictors.structure_files import read_atoms, write_predictions
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, exit_on_error
@@ -24,7 +25,7 @@ _NO_DESCRIPTION = (
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help=".safetensors, .pt, .pth, .ckpt or .onnx")
+    add_arguments(parser)
     parser.add_argument("structures", help="any file that ASE reads")
     parser.add_argument("--json", metavar="FILE", help='write [{"energy_eV": ..., "forces_eV_per_A": ...}, ...]')
     parser.add_argument("--output", metavar="FILE", help="write extended XYZ with the predictions")
@@ -37,13 +38,14 @@ def arguments() -> argparse.Namespace:
         metavar="FILE",
         help="description of the training data; by default what lies beside the model",
     )
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def main(options: argparse.Namespace) -> None:
-    predictor = load_predictor(options.model, device=options.device, dtype=options.dtype)
+    model = named_model(options)
+    [predictor] = model.load(options.device, dtypes=(options.dtype,))
     frames = read_atoms(options.structures)
-    domain = read_domain(options.domain) if options.domain else domain_beside(options.model)
+    domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known
     predictions, notes = [], []
     print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")

@@ -1,4 +1,6 @@
-"""Run the physics checks on any model file and say what it is fit for: md-ready, screening-only or reject.
+"""Run the physics checks on any model and say what it is fit for: md-ready, screening-only or reject.
+
+The model is a file, a variant of the config, or the ASE calculator of another program.
 
 Exits with status 0 if the verdict is at least the one required, 1 if not, 2 if the model could not be judged.
 """
@@ -12,22 +14,21 @@ from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.reference import reference_of
 from assay.physics.verdict import VERDICTS, table, verdict_of
-from assay.predictors.interface import load_predictor
+from assay.predictors.named import add_arguments, named_model
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
-from assay.workflow.files import sha256_file, write_json
+from assay.workflow.files import write_json
 from assay.workflow.provenance import header
-from assay.workflow.teachers import reference_files, teacher_beside
+from assay.workflow.teachers import reference_files
 
 ROOT = Path(__file__).parents[1]
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", type=Path, help="checkpoint, normalized model or exported model")
+    add_arguments(parser)
     parser.add_argument("--require", choices=VERDICTS, default="md-ready", help="lowest verdict that exits with 0")
     parser.add_argument("--checks", nargs="+", metavar="CHECK", help="only these checks; default: all of the config")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="thresholds and settings to change, in YAML")
     parser.add_argument("--teacher", metavar="NAME", help="teacher of the model; default: by its training record")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="number of processor threads")
@@ -39,19 +40,16 @@ def main() -> int:
     options = arguments()
     overrides = [options.config] if options.config else []
     settings = load_config(ROOT / "config", *overrides)["physics"]
-    exact, moving = (
-        load_predictor(options.model, device=options.device, dtype=dtype, threads=options.threads)
-        for dtype in ("float64", "float32")
-    )
-    teacher = options.teacher or teacher_beside(options.model)
+    model = named_model(options)
+    exact, moving = model.load(options.device, options.threads, ("float64", "float32"))
+    teacher = options.teacher or model.teacher
     reference = reference_of([ROOT / path for path in reference_files(settings)], teacher)
     subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"], teacher)
     judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
     print(table(judged))
     if options.json:
-        model = {"model": options.model, "model_sha256": sha256_file(options.model), "runtime": moving.runtime}
-        model |= {"teacher": teacher, "reference_teacher": reference.teacher}
-        write_json(options.json, header(None, None, options.device) | model | judged)
+        about = model.record(moving) | {"teacher": teacher, "reference_teacher": reference.teacher}
+        write_json(options.json, header(None, None, options.device) | about | judged)
     return 0 if VERDICTS.index(judged["verdict"]) >= VERDICTS.index(options.require) else 1
 
 

@@ -4,14 +4,17 @@ import json
 import os
 import re
 import struct
+import subprocess
 import sys
 import time
 import zipfile
 from pathlib import Path
 
 import ase.build
+import ase.io
 import numpy as np
 import pytest
+import yaml
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
 
@@ -23,6 +26,7 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 TESTS = Path(__file__).parent
+SCRIPTS = TESTS.parent / "scripts"
 TOY = "shared.toy_calculators.Toy"
 HEALTHY, SICK = "H2", "H2O"
 
@@ -278,3 +282,54 @@ def test_interpreter_of_the_user_is_taken_as_it_is():
     predictor = CalculatorPredictor(CalculatorModel("ase.calculators.lj.LennardJones", {}, sys.executable))
     assert str(predictor.python) == sys.executable
     assert len(predictor.told["versions"]) > 20
+
+
+def call(script, *arguments):
+    return subprocess.run([sys.executable, SCRIPTS / script, *map(str, arguments)], capture_output=True, text=True)
+
+
+@pytest.fixture
+def molecules(tmp_path):
+    ase.io.write(tmp_path / "molecules.xyz", [ase.build.molecule(name) for name in (HEALTHY, SICK)])
+    return tmp_path / "molecules.xyz"
+
+
+def test_predict_takes_a_calculator_or_a_variant_of_a_config(molecules, tmp_path):
+    arguments = {"spring": 2.0}
+    (tmp_path / "mine.yaml").write_text(
+        yaml.safe_dump({"variants": {"mine": {"calculator": TOY, "arguments": arguments}}})
+    )
+    ways = (["--calculator", TOY, "--arguments", json.dumps(arguments)], ["mine", "--config", tmp_path / "mine.yaml"])
+    expected = toy(arguments=arguments).predict([Structure.from_ase(atoms) for atoms in ase.io.read(molecules, ":")])
+    for way in ways:
+        done = call("predict.py", *way, molecules, "--json", tmp_path / "out.json")
+        assert done.returncode == 0, done.stderr
+        rows = json.loads((tmp_path / "out.json").read_text())
+        assert [row["energy_eV"] for row in rows] == pytest.approx([one.energy_eV for one in expected])
+
+
+@pytest.mark.parametrize(
+    ("way", "sentence"),
+    [
+        (["--calculator", TOY, "--arguments", '{"mode": "die"}'], "died by SIGSEGV at H2O (3 atoms)"),
+        (["--calculator", TOY, "--arguments", "mode"], "--arguments is no JSON"),
+        (["model.pt", "--calculator", TOY], "both model.pt and --calculator"),
+        ([], "no model is named"),
+        (["tinny"], "there is no file tinny, and no variant of the config has that name"),
+    ],
+)
+@pytest.mark.slow
+def test_predict_says_no_in_one_sentence(way, sentence, molecules):
+    done = call("predict.py", *way, molecules)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1
+    assert sentence in done.stderr
+
+
+@pytest.mark.slow
+def test_verdict_judges_a_calculator(tmp_path):
+    arguments = ["--calculator", TOY, "--checks", "rotation", "net_force", "--json", tmp_path / "out.json"]
+    done = call("verdict.py", *arguments)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert (result["calculator"], result["checks"]["rotation"]["outcome"]) == (TOY, "pass")

@@ -216,6 +216,7 @@ def load_predictor(
     dtype: str = "float32",
     threads: int | None = None,
     runtime: str | None = None,
+    **of_checkpoint: Any,
 ) -> Predictor:
     """Load a model file of any kind.
 
@@ -225,6 +226,7 @@ def load_predictor(
         dtype: "float32" or "float64"; an exported model computes in its own.
         threads: number of CPU threads; None leaves it as it is.
         runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
+        of_checkpoint: ``cutoff_A`` and ``weights`` for a checkpoint that leaves them open, as ``normalize`` takes them.
 
     Raises:
         AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.
@@ -241,7 +243,7 @@ def load_predictor(
             f"nothing here evaluates {path}, which is a {kind} file: give a checkpoint or model.safetensors"
         )
     options = {} if runtime is None else {"runtime": runtime}
-    return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options)
+    return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options, **of_checkpoint)
 
 
 def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:

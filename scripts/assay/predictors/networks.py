@@ -78,11 +78,19 @@ class EnginePredictor(EagerPredictor):
         self.runtime, self.energy_and_forces = "engine", accelerated(model)
 
 
-def load(path: Path, device: str, dtype: str, threads: int | None, runtime: str | None = None) -> EagerPredictor:
+def load(
+    path: Path,
+    device: str,
+    dtype: str,
+    threads: int | None,
+    runtime: str | None = None,
+    cutoff_A: float | None = None,
+    weights: str | None = None,
+) -> EagerPredictor:
     """Load a checkpoint, normalized or not; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
-    checkpoint = normalize(path)
+    checkpoint = normalize(path, cutoff_A, weights)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")

@@ -10,7 +10,7 @@ rule validate:
     input:
         model=model_of,
         card=CARD,
-        splits=list(SPLITS.values()),
+        splits=SPLIT_FILES,
         domain="results/{variant}/domain.npz",
     output:
         accuracy="results/{variant}/accuracy.json",

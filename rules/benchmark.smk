@@ -27,7 +27,7 @@ rule benchmark:
         model=model_of,
         exported=lambda wildcards: [f"results/{wildcards.variant}/{file}" for file in files_timed(wildcards).values()],
         card=CARD,
-        splits=list(SPLITS.values()),
+        splits=SPLIT_FILES,
     output:
         json="results/{variant}/benchmark.json",
         chart=report(
@@ -48,6 +48,7 @@ rule benchmark:
         device_percent=100,
     params:
         code=code_of("benchmark"),
+        splits=SPLITS,
         model_runtimes=lambda wildcards: ["calculator"] if wildcards.variant in CALCULATORS else MODEL_RUNTIMES,
         file_runtimes=lambda wildcards: list(files_timed(wildcards)),
         settings=config["benchmark"],

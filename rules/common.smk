@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
 from assay.workflow.code import code_digest
-from assay.workflow.config import calculator_of, complete_config, is_given, present, resolve_device, texts_in
+from assay.workflow.config import calculator_of, complete_config, file_of, is_given, present, resolve_device, texts_in
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 from assay.workflow.teachers import reference_files, teacher_of
@@ -34,7 +34,10 @@ except AssayError as error:
     raise WorkflowError(str(error)) from None
 
 VARIANTS = present(config["variants"])
+# Labelled splits by name, each a path or a set of keys with one; and their files.
 SPLITS = present(config["dataset"]["splits"])
+SPLIT_FILES = [file_of(split) for split in SPLITS.values()]
+UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 
 # The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.
 NETWORKS = {name: variant for name, variant in VARIANTS.items() if "checkpoint" in variant}

@@ -33,11 +33,16 @@ def domain_inputs(wildcards):
     }
 
 
+def training_structures(wildcards):
+    """The structures that speak for the training data, as the config names them."""
+    return {"shipped": SHIPPED_TRAIN, "named": config["dataset"]["train"]}[wildcards.data]
+
+
 rule describe:
     """What structures cover that serve as training data for all students without a description of their own."""
     input:
-        train=lambda wildcards: {"shipped": SHIPPED_TRAIN, "named": config["dataset"]["train"]}[wildcards.data],
-        validation=config["dataset"]["validation"],
+        train=lambda wildcards: file_of(training_structures(wildcards)),
+        validation=file_of(config["dataset"]["validation"]),
     output:
         "results/{data}.domain.npz",
     log:
@@ -50,6 +55,8 @@ rule describe:
         CONDA
     params:
         code=code_of("describe"),
+        train=training_structures,
+        validation=config["dataset"]["validation"],
         settings=config["domain"],
     script:
         "../scripts/describe.py"

@@ -7,7 +7,7 @@ Needs the normalized models, and a labelled split for its molecules. Makes resul
 
 
 def split_of_endurance(wildcards):
-    """The file of the split that lends its molecules."""
+    """The split that lends its molecules."""
     name = config["endurance"]["split"]
     if name not in SPLITS:
         raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
@@ -19,7 +19,7 @@ rule endure:
     input:
         model=model_of,
         card=CARD,
-        split=split_of_endurance,
+        split=lambda wildcards: file_of(split_of_endurance(wildcards)),
     output:
         "results/{variant}/endurance.json",
     log:
@@ -31,6 +31,7 @@ rule endure:
     threads: workflow.cores
     params:
         code=code_of("endurance"),
+        split=split_of_endurance,
         settings=config["endurance"],
         device=DEVICE,
     script:

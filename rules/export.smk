@@ -59,7 +59,7 @@ rule verify:
         model=model_of,
         card=CARD,
         files=expand("results/{{variant}}/{file}", file=EXPORTED_FILES),
-        splits=list(SPLITS.values()),
+        splits=SPLIT_FILES,
     output:
         "results/{variant}/export.json",
     log:
@@ -72,6 +72,7 @@ rule verify:
         CONDA
     params:
         code=code_of("verify"),
+        splits=SPLITS,
         settings=config["export"],
         missing=NOT_EXPORTED,
     script:

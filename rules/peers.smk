@@ -39,7 +39,7 @@ rule peers:
         models=expand("results/{variant}/{file}", variant=NETWORKS, file=PEER_RUNTIMES.values()),
         cards=CARDS,
         packages=expand("results/peers/packages/{package}", package=PEERS),
-        splits=list(SPLITS.values()),
+        splits=SPLIT_FILES,
     output:
         json="results/peers/peers.json",
         table="results/peers/peers.csv",
@@ -55,6 +55,7 @@ rule peers:
         device_percent=100,
     params:
         code=code_of("peers"),
+        splits=SPLITS,
         variants=list(NETWORKS),
         runtimes=PEER_RUNTIMES,
         packages=PEERS,

@@ -7,8 +7,6 @@ measures what they cost in accuracy beside other jobs.
 
 from assay.quantize.names import SCHEME_NAMES
 
-UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
-
 
 rule schemes:
     """Every scheme of fewer bits, and its errors."""
@@ -16,8 +14,8 @@ rule schemes:
         onnx="results/{variant}/model.onnx",
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
-        train=config["dataset"]["train"],
-        unseen=UNSEEN,
+        train=file_of(config["dataset"]["train"]),
+        unseen=file_of(UNSEEN),
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),
@@ -32,6 +30,8 @@ rule schemes:
         CONDA
     params:
         code=code_of("schemes"),
+        train=config["dataset"]["train"],
+        unseen=UNSEEN,
         settings={
             key: config["quantize"][key]
             for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
@@ -48,7 +48,7 @@ rule quantize:
         files=rules.schemes.output.files,
         costs=rules.schemes.output.costs,
         card=CARD,
-        unseen=UNSEEN,
+        unseen=file_of(UNSEEN),
     output:
         model="results/{variant}/model.int8.onnx",
         table="results/{variant}/quantization.json",
@@ -66,6 +66,7 @@ rule quantize:
         device_percent=100,
     params:
         code=code_of("quantize"),
+        unseen=UNSEEN,
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

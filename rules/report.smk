@@ -10,10 +10,10 @@ report: "captions/workflow.rst"
 
 # The files that results rest on, by their names in the report.
 DATA = (
-    SPLITS
+    dict(zip(SPLITS, SPLIT_FILES))
     | {
-        "training_data": config["dataset"]["train"],
-        "validation_data": config["dataset"]["validation"],
+        "training_data": file_of(config["dataset"]["train"]),
+        "validation_data": file_of(config["dataset"]["validation"]),
     }
     | {
         "physics_reference" if k == 0 else f"physics_reference_{k + 1}": path

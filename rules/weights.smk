@@ -14,7 +14,7 @@ rule measure_weights:
         model=model_of,
         onnx="results/{variant}/model.onnx",
         card=CARD,
-        unseen=SPLITS.get("unseen_molecules", next(iter(SPLITS.values()))),
+        unseen=file_of(UNSEEN),
     output:
         "results/{variant}/weights.json",
     log:
@@ -27,6 +27,7 @@ rule measure_weights:
         CONDA
     params:
         code=code_of("weights"),
+        unseen=UNSEEN,
     script:
         "../scripts/weights.py"
 

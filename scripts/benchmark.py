@@ -8,7 +8,7 @@ from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.points import BenchmarkSettings
 from assay.benchmark.run import Benchmark
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
-from assay.data import read_dataset
+from assay.data import read_examples
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -30,7 +30,7 @@ def main() -> None:
     n_threads = limit_threads(snakemake.threads)
     files = dict.fromkeys(params.model_runtimes, Path(snakemake.input.model))
     files |= dict(zip(params.file_runtimes, map(Path, snakemake.input.exported), strict=True))
-    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    structures = read_examples(snakemake.params.splits.values())
     result = Benchmark(files, structures, teacher, settings, params.device, n_threads).run()
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], params.device) | {

@@ -2,7 +2,7 @@
 
 from assay.accuracy.domain import write_domain
 from assay.accuracy.fitting import fit
-from assay.data import read_dataset
+from assay.data import MANY, read_dataset
 from assay.workflow.errors import exit_on_error
 
 if "snakemake" not in globals():
@@ -11,5 +11,5 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("describe", data="shipped")
 
 with exit_on_error(snakemake.log[0]):
-    train, calibration = (read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation))
+    train, calibration = (read_dataset(data, MANY) for data in (snakemake.params.train, snakemake.params.validation))
     write_domain(snakemake.output[0], fit(train, calibration, **snakemake.params.settings))

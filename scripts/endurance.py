@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
-from assay.data import read_dataset
+from assay.data import MANY, read_dataset
 from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
@@ -22,7 +22,7 @@ with exit_on_error(snakemake.log[0]):
     settings = EnduranceSettings(**snakemake.params.settings)
     threads = limit_threads(snakemake.threads)
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
-    dataset, card = read_dataset(Path(snakemake.input.split)), read_json(snakemake.input.card)
+    dataset, card = read_dataset(snakemake.params.split, MANY), read_json(snakemake.input.card)
     what = [card["checkpoint_sha256"], predictor.runtime, asdict(settings), dataset.content_sha256()]
     key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
     output = Path(snakemake.output[0])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.benchmark.points import BenchmarkSettings, choose_points
 from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
-from assay.data import read_dataset
+from assay.data import read_examples
 from assay.peers.compare import beside_themselves, fastest, time_beside_peers
 from assay.peers.network import Size, in_engine, load_peers
 from assay.peers.table import write_csv, write_markdown
@@ -53,7 +53,7 @@ def student(variant: str, points, settings: dict) -> dict:
 def main() -> None:
     params, others = snakemake.params, OtherLoad()
     n_threads = limit_threads(snakemake.threads)
-    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    structures = read_examples(snakemake.params.splits.values())
     points = choose_points(structures, BenchmarkSettings(**params.settings))
     settings = {**params.settings, "threads": n_threads}
     students = {variant: student(variant, points, settings) for variant in params.variants}

@@ -21,7 +21,7 @@ if "snakemake" not in globals():
 def main() -> None:
     settings, card = snakemake.params.settings, read_json(snakemake.input.card)
     n_threads, load = limit_threads(snakemake.threads), OtherLoad()
-    unseen = sample_structures(snakemake.input.unseen, settings["structures"], settings["seed"])
+    unseen = sample_structures(snakemake.params.unseen, settings["structures"], settings["seed"])
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     files |= {scheme.name: Path(path) for scheme, path in zip(SCHEMES, snakemake.input.files, strict=True)}
     costs, times = read_json(snakemake.input.costs), measure_times(files, unseen, settings["seconds"], n_threads)

@@ -15,8 +15,8 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     settings, n_threads = snakemake.params.settings, limit_threads(snakemake.threads)
-    unseen = sample_structures(snakemake.input.unseen, settings["structures"], settings["seed"])
-    training = sample_structures(snakemake.input.train, settings["calibration_structures"], settings["seed"])
+    unseen = sample_structures(snakemake.params.unseen, settings["structures"], settings["seed"])
+    training = sample_structures(snakemake.params.train, settings["calibration_structures"], settings["seed"])
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     for scheme, path in zip(SCHEMES, map(Path, snakemake.output.files), strict=True):

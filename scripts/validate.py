@@ -8,11 +8,12 @@ from pathlib import Path
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, drawn, predict_errors
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, predict_errors
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
 from assay.predictors.interface import load_predictor
+from assay.workflow.config import file_of
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
@@ -33,13 +34,11 @@ def main() -> None:
     domain = read_domain(snakemake.input.domain)
     errors, judged, novelties, named = {}, {}, {}, []
     started = time.perf_counter()
-    for name, path in snakemake.params.splits.items():
-        dataset = read_dataset(path)
-        numbers = drawn(len(dataset), settings)
-        dataset = dataset.subset(numbers)
+    for name, split in snakemake.params.splits.items():
+        dataset = read_dataset(split, settings.max_structures, settings.seed)
         errors[name] = predict_errors(predictor, dataset, name)
-        judged[name] = accuracy_of_split(errors[name], dataset, settings, numbers)
-        judged[name]["labelled_by"] = whose_labels(labelled_by(path), snakemake.params.teacher)
+        judged[name] = accuracy_of_split(errors[name], dataset, settings, dataset.numbers)
+        judged[name]["labelled_by"] = whose_labels(labelled_by(file_of(split)), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
         judged[name]["domain"] = None
         if domain.training_data.known:

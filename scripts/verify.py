@@ -9,7 +9,7 @@ import torch
 
 from assay.benchmark.memory import keep_freed_memory
 from assay.checkpoint import normalize
-from assay.data import read_dataset
+from assay.data import read_examples
 from assay.verification import dynamics
 from assay.verification.verify import VerificationSettings, verify
 from assay.workflow.errors import exit_on_error
@@ -28,7 +28,7 @@ with exit_on_error(snakemake.log[0]):
     settings = VerificationSettings(**options | {"dynamics": dynamics.DynamicsSettings(**options["dynamics"])})
     card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    structures = [structure for path in snakemake.input.splits for structure in read_dataset(path)]
+    structures = read_examples(snakemake.params.splits.values())
     model, elements = checkpoint.build(torch.float64), checkpoint.atomic_numbers
     result = verify(model, elements, files, snakemake.params.missing, structures, settings)
     write_json(snakemake.output[0], header(card["variant"], card["checkpoint_sha256"]) | result)

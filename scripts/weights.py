@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from assay.data import read_dataset
+from assay.data import read_examples
 from assay.engine.library import library
 from assay.predictors.interface import NETWORK_RUNTIMES, load_predictor
 from assay.quantize.trained import measure_trained
@@ -19,6 +19,6 @@ with exit_on_error(snakemake.log[0]):
     card = read_json(snakemake.input.card)
     runtimes = [runtime for runtime in NETWORK_RUNTIMES if runtime != "engine" or library() is not None]
     predictors = [load_predictor(Path(snakemake.input.model), runtime=runtime) for runtime in runtimes]
-    structures = list(read_dataset(Path(snakemake.input.unseen)))
+    structures = read_examples([snakemake.params.unseen])
     measured = measure_trained(predictors, Path(snakemake.input.onnx), structures)
     write_json(snakemake.output[0], header(card["variant"], card["checkpoint_sha256"]) | {"measured": measured})

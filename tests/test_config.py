@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from assay.data.kinds import KINDS
-from assay.workflow.config import FILES, check_config, complete_config, is_given, load_config, present
+from assay.workflow.config import FILES, check_config, complete_config, file_of, is_given, load_config, present
 from assay.workflow.config_schema import editor_schema
 from assay.workflow.errors import AssayError
 
@@ -96,6 +96,14 @@ def test_a_round_may_ask_for_a_share_of_every_kind_there_is():
         (["dataset", "splits"], {"a": None}, ["keep at least one"]),
         (["dataset", "train"], 3, ["`dataset.train`", "is 3", "text"]),
         (["dataset", "train"], "", ["`dataset.train`", "text of at least 1 character"]),
+        (["dataset", "splits", "a"], {"energy_key": "E"}, ["`dataset.splits.a`", "lacks the key `path`"]),
+        (["dataset", "splits", "a"], {"path": "x", "key": "E"}, ["`dataset.splits.a.key`", "known keys are", "path"]),
+        (["dataset", "splits", "a"], 3, ["`dataset.splits.a`", "a set of keys or text or null"]),
+        (
+            ["dataset", "splits", "a"],
+            {"path": "x", "units": {"force": "eV"}},
+            ["`dataset.splits.a.units.force`", "did you mean `forces`?"],
+        ),
         (["device"], "gpu", ["`device`", '"gpu"', "auto, cpu, cuda"]),
         (["teacher", "calculator"], "EMT", ["`teacher.calculator`", "module.Class"]),
         (["accuracy", "max_structures"], "all", ["`accuracy.max_structures`", '"all"', "a whole number or null"]),
@@ -134,12 +142,16 @@ def test_missing_section_is_named(section):
     assert f"lacks the key `{section}`" in refusal(config)
 
 
+LABELLED = (("dataset", "splits"), ("dataset", "train"), ("dataset", "validation"))
+
+
 def test_every_leaf_of_a_wrong_type_is_refused_by_its_key():
     checked = [path for path in LEAVES if not any(key in FREE for key in path[:-1])]
     assert len(checked) > 300
     for path, value in product(checked, ("wrong", {"a": 1})):
         wrong = 3 if value == "wrong" and isinstance(at(DEFAULT, path), str) else value
-        assert f"`{'.'.join(map(str, path))}`" in refusal(replaced(path, wrong))
+        own = "" if value == "wrong" or path[:2] not in LABELLED else ".a"  # the key of a set of keys that is no path
+        assert f"`{'.'.join(map(str, path))}{own}`" in refusal(replaced(path, wrong))
 
 
 def test_a_section_of_a_wrong_type_is_refused_by_its_key():
@@ -233,6 +245,14 @@ def test_what_the_caller_gave_is_told_from_defaults_and_left_as_it_is():
     assert (
         not is_given(mine, "dataset.validation") and not is_given(mine, "device") and not is_given({}, "dataset.train")
     )
+
+
+def test_a_labelled_file_may_be_a_path_or_a_set_of_keys():
+    keys = {"path": "my.xyz", "energy_key": "REF_energy", "units": {"energy": "hartree"}}
+    dataset = complete_config({"dataset": {"splits": {"mine": keys, "unseen_molecules": keys}, "train": keys}}, FOLDER)
+    assert dataset["dataset"]["splits"]["unseen_molecules"] == dataset["dataset"]["train"] == keys
+    assert dataset["dataset"]["splits"]["seen_molecules"] == DEFAULT["dataset"]["splits"]["seen_molecules"]
+    assert file_of(keys) == file_of("my.xyz") == "my.xyz"
 
 
 def test_what_is_said_of_a_student_is_not_said_of_the_one_that_replaces_it():

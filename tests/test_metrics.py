@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, drawn, predict_errors, worst
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
+from assay.data import read_dataset
 from assay.data.dataset import from_structures
+from assay.data.hdf5 import write_hdf5
 from assay.neighbors.lists import neighbor_list
 from assay.predictors.interface import Prediction
 from assay.structures.batching import count_edges, pack, pack_structures
@@ -133,12 +135,13 @@ def test_predictions_come_back_in_order_whatever_the_batches():
     assert metrics(errors)["force_accuracy"] == pytest.approx(0.5)
 
 
-def test_split_is_complete_and_drawn_by_seed():
+def test_split_is_complete_and_drawn_by_seed(tmp_path):
     settings = AccuracySettings(max_structures=25, size_bins=(4, 6))
-    dataset = make_dataset(60).subset(drawn(60, settings))
+    write_hdf5(tmp_path / "set.h5", make_dataset(60))
+    dataset, again = (read_dataset(tmp_path / "set.h5", settings.max_structures, settings.seed) for _ in range(2))
     judged = accuracy_of_split(errors_of(dataset), dataset, settings)
     assert judged["n_structures"] == 25
-    assert list(drawn(60, settings)) == list(drawn(60, settings)) != list(range(25))
+    assert list(dataset.names) == list(again.names)
     assert sum(row["n_structures"] for row in judged["per_size"]) == 25
     assert sum(row["n_atoms"] for row in judged["per_element"].values()) == judged["n_atoms"]
     for name, (low, high) in judged["confidence_intervals"].items():

@@ -50,14 +50,6 @@ class AccuracySettings:
     seed: int = 0
 
 
-def drawn(count: int, settings: AccuracySettings) -> np.ndarray:
-    """The indices of those of so many structures that are judged, in their order."""
-    if settings.max_structures is None or count <= settings.max_structures:
-        return np.arange(count)
-    generator = np.random.default_rng(settings.seed)
-    return np.sort(generator.choice(count, size=settings.max_structures, replace=False))
-
-
 def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:
     """Predict every structure, in batches of bounded size, with a progress bar that counts atoms."""
     energy = np.full(len(dataset), np.nan)

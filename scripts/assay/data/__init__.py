@@ -4,6 +4,6 @@ Only formats and checks of labelled files enter here; making such files belongs 
 """
 
 from assay.data.dataset import Dataset
-from assay.data.formats import read_dataset
+from assay.data.formats import MANY, read_dataset, read_examples
 
-__all__ = ["Dataset", "read_dataset"]
+__all__ = ["MANY", "Dataset", "read_dataset", "read_examples"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -20,20 +19,16 @@ COINCIDENT_A = 0.05
 MAX_ATOMIC_NUMBER = 118
 
 
-def check(dataset: Dataset, path: str | Path, numbers: Sequence[int] | None = None) -> None:
+def check(dataset: Dataset, path: str | Path) -> None:
     """Raise ``AssayError``, naming file and structure, at the first thing that is wrong.
-
-    Args:
-        dataset: what was read.
-        path: the file that it was read from.
-        numbers: (S,), the place of each structure in the file; None where all were read.
 
     Checked: shapes agree, every structure has an atom, numbers are finite, elements are known, periodic axes have
     lattice vectors, no two atoms coincide (periodic images included).
     """
     if not len(dataset):
         raise AssayError(f"{path} holds no structures: check how it was written")
-    named = [f"structure {k} ({name}) of {path}" for k, name in zip(numbers or count(), dataset.names, strict=False)]
+    numbers = range(len(dataset)) if dataset.numbers is None else dataset.numbers
+    named = [f"structure {k} ({name}) of {path}" for k, name in zip(numbers, dataset.names, strict=False)]
     _check_shapes(dataset, path, named)
     owner = np.repeat(np.arange(len(dataset)), dataset.sizes)
     unknown = (dataset.atomic_numbers < 1) | (dataset.atomic_numbers > MAX_ATOMIC_NUMBER)

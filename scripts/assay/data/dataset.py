@@ -27,6 +27,7 @@ class Dataset:
         molecules: (S,) str, identity of the molecule; "" if unknown.
         stress: (S, 3, 3) float64, eV/angstrom^3, dE/d(strain) per volume as in ASE: positive where the structure would
             contract; NaN where a structure has none, None where no structure has one.
+        numbers: (S,) int64, the place of each structure in the file that it was read from; None without a file.
     """
 
     atomic_numbers: np.ndarray
@@ -39,6 +40,7 @@ class Dataset:
     names: np.ndarray
     molecules: np.ndarray
     stress: np.ndarray | None = None
+    numbers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -88,6 +90,7 @@ class Dataset:
             self.names[chosen],
             self.molecules[chosen],
             None if self.stress is None else self.stress[chosen],
+            None if self.numbers is None else self.numbers[chosen],
         )
 
     def content_sha256(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
-MANY = 20_000  # structures that stand for a file of any size where they only serve as examples
+MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
 
 def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = None, seed: int = 0) -> Dataset:
@@ -61,8 +62,8 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
     structures, numbers, labels = _read(file, keys, chosen)
     if labels is not None:
         print(f"labels of {file.path}: {labels.sentence}")
-    dataset = from_structures(structures)
-    check(dataset, file.path, numbers)
+    dataset = replace(from_structures(structures), numbers=np.array(numbers, dtype=np.int64))
+    check(dataset, file.path)
     suspicious = sum(lacks_hydrogens(structure) for structure in dataset)
     if suspicious:
         warnings.warn(
@@ -70,6 +71,11 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
             stacklevel=2,
         )
     return dataset
+
+
+def read_examples(sources: Iterable[str | Path | Mapping[str, Any]]) -> list[Structure]:
+    """Structures of several files, at most ``MANY`` of each; arguments and errors as of ``read_dataset``."""
+    return [structure for source in sources for structure in read_dataset(source, MANY)]
 
 
 def open_frames(path: str | Path) -> FrameFile:

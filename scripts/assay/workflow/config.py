@@ -129,6 +129,11 @@ def texts_in(value: Any) -> Iterator[str]:
         yield from texts_in(item)
 
 
+def file_of(labelled: str | Mapping[str, Any]) -> str:
+    """The path of a file of labelled structures, which may stand alone or beside names and units of its labels."""
+    return labelled if isinstance(labelled, str) else labelled["path"]
+
+
 def resolve_device(wanted: str) -> str:
     """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it.
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pydantic import Field
 
 from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml
-from assay.workflow.config_models.types import FilePath, Section
+from assay.workflow.config_models.types import Section
 
 
 class Dataset(Section):
     """Labelled structures."""
 
     splits: config_yaml.Splits
-    train: FilePath
-    validation: FilePath
+    train: config_yaml.PathOrFile
+    validation: config_yaml.PathOrFile
     recipe: recipes_yaml.DatasetRecipe = Field(description="how the dataset is made again")
 
 

@@ -89,6 +89,27 @@ class Variant(Section):
         return self
 
 
+class LabelUnits(Section):
+    """The units of a labelled file; those that are absent follow from the first two."""
+
+    energy: Text = may_be_absent(description="such as eV, hartree, kcal/mol, or eV/atom for energies of one atom")
+    length: Text = may_be_absent(description="such as angstrom or bohr")
+    forces: Text = may_be_absent(description="such as hartree/bohr; -hartree/bohr for gradients")
+    stress: Text = may_be_absent(description="such as eV/angstrom^3 or GPa; -kbar where pressure is positive")
+    virial: Text = may_be_absent(description="such as eV")
+
+
+class LabelledFile(Section):
+    """A file of labelled structures, and the names and units of its labels where the file does not tell them."""
+
+    path: FilePath
+    energy_key: Text = may_be_absent(description="the name of energies in the file")
+    forces_key: Text = may_be_absent(description="the name of forces, or of gradients, in the file")
+    stress_key: Text = may_be_absent(description="the name of stresses, positive under tension")
+    virial_key: Text = may_be_absent(description="the name of virials, which are minus volume times stress")
+    units: LabelUnits = may_be_absent(description="the units of the file")
+
+
 class Targets(Section):
     """What the report holds the students against."""
 
@@ -181,8 +202,28 @@ Variants = Annotated[
     ],
     Field(min_length=1, description="the students by name"),
 ]
+
+
+def _with_path(given: Any) -> Any:
+    if given == "":
+        raise ValueError("text of at least 1 character(s), or a set of keys")
+    return {"path": given} if isinstance(given, str) else given
+
+
+PathOrFile = Annotated[
+    LabelledFile,
+    BeforeValidator(_with_path, json_schema_input_type=LabelledFile | Text),
+    Field(description="a path, or a set of keys with one"),
+]
 Splits = Annotated[
-    dict[Name, Annotated[Text | None, Field(description="a path, or null to leave it out")]],
+    dict[
+        Name,
+        Annotated[
+            LabelledFile | None,
+            BeforeValidator(_with_path, json_schema_input_type=LabelledFile | Text | None),
+            Field(description="a path, a set of keys with one, or null to leave it out"),
+        ],
+    ],
     Field(min_length=1, description="files of labelled structures by name"),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Field(description="where models run")]

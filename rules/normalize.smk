@@ -29,6 +29,7 @@ rule normalize:
         code=code_of("normalize"),
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
         weights=lambda wildcards: VARIANTS[wildcards.variant].get("weights"),
+        units=lambda wildcards: VARIANTS[wildcards.variant].get("units"),
     script:
         "../scripts/normalize.py"
 

@@ -9,7 +9,8 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("normalize", variant="tiny")
 
 with exit_on_error(log=snakemake.log[0]):
-    checkpoint = normalize(snakemake.input.checkpoint, snakemake.params.cutoff_A, snakemake.params.weights)
+    told = snakemake.params
+    checkpoint = normalize(snakemake.input.checkpoint, told.cutoff_A, told.weights, told.units)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
     print(checkpoint.summary())
     if checkpoint.doubt():

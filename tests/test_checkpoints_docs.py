@@ -8,6 +8,8 @@ from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS
 from shared.checkpoint_hostile import READ, REJECTED
 from shared.checkpoint_refusals import REFUSED
 from shared.checkpoint_strangers import HOSTILE, STRANGERS
+from shared.schnetpack_forms import ACTIVATIONS, NETWORKS
+from shared.schnetpack_forms import REFUSED as NOT_COMPUTED
 
 TESTS = Path(__file__).parent
 DOCS = TESTS.parent / "docs/checkpoints.md"
@@ -22,6 +24,9 @@ CASES = {
     "test_read_as_data": READ,
     "test_refused_with_a_reason": REJECTED,
     "test_what_others_wrote_is_named": STRANGERS,
+    "test_networks_of_schnetpack": NETWORKS,
+    "test_activations_of_schnetpack": ACTIVATIONS,
+    "test_what_schnetpack_computes_and_assay_does_not": NOT_COMPUTED,
     "test_strangers_that_mean_harm_are_harmless": HOSTILE,
 }
 

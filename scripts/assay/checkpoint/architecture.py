@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.contents import ModulePart
-from assay.checkpoint.schnetpack import translate
+from assay.checkpoint.schnetpack import Translation, translate
 from assay.checkpoint.weights import BUFFERS, StateDict
 from assay.models import ARCHITECTURES, PaiNN, build_model
 from assay.workflow.errors import AssayError
@@ -54,6 +54,7 @@ def read_network(
     path: Path,
     cutoff_A: float | None = None,
     parts: Mapping[str, ModulePart] | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> Network:
     """Find the network that a state dict belongs to, from names, shapes and configs.
 
@@ -63,12 +64,15 @@ def read_network(
         path: the file, for messages.
         cutoff_A: what the user's config says.
         parts: the modules of the network by their paths, where the file holds them.
+        units: the units of "energy" and "length" that a network of schnetpack was trained in.
 
     Raises:
         AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
     """
     if state_dict.is_schnetpack:
-        return _read_schnetpack(state_dict, said, path, cutoff_A, parts)
+        return _read_schnetpack(state_dict, said, path, cutoff_A, translate(state_dict, parts, path, units))
+    if units:
+        raise AssayError(f"{path} is no file of schnetpack, whose units alone can be others: remove `units`")
     if said.get("architecture", ("",))[0] in OF_SCHNETPACK:
         return _read_normalized(state_dict, said, path, cutoff_A)
     tensors = state_dict.tensors
@@ -94,10 +98,9 @@ def _read_schnetpack(
     said: dict[str, tuple[Any, str]],
     path: Path,
     cutoff_A: float | None,
-    parts: Mapping[str, ModulePart] | None,
+    found: Translation,
 ) -> Network:
-    """A network under schnetpack's names."""
-    found = translate(state_dict, parts, path)
+    """A network that had schnetpack's names, as it was translated."""
     known = [(found.hyperparameters["cutoff_A"], "tensors")]
     _one_cutoff(known + _cutoffs_said(said, cutoff_A), False, path)
     tensors, filled = _complete(

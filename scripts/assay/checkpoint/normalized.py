@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import reprlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -158,13 +159,20 @@ def _shortened(names: list[str]) -> list[str]:
     return [*shown, f"and {len(names) - len(shown)} more"] if len(names) > len(shown) else shown
 
 
-def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | None = None) -> Checkpoint:
+def normalize(
+    path: str | Path,
+    cutoff_A: float | None = None,
+    weights: str | None = None,
+    units: Mapping[str, str] | None = None,
+) -> Checkpoint:
     """Read, understand and check a checkpoint of any accepted form (docs/checkpoints.md lists them).
 
     Args:
         path: the file; a normalized ``model.safetensors`` is one of the forms.
         cutoff_A: the user's word on the cutoff, for files that do not tell it.
         weights: the set of weights to use where the file holds several: "raw", "average" or a path in the file.
+        units: the units of "energy" and "length" that a network of schnetpack was trained in, where they are others
+            than eV and angstrom.
 
     Raises:
         AssayError: the file cannot be used; one sentence says why.
@@ -174,7 +182,7 @@ def normalize(path: str | Path, cutoff_A: float | None = None, weights: str | No
         try:
             choice = choose_weights(container, weights)
             parts = module_parts(container, choice.weights)
-            network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts)
+            network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts, units)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
         checkpoint = Checkpoint(network, container, choice, read_elements(container))

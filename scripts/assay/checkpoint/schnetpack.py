@@ -20,10 +20,10 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.contents import ModuleContents, ModulePart
 from assay.checkpoint.schnetpack_parts import activation_of, postprocessed
 from assay.checkpoint.weights import StateDict, nested_dicts
+from assay.data.units import factor
 from assay.workflow.errors import AssayError
 
 MAX_BLOCKS = 200
-UNITS = "Energies are taken to be in eV and distances in angstrom: a file of schnetpack does not say its units."
 _REPRESENTATIONS = {"PaiNN": "schnetpack-painn", "SchNet": "schnetpack-schnet"}
 # Tensors that only one representation has.
 _TELLING = {
@@ -80,8 +80,19 @@ def module_parts(container: Container, state: StateDict) -> dict[str, ModulePart
     return None
 
 
-def translate(state: StateDict, parts: Mapping[str, ModulePart] | None, path: Path) -> Translation:
+def translate(
+    state: StateDict,
+    parts: Mapping[str, ModulePart] | None,
+    path: Path,
+    units: Mapping[str, str] | None = None,
+) -> Translation:
     """Read a network of schnetpack from its tensors and, where there are some, the parts of its module.
+
+    Args:
+        state: the tensors by schnetpack's names.
+        parts: the parts of its module by their paths, or None.
+        path: the file, for messages.
+        units: the units of "energy" and "length" of the data that it was trained on; eV and angstrom if not given.
 
     Raises:
         AssayError: some part of it is none that Assay computes, or tensors are missing.
@@ -92,13 +103,14 @@ def translate(state: StateDict, parts: Mapping[str, ModulePart] | None, path: Pa
         kind = next((kind for name, kind in _TELLING.items() if name in reader.left), "network of unknown tensors")
     if kind not in _REPRESENTATIONS:
         raise reader.refusal(f"its representation is a {kind}, and Assay computes {' and '.join(_REPRESENTATIONS)}")
-    result = Translation(_REPRESENTATIONS[kind], notes=[UNITS])
+    result = Translation(_REPRESENTATIONS[kind])
     if parts is None:
         result.notes.append("It holds tensors alone: what they do not show is assumed to be as schnetpack sets it.")
     _read_embedding(reader, result)
     _read_radial(reader, result)
     (_read_painn if kind == "PaiNN" else _read_schnet)(reader, result)
     _read_energy(reader, result)
+    _convert(result, units)
     result.unknown = [name for name in reader.left if name not in state.repeated]
     return result
 
@@ -205,6 +217,27 @@ def _read_radial(reader: Reader, result: Translation) -> None:
         numbers = [_shortest(reader.number(f"{stem}.eps"))] if f"{stem}.eps" in reader.left else []
         function = "mollifier" if numbers else "cosine"
     result.set("tensors", cutoff_A=cutoff, cutoff_function=function, cutoff_arguments=numbers)
+
+
+def _convert(result: Translation, units: Mapping[str, str] | None) -> None:
+    """Bring a network that was trained in ``units`` to eV and angstrom."""
+    said = {"energy": "eV", "length": "angstrom"} | dict(units or {})
+    energy, length = (factor(said[kind], kind) for kind in ("energy", "length"))
+    known = "as variants.<name>.units says" if units else "because a file of schnetpack does not say its units"
+    result.notes.insert(0, f"Energies are taken to be in {said['energy']}, distances in {said['length']}, {known}.")
+    tensors, values = result.tensors, result.hyperparameters
+    for name in ("energy_scale", "reference_energy"):
+        tensors[name] = tensors[name] * energy
+    if length == 1.0:
+        return
+    values["cutoff_A"] *= length
+    values["cutoff_arguments"] = [number * length for number in values["cutoff_arguments"]]
+    for name in tensors.keys() & {"radial.centers", "radial.widths"}:
+        tensors[name] = tensors[name].double() * length
+    if "radial.frequencies" in tensors:  # sin(f d) / d has the dimension of an inverse length
+        tensors["radial.frequencies"] = tensors["radial.frequencies"].double() / length
+        for name in [name for name in tensors if name.endswith((".filter.weight", ".filter.0.weight"))]:
+            tensors[name] = tensors[name].double() * length
 
 
 def _count_blocks(reader: Reader) -> int:

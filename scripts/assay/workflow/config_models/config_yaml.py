@@ -19,7 +19,7 @@ from assay.workflow.config_models.types import (
     may_be_absent,
 )
 
-OF_CHECKPOINTS = ("weights",)  # keys of a variant that is a checkpoint, and of one that is a calculator
+OF_CHECKPOINTS = ("weights", "units")  # keys of a variant that is a checkpoint, and of one that is a calculator
 OF_CALCULATORS = ("arguments", "environment", "vacuum_A", "time_limit_s")
 RESERVED = ("report", "peers", "regression")  # folders of results/ that are no variant's
 
@@ -55,12 +55,20 @@ def _by_name(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+class TrainedUnits(Section):
+    """The units of the data that a student was trained on, where they are others than eV and angstrom."""
+
+    energy: Text = may_be_absent(description="the unit of energy, such as kcal/mol")
+    length: Text = may_be_absent(description="the unit of length, such as bohr")
+
+
 class Variant(Section):
     """A student: a checkpoint, or an ASE calculator that stands for any other model; and what its author says of it."""
 
     checkpoint: FilePath = may_be_absent(description="path of a .pt, .pth, .ckpt or .safetensors file")
     cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a model that does not tell it")
     weights: Text = may_be_absent(description="raw, average, or the path of a set of weights in the checkpoint")
+    units: TrainedUnits = may_be_absent(description="the units that a network of schnetpack was trained in")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
     environment: FilePath = may_be_absent(

@@ -1,5 +1,9 @@
 # `make help` lists what there is. The environment lives in .venv and is made once: its stamp is named after a hash of
 # everything that defines it, so that a changed pin installs again and an unchanged one takes no time.
+ifneq ($(words $(CURDIR)),1)
+$(error "$(CURDIR)" holds a space, and Snakemake cannot run a Python whose path does: move this folder to another path)
+endif
+
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 

@@ -20,10 +20,25 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
 from assay.workflow.code import code_digest
-from assay.workflow.config import calculator_of, complete_config, file_of, is_given, present, resolve_device, texts_in
+from assay.workflow.config import (
+    calculator_of,
+    complete_config,
+    file_of,
+    is_given,
+    present,
+    resolve_device,
+    shipped_path,
+    texts_in,
+)
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 from assay.workflow.teachers import reference_files, teacher_of
+
+if " " in sys.executable:
+    raise WorkflowError(
+        f"Python lies in {sys.executable}, and Snakemake cannot run scripts by a path with a space: make the environment "
+        "in another folder"
+    )
 
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
@@ -47,8 +62,13 @@ DEVICE = resolve_device(config["device"])
 
 CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
-# The files that a student is exported to; and those that this machine cannot make, with the reason.
-NOT_EXPORTED = missing_files()
+# The files that a student is exported to; and those that this machine cannot make, with the reason, unless they were made
+# before: a compiler that is gone makes nothing stale.
+NOT_EXPORTED = {
+    file: reason
+    for file, reason in missing_files().items()
+    if not all(Path("results", variant, file).is_file() for variant in NETWORKS)
+}
 EXPORTED_FILES = [
     file
     for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.pt2"]
@@ -87,6 +107,11 @@ def given(key):
 def one_of(names):
     """A pattern that fits each of these names, and nothing where there are none."""
     return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def shipped(path):
+    """A file of the folder `data` beside the Snakefile, from whatever folder the workflow runs."""
+    return shipped_path(path, ROOT)
 
 
 def code_of(script):

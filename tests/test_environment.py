@@ -1,6 +1,8 @@
 """The environments say the same thing in each of their forms."""
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,12 @@ def test_both_environments_differ_in_torch_only():
     cpu, cuda = pins("cpu.txt"), pins("cuda.txt")
     assert {package for package in cpu | cuda if cpu.get(package) != cuda.get(package)} == {"torch"}
     assert cuda["torch"].split(",")[0] == cpu["torch"]
+
+
+def test_make_refuses_a_path_with_a_space_before_it_installs_anything(tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    shutil.copy("Makefile", folder)
+    done = subprocess.run(["make", "run"], cwd=folder, capture_output=True, text=True)
+    assert done.returncode != 0 and "holds a space" in done.stderr and "move this folder" in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["Makefile"]

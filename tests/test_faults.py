@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -226,6 +227,18 @@ def test_file_in_the_place_of_a_folder_is_one_sentence(tmp_path):
     (tmp_path / "results").write_text("a file")
     with pytest.raises(AssayError, match="move the file away"):
         write_json(tmp_path / "results/tiny/a.json", 1)
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    host = socket.gethostname()
+    stray = [tmp_path / f".a.json.{host}-{process}-x1" for process in (dead.pid, os.getpid())]
+    other = [tmp_path / f".a.json.elsewhere-{dead.pid}-x1", tmp_path / f".b.json.{host}-{dead.pid}-x1"]
+    for folder in [*stray, *other]:
+        (folder / "deep").mkdir(parents=True)
+    write_json(tmp_path / "a.json", 1)
+    assert {path for path in tmp_path.iterdir() if path.is_dir()} == {stray[1], *other}
 
 
 def test_other_mistakes_are_not_taken_for_a_full_disk(tmp_path):

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from filelock import FileLock
 from torch import Tensor
 
 from assay.engine.constants import header
@@ -30,6 +31,7 @@ def library() -> ctypes.CDLL | None:
     """The engine's shared library; None where there is no C++ compiler or it cannot compile the engine."""
     command = compiler()
     if command is None:
+        print("no C++ compiler works here: torch computes alone, several times slower", file=sys.stderr)
         return None
     version = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
     sources = b"".join(path.read_bytes() for path in sorted([SOURCE, *FOLDER.glob("*.h")]))
@@ -39,14 +41,21 @@ def library() -> ctypes.CDLL | None:
     built = cache / f"painn-{hashlib.sha256(key).hexdigest()[:16]}.so"
     try:
         if not built.exists():
-            with atomic_path(built) as path, tempfile.TemporaryDirectory() as generated:
-                Path(generated, "constants.h").write_text(constants)
-                arguments = [*FLAGS, f"-I{generated}", str(SOURCE), "-o", str(path)]
-                subprocess.run([command, *arguments], check=True, capture_output=True)
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(built.with_suffix(".lock")):
+                if not built.exists():
+                    _build(built, command, constants)
         return ctypes.CDLL(str(built))
     except (AssayError, OSError, subprocess.CalledProcessError) as error:
         print(f"the engine could not be built with {command} in {cache} ({error}): torch works alone", file=sys.stderr)
         return None
+
+
+def _build(target: Path, command: str, constants: str) -> None:
+    with atomic_path(target) as path, tempfile.TemporaryDirectory() as generated:
+        Path(generated, "constants.h").write_text(constants)
+        arguments = [*FLAGS, f"-I{generated}", str(SOURCE), "-o", str(path)]
+        subprocess.run([command, *arguments], check=True, capture_output=True)
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:

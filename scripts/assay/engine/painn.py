@@ -56,7 +56,7 @@ def why_unsupported(model: Potential) -> str | None:
     if any(p.device.type != "cpu" for p in model.parameters()):
         return "it computes on the CPU"
     if library() is None:
-        return "there is no C++ compiler for it: install g++"
+        return "there is no C++ compiler for it that works: install g++"
     return None
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +20,11 @@ from torch import fx
 from torch._inductor import aoti_compile_and_package, config
 from torch.export import Dim
 
+from assay.engine.toolchain import compiler, missing_files
 from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
 from assay.export.metadata import METADATA_KEY
+from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
 
@@ -30,7 +35,14 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
         network: the result of ``lowering.lower`` in the form of slots.
         path: the file to write.
         metadata: what the file says about itself, of plain types; it is stored as JSON under ``METADATA_KEY``.
+
+    Raises:
+        AssayError: there is no C++ compiler that works, or no folder for its temporary files.
     """
+    command = compiler()
+    if command is None:
+        [reason] = missing_files().values()
+        raise AssayError(f"{path} cannot be made: {reason}")
     inputs = SlotPotential.example()
     dynamic = tuple(
         dict.fromkeys(dynamic_axes(name, tensor), Dim.DYNAMIC)
@@ -39,6 +51,28 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
     logging.getLogger("torch._inductor").setLevel(logging.ERROR)
     fx.config.do_not_emit_stack_traces = True  # nobody reads the source lines of each operation, and they take time
     program = torch.export.export(network, tuple(inputs), dynamic_shapes=dynamic)
-    settings = {"cpp.dynamic_threads": True, "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)}}
-    with atomic_path(path) as temporary, config.patch(settings):
+    settings = {
+        "cpp.dynamic_threads": True,
+        "cpp.cxx": (command,),
+        "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)},
+    }
+    with atomic_path(path) as temporary, _temporary_folder(), config.patch(settings):
         aoti_compile_and_package(program, package_path=str(temporary))
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[None]:
+    """Let inductor write where no path holds a space, which its commands would part; its cache stays where it is."""
+    usual = tempfile.gettempdir()
+    if " " not in usual:
+        yield
+        return
+    for folder in ("/tmp", "/var/tmp", str(Path.cwd())):
+        if " " not in folder and os.access(folder, os.W_OK):
+            tempfile.tempdir, os.environ["TMPDIR"] = folder, folder
+            try:
+                yield
+            finally:
+                tempfile.tempdir, os.environ["TMPDIR"] = usual, usual
+            return
+    raise AssayError(f"temporary files go to {usual}, and compilers take no path with a space: set TMPDIR to another")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -56,23 +56,40 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     """The defaults of a folder, overridden key by key by what the caller gave, and checked; a new dictionary.
 
     A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
-    is not true of another.
+    is not true of another. The caller's paths are relative to the current folder, and ``~`` at their beginning is the
+    caller's home. Those of the defaults are of the folder ``data`` beside ``folder``, see ``shipped_path``.
 
     Args:
         given: the caller's part of the config.
         folder: the folder with ``FILES``.
 
     Raises:
-        AssayError: a file is missing or is not YAML, or as ``check_config`` does.
+        AssayError: a file is missing or is not YAML, a key is no text, or as ``check_config`` does.
     """
     config: dict[str, Any] = {}
     for name in FILES:
         update_config(config, _read_yaml(Path(folder, name)))
+    root = Path(folder).absolute().parent
+    config = _with_texts(config, lambda text: shipped_path(text, root) if text.startswith("data/") else text)
+    _check_keys(given)
+    given = _with_texts(given, lambda text: str(Path(text).expanduser()) if text.startswith("~") else text)
     for name in _replaced(given.get("variants"), config["variants"]):
         del config["variants"][name]
     update_config(config, given)
     check_config(config)
     return config
+
+
+def shipped_path(path: str, root: Path) -> str:
+    """A file that is shipped with the workflow as seen from the current folder.
+
+    It stays relative where the current folder is ``root``, so that results there do not tell where it lies.
+
+    Args:
+        path: the path from ``root`` on.
+        root: the folder of the Snakefile.
+    """
+    return path if Path.cwd() == root.resolve() else str(root / path)
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -156,6 +173,29 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise AssayError(f"{path} holds no keys of a config: see config/config.yaml")
     return content
+
+
+def _with_texts(part: Any, change: Callable[[str], str]) -> Any:
+    """A copy of a part of a config in which each text is changed, but for keys."""
+    if isinstance(part, Mapping):
+        return {key: _with_texts(entry, change) for key, entry in part.items()}
+    if isinstance(part, list):
+        return [_with_texts(entry, change) for entry in part]
+    return change(part) if isinstance(part, str) else part
+
+
+def _check_keys(given: Any, place: str = "") -> None:
+    """Refuse keys that YAML does not read as text, such as ``2024`` or ``yes``, before anything compares them."""
+    entries = given.items() if isinstance(given, Mapping) else enumerate(given) if isinstance(given, list) else ()
+    for key, entry in entries:
+        if isinstance(given, Mapping) and not isinstance(key, str):
+            where = f"`{place}`" if place else "the config"
+            kind = "true or false" if isinstance(key, bool) else type(key).__name__
+            raise AssayError(
+                f"the config cannot be used: {where} has a key that YAML reads as {kind} ({key}), where a name must "
+                "stand: write it in quotes"
+            )
+        _check_keys(entry, f"{place}.{key}" if place else str(key))
 
 
 def _replaced(given: Any, defaults: Mapping[str, Any]) -> list[str]:

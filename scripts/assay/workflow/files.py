@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from assay.workflow.errors import AssayError
 
@@ -31,15 +35,18 @@ FULL_bytes = 100_000  # a disk with less is full, whatever a writer says of its 
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place on success and is removed on failure.
 
-    The temporary name keeps the suffixes, so that writers which choose a format by suffix work unchanged.
+    The temporary name keeps the suffixes, so that writers which choose a format by suffix work unchanged. What a killed
+    process of this machine left of the same file is removed.
 
     Raises:
         AssayError: the folder cannot be written, or its disk is full.
     """
     target = Path(path)
+    own = f".{target.name}.{socket.gethostname()}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent)
+        _sweep(target.parent, own)
+        folder = tempfile.TemporaryDirectory(prefix=f"{own}{os.getpid()}-", dir=target.parent)
     except OSError as error:
         raise _cannot_write(target, error.errno) from error
     with folder:
@@ -54,6 +61,14 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             if number in (errno.ENOSPC, errno.EDQUOT):
                 raise _cannot_write(target, number) from error
             raise
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove temporary folders whose process is gone; their names tell it."""
+    for stray in folder.glob(f"{glob.escape(prefix)}*"):
+        process = stray.name.removeprefix(prefix).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(stray, ignore_errors=True)
 
 
 def _cannot_write(path: Path, number: int | None) -> AssayError:

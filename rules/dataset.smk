@@ -13,9 +13,9 @@ PARTS = ["train", "validation", "seen_molecules", "unseen_molecules", "larger_mo
 
 rule molecules:
     input:
-        lists=["data/molecules/written.csv", "data/molecules/listed.csv"],
-        pieces="data/molecules/pieces.csv",
-        new="data/molecules/new.csv",
+        lists=[shipped("data/molecules/written.csv"), shipped("data/molecules/listed.csv")],
+        pieces=shipped("data/molecules/pieces.csv"),
+        new=shipped("data/molecules/new.csv"),
     output:
         "data/molecules/molecules.csv",
     log:
@@ -34,7 +34,7 @@ rule molecules:
 rule label:
     input:
         molecules=rules.molecules.output[0],
-        checked="data/physics/molecules.csv",
+        checked=shipped("data/physics/molecules.csv"),
     output:
         "data/build/{part}.h5",
     log:

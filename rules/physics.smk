@@ -90,7 +90,7 @@ rule physics:
 rule physics_reference:
     """Ask the teacher again about every geometry that the checks look at, in half an hour."""
     input:
-        molecules="data/physics/molecules.csv",
+        molecules=shipped("data/physics/molecules.csv"),
     output:
         "data/build/physics_reference.xyz.gz",
     log:

@@ -37,7 +37,7 @@ rule weights:
     input:
         measured=expand("results/{variant}/weights.json", variant=NETWORKS),
         cards=CARDS,
-        bounds="data/benchmarks/weights.yaml",
+        bounds=shipped("data/benchmarks/weights.yaml"),
     log:
         "logs/weights.log",
     benchmark:

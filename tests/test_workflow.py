@@ -5,12 +5,15 @@ of each rule runs without it.
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
-from assay.workflow.config import load_config
+from assay.workflow.config import complete_config, load_config
+from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
-from shared.workflow_copy import ROOT, lay_out, snakemake
+from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
 PROGRAMS = {"predict.py", "verdict.py"}  # people call them, no rule does
 RULES = {
@@ -125,3 +128,71 @@ def test_endurance_of_a_split_that_is_left_out_is_refused_in_words(tree):
     assert done.returncode != 0
     named = "name one of seen_molecules, larger_molecules, new_molecules"
     assert f"`endurance.split` of the config is unseen_molecules: {named}" in done.stdout
+
+
+@pytest.mark.slow
+def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp_path):
+    checkout, home = tmp_path / "checkout", tmp_path / "a ö folder"
+    for folder in (checkout, home):
+        folder.mkdir()
+    lay_out(checkout, STAND_IN)
+    (home / "mine.pt").write_text("mine")
+    mine = {"original": None, "tiny": None, "mine": {"checkpoint": "mine.pt"}}
+    (home / "mine.yaml").write_text(yaml.safe_dump({"variants": mine}))
+    before = {path for path in checkout.rglob("*") if "__pycache__" not in path.parts}
+    arguments = ("-s", checkout / "Snakefile", "--configfile", "mine.yaml", "-j", "2")
+    done = snakemake(home, *arguments, "results/mine/accuracy.json", "results/ultra_tiny/accuracy.json")
+    assert done.returncode == 0, done.stdout
+    assert (home / "results/mine/accuracy.json").is_file() and (home / "logs/validate/mine.log").is_file()
+    assert {path for path in checkout.rglob("*") if "__pycache__" not in path.parts} == before
+    again = snakemake(home, *arguments, "-n", "results/mine/accuracy.json")
+    assert "Nothing to be done" in again.stdout
+
+
+@pytest.mark.slow
+def test_another_workflow_takes_the_rules_under_names_of_its_own(tree, tmp_path):
+    (tmp_path / "mine.pt").write_text("mine")
+    (tmp_path / "Snakefile").write_text(f"""
+module assay:
+    snakefile: "{tree / "Snakefile"}"
+    config: {{"variants": {{"original": None, "tiny": None, "mine": {{"checkpoint": "{tmp_path / "mine.pt"}"}}}}}}
+    prefix: "judged"
+
+
+use rule * from assay as assay_*
+
+
+rule mine:
+    default_target: True
+    input: "judged/results/mine/package.zip"
+""")
+    done = snakemake(tmp_path, "-n", "mine", "--quiet", "rules")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^assay_package +1$", done.stdout, re.M)
+    done = snakemake(tmp_path, "-n", "assay_all", "--quiet", "rules")
+    assert re.search(r"^assay_validate +2$", done.stdout, re.M), done.stdout
+
+
+def test_paths_of_the_defaults_are_beside_the_snakefile_and_a_users_in_the_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = {"variants": {"mine": {"checkpoint": "mine.pt"}, "home": {"checkpoint": "~/mine.pt"}}}
+    config = complete_config(given, ROOT / "config")
+    assert config["variants"]["tiny"]["checkpoint"] == str(ROOT / "data/checkpoints/tiny.pt")
+    assert config["physics"]["reference"] == str(ROOT / "data/physics/reference.xyz.gz")
+    assert config["variants"]["mine"]["checkpoint"] == "mine.pt"
+    assert config["variants"]["home"]["checkpoint"] == str(Path.home() / "mine.pt")
+    monkeypatch.chdir(ROOT)
+    assert complete_config(given, ROOT / "config")["variants"]["tiny"]["checkpoint"] == "data/checkpoints/tiny.pt"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({2024: 1}, "the config has a key that YAML reads as int (2024)"),
+        ({"variants": {True: {"checkpoint": "x.pt"}}}, "`variants` has a key that YAML reads as true or false (True)"),
+        ({"dataset": {"splits": {1.5: "x.xyz"}}}, "`dataset.splits` has a key that YAML reads as float (1.5)"),
+    ],
+)
+def test_a_key_that_is_no_text_is_one_sentence(given, sentence):
+    with pytest.raises(AssayError, match=re.escape(sentence) + ".* write it in quotes"):
+        complete_config(given, ROOT / "config")

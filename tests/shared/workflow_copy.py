@@ -38,7 +38,7 @@ def lay_out(tree, stand_in=None, real=()):
     for script in (tree / "scripts").glob("*.py"):
         if stand_in is not None and script.name not in real:
             script.write_text(stand_in)
-    for path in data_files(load_config(tree / "config")):
+    for path in data_files(load_config(ROOT / "config")):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(f"first {path}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, predict_errors
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, predict_split
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
@@ -35,9 +35,12 @@ def main() -> None:
     errors, judged, novelties, named = {}, {}, {}, []
     started = time.perf_counter()
     for name, split in snakemake.params.splits.items():
-        dataset = read_dataset(split, settings.max_structures, settings.seed)
-        errors[name] = predict_errors(predictor, dataset, name)
+        found = predict_split(predictor, read_dataset(split, settings.max_structures, settings.seed), name)
+        dataset, errors[name] = found.dataset, found.errors
+        if found.without:
+            print(f"{name}: {found.sentence}", flush=True)
         judged[name] = accuracy_of_split(errors[name], dataset, settings, dataset.numbers)
+        judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(file_of(split)), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
         judged[name]["domain"] = None

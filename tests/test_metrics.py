@@ -1,11 +1,13 @@
 """Metrics against their definitions, written out atom by atom."""
 
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors, worst
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors, predict_split, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
@@ -14,6 +16,7 @@ from assay.neighbors.lists import neighbor_list
 from assay.predictors.interface import Prediction
 from assay.structures.batching import count_edges, pack, pack_structures
 from assay.structures.structure import Structure, collate
+from assay.workflow.errors import AssayError
 
 
 def make_dataset(count, seed=0):
@@ -165,3 +168,32 @@ def test_edges_are_counted_as_the_neighbor_list_counts_them():
     edge_index, _ = neighbor_list(positions.double(), batch, 3.1)
     assert sum(count_edges(structure, 3.1) for structure in structures) == edge_index.shape[1]
     assert len(pack_structures(structures, 3.1, max_edges=10)) > 1
+
+
+class Holey(Echo):
+    """A model that knows hydrogen, carbon and oxygen, and has no energy for one structure."""
+
+    name, max_z, elements, dtype = "holey", 8, None, "float32"
+
+    def predict(self, structures):
+        broken = [replace(s, energy_eV=np.nan) if s.name == "s7" else s for s in structures]
+        return super().predict(broken)
+
+
+def test_structures_without_a_prediction_are_named_and_the_rest_is_judged():
+    structures = list(make_dataset(20))
+    structures[3] = replace(structures[3], positions=structures[3].positions * 1e6)
+    structures[5] = replace(structures[5], atomic_numbers=np.full(len(structures[5]), 9))
+    dataset = replace(from_structures(structures), numbers=100 + np.arange(20))
+    found = predict_split(Holey(), dataset, "mine")
+    assert [(row["name"], row["number"]) for row in found.without] == [("s3", 103), ("s5", 105), ("s7", 107)]
+    assert "angstrom apart" in found.without[0]["reason"] and "holds F" in found.without[1]["reason"]
+    assert found.without[2]["reason"] == "energy or forces are not finite"
+    assert found.sentence.startswith("3 of 20 structures have no prediction") and found.record["n_structures"] == 3
+    assert len(found.errors) == len(found.dataset) == 17 and np.isfinite(found.errors.energy).all()
+    assert list(found.dataset.numbers) == [100 + k for k in range(20) if k not in (3, 5, 7)]
+    json.dumps(accuracy_of_split(found.errors, found.dataset, AccuracySettings(resamples=20)), allow_nan=False)
+    whole = predict_split(Holey(), from_structures(structures[10:]))
+    assert whole.sentence == "" and whole.record == {"n_structures": 0, "structures": []}
+    with pytest.raises(AssayError, match=r"no structure of mine can be judged: 1 of 1 .* s3 \(number 0\)"):
+        predict_split(Holey(), from_structures(structures[3:4]), "mine")

@@ -43,6 +43,28 @@ def test_accuracy_must_be_above_its_target_and_not_at_it(copy):
     assert targets_of(copy)["Force accuracy", "original"].verdict == "unmet"
 
 
+def test_a_structure_without_a_prediction_keeps_a_split_from_being_called_good(copy):
+    """Its student meets no target of accuracy with it, and is at most fit for screening."""
+    assert targets_of(copy)["Force accuracy", "original"].verdict == "met"
+    row = {"name": "s7", "number": 107, "reason": "energy or forces are not finite"}
+
+    def edit(content):
+        content["splits"]["unseen_molecules"]["without_prediction"] = {"n_structures": 1, "structures": [row]}
+
+    before = {student.name: choices.verdict_of(student) for student in read(copy)}
+    change(copy, "accuracy", edit)
+    target = targets_of(copy)["Force accuracy", "original"]
+    assert target.verdict == "unmet"
+    assert target.reason.startswith("1 structure has no prediction, such as s7 (number 107): energy or forces are not")
+    after = {student.name: choices.verdict_of(student) for student in read(copy)}
+    assert "md-ready" in before.values()
+    assert after == {name: v.replace("md-ready", "screening-only") for name, v in before.items()}
+    [original] = [student for student in read(copy) if student.name == "original"]
+    assert choices.cap_of(original).startswith(
+        "screening-only at most, because of unseen molecules: 1 structure has no"
+    )
+
+
 def test_one_file_that_fails_is_unmet(copy):
     change(copy, "export", lambda content: content["files"]["model.edges.onnx"].update(passed=False))
     row = targets_of(copy)["Files verified", "tiny"]

@@ -13,7 +13,7 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.accuracy.domain import Novelty
-from assay.accuracy.label_checks import check_labels
+from assay.accuracy.label_checks import NAMED, check_labels
 from assay.accuracy.metrics import (
     UNITS,
     Errors,
@@ -24,9 +24,12 @@ from assay.accuracy.metrics import (
     percentiles,
 )
 from assay.data.dataset import Dataset
-from assay.predictors.interface import Predictor
+from assay.predictors.interface import Predictor, check_structure
 from assay.structures.batching import pack_structures
+from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
+
+LISTED = 100  # so many structures without a prediction are listed in a file
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,65 @@ class AccuracySettings:
     size_bins: Sequence[int] = (10, 20, 30, 40, 60, 100)
     worst: int = 10
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Predictions of those structures that have a finite one.
+
+    Attributes:
+        dataset: these structures.
+        errors: their predictions beside their labels.
+        without: of each structure without a finite prediction its ``name``, its ``number`` in the file, and the
+            ``reason``.
+    """
+
+    dataset: Dataset
+    errors: Errors
+    without: list[dict[str, Any]]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What ``accuracy.json`` says of structures without a prediction."""
+        return {"n_structures": len(self.without), "structures": self.without[:LISTED]}
+
+    @property
+    def sentence(self) -> str:
+        """How many structures have no prediction, and which; empty if all have one."""
+        if not self.without:
+            return ""
+        total = len(self.without) + len(self.dataset)
+        named = "; ".join(f"{row['name']} (number {row['number']}): {row['reason']}" for row in self.without[:NAMED])
+        return f"{len(self.without)} of {total} structures have no prediction and are not in the errors: {named}"
+
+
+def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
+    """Predict a split, and set apart the structures that the predictor refuses or gives no finite numbers for.
+
+    Raises:
+        AssayError: no structure has a prediction.
+    """
+    refused: dict[int, str] = {}
+    for index, structure in enumerate(dataset):
+        try:
+            check_structure(structure, predictor)
+        except AssayError as error:
+            refused[index] = str(error).removeprefix(f"{structure.name} ")
+    accepted = np.array([index not in refused for index in range(len(dataset))], dtype=bool)
+    part = dataset.subset(accepted)
+    errors = predict_errors(predictor, part, label)
+    finite = np.isfinite(errors.energy) & (errors.per_structure((~np.isfinite(errors.forces)).sum(1)) == 0)
+    numbers = np.arange(len(dataset)) if dataset.numbers is None else dataset.numbers
+    for index in np.flatnonzero(accepted)[~finite].tolist():
+        refused[index] = "energy or forces are not finite"
+    without = [
+        {"name": str(dataset.names[index]), "number": int(numbers[index]), "reason": refused[index]}
+        for index in sorted(refused)
+    ]
+    found = Predicted(part.subset(finite), errors.subset(finite), without)
+    if not len(found.dataset):
+        raise AssayError(f"no structure of {label or 'the split'} can be judged: {found.sentence}")
+    return found
 
 
 def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.evidence import Student
 from assay.report.forms import Form, plain_form
-from assay.report.wording import file_size, listing, percent, quantity
+from assay.report.wording import file_size, listing, percent, quantity, words
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,19 @@ def recommend(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) 
 
 
 def verdict_of(student: Student) -> str | None:
-    """Return md-ready, screening-only or reject; None if physics was not judged."""
-    return student.get("physics", "verdict")
+    """Return md-ready, screening-only or reject; None if physics was not judged.
+
+    A student that leaves structures of a split without a prediction is at most screening-only.
+    """
+    verdict = student.get("physics", "verdict")
+    return SCREENING_ONLY if verdict == MD_READY and student.without_prediction else verdict
+
+
+def cap_of(student: Student) -> str | None:
+    """Say why the verdict is at most screening-only though no check failed; None if nothing caps it."""
+    gaps = [f"{words(split)}: {student.gap(split)}" for split in student.without_prediction]
+    gap = f"{SCREENING_ONLY} at most, because of {'; '.join(gaps)}" if gaps else None
+    return "; ".join(filter(None, (student.get("physics", "capped"), gap))) or None
 
 
 def _dynamics(students: Sequence[Student]) -> Choice:
@@ -36,7 +47,7 @@ def _dynamics(students: Sequence[Student]) -> Choice:
         return Choice(job, None, refusal)
     best = _best([s for s in students if verdict_of(s) == MD_READY], lambda s: s.headline("force_accuracy"))
     if best is None:
-        capped = [s.name for s in students if verdict_of(s) == SCREENING_ONLY and not s.get("physics", "failed")]
+        capped = [s.name for s in students if s.get("physics", "capped") and not s.get("physics", "failed")]
         lack = f"; {listing(capped)} would, but for checks that lack a reference of its teacher" if capped else ""
         return Choice(job, None, f"no student passes every physics check that dynamics needs{lack}")
     accuracy = percent(best.headline("force_accuracy"))

@@ -62,6 +62,21 @@ class Student:
         return HEADLINE_SPLIT if HEADLINE_SPLIT in own else next(iter(own), None)
 
     @property
+    def without_prediction(self) -> dict[str, int]:
+        """The number of structures that have no prediction, by split; splits where all have one are left out."""
+        counts = {name: look_up(split, "without_prediction", "n_structures") for name, split in self.splits.items()}
+        return {name: count for name, count in counts.items() if count}
+
+    def gap(self, split: str | None) -> str:
+        """How many structures of a split have no prediction and are in no error, in words; empty if all have one."""
+        count = self.without_prediction.get(split or "")
+        if not count:
+            return ""
+        rows = look_up(self.splits[split or ""], "without_prediction", "structures") or []
+        first = f", such as {rows[0]['name']} (number {rows[0]['number']}): {rows[0]['reason']}" if rows else ""
+        return f"{count} structure{'s have' if count > 1 else ' has'} no prediction{first}"
+
+    @property
     def has_stress(self) -> bool:
         """Whether a split has labels of stress."""
         return any(split.get("n_stress_labels") for split in self.splits.values())

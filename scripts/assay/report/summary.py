@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from assay.report.choices import recommend, verdict_of
+from assay.report.choices import cap_of, recommend, verdict_of
 from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
 from assay.report.labels import labels_by_split
@@ -89,7 +89,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "n_parameters": student.get("model", "n_parameters"),
         "teacher": teachers.get(student.name),
         "verdict": verdict_of(student),
-        "verdict_capped": student.get("physics", "capped"),
+        "verdict_capped": cap_of(student),
         "n_checks": student.get("physics", "rests_on", "of"),
         "n_checks_judged": student.get("physics", "rests_on", "judged"),
         "failed_checks": student.get("physics", "failed"),
@@ -107,6 +107,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "splits": {
             name: {metric: split.get(metric) for metric in ("n_structures", *HEADLINE_METRICS)}
             | {metric: split[metric] for metric in STRESS_METRICS if metric in split}
+            | {"n_without_prediction": student.without_prediction.get(name, 0)}
             | {"labelled_by": student.get("accuracy", "splits", name, "labelled_by", "name")}
             for name, split in student.splits.items()
         },

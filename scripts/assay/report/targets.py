@@ -85,9 +85,9 @@ def _accuracy(student: Student, _: Sequence[Form], goals: Goals) -> Target:
         value=value,
         shown=percent(value),
         asked=f"> {percent(goals.force_accuracy, 0)}",
-        verdict=_verdict(value, value is not None and value > goals.force_accuracy),
+        verdict=_verdict(value, value is not None and value > goals.force_accuracy and not student.gap(split)),
         how="1 − RMSE / RMS of forces" + (f", {words(split)}" if split else ""),
-        reason=_whose_labels(student, split),
+        reason="; ".join(filter(None, (student.gap(split), _whose_labels(student, split)))),
     )
 
 

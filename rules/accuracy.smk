@@ -39,6 +39,8 @@ rule validate:
         "benchmarks/validate/{variant}.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=15),
     params:
         code=code_of("validate"),
         splits=SPLITS,
@@ -65,8 +67,11 @@ rule compare_accuracy:
         "logs/compare_accuracy/all.log",
     benchmark:
         "benchmarks/compare_accuracy/all.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("compare_accuracy"),
         target=config["report"]["targets"]["force_accuracy"],

@@ -5,22 +5,6 @@ benchmark.json and its chart. It owns the device: nothing else runs beside it.
 """
 
 
-def files_timed(wildcards):
-    """The exported files of a variant by their runtime: none of a calculator."""
-    return {} if wildcards.variant in CALCULATORS else RUNTIMES
-
-
-def timed_teacher(wildcards):
-    """The calculator that a student's speed is compared with: its teacher's, or where that is unknown the config's.
-
-    None if there is no calculator of its teacher.
-    """
-    teacher = teacher_of_variant(wildcards)
-    if teacher["name"] is None:
-        return config["teacher"] | {"own": None}
-    return teacher | {"own": True} if teacher["calculator"] else None
-
-
 rule benchmark:
     """Time every runtime at every size and batch, beside the teacher."""
     input:
@@ -43,9 +27,9 @@ rule benchmark:
     priority: 1
     conda:
         CONDA
-    threads: workflow.cores
+    threads: CORES
     resources:
-        device_percent=100,
+        **needs(mem_MB=13000, minutes=60, device_percent=100),
     params:
         code=code_of("benchmark"),
         splits=SPLITS,

@@ -7,12 +7,6 @@ cache of the user, and is made once for equal content.
 """
 
 
-def files_of(wildcards):
-    """The files that a calculator rests on: its environment, and what its arguments name."""
-    variant = CALCULATORS[wildcards.variant]
-    return [path for path in texts_in([variant.get("environment"), variant.get("arguments")]) if Path(path).is_file()]
-
-
 rule calculator:
     """Make a calculator once, and write down what it tells of itself and of its environment."""
     input:
@@ -28,6 +22,8 @@ rule calculator:
         variant=one_of(CALCULATORS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=60),
     params:
         code=code_of("calculator"),
         calculator=lambda wildcards: calculator_of(CALCULATORS[wildcards.variant]),

@@ -4,10 +4,11 @@ Needs config/*.yaml beside the Snakefile, and what the caller overrides of them;
 this one alone to be included before them.
 
 Every job has a log in logs/<rule>/ and a benchmark in benchmarks/<rule>/, and runs in CONDA under
---software-deployment-method conda. One that times something owns the machine: it takes `threads: workflow.cores` and
-`resources: device_percent=100`.
+--software-deployment-method conda, and says what it `needs` of a node. One that times something takes `threads: CORES`
+and the whole device. What takes less than 15 seconds and 0.5 GB is a `localrule`, which no cluster gets.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from assay.workflow.config import (
     resolve_device,
     shipped_path,
     texts_in,
+    why_no_gpu,
 )
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
@@ -60,6 +62,9 @@ CALCULATORS = {name: variant for name, variant in VARIANTS.items() if "calculato
 
 DEVICE = resolve_device(config["device"])
 
+# All cores: those that Snakemake may use, and without --cores, on a cluster, those of the node that plans.
+CORES = workflow.resource_settings.cores or os.cpu_count()
+
 CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
 # The files that a student is exported to; and those that this machine cannot make, with the reason, unless they were made
@@ -88,6 +93,12 @@ RUNTIMES = {
 RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
 
 
+# Before a job deletes an earlier result. On a cluster the node that plans need not have a GPU.
+onstart:
+    if config["device"] == "cuda" and workflow.local_exec and why_no_gpu():
+        raise WorkflowError(f"the config asks for `device: cuda`, but {why_no_gpu()}")
+
+
 wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
 
@@ -114,36 +125,21 @@ def shipped(path):
     return shipped_path(path, ROOT)
 
 
+def needs(mem_MB, minutes, device_percent=1):
+    """What a job needs: memory and time, of which it gets more at each attempt, and its share of the device.
+
+    One that takes the whole device runs alone, whatever -j or -c says.
+    """
+    return {
+        "mem_mb": lambda wildcards, attempt: mem_MB * attempt,
+        "runtime": lambda wildcards, attempt: minutes * attempt,
+        "device_percent": device_percent,
+    }
+
+
 def code_of(script):
     """A digest of what a script runs; as a parameter of its rule it makes results of other code stale."""
     return code_digest(ROOT / "scripts" / f"{script}.py", ROOT / "scripts")
 
 
-def checkpoint_of(wildcards):
-    """The checkpoint file of a variant, as the user gave it; None for a calculator."""
-    return VARIANTS[wildcards.variant].get("checkpoint")
-
-
-def only_network(wildcards):
-    """The name of a variant in a list, which is empty for a calculator."""
-    return [name for name in NETWORKS if name == wildcards.variant]
-
-
-def teacher_of_variant(wildcards):
-    """The teacher of a variant: its name and calculator, as far as they are known."""
-    return teacher_of(VARIANTS[wildcards.variant], config["teacher"])
-
-
-def teacher_name(wildcards):
-    """The name of a variant's teacher; None if it is unknown."""
-    return teacher_of_variant(wildcards)["name"]
-
-
-def model_of(wildcards):
-    """The normalized model of a variant, or the description of its calculator.
-
-    What follows a normalized model is planned by its content.
-    """
-    if wildcards.variant in CALCULATORS:
-        return f"results/{wildcards.variant}/calculator.json"
-    return checkpoints.adopt.get(variant=wildcards.variant).output.model
+include: "inputs.smk"

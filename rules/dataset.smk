@@ -24,6 +24,8 @@ rule molecules:
         "benchmarks/molecules.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=120),
     params:
         code=code_of("molecules"),
         recipe=RECIPE["molecules"],
@@ -45,7 +47,9 @@ rule label:
         part="|".join(PARTS),
     conda:
         CONDA
-    threads: workflow.cores
+    threads: CORES
+    resources:
+        **needs(mem_MB=4000, minutes=2880),
     params:
         code=code_of("label"),
         recipe=RECIPE["labels"],
@@ -64,8 +68,11 @@ rule dataset:
         "logs/dataset.log",
     benchmark:
         "benchmarks/dataset.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("dataset"),
         max_bytes=RECIPE["max_shipped_bytes"],

@@ -28,6 +28,8 @@ rule train:
     conda:
         CONDA
     threads: config["distill"]["threads"]
+    resources:
+        **needs(mem_MB=8000, minutes=2880),
     params:
         code=code_of("train"),
         student=lambda wildcards: STUDENTS[wildcards.student],
@@ -50,8 +52,11 @@ rule distill:
         "logs/distill.log",
     benchmark:
         "benchmarks/distill.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("distill"),
         folder="data/checkpoints",

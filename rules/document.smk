@@ -18,8 +18,11 @@ rule document:
         "logs/document.log",
     benchmark:
         "benchmarks/document.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("document"),
         variants=list(VARIANTS),
@@ -33,8 +36,11 @@ rule pages:
         "logs/pages.log",
     benchmark:
         "benchmarks/pages.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("pages"),
     script:

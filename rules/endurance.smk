@@ -6,14 +6,6 @@ Needs the normalized models, and a labelled split for its molecules. Makes resul
 """
 
 
-def split_of_endurance(wildcards):
-    """The split that lends its molecules."""
-    name = config["endurance"]["split"]
-    if name not in SPLITS:
-        raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
-    return SPLITS[name]
-
-
 rule endure:
     """Run dynamics of unseen molecules, all in one batch."""
     input:
@@ -28,7 +20,9 @@ rule endure:
         "benchmarks/endure/{variant}.tsv"
     conda:
         CONDA
-    threads: workflow.cores
+    threads: CORES
+    resources:
+        **needs(mem_MB=3000, minutes=600),
     params:
         code=code_of("endurance"),
         split=split_of_endurance,

@@ -25,6 +25,8 @@ rule export:
     priority: 2
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=10),
     params:
         code=code_of("export"),
     script:
@@ -47,6 +49,8 @@ rule compile:
     priority: 2
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=20),
     params:
         code=code_of("compile"),
     script:
@@ -70,6 +74,8 @@ rule verify:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2500, minutes=30),
     params:
         code=code_of("verify"),
         splits=SPLITS,

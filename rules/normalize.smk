@@ -25,6 +25,8 @@ rule normalize:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1000, minutes=5),
     params:
         code=code_of("normalize"),
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
@@ -49,8 +51,11 @@ checkpoint adopt:
         "benchmarks/adopt/{variant}.tsv"
     wildcard_constraints:
         variant=one_of(NETWORKS),
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("adopt"),
     script:

@@ -6,12 +6,6 @@ Needs the exported files of a variant and what was found out about it. Makes pac
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
 
 
-def record_of(wildcards):
-    """The record of a variant's training, where one lies beside its checkpoint."""
-    record = training_record(checkpoint_of(wildcards))
-    return [record] if record.is_file() else []
-
-
 rule package:
     input:
         model=model_of,
@@ -29,8 +23,11 @@ rule package:
         "benchmarks/package/{variant}.tsv"
     wildcard_constraints:
         variant=one_of(NETWORKS),
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("package"),
         card=lambda wildcards: {

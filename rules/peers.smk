@@ -27,6 +27,8 @@ rule peer_packages:
         package="|".join(PEERS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1000, minutes=60),
     params:
         code=code_of("peer_packages"),
     script:
@@ -50,9 +52,9 @@ rule peers:
         "benchmarks/peers/all.tsv"
     conda:
         CONDA
-    threads: workflow.cores
+    threads: CORES
     resources:
-        device_percent=100,
+        **needs(mem_MB=13000, minutes=60, device_percent=100),
     params:
         code=code_of("peers"),
         splits=SPLITS,

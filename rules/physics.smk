@@ -23,6 +23,8 @@ rule probe:
         "benchmarks/probe/{variant}.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=30),
     params:
         code=code_of("probe"),
         settings={key: PHYSICS[key] for key in ["seed", "dynamics"]},
@@ -48,6 +50,8 @@ rule probe_exports:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=20),
     params:
         code=code_of("probe_exports"),
         settings=PHYSICS["exports"] | {"seed": PHYSICS["seed"]},
@@ -78,8 +82,11 @@ rule physics:
         "logs/physics/{variant}.log",
     benchmark:
         "benchmarks/physics/{variant}.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("physics"),
         thresholds=PHYSICS["thresholds"],
@@ -99,6 +106,8 @@ rule physics_reference:
         "benchmarks/physics_reference.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=240),
     params:
         code=code_of("physics_reference"),
         teacher=config["teacher"],

@@ -28,10 +28,12 @@ rule schemes:
     priority: 1
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=20),
     params:
         code=code_of("schemes"),
-        train=config["dataset"]["train"],
-        unseen=UNSEEN,
+        train=lambda wildcards: config["dataset"]["train"],
+        unseen=lambda wildcards: UNSEEN,
         settings={
             key: config["quantize"][key]
             for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
@@ -61,12 +63,12 @@ rule quantize:
     priority: 1
     conda:
         CONDA
-    threads: workflow.cores
+    threads: CORES
     resources:
-        device_percent=100,
+        **needs(mem_MB=6000, minutes=30, device_percent=100),
     params:
         code=code_of("quantize"),
-        unseen=UNSEEN,
+        unseen=lambda wildcards: UNSEEN,
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

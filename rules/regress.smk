@@ -24,8 +24,11 @@ rule compare_speed:
         "logs/compare_speed.log",
     benchmark:
         "benchmarks/compare_speed.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("compare_speed"),
         variants=list(VARIANTS),
@@ -43,8 +46,11 @@ rule regress:
         "logs/regress.log",
     benchmark:
         "benchmarks/regress.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("regress"),
     script:
@@ -59,8 +65,11 @@ rule baseline:
         "logs/baseline.log",
     benchmark:
         "benchmarks/baseline.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("baseline"),
         variants=list(VARIANTS),

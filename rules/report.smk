@@ -55,8 +55,11 @@ rule report:
         "logs/report/all.log",
     benchmark:
         "benchmarks/report/all.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("report"),
         variants=list(VARIANTS),

@@ -25,9 +25,11 @@ rule measure_weights:
         variant=one_of(NETWORKS),
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=10),
     params:
         code=code_of("weights"),
-        unseen=UNSEEN,
+        unseen=lambda wildcards: UNSEEN,
     script:
         "../scripts/weights.py"
 
@@ -42,8 +44,11 @@ rule weights:
         "logs/weights.log",
     benchmark:
         "benchmarks/weights.tsv"
+    localrule: True
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("hold_weights"),
     script:

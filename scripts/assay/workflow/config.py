@@ -4,6 +4,7 @@ planned.
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -152,16 +153,26 @@ def file_of(labelled: str | Mapping[str, Any]) -> str:
 
 
 def resolve_device(wanted: str) -> str:
-    """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it.
+    """``cpu`` or ``cuda``; ``auto`` is a GPU where its driver answers and torch was built for it."""
+    if wanted != "auto":
+        return wanted
+    return "cpu" if why_no_gpu() else "cuda"
+
+
+@functools.cache
+def why_no_gpu() -> str | None:
+    """Say why nothing runs on a GPU here; None where there is one.
 
     It asks without importing torch, which would slow each planning of the workflow down by seconds.
     """
-    if wanted != "auto":
-        return wanted
-    if version("torch").endswith("+cpu") or shutil.which("nvidia-smi") is None:
-        return "cpu"
+    if version("torch").endswith("+cpu"):
+        return "torch was built without CUDA: make the environment with `make env ENV=cuda`"
+    if shutil.which("nvidia-smi") is None:
+        return "there is no driver (nvidia-smi): set `device: cpu`"
     answer = subprocess.run(["nvidia-smi", "-L"], capture_output=True)
-    return "cuda" if answer.returncode == 0 and answer.stdout else "cpu"
+    return (
+        None if answer.returncode == 0 and answer.stdout else "its driver finds none (nvidia-smi -L): set `device: cpu`"
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

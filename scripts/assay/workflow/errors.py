@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sys
 import traceback
 from collections.abc import Iterator
@@ -59,6 +60,7 @@ def _output_to(log: Path) -> Iterator[None]:
         _redirect(handle.fileno(), handle.fileno())
         try:
             yield
+            _note(f"peak memory: {_peak_memory_MB()} MB")
         except AssayError as error:
             _note(f"Error: {error}")
             raise
@@ -69,6 +71,11 @@ def _output_to(log: Path) -> Iterator[None]:
             _terminals.remove(screen)
             _redirect(stdout, screen.fileno())
             os.close(stdout)
+
+
+def _peak_memory_MB() -> int:
+    """The most memory that this process, or one that it started and that has ended, held at once."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // 1000
 
 
 def _note(text: str) -> None:

@@ -1,0 +1,99 @@
+"""What a job takes where that depends on its variant: files, and the teacher."""
+
+from assay.workflow.records import description_for, read_shipped_part, training_description
+
+# What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
+SHIPPED_TRAIN = shipped("data/dataset/train.h5")
+SHIPPED_PART = read_shipped_part(shipped("data/dataset/dataset.json"))
+
+
+def checkpoint_of(wildcards):
+    """The checkpoint file of a variant, as the user gave it; None for a calculator."""
+    return VARIANTS[wildcards.variant].get("checkpoint")
+
+
+def only_network(wildcards):
+    """The name of a variant in a list, which is empty for a calculator."""
+    return [name for name in NETWORKS if name == wildcards.variant]
+
+
+def teacher_of_variant(wildcards):
+    """The teacher of a variant: its name and calculator, as far as they are known."""
+    return teacher_of(VARIANTS[wildcards.variant], config["teacher"])
+
+
+def teacher_name(wildcards):
+    """The name of a variant's teacher; None if it is unknown."""
+    return teacher_of_variant(wildcards)["name"]
+
+
+def model_of(wildcards):
+    """The normalized model of a variant, or the description of its calculator.
+
+    What follows a normalized model is planned by its content.
+    """
+    if wildcards.variant in CALCULATORS:
+        return f"results/{wildcards.variant}/calculator.json"
+    return checkpoints.adopt.get(variant=wildcards.variant).output.model
+
+
+def files_of(wildcards):
+    """The files that a calculator rests on: its environment, and what its arguments name."""
+    variant = CALCULATORS[wildcards.variant]
+    return [path for path in texts_in([variant.get("environment"), variant.get("arguments")]) if Path(path).is_file()]
+
+
+def description_of(wildcards):
+    """Which description of its training data a variant has."""
+    return description_for(checkpoint_of(wildcards), SHIPPED_PART, named=given("dataset.train"))
+
+
+def domain_inputs(wildcards):
+    """What tells of a variant's training data, as far as it exists: a changed file describes the student anew."""
+    own = checkpoint_of(wildcards)
+    beside = [place(own) for place in (training_record, training_description) if own]
+    files = {
+        "own": beside[-1:],
+        "shipped": ["results/shipped.domain.npz"],
+        "named": ["results/named.domain.npz"],
+        "none": [],
+    }
+    return {
+        "told_by": [path for path in beside if path.is_file()],
+        "description": files[description_of(wildcards)],
+    }
+
+
+def training_structures(wildcards):
+    """The structures that speak for the training data, as the config names them."""
+    return {"shipped": SHIPPED_TRAIN, "named": config["dataset"]["train"]}[wildcards.data]
+
+
+def files_timed(wildcards):
+    """The exported files of a variant by their runtime: none of a calculator."""
+    return {} if wildcards.variant in CALCULATORS else RUNTIMES
+
+
+def timed_teacher(wildcards):
+    """The calculator that a student's speed is compared with: its teacher's, or where that is unknown the config's.
+
+    None if there is no calculator of its teacher.
+    """
+    teacher = teacher_of_variant(wildcards)
+    if teacher["name"] is None:
+        return config["teacher"] | {"own": None}
+    return teacher | {"own": True} if teacher["calculator"] else None
+
+
+def record_of(wildcards):
+    """The record of a variant's training, where one lies beside its checkpoint."""
+    record = training_record(checkpoint_of(wildcards))
+    return [record] if record.is_file() else []
+
+
+def split_of_endurance(wildcards):
+    """The split that lends its molecules."""
+    name = config["endurance"]["split"]
+    if name not in SPLITS:
+        raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
+    return SPLITS[name]

@@ -142,6 +142,17 @@ def test_units_that_a_network_was_trained_in(kind, basis, tmp_path):
     torch.testing.assert_close(ours.forces, theirs.forces * kcal / bohr, rtol=0, atol=1e-9)
 
 
+def test_state_dicts_of_schnetpack_in_half_precision(tmp_path):
+    """The cutoff is the number that was rounded, and every weight is kept."""
+    half = {
+        name: tensor.half() for name, tensor in spk.model(cutoff=lambda _: spk.CosineCutoff(4.3)).state_dict().items()
+    }
+    checkpoint = normalize(store(tmp_path, half), cutoff_A=4.3)
+    assert checkpoint.network.hyperparameters["cutoff_A"] == 4.3
+    weight = half["representation.mixing.0.mu_channel_mix.weight"]
+    assert torch.equal(checkpoint.network.tensors["blocks.0.mix.weight"], weight.float())
+
+
 def test_units_say_nothing_of_other_files(tmp_path):
     with pytest.raises(AssayError, match="is no file of schnetpack"):
         normalize(store(tmp_path, student().state_dict()), units={"energy": "kcal/mol"})

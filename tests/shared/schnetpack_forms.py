@@ -90,6 +90,9 @@ REFUSED = {
             made.representation.mixing[1].intraatomic_context_net[0], "activation", torch.tanh)),
         "different activations",
     ),
+    "norms_without_epsilon": (
+        lambda: changed(lambda made: setattr(made.representation.mixing[0], "epsilon", 0.0)), "no gradient at zero"
+    ),
     "energies_of_many_numbers": (lambda: spk.whole(spk.model(head=(8, 4, 2))), "gives 2 numbers"),
     "inputs_that_are_changed": (
         lambda: changed(lambda made: made.input_modules.append(spk.ZBLRepulsionEnergy())), "changes its inputs"

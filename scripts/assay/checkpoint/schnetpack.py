@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -111,7 +110,7 @@ def translate(
     (_read_painn if kind == "PaiNN" else _read_schnet)(reader, result)
     _read_energy(reader, result)
     _convert(result, units)
-    result.unknown = [name for name in reader.left if name not in state.repeated]
+    result.unknown = list(reader.left)
     return result
 
 
@@ -148,6 +147,12 @@ class Reader:
             raise self.refusal(f"its {name} is no single number")
         return tensor.item()
 
+    def setting(self, name: str) -> float:
+        """A tensor of one element as the number of fewest digits that it can stand for."""
+        dtype, value = self.left[name].dtype if name in self.left else torch.float32, self.number(name)
+        shortest = (float(f"{value:.{digits}g}") for digits in range(1, 18))
+        return next((number for number in shortest if torch.tensor(number, dtype=dtype).item() == value), value)
+
     def class_of(self, path: str) -> str | None:
         """The bare name of the class of a part; None where there is none."""
         part = None if self.parts is None else self.parts.get(path)
@@ -163,12 +168,6 @@ class Reader:
         names = [*(self.parts or ()), *self.left]
         found = {match[1] for name in names if (match := re.match(rf"{re.escape(path)}\.(\d{{1,6}})(?:\.|$)", name))}
         return sorted(found, key=int)
-
-
-def _shortest(number: float) -> float:
-    """The number of fewest digits that is ``number`` in single precision, if it has no more than that."""
-    single = np.float32(number)
-    return float(str(single)) if float(single) == number else number
 
 
 def _read_embedding(reader: Reader, result: Translation) -> None:
@@ -209,12 +208,12 @@ def _read_radial(reader: Reader, result: Translation) -> None:
     if kind is not None and kind not in _CUTOFFS:
         raise reader.refusal(f"its cutoff function is a {kind}, and Assay computes {', '.join(sorted(_CUTOFFS))}")
     if f"{stem}.switch_off" in reader.left:
-        numbers = [_shortest(reader.number(f"{stem}.{name}")) for name in ("switch_on", "switch_off")]
+        numbers = [reader.setting(f"{stem}.{name}") for name in ("switch_on", "switch_off")]
         function, cutoff = "switch", numbers[1]
         reader.left.pop(f"{stem}.cutoff", None)
     else:
-        cutoff = _shortest(reader.number(f"{stem}.cutoff"))
-        numbers = [_shortest(reader.number(f"{stem}.eps"))] if f"{stem}.eps" in reader.left else []
+        cutoff = reader.setting(f"{stem}.cutoff")
+        numbers = [reader.setting(f"{stem}.eps")] if f"{stem}.eps" in reader.left else []
         function = "mollifier" if numbers else "cosine"
     result.set("tensors", cutoff_A=cutoff, cutoff_function=function, cutoff_arguments=numbers)
 
@@ -263,15 +262,15 @@ def _read_painn(reader: Reader, result: Translation) -> None:
         "mixing.{}.intraatomic_context_net.0": "update.0",
         "mixing.{}.intraatomic_context_net.1": "update.2",
     }
-    shared = _read_blocks(reader, result, n_blocks, places)
-    layers = [place.format(block) for block in range(n_blocks) for place in places if place.endswith("_net.0")]
-    activation, arguments, source = activation_of(reader, [f"representation.{layer}" for layer in layers], "silu")
-    result.set("shapes", n_blocks=n_blocks, shared_filters=shared_filters)
-    result.set("tensors", shared_interactions=shared)
-    result.set(source, activation=activation, activation_arguments=arguments)
+    _read_blocks(reader, result, n_blocks, places, "silu")
+    result.set("shapes", shared_filters=shared_filters)
+    if reader.parts is None:
+        result.set("assumed", epsilon=1e-8)
+        return
     epsilon = reader.attribute("representation.mixing.0", "epsilon")
-    known = isinstance(epsilon, int | float) and epsilon >= 0
-    result.set("module representation.mixing.0" if known else "assumed", epsilon=float(epsilon) if known else 1e-8)
+    if not isinstance(epsilon, int | float) or not 0.0 < epsilon < 1.0:
+        raise reader.refusal(f"its norms have the epsilon {epsilon!r}, with which they have no gradient at zero")
+    result.set("module representation.mixing.0", epsilon=float(epsilon))
 
 
 def _read_schnet(reader: Reader, result: Translation) -> None:
@@ -283,21 +282,20 @@ def _read_schnet(reader: Reader, result: Translation) -> None:
         "interactions.{}.f2out.0": "f2out.0",
         "interactions.{}.f2out.1": "f2out.2",
     }
-    shared = _read_blocks(reader, result, n_blocks, places)
-    layers = [place.format(block) for block in range(n_blocks) for place in places if place.endswith(".0")]
-    found = activation_of(reader, [f"representation.{layer}" for layer in layers], "shifted_softplus")
-    activation, arguments, source = found
-    n_filters = len(result.tensors["blocks.0.in2f.weight"])
-    result.set("shapes", n_blocks=n_blocks, n_filters=n_filters)
-    result.set("tensors", shared_interactions=shared)
-    result.set(source, activation=activation, activation_arguments=arguments)
+    _read_blocks(reader, result, n_blocks, places, "shifted_softplus")
+    result.set("shapes", n_filters=len(result.tensors["blocks.0.in2f.weight"]))
 
 
-def _read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Mapping[str, str]) -> bool:
-    """Take the layers of all blocks, by schnetpack's and by Assay's names.
+def _read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Mapping[str, str], default: str) -> None:
+    """Take the layers of all blocks and their activation. Of blocks with the same tensors the first alone is kept.
 
-    Returns:
-        Whether all blocks have the same tensors, of which the first block's alone are kept.
+    Args:
+        reader: the network.
+        result: what is read of it.
+        n_blocks: the number of blocks.
+        places: the layers, by schnetpack's names with {} for the block, and by Assay's. Those that end in .0 have an
+            activation.
+        default: the activation where nobody says otherwise.
     """
     blocks = []
     for index in range(n_blocks):
@@ -316,7 +314,12 @@ def _read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Map
     )
     for index, block in enumerate([first] if shared else blocks):
         result.tensors |= {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
-    return shared
+    activated = [place for place in places if place.endswith(".0")]
+    paths = [f"representation.{place.format(block)}" for block in range(n_blocks) for place in activated]
+    activation, arguments, source = activation_of(reader, paths, default)
+    result.set("shapes", n_blocks=n_blocks)
+    result.set("tensors", shared_interactions=shared)
+    result.set(source, activation=activation, activation_arguments=arguments)
 
 
 def _read_energy(reader: Reader, result: Translation) -> None:

@@ -6,16 +6,18 @@ the training data, structures unlike them are flagged.
 """
 
 import argparse
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+from ase import Atoms
 
 from assay.accuracy.domain import Domain, domain_beside, read_domain
+from assay.predictors.interface import Prediction, Predictor
 from assay.predictors.named import add_arguments, named_model
-from assay.predictors.structure_files import read_atoms, write_predictions
+from assay.predictors.structure_files import PredictionFiles, read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, exit_on_error
-from assay.workflow.files import write_json
 
 _NO_DESCRIPTION = (
     "No structure is flagged, because no description of the training data lies beside the model: "
@@ -26,7 +28,7 @@ _NO_DESCRIPTION = (
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("structures", help="any file that ASE reads")
+    parser.add_argument("structures", help="a file in any format of docs/datasets.md, or that ASE reads")
     parser.add_argument("--json", metavar="FILE", help='write [{"energy_eV": ..., "forces_eV_per_A": ...}, ...]')
     parser.add_argument("--output", metavar="FILE", help="write extended XYZ with the predictions")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -44,29 +46,54 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     model = named_model(options)
     [predictor] = model.load(options.device, dtypes=(options.dtype,))
-    frames = read_atoms(options.structures)
+    frames = read_frames(options.structures)
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known
-    predictions, notes = [], []
+    n_predicted, refusals = 0, []
     print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
-    for index, structure in enumerate(map(Structure.from_ase, frames)):
-        [prediction] = predictor.predict([structure])
-        if not np.isfinite([prediction.energy_eV, *prediction.forces_eV_per_A.flat]).all():
-            raise AssayError(f"{structure.name} (number {index}) has no finite energy: do two of its atoms coincide?")
-        predictions.append(prediction)
-        notes.append(_note(domain, structure) if known else {})
-        reason = notes[-1].get("flag_reason")
-        largest = np.linalg.norm(prediction.forces_eV_per_A, axis=1).max(initial=0.0)
-        flag = f"  unlike training data: {reason}" if reason else ""
-        values = f"{len(structure):>6} {prediction.energy_eV:>16.6f} {largest:>20.6f}"
-        print(f"{index:>5}  {structure.name[:24]:<24} {values}{flag}")
+    with PredictionFiles(options.json, options.output) as files:
+        for index, load in enumerate(_whole_part(frames, refusals)):
+            try:
+                atoms = load()
+                structure = Structure.from_ase(atoms)
+                prediction = _predict(predictor, structure, f"structure {index} of {options.structures}")
+            except AssayError as error:
+                refusals.append(str(error))
+                files.write_refusal(str(error))
+                print(f"{index:>5}  no prediction: {error}")
+                continue
+            note = _note(domain, structure) if known else {}
+            files.write(atoms, prediction, note)
+            n_predicted += 1
+            largest = np.linalg.norm(prediction.forces_eV_per_A, axis=1).max(initial=0.0)
+            flag = f"  unlike training data: {note['flag_reason']}" if note.get("flag_reason") else ""
+            values = f"{len(structure):>6} {prediction.energy_eV:>16.6f} {largest:>20.6f}"
+            print(f"{index:>5}  {structure.name[:24]:<24} {values}{flag}")
+        if not n_predicted:
+            raise AssayError(refusals[0] if refusals else f"{options.structures} holds no structures: give one or more")
     print(domain.training_data.sentence if domain else _NO_DESCRIPTION)
-    if options.json:
-        write_json(
-            options.json, [prediction.record | note for prediction, note in zip(predictions, notes, strict=True)]
-        )
-    if options.output:
-        write_predictions(options.output, frames, predictions, notes)
+    if refusals:
+        others = f" (and of {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        raise AssayError(f"there is no prediction of one structure{others}, but of all others: {refusals[0]}")
+
+
+def _whole_part(frames: Iterator[Callable[[], Atoms]], refusals: list[str]) -> Iterator[Callable[[], Atoms]]:
+    """The structures of a file up to where it is damaged, which is noted among the refusals."""
+    try:
+        yield from frames
+    except AssayError as error:
+        refusals.append(str(error))
+        print(f"       no prediction: {error}")
+
+
+def _predict(predictor: Predictor, structure: Structure, where: str) -> Prediction:
+    try:
+        [prediction] = predictor.predict([structure])
+    except AssayError as error:
+        raise AssayError(f"{where}: {error}") from None
+    if not np.isfinite([prediction.energy_eV, *prediction.forces_eV_per_A.flat]).all():
+        raise AssayError(f"{where}: {structure.name} has no finite energy: do two of its atoms coincide?")
+    return prediction
 
 
 def _note(domain: Domain, structure: Structure) -> dict[str, Any]:

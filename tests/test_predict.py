@@ -15,7 +15,7 @@ from ase.build import bulk, graphene, molecule
 from assay.checkpoint import normalize, write
 from assay.predictors.interface import BACKENDS, kind_of, load_predictor
 from assay.predictors.networks import EagerPredictor
-from assay.predictors.structure_files import read_atoms
+from assay.predictors.structure_files import read_frames
 from assay.structures.batching import count_edges
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -67,7 +67,7 @@ def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
 @pytest.mark.parametrize(
     ("model", "content", "message"),
     [
-        ("model", "nonsense", "ASE cannot read structures from"),
+        ("model", "nonsense", "structures.xyz is not extended XYZ: 'nonsense' stands where"),
         ("model", "2\n\nH 0 0 0\nSi 0 0 2\n", "holds Si, which"),
         ("model", "2\n\nH 0 0 0\nH 0 0 0\n", "do two of its atoms coincide?"),
         ("structures", "1\n\nH 0 0 0\n", "is no checkpoint that torch.save or safetensors writes"),
@@ -84,11 +84,38 @@ def test_errors_are_one_sentence(checkpoint, tmp_path, model, content, message):
 
 
 def test_files_without_structures_are_refused(tmp_path):
-    with pytest.raises(AssayError, match="there is no structure file"):
-        read_atoms(tmp_path / "missing.xyz")
+    with pytest.raises(AssayError, match="there is no file"):
+        list(read_frames(tmp_path / "missing.xyz"))
+    (tmp_path / "empty.cif").touch()
+    with pytest.raises(AssayError, match=r"empty\.cif"):
+        list(read_frames(tmp_path / "empty.cif"))
     (tmp_path / "empty.xyz").touch()
-    with pytest.raises(AssayError, match=r"empty\.xyz"):
-        read_atoms(tmp_path / "empty.xyz")
+    assert not list(read_frames(tmp_path / "empty.xyz"))
+
+
+GOOD = "2\nProperties=species:S:1:pos:R:3 {more}\nO 0 0 0\nH 0 0 1\n"
+BAD = {
+    "Li": "1\n\nLi 0 0 0\n",
+    "Q": "1\n\nQ 0 0 0\n",
+    "coincide": "2\n\nH 0 0 0\nH 0 0 0\n",
+    "apart": "2\n\nH 0 0 0\nH 0 0 1e6\n",
+    "cut short": "5\n\nH 0 0 0\n",
+}
+
+
+def test_a_bad_structure_costs_no_other_its_prediction(checkpoint, tmp_path):
+    structures, output, table = (tmp_path / name for name in ("all.xyz", "out.xyz", "out.json"))
+    structures.write_text("\ufeff" + GOOD.format(more="name=12") + GOOD.format(more="").join([*BAD.values()]))
+    result = predict(checkpoint, structures, "--json", table, "--output", output)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1
+    assert result.stderr.startswith("Error: there is no prediction of one structure (and of 4 more), but of all others")
+    assert f"structure 1 of {structures}: Li holds Li" in result.stderr
+    rows, frames = json.loads(table.read_text()), ase.io.read(output, ":")
+    assert [row.get("error") is None for row in rows] == [True, False] * 4 + [True]
+    assert len(frames) == 5 and len({round(atoms.get_potential_energy(), 6) for atoms in frames}) == 1
+    assert frames[0].info["name"] == 12
+    for word in BAD:
+        assert any(word in line and "no prediction: structure" in line for line in result.stdout.splitlines()), word
 
 
 def test_order_is_kept_over_batches(checkpoint):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from assay.export import onnx_graphs, torchscript
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.predictors.interface import Prediction, load_predictor
-from assay.predictors.structure_files import read_atoms, write_predictions
+from assay.predictors.structure_files import PredictionFiles
 from assay.structures.structure import Structure
 from shared.checkpoint_samples import store, student
 from shared.physics_toys import predictor
@@ -110,8 +111,10 @@ def test_predictions_of_crystals_are_written_with_their_stress(files, tmp_path):
     model, atoms = load_predictor(files / "model.pt"), [crystal(), crystal()[:3]]
     atoms[1].pbc = False
     predictions = model.predict([Structure.from_ase(each) for each in atoms])
-    write_predictions(tmp_path / "out.xyz", atoms, predictions, [{}, {}])
-    one, other = read_atoms(tmp_path / "out.xyz")
+    with PredictionFiles(None, tmp_path / "out.xyz") as file:
+        for each, prediction in zip(atoms, predictions, strict=True):
+            file.write(each, prediction, {})
+    one, other = ase.io.read(tmp_path / "out.xyz", ":")
     assert one.get_stress(voigt=False) == pytest.approx(predictions[0].stress_eV_per_A3, abs=1e-7)
     assert "stress" not in other.calc.results
 

@@ -87,10 +87,24 @@ def open_frames(path: str | Path) -> FrameFile:
     path = Path(path)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
-    suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    suffix = _suffix(path)
     if suffix not in _READERS or (path.suffix == ".gz" and _READERS[suffix] is not XyzFile):
         raise AssayError(f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz.gz")
     return _READERS[suffix](path)
+
+
+def open_any(path: str | Path) -> FrameFile:
+    """A file of structures in a format of ``open_frames``, or in any other that ASE reads.
+
+    Raises:
+        AssayError: the file is missing, damaged or of no format that is known.
+    """
+    path = Path(path)
+    return AseFile(path) if path.is_file() and _suffix(path) not in _READERS else open_frames(path)
+
+
+def _suffix(path: Path) -> str:
+    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
 
 
 def _read(

@@ -56,10 +56,16 @@ class Frame:
             {**own, **per_atom},
         )
 
-    def to_ase(self) -> ase.Atoms:
-        """Copy to an ``ase.Atoms`` with the file's names, but without labels that ASE would take for its own."""
-        atoms = ase.Atoms(self.atomic_numbers, self.positions, cell=self.cell, pbc=self.pbc)
+    def to_ase(self, length_A: float = 1.0) -> ase.Atoms:
+        """Copy to an ``ase.Atoms`` with the file's names, but without labels that ASE would take for its own.
+
+        Args:
+            length_A: the file's unit of length, in angstrom.
+        """
+        cell = None if self.cell is None else self.cell * length_A
+        atoms = ase.Atoms(self.atomic_numbers, self.positions * length_A, cell=cell, pbc=self.pbc)
         atoms.info.update({key: value for key, value in self.info.items() if key not in all_properties})
+        atoms.info.update({k: v for k, v in (("name", self.name), ("molecule", self.molecule)) if v})
         for key, values in self.arrays.items():
             if key not in all_properties and key not in ("numbers", "positions"):
                 atoms.set_array(key, np.asarray(values))

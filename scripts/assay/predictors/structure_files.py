@@ -1,69 +1,93 @@
-"""Structure files of users: read in any format that ASE knows, written as extended XYZ with predictions."""
+"""Structure files of users: read frame by frame, and written as extended XYZ or JSON with predictions."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import ase
-import ase.io
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.extxyz import write_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from assay.data.formats import open_any
+from assay.data.units import factor
 from assay.predictors.interface import Prediction
 from assay.workflow.errors import AssayError
-from assay.workflow.files import atomic_path
+from assay.workflow.files import atomic_path, json_text
 
 
-def read_atoms(path: str | Path) -> list[ase.Atoms]:
-    """Read every structure in a file.
+def read_frames(path: str | Path) -> Iterator[Callable[[], ase.Atoms]]:
+    """Yield a call for each structure in a file that reads it, in angstrom and without labels.
+
+    One structure that cannot be read costs no other: its call raises an ``AssayError``, and the next one follows.
 
     Raises:
-        AssayError: the file is missing, holds no structure, or ASE does not understand it.
+        AssayError: the file is missing, does not tell its unit of length, ASE does not understand it, or it is damaged
+            from here on.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise AssayError(f"there is no structure file {path}: check the path")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            frames = ase.io.read(path, index=":")
-    except Exception as error:
-        reason = " ".join(str(error).split())[:120] or type(error).__name__
-        raise AssayError(
-            f"ASE cannot read structures from {path} ({reason}): convert it, e.g. to extended XYZ"
-        ) from None
-    if not isinstance(frames, list) or not frames or not all(isinstance(atoms, ase.Atoms) for atoms in frames):
-        raise AssayError(f"{path} holds no structures: give a file with at least one")
-    return frames
+    file = open_any(path)
+    unit = {"length": "angstrom", **file.layout.usual, **file.layout.units}["length"]
+    if file.layout.unknown_units and "length" not in file.layout.units:
+        raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
+    for load in file.frames():
+        yield lambda load=load: load().to_ase(factor(unit, "length"))  # type: ignore[misc]
 
 
-def write_predictions(
-    path: str | Path,
-    frames: Sequence[ase.Atoms],
-    predictions: Sequence[Prediction],
-    notes: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write extended XYZ with predicted energies (eV) and forces (eV/angstrom), which replace any labels.
-
-    The stress (eV/angstrom^3, positive under tension) stands beside them where the model gives one.
+class PredictionFiles:
+    """Files of predictions that are written structure by structure, and are complete or absent.
 
     Args:
-        path: the file to write.
-        frames: the structures.
-        predictions: one for each structure.
-        notes: further entries of the header of each structure; empty text is left out.
+        json_path: a JSON list with an entry for each structure; None for no such file.
+        xyz_path: extended XYZ with predicted energies (eV), forces (eV/angstrom) and, where there is one, stress, which
+            replace any labels; it leaves out structures without a prediction. None for no such file.
     """
-    labelled = []
-    for atoms, prediction, note in zip(frames, predictions, notes, strict=True):
-        copy = atoms.copy()
-        copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
-        results = {"energy": prediction.energy_eV, "forces": prediction.forces_eV_per_A}
-        if prediction.stress_eV_per_A3 is not None:
-            results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
-        copy.calc = SinglePointCalculator(copy, **results)
-        labelled.append(copy)
-    with atomic_path(path) as temporary:
-        ase.io.write(temporary, labelled, format="extxyz")
+
+    def __init__(self, json_path: str | Path | None, xyz_path: str | Path | None):
+        self._paths, self._stack = (json_path, xyz_path), ExitStack()
+        self._json: TextIO | None = None
+        self._xyz: TextIO | None = None
+        self._begun = False
+
+    def __enter__(self) -> PredictionFiles:
+        with ExitStack() as stack:
+            self._json, self._xyz = (
+                None if path is None else stack.enter_context(stack.enter_context(atomic_path(path)).open("w"))
+                for path in self._paths
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._json is not None and error[0] is None:
+            self._json.write("\n]\n" if self._begun else "[]\n")
+        self._stack.__exit__(*error)
+
+    def write(self, atoms: ase.Atoms, prediction: Prediction, note: Mapping[str, Any]) -> None:
+        """Write the prediction of a structure.
+
+        Args:
+            atoms: the structure.
+            prediction: what was predicted for it.
+            note: further entries; empty text is left out of the header in extended XYZ.
+        """
+        self._entry({**prediction.record, **note})
+        if self._xyz is not None:
+            copy = atoms.copy()
+            copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
+            results = {"energy": prediction.energy_eV, "forces": prediction.forces_eV_per_A}
+            if prediction.stress_eV_per_A3 is not None:
+                results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
+            copy.calc = SinglePointCalculator(copy, **results)
+            write_xyz(self._xyz, [copy])
+
+    def write_refusal(self, reason: str) -> None:
+        """Say in JSON why a structure has no prediction."""
+        self._entry({"energy_eV": None, "forces_eV_per_A": None, "error": reason})
+
+    def _entry(self, entry: Mapping[str, Any]) -> None:
+        if self._json is not None:
+            self._json.write(f"{',' if self._begun else '['}\n{json_text(entry)}")
+            self._begun = True

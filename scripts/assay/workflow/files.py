@@ -92,9 +92,14 @@ def read_json(path: str | Path) -> Any:
 
 def write_json(path: str | Path, content: Any) -> None:
     """Write ``content`` as indented JSON, atomically; NaN and infinities are refused with ``ValueError``."""
-    text = json.dumps(content, indent=2, allow_nan=False, default=_plain) + "\n"
+    text = json_text(content) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text)
+
+
+def json_text(content: Any) -> str:
+    """``content`` as indented JSON; NaN and infinities are refused with ``ValueError``."""
+    return json.dumps(content, indent=2, allow_nan=False, default=_plain)
 
 
 def sha256_file(path: str | Path) -> str:

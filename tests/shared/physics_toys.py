@@ -50,7 +50,7 @@ class Pairs(Potential):
 
 def predictor(model=None, dtype=torch.float64):
     """The eager predictor of a model, by default of the faultless one."""
-    return EagerPredictor((model or Pairs()).to(dtype).requires_grad_(False))
+    return EagerPredictor((model or Pairs()).to(dtype).requires_grad_(False), elements=frozenset(range(1, 21)))
 
 
 def cluster(name, numbers, seed):

@@ -9,12 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from assay.physics import consistency, continuity, landscape, locality, motion, precision, repulsion, symmetry
+from assay.physics import (
+    consistency,
+    continuity,
+    crystals,
+    elements,
+    landscape,
+    locality,
+    motion,
+    precision,
+    repulsion,
+    symmetry,
+)
 from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
-FAMILIES = (symmetry, precision, consistency, continuity, locality, repulsion, motion, landscape)
+FAMILIES = (symmetry, elements, precision, consistency, continuity, locality, crystals, repulsion, motion, landscape)
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"

@@ -13,6 +13,7 @@ from assay.structures.geometry import moved
 STEP_A = {True: 1e-3, False: 5e-3}
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 CURVED = 5e-3  # a displacement meets a kink where slopes over one and two steps differ by more than this share
+SQUEEZED = 0.9  # all distances of a molecule are shortened to this share, where forces are ten times as large
 PATH_A = 0.02  # the root-mean-square displacement over which work is measured
 NODES = 6
 
@@ -81,26 +82,31 @@ def jacobian_symmetry(subject: Subject) -> Measurement:
 
 
 def work(subject: Subject) -> Measurement:
-    """The work of the forces along a path against the change of the energy, in molecules and in a dense cluster.
+    """The work of the forces along a path against the change of the energy, in molecules as they are and squeezed, and
+    in a dense cluster: the worst of the three.
 
     Gauss-Legendre quadrature on straight paths of random direction, each walked to where the forces lead, so that the
     work is large and a factor in the forces shows in full.
     """
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    rng, structures, copies, paths = subject.rng("work"), [*subject.molecules, subject.dense_cluster], [], []
+    rng, copies, paths = subject.rng("work"), [], []
+    squeezed = [moved(m, SQUEEZED * m.positions, f"{m.name}, squeezed") for m in subject.molecules]
+    kinds = [subject.molecules, squeezed, [subject.dense_cluster]]
+    structures = [structure for kind in kinds for structure in kind]
     for structure, start in zip(structures, subject.predictor.predict(structures), strict=True):
         path = rng.normal(0.0, PATH_A, structure.positions.shape)
         paths.append(path * np.where(path * start.forces_eV_per_A < 0, -1.0, 1.0))
         copies += [moved(structure, structure.positions + t * paths[-1]) for t in (0.0, 1.0, *(0.5 * (1.0 + nodes)))]
-    found, rows = subject.predictor.predict(copies), {}
+    found, rows = subject.predictor.predict(copies), []
     for index, (structure, path) in enumerate(zip(structures, paths, strict=True)):
         start, end, *inner = found[(NODES + 2) * index : (NODES + 2) * (index + 1)]
         done = 0.5 * sum(w * float((p.forces_eV_per_A * path).sum()) for w, p in zip(weights, inner, strict=True))
-        rows[structure.name] = {"work_eV": done, "error_eV": end.energy_eV - start.energy_eV + done}
-    errors = np.array([row["error_eV"] for row in rows.values()])
-    total = np.abs([row["work_eV"] for row in rows.values()]).sum()
-    relative = np.abs(errors).sum() / total if total > 0 else np.inf
-    return Measurement({"relative_error": worst([relative])}, {"paths": rows})
+        rows.append({"name": structure.name, "work_eV": done, "error_eV": end.energy_eV - start.energy_eV + done})
+    ends = np.cumsum([len(kind) for kind in kinds])[:-1]
+    errors = [np.abs(part).sum() for part in np.split([row["error_eV"] for row in rows], ends)]
+    totals = [np.abs(part).sum() for part in np.split([row["work_eV"] for row in rows], ends)]
+    relative = [error / total if total > 0 else np.inf for error, total in zip(errors, totals, strict=True)]
+    return Measurement({"relative_error": worst(relative)}, {"paths": rows})
 
 
 def net_force(subject: Subject) -> Measurement:

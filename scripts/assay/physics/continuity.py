@@ -104,11 +104,12 @@ def continuity(subject: Subject) -> Measurement:
     rough = [unexplained([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]
     closer = [float(np.abs(left).argmax()) + np.arange(-2.0, FINE + 3.0) / FINE for left in rough]
     again = _walk(subject, loops, closer)
-    rows = {}
+    rows = []
     for loop, walk, left, steps, parts in zip(loops, walks, rough, closer, again, strict=True):
         energy, atoms = np.array([prediction.energy_eV for prediction in walk]), len(loop.middle)
         fine, rounding = unexplained(parts, loop.velocities(steps) / FINE), rounding_eV(walk)
-        rows[loop.middle.name] = {
+        row = {
+            "name": loop.middle.name,
             "atoms": atoms,
             "path_A": float(np.linalg.norm(loop.velocities(around[2:-3]), axis=-1).mean(1).sum()),
             "energy_eV": energy - energy[0],
@@ -117,8 +118,9 @@ def continuity(subject: Subject) -> Measurement:
             "largest_jump_eV": max(worst(np.abs(fine)) - rounding, 0.0),
             "sum_eV_per_atom": worst([np.maximum(np.abs(left) - rounding, 0.0).sum() / atoms]),
         }
+        rows.append(row)
     return Measurement(
-        {key: worst([row[key] for row in rows.values()]) for key in ("largest_jump_eV", "sum_eV_per_atom")},
+        {key: worst([row[key] for row in rows]) for key in ("largest_jump_eV", "sum_eV_per_atom")},
         {"paths": rows},
     )
 

@@ -126,21 +126,21 @@ def draw_cutoff(path: str | Path, checks: Checks) -> None:
 
 def draw_continuity(path: str | Path, checks: Checks) -> None:
     """Draw what the forces leave unexplained at each step of each loop, and the energy along the worst loop."""
-    paths = checks["continuity"]["raw"].get("paths", {})
+    paths = checks["continuity"]["raw"].get("paths", [])
     if not paths:
         return _absent(path, checks["continuity"])
     with plots.figure(path, 1, 2, size=(3.8, 2.9)) as (_, axes):
-        worst = max(paths, key=lambda name: np.nan_to_num(_floats([paths[name]["largest_jump_eV"]])[0], nan=np.inf))
-        for name, row in paths.items():
-            style = {"color": plots.ORANGE, "zorder": 3, "label": name} if name == worst else {"color": "0.75"}
+        worst = paths[int(np.argmax(np.nan_to_num(_floats([row["largest_jump_eV"] for row in paths]), nan=np.inf)))]
+        for row in paths:
+            style = {"color": plots.ORANGE, "zorder": 3, "label": row["name"]} if row is worst else {"color": "0.75"}
             left = np.maximum(np.abs(_floats(row["unexplained_eV"])), 1e-12)
             axes[0, 0].plot(left, linestyle="-", linewidth=0.9, **style)
         axes[0, 0].set(
             yscale="log", xlabel="step of the path", ylabel="change of the energy that\nthe forces do not explain (eV)"
         )
         axes[0, 0].legend(fontsize=6)
-        axes[0, 1].plot(_floats(paths[worst]["energy_eV"]), color=plots.ORANGE, marker=".", markersize=3)
-        axes[0, 1].set(xlabel="step of the path", ylabel="energy (eV)", title=worst)
+        axes[0, 1].plot(_floats(worst["energy_eV"]), color=plots.ORANGE, marker=".", markersize=3)
+        axes[0, 1].set(xlabel="step of the path", ylabel="energy (eV)", title=worst["name"])
     return None
 
 

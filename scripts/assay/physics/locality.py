@@ -13,13 +13,28 @@ from assay.structures.geometry import joined, moved, random_rotations
 from assay.structures.structure import Structure
 
 APART_A = 30.0
+MANY_ATOMS = 600
 NEAR_A = {True: 1e-5, False: 1e-3}  # the distance to the cutoff in float64 (True) and in anything coarser (False)
+SLOPE_A = 0.02  # the step of the formula for slopes
 CROSSING_PAIRS, CROSSING_ATOMS = 24, 5  # the numbers of crossings of pairs of molecules, and of pairs of bare atoms
 GHOSTS = 6
 
 
+def _scattered(subject: Subject) -> tuple[Structure, list[int]]:
+    """Molecules far apart on a cubic lattice, of ``MANY_ATOMS`` atoms at least, and which molecule each of them is."""
+    mean_size = float(np.mean([len(molecule) for molecule in subject.molecules]))
+    side = int(np.ceil((MANY_ATOMS / mean_size) ** (1 / 3)))
+    sites = APART_A * (np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3) - 0.5 * (side - 1))
+    chosen = [k % len(subject.molecules) for k in range(len(sites))]
+    placed = [
+        moved(m, m.positions - m.positions.mean(0) + site)
+        for m, site in zip((subject.molecules[k] for k in chosen), sites, strict=True)
+    ]
+    return joined(placed, "many molecules"), chosen
+
+
 def extensivity(subject: Subject) -> Measurement:
-    """Compare two molecules far apart with the sum of both."""
+    """Compare two molecules far apart, and hundreds of atoms, with the sum of the molecules."""
     firsts, seconds = subject.molecules, subject.molecules[1:] + subject.molecules[:1]
     pairs = [
         joined([a, moved(b, b.positions + np.array([APART_A, 0.0, 0.0]))], f"{a.name} and {b.name}")
@@ -32,6 +47,11 @@ def extensivity(subject: Subject) -> Measurement:
         energies.append(abs(pair.energy_eV - a.energy_eV - b.energy_eV))
         both = np.concatenate([a.forces_eV_per_A, b.forces_eV_per_A])
         forces.append(float(np.abs(pair.forces_eV_per_A - both).max()))
+    scattered, chosen = _scattered(subject)
+    many = subject.predictor.predict([scattered])[0]
+    energies.append(abs(many.energy_eV - sum(alone[k].energy_eV for k in chosen)) / len(chosen))
+    each = np.concatenate([alone[k].forces_eV_per_A for k in chosen])
+    forces.append(float(np.abs(many.forces_eV_per_A - each).max()))
     return Measurement(
         {"energy_error_eV": worst(energies), "force_error_eV_per_A": worst(forces)},
         {"energy_error_eV": energies, "force_error_eV_per_A": forces},
@@ -129,8 +149,20 @@ def crossings(subject: Subject) -> list[Crossing]:
     return paths + [path for m in molecules if (path := breathing(m, cutoff)) is not None]
 
 
+def _curvature_jumps(subject: Subject, paths: list[Crossing]) -> list[float]:
+    """The largest jump of a force's slope at each crossing, eV/angstrom^2, from three points on either side."""
+    steps = SLOPE_A * np.array([1, 2, 3, -1, -2, -3])
+    found = iter(subject.predictor.predict([path.at(step) for path in paths for step in steps]))
+    jumps = []
+    for _ in paths:
+        forces = np.array([next(found).forces_eV_per_A for _ in steps])
+        outside, inside = (np.tensordot([5.0, -8.0, 3.0], side, 1) / (2.0 * SLOPE_A) for side in np.split(forces, 2))
+        jumps.append(worst(np.abs(outside + inside)))
+    return jumps
+
+
 def cutoff(subject: Subject) -> Measurement:
-    """Energy and forces extrapolated to the cutoff from either side, and a scan for the eye."""
+    """Energy, forces and slopes of forces extrapolated to the cutoff from either side, and a scan for the eye."""
     if not np.isfinite(subject.predictor.cutoff_A):
         raise NotApplicable("the model does not tell its cutoff: set variants.<name>.cutoff_A")
     paths = crossings(subject)
@@ -145,16 +177,22 @@ def cutoff(subject: Subject) -> Measurement:
         inside = 2 * in_.forces_eV_per_A - far_in.forces_eV_per_A
         outside = 2 * out.forces_eV_per_A - far_out.forces_eV_per_A
         forces.append(float(np.abs(outside - inside).max()))
+    curvatures = _curvature_jumps(subject, paths[::3])
     largest = paths[int(np.argmax(np.nan_to_num(energies, nan=np.inf)))]
     beyond = np.linspace(-0.8, 0.3, 111)
     scan = subject.predictor.predict([largest.at(x) for x in beyond])
     direction = largest.direction
     return Measurement(
-        {"energy_jump_eV": worst(energies), "force_jump_eV_per_A": worst(forces)},
+        {
+            "energy_jump_eV": worst(energies),
+            "force_jump_eV_per_A": worst(forces),
+            "curvature_jump_eV_per_A2": worst(curvatures),
+        },
         {
             "pairs": [path.name for path in paths],
             "energy_jump_eV": energies,
             "force_jump_eV_per_A": forces,
+            "curvature_jump_eV_per_A2": curvatures,
             "scan_pair": largest.name,
             "scan_distance_A": subject.predictor.cutoff_A + beyond,
             "scan_energy_eV": np.array([p.energy_eV for p in scan]) - scan[-1].energy_eV,

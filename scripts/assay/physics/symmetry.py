@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from assay.physics.base import Check, Measurement, Subject, worst
+from assay.physics.base import SHAKE_A, Check, Measurement, Subject, worst
 from assay.predictors.interface import Prediction
-from assay.structures.geometry import moved, random_rotations
+from assay.structures.geometry import droplet, fragments, moved, random_rotations, shaken
 from assay.structures.structure import Structure
 
 COPIES = 6
+CROWD = 300  # more structures than one byte can number
+SMALL_CLUSTER_ATOMS, SMALL_CLUSTER_ATOMS_PER_A3 = 30, 0.07
+GATHERING = np.linspace(2.0, 1.0, 6)  # the extents of a cluster that comes together
+STIRRING_A = np.arange(0.1, 2.05, 0.1)  # the ways that its molecules then go, each in a direction of its own
+CREEPING_A = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # and the last steps of a coordinate
 SHIFT_A = 20.0  # a few times the size of a molecule: what float16 cannot resolve, and float32 can
 
 
@@ -83,13 +90,54 @@ def permutation(subject: Subject) -> Measurement:
 
 
 def batch(subject: Subject) -> Measurement:
-    """Alone, and in company: the whole batch, the batch turned round, the batch with a dense cluster in it."""
+    """Alone, and in company: the whole batch, the batch turned round, one with a dense cluster, and a large crowd."""
     molecules = subject.molecules
     alone = [subject.predictor.predict([molecule])[0] for molecule in molecules]
     together = subject.predictor.predict(molecules)
     reversed_order = subject.predictor.predict(molecules[::-1])[::-1]
     beside_cluster = subject.predictor.predict([subject.dense_cluster, *molecules])[1:]
-    return _compared(together + reversed_order + beside_cluster, 3 * alone)
+    smallest, rng = min(molecules, key=len), subject.rng("crowd of copies")
+    crowd = [shaken(smallest, SHAKE_A, rng) for _ in range(CROWD)]
+    last = subject.predictor.predict(crowd)[-CROWD // 5 :]
+    few = [p for copy in crowd[-CROWD // 5 :] for p in subject.predictor.predict([copy])]
+    return _compared(together + reversed_order + beside_cluster + last, 3 * alone + few)
+
+
+def history(subject: Subject) -> Measurement:
+    """A small cluster that gathers, stirs and hardly moves, beside the same cluster in another order of atoms.
+
+    The first order comes step by step, as in dynamics, where a list of neighbors or a result may be kept for too long.
+    The second is asked where all neighbors are close for its first answer, and elsewhere before each of the others.
+    """
+    rng = subject.rng("history")
+    cluster = droplet(sorted(subject.molecules, key=len)[:3], SMALL_CLUSTER_ATOMS, SMALL_CLUSTER_ATOMS_PER_A3, rng)
+    order, elsewhere = rng.permutation(len(cluster)), moved(cluster, cluster.positions + SHIFT_A)
+    traveler = Structure("traveler", cluster.atomic_numbers[order], cluster.positions[order])
+    predict = subject.predictor.predict
+    predict([cluster])
+    found, expected = [], []
+    for place in _journey(cluster, rng):
+        found.append(predict([moved(traveler, place[order])])[0])
+        predict([elsewhere])
+        own = predict([moved(cluster, place)])[0]
+        expected.append(Prediction(own.energy_eV, own.forces_eV_per_A[order]))
+    return _compared(found, expected)
+
+
+def _journey(cluster: Structure, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Positions (N, 3) of a cluster that comes together, whose molecules then part, and whose atoms then creep."""
+    owner = fragments(cluster)
+    centers = np.stack([cluster.positions[owner == k].mean(0) for k in range(owner.max() + 1)])
+    ways = rng.normal(size=centers.shape)
+    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    for extent in GATHERING:
+        yield cluster.positions + (extent - 1.0) * centers[owner]
+    for way in STIRRING_A:
+        yield cluster.positions + way * ways[owner]
+    place, direction = cluster.positions + STIRRING_A[-1] * ways[owner], rng.normal(size=cluster.positions.shape)
+    for step in CREEPING_A:
+        place = place + step * direction
+        yield place
 
 
 def determinism(subject: Subject) -> Measurement:
@@ -104,5 +152,6 @@ CHECKS = [
     Check("translation", "moving a molecule changes nothing", translation),
     Check("permutation", "renumbering the atoms changes nothing", permutation),
     Check("batch", "a structure alone is the same as in any batch", batch),
+    Check("history", "what was asked before changes nothing", history),
     Check("determinism", "the same input gives the same output", determinism),
 ]

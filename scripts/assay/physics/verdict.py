@@ -18,6 +18,7 @@ _UNITS = {
     "_meV_per_atom_per_ps": "meV/atom/ps",
     "_kcal_per_mol": "kcal/mol",
     "_eV_per_A": "eV/Å",
+    "_eV_per_A2": "eV/Å²",
     "_eV_per_atom": "eV/atom",
     "_per_cm": "1/cm",
     "_eV": "eV",

@@ -1,0 +1,135 @@
+"""Periodic structures: that images count, each of them once, and that the stress is the energy's answer to strain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import ase.build
+import numpy as np
+
+from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
+from assay.predictors.interface import Prediction
+from assay.structures.geometry import moved, random_rotations, shaken
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+ATOMS_PER_A3 = 0.06  # a molecule of nine atoms then has a cell of about 5 angstrom
+SKEW = np.array([[1.0, 0.0, 0.0], [0.21, 1.0, 0.0], [-0.13, 0.19, 1.0]])
+OTHER_VECTORS = np.array([[1, 1, 0], [0, 1, 0], [0, -1, 1]])  # the same lattice, since the determinant is one
+REPEATS = ((2, 1, 1), (1, 2, 3))
+VACUUM_A = 12.0
+STRAIN = {True: 1e-4, False: 2e-3}  # of the four-point formula, in float64 (True) and in anything coarser (False)
+STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
+
+
+def crystals(subject: Subject) -> list[Structure]:
+    """Triclinic crystals of one small molecule a cell, whose cells are as small as the cutoff, without any symmetry.
+
+    Raises:
+        NotApplicable: the model takes no periodic structure.
+    """
+    rng, made = subject.rng("crystals"), []
+    for molecule in sorted(subject.molecules, key=len)[:2]:
+        cell = SKEW * (len(molecule) / ATOMS_PER_A3) ** (1.0 / 3.0)
+        made.append(replace(shaken(molecule, SHAKE_A, rng), cell=cell, pbc=np.ones(3, dtype=bool)))
+    try:
+        subject.predictor.predict(made[:1])
+    except AssayError as refusal:
+        raise NotApplicable(str(refusal)) from None
+    return made
+
+
+def _repeated(crystal: Structure, counts: tuple[int, int, int]) -> Structure:
+    atoms = ase.build.make_supercell(crystal.to_ase(), np.diag(counts), order="cell-major")
+    return replace(Structure.from_ase(atoms), name=f"{crystal.name} {counts}")
+
+
+def _same_crystals(crystal: Structure, rng: np.random.Generator) -> Iterator[tuple[str, Structure, np.ndarray]]:
+    """Other descriptions of one crystal, each with its name and the rotation that turns back its forces."""
+    cell, unturned = np.asarray(crystal.cell), np.eye(3)
+    for counts in REPEATS:
+        yield f"supercell of {' x '.join(map(str, counts))}", _repeated(crystal, counts), unturned
+    shifts = rng.integers(-2, 3, crystal.positions.shape)
+    yield "atoms in other cells", moved(crystal, crystal.positions + shifts @ cell), unturned
+    yield "other lattice vectors", replace(crystal, cell=OTHER_VECTORS @ cell), unturned
+    turn = random_rotations(1, rng)[0]
+    yield "turned", replace(crystal, positions=crystal.positions @ turn.T, cell=cell @ turn.T), turn
+
+
+def _same_slabs(crystal: Structure, reach_A: float) -> tuple[Structure, Structure]:
+    """A layer of the crystal that ends at its faces, and one that repeats with a vacuum wider than the cutoff."""
+    cell, open_ = np.array(crystal.cell), np.array([True, True, False])
+    wide = cell.copy()
+    wide[2] *= (np.ptp(crystal.positions, axis=0).max() + reach_A + VACUUM_A) / np.linalg.norm(cell[2])
+    return replace(crystal, pbc=open_), replace(crystal, cell=wide)
+
+
+def images(subject: Subject) -> Measurement:
+    """One crystal in several descriptions: energy a cell and forces must not depend on which is given."""
+    rng, names, energies, forces = subject.rng("images"), [], [], []
+    for crystal in crystals(subject):
+        pairs = [(name, crystal, other, turn) for name, other, turn in _same_crystals(crystal, rng)]
+        layer, apart = _same_slabs(crystal, subject.predictor.cutoff_A)
+        pairs.append(("slab beside vacuum", layer, apart, np.eye(3)))
+        found = iter(subject.predictor.predict([s for _, one, other, _ in pairs for s in (one, other)]))
+        for name, one, other, turn in pairs:
+            a, b = next(found), next(found)
+            copies = len(other) // len(one)
+            names.append(f"{crystal.name}: {name}")
+            energies.append(abs(b.energy_eV / copies - a.energy_eV))
+            forces.append(worst(np.abs(b.forces_eV_per_A @ turn - np.tile(a.forces_eV_per_A, (copies, 1)))))
+    return Measurement(
+        {"energy_error_eV": worst(energies), "force_error_eV_per_A": worst(forces)},
+        {"pairs": names, "energy_error_eV": energies, "force_error_eV_per_A": forces},
+    )
+
+
+def strained(crystal: Structure, strain: np.ndarray) -> Structure:
+    """The crystal with cell and positions under a strain (3, 3), without labels."""
+    deformation = np.eye(3) + strain
+    return replace(moved(crystal, crystal.positions @ deformation), cell=np.asarray(crystal.cell) @ deformation)
+
+
+def stress(subject: Subject) -> Measurement:
+    """The stress beside the four-point derivative of the energy by each of the six strains."""
+    made, step = crystals(subject), STRAIN[subject.exact]
+    known = subject.predictor.predict(made)
+    if all(prediction.stress_eV_per_A3 is None for prediction in known):
+        raise NotApplicable("the model gives no stress")
+    given = np.array([_given(prediction) for prediction in known])
+    expected = np.array([_by_strain(subject, crystal, step) for crystal in made])
+    relative = np.linalg.norm(given - expected, axis=(1, 2)) / np.linalg.norm(expected, axis=(1, 2))
+    return Measurement(
+        {"relative_error": worst(relative)},
+        {
+            "crystals": [crystal.name for crystal in made],
+            "stress_eV_per_A3": given,
+            "by_strain_eV_per_A3": expected,
+            "strain": step,
+        },
+    )
+
+
+def _given(prediction: Prediction) -> np.ndarray:
+    return np.full((3, 3), np.nan) if prediction.stress_eV_per_A3 is None else prediction.stress_eV_per_A3
+
+
+def _by_strain(subject: Subject, crystal: Structure, step: float) -> np.ndarray:
+    """(3, 3), eV/angstrom^3: the derivative of the energy by strain over the volume."""
+    volume, result = abs(float(np.linalg.det(np.asarray(crystal.cell)))), np.zeros((3, 3))
+    for i, j in zip(*np.triu_indices(3), strict=True):
+        direction = np.zeros((3, 3))
+        direction[i, j] += 0.5
+        direction[j, i] += 0.5
+        copies = [strained(crystal, n * step * direction) for n, _ in STENCIL]
+        energies = [prediction.energy_eV for prediction in subject.predictor.predict(copies)]
+        slope = sum(weight * energy for (_, weight), energy in zip(STENCIL, energies, strict=True)) / step
+        result[i, j] = result[j, i] = slope / volume
+    return result
+
+
+CHECKS = [
+    Check("images", "a crystal is the same in whatever cell it is given", images),
+    Check("stress", "the stress is the change of the energy by strain", stress),
+]

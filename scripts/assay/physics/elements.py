@@ -16,7 +16,8 @@ ALIKE_eV_per_A = 1e-5  # no two elements bond so much alike
 def elements(subject: Subject) -> Measurement:
     """Put each element that the model was taught in one and the same place, and compare the forces around it.
 
-    Where nobody says which these are, those of the reference's molecules stand for them. Energies would not do: elements that the network confuses may still differ by a constant of their own.
+    Where nobody says which these are, those of the reference's molecules stand for them. Energies would not do, because
+    elements that the network confuses may still differ by a constant of their own.
     """
     molecule = min(subject.molecules, key=len)
     met = np.concatenate([molecule.atomic_numbers for molecule in subject.molecules])

@@ -226,6 +226,11 @@ def test_periodic_structures_that_miss(fault):
     assert_caught(Crystalline(fault), ["images"], ["rotation", "permutation", "continuity"])
 
 
+def test_images_dropped_within_the_cutoff():
+    student = Crystalline(images_where(lambda s, edges, image, distance: distance < 3.0))
+    assert_caught(student, ["continuity"], ["images", "permutation"])
+
+
 def test_a_cell_that_is_kept_from_the_first_call():
     cells = {}
 

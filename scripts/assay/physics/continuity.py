@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import ase.build
 import numpy as np
 
-from assay.physics.base import SHAKE_A, Check, Measurement, Subject, worst
+from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.crystals import crystals
 from assay.predictors.interface import Prediction
 from assay.structures.geometry import droplet, fragments, moved
 from assay.structures.structure import Structure, evenly
@@ -91,7 +93,8 @@ def rounding_eV(predictions: Sequence[Prediction]) -> float:
 
 
 def continuity(subject: Subject) -> Measurement:
-    """The energy along random loops of molecules and of dense clusters beside the work of its forces, step by step.
+    """The energy along random loops of molecules, dense clusters and a crystal beside the work of its forces, step by
+    step. There is no crystal for a model that takes no periodic structure.
 
     The least explained step of each loop is walked again in ``FINE`` parts. A jump stays what it was, where the error
     of the quadrature falls by orders of magnitude.
@@ -99,6 +102,9 @@ def continuity(subject: Subject) -> Measurement:
     rng, count = subject.rng("continuity"), subject.dynamics["loops"]
     loops = [random_loop(molecule, rng) for molecule in evenly(subject.molecules, count["molecules"])]
     loops += [random_loop(cluster, rng, SWELL) for cluster in dense_clusters(subject)[: count["clusters"]]]
+    with suppress(NotApplicable):
+        crystal = crystals(subject)[0]
+        loops.append(random_loop(replace(crystal, name=f"crystal of {crystal.name}"), rng))
     around = np.arange(-2.0, STEPS + 3.0)
     walks = _walk(subject, loops, [around[2:-3]] * len(loops))
     rough = [unexplained([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]

@@ -14,7 +14,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, GPa, Hartree, kcal, kJ, mol
 
-from assay.data import ase_files, hdf5, npz, read_dataset
+from assay.data import ase_files, hdf5, npz, read_dataset, read_examples
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.data.units import factor
@@ -372,6 +372,20 @@ def test_a_drawn_structure_is_named_by_its_place_in_the_file(tmp_path):
         read_dataset(path, at_most=20)
     place = int(str(error.value).split()[1])
     assert place >= 50 and f"structure {place} (structure-{place}) of {path} has two atoms" in str(error.value)
+
+
+def test_structures_that_no_student_can_judge_are_no_examples(tmp_path, capsys):
+    """One in nanometers, and one with an atom astray, neither of which may end a benchmark."""
+    frames = geometries()
+    frames[1].positions *= 0.1
+    frames[3].positions[0, 2] += 1e6
+    for atoms in frames:
+        atoms.calc = SinglePointCalculator(atoms, **atoms.calc.results)
+    path = xyz(tmp_path / "some.xyz", frames)
+    assert len(read_dataset(path)) == N
+    kept = read_examples([path])
+    assert [structure.energy_eV for structure in kept] == [pytest.approx(energy_of(frames[k])) for k in (0, 2, 4)]
+    assert "2 structures have atoms astray or inside of each other" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["big.xyz", "big.h5", "big.npz", "big.db"])

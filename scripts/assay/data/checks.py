@@ -11,12 +11,13 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist, squareform
 
 from assay.data.dataset import Dataset
-from assay.structures.geometry import completed_cell, lattice_fault
+from assay.structures.geometry import MAX_EXTENT_A, completed_cell, lattice_fault
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 COINCIDENT_A = 0.05
 MAX_ATOMIC_NUMBER = 118
+TOO_CLOSE = 0.4  # of the sum of covalent radii
 
 
 def check(dataset: Dataset, path: str | Path) -> None:
@@ -53,6 +54,19 @@ def check(dataset: Dataset, path: str | Path) -> None:
             raise AssayError(f"{named[index]} {fault}")
         if _coincide(structure):
             raise AssayError(f"{named[index]} has two atoms in one place: remove one")
+
+
+def is_sound(structure: Structure) -> bool:
+    """Whether a structure may serve as an example: no atom is astray, and no two are far inside of each other.
+
+    The closest atoms of the shipped structures are 0.69 of the sum of their covalent radii apart.
+    """
+    if np.ptp(structure.positions, axis=0).max() > MAX_EXTENT_A:
+        return False
+    radii = covalent_radii[structure.atomic_numbers]
+    pairs = cKDTree(structure.positions).query_pairs(2.0 * TOO_CLOSE * radii.max(), output_type="ndarray")
+    distances = np.linalg.norm(structure.positions[pairs[:, 0]] - structure.positions[pairs[:, 1]], axis=1)
+    return bool((distances >= TOO_CLOSE * radii[pairs].sum(axis=1)).all())
 
 
 def lacks_hydrogens(structure: Structure) -> bool:

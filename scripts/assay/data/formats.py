@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from assay.data.ase_files import AseFile, DatabaseFile
-from assay.data.checks import check, lacks_hydrogens
+from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
@@ -74,8 +74,16 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
 
 
 def read_examples(sources: Iterable[str | Path | Mapping[str, Any]]) -> list[Structure]:
-    """Structures of several files, at most ``MANY`` of each; arguments and errors as of ``read_dataset``."""
-    return [structure for source in sources for structure in read_dataset(source, MANY)]
+    """Structures of several files, at most ``MANY`` of each, without those that no student can judge.
+
+    Left out are structures with an atom astray, or with atoms inside of each other, such as those in another unit of
+    length. Arguments and errors are those of ``read_dataset``.
+    """
+    structures = [structure for source in sources for structure in read_dataset(source, MANY)]
+    examples = [structure for structure in structures if is_sound(structure)]
+    if len(examples) < len(structures):
+        print(f"{len(structures) - len(examples)} structures have atoms astray or inside of each other: left out")
+    return examples
 
 
 def open_frames(path: str | Path) -> FrameFile:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from assay.structures.batching import pack_structures
-from assay.structures.geometry import lattice_fault
+from assay.structures.geometry import MAX_EXTENT_A, lattice_fault
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -39,7 +39,6 @@ NETWORK_RUNTIMES = ("eager", "engine")
 
 # Up to here positions are exact to 1.3e-4 angstrom in float32, and to 1e-9 in float64.
 MAX_POSITION_A = {"float32": 4096.0, "float64": 1e7}
-MAX_EXTENT_A = 1e4  # no structure is larger
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from assay.benchmark.timing import interleave, ratio
-from assay.data import MANY, read_dataset
+from assay.data import read_examples
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
@@ -53,9 +53,8 @@ class Limits:
 
 def sample_structures(labelled: str | Mapping[str, Any], count: int, seed: int) -> list[Structure]:
     """Draw at most ``count`` structures of a labelled file, which is given as to ``read_dataset``, at random."""
-    dataset = read_dataset(labelled, MANY)
-    chosen = np.random.default_rng(seed).permutation(len(dataset))[:count]
-    return list(dataset.subset(chosen))
+    structures = read_examples([labelled])
+    return [structures[k] for k in np.random.default_rng(seed).permutation(len(structures))[:count]]
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:

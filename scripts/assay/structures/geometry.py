@@ -16,6 +16,7 @@ from assay.structures.structure import Structure
 
 LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
+MAX_EXTENT_A = 1e4  # no structure is larger
 MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
 

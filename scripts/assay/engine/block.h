@@ -61,6 +61,7 @@ struct Pass {
     const int64_t begin, edge_begin, lo, hi, n;
     const int team;
     Workspace<T>& workspace;
+    const T* element_context;                 // a row for each element: outputs of the first block's context network
     std::vector<Activations<T>> activations;  // one for each block
     std::vector<T*> head_in, head_out;        // inputs and outputs of the head's layers
     Cotangents<T> cotangent;
@@ -103,6 +104,15 @@ class Block {
         return {&context0, &context2, &mix, &mix_tensors, &update0, &update2};
     }
 
+    // Computes the outputs of the context network for n rows of scalars.
+    void context_of(int64_t n, const T* s, Buffer<T>& out) const {
+        Buffer<T> hidden;
+        T* active = hidden.get(2 * n * H) + n * H;
+        context0.apply(n, s, hidden.get(0));
+        activate(activation, n * H, hidden.get(0), active);
+        context2.apply(n, active, out.get(n * FILTERS * H));
+    }
+
     void forward(Pass<T>& p, Activations<T>& saved, bool is_first) const {
         const int64_t lo = p.lo, n = p.n;
         std::memcpy(saved.s + lo * H, p.s + lo * H, n * H * sizeof(T));
@@ -110,12 +120,16 @@ class Block {
             std::memcpy(saved.v + lo * 3 * H, p.v + lo * 3 * H, n * 3 * H * sizeof(T));
             if (RANK == 2) std::memcpy(saved.t + lo * 5 * H, p.t + lo * 5 * H, n * 5 * H * sizeof(T));
         }
-        context0.apply(n, saved.s + lo * H, saved.context_hidden + lo * H);
-        activate(activation, n * H, saved.context_hidden + lo * H, saved.context_active + lo * H);
-        context2.apply(n, saved.context_active + lo * H, saved.context + lo * FILTERS * H);
+        const bool by_element = is_first && !p.wanted.gradients;
+        if (!by_element) {
+            context0.apply(n, saved.s + lo * H, saved.context_hidden + lo * H);
+            activate(activation, n * H, saved.context_hidden + lo * H, saved.context_active + lo * H);
+            context2.apply(n, saved.context_active + lo * H, saved.context + lo * FILTERS * H);
+        }
         for (int64_t i = lo; i < p.hi; ++i) {
             T* out = saved.messages + i * MESSAGE_ROWS * H;
-            const T* x = saved.context + i * FILTERS * H;
+            const T* x = by_element ? p.element_context + p.in.numbers[p.begin + i] * FILTERS * H
+                                    : saved.context + i * FILTERS * H;
             std::memcpy(out, x, 2 * H * sizeof(T));
             if (!is_first) scale<3>(x + 2 * H, saved.v + i * 3 * H, out + 2 * H);
             if constexpr (RANK == 2) {
@@ -203,7 +217,7 @@ class Block {
             else sums(first_, no, yes);
         };
         is_first ? dispatch(std::true_type{}) : dispatch(std::false_type{});
-        context_backward(p, saved, is_first);
+        if (!is_first || p.wanted.gradients) context_backward(p, saved, is_first);
     }
 
    private:

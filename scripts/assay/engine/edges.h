@@ -53,7 +53,7 @@ class Filters {
     // sum_j (q w_q x_q + w_t x_t), with the unit vector u and the tensor q of each edge. A row of ``messages`` holds
     // x_s, x_u, x_v, x_q and x_t of one atom. The first block has no x_v and x_t, and writes v and t.
     template <bool FIRST>
-    void add_messages(const T* messages, const Edges<T>& edges, T* ds, T* dv, T* dt) const {
+    [[gnu::noinline]] void add_messages(const T* messages, const Edges<T>& edges, T* ds, T* dv, T* dt) const {
         constexpr int W = Lanes<T>::count;
         for (int64_t h = 0; h < H; h += W) {
             Vector<T> s = load(ds + h), v[3], t[5];
@@ -95,13 +95,14 @@ class Filters {
     // neighbors: the cotangents of the center's messages come from the features' cotangents at its neighbors, and those
     // of its edges and of the filters from its own. A row of ``cotangents`` holds those of s, v and t of one atom.
     //
-    // Writes ``message_cotangents``. With FORCES it adds to the cotangents of the distance and of the direction of each
+    // Writes ``message_cotangents``, which forces alone do not need of the first block: its messages come from elements
+    // and not from positions. With FORCES it adds to the cotangents of the distance and of the direction of each
     // edge, with GRADIENTS to the gradient of the filters, in the order of ``place``. ``partial`` is scratch memory of
     // COMPONENTS * lanes * n numbers.
     template <bool FIRST, bool FORCES, bool GRADIENTS>
-    void add_messages_adjoint(const T* messages, const T* cotangents, int64_t atom, const Edges<T>& edges,
-                              T* message_cotangents, T* distance_cotangent, T* direction_cotangent, T* partial,
-                              T* gradient) const {
+    [[gnu::noinline]] void add_messages_adjoint(const T* messages, const T* cotangents, int64_t atom,
+                                                const Edges<T>& edges, T* message_cotangents, T* distance_cotangent,
+                                                T* direction_cotangent, T* partial, T* gradient) const {
         constexpr int W = Lanes<T>::count;
         if (FORCES) std::fill_n(partial, COMPONENTS * W * edges.n, T(0));
         for (int64_t h = 0; h < H; h += W) {
@@ -131,13 +132,16 @@ class Filters {
 #pragma GCC unroll 4
                     for (int g = 0; g < G; ++g) {
                         Vector<T> total = w[0][g] * w_cotangent[0][g];
-                        for (int p = 1; p < FILTERS; ++p) total += w[p][g] * w_cotangent[p][g];
+#pragma GCC unroll 8
+                        for (int p = 1; p < FILTERS; ++p)
+                            if (!FIRST || p % 2 == 1) total += w[p][g] * w_cotangent[p][g];
                         add(partial + COMPONENTS * (e + g) * W, total);
                     }
                 }
                 if (GRADIENTS) add_gradient<G>(edges.basis + e * R, w_cotangent, gradient + h * FILTERS * R);
             });
-            for (int k = 0; k < MESSAGE_ROWS; ++k) store(message_cotangents + k * H + h, out[k]);
+            if (!FIRST || GRADIENTS)
+                for (int k = 0; k < MESSAGE_ROWS; ++k) store(message_cotangents + k * H + h, out[k]);
         }
         if (!FORCES) return;
         for (int64_t e = 0; e < edges.n; ++e) {
@@ -206,17 +210,12 @@ class Filters {
 #pragma GCC unroll 4
             for (int g = 0; g < G; ++g) w[p][g] = Vector<T>{};
         for (int64_t r = 0; r < R; ++r, f += FILTERS * W) {
-            Vector<T> row[FILTERS];
 #pragma GCC unroll 8
             for (int p = 0; p < FILTERS; ++p) {
-                row[p] = load(f + p * W);
-                keep_in_register<T>(row[p]);
-            }
+                Vector<T> row = load(f + p * W);
+                keep_in_register<T>(row);
 #pragma GCC unroll 4
-            for (int g = 0; g < G; ++g) {
-                const T b = basis[g * R + r];
-#pragma GCC unroll 8
-                for (int p = 0; p < FILTERS; ++p) w[p][g] += b * row[p];
+                for (int g = 0; g < G; ++g) w[p][g] += basis[g * R + r] * row;
             }
         }
     }

@@ -64,6 +64,7 @@ class Engine {
             for (auto* layer : block.atomwise()) flat = layer->set_weights(flat);
         }
         for (auto& layer : head) flat = layer.set_weights(flat);
+        if (!blocks.empty()) blocks.front().context_of(set.max_z + 1, embedding.data(), element_context);
     }
 
     // Computes the energy of each structure without reference energies, and forces, virial and gradients unless null.
@@ -111,6 +112,7 @@ class Engine {
     const int64_t H, R;
     const Pairs<T> pairs;
     std::vector<T> embedding;
+    Buffer<T> element_context;  // what the context network of the first block gives for each element
     std::vector<Block<T, RANK>> blocks;
     std::vector<Linear<T>> head;
     size_t n_gradients;
@@ -162,7 +164,7 @@ class Engine {
     void evaluate_group(const Input<T>& in, const Wanted& wanted, const Group& group, int rank, int team,
                         Workspace<T>& own, Workspace<T>& shared) {
         const int64_t N = group.end - group.begin, lo = N * rank / team, hi = N * (rank + 1) / team;
-        Pass<T> pass{in, wanted, group.begin, first[group.begin], lo, hi, hi - lo, team, own};
+        Pass<T> pass{in, wanted, group.begin, first[group.begin], lo, hi, hi - lo, team, own, element_context.get(0)};
         pass.barrier();
         allocate(pass, N, first[group.end] - first[group.begin], shared, rank == 0);
         geometry(pass);
@@ -185,11 +187,14 @@ class Engine {
         const int64_t tensors = RANK == 1 ? 0 : 5 * H;
         Activations<T> block{};
         const std::vector<std::pair<T**, int64_t>> block_rows{
-            {&block.s, H}, {&block.v, 3 * H}, {&block.t, tensors}, {&block.context_hidden, H},
-            {&block.context_active, H}, {&block.context, B::FILTERS * H}, {&block.messages, B::MESSAGE_ROWS * H},
-            {&block.invariants, B::INVARIANTS * H}, {&block.v_summed, 3 * H}, {&block.t_summed, tensors},
-            {&block.v_mixed, 6 * H}, {&block.t_mixed, 2 * tensors}, {&block.update_hidden, H},
-            {&block.update_active, H}, {&block.gates, B::GATES * H}};
+            {&block.v, 3 * H}, {&block.t, tensors}, {&block.context_hidden, H}, {&block.context, B::FILTERS * H},
+            {&block.messages, B::MESSAGE_ROWS * H}, {&block.invariants, B::INVARIANTS * H}, {&block.v_mixed, 6 * H},
+            {&block.t_mixed, 2 * tensors}, {&block.update_hidden, H}, {&block.gates, B::GATES * H}};
+        // What only gradients need of every block; without them all blocks write it to the same memory.
+        const std::vector<std::pair<T**, int64_t>> gradient_rows{
+            {&block.s, H}, {&block.context_active, H}, {&block.v_summed, 3 * H}, {&block.t_summed, tensors},
+            {&block.update_active, H}};
+        const int64_t copies = pass.wanted.gradients ? set.n_blocks : 1;
         Cotangents<T>& cotangent = pass.cotangent;
         const std::vector<std::pair<T**, int64_t>> pass_rows{
             {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&cotangent.s, H}, {&cotangent.v, 3 * H},
@@ -205,7 +210,8 @@ class Engine {
         int64_t head_width = 0;
         for (const auto& layer : head) head_width += 2 * layer.M;
         if (allocates) {
-            shared.atoms.get(N * (width(block_rows) * set.n_blocks + width(pass_rows) + head_width) + 64);
+            const int64_t in_blocks = width(block_rows) * set.n_blocks + width(gradient_rows) * copies;
+            shared.atoms.get(N * (in_blocks + width(pass_rows) + head_width) + 64);
             shared.edges.get(E * (2 * R + 13) + 128);
             shared.lists.get(E + 2 * N);
         }
@@ -223,6 +229,8 @@ class Engine {
         };
         for (int64_t b = 0; b < set.n_blocks; ++b) {
             for (const auto& [row, size] : block_rows) *row = take(size);
+            if (b < copies)
+                for (const auto& [row, size] : gradient_rows) *row = take(size);
             pass.activations.push_back(block);
         }
         for (const auto& [row, size] : pass_rows) *row = take(size);

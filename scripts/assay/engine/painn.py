@@ -112,7 +112,7 @@ class Engine:
 
     def _in_order_of_the_model(self, gradients: Tensor) -> Tensor:
         """Return the gradient by each parameter of the model; that of a shared one is the sum over its blocks."""
-        if len(self.positions) == len(self.shapes):
+        if self.positions == list(range(len(self.shapes))):
             return gradients
         totals = [gradients.new_zeros(shape.numel()) for shape in self.shapes]
         parts = gradients.split([self.shapes[k].numel() for k in self.positions])

@@ -89,7 +89,7 @@ template <class T>
 inline Vector<T> logistic(Vector<T> x) { return T(1) / (T(1) + exponential(-x)); }
 
 // log(1 + exp(x)), and x itself from where PyTorch takes it for that. With y = exp(-|x|) the logarithm of 1 + y is
-// 2 artanh(y / (2 + y)), whose series in at most 1/3 has an error of 1 ulp.
+// 2 artanh(y / (2 + y)); for an argument of at most 1/3 its series has converged after so many terms.
 template <class T>
 inline Vector<T> softplus(Vector<T> x) {
     constexpr int TERMS = sizeof(T) == 4 ? 8 : 17;

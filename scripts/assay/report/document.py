@@ -12,6 +12,7 @@ from typing import Any
 from assay.report import tables
 from assay.report.evidence import Student
 from assay.report.figures import CAPTIONS
+from assay.report.markdown import table
 from assay.report.readme import write_figure
 from assay.report.walkthrough import WALKTHROUGH
 from assay.workflow.errors import AssayError
@@ -37,7 +38,7 @@ def rooms(root: str | Path) -> str:
     for room in layers:
         docstring = ast.get_docstring(ast.parse((Path(root) / f"scripts/assay/{room}/__init__.py").read_text())) or ""
         rows.append([f"`{room}`", " ".join(docstring.split("\n\n")[0].split())])
-    return tables.table(["room", "what lives there"], rows, left=2)
+    return table(["room", "what lives there"], rows, left=2)
 
 
 def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | Path) -> str:

@@ -1,13 +1,15 @@
-"""Reads what `snakemake peers` found of students beside networks of other packages, if it was run."""
+"""What `snakemake peers` found of students beside networks of other packages: for the report, and as tables."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from assay.peers.compare import SEARCHED
 from assay.report.evidence import Student
+from assay.report.markdown import code, of_others, spread, table
+from assay.report.wording import count, listing, number
 from assay.workflow.files import read_json
 
 
@@ -39,3 +41,58 @@ def read_peers(path: str | Path, students: Sequence[Student]) -> dict[str, Any] 
         failures += [{"student": student.name, "peer": peer, "reason": error} for peer, error in errors.items()]
     load = result["load_of_other_processes"]
     return {"rows": rows, "failures": failures, "load_of_other_processes": load} if rows or failures else None
+
+
+def peers(figures: Mapping[str, Any]) -> str:
+    """The fastest runtime of each student beside networks of other packages."""
+    found = figures["peers"]
+    if found is None:
+        return "The students of this run were not timed beside other packages: `snakemake peers` does that."
+    lines, rows = [], []
+    for name, own in found["students"].items():
+        for row in own["fastest"]:
+            peer = own["peers"][row["peer"]]
+            rows.append(
+                [
+                    code(name),
+                    f"{peer['name']} ({count(peer['n_parameters'])} parameters)",
+                    row["neighbors"],
+                    str(row["n_atoms"] // row["batch_size"]),
+                    str(row["batch_size"]),
+                    number(row["latency_ms_median"]),
+                    number(row["peer_latency_ms_median"]),
+                    spread(row["times_faster"]),
+                ]
+            )
+        lines += [f"- `{name}`: {peer} was not timed: {about['error']}"
+                  for peer, about in own["peers"].items() if "error" in about]  # fmt: skip
+    packages = {f"{p['package']} {p['version']}" for own in found["students"].values() for p in own["peers"].values()
+                if "error" not in p}  # fmt: skip
+    where = (
+        f"Measured on {found['created_utc'][:10]} on {found['device_name']} with {found['threads']} threads, by torch "
+        f"{found['versions']['torch']}, {listing(sorted(packages))}.{of_others(found['load_of_other_processes'])}"
+    )
+    columns = ["student", "peer", "neighbors", "atoms", "batch", "student (ms)", "peer (ms)", "times faster"]
+    parts = [where, "", *lines, *([""] if lines else []), table(columns, rows, left=3)]
+    return "\n".join([*parts, *_peers_in_engine(found["students"])])
+
+
+def _peers_in_engine(students: Mapping[str, Any]) -> list[str]:
+    """The networks of peers, with their weights, in the compiled engine beside the peers themselves."""
+    rows, differences = [], []
+    for own in students.values():
+        for row in own["in_engine"]:
+            peer = own["peers"][row["peer"]]
+            times = [number(row["latency_ms_median"]), number(row["peer_latency_ms_median"])]
+            place = [row["neighbors"], str(row["n_atoms"] // row["batch_size"]), str(row["batch_size"])]
+            name = f"{peer['name']}, width {peer['width']}"
+            rows.append([name, *place, *times, spread(row["times_faster"])])
+            differences.append(row["force_difference_eV_per_A"])
+    if not rows:
+        return []
+    said = (
+        "The engine computes the same networks, with the weights of the peers, as well; forces differ by at most "
+        f"{max(differences):.1e} eV/angstrom:"
+    )
+    columns = ["network", "neighbors", "atoms", "batch", "engine (ms)", "peer (ms)", "times faster"]
+    return ["", said, "", table(columns, rows, left=2)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.physics.verdict import label_of
+from assay.report.markdown import code, of_others, spread, table
+from assay.report.peers import peers
 from assay.report.wording import (
     NOT_MEASURED,
     change,
@@ -20,18 +22,6 @@ from assay.report.wording import (
 )
 
 Figures = Mapping[str, Any]
-BUSY = 0.1  # share of the processor from which other processes disturb
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; the first ``left`` columns are text, the others numbers."""
-    rule = ["---" if k < left else "---:" for k in range(len(columns))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
-
-
-def code(name: str) -> str:
-    """A name as code."""
-    return f"`{name}`"
 
 
 def _milli(value: float | None, digits: int = 3) -> str:
@@ -39,20 +29,9 @@ def _milli(value: float | None, digits: int = 3) -> str:
     return number(None if value is None else 1e3 * value, digits)
 
 
-def _spread(ratio: Mapping[str, float] | None) -> str:
-    """A ratio's median and the range of its rounds."""
-    if not ratio:
-        return "–"
-    return f"{number(ratio['median'])} ({number(ratio['p5'], 2)}–{number(ratio['p95'], 2)})"
-
-
 def faster_than(figures: Figures) -> str:
     """The head of a column of speeds over the teacher."""
     return f"times faster than {figures['teacher'] or 'its teacher'}"
-
-
-def _of_others(load: float | None) -> str:
-    return f" Other processes used up to {percent(load, 0)} of the processor." if load and load > BUSY else ""
 
 
 def origin(figures: Figures) -> str:
@@ -61,7 +40,7 @@ def origin(figures: Figures) -> str:
     on = f" with {listing([str(n) for n in threads])} threads" if threads and figures["device"] == "cpu" else ""
     return (
         f"Measured on {figures['created_utc'][:10]} on {figures['device_name']} ({figures['device']}){on}, by torch "
-        f"{figures['versions']['torch']}.{_of_others(figures['load_of_other_processes'])}"
+        f"{figures['versions']['torch']}.{of_others(figures['load_of_other_processes'])}"
     )
 
 
@@ -186,7 +165,7 @@ def runtimes(figures: Figures) -> str:
                     words(row["runtime"]),
                     row["precision"],
                     number(single.get("latency_ms_median")) if single else row["error"] or NOT_MEASURED,
-                    _spread(single.get("speedup_over_teacher")),
+                    spread(single.get("speedup_over_teacher")),
                     f"{number(best['atoms_per_s'])} ({best['batch_size']})" if best else "–",
                 ]
             )
@@ -204,7 +183,7 @@ def sizes(figures: Figures) -> str:
             words(row["runtime"]),
             number(row["latency_ms_median"]),
             number(row["atoms_per_s"]),
-            _spread(row.get("speedup_over_teacher")),
+            spread(row.get("speedup_over_teacher")),
         ]
         for name, student in figures["students"].items()
         for row in student["sizes"]
@@ -218,61 +197,6 @@ def sizes(figures: Figures) -> str:
         faster_than(figures),
     ]
     return table(columns, rows)
-
-
-def peers(figures: Figures) -> str:
-    """The fastest runtime of each student beside networks of other packages."""
-    found = figures["peers"]
-    if found is None:
-        return "The students of this run were not timed beside other packages: `snakemake peers` does that."
-    lines, rows = [], []
-    for name, own in found["students"].items():
-        for row in own["fastest"]:
-            peer = own["peers"][row["peer"]]
-            rows.append(
-                [
-                    code(name),
-                    f"{peer['name']} ({count(peer['n_parameters'])} parameters)",
-                    row["neighbors"],
-                    str(row["n_atoms"] // row["batch_size"]),
-                    str(row["batch_size"]),
-                    number(row["latency_ms_median"]),
-                    number(row["peer_latency_ms_median"]),
-                    _spread(row["times_faster"]),
-                ]
-            )
-        lines += [f"- `{name}`: {peer} was not timed: {about['error']}"
-                  for peer, about in own["peers"].items() if "error" in about]  # fmt: skip
-    packages = {f"{p['package']} {p['version']}" for own in found["students"].values() for p in own["peers"].values()
-                if "error" not in p}  # fmt: skip
-    where = (
-        f"Measured on {found['created_utc'][:10]} on {found['device_name']} with {found['threads']} threads, by torch "
-        f"{found['versions']['torch']}, {listing(sorted(packages))}.{_of_others(found['load_of_other_processes'])}"
-    )
-    columns = ["student", "peer", "neighbors", "atoms", "batch", "student (ms)", "peer (ms)", "times faster"]
-    parts = [where, "", *lines, *([""] if lines else []), table(columns, rows, left=3)]
-    return "\n".join([*parts, *_peers_in_engine(found["students"])])
-
-
-def _peers_in_engine(students: Mapping[str, Any]) -> list[str]:
-    """The networks of peers, with their weights, in the compiled engine beside the peers themselves."""
-    rows, differences = [], []
-    for own in students.values():
-        for row in own["in_engine"]:
-            peer = own["peers"][row["peer"]]
-            times = [number(row["latency_ms_median"]), number(row["peer_latency_ms_median"])]
-            place = [row["neighbors"], str(row["n_atoms"] // row["batch_size"]), str(row["batch_size"])]
-            name = f"{peer['name']}, width {peer['width']}"
-            rows.append([name, *place, *times, _spread(row["times_faster"])])
-            differences.append(row["force_difference_eV_per_A"])
-    if not rows:
-        return []
-    said = (
-        "The engine computes the same networks, with the weights of the peers, as well; forces differ by at most "
-        f"{max(differences):.1e} eV/angstrom:"
-    )
-    columns = ["network", "neighbors", "atoms", "batch", "engine (ms)", "peer (ms)", "times faster"]
-    return ["", said, "", table(columns, rows, left=2)]
 
 
 def files(figures: Figures) -> str:

@@ -1,5 +1,6 @@
 """Files of schnetpack are read tensor for tensor: energies and forces are those of its own formulas."""
 
+import argparse
 import functools
 
 import ase.units
@@ -10,6 +11,8 @@ from torch.nn import functional
 
 from assay.checkpoint import normalize, write
 from assay.neighbors.lists import build_graph
+from assay.predictors.named import add_arguments, named_model
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared import schnetpack_alike as spk
 from shared.checkpoint_samples import store, student
@@ -164,3 +167,18 @@ def test_a_cutoff_that_contradicts_the_file_is_refused(tmp_path):
     path = store(tmp_path, spk.whole(spk.model()))
     with pytest.raises(AssayError, match=r"cutoff 4.5 by its tensors, but 5 by the user config"):
         normalize(path, cutoff_A=5.0)
+
+
+def test_a_variant_of_the_config_keeps_its_units(tmp_path):
+    path = store(tmp_path, spk.whole(spk.model()), "best_inference_model")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"variants: {{mine: {{checkpoint: {path}, units: {{energy: kcal/mol}}}}}}")
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    numbers, positions = structure()
+    acetamide = Structure("acetamide", numbers.numpy(), positions.numpy())
+    energies = []
+    for model in ("mine", str(path)):
+        [predictor] = named_model(parser.parse_args([model, "--config", str(config)])).load(dtypes=("float64",))
+        energies.append(predictor.predict([acetamide])[0].energy_eV)
+    assert energies[0] == pytest.approx(energies[1] * ase.units.kcal / ase.units.mol, rel=1e-12)

@@ -225,7 +225,8 @@ def load_predictor(
         dtype: "float32" or "float64"; an exported model computes in its own.
         threads: number of CPU threads; None leaves it as it is.
         runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
-        of_checkpoint: ``cutoff_A`` and ``weights`` for a checkpoint that leaves them open, as ``normalize`` takes them.
+        of_checkpoint: ``cutoff_A``, ``weights`` and ``units`` of a checkpoint that leaves them open, as ``normalize``
+            takes them.
 
     Raises:
         AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.

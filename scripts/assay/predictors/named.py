@@ -104,7 +104,7 @@ def named_model(options: argparse.Namespace) -> NamedModel:
     if "calculator" in variant:
         return NamedModel(options.model, calculator=CalculatorModel(**calculator_of(variant)), teacher=teacher)
     path = Path(variant["checkpoint"])
-    chosen = {key: variant[key] for key in ("cutoff_A", "weights") if key in variant}
+    chosen = {key: variant[key] for key in ("cutoff_A", "weights", "units") if key in variant}
     return NamedModel(options.model, path if path.exists() else ROOT / path, options=chosen, teacher=teacher)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -86,11 +86,12 @@ def load(
     runtime: str | None = None,
     cutoff_A: float | None = None,
     weights: str | None = None,
+    units: Mapping[str, str] | None = None,
 ) -> EagerPredictor:
     """Load a checkpoint, normalized or not; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)
-    checkpoint = normalize(path, cutoff_A, weights)
+    checkpoint = normalize(path, cutoff_A, weights, units)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")

@@ -8,12 +8,15 @@ checkpoint of the workflow so that what follows is planned by the content of mod
 another file rerun nothing. The rules after it take `model=model_of`, and `card=CARD` where they read the card.
 """
 
+from assay.workflow.records import told_beside
+
 
 rule normalize:
     """Read, understand and check a checkpoint."""
     input:
         checkpoint=checkpoint_of,
         sidecars=lambda wildcards: sidecars(checkpoint_of(wildcards)),
+        scope=lambda wildcards: told_beside(checkpoint_of(wildcards)),
     output:
         model=temp("results/{variant}/incoming.safetensors"),
         card=temp("results/{variant}/incoming.json"),

@@ -3,7 +3,7 @@
 from assay.physics.figures import FIGURES, draw_all
 from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import read_json, write_json
+from assay.workflow.files import look_up, read_json, write_json
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -13,11 +13,12 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     thresholds = snakemake.params.thresholds
     measured = read_json(snakemake.input.probe)
-    judged = verdict_of(measured.pop("checks"), thresholds)
+    scope = look_up(read_json(snakemake.input.card), "scope", "sentence")
+    judged = verdict_of(measured.pop("checks"), thresholds) | {"scope": scope}
     exports = {}
     for path in snakemake.input.exports:
         for name, file in read_json(path)["files"].items():
-            own = verdict_of(file.pop("checks"), thresholds)
+            own = verdict_of(file.pop("checks"), thresholds) | {"scope": scope}
             exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
     draw_all(judged["checks"], {name: snakemake.output[name] for name in FIGURES})
     write_json(snakemake.output.physics, measured | judged | {"exports": exports})

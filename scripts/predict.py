@@ -2,7 +2,9 @@
 config, or the ASE calculator of another program.
 
 Each structure is evaluated alone, so that its numbers do not depend on what else is in the file. With a description of
-the training data, structures unlike them are flagged.
+the training data, structures unlike them are flagged; and so is what lies outside of the model's scope: a charge or
+spin that it ignores, periodicity, a size or a density that it was not taught. Elements that it was not taught are
+refused.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import numpy as np
 from ase import Atoms
 
 from assay.accuracy.domain import Domain, domain_beside, read_domain
+from assay.data.scope import Scope
 from assay.predictors.interface import Prediction, Predictor
 from assay.predictors.named import add_arguments, named_model
 from assay.predictors.structure_files import PredictionFiles, read_frames
@@ -49,7 +52,7 @@ def main(options: argparse.Namespace) -> None:
     frames = read_frames(options.structures)
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known
-    n_predicted, refusals = 0, []
+    n_predicted, n_outside, refusals = 0, 0, []
     print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
     with PredictionFiles(options.json, options.output) as files:
         for index, load in enumerate(_whole_part(frames, refusals)):
@@ -62,16 +65,21 @@ def main(options: argparse.Namespace) -> None:
                 files.write_refusal(str(error))
                 print(f"{index:>5}  no prediction: {error}")
                 continue
-            note = _note(domain, structure) if known else {}
+            note = _note(domain if known else None, predictor.scope, structure)
             files.write(atoms, prediction, note)
             n_predicted += 1
+            n_outside += bool(note.get("outside_scope"))
             largest = np.linalg.norm(prediction.forces_eV_per_A, axis=1).max(initial=0.0)
             flag = f"  unlike training data: {note['flag_reason']}" if note.get("flag_reason") else ""
+            flag += f"  outside of the scope: {note['outside_scope']}" if note.get("outside_scope") else ""
             values = f"{len(structure):>6} {prediction.energy_eV:>16.6f} {largest:>20.6f}"
             print(f"{index:>5}  {structure.name[:24]:<24} {values}{flag}")
         if not n_predicted:
             raise AssayError(refusals[0] if refusals else f"{options.structures} holds no structures: give one or more")
     print(domain.training_data.sentence if domain else _NO_DESCRIPTION)
+    if predictor.scope:
+        outside = f"{n_outside} of {n_predicted} structures lie" if n_outside else "no structure lies"
+        print(f"The scope of the model: {predictor.scope.sentence}; {outside} outside of it.")
     if refusals:
         others = f" (and of {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         raise AssayError(f"there is no prediction of one structure{others}, but of all others: {refusals[0]}")
@@ -96,9 +104,17 @@ def _predict(predictor: Predictor, structure: Structure, where: str) -> Predicti
     return prediction
 
 
-def _note(domain: Domain, structure: Structure) -> dict[str, Any]:
-    """What files of predictions say of how unlike the training data a structure is."""
-    return domain.novelties_of([structure])[0].record | {"flag_compares_with": domain.training_data.compared_with}
+def _note(domain: Domain | None, scope: Scope | None, structure: Structure) -> dict[str, Any]:
+    """What files of predictions say of how unlike the training data a structure is, and what is outside the scope."""
+    note: dict[str, Any] = {}
+    if domain is not None:
+        compared_with = domain.training_data.compared_with
+        note = domain.novelties_of([structure])[0].record | {"flag_compares_with": compared_with}
+    if scope is not None:
+        note["outside_scope"] = "; ".join(scope.outside(structure).values())
+        if note["outside_scope"]:
+            note["flagged"] = True
+    return note
 
 
 with exit_on_error():

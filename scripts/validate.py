@@ -12,6 +12,7 @@ from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_no
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
+from assay.data.scope import count_outside
 from assay.predictors.interface import load_predictor
 from assay.workflow.config import file_of
 from assay.workflow.errors import exit_on_error
@@ -43,6 +44,10 @@ def main() -> None:
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(file_of(split)), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
+        judged[name]["scope"] = count_outside(predictor.scope, dataset) if predictor.scope else None
+        if judged[name]["scope"] and judged[name]["scope"]["n_outside"]:
+            said = "; ".join(judged[name]["scope"]["first"].values())
+            print(f"{judged[name]['scope']['n_outside']} structures of {name} are outside of the scope, such as {said}")
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = domain.novelties_of(list(dataset))

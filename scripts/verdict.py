@@ -46,6 +46,7 @@ def main() -> int:
     reference = reference_of(reference_files(settings), teacher)
     subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"], teacher)
     judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
+    judged["scope"] = exact.scope.sentence if exact.scope else None
     print(table(judged))
     if options.json:
         about = model.record(moving) | {"teacher": teacher, "reference_teacher": reference.teacher}

@@ -154,7 +154,8 @@ def test_predict_flags_what_is_unlike_the_training_data(results):
     model = results / "tiny/checkpoint.pt"
     done = predict(results, model, "--json", "out.json", "--output", "out.xyz")
     assert done.returncode == 0, done.stderr
-    _, plain, odd, compared = done.stdout.splitlines()
+    _, plain, odd, compared, scope = done.stdout.splitlines()
+    assert scope.startswith("The scope of the model: ")
     assert "unlike" not in plain
     assert "unlike training data: no training data for C bonded to C, N; N bonded to C" in odd
     rows, frames = json.loads((results / "out.json").read_text()), ase.io.read(results / "out.xyz", ":")
@@ -174,7 +175,7 @@ def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
     assert domain_beside(model) is None
     without = predict(results, model).stdout
     assert "unlike" not in without
-    assert without.splitlines()[-1].startswith("No structure is flagged, because no description")
+    assert without.splitlines()[-2].startswith("No structure is flagged, because no description")
     assert "unlike training data" in predict(results, model, "--domain", "elsewhere.npz").stdout
     broken = predict(results, model, "--domain", "molecules.xyz")
     assert broken.returncode == 1

@@ -48,13 +48,13 @@ def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
     assert result.returncode == 0, result.stderr
     rows = json.loads((tmp_path / "out.json").read_text())
     frames = ase.io.read(tmp_path / "out.xyz", ":")
-    table = [line.split() for line in result.stdout.splitlines()[1:-1]]
+    table = [line.split() for line in result.stdout.splitlines()[1:-2]]
     expected = EagerPredictor(normalize(checkpoint).build()).predict(
         [Structure.from_ase(molecule(name)) for name in MOLECULES]
     )
     assert len(rows) == len(frames) == len(table) == len(expected) == 4
     for row, atoms, line, prediction in zip(rows, frames, table, expected, strict=True):
-        assert set(row) == {"energy_eV", "forces_eV_per_A"}
+        assert set(row) == {"energy_eV", "forces_eV_per_A", "outside_scope"} and not row["outside_scope"]
         assert row["energy_eV"] == pytest.approx(prediction.energy_eV, abs=1e-4)
         np.testing.assert_allclose(row["forces_eV_per_A"], prediction.forces_eV_per_A, atol=1e-4)
         assert atoms.get_potential_energy() == pytest.approx(row["energy_eV"])

@@ -26,7 +26,9 @@ from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
+from assay.checkpoint.scope import read_scope
 from assay.checkpoint.weights import StateDict, tensor_names
+from assay.data.scope import Scope
 from assay.models import Potential, build_model
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError, printable
@@ -47,12 +49,14 @@ class Checkpoint:
         container: the file.
         choice: where in it the tensors were, and which others were passed over.
         elements: symbols of the elements seen in training, or None.
+        scope: what it was taught.
     """
 
     network: Network
     container: Container
     choice: Choice
     elements: list[str] | None
+    scope: Scope
 
     @property
     def state_dict(self) -> StateDict:
@@ -95,6 +99,7 @@ class Checkpoint:
             if names:
                 lines.append(f"{what}: {', '.join(names)}")
         lines += network.notes
+        lines.append(f"Its scope: {self.scope.sentence}.")
         if not self.container.checksummed:
             lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
         return "\n".join(map(printable, lines))
@@ -131,6 +136,7 @@ class Checkpoint:
             "n_parameters": total,
             "n_parameters_used": used,
             "elements": self.elements,
+            "scope": self.scope.record,
             "tensors_sha256": content_hash,
             "source": {
                 "path": self.container.path,
@@ -185,7 +191,8 @@ def normalize(
             network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts, units)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
-        checkpoint = Checkpoint(network, container, choice, read_elements(container))
+        elements = read_elements(container)
+        checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))
         _check_evaluates(checkpoint)
     except AssayError as error:
         raise AssayError(printable(str(error))) from None

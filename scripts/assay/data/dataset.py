@@ -28,6 +28,8 @@ class Dataset:
         stress: (S, 3, 3) float64, eV/angstrom^3, dE/d(strain) per volume as in ASE: positive where the structure would
             contract; NaN where a structure has none, None where no structure has one.
         numbers: (S,) int64, the place of each structure in the file that it was read from; None without a file.
+        charge: (S,) float64, total charge in elementary charges; NaN where it is not told, None where it nowhere is.
+        spin: (S,) float64, multiplicity 2S + 1; NaN where it is not told, None where it nowhere is.
     """
 
     atomic_numbers: np.ndarray
@@ -41,6 +43,8 @@ class Dataset:
     molecules: np.ndarray
     stress: np.ndarray | None = None
     numbers: np.ndarray | None = None
+    charge: np.ndarray | None = None
+    spin: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -60,6 +64,8 @@ class Dataset:
             forces_eV_per_A=self.forces[atoms],
             molecule=str(self.molecules[index]),
             stress_eV_per_A3=self._stress_of(index),
+            charge=_told(self.charge, index),
+            spin=_told(self.spin, index),
         )
 
     def _stress_of(self, index: int) -> np.ndarray | None:
@@ -89,8 +95,10 @@ class Dataset:
             self.forces[atoms],
             self.names[chosen],
             self.molecules[chosen],
-            None if self.stress is None else self.stress[chosen],
-            None if self.numbers is None else self.numbers[chosen],
+            *(
+                None if column is None else column[chosen]
+                for column in (self.stress, self.numbers, self.charge, self.spin)
+            ),
         )
 
     def content_sha256(self) -> str:
@@ -121,6 +129,8 @@ def from_structures(structures: Sequence[Structure]) -> Dataset:
         names=np.array([s.name for s in structures], dtype=object),
         molecules=np.array([s.molecule for s in structures], dtype=object),
         stress=_stresses([s.stress_eV_per_A3 for s in structures]),
+        charge=_all_told([s.charge for s in structures]),
+        spin=_all_told([s.spin for s in structures]),
     )
 
 
@@ -132,6 +142,8 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
         offsets=np.concatenate([[0], np.cumsum(sizes)]),
         **{name: np.concatenate([getattr(dataset, name) for dataset in datasets]) for name in columns},
         stress=_stresses([dataset._stress_of(index) for dataset in datasets for index in range(len(dataset))]),
+        charge=_all_told([_told(dataset.charge, index) for dataset in datasets for index in range(len(dataset))]),
+        spin=_all_told([_told(dataset.spin, index) for dataset in datasets for index in range(len(dataset))]),
     )
 
 
@@ -139,6 +151,17 @@ def _stresses(stresses: Sequence[np.ndarray | None]) -> np.ndarray | None:
     if all(stress is None for stress in stresses):
         return None
     return np.array([np.full((3, 3), np.nan) if stress is None else stress for stress in stresses])
+
+
+def _told(column: np.ndarray | None, index: int) -> int | None:
+    """A whole number of a column that may be absent, or NaN there."""
+    return None if column is None or np.isnan(column[index]) else int(column[index])
+
+
+def _all_told(values: Sequence[int | None]) -> np.ndarray | None:
+    """A column (S,) with NaN for None; None if there is nothing else."""
+    told = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return told if np.isfinite(told).any() else None
 
 
 def _stack(parts: Sequence[np.ndarray | None], empty: tuple[int, ...], dtype: type) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.units import factor
-from assay.structures.structure import Structure, full_stress
+from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
 
 _KINDS = {
@@ -101,6 +101,7 @@ class Labels:
         cell = None if frame.cell is None else frame.cell * length
         if "virial" in found:
             found["stress"] = self._stress_of_virial(found, cell, frame)
+        charge, spin = told_charge_and_spin(frame.info, frame.arrays)
         return Structure(
             name=frame.name or default_name,
             atomic_numbers=frame.atomic_numbers,
@@ -111,6 +112,8 @@ class Labels:
             forces_eV_per_A=found["forces"],
             molecule=frame.molecule,
             stress_eV_per_A3=None if cell is None or not np.linalg.det(cell) else found.get("stress"),
+            charge=charge,
+            spin=spin,
         )
 
     def _stress_of_virial(self, found: Mapping[str, Any], cell: np.ndarray | None, frame: Frame) -> np.ndarray | None:

@@ -30,5 +30,6 @@ def export_metadata(model: Potential, card: Mapping[str, Any]) -> dict[str, Any]
         "cutoff_A": model.cutoff,
         "max_z": model.max_z,
         "elements": None if symbols is None else [ase.data.atomic_numbers[symbol] for symbol in symbols],
+        "scope": card.get("scope"),
         "units": UNITS,
     }

@@ -50,6 +50,7 @@ def write_card(
     return environment.get_template("README.md.j2").render(
         {name: results.get(name) for name in ("accuracy", "physics", "benchmark")},
         model=results["model"],
+        scope=look_up(results, "model", "scope", "sentence"),
         elements=", ".join(elements) if elements else "elements that its checkpoint does not name",
         files=[_file(name, path, results) for name, path in files.items()],
         speed=_speed(results.get("benchmark"), files),

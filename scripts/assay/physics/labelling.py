@@ -14,6 +14,7 @@ from ase.data import chemical_symbols, covalent_radii
 from rdkit import Chem
 from rdkit.Chem import rdForceFieldHelpers
 
+from assay.data.scope import Scope
 from assay.dynamics.run import run_dynamics
 from assay.physics import reference
 from assay.physics.reference import Frame, read_reference, write_reference
@@ -37,6 +38,7 @@ class TeacherPredictor:
     name = runtime = "teacher"
     device, dtype, max_z = "cpu", "float64", 118
     elements: frozenset[int] | None = None
+    scope: Scope | None = None
 
     def __init__(self, teacher: Teacher):
         self._labels = Labels(teacher)

@@ -145,7 +145,7 @@ def _sentence(criterion: Mapping[str, Any]) -> str:
 
 
 def table(judged: Mapping[str, Any]) -> str:
-    """Checks, values, thresholds and outcomes as lines of text, and the verdict."""
+    """Checks, values, thresholds and outcomes as lines of text, and the verdict with its ``scope``, if one is given."""
     rows = [("check", "value", "", "unit", "threshold", "outcome")]
     for name, check in judged["checks"].items():
         for criterion in check["criteria"] or [{"value_name": "", "value": None, "unit": ""}]:
@@ -167,4 +167,5 @@ def table(judged: Mapping[str, Any]) -> str:
     )
     rests = f"rests on {judged['rests_on']['judged']} of {judged['rests_on']['of']} checks"
     capped = [f"{judged['capped']}"] if judged["capped"] else []
-    return "\n".join([*lines, *notes, "", rests, *capped, f"{judged['verdict']}{failed}{part}"])
+    scope = f"; it is for {judged['scope']}" if judged.get("scope") else ""
+    return "\n".join([*lines, *notes, "", rests, *capped, f"{judged['verdict']}{failed}{part}{scope}"])

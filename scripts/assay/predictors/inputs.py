@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from assay.data.scope import Scope
 from assay.neighbors.lists import neighbor_list
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
@@ -40,6 +41,7 @@ def attributes(metadata: Mapping[str, Any], path: Path, runtime: str, device: st
         "cutoff_A": float(metadata["cutoff_A"]),
         "max_z": int(metadata["max_z"]),
         "elements": None if elements is None else frozenset(elements),
+        "scope": Scope.from_record(metadata.get("scope")),
     }
 
 

@@ -11,7 +11,7 @@ import sys
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ import ase.data
 import numpy as np
 import torch
 
+from assay.data.scope import Scope
 from assay.structures.batching import pack_structures
 from assay.structures.geometry import MAX_EXTENT_A, lattice_fault
 from assay.structures.structure import Structure
@@ -70,6 +71,7 @@ class Predictor(Protocol):
         cutoff_A: the distance in angstrom beyond which atoms do not see each other; infinite if unknown.
         max_z: the largest atomic number that it takes.
         elements: atomic numbers seen in training; None if unknown.
+        scope: what it was taught; None for a model that may take charges and spins.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Predictor(Protocol):
     cutoff_A: float
     max_z: int
     elements: frozenset[int] | None
+    scope: Scope | None
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """Energy and forces of each structure, in order.
@@ -103,6 +106,7 @@ class BatchPredictor(ABC):
     cutoff_A: float
     max_z: int
     elements: frozenset[int] | None
+    scope: Scope | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:

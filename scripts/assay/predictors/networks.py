@@ -96,4 +96,6 @@ def load(
     model = checkpoint.build(getattr(torch, dtype), device)
     runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")
     predictor = EnginePredictor if runtime == "engine" else EagerPredictor
-    return predictor(model, str(path), None if elements is None else frozenset(elements))
+    loaded = predictor(model, str(path), None if elements is None else frozenset(elements))
+    loaded.scope = checkpoint.scope
+    return loaded

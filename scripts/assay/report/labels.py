@@ -1,8 +1,8 @@
-"""What the labels of each split seem to be, as the student says that knows them best."""
+"""What the labels of each split seem to be, as the student says that knows them best, and what verdicts are for."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.accuracy.label_checks import units_in_words
@@ -31,6 +31,15 @@ def labels_by_split(students: Sequence[Student]) -> dict[str, dict[str, Any]]:
 def suspicious(labels: dict[str, dict[str, Any]]) -> list[str]:
     """The splits whose labels are suspicious."""
     return [split for split, row in labels.items() if row["suspicions"]]
+
+
+def scopes_of(variants: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The scopes of variants in a summary, in words, each with the names of the variants that have it."""
+    found: dict[str, list[str]] = {}
+    for name, variant in variants.items():
+        if variant.get("scope"):
+            found.setdefault(variant["scope"], []).append(name)
+    return found
 
 
 def units_of_splits(labels: dict[str, dict[str, Any]]) -> dict[str, list[str]]:

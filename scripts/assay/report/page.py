@@ -17,7 +17,7 @@ from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
 from assay.report.forms import runtimes_in_words
-from assay.report.labels import suspicious, units_of_splits
+from assay.report.labels import scopes_of, suspicious, units_of_splits
 from assay.report.molecules import worst_scenes
 from assay.workflow.files import atomic_path
 
@@ -121,7 +121,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, label_of, tone)}
-    environment.globals |= {"color_of": svg.color_of, "units_of_splits": units_of_splits}
+    environment.globals |= {"color_of": svg.color_of, "units_of_splits": units_of_splits, "scopes_of": scopes_of}
     return environment
 
 

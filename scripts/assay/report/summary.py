@@ -89,6 +89,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "n_parameters": student.get("model", "n_parameters"),
         "teacher": teachers.get(student.name),
         "verdict": verdict_of(student),
+        "scope": student.get("model", "scope", "sentence"),
         "verdict_capped": cap_of(student),
         "n_checks": student.get("physics", "rests_on", "of"),
         "n_checks_judged": student.get("physics", "rests_on", "judged"),

@@ -62,7 +62,8 @@ def walk_verdict(figures: Figures) -> str:
         return f"The physics of `{name}` was not measured in this run."
     failed = variant["failed_checks"]
     why = f"These checks fail: {listing(list(map(words, failed)))}." if failed else "No check fails."
-    return f"The verdict on `{name}` is **{variant['verdict']}**. {why}"
+    scope = f" for {variant['scope']}" if variant.get("scope") else ""
+    return f"The verdict on `{name}` is **{variant['verdict']}**{scope}. {why}"
 
 
 WALKTHROUGH: dict[str, Callable[[Figures], str]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from .scope import RADIUS_A, Scope
 from .session import OnnxStudent
 from .verlet import VerletList
 
@@ -21,12 +23,20 @@ class StudentCalculator(Calculator):
     Pairs are found and their vectors formed in double precision, so that neither the size of the system nor its
     distance from the origin costs accuracy; the network itself computes in single precision.
 
+    The student knows no charges and spins. What of a structure lies outside of its scope, these among it, is warned of
+    once, and stands in ``outside`` for the structure that was evaluated last.
+
     Args:
         path: the file ``model.edges.onnx``.
         threads: number of CPU threads; None lets ONNX Runtime choose.
         device: "cpu", or "cuda" where ONNX Runtime has it.
         skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
         arguments: those of ASE's ``Calculator``.
+
+    Attributes:
+        scope: what the student was taught.
+        outside: what of the last structure lies outside of that, a sentence each.
+        n_outside: how many of the structures so far lay outside.
     """
 
     implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
@@ -40,6 +50,10 @@ class StudentCalculator(Calculator):
             raise ValueError(
                 f"{path} finds neighbors itself: give model.edges.onnx, which leaves them to the calculator"
             )
+        self.scope = Scope(self.student.identity.get("scope"))
+        self.outside: list[str] = []
+        self.n_outside = 0
+        self._warned: set[str] = set()
         self.neighbors = VerletList(self.student.cutoff, skin)
 
     def calculate(
@@ -61,3 +75,15 @@ class StudentCalculator(Calculator):
         if pbc.all() and result.virial is not None:
             stress = -result.virial[0].astype(np.float64) / self.atoms.get_volume()
             self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+        self._warn_outside(edge_index.shape[1] / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
+
+    def _warn_outside(self, neighbors: float | None) -> None:
+        """Note what of the structure lies outside of the scope, and warn of each kind of it once."""
+        assert self.atoms is not None
+        found = self.scope.outside(self.atoms, neighbors)
+        self.outside, self.n_outside = list(found.values()), self.n_outside + bool(found)
+        for kind, sentence in found.items():
+            if kind not in self._warned:
+                self._warned.add(kind)
+                name = self.atoms.get_chemical_formula()
+                warnings.warn(f"{name}: {sentence}; the student is for {self.scope}", stacklevel=2)

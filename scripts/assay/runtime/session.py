@@ -38,6 +38,7 @@ class OnnxStudent:
         identity: what the file says about itself.
         cutoff: radius of the neighbor search, angstrom.
         max_z: the largest atomic number that it takes.
+        elements: the atomic numbers that it was trained on; None if the file does not say.
         needs_edges: whether the file takes its neighbors.
         provider: the execution provider of ONNX Runtime that evaluates it.
     """
@@ -58,6 +59,8 @@ class OnnxStudent:
         self.identity = {key: _value(text) for key, text in properties.items()}
         self.cutoff = float(self.identity["cutoff_A"])
         self.max_z = int(self.identity["max_z"])
+        named = self.identity.get("elements")
+        self.elements = None if named is None else frozenset(named)
         self.needs_edges = "edge_index" in {value.name for value in self.session.get_inputs()}
         self.provider = self.session.get_providers()[0]
 
@@ -84,6 +87,11 @@ class OnnxStudent:
         numbers = np.asarray(atomic_numbers, dtype=np.int64)
         if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > self.max_z:
             raise ValueError(f"there must be atoms, with atomic numbers from 1 to {self.max_z}")
+        new = set() if self.elements is None else set(numbers.tolist()) - self.elements
+        if new:
+            raise ValueError(
+                f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(self.elements or ())}"
+            )
         if self.needs_edges != (edge_index is not None):
             raise ValueError("this graph takes edges" if self.needs_edges else "this graph finds the edges itself")
         feed = {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ase
 import numpy as np
@@ -58,6 +58,7 @@ class Structure:
         moments add up to.
         """
         results = atoms.calc.results if atoms.calc is not None else {}
+        charge, spin = told_charge_and_spin(atoms.info, atoms.arrays)
         energy, forces, stress = results.get("energy"), results.get("forces"), results.get("stress")
         given = atoms.info.get("name", "")  # which a file may give as a number
         return cls(
@@ -70,8 +71,8 @@ class Structure:
             forces_eV_per_A=None if forces is None else np.array(forces, dtype=np.float64),
             molecule=molecule or str(atoms.info.get("molecule", "")),
             stress_eV_per_A3=None if stress is None or not atoms.cell.rank else full_stress(stress),
-            charge=_whole(atoms.info.get("charge", _sum_of(atoms, "initial_charges"))),
-            spin=_whole(atoms.info.get("spin", _sum_of(atoms, "initial_magmoms", 1))),
+            charge=charge,
+            spin=spin,
         )
 
     def to_ase(self) -> ase.Atoms:
@@ -93,9 +94,27 @@ def full_stress(values: np.ndarray) -> np.ndarray:
     return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
 
 
-def _sum_of(atoms: ase.Atoms, name: str, plus: int = 0) -> float | None:
-    """The sum over an array of per-atom values, and a number more; None if there is no such array."""
-    return float(atoms.arrays[name].sum()) + plus if name in atoms.arrays and atoms.arrays[name].ndim == 1 else None
+def told_charge_and_spin(info: Mapping[str, Any], arrays: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The total charge and the multiplicity that a file or an ``ase.Atoms`` tells of a structure; None if it does not.
+
+    Args:
+        info: what is said of the structure as a whole: ``charge`` or ``total_charge``, and ``spin`` or
+            ``multiplicity``.
+        arrays: what is said of each atom (N,): the sum of ``initial_charges`` counts where no total is told, that of
+            ``initial_magmoms`` as the number of unpaired electrons.
+    """
+    unpaired = _sum_of(arrays, "initial_magmoms")
+    charges = (info.get("charge"), info.get("total_charge"), _sum_of(arrays, "initial_charges"))
+    spins = (info.get("spin"), info.get("multiplicity"), None if unpaired is None else abs(unpaired) + 1)
+    charge, spin = (
+        next((number for v in told if (number := _whole(v)) is not None), None) for told in (charges, spins)
+    )
+    return charge, spin if spin is None or spin > 0 else None
+
+
+def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
+    """The sum over an array of per-atom values; None if there is no such array."""
+    return float(np.sum(arrays[name])) if name in arrays and np.ndim(arrays[name]) == 1 else None
 
 
 def _whole(value: object) -> int | None:

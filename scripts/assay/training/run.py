@@ -12,6 +12,7 @@ import torch
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.data.kinds import on_disk
+from assay.data.scope import scope_of
 from assay.models import build_model
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
@@ -92,6 +93,7 @@ def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int
         "n_structures": len(data),
         "n_atoms": len(data.atomic_numbers),
         "elements": sorted(set(data.atomic_numbers.tolist())),
+        "scope": scope_of(data).record,
         "recipe": _on_record(trainer.recipe),
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "threads": threads,

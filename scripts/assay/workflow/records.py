@@ -21,6 +21,16 @@ def training_description(checkpoint: str | Path) -> Path:
     return Path(checkpoint).with_suffix(".domain.npz")
 
 
+def training_scope(checkpoint: str | Path) -> Path:
+    """Where the scope of a checkpoint lies, if it was written down: beside it."""
+    return Path(checkpoint).with_suffix(".scope.json")
+
+
+def told_beside(checkpoint: str | Path) -> list[Path]:
+    """The files beside a checkpoint that tell of its scope, as far as they exist."""
+    return [path for path in (training_scope(checkpoint), training_record(checkpoint)) if path.is_file()]
+
+
 class ShippedPart(TypedDict):
     """The training structures that are shipped.
 

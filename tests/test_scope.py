@@ -1,0 +1,250 @@
+"""What a student was taught is read from its data, told wherever it goes, and what lies outside of it is flagged."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import ase
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from assay.checkpoint import normalize
+from assay.checkpoint.scope import write_scope
+from assay.data.dataset import concatenate, from_structures
+from assay.data.scope import Scope, count_outside, neighbor_means, scope_of
+from assay.export import onnx_graphs
+from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
+from assay.models import build_model
+from assay.physics.verdict import table
+from assay.predictors.interface import load_predictor
+from assay.runtime.calculator import StudentCalculator
+from assay.structures.structure import Structure
+
+ROOT = Path(__file__).parents[1]
+INPUTS = ROOT / "../shared/reference/inputs"
+TINY = ROOT / "data/checkpoints/tiny.pt"
+SHIPPED = "neutral, closed-shell molecules of H, C, N, O, F, P, S, Cl and Br, up to 50 atoms; no liquids, no crystals"
+
+
+def labelled(atoms, **told):
+    found = Structure.from_ase(atoms)
+    known = vars(found) | {"energy_eV": 0.0, "forces_eV_per_A": np.zeros((len(atoms), 3))} | told
+    return Structure(**known)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """Water, ethanol and a radical that is one of two hundred."""
+    common = [labelled(molecule(name)) for name in ("H2O", "CH3CH2OH")] * 100
+    return scope_of(from_structures([*common, labelled(molecule("CH3"))]))
+
+
+@pytest.fixture(scope="module")
+def calculator(tmp_path_factory):
+    """The packaged calculator of a toy that says what ``tiny`` says of itself."""
+    torch.manual_seed(0)
+    model = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "head": [4], "repulsion": True}).eval()
+    path = tmp_path_factory.mktemp("calculator") / "model.edges.onnx"
+    metadata = export_metadata(model, normalize(TINY).card("tiny"))
+    onnx_graphs.save(onnx_graphs.assemble(lower(model), model.cutoff, metadata, search=False), path)
+    return lambda: StudentCalculator(path)
+
+
+# What is read from data
+
+
+def test_scope_is_what_the_data_have(taught):
+    assert (taught.elements, taught.charges, taught.spins) == (("H", "C", "O"), (0,), (1,))
+    assert (taught.axes, taught.n_atoms, taught.n_structures) == ((0,), (3, 9), 201)
+    assert taught.neighbors == (2.0, 8.0)
+    said = "neutral, closed-shell molecules of H, C and O, up to 9 atoms; no liquids, no crystals"
+    assert taught.sentence == said
+    assert Scope.from_record(json.loads(json.dumps(taught.record))) == taught
+
+
+def test_charges_spins_and_cells_enter_the_sentence():
+    cell = {"cell": np.eye(3) * 6.0, "pbc": np.ones(3, bool)}
+    ions = [labelled(molecule("H2O"), charge=charge, spin=spin, **cell) for charge, spin in ((-1, 2), (0, 1), (1, 2))]
+    scope = scope_of(from_structures(ions))
+    said = "periodic structures of H and O, with charges -1, +0 and +1, with multiplicities 1 and 2, up to 3 atoms"
+    assert scope.sentence == f"{said}; no lone molecules"
+    assert "ignored" in scope.outside(ions[0])["charge"] and "ignored" in scope.outside(ions[1])["spin"]
+
+
+def test_neighbors_are_counted_with_periodic_images():
+    argon = Structure("fcc", np.array([18]), np.zeros((1, 3)), 2.0 * (1 - np.eye(3)), np.ones(3, bool))
+    shells = np.array([[i, j, k] for i in range(-6, 7) for j in range(-6, 7) for k in range(-6, 7)]) @ argon.cell
+    inside = (np.linalg.norm(shells, axis=1) <= 5.0).sum() - 1
+    assert neighbor_means([argon, Structure.from_ase(molecule("H2O"))]) == pytest.approx([inside, 2.0])
+
+
+def test_columns_keep_charge_and_spin():
+    told = from_structures([labelled(molecule("H2O"), charge=-1, spin=2), labelled(molecule("H2O"))])
+    again = concatenate([told.subset([1]), told.subset([0])])
+    assert [(s.charge, s.spin) for s in again] == [(None, None), (-1, 2)]
+    assert from_structures([labelled(molecule("H2O"))]).charge is None
+
+
+# What lies outside
+
+
+@pytest.mark.parametrize(
+    ("kind", "change"),
+    [
+        ("charge", lambda atoms: atoms.info.update(charge=-1)),
+        ("charge", lambda atoms: atoms.info.update(total_charge=1)),
+        ("charge", lambda atoms: atoms.set_initial_charges([-1, 0, 0])),
+        ("spin", lambda atoms: atoms.info.update(spin=3)),
+        ("spin", lambda atoms: atoms.info.update(multiplicity=3)),
+        ("spin", lambda atoms: atoms.set_initial_magnetic_moments([2, 0, 0])),
+        ("elements", lambda atoms: atoms.set_chemical_symbols("SHH")),
+        ("periodicity", lambda atoms: (atoms.set_cell([20, 20, 20]), atoms.set_pbc(True))),
+        ("size", lambda atoms: atoms.extend(ase.Atoms("H8", np.eye(8, 3) * 9 + np.arange(8)[:, None] * 9))),
+        ("density", lambda atoms: (atoms.set_cell([3, 3, 3]), atoms.set_pbc(True))),
+    ],
+)
+def test_each_kind_is_found(taught, kind, change):
+    atoms = molecule("H2O")
+    assert taught.outside(Structure.from_ase(atoms)) == {}
+    change(atoms)
+    assert kind in taught.outside(Structure.from_ase(atoms))
+
+
+def test_what_is_named_and_taught_is_not_flagged(taught):
+    atoms = molecule("H2O")
+    atoms.info.update(charge=0, spin=1)
+    assert taught.outside(Structure.from_ase(atoms)) == {}
+    assert taught.outside(Structure.from_ase(molecule("CH3"))).keys() == {"spin"}
+
+
+def test_of_an_unknown_scope_charges_alone_are_said():
+    unknown, ion = Scope(reason="nobody knows"), molecule("H2O")
+    ion.info["charge"] = -1
+    assert unknown.sentence == "structures like its training data, which are unknown: nobody knows"
+    assert unknown.outside(Structure.from_ase(ion)).keys() == {"charge"}
+    assert unknown.outside(Structure.from_ase(molecule("H2O"))) == {}
+
+
+def test_structures_outside_are_counted(taught):
+    ion = labelled(molecule("H2O"), charge=-1)
+    found = count_outside(taught, [ion, labelled(molecule("H2O")), labelled(molecule("C6H6"))])
+    assert (found["n_outside"], found["by_kind"]) == (2, {"charge": 1, "spin": 1, "size": 1, "density": 1})
+    assert found["first"]["size"] == "C6H6: it has 12 atoms, and its training data at most 9"
+
+
+# Where it is told
+
+
+@pytest.mark.parametrize("student", ["original", "tiny", "ultra_tiny"])
+def test_shipped_students_say_theirs(student):
+    checkpoint = normalize(ROOT / f"data/checkpoints/{student}.pt")
+    assert checkpoint.scope.sentence == checkpoint.card(student)["scope"]["sentence"] == SHIPPED
+    assert SHIPPED in checkpoint.summary()
+
+
+def test_a_file_of_another_checkpoint_does_not_count(tmp_path, taught):
+    checkpoint = Path(shutil.copy(TINY, tmp_path / "mine.pt"))
+    assert "nothing beside mine.pt tells" in normalize(checkpoint).scope.reason
+    write_scope(checkpoint, taught)
+    assert normalize(checkpoint).scope.n_structures == 201
+    torch.save(torch.load(checkpoint, weights_only=True) | {"epoch": 1}, checkpoint)
+    assert normalize(checkpoint).scope.reason == "mine.scope.json is of another file than mine.pt"
+
+
+def test_the_record_of_its_own_training_counts(tmp_path, taught):
+    checkpoint = Path(shutil.copy(TINY, tmp_path / "mine.pt"))
+    sha256 = torch.load(checkpoint, weights_only=True)["training"]["train_sha256"]
+    record = checkpoint.with_suffix(".training.json")
+    record.write_text(json.dumps({"train_sha256": sha256, "scope": taught.record}))
+    assert normalize(checkpoint).scope.n_atoms == (3, 9)
+    record.write_text(json.dumps({"train_sha256": "0" * 64, "scope": taught.record}))
+    assert not normalize(checkpoint).scope.known
+
+
+@pytest.mark.slow
+def test_command_writes_what_the_data_say_and_refuses_other_data(tmp_path):
+    checkpoint, data = Path(shutil.copy(TINY, tmp_path / "mine.pt")), tmp_path / "mine.xyz"
+    frames = [labelled(molecule(name)).to_ase() for name in ("H2O", "CH4")]
+    ase.io.write(data, frames, format="extxyz")
+    command = [sys.executable, "scripts/scope.py", str(checkpoint), str(data)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert "closed-shell molecules of H, C and O, up to 5 atoms" in done.stdout and not done.returncode
+    assert normalize(checkpoint).scope.n_structures == 2
+    shutil.copy(TINY.with_suffix(".training.json"), checkpoint.with_suffix(".training.json"))
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "is not what" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_a_verdict_names_it():
+    judged = {"checks": {}, "failed": [], "left_out": [], "rests_on": {"judged": 0, "of": 0}, "capped": None}
+    judged |= {"verdict": "md-ready", "not_applicable": [], "scope": SHIPPED}
+    assert table(judged).splitlines()[-1] == f"md-ready; it is for {SHIPPED}"
+
+
+# Where it warns
+
+
+def test_packaged_calculator_warns_once_counts_and_flags(calculator):
+    student = calculator()
+    assert str(student.scope) == SHIPPED
+    ion = molecule("CH3COOH")
+    ion.calc = student
+    ion.get_potential_energy()
+    assert not student.outside and not student.n_outside
+    for charge in (-1, 1):
+        ion.info["charge"] = charge
+        ion.rattle(0.01, seed=charge + 1)
+        if charge < 0:
+            with pytest.warns(UserWarning, match="its charge of -1 is ignored.*neutral, closed-shell"):
+                ion.get_potential_energy()
+        else:
+            ion.get_potential_energy()
+    assert student.n_outside == 2 and student.outside == [
+        "its charge of +1 is ignored, because the student knows no charges"
+    ]
+
+
+def test_packaged_calculator_warns_of_liquids(calculator):
+    water = molecule("H2O", cell=[3.1] * 3, pbc=True).repeat(4)
+    water.calc = calculator()
+    with pytest.warns(UserWarning) as warned:
+        water.get_potential_energy()
+    said = " ".join(str(one.message) for one in warned)
+    assert all(word in said for word in ("repeats along 3 axes", "192 atoms", "neighbors"))
+
+
+def test_packaged_calculator_refuses_untaught_elements(calculator):
+    salt = molecule("LiH")
+    salt.calc = calculator()
+    with pytest.raises(ValueError, match=r"not trained on atomic numbers \[3\], only on \[1, 6, 7"):
+        salt.get_potential_energy()
+
+
+def test_predict_flags_and_counts_charges(tmp_path):
+    frames = [molecule("CH3COOH") for _ in range(3)]
+    frames[0].info.update(charge=-1, spin=1)
+    frames[1].set_initial_charges([1] + [0] * 7)
+    ase.io.write(tmp_path / "ions.xyz", frames, format="extxyz")
+    command = [sys.executable, "scripts/predict.py", str(TINY), str(tmp_path / "ions.xyz")]
+    command += ["--json", str(tmp_path / "out.json"), "--output", str(tmp_path / "out.xyz")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"The scope of the model: {SHIPPED}; 2 of 3 structures lie outside of it." in done.stdout
+    rows = json.loads((tmp_path / "out.json").read_text())
+    assert [row.get("flagged", False) for row in rows] == [True, True, False]
+    assert "charge of -1" in rows[0]["outside_scope"]
+    assert "charge of +1" in ase.io.read(tmp_path / "out.xyz", 1).info["outside_scope"]
+
+
+@pytest.mark.skipif(not INPUTS.is_dir(), reason="there are no files of others beside the repository")
+def test_files_of_others_are_warned_of():
+    scope = load_predictor(TINY).scope
+    kinds = [set(scope.outside(Structure.from_ase(a))) for a in ase.io.read(INPUTS / "11-charge/acetate.xyz", ":")]
+    assert kinds == [{"charge"}, {"spin"}, {"charge", "spin"}]
+    [lithium] = ase.io.read(INPUTS / "01-untrained-element/li.xyz", ":")
+    assert "elements" in scope.outside(Structure.from_ase(lithium))

@@ -22,6 +22,20 @@ def teacher_of_variant(wildcards):
     return teacher_of(VARIANTS[wildcards.variant], config["teacher"])
 
 
+def known_teachers():
+    """The teachers of all variants of which a calculator is known."""
+    found = [teacher_of(variant, config["teacher"]) for variant in VARIANTS.values()]
+    return list({teacher["name"]: teacher for teacher in found if teacher["calculator"]}.values())
+
+
+def in_words(function, *arguments):
+    """What a function returns; its complaint to a user becomes that of Snakemake."""
+    try:
+        return function(*arguments)
+    except AssayError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def teacher_name(wildcards):
     """The name of a variant's teacher; None if it is unknown."""
     return teacher_of_variant(wildcards)["name"]

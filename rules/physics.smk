@@ -1,11 +1,26 @@
 """Whether a student obeys the physics that dynamics and screening rest on, and the verdict.
 
 Needs a normalized model, its exported files, and the teacher's reference for the checks. Makes physics.json with the
-verdict, and its figures. `snakemake physics_reference` makes the shipped reference again and is never part of `all`.
+verdict, and its figures. `snakemake physics_reference` makes references and is never part of `all`.
 """
 
 PHYSICS = config["physics"]
 REFERENCES = reference_files(PHYSICS)
+OWN_STRUCTURES = PHYSICS.get("structures")
+
+# The teachers that can be asked about the user's own structures, by their name in file names.
+ASKED = {}
+if OWN_STRUCTURES:
+    for teacher in map(dict, known_teachers() or [config["teacher"]]):
+        file = in_words(own_reference, OWN_STRUCTURES, teacher["name"])
+        ASKED[file.name.removesuffix(".xyz.gz")] = {"shipped": str(file), "teacher": teacher}
+
+
+def references_of(wildcards):
+    """The references that a student may be held against: those of the user's own structures by its teacher first."""
+    return in_words(reference_files, PHYSICS, [teacher_name(wildcards)])
+
+
 FIGURES = ["overview", "nve", "cutoff", "continuity", "dimers", "contacts", "torsions", "vibrations", "energies"]
 
 
@@ -14,7 +29,7 @@ rule probe:
     input:
         model=model_of,
         card=CARD,
-        references=REFERENCES,
+        references=references_of,
     output:
         "results/{variant}/physics.probe.json",
     log:
@@ -39,7 +54,7 @@ rule probe_exports:
     input:
         models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
         card=CARD,
-        references=REFERENCES,
+        references=references_of,
     output:
         "results/{variant}/physics.exports.json",
     log:
@@ -94,25 +109,52 @@ rule physics:
         "../scripts/physics.py"
 
 
-rule physics_reference:
-    """Ask the teacher again about every geometry that the checks look at, in half an hour."""
+rule own_reference:
+    """Ask a teacher about the user's own molecules."""
+    input:
+        structures=OWN_STRUCTURES or [],
+    output:
+        "data/build/physics/{reference}.xyz.gz",
+    log:
+        "logs/own_reference/{reference}.log",
+    benchmark:
+        "benchmarks/own_reference/{reference}.tsv"
+    conda:
+        CONDA
+    params:
+        code=code_of("own_reference"),
+        teacher=lambda wildcards: ASKED.get(wildcards.reference, {}).get("teacher"),
+        settings=PHYSICS["reference_recipe"],
+        shipped=lambda wildcards: ASKED.get(wildcards.reference, {}).get("shipped"),
+    script:
+        "../scripts/own_reference.py"
+
+
+rule listed_reference:
+    """Ask the teacher again about every listed geometry that the checks look at, in half an hour."""
     input:
         molecules=shipped("data/physics/molecules.csv"),
     output:
         "data/build/physics_reference.xyz.gz",
     log:
-        "logs/physics_reference.log",
+        "logs/listed_reference.log",
     benchmark:
-        "benchmarks/physics_reference.tsv"
+        "benchmarks/listed_reference.tsv"
     conda:
         CONDA
     resources:
         **needs(mem_MB=2000, minutes=240),
     params:
-        code=code_of("physics_reference"),
+        code=code_of("listed_reference"),
         teacher=config["teacher"],
         settings=PHYSICS["reference_recipe"],
         shipped=REFERENCES[0],
         parts="data/build/parts/physics",
     script:
-        "../scripts/physics_reference.py"
+        "../scripts/listed_reference.py"
+
+
+rule physics_reference:
+    """Make the references of the user's own structures, or without these the shipped one again."""
+    input:
+        expand("data/build/physics/{reference}.xyz.gz", reference=ASKED) or rules.listed_reference.output,

@@ -17,7 +17,13 @@ DATA = (
     }
     | {
         "physics_reference" if k == 0 else f"physics_reference_{k + 1}": path
-        for k, path in enumerate(reference_files(config["physics"]))
+        for k, path in enumerate(
+            in_words(
+                reference_files,
+                config["physics"],
+                sorted({teacher["name"] for teacher in known_teachers()}),
+            )
+        )
     }
 )
 

@@ -43,7 +43,7 @@ def main() -> int:
     model = named_model(options)
     exact, moving = model.load(options.device, options.threads, ("float64", "float32"))
     teacher = options.teacher or model.teacher
-    reference = reference_of(reference_files(settings), teacher)
+    reference = reference_of(reference_files(settings, [teacher]), teacher)
     subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"], teacher)
     judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
     judged["scope"] = exact.scope.sentence if exact.scope else None

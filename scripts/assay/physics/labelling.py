@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations_with_replacement
@@ -41,7 +41,7 @@ class TeacherPredictor:
     scope: Scope | None = None
 
     def __init__(self, teacher: Teacher):
-        self._labels = Labels(teacher)
+        self.teacher, self._labels = teacher, Labels(teacher)
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""
@@ -80,13 +80,7 @@ def make_reference(
         parts: folder of what is finished; a run that was stopped goes on from there.
     """
     predictor = TeacherPredictor(teacher)
-
-    def part(name: str, make: Callable[[], Iterable[Frame]]) -> list[Frame]:
-        path = parts / f"{name.replace(' ', '-')}.xyz"
-        if not path.is_file():
-            write_reference(path, _label(predictor, make()), teacher.name)
-        return read_reference(path).frames
-
+    part = partial(finished_part, parts, predictor)
     minima: dict[str, Structure] = {}
     for entry in progress(entries, unit="molecules", desc="relaxing"):
         if entry.has(reference.TORSION):
@@ -111,6 +105,23 @@ def make_reference(
         yield from part(f"contact {a.name} {b.name}", scan)
     for x, y in progress(list(combinations_with_replacement(settings["elements"], 2)), unit="pairs", desc="bare"):
         yield from part(f"dimer {x} {y}", partial(dimers, x, y, settings["dimer_distances"]))
+
+
+def finished_part(
+    folder: Path, predictor: TeacherPredictor, name: str, make: Callable[[], Iterable[Frame]]
+) -> list[Frame]:
+    """The frames of one part of a reference: read if they were made before, else made, labelled and written.
+
+    Args:
+        folder: the folder of what is finished.
+        predictor: the teacher that labels them.
+        name: the name of the part.
+        make: makes the frames.
+    """
+    path = folder / f"{name.replace(' ', '-')}.xyz"
+    if not path.is_file():
+        write_reference(path, _label(predictor, make()), predictor.teacher.name)
+    return read_reference(path).frames if path.stat().st_size else []
 
 
 def _label(predictor: TeacherPredictor, frames: Iterable[Frame]) -> Iterator[Frame]:
@@ -156,13 +167,21 @@ def conformers(entry: Entry, predictor: TeacherPredictor, count: int) -> list[Fr
 def torsion(entry: Entry) -> list[Frame]:
     """A scan of one dihedral angle, everything else relaxed by RDKit's force field."""
     molecule = embed(entry.smiles, 1, seed=7)
-    atoms = molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms))
+    return turned(entry.name, molecule, molecule.GetSubstructMatch(Chem.MolFromSmarts(entry.atoms)))
+
+
+def turned(name: str, molecule: Chem.Mol, atoms: tuple[int, int, int, int]) -> list[Frame]:
+    """A scan of the dihedral angle of four atoms, everything else relaxed by RDKit's force field.
+
+    Raises:
+        MechanicsError: no force field knows the molecule.
+    """
     mechanics, positions = Mechanics(molecule), molecule.GetConformer().GetPositions()
     frames = []
     for angle in range(-180, 180, TORSION_STEP_DEG):
         positions = mechanics.turned(positions, atoms, float(angle), 2000)
-        structure = Structure(entry.name, mechanics.atomic_numbers, positions)
-        frames.append(Frame(structure, reference.TORSION, entry.name, angle))
+        structure = Structure(name, mechanics.atomic_numbers, positions)
+        frames.append(Frame(structure, reference.TORSION, name, angle))
     return frames
 
 
@@ -178,10 +197,27 @@ def in_motion(
 ) -> Iterator[Frame]:
     """Molecules with the mean lengths of their bonds and the mean shape of their rings in the teacher's dynamics."""
     structures = [minima[entry.name] for entry in entries]
+    return moved_by_teacher(structures, [aromatic_ring(entry.smiles) for entry in entries], predictor, options)
+
+
+def moved_by_teacher(
+    structures: Sequence[Structure],
+    rings: Sequence[Sequence[int]],
+    predictor: TeacherPredictor,
+    options: Mapping[str, Any],
+) -> Iterator[Frame]:
+    """Structures with the mean lengths of their bonds and the mean shape of a ring of each in the teacher's dynamics.
+
+    Args:
+        structures: relaxed molecules.
+        rings: the indices of the atoms of a ring of each; none where it has no ring.
+        predictor: the teacher.
+        options: the arguments of ``run_dynamics``.
+    """
     trajectory = run_dynamics(predictor, structures, **options)
-    for k, entry in enumerate(entries):
+    for k, (structure, ring) in enumerate(zip(structures, rings, strict=True)):
         frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
-        pairs, ring = bonds(structures[k]), aromatic_ring(entry.smiles)
+        pairs = bonds(structure)
         known: dict[str, Any] = {
             "bonds": pairs.ravel(),
             "mean_bond_lengths_A": np.round(bond_lengths(frames, pairs).mean(0), 5),
@@ -189,12 +225,16 @@ def in_motion(
         }
         if ring:
             known |= {"ring": ring, "mean_out_of_plane_A": round(float(out_of_plane(frames[:, ring]).mean()), 5)}
-        yield Frame(structures[k], reference.DYNAMICS, entry.name, known=known)
+        yield Frame(structure, reference.DYNAMICS, structure.name, known=known)
 
 
 def aromatic_ring(smiles: str) -> list[int]:
     """Indices of the atoms of the first aromatic ring; empty if there is none."""
-    molecule = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    return aromatic_ring_of(Chem.AddHs(Chem.MolFromSmiles(smiles)))
+
+
+def aromatic_ring_of(molecule: Chem.Mol) -> list[int]:
+    """Indices of the atoms of the first aromatic ring of a molecule with its hydrogens; empty if there is none."""
     for ring in molecule.GetRingInfo().AtomRings():
         if all(molecule.GetAtomWithIdx(k).GetIsAromatic() for k in ring):
             return list(ring)

@@ -5,14 +5,17 @@ Snakemake asks while it plans, so nothing here imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
+from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, sha256_file, training_record
 from assay.workflow.records import read_content
 
 DATASET_RECORD = "dataset.json"
+OWN_REFERENCES = Path("data/build/references")
 
 
 class TeacherEntry(TypedDict):
@@ -42,7 +45,7 @@ def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> Tea
     entry: dict[str, Any] = {"name": stated if isinstance(stated, str) else None}
     if isinstance(stated, Mapping):
         entry = dict(stated)
-    elif same_teacher(entry["name"], configured["name"]):
+    if entry.get("calculator") is None and same_teacher(entry["name"], configured["name"]):
         entry |= {key: configured[key] for key in ("calculator", "arguments")}
     return TeacherEntry(
         name=entry["name"], calculator=entry.get("calculator"), arguments=dict(entry.get("arguments") or {})
@@ -63,10 +66,30 @@ def teacher_beside(model: str | Path) -> str | None:
     return None
 
 
-def reference_files(physics: Mapping[str, Any]) -> list[str]:
-    """The files of references that the config's section ``physics`` names."""
+def reference_files(physics: Mapping[str, Any], teachers: Iterable[str | None] = ()) -> list[str]:
+    """The files of references that the config's section ``physics`` names: first those of the user's own structures,
+    as far as they were made.
+
+    Args:
+        physics: the section.
+        teachers: the names of the teachers whose references of the user's own structures are wanted.
+    """
     named = physics["reference"]
-    return [named] if isinstance(named, str) else list(named)
+    own = [own_reference(physics["structures"], name) for name in teachers if name] if "structures" in physics else []
+    return [*(str(path) for path in own if path.is_file()), *([named] if isinstance(named, str) else named)]
+
+
+def own_reference(structures: str | Path, teacher: str) -> Path:
+    """Where the reference of somebody's own structures by a teacher lies; other structures have it elsewhere.
+
+    Raises:
+        AssayError: there is no file of structures.
+    """
+    path = Path(structures)
+    if not path.is_file():
+        raise AssayError(f"there is no file {path}, which `physics.structures` in the config names: check the path")
+    name = re.sub(r"[^a-z0-9]+", "-", teacher.casefold()).strip("-")
+    return OWN_REFERENCES / f"{path.stem}.{sha256_file(path)[:8]}.{name}.xyz.gz"
 
 
 def same_teacher(one: str | None, other: str | None) -> bool:

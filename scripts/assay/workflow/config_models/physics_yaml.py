@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from assay.workflow.config_models.types import (
+    FilePath,
     FilePaths,
     Friction,
     Integers,
@@ -96,6 +97,8 @@ class TeacherDynamics(Section):
 class ReferenceRecipe(Section):
     """How the teacher's reference for the physics checks is made."""
 
+    molecules: PositiveInteger
+    max_atoms_of_vibrations: PositiveInteger
     conformers: PositiveInteger
     dynamics: TeacherDynamics = Field(description="settings of the teacher's dynamics")
     contact_distances_A: Distances
@@ -129,6 +132,7 @@ class Physics(Section):
 
     seed: Seed
     reference: FilePaths
+    structures: FilePath = may_be_absent(description="a file of your own molecules")
     dynamics: Dynamics
     exports: ExportChecks
     reference_recipe: ReferenceRecipe

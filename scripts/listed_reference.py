@@ -13,7 +13,7 @@ from assay.workflow.errors import exit_on_error
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
 
-    snakemake = mock_snakemake("physics_reference")
+    snakemake = mock_snakemake("listed_reference")
 
 with exit_on_error(snakemake.log[0]):
     table = pd.read_csv(snakemake.input.molecules, keep_default_na=False)

@@ -1,0 +1,176 @@
+"""A reference of somebody's own molecules: what is asked of them, and how the workflow makes and takes it."""
+
+from functools import partial
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from assay.physics.base import Subject
+from assay.physics.checks import CHECKS, measure
+from assay.physics.labelling import TeacherPredictor, finished_part
+from assay.physics.own_structures import make_own_reference, own_molecules
+from assay.physics.reference import Frame, Reference, read_reference
+from assay.physics.verdict import verdict_of
+from assay.predictors.interface import Prediction
+from assay.sampling.teacher import Teacher
+from assay.structures.structure import Structure
+from assay.workflow.config import load_config
+from assay.workflow.errors import AssayError
+from assay.workflow.teachers import own_reference, reference_files
+from shared.physics_toys import DYNAMICS, THRESHOLDS
+from shared.workflow_copy import ROOT, lay_out, snakemake
+
+CONFIG = load_config(ROOT / "config")
+GFN2 = Teacher(**CONFIG["teacher"])
+EMT = {"name": "EMT of ASE", "calculator": "ase.calculators.emt.EMT", "arguments": {}}
+QUICK = CONFIG["physics"]["reference_recipe"] | {
+    "conformers": 2,
+    "dynamics": {"temperature_K": 300.0, "step_fs": 1.0, "n_steps": 120, "friction_per_fs": 0.02, "seed": 0},
+    "contact_distances_A": {"from": 1.5, "to": 5.0, "count": 8},
+    "dimer_distances": {"from": 0.8, "to": 4.0, "count": 9},
+}
+AGAINST_A_TEACHER = [name for name, check in CHECKS.items() if check.against_teacher]
+
+
+def write(path, *frames):
+    ase.io.write(path, list(frames), format="extxyz")
+    return path
+
+
+def charged(name, **info):
+    atoms = molecule(name)
+    atoms.info |= info
+    return atoms
+
+
+def apart(one, other):
+    both = molecule(other)
+    both.translate([8.0, 0.0, 0.0])
+    return molecule(one) + both
+
+
+def test_molecules_are_what_bonds_hold_together_each_of_them_once(tmp_path):
+    shaken = molecule("CH3OH")
+    shaken.rattle(0.03)
+    frames = [apart("H2O", "C6H6"), molecule("CH3OH"), shaken, molecule("H2O"), charged("OH", charge=-1)]
+    frames += [charged("NO", multiplicity=2), bulk("C"), molecule("CH3CH2OH"), molecule("CH3OCH3")]
+    found = own_molecules(write(tmp_path / "my.xyz", *frames))
+    assert [each.name for each in found] == ["H2O", "CH4O", "C2H6O", "C2H6O 2", "C6H6"]
+    assert [each.entry.smiles for each in found] == ["O", "CO", "CCO", "COC", "c1ccccc1"]
+    assert [each.turnable is not None for each in found] == [False, True, True, True, False]
+
+
+def test_the_bond_that_turns_most_is_turned(tmp_path):
+    (butane,) = own_molecules(write(tmp_path / "my.xyz", molecule("trans-butane")))
+    assert [butane.structure.atomic_numbers[k] for k in butane.turnable] == [6, 6, 6, 6]
+
+
+def test_what_has_no_bond_orders_is_still_a_molecule(tmp_path):
+    (radical,) = own_molecules(write(tmp_path / "my.xyz", molecule("CH3")))
+    assert (radical.chemistry, radical.entry, radical.turnable) == (None, None, None)
+
+
+@pytest.mark.parametrize("frames", [[bulk("Cu")], [charged("OH", charge=-1)], [molecule("O")]])
+def test_a_file_without_molecules_is_one_sentence(tmp_path, frames):
+    with pytest.raises(AssayError, match=r"my.xyz holds no molecule among 1 structures"):
+        own_molecules(write(tmp_path / "my.xyz", *frames))
+
+
+def test_a_teacher_that_relaxes_nothing_is_one_sentence(tmp_path):
+    nowhere = Teacher("LJ", "ase.calculators.lj.LennardJones", {"sigma": 9.0, "rc": 30.0})
+    with pytest.raises(AssayError, match="LJ relaxes no molecule of"):
+        list(make_own_reference(write(tmp_path / "my.xyz", molecule("H2O")), nowhere, QUICK, tmp_path / "parts"))
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """What GFN2-xTB says of water and methanol."""
+    folder = tmp_path_factory.mktemp("own")
+    path = write(folder / "my.xyz", molecule("H2O"), molecule("CH3OH"))
+    return Reference(list(make_own_reference(path, GFN2, QUICK, folder / "parts")), GFN2.name)
+
+
+def judged(predictor, reference):
+    subject = Subject(predictor, predictor, reference, DYNAMICS, seed=0, teacher=GFN2.name)
+    return verdict_of(measure(subject, AGAINST_A_TEACHER), THRESHOLDS)
+
+
+def asked(factor=1.0):
+    """The teacher as a student, with energies and forces that are too large by a factor."""
+
+    class Student(TeacherPredictor):
+        cutoff_A = 5.0
+
+        def predict(self, structures):
+            found = super().predict(structures)
+            return [Prediction(factor * each.energy_eV, factor * each.forces_eV_per_A) for each in found]
+
+    return Student(GFN2)
+
+
+def test_every_question_that_the_molecules_allow_is_asked(reference):
+    kinds = {kind: set(reference.groups(kind)) for kind in ("minimum", "dynamics", "torsion", "conformer", "tautomer")}
+    both, turned = {"H2O", "CH4O"}, {"CH4O"}
+    assert list(kinds.values()) == [both, both, turned, turned, set()]
+    pairs = {"C-C", "C-H", "C-O", "H-H", "H-O", "O-O"}
+    assert set(reference.groups("dimer")) == pairs == set(reference.groups("contact"))
+    assert all(np.isfinite(frame.structure.energy_eV) for frame in reference.frames)
+
+
+def test_the_teacher_agrees_with_itself_and_what_is_not_there_costs_nothing(reference):
+    result = judged(asked(), reference)
+    assert result["failed"] == []
+    assert set(result["not_applicable"]) == {"rings", "conformers", "tautomers"}
+    assert (result["verdict"], result["without_reference"]) == ("md-ready", [])
+
+
+def test_a_student_that_is_a_fifth_too_stiff_is_caught(reference):
+    assert "vibrations" in judged(asked(1.5), reference)["failed"]
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    made = []
+
+    def frames():
+        made.append(1)
+        yield Frame(Structure.from_ase(molecule("H2O")), "minimum", "H2O")
+
+    part = partial(finished_part, tmp_path, TeacherPredictor(Teacher(**EMT)), "relaxed H2O", frames)
+    first, again = part(), part()
+    assert made == [1] and first[0].structure.energy_eV == pytest.approx(again[0].structure.energy_eV)
+
+
+def test_own_references_go_first_and_belong_to_the_content_of_the_structures(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    physics = {"reference": ["shipped.xyz"], "structures": str(write(tmp_path / "my.xyz", molecule("H2O")))}
+    path = own_reference(physics["structures"], EMT["name"])
+    assert reference_files(physics, [EMT["name"]]) == ["shipped.xyz"]
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert reference_files(physics, [EMT["name"], None, "other"]) == [str(path), "shipped.xyz"]
+    write(tmp_path / "my.xyz", molecule("CH4"))
+    assert reference_files(physics, [EMT["name"]]) == ["shipped.xyz"]
+    with pytest.raises(AssayError, match=r"`physics\.structures` in the config"):
+        reference_files(physics | {"structures": "none.xyz"}, ["A"])
+
+
+@pytest.mark.slow
+def test_one_command_makes_the_reference_and_the_checks_take_it(tmp_path):
+    lay_out(tmp_path)
+    write(tmp_path / "my.xyz", molecule("H2O"))
+    variants = dict.fromkeys(CONFIG["variants"]) | {
+        "mine": {"checkpoint": "data/checkpoints/tiny.pt", "teacher": EMT},
+        "other": {"checkpoint": "data/checkpoints/original.pt", "teacher": "CHGNet"},
+    }
+    physics = {"structures": "my.xyz", "reference_recipe": QUICK}
+    (tmp_path / "mine.yaml").write_text(ase.io.jsonio.encode({"variants": variants, "physics": physics}))
+    done = snakemake(tmp_path, "--cores", "1", "physics_reference", "--configfile", "mine.yaml")
+    assert done.returncode == 0, done.stdout
+    (made,) = (tmp_path / "data/build/references").glob("*.xyz.gz")
+    assert read_reference(made).teacher == EMT["name"] and made.name.endswith(".emt-of-ase.xyz.gz")
+    plan = snakemake(tmp_path, "-n", "--cores", "1", "all", "--configfile", "mine.yaml").stdout
+    inputs = {name: plan.split(f"results/{name}/physics.probe.json")[0].rpartition("input:")[2] for name in variants}
+    assert made.name in inputs["mine"] and made.name not in inputs["other"]
+    assert "own_reference" not in plan

@@ -41,6 +41,19 @@ def teacher_name(wildcards):
     return teacher_of_variant(wildcards)["name"]
 
 
+# The teachers that can be asked about the user's own structures, by the names of their references.
+ASKED = {}
+if "structures" in config["physics"]:
+    for asked in map(dict, known_teachers() or [config["teacher"]]):
+        made = in_words(own_reference, config["physics"]["structures"], asked["name"])
+        ASKED[made.name.removesuffix(".xyz.gz")] = {"shipped": str(made), "teacher": asked}
+
+
+def references_of(wildcards):
+    """The references that a student may be held against: those of the user's own structures by its teacher first."""
+    return in_words(reference_files, config["physics"], [teacher_name(wildcards)])
+
+
 def model_of(wildcards):
     """The normalized model of a variant, or the description of its calculator.
 

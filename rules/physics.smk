@@ -6,21 +6,6 @@ verdict, and its figures. `snakemake physics_reference` makes references and is 
 
 PHYSICS = config["physics"]
 REFERENCES = reference_files(PHYSICS)
-OWN_STRUCTURES = PHYSICS.get("structures")
-
-# The teachers that can be asked about the user's own structures, by their name in file names.
-ASKED = {}
-if OWN_STRUCTURES:
-    for teacher in map(dict, known_teachers() or [config["teacher"]]):
-        file = in_words(own_reference, OWN_STRUCTURES, teacher["name"])
-        ASKED[file.name.removesuffix(".xyz.gz")] = {"shipped": str(file), "teacher": teacher}
-
-
-def references_of(wildcards):
-    """The references that a student may be held against: those of the user's own structures by its teacher first."""
-    return in_words(reference_files, PHYSICS, [teacher_name(wildcards)])
-
-
 FIGURES = ["overview", "nve", "cutoff", "continuity", "dimers", "contacts", "torsions", "vibrations", "energies"]
 
 
@@ -112,7 +97,7 @@ rule physics:
 rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
-        structures=OWN_STRUCTURES or [],
+        structures=PHYSICS.get("structures", []),
     output:
         "data/build/physics/{reference}.xyz.gz",
     log:
@@ -121,6 +106,8 @@ rule own_reference:
         "benchmarks/own_reference/{reference}.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=240),
     params:
         code=code_of("own_reference"),
         teacher=lambda wildcards: ASKED.get(wildcards.reference, {}).get("teacher"),

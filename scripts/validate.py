@@ -14,7 +14,6 @@ from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
 from assay.data.scope import count_outside
 from assay.predictors.interface import load_predictor
-from assay.workflow.config import file_of
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
@@ -42,12 +41,15 @@ def main() -> None:
             print(f"{name}: {found.sentence}", flush=True)
         judged[name] = accuracy_of_split(errors[name], dataset, settings, dataset.numbers)
         judged[name]["without_prediction"] = found.record
-        judged[name]["labelled_by"] = whose_labels(labelled_by(file_of(split)), snakemake.params.teacher)
+        judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
         judged[name]["scope"] = count_outside(predictor.scope, dataset) if predictor.scope else None
         if judged[name]["scope"] and judged[name]["scope"]["n_outside"]:
             said = "; ".join(judged[name]["scope"]["first"].values())
             print(f"{judged[name]['scope']['n_outside']} structures of {name} are outside of the scope, such as {said}")
+        judged[name]["overlap"] = domain.overlap_with(list(dataset))
+        if judged[name]["overlap"]:
+            print(f"{name}: {judged[name]['overlap']['sentence']}", flush=True)
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = domain.novelties_of(list(dataset))

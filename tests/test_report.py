@@ -197,8 +197,28 @@ def test_flag_for_unlike_structures_has_its_worth(report):
     text = (report / "report.html").read_text()
     rows = cells(text, "flags")
     assert len(rows) == len(STUDENTS) * len(SPLITS)
-    assert rows[0] == ["original", "seen molecules", "0.0\u202f%", "0.0\u202f%", "–", "0.0240", "–"]
-    assert rows[2] == ["", "larger molecules", "20.0\u202f%", "10.0\u202f%", "0.0624", "0.0312", "2.0"]
+    assert rows[0] == [
+        "original",
+        "seen molecules",
+        "0.0\u202f%",
+        "0.0\u202f%",
+        "–",
+        "0.0240",
+        "–",
+        "not known",
+        "not known",
+    ]
+    assert rows[2] == [
+        "",
+        "larger molecules",
+        "20.0\u202f%",
+        "10.0\u202f%",
+        "0.0624",
+        "0.0312",
+        "2.0",
+        "not known",
+        "not known",
+    ]
     assert cells(text, "coverage") == [
         ["N", "1,234", "17", "3", "N bonded to C, C, H (800); N bonded to C, H, H (400)"]
     ]

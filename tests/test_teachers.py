@@ -58,7 +58,8 @@ def test_another_file_of_the_same_name_has_unknown_labels(tmp_path):
     (tmp_path / "mine.h5").write_bytes(b"mine")
     record = {"teacher": {"name": "CHGNet"}, "parts": {"mine": {"file_sha256": sha256_file(tmp_path / "mine.h5")}}}
     (tmp_path / "dataset.json").write_text(json.dumps(record))
-    assert labelled_by(tmp_path / "mine.h5") == "CHGNet"
+    assert labelled_by(tmp_path / "mine.h5") == labelled_by({"path": str(tmp_path / "mine.h5")}) == "CHGNet"
+    assert labelled_by({"path": str(tmp_path / "mine.h5"), "teacher": "r2SCAN"}) == "r2SCAN"
     (tmp_path / "mine.h5").write_bytes(b"other")
     assert labelled_by(tmp_path / "mine.h5") is None
 

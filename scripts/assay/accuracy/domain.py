@@ -22,7 +22,8 @@ from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
 from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe
-from assay.accuracy.training_data import TrainingData, training_data_of
+from assay.accuracy.overlap import Fingerprints, fingerprints_of, overlap
+from assay.accuracy.training_data import ALL, TrainingData, training_data_of
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -80,6 +81,7 @@ class Domain:
         scales: (E,) the distance that is usual for an element.
         threshold: the largest distance over scale, among its atoms, at which a structure is flagged.
         patterns: bonding patterns and how many training atoms have them.
+        fingerprints: what the training structures are told by; None in a description that an earlier version wrote.
     """
 
     training_data: TrainingData
@@ -91,6 +93,7 @@ class Domain:
     scales: np.ndarray
     threshold: float
     patterns: dict[str, int]
+    fingerprints: Fingerprints | None = None
 
     @cached_property
     def _trees(self) -> list[cKDTree]:
@@ -117,7 +120,7 @@ class Domain:
         present = [k for k, structure in enumerate(structures) if len(structure)]
         for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
             indices = [present[k] for k in batch]
-            numbers, vectors, patterns = describe([structures[k] for k in indices])
+            numbers, vectors, patterns, _ = describe([structures[k] for k in indices])
             scores = np.minimum(self.distances(numbers, vectors) / self.threshold, FARTHEST)
             start = 0
             for k in indices:
@@ -126,6 +129,12 @@ class Domain:
                 worst = int(np.argmax(scores[own]))
                 results[k] = Novelty(float(scores[own][worst]), worst, tuple(unknown))
         return results
+
+    def overlap_with(self, structures: Sequence[Structure]) -> dict[str, Any] | None:
+        """How many structures are among the training data, see ``overlap.overlap``; None if that is not known."""
+        if not self.training_data.known or self.fingerprints is None:
+            return None
+        return overlap(self.fingerprints, fingerprints_of(structures), self.training_data.extent == ALL)
 
     def coverage(self) -> dict[str, dict[str, Any]]:
         """What the training data hold of each element, by its symbol: the number of atoms, how many bonding patterns
@@ -163,6 +172,7 @@ def write_domain(path: str | Path, domain: Domain) -> None:
         "scales": domain.scales,
         "threshold": np.array(domain.threshold),
         "patterns": np.array(list(domain.patterns), dtype=np.str_),
+        **({} if domain.fingerprints is None else {f"training_{k}": v for k, v in vars(domain.fingerprints).items()}),
         "pattern_counts": np.array(list(domain.patterns.values()), dtype=np.int64),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -186,6 +196,9 @@ def read_domain(path: str | Path) -> Domain:
                 file["scales"],
                 float(file["threshold"]),
                 dict(zip(file["patterns"].tolist(), file["pattern_counts"].tolist(), strict=True)),
+                Fingerprints(file["training_molecules"], file["training_shapes"])
+                if "training_molecules" in file
+                else None,
             )
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise AssayError(f"{path} is no description of training data ({error}): make it again") from None

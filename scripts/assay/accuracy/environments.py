@@ -7,6 +7,7 @@ Parrinello (Phys. Rev. Lett. 98, 146401, 2007). The words are its bonding patter
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,11 +24,28 @@ CENTERS_A = np.array([0.8, 1.1, 1.4, 1.8, 2.3, 2.9, 3.6, 4.3])
 WIDTHS_A = np.array([0.15, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.5])
 BONDED_TO = " bonded to "
 BOND_STRETCH = 1.3  # a bond is at most this much longer than the sum of covalent radii
+REFINEMENTS = 6  # bonds over which an atom counts in the color of another
 SPECIES = np.array([1, 6, 7, 8, 9, 15, 16, 17, 35, 53, 118])  # neighbors of other elements count as the next one
 
 
-def describe(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Atomic numbers (N,), descriptions (N, D) and bonding patterns of all atoms of a batch of structures."""
+class Described(NamedTuple):
+    """What is known of the N atoms of a batch of structures.
+
+    Attributes:
+        atomic_numbers: (N,).
+        vectors: (N, D), their descriptions.
+        patterns: their bonding patterns.
+        graphs: (N,) uint64, a hash of each atom in the graph of atoms and bonds.
+    """
+
+    atomic_numbers: np.ndarray
+    vectors: np.ndarray
+    patterns: list[str]
+    graphs: np.ndarray
+
+
+def describe(structures: Sequence[Structure]) -> Described:
+    """Describe the atoms of a batch of structures, each of which has at least one."""
     atomic_numbers, positions, batch = collate(structures, dtype=torch.float64)
     cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
     edges, shift = neighbor_list(positions, batch, CUTOFF_A, cells, np.stack([s.pbc for s in structures]))
@@ -49,7 +67,26 @@ def describe(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, l
         -1,
     ).reshape(len(numbers), -1)
     bonded = distance < BOND_STRETCH * (covalent_radii[numbers[neighbor]] + covalent_radii[numbers[atom]])
-    return numbers, vectors, _patterns(numbers, atom[bonded], neighbor[bonded])
+    bonds = atom[bonded], neighbor[bonded]
+    return Described(numbers, vectors, _patterns(numbers, *bonds), _graphs(numbers, *bonds))
+
+
+def _graphs(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> np.ndarray:
+    """Colors of atoms, refined by those of their bonded neighbors again and again (Weisfeiler and Lehman, 1968)."""
+    colors = _scrambled(numbers.astype(np.uint64))
+    for _ in range(REFINEMENTS):
+        around = np.zeros_like(colors)
+        np.add.at(around, atom, _scrambled(colors[neighbor]))
+        colors = _scrambled(colors * np.uint64(3) + around)
+    return colors
+
+
+def _scrambled(values: np.ndarray) -> np.ndarray:
+    """Values uint64, each hashed on its own (splitmix64, Steele, Lea and Flood, 2014)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def _patterns(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> list[str]:
@@ -62,7 +99,7 @@ def _patterns(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> li
     ]
 
 
-def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.ndarray, Described]]:
     """``describe`` in batches of bounded size, so that memory does not grow with the dataset.
 
     Args:
@@ -70,8 +107,8 @@ def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.n
         at_once: how many structures are put into batches together.
 
     Yields:
-        For each batch of n atoms: indices (n,) of the atoms in the dataset, descriptions (n, D) float32, and bonding
-        patterns.
+        For each batch of n atoms: indices (n,) of the atoms in the dataset, and what is known of them, with
+        descriptions in float32.
     """
     order = np.argsort(dataset.sizes, kind="stable")
     with progress(total=int(dataset.offsets[-1]), unit="atoms", desc="describing") as bar:
@@ -80,6 +117,6 @@ def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.n
             structures = [dataset[k] for k in chosen]
             for batch in pack_structures(structures, CUTOFF_A):
                 atoms = [np.arange(dataset.offsets[chosen[k]], dataset.offsets[chosen[k] + 1]) for k in batch]
-                _, vectors, patterns = describe([structures[k] for k in batch])
-                yield np.concatenate(atoms), vectors.astype(np.float32), patterns
-                bar.update(len(patterns))
+                found = describe([structures[k] for k in batch])
+                yield np.concatenate(atoms), found._replace(vectors=found.vectors.astype(np.float32))
+                bar.update(len(found.patterns))

@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.accuracy.domain import Domain
 from assay.accuracy.environments import describe_atoms
+from assay.accuracy.overlap import N_NUMBERS, Fingerprints, fingerprints
 from assay.accuracy.training_data import ALL, TrainingData
 from assay.data.dataset import Dataset
 
@@ -35,7 +36,7 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
     atoms_of = {z: atoms[train.atomic_numbers[atoms] == z] for z in elements}
     drawn = {z: [_draw(rng, own, n) for n in (WHITENED_BY, points_per_element)] for z, own in atoms_of.items()}
     kept = np.unique(np.concatenate([atoms for both in drawn.values() for atoms in both]))
-    vectors, sums, patterns = _go_through(train, kept, elements)
+    vectors, sums, patterns, told = _go_through(train, kept, elements)
     means, axes, points = [], [], []
     for e, z in enumerate(elements):
         own, compared = (vectors[np.searchsorted(kept, atoms)] for atoms in drawn[z])
@@ -46,17 +47,25 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
         points.append((compared - mean) @ scaled)
     data = TrainingData(ALL, len(train), len(train), train.content_sha256())
     ones = np.ones(len(elements))
-    domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, dict(sorted(patterns.items())))
+    known = dict(sorted(patterns.items()))
+    domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, known, told)
     return _calibrated(domain, calibration)
 
 
-def _go_through(train: Dataset, kept: np.ndarray, elements: np.ndarray) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
-    """Descriptions (K, D) of the atoms ``kept`` (K,), sums (E, D) over all atoms of each element, and how many atoms
-    have each bonding pattern.
+def _go_through(
+    train: Dataset, kept: np.ndarray, elements: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Counter[str], Fingerprints]:
+    """Descriptions (K, D) of the atoms ``kept`` (K,), sums (E, D) over all atoms of each element, how many atoms have
+    each bonding pattern, and what each structure is told by.
     """
+    owner = np.repeat(np.arange(len(train)), train.sizes)
+    told = Fingerprints(np.zeros(len(train), np.uint64), np.zeros((len(train), N_NUMBERS), np.float32))
     vectors = sums = np.zeros((0, 0))
     patterns: Counter[str] = Counter()
-    for atoms, described, words in describe_atoms(train):
+    for atoms, (_, described, words, graphs) in describe_atoms(train):
+        whole, owner_here = np.unique(owner[atoms], return_inverse=True)
+        own = fingerprints(owner_here, graphs, described, len(whole))
+        told.molecules[whole], told.shapes[whole] = own.molecules, own.shapes
         if not sums.size:
             vectors = np.zeros((len(kept), described.shape[1]), np.float32)
             sums = np.zeros((len(elements), described.shape[1]))
@@ -65,7 +74,7 @@ def _go_through(train: Dataset, kept: np.ndarray, elements: np.ndarray) -> tuple
         here = kept[places] == atoms
         vectors[places[here]] = described[here]
         patterns.update(words)
-    return vectors, sums, patterns
+    return vectors, sums, patterns, told
 
 
 def _whitening(centered: np.ndarray) -> np.ndarray:
@@ -82,7 +91,7 @@ def _calibrated(domain: Domain, calibration: Dataset) -> Domain:
     """``domain``, whose scales and threshold are 1, with those that are usual in ``calibration``."""
     numbers, owner = calibration.atomic_numbers, np.repeat(np.arange(len(calibration)), calibration.sizes)
     distance = np.full(len(numbers), np.inf)
-    for atoms, described, _ in describe_atoms(calibration):
+    for atoms, (_, described, _, _) in describe_atoms(calibration):
         distance[atoms] = domain.distances(numbers[atoms], described)
     scales = np.array(
         [np.quantile(distance[numbers == z], ATOM_QUANTILE) if z in numbers else 1.0 for z in domain.elements]

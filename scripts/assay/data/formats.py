@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
+KEYS = {field.name for field in fields(LabelKeys)}
 MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
 
@@ -51,7 +52,7 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
         AssayError: the file is missing, of another format, or holds something no student can learn from.
     """
     if isinstance(source, Mapping):
-        keys = LabelKeys(**{key: value for key, value in source.items() if key != "path" and value is not None})
+        keys = LabelKeys(**{key: value for key, value in source.items() if key in KEYS and value is not None})
         file = open_frames(source["path"])
     else:
         keys, file = LabelKeys(), open_frames(source)

@@ -20,7 +20,7 @@ from assay.physics import labelling, reference
 from assay.physics.labelling import Entry, RELAXED_eV_per_A, TeacherPredictor
 from assay.physics.reference import Frame
 from assay.physics.relax import relax
-from assay.predictors.structure_files import read_atoms
+from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
 from assay.structures.geometry import bonds, contact, fragments
@@ -89,7 +89,7 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
         AssayError: the file cannot be read, or it holds no molecule.
     """
     found: dict[str, Structure] = {}
-    frames = read_atoms(path)
+    frames = [load() for load in read_frames(path)]
     for atoms in frames:
         if _is_charged(atoms) or atoms.pbc.any():
             continue

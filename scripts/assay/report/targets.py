@@ -95,7 +95,9 @@ def _whose_labels(student: Student, split: str | None) -> str:
     """Say whose labels the errors rest on, unless they are known to be those of the student's teacher."""
     if student.splits and split is None:
         return f"no split is labelled by {student.teacher}, its teacher"
-    return student.doubt_of_labels(split)
+    seen = student.get("accuracy", "splits", split or "", "overlap") or {"same_structure": 0}
+    leaked = seen["sentence"] if seen["same_structure"] else ""
+    return "; ".join(filter(None, [student.doubt_of_labels(split), leaked]))
 
 
 def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:

@@ -119,12 +119,19 @@ def whose_labels(labels: str | None, student: str | None) -> dict[str, Any]:
     return {"name": labels, "own": own, "sentence": sentence}
 
 
-def labelled_by(path: str | Path) -> str | None:
-    """The teacher of the labels in a file, by the ``dataset.json`` beside it; None if that does not tell of this file.
+def labelled_by(split: str | Path | Mapping[str, Any]) -> str | None:
+    """The teacher of the labels in a file: what the config says, else what the ``dataset.json`` beside the file does.
 
-    A file counts as the one that the record tells of if it has the same SHA-256.
+    Args:
+        split: a path, or an entry of ``dataset.splits`` of the config with ``path`` and perhaps ``teacher``.
+
+    Returns:
+        its name; None if nothing tells it. A file counts as the one that ``dataset.json`` tells of if it has the same
+        SHA-256.
     """
-    path = Path(path)
+    if isinstance(split, Mapping) and split.get("teacher"):
+        return str(split["teacher"])
+    path = Path(split["path"] if isinstance(split, Mapping) else split)
     record = read_content(path.with_name(DATASET_RECORD))
     recorded, name = look_up(record, "parts", path.stem, "file_sha256"), look_up(record, "teacher", "name")
     if not isinstance(recorded, str) or not isinstance(name, str) or not path.is_file():

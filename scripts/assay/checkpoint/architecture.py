@@ -21,8 +21,8 @@ from assay.workflow.errors import AssayError
 CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
-# What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")
+# What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 

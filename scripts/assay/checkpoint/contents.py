@@ -49,12 +49,10 @@ class ModulePart:
     Attributes:
         name: its class.
         attributes: what its code has set on it, apart from tensors and modules.
-        parameters: the names of its own parameters; its other tensors are buffers.
     """
 
     name: str
     attributes: dict[str, Any]
-    parameters: list[str]
 
 
 class ModuleContents(dict):
@@ -218,8 +216,7 @@ class _Reader:
     def part(self, module: Instance, attributes: dict[str, Any]) -> ModulePart:
         """The class of one module, and what its own code has set on it."""
         own = [(key, value) for key, value in attributes.items() if key not in _OF_EVERY_MODULE]
-        parameters = [key for key, value in self.pairs(attributes.get("_parameters")) if value is not None]
-        return ModulePart(module.name, self.dict_of(own), [key for key in parameters if isinstance(key, str)])
+        return ModulePart(module.name, self.dict_of(own))
 
     def own_tensors(self, attributes: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
         """The parameters and persistent buffers of one module."""

@@ -36,7 +36,7 @@ from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
-OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")  # the names of its tensors
+_TENSOR_OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")
 _UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
 
@@ -205,7 +205,7 @@ def normalize(
 def _of_another_program(container: Container) -> AssayError | None:
     """What to say of a file that is no student, if its names tell which program wrote it that Assay does not read."""
     names = tensor_names(container)
-    if any(OF_SCHNETPACK.search(name) for name in names):
+    if any(_TENSOR_OF_SCHNETPACK.search(name) for name in names):
         return None
     return model_of_another_program(container.path, container.not_run, names)
 

@@ -128,7 +128,8 @@ def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tup
             raise reader.refusal(f"its postprocessor {kind} is none that Assay knows")
     if skipped:
         notes.append("Its postprocessing is switched off, so that no offset or scale was applied.")
-    if reader.parts is not None and scale != 1.0 and scaled.get("forces", 1.0) != scale:
+    alike = any(target != key and factor == scale for target, factor in scaled.items())
+    if reader.parts is not None and scale != 1.0 and not alike:
         notes.append(
             f"It scales the energy by {scale:g} but not the forces: Assay's forces are the gradient of that energy."
         )
@@ -138,10 +139,10 @@ def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tup
 def _added(reader: Reader, path: str, kind: str, tensors: dict[str, Tensor]) -> Tensor:
     """What is added for each atom: one number, or one by atomic number."""
     verb = "add" if kind == "AddOffsets" else "remove"
-    whole = reader.parts is None
-    with_mean = "mean" in tensors and (whole or reader.attribute(path, f"{verb}_mean") is True)
-    with_atomrefs = "atomref" in tensors and (whole or reader.attribute(path, f"{verb}_atomrefs") is True)
-    if not whole and reader.attribute(path, "is_extensive") is not True:
+    alone = reader.parts is None  # tensors do not say what is added, and schnetpack keeps zeros of what is not
+    with_mean = "mean" in tensors and (alone or reader.attribute(path, f"{verb}_mean") is True)
+    with_atomrefs = "atomref" in tensors and (alone or reader.attribute(path, f"{verb}_atomrefs") is True)
+    if not alone and reader.attribute(path, "is_extensive") is not True:
         raise reader.refusal(f"its {path} adds the same to structures of all sizes (is_extensive is not set)")
     total = torch.zeros((), dtype=torch.float64)
     if with_mean:

@@ -8,17 +8,14 @@ refused.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from ase import Atoms
 
 from assay.accuracy.domain import Domain, domain_beside, read_domain
 from assay.data.scope import Scope
-from assay.predictors.interface import Prediction, Predictor
 from assay.predictors.named import add_arguments, named_model
-from assay.predictors.structure_files import PredictionFiles, read_frames
+from assay.predictors.structure_files import PredictionFiles, predict_file
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, exit_on_error
 
@@ -49,21 +46,16 @@ def arguments() -> argparse.Namespace:
 def main(options: argparse.Namespace) -> None:
     model = named_model(options)
     [predictor] = model.load(options.device, dtypes=(options.dtype,))
-    frames = read_frames(options.structures)
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known
     n_predicted, n_outside, refusals = 0, 0, []
     print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
     with PredictionFiles(options.json, options.output) as files:
-        for index, load in enumerate(_whole_part(frames, refusals)):
-            try:
-                atoms = load()
-                structure = Structure.from_ase(atoms)
-                prediction = _predict(predictor, structure, f"structure {index} of {options.structures}")
-            except AssayError as error:
-                refusals.append(str(error))
-                files.write_refusal(str(error))
-                print(f"{index:>5}  no prediction: {error}")
+        for index, (atoms, structure, prediction, refusal) in enumerate(predict_file(predictor, options.structures)):
+            if refusal:
+                refusals.append(refusal)
+                files.write_refusal(refusal)
+                print(f"{index:>5}  no prediction: {refusal}")
                 continue
             note = _note(domain if known else None, predictor.scope, structure)
             files.write(atoms, prediction, note)
@@ -83,25 +75,6 @@ def main(options: argparse.Namespace) -> None:
     if refusals:
         others = f" (and of {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         raise AssayError(f"there is no prediction of one structure{others}, but of all others: {refusals[0]}")
-
-
-def _whole_part(frames: Iterator[Callable[[], Atoms]], refusals: list[str]) -> Iterator[Callable[[], Atoms]]:
-    """The structures of a file up to where it is damaged, which is noted among the refusals."""
-    try:
-        yield from frames
-    except AssayError as error:
-        refusals.append(str(error))
-        print(f"       no prediction: {error}")
-
-
-def _predict(predictor: Predictor, structure: Structure, where: str) -> Prediction:
-    try:
-        [prediction] = predictor.predict([structure])
-    except AssayError as error:
-        raise AssayError(f"{where}: {error}") from None
-    if not np.isfinite([prediction.energy_eV, *prediction.forces_eV_per_A.flat]).all():
-        raise AssayError(f"{where}: {structure.name} has no finite energy: do two of its atoms coincide?")
-    return prediction
 
 
 def _note(domain: Domain | None, scope: Scope | None, structure: Structure) -> dict[str, Any]:

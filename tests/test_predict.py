@@ -111,7 +111,7 @@ def test_a_bad_structure_costs_no_other_its_prediction(checkpoint, tmp_path):
     assert result.stderr.startswith("Error: there is no prediction of one structure (and of 4 more), but of all others")
     assert f"structure 1 of {structures}: Li holds Li" in result.stderr
     rows, frames = json.loads(table.read_text()), ase.io.read(output, ":")
-    assert [row.get("error") is None for row in rows] == [True, False] * 4 + [True]
+    assert [row.get("error") is None for row in rows] == [True, False] * 5
     assert len(frames) == 5 and len({round(atoms.get_potential_energy(), 6) for atoms in frames}) == 1
     assert frames[0].info["name"] == 12
     for word in BAD:

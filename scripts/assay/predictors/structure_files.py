@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import ase
+import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io.extxyz import write_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.data.formats import open_any
 from assay.data.units import factor
-from assay.predictors.interface import Prediction
+from assay.predictors.interface import Prediction, Predictor
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, json_text
 
@@ -34,6 +36,57 @@ def read_frames(path: str | Path) -> Iterator[Callable[[], ase.Atoms]]:
         raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
     for load in file.frames():
         yield lambda load=load: load().to_ase(factor(unit, "length"))  # type: ignore[misc]
+
+
+class Answer(NamedTuple):
+    """What came of one structure of a file.
+
+    Attributes:
+        atoms: the structure; None if it cannot be read.
+        structure: the same, as it was predicted.
+        prediction: its energy and forces; None without.
+        refusal: why there is no prediction, with file and number of the structure; empty if there is one.
+    """
+
+    atoms: ase.Atoms | None = None
+    structure: Structure | None = None
+    prediction: Prediction | None = None
+    refusal: str = ""
+
+
+def predict_file(predictor: Predictor, path: str | Path) -> Iterator[Answer]:
+    """Predict the structures of a file, each alone, and say of each that is not predicted why.
+
+    Where the file is damaged, the last answer says so.
+
+    Raises:
+        AssayError: the file is missing, or none that can be read.
+    """
+    answered = False
+    try:
+        for index, load in enumerate(read_frames(path)):
+            yield _answer(predictor, load, f"structure {index} of {path}")
+            answered = True
+    except AssayError as error:
+        if not answered:
+            raise
+        yield Answer(refusal=str(error))
+
+
+def _answer(predictor: Predictor, load: Callable[[], ase.Atoms], where: str) -> Answer:
+    try:
+        atoms = load()
+    except AssayError as error:
+        return Answer(refusal=str(error))
+    structure = Structure.from_ase(atoms)
+    try:
+        [prediction] = predictor.predict([structure])
+    except AssayError as error:
+        return Answer(atoms, structure, refusal=f"{where}: {error}")
+    if not np.isfinite([prediction.energy_eV, *prediction.forces_eV_per_A.flat]).all():
+        reason = f"{where}: {structure.name} has no finite energy: do two of its atoms coincide?"
+        return Answer(atoms, structure, refusal=reason)
+    return Answer(atoms, structure, prediction)
 
 
 class PredictionFiles:

@@ -6,14 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ase import units
 
 from assay.models.graph import EdgeGraph
 from assay.neighbors.lists import build_graph
-from assay.physics.checks import CHECKS
+from assay.physics.checks import CHECKS, SCOPE, measure
+from assay.physics.lattice import equation_of_state
+from assay.physics.reference import Reference
+from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from assay.structures.structure import collate
 from assay.workflow.errors import AssayError
 from shared.physics_faulty import Faulty, Neglectful, PairsOver, assert_caught, outcomes
+from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject, toy_reference
 
 
 class KeptList(Neglectful):
@@ -223,11 +228,11 @@ CRYSTAL_FAULTS = {
 
 @pytest.mark.parametrize("fault", CRYSTAL_FAULTS.values(), ids=CRYSTAL_FAULTS.keys())
 def test_periodic_structures_that_miss(fault):
-    assert_caught(Crystalline(fault), ["images"], ["rotation", "permutation", "continuity"])
+    assert_caught(Crystalline(fault), ["images"], ["rotation", "permutation", "cutoff"])
 
 
 def test_images_dropped_within_the_cutoff():
-    student = Crystalline(images_where(lambda s, edges, image, distance: distance < 3.0))
+    student = Crystalline(images_where(lambda s, edges, image, distance: distance < 3.5))
     assert_caught(student, ["continuity"], ["images", "permutation"])
 
 
@@ -273,6 +278,48 @@ def test_a_model_without_crystals_or_stress_is_not_blamed():
 
     assert outcomes(Open(), ["images", "stress"]) == {"images": "not applicable", "stress": "not applicable"}
     assert outcomes(Crystalline(silent), ["images", "stress"]) == {"images": "pass", "stress": "not applicable"}
+
+
+@pytest.mark.parametrize(
+    ("change", "by"),
+    [
+        (lambda model: model.depth.mul_(1.4), ["equation_of_state", "elastic_constants", "rattled_cells"]),
+        (lambda model: model.radius.mul_(1.03), ["equation_of_state", "rattled_cells"]),
+    ],
+    ids=["stiffer", "larger"],
+)
+def test_crystals_that_are(change, by):
+    model = Pairs()
+    with torch.no_grad():
+        change(model)
+    assert_caught(predictor(model), by, ["images", "stress", "continuity"])
+
+
+def test_the_equation_of_state_of_a_known_crystal():
+    """E = B V0 / 2 (V / V0 - 1)^2 with B of 100 GPa and V0 of 40 angstrom^3, scanned from another volume."""
+    scales = np.linspace(0.97, 1.03, 7)
+    volumes = 41.0 * scales**3
+    energies = 0.5 * 100.0 * units.GPa * 40.0 * (volumes / 40.0 - 1.0) ** 2
+    volume, modulus = equation_of_state(scales, energies, 41.0)
+    assert volume == pytest.approx(40.0, rel=1e-4)
+    assert modulus == pytest.approx(100.0, rel=1e-2)
+    assert np.isnan(equation_of_state(scales, scales, 41.0)).all()
+
+
+def test_a_model_of_crystals_alone_is_judged_by_clusters_of_them():
+    frames = [frame for frame in toy_reference().frames if frame.group == "KNa"]
+    alone = replace(subject(predictor()), reference=Reference(frames, toy_reference().teacher))
+    names = ["rotation", "permutation", "force_consistency", "continuity", "images", "stress", "equation_of_state"]
+    judged = verdict_of(measure(alone, names), THRESHOLDS)
+    assert {name: check["outcome"] for name, check in judged["checks"].items()} == dict.fromkeys(names, "pass")
+    assert [len(cluster) for cluster in alone.molecules] == [6, 13]
+    assert np.linalg.norm(alone.molecules[1].positions, axis=1).max() < 7.0
+
+
+def test_crystals_have_no_say_where_the_reference_has_none():
+    names = ["equation_of_state", "elastic_constants", "rattled_cells"]
+    empty = replace(subject(predictor()), reference=Reference([], toy_reference().teacher))
+    assert {row["lacks"] for row in measure(empty, names).values()} == {SCOPE}
 
 
 def test_every_check_is_shown_to_fail():

@@ -1,8 +1,10 @@
 """A small world for the physics checks: a pair potential as teacher and faultless student, clusters that it binds."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+import ase.build
 import numpy as np
 import torch
 from ase.data import covalent_radii
@@ -11,6 +13,7 @@ from assay.dynamics.run import run_dynamics
 from assay.models import Potential
 from assay.models.graph import Term
 from assay.physics.base import Subject
+from assay.physics.lattice import crystal_frames
 from assay.physics.reference import Frame, Reference
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors.networks import EagerPredictor
@@ -66,13 +69,16 @@ def cluster(name, numbers, seed):
 
 def labelled(structure, teacher):
     (prediction,) = teacher.predict([structure])
-    return Structure(
-        structure.name,
-        structure.atomic_numbers,
-        structure.positions,
-        energy_eV=prediction.energy_eV,
-        forces_eV_per_A=prediction.forces_eV_per_A,
+    return replace(structure, energy_eV=prediction.energy_eV, forces_eV_per_A=prediction.forces_eV_per_A)
+
+
+def crystal():
+    """Two elements in the lattice of rock salt, a little off the volume of least energy, without any symmetry."""
+    atoms = ase.build.bulk("KNa", "rocksalt", a=6.9)
+    atoms.set_cell(
+        atoms.cell.array @ (np.eye(3) + 0.01 * np.array([[1, 2, 0], [2, -1, 1], [0, 1, 0]])), scale_atoms=True
     )
+    return Structure.from_ase(atoms, "KNa")
 
 
 @cache
@@ -103,6 +109,7 @@ def toy_reference():
         for d in np.linspace(0.5, 4.9, 45):
             pair = Structure("pair", np.array([a, b], dtype=np.int64), np.array([[0.0, 0, 0], [0, 0, d]]))
             frames.append(Frame(pair, "dimer", f"{a}-{b}", d))
+    frames += crystal_frames(crystal())
     for d in np.linspace(0.6, 4.9, 44):
         frames.append(Frame(contact(molecules[0], 2, molecules[2], 1, d), "contact", "H-H", d))
     labelled_frames = [

@@ -13,12 +13,13 @@ import numpy as np
 from assay.physics import reference
 from assay.physics.reference import Frame, Reference
 from assay.predictors.interface import Predictor
-from assay.structures.geometry import droplet, shaken
+from assay.structures.geometry import cut_out, droplet, shaken
 from assay.structures.structure import Structure
 from assay.workflow.teachers import same_teacher
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
+CUT_OUT_ATOMS = (6, 13)  # of a crystal: one cluster for derivatives, one with a whole shell of neighbors
 LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
 
 
@@ -129,25 +130,38 @@ class Subject:
 
     @cached_property
     def molecules(self) -> list[Structure]:
-        """Small and middling molecules without any symmetry left."""
+        """Small and middling molecules without any symmetry left; clusters of crystals where there are none."""
         rng = self.rng("molecules")
         frames = [frames[0] for frames in self.reference.groups(reference.DYNAMICS, self.elements).values()]
         frames += [frames[0] for frames in self.reference.groups(reference.CONFORMER, self.elements).values()][:4]
-        if not frames:
+        structures = [frame.structure for frame in frames]
+        if not structures:
+            structures = [cut_out(crystal, size) for crystal in self.crystals for size in CUT_OUT_ATOMS]
+        if not structures:
             raise NotApplicable("the reference has no molecule of the elements that the model knows")
-        return [shaken(frame.structure, SHAKE_A, rng) for frame in frames]
+        return [shaken(structure, SHAKE_A, rng) for structure in structures]
 
     @cached_property
     def small(self) -> list[Structure]:
         """The first molecules, at most six, that are small enough to displace every coordinate for a derivative."""
         return [molecule for molecule in self.molecules if len(molecule) <= LARGEST_FOR_DERIVATIVES][:6]
 
+    @property
+    def crystals(self) -> list[Structure]:
+        """The crystals of the reference, each with rattled atoms."""
+        return [frames[0].structure for frames in self.reference.groups(reference.RATTLED_CELL, self.elements).values()]
+
+    @property
+    def atoms_per_A3(self) -> float:
+        """The density of clusters: that of a liquid, or of the thinnest crystal in a reference without molecules."""
+        if self.reference.groups(reference.DYNAMICS, self.elements) or not self.crystals:
+            return DENSE_CLUSTER_ATOMS_PER_A3
+        return min(len(crystal) / abs(float(np.linalg.det(np.asarray(crystal.cell)))) for crystal in self.crystals)
+
     @cached_property
     def dense_cluster(self) -> Structure:
         """A droplet as dense as a liquid, in which an atom has about 40 neighbors within 5 angstrom."""
-        return droplet(
-            sorted(self.molecules, key=len)[:3], DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3, self.rng("crowd")
-        )
+        return droplet(sorted(self.molecules, key=len)[:3], DENSE_CLUSTER_ATOMS, self.atoms_per_A3, self.rng("crowd"))
 
     @cached_property
     def cache(self) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from assay.physics import (
     crystals,
     elements,
     landscape,
+    lattice,
     locality,
     motion,
     precision,
@@ -25,7 +26,19 @@ from assay.physics.base import Check, Measurement, NoReference, NotApplicable, O
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
-FAMILIES = (symmetry, elements, precision, consistency, continuity, locality, crystals, repulsion, motion, landscape)
+FAMILIES = (
+    symmetry,
+    elements,
+    precision,
+    consistency,
+    continuity,
+    locality,
+    crystals,
+    repulsion,
+    motion,
+    landscape,
+    lattice,
+)
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"

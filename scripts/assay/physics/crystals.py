@@ -24,13 +24,14 @@ STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 
 
 def crystals(subject: Subject) -> list[Structure]:
-    """Triclinic crystals of one small molecule a cell, whose cells are as small as the cutoff, without any symmetry.
+    """The crystals of the reference, or triclinic ones of one small molecule a cell, whose cells are as small as the
+    cutoff: without any symmetry.
 
     Raises:
         NotApplicable: the model takes no periodic structure.
     """
-    rng, made = subject.rng("crystals"), []
-    for molecule in sorted(subject.molecules, key=len)[:2]:
+    rng, made = subject.rng("crystals"), sorted(subject.crystals, key=len)[:2]
+    for molecule in sorted(subject.molecules, key=len)[: 2 - len(made)]:
         cell = SKEW * (len(molecule) / ATOMS_PER_A3) ** (1.0 / 3.0)
         made.append(replace(shaken(molecule, SHAKE_A, rng), cell=cell, pbc=np.ones(3, dtype=bool)))
     try:

@@ -33,6 +33,9 @@ CONFORMER = "conformer"  # nearly relaxed; one of several of its molecule
 TAUTOMER = "tautomer"  # relaxed; one of two that differ by the place of a proton
 TORSION = "torsion"  # held at a dihedral angle, degrees
 DIMER = "dimer"  # two bare atoms at a distance, angstrom
+SCALED_CELL = "scaled cell"  # a crystal whose lengths are a multiple of what they were
+STRAINED_CELL = "strained cell"  # a crystal that is stretched or sheared, or not, its atoms with it
+RATTLED_CELL = "rattled cell"  # a crystal with displaced atoms
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
 
 TEACHER = "teacher"  # the key of the comment line

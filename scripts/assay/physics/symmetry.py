@@ -13,7 +13,7 @@ from assay.structures.structure import Structure
 
 COPIES = 6
 CROWD = 300  # more structures than one byte can number
-SMALL_CLUSTER_ATOMS, SMALL_CLUSTER_ATOMS_PER_A3 = 30, 0.07
+SMALL_CLUSTER_ATOMS = 30
 GATHERING = np.linspace(2.0, 1.0, 6)  # the extents of a cluster that comes together
 STIRRING_A = np.arange(0.1, 2.05, 0.1)  # the ways that its molecules then go, each in a direction of its own
 CREEPING_A = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # and the last steps of a coordinate
@@ -110,7 +110,7 @@ def history(subject: Subject) -> Measurement:
     The second is asked where all neighbors are close for its first answer, and elsewhere before each of the others.
     """
     rng = subject.rng("history")
-    cluster = droplet(sorted(subject.molecules, key=len)[:3], SMALL_CLUSTER_ATOMS, SMALL_CLUSTER_ATOMS_PER_A3, rng)
+    cluster = droplet(sorted(subject.molecules, key=len)[:3], SMALL_CLUSTER_ATOMS, subject.atoms_per_A3, rng)
     order, elsewhere = rng.permutation(len(cluster)), moved(cluster, cluster.positions + SHIFT_A)
     traveler = Structure("traveler", cluster.atomic_numbers[order], cluster.positions[order])
     predict = subject.predictor.predict

@@ -31,6 +31,7 @@ QUICK = CONFIG["physics"]["reference_recipe"] | {
     "contact_distances_A": {"from": 1.5, "to": 5.0, "count": 8},
     "dimer_distances": {"from": 0.8, "to": 4.0, "count": 9},
 }
+CRYSTAL = ["equation_of_state", "elastic_constants", "rattled_cells"]
 AGAINST_A_TEACHER = [name for name, check in CHECKS.items() if check.against_teacher]
 
 
@@ -78,6 +79,21 @@ def test_a_file_without_molecules_is_one_sentence(tmp_path, frames):
         own_molecules(write(tmp_path / "my.xyz", *frames))
 
 
+def test_crystals_are_scaled_strained_and_rattled(tmp_path):
+    frames = [bulk("Cu", cubic=True), bulk("Cu", cubic=True), bulk("Al"), bulk("Ni", "fcc", a=3.52) * (5, 5, 5)]
+    path, teacher = write(tmp_path / "my.xyz", *frames), Teacher(**EMT)
+    made = Reference(make_own_reference(path, teacher, QUICK, tmp_path / "parts"), EMT["name"])
+    for kind in ("scaled cell", "strained cell", "rattled cell"):
+        assert set(made.groups(kind)) == {"Al crystal", "Cu4 crystal"}
+    itself = Subject(TeacherPredictor(teacher), TeacherPredictor(teacher), made, DYNAMICS, teacher=EMT["name"])
+    measured = measure(itself, CRYSTAL)
+    assert [row["status"] for row in measured.values()] == ["measured"] * 3
+    assert all(abs(value) < 1e-6 for row in measured.values() for value in row["values"].values())
+    copper = measured["equation_of_state"]["raw"]["crystals"]["Cu4 crystal"]
+    assert copper["volume_A3"] / 4 == pytest.approx(11.57, abs=0.05)  # 3.59 angstrom, as ASE's EMT has it
+    assert copper["bulk_modulus_GPa"] == pytest.approx(134.0, abs=8.0)
+
+
 def test_a_teacher_that_relaxes_nothing_is_one_sentence(tmp_path):
     nowhere = Teacher("LJ", "ase.calculators.lj.LennardJones", {"sigma": 9.0, "rc": 30.0})
     with pytest.raises(AssayError, match="LJ relaxes no molecule of"):
@@ -122,7 +138,7 @@ def test_every_question_that_the_molecules_allow_is_asked(reference):
 def test_the_teacher_agrees_with_itself_and_what_is_not_there_costs_nothing(reference):
     result = judged(asked(), reference)
     assert result["failed"] == []
-    assert set(result["not_applicable"]) == {"rings", "conformers", "tautomers"}
+    assert set(result["not_applicable"]) == {"rings", "conformers", "tautomers", *CRYSTAL}
     assert (result["verdict"], result["without_reference"]) == ("md-ready", [])
 
 

@@ -148,8 +148,9 @@ class Subject:
 
     @property
     def crystals(self) -> list[Structure]:
-        """The crystals of the reference, each with rattled atoms."""
-        return [frames[0].structure for frames in self.reference.groups(reference.RATTLED_CELL, self.elements).values()]
+        """The crystals of the reference, each as it was given."""
+        scans = self.reference.groups(reference.SCALED_CELL, self.elements).values()
+        return [frames[len(frames) // 2].structure for frames in scans]
 
     @property
     def atoms_per_A3(self) -> float:

@@ -30,7 +30,8 @@ def crystals(subject: Subject) -> list[Structure]:
     Raises:
         NotApplicable: the model takes no periodic structure.
     """
-    rng, made = subject.rng("crystals"), sorted(subject.crystals, key=len)[:2]
+    rng = subject.rng("crystals")
+    made = [shaken(crystal, SHAKE_A, rng) for crystal in sorted(subject.crystals, key=len)[:2]]
     for molecule in sorted(subject.molecules, key=len)[: 2 - len(made)]:
         cell = SKEW * (len(molecule) / ATOMS_PER_A3) ** (1.0 / 3.0)
         made.append(replace(shaken(molecule, SHAKE_A, rng), cell=cell, pbc=np.ones(3, dtype=bool)))
@@ -41,7 +42,8 @@ def crystals(subject: Subject) -> list[Structure]:
     return made
 
 
-def _repeated(crystal: Structure, counts: tuple[int, int, int]) -> Structure:
+def repeated(crystal: Structure, counts: tuple[int, int, int]) -> Structure:
+    """The crystal with its cell repeated along each lattice vector, cell after cell."""
     atoms = ase.build.make_supercell(crystal.to_ase(), np.diag(counts), order="cell-major")
     return replace(Structure.from_ase(atoms), name=f"{crystal.name} {counts}")
 
@@ -50,7 +52,7 @@ def _same_crystals(crystal: Structure, rng: np.random.Generator) -> Iterator[tup
     """Other descriptions of one crystal, each with its name and the rotation that turns back its forces."""
     cell, unturned = np.asarray(crystal.cell), np.eye(3)
     for counts in REPEATS:
-        yield f"supercell of {' x '.join(map(str, counts))}", _repeated(crystal, counts), unturned
+        yield f"supercell of {' x '.join(map(str, counts))}", repeated(crystal, counts), unturned
     shifts = rng.integers(-2, 3, crystal.positions.shape)
     yield "atoms in other cells", moved(crystal, crystal.positions + shifts @ cell), unturned
     yield "other lattice vectors", replace(crystal, cell=OTHER_VECTORS @ cell), unturned

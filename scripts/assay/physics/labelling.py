@@ -49,7 +49,9 @@ class TeacherPredictor:
 
     def _one(self, structure: Structure) -> Prediction:
         try:
-            return Prediction(*self._labels(structure.atomic_numbers, structure.positions))
+            return Prediction(
+                *self._labels(structure.atomic_numbers, structure.positions, structure.cell, structure.pbc)
+            )
         except LabelError:
             return Prediction(np.nan, np.full((len(structure), 3), np.nan))
 

@@ -9,7 +9,7 @@ from ase import units
 
 from assay.physics import reference
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.crystals import strained
+from assay.physics.crystals import repeated, strained
 from assay.physics.reference import Frame
 from assay.predictors.interface import Prediction
 from assay.structures.geometry import shaken
@@ -17,7 +17,7 @@ from assay.structures.structure import Structure
 
 SCALES = np.linspace(0.97, 1.03, 7)  # of all lengths: volumes from 91 to 109 %
 STRAIN = 0.01  # of the three stretches and the three shears
-RATTLE_A, RATTLED_CELLS = 0.05, 3
+RATTLE_A, RATTLED_CELLS, RATTLED_ATOMS = 0.05, 3, 8
 VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
@@ -34,8 +34,9 @@ def crystal_frames(crystal: Structure, seed: int = 0) -> Iterator[Frame]:
             strain[j, i] += 0.5 * sign * STRAIN
             yield Frame(strained(crystal, strain), reference.STRAINED_CELL, crystal.name, 3.0 * k + sign + 1)
     rng = np.random.default_rng(seed)
+    cell = crystal if len(crystal) >= RATTLED_ATOMS else repeated(crystal, (2, 2, 2))  # a lone atom feels no force
     for k in range(RATTLED_CELLS):
-        yield Frame(shaken(crystal, RATTLE_A, rng), reference.RATTLED_CELL, crystal.name, float(k))
+        yield Frame(shaken(cell, RATTLE_A, rng), reference.RATTLED_CELL, crystal.name, float(k))
 
 
 def equation_of_state(scales: np.ndarray, energies_eV: np.ndarray, volume_A3: float) -> tuple[float, float]:

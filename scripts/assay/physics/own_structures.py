@@ -18,6 +18,7 @@ from rdkit.Chem import rdDetermineBonds
 
 from assay.physics import labelling, reference
 from assay.physics.labelling import Entry, RELAXED_eV_per_A, TeacherPredictor
+from assay.physics.lattice import crystal_frames
 from assay.physics.reference import Frame
 from assay.physics.relax import relax
 from assay.predictors.structure_files import read_frames
@@ -28,6 +29,7 @@ from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
+LARGEST_CELL = 64  # atoms
 HELD_eV_per_A = 0.01  # a molecule with a larger force left is not relaxed
 TURNABLE = Chem.MolFromSmarts("[!$(*#*)&!D1]-&!@[!$(*#*)&!D1]")  # RDKit's rotatable bond, of atoms with neighbors
 MAX_PERCEPTION_STEPS = 10_000  # of RDKit's search for bond orders
@@ -114,9 +116,27 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
     return molecules
 
 
+def own_crystals(path: str | Path) -> list[Structure]:
+    """The structures of a file that repeat along all axes, the first of each composition, smallest cells first.
+
+    Cells of more than ``LARGEST_CELL`` atoms and charged ones are left out.
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+    found: dict[str, Structure] = {}
+    for load in read_frames(path):
+        atoms = load()
+        if atoms.pbc.all() and len(atoms) <= LARGEST_CELL and not _is_charged(atoms):
+            name = f"{atoms.get_chemical_formula()} crystal"
+            found.setdefault(name, Structure.from_ase(atoms, name))
+    return sorted(found.values(), key=len)
+
+
 def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str, Any], parts: Path) -> Iterator[Frame]:
-    """All frames of a reference of the molecules in a structure file: minima with their vibrations, dynamics, scans of
-    a bond that turns, conformers, contacts and dimers of the elements that occur.
+    """All frames of a reference of a structure file: of its molecules minima with their vibrations, dynamics, scans of
+    a bond that turns, conformers, contacts and dimers of the elements that occur; of its crystals scaled, strained and
+    rattled cells.
 
     Args:
         path: the structure file.
@@ -125,10 +145,18 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
         parts: folder of what is finished; a run that was stopped goes on from there.
 
     Raises:
-        AssayError: the file holds no molecule, or the teacher relaxes none.
+        AssayError: the file holds neither molecule nor crystal, or the teacher relaxes no molecule.
     """
-    predictor, every = TeacherPredictor(teacher), own_molecules(path)
+    predictor, crystals = TeacherPredictor(teacher), own_crystals(path)
     part = partial(labelling.finished_part, parts, predictor)
+    for crystal in progress(evenly(crystals, settings["molecules"]), unit="crystals", desc="straining"):
+        yield from part(crystal.name, partial(crystal_frames, crystal))
+    try:
+        every = own_molecules(path)
+    except AssayError:
+        if not crystals:
+            raise
+        return
     chosen = []
     for molecule in progress(evenly(every, settings["molecules"]), unit="molecules", desc="relaxing"):
         frames = part(f"relaxed {molecule.name}", partial(_relaxed, molecule, predictor))

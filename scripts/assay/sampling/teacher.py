@@ -48,18 +48,22 @@ class Teacher:
 
 
 class Labels:
-    """Energies and forces of isolated molecules by one calculator."""
+    """Energies and forces of structures by one calculator."""
 
     def __init__(self, teacher: Teacher):
         self._calculator = teacher.make()
 
-    def __call__(self, atomic_numbers: np.ndarray, positions: np.ndarray) -> tuple[float, np.ndarray]:
+    def __call__(
+        self, atomic_numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None = None, pbc: Any = False
+    ) -> tuple[float, np.ndarray]:
         """Energy in eV and forces (N, 3) in eV/angstrom at positions (N, 3) in angstrom.
+
+        ``cell`` (3, 3), angstrom, and ``pbc`` are those of ``Structure``.
 
         Raises:
             LabelError: if the calculation fails or gives numbers that are not finite.
         """
-        atoms = ase.Atoms(atomic_numbers, positions, calculator=self._calculator)
+        atoms = ase.Atoms(atomic_numbers, positions, cell=cell, pbc=pbc, calculator=self._calculator)
         try:
             forces, energy = atoms.get_forces(), atoms.get_potential_energy()
         except (CalculationFailed, RuntimeError, ValueError) as error:

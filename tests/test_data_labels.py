@@ -191,6 +191,16 @@ def test_arrays_of_several_sizes_need_units(tmp_path):
     np.testing.assert_allclose(read.forces, f.reshape(-1, 3))
 
 
+def test_one_molecule_may_lie_at_the_top_of_its_file(tmp_path):
+    z, r, e, f = columns(geometries())
+    with h5py.File(tmp_path / "top.h5", "w") as file:
+        file["species"], file["coordinates"], file["energies"], file["forces"] = z, r, e, f
+        file["coordinates"].attrs["units"] = "angstrom"
+    read = read_dataset({"path": tmp_path / "top.h5", "units": {"energy": "eV"}})
+    np.testing.assert_allclose(read.energy, e)
+    np.testing.assert_allclose(read.forces, f.reshape(-1, 3))
+
+
 def xyz(path, frames, energy="energy", forces="forces", more=(), scale=(1.0, 1.0)):
     """Extended XYZ with labels under any names."""
     written = []

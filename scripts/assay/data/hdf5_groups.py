@@ -67,7 +67,7 @@ class GroupFile:
 
         def walk(group: h5py.Group, path: str) -> Iterator[str]:
             if _name(group, _NUMBERS) and _name(group, _POSITIONS):
-                yield path
+                yield path or "/"
                 return
             is_mace = any(key.startswith("config_") for key in group)
             for key in sorted(group, key=_natural) if is_mace else group:

@@ -25,6 +25,7 @@ include: "rules/package.smk"
 include: "rules/report.smk"
 include: "rules/document.smk"
 include: "rules/dataset.smk"
+include: "rules/crystals.smk"
 include: "rules/distill.smk"
 include: "rules/endurance.smk"
 

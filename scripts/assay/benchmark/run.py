@@ -20,6 +20,7 @@ from assay.neighbors.lists import neighbor_list
 from assay.predictors.calculators import CallInWorker
 from assay.predictors.interface import BatchPredictor, load_runtime
 from assay.sampling.teacher import Labels, Teacher
+from assay.structures.geometry import moved
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
@@ -196,20 +197,32 @@ class Benchmark:
 def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str, Call]:
     """Return two calls of the teacher: one from scratch on the next structure, one as dynamics makes it.
 
-    The second starts from the density of a geometry 0.001 angstrom away.
+    The second starts from the density of a geometry 0.001 angstrom away. A teacher in a process of its own is made
+    once, and its time is that inside the process.
     """
-    fresh, moving = itertools.cycle(structures), structures[0]
-    draw, labels = np.random.default_rng(0), Labels(teacher)
+    cycled, moving, draw = itertools.cycle(structures), structures[0], np.random.default_rng(0)
 
-    def from_scratch() -> object:
-        structure = next(fresh)
-        return Labels(teacher)(structure.atomic_numbers, structure.positions)
+    def fresh() -> Structure:
+        return next(cycled)
 
-    def restarted() -> object:
-        step = draw.normal(scale=1e-3, size=moving.positions.shape)
-        return labels(moving.atomic_numbers, moving.positions + step)
+    def near() -> Structure:
+        return moved(moving, moving.positions + draw.normal(scale=1e-3, size=moving.positions.shape))
 
-    return {"teacher": from_scratch, "teacher restarted": restarted}
+    if teacher.environment is not None:
+        process = teacher.process()
+        return {
+            "teacher": CallInWorker(process, lambda: [fresh()]),
+            "teacher restarted": CallInWorker(process, lambda: [near()], afresh=False),
+        }
+    labels = Labels(teacher)
+
+    def label(labels: Labels, structure: Structure) -> object:
+        return labels(structure.atomic_numbers, structure.positions, structure.cell, structure.pbc)
+
+    return {
+        "teacher": lambda: label(Labels(teacher), fresh()),
+        "teacher restarted": lambda: label(labels, near()),
+    }
 
 
 def describe(

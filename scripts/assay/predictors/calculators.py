@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -96,7 +96,7 @@ class CalculatorPredictor(BatchPredictor):
 
     def timed_call(self, structures: Sequence[Structure]) -> CallInWorker:
         """See ``BatchPredictor.timed_call``; the time is that inside the process."""
-        return CallInWorker(self, structures)
+        return CallInWorker(self, lambda: structures)
 
     def predictions(
         self, structures: Sequence[Structure], stress: bool = False, afresh: bool = True
@@ -175,21 +175,21 @@ class CallInWorker:
 
     Args:
         predictor: the calculator.
-        structures: what it computes.
+        draw: gives the structures that the next call computes.
         afresh: as in ``CalculatorPredictor.predictions``.
 
     Attributes:
         transfer_s: for each call so far, the seconds that it took beside the time inside the process.
     """
 
-    def __init__(self, predictor: CalculatorPredictor, structures: Sequence[Structure], afresh: bool = True):
-        self.predictor, self.structures, self.afresh = predictor, structures, afresh
+    def __init__(self, predictor: CalculatorPredictor, draw: Callable[[], Sequence[Structure]], afresh: bool = True):
+        self.predictor, self.draw, self.afresh = predictor, draw, afresh
         self.transfer_s: list[float] = []
 
     def __call__(self) -> float:
         """Compute, and return the seconds inside the process."""
-        started = time.perf_counter()
-        seconds = sum(s for _, s in self.predictor.predictions(self.structures, afresh=self.afresh))
+        structures, started = self.draw(), time.perf_counter()
+        seconds = sum(s for _, s in self.predictor.predictions(structures, afresh=self.afresh))
         self.transfer_s.append(time.perf_counter() - started - seconds)
         return seconds
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import ase
 import numpy as np
-from ase.calculators.calculator import CalculationFailed, Calculator
+from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
 
+from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 
@@ -25,18 +31,23 @@ class Teacher:
         name: what reports call it.
         calculator: import path of the class, e.g. ``tblite.ase.TBLite``.
         arguments: keyword arguments of the class.
+        environment: a requirements file or a Python interpreter, in which it runs in a process of its own; None for
+            this process.
     """
 
     name: str
     calculator: str
     arguments: dict[str, Any] = field(default_factory=dict)
+    environment: str | None = None
 
     def make(self) -> Calculator:
-        """A new calculator.
+        """A new calculator; with an environment of its own it stands for one process, however often it is made.
 
         Raises:
             AssayError: if the class cannot be imported or does not take the arguments.
         """
+        if self.environment is not None:
+            return ProcessCalculator(self.process())
         module, _, name = self.calculator.rpartition(".")
         try:
             return getattr(importlib.import_module(module), name)(**self.arguments)
@@ -45,6 +56,43 @@ class Teacher:
                 f"the teacher {self.calculator} cannot be made ({error}): set teacher.calculator and teacher.arguments "
                 "in the config to an installed ASE calculator"
             ) from None
+
+    def process(self) -> CalculatorPredictor:
+        """The process of a teacher with an environment of its own.
+
+        Raises:
+            AssayError: as ``make`` does.
+        """
+        return _process(self.calculator, json.dumps(self.arguments, sort_keys=True), self.environment, self.name)
+
+
+@cache
+def _process(calculator: str, arguments: str, environment: str | None, name: str) -> CalculatorPredictor:
+    return CalculatorPredictor(CalculatorModel(calculator, json.loads(arguments), environment), name)
+
+
+class ProcessCalculator(Calculator):
+    """A calculator of another process behind the interface of ASE."""
+
+    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
+
+    def __init__(self, predictor: CalculatorPredictor):
+        super().__init__()
+        self.predictor = predictor
+
+    def calculate(
+        self,
+        atoms: ase.Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Fill ``results``; ASE calls this."""
+        super().calculate(atoms, properties, system_changes)
+        assert self.atoms is not None
+        [found] = self.predictor.predict([Structure.from_ase(self.atoms)])
+        self.results = {"energy": found.energy_eV, "forces": found.forces_eV_per_A}
+        if found.stress_eV_per_A3 is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress_eV_per_A3)
 
 
 class Labels:

@@ -25,11 +25,13 @@ class TeacherEntry(TypedDict):
         name: what reports call it; None if the teacher is unknown.
         calculator: an ASE calculator class as module.Class; None if none is known.
         arguments: keyword arguments of the calculator.
+        environment: a requirements file or a Python interpreter in which it runs; None for the workflow's own.
     """
 
     name: str | None
     calculator: str | None
     arguments: dict[str, Any]
+    environment: str | None
 
 
 def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> TeacherEntry:
@@ -46,9 +48,12 @@ def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> Tea
     if isinstance(stated, Mapping):
         entry = dict(stated)
     if entry.get("calculator") is None and same_teacher(entry["name"], configured["name"]):
-        entry |= {key: configured[key] for key in ("calculator", "arguments")}
+        entry |= {key: configured.get(key) for key in ("calculator", "arguments", "environment")}
     return TeacherEntry(
-        name=entry["name"], calculator=entry.get("calculator"), arguments=dict(entry.get("arguments") or {})
+        name=entry["name"],
+        calculator=entry.get("calculator"),
+        arguments=dict(entry.get("arguments") or {}),
+        environment=entry.get("environment"),
     )
 
 

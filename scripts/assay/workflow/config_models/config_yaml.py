@@ -21,6 +21,7 @@ from assay.workflow.config_models.types import (
 
 OF_CHECKPOINTS = ("weights", "units")  # keys of a variant that is a checkpoint, and of one that is a calculator
 OF_CALCULATORS = ("arguments", "environment", "vacuum_A", "time_limit_s")
+ENVIRONMENT = "path of a requirements file or of a Python interpreter, in which the calculator runs"
 RESERVED = ("report", "peers", "regression")  # folders of results/ that are no variant's
 
 
@@ -41,6 +42,7 @@ class Teacher(Section):
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass
     arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
+    environment: FilePath = may_be_absent(description=ENVIRONMENT)
 
 
 class NamedTeacher(Section):
@@ -49,6 +51,7 @@ class NamedTeacher(Section):
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
+    environment: FilePath = may_be_absent(description=ENVIRONMENT)
 
 
 def _by_name(value: Any) -> Any:
@@ -71,9 +74,7 @@ class Variant(Section):
     units: TrainedUnits = may_be_absent(description="the units that a network of schnetpack was trained in")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: FilePath = may_be_absent(
-        description="path of a requirements file or of a Python interpreter, in which the calculator runs"
-    )
+    environment: FilePath = may_be_absent(description=ENVIRONMENT)
     vacuum_A: PositiveNumber = may_be_absent(
         description="vacuum in angstrom around open structures, for a calculator that takes periodic ones only"
     )

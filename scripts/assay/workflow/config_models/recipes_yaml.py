@@ -235,11 +235,19 @@ class Labels(Section):
     odd_dynamics: Trajectories
 
 
+class Crystals(Section):
+    """The structures of the shipped periodic dataset."""
+
+    per_crystal: PositiveInteger
+    seed: Seed
+
+
 class DatasetRecipe(Section):
-    """How the shipped dataset is made again."""
+    """How the shipped datasets are made again."""
 
     molecules: Molecules
     labels: Labels
+    crystals: Crystals
     max_shipped_bytes: PositiveInteger
 
 

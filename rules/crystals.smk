@@ -16,6 +16,8 @@ rule crystals:
         "benchmarks/crystals.tsv"
     conda:
         CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=60),
     params:
         code=code_of("crystals"),
         recipe=RECIPE["crystals"],

@@ -7,6 +7,9 @@ measures what they cost in accuracy beside other jobs.
 
 from assay.quantize.names import SCHEME_NAMES
 
+# What a student is judged on, and what it is judged on where it knows none of that.
+UNSEEN_OR_ELSE = [UNSEEN, config["dataset"]["validation"]]
+
 
 rule schemes:
     """Every scheme of fewer bits, and its errors."""
@@ -15,7 +18,7 @@ rule schemes:
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
         train=file_of(config["dataset"]["train"]),
-        unseen=file_of(UNSEEN),
+        unseen=list(map(file_of, UNSEEN_OR_ELSE)),
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),
@@ -33,7 +36,7 @@ rule schemes:
     params:
         code=code_of("schemes"),
         train=lambda wildcards: config["dataset"]["train"],
-        unseen=lambda wildcards: UNSEEN,
+        unseen=lambda wildcards: UNSEEN_OR_ELSE,
         settings={
             key: config["quantize"][key]
             for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
@@ -50,7 +53,7 @@ rule quantize:
         files=rules.schemes.output.files,
         costs=rules.schemes.output.costs,
         card=CARD,
-        unseen=file_of(UNSEEN),
+        unseen=list(map(file_of, UNSEEN_OR_ELSE)),
     output:
         model="results/{variant}/model.int8.onnx",
         table="results/{variant}/quantization.json",
@@ -68,7 +71,7 @@ rule quantize:
         **needs(mem_MB=6000, minutes=30, device_percent=100),
     params:
         code=code_of("quantize"),
-        unseen=lambda wildcards: UNSEEN,
+        unseen=lambda wildcards: UNSEEN_OR_ELSE,
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

@@ -10,6 +10,7 @@ from assay.benchmark.run import Benchmark
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_examples
 from assay.sampling.teacher import Teacher
+from assay.structures.structure import knows
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -31,8 +32,11 @@ def main() -> None:
     files = dict.fromkeys(params.model_runtimes, Path(snakemake.input.model))
     files |= dict(zip(params.file_runtimes, map(Path, snakemake.input.exported), strict=True))
     structures = read_examples(snakemake.params.splits.values())
-    result = Benchmark(files, structures, teacher, settings, params.device, n_threads).run()
     card = read_json(snakemake.input.card)
+    known = [structure for structure in structures if knows(card["elements"], structure)]
+    result = Benchmark(files, known, teacher, settings, params.device, n_threads).run()
+    if structures and not known:
+        result["not_applicable"] = "every structure of the splits holds elements that it does not know"
     result = header(card["variant"], card["checkpoint_sha256"], params.device) | {
         "threads": threads(),
         "load_of_other_processes": others.fraction(),

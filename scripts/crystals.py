@@ -10,6 +10,6 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("crystals")
 
 with exit_on_error(log=snakemake.log[0]):
-    teacher = Teacher(**snakemake.params.teacher)
-    dataset = labelled(crystals(**snakemake.params.recipe), teacher.process())
-    ship(dataset, snakemake.params.teacher, snakemake.output[0])
+    process = Teacher(**snakemake.params.teacher).process()
+    dataset = labelled(crystals(**snakemake.params.recipe), process)
+    ship(dataset, snakemake.params.teacher | {"versions": process.told["versions"]}, snakemake.output[0])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
-from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, sample_structures, typical
+from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, sample_known, typical
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
@@ -21,7 +21,7 @@ if "snakemake" not in globals():
 def main() -> None:
     settings, card = snakemake.params.settings, read_json(snakemake.input.card)
     n_threads, load = limit_threads(snakemake.threads), OtherLoad()
-    unseen = sample_structures(snakemake.params.unseen, settings["structures"], settings["seed"])
+    unseen = sample_known(snakemake.params.unseen, settings["structures"], settings["seed"], card["elements"])
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     files |= {scheme.name: Path(path) for scheme, path in zip(SCHEMES, snakemake.input.files, strict=True)}
     costs, times = read_json(snakemake.input.costs), measure_times(files, unseen, settings["seconds"], n_threads)

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
-from assay.quantize.comparison import Motion, measure_costs, sample_structures
+from assay.quantize.comparison import Motion, measure_costs, sample_known, sample_structures
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import write_json
+from assay.workflow.files import read_json, write_json
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -15,7 +15,8 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     settings, n_threads = snakemake.params.settings, limit_threads(snakemake.threads)
-    unseen = sample_structures(snakemake.params.unseen, settings["structures"], settings["seed"])
+    card = read_json(snakemake.input.card)
+    unseen = sample_known(snakemake.params.unseen, settings["structures"], settings["seed"], card["elements"])
     training = sample_structures(snakemake.params.train, settings["calibration_structures"], settings["seed"])
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}

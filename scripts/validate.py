@@ -8,8 +8,8 @@ from pathlib import Path
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, predict_split
-from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
+from assay.accuracy.evaluation import AccuracySettings, OutsideScope, accuracy_of_split, by_novelty, predict_split
+from assay.accuracy.figures import draw_errors, draw_nothing, draw_novelty, draw_parity
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
 from assay.data.scope import count_outside
@@ -32,10 +32,15 @@ def main() -> None:
         Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
     )
     domain = read_domain(snakemake.input.domain)
-    errors, judged, novelties, named = {}, {}, {}, []
+    errors, judged, novelties, named, outside = {}, {}, {}, [], {}
     started = time.perf_counter()
     for name, split in snakemake.params.splits.items():
-        found = predict_split(predictor, read_dataset(split, settings.max_structures, settings.seed), name)
+        try:
+            found = predict_split(predictor, read_dataset(split, settings.max_structures, settings.seed), name)
+        except OutsideScope as reason:
+            outside[name] = str(reason)
+            print(f"{name} is not applicable: {reason}", flush=True)
+            continue
         dataset, errors[name] = found.dataset, found.errors
         if found.without:
             print(f"{name}: {found.sentence}", flush=True)
@@ -68,11 +73,17 @@ def main() -> None:
         "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
         "training_data": domain.training_data.record,
         "coverage": domain.coverage(),
+        "outside_scope": outside,
+        "not_applicable": None if judged else "; ".join(outside.values()),
         "splits": judged,
     }
-    draw_parity(snakemake.output.parity, errors)
-    draw_errors(snakemake.output.errors, errors, judged)
-    draw_novelty(snakemake.output.novelty, errors, novelties, domain.training_data.compared_with)
+    if errors:
+        draw_parity(snakemake.output.parity, errors)
+        draw_errors(snakemake.output.errors, errors, judged)
+        draw_novelty(snakemake.output.novelty, errors, novelties, domain.training_data.compared_with)
+    else:
+        for path in (snakemake.output.parity, snakemake.output.errors, snakemake.output.novelty):
+            draw_nothing(path)
     with atomic_path(snakemake.output.worst) as temporary:
         ase.io.write(temporary, named, format="extxyz")
     write_json(snakemake.output.accuracy, result)

@@ -10,9 +10,10 @@ import pytest
 
 from assay.accuracy.training_data import unknown
 from assay.report import wording
-from assay.report.evidence import BRANCHES
+from assay.report.evidence import BRANCHES, Student
 from assay.report.page import headline, write_page
 from assay.report.peers import read_peers
+from assay.report.speed import teachers_timed
 from assay.workflow.errors import AssayError
 from shared.report_figures import draw_student
 from shared.report_results import (
@@ -383,3 +384,12 @@ def test_calculator_has_a_row_everywhere_and_a_reason_where_a_branch_is_not_appl
     assert page.count(f"not applicable: {reason}") == 3, "engine, files, INT8"
     assert "emt.EMT" in page and "asap_cutoff True" in page
     assert "not applicable" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize(("own", "labels", "listed"), [(True, None, 1), (None, "Teacher", 1), (None, "other", 0)])
+def test_a_teacher_is_listed_where_its_error_is_zero_by_definition(tmp_path, own, labels, listed):
+    row = {"system_size": 16, "batch_size": 1, "latency_ms_median": 2.0}
+    teacher = {"name": "Teacher", "own": own, "rows": [{**row, "call": "teacher", "latency_ms_median": 7.0}]}
+    results = {"benchmark": {"rows": [{**row, "runtime": "calculator"}], "teacher": teacher}}
+    results["accuracy"] = {"splits": {"crystals": {"labelled_by": {"name": labels}}}}
+    assert teachers_timed([Student("mine", tmp_path, results)]) == ({"Teacher": 7.0} if listed else {})

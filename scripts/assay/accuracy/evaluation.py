@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from assay.accuracy.metrics import (
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor, check_structure
 from assay.structures.batching import pack_structures
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -83,10 +84,27 @@ class Predicted:
         return f"{len(self.without)} of {total} structures have no prediction and are not in the errors: {named}"
 
 
+class OutsideScope(AssayError):
+    """A model cannot judge any structure of a split, because of their elements."""
+
+
+def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> str:
+    """The elements that keep a model from every one of the structures, in words; empty if it knows those of any."""
+    known = predictor.elements or frozenset(range(1, predictor.max_z + 1))
+    missing: set[int] = set()
+    for structure in structures:
+        unknown = set(structure.atomic_numbers.tolist()) - known
+        if not unknown:
+            return ""
+        missing |= unknown
+    return ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in sorted(missing))
+
+
 def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
     """Predict a split, and set apart the structures that the predictor refuses or gives no finite numbers for.
 
     Raises:
+        OutsideScope: every structure holds elements that the predictor does not know.
         AssayError: no structure has a prediction.
     """
     refused: dict[int, str] = {}
@@ -95,6 +113,9 @@ def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Pr
             check_structure(structure, predictor)
         except AssayError as error:
             refused[index] = str(error).removeprefix(f"{structure.name} ")
+    outside = unknown_elements(predictor, dataset)
+    if outside:
+        raise OutsideScope(f"every structure of {label or 'the split'} holds elements that it does not know: {outside}")
     accepted = np.array([index not in refused for index in range(len(dataset))], dtype=bool)
     part = dataset.subset(accepted)
     errors = predict_errors(predictor, part, label)

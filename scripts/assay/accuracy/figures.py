@@ -18,6 +18,13 @@ _PERCENTILES = (50, 90, 99)
 FEW = 3000  # so few points are drawn as larger squares
 
 
+def draw_nothing(path: str | Path) -> None:
+    """Draw that a figure is not applicable, because its student knows the elements of no split."""
+    with plots.figure(path) as (_, axes):
+        axes[0, 0].set(xticks=[], yticks=[])
+        axes[0, 0].text(0.5, 0.5, "not applicable", ha="center", transform=axes[0, 0].transAxes)
+
+
 def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
     """Draw predicted against labelled forces, energies and, where a split has some, stress as densities, one column a
     split.
@@ -181,14 +188,20 @@ def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], t
         "force_mae_eV_per_A": "force MAE (eV/Å)",
         "energy_mae_eV_per_atom": "energy MAE (eV/atom)",
     }
+    names = list(dict.fromkeys(name for accuracy in accuracies for name in accuracy["splits"]))
+    if not names:
+        draw_nothing(path)
+        return
     with plots.figure(path, 1, len(panels), size=(3.2, 2.8)) as (_, axes):
         for panel, (key, label) in zip(axes[0], panels.items(), strict=True):
             for index, accuracy in enumerate(accuracies):
-                names = list(accuracy["splits"])
-                values = np.array([accuracy["splits"][name].get(key) or np.nan for name in names])
-                ends = [accuracy["splits"][name]["confidence_intervals"].get(key, (np.nan, np.nan)) for name in names]
-                low, high = np.array([[np.nan if end is None else end for end in pair] for pair in ends]).T
-                places = np.arange(len(names)) + 0.12 * (index - (len(accuracies) - 1) / 2)
+                present = [k for k, name in enumerate(names) if name in accuracy["splits"]]
+                own = [accuracy["splits"][names[k]] for k in present]
+                values = np.array([split.get(key) or np.nan for split in own])
+                ends = [split["confidence_intervals"].get(key, (np.nan, np.nan)) for split in own]
+                intervals = np.array([[np.nan if end is None else end for end in pair] for pair in ends])
+                low, high = intervals.reshape(-1, 2).T
+                places = np.array(present) + 0.12 * (index - (len(accuracies) - 1) / 2)
                 errors = np.clip([values - low, high - values], 0.0, None)
                 style = plots.series(index) | {"linestyle": "none", "label": accuracy["variant"]}
                 panel.errorbar(places, values, yerr=errors, capsize=2, elinewidth=1, **style)

@@ -34,7 +34,7 @@ class Benchmark:
     Args:
         files: model files by the name of their runtime (see ``load_runtime``); where "eager" is among them, floating
             point operations are counted and ratios to it are given.
-        structures: the structures to choose from.
+        structures: the structures to choose from; where the model knows none of them, nothing is timed.
         teacher: the teacher whose calls are timed beside those of the student; None times none.
         settings: the sizes, batches and times to measure.
         device: "cpu" or "cuda".
@@ -55,10 +55,10 @@ class Benchmark:
     ):
         self.settings, self.teacher, self.device, self.threads = settings, teacher, device, threads
         self.timed = clock(device)
-        self.points = choose_points(structures, settings)
         self.runtimes: dict[str, BatchPredictor] = {}
         self.about: dict[str, dict[str, Any]] = {}
         self.first: dict[tuple[str, tuple[int, int]], dict[str, Any]] = {}
+        self.points = choose_points(structures, settings) if structures else []
         for name, path in files.items():
             self._load(name, path)
         if not self.runtimes:

@@ -15,7 +15,7 @@ from assay.data import read_examples
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
-from assay.structures.structure import Structure, nearest_in_size
+from assay.structures.structure import Structure, knows, nearest_in_size
 from assay.workflow.errors import AssayError
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
@@ -49,6 +49,32 @@ class Limits:
     force_mae_increase_relative: float
     energy_force_consistency: float
     drift_ratio: float
+
+
+def sample_known(
+    sources: Sequence[str | Mapping[str, Any]], count: int, seed: int, elements: Sequence[str] | None
+) -> list[Structure]:
+    """Draw at most ``count`` structures at random from the first labelled file that has some for model.onnx.
+
+    It takes open structures, of elements that the model knows.
+
+    Args:
+        sources: labelled files, each given as to ``read_dataset``.
+        count: the largest number of structures.
+        seed: seed of the draw.
+        elements: symbols of the elements that the model knows; None if it takes all.
+
+    Raises:
+        AssayError: no file has any.
+    """
+    for source in sources:
+        every = read_examples([source])
+        known = [structure for structure in every if not structure.pbc.any() and knows(elements, structure)]
+        if known:
+            return [known[k] for k in np.random.default_rng(seed).permutation(len(known))[:count]]
+    raise AssayError(
+        "no file of labelled structures has open ones of elements that the model knows: name one as dataset.validation"
+    )
 
 
 def sample_structures(labelled: str | Mapping[str, Any], count: int, seed: int) -> list[Structure]:

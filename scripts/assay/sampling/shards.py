@@ -49,7 +49,10 @@ class Shard:
     def path(self, folder: Path) -> Path:
         """Where its labels are kept."""
         recipe, arguments = on_disk(self.recipe), {on_disk(name): value for name, value in self.arguments.items()}
-        content = json.dumps(asdict(self) | {"recipe": recipe, "arguments": arguments}, sort_keys=True).encode()
+        about = asdict(self) | {"recipe": recipe, "arguments": arguments}
+        if self.teacher.environment is None:
+            del about["teacher"]["environment"]  # as shards are named that were labelled before there were environments
+        content = json.dumps(about, sort_keys=True).encode()
         return folder / f"{recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
 
 

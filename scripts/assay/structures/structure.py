@@ -10,6 +10,7 @@ import ase
 import numpy as np
 import torch
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from torch import Tensor
 
@@ -123,6 +124,11 @@ def _whole(value: object) -> int | None:
         return round(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def knows(elements: Sequence[str] | None, structure: Structure) -> bool:
+    """Whether a structure holds only these elements, which are symbols; None allows all."""
+    return elements is None or {chemical_symbols[z] for z in structure.atomic_numbers}.issubset(elements)
 
 
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:

@@ -80,7 +80,7 @@ def verify(
             judged = parity.parity_rows(predictor, everything if takes_cells(name) else isolated, references, tolerance)
             row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
             row["determinism"] = determinism.check_determinism(path, repeated, settings.runs, settings.threads)
-            if name == MOVING:
+            if name == MOVING and real:
                 row["dynamics"] = dynamics.check_dynamics(model, path, real, settings.dynamics)
         except AssayError as error:
             row["error"] = str(error)

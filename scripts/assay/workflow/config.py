@@ -57,9 +57,9 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     """The defaults of a folder, overridden key by key by what the caller gave, and checked; a new dictionary.
 
     A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
-    is not true of another. So it is with the arguments of a teacher whose calculator is replaced. The caller's paths are
-    relative to the current folder, and ``~`` at their beginning is the caller's home. Those of the defaults are of the
-    folder ``data`` beside ``folder``, see ``shipped_path``.
+    is not true of another. So it is with the arguments of a teacher whose calculator is replaced. The caller's paths
+    are relative to the current folder, and ``~`` at their beginning is the caller's home. Those of the defaults are of
+    the folder ``data`` beside ``folder``, see ``shipped_path``.
 
     Args:
         given: the caller's part of the config.

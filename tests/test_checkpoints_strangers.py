@@ -73,7 +73,7 @@ def test_what_others_wrote_is_named(case, tmp_path, nothing_is_loaded):
     suffix, content, pattern = STRANGERS[case]
     message = said_of(store(tmp_path, content(), f"given{suffix}"))
     assert re.search(pattern, message), message
-    assert "docs/teachers.md" in message
+    assert "docs/calculators.md" in message
 
 
 @pytest.mark.parametrize("case", HOSTILE)

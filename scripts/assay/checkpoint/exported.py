@@ -129,7 +129,7 @@ def _unknown(path: Path, what: str, evidence: str) -> AssayError:
     return AssayError(
         printable(
             f"{path} is {what} that Assay did not export ({evidence}), so that Assay cannot tell what it computes: "
-            "give a checkpoint of a seed-painn or painn, or label data with it as a teacher (docs/teachers.md)"
+            "give a checkpoint of a seed-painn or painn, or judge its ASE calculator (docs/calculators.md)"
         )
     )
 

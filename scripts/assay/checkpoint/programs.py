@@ -142,8 +142,9 @@ def refusal_of(path: str | Path, program: Program, evidence: str, form: str = "m
     how = "" if program.arguments else f", whose function makes a {program.calculator}"
     return AssayError(
         printable(
-            f"{path} is a {form} of {program.name} ({evidence}), which Assay does not rebuild: to distill a student "
-            f"from it, set teacher: {{{calculator}, {arguments}}}{how} (docs/teachers.md)"
+            f"{path} is a {form} of {program.name} ({evidence}), which Assay does not rebuild: judge it as a "
+            f"calculator, variants: {{mine: {{{calculator}, {arguments}, environment: FILE}}}}{how} "
+            "(docs/calculators.md)"
         )
     )
 

@@ -78,12 +78,18 @@ def decode(read: Callable[[int], bytes]) -> tuple[dict[str, Any], dict[str, np.n
     return header, arrays
 
 
-def read_from(descriptor: int) -> Callable[[int], bytes]:
-    """A function that reads exactly so many bytes from a pipe, and raises ``EOFError`` at its end."""
+def read_from(descriptor: int, wait: Callable[[], None] = lambda: None) -> Callable[[int], bytes]:
+    """A function that reads exactly so many bytes from a pipe, and raises ``EOFError`` at its end.
 
-    def read(count: int) -> bytes:
+    Args:
+        descriptor: the pipe.
+        wait: called before each part is read; whatever it raises ends the reading.
+    """
+
+    def exactly(count: int) -> bytes:
         parts = []
         while count:
+            wait()
             part = os.read(descriptor, min(count, 1 << 20))
             if not part:
                 raise EOFError
@@ -91,7 +97,7 @@ def read_from(descriptor: int) -> Callable[[int], bytes]:
             count -= len(part)
         return b"".join(parts)
 
-    return read
+    return exactly
 
 
 def write_to(descriptor: int, message: bytes) -> None:

@@ -119,19 +119,11 @@ class WorkerProcess:
         poll = select.poll()
         poll.register(self._answers, select.POLLIN | select.POLLHUP)
 
-        def read(count: int) -> bytes:
-            parts = []
-            while count:
-                if not poll.poll(max(0.0, deadline - time.monotonic()) * 1e3):
-                    raise TimeoutError
-                part = os.read(self._answers, min(count, 1 << 20))
-                if not part:
-                    raise EOFError
-                parts.append(part)
-                count -= len(part)
-            return b"".join(parts)
+        def wait() -> None:
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1e3):
+                raise TimeoutError
 
-        return read
+        return worker.read_from(self._answers, wait)
 
 
 def _end(process: subprocess.Popen[bytes], descriptors: tuple[int, int]) -> None:

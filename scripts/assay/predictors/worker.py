@@ -87,6 +87,7 @@ def read_from(descriptor: int, wait: Callable[[], None] = lambda: None) -> Calla
     """
 
     def exactly(count: int) -> bytes:
+        """Read so many bytes."""
         parts = []
         while count:
             wait()

@@ -70,6 +70,7 @@ def checks(draw):
             "scan_force_eV_per_A": noise(draw, 111),
             "energy_jump_eV": np.abs(noise(draw, 56)).tolist(),
         },
+        "continuity": {"paths": [loop(draw, f"molecule {k}") for k in range(8)]},
         "dimer_curves": {"curves": curves(draw)},
         "contact_curves": {"curves": curves(draw)},
         "torsions": {"scans": {f"scan {k}": scan(draw) for k in range(13)}},
@@ -84,6 +85,12 @@ def checks(draw):
 def trace(draw):
     kinds = {kind: [noise(draw, 250) for _ in range(6)] for kind in ("total_meV_per_atom", "shadow_meV_per_atom")}
     return {"time_fs": np.linspace(0.0, 500.0, 250).tolist()} | kinds
+
+
+def loop(draw, name, steps=32):
+    unexplained = noise(draw, steps, 1e-6)
+    jump = float(np.abs(unexplained).max())
+    return {"name": name, "unexplained_eV": unexplained, "energy_eV": noise(draw, steps + 1), "largest_jump_eV": jump}
 
 
 def curves(draw):

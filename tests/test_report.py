@@ -164,7 +164,7 @@ def test_page_with_every_figure_of_every_student_stays_small(copy, benchmarks, t
         shutil.copytree(copy / "tiny/figures", copy / other / "figures", dirs_exist_ok=True)
     write_report(tmp_path / "report", copy, benchmarks)
     page = tmp_path / "report/report.html"
-    assert page.read_text().count("<img ") == 3 * 12
+    assert page.read_text().count("<img ") == 3 * 13
     assert page.stat().st_size < 3_000_000
 
 
@@ -307,7 +307,7 @@ def test_first_screen_tells_units_and_what_is_suspicious_of_labels(copy, benchma
     write_report(tmp_path / "doubted", copy, benchmarks)
     sound, doubted = ((tmp_path / name / "report.html").read_text() for name in ("sound", "doubted"))
     assert "energies are taken for eV; forces are taken for eV/angstrom" in sound and "suspicious" not in sound
-    first = doubted[: doubted.index("<h2>Targets</h2>")]
+    first = doubted[doubted.index("<h2>Targets</h2>") : doubted.index("<section", doubted.index("<h2>Labels</h2>"))]
     assert "energies are taken for hartree" in first and "energies look like hartree" in first and "frame-7" in first
     assert re.search(r"<h1>.*the labels of .* are suspicious", doubted)
 

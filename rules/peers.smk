@@ -54,7 +54,7 @@ rule peers:
         CONDA
     threads: CORES
     resources:
-        **needs(mem_MB=13000, minutes=60, device_percent=100),
+        **needs(mem_MB=15000, minutes=60, device_percent=100),
     params:
         code=code_of("peers"),
         splits=SPLITS,

@@ -32,7 +32,7 @@ rule schemes:
     conda:
         CONDA
     resources:
-        **needs(mem_MB=2000, minutes=20),
+        **needs(mem_MB=4000, minutes=20),
     params:
         code=code_of("schemes"),
         train=lambda wildcards: config["dataset"]["train"],

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import ase
 import numpy as np
-from ase.calculators.calculator import CalculationFailed, Calculator, all_changes
-from ase.stress import full_3x3_to_voigt_6_stress
+from ase.calculators.calculator import CalculationFailed, Calculator
 
+from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
-from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 
@@ -47,7 +45,7 @@ class Teacher:
             AssayError: if the class cannot be imported or does not take the arguments.
         """
         if self.environment is not None:
-            return ProcessCalculator(self.process())
+            return PredictorCalculator(self.process())
         module, _, name = self.calculator.rpartition(".")
         try:
             return getattr(importlib.import_module(module), name)(**self.arguments)
@@ -69,30 +67,6 @@ class Teacher:
 @cache
 def _process(calculator: str, arguments: str, environment: str | None, name: str) -> CalculatorPredictor:
     return CalculatorPredictor(CalculatorModel(calculator, json.loads(arguments), environment), name)
-
-
-class ProcessCalculator(Calculator):
-    """A calculator of another process behind the interface of ASE."""
-
-    implemented_properties = ["energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
-
-    def __init__(self, predictor: CalculatorPredictor):
-        super().__init__()
-        self.predictor = predictor
-
-    def calculate(
-        self,
-        atoms: ase.Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = tuple(all_changes),
-    ) -> None:
-        """Fill ``results``; ASE calls this."""
-        super().calculate(atoms, properties, system_changes)
-        assert self.atoms is not None
-        [found] = self.predictor.predict([Structure.from_ase(self.atoms)])
-        self.results = {"energy": found.energy_eV, "forces": found.forces_eV_per_A}
-        if found.stress_eV_per_A3 is not None:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(found.stress_eV_per_A3)
 
 
 class Labels:

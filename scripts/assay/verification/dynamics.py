@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ase
 import numpy as np
 import torch
 from ase import units
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.md.verlet import VelocityVerlet
 
 from assay.models import Potential
+from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.networks import EagerPredictor
 from assay.runtime.calculator import StudentCalculator
 from assay.structures.structure import Structure, nearest_in_size
@@ -41,28 +41,6 @@ class DynamicsSettings:
     energy_eV_per_atom: float
 
 
-class ExactCalculator(Calculator):
-    """The network in PyTorch, as an ASE calculator; it computes in the dtype of its weights."""
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012, ASE declares a list
-
-    def __init__(self, model: Potential):
-        super().__init__()
-        self.predictor = EagerPredictor(model)
-
-    def calculate(
-        self,
-        atoms: ase.Atoms | None = None,
-        properties: Sequence[str] = ("energy",),
-        system_changes: Sequence[str] = tuple(all_changes),
-    ) -> None:
-        """Fill ``results``; ASE calls this."""
-        super().calculate(atoms, properties, system_changes)
-        assert self.atoms is not None
-        energy, forces = self.predictor.evaluate([Structure.from_ase(self.atoms)])
-        self.results = {"energy": float(energy[0]), "forces": forces}
-
-
 def check_dynamics(
     model: Potential, path: Path, structures: Sequence[Structure], settings: DynamicsSettings
 ) -> dict[str, Any]:
@@ -86,7 +64,7 @@ def check_dynamics(
 
 def _run_both(model: Potential, path: Path, structure: Structure, settings: DynamicsSettings) -> dict[str, Any]:
     calculator = StudentCalculator(path, threads=torch.get_num_threads())
-    exact = total_energies(structure, ExactCalculator(model), settings)
+    exact = total_energies(structure, PredictorCalculator(EagerPredictor(model)), settings)
     exported = total_energies(structure, calculator, settings)
     difference = np.abs((exported - exported[0]) - (exact - exact[0])).max() / len(structure)
     duration_ps = settings.steps * settings.step_fs / 1000.0

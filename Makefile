@@ -25,6 +25,9 @@ ENV_STAMP := $(VENV)/.made-$(ENV)-$(call hash,$(ENV_FILES))
 DEV_STAMP := $(ENV_STAMP)-dev-$(call hash,envs/dev.txt)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
+# Files of tests in processes side by side, each with one thread.
+SIDE_BY_SIDE := --numprocesses logical --maxprocesses 8 --dist loadfile
+
 # Scripts that call `python` or `snakemake` find those of the environment.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -41,10 +44,10 @@ env: $(ENV_STAMP)  ## Make the environment only (.venv)
 dev: $(DEV_STAMP)  ## The environment with what tests and lint need
 
 check: lint  ## Lint, and the tests that are quick, side by side: less than two minutes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=5 --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=5 $(SIDE_BY_SIDE)
 
 test: $(DEV_STAMP)  ## Run all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow
 	$(BIN)/ruff check scripts tests

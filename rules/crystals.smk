@@ -20,7 +20,7 @@ rule crystals:
         **needs(mem_MB=2000, minutes=60),
     params:
         code=code_of("crystals"),
-        recipe=RECIPE["crystals"],
+        recipe=config["dataset"]["recipe"]["crystals"],
         teacher=config["teacher"],
     script:
         "../scripts/crystals.py"

@@ -14,8 +14,11 @@ from itertools import pairwise
 
 import ase.build
 import ase.io
+import numpy as np
 import pytest
+import torch
 import yaml
+from ase.calculators.singlepoint import SinglePointCalculator
 from snakemake.utils import update_config
 
 from assay.accuracy.domain import write_domain
@@ -116,6 +119,10 @@ def finished(tmp_path_factory):
     seen = [from_structures([s for name in TRAIN for s in shaken(name, 20, seed=seed)]) for seed in (0, 1)]
     write_domain(folder / "results/tiny/domain.npz", fit(*seen, points_per_element=50, seed=0))
     ase.io.write(folder / "molecules.xyz", ase.build.molecule("CH3CH2OH"))
+    torch.save(toy.state_dict(), folder / "my.pt")
+    labelled = ase.build.molecule("CH3CH2OH")
+    labelled.calc = SinglePointCalculator(labelled, energy=-1.0, forces=np.zeros((len(labelled), 3)))
+    ase.io.write(folder / "my_training_data.xyz", labelled, format="extxyz")
     return folder
 
 

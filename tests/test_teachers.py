@@ -26,14 +26,14 @@ QUICK = ["batch", "net_force", "torsions", "conformers", "tautomers", "dimer_cur
 
 def test_the_teacher_of_a_student_is_stated_recorded_or_unknown(tmp_path):
     mine = {"checkpoint": str(tmp_path / "mine.pt")}
-    assert teacher_of(mine, CONFIGURED) == {"name": None, "calculator": None, "arguments": {}}
+    assert teacher_of(mine, CONFIGURED) == {"name": None, "calculator": None, "arguments": {}, "environment": None}
     (tmp_path / "mine.training.json").write_text(json.dumps({"teacher": {"name": "gfn2-xtb"}}))
     recorded = teacher_of(mine, CONFIGURED)
     assert (recorded["name"], recorded["calculator"]) == ("gfn2-xtb", CONFIGURED["calculator"])
     stated = teacher_of(mine | {"teacher": "CHGNet"}, CONFIGURED)
-    assert stated == {"name": "CHGNet", "calculator": None, "arguments": {}}
+    assert stated == {"name": "CHGNet", "calculator": None, "arguments": {}, "environment": None}
     own = {"name": "LJ", "calculator": "ase.calculators.lj.LennardJones"}
-    assert teacher_of(mine | {"teacher": own}, CONFIGURED) == own | {"arguments": {}}
+    assert teacher_of(mine | {"teacher": own}, CONFIGURED) == own | {"arguments": {}, "environment": None}
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"teacher": "GFN2-xTB"}', '{"teacher": {"name": 7}}'])

@@ -294,6 +294,7 @@ def molecules(tmp_path):
     return tmp_path / "molecules.xyz"
 
 
+@pytest.mark.slow
 def test_predict_takes_a_calculator_or_a_variant_of_a_config(molecules, tmp_path):
     arguments = {"spring": 2.0}
     (tmp_path / "mine.yaml").write_text(

@@ -21,6 +21,8 @@ from shared.checkpoint_foreign import FOREIGN
 from shared.checkpoint_samples import legacy_bytes, prefixed, safetensors_bytes, student, torch_bytes, training
 from shared.watch import watched
 
+pytestmark = pytest.mark.slow
+
 CASES = 320  # for each of the forms
 SECONDS = 60  # for one case, on a busy machine
 SMALL = {"hidden": 4, "n_rbf": 3, "max_z": 4}

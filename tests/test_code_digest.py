@@ -9,6 +9,8 @@ import pytest
 from assay.workflow import code
 from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 ROOMS = sorted(path.parent.name for path in (ROOT / "scripts/assay").glob("*/__init__.py"))
 

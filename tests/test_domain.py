@@ -150,6 +150,7 @@ def predict(folder, model, *options):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_predict_flags_what_is_unlike_the_training_data(results):
     model = results / "tiny/checkpoint.pt"
     done = predict(results, model, "--json", "out.json", "--output", "out.xyz")

@@ -80,6 +80,7 @@ def test_quantized_weights_keep_forces_the_gradient_of_the_energy(file, n_filter
     assert {t.data_type for t in matrices} == {onnx.TensorProto.INT8, onnx.TensorProto.INT16}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["exported", "with_tensors"])
 @pytest.mark.parametrize("finer_filters", [True, False])
 def test_each_weight_is_read_back_within_half_a_step(file, finer_filters, tmp_path, request):

@@ -149,6 +149,7 @@ def files():
     return found
 
 
+@pytest.mark.slow
 def test_shipped_files_are_sound_and_small(files):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

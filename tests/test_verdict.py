@@ -17,6 +17,8 @@ from assay.export.metadata import export_metadata
 from assay.workflow.files import sha256_file
 from shared.checkpoint_samples import store, student
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "scripts/verdict.py"
 QUICK = ["rotation", "batch", "net_force"]
 FILES = ("model.pt", "model.safetensors", "model.onnx", "model.edges.onnx", "model.ts.pt")

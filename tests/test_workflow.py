@@ -116,6 +116,7 @@ def test_scripts_run_alone_from_any_folder(tree, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_script_whose_inputs_are_not_made_says_how_to_make_them(tree, tmp_path):
     done = run_alone(tree, "compare_speed.py", tmp_path)
     assert done.returncode == 1
@@ -123,6 +124,7 @@ def test_a_script_whose_inputs_are_not_made_says_how_to_make_them(tree, tmp_path
     assert done.stderr.splitlines()[-1] == f"Error: {path} does not exist: make it by `snakemake {path}`"
 
 
+@pytest.mark.slow
 def test_endurance_of_a_split_that_is_left_out_is_refused_in_words(tree):
     done = snakemake(tree, "-n", "endurance", "--config", "dataset={splits: {unseen_molecules: null}}")
     assert done.returncode != 0

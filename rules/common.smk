@@ -42,13 +42,19 @@ if " " in sys.executable:
         "in another folder"
     )
 
+
+def in_words(function, *arguments):
+    """What a function returns; its complaint to a user becomes that of Snakemake."""
+    try:
+        return function(*arguments)
+    except AssayError as error:
+        raise WorkflowError(str(error)) from None
+
+
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
 
-try:
-    config = complete_config(GIVEN, ROOT / "config")
-except AssayError as error:
-    raise WorkflowError(str(error)) from None
+config = in_words(complete_config, GIVEN, ROOT / "config")
 
 VARIANTS = present(config["variants"])
 # Labelled splits by name, each a path or a set of keys with one; and their files.
@@ -59,6 +65,10 @@ UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 # The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.
 NETWORKS = {name: variant for name, variant in VARIANTS.items() if "checkpoint" in variant}
 CALCULATORS = {name: variant for name, variant in VARIANTS.items() if "calculator" in variant}
+
+# The teacher of each variant, as far as it is known; and those of which a calculator is known, by name.
+TEACHERS = {name: teacher_of(variant, config["teacher"]) for name, variant in VARIANTS.items()}
+ABLE_TEACHERS = {teacher["name"]: teacher for teacher in TEACHERS.values() if teacher["calculator"]}
 
 DEVICE = resolve_device(config["device"])
 

@@ -17,34 +17,15 @@ def only_network(wildcards):
     return [name for name in NETWORKS if name == wildcards.variant]
 
 
-def teacher_of_variant(wildcards):
-    """The teacher of a variant: its name and calculator, as far as they are known."""
-    return teacher_of(VARIANTS[wildcards.variant], config["teacher"])
-
-
-def known_teachers():
-    """The teachers of all variants of which a calculator is known."""
-    found = [teacher_of(variant, config["teacher"]) for variant in VARIANTS.values()]
-    return list({teacher["name"]: teacher for teacher in found if teacher["calculator"]}.values())
-
-
-def in_words(function, *arguments):
-    """What a function returns; its complaint to a user becomes that of Snakemake."""
-    try:
-        return function(*arguments)
-    except AssayError as error:
-        raise WorkflowError(str(error)) from None
-
-
 def teacher_name(wildcards):
     """The name of a variant's teacher; None if it is unknown."""
-    return teacher_of_variant(wildcards)["name"]
+    return TEACHERS[wildcards.variant]["name"]
 
 
 # The teachers that can be asked about the user's own structures, by the names of their references.
 ASKED = {}
 if "structures" in config["physics"]:
-    for asked in map(dict, known_teachers() or [config["teacher"]]):
+    for asked in map(dict, ABLE_TEACHERS.values() or [config["teacher"]]):
         made = in_words(own_reference, config["physics"]["structures"], asked["name"])
         ASKED[made.name.removesuffix(".xyz.gz")] = {"shipped": str(made), "teacher": asked}
 
@@ -106,7 +87,7 @@ def timed_teacher(wildcards):
 
     None if there is no calculator of its teacher.
     """
-    teacher = teacher_of_variant(wildcards)
+    teacher = TEACHERS[wildcards.variant]
     if teacher["name"] is None:
         return config["teacher"] | {"own": None}
     return teacher | {"own": True} if teacher["calculator"] else None

@@ -21,7 +21,7 @@ DATA = (
             in_words(
                 reference_files,
                 config["physics"],
-                sorted({teacher["name"] for teacher in known_teachers()}),
+                sorted(ABLE_TEACHERS),
             )
         )
     }
@@ -70,7 +70,7 @@ rule report:
         code=code_of("report"),
         variants=list(VARIANTS),
         data=DATA,
-        teachers={name: teacher_of(variant, config["teacher"])["name"] for name, variant in VARIANTS.items()},
+        teachers={name: teacher["name"] for name, teacher in TEACHERS.items()},
         targets=config["report"]["targets"],
         not_timed=["label", "train", "peers", "report"],
     script:

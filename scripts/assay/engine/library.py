@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
-import os
 import platform
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from torch import Tensor
 from assay.engine.constants import header
 from assay.engine.toolchain import compiler
 from assay.workflow.errors import AssayError
-from assay.workflow.files import atomic_path
+from assay.workflow.files import atomic_path, cache_folder
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "painn.cpp"
@@ -37,7 +36,7 @@ def library() -> ctypes.CDLL | None:
     sources = b"".join(path.read_bytes() for path in sorted([SOURCE, *FOLDER.glob("*.h")]))
     constants = header()
     key = "\n".join([version, processor(), *FLAGS, constants]).encode() + sources
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", "engine")
+    cache = cache_folder("engine")
     built = cache / f"painn-{hashlib.sha256(key).hexdigest()[:16]}.so"
     try:
         if not built.exists():

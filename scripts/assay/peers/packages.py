@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
-from assay.workflow.errors import printable
+from assay.predictors.virtual_environments import why_failed
 from assay.workflow.files import atomic_path
 
 FAILURE = "not-installed.txt"
@@ -19,13 +18,10 @@ def install(pins: str | Path, folder: str | Path) -> None:
     timed.
     """
     with atomic_path(folder) as path:
-        command = [sys.executable, "-m", "pip", "install", "--no-deps", "--target", str(path), "-r", str(pins)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        print(done.stdout)
-        if done.returncode != 0:
+        reason = why_failed(["pip", "install", "--no-deps", "--target", str(path), "-r", str(pins)])
+        if reason is not None:
             path.mkdir(exist_ok=True)
-            errors = [line for line in done.stdout.splitlines() if line.startswith("ERROR")]
-            (path / FAILURE).write_text(printable(errors[-1] if errors else f"pip exited with {done.returncode}"))
+            (path / FAILURE).write_text(reason)
 
 
 def use(folder: str | Path) -> None:

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 from filelock import FileLock
 
 from assay.workflow.errors import AssayError, printable
-from assay.workflow.files import atomic_path
+from assay.workflow.files import atomic_path, cache_folder
 
 SHARED = ("torch", "numpy", "ase")  # packages whose version decides whether an environment can be used again
 
@@ -55,7 +56,7 @@ def content_of(environment: str | Path | None) -> str:
 
 def _made(requirements: Path) -> Path:
     """Make the environment of a requirements file, or find the one that was made of equal content."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", "environments")
+    cache = cache_folder("environments")
     folder = cache / content_of(requirements)
     cache.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
@@ -69,19 +70,27 @@ def _make(requirements: Path, folder: Path) -> None:
     print(f"Making the environment of {requirements} in {folder}, once.", file=sys.stderr)
     with atomic_path(folder) as path:
         python = path / "bin" / "python"
-        _run([sys.executable, "-m", "venv", "--without-pip", str(path)], requirements)
+        _run(["venv", "--without-pip", str(path)], requirements)
         own = sysconfig.get_path("purelib", "venv", vars={"base": str(path)})
         shared = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
         Path(own, "shared.pth").write_text("".join(f"{folder}\n" for folder in shared))
-        _run([sys.executable, "-m", "pip", "--python", str(python), "install", "-r", str(requirements)], requirements)
+        _run(["pip", "--python", str(python), "install", "-r", str(requirements)], requirements)
 
 
-def _run(command: list[str], requirements: Path) -> None:
+def why_failed(arguments: Sequence[str]) -> str | None:
+    """Run a module of Python, such as pip, whose output goes to stderr; return why it failed, None if it did not."""
+    command = [sys.executable, "-m", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     print(done.stdout, file=sys.stderr)
-    if done.returncode != 0:
-        errors = [line for line in done.stdout.splitlines() if line.lower().startswith("error")]
-        reason = errors[-1] if errors else f"status {done.returncode}"
+    if done.returncode == 0:
+        return None
+    errors = [line for line in done.stdout.splitlines() if line.lower().startswith("error")]
+    return printable(errors[-1] if errors else f"{arguments[0]} exited with {done.returncode}")
+
+
+def _run(arguments: list[str], requirements: Path) -> None:
+    reason = why_failed(arguments)
+    if reason is not None:
         raise AssayError(
             f"the environment of {requirements} cannot be made ({printable(reason, 300)}): correct what it pins, or "
             "look whether a registry of packages can be reached"

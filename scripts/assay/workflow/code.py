@@ -13,9 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-COMPILED = re.compile(
-    r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*")', re.S
-)  # comments of C++, or a string that may hold //
+# Comments of C++, or a string, which may hold //.
+COMPILED = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*")', re.S)
 
 
 def code_digest(script: Path, library: Path) -> str:

@@ -76,6 +76,11 @@ def _cannot_write(path: Path, number: int | None) -> AssayError:
     return AssayError(f"{path} cannot be written ({reason}): {_ADVICE.get(number or 0, 'mend that')} and run again")
 
 
+def cache_folder(kind: str) -> Path:
+    """The folder of the user for what is made once and kept, such as the compiled engine; it need not be there yet."""
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", kind)
+
+
 def read_json(path: str | Path) -> Any:
     """The content of a JSON file.
 

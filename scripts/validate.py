@@ -44,7 +44,7 @@ def main() -> None:
         dataset, errors[name] = found.dataset, found.errors
         if found.without:
             print(f"{name}: {found.sentence}", flush=True)
-        judged[name] = accuracy_of_split(errors[name], dataset, settings, dataset.numbers)
+        judged[name] = accuracy_of_split(errors[name], dataset, settings)
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)

@@ -1,6 +1,7 @@
 """Label mistakes: each kind is planted in sound labels and must be named; sound labels must pass in silence."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -198,7 +199,7 @@ def test_one_outlier_is_named_and_the_others_are_not_blamed(sound, kind):
         forces[rows] = (
             23.06 * forces[rows] if kind == "unit" else np.random.default_rng(0).normal(0, 60, (rows.sum(), 3))
         )
-    found = check_labels(relabelled(errors, energy, forces), dataset, numbers=np.arange(60) + 100)
+    found = check_labels(relabelled(errors, energy, forces), replace(dataset, numbers=np.arange(60) + 100))
     assert not found["suspicions"] and found["force_unit"] == "eV/angstrom" and found["energy_unit"] == "eV"
     [outlier] = found["outliers"]
     assert (outlier["name"], outlier["number"]) == (dataset.names[8], 108)

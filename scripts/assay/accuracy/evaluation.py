@@ -26,7 +26,7 @@ from assay.accuracy.metrics import (
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor, check_structure
 from assay.structures.batching import pack_structures
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, symbols_of
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -97,7 +97,7 @@ def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> s
         if not unknown:
             return ""
         missing |= unknown
-    return ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in sorted(missing))
+    return symbols_of(missing)
 
 
 def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
@@ -120,11 +120,10 @@ def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Pr
     part = dataset.subset(accepted)
     errors = predict_errors(predictor, part, label)
     finite = np.isfinite(errors.energy) & (errors.per_structure((~np.isfinite(errors.forces)).sum(1)) == 0)
-    numbers = np.arange(len(dataset)) if dataset.numbers is None else dataset.numbers
     for index in np.flatnonzero(accepted)[~finite].tolist():
         refused[index] = "energy or forces are not finite"
     without = [
-        {"name": str(dataset.names[index]), "number": int(numbers[index]), "reason": refused[index]}
+        {"name": str(dataset.names[index]), "number": int(dataset.places[index]), "reason": refused[index]}
         for index in sorted(refused)
     ]
     found = Predicted(part.subset(finite), errors.subset(finite), without)
@@ -152,16 +151,13 @@ def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> E
     return Errors(dataset.atomic_numbers, dataset.sizes, *columns)
 
 
-def accuracy_of_split(
-    errors: Errors, dataset: Dataset, settings: AccuracySettings, numbers: np.ndarray | None = None
-) -> dict[str, Any]:
+def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:
     """Everything that ``accuracy.json`` says of one split.
 
     Args:
         errors: the predictions beside the labels of ``dataset``.
         dataset: the structures that are judged.
         settings: how they are judged.
-        numbers: (S,) the number of each structure in its file; None if ``dataset`` is the whole file.
     """
     return {
         "n_structures": len(errors),
@@ -181,7 +177,7 @@ def accuracy_of_split(
             "energy_error_eV_per_atom": percentiles(errors.energy_error_per_atom),
             "stress_error_GPa": percentiles(np.abs(errors.stress_error).max(1) * UNITS["GPa"]),
         },
-        "labels": check_labels(errors, dataset, numbers),
+        "labels": check_labels(errors, dataset),
         "worst": worst(errors, dataset, settings.worst),
     }
 

@@ -7,7 +7,7 @@ over directions and sizes; labels with a mistake lie near one factor, or are tho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,26 +48,25 @@ class _Forces:
     telling: np.ndarray
 
 
-def check_labels(errors: Errors, dataset: Dataset, numbers: np.ndarray | None = None) -> dict[str, Any]:
+def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
     """Say in which units labels seem to be, and what is suspicious of them.
 
     Args:
         errors: predictions beside the labels of ``dataset``; structures whose prediction or label is not finite are
             left out.
         dataset: the structures.
-        numbers: the number of each structure in its file; None if ``dataset`` is the whole file.
 
     Returns:
         ``energy_unit`` and ``force_unit``, the units of most structures (None if they cannot be told), ``force_slope``
         and ``force_correlation``, medians over structures, ``suspicions`` (sentences), ``outliers`` (``name``,
         ``number`` and ``reason`` of structures that stand apart) and ``sentence``, all of it in words.
     """
-    numbers = np.arange(len(dataset)) if numbers is None else numbers
+    dataset = replace(dataset, numbers=dataset.places)  # which a part of them keeps
     finite = np.isfinite(errors.energy) & np.isfinite(errors.energy_teacher)
     finite &= np.isfinite(errors.per_structure((errors.forces + errors.forces_teacher).sum(1)))
-    errors, dataset, numbers = errors.subset(finite), dataset.subset(finite), numbers[finite]
+    errors, dataset = errors.subset(finite), dataset.subset(finite)
     forces = _forces(errors)
-    say = _Names(dataset, numbers)
+    say = _Names(dataset)
     told = np.flatnonzero(forces.telling)
     groups = groups_of_slopes(forces.slope[told], forces.cosine[told], errors.n_atoms[told])
     units = [(unit, np.isin(np.arange(len(errors)), told[near])) for unit, near in groups]
@@ -122,14 +121,14 @@ def in_words(found: Mapping[str, Any]) -> str:
 class _Names:
     """Names structures in a sentence: how many, and the first of them by name and number in the file."""
 
-    def __init__(self, dataset: Dataset, numbers: np.ndarray):
-        self.dataset, self.numbers = dataset, numbers
+    def __init__(self, dataset: Dataset):
+        self.dataset = dataset
 
     def __call__(self, mask: np.ndarray) -> str:
         if mask.all():
             return f"all {len(mask):,} structures"
         chosen = np.flatnonzero(mask)
-        first = [f"{self.dataset.names[k]} (number {self.numbers[k]})" for k in chosen[:NAMED]]
+        first = [f"{self.dataset.names[k]} (number {self.dataset.places[k]})" for k in chosen[:NAMED]]
         more = ", ..." if len(chosen) > NAMED else ""
         return f"{len(chosen):,} of {len(mask):,} structures: {', '.join(first)}{more}"
 
@@ -144,7 +143,7 @@ class _Names:
         nearest = float(pdist(self.dataset[k].positions).min()) if len(self.dataset[k]) > 1 else np.inf
         near = f", two atoms are {nearest:.2f} angstrom apart" if nearest < CLASH_A else ""
         off = f"forces off by up to {force_error[k]:.3g} eV/angstrom, energy by {abs(energy_error[k]):.3g} eV"
-        return {"name": str(self.dataset.names[k]), "number": int(self.numbers[k]), "reason": off + near}
+        return {"name": str(self.dataset.names[k]), "number": int(self.dataset.places[k]), "reason": off + near}
 
 
 def _forces(errors: Errors) -> _Forces:

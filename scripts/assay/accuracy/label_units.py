@@ -7,23 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.stats
-from ase import units
+
+from assay.data.units import factor
 
 TURNED = ", with the sign turned"
 MANY = 3  # so few structures make no group of their own
 
-_MEV, _HARTREE, _RYDBERG = "meV", "hartree", "rydberg"
-_KCAL, _KJ = "kcal/mol", "kJ/mol"
-_SIZE_EV = {
-    "eV": 1.0,
-    _MEV: 1e-3,
-    _HARTREE: units.Hartree,
-    _RYDBERG: units.Rydberg,
-    _KCAL: units.kcal / units.mol,
-    _KJ: units.kJ / units.mol,
-}
-_SIZE_A = {"angstrom": 1.0, "bohr": units.Bohr, "nm": units.nm}
-_LENGTHS: dict[str, Collection[str]] = {"eV": _SIZE_A, _KCAL: _SIZE_A, _KJ: _SIZE_A, _MEV: ()}
+_SIZE_EV = {unit: factor(unit, "energy") for unit in ("eV", "meV", "hartree", "rydberg", "kcal/mol", "kJ/mol")}
+_SIZE_A = {unit: factor(unit, "length") for unit in ("angstrom", "bohr", "nm")}
+# The lengths that forces in each energy are divided by, where these are not angstrom and bohr.
+_LENGTHS: dict[str, Collection[str]] = {"eV": _SIZE_A, "kcal/mol": _SIZE_A, "kJ/mol": _SIZE_A, "meV": ()}
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,7 @@ def check(dataset: Dataset, path: str | Path) -> None:
     """
     if not len(dataset):
         raise AssayError(f"{path} holds no structures: check how it was written")
-    numbers = range(len(dataset)) if dataset.numbers is None else dataset.numbers
-    named = [f"structure {k} ({name}) of {path}" for k, name in zip(numbers, dataset.names, strict=False)]
+    named = [f"structure {k} ({name}) of {path}" for k, name in zip(dataset.places, dataset.names, strict=False)]
     _check_shapes(dataset, path, named)
     owner = np.repeat(np.arange(len(dataset)), dataset.sizes)
     unknown = (dataset.atomic_numbers < 1) | (dataset.atomic_numbers > MAX_ATOMIC_NUMBER)

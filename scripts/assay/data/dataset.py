@@ -75,6 +75,11 @@ class Dataset:
         return (self[index] for index in range(len(self)))
 
     @property
+    def places(self) -> np.ndarray:
+        """(S,) int64, the place of each structure in its file; without a file that among these structures."""
+        return np.arange(len(self)) if self.numbers is None else self.numbers
+
+    @property
     def sizes(self) -> np.ndarray:
         """(S,) int64, atoms of each structure."""
         return np.diff(self.offsets)

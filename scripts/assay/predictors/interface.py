@@ -16,14 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-import ase.data
 import numpy as np
 import torch
 
 from assay.data.scope import Scope
 from assay.structures.batching import pack_structures
 from assay.structures.geometry import MAX_EXTENT_A, lattice_fault
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, symbols_of
 from assay.workflow.errors import AssayError
 
 # The module that loads each kind of file. It is imported when a file needs it.
@@ -188,13 +187,11 @@ def check_structure(structure: Structure, predictor: Predictor) -> None:
     """
     numbers = set(structure.atomic_numbers.tolist())
     known = predictor.elements or range(1, predictor.max_z + 1)
-    unknown = sorted(numbers.difference(known))
+    unknown = numbers.difference(known)
     if unknown:
-        symbols = ", ".join(
-            ase.data.chemical_symbols[z] if z < len(ase.data.chemical_symbols) else str(z) for z in unknown
-        )
         raise AssayError(
-            f"{structure.name} holds {symbols}, which {predictor.name} was not trained on: choose a model that knows it"
+            f"{structure.name} holds {symbols_of(unknown)}, which {predictor.name} was not trained on: choose a model "
+            "that knows it"
         )
     if not np.isfinite(structure.positions).all():
         raise AssayError(f"{structure.name} has positions that are not finite: correct the structure")

@@ -16,7 +16,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 from assay.workflow.teachers import teacher_beside, teacher_of
 
-ROOT = Path(__file__).parents[3]  # the folder with config/, to which the paths of the shipped config refer
+ROOT = Path(__file__).parents[3]  # the folder with config/
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,8 @@ def named_model(options: argparse.Namespace) -> NamedModel:
     teacher = teacher_of(variant, config["teacher"])["name"]
     if "calculator" in variant:
         return NamedModel(options.model, calculator=CalculatorModel(**calculator_of(variant)), teacher=teacher)
-    path = Path(variant["checkpoint"])
     chosen = {key: variant[key] for key in ("cutoff_A", "weights", "units") if key in variant}
-    return NamedModel(options.model, path if path.exists() else ROOT / path, options=chosen, teacher=teacher)
+    return NamedModel(options.model, Path(variant["checkpoint"]), options=chosen, teacher=teacher)
 
 
 def _arguments(text: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -124,6 +124,11 @@ def _whole(value: object) -> int | None:
         return round(float(value))  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def symbols_of(atomic_numbers: Iterable[int]) -> str:
+    """The symbols of elements in words, by rising atomic number; a number stands for itself where no element has it."""
+    return ", ".join(chemical_symbols[z] if z < len(chemical_symbols) else str(z) for z in sorted(atomic_numbers))
 
 
 def knows(elements: Sequence[str] | None, structure: Structure) -> bool:

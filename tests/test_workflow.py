@@ -175,7 +175,7 @@ rule mine:
     assert re.search(r"^assay_validate +2$", done.stdout, re.M), done.stdout
 
 
-def test_paths_of_the_defaults_are_beside_the_snakefile_and_a_users_in_the_folder(tmp_path, monkeypatch):
+def test_a_users_paths_are_of_the_folder_and_shipped_ones_of_the_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"variants": {"mine": {"checkpoint": "mine.pt"}, "home": {"checkpoint": "~/mine.pt"}}}
     config = complete_config(given, ROOT / "config")
@@ -183,6 +183,12 @@ def test_paths_of_the_defaults_are_beside_the_snakefile_and_a_users_in_the_folde
     assert config["physics"]["reference"] == str(ROOT / "data/physics/reference.xyz.gz")
     assert config["variants"]["mine"]["checkpoint"] == "mine.pt"
     assert config["variants"]["home"]["checkpoint"] == str(Path.home() / "mine.pt")
+    shipped = {"dataset": {"splits": {"crystals": "data/crystals/crystals.h5"}}}
+    split = complete_config(shipped, ROOT / "config")["dataset"]["splits"]["crystals"]
+    assert split == str(ROOT / "data/crystals/crystals.h5")
+    (tmp_path / "data/crystals").mkdir(parents=True)
+    (tmp_path / "data/crystals/crystals.h5").touch()
+    assert complete_config(shipped, ROOT / "config")["dataset"]["splits"]["crystals"] == "data/crystals/crystals.h5"
     monkeypatch.chdir(ROOT)
     assert complete_config(given, ROOT / "config")["variants"]["tiny"]["checkpoint"] == "data/checkpoints/tiny.pt"
 

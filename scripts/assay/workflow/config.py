@@ -5,6 +5,7 @@ planned.
 from __future__ import annotations
 
 import functools
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -58,8 +59,9 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
 
     A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
     is not true of another. So it is with the arguments of a teacher whose calculator is replaced. The caller's paths
-    are relative to the current folder, and ``~`` at their beginning is the caller's home. Those of the defaults are of
-    the folder ``data`` beside ``folder``, see ``shipped_path``.
+    are relative to the current folder, or, where nothing lies there, to the folder of the Snakefile, so that what is
+    shipped can be named from anywhere; ``~`` at their beginning is the caller's home. Those of the defaults are of the
+    folder ``data`` beside ``folder``, see ``shipped_path``.
 
     Args:
         given: the caller's part of the config.
@@ -74,7 +76,7 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     root = Path(folder).absolute().parent
     config = _with_texts(config, lambda text: shipped_path(text, root) if text.startswith("data/") else text)
     _check_keys(given)
-    given = _with_texts(given, lambda text: str(Path(text).expanduser()) if text.startswith("~") else text)
+    given = _with_texts(given, lambda text: _place(text, root))
     for name in _replaced(given.get("variants"), config["variants"]):
         del config["variants"][name]
     if _replaced({"teacher": given.get("teacher")}, {"teacher": config["teacher"]}):
@@ -94,6 +96,14 @@ def shipped_path(path: str, root: Path) -> str:
         root: the folder of the Snakefile.
     """
     return path if Path.cwd() == root.resolve() else str(root / path)
+
+
+def _place(text: str, root: Path) -> str:
+    """A text of the caller, in which a path from ``~`` or of a shipped file is one seen from the current folder."""
+    if text.startswith("~"):
+        return str(Path(text).expanduser())
+    is_shipped = "/" in text and not os.path.exists(text) and os.path.isfile(root / text)
+    return shipped_path(text, root) if is_shipped else text
 
 
 def check_config(config: dict[str, Any]) -> None:

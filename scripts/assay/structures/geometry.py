@@ -158,7 +158,8 @@ def droplet(molecules: Sequence[Structure], min_atoms: int, atoms_per_A3: float,
     """Molecules on a cubic lattice of the given density, filled from its middle, each turned away from the others."""
     mean_size = float(np.mean([len(molecule) for molecule in molecules]))
     count = int(np.ceil(min_atoms / mean_size))
-    reach = np.arange(-4, 5)  # 729 sites, more than there are molecules
+    side = int(np.ceil(0.62 * count ** (1.0 / 3.0))) + 1  # of a cube around the sphere that they fill
+    reach = np.arange(-side, side + 1)
     sites = np.stack(np.meshgrid(reach, reach, reach, indexing="ij"), -1).reshape(-1, 3) + 0.1
     sites = sites[np.argsort((sites**2).sum(1), kind="stable")][:count] * (mean_size / atoms_per_A3) ** (1.0 / 3.0)
     placed: list[Structure] = []

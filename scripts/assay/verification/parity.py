@@ -113,15 +113,29 @@ def _row(
         energy, forces = predictor.evaluate(batch)
     except Exception as error:  # whatever the runtime raises is a result
         return row | {"passed": False, "error": f"{type(error).__name__}: {error}"}
+    return row | errors_of(energy, forces, [len(structure) for structure in batch], expected, tolerance)
+
+
+def errors_of(
+    energy: np.ndarray, forces: np.ndarray, sizes: Sequence[int], expected: Reference, tolerance: Tolerance
+) -> dict[str, Any]:
+    """How far energies and forces are from those of the network in double precision, and whether that passes.
+
+    Args:
+        energy: (S,), eV.
+        forces: (N, 3), eV/angstrom.
+        sizes: the numbers of atoms of the S structures.
+        expected: what the network says.
+        tolerance: how far they may be off.
+    """
     if energy.shape != expected.energy_eV.shape or forces.shape != expected.forces_eV_per_A.shape:
-        return row | {"passed": False, "error": f"shapes {energy.shape} and {forces.shape}"}
+        return {"passed": False, "error": f"shapes {energy.shape} and {forces.shape}"}
     energy_error = np.abs(energy - expected.energy_eV)
     force_error = np.abs(forces - expected.forces_eV_per_A).max(initial=0.0)
     largest_force = np.abs(expected.forces_eV_per_A).max(initial=0.0)
-    sizes = np.array([len(structure) for structure in batch])
     energy_allowed = (
         tolerance.energy_eV
-        + tolerance.energy_eV_per_atom * sizes
+        + tolerance.energy_eV_per_atom * np.array(sizes)
         + tolerance.energy_relative * np.abs(expected.energy_eV)
     )
     forces_allowed = max(
@@ -129,7 +143,7 @@ def _row(
         tolerance.roundings * expected.rounding_eV_per_A,
     )
     finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
-    return row | {
+    return {
         "energy_error_eV": float(energy_error.max()) if finite else None,
         "forces_error_eV_per_A": float(force_error) if finite else None,
         "largest_force_eV_per_A": float(largest_force),

@@ -1,0 +1,1 @@
+"""ASE moves atoms by the calculator of the package."""

@@ -1,0 +1,162 @@
+"""What is asked of a program in its own process: answers, slopes along a strain, energy over time, and speed.
+
+``python -m assay.engines.measuring JOB RESULT`` runs in the interpreter of the program. It writes what it has found
+after each part, so that a program that dies, or takes too long, leaves the parts before.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.engines.cases import STRAIN, strained
+from assay.engines.program import Simulation, Start
+from assay.structures.structure import Structure
+from assay.workflow.files import read_json, write_json
+
+CHUNKS = 10  # timings of which the median is taken
+
+
+def structure_to_json(structure: Structure) -> dict[str, Any]:
+    """A structure without labels, as JSON holds it."""
+    return {
+        "name": structure.name,
+        "atomic_numbers": structure.atomic_numbers,
+        "positions": structure.positions,
+        "cell": structure.cell,
+        "pbc": structure.pbc,
+    }
+
+
+def structure_from_json(content: Mapping[str, Any]) -> Structure:
+    """The structure that ``structure_to_json`` wrote."""
+    cell = content["cell"]
+    return Structure(
+        content["name"],
+        np.array(content["atomic_numbers"], np.int64),
+        np.array(content["positions"], np.float64),
+        None if cell is None else np.array(cell, np.float64),
+        np.array(content["pbc"], bool),
+    )
+
+
+class Measurements:
+    """The parts of a job, each with its result or its error.
+
+    Args:
+        job: ``module`` of the program, ``files`` of the student, ``cases`` to evaluate (each a structure with
+            ``velocities_A_per_fs``), ``step_fs``, ``drift_steps`` by case, ``sizes`` to time with their number of
+            ``steps``, and ``longest_s``, the seconds that one size may take, or null.
+        save: what is called with all results after each part.
+    """
+
+    def __init__(self, job: Mapping[str, Any], save: Callable[[dict[str, Any]], None]):
+        self.job, self.save = job, save
+        self.start: Callable[[Start], Simulation] = importlib.import_module(job["module"]).start
+        self.files = {name: Path(path) for name, path in job["files"].items()}
+        self.results: dict[str, Any] = {"cases": {}, "speed": []}
+
+    @contextmanager
+    def simulation(self, case: Mapping[str, Any], structure: Structure | None = None) -> Iterator[Simulation]:
+        """The program with the structure of a case, or with another one that has the same atoms."""
+        velocities = np.array(case["velocities_A_per_fs"])
+        begin = Start(structure or structure_from_json(case["structure"]), velocities, self.job["step_fs"], self.files)
+        simulation = self.start(begin)
+        try:
+            yield simulation
+        finally:
+            simulation.close()
+
+    def run(self) -> None:
+        """Do all parts, and save the results after each."""
+        for name, case in self.job["cases"].items():
+            found = self.results["cases"].setdefault(name, {})
+            self.part(found, partial(self.answers, case))
+            self.part(found, partial(self.energies, case, self.job["drift_steps"][name]))
+        known: dict[str, Any] = {}
+        for size in self.job["sizes"]:
+            found = {"n_atoms": len(size["structure"]["atomic_numbers"])}
+            self.results["speed"].append(found)
+            expected_s = (
+                known.get("ms_per_step", 0.0) / 1e3 * found["n_atoms"] / known.get("n_atoms", 1) * size["steps"]
+            )
+            if self.job["longest_s"] is not None and expected_s > self.job["longest_s"]:
+                found["left_out"] = f"{size['steps']} steps would take about {expected_s:.0f} s"
+                self.save(self.results)
+            else:
+                self.part(found, partial(self.speed, size))
+                known = found if "ms_per_step" in found else known
+
+    def part(self, found: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
+        """Add what one part finds; whatever a program raises is a result."""
+        try:
+            found.update(measure())
+        except Exception as error:
+            traceback.print_exc()
+            found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
+        self.save(self.results)
+
+    def answers(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        """Energy, forces and virial, and for a periodic structure the slope of the energy along a strain, eV."""
+        with self.simulation(case) as simulation:
+            evaluation = simulation.evaluate()
+        found: dict[str, Any] = dict(evaluation._asdict())
+        structure = structure_from_json(case["structure"])
+        if structure.pbc.all():
+            energies = []
+            for sign in (1, -1):
+                with self.simulation(case, strained(structure, sign * STRAIN)) as simulation:
+                    energies.append(simulation.evaluate().energy_eV)
+            found["strain_slope_eV"] = (energies[0] - energies[1]) / (2 * STRAIN)
+        return found
+
+    def energies(self, case: Mapping[str, Any], steps: int) -> dict[str, Any]:
+        """The drift of the total energy and its scatter about that line, meV/atom/ps and meV/atom."""
+        every = max(1, steps // 500)
+        with self.simulation(case) as simulation:
+            energies = [simulation.total_energy_eV()]
+            for _ in range(steps // every):
+                simulation.move(every)
+                energies.append(simulation.total_energy_eV())
+        n_atoms = len(case["structure"]["atomic_numbers"])
+        times_ps = np.arange(len(energies)) * every * self.job["step_fs"] / 1e3
+        meV_per_atom = 1e3 * np.array(energies) / n_atoms
+        slope, offset = np.polyfit(times_ps, meV_per_atom, 1)
+        scatter = meV_per_atom - slope * times_ps - offset
+        return {
+            "drift_meV_per_atom_per_ps": float(slope),
+            "scatter_meV_per_atom": float(scatter.std()),
+            "duration_ps": float(times_ps[-1]),
+        }
+
+    def speed(self, size: Mapping[str, Any]) -> dict[str, Any]:
+        """The median time of a step, in milliseconds, over some chunks of equally many steps."""
+        chunk = max(1, size["steps"] // CHUNKS)
+        with self.simulation(size) as simulation:
+            simulation.move(chunk)
+            times = []
+            for _ in range(CHUNKS):
+                began = time.perf_counter()
+                simulation.move(chunk)
+                times.append(1e3 * (time.perf_counter() - began) / chunk)
+        return {"ms_per_step": float(np.median(times)), "ms_per_step_best": min(times), "steps": chunk * CHUNKS}
+
+
+def main(job: str, result: str) -> None:
+    """Measure what a job asks for; of several MPI ranks the first one writes."""
+    first = os.environ.get("PMI_RANK", "0") == "0"
+    Measurements(read_json(job), lambda found: write_json(result, found) if first else None).run()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -269,6 +269,23 @@ def test_two_versions_of_a_package_side_by_side(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.slow
+def test_environment_outlives_the_checkout_that_made_it(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    wheel(tmp_path, "1.0")
+    pins = tmp_path / "springs.txt"
+    pins.write_text(f"--no-index\n--find-links {tmp_path}\nsprings==1.0\n")
+    python = interpreter(pins)
+    (shared,) = python.parents[1].rglob("shared.pth")
+    shared.write_text(f"{tmp_path / 'removed'}\n")
+    capfd.readouterr()
+    assert CalculatorPredictor(CalculatorModel("springs.Toy", {}, str(pins))).told["versions"]["torch"].startswith("2.")
+    assert "Making the environment" not in capfd.readouterr().err
+    python.unlink()
+    python.symlink_to(tmp_path / "removed" / "python")
+    assert subprocess.run([interpreter(pins), "-c", "import springs"], check=False).returncode == 0
+
+
+@pytest.mark.slow
 def test_environment_that_cannot_be_made_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     pins = tmp_path / "pins.txt"

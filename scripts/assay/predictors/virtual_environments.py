@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -55,14 +56,21 @@ def content_of(environment: str | Path | None) -> str:
 
 
 def _made(requirements: Path) -> Path:
-    """Make the environment of a requirements file, or find the one that was made of equal content."""
+    """Make the environment of a requirements file, or find the one that was made of equal content.
+
+    The folder that it shares packages with may be gone, as a checkout is that was removed: then it is that of this process.
+    """
     cache = cache_folder("environments")
     folder = cache / content_of(requirements)
     cache.mkdir(parents=True, exist_ok=True)
+    python = folder / "bin" / "python"
     with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
+        if not python.is_file():
+            shutil.rmtree(folder, ignore_errors=True)
             _make(requirements, folder)
-    return folder / "bin" / "python"
+        elif not all(Path(shared).is_dir() for shared in _shared_list(folder).read_text().splitlines()):
+            _share_packages(folder)
+    return python
 
 
 def _make(requirements: Path, folder: Path) -> None:
@@ -71,10 +79,20 @@ def _make(requirements: Path, folder: Path) -> None:
     with atomic_path(folder) as path:
         python = path / "bin" / "python"
         _run(["venv", "--without-pip", str(path)], requirements)
-        own = sysconfig.get_path("purelib", "venv", vars={"base": str(path)})
-        shared = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
-        Path(own, "shared.pth").write_text("".join(f"{folder}\n" for folder in shared))
+        _share_packages(path)
         _run(["pip", "--python", str(python), "install", "-r", str(requirements)], requirements)
+
+
+def _share_packages(folder: Path) -> None:
+    """Let an environment see the packages of this process."""
+    shared = dict.fromkeys(sysconfig.get_path(name) for name in ("purelib", "platlib"))
+    with atomic_path(_shared_list(folder)) as path:
+        path.write_text("".join(f"{place}\n" for place in shared))
+
+
+def _shared_list(folder: Path) -> Path:
+    """The file in an environment that lists the folders whose packages it sees."""
+    return Path(sysconfig.get_path("purelib", "venv", vars={"base": str(folder)}), "shared.pth")
 
 
 def why_failed(arguments: Sequence[str]) -> str | None:

@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 
 import ase
+import ase.build
 import ase.db
 import ase.io
 import h5py
@@ -223,10 +224,15 @@ def without_hydrogens(smiles: str) -> ase.Atoms:
 
 def test_dropped_hydrogens_are_counted(tmp_path):
     whole = ["FC(F)(F)C(F)(F)C(F)(F)F", "O=C=O", "N#CC#N", "Fc1c(F)c(F)c(F)c(F)c1F", "N#CC(C#N)=C(C#N)C#N", "S=C=S"]
-    write_as(tmp_path / "whole.xyz", [without_hydrogens(smiles) for smiles in whole] + [molecule_of("CCCC")])
+    crystals = [
+        labelled(ase.build.bulk("SiC", "zincblende", a=4.36, cubic=True)),
+        labelled(ase.build.bulk("C", cubic=True)),
+    ]
+    frames = [without_hydrogens(smiles) for smiles in whole] + [molecule_of("CCCC"), *crystals]
+    write_as(tmp_path / "whole.xyz", frames)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert len(read_dataset(tmp_path / "whole.xyz")) == len(whole) + 1
+        assert len(read_dataset(tmp_path / "whole.xyz")) == len(frames)
     bare = [without_hydrogens(smiles) for smiles in ("c1ccccc1", "CCCCO", "NC(Cc1ccccc1)C(=O)O")]
     write_as(tmp_path / "bare.xyz", [*bare, molecule_of("CCCC")])
     with pytest.warns(UserWarning, match=r"3 of 4 structures .* hydrogens"):

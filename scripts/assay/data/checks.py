@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from ase.data import covalent_radii
+from ase.neighborlist import neighbor_list
 from scipy.spatial import cKDTree
-from scipy.spatial.distance import pdist, squareform
+from scipy.spatial.distance import pdist
 
 from assay.data.dataset import Dataset
 from assay.structures.geometry import MAX_EXTENT_A, completed_cell, lattice_fault
@@ -78,11 +79,10 @@ def lacks_hydrogens(structure: Structure) -> bool:
     carbons = numbers == 6
     if carbons.sum() < 3 or 2 * (numbers == 1).sum() >= carbons.sum():
         return False
-    distances = squareform(pdist(structure.positions))
-    np.fill_diagonal(distances, np.inf)
-    radii = covalent_radii[numbers]
-    neighbors = (distances < 1.3 * (radii[:, None] + radii)).sum(axis=1)
-    opened = carbons & (neighbors <= 2) & (distances.min(axis=1) > 1.26)
+    atom, distance_A = neighbor_list("id", structure.to_ase(), 1.3 * covalent_radii[numbers])
+    shortest_A = np.full(len(numbers), np.inf)
+    np.minimum.at(shortest_A, atom, distance_A)
+    opened = carbons & (np.bincount(atom, minlength=len(numbers)) <= 2) & (shortest_A > 1.26)
     return bool(opened.sum() >= max(3, carbons.sum() / 3))
 
 

@@ -58,7 +58,8 @@ def content_of(environment: str | Path | None) -> str:
 def _made(requirements: Path) -> Path:
     """Make the environment of a requirements file, or find the one that was made of equal content.
 
-    The folder that it shares packages with may be gone, as a checkout is that was removed: then it is that of this process.
+    The folder that it shares packages with may be gone, with the checkout that it was of: then it is that of this
+    process.
     """
     cache = cache_folder("environments")
     folder = cache / content_of(requirements)

@@ -27,7 +27,7 @@ rule train:
         student="|".join(STUDENTS),
     conda:
         CONDA
-    threads: config["distill"]["threads"]
+    threads: config["distill"]["threads"] * config["distill"]["processes"]
     resources:
         **needs(mem_MB=8000, minutes=2880),
     params:
@@ -36,6 +36,7 @@ rule train:
         recipe=config["distill"]["recipe"],
         teacher=config["teacher"],
         device=DEVICE,
+        processes=config["distill"]["processes"],
         shipped="data/checkpoints/{student}.pt",
         state="data/build/students/{student}.state.pt",
         domain=config["domain"],

@@ -1,10 +1,13 @@
 """Train one student on the teacher's labels, or go on where the last run stopped, and describe what it learned from."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 from assay.accuracy.domain import write_domain
 from assay.accuracy.fitting import fit
 from assay.data import read_dataset
+from assay.training.processes import leads, run_in
 from assay.training.run import train_student
 from assay.workflow.errors import exit_on_error
 
@@ -14,7 +17,8 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("train", student="tiny")
 
 with exit_on_error(log=snakemake.log[0]):
-    train_student(
+    train = partial(
+        train_student,
         name=snakemake.wildcards.student,
         train=Path(snakemake.input.train),
         validation=Path(snakemake.input.validation),
@@ -23,11 +27,14 @@ with exit_on_error(log=snakemake.log[0]):
         teacher=snakemake.params.teacher,
         shipped=Path(snakemake.params.shipped),
         state_file=Path(snakemake.params.state),
-        threads=snakemake.threads,
+        threads=max(1, snakemake.threads // snakemake.params.processes),
         device=snakemake.params.device,
         log=Path(snakemake.log[0]),
         checkpoint=Path(snakemake.output.student),
         record=Path(snakemake.output.record),
     )
-    train, validation = (read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation))
-    write_domain(snakemake.output.domain, fit(train, validation, **snakemake.params.domain))
+    # Processes that torchrun started need no others.
+    run_in(1 if "WORLD_SIZE" in os.environ else snakemake.params.processes, train)
+    if leads():
+        data = [read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation)]
+        write_domain(snakemake.output.domain, fit(*data, **snakemake.params.domain))

@@ -103,8 +103,9 @@ def test_every_script_of_a_rule_can_be_run_alone(script):
         assert set(re.findall(r"(\w+)=", given)) == wildcards
 
 
-def run_alone(tree, script, folder):
-    return subprocess.run([sys.executable, tree / "scripts" / script], cwd=folder, capture_output=True, text=True)
+def run_alone(tree, script, folder, *arguments):
+    command = [sys.executable, tree / "scripts" / script, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
 
 
 @pytest.mark.slow
@@ -114,6 +115,10 @@ def test_scripts_run_alone_from_any_folder(tree, tmp_path):
         assert done.returncode == 0, done.stderr
         assert (tree / "results/tiny" / made).is_file()
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine.yaml").write_text("variants: {mine: {checkpoint: data/checkpoints/tiny.pt}}")
+    done = run_alone(tree, "normalize.py", tmp_path, "variant=mine", "--configfile", "mine.yaml")
+    assert done.returncode == 0, done.stderr
+    assert (tree / "results/mine/incoming.safetensors").is_file()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A whole training step on a GPU as one CUDA graph: loss, gradients and update, compiled and recorded once."""
+"""A whole training step on a GPU as a CUDA graph: loss, gradients and update, compiled and recorded once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from assay.training import processes
 from assay.training.loss import LossGradients
 from assay.training.packs import Pack
 from assay.training.update import Update
@@ -25,6 +26,8 @@ def compile_gradients(gradients: LossGradients, parameters: list[Tensor], pack: 
 class CudaGraphStep:
     """One training step, recorded as a CUDA graph and replayed for every pack.
 
+    Where several processes train there are two graphs, and gradients are summed between them.
+
     Args:
         gradients: computes loss and gradients for packs of one size; see ``compile_gradients``.
         update: changes the weights by a gradient.
@@ -36,7 +39,7 @@ class CudaGraphStep:
         self.fields_by_dtype = [
             [k for k, field in enumerate(pack) if field.dtype == dtype] for dtype in {f.dtype for f in pack}
         ]
-        self.graph = torch.cuda.CUDAGraph()
+        self.graphs = [torch.cuda.CUDAGraph() for _ in range(min(processes.place()[1], 2))]
         before = [tensor.clone() for tensor in update.tensors()]
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -44,8 +47,13 @@ class CudaGraphStep:
             for _ in range(WARM_UPS):
                 update(*gradients(update.parameters, self.pack))
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self.graph, stream=stream):
-            update(*gradients(update.parameters, self.pack))
+        with torch.cuda.graph(self.graphs[0], stream=stream):
+            self.loss, self.gradients = gradients(update.parameters, self.pack)
+            if len(self.graphs) == 1:
+                update(self.loss, self.gradients)
+        for graph in self.graphs[1:]:
+            with torch.cuda.graph(graph, stream=stream):
+                update(self.loss, self.gradients)
         with torch.no_grad():
             torch._foreach_copy_(update.tensors(), before)
 
@@ -53,4 +61,7 @@ class CudaGraphStep:
         """Take one step on a pack."""
         for fields in self.fields_by_dtype:
             torch._foreach_copy_([self.pack[k] for k in fields], [pack[k] for k in fields])
-        self.graph.replay()
+        self.graphs[0].replay()
+        for graph in self.graphs[1:]:
+            processes.sum_in_place([self.loss, *self.gradients])
+            graph.replay()

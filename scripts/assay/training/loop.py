@@ -16,6 +16,7 @@ from torch import Tensor
 
 from assay.data.dataset import Dataset
 from assay.models import Potential, build_model
+from assay.training import processes
 from assay.training.evaluation import validation_errors
 from assay.training.loss import Loss
 from assay.training.packs import Pack, PackedDataset
@@ -38,7 +39,7 @@ class Round:
 
     Attributes:
         steps: the number of optimizer steps.
-        atoms_per_step: the largest number of atoms in one step.
+        atoms_per_step: the largest number of atoms in one step, of all processes together.
         peak: the peak learning rates, in units of those of the recipe.
         shares: the fraction of each kind of training structures that an epoch has, drawn anew for each epoch; an epoch
             has all structures of the kinds that are not named.
@@ -165,7 +166,13 @@ class Trainer:
         Returns:
             The student with the running mean of its weights, on the CPU.
         """
-        bar = progress(total=self.recipe.steps, initial=self.step_number, desc="training", unit="steps")
+        bar = progress(
+            total=self.recipe.steps,
+            initial=self.step_number,
+            desc="training",
+            unit="steps",
+            disable=not processes.leads(),
+        )
         while self.step_number < self.recipe.steps:
             if self.recipe.ends_round(self.step_number):
                 self._begin_round()
@@ -175,12 +182,15 @@ class Trainer:
     def _run_round(self, bar: Any) -> None:
         """Train to the end of the round that the next step belongs to."""
         part, _ = self.recipe.round_at(self.step_number)
-        steps = steps_for(self.model, self.recipe.loss, self.update, self.packs, part.atoms_per_step)
+        _, n_processes = processes.place()
+        atoms_per_pack = max(1, part.atoms_per_step // n_processes)
+        steps = steps_for(self.model, self.recipe.loss, self.update, self.packs, atoms_per_pack)
         began, start = self.seconds, time.perf_counter()
         while True:
             plan = steps.plan(self.recipe.seed, self.epoch, part.shares)
-            for pack in steps.serve(plan[self.packs_done :]):
-                self._advance(steps, pack)
+            own = processes.parts(plan, self.packs.dataset.sizes)[self.packs_done :]
+            for member, pack in zip(own, steps.serve([member.structures for member in own]), strict=True):
+                self._advance(steps, member.weigh(pack))
                 self.packs_done += 1
                 bar.update()
                 ended = self.recipe.ends_round(self.step_number)
@@ -214,6 +224,8 @@ class Trainer:
         self.step_number = done
 
     def _validate_and_save(self, loss: float | None) -> None:
+        if not processes.leads():
+            return
         record: dict[str, float | None] = {
             "step": self.step_number,
             "epoch": self.epoch,

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from assay.engine.painn import Engine, Network
 from assay.models import Potential
 from assay.models.graph import EdgeGraph
+from assay.training import processes
 from assay.training.packs import Pack
 
 LossGradients = Callable[[list[Tensor], Pack], tuple[Tensor, list[Tensor]]]
@@ -88,7 +89,8 @@ def engine_gradients(model: Network, loss: Loss) -> LossGradients:
     """``eager_gradients`` by the compiled engine: many times faster, with an error of about 1 % of the gradient.
 
     The error of a one-sided difference has the same sign for all structures and would add up over steps. The sign of h
-    therefore depends on the number of edge pairs of a pack, so that it is negative for about half of all packs.
+    therefore depends on the number of edge pairs of a step, so that it is negative for about half of all steps. Several
+    processes use one h, so that their gradients sum to the one that a single process computes.
     """
     engine = Engine(model)
     sizes = [p.numel() for p in model.parameters()]
@@ -107,8 +109,12 @@ def engine_gradients(model: Network, loss: Loss) -> LossGradients:
             energy, forces = (at_rest.energy + references).requires_grad_(), at_rest.forces.requires_grad_()
             value = loss(energy, forces, pack)
             d_energy, d_forces = torch.autograd.grad(value, [energy, forces])
-        sign = 1 if pack.edge_index.shape[1] % 4 < 2 else -1
-        h = sign * DISPLACEMENT_A / float(d_forces.norm(dim=-1).max().clamp(min=1e-12))
+        largest = d_forces.norm(dim=-1).max().double()
+        n_edges, longest = processes.gather(
+            torch.stack([largest.new_tensor(pack.edge_index.shape[1]), largest])
+        ).unbind(1)
+        sign = 1 if int(n_edges.sum()) % 4 < 2 else -1
+        h = sign * DISPLACEMENT_A / float(longest.max().clamp(min=1e-12))
         moved = engine.evaluate(
             pack.atomic_numbers,
             pack.positions + h * d_forces,

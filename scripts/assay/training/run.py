@@ -14,6 +14,7 @@ from assay.data.dataset import Dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
 from assay.models import build_model
+from assay.training import processes
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
 from assay.workflow.files import atomic_path, read_json, training_record, write_json
@@ -35,7 +36,10 @@ def train_student(
     checkpoint: Path,
     record: Path,
 ) -> None:
-    """Train a student and write its checkpoint and training record.
+    """Train a student, and write its checkpoint and training record.
+
+    Every process that trains calls this with the same arguments; see ``assay.training.processes``. The first one
+    writes.
 
     Args:
         name: the name of the student.
@@ -47,8 +51,8 @@ def train_student(
         shipped: the checkpoint of an earlier run, with its record beside it. If the rounds of that run are the
             first ones of the recipe, but not all of them, the run is continued; otherwise training starts anew.
         state_file: the file that a stopped run resumes from.
-        threads: the number of CPU threads.
-        device: the device that trains.
+        threads: the number of CPU threads of each process.
+        device: the device that trains; on a machine with several GPUs each process takes its own.
         log: the log file, one line of JSON for each validation.
         checkpoint: the file to write, with the keys "model_state_dict", "config" and "training".
         record: the JSON file to write: hashes of the data, recipe, curve, device, versions, hours.
@@ -56,17 +60,21 @@ def train_student(
     Raises:
         AssayError: a data file cannot be read.
     """
-    logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
+    if processes.leads():
+        logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     own_recipe, n_validation = _recipe_of(student, recipe)
     data, held_out = read_dataset(train), _evenly_spaced(read_dataset(validation), n_validation)
-    trainer = Trainer(
-        student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, device
-    )
-    if not state_file.exists():
-        _continue_shipped(shipped, trainer)
-    model = trainer.run()
-    training = _describe(name, teacher, trainer, threads)
+    with processes.joined(device) as own_device:
+        trainer = Trainer(
+            student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, own_device
+        )
+        if not state_file.exists():
+            _continue_shipped(shipped, trainer)
+        model = trainer.run()
+        training = _describe(name, teacher, trainer, threads)
+    if not processes.leads():
+        return
     config = {"architecture": model.architecture, **model.hyperparameters}
     with atomic_path(checkpoint) as path:
         torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
@@ -97,6 +105,7 @@ def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int
         "recipe": _on_record(trainer.recipe),
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "threads": threads,
+        "processes": processes.place()[1],
         "hours": trainer.seconds / 3600,
         "data_sets": trainer.data_sets,
         "devices": trainer.devices,

@@ -9,6 +9,7 @@ import numpy as np
 
 from assay.engine.painn import Network, why_unsupported
 from assay.models import Potential
+from assay.training import processes
 from assay.training.cuda_graph import CudaGraphStep, compile_gradients
 from assay.training.loss import Loss, eager_gradients, engine_gradients
 from assay.training.packs import Pack, PackedDataset
@@ -47,7 +48,9 @@ class CpuSteps:
 
     def take(self, pack: Pack) -> None:
         """Take one step on a pack."""
-        self.update(*self.gradients(self.update.parameters, pack))
+        loss, gradients = self.gradients(self.update.parameters, pack)
+        processes.sum_in_place([loss, *gradients])
+        self.update(loss, gradients)
 
 
 class CudaGraphSteps:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from snakemake.api import SnakemakeApi
 from snakemake.dag import DAG
 from snakemake.iocontainers import Log, Snakemake
 from snakemake.jobs import Job
-from snakemake.settings.types import DAGSettings, OutputSettings, Quietness, ResourceSettings
+from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
 ROOT = Path(__file__).absolute().parents[3]  # the folder with the Snakefile that the script belongs to
 
@@ -26,6 +27,9 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
 
             snakemake = mock_snakemake("normalize", variant="tiny")
 
+    Wildcards on the command line go before those, and it may name files of config, as in
+    ``python scripts/normalize.py variant=mine --configfile mine.yaml``.
+
     Args:
         rule_name: the name of the rule.
         wildcards: the value of each wildcard of the rule.
@@ -33,9 +37,15 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
     Raises:
         SystemExit: an input of the job does not exist; the sentence says which.
     """
+    parser = argparse.ArgumentParser(description=f"Run one job of the rule {rule_name}.")
+    parser.add_argument("wildcards", nargs="*", metavar="NAME=VALUE", help="a wildcard of the rule")
+    parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="files of config")
+    asked = parser.parse_args()
+    wildcards |= dict(wildcard.split("=", 1) for wildcard in asked.wildcards)
+    settings = ConfigSettings(configfiles=[path.absolute() for path in asked.configfile])
     os.chdir(ROOT)
     with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        workflow = api.workflow(ResourceSettings(cores=1), snakefile=ROOT / "Snakefile")._workflow
+        workflow = api.workflow(ResourceSettings(cores=1), settings, snakefile=ROOT / "Snakefile")._workflow
         workflow.dag_settings = DAGSettings()
         rule = workflow.get_rule(rule_name)
         job = Job(rule, DAG(workflow, rules=[rule]), wildcards)

@@ -315,5 +315,6 @@ class Distill(Section):
     """How the shipped students are trained again."""
 
     threads: PositiveInteger
+    processes: PositiveInteger
     recipe: Recipe = Field(description="how students are trained")
     students: dict[str, Annotated[Student, Field(description="a student to train")]] = Field(min_length=1)

@@ -1,0 +1,146 @@
+"""Training on several processes: each takes its part of a step, and gradients are summed before all update alike.
+
+Gradients come from the compiled engine or from a recorded graph, and not from a backward pass that
+``torch.nn.parallel.DistributedDataParallel`` could hook into. So they are summed by ``all_reduce``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, distributed
+from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
+
+from assay.training.packs import Pack
+from assay.workflow.errors import AssayError
+
+
+class Part(NamedTuple):
+    """What one process computes of a step.
+
+    Attributes:
+        structures: the indices of the structures of its pack.
+        of_atoms, of_structures: the weight of a mean over these atoms, or structures, in the mean over those of all
+            processes; zero for a process that nothing is left for.
+    """
+
+    structures: np.ndarray
+    of_atoms: float
+    of_structures: float
+
+    def weigh(self, pack: Pack) -> Pack:
+        """Weigh the pack of these structures, so that losses of all processes sum to the loss of the whole step."""
+        return pack._replace(
+            atom_weight=pack.atom_weight * self.of_atoms, structure_weight=pack.structure_weight * self.of_structures
+        )
+
+
+def place() -> tuple[int, int]:
+    """The rank of this process, and the number of processes that train together."""
+    return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+
+
+def leads() -> bool:
+    """Whether this process is the one that validates, logs and writes; one that trains alone is."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def parts(plan: Sequence[np.ndarray], sizes: np.ndarray) -> list[Part]:
+    """Deal the packs of an epoch to the processes, as many to a step as there are processes.
+
+    Args:
+        plan: the indices of the structures of each pack, equal in all processes.
+        sizes: the number of atoms of each structure.
+
+    Returns:
+        What this process computes, step by step. At the end of an epoch some processes may have no pack left: they
+        get one of weight zero, so that all take part in each sum.
+    """
+    rank, n_processes = place()
+    own = []
+    for first in range(0, len(plan), n_processes):
+        step = plan[first : first + n_processes]
+        if rank >= len(step):
+            own.append(Part(step[0], 0.0, 0.0))
+            continue
+        n_atoms = [int(sizes[pack].sum()) for pack in step]
+        n_structures = [len(pack) for pack in step]
+        own.append(Part(step[rank], n_atoms[rank] / sum(n_atoms), n_structures[rank] / sum(n_structures)))
+    return own
+
+
+def gather(values: Tensor) -> Tensor:
+    """The values of all processes, (...) to (processes, ...)."""
+    if not distributed.is_initialized():
+        return values.unsqueeze(0)
+    gathered = [torch.empty_like(values) for _ in range(place()[1])]
+    distributed.all_gather(gathered, values)
+    return torch.stack(gathered)
+
+
+@torch.no_grad()
+def sum_in_place(tensors: Sequence[Tensor]) -> None:
+    """Sum tensors of one dtype over all processes, each with those at its place."""
+    if not distributed.is_initialized():
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    distributed.all_reduce(flat)
+    summed = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(list(tensors), [part.view_as(tensor) for part, tensor in zip(summed, tensors, strict=True)])
+
+
+@contextmanager
+def joined(device: torch.device | str) -> Iterator[torch.device]:
+    """Join the other processes that torchrun, or ``run_in``, started; a process that was started alone does nothing.
+
+    Yields:
+        The device of this process: on a machine with several GPUs the one of its local rank.
+    """
+    device = torch.device(device)
+    if "WORLD_SIZE" not in os.environ:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        if device.index >= torch.cuda.device_count():
+            raise AssayError(f"this machine has {torch.cuda.device_count()} GPUs: start one process for each at most")
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        distributed.destroy_process_group()
+
+
+def run_in(n_processes: int, function: Callable[[], None]) -> None:
+    """Call a function in several new processes of this machine, which may join; in this process if one is enough.
+
+    Raises:
+        AssayError: the function raised it in one of them.
+    """
+    if n_processes == 1:
+        function()
+        return
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    try:
+        # A new interpreter would run the script of the rule once more; a fork does not.
+        start_processes(_member, (n_processes, address, function), n_processes, start_method="fork")
+    except ProcessRaisedException as error:
+        kind, _, sentence = str(error).strip().splitlines()[-1].partition(": ")
+        if kind.endswith(AssayError.__name__):
+            raise AssayError(sentence) from None
+        raise
+
+
+def _member(rank: int, n_processes: int, address: dict[str, str], function: Callable[[], None]) -> None:
+    """Call a function as torchrun would, as one of several processes."""
+    os.environ.update(address, RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(n_processes))
+    function()

@@ -1,0 +1,89 @@
+"""Several processes that train together take the steps of one process at their batches together."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assay.engine.library import library
+from assay.models import build_model
+from assay.training import processes
+from assay.training.loss import Loss, eager_gradients
+from assay.training.packs import PackedDataset
+from shared.train_together import STEPS, STUDENT, dataset
+
+PROGRAM = Path(__file__).parent / "shared" / "train_together.py"
+
+
+def run(*command):
+    return subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process learns."""
+    out = tmp_path_factory.mktemp("alone") / "trained.pt"
+    done = run(PROGRAM, out, "float64")
+    assert done.returncode == 0, done.stderr
+    return torch.load(out)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+@pytest.mark.parametrize("started_by", ["run_in", "torchrun"])
+def test_two_processes_take_the_steps_of_one_at_the_double_batch(alone, tmp_path, started_by):
+    """With the engine in double precision; in single precision, rounding of gradients grows over steps."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    program = [PROGRAM, tmp_path / "trained.pt", "float64"]
+    done = run(*program, "2") if started_by == "run_in" else run(*torchrun, *program)
+    assert done.returncode == 0, done.stderr
+    together = torch.load(tmp_path / "trained.pt")
+    assert len(alone["losses"]) == STEPS
+    np.testing.assert_allclose(together["losses"], alone["losses"], rtol=1e-9)
+    for ours, theirs in zip(together["parameters"], alone["parameters"], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.0, atol=1e-8)
+    drawn = build_model("painn", STUDENT).parameters()
+    assert any((a - b).abs().max() > 1e-3 for a, b in zip(drawn, alone["parameters"], strict=True)), "nothing learned"
+
+
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
+    data = dataset()
+    torch.manual_seed(0)
+    model = build_model("painn", STUDENT)
+    packs, step, parameters = PackedDataset(data, 5.0), eager_gradients(model, Loss()), list(model.parameters())
+    plan = [np.arange(5), np.array([7, 9]), np.arange(10, 14), np.array([20])]
+    own = []
+    for rank in range(n_processes):
+        monkeypatch.setattr(processes, "place", lambda rank=rank: (rank, n_processes))
+        own.append(processes.parts(plan, data.sizes))
+    assert {len(parts) for parts in own} == {-(-len(plan) // n_processes)}, "all take part in each step"
+    for k, parts in enumerate(zip(*own, strict=True)):
+        whole = packs.assemble(np.concatenate(plan[n_processes * k : n_processes * (k + 1)]))
+        value, gradients = step(parameters, whole)
+        losses, summands = zip(*(step(parameters, p.weigh(packs.assemble(p.structures))) for p in parts), strict=True)
+        torch.testing.assert_close(sum(losses), value)
+        for expected, *found in zip(gradients, *summands, strict=True):
+            torch.testing.assert_close(sum(found), expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item() + 1e-7)
+
+
+@pytest.mark.slow
+def test_what_is_wrong_in_one_process_is_one_sentence():
+    text = f"""
+import sys
+sys.path.insert(0, {str(PROGRAM.parents[2] / "scripts")!r})
+from assay.training.processes import leads, run_in
+from assay.workflow.errors import AssayError, exit_on_error
+
+def fail():
+    if not leads():
+        raise AssayError("no such file: make one")
+
+with exit_on_error():
+    run_in(2, fail)
+"""
+    done = run("-c", text)
+    assert (done.returncode, done.stderr.strip()) == (1, "Error: no such file: make one")

@@ -28,6 +28,7 @@ include: "rules/dataset.smk"
 include: "rules/crystals.smk"
 include: "rules/distill.smk"
 include: "rules/endurance.smk"
+include: "rules/properties.smk"
 
 
 rule all:

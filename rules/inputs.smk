@@ -105,3 +105,12 @@ def split_of_endurance(wildcards):
     if name not in SPLITS:
         raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
     return SPLITS[name]
+
+
+def structure_of_properties(wildcards):
+    """The file with the structure at which dynamics begin that measure properties."""
+    if config["properties"]["structure"] is None:
+        raise WorkflowError(
+            "`properties: structure` of the config is null: name a file with the periodic structure at which dynamics begin"
+        )
+    return config["properties"]["structure"]

@@ -6,6 +6,7 @@ from assay.report import dag
 from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
+from assay.report.properties import read_properties
 from assay.report.summary import summarize, write_comparison
 from assay.report.targets import Goals
 from assay.workflow.errors import exit_on_error
@@ -23,7 +24,9 @@ with exit_on_error(log=snakemake.log[0]):
     goals = Goals(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
+    summary["properties"] = read_properties(folder, students)
+    drawn = [*snakemake.input.figures, *filter(None, [(summary["properties"] or {}).get("figure")])]
     write_json(snakemake.output.summary, summary)
     write_comparison(snakemake.output.comparison, summary)
     write_markdown(snakemake.output.markdown, summary)
-    write_page(snakemake.output.page, summary, students, [Path(path) for path in snakemake.input.figures])
+    write_page(snakemake.output.page, summary, students, [Path(path) for path in drawn])

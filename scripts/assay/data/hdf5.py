@@ -118,7 +118,8 @@ def read_hdf5(path: str | Path) -> Dataset:
         AssayError: if the file is not HDF5 or a column is missing.
     """
     file = open_hdf5(Path(path))
-    own = Labels({"energy": "energy", "forces": "forces"}, {}, dict.fromkeys(("energy", "forces", "length"), 1.0))
+    labels = ("energy", "forces", "stress")
+    own = Labels({label: label for label in labels}, {}, dict.fromkeys((*labels, "length"), 1.0))
     return from_structures([own.structure(load(), f"structure-{index}") for index, load in enumerate(file.frames())])
 
 

@@ -26,6 +26,7 @@ CAPTIONS = {
     "dimers": "Energy of two atoms against their distance, beside the teacher's: it should rise when they come close.",
     "contacts": "Energy of two facing molecules against their distance, beside the teacher's.",
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
+    "properties": "How the atoms of a material are arranged and diffuse, by the students and by their teacher.",
     "accuracy": "All variants side by side, with bootstrap confidence intervals.",
 }
 NARROW = {"overview", "vibrations", "energies"}  # two of these fit beside each other

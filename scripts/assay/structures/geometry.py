@@ -27,6 +27,15 @@ def moved(structure: Structure, positions: np.ndarray, name: str = "") -> Struct
     return replace(bare, positions=positions, name=name or structure.name)
 
 
+def wrapped(structure: Structure) -> np.ndarray:
+    """The positions (N, 3), angstrom, with each atom in the cell along the axes that repeat."""
+    if structure.cell is None or not structure.pbc.any():
+        return structure.positions
+    cell = completed_cell(structure.cell, structure.pbc)
+    fractional = structure.positions @ np.linalg.inv(cell)
+    return (fractional - np.where(structure.pbc, np.floor(fractional), 0.0)) @ cell
+
+
 def joined(structures: Sequence[Structure], name: str) -> Structure:
     """One open structure with the atoms of several."""
     return Structure(

@@ -36,6 +36,7 @@ class Config(Section):
     package: config_yaml.Package
     domain: physics_yaml.Domain
     physics: physics_yaml.Physics
+    properties: physics_yaml.Properties
     export: physics_yaml.Export
     quantize: physics_yaml.Quantize
     distill: recipes_yaml.Distill

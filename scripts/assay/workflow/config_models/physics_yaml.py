@@ -14,6 +14,7 @@ from assay.workflow.config_models.types import (
     Numbers,
     PositiveInteger,
     PositiveNumber,
+    Range,
     Section,
     Seed,
     Text,
@@ -199,3 +200,31 @@ class Quantize(Section):
     seconds: PositiveNumber
     seed: Seed
     limits: QuantizeLimits
+
+
+class TeachersShare(Section):
+    """What the teacher does for comparison, at the first size and temperature."""
+
+    equilibration_ps: PositiveNumber
+    duration_ps: PositiveNumber
+
+
+class Properties(Section):
+    """Properties of a material by dynamics of each variant."""
+
+    structure: FilePath | None = Field(description="a path, or null for no properties")
+    repeats: Annotated[
+        list[Annotated[list[PositiveInteger], Field(min_length=3, max_length=3, description="three numbers")]],
+        Field(min_length=1, description="how often the cell is repeated along each lattice vector, for each size"),
+    ]
+    temperatures_K: Numbers
+    step_fs: PositiveNumber
+    friction_per_fs: Friction
+    equilibration_ps: PositiveNumber
+    duration_ps: PositiveNumber
+    frame_every_fs: PositiveNumber
+    radial_to_A: PositiveNumber
+    radial_bins: PositiveInteger
+    lags_ps: Range
+    teacher: TeachersShare | None = Field(description="lengths of the teacher's dynamics, or null to leave it out")
+    seed: Seed

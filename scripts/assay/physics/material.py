@@ -1,0 +1,250 @@
+"""Properties of a material by dynamics of a model: radial distribution, diffusion, pressure.
+
+Whatever gives energies and forces of periodic structures can be asked, a student as well as its teacher.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import units
+from ase.data import atomic_masses
+
+from assay.dynamics.parts import frames_in_parts
+from assay.physics.crystals import repeated
+from assay.physics.transport import diffusion, radial_distributions
+from assay.predictors.interface import Predictor, check_structure
+from assay.predictors.structure_files import read_frames
+from assay.structures.geometry import moved, wrapped
+from assay.structures.structure import Structure, evenly
+from assay.workflow.errors import AssayError
+
+PART_ps = 0.2  # of dynamics between two states that are kept
+PRESSURE_FRAMES = 40  # of a run, evenly over its time
+DECIMALS = 4  # of positions in angstrom: what a file keeps of them
+BLOCKS = 5  # of time, whose means tell the error of a pressure
+
+
+@dataclass(frozen=True)
+class MaterialSettings:
+    """How properties are measured.
+
+    Attributes:
+        structure: the file with the periodic structure at which dynamics begin.
+        repeats: how often its cell is repeated along its lattice vectors, one entry for each size.
+        temperatures_K: the temperatures.
+        step_fs: the time step.
+        friction_per_fs: the coupling to the heat bath.
+        equilibration_ps: the length of the dynamics before anything is measured.
+        duration_ps: the length of the dynamics in which properties are measured.
+        frame_every_fs: the time between frames.
+        radial_to_A: the largest distance of radial distribution functions.
+        radial_bins: the number of shells of equal thickness up to there.
+        lags_ps: the times between which the mean squared displacement is fitted by a line.
+        seed: the seed of velocities and noise.
+    """
+
+    structure: str
+    repeats: Sequence[Sequence[int]]
+    temperatures_K: Sequence[float]
+    step_fs: float
+    friction_per_fs: float
+    equilibration_ps: float
+    duration_ps: float
+    frame_every_fs: float
+    radial_to_A: float
+    radial_bins: int
+    lags_ps: Sequence[float]
+    seed: int
+
+    @property
+    def frame_every(self) -> int:
+        """The number of steps between frames."""
+        return max(1, round(self.frame_every_fs / self.step_fs))
+
+    @property
+    def frame_ps(self) -> float:
+        """The time between frames, ps."""
+        return 1e-3 * self.frame_every * self.step_fs
+
+
+def read_start(path: str | Path) -> Structure:
+    """The first structure of a file, at which dynamics begin.
+
+    Raises:
+        AssayError: the file holds none, or one that does not repeat along all axes.
+    """
+    atoms = next((load() for load in read_frames(path)), None)
+    if atoms is None or not atoms.pbc.all():
+        raise AssayError(f"{path} does not begin with a structure that repeats along all axes: properties need one")
+    return Structure.from_ase(atoms)
+
+
+def material_record(
+    predictor: Predictor, start: Structure, settings: MaterialSettings, state: Path
+) -> tuple[dict[str, Any], list[Structure]]:
+    """The properties of a material as ``properties.json`` keeps them; arguments as in ``material_properties``.
+
+    Returns:
+        ``rows``, one for each size and temperature, with what follows from several of them; or why they are
+        ``not_applicable``, for a model that does not know the elements of the structure. And the labelled frames.
+    """
+    try:
+        check_structure(start, predictor)
+    except AssayError as refusal:
+        return {"not_applicable": str(refusal)}, []
+    rows, labelled = material_properties(predictor, start, settings, state)
+    return {
+        "rows": rows,
+        "diffusion_without_images_cm2_per_s": without_images(rows),
+        "activation_energy_eV": activation_energies(rows),
+    }, labelled
+
+
+def material_properties(
+    predictor: Predictor, start: Structure, settings: MaterialSettings, state: Path
+) -> tuple[list[dict[str, Any]], list[Structure]]:
+    """Run dynamics at every size and temperature, and measure.
+
+    Args:
+        predictor: what gives energies, forces and, for the pressure, the stress.
+        start: the structure at which dynamics begin.
+        settings: how properties are measured.
+        state: the beginning of the names of the files that keep states.
+
+    Returns:
+        A row for each size and temperature; and of each the frames that tell the pressure, labelled by ``predictor``.
+
+    Raises:
+        AssayError: a run is shorter than the longest lag, or a structure blew up.
+    """
+    if settings.duration_ps <= settings.lags_ps[1]:
+        raise AssayError(
+            f"dynamics of {settings.duration_ps:g} ps tell no displacement after {settings.lags_ps[1]:g} ps: lengthen "
+            "`duration_ps` or shorten `lags_ps`"
+        )
+    rows, labelled = [], []
+    for repeat in settings.repeats:
+        whole = repeated(start, (int(repeat[0]), int(repeat[1]), int(repeat[2])))
+        structures = [replace(whole, name=f"{start.name} at {t:g} K") for t in settings.temperatures_K]
+        frames = _frames(predictor, structures, settings, state.with_name(f"{state.name}.{len(whole)}.npz"))
+        for structure, temperature, own in zip(structures, settings.temperatures_K, frames, strict=True):
+            some = _labelled(predictor, structure, own)
+            rows.append(_measured(structure, temperature, own, some, settings))
+            labelled += some
+    return rows, labelled
+
+
+def _frames(
+    predictor: Predictor, structures: Sequence[Structure], settings: MaterialSettings, state: Path
+) -> list[np.ndarray]:
+    """The frames (F, N, 3) of each structure after its equilibration, angstrom."""
+    before, measured = (round(t / settings.frame_ps) for t in (settings.equilibration_ps, settings.duration_ps))
+    frames = frames_in_parts(
+        predictor,
+        structures,
+        temperatures_K=settings.temperatures_K,
+        step_fs=settings.step_fs,
+        friction_per_fs=settings.friction_per_fs,
+        n_frames=before + measured,
+        frame_every=settings.frame_every,
+        frames_per_part=max(1, round(PART_ps / settings.frame_ps)),
+        seed=settings.seed,
+        state=state,
+        title=f"{len(structures[0])} atoms",
+    )
+    ends = np.cumsum([len(structure) for structure in structures])
+    return np.split(frames[before:], ends[:-1], axis=1)
+
+
+def _labelled(predictor: Predictor, structure: Structure, frames: np.ndarray) -> list[Structure]:
+    """Some of the frames (F, N, 3), evenly over time, with their atoms in the cell and the labels of ``predictor``."""
+    inside = [replace(structure, positions=x) for x in evenly(list(frames), PRESSURE_FRAMES)]
+    some = [moved(frame, wrapped(frame).round(DECIMALS), f"{structure.name}.{k}") for k, frame in enumerate(inside)]
+    return [
+        replace(
+            frame,
+            energy_eV=own.energy_eV,
+            forces_eV_per_A=own.forces_eV_per_A,
+            stress_eV_per_A3=own.stress_eV_per_A3,
+        )
+        for frame, own in zip(some, predictor.predict(some), strict=True)
+    ]
+
+
+def _measured(
+    structure: Structure,
+    temperature_K: float,
+    frames: np.ndarray,
+    labelled: Sequence[Structure],
+    settings: MaterialSettings,
+) -> dict[str, Any]:
+    volume = abs(float(np.linalg.det(np.asarray(structure.cell))))
+    masses = atomic_masses[structure.atomic_numbers]
+    distances, functions = radial_distributions(structure, frames, settings.radial_to_A, settings.radial_bins)
+    lags = (settings.lags_ps[0], settings.lags_ps[1])
+    displaced = diffusion(structure, frames, settings.frame_ps, lags, masses)
+    return {
+        "n_atoms": len(structure),
+        "temperature_K": float(temperature_K),
+        "volume_A3": volume,
+        "density_g_per_cm3": float(masses.sum() / volume / (units.mol * 1e-24)),
+        "n_frames": len(frames),
+        **_pressure(labelled, temperature_K, volume),
+        "radial_distribution": {"distance_A": distances, **functions},
+        "diffusion": {symbol: asdict(found) for symbol, found in displaced.items()},
+    }
+
+
+def _pressure(labelled: Sequence[Structure], temperature_K: float, volume_A3: float) -> dict[str, float | None]:
+    """The mean pressure: that of an ideal gas, less the mean of the stress; None from a model without stress."""
+    found = [frame.stress_eV_per_A3 for frame in labelled]
+    if any(stress is None for stress in found):
+        return {"pressure_GPa": None, "pressure_standard_error_GPa": None}
+    stresses = np.array([np.trace(np.asarray(stress)) / 3.0 for stress in found])
+    pressures = (len(labelled[0]) * units.kB * temperature_K / volume_A3 - stresses) / units.GPa
+    means = [block.mean() for block in np.array_split(pressures, min(BLOCKS, len(pressures)))]
+    error = float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
+    return {"pressure_GPa": float(pressures.mean()), "pressure_standard_error_GPa": error}
+
+
+def without_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Diffusion coefficients, cm2/s, by temperature and element, of a cell without end.
+
+    The images of a periodic cell slow its atoms down by a term that goes with the inverse of its length (Yeh and
+    Hummer, J. Phys. Chem. B 108, 15873, 2004), so that a line through two sizes or more ends at the infinite one.
+
+    Returns:
+        For each temperature that was run at several sizes, as text, the coefficient by element.
+    """
+    found: dict[str, dict[str, float]] = {}
+    temperatures = sorted({row["temperature_K"] for row in rows})
+    elements = sorted({symbol for row in rows for symbol in row["diffusion"]})
+    for temperature, symbol in product(temperatures, elements):
+        own = [row for row in rows if row["temperature_K"] == temperature]
+        if len({row["n_atoms"] for row in own}) > 1:
+            inverse = [row["volume_A3"] ** (-1.0 / 3.0) for row in own]
+            values = [row["diffusion"][symbol]["coefficient_cm2_per_s"] for row in own]
+            found.setdefault(f"{temperature:g}", {})[symbol] = float(np.polyfit(inverse, values, 1)[1])
+    return found
+
+
+def activation_energies(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The activation energy of diffusion, eV, by element, of the largest size (Arrhenius); none of one temperature."""
+    largest = max(row["n_atoms"] for row in rows)
+    own = [row for row in rows if row["n_atoms"] == largest]
+    if len(own) < 2:
+        return {}
+    inverse = [1.0 / (units.kB * row["temperature_K"]) for row in own]
+    return {
+        symbol: float(-np.polyfit(inverse, [_log(row, symbol) for row in own], 1)[0]) for symbol in own[0]["diffusion"]
+    }
+
+
+def _log(row: Mapping[str, Any], symbol: str) -> float:
+    return float(np.log(row["diffusion"][symbol]["coefficient_cm2_per_s"]))

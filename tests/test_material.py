@@ -1,0 +1,181 @@
+"""Properties of a material by dynamics: known arrangements and walks come out as they are, and runs can be stopped."""
+
+import json
+from dataclasses import replace
+
+import ase.build
+import numpy as np
+import pytest
+from ase import units
+
+from assay.dynamics.parts import frames_in_parts
+from assay.dynamics.run import run_dynamics
+from assay.physics.material import (
+    MaterialSettings,
+    activation_energies,
+    material_record,
+    read_start,
+    without_images,
+)
+from assay.physics.material_figure import draw_material
+from assay.physics.transport import diffusion, radial_distributions
+from assay.report.properties import read_properties
+from assay.structures.geometry import wrapped
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from shared.physics_toys import crystal, predictor
+
+SETTINGS = MaterialSettings(
+    structure="crystal.xyz", repeats=[[2, 1, 1], [2, 2, 1]], temperatures_K=[100.0, 300.0], step_fs=2.0,
+    friction_per_fs=0.01, equilibration_ps=0.02, duration_ps=0.2, frame_every_fs=4.0, radial_to_A=8.0, radial_bins=40,
+    lags_ps=[0.02, 0.06], seed=0,
+)  # fmt: skip
+
+
+def salt(repeat=3):
+    return Structure.from_ase(ase.build.bulk("NaCl", "rocksalt", a=5.6, cubic=True).repeat(repeat), "NaCl")
+
+
+def test_neighbors_of_a_crystal_are_counted_at_their_distances():
+    structure = salt()
+    middles, functions = radial_distributions(structure, structure.positions[None], 20.0, 168)
+    assert list(functions) == ["Na-Na", "Cl-Na", "Cl-Cl"]
+    assert middles[-1] < 0.5 * 16.8  # half of the cell
+    width, density = middles[1] - middles[0], len(structure) / 2 / 16.8**3
+    for pair, shells in {"Cl-Na": {2.8: 6, 2.8 * 3**0.5: 8}, "Na-Na": {2.8 * 2**0.5: 12, 5.6: 6}}.items():
+        others = 1 - (pair == "Na-Na") / (len(structure) / 2)  # an atom is no neighbor of its own
+        around = 4 * np.pi * middles**2 * width * density * others * functions[pair]
+        for distance, neighbors in shells.items():
+            assert around[abs(middles - distance) < 0.2].sum() == pytest.approx(neighbors, rel=1e-3)
+
+
+def test_atoms_without_forces_are_everywhere_alike():
+    structure, draw = salt(2), np.random.default_rng(0)
+    frames = draw.uniform(0.0, 11.2, (400, len(structure), 3))
+    middles, functions = radial_distributions(structure, frames, 5.0, 10)
+    for function in functions.values():
+        assert np.allclose(function[middles > 1.0], 1.0, atol=0.05)
+
+
+def test_a_random_walk_diffuses_by_its_steps_and_a_drift_of_all_atoms_by_nothing():
+    structure, draw = salt(), np.random.default_rng(1)
+    spread = np.where(structure.atomic_numbers == 11, 0.2, 0.1)[:, None]  # angstrom along each axis in each frame
+    walk = np.cumsum(spread * draw.standard_normal((2000, len(structure), 3)), axis=0)
+    drift = np.arange(2000)[:, None, None] * np.array([0.3, -0.2, 0.1])
+    found = diffusion(structure, walk + drift, 0.05, (0.5, 2.0), np.ones(len(structure)))
+    for symbol, step in (("Na", 0.2), ("Cl", 0.1)):
+        known = step**2 / (2 * 0.05) * 1e-4  # D = step^2 / (2 dt), from angstrom^2/ps to cm^2/s
+        own = found[symbol]
+        assert own.coefficient_cm2_per_s == pytest.approx(known, rel=0.05)
+        assert abs(own.coefficient_cm2_per_s - known) < 5 * own.standard_error_cm2_per_s + 0.02 * known
+    still = diffusion(structure, structure.positions + drift, 0.05, (0.5, 2.0), np.ones(len(structure)))
+    assert still["Na"].coefficient_cm2_per_s == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    model, structure = predictor(), crystal()
+    common = {"step_fs": 2.0, "friction_per_fs": 0.01, "frame_every": 2, "seed": 3}
+    whole = run_dynamics(model, [structure], temperature_K=300.0, n_steps=40, **common).frames
+    run = {"temperatures_K": [300.0], "frames_per_part": 4, "state": tmp_path / "state.npz", "title": "test"} | common
+    frames_in_parts(model, [structure], n_frames=8, **run)
+    resumed = frames_in_parts(model, [structure], n_frames=20, **run)
+    assert np.allclose(resumed, whole, atol=1e-5)
+
+
+def test_a_run_that_blows_up_says_when(tmp_path):
+    with pytest.raises(AssayError, match=r"KNa blew up after 0\.0\d+ ps"):
+        frames_in_parts(
+            predictor(), [crystal()], temperatures_K=[1e7], step_fs=20.0, friction_per_fs=0.1, n_frames=10,
+            frame_every=2, frames_per_part=5, seed=0, state=tmp_path / "state.npz", title="test",
+        )  # fmt: skip
+
+
+def rows_of(temperature_K, coefficients):
+    """Rows at sizes with cells of 10 and 20 angstrom, with these coefficients."""
+    return [
+        {
+            "n_atoms": int(length**3), "temperature_K": temperature_K, "volume_A3": length**3,
+            "diffusion": {"Na": {"coefficient_cm2_per_s": own}},
+        }
+        for length, own in zip((10.0, 20.0), coefficients, strict=True)
+    ]  # fmt: skip
+
+
+def test_sizes_end_at_the_infinite_one_and_temperatures_give_an_activation_energy():
+    cold, hot = (2e-5 * np.exp(-0.25 / (units.kB * t)) for t in (500.0, 1000.0))
+    rows = rows_of(500.0, (cold - 2e-9, cold)) + rows_of(1000.0, (hot - 4e-9, hot))
+    assert without_images(rows)["500"]["Na"] == pytest.approx(cold + 2e-9)
+    assert without_images(rows)["1000"]["Na"] == pytest.approx(hot + 4e-9)
+    assert activation_energies(rows)["Na"] == pytest.approx(0.25)
+    assert without_images(rows[:1]) == {} and activation_energies(rows[:2]) == {}
+
+
+def test_a_material_is_measured_at_every_size_and_temperature_and_shown(tmp_path):
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    found, frames = material_record(predictor(), crystal(), SETTINGS, folder / "properties.key")
+    assert [(row["n_atoms"], row["temperature_K"]) for row in found["rows"]] == [(4, 100), (4, 300), (8, 100), (8, 300)]
+    assert set(found["diffusion_without_images_cm2_per_s"]) == {"100", "300"}
+    assert set(found["activation_energy_eV"]) == {"K", "Na"}
+    assert all(np.isfinite(row["pressure_GPa"]) for row in found["rows"])
+    ideal = 4 * units.kB * 100.0 / found["rows"][0]["volume_A3"] / units.GPa
+    [still] = predictor().predict([replace(crystal(), name="still")])
+    assert found["rows"][0]["pressure_GPa"] == pytest.approx(
+        ideal - np.trace(still.stress_eV_per_A3) / 3 / units.GPa, abs=1
+    )
+    assert len(frames) == 4 * 40 and all(frame.stress_eV_per_A3 is not None for frame in frames)
+    [own] = predictor().predict([frames[70]])
+    assert own.energy_eV == pytest.approx(frames[70].energy_eV) and (wrapped(frames[70]) >= -1e-3).all()
+    draw_material(tmp_path / "one.svg", {"tiny": found}, {"rows": found["rows"][:1]})
+    assert "teacher" in (tmp_path / "one.svg").read_text()
+
+
+def test_a_model_that_does_not_know_the_elements_says_so(tmp_path):
+    model = predictor()
+    model.elements = frozenset({1, 6})
+    found, frames = material_record(model, crystal(), SETTINGS, tmp_path / "state")
+    assert frames == [] and found == {
+        "not_applicable": "KNa holds Na, K, which model was not trained on: choose a model that knows it"
+    }
+
+
+def test_a_run_shorter_than_its_lags_and_an_open_structure_are_refused(tmp_path):
+    with pytest.raises(AssayError, match="tell no displacement after"):
+        material_record(predictor(), crystal(), replace(SETTINGS, duration_ps=0.05), tmp_path / "state")
+    ase.build.molecule("H2O").write(tmp_path / "water.xyz")
+    with pytest.raises(AssayError, match=r"water\.xyz does not begin with a structure that repeats"):
+        read_start(tmp_path / "water.xyz")
+
+
+def test_atoms_are_put_back_into_their_cell():
+    structure, draw = salt(1), np.random.default_rng(2)
+    skewed = replace(structure, cell=structure.cell + np.triu(np.ones((3, 3)), 1))
+    away = replace(skewed, positions=skewed.positions + draw.integers(-3, 4, (len(skewed), 3)) @ skewed.cell + 0.1)
+    fractional = wrapped(away) @ np.linalg.inv(skewed.cell)
+    assert (fractional >= 0).all() and (fractional < 1).all()
+    turns = (away.positions - wrapped(away)) @ np.linalg.inv(skewed.cell)
+    assert np.allclose(turns, np.rint(turns))
+    wire = replace(away, pbc=np.array([True, False, False]))
+    turns = (wire.positions - wrapped(wire)) @ np.linalg.inv(skewed.cell)
+    assert np.allclose(turns, np.rint(turns)) and np.allclose(turns[:, 1:], 0.0) and turns[:, 0].any()
+
+
+def test_the_report_shows_only_what_today_weights_did(tmp_path):
+    from assay.report.evidence import Student
+
+    row = {
+        "n_atoms": 64, "temperature_K": 1200.0, "density_g_per_cm3": 1.5, "pressure_GPa": 0.4,
+        "pressure_standard_error_GPa": 0.03,
+        "diffusion": {"Na": {"coefficient_cm2_per_s": 1e-4, "standard_error_cm2_per_s": 6e-6}},
+    }  # fmt: skip
+    folder = tmp_path / "tiny"
+    (tmp_path / "properties").mkdir()
+    folder.mkdir()
+    found = {"checkpoint_sha256": "now", "settings": {"structure": "melt.xyz"}, "rows": [row]}
+    (folder / "properties.json").write_text(json.dumps(found))
+    (tmp_path / "properties/teacher.json").write_text(json.dumps({"teacher": "DFT", "rows": [row]}))
+    now, later = (Student("tiny", folder, {"model": {"checkpoint_sha256": sha}}) for sha in ("now", "later"))
+    assert read_properties(tmp_path, [later]) is None
+    shown = read_properties(tmp_path, [now])
+    assert [own["student"] for own in shown["rows"]] == ["tiny", None] and shown["teacher"] == "DFT"
+    assert shown["figure"] is None

@@ -92,7 +92,7 @@ def test_an_edit_reaches_what_runs_it_and_nothing_else(stale_after):
         "probe",
         "verify",
     }
-    by_engine = stale_after("assay/engine/painn.cpp", lambda text: text.replace("+", "-", 1))
+    by_engine = stale_after("assay/engine/network.h", lambda text: text.replace("+", "-", 1))
     assert {"validate", "benchmark"} <= by_engine and "adopt" not in by_engine
     assert "validate" in reached("assay/predictors/onnx.py")  # imported by a name that stands in a table
     assert "package" in reached("assay/runtime/verlet.py")

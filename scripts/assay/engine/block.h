@@ -4,23 +4,16 @@
 
 #include <cstring>
 
+#include "call.h"
 #include "edges.h"
 #include "pairs.h"
 
 namespace assay {
 
-// The arguments of one call: atoms sorted by structure, and edges sorted by their center.
-template <class T>
-struct Input {
-    int64_t n_atoms, n_structures, n_edges;
-    const int64_t *numbers, *batch, *neighbor, *center;
-    const T *positions, *shift;
-    const double* weights;  // the weight of each structure's energy in the sum that is differentiated; null for 1
-};
-
-// Whole structures that are computed together: the atoms [begin, end).
+// Whole structures that are computed together: the atoms [begin, end). There is a row for each of them and, with
+// ghosts, for all atoms.
 struct Group {
-    int64_t begin, end;
+    int64_t begin, end, rows;
 };
 
 // The results that a call asks for besides the energies.
@@ -32,6 +25,7 @@ struct Wanted {
 template <class T>
 struct Workspace {
     Buffer<T> gradients, atoms, edges, partial;
+    Buffer<int32_t> neighbors;
     Buffer<int64_t> lists;
     std::vector<double> forces, virial;
 };
@@ -52,28 +46,37 @@ struct Cotangents {
     T *s, *v, *t, *features, *messages, *context, *gates, *invariants, *v_summed, *t_summed, *distance, *direction;
 };
 
-// The computation of one group as one thread of its team sees it. The team shares all rows, and the thread computes
-// those of its own n atoms, [lo, hi).
+// The computation of one group as one thread of its team sees it. The team shares all rows, of which the first n_local
+// are those of the group's atoms and the rest those of ghosts; the thread computes those of its own n atoms, [lo, hi).
 template <class T>
 struct Pass {
-    const Input<T>& in;
+    const Call& in;
     const Wanted wanted;
-    const int64_t begin, edge_begin, lo, hi, n;
-    const int team;
+    const int64_t begin, edge_begin, n_local, n_rows, lo, hi, n;
+    const int rank, team;
     Workspace<T>& workspace;
     const T* element_context;                 // a row for each element: outputs of the first block's context network
+    double* atomic_energies;                  // of the group
     std::vector<Activations<T>> activations;  // one for each block
     std::vector<T*> head_in, head_out;        // inputs and outputs of the head's layers
     Cotangents<T> cotangent;
     T *s, *v, *t;                                            // one row for each atom
     T *basis, *basis_slope, *direction, *tensor, *distance;  // one row for each edge
-    int64_t *neighbor, *n_neighbors, *first_edge, most_neighbors = 1;
+    int32_t* neighbor;
+    int64_t *n_neighbors, *first_edge, most_neighbors = 1;
 
     // Waits until all threads of the team are here.
     void barrier() const {
         if (team > 1) {
 #pragma omp barrier
         }
+    }
+    // Waits until all threads have filled their rows, and fills those of the ghosts.
+    void exchange(T* rows, int64_t width) const {
+        barrier();
+        if (!in.exchange) return;
+        if (rank == 0) in.exchange(in.context, rows, width, 8 * sizeof(T));
+        barrier();
     }
     Edges<T> edges(int64_t i, int64_t R) const {
         const int64_t e = first_edge[i];
@@ -126,7 +129,7 @@ class Block {
             activate(activation, n * H, saved.context_hidden + lo * H, saved.context_active + lo * H);
             context2.apply(n, saved.context_active + lo * H, saved.context + lo * FILTERS * H);
         }
-        for (int64_t i = lo; i < p.hi; ++i) {
+        auto write_message = [&](int64_t i) {
             T* out = saved.messages + i * MESSAGE_ROWS * H;
             const T* x = by_element ? p.element_context + p.in.numbers[p.begin + i] * FILTERS * H
                                     : saved.context + i * FILTERS * H;
@@ -136,8 +139,15 @@ class Block {
                 std::memcpy(out + 5 * H, x + 3 * H, H * sizeof(T));
                 if (!is_first) scale<5>(x + 4 * H, saved.t + i * 5 * H, out + 6 * H);
             }
+        };
+        for (int64_t i = lo; i < p.hi; ++i) write_message(i);
+        if (by_element) {
+            if (p.rank == 0)
+                for (int64_t i = p.n_local; i < p.n_rows; ++i) write_message(i);
+            p.barrier();
+        } else {
+            p.exchange(saved.messages, MESSAGE_ROWS * H);
         }
-        p.barrier();
         for (int64_t i = lo; i < p.hi; ++i) {
             T *s = p.s + i * H, *v = p.v + i * 3 * H, *t = p.t + i * 5 * H;
             if (is_first)
@@ -198,7 +208,9 @@ class Block {
             add_and_copy(3, p.cotangent.v_summed + i * 3 * H, p.cotangent.v + i * 3 * H, out + H);
             if (RANK == 2) add_and_copy(5, p.cotangent.t_summed + i * 5 * H, p.cotangent.t + i * 5 * H, out + 4 * H);
         }
-        p.barrier();
+        const bool only_edges = is_first && !p.wanted.gradients;  // no cotangent of a neighbor is needed
+        if (only_edges) p.barrier();
+        else p.exchange(p.cotangent.features, COMPONENTS * H);
         auto sums = [&](auto first_, auto forces_, auto gradients_) {
             T* partial = p.workspace.partial.get(COMPONENTS * Lanes<T>::count * p.most_neighbors);
             T* gradients = nullptr;
@@ -217,7 +229,13 @@ class Block {
             else sums(first_, no, yes);
         };
         is_first ? dispatch(std::true_type{}) : dispatch(std::false_type{});
-        if (!is_first || p.wanted.gradients) context_backward(p, saved, is_first);
+        if (!only_edges) context_backward(p, saved, is_first);
+    }
+
+    int64_t n_parameters() const {
+        int64_t total = 0;
+        for (const auto* layer : {&filter, &context0, &context2, &mix, &update0, &update2}) total += layer->n_parameters();
+        return RANK == 1 ? total : total + mix_tensors.n_parameters();
     }
 
    private:

@@ -14,8 +14,8 @@ from assay.models.repulsion import BOHR_A, COEFFICIENTS, COULOMB_EV_A, EXPONENTS
 from assay.models.tensors import HALF_ROOT
 
 MAX_HEAD = 8  # hidden layers of the head
-INTEGERS = ("hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "gaussian", "evenly_spaced", "envelope",
-            "activation", "head_activation", "repulsion", "floor", "n_head")  # fmt: skip
+INTEGERS = ("rank", "hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "gaussian", "envelope", "activation",
+            "head_activation", "repulsion", "floor", "parameter_bits", "n_head")  # fmt: skip
 REALS = ("cutoff", "envelope_begin", "envelope_end", "epsilon", "energy_scale")
 ENVELOPES = ("polynomial", "cosine", "mollifier", "switch")
 ACTIVATIONS = ("silu", "softplus", "shifted_softplus")

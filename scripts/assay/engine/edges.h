@@ -19,7 +19,7 @@ constexpr int EDGES_AT_ONCE = 4;  // edges whose filters are computed together
 template <class T>
 struct Edges {
     int64_t n;
-    const int64_t* neighbor;
+    const int32_t* neighbor;
     const T *basis, *basis_slope, *direction, *tensor;
 };
 
@@ -66,7 +66,7 @@ class Filters {
                 evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
-                    const T* x = messages + edges.neighbor[e + g] * MESSAGE_ROWS * H + h;
+                    const T* x = messages + int64_t(edges.neighbor[e + g]) * MESSAGE_ROWS * H + h;
                     const T* u = edges.direction + 3 * (e + g);
                     s += w[0][g] * load(x);
                     const Vector<T> vector = w[1][g] * load(x + H);
@@ -114,9 +114,9 @@ class Filters {
                 evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
-                    const T* x = messages + edges.neighbor[e + g] * MESSAGE_ROWS * H + h;
+                    const T* x = messages + int64_t(edges.neighbor[e + g]) * MESSAGE_ROWS * H + h;
                     const T* u = edges.direction + 3 * (e + g);
-                    const T* neighbor = cotangents + edges.neighbor[e + g] * COMPONENTS * H + h;
+                    const T* neighbor = cotangents + int64_t(edges.neighbor[e + g]) * COMPONENTS * H + h;
                     T* edge_partial = partial + COMPONENTS * (e + g) * W;
                     w_cotangent[0][g] = center[0] * load(x);
                     out[0] += w[0][g] * load(neighbor);

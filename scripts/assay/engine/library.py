@@ -1,60 +1,71 @@
-"""The shared library of the engine, compiled once for this processor from ``painn.cpp`` and its headers, and cached."""
+"""The shared library of the engine, ``libassay.so``: compiled once for this processor, and cached."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import hashlib
 import platform
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from filelock import FileLock
 from torch import Tensor
 
-from assay.engine.constants import header
+from assay.engine.build import build, fingerprint
 from assay.engine.toolchain import compiler
 from assay.workflow.errors import AssayError
-from assay.workflow.files import atomic_path, cache_folder
-
-FOLDER = Path(__file__).parent
-SOURCE = FOLDER / "painn.cpp"
-FLAGS = ["-std=c++17", "-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
-         "-ffp-contract=fast", "-shared", "-fPIC"]  # fmt: skip
+from assay.workflow.files import cache_folder
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
-    """The engine's shared library; None where there is no C++ compiler or it cannot compile the engine."""
+def library_path() -> Path | None:
+    """The path of ``libassay.so``, which is built if need be; None where no C++ compiler can build it."""
     command = compiler()
     if command is None:
         print("no C++ compiler works here: torch computes alone, several times slower", file=sys.stderr)
         return None
-    version = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
-    sources = b"".join(path.read_bytes() for path in sorted([SOURCE, *FOLDER.glob("*.h")]))
-    constants = header()
-    key = "\n".join([version, processor(), *FLAGS, constants]).encode() + sources
+    levels = [level_of_this_processor()]
     cache = cache_folder("engine")
-    built = cache / f"painn-{hashlib.sha256(key).hexdigest()[:16]}.so"
+    built = cache / f"libassay-{fingerprint(command, levels)[:16]}.so"
     try:
         if not built.exists():
             cache.mkdir(parents=True, exist_ok=True)
             with FileLock(built.with_suffix(".lock")):
                 if not built.exists():
-                    _build(built, command, constants)
-        return ctypes.CDLL(str(built))
+                    build(built, command, levels)
+        return built
     except (AssayError, OSError, subprocess.CalledProcessError) as error:
         print(f"the engine could not be built with {command} in {cache} ({error}): torch works alone", file=sys.stderr)
         return None
 
 
-def _build(target: Path, command: str, constants: str) -> None:
-    with atomic_path(target) as path, tempfile.TemporaryDirectory() as generated:
-        Path(generated, "constants.h").write_text(constants)
-        arguments = [*FLAGS, f"-I{generated}", str(SOURCE), "-o", str(path)]
-        subprocess.run([command, *arguments], check=True, capture_output=True)
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The engine's shared library; None where it cannot be built, loaded, or run on this processor."""
+    path = library_path()
+    try:
+        found = None if path is None else _declared(ctypes.CDLL(str(path)))
+    except (AttributeError, OSError) as error:
+        print(f"the engine cannot be loaded from {path} ({error}): torch works alone", file=sys.stderr)
+        return None
+    if found is not None and not found.assay_instructions():
+        print("this processor lacks the instructions of the engine: torch works alone", file=sys.stderr)
+        return None
+    return found
+
+
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    """Give the functions that return no int their types."""
+    found.assay_last_error.restype = ctypes.c_char_p
+    found.assay_instructions.restype = ctypes.c_char_p
+    found.assay_metadata.restype = ctypes.c_char_p
+    found.assay_cutoff.restype = ctypes.c_double
+    for name in ("assay_row_width", "assay_n_parameters", "assay_neighbors_float32", "assay_neighbors_float64"):
+        getattr(found, name).restype = ctypes.c_int64
+    found.assay_close.restype = None
+    found.assay_set_parameters.restype = None
+    return found
 
 
 def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
@@ -62,11 +73,16 @@ def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
-def processor() -> str:
-    """What ``-march=native`` depends on: the architecture of the processor and its instruction sets."""
+def level_of_this_processor() -> str:
+    """The instructions to compile for here, one of ``build.LEVELS``."""
+    machine = platform.machine().lower()
+    if machine in ("aarch64", "arm64"):
+        return "aarch64"
+    if machine not in ("x86_64", "amd64"):
+        return "generic"
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        flags = set(Path("/proc/cpuinfo").read_text().split())
     except OSError:
-        lines = [platform.processor()]
-    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
-    return f"{platform.machine()} {flags}"
+        return "x86-64-v3"
+    wide = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
+    return "x86-64-v4" if wide <= flags else "x86-64-v3"

@@ -125,6 +125,8 @@ struct Linear {
     int64_t place_out(int64_t m) const { return m / n_out * padded(n_out) + m % n_out; }
     int64_t place(int64_t k, int64_t m) const { return Matrix<T>::place(K, M, place_in(k), place_out(m)); }
 
+    int64_t n_parameters() const { return n_out * out_pieces * (n_in * in_pieces + (has_bias ? 1 : 0)); }
+
     // Copies weights and bias from ``flat``, and returns where the next layer's begin; likewise ``write_gradient``.
     const T* set_weights(const T* flat) {
         for (int64_t m = 0; m < n_out * out_pieces; ++m)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from assay.engine.library import library, pointer
 
-NAMES = {torch.float32: "neighbors_float32", torch.float64: "neighbors_float64"}
+NAMES = {torch.float32: "assay_neighbors_float32", torch.float64: "assay_neighbors_float64"}
 
 
 def can_search(positions: Tensor) -> bool:
@@ -33,7 +33,6 @@ def open_pairs(positions: Tensor, batch: Tensor, cutoff: float) -> Tensor:
     edges = torch.empty(2, int((sizes * sizes).sum()) + 1, dtype=torch.int64)
     real = ctypes.c_float if positions.dtype == torch.float32 else ctypes.c_double
     function = getattr(library(), NAMES[positions.dtype])
-    function.restype = ctypes.c_int64
     at = positions.detach().contiguous()
     n_edges = function(
         ctypes.c_int64(len(sizes)), pointer(first), pointer(at), real(cutoff), pointer(edges[0]), pointer(edges[1])

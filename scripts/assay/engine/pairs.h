@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "constants.h"
+#include "call.h"
 #include "lanes.h"
 
 namespace assay {
@@ -16,12 +16,24 @@ struct Pairs {
     const Hyperparameters set;
     const std::vector<double> radii, screening;  // the radius, angstrom, and Z^CHARGE_POWER for each atomic number Z
     const std::vector<double> places, widths;    // the center and the width of each Gaussian, or the k of each sine
+    const bool evenly_spaced;
 
-    // ``elements`` and ``radial`` have two rows each: radii and screening, places and widths.
-    Pairs(const Hyperparameters& set, const double* elements, const double* radial)
-        : set(set), radii(elements, elements + set.max_z + 1),
-          screening(elements + set.max_z + 1, elements + 2 * (set.max_z + 1)),
-          places(radial, radial + set.n_rbf), widths(radial + set.n_rbf, radial + 2 * set.n_rbf) {}
+    explicit Pairs(const Constants& of)
+        : set(of.set), radii(of.radii, of.radii + set.max_z + 1), screening(of.screening, of.screening + set.max_z + 1),
+          places(of.places, of.places + set.n_rbf), widths(of.widths, of.widths + set.n_rbf),
+          evenly_spaced(sizeof(T) == 4 && are_evenly_spaced()) {}
+
+    // Whether the radial functions are those of the basis before any training, so that one follows from another.
+    bool are_evenly_spaced() const {
+        const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1);
+        auto near = [](double x, double expected) { return std::fabs(x - expected) <= 1e-6 * expected; };
+        for (int64_t r = 0; r < set.n_rbf; ++r) {
+            const bool even = set.gaussian ? near(places[r], r * width) && near(widths[r], width)
+                                           : near(places[r], (r + 1) * PI / set.cutoff) && near(widths[r], 1.0);
+            if (!even) return false;
+        }
+        return true;
+    }
 
     // Returns the floored distance, which the radial basis sees, and its derivative ``slope``.
     double floored(double d, double contact, double& slope) const {
@@ -61,7 +73,7 @@ struct Pairs {
         const double d = set.floor ? floored(distance, radii[z] + radii[w], floor_slope) : distance;
         double f, df;
         envelope(distance, x, f, df);
-        if (!set.evenly_spaced) {
+        if (!evenly_spaced) {
             for (int64_t r = 0; r < set.n_rbf; ++r) {
                 double value, derivative;
                 if (set.gaussian) {

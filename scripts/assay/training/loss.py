@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from assay.engine.painn import Engine, Network
+from assay.engine.model_file import Network
+from assay.engine.painn import Engine
 from assay.models import Potential
 from assay.models.graph import EdgeGraph
 from assay.training import processes

@@ -7,7 +7,8 @@ from typing import Protocol, cast
 
 import numpy as np
 
-from assay.engine.painn import Network, why_unsupported
+from assay.engine.model_file import Network
+from assay.engine.painn import why_unsupported
 from assay.models import Potential
 from assay.training import processes
 from assay.training.cuda_graph import CudaGraphStep, compile_gradients

@@ -6,6 +6,7 @@
 // is scattered. Structures are computed in groups that fit the cache. Each thread takes as many atoms in whole
 // structures as the others or, where that is not possible, a range of the atoms of each group. Channels are padded;
 // padded channels have zero weights and stay zero.
+#pragma once
 
 #include <omp.h>
 
@@ -13,7 +14,6 @@
 #include <cstring>
 
 #include "block.h"
-#include "neighbors.h"
 #include "pairs.h"
 
 namespace assay {
@@ -23,10 +23,10 @@ constexpr int ATOMS_PER_GROUP = 48;  // about as many for each thread of the gro
 constexpr double IMBALANCE = 1.06;
 
 template <class T, int RANK>
-class Engine {
+class Network : public AnyNetwork {
    public:
-    Engine(const Hyperparameters& set, const double* elements, const double* radial)
-        : set(set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(set, elements, radial),
+    explicit Network(const Constants& constants)
+        : set(constants.set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(constants),
           embedding((set.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set);
         int64_t width = set.hidden;
@@ -48,8 +48,17 @@ class Engine {
         for (auto& layer : head) reserve(layer);
     }
 
-    // Copies the parameters, which come in the order of the model's.
-    void set_parameters(const T* flat) {
+    int64_t n_parameters() const override {
+        int64_t total = (set.max_z + 1) * set.hidden;
+        for (const auto& block : blocks) total += block.n_parameters();
+        for (const auto& layer : head) total += layer.n_parameters();
+        return total;
+    }
+
+    int64_t row_width() const override { return Block<T, RANK>::MESSAGE_ROWS * H; }
+
+    void set_parameters(const void* parameters) override {
+        const T* flat = static_cast<const T*>(parameters);
         for (int64_t z = 0; z <= set.max_z; ++z)
             for (int64_t h = 0; h < set.hidden; ++h) embedding[z * H + h] = *flat++;
         for (auto& block : blocks) {
@@ -67,18 +76,14 @@ class Engine {
         if (!blocks.empty()) blocks.front().context_of(set.max_z + 1, embedding.data(), element_context);
     }
 
-    // Computes the energy of each structure without reference energies, and forces, virial and gradients unless null.
-    void evaluate(const Input<T>& in, int threads, double* energy, T* forces, double* virial, T* gradients) {
-        const Wanted wanted{forces != nullptr, virial != nullptr, gradients != nullptr};
+    void evaluate(const Call& in, int threads, const Results& results) override {
+        const Wanted wanted{results.forces != nullptr, results.virial != nullptr, results.gradients != nullptr};
         const std::vector<int64_t> ends = structure_ends(in);
-        std::vector<int64_t> shares = boundaries(ends, 0, in.n_atoms, threads);
-        const bool share_groups = largest_share(shares) * threads > IMBALANCE * in.n_atoms;
-        if (share_groups) shares = {0, in.n_atoms};
-        first.assign(in.n_atoms + 1, 0);
-        for (int64_t e = 0; e < in.n_edges; ++e) ++first[in.center[e] + 1];
-        for (int64_t i = 0; i < in.n_atoms; ++i) first[i + 1] += first[i];
+        std::vector<int64_t> shares = boundaries(ends, 0, in.n_local, threads);
+        const bool share_groups = in.exchange || largest_share(shares) * threads > IMBALANCE * in.n_local;
+        if (share_groups) shares = {0, in.n_local};
         if (static_cast<int>(workspaces.size()) < threads) workspaces.resize(threads);
-        atom_energy.assign(in.n_atoms, 0.0);
+        std::fill_n(results.atomic_energies, in.n_local, 0.0);
         int team_size = 1;
 #pragma omp parallel num_threads(threads)
         {
@@ -90,11 +95,10 @@ class Engine {
             if (wanted.virial) own.virial.assign(9 * in.n_structures, 0.0);
             const int width = share_groups ? team : 1, leader = share_groups ? 0 : rank;
             for (size_t part = leader; part + 1 < shares.size(); part += team)
-                for (const auto& group : groups(ends, shares[part], shares[part + 1], width))
-                    evaluate_group(in, wanted, group, rank - leader, width, own, workspaces[leader]);
+                for (const auto& group : groups(in, ends, shares[part], shares[part + 1], width))
+                    evaluate_group(in, wanted, group, results.atomic_energies, rank - leader, width, own,
+                                   workspaces[leader]);
         }
-        std::fill(energy, energy + in.n_structures, 0.0);
-        for (int64_t i = 0; i < in.n_atoms; ++i) energy[in.batch[i]] += atom_energy[i];
         auto sum_over_threads = [&](auto* out, int64_t n, auto part) {
             for (int64_t k = 0; k < n; ++k) {
                 double total = 0;
@@ -102,9 +106,11 @@ class Engine {
                 out[k] = total;
             }
         };
-        if (forces) sum_over_threads(forces, 3 * in.n_atoms, [](Workspace<T>& of) { return of.forces.data(); });
-        if (virial) sum_over_threads(virial, 9 * in.n_structures, [](Workspace<T>& of) { return of.virial.data(); });
-        if (gradients) write_gradients(team_size, gradients);
+        if (results.forces)
+            sum_over_threads(results.forces, 3 * in.n_atoms, [](Workspace<T>& of) { return of.forces.data(); });
+        if (results.virial)
+            sum_over_threads(results.virial, 9 * in.n_structures, [](Workspace<T>& of) { return of.virial.data(); });
+        if (results.gradients) write_gradients(team_size, static_cast<T*>(results.gradients));
     }
 
    private:
@@ -117,17 +123,15 @@ class Engine {
     std::vector<Linear<T>> head;
     size_t n_gradients;
     std::vector<Workspace<T>> workspaces;
-    std::vector<int64_t> first;
-    std::vector<double> atom_energy;
 
     // The weight of an atom's energy in the sum that is differentiated.
-    static double weight(const Input<T>& in, int64_t atom) { return in.weights ? in.weights[in.batch[atom]] : 1.0; }
+    static double weight(const Call& in, int64_t atom) { return in.weights ? in.weights[in.structure[atom]] : 1.0; }
 
     // The index behind the last atom of each structure.
-    static std::vector<int64_t> structure_ends(const Input<T>& in) {
+    static std::vector<int64_t> structure_ends(const Call& in) {
         std::vector<int64_t> ends;
-        for (int64_t i = 1; i <= in.n_atoms; ++i)
-            if (i == in.n_atoms || in.batch[i] != in.batch[i - 1]) ends.push_back(i);
+        for (int64_t i = 1; i <= in.n_local; ++i)
+            if (i == in.n_local || in.structure[i] != in.structure[i - 1]) ends.push_back(i);
         return ends;
     }
 
@@ -151,22 +155,25 @@ class Engine {
         return most;
     }
 
-    static std::vector<Group> groups(const std::vector<int64_t>& ends, int64_t from, int64_t to, int width) {
+    static std::vector<Group> groups(const Call& in, const std::vector<int64_t>& ends, int64_t from, int64_t to,
+                                     int width) {
+        if (in.exchange) return {{0, in.n_local, in.n_atoms}};  // an exchange moves the rows of all atoms
         const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (to - from + size / 2) / size);
         const std::vector<int64_t> found = boundaries(ends, from, to, parts);
         std::vector<Group> made;
         for (size_t k = 1; k < found.size(); ++k)
-            if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k]});
+            if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k], found[k] - found[k - 1]});
         return made;
     }
 
     // Does the work of one thread of a team on a group; ``shared`` is the workspace of the team's first thread.
-    void evaluate_group(const Input<T>& in, const Wanted& wanted, const Group& group, int rank, int team,
-                        Workspace<T>& own, Workspace<T>& shared) {
-        const int64_t N = group.end - group.begin, lo = N * rank / team, hi = N * (rank + 1) / team;
-        Pass<T> pass{in, wanted, group.begin, first[group.begin], lo, hi, hi - lo, team, own, element_context.get(0)};
+    void evaluate_group(const Call& in, const Wanted& wanted, const Group& group, double* atomic_energies, int rank,
+                        int team, Workspace<T>& own, Workspace<T>& shared) {
+        const int64_t n = group.end - group.begin, lo = n * rank / team, hi = n * (rank + 1) / team;
+        Pass<T> pass{in, wanted, group.begin, in.first[group.begin], n, group.rows, lo, hi, hi - lo, rank, team, own,
+                     element_context.get(0), atomic_energies + group.begin};
         pass.barrier();
-        allocate(pass, N, first[group.end] - first[group.begin], shared, rank == 0);
+        allocate(pass, group.rows, in.first[group.end] - in.first[group.begin], shared, rank == 0);
         geometry(pass);
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks[b].forward(pass, pass.activations[b], b == 0);
         energies(pass);
@@ -213,7 +220,8 @@ class Engine {
             const int64_t in_blocks = width(block_rows) * set.n_blocks + width(gradient_rows) * copies;
             shared.atoms.get(N * (in_blocks + width(pass_rows) + head_width) + 64);
             shared.edges.get(E * (2 * R + 13) + 128);
-            shared.lists.get(E + 2 * N);
+            shared.neighbors.get(E);
+            shared.lists.get(2 * N);
         }
         pass.barrier();
         T *atoms = shared.atoms.get(0), *edges = shared.edges.get(0);
@@ -243,37 +251,33 @@ class Engine {
         for (T** rows : {&pass.direction, &pass.cotangent.direction}) *rows = take_edges(3);
         pass.tensor = take_edges(5);
         for (T** rows : {&pass.distance, &pass.cotangent.distance}) *rows = take_edges(1);
-        pass.neighbor = shared.lists.get(0);
-        pass.n_neighbors = pass.neighbor + E;
+        pass.neighbor = shared.neighbors.get(0);
+        pass.n_neighbors = shared.lists.get(0);
         pass.first_edge = pass.n_neighbors + N;
     }
 
     // Computes the edges within the cutoff, their radial functions, the repulsion, and the first features.
-    void geometry(Pass<T>& p) {
+    void geometry(Pass<T>& p) const {
+        const Call& in = p.in;
         for (int64_t i = p.lo; i < p.hi; ++i) {
-            const int64_t atom = p.begin + i, z = p.in.numbers[atom];
-            p.first_edge[i] = first[atom] - p.edge_begin;
+            const int64_t atom = p.begin + i, z = in.numbers[atom];
+            p.first_edge[i] = in.first[atom] - p.edge_begin;
             int64_t e = p.first_edge[i];
-            for (int64_t k = first[atom]; k < first[atom + 1]; ++k) {
-                const int64_t j = p.in.neighbor[k], w = p.in.numbers[j];
-                double r[3], square = 0.0;
-                for (int x = 0; x < 3; ++x) {
-                    r[x] = double(p.in.positions[3 * j + x]) - double(p.in.positions[3 * atom + x]) +
-                           double(p.in.shift[3 * k + x]);
-                    square += r[x] * r[x];
-                }
-                const double d = std::sqrt(square);
+            for (int64_t k = in.first[atom]; k < in.first[atom + 1]; ++k) {
+                const int64_t j = in.neighbor[k], w = in.numbers[j];
+                const double* r = in.vectors + 3 * k;
+                const double d = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
                 if (!pairs.radial(d, z, w, p.basis + e * R, p.basis_slope + e * R)) continue;
                 double repulsion_slope = 0.0;
-                if (set.repulsion) atom_energy[atom] += pairs.repulsion(z, w, d, repulsion_slope);
+                if (set.repulsion) p.atomic_energies[i] += pairs.repulsion(z, w, d, repulsion_slope);
                 for (int x = 0; x < 3; ++x) {
                     p.direction[3 * e + x] = r[x] / d;
                     p.cotangent.direction[3 * e + x] = 0;
                 }
                 if (RANK == 2) traceless_product(p.direction + 3 * e, p.direction + 3 * e, p.tensor + 5 * e);
                 p.distance[e] = d;
-                p.cotangent.distance[e] = repulsion_slope * weight(p.in, atom);
-                p.neighbor[e++] = j - p.begin;
+                p.cotangent.distance[e] = repulsion_slope * weight(in, atom);
+                p.neighbor[e++] = static_cast<int32_t>(j - p.begin);
             }
             p.n_neighbors[i] = e - p.first_edge[i];
             p.most_neighbors = std::max(p.most_neighbors, p.n_neighbors[i]);
@@ -282,7 +286,7 @@ class Engine {
     }
 
     // Computes the atomic energies, and overwrites the head's last output by its cotangent.
-    void energies(Pass<T>& p) {
+    void energies(Pass<T>& p) const {
         for (size_t k = 0; k < head.size(); ++k) {
             const Linear<T>& layer = head[k];
             T* out = p.head_out[k] + p.lo * layer.M;
@@ -292,10 +296,9 @@ class Engine {
         }
         const int64_t M = head.back().M;
         for (int64_t i = p.lo; i < p.hi; ++i) {
-            const int64_t atom = p.begin + i;
             T* out = p.head_out.back() + i * M;
-            atom_energy[atom] += double(out[0]) * set.energy_scale;
-            out[0] = T(set.energy_scale * weight(p.in, atom));
+            p.atomic_energies[i] += double(out[0]) * set.energy_scale;
+            out[0] = T(set.energy_scale * weight(p.in, p.begin + i));
             std::fill(out + 1, out + M, T(0));
         }
     }
@@ -324,7 +327,7 @@ class Engine {
                 const T* turn = p.cotangent.direction + 3 * e;
                 const double t[3] = {turn[0], turn[1], turn[2]}, d = p.distance[e];
                 const double parallel = t[0] * u[0] + t[1] * u[1] + t[2] * u[2];
-                double* virial = p.wanted.virial ? p.workspace.virial.data() + 9 * p.in.batch[p.begin + i] : nullptr;
+                double* virial = p.wanted.virial ? p.workspace.virial.data() + 9 * p.in.structure[p.begin + i] : nullptr;
                 for (int x = 0; x < 3; ++x) {
                     const double slope = p.cotangent.distance[e] * u[x] + (t[x] - parallel * u[x]) / d;
                     p.workspace.forces[3 * (p.begin + i) + x] += slope;
@@ -359,34 +362,3 @@ class Engine {
 };
 
 }  // namespace assay
-
-#define INTERFACE(NAME, T, RANK)                                                                                       \
-    extern "C" void* NAME##_new(const Hyperparameters* hyperparameters, const double* elements, const double* radial) {\
-        return new assay::Engine<T, RANK>(*hyperparameters, elements, radial);                                         \
-    }                                                                                                                  \
-    extern "C" void NAME##_free(void* engine) { delete static_cast<assay::Engine<T, RANK>*>(engine); }                 \
-    extern "C" void NAME##_set_parameters(void* engine, const T* parameters) {                                         \
-        static_cast<assay::Engine<T, RANK>*>(engine)->set_parameters(parameters);                                      \
-    }                                                                                                                  \
-    extern "C" void NAME##_evaluate(void* engine, const int64_t* sizes, const int64_t* numbers, const int64_t* batch,  \
-                                    const int64_t* edge_index, const T* positions, const T* shift,                     \
-                                    const double* weights, int threads, double* energy, T* forces, double* virial,     \
-                                    T* gradients) {                                                                    \
-        const assay::Input<T> input{sizes[0], sizes[1],   sizes[2],              numbers,   batch,                     \
-                                    edge_index, edge_index + sizes[2], positions, shift, weights};                     \
-        static_cast<assay::Engine<T, RANK>*>(engine)->evaluate(input, threads, energy, forces, virial, gradients);     \
-    }
-
-INTERFACE(painn_1_float32, float, 1)
-INTERFACE(painn_1_float64, double, 1)
-INTERFACE(painn_2_float32, float, 2)
-INTERFACE(painn_2_float64, double, 2)
-
-#define NEIGHBORS(NAME, T)                                                                                             \
-    extern "C" int64_t NAME(int64_t n_structures, const int64_t* first, const T* positions, T cutoff,                  \
-                            int64_t* neighbor, int64_t* center) {                                                      \
-        return assay::neighbors<T>(n_structures, first, positions, cutoff, neighbor, center);                          \
-    }
-
-NEIGHBORS(neighbors_float32, float)
-NEIGHBORS(neighbors_float64, double)

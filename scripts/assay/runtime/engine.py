@@ -1,0 +1,182 @@
+"""The compiled engine through its C interface (``assay.h``): numpy and ctypes, nothing else."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+INTERFACE_VERSION = 1
+
+EXCHANGE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
+
+
+class _Input(ctypes.Structure):
+    """``assay_input``."""
+
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("struct_size", "n_atoms", "n_local", "n_structures", "n_edges")),
+        *((name, ctypes.c_void_p) for name in ("atomic_numbers", "structure", "neighbor", "center", "vectors")),
+        ("threads", ctypes.c_int),
+        ("exchange", EXCHANGE),
+        ("context", ctypes.c_void_p),
+    ]
+
+
+class _Output(ctypes.Structure):
+    """``assay_output``."""
+
+    _fields_ = [
+        ("struct_size", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("energy", "atomic_energies", "forces", "virial")),
+    ]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the engine computed.
+
+    Attributes:
+        energy: float64 (S,), eV, reference energies included.
+        atomic_energies: float64 (n_local,), eV.
+        forces: float64 (N, 3), eV/angstrom.
+        virial: float64 (S, 3, 3), eV: -dE/d(strain).
+    """
+
+    energy: np.ndarray
+    atomic_energies: np.ndarray
+    forces: np.ndarray
+    virial: np.ndarray
+
+
+class EngineModel:
+    """A model file, opened by the engine.
+
+    Args:
+        path: the model file, ``model.assay``, or its bytes.
+        library: the shared library, ``libassay.so``.
+        precision: 32 or 64, the numbers in which the network computes.
+
+    Attributes:
+        cutoff: the cutoff radius, angstrom.
+        metadata: what the file says about itself.
+
+    Raises:
+        ValueError: the library or the file cannot be used; the sentence says why.
+    """
+
+    def __init__(self, path: str | Path | bytes, library: str | Path, precision: int = 32):
+        self.path, self.library_path, self.precision = path, library, precision
+        self._handle = ctypes.c_void_p()
+        try:
+            self._library = ctypes.CDLL(str(library))
+            version = self._library.assay_interface_version()
+        except (OSError, AttributeError) as error:
+            raise ValueError(f"{library} is not the engine's library ({error}): install the package again") from None
+        if version != INTERFACE_VERSION:
+            raise ValueError(
+                f"{library} has interface {version} and not {INTERFACE_VERSION}: install the package again"
+            )
+        for name, result in {
+            "last_error": ctypes.c_char_p,
+            "metadata": ctypes.c_char_p,
+            "cutoff": ctypes.c_double,
+        }.items():
+            getattr(self._library, f"assay_{name}").restype = result
+        self._library.assay_row_width.restype = ctypes.c_int64
+        self._library.assay_close.restype = None
+        opened, bits = ctypes.byref(self._handle), ctypes.c_int(precision)
+        if isinstance(path, bytes):
+            self._check(self._library.assay_open_bytes(path, ctypes.c_int64(len(path)), bits, opened))
+        else:
+            self._check(self._library.assay_open(str(path).encode(), bits, opened))
+        self.cutoff = float(self._library.assay_cutoff(self._handle))
+        self.metadata: dict[str, Any] = json.loads(self._library.assay_metadata(self._handle))
+
+    def __del__(self) -> None:
+        if self._handle:
+            self._library.assay_close(self._handle)
+
+    def __reduce__(self) -> tuple[type[EngineModel], tuple[Any, ...]]:
+        return type(self), (self.path, self.library_path, self.precision)
+
+    def _check(self, code: int) -> None:
+        if code:
+            raise ValueError(self._library.assay_last_error().decode())
+
+    @property
+    def row_width(self) -> int:
+        """The largest width of a row that an exchange sees."""
+        return int(self._library.assay_row_width(self._handle))
+
+    def has_element(self, atomic_number: int) -> bool:
+        """Whether the model was trained on an element."""
+        return bool(self._library.assay_has_element(self._handle, ctypes.c_int32(atomic_number)))
+
+    def __call__(
+        self,
+        atomic_numbers: np.ndarray,
+        edge_index: np.ndarray,
+        vectors: np.ndarray,
+        structure: np.ndarray | None = None,
+        *,
+        n_local: int | None = None,
+        threads: int = 1,
+        exchange: Any = None,
+    ) -> Evaluation:
+        """Compute energy, per-atom energies, forces and virial.
+
+        Args:
+            atomic_numbers: integers (N,).
+            edge_index: integers (2, E), rows (neighbor, center); every pair within the cutoff both ways.
+            vectors: (E, 3), angstrom: r_neighbor - r_center, with the periodic image.
+            structure: integers (N,), the structure of each atom, ascending from 0; None for one structure.
+            n_local: how many of the atoms are local ones, which come first; None if there are no ghosts.
+            threads: the largest number of threads.
+            exchange: an ``EXCHANGE`` function that fills the rows of ghosts; see ``assay.h``.
+
+        Raises:
+            ValueError: what is given makes no sense or is not finite, or an element is unknown to the model.
+        """
+        numbers, owners = _integers(atomic_numbers, "atomic_numbers"), None
+        neighbor, center = _integers(edge_index[0], "edge_index"), _integers(edge_index[1], "edge_index")
+        arrows = np.ascontiguousarray(vectors, dtype=np.float64)
+        if numbers.ndim != 1 or neighbor.ndim != 1 or arrows.shape != (len(neighbor), 3):
+            raise ValueError(
+                f"atomic_numbers {numbers.shape}, edges {np.shape(edge_index)} and vectors {arrows.shape} do not fit: "
+                "give (N,), (2, E) and (E, 3)"
+            )
+        n_structures = 1
+        if structure is not None:
+            owners = _integers(structure, "structure")
+            if owners.shape != numbers.shape:
+                raise ValueError(f"structure has the shape {owners.shape} and not {numbers.shape}")
+            n_structures = int(owners.max(initial=-1)) + 1
+        local = len(numbers) if n_local is None else n_local
+        if not 0 <= local <= len(numbers):
+            raise ValueError(f"n_local is {local}, and there are {len(numbers)} atoms")
+        out = Evaluation(
+            np.empty(n_structures), np.empty(local), np.empty((len(numbers), 3)), np.empty((n_structures, 3, 3))
+        )
+        given = _Input(
+            ctypes.sizeof(_Input), len(numbers), local, n_structures, len(neighbor),
+            *(None if array is None else array.ctypes.data for array in (numbers, owners, neighbor, center, arrows)),
+            threads, exchange or EXCHANGE(), None,
+        )  # fmt: skip
+        wanted = _Output(ctypes.sizeof(_Output), *(array.ctypes.data for array in vars(out).values()))
+        self._check(self._library.assay_evaluate(self._handle, ctypes.byref(given), ctypes.byref(wanted)))
+        return out
+
+
+def _integers(values: np.ndarray, name: str) -> np.ndarray:
+    """The values as contiguous int32."""
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {array.dtype}: give integers")
+    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise ValueError(f"{name} holds a number that 32 bits do not hold")
+    return np.ascontiguousarray(array, dtype=np.int32)

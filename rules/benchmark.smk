@@ -29,7 +29,7 @@ rule benchmark:
         CONDA
     threads: CORES
     resources:
-        **needs(mem_MB=15000, minutes=60, device_percent=100),
+        **needs(mem_MB=5000, minutes=60, device_percent=100),
     params:
         code=code_of("benchmark"),
         splits=SPLITS,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from assay.benchmark.memory import share_session_memory
 from assay.benchmark.points import BenchmarkSettings, choose_points
 from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
 from assay.data import read_examples
@@ -52,6 +53,7 @@ def student(variant: str, points, settings: dict) -> dict:
 
 def main() -> None:
     params, others = snakemake.params, OtherLoad()
+    share_session_memory()
     n_threads = limit_threads(snakemake.threads)
     structures = read_examples(snakemake.params.splits.values())
     points = choose_points(structures, BenchmarkSettings(**params.settings))

@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+from assay.benchmark.memory import share_session_memory
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
 from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, sample_known, typical
@@ -20,6 +21,7 @@ if "snakemake" not in globals():
 
 def main() -> None:
     settings, card = snakemake.params.settings, read_json(snakemake.input.card)
+    share_session_memory()
     n_threads, load = limit_threads(snakemake.threads), OtherLoad()
     unseen = sample_known(snakemake.params.unseen, settings["structures"], settings["seed"], card["elements"])
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}

@@ -55,8 +55,17 @@ def apart(one, other):
 def test_molecules_are_what_bonds_hold_together_each_of_them_once(tmp_path):
     shaken = molecule("CH3OH")
     shaken.rattle(0.03)
+    ion = molecule("C2H6")
+    ion.set_initial_charges([1.0] + [0.0] * 7)
     frames = [apart("H2O", "C6H6"), molecule("CH3OH"), shaken, molecule("H2O"), charged("OH", charge=-1)]
-    frames += [charged("NO", multiplicity=2), bulk("C"), molecule("CH3CH2OH"), molecule("CH3OCH3")]
+    frames += [
+        charged("NO", multiplicity=2),
+        charged("O2", Spin_Multiplicity=3),
+        ion,
+        bulk("C"),
+        molecule("CH3CH2OH"),
+        molecule("CH3OCH3"),
+    ]
     found = own_molecules(write(tmp_path / "my.xyz", *frames))
     assert [each.name for each in found] == ["H2O", "CH4O", "C2H6O", "C2H6O 2", "C6H6"]
     assert [each.entry.smiles for each in found] == ["O", "CO", "CCO", "COC", "c1ccccc1"]
@@ -69,7 +78,9 @@ def test_the_bond_that_turns_most_is_turned(tmp_path):
 
 
 def test_what_has_no_bond_orders_is_still_a_molecule(tmp_path):
-    (radical,) = own_molecules(write(tmp_path / "my.xyz", molecule("CH3")))
+    untold = molecule("CH3")
+    untold.set_initial_magnetic_moments(None)
+    (radical,) = own_molecules(write(tmp_path / "my.xyz", untold))
     assert (radical.chemistry, radical.entry, radical.turnable) == (None, None, None)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ase
 import ase.io
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -15,7 +16,9 @@ from ase.build import molecule
 
 from assay.checkpoint import normalize
 from assay.checkpoint.scope import write_scope
+from assay.data import read_dataset, scope
 from assay.data.dataset import concatenate, from_structures
+from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.data.scope import Scope, count_outside, neighbor_means, scope_of
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
@@ -23,6 +26,7 @@ from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.physics.verdict import table
 from assay.predictors.interface import load_predictor
+from assay.runtime import scope as packaged
 from assay.runtime.calculator import StudentCalculator
 from assay.structures.structure import Structure
 
@@ -91,6 +95,16 @@ def test_columns_keep_charge_and_spin():
     assert from_structures([labelled(molecule("H2O"))]).charge is None
 
 
+def test_hdf5_keeps_charge_and_spin(tmp_path):
+    told = [labelled(molecule("H2O"), charge=-1, spin=2), labelled(molecule("H2O")), labelled(molecule("OH"), spin=2)]
+    write_hdf5(tmp_path / "ions.h5", from_structures(told))
+    for read in (read_hdf5, read_dataset):
+        assert [(s.charge, s.spin) for s in read(tmp_path / "ions.h5")] == [(-1, 2), (None, None), (None, 2)]
+    write_hdf5(tmp_path / "untold.h5", from_structures(told[1:2]))
+    with h5py.File(tmp_path / "untold.h5") as file:
+        assert "charges" not in file["structures"]
+
+
 # What lies outside
 
 
@@ -102,6 +116,7 @@ def test_columns_keep_charge_and_spin():
         ("charge", lambda atoms: atoms.set_initial_charges([-1, 0, 0])),
         ("spin", lambda atoms: atoms.info.update(spin=3)),
         ("spin", lambda atoms: atoms.info.update(multiplicity=3)),
+        ("spin", lambda atoms: atoms.info.update(Spin_Multiplicity="3")),
         ("spin", lambda atoms: atoms.set_initial_magnetic_moments([2, 0, 0])),
         ("elements", lambda atoms: atoms.set_chemical_symbols("SHH")),
         ("periodicity", lambda atoms: (atoms.set_cell([20, 20, 20]), atoms.set_pbc(True))),
@@ -136,6 +151,46 @@ def test_structures_outside_are_counted(taught):
     found = count_outside(taught, [ion, labelled(molecule("H2O")), labelled(molecule("C6H6"))])
     assert (found["n_outside"], found["by_kind"]) == (2, {"charge": 1, "spin": 1, "size": 1, "density": 1})
     assert found["first"]["size"] == "C6H6: it has 12 atoms, and its training data at most 9"
+
+
+TOLD = [
+    {},
+    {"charge": -1},
+    {"Charge": 1, "spin": 2},
+    {"total_charge": "1"},
+    {"spin": 0},
+    {"SPIN_MULTIPLICITY": 3},
+    {"charge": "ionic", "total_charge": -2},
+    {"charge": None, "multiplicity": float("nan")},
+]
+
+
+def test_the_packaged_scope_says_the_same(taught):
+    """The package imports nothing of this library, so that both implementations are held against each other."""
+    assert (packaged.RADIUS_A, packaged.DENSER) == (scope.RADIUS_A, scope.DENSER)
+    ions = [labelled(molecule("OH"), charge=charge, spin=spin) for charge, spin in ((-1, 1), (0, 2), (1, 1))]
+    scopes = [taught, scope_of(from_structures(ions)), Scope(reason="nobody knows")]
+    dense = molecule("H2O", cell=[3.1] * 3, pbc=True)
+    seen = set()
+    for atoms in (molecule("H2O"), molecule("CH3"), molecule("OH"), molecule("C6H6"), dense, dense * (2, 1, 1)):
+        charged, magnetic = atoms.copy(), atoms.copy()
+        charged.set_initial_charges([-1.0] + [0.0] * (len(atoms) - 1))
+        magnetic.set_initial_magnetic_moments([2.0] + [0.0] * (len(atoms) - 1))
+        for own in (charged, magnetic, *(told_by(atoms, info) for info in TOLD)):
+            structure = Structure.from_ase(own)
+            assert packaged.charge_and_spin(own) == (structure.charge, structure.spin)
+            [neighbors] = neighbor_means([structure])
+            for ours in scopes:
+                theirs = packaged.Scope(json.loads(json.dumps(ours.record))).outside(own, neighbors)
+                assert theirs.keys() == ours.outside(structure).keys() - {"elements"}, (own, own.info)
+                seen |= theirs.keys()
+    assert seen == {"charge", "spin", "periodicity", "size", "density"}
+
+
+def told_by(atoms, info):
+    own = atoms.copy()
+    own.info |= info
+    return own
 
 
 # Where it is told
@@ -198,7 +253,7 @@ def test_packaged_calculator_warns_once_counts_and_flags(calculator):
     ion.get_potential_energy()
     assert not student.outside and not student.n_outside
     for charge in (-1, 1):
-        ion.info["charge"] = charge
+        ion.info.update(charge=charge, spin=1)
         ion.rattle(0.01, seed=charge + 1)
         if charge < 0:
             with pytest.warns(UserWarning, match="its charge of -1 is ignored.*neutral, closed-shell"):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import onnxruntime
 import torch
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # options of mallopt, from malloc.h of glibc
@@ -62,6 +64,19 @@ def keep_freed_memory() -> None:
             library = ctypes.CDLL("libc.so.6")
             library.mallopt(_M_MMAP_MAX, 0)
             library.mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+@functools.cache
+def share_session_memory() -> None:
+    """Let the sessions of ``OnnxStudent`` that are opened from now on share one arena of memory on the CPU.
+
+    An arena keeps the most that a call ever took. Sessions that are called in turns would each keep that much.
+    """
+    memory = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    unlimited, default = 0, -1
+    onnxruntime.create_and_register_allocator(memory, onnxruntime.OrtArenaCfg(unlimited, default, default, default))
 
 
 def largest_cache_MB() -> float | None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
-from assay.benchmark.memory import PeakMemory, largest_cache_MB
+from assay.benchmark.memory import PeakMemory, largest_cache_MB, share_session_memory
 from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.throughput import falls
 from assay.benchmark.timing import Call, Timing, clock, interleave, matrix_peak, ratio
@@ -59,6 +59,7 @@ class Benchmark:
         self.about: dict[str, dict[str, Any]] = {}
         self.first: dict[tuple[str, tuple[int, int]], dict[str, Any]] = {}
         self.points = choose_points(structures, settings) if structures else []
+        share_session_memory()
         for name, path in files.items():
             self._load(name, path)
         if not self.runtimes:
@@ -102,6 +103,7 @@ class Benchmark:
         self.runtimes[name] = predictor
         for point in sorted(self.points, key=lambda point: point.n_atoms):
             self.first[name, point.key] = self._first_call(predictor.timed_call(point.structures), memory)
+        predictor.give_back_memory()  # of points that may never be timed
 
     def _first_call(self, call: Call, memory: PeakMemory) -> dict[str, Any]:
         durations: list[float] = []

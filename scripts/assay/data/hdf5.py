@@ -21,12 +21,15 @@ POSITION_STEP = 1e-4  # angstrom
 FORCE_STEP = 1e-4  # eV/angstrom
 
 _REQUIRED = ("structures/atomic_numbers", "structures/atomic_numbers_splits", "structures/positions")
+_TOLD = {"charge": "charges", "spin": "spins"}  # columns by what they tell
 _BLOCK = 500  # structures that are in memory at once
 
 
 class ColumnFile:
-    """The layout; see ``FrameFile``. ``cells``, ``pbc``, ``names`` and ``molecules`` may be absent.
+    """The layout; see ``FrameFile``.
 
+    All but atomic numbers, their splits and positions may be absent: ``cells``, ``pbc``, ``names``, ``molecules``,
+    ``charges`` and ``spins``, where NaN tells nothing.
     ``atomic_numbers_splits`` holds the S + 1 offsets of structures; the leading 0 and the end may be absent. Numbers
     stored as scaled integers carry their unit step in the attribute ``step``; the attribute ``unit`` is honored.
     """
@@ -41,7 +44,7 @@ class ColumnFile:
         count = self.count()
         if (np.diff(self._offsets) < 1).any():
             raise AssayError(f"the sizes of structures in {path} do not add up to its {n_atoms} atoms: write it again")
-        shapes = {"positions": n_atoms, "cells": count, "pbc": count, "names": count, "molecules": count}
+        shapes = {"positions": n_atoms} | dict.fromkeys(("cells", "pbc", "names", "molecules", *_TOLD.values()), count)
         columns = {name: file[f"structures/{name}"] for name in shapes if f"structures/{name}" in file}
         labels = dict(file["labels"].items()) if "labels" in file else {}
         self._per_atom = {name for name, column in labels.items() if column.ndim == 2 and column.shape[0] == n_atoms}
@@ -83,6 +86,8 @@ class ColumnFile:
 
     def _frame(self, index: int, start: int, columns: dict[str, np.ndarray]) -> Frame:
         row = index - start
+        said = {name: columns[f"labels/{name}"][row] for name in self._label_columns if name not in self._per_atom}
+        told = {name: columns[own][row] for name, own in _TOLD.items() if own in columns}
         atoms = slice(*(self._offsets[index : index + 2] - self._offsets[start]))
         cell = columns["cells"][row].reshape(3, 3) * self._cell_scale if "cells" in columns else np.zeros((3, 3))
         return Frame(
@@ -93,7 +98,7 @@ class ColumnFile:
             columns["positions"][atoms],
             cell if cell.any() else None,
             columns["pbc"][row].astype(bool) if "pbc" in columns else np.zeros(3, bool),
-            {name: columns[f"labels/{name}"][row] for name in self._label_columns if name not in self._per_atom},
+            said | {name: value for name, value in told.items() if np.isfinite(value)},
             {name: columns[f"labels/{name}"][atoms] for name in self._label_columns if name in self._per_atom},
         )
 
@@ -138,6 +143,9 @@ def write_hdf5(path: str | Path, dataset: Dataset, attributes: dict[str, str] | 
         _write(file, "structures/pbc", dataset.pbc)
         _write(file, "structures/names", dataset.names.astype("S"))
         _write(file, "structures/molecules", dataset.molecules.astype("S"))
+        for name, own in _TOLD.items():
+            if getattr(dataset, name) is not None:
+                _write(file, f"structures/{own}", getattr(dataset, name))
         _write(file, "labels/energy", dataset.energy, "eV")
         _write_steps(file, "labels/forces", dataset.forces, FORCE_STEP, "eV/angstrom")
         if dataset.stress is not None:

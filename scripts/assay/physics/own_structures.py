@@ -25,7 +25,7 @@ from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
 from assay.structures.geometry import bonds, contact, fragments
-from assay.structures.structure import Structure, evenly
+from assay.structures.structure import Structure, evenly, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -254,10 +254,8 @@ def _without_orders(structure: Structure) -> Chem.Mol:
 
 def _is_charged(atoms: Atoms) -> bool:
     """Whether a frame says that it is no neutral closed shell."""
-    info = {str(key).lower(): value for key, value in atoms.info.items()}
-    charge = any(info.get(key) not in (None, 0, 0.0) for key in ("charge", "total_charge"))
-    spin = info.get("multiplicity", info.get("spin_multiplicity", 1))
-    return charge or spin not in (1, 1.0) or bool(atoms.info.get("spin", 0) not in (0, 1))
+    charge, spin = told_charge_and_spin(atoms.info, atoms.arrays)
+    return bool(charge) or spin not in (None, 1)
 
 
 def _smaller_part(molecule: Chem.Mol, pair: tuple[int, int]) -> int:

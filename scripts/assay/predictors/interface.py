@@ -126,6 +126,9 @@ class BatchPredictor(ABC):
         """Return a call that evaluates structures, to be timed; see ``benchmark.timing.clock``."""
         return partial(self.evaluate, structures)
 
+    def give_back_memory(self) -> None:  # noqa: B027
+        """Return to the system what the runtime keeps for its next call, as far as it can."""
+
     def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """Do as ``evaluate``, and return the virials too, -dE/d(strain), (S, 3, 3) in eV; None from a model without."""
         return *self.evaluate(structures), None

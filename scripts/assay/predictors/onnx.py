@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
@@ -51,6 +52,17 @@ class OnnxPredictor(BatchPredictor):
             return result.energy, result.forces
 
         return evaluate
+
+    def give_back_memory(self) -> None:
+        """See ``BatchPredictor.give_back_memory``; ONNX Runtime does it at the end of a call, here of a single atom."""
+        if self.device != "cpu":
+            return
+        atom = [Structure("one atom", np.array([min(self.elements or {1})]), np.zeros((1, 3)))]
+        inputs, edge_index, shift = edge_inputs(atom, self.cutoff_A)
+        feed = inputs._asdict() | ({"edge_index": edge_index, "edge_shift": shift} if self.student.needs_edges else {})
+        options = onnxruntime.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self.student.session.run(None, {name: x.numpy() for name, x in feed.items()}, options)
 
     def _call(self, structures: Sequence[Structure]) -> Callable[[], Result] | None:
         """Find the neighbors of structures, and return what evaluates them; None for a file that finds them itself."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
+CHARGES, SPINS = ("charge", "total_charge"), ("spin", "multiplicity", "spin_multiplicity")  # names in ``atoms.info``
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -31,8 +33,7 @@ class Scope:
         """Say what of a structure lies outside of the scope: a sentence for each kind.
 
         Args:
-            atoms: the structure; its total charge and multiplicity are ``charge`` and ``spin`` of ``atoms.info``, or
-                else the sums of its initial charges and magnetic moments.
+            atoms: the structure, whose total charge and multiplicity are as ``charge_and_spin`` reads them.
             neighbors: the mean number of atoms within 5 angstrom of an atom; None if it is not known.
         """
         charges, spins, axes, n_atoms, dense = (
@@ -40,10 +41,11 @@ class Scope:
         )
         found = {}
         charge, spin = charge_and_spin(atoms)
+        own = spin or 1 + (int(atoms.numbers.sum()) - (charge or 0)) % 2  # else the lowest that its electrons allow
         if charge is not None and (charge not in (charges or [0]) or len(charges or [0]) > 1):
             found["charge"] = f"its charge of {charge:+d} is ignored, because the student knows no charges"
-        if spin is not None and (spin not in (spins or [1]) or len(spins or [1]) > 1):
-            found["spin"] = f"its multiplicity of {spin} is ignored, because the student knows no spins"
+        if (spin or spins) and (own not in (spins or [1]) or (spin and len(spins or [1]) > 1)):
+            found["spin"] = f"its multiplicity of {own} is ignored, because the student knows no spins"
         if axes is not None and int(atoms.pbc.sum()) not in axes:
             found["periodicity"] = f"it repeats along {int(atoms.pbc.sum())} axes, as no training data did"
         if n_atoms is not None and len(atoms) > n_atoms[1]:
@@ -54,20 +56,25 @@ class Scope:
 
 
 def charge_and_spin(atoms: Atoms) -> tuple[int | None, int | None]:
-    """The total charge and the multiplicity that a structure names; None for what it does not name."""
-    unpaired = _sum_of(atoms, "initial_magmoms")
-    charge = atoms.info.get("charge", _sum_of(atoms, "initial_charges"))
-    spin = atoms.info.get("spin", None if unpaired is None else abs(unpaired) + 1)
-    return _whole(charge), _whole(spin)
+    """The total charge and the multiplicity that a structure names; None for what it does not name.
+
+    They are ``charge`` or ``total_charge``, and ``spin``, ``multiplicity`` or ``spin_multiplicity`` of ``atoms.info``,
+    in small or capital letters, or else the sums of its initial charges and magnetic moments.
+    """
+    info, unpaired = {str(key).lower(): value for key, value in atoms.info.items()}, _sum_of(atoms, "initial_magmoms")
+    charge = _first(info, CHARGES, _sum_of(atoms, "initial_charges"))
+    spin = _first(info, SPINS, None if unpaired is None else abs(unpaired) + 1)
+    return charge, spin if spin is None or spin > 0 else None
+
+
+def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None) -> int | None:
+    """The first whole number under these names, rounded, or else of ``otherwise``."""
+    for value in (*(info.get(name) for name in names), otherwise):
+        with suppress(TypeError, ValueError, OverflowError):
+            return round(float(value))  # type: ignore[arg-type]
+    return None
 
 
 def _sum_of(atoms: Atoms, name: str) -> float | None:
     values = atoms.arrays.get(name)
     return None if values is None or values.ndim != 1 else float(np.sum(values))
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        return round(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return None

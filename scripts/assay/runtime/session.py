@@ -46,6 +46,8 @@ class OnnxStudent:
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu"):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only
+        # Sessions share the memory that the program registered for all of them; without such, each has its own.
+        options.add_session_config_entry("session.use_env_allocators", "1")
         if threads is not None:
             options.intra_op_num_threads = threads
         # Threads that wait at full speed take cores from others: more threads than cores, and where OpenMP is told so.

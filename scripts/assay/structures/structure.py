@@ -16,6 +16,9 @@ from torch import Tensor
 
 Item = TypeVar("Item")
 
+# What files call the total charge and the multiplicity; the first that holds a number counts.
+_CHARGES, _SPINS = ("charge", "total_charge"), ("spin", "multiplicity", "spin_multiplicity")
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -99,14 +102,14 @@ def told_charge_and_spin(info: Mapping[str, Any], arrays: Mapping[str, Any]) -> 
     """The total charge and the multiplicity that a file or an ``ase.Atoms`` tells of a structure; None if it does not.
 
     Args:
-        info: what is said of the structure as a whole: ``charge`` or ``total_charge``, and ``spin`` or
-            ``multiplicity``.
+        info: what is said of the structure as a whole: ``charge`` or ``total_charge``, and ``spin``, ``multiplicity``
+            or ``spin_multiplicity``, in small or capital letters.
         arrays: what is said of each atom (N,): the sum of ``initial_charges`` counts where no total is told, that of
             ``initial_magmoms`` as the number of unpaired electrons.
     """
-    unpaired = _sum_of(arrays, "initial_magmoms")
-    charges = (info.get("charge"), info.get("total_charge"), _sum_of(arrays, "initial_charges"))
-    spins = (info.get("spin"), info.get("multiplicity"), None if unpaired is None else abs(unpaired) + 1)
+    unpaired, said = _sum_of(arrays, "initial_magmoms"), {str(name).lower(): value for name, value in info.items()}
+    charges = [*map(said.get, _CHARGES), _sum_of(arrays, "initial_charges")]
+    spins = [*map(said.get, _SPINS), None if unpaired is None else abs(unpaired) + 1]
     charge, spin = (
         next((number for v in told if (number := _whole(v)) is not None), None) for told in (charges, spins)
     )

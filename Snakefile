@@ -29,6 +29,7 @@ include: "rules/crystals.smk"
 include: "rules/distill.smk"
 include: "rules/endurance.smk"
 include: "rules/properties.smk"
+include: "rules/multistep.smk"
 
 
 rule all:

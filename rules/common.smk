@@ -34,7 +34,7 @@ from assay.workflow.config import (
 )
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
-from assay.workflow.teachers import own_reference, reference_files, teacher_of
+from assay.workflow.teachers import own_reference, reference_files, same_teacher, teacher_of
 
 if " " in sys.executable:
     raise WorkflowError(

@@ -11,7 +11,7 @@ rule endure:
     input:
         model=model_of,
         card=CARD,
-        split=lambda wildcards: file_of(split_of_endurance(wildcards)),
+        split=lambda wildcards: file_of(split_of("endurance")),
     output:
         "results/{variant}/endurance.json",
     log:
@@ -25,7 +25,7 @@ rule endure:
         **needs(mem_MB=3000, minutes=600),
     params:
         code=code_of("endurance"),
-        split=split_of_endurance,
+        split=lambda wildcards: split_of("endurance"),
         settings=config["endurance"],
         device=DEVICE,
     script:

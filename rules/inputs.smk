@@ -99,11 +99,11 @@ def record_of(wildcards):
     return [record] if record.is_file() else []
 
 
-def split_of_endurance(wildcards):
-    """The split that lends its molecules."""
-    name = config["endurance"]["split"]
+def split_of(section):
+    """The split that lends its molecules to a section of the config."""
+    name = config[section]["split"]
     if name not in SPLITS:
-        raise WorkflowError(f"`endurance.split` of the config is {name}: name one of {', '.join(SPLITS)}")
+        raise WorkflowError(f"`{section}.split` of the config is {name}: name one of {', '.join(SPLITS)}")
     return SPLITS[name]
 
 

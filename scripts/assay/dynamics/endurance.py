@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from ase import units
 
-from assay.data.dataset import Dataset
 from assay.dynamics.run import Motion, Trajectory, run_dynamics
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds
@@ -48,7 +47,7 @@ class EnduranceSettings:
     seed: int
 
 
-def molecules_of_all_sizes(dataset: Dataset, count: int) -> list[Structure]:
+def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Structure]:
     """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer."""
     first = {structure.molecule: structure for structure in reversed(list(dataset))}
     by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))

@@ -111,9 +111,14 @@ def bonds(structure: Structure) -> np.ndarray:
     return np.stack([first, second], 1)[first < second]
 
 
-def fragments(structure: Structure) -> np.ndarray:
-    """Number the molecules that bonds hold together: for each atom, int64 (N,), the number of its own."""
-    first, second = bonds(structure).T
+def fragments(structure: Structure, pairs: np.ndarray | None = None) -> np.ndarray:
+    """Number the molecules that bonds hold together: for each atom, int64 (N,), the number of its own.
+
+    Args:
+        structure: the atoms.
+        pairs: int64 (B, 2), the bonds; None for those of ``bonds``.
+    """
+    first, second = (bonds(structure) if pairs is None else pairs).T
     graph = coo_array((np.ones(len(first)), (first, second)), shape=(len(structure), len(structure)))
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 

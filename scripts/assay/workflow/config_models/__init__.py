@@ -39,4 +39,5 @@ class Config(Section):
     properties: physics_yaml.Properties
     export: physics_yaml.Export
     quantize: physics_yaml.Quantize
+    multistep: physics_yaml.Multistep
     distill: recipes_yaml.Distill

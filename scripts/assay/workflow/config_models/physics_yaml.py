@@ -228,3 +228,21 @@ class Properties(Section):
     lags_ps: Range
     teacher: TeachersShare | None = Field(description="lengths of the teacher's dynamics, or null to leave it out")
     seed: Seed
+
+
+class Multistep(Section):
+    """A student as the inner force of its teacher's dynamics."""
+
+    split: Text = Field(description="a name under dataset.splits")
+    molecules: PositiveInteger
+    max_atoms: PositiveInteger
+    corrected_every: Integers
+    step_fs: PositiveNumber
+    temperature_K: PositiveNumber
+    constant_energy_ps: PositiveNumber
+    bath_ps: PositiveNumber
+    friction_per_fs: PositiveNumber
+    sample_every_fs: PositiveNumber
+    seed: Seed
+    drift_limit: PositiveNumber = Field(description="meV/atom/ps")
+    seconds: PositiveNumber

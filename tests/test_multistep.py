@@ -1,0 +1,209 @@
+"""Multiple time steps: the integrator is the teacher's, the student only makes it cheap, and a bad student is seen."""
+
+import ase
+import numpy as np
+import pytest
+from ase import units
+from ase.build import molecule
+from ase.calculators.calculator import Calculator
+from ase.constraints import FixAtoms
+from ase.md.verlet import VelocityVerlet
+
+from assay.benchmark.multistep import collect, draw, time_steps
+from assay.benchmark.multistep_page import write_page
+from assay.dynamics import multistep
+from assay.dynamics.internal import InternalCoordinates, compare, dihedral_angles
+from assay.dynamics.multistep import MultistepSettings, describe, molecules_for, student_runs, teacher_runs
+from assay.predictors.ase_calculator import PredictorCalculator
+from assay.runtime.respa import Respa
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from shared.physics_toys import Pairs, cluster, predictor
+
+STEP = 0.5 * units.fs
+SETTINGS = MultistepSettings(
+    split="unseen_molecules", molecules=2, max_atoms=6, corrected_every=[1, 4], step_fs=0.5, temperature_K=300.0,
+    constant_energy_ps=0.03, bath_ps=0.02, friction_per_fs=0.02, sample_every_fs=2.0, seed=0,
+)  # fmt: skip
+
+
+class Wells(Calculator):
+    """Each atom in a harmonic well about the origin."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012
+
+    def __init__(self, stiffness):
+        super().__init__()
+        self.stiffness = stiffness
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=("positions",)):
+        super().calculate(atoms, properties, system_changes)
+        x = self.atoms.positions
+        self.results = {"energy": 0.5 * self.stiffness * (x**2).sum(), "forces": -self.stiffness * x}
+
+
+def toy(depth_eV=1.5):
+    return PredictorCalculator(predictor(Pairs(depth_eV)))
+
+
+def moving(calculator, numbers=(6, 8, 1, 7), temperature_K=300.0):
+    structure = cluster("alpha", list(numbers), 0)
+    atoms = ase.Atoms(structure.atomic_numbers, structure.positions, calculator=calculator)
+    rng = np.random.default_rng(1)
+    atoms.set_velocities(rng.standard_normal((len(atoms), 3)) * np.sqrt(units.kB * temperature_K / 12.0))
+    return atoms
+
+
+def test_one_short_step_a_correction_is_velocity_verlet_of_the_teacher():
+    one, other = moving(toy()), moving(toy())
+    Respa(one, STEP, toy(1.0), 1).run(20)
+    VelocityVerlet(other, STEP).run(20)
+    np.testing.assert_allclose(one.positions, other.positions, atol=1e-10)
+    np.testing.assert_allclose(one.get_momenta(), other.get_momenta(), atol=1e-9)
+
+
+def test_it_goes_back_the_way_it_came():
+    atoms = moving(toy())
+    began = atoms.positions.copy()
+    motion = Respa(atoms, STEP, toy(1.2), 4)
+    motion.run(10)
+    assert np.abs(atoms.positions - began).max() > 0.02
+    atoms.set_momenta(-atoms.get_momenta())
+    motion.run(10)
+    np.testing.assert_allclose(atoms.positions, began, atol=1e-9)
+
+
+def test_the_energy_of_the_teacher_is_kept_and_that_of_the_student_is_not():
+    spans = []
+    for corrected in (True, False):
+        atoms, found = moving(toy() if corrected else toy(3.0), temperature_K=2000.0), []
+        motion = Respa(atoms, STEP, toy(3.0), 2) if corrected else VelocityVerlet(atoms, STEP)
+        for _ in range(60):
+            motion.run(1 if corrected else 2)
+            found.append(toy().get_potential_energy(atoms) + atoms.get_kinetic_energy())
+        spans.append(np.ptp(found))
+    assert spans[0] < 0.1 * spans[1]
+
+
+def test_a_bath_gives_the_distribution_of_the_teacher():
+    stiffness, temperature_K, n_atoms = 2.0, 400.0, 400
+    atoms = ase.Atoms(["C"] * n_atoms, np.zeros((n_atoms, 3)), calculator=Wells(stiffness))
+    rng = np.random.default_rng(0)
+    motion = Respa(atoms, 1.0 * units.fs, Wells(0.6 * stiffness), 3, temperature_K, 0.05 / units.fs, rng)
+    motion.run(60)
+    squares = []
+    for _ in range(60):
+        motion.run(3)
+        squares.append((atoms.positions**2).mean())
+    expected = units.kB * temperature_K / stiffness
+    assert np.mean(squares) == pytest.approx(expected, rel=0.04)  # the student's would be 1.67 times as large
+    assert atoms.get_temperature() == pytest.approx(temperature_K, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"n": 0}, "at least 1"),
+        ({"n": 2, "temperature_K": 300.0}, "give both"),
+        ({"n": 2, "friction": 0.1}, "give both"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(arguments, said):
+    with pytest.raises(ValueError, match=said):
+        Respa(moving(toy()), STEP, toy(), **arguments)
+
+
+def test_constraints_and_a_missing_teacher_are_refused():
+    atoms = moving(toy())
+    with pytest.raises(ValueError, match="is the teacher"):
+        Respa(atoms, STEP, atoms.calc, 2)
+    atoms.set_constraint(FixAtoms([0]))
+    with pytest.raises(ValueError, match="constraints"):
+        Respa(atoms, STEP, toy(), 2)
+
+
+def test_torsions_are_those_of_bonds_in_no_ring():
+    butane, benzene = molecule("trans-butane"), molecule("C6H6")
+    found = InternalCoordinates.of(Structure("butane", butane.numbers, butane.positions))
+    assert len(found.bonds) == 13 and len(found.torsions) == 3
+    angles = dihedral_angles(butane.positions[None], found.torsions)[0]
+    expected = [butane.get_dihedral(*map(int, torsion)) for torsion in found.torsions]
+    np.testing.assert_allclose(np.cos(np.radians(angles - expected)), 1.0, atol=1e-9)
+    assert len(InternalCoordinates.of(Structure("benzene", benzene.numbers, benzene.positions)).torsions) == 0
+
+
+def test_distances_of_distributions_are_shifts_also_across_180_degrees():
+    rng = np.random.default_rng(0)
+    lengths, angles = 1.5 + 0.03 * rng.standard_normal((4000, 2)), rng.normal(175.0, 8.0, (4000, 3))
+    wrapped = [(angles + shift + 180.0) % 360.0 - 180.0 for shift in (0.0, 12.0)]
+    found = compare((lengths + 0.01, wrapped[1]), (lengths, wrapped[0]))
+    assert found["bond_distance_A"] == pytest.approx(0.01, rel=1e-6)
+    assert found["torsion_distance_deg"] == pytest.approx(12.0, abs=0.5)
+    assert compare((lengths, wrapped[0][:, :0]), (lengths, wrapped[0][:, :0]))["torsion_distance_deg"] is None
+
+
+def students_of(molecules, depths, folder):
+    own = teacher_runs(molecules, toy, SETTINGS, folder / "teacher")
+    multistep.write_runs(folder / "teacher.npz", own)
+    own = multistep.read_runs(folder / "teacher.npz")
+    motions = {}
+    for name, depth in depths.items():
+        runs = student_runs(molecules, lambda depth=depth: toy(depth), toy, SETTINGS, folder / name)
+        motions[name] = {
+            "checkpoint_sha256": "0",
+            "rows": [{"n": n} | describe(molecules[k], r["energy"], r["bath"], own[k][multistep.TEACHER])
+                     for k, n, r in runs],
+            "teacher_rows": [{"n": name} | describe(m, r["energy"], r[name], r[multistep.TEACHER])
+                             for name in (multistep.TEACHER, multistep.REPEATED)
+                             for m, r in zip(molecules, own, strict=True)],
+        }  # fmt: skip
+    return motions
+
+
+@pytest.mark.slow
+def test_the_best_inner_force_is_found_and_a_bad_student_is_unstable(tmp_path):
+    molecules = [cluster("alpha", [6, 8, 1, 7], 0)]
+    motions = students_of(molecules, {"good": 1.4, "bad": 200.0}, tmp_path)
+    students = {"good": toy(1.4), "bad": toy(200.0)}
+    times = [row for m in molecules for row in time_steps(m, toy, students, SETTINGS, 0.01)]
+    found = collect(motions, times, "pairs", 5.0)
+    good, bad = found["students"]["good"], found["students"]["bad"]
+    assert found["best"] == "good" and good["largest_stable"]["n"] == 4
+    by_n = {entry["n"]: entry for entry in bad["summary"]}
+    assert by_n[1]["stable"] and not by_n[4]["stable"]  # n = 1 is the teacher, whatever the student
+    alone = next(entry for entry in good["summary"] if entry["n"] == multistep.ALONE)
+    assert alone["bond_distance_A"] is not None and "times_faster" not in alone
+    assert {row["n"] for row in times} == {1, 4} and all(row["step_ms"] > 0 for row in times)
+    result = found | {"settings": vars(SETTINGS), "not_applicable": {"other": "its teacher is another"},
+                      "load_of_other_processes": 0.0, "device_name": "a processor"}  # fmt: skip
+    draw(tmp_path / "multistep.svg", result)
+    write_page(tmp_path / "multistep.md", result)
+    page = (tmp_path / "multistep.md").read_text()
+    assert "**`good` is the best inner force**: corrected every 4 steps" in page
+    assert "`other` was left out: its teacher is another." in page
+    assert (tmp_path / "multistep.svg").read_text().startswith("<svg")
+
+
+def test_a_finished_run_is_not_made_again(tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return multistep.run(cluster("alpha", [6, 8, 1], 0), toy(), None, 1, SETTINGS, bath=False, seed=0)
+
+    first, again = (multistep.kept(tmp_path / "run.npz", make) for _ in range(2))
+    assert len(calls) == 1
+    np.testing.assert_array_equal(first.total_eV, again.total_eV)
+
+
+def test_only_open_molecules_of_known_elements_and_size_are_moved():
+    structures = [
+        cluster("alpha", [6, 8, 1, 7], 0),
+        cluster("beta", [6, 6, 8, 1, 1], 1),
+        cluster("gamma", [8, 1, 6], 2),
+    ]
+    named = [type(s)(**{**vars(s), "molecule": s.name}) for s in structures]
+    assert [s.name for s in molecules_for(named, SETTINGS, [None])] == ["gamma", "beta"]
+    assert [s.name for s in molecules_for(named, SETTINGS, [["H", "C", "O"], None])] == ["gamma", "beta"]
+    with pytest.raises(AssayError, match="max_atoms"):
+        molecules_for(named, SETTINGS, [["He"]])

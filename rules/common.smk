@@ -26,7 +26,6 @@ from assay.workflow.config import (
     complete_config,
     file_of,
     is_given,
-    present,
     resolve_device,
     shipped_path,
     texts_in,
@@ -34,6 +33,7 @@ from assay.workflow.config import (
 )
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
+from assay.workflow.own_students import present
 from assay.workflow.teachers import own_reference, reference_files, same_teacher, teacher_of
 
 if " " in sys.executable:
@@ -57,6 +57,7 @@ GIVEN = config or workflow.config_settings.overwrite_config
 config = in_words(complete_config, GIVEN, ROOT / "config")
 
 VARIANTS = present(config["variants"])
+SHIPPED_STUDENTS = {name: shipped_path(f"data/checkpoints/{name}.pt", ROOT) for name in config["distill"]["students"]}
 # Labelled splits by name, each a path or a set of keys with one; and their files.
 SPLITS = present(config["dataset"]["splits"])
 SPLIT_FILES = [file_of(split) for split in SPLITS.values()]

@@ -1,11 +1,12 @@
-"""Train the shipped students again, on the teacher's labels.
+"""Train students: one's own where the config has `data`, and without it the shipped ones again.
 
-Needs data/build/{train,validation}.h5, which it makes by the rules of the dataset where they are missing. Makes a
-student, the record of its training and the description of what it was trained on per entry of `distill: students` in
-the config, and puts them in data/checkpoints/.
+For the shipped ones it needs data/build/{train,validation}.h5, which it makes by the rules of the dataset where they are
+missing. Makes a student, the record of its training and the description of what it was trained on per entry of
+`distill: students` in the config, and puts them in data/checkpoints/. One's own are made by students.smk and put into
+students/, with the structures that they learned from and that they are judged on.
 
-`snakemake distill` is never part of `all`: what is shipped is no rule's output. Training resumes from
-data/build/students/*.state.pt wherever it stopped.
+`snakemake distill` is never part of `all`: what is shipped or registered is no rule's output. Training resumes wherever
+it stopped, for the shipped ones from data/build/students/*.state.pt.
 """
 
 STUDENTS = config["distill"]["students"]
@@ -44,11 +45,19 @@ rule train:
         "../scripts/train.py"
 
 
+MADE = ["pt", "training.json", "domain.npz"]
+
+
 rule distill:
     input:
-        expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=["pt", "training.json", "domain.npz"]),
+        (
+            expand(f"{OWN_BUILD}/{{student}}.{{kind}}", student=OWN, kind=[*MADE, "curve.svg"])
+            + rules.store_data.output
+            if OWN
+            else expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=MADE)
+        ),
     output:
-        "data/build/students/shipped.json",
+        "students/registered.json" if OWN else "data/build/students/shipped.json",
     log:
         "logs/distill.log",
     benchmark:
@@ -60,6 +69,6 @@ rule distill:
         **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("distill"),
-        folder="data/checkpoints",
+        folder="students" if OWN else "data/checkpoints",
     script:
         "../scripts/distill.py"

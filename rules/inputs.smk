@@ -9,7 +9,13 @@ SHIPPED_PART = read_shipped_part(shipped("data/dataset/dataset.json"))
 
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
-    return VARIANTS[wildcards.variant].get("checkpoint")
+    path = VARIANTS[wildcards.variant].get("checkpoint")
+    if config["data"] and wildcards.variant in config["students"] and not Path(path).is_file():
+        raise WorkflowError(
+            f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same "
+            "command again"
+        )
+    return path
 
 
 def only_network(wildcards):
@@ -25,7 +31,7 @@ def teacher_name(wildcards):
 # The teachers that can be asked about the user's own structures, by the names of their references.
 ASKED = {}
 if "structures" in config["physics"]:
-    for asked in map(dict, ABLE_TEACHERS.values() or [config["teacher"]]):
+    for asked in map(dict, ABLE_TEACHERS.values() or ([] if config["data"] else [config["teacher"]])):
         made = in_words(own_reference, config["physics"]["structures"], asked["name"])
         ASKED[made.name.removesuffix(".xyz.gz")] = {"shipped": str(made), "teacher": asked}
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from assay.data.kinds import KINDS
-from assay.workflow.config import FILES, check_config, complete_config, file_of, is_given, load_config, present
+from assay.workflow.config import FILES, check_config, complete_config, file_of, is_given, load_config
 from assay.workflow.config_schema import editor_schema
 from assay.workflow.errors import AssayError
+from assay.workflow.own_students import present
 
 FOLDER = Path(__file__).parents[1] / "config"
 DEFAULT = json.loads(json.dumps(load_config(FOLDER)))  # parts that YAML's aliases share become parts of their own

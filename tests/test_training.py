@@ -21,7 +21,7 @@ from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
-from assay.training.run import _on_record, _recipe_of, train_student
+from assay.training.run import _recipe_of, on_record, train_student
 from assay.workflow.config import load_config
 from assay.workflow.files import training_record
 
@@ -183,7 +183,7 @@ def test_a_shipped_record_and_the_config_tell_of_one_recipe(name):
     distill = load_config(ROOT / "config")["distill"]
     recipe, _ = _recipe_of(distill["students"][name], distill["recipe"])
     record = json.loads((ROOT / f"data/checkpoints/{name}.training.json").read_text())
-    asked = json.loads(json.dumps(_on_record(recipe))) | {"validate_every": record["recipe"]["validate_every"]}
+    asked = json.loads(json.dumps(on_record(recipe))) | {"validate_every": record["recipe"]["validate_every"]}
     assert asked == record["recipe"], "but for how often it is looked at"
     assert asked["rounds"][0]["shares"]["driven"] == 0.5
 

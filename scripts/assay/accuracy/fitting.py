@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from assay.accuracy.domain import Domain
 from assay.accuracy.environments import describe_atoms
 from assay.accuracy.overlap import N_NUMBERS, Fingerprints, fingerprints
-from assay.accuracy.training_data import ALL, TrainingData
+from assay.accuracy.training_data import ALL, PART, TrainingData
 from assay.data.dataset import Dataset
+from assay.data.store import StoredDataset
 
 COMPONENTS = 16  # kept of each element's description
 WHITENED_BY = 20_000  # atoms of an element at most
 ATOM_QUANTILE, STRUCTURE_QUANTILE = 0.99, 0.95
+DESCRIBED = 50_000  # structures of a stored file that stand for all where there are more
 
 
 def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int) -> Domain:
@@ -50,6 +53,18 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
     known = dict(sorted(patterns.items()))
     domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, known, told)
     return _calibrated(domain, calibration)
+
+
+def fit_stored(train: Path, calibration: Path, points_per_element: int, seed: int) -> Domain:
+    """Describe the training data of two stored files, see ``data.store``; where there are more than ``DESCRIBED``
+    structures, so many of them drawn at random. The arguments are those of ``fit``.
+    """
+    whole, others = StoredDataset(train), StoredDataset(calibration).sample(DESCRIBED, seed)
+    domain = fit(whole.sample(DESCRIBED, seed), others, points_per_element, seed)
+    if len(whole) <= DESCRIBED:
+        return domain
+    described = TrainingData(PART, DESCRIBED, len(whole), whole.content_sha256())
+    return replace(domain, training_data=described)
 
 
 def _go_through(

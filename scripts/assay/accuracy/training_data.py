@@ -104,7 +104,8 @@ def training_data_of(
         return unknown(f"{name} does not say itself what it learned from, so {record.name} may be of another file")
     sha256, n_training = training
     if described.sha256 == sha256:
-        return TrainingData(ALL, described.n_described, n_training, sha256)
+        extent = PART if described.extent == PART else ALL
+        return TrainingData(extent, described.n_described, n_training, sha256)
     if description == "own":
         raise AssayError(
             f"{training_description(checkpoint)} describes other data than those that {record.name} names: put the "

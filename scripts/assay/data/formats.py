@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.labels import LabelKeys, Labels, check_rivals, find_labels
+from assay.data.labels import LabelKeys, check_rivals, find_labels
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -51,18 +51,13 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
     Raises:
         AssayError: the file is missing, of another format, or holds something no student can learn from.
     """
-    if isinstance(source, Mapping):
-        keys = LabelKeys(**{key: value for key, value in source.items() if key in KEYS and value is not None})
-        file = open_frames(source["path"])
-    else:
-        keys, file = LabelKeys(), open_frames(source)
+    file, keys = _opened(source)
     chosen = None
     if at_most is not None and (total := file.count()) > at_most:
         chosen = np.sort(np.random.default_rng(seed).choice(total, size=at_most, replace=False))
         print(f"{at_most} of the {total} structures of {file.path} are drawn at random")
-    structures, numbers, labels = _read(file, keys, chosen)
-    if labels is not None:
-        print(f"labels of {file.path}: {labels.sentence}")
+    found = list(_labelled(file, keys, chosen))
+    structures, numbers = [structure for _, structure in found], [number for number, _ in found]
     dataset = replace(from_structures(structures), numbers=np.array(numbers, dtype=np.int64))
     check(dataset, file.path)
     suspicious = sum(lacks_hydrogens(structure) for structure in dataset)
@@ -72,6 +67,18 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
             stacklevel=2,
         )
     return dataset
+
+
+def read_blocks(source: str | Path | Mapping[str, Any], n_structures: int) -> Iterator[Dataset]:
+    """Read and check labelled structures, at most ``n_structures`` at once. Arguments and errors are those of
+    ``read_dataset``; what is suspicious is not counted.
+    """
+    file, keys = _opened(source)
+    structures = _labelled(file, keys, None)
+    while found := list(islice(structures, n_structures)):
+        block = replace(from_structures([s for _, s in found]), numbers=np.array([n for n, _ in found], dtype=np.int64))
+        check(block, file.path)
+        yield block
 
 
 def read_examples(sources: Iterable[str | Path | Mapping[str, Any]]) -> list[Structure]:
@@ -116,12 +123,16 @@ def _suffix(path: Path) -> str:
     return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
 
 
-def _read(
-    file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None
-) -> tuple[list[Structure], list[int], Labels | None]:
-    """The labelled structures, the place of each in the file, and what their labels are."""
-    structures: list[Structure] = []
-    numbers: list[int] = []
+def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKeys]:
+    """A file of labelled structures, and what the caller says of its labels."""
+    if not isinstance(source, Mapping):
+        return open_frames(source), LabelKeys()
+    keys = LabelKeys(**{key: value for key, value in source.items() if key in KEYS and value is not None})
+    return open_frames(source["path"]), keys
+
+
+def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure]]:
+    """The labelled structures and the place of each in the file; prints what the labels are."""
     labels, n_gaps = None, 0
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
@@ -129,14 +140,13 @@ def _read(
             raise AssayError(f"{frame.where} has no atoms: leave it out")
         if labels is None:
             labels = find_labels(frame, keys, file.layout, file.path)
+            print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys)
         structure = labels.structure(frame, f"structure-{number}")
         assert structure.forces_eV_per_A is not None
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
             n_gaps += 1
             continue
-        structures.append(structure)
-        numbers.append(number)
+        yield number, structure
     if n_gaps:
         print(f"{n_gaps} structures of {file.path} have no such label and are left out")
-    return structures, numbers, labels

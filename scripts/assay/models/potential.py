@@ -78,7 +78,7 @@ class Potential(nn.Module):
             n_structures: the number of structures, S.
             graph: the neighbor relation of all structures.
             virial: whether to return the virial of each structure too.
-            create_graph: whether the forces can be differentiated further, as training needs.
+            create_graph: whether forces and virials can be differentiated further, as training needs.
         """
         with torch.enable_grad():
             if not create_graph:
@@ -89,11 +89,13 @@ class Potential(nn.Module):
             wanted = [positions, vectors] if virial else [positions]
             gradients = torch.autograd.grad(energy.sum(), wanted, create_graph=create_graph)
         forces = -gradients[0]
+        if not create_graph:
+            energy, vectors = energy.detach(), vectors.detach()
         if not virial:
-            return EnergyForces(energy if create_graph else energy.detach(), forces)
-        atomic_virial = -graph.reduce(gradients[1].unsqueeze(-1) * vectors.detach().unsqueeze(-2))
+            return EnergyForces(energy, forces)
+        atomic_virial = -graph.reduce(gradients[1].unsqueeze(-1) * vectors.unsqueeze(-2))
         total_virial = positions.new_zeros(n_structures, 3, 3).index_add(0, batch, atomic_virial)
-        return EnergyForces(energy.detach(), forces, 0.5 * (total_virial + total_virial.mT))
+        return EnergyForces(energy, forces, 0.5 * (total_virial + total_virial.mT))
 
     def _total(self, atomic_numbers: Tensor, vectors: Tensor, batch: Tensor, n_structures: int, graph: Graph) -> Tensor:
         atomic = self.atomic_energies(atomic_numbers, vectors, graph)

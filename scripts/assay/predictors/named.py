@@ -11,9 +11,10 @@ from typing import Any
 
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.predictors.interface import Predictor, load_predictor
-from assay.workflow.config import calculator_of, load_config, present
+from assay.workflow.config import calculator_of, load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
+from assay.workflow.own_students import present
 from assay.workflow.teachers import teacher_beside, teacher_of
 
 ROOT = Path(__file__).parents[3]  # the folder with config/

@@ -55,18 +55,21 @@ class Teacher:
                 "in the config to an installed ASE calculator"
             ) from None
 
-    def process(self) -> CalculatorPredictor:
-        """The process of a teacher with an environment of its own.
+    def process(self, threads: int | None = None) -> CalculatorPredictor:
+        """The teacher in a process of its own, with so many threads; None leaves their number to its libraries.
 
         Raises:
             AssayError: as ``make`` does.
         """
-        return _process(self.calculator, json.dumps(self.arguments, sort_keys=True), self.environment, self.name)
+        arguments = json.dumps(self.arguments, sort_keys=True)
+        return _process(self.calculator, arguments, self.environment, self.name, threads)
 
 
 @cache
-def _process(calculator: str, arguments: str, environment: str | None, name: str) -> CalculatorPredictor:
-    return CalculatorPredictor(CalculatorModel(calculator, json.loads(arguments), environment), name)
+def _process(
+    calculator: str, arguments: str, environment: str | None, name: str, threads: int | None
+) -> CalculatorPredictor:
+    return CalculatorPredictor(CalculatorModel(calculator, json.loads(arguments), environment), name, threads)
 
 
 class Labels:

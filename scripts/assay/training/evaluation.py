@@ -13,21 +13,30 @@ from assay.structures.structure import collate
 
 
 def validation_errors(model: Potential, dataset: Dataset) -> dict[str, float]:
-    """Compute force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) on a labelled dataset."""
+    """Compute force accuracy 1 - RMSE/RMS, force MAE (eV/angstrom) and energy MAE (eV/atom) on a labelled dataset.
+
+    Where it has stresses, their MAE (eV/angstrom^3) too.
+    """
     structures = list(dataset)
     energy_and_forces = accelerated(model)
-    force_errors, energy_errors = [], []
+    virials = dataset.stress is not None
+    force_errors, energy_errors, stress_errors = [], [], []
     for chunk in pack_structures(structures, model.cutoff):
         part = dataset.subset(chunk)
         numbers, positions, batch = collate(list(part))
-        graph = build_graph(positions, batch, model.cutoff)
-        energy, forces, _ = energy_and_forces(numbers, positions, batch, len(part), graph)
+        graph = build_graph(positions, batch, model.cutoff, cells=part.cells, pbc=part.pbc)
+        energy, forces, virial = energy_and_forces(numbers, positions, batch, len(part), graph, virial=virials)
         force_errors.append(forces.double().numpy() - part.forces)
         energy_errors.append((energy.numpy() - part.energy) / part.sizes)
+        if virial is not None and part.stress is not None:
+            known = np.isfinite(part.stress).all(axis=(1, 2))
+            volume = np.abs(np.linalg.det(part.cells[known]))[:, None, None]
+            stress_errors.append((-virial.double().numpy()[known] / volume - part.stress[known]).ravel())
     force_error = np.concatenate(force_errors)
     rms = np.sqrt((dataset.forces**2).mean())
+    stresses = {"stress_mae_eV_per_A3": float(np.abs(np.concatenate(stress_errors)).mean())} if stress_errors else {}
     return {
         "force_accuracy": float(1 - np.sqrt((force_error**2).mean()) / rms),
         "force_mae_eV_per_A": float(np.abs(force_error).mean()),
         "energy_mae_eV_per_atom": float(np.abs(np.concatenate(energy_errors)).mean()),
-    }
+    } | stresses

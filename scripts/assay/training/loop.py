@@ -6,7 +6,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from assay.data.dataset import Dataset
+from assay.data.store import StoredDataset
 from assay.models import Potential, build_model
 from assay.training import processes
 from assay.training.evaluation import validation_errors
 from assay.training.loss import Loss
-from assay.training.packs import Pack, PackedDataset
+from assay.training.packs import Pack, PackedDataset, Plan
 from assay.training.references import reference_energies
 from assay.training.steps import Steps, steps_for
 from assay.training.update import Update
@@ -31,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 # Attributes of a trainer that its state file keeps besides tensors.
 PROGRESS = ("step_number", "epoch", "packs_done", "seconds", "history")
+
+AT_ONCE = 4096  # steps whose structures are looked up at once
+FITTED = 100_000  # structures that reference energies are fitted to where there are more than fit into memory
 
 
 @dataclass(frozen=True)
@@ -111,10 +115,12 @@ class Trainer:
 
     Args:
         architecture, hyperparameters: what ``build_model`` makes the student from.
-        train, validation: labelled structures with open boundaries.
+        train: labelled structures, in memory or in a file.
+        validation: labelled structures of the same kind.
         recipe: how the student is trained.
         state_file: the file that keeps the run's state. An existing one is resumed, on other data too, which is
             recorded.
+        start: the student to go on from, with reference energies that fit the data; None for new weights.
         device: the device that trains. On a GPU a whole step is one replayed CUDA graph. The order of its sums changes,
             so that two runs agree in their errors but not in every digit.
     """
@@ -123,17 +129,22 @@ class Trainer:
         self,
         architecture: str,
         hyperparameters: dict[str, Any],
-        train: Dataset,
+        train: Dataset | StoredDataset,
         validation: Dataset,
         recipe: Recipe,
         state_file: Path,
         device: torch.device | str = "cpu",
+        start: Potential | None = None,
     ):
         torch.manual_seed(recipe.seed)
         self.recipe, self.state_file, self.validation = recipe, state_file, validation
         self.device = torch.device(device)
         self.model = build_model(architecture, hyperparameters)
-        self.model.get_buffer("reference_energy").copy_(reference_energies(train, self.model.max_z))
+        if start is not None:
+            self.model.load_state_dict(start.state_dict())
+        else:
+            fitted = train if isinstance(train, Dataset) else train.sample(FITTED)
+            self.model.get_buffer("reference_energy").copy_(reference_energies(fitted, self.model.max_z))
         self.model.to(self.device)
         self.packs = PackedDataset(train, self.model.cutoff)
         self.update = Update(self.model, recipe.matrix_lr, recipe.other_lr, recipe.weight_decay, recipe.clip)
@@ -188,9 +199,8 @@ class Trainer:
         began, start = self.seconds, time.perf_counter()
         while True:
             plan = steps.plan(self.recipe.seed, self.epoch, part.shares)
-            own = processes.parts(plan, self.packs.dataset.sizes)[self.packs_done :]
-            for member, pack in zip(own, steps.serve([member.structures for member in own]), strict=True):
-                self._advance(steps, member.weigh(pack))
+            for pack in self._own_packs(steps, plan):
+                self._advance(steps, pack)
                 self.packs_done += 1
                 bar.update()
                 ended = self.recipe.ends_round(self.step_number)
@@ -202,6 +212,15 @@ class Trainer:
                 if ended:
                     return
             self.epoch, self.packs_done = self.epoch + 1, 0
+
+    def _own_packs(self, steps: Steps, plan: Plan) -> Iterator[Pack]:
+        """What this process computes of the rest of an epoch, step by step."""
+        _, n_processes = processes.place()
+        sizes = self.packs.dataset.sizes
+        for first in range(self.packs_done * n_processes, len(plan), AT_ONCE * n_processes):
+            own = processes.parts(plan[first : first + AT_ONCE * n_processes], sizes)
+            for member, pack in zip(own, steps.serve([member.structures for member in own]), strict=True):
+                yield member.weigh(pack)
 
     @torch.no_grad()
     def student(self) -> Potential:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assay.training.packs import Pack, PackedDataset
+from assay.data.dataset import Dataset
+from assay.training.packs import Pack, PackedDataset, Plan, virials
 
 SPARE_EDGES = 1.04  # edges that a pack has room for, in units of the mean number of edges in a pack
 CHUNK = 256  # packs that are assembled at once
@@ -28,6 +29,8 @@ class PaddedPacks:
 
     def __init__(self, packs: PackedDataset, atoms_per_pack: int, device: torch.device):
         dataset = packs.dataset
+        assert isinstance(dataset, Dataset)  # ``steps_for`` loads it
+        self.dataset = dataset
         self.packs, self.device, self.atoms_per_pack = packs, device, atoms_per_pack
         mean_edges = packs.n_edges.sum() / max(1, dataset.sizes.sum())
         self.edges_per_pack = int(SPARE_EDGES * mean_edges * atoms_per_pack)
@@ -36,12 +39,15 @@ class PaddedPacks:
         self.numbers = self._put(dataset.atomic_numbers, torch.int64)
         self.positions = self._put(dataset.positions, torch.float32)
         self.forces = self._put(dataset.forces, torch.float32)
-        self.edges, self.reverses = self._put(packs.edges, torch.int16), self._put(packs.reverses, torch.int32)
+        self.edges = torch.from_numpy(packs.edges).to(device)
+        self.reverses = self._put(packs.reverses, torch.int32)
+        self.shifts = None if packs.shifts is None else self._put(packs.shifts, torch.float32)
+        self.virials, self.has_virial = virials(dataset)
 
     def _put(self, array: np.ndarray, dtype: torch.dtype) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device, dtype)
 
-    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> list[np.ndarray]:
+    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> Plan:
         """Plan the packs of an epoch; see ``PackedDataset.plan``."""
         return self.packs.plan(seed, epoch, self.atoms_per_pack, shares, self.edges_per_pack)
 
@@ -54,7 +60,7 @@ class PaddedPacks:
 
     def _assemble(self, plan: Sequence[np.ndarray]) -> Pack:
         """Assemble several packs at once: each field has an axis of packs before its own axes."""
-        dataset, packs = self.packs.dataset, self.packs
+        dataset, packs = self.dataset, self.packs
         n_packs, width, length = len(plan), self.n_atoms, self.n_edges
         members = np.concatenate(plan)
         owner = np.repeat(np.arange(n_packs), [len(part) for part in plan])
@@ -79,6 +85,10 @@ class PaddedPacks:
         edge_index[:, edge_to] = self.edges[:, edge_from].long() + edge_offset
         reverse = torch.arange(length, device=self.device).bitwise_xor(1).repeat(n_packs)
         reverse[edge_to] = self.reverses[edge_from].long() + self._repeated(first_edge, n_edges)
+        shift = positions.new_zeros(length, 3).expand(n_packs, length, 3)
+        if self.shifts is not None:
+            shift = positions.new_zeros(n_packs * length, 3)
+            shift[edge_to] = self.shifts[edge_from]
 
         at = self._put(owner * width + slot, torch.int64)
         energy = torch.zeros(n_packs * width, dtype=torch.float64, device=self.device)
@@ -88,19 +98,26 @@ class PaddedPacks:
         atom_weight, structure_weight = positions.new_zeros(2, n_packs * width)
         in_pack = np.bincount(owner, sizes, n_packs)
         atom_weight[atom_to] = self._repeated(1 / in_pack[owner], sizes)
-        structure_weight[at] = self._put(1 / np.bincount(owner)[owner], torch.float32)
+        in_mean = 1 / np.bincount(owner)[owner]
+        structure_weight[at] = self._put(in_mean, torch.float32)
+        virial = positions.new_zeros(n_packs * width, 3, 3)
+        virial[at] = self._put(self.virials[members], torch.float32)
+        virial_weight = torch.zeros_like(structure_weight)
+        virial_weight[at] = self._put(in_mean * self.has_virial[members], torch.float32)
         return Pack(
             numbers.view(n_packs, width),
             positions.view(n_packs, width, 3),
             batch.view(n_packs, width),
             edge_index.view(2, n_packs, length).transpose(0, 1).contiguous(),
-            positions.new_zeros(length, 3).expand(n_packs, length, 3),
+            shift.view(n_packs, length, 3),
             reverse.view(n_packs, length),
             energy.view(n_packs, width),
             forces.view(n_packs, width, 3),
             per_structure.view(n_packs, width),
             atom_weight.view(n_packs, width),
             structure_weight.view(n_packs, width),
+            virial.view(n_packs, width, 3, 3),
+            virial_weight.view(n_packs, width),
         )
 
     def _repeated(self, values: np.ndarray, counts: np.ndarray) -> Tensor:

@@ -37,7 +37,9 @@ class Part(NamedTuple):
     def weigh(self, pack: Pack) -> Pack:
         """Weigh the pack of these structures, so that losses of all processes sum to the loss of the whole step."""
         return pack._replace(
-            atom_weight=pack.atom_weight * self.of_atoms, structure_weight=pack.structure_weight * self.of_structures
+            atom_weight=pack.atom_weight * self.of_atoms,
+            structure_weight=pack.structure_weight * self.of_structures,
+            virial_weight=pack.virial_weight * self.of_structures,
         )
 
 

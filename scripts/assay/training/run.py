@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
-from assay.models import build_model
+from assay.models import Potential, build_model
 from assay.training import processes
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
 from assay.workflow.files import atomic_path, read_json, training_record, write_json
 from assay.workflow.provenance import header
+
+SCOPED = 100_000  # structures that tell the scope of a student that learned from more than fit into memory
 
 
 def train_student(
@@ -64,7 +67,7 @@ def train_student(
         logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     own_recipe, n_validation = _recipe_of(student, recipe)
-    data, held_out = read_dataset(train), _evenly_spaced(read_dataset(validation), n_validation)
+    data, held_out = read_dataset(train), evenly_spaced(read_dataset(validation), n_validation)
     with processes.joined(device) as own_device:
         trainer = Trainer(
             student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, own_device
@@ -72,13 +75,19 @@ def train_student(
         if not state_file.exists():
             _continue_shipped(shipped, trainer)
         model = trainer.run()
-        training = _describe(name, teacher, trainer, threads)
-    if not processes.leads():
-        return
+        training = describe(name, teacher, trainer, threads)
+    if processes.leads():
+        write_student(model, training, checkpoint, record, device)
+
+
+def write_student(
+    model: Potential, training: dict[str, Any], checkpoint: Path, record: Path, device: torch.device | str
+) -> None:
+    """Write a checkpoint, and the record of its training beside it; see ``train_student`` and ``describe``."""
     config = {"architecture": model.architecture, **model.hyperparameters}
     with atomic_path(checkpoint) as path:
         torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
-    write_json(record, header(name, device=device) | training)
+    write_json(record, header(training["student"], device=device) | training)
 
 
 def _recipe_of(student: dict[str, Any], recipe: dict[str, Any]) -> tuple[Recipe, int]:
@@ -90,19 +99,21 @@ def _recipe_of(student: dict[str, Any], recipe: dict[str, Any]) -> tuple[Recipe,
     return Recipe(**settings), n_validation
 
 
-def _describe(name: str, teacher: dict[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
+def describe(name: str, teacher: Mapping[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
     """Describe a finished run for its record. The arguments are those of ``train_student``."""
     data = trainer.packs.dataset
+    scope = scope_of(data if isinstance(data, Dataset) else data.sample(SCOPED))
+    elements = sorted(set(data.atomic_numbers.tolist())) if isinstance(data, Dataset) else data.elements
     return {
         "student": name,
-        "teacher": teacher,
+        "teacher": dict(teacher),
         "train_sha256": data.content_sha256(),
         "validation_sha256": trainer.validation.content_sha256(),
         "n_structures": len(data),
-        "n_atoms": len(data.atomic_numbers),
-        "elements": sorted(set(data.atomic_numbers.tolist())),
-        "scope": scope_of(data).record,
-        "recipe": _on_record(trainer.recipe),
+        "n_atoms": int(data.offsets[-1]),
+        "elements": elements,
+        "scope": scope.record,
+        "recipe": on_record(trainer.recipe),
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "threads": threads,
         "processes": processes.place()[1],
@@ -120,7 +131,7 @@ def _continue_shipped(shipped: Path, trainer: Trainer) -> None:
     if not (shipped.exists() and path.exists()):
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
-    done, asked = record["recipe"]["rounds"], _on_record(trainer.recipe)["rounds"]
+    done, asked = record["recipe"]["rounds"], on_record(trainer.recipe)["rounds"]
     config, model = dict(checkpoint["config"]), trainer.model
     earlier = build_model(config.pop("architecture"), config)
     same = (earlier.architecture, earlier.hyperparameters) == (model.architecture, model.hyperparameters)
@@ -128,14 +139,16 @@ def _continue_shipped(shipped: Path, trainer: Trainer) -> None:
         trainer.continue_from(checkpoint["model_state_dict"], record)
 
 
-def _on_record(recipe: Recipe) -> dict[str, Any]:
+def on_record(recipe: Recipe) -> dict[str, Any]:
     """A recipe with the spelling that training records have."""
     entries = asdict(recipe)
+    if not recipe.loss.virial_weight:  # as records have it that are older than the learning of virials
+        entries["loss"] = {key: value for key, value in entries["loss"].items() if not key.startswith("virial")}
     for part in entries["rounds"]:
         part["shares"] = {on_disk(kind): share for kind, share in part["shares"].items()}
     return entries
 
 
-def _evenly_spaced(dataset: Dataset, n: int) -> Dataset:
+def evenly_spaced(dataset: Dataset, n: int) -> Dataset:
     """Take about ``n`` structures, evenly spaced over the dataset."""
     return dataset.subset(range(0, len(dataset), max(1, len(dataset) // n)))

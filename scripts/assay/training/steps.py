@@ -13,7 +13,7 @@ from assay.models import Potential
 from assay.training import processes
 from assay.training.cuda_graph import CudaGraphStep, compile_gradients
 from assay.training.loss import Loss, eager_gradients, engine_gradients
-from assay.training.packs import Pack, PackedDataset
+from assay.training.packs import Pack, PackedDataset, Plan
 from assay.training.padded import PaddedPacks
 from assay.training.update import Update
 
@@ -21,7 +21,7 @@ from assay.training.update import Update
 class Steps(Protocol):
     """The interface of ``CpuSteps`` and ``CudaGraphSteps``."""
 
-    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> list[np.ndarray]:
+    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> Plan:
         """Plan the packs of an epoch; see ``PackedDataset.plan``."""
 
     def serve(self, plan: Sequence[np.ndarray]) -> Iterator[Pack]:
@@ -39,7 +39,7 @@ class CpuSteps:
         engine = why_unsupported(model) is None
         self.gradients = engine_gradients(cast(Network, model), loss) if engine else eager_gradients(model, loss)
 
-    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> list[np.ndarray]:
+    def plan(self, seed: int, epoch: int, shares: Mapping[str, float]) -> Plan:
         """Plan the packs of an epoch; see ``PackedDataset.plan``."""
         return self.packs.plan(seed, epoch, self.atoms_per_step, shares)
 

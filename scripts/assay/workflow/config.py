@@ -1,4 +1,4 @@
-"""The workflow's config: three files of defaults under what the caller gives, checked strictly before any job is
+"""The workflow's config: four files of defaults under what the caller gives, checked strictly before any job is
 planned.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -22,8 +22,9 @@ from snakemake.utils import update_config
 from assay.workflow.config_errors import most_telling, sentence, text_may_be
 from assay.workflow.config_models import Config
 from assay.workflow.errors import AssayError
+from assay.workflow.own_students import present, with_own_students
 
-FILES = ("config.yaml", "physics.yaml", "recipes.yaml")
+FILES = ("config.yaml", "physics.yaml", "recipes.yaml", "students.yaml")
 # Keys of earlier versions, and what took their place.
 _LABELS = "dataset.recipe.labels"
 MOVED = {
@@ -34,8 +35,6 @@ MOVED = {
     "distill.recipe.rounds.*.shares.driven": "`student_md` in the same place",
     "distill.students.*.recipe.rounds.*.shares.driven": "`student_md` in the same place",
 }
-
-Value = TypeVar("Value")
 
 
 def load_config(folder: str | Path, *overrides: str | Path) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
         config["teacher"]["arguments"] = {}
     update_config(config, given)
     check_config(config)
-    return config
+    return with_own_students(config, given)
 
 
 def shipped_path(path: str, root: Path) -> str:
@@ -135,14 +134,6 @@ def is_given(given: Any, key: str) -> bool:
     part, _, rest = key.partition(".")
     entries = given.items() if isinstance(given, Mapping) else enumerate(given) if isinstance(given, list) else ()
     return any(part in ("*", str(name)) and (not rest or is_given(entry, rest)) for name, entry in entries)
-
-
-def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
-    """The entries that are not null: null in an override removes an entry of the default config.
-
-    Inside ``--config key={...}`` Snakemake hands null over as text.
-    """
-    return {name: value for name, value in entries.items() if value not in (None, "null")}
 
 
 def calculator_of(variant: Mapping[str, Any]) -> dict[str, Any]:

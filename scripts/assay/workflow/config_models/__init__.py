@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml
+from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml, students_yaml
 from assay.workflow.config_models.types import Section
 
 
@@ -41,3 +41,6 @@ class Config(Section):
     quantize: physics_yaml.Quantize
     multistep: physics_yaml.Multistep
     distill: recipes_yaml.Distill
+    data: students_yaml.Data | None = Field(description="what your students learn from")
+    students: students_yaml.Students
+    training: students_yaml.Training

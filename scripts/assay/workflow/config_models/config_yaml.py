@@ -54,7 +54,8 @@ class NamedTeacher(Section):
     environment: FilePath = may_be_absent(description=ENVIRONMENT)
 
 
-def _by_name(value: Any) -> Any:
+def by_name(value: Any) -> Any:
+    """A teacher that is told by its name alone, as a set of keys."""
     return {"name": value} if isinstance(value, str) else value
 
 
@@ -81,7 +82,7 @@ class Variant(Section):
     time_limit_s: PositiveNumber = may_be_absent(
         description="seconds that the calculator may take for loading and for each structure"
     )
-    teacher: Annotated[NamedTeacher, BeforeValidator(_by_name, json_schema_input_type=NamedTeacher | Text)] = (
+    teacher: Annotated[NamedTeacher, BeforeValidator(by_name, json_schema_input_type=NamedTeacher | Text)] = (
         may_be_absent(description="the name of the student's teacher, or {name, calculator, arguments}")
     )
     licence: Text = may_be_absent(description="the licence of the weights, in words")

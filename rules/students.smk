@@ -1,0 +1,137 @@
+"""Train somebody's own students on their labels, or on those of their teacher.
+
+Needs `data` and `students` in the config (config/students.yaml). Makes in data/build/own/: labels of the structures, if
+these have none, the structures to learn from and those that are held out, and of each student its checkpoint, the record
+and the description of its training, and its learning curve. `snakemake distill` puts these into students/, from where
+`all` judges them: what lies there is no rule's output, so that nothing trains a student again because something else
+changed.
+
+Labelling and training resume from data/build/own/ wherever they stopped.
+"""
+
+OWN = present(config["students"]) if config["data"] else {}
+OWN_DATA = config["data"] or {}
+TRAINING = config["training"]
+OWN_BUILD = "data/build/own"
+LABEL_PARTS = range(TRAINING["labelling_jobs"]) if "structures" in OWN_DATA else []
+LABELLED = [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
+
+
+def origin_of(wildcards):
+    """The checkpoint that a student goes on from; None where it begins with new weights."""
+    origin = OWN[wildcards.student].get("from")
+    if origin is None:
+        return None
+    if origin in VARIANTS:
+        return VARIANTS[origin].get("checkpoint")
+    return SHIPPED_STUDENTS.get(origin, origin)
+
+
+rule try_teacher:
+    """Hold the teacher's forces against its energies before it labels anything."""
+    input:
+        structures=OWN_DATA.get("structures", []),
+    output:
+        f"{OWN_BUILD}/teacher.json",
+    log:
+        "logs/try_teacher.log",
+    benchmark:
+        "benchmarks/try_teacher.tsv"
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=60),
+    params:
+        code=code_of("try_teacher"),
+        teacher=OWN_DATA.get("teacher"),
+    script:
+        "../scripts/try_teacher.py"
+
+
+rule label_structures:
+    """Let the teacher label a part of the structures."""
+    input:
+        structures=OWN_DATA.get("structures", []),
+        tried=rules.try_teacher.output[0],
+    output:
+        f"{OWN_BUILD}/labels.{{part}}.h5",
+    log:
+        "logs/label_structures/{part}.log",
+    benchmark:
+        "benchmarks/label_structures/{part}.tsv"
+    wildcard_constraints:
+        part=one_of(map(str, LABEL_PARTS)),
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=2880),
+    params:
+        code=code_of("label_structures"),
+        teacher=OWN_DATA.get("teacher"),
+        parts=len(LABEL_PARTS),
+        folder=f"{OWN_BUILD}/labels",
+    script:
+        "../scripts/label_structures.py"
+
+
+rule store_data:
+    """Check the labelled structures, and hold some of them out."""
+    input:
+        train=list(map(file_of, LABELLED)),
+        validation=file_of(OWN_DATA["validation"]) if "validation" in OWN_DATA else [],
+    output:
+        train=f"{OWN_BUILD}/train.h5",
+        validation=f"{OWN_BUILD}/validation.h5",
+        about=f"{OWN_BUILD}/data.json",
+    log:
+        "logs/store_data.log",
+    benchmark:
+        "benchmarks/store_data.tsv"
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=600),
+    params:
+        code=code_of("store_data"),
+        train=lambda wildcards: LABELLED,
+        validation=lambda wildcards: OWN_DATA.get("validation"),
+        share=TRAINING["validation_share"],
+        seed=TRAINING["seed"],
+    script:
+        "../scripts/store_data.py"
+
+
+rule train_own:
+    """Train one student."""
+    input:
+        train=rules.store_data.output.train,
+        validation=rules.store_data.output.validation,
+        about=rules.store_data.output.about,
+        origin=lambda wildcards: origin_of(wildcards) or [],
+    output:
+        student=f"{OWN_BUILD}/{{student}}.pt",
+        record=f"{OWN_BUILD}/{{student}}.training.json",
+        domain=f"{OWN_BUILD}/{{student}}.domain.npz",
+        curve=f"{OWN_BUILD}/{{student}}.curve.svg",
+    log:
+        "logs/train_own/{student}.log",
+    benchmark:
+        "benchmarks/train_own/{student}.tsv"
+    wildcard_constraints:
+        student=one_of(OWN),
+    conda:
+        CONDA
+    threads: TRAINING["threads"]
+    resources:
+        **needs(mem_MB=8000, minutes=2880),
+    params:
+        code=code_of("train_own"),
+        student=lambda wildcards: OWN[wildcards.student],
+        training=TRAINING,
+        origin=origin_of,
+        teacher=lambda wildcards: OWN_DATA["teacher"],
+        states=f"{OWN_BUILD}/states",
+        device=DEVICE,
+        domain=config["domain"],
+    script:
+        "../scripts/train_own.py"

@@ -1,0 +1,216 @@
+"""Labelled structures in a file that is written piece by piece and read as it is needed, for any number of structures.
+
+The file has the layout of ``hdf5`` in eV and angstrom, uncompressed and in chunks, so that every reader of labelled
+files reads it too. Positions and forces are float32, all other numbers float64.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from assay.data.dataset import Dataset
+from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path
+
+CHUNK = 1024  # rows that are read at once
+BLOCK = 2000  # structures that are in memory at once while all are gone through
+IN_MEMORY_ATOMS = 10_000_000  # up to so many atoms a training keeps all structures and their neighbors in memory
+
+_NUMBERS = "structures/atomic_numbers"
+_SPLITS = "structures/atomic_numbers_splits"
+_TEXT = "S64"
+# The columns by their name in the file: the attribute of a dataset, shape of a row, type, and unit.
+_PER_ATOM: dict[str, tuple[str, tuple[int, ...], Any, str]] = {
+    _NUMBERS: ("atomic_numbers", (), "u1", ""),
+    "structures/positions": ("positions", (3,), "f4", "angstrom"),
+    "labels/forces": ("forces", (3,), "f4", "eV/angstrom"),
+}
+_PER_STRUCTURE: dict[str, tuple[str, tuple[int, ...], Any, str]] = {
+    "structures/cells": ("cells", (3, 3), "f8", "angstrom"),
+    "structures/pbc": ("pbc", (3,), "?", ""),
+    "structures/names": ("names", (), _TEXT, ""),
+    "structures/molecules": ("molecules", (), _TEXT, ""),
+    "labels/energy": ("energy", (), "f8", "eV"),
+    "labels/stress": ("stress", (3, 3), "f8", "eV/angstrom^3"),
+    "labels/charge": ("charge", (), "f8", ""),
+    "labels/spin": ("spin", (), "f8", ""),
+}
+_OPTIONAL = ("stress", "charge", "spin")  # columns that are NaN where a structure has none
+
+
+class StoreWriter:
+    """Writes structures to a file, which is complete or absent: ``with StoreWriter(path) as store: store.add(part)``.
+
+    Args:
+        path: the file.
+        rows: rows that lie together in it; fewer make a file of few structures smaller.
+    """
+
+    def __init__(self, path: str | Path, rows: int = CHUNK):
+        self.path, self.rows = Path(path), rows
+        self._stack = ExitStack()
+
+    def __enter__(self) -> StoreWriter:
+        temporary = self._stack.enter_context(atomic_path(self.path))
+        self._file = self._stack.enter_context(h5py.File(temporary, "w"))
+        for name, (_, shape, dtype, unit) in {**_PER_ATOM, **_PER_STRUCTURE, _SPLITS: ("", (), "i8", "")}.items():
+            column = self._file.create_dataset(
+                name, (0, *shape), dtype, maxshape=(None, *shape), chunks=(self.rows, *shape)
+            )
+            if unit:
+                column.attrs["unit"] = unit
+        _append(self._file[_SPLITS], np.zeros(1, np.int64))
+        self._n_atoms = 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            for name, (attribute, _, _, _) in _PER_STRUCTURE.items():
+                if attribute in _OPTIONAL and not any(np.isfinite(part).any() for part in _parts(self._file[name])):
+                    del self._file[name]
+        self._stack.__exit__(kind, error, trace)
+
+    def add(self, part: Dataset) -> None:
+        """Append structures."""
+        for name, (attribute, shape, dtype, _) in {**_PER_ATOM, **_PER_STRUCTURE}.items():
+            values = getattr(part, attribute)
+            if values is None:
+                values = np.full((len(part), *shape), np.nan)
+            _append(self._file[name], _encoded(values) if dtype == _TEXT else values)
+        _append(self._file[_SPLITS], part.offsets[1:] + self._n_atoms)
+        self._n_atoms += len(part.atomic_numbers)
+
+
+class StoredDataset:
+    """The structures of a file that ``StoreWriter`` wrote, read as they are needed.
+
+    What stays in memory is the place of each structure, 8 bytes.
+
+    Attributes:
+        path: the file.
+        offsets: (S + 1,) int64; structure i owns the atoms offsets[i]:offsets[i + 1].
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        try:
+            self._file = h5py.File(self.path, "r")
+            self.offsets: np.ndarray = self._file[_SPLITS][()]
+        except (OSError, KeyError) as error:
+            raise AssayError(f"{path} cannot be read as stored structures ({error}): make it again") from None
+        self._present = {name: about for name, about in _PER_STRUCTURE.items() if name in self._file}
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(S,) int64, atoms of each structure."""
+        return np.diff(self.offsets)
+
+    @property
+    def n_atoms(self) -> int:
+        """The number of atoms of all structures."""
+        return int(self.offsets[-1])
+
+    def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
+        """The structures of ``indices``, in that order; see ``Dataset.subset``."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        starts, ends = self.offsets[chosen], self.offsets[chosen + 1]
+        ranges = _joined(starts, ends)
+        rows = _joined(chosen, chosen + 1)
+        columns = {about[0]: self._read(name, ranges) for name, about in _PER_ATOM.items()}
+        columns |= {about[0]: self._read(name, rows) for name, about in self._present.items()}
+        return Dataset(offsets=np.concatenate([[0], np.cumsum(ends - starts)]), **columns)
+
+    def _read(self, name: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+        column = self._file[name]
+        parts = [column[start:end] for start, end in ranges]
+        values = np.concatenate(parts) if parts else column[:0]
+        if name == _NUMBERS:
+            return values.astype(np.int64)
+        if column.dtype.kind == "S":
+            return np.array([value.decode(errors="replace") for value in values], dtype=object)
+        return values if column.dtype.kind == "b" else values.astype(np.float64)
+
+    def blocks(self) -> Iterator[Dataset]:
+        """All structures, so many at once as memory should hold."""
+        for start in range(0, len(self), BLOCK):
+            yield self.subset(np.arange(start, min(start + BLOCK, len(self))))
+
+    def sample(self, n: int, seed: int = 0) -> Dataset:
+        """So many structures, drawn at random without repetition, in their order; all where there are no more."""
+        if len(self) <= n:
+            return self.subset(np.arange(len(self)))
+        return self.subset(np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False)))
+
+    @property
+    def has_stress(self) -> bool:
+        """Whether some structure has a stress."""
+        return "labels/stress" in self._present
+
+    @property
+    def elements(self) -> list[int]:
+        """The atomic numbers that occur, ascending."""
+        found: set[int] = set()
+        for part in _parts(self._file[_NUMBERS]):
+            found |= set(np.unique(part).tolist())
+        return sorted(found)
+
+    def content_sha256(self) -> str:
+        """The hash of ``Dataset.content_sha256``."""
+        digest = hashlib.sha256()
+        for name in (_NUMBERS, _SPLITS, "structures/pbc"):
+            for part in _parts(self._file[name]):
+                digest.update(part.astype("<i8").tobytes())
+        for name in ("structures/positions", "structures/cells", "labels/energy", "labels/forces"):
+            for part in _parts(self._file[name]):
+                digest.update(np.rint(part.astype(np.float64) * 1e6).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def open_stored(path: str | Path) -> Dataset | StoredDataset:
+    """The structures of a file that ``StoreWriter`` wrote, in memory where they are not too many.
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+    stored = StoredDataset(path)
+    return stored.subset(np.arange(len(stored))) if stored.n_atoms <= IN_MEMORY_ATOMS else stored
+
+
+def _encoded(texts: np.ndarray) -> np.ndarray:
+    return np.array([text.encode()[:64] for text in texts], dtype=_TEXT)
+
+
+def _append(column: h5py.Dataset, values: np.ndarray) -> None:
+    start = len(column)
+    column.resize(start + len(values), axis=0)
+    column[start:] = values
+
+
+def _parts(column: h5py.Dataset, rows: int = 100 * CHUNK) -> Iterator[np.ndarray]:
+    """A column in pieces."""
+    return (column[start : start + rows] for start in range(0, len(column), rows))
+
+
+def _joined(starts: np.ndarray, ends: np.ndarray) -> list[tuple[int, int]]:
+    """Ranges of rows, those that follow each other as one."""
+    if not len(starts):
+        return []
+    breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
+    first, last = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(starts)]]) - 1
+    return list(zip(starts[first].tolist(), ends[last].tolist(), strict=True))

@@ -1,0 +1,57 @@
+"""How long a student is trained: a number of steps that follows from its size and its data by counting.
+
+No clock decides, so that equal configs give equal weights. The costs are those of the engine on one core of an AMD EPYC
+of 2026; another processor takes another time for the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from assay.training.loop import Round
+
+# Microseconds for one block and one atom: for each channel and neighbor, and for each pair of channels.
+PER_NEIGHBOR_us, PER_PAIR_us = 0.04, 0.01
+WITHOUT_ENGINE = 10.0  # how much longer a network takes that the engine does not compute
+MOST_STEPS = 100_000  # for data that are seen often; more only where one epoch has more
+LAST_SHARE, LAST_PACKS, LAST_PEAK = 0.1, 4, 0.3  # of the second round: share of the steps, atoms a step, learning rates
+
+
+def seconds_per_step(hyperparameters: Mapping[str, Any], engine: bool, atoms: float, neighbors: float) -> float:
+    """About how long a step takes on one core.
+
+    Args:
+        hyperparameters: those of the network; ``hidden`` and ``n_blocks`` matter.
+        engine: whether the engine computes the network.
+        atoms: the number of atoms in a step.
+        neighbors: the mean number of neighbors of an atom.
+    """
+    hidden, blocks = (
+        hyperparameters["hidden"],
+        hyperparameters.get("n_blocks", hyperparameters.get("n_interactions", 3)),
+    )
+    per_atom_us = blocks * hidden * (PER_NEIGHBOR_us * neighbors + PER_PAIR_us * hidden)
+    return atoms * per_atom_us * 1e-6 * (1.0 if engine else WITHOUT_ENGINE)
+
+
+def count_steps(step_s: float, atoms_per_step: float, n_atoms: int, minutes: float, epochs: float) -> int:
+    """The number of steps of a training: as many as fit into ``minutes``, or where that is more, as many as show each
+    structure ``epochs`` times, up to the larger of ``MOST_STEPS`` and one epoch.
+
+    Args:
+        step_s: seconds that a step takes.
+        atoms_per_step: the number of atoms in a step.
+        n_atoms: the number of atoms of all structures.
+        minutes, epochs: the two measures of the effort.
+    """
+    of_an_epoch = n_atoms / atoms_per_step
+    steps = max(60.0 * minutes / step_s, min(epochs * of_an_epoch, max(MOST_STEPS, of_an_epoch)))
+    return max(100, 100 * round(steps / 100))
+
+
+def rounds_of(steps: int, atoms_per_step: int, peak: float) -> list[Round]:
+    """The rounds of a training with about so many steps of ``atoms_per_step`` atoms: the last part in larger steps."""
+    last = max(10, round(steps * LAST_SHARE / LAST_PACKS))
+    first = max(10, steps - LAST_PACKS * last)
+    return [Round(first, atoms_per_step, peak), Round(last, LAST_PACKS * atoms_per_step, LAST_PEAK * peak)]

@@ -1,0 +1,201 @@
+"""One training of a student of one's own: it reads stored structures and writes a checkpoint, its record and curve."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.data.dataset import Dataset
+from assay.data.store import StoredDataset, open_stored
+from assay.engine.painn import why_unsupported
+from assay.models import Potential, build_model
+from assay.training.curve import draw_curve
+from assay.training.effort import count_steps, rounds_of, seconds_per_step
+from assay.training.evaluation import validation_errors
+from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loss import Loss
+from assay.training.origin import Origin, read_origin
+from assay.training.packs import find_neighbors
+from assay.training.run import describe, evenly_spaced, on_record, write_student
+from assay.training.size import count_parameters, hyperparameters_for
+from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json
+
+SAMPLED = 200  # structures that tell how many neighbors an atom has
+FITTED = 20_000  # structures that a student's energies are brought in line with before it goes on
+VALIDATIONS = 20  # of a training, unless it has more than so many thousand steps
+WARM_UP, LONGEST_WARM_UP = 0.05, 500  # share of a round, and steps
+IN_MEAN = 20  # the running mean of weights covers at most this part of a training
+
+# Keys of a student that are also keys of the config's section ``training``.
+OF_RECIPE = ("matrix_lr", "other_lr", "weight_decay", "clip", "seed")
+
+
+@dataclass(frozen=True)
+class OwnRun:
+    """A training before its first step.
+
+    Attributes:
+        model: the network, whose weights are new unless there is an ``origin``.
+        origin: the student that it goes on from.
+        recipe: how it is trained.
+        step_s: about how long a step takes on one core, in seconds.
+    """
+
+    model: Potential
+    origin: Origin | None
+    recipe: Recipe
+    step_s: float
+
+
+def plan_run(
+    student: Mapping[str, Any], training: Mapping[str, Any], origin: str | Path | None, train: Dataset | StoredDataset
+) -> OwnRun:
+    """Decide the size of a student and how long it is trained.
+
+    Args:
+        student: the entry of the config's ``students``.
+        training: the config's section of that name; keys of the student go before.
+        origin: the checkpoint to go on from; None for new weights.
+        train: the structures that it learns from.
+
+    Raises:
+        AssayError: a size is not possible, or the checkpoint to go on from cannot be used.
+    """
+    settings = {**training, **{key: student[key] for key in student if key in training or key == "steps"}}
+    sample = train if isinstance(train, Dataset) else train.sample(FITTED)
+    torch.manual_seed(settings["seed"])
+    began = None if origin is None else read_origin(origin, sample)
+    model = _new_model(student, train) if began is None else began.model
+    neighbors, atoms = _mean_neighbors(sample, model.cutoff)
+    per_step = max(float(settings["atoms_per_step"]), atoms)
+    step_s = seconds_per_step(model.hyperparameters, why_unsupported(model) is None, per_step, neighbors)
+    n_atoms = int(train.offsets[-1])
+    counted = count_steps(step_s, per_step, n_atoms, settings["minutes"], settings["epochs"])
+    steps = settings.get("steps") or counted
+    peak = settings["from_peak"] if began is not None else 1.0
+    return OwnRun(model, began, _recipe(settings, rounds_of(steps, settings["atoms_per_step"], peak), train), step_s)
+
+
+def train_own(
+    name: str,
+    train: Path,
+    validation: Path,
+    about_data: Path,
+    student: Mapping[str, Any],
+    training: Mapping[str, Any],
+    origin: str | Path | None,
+    teacher: Mapping[str, Any],
+    states: Path,
+    device: torch.device | str,
+    log: Path,
+    checkpoint: Path,
+    record: Path,
+    curve: Path,
+) -> None:
+    """Train a student of one's own, or go on where the last run stopped.
+
+    Args:
+        name: the name of the student.
+        train, validation: stored structures, see ``data.store``.
+        about_data: the JSON that says how they were split.
+        student, training, origin: as in ``plan_run``.
+        teacher: the keys of a ``NamedTeacher``, which the record keeps.
+        states: the folder of the files that a stopped run resumes from. Their names follow from all that decides the
+            weights, so that another config or other data start anew.
+        device: the device that trains.
+        log: the log file, one line of JSON for each validation.
+        checkpoint, record, curve: the files to write.
+
+    Raises:
+        AssayError: as ``plan_run`` does, or a file cannot be read.
+    """
+    logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
+    torch.set_num_threads(training["threads"])
+    data, split = open_stored(train), read_json(about_data)
+    held_out = open_stored(validation)
+    if not isinstance(held_out, Dataset):
+        held_out = held_out.sample(FITTED)
+    held_out = evenly_spaced(held_out, student.get("validation_structures", training["validation_structures"]))
+    run = plan_run(student, training, origin, data)
+    model = run.model
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    print(
+        f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
+        f"{_minutes(run)} on one core"
+    )
+    state = states / f"{name}.{_digest(run, data)}.state.pt"
+    start = model if run.origin is not None else None
+    trainer = Trainer(model.architecture, model.hyperparameters, data, held_out, run.recipe, state, device, start=start)
+    before = validation_errors(start, held_out) if start is not None else None
+    trained = trainer.run()
+    about = describe(name, teacher, trainer, training["threads"]) | {"split": split["sentence"]}
+    if run.origin is not None:
+        about |= {"from": run.origin.record, "before": before}
+    write_student(trained, about, checkpoint, record, device)
+    draw_curve(curve, trainer.history, about["recipe"]["rounds"])
+    for other in states.glob(f"{name}.*.state.pt"):
+        if other != state:
+            other.unlink()
+
+
+def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Potential:
+    """A network with new weights that knows the elements of the data."""
+    elements = train.elements if isinstance(train, StoredDataset) else sorted(set(train.atomic_numbers.tolist()))
+    given = dict(student.get("hyperparameters", {}))
+    architecture = student.get("architecture", "painn")
+    if "parameters" in student:
+        given = hyperparameters_for(student["parameters"], given, elements[-1])
+    elif architecture == "painn":
+        given.setdefault("max_z", max(36, elements[-1]))
+    count_parameters(architecture, given)
+    model = build_model(architecture, given)
+    if model.max_z < elements[-1]:
+        raise AssayError(
+            f"the data hold the atomic number {elements[-1]} and `hyperparameters` of the student know those up to "
+            f"{model.max_z}: raise `max_z`, or leave it out"
+        )
+    return model
+
+
+def _recipe(settings: Mapping[str, Any], rounds: list[Round], train: Dataset | StoredDataset) -> Recipe:
+    first, steps = rounds[0].steps, sum(part.steps for part in rounds)
+    has_stress = train.stress is not None if isinstance(train, Dataset) else train.has_stress
+    loss = Loss(**settings["loss"] | ({} if has_stress else {"virial_weight": 0.0}))
+    return Recipe(
+        rounds=rounds,
+        warmup=max(1, min(LONGEST_WARM_UP, round(WARM_UP * first))),
+        ema_decay=min(settings["ema_decay"], 1.0 - IN_MEAN / steps) if steps > IN_MEAN else 0.0,
+        loss=loss,
+        validate_every=min(1000, max(1, steps // VALIDATIONS)),
+        **{key: settings[key] for key in OF_RECIPE},
+    )
+
+
+def _mean_neighbors(dataset: Dataset, cutoff: float) -> tuple[float, float]:
+    """The mean numbers of neighbors of an atom and of atoms of a structure, from evenly spaced structures."""
+    some = evenly_spaced(dataset, SAMPLED)
+    lists = find_neighbors(some, cutoff)
+    return float(lists.n_edges.sum() / len(some.atomic_numbers)), float(some.sizes.mean())
+
+
+def _minutes(run: OwnRun) -> str:
+    seconds = sum(
+        part.steps * run.step_s * part.atoms_per_step / run.recipe.rounds[0].atoms_per_step
+        for part in run.recipe.rounds
+    )
+    return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(1, round(seconds / 60))} minutes"
+
+
+def _digest(run: OwnRun, data: Dataset | StoredDataset) -> str:
+    """A short hash of all that decides the weights."""
+    origin = None if run.origin is None else run.origin.record["sha256"]
+    decides = [run.model.architecture, run.model.hyperparameters, on_record(run.recipe), data.content_sha256(), origin]
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,63 @@
+"""The size of a student: hyperparameters that follow from a number of parameters, by counting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from assay.models import build_model
+from assay.workflow.errors import AssayError
+
+# What all students have in common that the shipped ones are made of.
+USUAL: dict[str, Any] = {
+    "n_blocks": 3,
+    "n_rbf": 24,
+    "head": [32],
+    "radial_basis": "gaussian",
+    "repulsion": True,
+    "floor": True,
+    "epsilon": 1e-3,
+    "rank": 2,
+}
+NARROW, FEWER_RBF = 16, 16  # up to this width so many radial functions are enough
+WIDTHS = range(8, 513, 8)  # whole vectors of the processor
+LARGEST_Z = 36  # students know at least the elements up to krypton
+
+
+def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: int) -> dict[str, Any]:
+    """The hyperparameters of the painn whose number of parameters is nearest to a budget: its width follows from it.
+
+    Args:
+        parameters: the budget.
+        given: hyperparameters that are chosen already, the width ``hidden`` perhaps among them.
+        largest_z: the largest atomic number of the data.
+
+    Raises:
+        AssayError: a hyperparameter is unknown or has a value that does not fit.
+    """
+    fixed = {"max_z": max(LARGEST_Z, largest_z)} | dict(given)
+    widths = [fixed["hidden"]] if "hidden" in fixed else WIDTHS
+    candidates = []
+    for hidden in widths:
+        narrow = {"n_rbf": FEWER_RBF} if hidden <= NARROW else {}
+        candidates.append(USUAL | narrow | fixed | {"hidden": hidden})
+    counts = [count_parameters("painn", candidate) for candidate in candidates]
+    return candidates[min(range(len(counts)), key=lambda k: abs(counts[k] - parameters))]
+
+
+def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> int:
+    """Count the parameters of a network without making any.
+
+    Raises:
+        AssayError: a hyperparameter is unknown or has a value that does not fit.
+    """
+    try:
+        with torch.device("meta"):
+            model = build_model(architecture, dict(hyperparameters))
+    except (TypeError, ValueError, RuntimeError, KeyError) as error:
+        raise AssayError(
+            f"a student cannot be made with `hyperparameters` {dict(hyperparameters)} ({error}): correct them"
+        ) from None
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,115 @@
+"""The config of somebody who distils students of their own: their data take the place of what is shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from assay.workflow.errors import AssayError
+
+FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
+TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
+HELD_OUT = "held_out"  # the name of the split that they are judged on
+
+Value = TypeVar("Value")
+
+
+def present(entries: Mapping[str, Value | None]) -> dict[str, Value]:
+    """The entries that are not null: null in an override removes an entry of the default config.
+
+    Inside ``--config key={...}`` Snakemake hands null over as text.
+    """
+    return {name: value for name, value in entries.items() if value not in (None, "null")}
+
+
+def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The config in which one's own students, data and teacher take the place of those that are shipped.
+
+    Without ``data`` nothing changes. With it the variants are the students of ``students`` and those that the caller
+    names beside them; they are judged on what was held out, and on splits of the caller. The teacher of all this is the
+    caller's, so that nothing is compared with labels of the shipped one.
+
+    Args:
+        config: a whole config that was checked; it is changed.
+        given: the caller's part of it.
+
+    Raises:
+        AssayError: there are students without data, or data without students; structures without a calculator that
+            labels them; or a student with the name of a variant.
+    """
+    data, students = config["data"], present(config["students"])
+    if data is None:
+        if students:
+            raise AssayError(
+                f"the config names the students {', '.join(students)} and no `data`: say what they learn from, as in "
+                "`data: {train: my.xyz}`"
+            )
+        return config
+    if not students:
+        raise AssayError(
+            "the config names `data` and no student: add one, as in `students: {small: {parameters: 77_000}}`"
+        )
+    teacher = _teacher_of(data, given.get("teacher"))
+    if "structures" in data and "calculator" not in teacher:
+        raise AssayError(
+            "`data.structures` have no labels, and no calculator is to label them: name one, as in "
+            "`data: {structures: my.xyz, teacher: {calculator: module.Class}}`"
+        )
+    others = _own_variants(given.get("variants"))
+    taken = sorted(set(students) & set(others))
+    if taken:
+        raise AssayError(f"{taken[0]} is the name of a student and of a variant in the config: rename one of them")
+    config["variants"] = others | {name: _variant(name, student, teacher) for name, student in students.items()}
+    config["dataset"] |= _data_files(given.get("dataset"), teacher["name"])
+    if "calculator" in teacher:
+        config["teacher"] = {"arguments": {}} | teacher
+        if "structures" in data:
+            config["physics"].setdefault("structures", data["structures"])
+    data["teacher"] = teacher
+    return config
+
+
+def checkpoint_path(student: str) -> str:
+    """Where the checkpoint of one's own student lies once it is trained."""
+    return f"{FOLDER}/{student}.pt"
+
+
+def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    """The teacher of the data by the keys of a ``NamedTeacher``: theirs, else that of the config if it is the caller's,
+    else one whose name only says which file it labelled.
+    """
+    stated = data.get("teacher") or (given if isinstance(given, Mapping) else None)
+    if stated is None:
+        train = data["train"] if "train" in data else data["structures"]
+        path, named = (train, None) if isinstance(train, str) else (train["path"], train.get("teacher"))
+        return {"name": named or f"the teacher of {Path(path).name}"}
+    if isinstance(stated, str):
+        return {"name": stated}
+    return {"name": str(stated.get("calculator", "")).rpartition(".")[2]} | dict(stated)
+
+
+def _own_variants(given: Any) -> dict[str, Any]:
+    """The variants that the caller names in full, a shipped one among them if its checkpoint is named."""
+    entries = given.items() if isinstance(given, Mapping) else ()
+    return {
+        name: dict(entry)
+        for name, entry in entries
+        if isinstance(entry, Mapping) and ("checkpoint" in entry or "calculator" in entry)
+    }
+
+
+def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
+    told = {key: student[key] for key in ("licence", "citation") if key in student}
+    return {"checkpoint": checkpoint_path(name), "teacher": dict(teacher)} | told
+
+
+def _data_files(given: Any, teacher: str) -> dict[str, Any]:
+    """The files of the section ``dataset``: those of the caller's students, unless the caller names others."""
+    own = given if isinstance(given, Mapping) else {}
+    splits = own.get("splits") if isinstance(own.get("splits"), Mapping) else {}
+    return {
+        "splits": {HELD_OUT: {"path": VALIDATION, "teacher": teacher}} | present(splits or {}),
+        "train": own.get("train", TRAIN),
+        "validation": own.get("validation", VALIDATION),
+    }

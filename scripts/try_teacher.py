@@ -1,0 +1,28 @@
+"""Hold the forces of a teacher against its energies on ten of the structures that it is to label."""
+
+from itertools import islice
+
+from assay.sampling.label_gradients import measure_slopes, require_gradient
+from assay.sampling.own_labels import read_structures
+from assay.sampling.teacher import Teacher
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import write_json
+
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("try_teacher")
+
+with exit_on_error(snakemake.log[0]):
+    teacher = Teacher(**snakemake.params.teacher)
+    structures = list(islice(read_structures(snakemake.input.structures), 1000))
+    slopes = measure_slopes(teacher.process(threads=1), structures)
+    sentence = require_gradient(slopes, teacher.name)
+    write_json(
+        snakemake.output[0],
+        {
+            "sentence": sentence,
+            "slopes_of_energies_eV_per_A": slopes.of_energies,
+            "slopes_of_forces_eV_per_A": slopes.of_forces,
+        },
+    )

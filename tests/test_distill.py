@@ -1,0 +1,362 @@
+"""Students of one's own: what the config makes of `data` and `students`, what is refused, and the way to a student."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.emt import EMT
+
+from assay.accuracy.fitting import fit_stored
+from assay.accuracy.training_data import PART
+from assay.checkpoint import load_model
+from assay.data import read_dataset
+from assay.data.dataset import from_structures
+from assay.data.formats import read_blocks
+from assay.data.store import StoredDataset, StoreWriter, open_stored
+from assay.sampling import label_gradients, own_labels
+from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
+from assay.sampling.own_data import store_data
+from assay.sampling.own_labels import label_structures, read_structures
+from assay.sampling.teacher import Teacher
+from assay.structures.structure import Structure
+from assay.training.effort import count_steps, rounds_of
+from assay.training.origin import read_origin
+from assay.training.own import plan_run, train_own
+from assay.training.packs import PackedDataset
+from assay.training.size import count_parameters, hyperparameters_for
+from assay.workflow.config import complete_config, load_config
+from assay.workflow.errors import AssayError
+from assay.workflow.files import training_record
+from assay.workflow.teachers import teacher_of
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "config"
+NAMES = ["CH3CH2OH", "CH3NH2", "C2H6", "CH3OH", "H2O", "NH3", "C2H4", "HCN", "CO", "N2"]
+TRAINING = load_config(CONFIG)["training"] | {"steps": 30, "atoms_per_step": 60}
+TINY = {"parameters": 4_000, "hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8]}}
+
+
+def molecules(count, names=NAMES, rattle=0.05, seed=0):
+    """Rattled molecules with labels of EMT."""
+    structures = []
+    for k in range(count):
+        atoms = molecule(names[k % len(names)])
+        atoms.rattle(rattle, seed=seed + k)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        structures.append(Structure.from_ase(atoms, f"{names[k % len(names)]}-{k}"))
+    return structures
+
+
+def write(path, structures):
+    ase.io.write(path, [structure.to_ase() for structure in structures], format="extxyz")
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("labelled") / "my.xyz", molecules(60))
+
+
+def own(**keys):
+    return complete_config({"students": {"small": {"parameters": 77_000}}} | keys, CONFIG)
+
+
+def test_own_data_take_the_place_of_all_that_is_shipped():
+    config = own(data={"train": "my.xyz", "teacher": "wB97X"})
+    assert list(config["variants"]) == ["small"]
+    assert config["variants"]["small"]["checkpoint"] == "students/small.pt"
+    assert config["dataset"]["splits"] == {"held_out": {"path": "students/validation.h5", "teacher": "wB97X"}}
+    teacher = teacher_of(config["variants"]["small"], config["teacher"])
+    assert teacher["name"] == "wB97X" and teacher["calculator"] is None
+    assert {"train", "validation"} <= set(config["dataset"]) and "shipped" not in str(config["dataset"]["splits"])
+    assert own(data={"train": "my.xyz"})["variants"]["small"]["teacher"] == {"name": "the teacher of my.xyz"}
+
+
+def test_the_teacher_of_own_structures_is_the_one_that_is_asked_and_timed():
+    stated = {"calculator": "ase.calculators.emt.EMT", "environment": "emt.txt"}
+    for keys in (
+        {"data": {"structures": "my.xyz", "teacher": stated}},
+        {"data": {"structures": "my.xyz"}, "teacher": stated},
+    ):
+        config = own(**keys)
+        assert config["teacher"] == {"name": "EMT", "arguments": {}} | stated
+        assert teacher_of(config["variants"]["small"], config["teacher"])["calculator"] == stated["calculator"]
+        assert config["physics"]["structures"] == "my.xyz"
+
+
+def test_variants_and_splits_that_the_caller_names_stay():
+    variants = {"mine": {"checkpoint": "mine.pt"}, "tiny": None, "original": {"cutoff_A": 5.0}}
+    config = own(data={"train": "my.xyz"}, variants=variants, dataset={"splits": {"far": "far.xyz"}})
+    assert set(config["variants"]) == {"mine", "small"}
+    assert list(config["dataset"]["splits"]) == ["held_out", "far"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"students": {"a": {"parameters": 5}}}, "the config names the students a and no `data`"),
+        ({"data": {"train": "my.xyz"}}, "the config names `data` and no student"),
+        ({"data": {"structures": "my.xyz"}, "students": {"a": {"parameters": 5}}}, "no calculator is to label them"),
+        ({"data": {}, "students": {"a": {"parameters": 5}}}, "`train`, which are labelled, or `structures`"),
+        ({"data": {"train": "my.xyz"}, "students": {"a": {}}}, "`parameters`, `architecture` or `from`"),
+        ({"data": {"train": "my.xyz"}, "students": {"a": {"parameters": 5, "from": "tiny"}}}, "one of the three"),
+        ({"data": {"train": "my.xyz"}, "students": {"a": {"from": "tiny", "hyperparameters": {}}}}, "are kept"),
+        ({"data": {"train": "my.xyz"}, "students": {"a": {"parametres": 5}}}, "did you mean `parameters`?"),
+        (
+            {
+                "data": {"train": "my.xyz"},
+                "students": {"a": {"parameters": 5}},
+                "variants": {"a": {"checkpoint": "a.pt"}},
+            },
+            "a is the name of a student and of a variant",
+        ),
+    ],
+)
+def test_a_config_that_cannot_be_meant_is_one_sentence(given, words):
+    with pytest.raises(AssayError) as caught:
+        complete_config(given, CONFIG)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("parameters", "hidden"), [(421_633, 80), (77_000, 32), (21_000, 16)])
+def test_a_width_follows_from_a_budget_as_the_shipped_students_have_it(parameters, hidden):
+    found = hyperparameters_for(parameters, {}, 17)
+    assert found["hidden"] == hidden and found["max_z"] == 36
+    assert count_parameters("painn", found) == pytest.approx(parameters, rel=0.02)
+    assert hyperparameters_for(parameters, {"cutoff_A": 6.0}, 55)["max_z"] == 55
+    with pytest.raises(AssayError, match="`hyperparameters`"):
+        hyperparameters_for(parameters, {"width": 3}, 17)
+
+
+def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
+    assert count_steps(0.02, 256, 5_000, minutes=4, epochs=40) == 12_000
+    assert count_steps(0.02, 256, 256_000, minutes=4, epochs=40) == 40_000
+    assert count_steps(0.02, 256, 256_000_000, minutes=4, epochs=40) == 1_000_000, "an epoch"
+    first, last = rounds_of(1000, 256, 0.5)
+    assert first.steps + 4 * last.steps == 1000 and last.peak < first.peak == 0.5
+
+
+def test_stored_structures_are_those_that_were_written(tmp_path):
+    structures = [replace(s, charge=k % 3 - 1, spin=1) for k, s in enumerate(molecules(50))]
+    data = from_structures(structures)
+    with StoreWriter(tmp_path / "a.h5", rows=8) as store:
+        store.add(data.subset(range(20)))
+        store.add(data.subset(range(20, 50)))
+    stored, read = StoredDataset(tmp_path / "a.h5"), read_dataset(tmp_path / "a.h5")
+    assert stored.content_sha256() == read.content_sha256() == open_stored(tmp_path / "a.h5").content_sha256()
+    assert stored.elements == sorted(set(data.atomic_numbers.tolist())) and not stored.has_stress
+    chosen = np.array([7, 3, 3, 49, 20, 21])
+    found, expected = stored.subset(chosen), data.subset(chosen)
+    for column in ("atomic_numbers", "offsets", "energy", "names", "charge", "pbc"):
+        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
+    np.testing.assert_allclose(found.positions, expected.positions, atol=1e-6)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
+
+
+def test_packs_from_disk_are_those_from_memory(tmp_path):
+    with StoreWriter(tmp_path / "a.h5") as store:
+        store.add(from_structures(molecules(40)))
+    stored, memory = StoredDataset(tmp_path / "a.h5"), open_stored(tmp_path / "a.h5")
+    ways = [PackedDataset(data, 5.0) for data in (stored, memory)]
+    plans = [packs.plan(0, 3, 60) for packs in ways]
+    assert len(plans[0]) == len(plans[1]) > 3
+    for one, other in zip(*plans, strict=True):
+        for a, b in zip(ways[0].assemble(one), ways[1].assemble(other), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tmp_path):
+    into = (tmp_path / "train.h5", tmp_path / "validation.h5")
+    about = store_data([labelled], None, 0.2, 0, into)
+    assert re.search(r"12 structures of 2 of 10 compositions are held out", about["sentence"])
+    train, held_out = map(read_dataset, into)
+    kinds = [{str(name).partition("-")[0] for name in data.names} for data in (train, held_out)]
+    assert not kinds[0] & kinds[1] and len(train) + len(held_out) == 60
+    named = [replace(s, molecule=f"m{k % 20}") for k, s in enumerate(molecules(60))]
+    assert "molecules are held out" in store_data([write(tmp_path / "n.xyz", named)], None, 0.1, 0, into)["sentence"]
+    train, held_out = map(read_dataset, into)
+    assert not set(train.molecules) & set(held_out.molecules)
+    one = write(tmp_path / "one.xyz", molecules(60, ["CH3OH"], 0.3))
+    about = store_data([one], None, 0.1, 0, into)
+    assert "too few compositions" in about["sentence"] and about["n_validation"] == 6
+    given = write(tmp_path / "given.xyz", molecules(8, ["CH3OH"], seed=99))
+    assert store_data([labelled], given, 0.1, 0, into)["sentence"].endswith(f"8 structures of {given} are held out")
+
+
+def test_data_that_no_student_learns_from_are_refused_in_one_sentence(labelled, tmp_path):
+    into = (tmp_path / "train.h5", tmp_path / "validation.h5")
+    few = write(tmp_path / "few.xyz", molecules(12))
+    with pytest.raises(AssayError, match=r"few.xyz holds 12 labelled structures, and a student needs at least 30"):
+        store_data([few], None, 0.1, 0, into)
+    sulfur = write(tmp_path / "s.xyz", molecules(8, ["CH3OH"]) + molecules(1, ["N2"]))
+    with pytest.raises(AssayError, match="hold N, which no training structure has"):
+        store_data([write(tmp_path / "co.xyz", molecules(40, ["CH3OH", "C2H6"]))], sulfur, 0.1, 0, into)
+    two = write(tmp_path / "two.xyz", molecules(2))
+    with pytest.raises(AssayError, match="2 structures are held out, and a verdict needs at least 5"):
+        store_data([labelled], two, 0.1, 0, into)
+
+
+def trajectory(count=60, step=0.02):
+    """One molecule that wanders, as in dynamics, with labels of EMT."""
+    rng, atoms, structures = np.random.default_rng(0), molecule("CH3OH"), []
+    for k in range(count):
+        atoms.positions += rng.normal(0.0, step, atoms.positions.shape)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        structures.append(Structure.from_ase(atoms, f"frame-{k}"))
+    return structures
+
+
+@pytest.mark.parametrize("factor", [1.0, -1.0, 23.06, 0.5])
+def test_forces_are_held_against_energies_along_neighbors(factor):
+    frames = [replace(s, forces_eV_per_A=factor * s.forces_eV_per_A) for s in trajectory()]
+    if factor == 1.0:
+        assert "forces explain the changes of energies" in require_gradients(from_structures(frames), "my.xyz")
+        far = from_structures(molecules(40, rattle=0.4))
+        assert "too few structures near each other" in require_gradients(far, "my.xyz")
+    else:
+        with pytest.raises(AssayError, match=r"the forces of my.xyz are no gradient of its energies"):
+            require_gradients(from_structures(frames), "my.xyz")
+
+
+class Drag(Calculator):
+    """Forces with a part that no energy has."""
+
+    implemented_properties = ["energy", "forces"]  # noqa: RUF012, ASE declares a list
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
+        super().calculate(atoms, properties, system_changes)
+        inner = EMT()
+        copy = self.atoms.copy()
+        copy.calc = inner
+        x = copy.positions - copy.positions.mean(0)
+        swirl = np.cross([0.0, 0.0, 1.5], x)
+        self.results = {"energy": copy.get_potential_energy(), "forces": copy.get_forces() + swirl}
+
+
+@pytest.mark.parametrize(("calculator", "right"), [("ase.calculators.emt.EMT", True), ("test_distill.Drag", False)])
+def test_a_teacher_whose_forces_are_no_gradient_is_refused_before_it_labels(calculator, right, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parent)  # where the process of a calculator finds modules of one's own
+    slopes = measure_slopes(Teacher("mine", calculator).process(threads=1), molecules(12))
+    assert len(slopes.of_forces) == label_gradients.ASKED
+    if right:
+        assert "are the gradient of its energy in 10 structures" in require_gradient(slopes, "mine")
+    else:
+        with pytest.raises(AssayError, match="the forces of mine are no gradient of its energy: in"):
+            require_gradient(slopes, "mine")
+
+
+def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path, monkeypatch):
+    bare = [*molecules(40), Structure("argon", np.array([18]), np.zeros((1, 3)))]
+    path = tmp_path / "bare.xyz"
+    ase.io.write(path, [ase.Atoms(s.atomic_numbers, s.positions) for s in bare], format="extxyz")
+    teacher, asked = Teacher("EMT", "ase.calculators.emt.EMT"), []
+    label = own_labels._label
+
+    def counted(chunk, predictor, patient):
+        asked.append(len(chunk))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return label(chunk, predictor, patient)
+
+    monkeypatch.setattr(own_labels, "_label", counted)
+    run = lambda: label_structures(read_structures(path), teacher, tmp_path / "kept", tmp_path / "out.h5")  # noqa: E731
+    with pytest.raises(KeyboardInterrupt):
+        run()
+    assert not (tmp_path / "out.h5").exists()
+    sentence = run()
+    assert asked == [16, 16, 16, 9], "what was labelled is not asked again"
+    assert sentence.startswith("40 structures labelled by EMT, 1 left out")
+    found, expected = read_dataset(tmp_path / "out.h5"), from_structures(bare[:40])
+    np.testing.assert_allclose(found.energy, expected.energy, atol=1e-4)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-3)
+    halves = [len(list(read_structures(path, part, 2))) for part in (0, 1)]
+    assert halves == [21, 20]
+
+
+def run_training(folder, labelled, student, name="small", **training):
+    """Train a student as the rule does; its record."""
+    into = (folder / "train.h5", folder / "validation.h5")
+    if not into[0].exists():
+        (folder / "data.json").write_text(json.dumps(store_data([labelled], None, 0.2, 0, into)))
+    train_own(
+        name,
+        *into,
+        folder / "data.json",
+        student,
+        TRAINING | training,
+        student.get("from"),
+        {"name": "EMT"},
+        folder / "states",
+        "cpu",
+        folder / "log",
+        folder / f"{name}.pt",
+        training_record(folder / f"{name}.pt"),
+        folder / f"{name}.curve.svg",
+    )
+    return json.loads(training_record(folder / f"{name}.pt").read_text())
+
+
+def test_a_student_is_trained_with_record_and_curve_and_twice_the_same(labelled, tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        record = run_training(tmp_path / folder, labelled, TINY)
+    one, two = (load_model(tmp_path / folder / "small.pt").state_dict() for folder in ("one", "two"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert record["teacher"] == {"name": "EMT"} and "compositions are held out" in record["split"]
+    assert record["curve"][-1]["step"] == sum(part["steps"] for part in record["recipe"]["rounds"])
+    assert "</svg>" in (tmp_path / "one/small.curve.svg").read_text()
+    assert len(list((tmp_path / "one/states").iterdir())) == 1
+    again = run_training(tmp_path / "one", labelled, TINY, seed=1)
+    assert again["curve"] != record["curve"], "another config starts anew"
+
+
+def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
+    """Before its first step the student predicts what it predicted, but for reference energies."""
+    first = tmp_path / "first"
+    first.mkdir()
+    only = write(tmp_path / "co.xyz", molecules(60, ["CH3OH", "C2H6", "CO", "C2H4", "H2O"]))
+    run_training(first, only, TINY | {"hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8], "max_z": 8}})
+    later = molecules(30, ["CH3OH", "CH3NH2", "HCN"]) + [
+        replace(s, atomic_numbers=np.where(s.atomic_numbers == 8, 16, s.atomic_numbers))
+        for s in molecules(10, ["CH3OH"])
+    ]
+    data = from_structures(later)
+    origin = read_origin(first / "small.pt", data)
+    assert origin.record["new_elements"] == [7, 16] and "new embeddings of N, S" in origin.record["sentence"]
+    before, now = load_model(first / "small.pt"), origin.model
+    assert now.max_z == 16
+    assert torch.equal(before.embedding.weight[:9][[1, 6, 8]], now.embedding.weight[[1, 6, 8]])
+    torch.testing.assert_close(now.embedding.weight[16], before.embedding.weight[[1, 6, 8]].mean(0))
+    assert np.abs(now.reference_energy.numpy()[[2, 3, 4]]).max() == 0.0
+    second = tmp_path / "second"
+    second.mkdir()
+    record = run_training(second, write(tmp_path / "n.xyz", later), {"from": str(first / "small.pt")}, "tuned")
+    assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
+    assert record["before"]["force_mae_eV_per_A"] > 0
+    assert load_model(second / "tuned.pt").max_z == 16
+
+
+def test_an_element_beyond_the_hyperparameters_is_refused(labelled):
+    [data] = read_blocks(labelled, 100)
+    student = {"architecture": "painn", "hyperparameters": {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "max_z": 7}}
+    with pytest.raises(AssayError, match="the data hold the atomic number 8 and `hyperparameters`"):
+        plan_run(student, TRAINING, None, data)
+
+
+def test_a_part_of_many_training_structures_is_described_as_a_part(tmp_path, monkeypatch):
+    for name, seed in (("train.h5", 0), ("validation.h5", 500)):
+        with StoreWriter(tmp_path / name) as store:
+            store.add(from_structures(molecules(40, seed=seed)))
+    monkeypatch.setattr("assay.accuracy.fitting.DESCRIBED", 25)
+    domain = fit_stored(tmp_path / "train.h5", tmp_path / "validation.h5", 50, 0)
+    assert (domain.training_data.extent, domain.training_data.n_described) == (PART, 25)
+    assert domain.training_data.sha256 == StoredDataset(tmp_path / "train.h5").content_sha256()

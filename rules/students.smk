@@ -135,3 +135,24 @@ rule train_own:
         domain=config["domain"],
     script:
         "../scripts/train_own.py"
+
+
+rule fine_tuning:
+    """Compare students that begin with new weights with those that go on from a trained one."""
+    input:
+        expand(f"{OWN_BUILD}/{{student}}.training.json", student=OWN),
+    output:
+        "results/fine_tuning.json",
+    log:
+        "logs/fine_tuning.log",
+    benchmark:
+        "benchmarks/fine_tuning.tsv"
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("fine_tuning"),
+    script:
+        "../scripts/fine_tuning.py"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from assay.report import fine_tuning
 from assay.report.digest import digest
 from assay.report.document import FIGURES, make_gallery, write_pages
 from assay.report.evidence import read_students
@@ -17,6 +18,7 @@ with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.input.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
     figures = digest(read_json(snakemake.input.summary), students, folder / "peers/peers.json")
+    figures["fine_tuning"] = fine_tuning.digest()
     figures["gallery"] = make_gallery(".", students[0])
     write_json(FIGURES, figures)
     write_pages(".", figures)

@@ -143,7 +143,8 @@ def test_missing_section_is_named(section):
     assert f"lacks the key `{section}`" in refusal(config)
 
 
-LABELLED = (("dataset", "splits"), ("dataset", "train"), ("dataset", "validation"))
+# Entries that may be a set of keys, so that a wrong key in them is what is named.
+LABELLED = (("dataset", "splits"), ("dataset", "train"), ("dataset", "validation"), ("data",))
 
 
 def test_every_leaf_of_a_wrong_type_is_refused_by_its_key():
@@ -151,7 +152,7 @@ def test_every_leaf_of_a_wrong_type_is_refused_by_its_key():
     assert len(checked) > 300
     for path, value in product(checked, ("wrong", {"a": 1})):
         wrong = 3 if value == "wrong" and isinstance(at(DEFAULT, path), str) else value
-        own = "" if value == "wrong" or path[:2] not in LABELLED else ".a"  # the key of a set of keys that is no path
+        own = "" if value == "wrong" or path[:2] not in LABELLED else ".a"
         assert f"`{'.'.join(map(str, path))}{own}`" in refusal(replaced(path, wrong))
 
 

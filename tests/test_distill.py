@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from ase.build import molecule
-from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.emt import EMT
 
 from assay.accuracy.fitting import fit_stored
@@ -38,7 +37,7 @@ from assay.workflow.teachers import teacher_of
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
-NAMES = ["CH3CH2OH", "CH3NH2", "C2H6", "CH3OH", "H2O", "NH3", "C2H4", "HCN", "CO", "N2"]
+NAMES = ["CH3CH2OH", "H3CNH2", "C2H6", "CH3OH", "H2O", "NH3", "C2H4", "HCN", "CO", "N2"]
 TRAINING = load_config(CONFIG)["training"] | {"steps": 30, "atoms_per_step": 60}
 TINY = {"parameters": 4_000, "hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8]}}
 
@@ -105,7 +104,10 @@ def test_variants_and_splits_that_the_caller_names_stay():
         ({"students": {"a": {"parameters": 5}}}, "the config names the students a and no `data`"),
         ({"data": {"train": "my.xyz"}}, "the config names `data` and no student"),
         ({"data": {"structures": "my.xyz"}, "students": {"a": {"parameters": 5}}}, "no calculator is to label them"),
-        ({"data": {}, "students": {"a": {"parameters": 5}}}, "`train`, which are labelled, or `structures`"),
+        (
+            {"data": {"teacher": "x"}, "students": {"a": {"parameters": 5}}},
+            "`train`, which are labelled, or `structures`",
+        ),
         ({"data": {"train": "my.xyz"}, "students": {"a": {}}}, "`parameters`, `architecture` or `from`"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"parameters": 5, "from": "tiny"}}}, "one of the three"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"from": "tiny", "hyperparameters": {}}}}, "are kept"),
@@ -227,22 +229,9 @@ def test_forces_are_held_against_energies_along_neighbors(factor):
             require_gradients(from_structures(frames), "my.xyz")
 
 
-class Drag(Calculator):
-    """Forces with a part that no energy has."""
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012, ASE declares a list
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=tuple(all_changes)):
-        super().calculate(atoms, properties, system_changes)
-        inner = EMT()
-        copy = self.atoms.copy()
-        copy.calc = inner
-        x = copy.positions - copy.positions.mean(0)
-        swirl = np.cross([0.0, 0.0, 1.5], x)
-        self.results = {"energy": copy.get_potential_energy(), "forces": copy.get_forces() + swirl}
-
-
-@pytest.mark.parametrize(("calculator", "right"), [("ase.calculators.emt.EMT", True), ("test_distill.Drag", False)])
+@pytest.mark.parametrize(
+    ("calculator", "right"), [("ase.calculators.emt.EMT", True), ("shared.toy_calculators.Swirl", False)]
+)
 def test_a_teacher_whose_forces_are_no_gradient_is_refused_before_it_labels(calculator, right, monkeypatch):
     monkeypatch.chdir(Path(__file__).parent)  # where the process of a calculator finds modules of one's own
     slopes = measure_slopes(Teacher("mine", calculator).process(threads=1), molecules(12))
@@ -325,7 +314,7 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     first.mkdir()
     only = write(tmp_path / "co.xyz", molecules(60, ["CH3OH", "C2H6", "CO", "C2H4", "H2O"]))
     run_training(first, only, TINY | {"hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8], "max_z": 8}})
-    later = molecules(30, ["CH3OH", "CH3NH2", "HCN"]) + [
+    later = molecules(30, ["CH3OH", "H3CNH2", "HCN"]) + [
         replace(s, atomic_numbers=np.where(s.atomic_numbers == 8, 16, s.atomic_numbers))
         for s in molecules(10, ["CH3OH"])
     ]

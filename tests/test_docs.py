@@ -91,6 +91,10 @@ def write_config(folder, page):
     mine = {}
     for config in configs(page):
         update_config(mine, config)
+    trained = [f"{student}.pt" for student in mine.get("students", {})]
+    for name in [*trained, "train.h5", "validation.h5"] if trained else []:
+        (folder / "students").mkdir(exist_ok=True)
+        (folder / "students" / name).touch()
     (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
 
 

@@ -40,6 +40,7 @@ def labelled(count=10):
     for k in range(count):
         atoms = molecule("CH3OH") if k % 5 == 4 else crystal(k, (1 + k % 2, 1, 1))
         if not atoms.pbc.any():
+            atoms.positions *= 2.2  # as far apart as the atoms of this calculator want to be
             atoms.rattle(0.05, seed=k)
         atoms.calc = LennardJones(epsilon=0.05, sigma=2.4, rc=6.0)
         atoms.get_forces()
@@ -85,8 +86,10 @@ def test_the_engine_differentiates_forces_and_virials_as_autograd_does(dataset, 
 
 
 @pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
-def test_in_single_precision_the_step_is_right_to_a_hundredth(dataset, model):
-    model, packs = model.float(), PackedDataset(dataset, model.cutoff)
+def test_in_single_precision_the_step_is_right_to_a_hundredth(dataset):
+    torch.manual_seed(0)
+    model = build_model("painn", STUDENT)
+    packs = PackedDataset(dataset, model.cutoff)
     step = engine_gradients(model, LOSS)
     for chosen in packs.plan(0, 0, 60):
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
@@ -128,8 +131,10 @@ def test_the_label_is_minus_volume_times_stress_where_there_is_one(dataset, mode
     assert 0 < (pack.virial_weight > 0).sum() < len(dataset)
 
 
-def test_padding_changes_nothing_of_a_periodic_loss(dataset, model):
-    model, packs = model.float(), PackedDataset(dataset, model.cutoff)
+def test_padding_changes_nothing_of_a_periodic_loss(dataset):
+    torch.manual_seed(0)
+    model = build_model("painn", STUDENT)
+    packs = PackedDataset(dataset, model.cutoff)
     fixed, step, parameters = (
         PaddedPacks(packs, 60, torch.device("cpu")),
         eager_gradients(model, LOSS),
@@ -153,8 +158,8 @@ def test_stresses_are_learned(tmp_path):
             warmup=5,
             validate_every=60,
             ema_decay=0.9,
-            matrix_lr=1e-2,
-            other_lr=1e-2,
+            matrix_lr=2e-2,
+            other_lr=2e-2,
             loss=Loss(virial_weight=weight),
         )
         trainer = Trainer("painn", STUDENT, data, data, recipe, tmp_path / f"{weight}.pt")

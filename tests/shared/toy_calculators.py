@@ -10,6 +10,17 @@ from ase.calculators.calculator import Calculator, all_changes
 SICK_ATOMS = 3  # only structures of so many atoms are fatal
 
 
+class Swirl(Calculator):
+    """Springs to the origin, and forces about an axis besides, which are the gradient of no energy."""
+
+    implemented_properties = ("energy", "forces")
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        x = self.atoms.positions
+        self.results = {"energy": 0.5 * float((x**2).sum()), "forces": np.cross([0.0, 0.0, 1.5], x) - x}
+
+
 class Toy(Calculator):
     """Harmonic pairs: every two atoms attract with 1 eV/angstrom^2, and the total charge adds 10 eV for each unit.
 

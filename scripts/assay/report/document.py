@@ -12,6 +12,7 @@ from typing import Any
 from assay.report import tables
 from assay.report.evidence import Student
 from assay.report.figures import CAPTIONS
+from assay.report.fine_tuning import FINE_TUNING
 from assay.report.markdown import table
 from assay.report.readme import write_figure
 from assay.report.walkthrough import WALKTHROUGH
@@ -19,7 +20,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, sha256_file
 
 FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/gallery"
-TABLES = tables.TABLES | WALKTHROUGH
+TABLES = tables.TABLES | WALKTHROUGH | FINE_TUNING
 ROOMS = "rooms"  # the one table that is made from the code
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.S)
 SHOWN = ("parity", "errors", "overview", "nve", "cutoff", "torsions", "vibrations", "energies", "benchmark")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,13 +39,16 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
         AssayError: a hyperparameter is unknown or has a value that does not fit.
     """
     fixed = {"max_z": max(LARGEST_Z, largest_z)} | dict(given)
-    widths = [fixed["hidden"]] if "hidden" in fixed else WIDTHS
-    candidates = []
-    for hidden in widths:
+
+    def of_width(hidden: int) -> dict[str, Any]:
         narrow = {"n_rbf": FEWER_RBF} if hidden <= NARROW else {}
-        candidates.append(USUAL | narrow | fixed | {"hidden": hidden})
-    counts = [count_parameters("painn", candidate) for candidate in candidates]
-    return candidates[min(range(len(counts)), key=lambda k: abs(counts[k] - parameters))]
+        return USUAL | narrow | fixed | {"hidden": hidden}
+
+    if "hidden" in fixed:
+        return of_width(fixed["hidden"])
+    first = bisect_left(WIDTHS, parameters, key=lambda hidden: count_parameters("painn", of_width(hidden)))
+    nearest = [of_width(hidden) for hidden in WIDTHS[max(first - 1, 0) : first + 1]]
+    return min(nearest, key=lambda candidate: abs(count_parameters("painn", candidate) - parameters))
 
 
 def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> int:

@@ -69,7 +69,7 @@ rule label_structures:
         code=code_of("label_structures"),
         teacher=OWN_DATA.get("teacher"),
         parts=len(LABEL_PARTS),
-        folder=f"{OWN_BUILD}/labels",
+        folder=f"{OWN_BUILD}/shards",
     script:
         "../scripts/label_structures.py"
 

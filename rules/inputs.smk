@@ -6,11 +6,14 @@ from assay.workflow.records import description_for, read_shipped_part, training_
 SHIPPED_TRAIN = shipped("data/dataset/train.h5")
 SHIPPED_PART = read_shipped_part(shipped("data/dataset/dataset.json"))
 
+# The students that are trained on data of the caller.
+OWN = present(config["students"]) if config["data"] else {}
+
 
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
     path = VARIANTS[wildcards.variant].get("checkpoint")
-    if config["data"] and wildcards.variant in config["students"] and not Path(path).is_file():
+    if wildcards.variant in OWN and not Path(path).is_file():
         raise WorkflowError(
             f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same "
             "command again"
@@ -120,3 +123,13 @@ def structure_of_properties(wildcards):
             "`properties: structure` of the config is null: name a file with the periodic structure at which dynamics begin"
         )
     return config["properties"]["structure"]
+
+
+def origin_of(wildcards):
+    """The checkpoint that a student goes on from; None where it begins with new weights."""
+    origin = OWN[wildcards.student].get("from")
+    if origin is None:
+        return None
+    if origin in VARIANTS:
+        return VARIANTS[origin].get("checkpoint")
+    return SHIPPED_STUDENTS.get(origin, origin)

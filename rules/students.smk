@@ -9,22 +9,11 @@ changed.
 Labelling and training resume from data/build/own/ wherever they stopped.
 """
 
-OWN = present(config["students"]) if config["data"] else {}
 OWN_DATA = config["data"] or {}
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
 LABEL_PARTS = range(TRAINING["labelling_jobs"]) if "structures" in OWN_DATA else []
 LABELLED = [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
-
-
-def origin_of(wildcards):
-    """The checkpoint that a student goes on from; None where it begins with new weights."""
-    origin = OWN[wildcards.student].get("from")
-    if origin is None:
-        return None
-    if origin in VARIANTS:
-        return VARIANTS[origin].get("checkpoint")
-    return SHIPPED_STUDENTS.get(origin, origin)
 
 
 rule try_teacher:

@@ -133,3 +133,19 @@ def origin_of(wildcards):
     if origin in VARIANTS:
         return VARIANTS[origin].get("checkpoint")
     return SHIPPED_STUDENTS.get(origin, origin)
+
+
+def labels_of_rounds(count):
+    """The files with the labels of the first ``count`` rounds."""
+    return expand(f"{OF_ROUND}/labels.h5", round=range(1, count + 1))
+
+
+def labelled_before(wildcards):
+    """What is labelled before a round."""
+    return FIRST_LABELS + labels_of_rounds(int(wildcards.round) - 1)
+
+
+def member_before(wildcards):
+    """The same student of the round before, from which its training goes on; None in the first round."""
+    number = int(wildcards.round) - 1
+    return f"{OWN_BUILD}/rounds/{number}/{wildcards.student}.pt" if number else None

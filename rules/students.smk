@@ -13,7 +13,16 @@ OWN_DATA = config["data"] or {}
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
 LABEL_PARTS = range(TRAINING["labelling_jobs"]) if "structures" in OWN_DATA else []
-LABELLED = [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
+FIRST_LABELS = (
+    [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
+)
+# Rounds of active learning add labels to these (rounds.smk), found by two students that differ in their first weights.
+ROUNDS = config["rounds"]
+OF_ROUND = f"{OWN_BUILD}/rounds/{{round}}"
+MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} for k in (1, 2)}
+
+
+LABELLED = FIRST_LABELS + labels_of_rounds(ROUNDS["count"])
 
 
 rule try_teacher:

@@ -10,6 +10,7 @@ from assay.workflow.errors import AssayError
 
 FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
 TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
+SUPERCELLS = "data/build/own/supercells.xyz"  # the structures that `data: supercells` makes
 HELD_OUT = "held_out"  # the name of the split that they are judged on
 
 Value = TypeVar("Value")
@@ -51,6 +52,13 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
             "the config names `data` and no student: add one, as in `students: {small: {parameters: 77_000}}`"
         )
     teacher = _teacher_of(data, given.get("teacher"))
+    if "supercells" in data:
+        data["structures"] = SUPERCELLS
+    if config["rounds"]["count"] and "calculator" not in teacher:
+        raise AssayError(
+            "`rounds` find structures that have no labels, and no calculator is to label them: name one, as in "
+            "`data: {train: my.xyz, teacher: {calculator: module.Class}}`"
+        )
     if "structures" in data and "calculator" not in teacher:
         raise AssayError(
             "`data.structures` have no labels, and no calculator is to label them: name one, as in "
@@ -64,7 +72,7 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
     config["dataset"] |= _data_files(given.get("dataset"), teacher["name"])
     if "calculator" in teacher:
         config["teacher"] = {"arguments": {}} | teacher
-        if "structures" in data:
+        if "structures" in data and "supercells" not in data:
             config["physics"].setdefault("structures", data["structures"])
     data["teacher"] = teacher
     return config
@@ -81,7 +89,7 @@ def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:
     """
     stated = data.get("teacher") or (given if isinstance(given, Mapping) else None)
     if stated is None:
-        train = data["train"] if "train" in data else data["structures"]
+        train = data["train"] if "train" in data else data.get("structures", SUPERCELLS)
         path, named = (train, None) if isinstance(train, str) else (train["path"], train.get("teacher"))
         return {"name": named or f"the teacher of {Path(path).name}"}
     if isinstance(stated, str):

@@ -44,3 +44,4 @@ class Config(Section):
     data: students_yaml.Data | None = Field(description="what your students learn from")
     students: students_yaml.Students
     training: students_yaml.Training
+    rounds: students_yaml.Rounds

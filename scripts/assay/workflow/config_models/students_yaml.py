@@ -8,10 +8,14 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from assay.workflow.config_models.config_yaml import ENVIRONMENT, CalculatorClass, PathOrFile, by_name
 from assay.workflow.config_models.types import (
+    Count,
     FilePath,
+    Friction,
     Name,
+    Numbers,
     PositiveInteger,
     PositiveNumber,
+    Range,
     Section,
     Seed,
     Text,
@@ -34,20 +38,53 @@ class DataTeacher(Section):
         return self
 
 
+class Crystal(Section):
+    """A crystal of which supercells are made."""
+
+    path: FilePath = may_be_absent(description="a file with the cell")
+    formula: Text = may_be_absent(description="a formula, such as NaCl")
+    prototype: Text = may_be_absent(description="a crystal structure of ase.build.bulk, such as rocksalt")
+    a_A: PositiveNumber = may_be_absent(description="a lattice constant in angstrom")
+    repeat: list[PositiveInteger] = Field(min_length=3, max_length=3, description="three numbers")
+    vacancy: Text = may_be_absent(description="the formula of the atoms that some structures lack")
+
+    @model_validator(mode="after")
+    def _has_a_cell(self) -> Crystal:
+        made = [self.formula, self.prototype, self.a_A]
+        if (self.path is None) == (None in made) or (self.path is not None and made != [None] * 3):
+            raise ValueError("the `path` of a file with its cell, or `formula`, `prototype` and `a_A`")
+        return self
+
+
+class Supercells(Section):
+    """Structures that are made of crystals."""
+
+    crystals: list[Annotated[Crystal, Field(description="a crystal")]] = Field(min_length=1)
+    count: PositiveInteger
+    rattle_A: Range
+    scale: Range
+    shear: float = Field(ge=0, lt=0.5, description="a strain")
+    seed: Seed
+
+
 class Data(Section):
     """What students learn from."""
 
     train: PathOrFile = may_be_absent()
     structures: FilePath = may_be_absent(description="a file of structures that the teacher labels")
+    supercells: Supercells = may_be_absent(description="how structures are made that the teacher labels")
     validation: PathOrFile = may_be_absent()
     teacher: Annotated[DataTeacher, BeforeValidator(by_name, json_schema_input_type=DataTeacher | Text)] = (
         may_be_absent(description="the name of the teacher, or {name, calculator, arguments, environment}")
     )
 
     @model_validator(mode="after")
-    def _one_of_two(self) -> Data:
-        if (self.train is None) == (self.structures is None):
-            raise ValueError("`train`, which are labelled, or `structures`, which the teacher labels: one of the two")
+    def _one_of_three(self) -> Data:
+        given = [source for source in (self.train, self.structures, self.supercells) if source is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "`train`, which is labelled, or `structures` or `supercells` for the teacher: one of the three"
+            )
         return self
 
 
@@ -125,3 +162,27 @@ Students = Annotated[
     dict[Name, Annotated[OwnStudent | None, Field(description="a student, or null to leave it out")]],
     Field(description="your students by name"),
 ]
+
+
+class Committee(Section):
+    """The two students that look for structures."""
+
+    parameters: PositiveInteger = Field(description="about how many parameters they have")
+    minutes: PositiveNumber
+
+
+class Rounds(Section):
+    """Rounds of active learning."""
+
+    count: Count
+    committee: Committee
+    trajectories: PositiveInteger
+    temperatures_K: Numbers
+    duration_ps: PositiveNumber
+    step_fs: PositiveNumber
+    friction_per_fs: Friction
+    frame_every_fs: PositiveNumber
+    label: PositiveInteger
+    agree_eV_per_A: PositiveNumber
+    part_eV_per_A: PositiveNumber
+    seed: Seed

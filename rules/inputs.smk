@@ -44,6 +44,11 @@ def references_of(wildcards):
     return in_words(reference_files, config["physics"], [teacher_name(wildcards)])
 
 
+def held_out_of(wildcards):
+    """What was held out of the data of one's own student, whose geometries serve where no reference has its elements."""
+    return [VALIDATION] if wildcards.variant in OWN else []
+
+
 def model_of(wildcards):
     """The normalized model of a variant, or the description of its calculator.
 

@@ -15,6 +15,7 @@ rule probe:
         model=model_of,
         card=CARD,
         references=references_of,
+        own=held_out_of,
     output:
         "results/{variant}/physics.probe.json",
     log:
@@ -40,6 +41,7 @@ rule probe_exports:
         models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
         card=CARD,
         references=references_of,
+        own=held_out_of,
     output:
         "results/{variant}/physics.exports.json",
     log:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from assay.benchmark.memory import keep_freed_memory
+from assay.data import MANY
+from assay.data.store import StoredDataset
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import reference_of
+from assay.physics.reference import covers, geometries, reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -25,11 +27,14 @@ def load(dtype: str):
 
 with exit_on_error(snakemake.log[0]):
     keep_freed_memory()
-    card = read_json(snakemake.input.card)
+    card, predictor = read_json(snakemake.input.card), load("float64")
+    reference = reference_of(snakemake.input.references, snakemake.params.teacher)
+    if snakemake.input.own and not covers(reference, predictor.elements):
+        reference = geometries(StoredDataset(snakemake.input.own[0]).sample(MANY))
     subject = Subject(
-        predictor=load("float64"),
+        predictor=predictor,
         moving=load("float32"),
-        reference=reference_of(snakemake.input.references, snakemake.params.teacher),
+        reference=reference,
         dynamics=snakemake.params.settings["dynamics"],
         seed=snakemake.params.settings["seed"],
         teacher=snakemake.params.teacher,

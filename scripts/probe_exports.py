@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from assay.data import MANY
+from assay.data.store import StoredDataset
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import reference_of
+from assay.physics.reference import covers, geometries, reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -21,6 +23,8 @@ with exit_on_error(snakemake.log[0]):
     reference = reference_of(snakemake.input.references, teacher)
     for path in map(Path, snakemake.input.models):
         model = load_predictor(path, device=snakemake.params.device, threads=snakemake.threads)
+        if snakemake.input.own and not covers(reference, model.elements):
+            reference = geometries(StoredDataset(snakemake.input.own[0]).sample(MANY))
         subject = Subject(model, model, reference, settings["dynamics"], settings["seed"], teacher)
         files[path.name] = {
             "dtype": model.dtype,

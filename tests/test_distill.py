@@ -2,9 +2,11 @@
 
 import json
 import re
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import ase.io
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.data.formats import read_blocks
 from assay.data.store import StoredDataset, StoreWriter, open_stored
+from assay.physics import reference
 from assay.sampling import label_gradients, own_labels
 from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
 from assay.sampling.own_data import store_data
@@ -349,3 +352,42 @@ def test_a_part_of_many_training_structures_is_described_as_a_part(tmp_path, mon
     domain = fit_stored(tmp_path / "train.h5", tmp_path / "validation.h5", 50, 0)
     assert (domain.training_data.extent, domain.training_data.n_described) == (PART, 25)
     assert domain.training_data.sha256 == StoredDataset(tmp_path / "train.h5").content_sha256()
+
+
+def test_training_from_disk_keeps_to_its_memory(tmp_path):
+    """What a step needs is read for it: the peak is a few numbers a structure, however many atoms these have."""
+    molecule_of_30 = from_structures(
+        [
+            Structure(
+                "x", np.full(30, 6), np.arange(90.0).reshape(30, 3), energy_eV=0.0, forces_eV_per_A=np.zeros((30, 3))
+            )
+        ]
+    )
+    block, n_blocks = molecule_of_30.subset(np.zeros(2000, dtype=int)), 40
+    with StoreWriter(tmp_path / "many.h5") as store:
+        for _ in range(n_blocks):
+            store.add(block)
+    in_memory = 30 * n_blocks * len(block) * 7 * 8
+    tracemalloc.start()
+    packs = PackedDataset(StoredDataset(tmp_path / "many.h5"), 5.0)
+    for chosen in packs.plan(0, 0, 256)[:50]:
+        packs.assemble(chosen)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(packs.dataset) == n_blocks * len(block)
+    assert peak < 100 * len(packs.dataset) < in_memory / 10
+
+
+def test_geometries_of_ones_own_serve_where_no_reference_has_the_elements():
+    """Without a teacher's name, so that nothing counts as compared with one."""
+    salt = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+    crystals = [Structure.from_ase(salt * (1, 1, n), f"salt-{n}") for n in (1, 2)]
+    labelled = [
+        replace(s, energy_eV=-float(k), forces_eV_per_A=np.zeros_like(s.positions))
+        for k, s in enumerate([*crystals, *molecules(20)])
+    ]
+    found = reference.geometries(labelled)
+    assert found.teacher is None and reference.covers(found, {11, 17}) and not reference.covers(found, {3})
+    assert len(found.groups(reference.SCALED_CELL)) == 2
+    [lowest] = found.groups(reference.DYNAMICS, {1, 8})["H2O"]
+    assert lowest.structure.energy_eV == min(s.energy_eV for s in labelled if s.name.startswith("H2O"))

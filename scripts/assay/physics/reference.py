@@ -17,7 +17,7 @@ from typing import Any
 import ase.io
 import numpy as np
 
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.teachers import same_teacher
@@ -39,6 +39,7 @@ RATTLED_CELL = "rattled cell"  # a crystal with displaced atoms
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
 
 TEACHER = "teacher"  # the key of the comment line
+MOST_GEOMETRIES = 12
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,33 @@ def reference_of(paths: Sequence[str | Path], teacher: str | None) -> Reference:
         first = first or found
     assert first is not None
     return first
+
+
+def covers(found: Reference, elements: Iterable[int] | None) -> bool:
+    """Whether a reference has a molecule or crystal of nothing but these atomic numbers."""
+    return any(found.groups(kind, elements) for kind in (DYNAMICS, CONFORMER, SCALED_CELL))
+
+
+def geometries(structures: Iterable[Structure]) -> Reference:
+    """Geometries alone, for the checks that compare a model with itself: of each composition the structure with the
+    lowest labelled energy, at most ``MOST_GEOMETRIES`` molecules and as many crystals, evenly over sizes.
+    """
+    lowest: dict[str, Structure] = {}
+    for structure in structures:
+        if structure.pbc.any() and not structure.pbc.all():
+            continue
+        formula = str(structure.to_ase().symbols.formula.format("hill"))
+        known = lowest.get(formula)
+        if known is None or (structure.energy_eV or 0.0) < (known.energy_eV or 0.0):
+            lowest[formula] = structure
+    frames = []
+    for periodic, kind in ((False, DYNAMICS), (True, SCALED_CELL)):
+        own = sorted(
+            ((formula, structure) for formula, structure in lowest.items() if structure.pbc.any() == periodic),
+            key=lambda entry: len(entry[1]),
+        )
+        frames += [Frame(structure, kind, formula) for formula, structure in evenly(own, MOST_GEOMETRIES)]
+    return Reference(frames)
 
 
 def _frame(atoms: ase.Atoms) -> Frame:

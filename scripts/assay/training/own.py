@@ -120,6 +120,8 @@ def train_own(
     logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(training["threads"])
     data, split = open_stored(train), read_json(about_data)
+    if isinstance(data, StoredDataset) and torch.device(device).type == "cuda":
+        data = data.sample(len(data))
     held_out = open_stored(validation)
     if not isinstance(held_out, Dataset):
         held_out = held_out.sample(FITTED)

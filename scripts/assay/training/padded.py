@@ -29,7 +29,7 @@ class PaddedPacks:
 
     def __init__(self, packs: PackedDataset, atoms_per_pack: int, device: torch.device):
         dataset = packs.dataset
-        assert isinstance(dataset, Dataset)  # ``steps_for`` loads it
+        assert isinstance(dataset, Dataset)  # all of it goes to the device
         self.dataset = dataset
         self.packs, self.device, self.atoms_per_pack = packs, device, atoms_per_pack
         mean_edges = packs.n_edges.sum() / max(1, dataset.sizes.sum())

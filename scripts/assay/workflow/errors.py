@@ -55,7 +55,8 @@ def _output_to(log: Path) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
     stdout, screen = os.dup(1), os.fdopen(os.dup(2), "w")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    with log.open("w") as handle, screen:
+    log.write_bytes(b"")
+    with log.open("a") as handle, screen:  # so that nothing overwrites what a logger writes to the same file
         _terminals.append(screen)
         _redirect(handle.fileno(), handle.fileno())
         try:

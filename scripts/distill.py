@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from assay.workflow.errors import exit_on_error
-from assay.workflow.files import atomic_path, sha256_file, write_json
+from assay.workflow.errors import exit_on_error, terminal
+from assay.workflow.files import atomic_path, read_json, sha256_file, write_json
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -27,4 +27,9 @@ with exit_on_error(log=snakemake.log[0]):
         with atomic_path(Path(snakemake.params.folder, source.name)) as path:
             place(source, path)
         placed[source.name] = sha256_file(source)
+        if source.name.endswith(".training.json"):
+            record = read_json(source)
+            force_mae = record["curve"][-1]["force_mae_eV_per_A"]
+            told = f"{record['student']}: {1e3 * force_mae:.3g} meV/angstrom force MAE on held-out structures"
+            print(f"{told}; {record['split']}" if "split" in record else told, file=terminal())
     write_json(snakemake.output[0], placed)

@@ -102,7 +102,7 @@ class Measurements:
         try:
             found.update(measure())
         except Exception as error:
-            traceback.print_exc()
+            traceback.print_exc(limit=-3)
             found["error"] = f"{type(error).__name__}: {error}".splitlines()[0]
         self.save(self.results)
 

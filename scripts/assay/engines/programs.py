@@ -26,4 +26,9 @@ class Program:
 
 PROGRAMS = {
     "ase": Program("ASE", "assay.engines.ase.simulation", ("model.edges.onnx",)),
+    "lammps": Program("LAMMPS, pair_style assay", "assay.engines.lammps.simulation", ("model.assay",), "lammps.txt"),
+    "lammps_2_ranks": Program(
+        "LAMMPS, two MPI ranks", "assay.engines.lammps.simulation", ("model.assay",), "lammps.txt", ranks=2
+    ),
+    "lammps_external": Program("LAMMPS, fix external", "assay.engines.lammps.external", ("model.assay",), "lammps.txt"),
 }

@@ -15,6 +15,5 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
-    aotinductor.save(
-        lower(model, SlotPotential), snakemake.output[0], export_metadata(model, read_json(snakemake.input.card))
-    )
+    metadata = export_metadata(model, read_json(snakemake.input.card))
+    aotinductor.save(lower(model, SlotPotential, metadata["elements"]), snakemake.output[0], metadata)

@@ -15,7 +15,8 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     model = load_model(snakemake.input.model)
-    network, metadata = lower(model), export_metadata(model, read_json(snakemake.input.card))
+    metadata = export_metadata(model, read_json(snakemake.input.card))
+    network = lower(model, elements=metadata["elements"])
     scripted = torchscript.to_torchscript(network, model.cutoff)
     atoms = onnx_graphs.assemble(network, model.cutoff, metadata, search=True)
     edges = onnx_graphs.assemble(network, model.cutoff, metadata, search=False)

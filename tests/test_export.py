@@ -19,14 +19,14 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from assay.engine.toolchain import compiler
 from assay.export import aotinductor, onnx_graphs, torchscript
 from assay.export.folding import fold_filters
-from assay.export.forms import SlotPotential, TablePotential
+from assay.export.forms import SlotInputs, SlotPotential, TablePotential
 from assay.export.half import to_half
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
 from assay.export.simplify import simplify
-from assay.export.tables import make_table, slot_inputs
+from assay.export.tables import find_pairs, make_table, slot_inputs
 from assay.models import ARCHITECTURES, build_model
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.structures.geometry import random_cluster
@@ -196,6 +196,7 @@ def test_tables_list_the_places_of_each_owner(owner):
     session = onnxruntime.InferenceSession(prelude(CUTOFF, search=False).SerializeToString())
     names = [value.name for value in session.get_outputs()]
     feed = {"batch": np.array([0, 0, 2, 2]), "edge_index": edges, "edge_shift": np.zeros((len(owner), 3), np.float32)}
+    feed["positions"] = np.zeros((n_atoms, 3), np.float32)
     tables = dict(zip(names, session.run(None, feed), strict=True))
     expected = [np.flatnonzero(owner == atom).tolist() for atom in range(n_atoms)]
     assert [[e for e in row if e < len(owner)] for row in tables["incoming"].tolist()] == expected
@@ -332,6 +333,7 @@ def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
         "a value is rounded on its way between nodes of single precision"
     )
     assert [value.type for value in half.graph.input] == [v.type for v in student.graphs["model.onnx"].graph.input]
+    assert [value.type for value in half.graph.output] == [v.type for v in student.graphs["model.onnx"].graph.output]
     assert any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in half.graph.initializer)
     assert graph_checks.check_graph(path)["passed"]
 
@@ -434,3 +436,28 @@ def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
     assert determinism.check_determinism(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])[
         "passed"
     ]
+    check_that_wrong_tensors_are_refused(torch._inductor.aoti_load_package(str(tmp_path / "model.pt2")))
+
+
+def check_that_wrong_tensors_are_refused(compiled):
+    positions = torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.8, -0.5], [0.0, -0.7, -0.5]])
+    atoms = torch.tensor([8, 1, 1]), positions, torch.zeros(3, dtype=torch.int64)
+    right = slot_inputs(*atoms, *find_pairs(*atoms[1:], CUTOFF), torch.zeros(6, 3), CUTOFF)
+    right = dict(zip(SlotInputs._fields, right, strict=True))
+    assert compiled(*right.values())[0].isfinite().all()
+    wrong = {
+        "positions": [positions.double(), positions.t().contiguous().t(), positions[None], positions[:2]],
+        "atomic_numbers": [atoms[0].int(), torch.tensor([8, 1, 500]), torch.tensor([8, 1, -1]), atoms[0][:0]],
+        "neighbor": [right["neighbor"].repeat(2, 1)[::2], right["neighbor"] + 3, right["neighbor"] - 3],
+        "shift": [right["shift"].double(), right["shift"][:, :1]],
+        "outgoing": [right["outgoing"] + 100],
+        "members": [right["members"].int(), right["members"] + 2],
+    }
+    for name, tensors in wrong.items():
+        for tensor in tensors:
+            with pytest.raises(RuntimeError):
+                compiled(*(right | {name: tensor}).values())
+    for name, value in {"positions": np.nan, "shift": np.inf}.items():
+        tensor = right[name].clone()
+        tensor.view(-1)[0] = value
+        assert compiled(*(right | {name: tensor}).values())[0].isnan().all()

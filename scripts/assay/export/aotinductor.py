@@ -1,7 +1,7 @@
 """The network compiled to machine code by AOTInductor, for the kind of processor that compiled it.
 
 ``model.pt2`` takes ``forms.SlotInputs``, in that order, of any sizes; ``tables.slot_inputs`` makes them from a neighbor
-list. It needs a C++ compiler to be made, and none to be run.
+list. It refuses tensors of other dtypes, ranks or strides. It needs a C++ compiler to be made, and none to be run.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch._inductor import aoti_compile_and_package, config
 from torch.export import Dim
 
 from assay.engine.toolchain import compiler, missing_files
+from assay.export.checked_inputs import checking_inputs
 from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
 from assay.export.metadata import METADATA_KEY
@@ -56,7 +57,8 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
         "cpp.cxx": (command,),
         "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)},
     }
-    with atomic_path(path) as temporary, _temporary_folder(), config.patch(settings):
+    checked = checking_inputs(metadata["max_z"])
+    with atomic_path(path) as temporary, _temporary_folder(), config.patch(settings), checked:
         aoti_compile_and_package(program, package_path=str(temporary))
 
 

@@ -4,6 +4,10 @@ A scatter that adds into duplicate rows runs in a different order each time, or 
 alone decides the order of every sum. An edge that stands for no neighbor is a *dummy*: an atom's own image twice the
 cutoff away, where all kernels and their derivatives are exactly zero, so that no sum needs a mask.
 
+What cannot be computed becomes NaN and never a calm number. Comparisons drop pairs whose distance is not a number, so
+to every atom a term is added that is exactly zero for finite positions of an element that the network was trained on,
+and NaN else.
+
 ``TablePotential`` keeps a flat list of edges and sums rows that padded tables name: least memory, and best where each
 operation is a loop of its own (ONNX, TorchScript). ``SlotPotential`` gives each atom a row of K slots for its neighbors
 and sums along it: a compiler fuses such sums into the loops that make their terms.
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -22,6 +27,7 @@ from assay.models.graph import Graph
 from assay.models.potential import Potential
 
 OUTPUTS = ("energy", "forces", "virial")
+SPATIAL = ("positions", "shift")  # inputs whose last axis is x, y, z
 
 
 class TableInputs(NamedTuple):
@@ -102,17 +108,28 @@ class LoweredPotential(nn.Module, ABC):
     """A network that takes inputs of one form and returns ``OUTPUTS``.
 
     These are the energy of each structure, float64 (S,) in eV, the forces (N, 3) in eV/angstrom, and the virial
-    (S, 3, 3) in eV, which is -dE/d(strain).
+    (S, 3, 3) in eV, which is -dE/d(strain). All of a structure that holds an unknown element or a number that is not
+    finite is NaN, and so is the energy of a structure without atoms.
+
+    Args:
+        model: the network.
+        elements: the atomic numbers that it was trained on; None takes all that it has an embedding for.
 
     Attributes:
         Inputs: the names and shapes of the inputs.
+        taint: zero for each known atomic number and NaN for the others, (2 max_z + 2,). Its upper half answers for
+            negative numbers, which some runtimes count from the end.
     """
 
     Inputs: ClassVar[type[NamedTuple]]
+    taint: Tensor
 
-    def __init__(self, model: Potential):
+    def __init__(self, model: Potential, elements: Collection[int] | None = None):
         super().__init__()
         self.model = model
+        taint = torch.full((2 * model.max_z + 2,), torch.nan, dtype=next(model.parameters()).dtype)
+        taint[list(range(1, model.max_z + 1) if elements is None else elements)] = 0.0
+        self.register_buffer("taint", taint)
 
     @staticmethod
     @abstractmethod
@@ -130,11 +147,17 @@ class LoweredPotential(nn.Module, ABC):
         The force on atom i is the sum of dE/dr over the edges of i, less the sum over those whose neighbor is i. The
         virial is minus the sum of dE/dr times r, made symmetric.
         """
-        vectors = (graph.at_neighbor(positions) - graph.at_center(positions) + shift).detach().requires_grad_()
+        nothing = 0.0 * positions + self.taint[atomic_numbers].unsqueeze(-1)  # (N, 3), zeros or NaN
+        tainted = positions + nothing
+        vectors = graph.at_neighbor(tainted) - graph.at_center(tainted) + shift
+        vectors = (vectors + 0.0 * vectors).detach().requires_grad_()  # NaN for a shift that is infinite
         atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
         (slope,) = torch.autograd.grad(atomic.sum(), vectors)
-        forces = graph.reduce(slope) - table_sum(self._rows(slope), outgoing)
-        energy = table_sum(_with_zero(atomic.detach()), members)
+        forces = graph.reduce(slope) - table_sum(self._rows(slope), outgoing) + nothing
+        known = atomic.detach() + nothing.sum(-1)
+        is_empty = members.narrow(1, 0, 1).squeeze(1) == known.shape[0]
+        unknown = self.taint.narrow(0, 0, 1).to(known.dtype)  # (1,), NaN
+        energy = torch.where(is_empty, unknown, table_sum(_with_zero(known), members))
         outer = graph.reduce(slope.unsqueeze(-1) * vectors.detach().unsqueeze(-2))  # (N, 3, 3)
         total = -table_sum(_with_zero(outer), members)
         return energy, forces, 0.5 * (total + total.mT)

@@ -8,7 +8,7 @@ to 0.06. What remains, the products with the hidden layers' weights and the mess
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import onnx
 from onnxconverter_common import float16
@@ -39,6 +39,7 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
         )
     half.graph.ClearField("value_info")
     _skip_detours(half.graph)
+    _keep_outputs(half.graph, {value.name: value.type.tensor_type.elem_type for value in model.graph.output})
     onnx.checker.check_model(half, full_check=True)
     return half
 
@@ -93,6 +94,15 @@ def _skip_detours(graph: onnx.GraphProto) -> None:
     nodes = needed(list(graph.node), [value.name for value in graph.output])
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _keep_outputs(graph: onnx.GraphProto, elements: Mapping[str, int]) -> None:
+    """Give the outputs their element types back: the converter rounds those of nodes in single precision to half."""
+    for node in graph.node:
+        if node.op_type == "Cast" and node.output[0] in elements:
+            node.attribute[0].i = elements[node.output[0]]
+    for value in graph.output:
+        value.type.tensor_type.elem_type = elements[value.name]
 
 
 def _reached(nodes: Iterable[onnx.NodeProto], sources: set[str]) -> set[str]:

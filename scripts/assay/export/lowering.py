@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch._decomp import get_decompositions
 from torch._functorch.compile_utils import fx_graph_cse
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -15,7 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from assay.export.folding import fold_filters
-from assay.export.forms import LoweredPotential, TablePotential
+from assay.export.forms import SPATIAL, LoweredPotential, TablePotential
 from assay.export.simplify import simplify
 from assay.models import PaiNN, Potential, SchnetpackPaiNN
 
@@ -25,10 +25,11 @@ DECOMPOSED = [
     aten.tanh_backward, aten.sigmoid_backward,
     aten.rsub, aten.new_zeros, aten.zeros_like, aten.ones_like,
 ]  # fmt: skip
-SPATIAL = ("positions", "shift")  # inputs whose last axis is x, y, z
 
 
-def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx.GraphModule:
+def lower(
+    model: Potential, form: type[LoweredPotential] = TablePotential, elements: Collection[int] | None = None
+) -> fx.GraphModule:
     """Trace energy, forces and virial of ``model`` over the inputs of ``form``.
 
     The graph's attributes carry the names of the model's parameters and buffers, with underscores for dots.
@@ -36,6 +37,7 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
     Args:
         model: the network; it is not changed.
         form: ``TablePotential`` or ``SlotPotential``.
+        elements: the atomic numbers that it was trained on, as ``LoweredPotential`` takes them.
     """
     model = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(model, PaiNN | SchnetpackPaiNN):
@@ -43,9 +45,10 @@ def lower(model: Potential, form: type[LoweredPotential] = TablePotential) -> fx
     table: dict[Any, Callable] = {**get_decompositions(DECOMPOSED)}
     table |= {aten.detach.default: lambda x: x, aten.index.Tensor: _gather_rows}
     table |= {aten.unbind.int: _rows, aten.select.int: _row, aten.stack.default: _stacked}
-    trace = make_fx(form(model), tracing_mode="symbolic", decomposition_table=table)
+    lowered = form(model, elements)
+    trace = make_fx(lowered, tracing_mode="symbolic", decomposition_table=table)
     graph_module = trace(*_symbolic(form, next(model.parameters()).dtype))
-    _name_constants(graph_module, model)
+    _name_constants(graph_module, lowered)
     simplify(graph_module.graph)
     graph_module.graph.eliminate_dead_code()
     graph_module.graph = fx_graph_cse(graph_module.graph)
@@ -99,8 +102,9 @@ def _stacked(rows: Sequence[Tensor], axis: int = 0) -> Tensor:
     return torch.cat(list(rows), axis).unflatten(axis, (len(rows), -1))
 
 
-def _name_constants(graph_module: fx.GraphModule, model: nn.Module) -> None:
-    names = {id(tensor): name for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+def _name_constants(graph_module: fx.GraphModule, lowered: LoweredPotential) -> None:
+    tensors = [*lowered.named_parameters(), *lowered.named_buffers()]
+    names = {id(tensor): name.removeprefix("model.") for name, tensor in tensors}
     for node in graph_module.graph.find_nodes(op="get_attr"):
         tensor = getattr(graph_module, node.target)
         name = names.get(id(tensor), node.target).replace(".", "_")

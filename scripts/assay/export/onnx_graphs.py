@@ -50,7 +50,7 @@ def assemble(
         A checked model with the documented inputs and outputs.
     """
     before, writer = prelude(cutoff, search=search), Writer(network)
-    writer.write(TableInputs._fields, OUTPUTS)
+    writer.write(["tainted" if name == "positions" else name for name in TableInputs._fields], OUTPUTS)
     inputs = ["atomic_numbers", "positions", "batch"] + ([] if search else ["edge_index", "edge_shift"])
     outputs = ["energy", "forces"] + ([] if search else ["virial"])
     nodes = needed([*before.graph.node, *writer.nodes], outputs)

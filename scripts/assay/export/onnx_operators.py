@@ -124,14 +124,18 @@ class Writer:
         return self.names[node]
 
     def operand(self, argument: fx.Node | float, node: fx.Node) -> str:
-        """Return the name of an operand of an elementwise ``node``, cast to the dtype that the operation is done in."""
-        tensors = [value.meta["val"] for value in node.args if isinstance(value, fx.Node)]
+        """Return the name of an operand of an elementwise ``node``, cast to the dtype that the operation is done in.
+
+        An operand may also be a size, with which only integers are compared.
+        """
+        values = [value.meta["val"] for value in node.args if isinstance(value, fx.Node)]
+        tensors = [value for value in values if isinstance(value, Tensor)]
         dtype = tensors[0].dtype
         for tensor in tensors[1:]:
             dtype = torch.result_type(tensors[0], tensor)
         if not isinstance(argument, fx.Node):
             return self.constant(torch.tensor(argument, dtype=dtype).numpy())
-        if argument.meta["val"].dtype == dtype:
+        if isinstance(argument.meta["val"], torch.SymInt) or argument.meta["val"].dtype == dtype:
             return self.of(argument)
         return self.add("Cast", [self.of(argument)], f"{node.name}_cast_{argument.name}", to=ELEMENT[dtype])
 

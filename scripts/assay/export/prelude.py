@@ -63,7 +63,25 @@ structures (batch) => (members)
 }
 """
 
-# The search finds every pair of different atoms of one structure within the cutoff, by atom and then by neighbor.
+# Zeros for finite positions, which become NaN for all others, and for all atoms where an index is negative: such an
+# index would count from the end, and put atoms into another structure.
+TAINT = """
+<domain: "assay", opset_import: ["" : 20]>
+taint (positions, indices) => (tainted)
+{
+    zero = Constant <value_int = 0> ()
+    no_length = Constant <value = float {0.0}> ()
+    not_a_number = Constant <value = float {nan}> ()
+    smallest = ReduceMin <keepdims = 0> (indices)
+    is_negative = Less (smallest, zero)
+    factor = Where (is_negative, not_a_number, no_length)
+    nothing = Mul (positions, factor)
+    tainted = Add (positions, nothing)
+}
+"""
+
+# The search finds every pair of different atoms of one structure within the cutoff, by atom and then by neighbor. A
+# distance that is not a number counts as near, so that it reaches the energy.
 SEARCH = """
 <domain: "assay", opset_import: ["" : 20]>
 search (positions, batch, members, cutoff_squared) => (neighbor, atom, shift)
@@ -87,7 +105,8 @@ search (positions, batch, members, cutoff_squared) => (neighbor, atom, shift)
     position_here = Unsqueeze (positions, second)
     vector = Sub (there, position_here)
     squared = ReduceSumSquare <keepdims = 0> (vector, third)
-    is_near = LessOrEqual (squared, cutoff_squared)
+    is_far = Greater (squared, cutoff_squared)
+    is_near = Not (is_far)
     exists_other = And (exists, is_other)
     is_edge = And (exists_other, is_near)
     edges = NonZero (is_edge)
@@ -121,7 +140,8 @@ tables (some_neighbor, some_atom, some_shift, batch, dummy_shift) => (neighbor, 
 }
 """
 
-RESULTS = """(int64[edges] neighbor, int64[edges] atom, float[edges, 3] shift, int64[atoms, slots_in] incoming,
+RESULTS = """(float[atoms, 3] tainted, int64[edges] neighbor, int64[edges] atom, float[edges, 3] shift,
+    int64[atoms, slots_in] incoming,
     int64[atoms, slots_out] outgoing, int64[structures, largest] members)"""
 
 FROM_ATOMS = """
@@ -131,7 +151,8 @@ prelude (float[atoms, 3] positions, int64[atoms] batch) => RESULTS
     cutoff_squared = Constant <value = float {CUTOFF_SQUARED}> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
     members = assay.structures (batch)
-    found_neighbor, found_atom, found_shift = assay.search (positions, batch, members, cutoff_squared)
+    tainted = assay.taint (positions, batch)
+    found_neighbor, found_atom, found_shift = assay.search (tainted, batch, members, cutoff_squared)
     neighbor, atom, shift, incoming, outgoing =
         assay.tables (found_neighbor, found_atom, found_shift, batch, dummy_shift)
 }
@@ -139,12 +160,17 @@ prelude (float[atoms, 3] positions, int64[atoms] batch) => RESULTS
 
 FROM_EDGES = """
 <ir_version: 10, opset_import: ["" : 20, "assay" : 1]>
-prelude (int64[atoms] batch, int64[2, pairs] edge_index, float[pairs, 3] edge_shift) => RESULTS
+prelude (float[atoms, 3] positions, int64[atoms] batch, int64[2, pairs] edge_index, float[pairs, 3] edge_shift)
+    => RESULTS
 {
     zero = Constant <value_int = 0> ()
     one = Constant <value_int = 1> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
+    flat = Constant <value_ints = [-1]> ()
     members = assay.structures (batch)
+    flat_edges = Reshape (edge_index, flat)
+    indices = Concat <axis = 0> (batch, flat_edges)
+    tainted = assay.taint (positions, indices)
     given_neighbor = Gather <axis = 0> (edge_index, zero)
     given_atom = Gather <axis = 0> (edge_index, one)
     neighbor, atom, shift, incoming, outgoing =
@@ -163,7 +189,7 @@ def prelude(cutoff: float, *, search: bool) -> onnx.ModelProto:
     text = (FROM_ATOMS if search else FROM_EDGES).replace("RESULTS", RESULTS)
     text = text.replace("CUTOFF_SQUARED", f"{cutoff * cutoff:.9g}").replace("TWICE_CUTOFF", f"{2 * cutoff:.9g}")
     model = onnx.parser.parse_model(text)
-    model.functions.extend(onnx.parser.parse_function(function) for function in (TABLE, MEMBERS, SEARCH, TABLES))
+    model.functions.extend(onnx.parser.parse_function(function) for function in (TABLE, MEMBERS, TAINT, SEARCH, TABLES))
     model = onnx.inliner.inline_local_functions(model)
     del model.opset_import[1]  # the opset of the functions, which are inlined
     return model

@@ -79,12 +79,14 @@ def slot_inputs(
 def find_pairs(positions: Tensor, batch: Tensor, cutoff: float) -> tuple[Tensor, Tensor]:
     """Return neighbor and atom, int64 (E,), of all pairs of different atoms of one structure within the cutoff.
 
+    A pair whose distance is not a number is among them, so that it reaches the energy.
+
     positions (N, 3) and cutoff are in angstrom; batch is int64 (N,), the structure of each atom.
     """
     n_atoms = positions.shape[0]
     candidate = make_table(batch, int(batch.max()) + 1)[batch]  # (N, M)
     vector = positions[candidate.clamp(max=n_atoms - 1)] - positions.unsqueeze(1)
-    near = (vector * vector).sum(-1) <= cutoff * cutoff
+    near = ~((vector * vector).sum(-1) > cutoff * cutoff)
     here = torch.arange(n_atoms, device=positions.device).unsqueeze(1)
     atom, column = torch.where(near & (candidate < n_atoms) & (candidate != here))
     return candidate[atom, column], atom

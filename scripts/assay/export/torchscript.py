@@ -24,6 +24,12 @@ AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten
 class ScriptedPotential(nn.Module):
     """``forward`` finds the neighbors of open structures; ``from_edges`` takes a neighbor list.
 
+    Both convert their inputs to the dtypes that they name. Results are NaN where ``LoweredPotential`` says so.
+
+    Raises:
+        torch.jit.Error: inputs of other shapes, or no atoms.
+        RuntimeError: indices that are not there.
+
     Args:
         network: the result of ``lowering.lower`` in the form of tables.
         cutoff: radius of the neighbor search, angstrom.
@@ -39,9 +45,10 @@ class ScriptedPotential(nn.Module):
 
         atomic_numbers int64 (N,); positions (N, 3), angstrom; batch int64 (N,), the structure of each atom.
         """
-        neighbor, atom = find_pairs(positions, batch, self.cutoff)
-        shift = positions.new_zeros(neighbor.shape[0], 3)
-        energy, forces, _ = self._evaluate(atomic_numbers, positions, batch, neighbor, atom, shift)
+        numbers, at, structure = self._converted(atomic_numbers, positions, batch)
+        neighbor, atom = find_pairs(at, structure, self.cutoff)
+        shift = at.new_zeros(neighbor.shape[0], 3)
+        energy, forces, _ = self._evaluate(numbers, at, structure, neighbor, atom, shift)
         return energy, forces
 
     @torch.jit.export
@@ -54,7 +61,21 @@ class ScriptedPotential(nn.Module):
         edge_index int64 (2, E), rows (neighbor, atom), both ways; edge_shift (E, 3), angstrom: the vector of an edge is
         positions[neighbor] - positions[atom] + edge_shift.
         """
-        return self._evaluate(atomic_numbers, positions, batch, edge_index[0], edge_index[1], edge_shift)
+        numbers, at, structure = self._converted(atomic_numbers, positions, batch)
+        if edge_index.dim() != 2 or edge_index.shape[0] != 2 or list(edge_shift.shape) != [edge_index.shape[1], 3]:
+            raise ValueError("edge_index must have the shape (2, E) and edge_shift (E, 3)")
+        edges = edge_index.to(torch.int64)
+        return self._evaluate(numbers, at, structure, edges[0], edges[1], edge_shift.to(at.dtype))
+
+    def _converted(self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the atoms in the dtypes of the network, all coordinates NaN in the place of one that is not finite."""
+        n_atoms = atomic_numbers.shape[0]
+        if n_atoms == 0:
+            raise ValueError("there must be atoms")
+        if list(positions.shape) != [n_atoms, 3] or list(batch.shape) != [n_atoms] or atomic_numbers.dim() != 1:
+            raise ValueError("atomic_numbers and batch must have the shape (N,), and positions (N, 3)")
+        at = positions.to(torch.float32)
+        return atomic_numbers.to(torch.int64), at + 0.0 * at, batch.to(torch.int64)
 
     def _evaluate(
         self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, neighbor: Tensor, atom: Tensor, shift: Tensor

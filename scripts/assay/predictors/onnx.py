@@ -12,7 +12,8 @@ import onnxruntime
 from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
-from assay.runtime.session import OnnxStudent, Result
+from assay.runtime.result import NoDevice, Result
+from assay.runtime.session import PROVIDERS, OnnxStudent
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -77,7 +78,10 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredic
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     try:
-        return OnnxPredictor(OnnxStudent(path, threads, device), path)
+        has_gpu = PROVIDERS["cuda"] in onnxruntime.get_available_providers()
+        return OnnxPredictor(OnnxStudent(path, threads, device if has_gpu else "cpu"), path)
+    except NoDevice as error:
+        raise AssayError(f"{path} cannot be evaluated: {error}") from error
     except Exception as error:  # the errors of ONNX Runtime have no common base class
         foreign = onnx_by_others(path)
         if foreign is not None:

@@ -7,7 +7,8 @@ In the project this is the room `runtime`; the package of a student carries it a
 package runs enters here, and nothing of the project is imported.
 """
 
-from .session import OnnxStudent, Result
+from .result import Result
+from .session import OnnxStudent
 from .verlet import VerletList
 
 __all__ = ["OnnxStudent", "Result", "VerletList"]

@@ -1,4 +1,4 @@
-"""An exported student as an ASE calculator."""
+"""A student as an ASE calculator."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -28,8 +27,8 @@ class StudentCalculator(Calculator):
 
     Args:
         path: the file ``model.edges.onnx``.
-        threads: number of CPU threads; None lets ONNX Runtime choose.
-        device: "cpu", or "cuda" where ONNX Runtime has it.
+        threads: the number of CPU threads; None lets ONNX Runtime choose.
+        device: "cpu" or "cuda".
         skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
         arguments: those of ASE's ``Calculator``.
 
@@ -37,12 +36,20 @@ class StudentCalculator(Calculator):
         scope: what the student was taught.
         outside: what of the last structure lies outside of that, a sentence each.
         n_outside: how many of the structures so far lay outside.
+
+    Raises:
+        ValueError: a device that is not there, or a file that finds neighbors itself.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE declares a list
+    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE has a list
 
     def __init__(
-        self, path: str | Path, threads: int | None = None, device: str = "cpu", skin: float = 0.5, **arguments: Any
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        device: str = "cpu",
+        skin: float = 0.5,
+        **arguments: Any,
     ):
         super().__init__(**arguments)
         self.student = OnnxStudent(path, threads, device)
@@ -63,18 +70,15 @@ class StudentCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Fill ``results``; ASE calls this."""
+        self.results = {}
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc
         edge_index, vectors = self.neighbors.update(self.atoms.positions, cell, pbc)
-        result = self.student(
-            self.atoms.numbers, np.zeros_like(vectors, shape=(len(self.atoms), 3)), None, edge_index, vectors
-        )
-        energy = float(result.energy[0])
-        self.results = {"energy": energy, "free_energy": energy, "forces": result.forces.astype(np.float64)}
-        if pbc.all() and result.virial is not None:
-            stress = -result.virial[0].astype(np.float64) / self.atoms.get_volume()
-            self.results["stress"] = full_3x3_to_voigt_6_stress(stress)
+        found = self.student.from_vectors(self.atoms.numbers, edge_index, vectors)
+        self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
+        if pbc.all() and found.virial is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / self.atoms.get_volume())
         self._warn_outside(edge_index.shape[1] / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
 
     def _warn_outside(self, neighbors: float | None) -> None:

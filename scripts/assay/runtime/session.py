@@ -5,34 +5,28 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
+from .checks import check_atoms, check_edges
+from .result import Evaluated, NoDevice, Result
+from .verlet import open_neighbors
 
-class Result(NamedTuple):
-    """What a student says of a batch.
-
-    Attributes:
-        energy: float64 (S,), eV.
-        forces: float32 (N, 3), eV/angstrom.
-        virial: float32 (S, 3, 3), eV, which is -dE/d(strain), so that the stress of a cell of volume V is -virial/V;
-            None from ``model.onnx``.
-    """
-
-    energy: np.ndarray
-    forces: np.ndarray
-    virial: np.ndarray | None
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxStudent:
-    """A student in ONNX Runtime.
+    """A student in ONNX Runtime. Copies of it, and those that other processes get, open the file again.
 
     Args:
         path: the file ``model.onnx``, which finds neighbors itself, or ``model.edges.onnx``, which takes them.
         threads: number of CPU threads; None lets ONNX Runtime choose.
-        device: "cpu", or "cuda" where ONNX Runtime has it.
+        device: "cpu" or "cuda".
+
+    Raises:
+        NoDevice: a device that is neither, or a GPU that ONNX Runtime cannot use.
 
     Attributes:
         identity: what the file says about itself.
@@ -41,9 +35,15 @@ class OnnxStudent:
         elements: the atomic numbers that it was trained on; None if the file does not say.
         needs_edges: whether the file takes its neighbors.
         provider: the execution provider of ONNX Runtime that evaluates it.
+        runtime: "onnxruntime".
     """
 
+    runtime = "onnxruntime"
+
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu"):
+        self._arguments = (Path(path).resolve(), threads, device)
+        if device not in PROVIDERS:
+            raise NoDevice(f"there is no device {device!r}: choose one of {', '.join(PROVIDERS)}")
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors only
         # Sessions share the memory that the program registered for all of them; without such, each has its own.
@@ -54,9 +54,10 @@ class OnnxStudent:
         passive = os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive"
         if passive or (threads or 0) > (os.cpu_count() or 1):
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        wanted = ["CUDAExecutionProvider"] if device == "cuda" else []
-        there = [name for name in wanted if name in onnxruntime.get_available_providers()]
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=[*there, "CPUExecutionProvider"])
+        if PROVIDERS[device] not in onnxruntime.get_available_providers():
+            raise NoDevice("this ONNX Runtime computes on no GPU: install onnxruntime-gpu, or choose the device cpu")
+        providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         properties = self.session.get_modelmeta().custom_metadata_map
         self.identity = {key: _value(text) for key, text in properties.items()}
         self.cutoff = float(self.identity["cutoff_A"])
@@ -65,6 +66,11 @@ class OnnxStudent:
         self.elements = None if named is None else frozenset(named)
         self.needs_edges = "edge_index" in {value.name for value in self.session.get_inputs()}
         self.provider = self.session.get_providers()[0]
+        if self.provider != PROVIDERS[device]:
+            raise NoDevice("there is no GPU that ONNX Runtime can use: choose the device cpu, or mend the driver")
+
+    def __reduce__(self) -> tuple[type, tuple[Path, int | None, str]]:
+        return type(self), self._arguments
 
     def __call__(
         self,
@@ -80,32 +86,35 @@ class OnnxStudent:
             atomic_numbers: (N,), N >= 1.
             positions: (N, 3), angstrom.
             batch: (N,), the structure of each atom, counted from 0; None for one structure.
-            edge_index: (2, E), rows (neighbor, atom), both directions of every pair within the cutoff.
+            edge_index: (2, E), rows (neighbor, atom), both directions of every pair within the cutoff; None searches
+                the neighbors of structures that do not repeat.
             edge_shift: (E, 3), angstrom: the vector of an edge is positions[neighbor] - positions[atom] + edge_shift.
 
         Raises:
-            ValueError: atomic numbers that the student does not know, or edges that the graph does not take or lacks.
+            ValueError: what ``check_atoms`` and ``check_edges`` refuse, or edges that the graph does not take.
         """
-        numbers = np.asarray(atomic_numbers, dtype=np.int64)
-        if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > self.max_z:
-            raise ValueError(f"there must be atoms, with atomic numbers from 1 to {self.max_z}")
-        new = set() if self.elements is None else set(numbers.tolist()) - self.elements
-        if new:
-            raise ValueError(
-                f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(self.elements or ())}"
-            )
-        if self.needs_edges != (edge_index is not None):
-            raise ValueError("this graph takes edges" if self.needs_edges else "this graph finds the edges itself")
-        feed = {
-            "atomic_numbers": numbers,
-            "positions": np.asarray(positions, dtype=np.float32),
-            "batch": np.zeros_like(numbers) if batch is None else np.asarray(batch, dtype=np.int64),
-        }
+        numbers, at, structure = check_atoms(atomic_numbers, positions, batch, self.elements, self.max_z)
+        if edge_index is not None and not self.needs_edges:
+            raise ValueError("this graph finds the edges itself")
+        if edge_index is None and self.needs_edges:
+            edge_index, edge_shift = open_neighbors(at, structure, self.cutoff)
+            at = np.zeros_like(at)  # the vectors say all
+        feed = {"atomic_numbers": numbers, "positions": at.astype(np.float32), "batch": structure}
         if edge_index is not None:
-            feed["edge_index"] = np.asarray(edge_index, dtype=np.int64)
-            feed["edge_shift"] = np.asarray(edge_shift, dtype=np.float32)
+            feed["edge_index"], shift = check_edges(edge_index, edge_shift, len(numbers))
+            feed["edge_shift"] = shift.astype(np.float32)
         energy, forces, *virial = self.session.run(None, feed)
         return Result(energy, forces, virial[0] if virial else None)
+
+    def from_vectors(self, atomic_numbers: np.ndarray, edge_index: np.ndarray, vectors: np.ndarray) -> Evaluated:
+        """Evaluate one structure by the vectors (E, 3) from its atoms to their neighbors, angstrom; see ``Evaluated``.
+
+        Raises:
+            ValueError: as in a call.
+        """
+        energy, forces, virial = self(atomic_numbers, np.zeros((len(atomic_numbers), 3)), None, edge_index, vectors)
+        stretched = None if virial is None else virial[0].astype(np.float64)
+        return Evaluated(float(energy[0]), forces.astype(np.float64), stretched, None)
 
 
 def _value(text: str) -> Any:

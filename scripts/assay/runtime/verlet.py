@@ -14,7 +14,8 @@ class VerletList:
     """A neighbor list of all pairs within ``cutoff``, chosen from a longer list of those within ``cutoff + skin``.
 
     The longer list is made again once an atom has moved by more than half of the skin, or the cell, the periodicity or
-    the number of atoms has changed: until then no pair can have come within the cutoff unseen.
+    the number of atoms has changed: until then no pair can have come within the cutoff unseen. Copies of it, and those
+    that other processes get, begin without a list.
 
     Args:
         cutoff: radius of the neighbor search, angstrom.
@@ -25,12 +26,15 @@ class VerletList:
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5):
-        if skin < 0:
-            raise ValueError(f"the skin is {skin} angstrom and cannot be negative")
+        if not 0.0 <= skin < np.inf:
+            raise ValueError(f"the skin is {skin} angstrom and cannot be negative or without end")
         self.cutoff, self.skin, self.n_builds = cutoff, skin, 0
         self._search = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, sorted=True)
         self._positions = np.full((0, 3), np.nan)
         self._cell, self._pbc = np.zeros((3, 3)), np.zeros(3, bool)
+
+    def __reduce__(self) -> tuple[type, tuple[float, float]]:
+        return type(self), (self.cutoff, self.skin)
 
     def update(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the pairs at these positions.
@@ -44,8 +48,8 @@ class VerletList:
             edge_index int64 (2, E), rows (neighbor, atom), and the vector (E, 3) float64 from the atom to the neighbor.
 
         Raises:
-            ValueError: positions that are not finite or farther apart than ``MAX_EXTENT_A``, or periodic axes whose
-                lattice vectors are zero, dependent, or leave a cell too long and flat.
+            ValueError: no atoms, positions that are not finite or farther apart than ``MAX_EXTENT_A``, or periodic axes
+                whose lattice vectors are not finite, zero, dependent, or leave a cell too long and flat.
         """
         if self._is_stale(positions, cell, pbc):
             box = enclosing_cell(positions, cell, pbc, self.cutoff + self.skin)
@@ -64,7 +68,8 @@ class VerletList:
         if self.skin == 0 or not same_box or positions.shape != self._positions.shape:
             return True
         moved = positions - self._positions
-        return bool(np.einsum("ik,ik->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2)
+        farthest = np.einsum("ik,ik->i", moved, moved).max(initial=0.0)
+        return not farthest <= (0.5 * self.skin) ** 2  # NaN is farther than anything
 
 
 def enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
@@ -85,9 +90,15 @@ def enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cut
     Raises:
         ValueError: as ``VerletList.update`` says.
     """
-    if not np.isfinite(positions).all() or np.ptp(positions, axis=0).max(initial=0.0) > MAX_EXTENT_A:
-        raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart, or nowhere: is one astray?")
+    if len(positions) == 0:
+        raise ValueError("there must be atoms")
+    if not np.isfinite(positions).all():
+        raise ValueError("there are positions that are not finite")
+    if np.ptp(positions, axis=0).max() > MAX_EXTENT_A:
+        raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart: is one astray?")
     periodic = np.asarray(pbc, bool)
+    if not np.isfinite(cell[periodic]).all():
+        raise ValueError("there are lattice vectors that are not finite")
     axes = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # perpendicular to all that repeat
     full = np.array(cell, dtype=np.float64)
     full[~periodic] = axes
@@ -99,3 +110,20 @@ def enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cut
         if heights.min() > MIN_HEIGHT_A and boxes.min() ** 3 > 1.5 * boxes.prod() / VESIN_BOXES:
             return full
     raise ValueError("the cell is too flat for a neighbor search, or has no volume: correct its lattice vectors")
+
+
+def open_neighbors(positions: np.ndarray, batch: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the neighbors in structures that do not repeat, anew; the pairs as ``VerletList.update`` returns them.
+
+    Args:
+        positions: (N, 3) float64, angstrom.
+        batch: int64 (N,), the structure of each atom, counted from 0.
+        cutoff: the radius of the neighbor search, angstrom.
+    """
+    search = VerletList(cutoff, skin=0.0)
+    pairs = []
+    for index in range(batch.max() + 1):
+        members = np.flatnonzero(batch == index)
+        edges, vectors = search.update(positions[members], np.zeros((3, 3)), np.zeros(3, bool))
+        pairs.append((members[edges], vectors))
+    return np.concatenate([edges for edges, _ in pairs], axis=1), np.concatenate([vectors for _, vectors in pairs])

@@ -1,0 +1,80 @@
+"""What arrays of atoms must be before a student sees them; what is wrong is said in words."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+def check_atoms(
+    atomic_numbers: ArrayLike,
+    positions: ArrayLike,
+    batch: ArrayLike | None,
+    elements: Collection[int] | None,
+    max_z: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the atoms as int64 (N,), float64 (N, 3) and int64 (N,).
+
+    Args:
+        atomic_numbers: (N,) integers, N >= 1.
+        positions: (N, 3), angstrom.
+        batch: (N,) integers, the structure of each atom, counted from 0; None for one structure.
+        elements: the atomic numbers that the student was trained on; None if they are unknown.
+        max_z: the largest atomic number that it takes.
+
+    Raises:
+        ValueError: other shapes, no atoms, unknown elements, positions that are not finite, or structures without
+            atoms.
+    """
+    numbers = _integers("atomic_numbers", atomic_numbers)
+    at = np.asarray(positions, dtype=np.float64)
+    structure = np.zeros_like(numbers) if batch is None else _integers("batch", batch)
+    if numbers.ndim != 1 or at.shape != (len(numbers), 3) or structure.shape != numbers.shape:
+        raise ValueError(
+            f"atomic_numbers and batch must have the shape (N,) and positions (N, 3), not {numbers.shape}, "
+            f"{structure.shape} and {at.shape}"
+        )
+    if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > max_z:
+        raise ValueError(f"there must be atoms, with atomic numbers from 1 to {max_z}")
+    new = set() if elements is None else set(numbers.tolist()).difference(elements)
+    if new:
+        raise ValueError(
+            f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(elements or ())}"
+        )
+    if not np.isfinite(at).all():
+        raise ValueError("there are positions that are not finite")
+    if batch is not None and (structure.min() < 0 or not np.bincount(structure).all()):
+        raise ValueError("batch must count the structures from 0, and each must have atoms")
+    return numbers, at, structure
+
+
+def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return edges as int64 (2, E) and float64 (E, 3).
+
+    Args:
+        edge_index: (2, E) integers, rows (neighbor, atom).
+        edge_shift: (E, 3), angstrom.
+        n_atoms: the number of atoms.
+
+    Raises:
+        ValueError: other shapes, atoms that are not there, or shifts that are not finite.
+    """
+    edges, shift = _integers("edge_index", edge_index), np.asarray(edge_shift, dtype=np.float64)
+    if edges.ndim != 2 or len(edges) != 2 or shift.shape != (edges.shape[1], 3):
+        raise ValueError(
+            f"edge_index must have the shape (2, E) and edge_shift (E, 3), not {edges.shape}, {shift.shape}"
+        )
+    if edges.size and (edges.min() < 0 or edges.max() >= n_atoms):
+        raise ValueError(f"edge_index names atoms that are not among the {n_atoms}")
+    if not np.isfinite(shift).all():
+        raise ValueError("there are edge shifts that are not finite")
+    return edges, shift
+
+
+def _integers(name: str, values: ArrayLike) -> np.ndarray:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iu" and found.size:
+        raise ValueError(f"{name} must be integers, not {found.dtype}")
+    return found.astype(np.int64, copy=False)

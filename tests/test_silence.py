@@ -1,0 +1,318 @@
+"""What a student cannot judge is refused or comes out as NaN, in every file and runtime: never as a calm number."""
+
+import copy
+import pickle
+
+import ase
+import ase.build
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
+
+from assay.export import onnx_graphs, torchscript
+from assay.export.forms import SlotPotential
+from assay.export.half import to_half
+from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
+from assay.export.tables import find_pairs, slot_inputs
+from assay.models import build_model
+from assay.quantize import schemes
+from assay.runtime import OnnxStudent, VerletList
+from assay.runtime.calculator import StudentCalculator
+
+PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
+CARD = {"variant": "toy", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
+NUMBERS = np.array([8, 1, 1, 6])
+POSITIONS = np.array([[0.0, 0.0, 0.1], [0.0, 0.8, -0.5], [0.0, -0.7, -0.5], [1.4, 0.2, 0.3]])
+BATCH = np.zeros(4, np.int64)
+SEARCHING = ("model.onnx", "model.fp16.onnx", "model.int8.onnx", "model.ts.pt")
+ERRORS = (RuntimeError, IndexError, runtime_errors.InvalidArgument, runtime_errors.RuntimeException)
+GIVEN = ("model.edges.onnx", "from_edges", "slots")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(3)
+    return build_model("painn", PAINN)
+
+
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    metadata = export_metadata(network, CARD)
+    lowered = lower(network, elements=metadata["elements"])
+    searching = onnx_graphs.assemble(lowered, 5.0, metadata, search=True)
+    onnx_graphs.save(searching, folder / "model.onnx")
+    onnx_graphs.save(to_half(searching), folder / "model.fp16.onnx")
+    onnx_graphs.save(onnx_graphs.assemble(lowered, 5.0, metadata, search=False), folder / "model.edges.onnx")
+    schemes.weights(folder / "model.onnx", folder / "model.int8.onnx", [])
+    torchscript.save(torchscript.to_torchscript(lowered, 5.0), folder / "model.ts.pt", metadata)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def call(network, folder):
+    """Calls a file as its users do without this project, and returns its energies and forces."""
+    sessions = {
+        path.name: onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        for path in folder.glob("*.onnx")
+    }
+    scripted = torch.jit.load(folder / "model.ts.pt")
+    slots = lower(network, SlotPotential, export_metadata(network, CARD)["elements"])
+
+    def call(name, numbers=NUMBERS, positions=POSITIONS, batch=BATCH, edges=None, shift=None):
+        single = torch.tensor(positions, dtype=torch.float32)
+        atoms = torch.tensor(numbers), single, torch.tensor(batch)
+        if name == "model.ts.pt":
+            return [values.numpy() for values in scripted(*atoms)]
+        if edges is None:  # the neighbors before anything went wrong, as a caller keeps them
+            edges = torch.stack(find_pairs(torch.tensor(POSITIONS), torch.zeros(len(NUMBERS), dtype=torch.int64), 5.0))
+        shift = torch.zeros(edges.shape[1], 3) if shift is None else shift
+        if name == "from_edges":
+            return [values.numpy() for values in scripted.from_edges(*atoms, edges, shift)[:2]]
+        if name == "slots":  # what AOTInductor compiles
+            return [values.numpy() for values in slots(*slot_inputs(*atoms, *edges, shift, 5.0))[:2]]
+        feed = dict(zip(("atomic_numbers", "positions", "batch"), (x.numpy() for x in atoms), strict=True))
+        if name == "model.edges.onnx":
+            feed |= {"edge_index": edges.numpy(), "edge_shift": shift.numpy()}
+        return sessions[name].run(["energy", "forces"], feed)
+
+    return call
+
+
+def is_nan(results):
+    energy, forces = results
+    return np.isnan(energy).all() and np.isnan(forces).all()
+
+
+@pytest.mark.parametrize("name", SEARCHING + GIVEN)
+def test_right_input_gives_numbers_and_one_structure_says_nothing_of_another(call, name):
+    energy, forces = call(name)
+    assert np.isfinite(energy).all() and np.isfinite(forces).all() and forces.dtype == np.float32
+    if name in SEARCHING:
+        together = np.concatenate([POSITIONS, POSITIONS * [[np.nan], [1], [1], [1]]])
+        both, forces = call(name, np.tile(NUMBERS, 2), together, np.repeat([0, 1], 4))
+        assert both[0] == pytest.approx(energy[0], abs=2e-3 if "16" in name else 1e-5)
+        assert np.isnan(both[1]) and np.isfinite(forces[:4]).all() and np.isnan(forces[4:]).all()
+
+
+@pytest.mark.parametrize("name", SEARCHING + GIVEN)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_position_that_is_no_number_makes_all_of_its_structure_nan(call, name, value):
+    for axis in (0, 2):
+        wrong = POSITIONS.copy()
+        wrong[1, axis] = value
+        with np.errstate(over="ignore"):
+            assert is_nan(call(name, positions=wrong))
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_lone_atom_without_a_place_is_nan(call, name):
+    assert is_nan(call(name, [6], [[np.nan, 0.0, 0.0]], [0]))
+
+
+@pytest.mark.parametrize("name", SEARCHING + GIVEN)
+@pytest.mark.parametrize("element", [3, 9, 36, 0, -1, -30, 37, 500])
+def test_element_that_was_not_trained_on_is_nan_or_an_error(call, name, element):
+    try:
+        results = call(name, numbers=np.array([8, element, 1, 6]))
+    except ERRORS:
+        return
+    assert is_nan(results)
+
+
+@pytest.mark.parametrize("name", SEARCHING + GIVEN[:2])
+def test_structure_without_atoms_or_below_zero_is_nan_or_an_error(call, name):
+    energy, _ = call(name, batch=np.array([0, 0, 2, 2]), edges=torch.zeros(2, 0, dtype=torch.int64))
+    assert np.isfinite(energy[[0, 2]]).all() and np.isnan(energy[1])
+    for batch in ([-1, 0, 0, 0], [0, 0, 0, -1], [-1, -1, -1, -1]):
+        try:
+            results = call(name, batch=np.array(batch))
+        except ERRORS:
+            continue
+        assert is_nan(results)
+
+
+@pytest.mark.parametrize("name", GIVEN)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_edge_that_is_no_number_is_nan(call, name, value):
+    edges = torch.stack(find_pairs(torch.tensor(POSITIONS), torch.tensor(BATCH), 5.0))
+    shift = torch.zeros(edges.shape[1], 3)
+    shift[1, 2] = value
+    energy, forces = call(name, edges=edges, shift=shift)
+    assert np.isnan(energy).all() and np.isnan(forces[edges[:, 1]]).all()
+
+
+@pytest.mark.parametrize("name", GIVEN[:2])
+@pytest.mark.parametrize("atom", [-1, 4])
+def test_edge_to_an_atom_that_is_not_there_is_nan_or_an_error(call, name, atom):
+    edges = torch.stack(find_pairs(torch.tensor(POSITIONS), torch.tensor(BATCH), 5.0))
+    edges[0, 1] = atom
+    try:
+        results = call(name, edges=edges)
+    except ERRORS:
+        return
+    assert is_nan(results)
+
+
+def test_torchscript_converts_what_others_would_read_as_something_else(folder):
+    scripted = torch.jit.load(folder / "model.ts.pt")
+    numbers, batch, positions = torch.tensor(NUMBERS), torch.tensor(BATCH), torch.tensor(POSITIONS).float()
+    energy, forces = scripted(numbers, positions, batch)
+    strided = torch.cat([positions, positions], 1).t().contiguous().t()[:, :3]
+    assert not strided.is_contiguous()
+    for inputs in ((numbers, positions.double(), batch), (numbers.int(), strided, batch.int())):
+        found = scripted(*inputs)
+        torch.testing.assert_close(found[0], energy, atol=0, rtol=1e-9)
+        torch.testing.assert_close(found[1], forces, atol=1e-6, rtol=0)
+    nobody = numbers[:0], positions[:0], batch[:0]
+    for wrong in ((numbers, positions[:, :2], batch), (numbers[:3], positions, batch), nobody):
+        with pytest.raises(torch.jit.Error, match=r"must have the shape|there must be atoms"):
+            scripted(*wrong)
+
+
+# The package
+
+
+@pytest.fixture
+def atoms(folder):
+    atoms = ase.Atoms(NUMBERS, POSITIONS)
+    atoms.calc = StudentCalculator(folder / "model.edges.onnx", threads=1)
+    atoms.get_potential_energy()
+    return atoms
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_atom_without_a_place_is_an_error_after_a_good_call_too(atoms, value):
+    good = atoms.get_potential_energy()
+    atoms.positions[1, 2] = value
+    for _ in range(2):
+        with pytest.raises(ValueError, match="not finite"):
+            atoms.get_potential_energy()
+        with pytest.raises(ValueError, match="not finite"):
+            atoms.get_forces()
+    atoms.positions[1, 2] = POSITIONS[1, 2]
+    assert atoms.get_potential_energy() == good
+
+
+def test_atom_a_million_angstrom_away_is_an_error_and_ends_no_process(atoms):
+    for pbc in (False, (True, False, False), True):
+        atoms.set_cell(np.diag([9.0, 9.0, 9.0]))
+        atoms.pbc = pbc
+        atoms.positions[3] = [0.0, 0.0, 1e6]
+        with pytest.raises(ValueError, match="is one astray"):
+            atoms.get_forces()
+
+
+def test_cell_that_is_no_number_is_an_error(atoms):
+    atoms.set_cell(np.diag([9.0, 9.0, 9.0]))
+    atoms.pbc = True
+    atoms.get_potential_energy()
+    for value in (np.nan, np.inf):
+        atoms.cell[1, 1] = value
+        with pytest.raises(ValueError, match="lattice vectors"):
+            atoms.get_potential_energy()
+
+
+def test_changes_in_place_are_seen(atoms, folder):
+    def anew():
+        other = atoms.copy()
+        other.calc = StudentCalculator(folder / "model.edges.onnx", threads=1)
+        return other.get_potential_energy()
+
+    seen = [atoms.get_potential_energy()]
+    for change in (
+        lambda: atoms.numbers.__setitem__(1, 7),
+        lambda: atoms.set_cell(np.diag([4.0, 9.0, 9.0])),
+        lambda: atoms.set_pbc(True),
+        lambda: atoms.cell.array.__imul__(1.1),
+        lambda: atoms.pbc.__setitem__(0, False),
+        lambda: atoms.positions.__iadd__(np.eye(4, 3) * 0.01),
+    ):
+        change()
+        seen.append(atoms.get_potential_energy())
+        assert seen[-1] == pytest.approx(anew(), abs=1e-5)
+    assert len(set(np.round(seen, 5))) == 5  # an open structure has no use for a cell
+    atoms.numbers[0] = 3
+    with pytest.raises(ValueError, match="not trained on"):
+        atoms.get_potential_energy()
+    with pytest.raises(ValueError, match="must be atoms"):
+        atoms.calc.get_potential_energy(ase.Atoms())
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_calculator_can_be_copied_and_sent_to_other_processes(atoms, duplicate):
+    other = duplicate(atoms.calc)
+    moved = atoms.copy()
+    moved.positions[0, 0] += 0.1
+    assert other.get_potential_energy(moved) != atoms.get_potential_energy()
+    assert other.get_potential_energy(moved) == atoms.calc.get_potential_energy(moved)
+    assert other.neighbors.skin == atoms.calc.neighbors.skin
+
+
+@pytest.mark.parametrize("device", ["cuda", "nonsense", "CPU", ""])
+def test_device_that_is_not_there_is_refused(folder, device, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
+    for make in (OnnxStudent, StudentCalculator):
+        with pytest.raises(ValueError, match=r"choose"):
+            make(folder / "model.edges.onnx", device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_runtime_for_gpus_without_a_gpu_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(ValueError, match="GPU"):
+        OnnxStudent(folder / "model.onnx", device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"batch": [0, 0, 2, 2]}, "count the structures from 0"),
+        ({"batch": [-1, 0, 0, 0]}, "count the structures from 0"),
+        ({"batch": [0, 0, 0]}, "shape"),
+        ({"batch": [0.0, 0.0, 0.0, 0.0]}, "integers"),
+        ({"positions": POSITIONS[:, :2]}, "shape"),
+        ({"positions": POSITIONS * np.nan}, "not finite"),
+        ({"atomic_numbers": [8, 1, 1, 3]}, "not trained on"),
+        ({"atomic_numbers": [8.0, 1.0, 1.0, 6.0]}, "integers"),
+        ({"atomic_numbers": [], "positions": np.zeros((0, 3))}, "must be atoms"),
+        ({"edge_shift": np.full((2, 3), np.inf)}, "not finite"),
+        ({"edge_index": [[0, 9], [1, 0]]}, "not among"),
+        ({"edge_index": [[0, -1], [1, 0]]}, "not among"),
+        ({"edge_index": [[0, 1]]}, "shape"),
+    ],
+)
+def test_wrong_arrays_are_refused_in_words(folder, wrong, sentence):
+    right = {"atomic_numbers": NUMBERS, "positions": POSITIONS, "batch": None}
+    right |= {"edge_index": [[0, 1], [1, 0]], "edge_shift": np.zeros((2, 3))}
+    student = OnnxStudent(folder / "model.edges.onnx", threads=1)
+    assert np.isfinite(student(**right).energy).all()
+    with pytest.raises(ValueError, match=sentence):
+        student(**(right | wrong))
+
+
+def test_arrays_of_any_type_and_layout_are_read_as_what_they_are(folder):
+    student = OnnxStudent(folder / "model.onnx", threads=1)
+    expected = student(NUMBERS, POSITIONS)
+    strided = np.asfortranarray(np.hstack([POSITIONS, POSITIONS]))[:, :3]
+    for found in (
+        student(NUMBERS.astype(np.int32), POSITIONS.astype(np.float32), BATCH.astype(np.uint8)),
+        student(NUMBERS.tolist(), strided, BATCH.tolist()),
+    ):
+        np.testing.assert_allclose(found.energy, expected.energy, atol=1e-6)
+        np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
+
+
+def test_neighbor_list_forgets_nothing_and_is_made_again_when_numbers_go(folder):
+    kept = VerletList(5.0)
+    box = np.zeros((3, 3)), np.zeros(3, bool)
+    kept.update(POSITIONS, *box)
+    with pytest.raises(ValueError, match="not finite"):
+        kept.update(POSITIONS * np.nan, *box)
+    other = copy.deepcopy(kept)
+    assert other.update(POSITIONS, *box)[0].shape == kept.update(POSITIONS, *box)[0].shape == (2, 12)
+    with pytest.raises(ValueError, match="skin"):
+        VerletList(5.0, skin=np.nan)

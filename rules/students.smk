@@ -26,9 +26,9 @@ LABELLED = FIRST_LABELS + labels_of_rounds(ROUNDS["count"])
 
 
 rule try_teacher:
-    """Hold the teacher's forces against its energies before it labels anything."""
+    """Hold the teacher's forces against its energies, before it labels anything or anybody learns from it."""
     input:
-        structures=OWN_DATA.get("structures", []),
+        structures=OWN_DATA.get("structures", file_of(OWN_DATA["train"]) if "train" in OWN_DATA else []),
     output:
         f"{OWN_BUILD}/teacher.json",
     log:
@@ -42,6 +42,7 @@ rule try_teacher:
     params:
         code=code_of("try_teacher"),
         teacher=OWN_DATA.get("teacher"),
+        labelled=lambda wildcards: OWN_DATA.get("train"),
     script:
         "../scripts/try_teacher.py"
 
@@ -77,6 +78,7 @@ rule store_data:
     input:
         train=list(map(file_of, LABELLED)),
         validation=file_of(OWN_DATA["validation"]) if "validation" in OWN_DATA else [],
+        tried=rules.try_teacher.output if "calculator" in OWN_DATA.get("teacher", {}) else [],
     output:
         train=f"{OWN_BUILD}/train.h5",
         validation=f"{OWN_BUILD}/validation.h5",

@@ -18,7 +18,7 @@ with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.input.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
     figures = digest(read_json(snakemake.input.summary), students, folder / "peers/peers.json")
-    figures["fine_tuning"] = fine_tuning.digest()
+    figures["fine_tuning"] = fine_tuning.digest(before=read_json(FIGURES))
     figures["gallery"] = make_gallery(".", students[0])
     write_json(FIGURES, figures)
     write_pages(".", figures)

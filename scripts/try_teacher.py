@@ -1,7 +1,8 @@
-"""Hold the forces of a teacher against its energies on ten of the structures that it is to label."""
+"""Hold the forces of a teacher against its energies on ten of the structures that it labels or has labelled."""
 
 from itertools import islice
 
+from assay.data import read_dataset
 from assay.sampling.label_gradients import measure_slopes, require_gradient
 from assay.sampling.own_labels import read_structures
 from assay.sampling.teacher import Teacher
@@ -13,9 +14,15 @@ if "snakemake" not in globals():
 
     snakemake = mock_snakemake("try_teacher")
 
+ENOUGH = 1000  # structures that the ten are evenly taken from
+
 with exit_on_error(snakemake.log[0]):
     teacher = Teacher(**snakemake.params.teacher)
-    structures = list(islice(read_structures(snakemake.input.structures), 1000))
+    labelled = snakemake.params.labelled
+    if labelled:
+        structures = list(read_dataset(labelled, at_most=ENOUGH))
+    else:
+        structures = list(islice(read_structures(snakemake.input.structures), ENOUGH))
     slopes = measure_slopes(teacher.process(threads=1), structures)
     sentence = require_gradient(slopes, teacher.name)
     write_json(

@@ -167,3 +167,21 @@ def test_stresses_are_learned(tmp_path):
         errors[weight] = [row["stress_mae_eV_per_A3"] for row in trainer.history]
     assert errors[2.0][-1] < 0.8 * errors[2.0][0]
     assert errors[2.0][-1] < errors[0.0][-1]
+
+
+@pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+def test_a_step_takes_structures_of_one_atom_and_of_500(model):
+    """Both alone and in one pack; a lone atom has no edge at all."""
+    lone = Structure("1", np.array([6]), np.zeros((1, 3)), energy_eV=-1.0, forces_eV_per_A=np.zeros((1, 3)))
+    large = crystal(0, (5, 5, 5))
+    large.calc = LennardJones(epsilon=0.05, sigma=2.4, rc=6.0)
+    large.get_forces(), large.get_stress()
+    packs = PackedDataset(from_structures([lone, Structure.from_ase(large, "500"), lone]), model.cutoff)
+    assert packs.dataset.sizes.tolist() == [1, 500, 1]
+    assert [len(pack) for pack in packs.plan(0, 0, 10)] in ([1, 1, 1], [2, 1], [1, 2])
+    for chosen in ([0], [0, 2], [0, 1, 2]):
+        pack = double(packs.assemble(np.array(chosen)))
+        value, gradients = engine_gradients(model, LOSS, displacement_A=1e-6)(list(model.parameters()), pack)
+        expected, expected_gradients = eager_gradients(model, LOSS)(list(model.parameters()), pack)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-10)
+        assert relative_error(gradients, expected_gradients) < 1e-5

@@ -1,0 +1,68 @@
+"""What `distill` and `all` plan for students of one's own: their data and nothing that is shipped."""
+
+import re
+
+import pytest
+import yaml
+
+from shared.workflow_copy import STAND_IN, lay_out, snakemake
+
+pytestmark = pytest.mark.slow
+STUDENTS = {"small": {"parameters": 77_000}, "tuned": {"from": "tiny"}}
+TEACHER = {"name": "LJ", "calculator": "ase.calculators.lj.LennardJones"}
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """A copy of the workflow with labelled structures and bare ones of a user."""
+    tree = tmp_path_factory.mktemp("students")
+    lay_out(tree, STAND_IN)
+    for name in ("my_train.xyz", "my_val.xyz", "bare.xyz"):
+        (tree / name).write_text(name)
+    return tree
+
+
+def configure(tree, **keys):
+    (tree / "mine.yaml").write_text(yaml.safe_dump({"students": STUDENTS} | keys))
+
+
+def plan(tree, target, *options):
+    """How often each rule is planned for a target, and what Snakemake says."""
+    done = snakemake(tree, "-n", "-j", "2", target, "--configfile", "mine.yaml", *options)
+    jobs = dict(re.findall(r"^(\w+) +(\d+)$", done.stdout, re.M))
+    return {rule: int(count) for rule, count in jobs.items() if rule != "total"}, done
+
+
+def test_labels_are_checked_and_learned_from_and_nothing_else_happens(tree):
+    configure(tree, data={"train": "my_train.xyz", "validation": "my_val.xyz"})
+    jobs, done = plan(tree, "distill")
+    assert jobs == {"store_data": 1, "train_own": 2, "distill": 1}, done.stdout
+    assert "data/checkpoints/tiny.pt" in done.stdout, "what `from: tiny` names"
+
+
+def test_structures_are_labelled_first_after_the_teacher_was_tried(tree):
+    configure(tree, data={"structures": "bare.xyz", "teacher": TEACHER}, training={"labelling_jobs": 3})
+    jobs, done = plan(tree, "distill")
+    expected = {"try_teacher": 1, "label_structures": 3, "store_data": 1, "train_own": 2, "distill": 1}
+    assert jobs == expected, done.stdout
+
+
+def test_all_judges_what_distill_trained_and_trains_nothing(tree):
+    configure(tree, data={"train": "my_train.xyz"})
+    done = snakemake(tree, "-n", "all", "--configfile", "mine.yaml")
+    assert done.returncode != 0
+    assert "students/small.pt is not trained yet: run `snakemake distill` with the same config first" in done.stdout
+    (tree / "students").mkdir()
+    for name in ("small.pt", "tuned.pt", "train.h5", "validation.h5"):
+        (tree / "students" / name).write_text(name)
+    jobs, done = plan(tree, "all")
+    assert done.returncode == 0, done.stdout
+    assert jobs["normalize"] == 2 and not {"train_own", "store_data", "train", "label", "molecules"} & set(jobs)
+    assert "data/dataset/" not in done.stdout and "data/checkpoints/" not in done.stdout
+
+
+def test_without_data_of_ones_own_the_shipped_students_are_trained(tree):
+    (tree / "mine.yaml").write_text("{device: cpu}")
+    jobs, done = plan(tree, "distill")
+    assert jobs["train"] == 3 and jobs["label"] == 2 and jobs["distill"] == 1, done.stdout
+    assert not {"train_own", "store_data", "label_structures"} & set(jobs)

@@ -78,6 +78,7 @@ class _EnergyForces(nn.Module):
         self.model, self.virial = model, virial
 
     def forward(self, pack: Pack, positions: Tensor) -> EnergyForces:
+        """Return energies, forces and, where they are wanted, virials of a pack with its atoms at ``positions``."""
         graph = EdgeGraph(pack.edge_index, pack.shift, len(positions), pack.reverse_index)
         return self.model.energy_and_forces(
             pack.atomic_numbers,

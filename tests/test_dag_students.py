@@ -63,6 +63,9 @@ def test_all_judges_what_distill_trained_and_trains_nothing(tree):
 
 def test_without_data_of_ones_own_the_shipped_students_are_trained(tree):
     (tree / "mine.yaml").write_text("{device: cpu}")
+    for name in ("molecules/written", "molecules/listed", "molecules/pieces", "molecules/new", "physics/molecules"):
+        (tree / f"data/{name}.csv").parent.mkdir(exist_ok=True)
+        (tree / f"data/{name}.csv").touch()
     jobs, done = plan(tree, "distill")
     assert jobs["train"] == 3 and jobs["label"] == 2 and jobs["distill"] == 1, done.stdout
     assert not {"train_own", "store_data", "label_structures"} & set(jobs)

@@ -109,7 +109,7 @@ def test_variants_and_splits_that_the_caller_names_stay():
         ({"data": {"structures": "my.xyz"}, "students": {"a": {"parameters": 5}}}, "no calculator is to label them"),
         (
             {"data": {"teacher": "x"}, "students": {"a": {"parameters": 5}}},
-            "`train`, which are labelled, or `structures`",
+            "`train`, which is labelled, or `structures`",
         ),
         ({"data": {"train": "my.xyz"}, "students": {"a": {}}}, "`parameters`, `architecture` or `from`"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"parameters": 5, "from": "tiny"}}}, "one of the three"),
@@ -391,3 +391,10 @@ def test_geometries_of_ones_own_serve_where_no_reference_has_the_elements():
     assert len(found.groups(reference.SCALED_CELL)) == 2
     [lowest] = found.groups(reference.DYNAMICS, {1, 8})["H2O"]
     assert lowest.structure.energy_eV == min(s.energy_eV for s in labelled if s.name.startswith("H2O"))
+
+
+def test_a_package_does_not_claim_the_shipped_training_data():
+    config = own(data={"train": "a/my.xyz", "teacher": "wB97X"})
+    assert config["package"]["training_data"] == "energies and forces of my.xyz, by wB97X"
+    stated = own(data={"train": "my.xyz"}, package={"training_data": "mine"})
+    assert stated["package"]["training_data"] == "mine"

@@ -23,6 +23,7 @@ from assay.workflow.progress import progress
 
 FEWEST = 30  # labelled structures that a student can learn anything from
 FEWEST_HELD_OUT = 5
+COMPARED = 20_000  # structures, the first ones, whose forces are compared with their energies
 MOST_HELD_OUT = 10_000  # structures are enough for any error
 LEAST_SHARE = 0.3  # of what should be held out: where whole groups cannot make up as much, parts of them are
 
@@ -66,7 +67,7 @@ def store_data(
             raise AssayError(
                 f"{named} holds {len(found)} labelled structures, and a student needs at least {FEWEST}: label more"
             )
-        require_gradients(found.sample(BLOCK, seed) if len(found) > 10 * BLOCK else found.sample(10 * BLOCK), named)
+        print(require_gradients(found.subset(np.arange(min(len(found), COMPARED))), named))
         held_out = np.zeros(len(found), dtype=bool)
         if validation is None:
             held_out, how = _hold_out(found, share, seed)

@@ -36,10 +36,9 @@ def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator
     """
     for index, load in enumerate(read_frames(path)):
         if index % parts == part:
-            structure = Structure.from_ase(load())
-            given = structure.name if structure.name != load().get_chemical_formula() else f"structure-{index}"
-            positions = structure.positions.astype(np.float32).astype(np.float64)
-            yield replace(structure, name=given, positions=positions)
+            atoms = load()
+            structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{index}"))
+            yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))
 
 
 def label_structures(

@@ -64,16 +64,18 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
             "`data.structures` have no labels, and no calculator is to label them: name one, as in "
             "`data: {structures: my.xyz, teacher: {calculator: module.Class}}`"
         )
-    others = _own_variants(given.get("variants"))
+    others = _own_variants(_section(given, "variants"))
     taken = sorted(set(students) & set(others))
     if taken:
         raise AssayError(f"{taken[0]} is the name of a student and of a variant in the config: rename one of them")
     config["variants"] = others | {name: _variant(name, student, teacher) for name, student in students.items()}
-    config["dataset"] |= _data_files(given.get("dataset"), teacher["name"])
+    config["dataset"] |= _data_files(_section(given, "dataset"), teacher["name"])
     if "calculator" in teacher:
         config["teacher"] = {"arguments": {}} | teacher
         if "structures" in data and "supercells" not in data:
             config["physics"].setdefault("structures", data["structures"])
+    if "training_data" not in _section(given, "package"):
+        config["package"]["training_data"] = f"energies and forces of {_source_of(data)}, by {teacher['name']}"
     data["teacher"] = teacher
     return config
 
@@ -89,20 +91,31 @@ def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:
     """
     stated = data.get("teacher") or (given if isinstance(given, Mapping) else None)
     if stated is None:
-        train = data["train"] if "train" in data else data.get("structures", SUPERCELLS)
-        path, named = (train, None) if isinstance(train, str) else (train["path"], train.get("teacher"))
-        return {"name": named or f"the teacher of {Path(path).name}"}
+        train = data.get("train")
+        named = train.get("teacher") if isinstance(train, Mapping) else None
+        return {"name": named or f"the teacher of {_source_of(data)}"}
     if isinstance(stated, str):
         return {"name": stated}
     return {"name": str(stated.get("calculator", "")).rpartition(".")[2]} | dict(stated)
 
 
-def _own_variants(given: Any) -> dict[str, Any]:
+def _source_of(data: Mapping[str, Any]) -> str:
+    """The name of the file that students learn from."""
+    source = data["train"] if "train" in data else data.get("structures", SUPERCELLS)
+    return Path(source if isinstance(source, str) else source["path"]).name
+
+
+def _section(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A section of what the caller gave; an empty one where it is missing or something else."""
+    section = given.get(name)
+    return section if isinstance(section, Mapping) else {}
+
+
+def _own_variants(given: Mapping[str, Any]) -> dict[str, Any]:
     """The variants that the caller names in full, a shipped one among them if its checkpoint is named."""
-    entries = given.items() if isinstance(given, Mapping) else ()
     return {
         name: dict(entry)
-        for name, entry in entries
+        for name, entry in given.items()
         if isinstance(entry, Mapping) and ("checkpoint" in entry or "calculator" in entry)
     }
 
@@ -112,12 +125,11 @@ def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) 
     return {"checkpoint": checkpoint_path(name), "teacher": dict(teacher)} | told
 
 
-def _data_files(given: Any, teacher: str) -> dict[str, Any]:
+def _data_files(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
     """The files of the section ``dataset``: those of the caller's students, unless the caller names others."""
-    own = given if isinstance(given, Mapping) else {}
-    splits = own.get("splits") if isinstance(own.get("splits"), Mapping) else {}
+    held_out = {HELD_OUT: {"path": VALIDATION, "teacher": teacher}}
     return {
-        "splits": {HELD_OUT: {"path": VALIDATION, "teacher": teacher}} | present(splits or {}),
-        "train": own.get("train", TRAIN),
-        "validation": own.get("validation", VALIDATION),
+        "splits": held_out | present(_section(given, "splits")),
+        "train": given.get("train", TRAIN),
+        "validation": given.get("validation", VALIDATION),
     }

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from ase import units
 from ase.build import molecule
-from ase.calculators.calculator import Calculator
 from ase.constraints import FixAtoms
 from ase.md.verlet import VelocityVerlet
 
@@ -19,27 +18,13 @@ from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.physics_toys import Pairs, cluster, predictor
+from shared.respa_toys import Wells
 
 STEP = 0.5 * units.fs
 SETTINGS = MultistepSettings(
     split="unseen_molecules", molecules=2, max_atoms=6, corrected_every=[1, 4], step_fs=0.5, temperature_K=300.0,
     constant_energy_ps=0.03, bath_ps=0.02, friction_per_fs=0.02, sample_every_fs=2.0, seed=0,
 )  # fmt: skip
-
-
-class Wells(Calculator):
-    """Each atom in a harmonic well about the origin."""
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
-
-    def __init__(self, stiffness):
-        super().__init__()
-        self.stiffness = stiffness
-
-    def calculate(self, atoms=None, properties=("energy",), system_changes=("positions",)):
-        super().calculate(atoms, properties, system_changes)
-        x = self.atoms.positions
-        self.results = {"energy": 0.5 * self.stiffness * (x**2).sum(), "forces": -self.stiffness * x}
 
 
 def toy(depth_eV=1.5):

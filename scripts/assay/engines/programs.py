@@ -31,4 +31,12 @@ PROGRAMS = {
         "LAMMPS, two MPI ranks", "assay.engines.lammps.simulation", ("model.assay",), "lammps.txt", ranks=2
     ),
     "lammps_external": Program("LAMMPS, fix external", "assay.engines.lammps.external", ("model.assay",), "lammps.txt"),
+    "openmm": Program("OpenMM, force in C++", "assay.engines.openmm.simulation", ("model.assay",), "openmm.txt"),
+    "openmm_python": Program(
+        "OpenMM, PythonForce", "assay.engines.openmm.python_force", ("model.assay",), "openmm.txt"
+    ),
+    "openmmml": Program("openmmml", "assay.engines.openmm.potential", ("model.assay",), "openmm.txt"),
+    "ipi": Program("i-PI", "assay.engines.ipi.simulation", ("model.assay",), "ipi.txt"),
+    "ipi_8_beads": Program("i-PI, 8 beads", "assay.engines.ipi.eight_beads", ("model.assay",), "ipi.txt"),
+    "torchsim": Program("TorchSim", "assay.engines.torchsim.simulation", ("model.assay",), "torchsim.txt"),
 }

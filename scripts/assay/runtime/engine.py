@@ -73,7 +73,7 @@ class EngineModel:
         self.path, self.library_path, self.precision = path, library, precision
         self._handle = ctypes.c_void_p()
         try:
-            self._library = ctypes.CDLL(str(library))
+            self._library = ctypes.CDLL(str(Path(library).absolute()))  # and not one that the system has
             version = self._library.assay_interface_version()
         except (OSError, AttributeError) as error:
             raise ValueError(f"{library} is not the engine's library ({error}): install the package again") from None

@@ -1,0 +1,1 @@
+"""OpenMM moves atoms by a force in C++, or by the same in Python."""

@@ -1,0 +1,95 @@
+"""A student as a driver of i-PI: all beads, or all replicas, in one call of the engine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import ase
+import ase.io
+import numpy as np
+from ipi.pes.dummy import Dummy_driver
+from ipi.utils.units import unit_to_user
+
+from .batches import EngineBatches
+from .engine import EngineModel
+from .scope import RADIUS_A, Scope
+
+
+class StudentDriver(Dummy_driver):
+    """Energies, forces and virials for ``<ffdirect>``; with ``<batch_size>`` so many beads are evaluated at once.
+
+    What lies outside of the scope of the student stands in the extras of each bead, as ``outside``: write them by
+    ``<trajectory filename='outside' extra_type='outside'> extras </trajectory>``.
+
+    Args:
+        template: a file of any format of ASE with the atoms in their order.
+        model: the opened model, or the path of ``model.assay``.
+        library: the path of ``libassay.so``, where ``model`` is a path.
+        periodic: whether the cell repeats; i-PI always has one.
+        precision: 32 or 64, where ``model`` is a path.
+        threads: the largest number of threads.
+        others: those of i-PI's drivers.
+
+    Raises:
+        ValueError: the template has an element that the student was not trained on, or there is no model.
+    """
+
+    def __init__(
+        self,
+        template: str,
+        model: EngineModel | str,
+        library: str | None = None,
+        periodic: bool = False,
+        precision: int = 32,
+        threads: int = 1,
+        **others: Any,
+    ):
+        if not isinstance(model, EngineModel):
+            if library is None:
+                raise ValueError("the driver is given the path of a model: give that of libassay.so as `library` too")
+            model = EngineModel(model, library, precision)
+        atoms = ase.io.read(template)
+        assert isinstance(atoms, ase.Atoms)  # as of one frame
+        self.atoms = atoms
+        self.atoms.pbc = periodic
+        unknown = sorted({int(z) for z in self.atoms.numbers if not model.has_element(int(z))})
+        if unknown:
+            raise ValueError(f"the student was not trained on atomic numbers {unknown}, which {template} has")
+        self.engine, self.scope = EngineBatches(model, threads), Scope(model.metadata.get("scope"))
+        super().__init__(**others)
+
+    def compute(self, cell: Any, pos: Any) -> Any:
+        """Evaluate one bead, or a list of beads, in atomic units; i-PI calls this.
+
+        Args:
+            cell: (3, 3), lattice vectors in columns, bohr; or a list.
+            pos: (N, 3), bohr; or a list.
+
+        Returns:
+            energy, forces (N, 3), virial (3, 3) and extras in JSON; or a list of these.
+
+        Raises:
+            ValueError: the beads do not have the atoms of the template.
+        """
+        if not isinstance(pos, list):
+            return self.compute([cell], [pos])[0]
+        bohr, hartree = unit_to_user("length", "angstrom", 1.0), unit_to_user("energy", "electronvolt", 1.0)
+        positions = [np.asarray(x, np.float64).reshape(-1, 3) * bohr for x in pos]
+        n_atoms, count = len(self.atoms), len(positions)
+        if any(len(x) != n_atoms for x in positions):
+            raise ValueError(f"a bead has {len(positions[0])} atoms, and the template has {n_atoms}: give its file")
+        cells = [np.asarray(vectors, np.float64).reshape(3, 3).T * bohr for vectors in cell]
+        found = self.engine([self.atoms.numbers] * count, positions, cells, [self.atoms.pbc] * count)
+        forces = found.forces.reshape(count, n_atoms, 3) * (bohr / hartree)
+        return [
+            (energy / hartree, own, virial.T / hartree, json.dumps({"outside": "; ".join(self._outside(neighbors))}))
+            for energy, own, virial, neighbors in zip(
+                found.energy, forces, found.virial, self.engine.mean_neighbors, strict=True
+            )
+        ]
+
+    def _outside(self, neighbors: float) -> Sequence[str]:
+        known = neighbors if self.engine.model.cutoff == RADIUS_A else None
+        return list(self.scope.outside(self.atoms, known).values())

@@ -1,0 +1,257 @@
+"""A student as a force of OpenMM: in C++, compiled once, or in Python where there is no compiler."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+import openmm
+from openmm import unit
+
+from .batches import EngineBatches
+from .engine import EngineModel
+from .scope import Scope
+
+KJ_PER_MOL_PER_EV, ANGSTROM_PER_NM = 96.48533212331002, 10.0
+HERE = Path(__file__).parent
+SOURCES = (HERE / "plugins/openmm", HERE.parent / "engines/openmm", HERE.parent / "engine")  # as far as they exist
+
+
+def createSystem(
+    topology: Any, model: EngineModel, threads: int = 1, removeCMMotion: bool = True, plugin: str | Path | None = None
+) -> Any:
+    """Make a system whose only force is the student.
+
+    Args:
+        topology: an ``openmm.app.Topology``; with box vectors it is periodic.
+        model: the opened model.
+        threads: the largest number of threads.
+        removeCMMotion: whether the motion of the center of mass is removed.
+        plugin: a compiled ``libAssayOpenMM.so``; None compiles it.
+
+    Raises:
+        ValueError: an atom has no element, or one that the student was not trained on.
+    """
+    system = openmm.System()
+    vectors = topology.getPeriodicBoxVectors()
+    if vectors is not None:
+        system.setDefaultPeriodicBoxVectors(*vectors)
+    atoms = list(topology.atoms())
+    for atom in atoms:
+        system.addParticle(0.0 if atom.element is None else atom.element.mass)
+    system.addForce(createForce(numbers_of(atoms), model, periodic=vectors is not None, threads=threads, plugin=plugin))
+    if removeCMMotion:
+        system.addForce(openmm.CMMotionRemover())
+    return system
+
+
+def createForce(
+    numbers: Sequence[int],
+    model: EngineModel,
+    particles: Sequence[int] | None = None,
+    periodic: bool = False,
+    threads: int = 1,
+    plugin: str | Path | None = None,
+) -> Any:
+    """Make the force: that in C++, or with a warning that in Python where it cannot be compiled.
+
+    Args:
+        numbers: the atomic numbers.
+        model: the opened model.
+        particles: the indices of the particles that these are; None for the first ones.
+        periodic: whether the box repeats, along all axes.
+        threads: the largest number of threads.
+        plugin: a compiled ``libAssayOpenMM.so``; None compiles it.
+
+    Raises:
+        ValueError: the student was not trained on an element.
+    """
+    _check(numbers, model, periodic)
+    indices = list(range(len(numbers))) if particles is None else [int(index) for index in particles]
+    try:
+        return compiled_force(numbers, model, indices, periodic, threads, plugin)
+    except CannotCompile as error:
+        warnings.warn(f"{error}; the force runs in Python instead, which is slower", stacklevel=3)
+        return python_force(numbers, model, indices, periodic, threads)
+
+
+def compiled_force(
+    numbers: Sequence[int],
+    model: EngineModel,
+    particles: Sequence[int],
+    periodic: bool = False,
+    threads: int = 1,
+    plugin: str | Path | None = None,
+) -> Any:
+    """The force in C++; arguments as in ``createForce``.
+
+    Raises:
+        CannotCompile: the plugin cannot be compiled here.
+        ValueError: the model was not opened from a file.
+    """
+    if isinstance(model.path, bytes):
+        raise ValueError("OpenMM opens the model itself: open it from a file, and not from bytes")
+    load_plugin(str(compiled_plugin() if plugin is None else plugin))
+    properties = {
+        "type": "AssayForce",
+        "version": 1,
+        "model": Path(model.path).absolute(),
+        "library": Path(model.library_path).absolute(),
+        "periodic": int(periodic),
+        "threads": threads,
+        "precision": model.precision,
+        "numbers": " ".join(str(int(number)) for number in numbers),
+        "particles": " ".join(map(str, particles)),
+    }
+    written = " ".join(f"{name}={quoteattr(str(value))}" for name, value in properties.items())
+    return openmm.XmlSerializer.deserialize(f"<Force {written}/>")
+
+
+def python_force(
+    numbers: Sequence[int], model: EngineModel, particles: Sequence[int], periodic: bool = False, threads: int = 1
+) -> Any:
+    """The force in Python; arguments as in ``createForce``."""
+    force = openmm.PythonForce(_Compute(np.array(numbers, np.int32), EngineBatches(model, threads), periodic))
+    force.setUsesPeriodicBoundaryConditions(periodic)
+    force.setParticles(list(particles))
+    return force
+
+
+class _Compute:
+    """What OpenMM calls for energy, kJ/mol, and forces, kJ/mol/nm."""
+
+    def __init__(self, numbers: np.ndarray, engine: EngineBatches, periodic: bool):
+        self.numbers, self.engine, self.pbc = numbers, engine, np.full(3, periodic)
+
+    def __call__(self, state: Any) -> tuple[float, np.ndarray]:
+        positions = state.getPositions(asNumpy=True).value_in_unit(unit.angstrom)
+        cell = np.zeros((3, 3))
+        if self.pbc.all():
+            cell = state.getPeriodicBoxVectors(asNumpy=True).value_in_unit(unit.angstrom)
+        found = self.engine([self.numbers], [positions], [cell], [self.pbc])
+        return float(found.energy[0]) * KJ_PER_MOL_PER_EV, found.forces * (KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM)
+
+
+def RespaIntegrator(
+    timestep: Any, n: int, student: int = 1, teacher: int = 0, temperature: Any = None, friction: Any = None
+) -> Any:
+    """Multiple time steps: ``n`` short steps by the student between two corrections by its teacher; see ``Respa``.
+
+    Args:
+        timestep: the short step; a step of the integrator is ``n`` of them.
+        n: how many short steps a step has.
+        student, teacher: the force groups of the two. Only the energy of the teacher's group is that of the system.
+        temperature: the temperature of the heat bath; None keeps the energy.
+        friction: the coupling to the bath.
+
+    Raises:
+        ValueError: ``n`` is less than 1, or of temperature and friction only one is given.
+    """
+    if n < 1 or (temperature is None) != (friction is None):
+        raise ValueError(
+            "n must be at least 1, and a heat bath has a temperature and a friction: give both, or neither"
+        )
+    integrator = openmm.CustomIntegrator(n * timestep)
+    drift = [("x", f"x+{1.0 / n}*dt*v")]
+    if temperature is not None:
+        kept = float(np.exp(-friction * timestep))
+        integrator.addGlobalVariable("kept", kept)
+        integrator.addGlobalVariable("noise", float(np.sqrt(1.0 - kept**2)))
+        integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * temperature)
+        half = ("x", f"x+{0.5 / n}*dt*v")
+        drift = [half, ("v", "kept*v+noise*sqrt(kT/m)*gaussian"), half]
+    kick = [("v", f"v+{0.5 / n}*dt*f{student}/m")]
+    correct = [[("v", f"v+0.5*dt*f{teacher}/m")], [("v", f"v-0.5*dt*f{student}/m")]]
+    integrator.addUpdateContextState()
+    # The teacher's forces of the end of a step are those of the beginning of the next one, if they come last and first.
+    for steps in [*correct, *[kick, drift, kick] * n, *reversed(correct)]:
+        for variable, expression in steps:
+            integrator.addComputePerDof(variable, expression)
+    return integrator
+
+
+def numbers_of(atoms: Sequence[Any]) -> list[int]:
+    """The atomic numbers of atoms of a topology.
+
+    Raises:
+        ValueError: an atom has no element.
+    """
+    bare = next((atom for atom in atoms if atom.element is None), None)
+    if bare is not None:
+        raise ValueError(f"atom {bare.index} of the topology has no element: a student knows elements only")
+    return [atom.element.atomic_number for atom in atoms]
+
+
+def _check(numbers: Sequence[int], model: EngineModel, periodic: bool) -> None:
+    """Refuse elements that the student does not know, and warn of what lies outside of its scope."""
+    from ase import Atoms
+
+    unknown = sorted({int(number) for number in numbers if not model.has_element(int(number))})
+    if unknown:
+        raise ValueError(f"the student was not trained on atomic numbers {unknown}: leave these atoms out")
+    scope = Scope(model.metadata.get("scope"))
+    structure = Atoms([int(number) for number in numbers], np.zeros((len(numbers), 3)), pbc=periodic)
+    for sentence in scope.outside(structure).values():
+        warnings.warn(f"{structure.get_chemical_formula()}: {sentence}; the student is for {scope}", stacklevel=3)
+
+
+class CannotCompile(Exception):
+    """Why the plugin cannot be compiled."""
+
+
+@functools.cache
+def load_plugin(path: str) -> None:
+    """Load a compiled plugin into OpenMM, once.
+
+    Raises:
+        ValueError: OpenMM cannot load it.
+    """
+    try:
+        openmm.Platform.loadPluginLibrary(path)
+    except openmm.OpenMMException as error:
+        raise ValueError(f"OpenMM cannot load {path} ({error}): compile the plugin for this OpenMM") from None
+
+
+@functools.cache
+def compiled_plugin() -> Path:
+    """The plugin for the OpenMM of this interpreter, which is compiled unless it was before.
+
+    Raises:
+        CannotCompile: there is no compiler, no source or no header, or the compiler failed.
+    """
+    libraries = Path(openmm.version.openmm_library_path)
+    include = libraries.parent / "include"
+    folders = [folder for folder in SOURCES if folder.is_dir()]
+    sources = {path.name: path for folder in folders for path in (*folder.glob("*.cpp"), *folder.glob("*.h"))}
+    command = next(filter(None, map(shutil.which, [os.environ.get("CXX", ""), "g++", "clang++"])), None)
+    for there, what in ((command, "no C++ compiler"), ((include / "OpenMM.h").is_file(), "no header of OpenMM"),
+                        ("AssayForce.cpp" in sources, "no source of the plugin")):  # fmt: skip
+        if not there:
+            raise CannotCompile(f"there is {what} here")
+    needed = [sources[name] for name in ("AssayForce.cpp", "cell_list.h", "assay.h")]
+    content = b"".join(path.read_bytes() for path in needed) + f"{openmm.__version__} {libraries}".encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay/openmm"
+    built = cache / f"libAssayOpenMM-{hashlib.sha256(content).hexdigest()[:16]}.so"
+    if not built.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            made = Path(folder, built.name)
+            arguments = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{include}",
+                         *(f"-I{path.parent}" for path in needed), str(needed[0]), "-o", str(made), f"-L{libraries}",
+                         "-lOpenMM", "-ldl", f"-Wl,-rpath,{libraries}"]  # fmt: skip
+            done = subprocess.run([str(command), *arguments], capture_output=True, text=True)
+            if done.returncode != 0:
+                why = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-300:])
+                raise CannotCompile(f"{command} cannot compile the plugin ({why})")
+            os.replace(made, built)
+    return built

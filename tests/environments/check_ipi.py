@@ -1,0 +1,94 @@
+"""Inside an environment with i-PI: beads are the model, in i-PI's units, and every mistake is refused in a sentence."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+from ipi.utils.units import unit_to_internal
+
+from assay.runtime.ipi import StudentDriver
+from shared.engine_programs import ROOT, blocks, crystal, ethanol, exact, open_model, write_model
+
+BOHR = unit_to_internal("length", "angstrom", 1.0)
+EV = unit_to_internal("energy", "electronvolt", 1.0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return open_model(tmp_path_factory.mktemp("model"))
+
+
+def driver_of(atoms, model, folder, **options):
+    ase.io.write(folder / "atoms.extxyz", atoms)
+    return StudentDriver(str(folder / "atoms.extxyz"), model, **options)
+
+
+def handed(atoms):
+    """Lattice vectors in columns and positions, in bohr, as i-PI hands them over."""
+    cell = np.array(atoms.cell) if atoms.pbc.all() else 100.0 * np.eye(3)
+    return cell.T * BOHR, atoms.positions * BOHR
+
+
+@pytest.mark.parametrize("make", [ethanol, crystal])
+def test_beads_are_the_model_in_atomic_units(make, model, tmp_path):
+    beads = [make() for _ in range(5)]
+    for seed, bead in enumerate(beads):
+        bead.rattle(0.03, seed=seed)
+    driver = driver_of(beads[0], model, tmp_path, periodic=bool(beads[0].pbc.all()))
+    cells, positions = zip(*map(handed, beads), strict=True)
+    found = driver(list(cells), list(positions))
+    for bead, (energy, forces, virial, _) in zip(beads, found, strict=True):
+        expected = exact(bead)
+        assert energy == pytest.approx(expected.energy[0] * EV, abs=1e-9)
+        np.testing.assert_allclose(forces, expected.forces * EV / BOHR, atol=1e-9)
+        np.testing.assert_allclose(virial, expected.virial[0].T * EV, atol=1e-9)
+    alone = driver(cells[3], positions[3])
+    assert alone[0] == pytest.approx(found[3][0], abs=1e-10)
+
+
+def test_extras_say_what_lies_outside_of_the_scope(model, tmp_path):
+    said = {}
+    for make in (ethanol, crystal):
+        atoms = make()
+        driver = driver_of(atoms, model, tmp_path, periodic=bool(atoms.pbc.all()))
+        said[make] = json.loads(driver(*handed(atoms))[3])["outside"]
+    assert said[ethanol] == ""
+    assert "repeats along 3 axes" in said[crystal] and "has 162 atoms" in said[crystal]
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
+    with pytest.raises(ValueError, match="not trained on atomic numbers \\[26\\]"):
+        driver_of(ase.Atoms("Fe"), model, tmp_path)
+    with pytest.raises(ValueError, match="give that of libassay"):
+        driver_of(ethanol(), str(model.path), tmp_path)
+    driver = driver_of(ethanol(), model, tmp_path)
+    cell, positions = handed(ethanol())
+    with pytest.raises(ValueError, match="has 4 atoms, and the template has 9"):
+        driver(cell, positions[:4])
+    positions[2, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        driver(cell, positions)
+
+
+def test_the_page_runs_as_it_stands(tmp_path, model):
+    [xml], [driver], [atoms] = (blocks("ipi.md", kind) for kind in ("xml", "python", "text"))
+    (tmp_path / "input.xml").write_text(xml)
+    (tmp_path / "student_driver.py").write_text(driver)
+    (tmp_path / "water.xyz").write_text(atoms)
+    write_model(tmp_path)
+    (tmp_path / "libassay.so").symlink_to(model.library_path)
+    (tmp_path / "student").symlink_to(ROOT / "scripts/assay/runtime")
+    command = [sys.executable, Path(sys.executable).parent / "i-pi", "input.xml"]
+    options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "timeout": 200}
+    done = subprocess.run(command, capture_output=True, text=True, **options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = np.loadtxt(tmp_path / "water.out")
+    assert len(rows) == 11
+    assert np.ptp(rows[:, 1]) < 0.2 * np.ptp(rows[:, 2])  # what the thermostat conserves, beside the potential energy
+    [outside] = tmp_path.glob("water.outside_0")
+    assert outside.read_text().count("EXTRAS(outside)") == 3

@@ -1,0 +1,243 @@
+"""Inside an environment with OpenMM: the force is the model in every box, and says no in sentences."""
+
+import copy
+import warnings
+
+import ase.build
+import numpy as np
+import openmm
+import pytest
+from ase import units
+from openmm import app, unit
+from openmmml import MLPotential
+
+from assay.engines.openmm.simulation import topology_of
+from assay.engines.program import Start
+from assay.runtime import openmm as student_openmm
+from assay.runtime.openmm import (
+    ANGSTROM_PER_NM,
+    KJ_PER_MOL_PER_EV,
+    RespaIntegrator,
+    compiled_force,
+    compiled_plugin,
+    createForce,
+    createSystem,
+    python_force,
+)
+from assay.runtime.openmm_ml import register
+from assay.runtime.respa import Respa
+from assay.structures.structure import Structure
+from shared.engine_programs import as_student, blocks, crystal, ethanol, exact, open_model, write_model
+from shared.respa_toys import Wells
+
+BOXES = {
+    "molecule": ethanol,
+    "crystal": crystal,
+    "box smaller than the cutoff": lambda: crystal((1, 1, 1)),
+    "long box": lambda: crystal((1, 1, 9)),
+    "far apart": lambda: ase.build.molecule("CH3CH2OH") + ase.Atoms("OH2", [[900, 0, 0], [900.8, 0, 0], [899, 0, 0]]),
+}
+
+
+def system_of(atoms, force):
+    system = openmm.System()
+    for mass in atoms.get_masses():
+        system.addParticle(mass)
+    if atoms.pbc.all():
+        system.setDefaultPeriodicBoxVectors(*(np.array(atoms.cell) / ANGSTROM_PER_NM))
+    system.addForce(force)
+    return system
+
+
+def context_of(atoms, force, integrator=None):
+    platform = openmm.Platform.getPlatformByName("Reference")
+    context = openmm.Context(system_of(atoms, force), integrator or openmm.VerletIntegrator(0.0005), platform)
+    context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+    return context
+
+
+def answers(context):
+    state = context.getState(getEnergy=True, getForces=True)
+    energy, forces = state.getPotentialEnergy()._value, state.getForces(asNumpy=True)._value
+    return energy / KJ_PER_MOL_PER_EV, forces / (KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return open_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(params=["compiled", "python"])
+def make(request, model):
+    def force(atoms, **options):
+        own = {"compiled": compiled_force, "python": python_force}[request.param]
+        return own(atoms.numbers.tolist(), model, range(len(atoms)), bool(atoms.pbc.all()), **options)
+
+    return force
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_the_force_is_the_model_in_every_box(name, make):
+    atoms = BOXES[name]()
+    energy, forces = answers(context_of(atoms, make(atoms)))
+    expected = exact(atoms)
+    assert energy == pytest.approx(expected.energy[0], abs=1e-8)
+    np.testing.assert_allclose(forces, expected.forces, atol=1e-9)
+
+
+def test_lattice_translations_change_nothing_and_old_pairs_are_not_kept(make):
+    atoms = crystal()
+    context, rng = context_of(atoms, make(atoms)), np.random.default_rng(0)
+    for width in (0.01, 0.1, 0.6):
+        atoms.positions += rng.normal(0.0, width, atoms.positions.shape)
+        shifted = atoms.positions + rng.integers(-2, 3, (len(atoms), 3)) @ np.array(atoms.cell)
+        context.setPositions(shifted / ANGSTROM_PER_NM)
+        expected = exact(atoms)
+        energy, forces = answers(context)
+        assert energy == pytest.approx(expected.energy[0], abs=1e-6)
+        np.testing.assert_allclose(forces, expected.forces, atol=1e-6)
+    atoms.set_cell(np.array(atoms.cell) * 1.02, scale_atoms=True)
+    context.setPeriodicBoxVectors(*(np.array(atoms.cell) / ANGSTROM_PER_NM))
+    context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+    assert answers(context)[0] == pytest.approx(exact(atoms).energy[0], abs=1e-6)
+
+
+def test_a_barostat_moves_the_box_by_the_energies_of_the_model(model):
+    atoms = crystal()
+    system = system_of(atoms, compiled_force(atoms.numbers.tolist(), model, range(len(atoms)), True))
+    system.addForce(openmm.MonteCarloBarostat(1.0, 300.0, 1))
+    integrator = openmm.LangevinMiddleIntegrator(300.0, 1.0, 0.0005)
+    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+    integrator.step(20)
+    state = context.getState(getPositions=True, getEnergy=True)
+    moved = atoms.copy()
+    moved.set_cell(np.array(state.getPeriodicBoxVectors(asNumpy=True)._value) * ANGSTROM_PER_NM)
+    moved.positions = state.getPositions(asNumpy=True)._value * ANGSTROM_PER_NM
+    assert abs(moved.get_volume() / atoms.get_volume() - 1.0) > 1e-6
+    assert state.getPotentialEnergy()._value / KJ_PER_MOL_PER_EV == pytest.approx(exact(moved).energy[0], abs=1e-6)
+
+
+def test_the_force_outlives_files_and_copies(model):
+    atoms = ethanol()
+    force = compiled_force(atoms.numbers.tolist(), model, range(len(atoms)))
+    force.setForceGroup(3)
+    text = openmm.XmlSerializer.serialize(system_of(atoms, force))
+    again = openmm.XmlSerializer.deserialize(text)
+    assert again.getForce(0).getForceGroup() == 3
+    assert openmm.XmlSerializer.serialize(again) == text
+    energy, _ = answers(context_of(atoms, copy.deepcopy(force)))
+    assert energy == pytest.approx(exact(atoms).energy[0], abs=1e-8)
+
+
+def topology(atoms):
+    return topology_of(Start(Structure.from_ase(atoms), np.zeros((len(atoms), 3)), 0.5, {}))
+
+
+def test_a_topology_makes_a_system_and_openmmml_the_same(model):
+    register()
+    for atoms in (ethanol(), crystal()):
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            systems = [
+                createSystem(topology(atoms), model),
+                MLPotential("assay", model=model).createSystem(topology(atoms)),
+            ]
+        assert sum("repeats along 3 axes" in str(warning.message) for warning in told) == 2 * int(atoms.pbc.all())
+        for system in systems:
+            assert system.getNumForces() == 2 and system.usesPeriodicBoundaryConditions() == bool(atoms.pbc.all())
+            context = openmm.Context(system, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName("CPU"))
+            context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+            assert answers(context)[0] == pytest.approx(exact(atoms).energy[0], abs=1e-5)
+
+
+def test_a_part_of_a_system_is_moved_by_the_student(model):
+    register()
+    atoms = ethanol() + ase.Atoms("Ar", [[30.0, 0.0, 0.0]])
+    other = openmm.System()
+    for mass in atoms.get_masses():
+        other.addParticle(mass)
+    pull = openmm.CustomExternalForce("0.5*x^2")
+    pull.addParticle(len(atoms) - 1, [])
+    other.addForce(pull)
+    potential = MLPotential("assay", model=model)
+    mixed = potential.createMixedSystem(topology(atoms), other, list(range(len(atoms) - 1)))
+    context = openmm.Context(mixed, openmm.VerletIntegrator(0.0005), openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+    energy, forces = answers(context)
+    assert energy == pytest.approx(exact(ethanol()).energy[0] + 4.5 / KJ_PER_MOL_PER_EV, abs=1e-8)
+    assert forces[-1, 0] == pytest.approx(-3.0 / (KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM))
+
+
+def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
+    with pytest.raises(ValueError, match="not trained on atomic numbers \\[3, 26\\]"):
+        createForce([6, 3, 26], model)
+    bare = app.Topology()
+    bare.addAtom("X", None, bare.addResidue("R", bare.addChain()))
+    with pytest.raises(ValueError, match="atom 0 of the topology has no element"):
+        createSystem(bare, model)
+    atoms = ethanol()
+    context = context_of(atoms, compiled_force(atoms.numbers.tolist(), model, range(len(atoms))))
+    atoms.positions[3, 1] = np.nan
+    with pytest.raises(openmm.OpenMMException, match="position is not finite"):
+        context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+        answers(context)
+    with pytest.raises(openmm.OpenMMException, match="particle 99 is none"):
+        context_of(ethanol(), compiled_force([6], model, [99]))
+    with pytest.raises(ValueError, match=r"cannot load .*missing\.so"):
+        compiled_force([6], model, [0], plugin=tmp_path / "missing.so")
+    moved = write_model(tmp_path)
+    gone = type(model)(moved, model.library_path)
+    force = compiled_force([6], gone, [0])
+    moved.write_bytes(b"nothing")
+    with pytest.raises(openmm.OpenMMException, match="AssayForce"):
+        context_of(ase.Atoms("C"), force)
+    with pytest.raises(ValueError, match="both, or neither"):
+        RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin)
+
+
+def test_without_a_compiler_the_force_runs_in_python(model, monkeypatch):
+    monkeypatch.setattr(student_openmm.shutil, "which", lambda name: None)
+    compiled_plugin.cache_clear()
+    with pytest.warns(UserWarning, match="no C\\+\\+ compiler here; the force runs in Python"):
+        force = createForce(ethanol().numbers.tolist(), model)
+    monkeypatch.undo()
+    compiled_plugin.cache_clear()
+    assert isinstance(force, openmm.PythonForce)
+    assert answers(context_of(ethanol(), force))[0] == pytest.approx(exact(ethanol()).energy[0], abs=1e-8)
+
+
+def test_respa_of_openmm_is_that_of_ase():
+    """Two harmonic forces, of which the softer one is corrected every fourth step."""
+    atoms = ase.Atoms("C4", np.random.default_rng(0).normal(0.0, 0.3, (4, 3)))
+    atoms.set_velocities(np.random.default_rng(1).normal(0.0, 0.03, (4, 3)))
+    system = openmm.System()
+    for mass in atoms.get_masses():
+        system.addParticle(mass)
+    for group, stiffness in enumerate((2.0, 1.2)):
+        force = openmm.CustomExternalForce(f"0.5*{stiffness * 100 * KJ_PER_MOL_PER_EV}*(x^2+y^2+z^2)")
+        for k in range(len(atoms)):
+            force.addParticle(k, [])
+        force.setForceGroup(group)
+        system.addForce(force)
+    integrator = RespaIntegrator(1.0 * unit.femtosecond, 4)
+    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+    context.setVelocities(atoms.get_velocities() * units.fs * 1e3 / ANGSTROM_PER_NM)
+    integrator.step(30)
+    atoms.calc = Wells(2.0)
+    Respa(atoms, units.fs, Wells(1.2), 4).run(30)
+    positions = context.getState(getPositions=True).getPositions(asNumpy=True)._value * ANGSTROM_PER_NM
+    np.testing.assert_allclose(positions, atoms.positions, atol=1e-6)
+    assert np.abs(positions).max() > 0.05
+
+
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, model):
+    as_student()
+    monkeypatch.chdir(tmp_path)
+    write_model(tmp_path)
+    (tmp_path / "libassay.so").symlink_to(model.library_path)
+    for code in blocks("openmm.md", "python"):
+        space = {}
+        exec(code, space)
+        assert np.isfinite(space["energy"]._value)

@@ -87,7 +87,7 @@ NOT_EXPORTED = {
 }
 EXPORTED_FILES = [
     file
-    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.pt2"]
+    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
     if file not in NOT_EXPORTED
 ]
 

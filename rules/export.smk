@@ -1,13 +1,13 @@
 """A student as files that run without this project, and the proof that they are right.
 
 Needs a normalized model, and labelled structures for their molecules. Makes model.onnx, model.edges.onnx,
-model.fp16.onnx, model.ts.pt and, where there is a C++ compiler, model.pt2; judges them in export.json. The files
+model.fp16.onnx, model.ts.pt, model.assay and, where there is a C++ compiler, model.pt2; judges them in export.json. The files
 come before other jobs, since most of them wait for a file.
 """
 
 
 rule export:
-    """Write ONNX and TorchScript files."""
+    """Write ONNX and TorchScript files, and the file of the engine."""
     input:
         model=model_of,
         card=CARD,
@@ -16,6 +16,7 @@ rule export:
         edges="results/{variant}/model.edges.onnx",
         half="results/{variant}/model.fp16.onnx",
         torchscript="results/{variant}/model.ts.pt",
+        engine="results/{variant}/model.assay",
     log:
         "logs/export/{variant}.log",
     benchmark:

@@ -1,7 +1,7 @@
-"""Write a student as ONNX and TorchScript files that return energy and forces."""
+"""Write a student as ONNX and TorchScript files that return energy and forces, and as the file of the engine."""
 
 from assay.checkpoint import load_model
-from assay.export import onnx_graphs, torchscript
+from assay.export import engine_file, onnx_graphs, torchscript
 from assay.export.half import to_half
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
@@ -24,3 +24,4 @@ with exit_on_error(snakemake.log[0]):
     onnx_graphs.save(atoms, snakemake.output.onnx)
     onnx_graphs.save(edges, snakemake.output.edges)
     onnx_graphs.save(to_half(atoms), snakemake.output.half)
+    engine_file.save(model, snakemake.output.engine, metadata)

@@ -165,7 +165,7 @@ def test_what_makes_no_sense_is_refused():
         ({"edges": graph.edge_index + 60}, "has the center 60"),
         ({"edges": graph.edge_index - 30}, "has the center -30"),
         ({"edges": graph.edge_index.sort(0).values}, "have no reverse"),
-        ({"edges": graph.edge_index.roll(1, 1)}, "joins atoms of the structures"),
+        ({"edges": torch.stack([graph.edge_index[0].roll(1), graph.edge_index[1]])}, "joins atoms of the structures"),
     ):
         with pytest.raises(ValueError, match=why):
             evaluate(**refused)

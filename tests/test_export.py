@@ -16,8 +16,10 @@ import pytest
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from assay.engine.library import library
+from assay.engine.model_file import why_not_computed
 from assay.engine.toolchain import compiler
-from assay.export import aotinductor, onnx_graphs, torchscript
+from assay.export import aotinductor, engine_file, onnx_graphs, torchscript
 from assay.export.folding import fold_filters
 from assay.export.forms import SlotInputs, SlotPotential, TablePotential
 from assay.export.half import to_half
@@ -73,6 +75,7 @@ class Exported:
         for name, graph in self.graphs.items():
             onnx_graphs.save(graph, folder / name)
         torchscript.save(torchscript.to_torchscript(self.network, CUTOFF), folder / "model.ts.pt", metadata)
+        engine_file.save(single, folder / "model.assay", metadata)
 
     def predictor(self, name):
         return load_predictor(self.folder / name, threads=1)
@@ -115,11 +118,18 @@ def failed(rows):
 def test_every_file_agrees_with_double_precision_on_every_case(student, cases):
     isolated, periodic = cases
     expected = references(student.model, isolated | periodic)
-    for name in FILES:
+    for name in FILES if why_not_computed(student.model) or library() is None else (*FILES, "model.assay"):
         judged = isolated if name == "model.onnx" else isolated | periodic
         rows = parity.parity_rows(student.predictor(name), judged, expected, parity.Tolerance())
         assert len(rows) == len(judged)
         assert failed(rows) == [], name
+
+
+@pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+def test_the_engine_says_which_networks_it_does_not_compute(exports):
+    seed = exports("seed-painn")
+    with pytest.raises(AssayError, match=r"model\.assay is of a network that the engine does not compute"):
+        seed.predictor("model.assay")
 
 
 def test_cases_hold_what_they_are_called(cases):

@@ -1,10 +1,21 @@
 """The engine's C interface: right for any network, with ghosts too, and every mistake refused in a sentence."""
 
+import copy
+import ctypes
+import multiprocessing
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 
-from assay.engine import library
+from assay.engine import build, library
 from assay.engine.model_file import to_bytes
 from assay.runtime.engine import EngineModel
 from shared.engine_ghosts import evaluate_in_parts
@@ -19,6 +30,7 @@ from shared.engine_inputs import (
     rattled,
     salt,
 )
+from shared.workflow_copy import ROOT
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason="no C++ compiler on this machine")
 
@@ -171,3 +183,83 @@ def test_a_model_survives_what_it_refused():
     with pytest.raises(ValueError, match="finite"):
         model(**_changed(vectors=_set((2, 1), np.nan)))
     assert np.array_equal(model(**given).forces, before.forces)
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler on this machine")
+def test_the_example_in_the_docs_compiles_as_plain_c_and_is_right(tmp_path):
+    [program] = re.findall(r"^```c\n(.*?)^```", (ROOT / "docs" / "libassay.md").read_text(), re.M | re.S)
+    (tmp_path / "example.c").write_text(program)
+    (tmp_path / "model.assay").write_bytes(to_bytes(network("shipped", torch.float32), {}))
+    path = library.library_path()
+    strict = ["-std=c99", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror", f"-I{build.FOLDER}"]
+    linked = [str(path), f"-Wl,-rpath,{path.parent}", "-o", "example"]
+    subprocess.run(["cc", *strict, "example.c", *linked], cwd=tmp_path, check=True)
+    ran = subprocess.run(["./example", "model.assay"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    rows = [list(map(float, line.split())) for line in ran.stdout.splitlines()]
+    water = Atoms("OHH", [(0.0, 0.0, 0.119), (0.0, 0.763, -0.477), (0.0, -0.763, -0.477)])
+    expected = opened("shipped", 32, bits=32)(*arrays_of([water]))
+    assert rows[0] == pytest.approx(list(expected.energy), abs=2e-6)
+    np.testing.assert_allclose(rows[1:], expected.forces, rtol=0, atol=2e-6)
+    damaged = subprocess.run(["./example", "example.c"], cwd=tmp_path, capture_output=True, text=True)
+    assert damaged.returncode == 1 and damaged.stderr == "example.c is not a model file of Assay: give a model.assay\n"
+
+
+def test_structures_that_are_another_size_are_refused():
+    library_ = library.library()
+    for size in (0, 8, 1000):
+        structure = (ctypes.c_int64 * 64)(size)
+        model = opened("shipped")
+        assert library_.assay_evaluate(model._handle, structure, structure) == 1
+        assert b"struct_size" in library_.assay_last_error()
+    for arguments in ((None, structure, structure), (model._handle, None, structure), (model._handle, structure, None)):
+        assert library_.assay_evaluate(*arguments) == 1
+        assert b"is NULL" in library_.assay_last_error()
+    assert library_.assay_open(None, 32, None) == 1
+    assert library_.assay_cutoff(None) == 0.0 and library_.assay_has_element(None, 1) == 0
+    library_.assay_close(None)
+
+
+def test_it_asks_for_no_library_that_a_bare_machine_lacks():
+    """Each needed library is of the C and C++ runtimes, and no symbol is younger than glibc 2.28 and GCC 8."""
+    if not sys.platform.startswith("linux") or shutil.which("objdump") is None:
+        pytest.skip("no objdump on this machine")
+    listed = subprocess.run(["objdump", "-p", library.library_path()], capture_output=True, text=True).stdout
+    needed = set(re.findall(r"NEEDED +(\S+)", listed))
+    usual = {f"lib{name}" for name in ("c.so.6", "m.so.6", "pthread.so.0", "stdc++.so.6", "gcc_s.so.1")}
+    assert {name for name in needed if not name.startswith("ld-linux")} <= usual
+    limits = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 25), "CXXABI": (1, 3, 11)}
+    for name, version in re.findall(r"\b(GLIBC|GLIBCXX|CXXABI)_([0-9.]+)", listed):
+        assert tuple(map(int, version.split("."))) <= limits[name], f"{name}_{version}"
+
+
+def test_results_do_not_depend_on_threads():
+    many = [s for k in range(12) for s in rattled("CH3CH2OH", "C6H6", width=0.1 + 0.01 * k)]
+    for systems in (many, [cluster()], [salt()]):
+        given = arrays_of(systems)
+        expected = opened("shipped", 32)(*given)
+        for threads in (2, 3, 7):
+            for _ in range(12):
+                found = opened("shipped", 32)(*given, threads=threads)
+                for ours, theirs in zip(vars(found).values(), vars(expected).values(), strict=True):
+                    assert np.array_equal(ours, theirs)
+
+
+def test_models_may_be_used_by_several_threads_and_after_a_fork():
+    given, model = arrays_of([cluster()]), opened("shipped")
+    expected = model(*given)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: model(*given, threads=2).forces, range(12)):
+            assert np.array_equal(found, expected.forces)
+    with multiprocessing.get_context("fork").Pool(2) as processes:
+        for found in processes.starmap(_forces_after_fork, [given, given]):
+            assert np.array_equal(found, expected.forces)
+
+
+def _forces_after_fork(*given):
+    return opened("shipped")(*given, threads=2).forces
+
+
+def test_a_model_is_pickled_and_copied():
+    given, model = arrays_of(rattled("H2O")), opened("shipped")
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert np.array_equal(other(*given).forces, model(*given).forces)

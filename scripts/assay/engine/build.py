@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,15 @@ from assay.engine.constants import header
 from assay.workflow.files import atomic_path
 
 FOLDER = Path(__file__).parent
-COMMON = ("interface.cpp", "model_file.cpp", "dispatch.cpp")  # for every processor of the architecture
-FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
-         "-ffp-contract=fast"]  # fmt: skip
+COMMON = ("interface.cpp", "model_file.cpp", "dispatch.cpp", "team.cpp")  # for every processor of the architecture
+ELF = sys.platform.startswith("linux")
+FLAGS = ["-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fopenmp-simd", "-fno-math-errno", "-fno-trapping-math",
+         "-ffp-contract=fast", "-include", str(FOLDER / "glibc.h")]  # fmt: skip
+# The library is never unloaded, because its threads stay.
+LINKING = ["-shared", "-pthread"]
+if ELF:
+    LINKING += ["-Wl,-z,nodelete", "-Wl,--no-undefined"]
+ONLY_ITS_OWN_NAMES = "{ global: assay_*; local: *; };"
 # The flags of each level of instructions.
 LEVELS = {
     "x86-64-v4": ["-march=x86-64-v4"],
@@ -28,6 +35,8 @@ LEVELS = {
     "aarch64": [],
     "generic": ["-march=native"],
 }
+# The levels of a library that is given away, by the machine's name.
+PORTABLE = {"x86_64": ("x86-64-v3", "x86-64-v4"), "aarch64": ("aarch64",)}
 
 
 def fingerprint(command: str, levels: Sequence[str]) -> str:
@@ -63,14 +72,24 @@ def build(target: Path, command: str, levels: Sequence[str]) -> None:
         ]  # fmt: skip
         with ThreadPoolExecutor(os.cpu_count()) as threads:
             list(threads.map(_run, compiling))
-        for level in levels:
-            _localize(command, made / f"{level}.o", f"assay_network_{_identifier(level)}")
-        objects = [str(path) for path in sorted(made.glob("*.o"))]
-        _run([command, "-shared", "-fopenmp", *objects, "-o", str(path)])
+        linking = [command, *LINKING]
+        if ELF:
+            for level in levels:
+                _localize(command, made / f"{level}.o", f"assay_network_{_identifier(level)}")
+            Path(made, "names").write_text(ONLY_ITS_OWN_NAMES)
+            linking.append(f"-Wl,--version-script={made / 'names'}")
+            linking += _threads(command)
+        _run([*linking, *map(str, sorted(made.glob("*.o"))), "-o", str(path)])
 
 
 def _identifier(level: str) -> str:
     return level.replace("-", "_")
+
+
+def _threads(command: str) -> list[str]:
+    """The arguments that name the library of threads, which is apart from that of C where glibc is older than 2.34."""
+    found = _answer(command, "-print-file-name=libpthread.so.0")
+    return ["-Wl,--no-as-needed", found] if Path(found).is_file() else []
 
 
 def _localize(command: str, path: Path, kept: str) -> None:
@@ -78,10 +97,14 @@ def _localize(command: str, path: Path, kept: str) -> None:
 
     Otherwise a function of the standard library that was compiled for newer instructions could serve the whole library.
     """
-    tool = subprocess.run([command, "-print-prog-name=objcopy"], capture_output=True, text=True).stdout.strip()
+    tool = _answer(command, "-print-prog-name=objcopy")
     joined = path.with_suffix(".joined")
     _run([command, "-r", "-nostdlib", "-Wl,--force-group-allocation", str(path), "-o", str(joined)])
     _run([tool, f"--keep-global-symbol={kept}", str(joined), str(path)])
+
+
+def _answer(command: str, question: str) -> str:
+    return subprocess.run([command, question], capture_output=True, text=True).stdout.strip()
 
 
 def _run(arguments: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ class AnyNetwork {
    public:
     virtual ~AnyNetwork() = default;
     // The number of parameters.
-    virtual int64_t n_parameters() const = 0;
+    virtual int64_t n_parameters() = 0;
     // The largest number of values of an atom that an exchange moves.
     virtual int64_t row_width() const = 0;
     // Copies the parameters, which come in the order of the model's and have the type of the network's numbers.

@@ -5,13 +5,16 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <new>
 
 #include "constants.h"
 
 namespace assay {
 
-#ifdef __AVX512F__
+#if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64;
+#elif defined(__aarch64__)
+constexpr int VECTOR_BYTES = 16;
 #else
 constexpr int VECTOR_BYTES = 32;
 #endif
@@ -34,6 +37,8 @@ template <class T>
 inline void keep_in_register(Vector<T>& x) {
 #if defined(__x86_64__) && defined(__AVX__)
     asm("" : "+x"(x));
+#elif defined(__aarch64__)
+    asm("" : "+w"(x));
 #endif
 }
 template <class T>
@@ -54,6 +59,10 @@ struct Buffer {
         if (n > size) {
             size = (n + n / 4 + 63) / 64 * 64;
             data.reset(static_cast<T*>(std::aligned_alloc(64, size * sizeof(T) / 64 * 64 + 64)));
+            if (!data) {
+                size = 0;
+                throw std::bad_alloc();
+            }
         }
         return data.get();
     }

@@ -12,20 +12,25 @@ from pathlib import Path
 from filelock import FileLock
 from torch import Tensor
 
-from assay.engine.build import build, fingerprint
+from assay.engine.build import PORTABLE, build, fingerprint
 from assay.engine.toolchain import compiler
 from assay.workflow.errors import AssayError
 from assay.workflow.files import cache_folder
 
 
 @functools.cache
-def library_path() -> Path | None:
-    """The path of ``libassay.so``, which is built if need be; None where no C++ compiler can build it."""
+def library_path(portable: bool = False) -> Path | None:
+    """The path of ``libassay.so``, which is built if need be; None where no C++ compiler can build it.
+
+    Args:
+        portable: whether it is for every processor of this architecture, to be given away, or for this one.
+    """
     command = compiler()
     if command is None:
         print("no C++ compiler works here: torch computes alone, several times slower", file=sys.stderr)
         return None
-    levels = [level_of_this_processor()]
+    levels = list(PORTABLE.get(platform.machine(), ())) if portable else []
+    levels = levels or [level_of_this_processor()]
     cache = cache_folder("engine")
     built = cache / f"libassay-{fingerprint(command, levels)[:16]}.so"
     try:

@@ -10,7 +10,7 @@
 namespace assay {
 
 // The largest tile of a product that fits the vector registers.
-constexpr int TILE_ROWS = 6, TILE_COLUMNS = VECTOR_BYTES == 64 ? 4 : 2;
+constexpr int TILE_ROWS = 6, TILE_COLUMNS = VECTOR_BYTES == 32 ? 2 : 4;
 
 // Computes a tile of C[r, :] = start + sum_k A(r, k) B[k, :] in registers, with A(r, k) = a[r * a_row + k * a_k]. The
 // start is C itself (``accumulate``), ``bias``, or zero.

@@ -67,6 +67,8 @@ class Reader {
 
     Hyperparameters settings() const {
         Hyperparameters h;
+        if (header.parts[1].size == 0)
+            refuse("is of a network that the engine does not compute: run the student's ONNX file instead");
         if (header.parts[1].size != sizeof h) refuse("has settings of the wrong size");
         std::memcpy(&h, bytes + header.parts[1].offset, sizeof h);
         auto within = [&](const char* what, int64_t value, int64_t low, int64_t high) {

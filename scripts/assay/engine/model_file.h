@@ -5,7 +5,8 @@
 //     header     "ASSAYMDL"  uint32 version, 1  uint32 number of parts
 //                for each part: char[16] name, uint64 offset, uint64 size, uint8[32] SHA-256 of the part
 //                uint8[32] SHA-256 of the header up to here
-//     metadata   JSON, for people and programs; the engine does not read it
+//     metadata   JSON, for people and programs; the engine does not read it. A network that the engine does not compute
+//                becomes a file whose other parts are empty.
 //     settings   ``Hyperparameters``
 //     elements   float64 [5, max_z + 1] by atomic number: covalent radius, angstrom; Z^CHARGE_POWER, and the same as the
 //                network keeps it; reference energy, eV; 1 for the elements that the model was trained on, 0 for others

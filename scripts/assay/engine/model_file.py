@@ -15,8 +15,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.engine.constants import ACTIVATIONS, ENVELOPES, INTEGERS, MAX_HEAD, REALS
-from assay.models import PaiNN, SchnetpackPaiNN
+from assay.engine.constants import (
+    ACTIVATIONS,
+    ENVELOPES,
+    INTEGERS,
+    MAX_HEAD,
+    REALS,
+    SOFTPLUS_IS_LINEAR_FROM,
+)
+from assay.models import PaiNN, Potential, SchnetpackPaiNN
 from assay.models.painn import Block
 from assay.models.repulsion import CHARGE_POWER, contact_radii
 
@@ -25,23 +32,50 @@ Network = PaiNN | SchnetpackPaiNN
 VERSION = 1
 MAGIC = b"ASSAYMDL"
 ALIGNMENT_bytes = 64
+PARTS = ("metadata", "settings", "elements", "radial", "parameters")
+
+# The numbers that activations take in the engine, which are their usual ones.
+ACTIVATION_ARGUMENTS = {"silu": (), "softplus": (1.0, SOFTPLUS_IS_LINEAR_FROM), "shifted_softplus": (1.0, 1.0)}
 
 
-def to_bytes(model: Network, metadata: Mapping[str, Any], elements: Collection[int] | None = None) -> bytes:
+def why_not_computed(model: Potential) -> str | None:
+    """Say why the engine cannot compute a network on any machine; None where it can."""
+    if not isinstance(model, Network):
+        return f"it computes painn and schnetpack-painn, not {model.architecture}"
+    h = hyperparameters(model)
+    for name in ("activation", "head_activation"):
+        usual = ACTIVATION_ARGUMENTS.get(h[name])
+        if usual is None or tuple(h[f"{name}_arguments"]) != usual[: len(h[f"{name}_arguments"])]:
+            return f"it computes the activations {', '.join(ACTIVATIONS)} with their usual numbers, not {h[name]}"
+    if len(h["head"]) > MAX_HEAD:
+        return f"it computes at most {MAX_HEAD} hidden layers of the head, not {len(h['head'])}"
+    return None
+
+
+def to_bytes(model: Potential, metadata: Mapping[str, Any], elements: Collection[int] | None = None) -> bytes:
     """Return the content of a model file.
+
+    A network that the engine does not compute becomes a file of metadata alone, which the engine refuses.
 
     Args:
         model: the network; its numbers are stored as they are.
         metadata: what the file says about itself, of plain types.
         elements: atomic numbers that the network was trained on; None for all that it has an embedding of.
     """
-    parts = {
-        "metadata": json.dumps(metadata).encode(),
-        "settings": _settings(model),
-        "elements": _elements(model, elements).tobytes(),
-        "radial": _radial(model).tobytes(),
-        "parameters": torch.cat([p.detach().reshape(-1) for p in parameters(model)]).numpy().tobytes(),
-    }
+    parts = dict.fromkeys(PARTS, b"") | {"metadata": json.dumps(metadata).encode()}
+    if why_not_computed(model) is None:
+        network = cast(Network, model)
+        parts |= {
+            "settings": _settings(network),
+            "elements": _elements(network, elements).tobytes(),
+            "radial": _radial(network).tobytes(),
+            "parameters": torch.cat([p.detach().reshape(-1) for p in parameters(network)]).numpy().tobytes(),
+        }
+    return assembled(parts)
+
+
+def assembled(parts: Mapping[str, bytes]) -> bytes:
+    """Put parts behind a header that lists them."""
     entries, body = [], b""
     start = len(MAGIC) + 8 + 64 * len(parts) + 32
     for name, content in parts.items():

@@ -3,22 +3,23 @@
 //
 // The network is the one of assay/models/painn.py; docs/engine.md has its formulas, forward and backward. No array of
 // edges times channels is ever stored (edges.h), and by the symmetry of the neighbor relation no gradient of features
-// is scattered. Structures are computed in groups that fit the cache. Each thread takes as many atoms in whole
-// structures as the others or, where that is not possible, a range of the atoms of each group. Channels are padded;
-// padded channels have zero weights and stay zero.
+// is scattered. Structures are computed in groups that fit the cache, and the atoms of larger ones in chunks. Each thread
+// takes whole groups or, where they would not be enough for all threads, a range of the atoms of each group. Energies,
+// forces and virials do not depend on the number of threads, to the last bit. Channels are padded; padded channels have
+// zero weights and stay zero.
 #pragma once
 
-#include <omp.h>
-
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 #include "block.h"
+#include "choice.h"
 #include "pairs.h"
 
 namespace assay {
 
-constexpr int ATOMS_PER_GROUP = 48;  // about as many for each thread of the group's team
+constexpr int ATOMS_PER_GROUP = ATOMS_PER_CHUNK;  // about as many for each thread of the group's team
 // Threads share each group if the one with the most atoms would have more than this multiple of the mean.
 constexpr double IMBALANCE = 1.06;
 
@@ -28,7 +29,7 @@ class Network : public AnyNetwork {
     explicit Network(const Constants& constants)
         : set(constants.set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(constants),
           embedding((set.max_z + 1) * H, T(0)) {
-        for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set);
+        for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set, b + 1 == set.n_blocks);
         int64_t width = set.hidden;
         for (int64_t k = 0; k < set.n_head; ++k) {
             head.emplace_back(width, 1, set.head[k], 1, true);
@@ -48,9 +49,9 @@ class Network : public AnyNetwork {
         for (auto& layer : head) reserve(layer);
     }
 
-    int64_t n_parameters() const override {
+    int64_t n_parameters() override {
         int64_t total = (set.max_z + 1) * set.hidden;
-        for (const auto& block : blocks) total += block.n_parameters();
+        for (auto& block : blocks) total += block.n_parameters();
         for (const auto& layer : head) total += layer.n_parameters();
         return total;
     }
@@ -70,7 +71,10 @@ class Network : public AnyNetwork {
                         block.filters.data()[block.filters.place(r, piece, h)] =
                             r < set.n_rbf ? filter.forward[Matrix<T>::place(filter.K, filter.M, r, piece * H + h)]
                                           : filter.bias[piece * H + h];
-            for (auto* layer : block.atomwise()) flat = layer->set_weights(flat);
+            for (auto* layer : block.atomwise()) {
+                if (layer == &block.update.second) block.update.set_narrow(flat);
+                flat = layer->set_weights(flat);
+            }
         }
         for (auto& layer : head) flat = layer.set_weights(flat);
         if (!blocks.empty()) blocks.front().context_of(set.max_z + 1, embedding.data(), element_context);
@@ -78,39 +82,37 @@ class Network : public AnyNetwork {
 
     void evaluate(const Call& in, int threads, const Results& results) override {
         const Wanted wanted{results.forces != nullptr, results.virial != nullptr, results.gradients != nullptr};
+        // Gradients are summed thread by thread, so that their last bits depend on the number of threads.
+        const int chosen = wanted.gradients ? threads : choice.begin(in.n_local, threads);
+        Team team(chosen);
+        const int size = team.size();
+        if (static_cast<int>(workspaces.size()) < size) workspaces.resize(size);
         const std::vector<int64_t> ends = structure_ends(in);
-        std::vector<int64_t> shares = boundaries(ends, 0, in.n_local, threads);
-        const bool share_groups = in.exchange || largest_share(shares) * threads > IMBALANCE * in.n_local;
-        if (share_groups) shares = {0, in.n_local};
-        if (static_cast<int>(workspaces.size()) < threads) workspaces.resize(threads);
+        const std::vector<int64_t> shares = boundaries(ends, 0, in.n_local, size);
+        const bool share_groups = in.exchange || largest_share(shares) * size > IMBALANCE * in.n_local;
         std::fill_n(results.atomic_energies, in.n_local, 0.0);
-        int team_size = 1;
-#pragma omp parallel num_threads(threads)
-        {
-            const int rank = omp_get_thread_num(), team = omp_get_num_threads();
+        if (results.virial) std::fill_n(results.virial, 9 * in.n_structures, 0.0);
+        const std::vector<Group> every = groups(in, ends, share_groups ? size : 1);
+        for (int k = 0; k < (share_groups ? 1 : size); ++k) reserve(in, wanted, every, workspaces[k]);
+        if (wanted.gradients)
+            for (int k = 0; k < size; ++k) workspaces[k].gradients.get(n_gradients);
+        std::atomic<size_t> next{0};
+        team.run([&](int rank) {
             Workspace<T>& own = workspaces[rank];
-            if (rank == 0) team_size = team;
             if (wanted.gradients) std::fill_n(own.gradients.get(n_gradients), n_gradients, T(0));
-            if (wanted.forces) own.forces.assign(3 * in.n_atoms, 0.0);
-            if (wanted.virial) own.virial.assign(9 * in.n_structures, 0.0);
-            const int width = share_groups ? team : 1, leader = share_groups ? 0 : rank;
-            for (size_t part = leader; part + 1 < shares.size(); part += team)
-                for (const auto& group : groups(in, ends, shares[part], shares[part + 1], width))
-                    evaluate_group(in, wanted, group, results.atomic_energies, rank - leader, width, own,
-                                   workspaces[leader]);
-        }
-        auto sum_over_threads = [&](auto* out, int64_t n, auto part) {
-            for (int64_t k = 0; k < n; ++k) {
-                double total = 0;
-                for (int t = 0; t < team_size; ++t) total += part(workspaces[t])[k];
-                out[k] = total;
+            if (share_groups) {
+                for (const auto& group : every) evaluate_group(in, wanted, results, group, rank, team, workspaces[0]);
+            } else if (wanted.gradients) {
+                for (const auto& group : every)
+                    if (shares[rank] <= group.begin && group.begin < shares[rank + 1])
+                        evaluate_group(in, wanted, results, group, 0, Team(1), own);
+            } else {
+                for (size_t k = next++; k < every.size(); k = next++)
+                    evaluate_group(in, wanted, results, every[k], 0, Team(1), own);
             }
-        };
-        if (results.forces)
-            sum_over_threads(results.forces, 3 * in.n_atoms, [](Workspace<T>& of) { return of.forces.data(); });
-        if (results.virial)
-            sum_over_threads(results.virial, 9 * in.n_structures, [](Workspace<T>& of) { return of.virial.data(); });
-        if (results.gradients) write_gradients(team_size, static_cast<T*>(results.gradients));
+        });
+        if (results.gradients) write_gradients(size, static_cast<T*>(results.gradients));
+        if (!wanted.gradients) choice.end(threads);
     }
 
    private:
@@ -123,6 +125,7 @@ class Network : public AnyNetwork {
     std::vector<Linear<T>> head;
     size_t n_gradients;
     std::vector<Workspace<T>> workspaces;
+    ThreadChoice choice;
 
     // The weight of an atom's energy in the sum that is differentiated.
     static double weight(const Call& in, int64_t atom) { return in.weights ? in.weights[in.structure[atom]] : 1.0; }
@@ -155,41 +158,53 @@ class Network : public AnyNetwork {
         return most;
     }
 
-    static std::vector<Group> groups(const Call& in, const std::vector<int64_t>& ends, int64_t from, int64_t to,
-                                     int width) {
-        if (in.exchange) return {{0, in.n_local, in.n_atoms}};  // an exchange moves the rows of all atoms
-        const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (to - from + size / 2) / size);
-        const std::vector<int64_t> found = boundaries(ends, from, to, parts);
+    // Divides all atoms into groups of whole structures for ``width`` threads each; an exchange moves the rows of all.
+    static std::vector<Group> groups(const Call& in, const std::vector<int64_t>& ends, int width) {
+        if (in.exchange) return {{0, in.n_local, in.n_atoms}};
+        const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (in.n_local + size / 2) / size);
+        const std::vector<int64_t> found = boundaries(ends, 0, in.n_local, parts);
         std::vector<Group> made;
         for (size_t k = 1; k < found.size(); ++k)
             if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k], found[k] - found[k - 1]});
         return made;
     }
 
-    // Does the work of one thread of a team on a group; ``shared`` is the workspace of the team's first thread.
-    void evaluate_group(const Call& in, const Wanted& wanted, const Group& group, double* atomic_energies, int rank,
-                        int team, Workspace<T>& own, Workspace<T>& shared) {
-        const int64_t n = group.end - group.begin, lo = n * rank / team, hi = n * (rank + 1) / team;
-        Pass<T> pass{in, wanted, group.begin, in.first[group.begin], n, group.rows, lo, hi, hi - lo, rank, team, own,
-                     element_context.get(0), atomic_energies + group.begin};
+    // Does the work of one thread of a team on a group, in the memory ``shared`` of the team.
+    void evaluate_group(const Call& in, const Wanted& wanted, const Results& results, const Group& group, int rank,
+                        const Team& team, Workspace<T>& shared) {
+        const int64_t n = group.end - group.begin, lo = n * rank / team.size(), hi = n * (rank + 1) / team.size();
+        Workspace<T>& own = team.size() > 1 ? workspaces[rank] : shared;
+        Pass<T> pass{{}, in, wanted, group.begin, in.first[group.begin], n, group.rows, lo, hi, rank, team, own,
+                     element_context.get(0), results.atomic_energies + group.begin};
         pass.barrier();
-        allocate(pass, group.rows, in.first[group.end] - in.first[group.begin], shared, rank == 0);
+        lay_out(pass, wanted, group.rows, in.first[group.end] - in.first[group.begin], shared, false);
         geometry(pass);
-        for (int64_t b = 0; b < set.n_blocks; ++b) blocks[b].forward(pass, pass.activations[b], b == 0);
-        energies(pass);
+        for (size_t b = 0; b < blocks.size(); ++b) blocks[b].forward(pass, pass.activations[b], b == 0);
+        pass.for_chunks([&](const Chunk& chunk) { energies(pass, chunk); });
         if (!wanted.forces && !wanted.gradients) return;
-        head_backward(pass);
-        for (int64_t b = set.n_blocks; b-- > 0;) blocks[b].backward(pass, pass.activations[b], b == 0);
+        pass.for_chunks([&](const Chunk& chunk) { head_backward(pass, chunk); });
+        for (size_t b = blocks.size(); b-- > 0;) blocks[b].backward(pass, pass.activations[b], b);
         if (wanted.gradients)
             for (int64_t i = lo; i < hi; ++i) {
                 T* row = own.gradients.get(0) + in.numbers[group.begin + i] * H;
                 for (int64_t h = 0; h < H; ++h) row[h] += pass.cotangent.s[i * H + h];
             }
-        if (wanted.forces) forces(pass);
+        if (wanted.forces) forces(pass, results);
     }
 
-    // Points the rows of every atom and every edge into the shared memory, in the same way for each thread of the team.
-    void allocate(Pass<T>& pass, int64_t N, int64_t E, Workspace<T>& shared, bool allocates) const {
+    // Reserves the memory that any of the groups needs, so that none is asked for while threads compute.
+    void reserve(const Call& in, const Wanted& wanted, const std::vector<Group>& groups, Workspace<T>& shared) const {
+        int64_t most_rows = 0, most_edges = 0;
+        for (const auto& group : groups) {
+            most_rows = std::max(most_rows, group.rows);
+            most_edges = std::max(most_edges, in.first[group.end] - in.first[group.begin]);
+        }
+        Rows<T> rows;
+        lay_out(rows, wanted, most_rows, most_edges, shared, true);
+    }
+
+    // Points the rows of every atom and every edge into the shared memory, in the same way for each thread of a team.
+    void lay_out(Rows<T>& pass, const Wanted& wanted, int64_t N, int64_t E, Workspace<T>& shared, bool reserves) const {
         using B = Block<T, RANK>;
         const int64_t tensors = RANK == 1 ? 0 : 5 * H;
         Activations<T> block{};
@@ -201,12 +216,12 @@ class Network : public AnyNetwork {
         const std::vector<std::pair<T**, int64_t>> gradient_rows{
             {&block.s, H}, {&block.context_active, H}, {&block.v_summed, 3 * H}, {&block.t_summed, tensors},
             {&block.update_active, H}};
-        const int64_t copies = pass.wanted.gradients ? set.n_blocks : 1;
+        const int64_t copies = wanted.gradients ? set.n_blocks : 1;
         Cotangents<T>& cotangent = pass.cotangent;
         const std::vector<std::pair<T**, int64_t>> pass_rows{
             {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&cotangent.s, H}, {&cotangent.v, 3 * H},
-            {&cotangent.t, tensors}, {&cotangent.features, B::COMPONENTS * H},
-            {&cotangent.messages, B::MESSAGE_ROWS * H}, {&cotangent.context, B::FILTERS * H},
+            {&cotangent.t, tensors}, {&cotangent.features[0], B::COMPONENTS * H},
+            {&cotangent.features[1], B::COMPONENTS * H}, {&cotangent.messages, B::MESSAGE_ROWS * H}, {&cotangent.context, B::FILTERS * H},
             {&cotangent.gates, B::GATES * H}, {&cotangent.invariants, B::INVARIANTS * H},
             {&cotangent.v_summed, 3 * H}, {&cotangent.t_summed, tensors}};
         auto width = [](const auto& rows) {
@@ -216,14 +231,14 @@ class Network : public AnyNetwork {
         };
         int64_t head_width = 0;
         for (const auto& layer : head) head_width += 2 * layer.M;
-        if (allocates) {
+        if (reserves) {
             const int64_t in_blocks = width(block_rows) * set.n_blocks + width(gradient_rows) * copies;
             shared.atoms.get(N * (in_blocks + width(pass_rows) + head_width) + 64);
             shared.edges.get(E * (2 * R + 13) + 128);
             shared.neighbors.get(E);
             shared.lists.get(2 * N);
+            shared.slopes.get(3 * E + 9 * N);
         }
-        pass.barrier();
         T *atoms = shared.atoms.get(0), *edges = shared.edges.get(0);
         auto take = [&](int64_t width) {
             T* p = atoms;
@@ -253,6 +268,8 @@ class Network : public AnyNetwork {
         for (T** rows : {&pass.distance, &pass.cotangent.distance}) *rows = take_edges(1);
         pass.neighbor = shared.neighbors.get(0);
         pass.n_neighbors = shared.lists.get(0);
+        pass.slopes = shared.slopes.get(0);
+        pass.virials = pass.slopes + 3 * E;
         pass.first_edge = pass.n_neighbors + N;
     }
 
@@ -286,16 +303,16 @@ class Network : public AnyNetwork {
     }
 
     // Computes the atomic energies, and overwrites the head's last output by its cotangent.
-    void energies(Pass<T>& p) const {
+    void energies(Pass<T>& p, const Chunk& chunk) const {
         for (size_t k = 0; k < head.size(); ++k) {
             const Linear<T>& layer = head[k];
-            T* out = p.head_out[k] + p.lo * layer.M;
-            layer.apply(p.n, p.head_in[k] + p.lo * layer.K, out);
+            T* out = p.head_out[k] + chunk.lo * layer.M;
+            layer.apply(chunk.n(), p.head_in[k] + chunk.lo * layer.K, out);
             if (k + 1 < head.size())
-                activate(set.head_activation, p.n * layer.M, out, p.head_in[k + 1] + p.lo * layer.M);
+                activate(set.head_activation, chunk.n() * layer.M, out, p.head_in[k + 1] + chunk.lo * layer.M);
         }
         const int64_t M = head.back().M;
-        for (int64_t i = p.lo; i < p.hi; ++i) {
+        for (int64_t i = chunk.lo; i < chunk.hi; ++i) {
             T* out = p.head_out.back() + i * M;
             p.atomic_energies[i] += double(out[0]) * set.energy_scale;
             out[0] = T(set.energy_scale * weight(p.in, p.begin + i));
@@ -303,38 +320,56 @@ class Network : public AnyNetwork {
         }
     }
 
-    void head_backward(Pass<T>& p) const {
+    void head_backward(Pass<T>& p, const Chunk& chunk) const {
+        const int64_t lo = chunk.lo, n = chunk.n();
         for (size_t k = head.size(); k-- > 0;) {
             const Linear<T>& layer = head[k];
-            T *y_cotangent = p.head_out[k] + p.lo * layer.M, *x = p.head_in[k] + p.lo * layer.K;
-            if (p.wanted.gradients) layer.add_gradient(p.n, x, y_cotangent, p.workspace.gradients.get(0));
-            T* x_cotangent = k ? x : p.cotangent.s + p.lo * H;
-            layer.apply_transposed(p.n, y_cotangent, x_cotangent);
+            T *y_cotangent = p.head_out[k] + lo * layer.M, *x = p.head_in[k] + lo * layer.K;
+            if (p.wanted.gradients) layer.add_gradient(n, x, y_cotangent, p.workspace.gradients.get(0));
+            T* x_cotangent = k ? x : p.cotangent.s + lo * H;
+            layer.apply_transposed(n, y_cotangent, x_cotangent);
             if (!k) break;
-            T* below = p.head_out[k - 1] + p.lo * layer.K;
-            activation_gradient(set.head_activation, p.n * layer.K, below, x_cotangent);
-            std::memcpy(below, x_cotangent, p.n * layer.K * sizeof(T));
+            T* below = p.head_out[k - 1] + lo * layer.K;
+            activation_gradient(set.head_activation, n * layer.K, below, x_cotangent);
+            std::memcpy(below, x_cotangent, n * layer.K * sizeof(T));
         }
-        std::memset(p.cotangent.v + p.lo * 3 * H, 0, p.n * 3 * H * sizeof(T));
-        if (RANK == 2) std::memset(p.cotangent.t + p.lo * 5 * H, 0, p.n * 5 * H * sizeof(T));
+        std::memset(p.cotangent.v + lo * 3 * H, 0, n * 3 * H * sizeof(T));
+        if (RANK == 2) std::memset(p.cotangent.t + lo * 5 * H, 0, n * 5 * H * sizeof(T));
     }
 
-    // Adds the derivative of the energy by the vector of every edge to the forces on its two atoms and to the virial.
-    void forces(Pass<T>& p) const {
-        for (int64_t i = p.lo; i < p.hi; ++i)
+    // Computes forces and virials from the derivative of the energy by the vector of every edge. Each sum is taken in
+    // the order of the edges, whoever takes it.
+    void forces(Pass<T>& p, const Results& results) const {
+        double* out = results.forces + 3 * p.begin;
+        for (int64_t i = p.lo; i < p.hi; ++i) {
+            double force[3] = {}, virial[9] = {};
             for (int64_t e = p.first_edge[i]; e < p.first_edge[i] + p.n_neighbors[i]; ++e) {
                 const double u[3] = {p.direction[3 * e], p.direction[3 * e + 1], p.direction[3 * e + 2]};
                 const T* turn = p.cotangent.direction + 3 * e;
                 const double t[3] = {turn[0], turn[1], turn[2]}, d = p.distance[e];
                 const double parallel = t[0] * u[0] + t[1] * u[1] + t[2] * u[2];
-                double* virial = p.wanted.virial ? p.workspace.virial.data() + 9 * p.in.structure[p.begin + i] : nullptr;
                 for (int x = 0; x < 3; ++x) {
                     const double slope = p.cotangent.distance[e] * u[x] + (t[x] - parallel * u[x]) / d;
-                    p.workspace.forces[3 * (p.begin + i) + x] += slope;
-                    p.workspace.forces[3 * (p.begin + p.neighbor[e]) + x] -= slope;
-                    for (int y = 0; virial && y < 3; ++y) virial[3 * x + y] -= slope * d * u[y];
+                    p.slopes[3 * e + x] = slope;
+                    force[x] += slope;
+                    for (int y = 0; y < 3; ++y) virial[3 * x + y] -= slope * d * u[y];
                 }
             }
+            std::copy_n(force, 3, out + 3 * i);
+            std::copy_n(virial, 9, p.virials + 9 * i);
+        }
+        if (p.rank == 0) std::fill(out + 3 * p.n_local, out + 3 * p.n_rows, 0.0);
+        p.barrier();
+        const int64_t size = p.team.size(), begin = p.n_rows * p.rank / size, end = p.n_rows * (p.rank + 1) / size;
+        for (int64_t i = 0; i < p.n_local; ++i)
+            for (int64_t e = p.first_edge[i]; e < p.first_edge[i] + p.n_neighbors[i]; ++e) {
+                const int64_t j = p.neighbor[e];
+                if (j < begin || j >= end) continue;
+                for (int x = 0; x < 3; ++x) out[3 * j + x] -= p.slopes[3 * e + x];
+            }
+        if (p.rank == 0 && p.wanted.virial)
+            for (int64_t i = 0; i < p.n_local; ++i)
+                for (int x = 0; x < 9; ++x) results.virial[9 * p.in.structure[p.begin + i] + x] += p.virials[9 * i + x];
     }
 
     // Adds up the gradients of all threads, and writes them in the order of the model's parameters.

@@ -12,14 +12,10 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor
 
-from assay.engine.constants import ACTIVATIONS, MAX_HEAD, SOFTPLUS_IS_LINEAR_FROM
 from assay.engine.library import library, pointer
-from assay.engine.model_file import Network, hyperparameters, parameters, to_bytes
+from assay.engine.model_file import Network, parameters, to_bytes, why_not_computed
 from assay.models import EnergyForces, Potential
 from assay.models.graph import EdgeGraph
-
-# The numbers that activations take in the engine, which are their usual ones.
-ACTIVATION_ARGUMENTS = {"silu": (), "softplus": (1.0, SOFTPLUS_IS_LINEAR_FROM), "shifted_softplus": (1.0, 1.0)}
 
 
 class Evaluation(NamedTuple):
@@ -40,15 +36,9 @@ class Evaluation(NamedTuple):
 
 def why_unsupported(model: Potential) -> str | None:
     """Say why the engine cannot compute this network here; None where it can."""
-    if not isinstance(model, Network):
-        return f"it computes painn and schnetpack-painn, not {model.architecture}"
-    h = hyperparameters(model)
-    for name in ("activation", "head_activation"):
-        usual = ACTIVATION_ARGUMENTS.get(h[name])
-        if usual is None or tuple(h[f"{name}_arguments"]) != usual[: len(h[f"{name}_arguments"])]:
-            return f"it computes the activations {', '.join(ACTIVATIONS)} with their usual numbers, not {h[name]}"
-    if len(h["head"]) > MAX_HEAD:
-        return f"it computes at most {MAX_HEAD} hidden layers of the head, not {len(h['head'])}"
+    reason = why_not_computed(model)
+    if reason is not None:
+        return reason
     if any(p.device.type != "cpu" for p in model.parameters()):
         return "it computes on the CPU"
     if library() is None:

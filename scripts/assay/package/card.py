@@ -19,6 +19,7 @@ MEANING = {
     "model.fp16.onnx": "as model.onnx, hidden layers in half precision",
     INT8_FILE: "as model.onnx, hidden layers in 8-bit integers",
     "model.ts.pt": "TorchScript, for torch.jit.load in Python and C++",
+    "model.assay": "the compiled engine of Assay, and programs that use it",
     "model.pt2": "AOTInductor, machine code for the processor that it was made on",
 }
 

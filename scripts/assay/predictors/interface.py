@@ -31,6 +31,7 @@ BACKENDS = {
     "onnx": "assay.predictors.onnx",
     "torchscript": "assay.predictors.torchscript",
     "pt2": "assay.predictors.aotinductor",
+    "assay": "assay.predictors.engine_file",
     "calculator": "assay.predictors.calculators",
 }
 
@@ -263,10 +264,10 @@ def load_runtime(name: str, path: str | Path, **options: Any) -> Predictor:
 
 
 def kind_of(path: Path) -> str:
-    """Tell the kind of a file by suffix and content: "onnx", "pt2", "calculator", "torchscript" or "checkpoint"."""
+    """Tell the kind of a file by suffix and content: "torchscript", "checkpoint", or another of ``BACKENDS``."""
     if path.suffix == ".json":
         return "calculator"
-    if path.suffix in (".onnx", ".pt2"):
+    if path.suffix in (".onnx", ".pt2", ".assay"):
         return path.suffix[1:]
     if path.is_file() and zipfile.is_zipfile(path):
         try:

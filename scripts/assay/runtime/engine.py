@@ -95,7 +95,12 @@ class EngineModel:
         else:
             self._check(self._library.assay_open(str(path).encode(), bits, opened))
         self.cutoff = float(self._library.assay_cutoff(self._handle))
-        self.metadata: dict[str, Any] = json.loads(self._library.assay_metadata(self._handle))
+        try:
+            self.metadata: dict[str, Any] = json.loads(self._library.assay_metadata(self._handle))
+        except ValueError as error:
+            raise ValueError(
+                f"{self._named} has metadata that are not JSON ({error}): export the model again"
+            ) from None
 
     def __del__(self) -> None:
         if self._handle:
@@ -103,6 +108,10 @@ class EngineModel:
 
     def __reduce__(self) -> tuple[type[EngineModel], tuple[Any, ...]]:
         return type(self), (self.path, self.library_path, self.precision)
+
+    @property
+    def _named(self) -> str:
+        return "the model" if isinstance(self.path, bytes) else str(self.path)
 
     def _check(self, code: int) -> None:
         if code:

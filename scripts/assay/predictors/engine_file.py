@@ -1,0 +1,68 @@
+"""The backend of ``model.assay``, through the class that users get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assay.engine.library import library_path
+from assay.neighbors.lists import neighbor_list
+from assay.predictors.inputs import attributes
+from assay.predictors.interface import BatchPredictor
+from assay.runtime.engine import EngineModel, Evaluation
+from assay.structures.structure import Structure, collate
+from assay.workflow.errors import AssayError
+
+
+class EngineFilePredictor(BatchPredictor):
+    """A model file in the engine, in single precision; neighbors and their vectors are in double precision."""
+
+    def __init__(self, model: EngineModel, path: Path, threads: int):
+        super().__init__(**attributes(model.metadata, path, "libassay", "cpu"))
+        self.model, self.threads = model, threads
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        result = self._call(structures)()
+        return result.energy, result.forces
+
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        result = self._call(structures)()
+        return result.energy, result.forces, result.virial
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
+        """See ``BatchPredictor.prepare``."""
+        call = self._call(structures)
+
+        def evaluate() -> tuple[np.ndarray, np.ndarray]:
+            result = call()
+            return result.energy, result.forces
+
+        return evaluate
+
+    def _call(self, structures: Sequence[Structure]) -> Callable[[], Evaluation]:
+        """Find the neighbors of structures, and return what evaluates them."""
+        numbers, positions, batch = collate(structures, dtype=torch.float64)
+        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
+        pbc = np.stack([s.pbc for s in structures])
+        edge_index, shift = neighbor_list(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
+        vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
+        arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
+        return lambda: self.model(*arrays, threads=self.threads)
+
+
+def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFilePredictor:
+    """Load a model file; arguments as in ``load_predictor``."""
+    if device != "cpu":
+        raise AssayError(f"the engine computes {path} on the CPU: set device: cpu, or choose another file")
+    library = library_path()
+    if library is None:
+        raise AssayError(f"the engine, which computes {path}, needs a C++ compiler: install g++ and run again")
+    try:
+        return EngineFilePredictor(EngineModel(path, library), path, threads or torch.get_num_threads())
+    except ValueError as error:
+        raise AssayError(str(error)) from None

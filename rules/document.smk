@@ -4,7 +4,7 @@ Needs the report and everything that it rests on; results/peers/peers.json and r
 shown where they exist. Makes docs/figures.json, docs/results.svg, docs/gallery/, and the tables of README.md and
 docs/*.md.
 
-`snakemake document` and `snakemake pages` are never part of `all`. What they write is tracked, and is no rule's output:
+`snakemake document`, `snakemake document_trials` and `snakemake pages` are never part of `all`. What they write is tracked, and is no rule's output:
 Snakemake would remove it before the job.
 """
 
@@ -45,3 +45,23 @@ rule pages:
         code=code_of("pages"),
     script:
         "../scripts/pages.py"
+
+
+rule document_trials:
+    """The tables and pictures of `snakemake ablate` and `snakemake compress`, and nothing else."""
+    input:
+        ablation="results/ablation/ablation.json",
+        compression=f"results/{config['compress']['variant']}/compression/compression.json",
+    log:
+        "logs/document_trials.log",
+    benchmark:
+        "benchmarks/document_trials.tsv"
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("document_trials"),
+    script:
+        "../scripts/document_trials.py"

@@ -6,6 +6,7 @@ from assay.report import fine_tuning
 from assay.report.digest import digest
 from assay.report.document import FIGURES, make_gallery, write_pages
 from assay.report.evidence import read_students
+from assay.report.trials import keep
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 
@@ -20,5 +21,6 @@ with exit_on_error(log=snakemake.log[0]):
     figures = digest(read_json(snakemake.input.summary), students, folder / "peers/peers.json")
     figures["fine_tuning"] = fine_tuning.digest(before=read_json(FIGURES))
     figures["gallery"] = make_gallery(".", students[0])
+    figures = keep(figures, read_json(FIGURES))
     write_json(FIGURES, figures)
     write_pages(".", figures)

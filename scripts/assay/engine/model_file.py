@@ -34,6 +34,8 @@ MAGIC = b"ASSAYMDL"
 ALIGNMENT_bytes = 64
 PARTS = ("metadata", "settings", "elements", "radial", "parameters")
 
+RADIAL_BASES = ("gaussian", "bessel")
+
 # The numbers that activations take in the engine, which are their usual ones.
 ACTIVATION_ARGUMENTS = {"silu": (), "softplus": (1.0, SOFTPLUS_IS_LINEAR_FROM), "shifted_softplus": (1.0, 1.0)}
 
@@ -47,6 +49,8 @@ def why_not_computed(model: Potential) -> str | None:
         usual = ACTIVATION_ARGUMENTS.get(h[name])
         if usual is None or tuple(h[f"{name}_arguments"]) != usual[: len(h[f"{name}_arguments"])]:
             return f"it computes the activations {', '.join(ACTIVATIONS)} with their usual numbers, not {h[name]}"
+    if model.radial.kind not in RADIAL_BASES:
+        return f"it computes the radial bases {', '.join(RADIAL_BASES)}, not {model.radial.kind}"
     if len(h["head"]) > MAX_HEAD:
         return f"it computes at most {MAX_HEAD} hidden layers of the head, not {len(h['head'])}"
     return None

@@ -78,6 +78,21 @@ class EnginePredictor(EagerPredictor):
         self.runtime, self.energy_and_forces = "engine", accelerated(model)
 
 
+def predictor_of(
+    model: Potential, name: str = "model", elements: frozenset[int] | None = None, runtime: str | None = None
+) -> EagerPredictor:
+    """The network in the "engine", or "eager" in PyTorch; where ``runtime`` is None, in the engine if it computes it.
+
+    Args:
+        model: the network.
+        name: what errors call it.
+        elements: the atomic numbers that it knows; None for all up to its largest.
+        runtime: where it is computed.
+    """
+    runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")
+    return (EnginePredictor if runtime == "engine" else EagerPredictor)(model, name, elements)
+
+
 def load(
     path: Path,
     device: str,
@@ -94,8 +109,6 @@ def load(
     checkpoint = normalize(path, cutoff_A, weights, units)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
-    runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")
-    predictor = EnginePredictor if runtime == "engine" else EagerPredictor
-    loaded = predictor(model, str(path), None if elements is None else frozenset(elements))
+    loaded = predictor_of(model, str(path), None if elements is None else frozenset(elements), runtime)
     loaded.scope = checkpoint.scope
     return loaded

@@ -9,6 +9,7 @@ from typing import Any
 from assay.physics.verdict import label_of
 from assay.report.markdown import code, of_others, spread, table
 from assay.report.peers import peers
+from assay.report.trials import ablation, compression
 from assay.report.wording import (
     NOT_MEASURED,
     change,
@@ -330,6 +331,6 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     render.__name__.replace("_", "-"): render
     for render in (
         origin, students, splits, flags, failed_checks, chosen_checks, targets, runtimes, sizes, peers, files,
-        eight_bits, eight_bits_verdict, operators, training, training_cost, endurance, gallery,
+        eight_bits, eight_bits_verdict, operators, training, training_cost, endurance, gallery, ablation, compression,
     )
 }  # fmt: skip

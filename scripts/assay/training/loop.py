@@ -62,7 +62,7 @@ class Recipe:
     Attributes:
         rounds: the rounds, one after the other. Each starts with new optimizers from the running mean of the weights at
             the end of the round before.
-        matrix_lr: the peak learning rate of Muon, which trains the weights inside the network.
+        matrix_lr: the peak learning rate of the optimizer that trains the weights inside the network.
         other_lr: the peak learning rate of AdamW, which trains embedding, biases and the last layer.
         weight_decay: the weight decay of the matrices.
         warmup: the number of steps at the start of a round in which the learning rates rise.
@@ -72,6 +72,7 @@ class Recipe:
         seed: the seed of the initial weights and of the order of the data.
         loss: the loss of a pack, see ``Loss``.
         validate_every: the number of steps between validations; a stopped run resumes from the last validation.
+        optimizer: "muon" or "adamw", what trains the weights inside the network.
     """
 
     rounds: Sequence[Round]
@@ -85,6 +86,7 @@ class Recipe:
     seed: int = 0
     loss: Loss = field(default_factory=Loss)
     validate_every: int = 1000
+    optimizer: str = "muon"
 
     @property
     def steps(self) -> int:
@@ -125,6 +127,8 @@ class Trainer:
             so that two runs agree in their errors but not in every digit.
     """
 
+    packing: type[PackedDataset] = PackedDataset
+
     def __init__(
         self,
         architecture: str,
@@ -146,8 +150,10 @@ class Trainer:
             fitted = train if isinstance(train, Dataset) else train.sample(FITTED)
             self.model.get_buffer("reference_energy").copy_(reference_energies(fitted, self.model.max_z))
         self.model.to(self.device)
-        self.packs = PackedDataset(train, self.model.cutoff)
-        self.update = Update(self.model, recipe.matrix_lr, recipe.other_lr, recipe.weight_decay, recipe.clip)
+        self.packs = self.packing(train, self.model.cutoff)
+        self.update = Update(
+            self.model, recipe.matrix_lr, recipe.other_lr, recipe.weight_decay, recipe.clip, recipe.optimizer
+        )
         self.step_number = self.epoch = self.packs_done = 0
         self.seconds = 0.0
         self.history: list[dict[str, float | None]] = []

@@ -146,6 +146,8 @@ def on_record(recipe: Recipe) -> dict[str, Any]:
         entries["loss"] = {key: value for key, value in entries["loss"].items() if not key.startswith("virial")}
     for part in entries["rounds"]:
         part["shares"] = {on_disk(kind): share for kind, share in part["shares"].items()}
+    if entries["optimizer"] == Recipe.optimizer:
+        del entries["optimizer"]  # records name one only where it is another than Muon
     return entries
 
 

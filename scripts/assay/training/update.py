@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,14 +18,16 @@ NORM_RATE = 0.01  # share of a new gradient's norm in the running mean of norms
 class Update:
     """The weights of a model, their running mean, and their optimizers.
 
-    Muon trains the matrices inside the network; AdamW trains embedding, biases and the layer that gives the energy.
+    Muon, or AdamW, trains the matrices inside the network; AdamW trains embedding, biases and the layer that gives the
+    energy.
     Nothing waits for the device, so that on a GPU an update can be recorded into a CUDA graph.
 
     Args:
         model: the model whose parameters are trained, in place.
-        matrix_lr, other_lr: the peak learning rates of Muon and of AdamW.
+        matrix_lr, other_lr: the peak learning rates of the matrices and of the other parameters.
         weight_decay: the weight decay of the matrices.
         clip: the largest norm of a gradient, in units of ``typical_norm``; a longer gradient is shortened to it.
+        optimizer: "muon" or "adamw", what trains the matrices.
 
     Attributes:
         mean: the running mean of the weights.
@@ -32,7 +36,15 @@ class Update:
         losses: the sum of the losses since the last call of ``mean_loss``, and their number.
     """
 
-    def __init__(self, model: Potential, matrix_lr: float, other_lr: float, weight_decay: float, clip: float):
+    def __init__(
+        self,
+        model: Potential,
+        matrix_lr: float,
+        other_lr: float,
+        weight_decay: float,
+        clip: float,
+        optimizer: str = "muon",
+    ):
         self.parameters: list[Tensor] = list(model.parameters())
         self.mean = [p.detach().clone() for p in self.parameters]
         self.peaks, self.clip = (matrix_lr, other_lr), clip
@@ -43,7 +55,7 @@ class Update:
         for name, parameter in model.named_parameters():
             inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
             (matrices if inside else others).append(parameter)
-        self.groups, self.weight_decay = (matrices, others), weight_decay
+        self.groups, self.weight_decay, self.optimizer = (matrices, others), weight_decay, optimizer
         self.reset()
 
     def reset(self) -> None:
@@ -51,9 +63,11 @@ class Update:
         on_gpu = self.parameters[0].is_cuda
         rates = [torch.zeros((), device=self.parameters[0].device) if on_gpu else 0.0 for _ in self.groups]
         matrices, others = self.groups
+        adamw = partial(torch.optim.AdamW, betas=(0.9, 0.98), capturable=on_gpu)
+        of_matrices: Callable[..., torch.optim.Optimizer] = Muon if self.optimizer == "muon" else adamw
         self.optimizers: list[torch.optim.Optimizer] = [
-            Muon(matrices, lr=rates[0], weight_decay=self.weight_decay),
-            torch.optim.AdamW(others, lr=rates[1], betas=(0.9, 0.98), weight_decay=0.0, capturable=on_gpu),
+            of_matrices(matrices, lr=rates[0], weight_decay=self.weight_decay),
+            adamw(others, lr=rates[1], weight_decay=0.0),
         ]
         for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter)

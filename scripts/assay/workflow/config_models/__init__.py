@@ -45,3 +45,5 @@ class Config(Section):
     students: students_yaml.Students
     training: students_yaml.Training
     rounds: students_yaml.Rounds
+    ablate: recipes_yaml.Ablate
+    compress: recipes_yaml.Compress

@@ -22,7 +22,14 @@ from assay.workflow.config_models.types import (
 OF_CHECKPOINTS = ("weights", "units")  # keys of a variant that is a checkpoint, and of one that is a calculator
 OF_CALCULATORS = ("arguments", "environment", "vacuum_A", "time_limit_s")
 ENVIRONMENT = "path of a requirements file or of a Python interpreter, in which the calculator runs"
-RESERVED = ("report", "peers", "regression", "properties", "multistep")  # folders of results/ that are no variant's
+RESERVED = (
+    "ablation",
+    "report",
+    "peers",
+    "regression",
+    "properties",
+    "multistep",
+)  # folders of results/ that are no variant's
 
 
 def _not_reserved(name: str) -> str:

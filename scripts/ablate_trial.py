@@ -1,0 +1,30 @@
+"""Train one setting of the ablation from one seed, or go on where the last run stopped."""
+
+import logging
+from pathlib import Path
+
+from assay.ablation.trial import run_trial, spaced
+from assay.data import read_dataset
+from assay.workflow.errors import exit_on_error
+from assay.workflow.files import write_json
+from assay.workflow.provenance import header
+
+if "snakemake" not in globals():
+    from assay.workflow.standalone import mock_snakemake
+
+    snakemake = mock_snakemake("ablate_trial", setting="base", seed="0")
+
+with exit_on_error(log=snakemake.log[0]):
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    params = snakemake.params
+    trial = run_trial(
+        params.training,
+        int(snakemake.wildcards.seed),
+        spaced(read_dataset(snakemake.input.train), params.train_structures),
+        spaced(read_dataset(snakemake.input.validation), params.validation_structures),
+        Path(params.state),
+        snakemake.threads,
+        params.device,
+    )
+    about = {"setting": snakemake.wildcards.setting, "change": params.change, "training": params.training}
+    write_json(snakemake.output[0], header(None, device=params.device) | about | trial)

@@ -1,0 +1,63 @@
+"""One training of an ablation: it resumes where it stopped, and ends in the errors on the validation structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from assay.data.dataset import Dataset
+from assay.structures.structure import evenly
+from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loss import Loss
+
+
+def spaced(dataset: Dataset, n: int | None) -> Dataset:
+    """At most ``n`` structures, evenly spaced over the dataset; None takes all."""
+    return dataset if n is None else dataset.subset(evenly(range(len(dataset)), n))
+
+
+def run_trial(
+    training: dict[str, Any],
+    seed: int,
+    train: Dataset,
+    validation: Dataset,
+    state_file: Path,
+    threads: int,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """Train one setting from one seed.
+
+    Args:
+        training: what to train and how, see ``assay.ablation.plan.training_of``.
+        seed: the seed of the weights, of the order of the data, and of the share of the data that is drawn.
+        train, validation: labelled structures.
+        state_file: the file that a stopped trial resumes from.
+        threads: the number of CPU threads.
+        device: the device that trains.
+
+    Returns:
+        The errors after the last step, the numbers of parameters, structures and steps, and the curve.
+    """
+    torch.set_num_threads(threads)
+    n_drawn = max(1, round(training["data_share"] * len(train)))
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:n_drawn])
+    data = train if n_drawn == len(train) else train.subset(drawn)
+    rounds = [Round(training["steps"], training["atoms_per_step"])]
+    recipe = Recipe(rounds=rounds, seed=seed, loss=Loss(**training["loss"]), **training["recipe"])
+    trainer = Trainer(
+        training["architecture"], training["hyperparameters"], data, validation, recipe, state_file, device
+    )
+    trainer.run()
+    errors = {key: trainer.history[-1][key] for key in ("force_mae_eV_per_A", "energy_mae_eV_per_atom")}
+    return errors | {
+        "seed": seed,
+        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_structures": len(data),
+        "steps": training["steps"],
+        "seconds": trainer.seconds,
+        "hyperparameters": trainer.model.hyperparameters,
+        "curve": trainer.history,
+    }

@@ -1,0 +1,196 @@
+"""Size, time, errors and physics of each form of a student, and the recommendation that follows from them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from assay.benchmark.models import time_beside_first
+from assay.compression.tables import TERMS, tabulated
+from assay.models import PaiNN, Potential, build_model
+from assay.physics.base import Subject
+from assay.physics.checks import CHECKS, measure
+from assay.physics.reference import Reference
+from assay.physics.verdict import verdict_of
+from assay.predictors.interface import Predictor
+from assay.predictors.networks import predictor_of
+from assay.quantize.comparison import Motion, consistency, drift, errors
+from assay.structures.structure import Structure, evenly
+from assay.workflow.progress import progress
+
+STUDENT, FEW_TERMS = "student", "few terms"
+NETWORK, BITS, TABLE = "network", "bits", "table"  # kinds of rows: what the engine computes, and what it does not
+
+
+def compare(
+    student: PaiNN,
+    forms: Mapping[str, tuple[Potential, int]],
+    quantization: Mapping[str, Any],
+    test: Sequence[Structure],
+    reference: Reference,
+    settings: Mapping[str, Any],
+    physics: Mapping[str, Any],
+    teacher: str | None,
+    elements: frozenset[int] | None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Measure a student and all its forms, and decide what is worth shipping.
+
+    Args:
+        student: the network.
+        forms: the networks of its forms by name, each with the count of numbers that its file holds.
+        quantization: the content of the student's quantization.json.
+        test: labelled structures.
+        reference: what the physics checks hold students against.
+        settings: the section `compress` of the config.
+        physics: ``seed``, ``dynamics`` and ``thresholds`` of the section `physics`.
+        teacher: the name of the student's teacher; None if it is unknown.
+        elements: the atomic numbers that the student knows; None for all.
+
+    Returns:
+        A row for each form, the student's first, and the ``recommendation``.
+    """
+    n_student = sum(p.numel() for p in student.parameters())
+    tables = {f"table-{points}": (tabulated(student, points), n_student) for points in settings["table_points"]}
+    every: dict[str, tuple[Potential, int]] = {STUDENT: (student, n_student), **forms}
+    ratios, of_tables = times({name: model for name, (model, _) in every.items()}, test, settings["seconds"])
+    names = [name for name in CHECKS if name not in settings["without_checks"]]
+    rows: list[dict[str, Any]] = []
+    for name, (model, n_numbers) in progress([*every.items(), *tables.items()], unit="forms", desc="measuring"):
+        subject = Subject(
+            predictor_of(copy.deepcopy(model).double(), name, elements),
+            predictor_of(model, name, elements),
+            reference,
+            physics["dynamics"],
+            physics["seed"],
+            teacher,
+        )
+        judged = verdict_of(measure(subject, names), physics["thresholds"])
+        rows.append(
+            {
+                "form": name,
+                "kind": TABLE if name in tables else NETWORK,
+                "n_numbers": n_numbers,
+                "size_ratio": n_numbers / n_student,
+                "time_ratio": ratios.get(name, of_tables),
+                **_costs(subject.moving, test, settings),
+                "verdict": judged["verdict"],
+                "failed": judged["failed"],
+            }
+        )
+    for row in rows:
+        for key in ("force_mae", "energy_mae"):
+            unit = "eV_per_A" if key == "force_mae" else "eV_per_atom"
+            row[f"{key}_ratio"] = row[f"{key}_{unit}"] / rows[0][f"{key}_{unit}"]
+    rows += eight_bits(quantization)
+    return rows, recommendation(rows, settings["limits"])
+
+
+def _costs(predictor: Predictor, test: Sequence[Structure], settings: Mapping[str, Any]) -> dict[str, float | None]:
+    """The errors on labelled structures, and how well forces are the gradient of the energy in dynamics."""
+    moving = evenly(sorted(test, key=len)[: max(1, len(test) // 2)], settings["molecules"])
+    return errors(predictor, test) | {
+        "energy_force_consistency": consistency(predictor, moving),
+        "nve_drift_meV_per_atom_per_ps": drift(predictor, moving, Motion(**settings["motion"])),
+    }
+
+
+def times(
+    forms: Mapping[str, Potential], structures: Sequence[Structure], seconds: float
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Time each form beside the student, in the engine and in turns.
+
+    Args:
+        forms: the networks by name, the student first.
+        structures: structures of any size.
+        seconds: for how long each network is timed.
+
+    Returns:
+        The ratios of each form; and that of the student's network with four radial functions: as many products as a
+        table is read with, so that no table can take less time.
+    """
+    student = forms[STUDENT]
+    bound = build_model(student.architecture, student.hyperparameters | {"n_rbf": TERMS})
+    ratios = time_beside_first({**forms, FEW_TERMS: bound}, structures, seconds)
+    return ratios, ratios.pop(FEW_TERMS)
+
+
+def eight_bits(quantization: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of half precision and of the best scheme of eight bits, beside the file of single precision.
+
+    Args:
+        quantization: the content of the student's quantization.json.
+    """
+    rows = []
+    for name, scheme in (("float16", "fp16"), (f"int8 ({quantization['chosen']})", quantization["chosen"])):
+        found = quantization["schemes"].get(scheme)
+        if found is None or "size_ratio" not in found:
+            continue
+        rows.append(
+            {
+                "form": name,
+                "kind": BITS,
+                "n_numbers": None,
+                "recommended": quantization["recommended"] and scheme == quantization["chosen"],
+                "size_ratio": found["size_ratio"],
+                "time_ratio": found.get("latency", {}).get("batch32", {}).get("ratio"),
+                "force_mae_ratio": 1.0 + found["force_mae_increase_relative"],
+                "energy_mae_ratio": 1.0 + found["energy_mae_increase_relative"],
+                "energy_force_consistency": found["energy_force_consistency"],
+                "nve_drift_meV_per_atom_per_ps": found["nve_drift_meV_per_atom_per_ps"],
+                "verdict": None,
+                "failed": [],
+            }
+        )
+    return rows
+
+
+def pays(row: Mapping[str, Any], student: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
+    """Whether a form is worth shipping instead of the student.
+
+    It must save time or size, not be slower, cost little accuracy, and keep the physics of the student: it fails no
+    check that the student passes. Of forms with fewer bits, `snakemake quantize` decides.
+
+    Args:
+        row, student: the row of the form, and that of the student.
+        limits: `compress: limits` of the config.
+    """
+    if row["kind"] == BITS:
+        return bool(row["recommended"])
+    time = row["time_ratio"]["median"]
+    saves = row["size_ratio"] <= limits["size_ratio"] or time <= limits["time_ratio"]
+    sound = set(row["failed"]) <= set(student["failed"])
+    consistent = row["energy_force_consistency"] <= limits["energy_force_consistency"]
+    accurate = row["force_mae_ratio"] <= limits["force_mae_ratio"]
+    return saves and time <= limits["slowest"] and accurate and sound and consistent
+
+
+def recommendation(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> dict[str, Any]:
+    """Choose the form that is worth shipping instead of the student: the fastest of those that pay.
+
+    Args:
+        rows: the student's row first, then those of its forms; tables, which no engine reads yet, are never chosen.
+        limits: as in ``pays``.
+
+    Returns:
+        ``form``, or None where nothing pays; and the sentence that ``says`` so.
+    """
+    student, *others = rows
+    built = [row for row in others if row["kind"] != TABLE]
+    paying = [row for row in built if pays(row, student, limits)]
+    if not paying:
+        networks = [row for row in built if row["kind"] == NETWORK]
+        nearest = min(networks, key=lambda row: row["force_mae_ratio"], default=None)
+        says = "Nothing pays: no form holds all limits, so keep the student as it is."
+        if nearest is not None:
+            says += f" The most accurate smaller form is {nearest['form']}, with {_in_words(nearest)}."
+        return {"form": None, "says": says}
+    best = min(paying, key=lambda row: row["time_ratio"]["median"])
+    return {"form": best["form"], "says": f"Ship {best['form']}, with {_in_words(best)}."}
+
+
+def _in_words(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row['size_ratio']:.2f} of the size, {row['time_ratio']['median']:.2f} of the time and "
+        f"{row['force_mae_ratio']:.2f} times the force error"
+    )

@@ -1,0 +1,131 @@
+"""The smaller forms of one student, by name, and how each is made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
+from assay.compression.low_rank import factored
+from assay.compression.pruning import importance, prune
+from assay.data.dataset import Dataset
+from assay.engine.painn import why_unsupported
+from assay.models import PaiNN, Potential
+from assay.predictors.networks import EnginePredictor
+from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loss import Loss, engine_gradients
+from assay.training.packs import PackedDataset
+from assay.workflow.errors import AssayError
+
+IMPORTANCE_PACKS = 40  # packs that say how much each channel matters
+
+
+@dataclass(frozen=True)
+class Made:
+    """A smaller form of a student.
+
+    Attributes:
+        model: the network.
+        n_numbers: how many numbers its file holds.
+    """
+
+    model: Potential
+    n_numbers: int
+
+
+def made(model: Potential) -> Made:
+    """A network whose file holds its parameters."""
+    return Made(model, sum(p.numel() for p in model.parameters()))
+
+
+class Workshop:
+    """What smaller forms of one student are made from.
+
+    Args:
+        student: the network, which the engine computes.
+        train, validation: labelled structures.
+        settings: the section `compress` of the config.
+        folder: where states of unfinished trainings are kept.
+
+    Raises:
+        AssayError: the engine cannot compute the student, or it is no ``painn``.
+    """
+
+    def __init__(
+        self, student: Potential, train: Dataset, validation: Dataset, settings: Mapping[str, Any], folder: Path
+    ):
+        reason = why_unsupported(student)
+        if reason is not None or not isinstance(student, PaiNN):
+            raise AssayError(
+                f"students of the architecture {student.architecture} are not compressed: "
+                f"{reason or 'name one of `painn` as `compress.variant`'}"
+            )
+        self.student, self.train, self.validation = student, train, validation
+        self.settings, self.folder = settings, folder
+
+    def pruned(self, channels: int, tuned: bool) -> Made:
+        """The student with fewer channels, as it is after the cut or after training went on."""
+        recipe = self.settings["tuning"]
+        packs = PackedDataset(self.train, self.student.cutoff)
+        chosen = islice(packs.plan(recipe["seed"], 0, recipe["atoms_per_step"]), IMPORTANCE_PACKS)
+        gradients = engine_gradients(self.student, Loss(**recipe["loss"]))
+        narrow = prune(self.student, importance(self.student, gradients, map(packs.assemble, chosen)), channels)
+        return made(self.trained(narrow, self.train, f"pruned-{channels}") if tuned else narrow)
+
+    def low_rank(self, share: float) -> Made:
+        """The student with factors instead of matrices."""
+        return Made(*factored(self.student, share))
+
+    def smaller(self, start: Potential, learns: str | None) -> Made:
+        """A smaller student after more training, on the labels of the data or on what this student says.
+
+        Args:
+            start: the smaller student before.
+            learns: "labels" of the data, the "forces" of the larger student, or its "hessians" besides; None leaves
+                it as it is.
+        """
+        if learns is None:
+            return made(start)
+        if learns == "labels":
+            return made(self.trained(start, self.train, "smaller-labels"))
+        teacher = EnginePredictor(self.student)
+        if learns == "forces":
+            return made(self.trained(start, relabelled(self.train, teacher), "smaller-forces"))
+        pairs = in_pairs(self.train, self.settings["hessian"]["step_A"], self.settings["tuning"]["seed"])
+        loss = HessianLoss(**self.settings["tuning"]["loss"], **self.settings["hessian"])
+        return made(self.trained(start, relabelled(pairs, teacher), "smaller-hessians", loss, PairTrainer))
+
+    def trained(
+        self,
+        start: Potential,
+        train: Dataset,
+        name: str,
+        loss: Loss | None = None,
+        trainer_of: type[Trainer] = Trainer,
+    ) -> Potential:
+        """Train a network further by the recipe `compress: tuning`; a stopped training resumes."""
+        recipe = dict(self.settings["tuning"])
+        rounds = [Round(recipe.pop("steps"), recipe.pop("atoms_per_step"))]
+        recipe["loss"] = loss or Loss(**recipe["loss"])
+        state = self.folder / f"{name}.state.pt"
+        trainer = trainer_of(
+            start.architecture,
+            start.hyperparameters,
+            train,
+            self.validation,
+            Recipe(rounds=rounds, **recipe),
+            state,
+            start=start,
+        )
+        return trainer.run()
+
+
+def save(form: Made, path: Path) -> None:
+    """Write a form as a checkpoint, with the count of numbers that its file would hold."""
+    config = {"architecture": form.model.architecture, **form.model.hyperparameters}
+    torch.save({"model_state_dict": form.model.state_dict(), "config": config, "n_numbers": form.n_numbers}, path)

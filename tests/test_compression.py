@@ -1,0 +1,297 @@
+"""Smaller forms of a student: what changes nothing changes nothing, what converges converges, and what pays is said."""
+
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from assay.compression.comparison import eight_bits, pays, recommendation
+from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
+from assay.compression.low_rank import factored, truncated
+from assay.compression.methods import Workshop, made, save
+from assay.compression.plan import forms
+from assay.compression.pruning import importance, layout, prune
+from assay.compression.tables import TabulatedBasis, tabulated
+from assay.data.dataset import from_structures
+from assay.engine.library import library
+from assay.engine.painn import why_unsupported
+from assay.models import build_model
+from assay.predictors.networks import EagerPredictor, predictor_of
+from assay.structures.structure import Structure
+from assay.training.loss import Loss, eager_gradients
+from assay.training.packs import PackedDataset
+from assay.workflow.config import load_config
+from assay.workflow.errors import AssayError
+from shared.workflow_copy import ROOT
+
+SHAPE = {"hidden": 6, "n_blocks": 2, "n_rbf": 5, "head": [4], "radial_basis": "gaussian", "epsilon": 1e-3}
+needs_engine = pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+LIMITS = {
+    "size_ratio": 0.35,
+    "time_ratio": 0.8,
+    "slowest": 1.05,
+    "force_mae_ratio": 1.1,
+    "energy_force_consistency": 0.01,
+}
+
+
+def structures(count=6):
+    made_up = []
+    for k in range(count):
+        atoms = molecule(["CH3CH2OH", "CH3SH", "C6H6"][k % 3])
+        atoms.rattle(0.1, seed=k)
+        made_up.append(
+            Structure(
+                f"{k}", atoms.numbers, atoms.positions, energy_eV=-float(k), forces_eV_per_A=0.1 * atoms.positions
+            )
+        )
+    return made_up
+
+
+@pytest.fixture(params=[1, 2])
+def model(request):
+    torch.manual_seed(1)
+    return build_model("painn", SHAPE | {"rank": request.param}).double()
+
+
+def evaluate(model):
+    return EagerPredictor(model).predict(structures(3))
+
+
+def assert_equal(one, other, tolerance):
+    for a, b in zip(one, other, strict=True):
+        assert a.energy_eV == pytest.approx(b.energy_eV, abs=tolerance)
+        np.testing.assert_allclose(a.forces_eV_per_A, b.forces_eV_per_A, atol=tolerance)
+
+
+def widened(model, extra):
+    """The same network with channels and hidden units between its own, of which nothing is read."""
+    wide = build_model(model.architecture, model.hyperparameters | {"hidden": SHAPE["hidden"] + extra}).double()
+    places = [1, 2, 4, 5, 6, 8]  # of the own channels, in order, among nine
+    state, axes = wide.state_dict(), layout(wide)
+    for name, own in model.state_dict().items():
+        if name not in axes:
+            state[name] = own
+            continue
+        target = torch.zeros_like(state[name])
+        index = [torch.arange(length) for length in target.shape]
+        for axis, chunks, _ in axes[name]:
+            width = target.shape[axis] // chunks
+            index[axis] = torch.cat([chunk * width + torch.tensor(places) for chunk in range(chunks)])
+        target[torch.meshgrid(*index, indexing="ij")] = own
+        state[name] = target
+    wide.load_state_dict(state)
+    return wide
+
+
+def test_pruning_channels_that_are_zero_changes_nothing(model):
+    wide = widened(model, 3)
+    assert_equal(evaluate(wide), evaluate(model), 1e-10)
+    data = from_structures(structures())
+    packs = PackedDataset(data, model.cutoff)
+    pack = packs.assemble(np.arange(6))
+    scores = importance(wide, eager_gradients(wide, Loss()), [pack])
+    assert set(scores) == {"channels", *(f"blocks.{k}.{part}" for k in range(2) for part in ("context", "update"))}
+    assert all((score == 0).sum() == 3 for score in scores.values())
+    narrow = prune(wide, scores, SHAPE["hidden"])
+    assert narrow.hyperparameters == model.hyperparameters
+    assert_equal(evaluate(narrow.double()), evaluate(model), 1e-6)
+    fewer = prune(wide, scores, SHAPE["hidden"] - 2).double()
+    assert abs(evaluate(fewer)[0].energy_eV - evaluate(model)[0].energy_eV) > 1e-4, "a channel that is used is missed"
+
+
+def test_importance_is_the_squared_sum_of_weight_times_gradient():
+    torch.manual_seed(0)
+    model = build_model("painn", SHAPE | {"rank": 1})
+    gradients = {name: torch.randn_like(p) for name, p in model.named_parameters()}
+    scores = importance(model, lambda parameters, pack: (torch.zeros(()), list(gradients.values())), [None, None])
+    bias = (model.blocks[0].context[0].bias * gradients["blocks.0.context.0.bias"]).detach().double()
+    into = (model.blocks[0].context[0].weight * gradients["blocks.0.context.0.weight"]).detach().double().sum(1)
+    out = (model.blocks[0].context[2].weight * gradients["blocks.0.context.2.weight"]).detach().double().sum(0)
+    torch.testing.assert_close(scores["blocks.0.context"], 2 * (bias + into + out) ** 2)
+
+
+def test_more_channels_than_there_are_is_refused(model):
+    with pytest.raises(AssayError, match="a student of 6 channels cannot be pruned to 7"):
+        prune(model, {}, 7)
+
+
+def test_factors_of_full_rank_change_nothing_and_of_less_do(model):
+    same, count = factored(model, 1.0)
+    assert count == sum(p.numel() for p in model.parameters()), "factors of full rank would be larger"
+    assert_equal(evaluate(same), evaluate(model), 1e-12)
+    less, fewer = factored(model, 0.34)
+    assert fewer < count
+    assert abs(evaluate(less)[0].energy_eV - evaluate(model)[0].energy_eV) > 1e-6
+    assert torch.linalg.matrix_rank(less.blocks[0].context[0].weight) == 2
+
+
+def test_truncation_is_exact_at_full_rank_and_the_nearest_below():
+    matrix = torch.randn(5, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(truncated(matrix, 5), matrix, rtol=0, atol=1e-12)
+    values = torch.linalg.svdvals(matrix)
+    assert (truncated(matrix, 3) - matrix).norm() == pytest.approx(values[3:].norm().item())
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "bessel"])
+def test_tables_converge_with_the_fourth_power_of_their_grid(kind):
+    model = build_model("painn", SHAPE | {"radial_basis": kind}).double()
+    distances = torch.linspace(0.7, 4.9, 173, dtype=torch.float64)
+    exact = model.radial(distances)
+    errors = [(TabulatedBasis(model.radial, 5.0, n)(distances) - exact).abs().max().item() for n in (65, 129, 257)]
+    assert errors[2] < 1e-5
+    assert all(12 < coarse / fine < 20 for coarse, fine in pairwise(errors))
+
+
+def test_a_network_with_fine_tables_is_the_network_and_its_forces_are_its_gradient(model):
+    exact = evaluate(model)
+    assert_equal(evaluate(tabulated(model, 2000)), exact, 1e-7)
+    coarse = tabulated(model, 12)
+    assert abs(evaluate(coarse)[0].energy_eV - exact[0].energy_eV) > 1e-6
+    there = structures(1)[0]
+    step = np.zeros_like(there.positions)
+    step[2, 1] = 1e-4
+    energies = [
+        EagerPredictor(coarse)
+        .predict([Structure("", there.atomic_numbers, there.positions + sign * step)])[0]
+        .energy_eV
+        for sign in (1, -1)
+    ]
+    assert -(energies[0] - energies[1]) / 2e-4 == pytest.approx(
+        EagerPredictor(coarse).predict([there])[0].forces_eV_per_A[2, 1], abs=1e-6
+    )
+    assert "not table" in why_unsupported(coarse)
+    assert predictor_of(coarse).runtime == "eager"
+
+
+def test_pairs_are_a_step_apart_and_no_pack_separates_them():
+    data = in_pairs(from_structures(structures()), 0.05, 0)
+    for k in range(0, len(data), 2):
+        first, second = data.subset([k]), data.subset([k + 1])
+        moved = second.positions - first.positions
+        assert np.sqrt((moved**2).sum(-1).mean()) == pytest.approx(0.05, rel=1e-4)
+    plan = PackedPairs(data, 5.0).plan(0, 0, 45)
+    assert sorted(np.concatenate(plan)) == list(range(len(data)))
+    assert all((chosen[1::2] == chosen[::2] + 1).all() and not (chosen[::2] % 2).any() for chosen in plan)
+    assert max(data.sizes[chosen].sum() for chosen in plan) <= 45
+
+
+def test_the_loss_of_pairs_is_that_of_hessian_vector_products():
+    """Of two networks that differ in a harmonic term alone, whose Hessian is known."""
+    torch.manual_seed(0)
+    data = in_pairs(from_structures(structures()), 0.01, 0)
+    pack = PackedPairs(data, 5.0).assemble(np.arange(len(data)))
+    stiffness = 3.0
+    own = pack.forces - stiffness * pack.positions
+    loss = HessianLoss(hessian_weight=2.0, hessian_delta_eV_per_A2=1.0, step_A=0.01)
+    added = loss(pack.energy, own, None, pack) - Loss()(pack.energy, own, None, pack)
+    u = (pack.positions[pack.batch % 2 == 1] - pack.positions[pack.batch % 2 == 0]) / 0.01
+    expected = 2.0 * (torch.sqrt(((stiffness * u) ** 2).sum(-1) + 1.0) - 1.0).mean()
+    assert added.item() == pytest.approx(expected.item(), rel=2e-3)
+    assert loss(pack.energy, pack.forces, None, pack).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_larger_student_labels_what_a_smaller_one_learns(model):
+    data = from_structures(structures())
+    labelled = relabelled(data, EagerPredictor(model))
+    assert_equal(EagerPredictor(model).predict(list(data)), EagerPredictor(model).predict(list(labelled)), 0.0)
+    assert labelled.energy[1] == pytest.approx(EagerPredictor(model).predict([data[1]])[0].energy_eV)
+    assert not np.allclose(labelled.forces, data.forces)
+
+
+@needs_engine
+@pytest.mark.slow
+def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
+    torch.manual_seed(0)
+    student = build_model("painn", SHAPE | {"rank": 2, "hidden": 8})
+    data = relabelled(from_structures(structures(12)), EagerPredictor(student))
+    tuning = {"steps": 40, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
+              "seed": 0, "validate_every": 20,
+              "loss": {"force_delta_eV_per_A": 0.1, "energy_weight": 4.0}}  # fmt: skip
+    hessian = {"hessian_weight": 0.1, "hessian_delta_eV_per_A2": 1.0, "step_A": 0.02}
+    workshop = Workshop(student, data, data, {"tuning": tuning, "hessian": hessian}, tmp_path)
+
+    def error(model):
+        predictions = EagerPredictor(model).predict(list(data))
+        return np.abs(np.concatenate([p.forces_eV_per_A for p in predictions]) - data.forces).mean()
+
+    cut, tuned = workshop.pruned(4, False), workshop.pruned(4, True)
+    assert cut.n_numbers == tuned.n_numbers < sum(p.numel() for p in student.parameters())
+    assert error(tuned.model) < 0.9 * error(cut.model)
+    assert workshop.low_rank(0.25).n_numbers < sum(p.numel() for p in student.parameters())
+    assert workshop.smaller(cut.model, None).model is cut.model
+    for learns in ("labels", "forces", "hessians"):
+        assert error(workshop.smaller(cut.model, learns).model) < 0.9 * error(cut.model), learns
+    save(tuned, tmp_path / "form.pt")
+    assert torch.load(tmp_path / "form.pt", weights_only=True)["n_numbers"] == tuned.n_numbers
+
+
+def test_other_architectures_are_refused():
+    other = build_model("seed-painn", {"hidden": 4, "n_blocks": 1, "n_rbf": 4})
+    with pytest.raises(AssayError, match="students of the architecture seed-painn are not compressed"):
+        Workshop(other, None, None, {}, None)
+
+
+def test_the_plan_has_each_form_of_the_config():
+    settings = load_config(ROOT / "config")["compress"] | {"channels": [16], "rank_shares": [0.5]}
+    assert list(forms(settings)) == [
+        "pruned-16", "pruned-16-tuned", "low-rank-0.5", "smaller", "smaller-labels", "smaller-forces",
+        "smaller-hessians",
+    ]  # fmt: skip
+    assert list(forms(settings | {"smaller": None, "channels": []})) == ["low-rank-0.5"]
+
+
+def row(name, size=0.3, time=0.7, force=1.05, failed=(), kind="network", **others):
+    return {
+        "form": name, "kind": kind, "size_ratio": size, "time_ratio": {"median": time, "p5": time, "p95": time},
+        "force_mae_ratio": force, "energy_force_consistency": 1e-4, "failed": list(failed),
+    } | others  # fmt: skip
+
+
+def test_a_form_pays_only_if_all_limits_hold():
+    student = row("student", 1.0, 1.0, 1.0, ["torsions"])
+    assert pays(row("good", failed=["torsions"]), student, LIMITS)
+    assert pays(row("small alone", time=1.0), student, LIMITS) and pays(row("fast alone", size=1.0), student, LIMITS)
+    for bad in (
+        row("neither", size=1.0, time=1.0),
+        row("slow", time=1.2),
+        row("inaccurate", force=1.2),
+        row("unsound", failed=["minima"]),
+        row("no gradient", energy_force_consistency=0.5),
+    ):
+        assert not pays(bad, student, LIMITS), bad["form"]
+
+
+def test_the_fastest_form_that_pays_is_recommended_and_a_table_never_is():
+    student = row("student", 1.0, 1.0, 1.0)
+    rows = [
+        student,
+        row("a", time=0.7),
+        row("b", time=0.6),
+        row("c", time=0.5, force=2.0),
+        row("t", 1, 0.1, kind="table"),
+    ]
+    assert recommendation(rows, LIMITS)["form"] == "b"
+    nothing = recommendation([student, row("c", force=2.0), row("d", force=1.5)], LIMITS)
+    assert nothing["form"] is None
+    assert nothing["says"].startswith("Nothing pays") and "smaller form is d" in nothing["says"]
+
+
+def test_of_fewer_bits_the_room_that_measured_them_decides():
+    scheme = {"size_ratio": 0.3, "force_mae_increase_relative": 0.5, "energy_mae_increase_relative": 0.1,
+              "energy_force_consistency": 0.001, "nve_drift_meV_per_atom_per_ps": 0.1,
+              "latency": {"batch32": {"ratio": {"median": 0.5, "p5": 0.4, "p95": 0.6}}}}  # fmt: skip
+    for recommended in (True, False):
+        rows = eight_bits(
+            {"chosen": "weights", "recommended": recommended, "schemes": {"weights": scheme, "fp16": scheme}}
+        )
+        assert [r["form"] for r in rows] == ["float16", "int8 (weights)"]
+        assert [pays(r, row("student"), LIMITS) for r in rows] == [False, recommended]
+        assert rows[0]["force_mae_ratio"] == pytest.approx(1.5)
+
+
+def test_made_counts_the_parameters(model):
+    assert made(copy.deepcopy(model)).n_numbers == sum(p.numel() for p in model.parameters())

@@ -37,7 +37,7 @@ class ScriptedPotential(nn.Module):
 
     def __init__(self, network: fx.GraphModule, cutoff: float):
         super().__init__()
-        self.network = _scriptable(network)
+        self.network = scriptable(network)
         self.cutoff = cutoff
 
     def forward(self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str
         torch.jit.save(module, str(temporary), _extra_files={METADATA_FILE: json.dumps(metadata)})
 
 
-def _scriptable(network: fx.GraphModule) -> fx.GraphModule:
+def scriptable(network: fx.GraphModule) -> fx.GraphModule:
     """Return a copy made of operators that the scripting compiler knows, which runs on whichever device loads it."""
     network = copy.deepcopy(network)
     inputs = network.graph.find_nodes(op="placeholder")

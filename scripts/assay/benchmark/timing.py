@@ -180,7 +180,7 @@ class OtherLoad:
         """Return the seconds of processor time that others used, and those of the wall clock."""
         every, own = psutil.cpu_times(), psutil.Process().cpu_times()
         idle = every.idle + getattr(every, "iowait", 0.0)
-        return sum(every[:8]) - idle - own.user - own.system, time.perf_counter()
+        return sum(every[:8]) - idle - sum(own[:4]), time.perf_counter()  # own time, and that of what it waited for
 
 
 def _wall_seconds(call: Call) -> float:

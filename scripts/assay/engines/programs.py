@@ -26,6 +26,9 @@ class Program:
 
 PROGRAMS = {
     "ase": Program("ASE", "assay.engines.ase.simulation", ("model.edges.onnx",)),
+    "metatomic": Program(
+        "metatomic, in ASE", "assay.engines.metatomic.simulation", ("model.metatomic.pt",), "metatomic.txt"
+    ),
     "lammps": Program("LAMMPS, pair_style assay", "assay.engines.lammps.simulation", ("model.assay",), "lammps.txt"),
     "lammps_2_ranks": Program(
         "LAMMPS, two MPI ranks", "assay.engines.lammps.simulation", ("model.assay",), "lammps.txt", ranks=2

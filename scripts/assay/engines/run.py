@@ -27,6 +27,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 
 LIBRARY = Path(__file__).parents[2]
+ENVIRONMENTS = LIBRARY.parent / "envs/engines"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 MOLECULE, BOX = "open molecule", "periodic box"
 
@@ -83,7 +84,6 @@ def run_program(
     expected: Expected,
     settings: EngineSettings,
     tolerance: Tolerance,
-    environments: Path,
 ) -> dict[str, Any]:
     """Run one program on all cases, on one thread, and judge it.
 
@@ -94,7 +94,6 @@ def run_program(
         expected: the cases with their references.
         settings: what is asked.
         tolerance: how far energies and forces may be from double precision.
-        environments: the folder of the requirements files.
 
     Returns:
         ``title``, ``cases`` by name with errors and verdicts, and ``speed`` by size; or ``title`` and ``error``.
@@ -112,7 +111,7 @@ def run_program(
         "longest_s": settings.longest_s if program.ranks == 1 else None,  # ranks may not disagree
     }
     try:
-        found = measured(program, job, environments)
+        found = measured(program, job)
     except AssayError as error:
         return {"title": program.title, "error": str(error)}
     for name, case in found["cases"].items():
@@ -124,13 +123,13 @@ def run_program(
     return {"title": program.title} | found
 
 
-def measured(program: Program, job: Mapping[str, Any], environments: Path) -> dict[str, Any]:
+def measured(program: Program, job: Mapping[str, Any]) -> dict[str, Any]:
     """What ``assay.engines.measuring`` finds in the environment of a program.
 
     Raises:
         AssayError: the environment cannot be made, or the program found nothing.
     """
-    python = interpreter(None if program.environment is None else environments / program.environment)
+    python = interpreter(None if program.environment is None else ENVIRONMENTS / program.environment)
     with TemporaryDirectory() as folder:
         written, result = Path(folder, "job.json"), Path(folder, "result.json")
         write_json(written, job)

@@ -32,6 +32,7 @@ class Config(Section):
     benchmark: config_yaml.Benchmark
     endurance: config_yaml.Endurance
     peers: config_yaml.Peers
+    engines: config_yaml.Engines
     regress: config_yaml.Regress
     package: config_yaml.Package
     domain: physics_yaml.Domain

@@ -26,6 +26,7 @@ RESERVED = (
     "ablation",
     "report",
     "peers",
+    "engines",
     "regression",
     "properties",
     "multistep",
@@ -198,6 +199,19 @@ class Peers(Section):
     packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
     settings: PeerSettings
     targets: dict[str, PositiveNumber] = Field(description="targets by package")
+
+
+class Engines(Section):
+    """What programs of molecular dynamics are asked."""
+
+    sizes: Integers
+    atom_steps: PositiveInteger
+    longest_s: PositiveNumber
+    drift_ps: PositiveNumber
+    step_fs: PositiveNumber
+    temperature_K: PositiveNumber
+    max_drift_meV_per_atom_per_ps: PositiveNumber
+    strain_relative: PositiveNumber
 
 
 class Regress(Section):

@@ -1,0 +1,86 @@
+"""Whether and how fast programs of molecular dynamics run the students.
+
+Needs the students' files, structures of the labelled splits, and a registry of packages. Makes
+results/<variant>/model.metatomic.pt and results/engines/: engines.json, the table engines.md, and the figure engines.svg.
+
+`snakemake engines` is never part of `all`: it installs what envs/engines/ pins, each file into an environment of its own.
+A program that cannot be installed is named with the reason.
+"""
+
+ENGINE_FILES = ["model.assay", "model.edges.onnx", "model.metatomic.pt"]
+
+
+rule metatomic_file:
+    """Write a student as one file of metatomic."""
+    input:
+        model=model_of,
+        card=CARD,
+        environment=ROOT / "envs/engines/metatomic.txt",
+    output:
+        "results/{variant}/model.metatomic.pt",
+    log:
+        "logs/metatomic_file/{variant}.log",
+    benchmark:
+        "benchmarks/metatomic_file/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=20),
+    params:
+        code=code_of("metatomic_file"),
+    script:
+        "../scripts/metatomic_file.py"
+
+
+rule run_engines:
+    """Run one student in every program."""
+    input:
+        model=model_of,
+        card=CARD,
+        files=expand("results/{{variant}}/{file}", file=ENGINE_FILES),
+        splits=SPLIT_FILES,
+        environments=sorted((ROOT / "envs/engines").glob("*.txt")),
+    output:
+        "results/engines/{variant}.json",
+    log:
+        "logs/run_engines/{variant}.log",
+    benchmark:
+        "benchmarks/run_engines/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=8000, minutes=180, device_percent=100),
+    params:
+        code=code_of("run_engines"),
+        splits=SPLITS,
+        settings=config["engines"],
+        tolerance=config["export"]["tolerances"]["default"],
+    script:
+        "../scripts/run_engines.py"
+
+
+rule engines:
+    """Tell of all students in all programs."""
+    input:
+        expand("results/engines/{variant}.json", variant=NETWORKS),
+    output:
+        json="results/engines/engines.json",
+        page="results/engines/engines.md",
+        figure="results/engines/engines.svg",
+    log:
+        "logs/engines/all.log",
+    benchmark:
+        "benchmarks/engines/all.tsv"
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("engines"),
+    script:
+        "../scripts/engines.py"

@@ -1,0 +1,136 @@
+"""Programs of molecular dynamics are asked the same, and judged: here a toy in place of a program, right and wrong."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assay.checkpoint import load_model, normalize
+from assay.checkpoint.normalized import write
+from assay.engines import cases
+from assay.engines.programs import PROGRAMS, Program
+from assay.engines.run import BOX, ENVIRONMENTS, MOLECULE, EngineSettings, expect, run_program
+from assay.engines.table import draw, passes, write_markdown
+from assay.verification.parity import Tolerance
+from shared.molecules import shaken
+
+ROOT = Path(__file__).parents[1]
+TOY = Program("a toy", "shared.toy_program", ("model.safetensors", "fault"))
+# In so short a time the total energy swings by more than it drifts.
+SETTINGS = EngineSettings([9], 180, 60.0, 0.02, 0.5, 300.0, 5.0, 1e-3)
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory):
+    """The folder of a student, structures that it knows, and what it says of two of them in double precision."""
+    folder = tmp_path_factory.mktemp("student")
+    write(
+        normalize(ROOT / "data/checkpoints/ultra_tiny.pt"), "toy", folder / "model.safetensors", folder / "model.json"
+    )
+    structures = shaken("CH3CH2OH", 3)
+    return folder, structures, expect(load_model(folder / "model.safetensors", torch.float64), structures)
+
+
+@pytest.fixture
+def run(student, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
+    folder, structures, expected = student
+
+    def run(fault, **settings):
+        (folder / "fault").write_text(fault)
+        files = {name: folder / name for name in TOY.files}
+        return run_program(TOY, files, structures, expected, dataclasses.replace(SETTINGS, **settings), Tolerance())
+
+    return run
+
+
+def test_a_box_is_periodic_wider_than_two_cutoffs_and_not_crowded(student):
+    _, structures, expected = student
+    box = expected.structures[BOX]
+    assert box.pbc.all()
+    assert len(box) == 8 * len(structures[0])
+    assert np.linalg.norm(box.cell, axis=1).min() >= 10.0
+    gaps = box.positions[:, None] - box.positions
+    gaps -= np.round(gaps @ np.linalg.inv(box.cell)) @ box.cell
+    assert np.linalg.norm(gaps + 9.0 * np.eye(len(box))[..., None], axis=-1).min() > 0.9
+
+
+def test_a_strain_keeps_a_cell_lower_triangular_and_turns_no_bond_into_another(student):
+    box = student[2].structures[BOX]
+    strained = cases.strained(box, cases.STRAIN)
+    assert np.triu(strained.cell, 1).max() == 0.0
+    fractions = [s.positions @ np.linalg.inv(s.cell) for s in (box, strained)]
+    np.testing.assert_allclose(*fractions, atol=1e-12)
+    strain = cases.strain_direction()
+    assert np.abs(strain - strain.T).max() > 0.1
+    assert np.linalg.norm(strain) == pytest.approx(1.0)
+
+
+def test_velocities_are_thermal_and_leave_the_center_where_it_is(student):
+    structure = student[2].structures[BOX]
+    velocities, atoms = cases.velocities_A_per_fs(structure, 300.0), structure.to_ase()
+    assert np.abs(atoms.get_masses() @ velocities).max() < 1e-10
+    kinetic_eV = 0.5 * (atoms.get_masses()[:, None] * velocities**2).sum() * 103.642697  # amu A^2/fs^2
+    assert kinetic_eV == pytest.approx(1.5 * len(structure) * 300.0 * 8.617333e-5, rel=0.3)
+
+
+@pytest.mark.slow
+def test_a_program_that_is_right_passes(run, tmp_path):
+    found = run("")
+    assert all(passes(case) for case in found["cases"].values()), found
+    [point] = found["speed"]
+    assert point["ns_per_day"] == pytest.approx(86400 * 0.5e-3 / point["ms_per_step"])
+    own = {"programs": {"toy": found}, "load_of_other_processes": 0.5}
+    result = {"device_name": "a processor", "students": {"tiny": own}}
+    write_markdown(tmp_path / "page.md", result)
+    draw(tmp_path / "figure.svg", result)
+    page = (tmp_path / "page.md").read_text()
+    assert page.count("| passes |") == 2
+    assert "9 atoms" in page and "its times are rough" in page
+    assert "a toy" in (tmp_path / "figure.svg").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "case", "verdict"),
+    [
+        ("forces", MOLECULE, "passed"),
+        ("stress", BOX, "strain_passed"),
+        ("drift", MOLECULE, "drift_passed"),
+    ],
+)
+def test_a_program_that_is_wrong_is_seen(run, fault, case, verdict):
+    found = run(fault, sizes=[])
+    assert found["cases"][case][verdict] is False
+    assert not passes(found["cases"][case])
+
+
+@pytest.mark.slow
+def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_out(run):
+    found = run("crash", sizes=[])
+    assert found["cases"][MOLECULE]["error"] == "RuntimeError: no program"
+    assert not passes(found["cases"][MOLECULE])
+    slow = run("", sizes=[9, 30], longest_s=1e-6, drift_ps=0.002)["speed"]
+    assert "ms_per_step" in slow[0]
+    assert "steps would take about" in slow[1]["left_out"]
+
+
+def test_every_program_has_its_environment():
+    for program in PROGRAMS.values():
+        assert program.environment is None or (ENVIRONMENTS / program.environment).is_file()
+
+
+@pytest.mark.skipif(os.environ.get("ASSAY_TEST_ENVIRONMENTS") != "1", reason="ASSAY_TEST_ENVIRONMENTS=1 runs it")
+@pytest.mark.parametrize("name", ["lammps", "lammps_external"])
+def test_programs_run_the_student(student, name):
+    from assay.engine.model_file import to_bytes
+
+    folder, structures, expected = student
+    model = load_model(folder / "model.safetensors")
+    (folder / "model.assay").write_bytes(to_bytes(model, {"variant": "toy"}, [1, 6, 8]))
+    files = {"model.assay": folder / "model.assay"}
+    found = run_program(PROGRAMS[name], files, structures, expected, SETTINGS, Tolerance())
+    assert all(passes(case) for case in found["cases"].values()), found

@@ -1,7 +1,7 @@
 """Whether and how fast programs of molecular dynamics run the students.
 
 Needs the students' files, structures of the labelled splits, and a registry of packages. Makes
-results/<variant>/model.metatomic.pt and results/engines/: engines.json, the table engines.md, and the figure engines.svg.
+results/<variant>/model.metatomic.pt, results/<variant>/model.gromacs.pt and results/engines/: engines.json, the table engines.md, and the figure engines.svg.
 
 `snakemake engines` is never part of `all`: it installs what envs/engines/ pins, each file into an environment of its own.
 A program that cannot be installed is named with the reason.
@@ -32,6 +32,30 @@ rule metatomic_file:
         code=code_of("metatomic_file"),
     script:
         "../scripts/metatomic_file.py"
+
+
+rule gromacs_file:
+    """Write a student as one file of the signature of GROMACS' NNPot."""
+    input:
+        scripted="results/{variant}/model.ts.pt",
+        card=CARD,
+    output:
+        "results/{variant}/model.gromacs.pt",
+    log:
+        "logs/gromacs_file/{variant}.log",
+    benchmark:
+        "benchmarks/gromacs_file/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("gromacs_file"),
+    script:
+        "../scripts/gromacs_file.py"
 
 
 rule run_engines:

@@ -1,0 +1,74 @@
+"""A student with the signature that NNPot of GROMACS asks of a TorchScript model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from assay.workflow.files import atomic_path
+
+ANGSTROM_PER_NM = 10.0
+KJ_PER_MOL_PER_EV = 96.48533212331002
+
+
+class NNPotStudent(nn.Module):
+    """Energies by ``model.ts.pt``, of which GROMACS takes the gradient.
+
+    Neighbors are the nearest images alone: a periodic box must be at least two cutoffs wide.
+
+    Args:
+        network: the content of ``model.ts.pt``.
+        cutoff: the cutoff of the student, angstrom.
+    """
+
+    def __init__(self, network: torch.jit.ScriptModule, cutoff: float):
+        super().__init__()
+        self.network = network
+        self.cutoff = cutoff
+        self.to_angstrom, self.to_kJ_per_mol = ANGSTROM_PER_NM, KJ_PER_MOL_PER_EV  # TorchScript reads no globals
+
+    def forward(
+        self, positions: Tensor, atomic_numbers: Tensor, box: Tensor | None = None, pbc: Tensor | None = None
+    ) -> Tensor:
+        """Return the energy, float64, kJ/mol.
+
+        Args:
+            positions: (N, 3), nm.
+            atomic_numbers: integers (N,).
+            box: (3, 3), nm, lower triangular, lattice vectors in rows.
+            pbc: bool (3,), which axes repeat; all do where there is a box and this is None.
+        """
+        at = positions.to(torch.float64) * self.to_angstrom
+        n_atoms = at.shape[0]
+        vectors = at.unsqueeze(0) - at.unsqueeze(1)  # (atom, neighbor, 3)
+        if box is not None:
+            cell = box.to(torch.float64) * self.to_angstrom
+            repeats = torch.ones(3, dtype=torch.float64, device=at.device)
+            if pbc is not None:
+                repeats = pbc.to(torch.float64)
+            if bool((repeats * torch.diagonal(cell) < 2.0 * self.cutoff * repeats).any()):
+                raise ValueError("the box must be at least two cutoffs of the student wide")
+            for axis in [2, 1, 0]:
+                images = torch.round(vectors[:, :, axis].detach() / cell[axis, axis]) * repeats[axis]
+                vectors = vectors - images.unsqueeze(-1) * cell[axis]
+        near = (vectors.detach() ** 2).sum(-1) < self.cutoff * self.cutoff
+        near = near & ~torch.eye(n_atoms, dtype=torch.bool, device=at.device)
+        atom, neighbor = torch.where(near)
+        # The positions of the network stay at the origin, so that vectors keep the digits of double precision.
+        energy, _, _ = self.network.from_edges(
+            atomic_numbers.to(torch.int64),
+            torch.zeros([n_atoms, 3], dtype=torch.float32, device=at.device),
+            torch.zeros([n_atoms], dtype=torch.int64, device=at.device),
+            torch.stack([neighbor, atom]),
+            vectors[atom, neighbor],
+        )
+        return energy.sum() * self.to_kJ_per_mol
+
+
+def write(scripted: Path, cutoff: float, path: Path) -> None:
+    """Write ``model.ts.pt`` as a model of NNPot, atomically; the cutoff is in angstrom."""
+    model = torch.jit.script(NNPotStudent(torch.jit.load(str(scripted)), cutoff).eval())
+    with atomic_path(path) as temporary:
+        torch.jit.save(model, str(temporary))

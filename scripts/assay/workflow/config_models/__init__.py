@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml, students_yaml
+from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml, students_yaml, trials_yaml
 from assay.workflow.config_models.types import Section
 
 
@@ -46,5 +46,5 @@ class Config(Section):
     students: students_yaml.Students
     training: students_yaml.Training
     rounds: students_yaml.Rounds
-    ablate: recipes_yaml.Ablate
-    compress: recipes_yaml.Compress
+    ablate: trials_yaml.Ablate
+    compress: trials_yaml.Compress

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.config_models.types import (
     Count,
     Counts,
     FilePath,
-    Name,
     Numbers,
     Portion,
     PositiveInteger,
@@ -321,121 +319,3 @@ class Distill(Section):
     processes: PositiveInteger
     recipe: Recipe = Field(description="how students are trained")
     students: dict[str, Annotated[Student, Field(description="a student to train")]] = Field(min_length=1)
-
-
-class Budget(Section):
-    """What each training of an ablation may take: a number of steps, or of atoms in all steps together."""
-
-    steps: PositiveInteger = may_be_absent()
-    atoms: PositiveInteger = may_be_absent(description="atoms in all steps together")
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> Budget:
-        if (self.steps is None) == (self.atoms is None):
-            raise ValueError("a number of `steps` or of `atoms`, one of the two")
-        return self
-
-
-class AblationRecipe(Section):
-    """How each student of an ablation is trained."""
-
-    atoms_per_step: PositiveInteger
-    optimizer: Literal["muon", "adamw"] = Field(description="what trains the matrices")
-    matrix_lr: PositiveNumber
-    other_lr: PositiveNumber
-    warmup: PositiveInteger
-    ema_decay: float = Field(ge=0, lt=1, description="a decay below 1")
-    validate_every: PositiveInteger
-    loss: Loss
-
-
-class AblationBase(Section):
-    """The student that settings of an ablation differ from."""
-
-    architecture: Literal["painn"] = Field(description="a network with all of the hyperparameters that are varied")
-    hyperparameters: dict[str, Any] = Field(description="arguments of the network")
-    recipe: AblationRecipe = Field(description="how each student is trained")
-
-
-class Vary(Section):
-    """The values that are tried besides those of the base; an empty list tries none."""
-
-    rank: list[Literal[1, 2]] = may_be_absent(description="ranks of features")
-    n_blocks: list[PositiveInteger] = may_be_absent(description="numbers of blocks")
-    hidden: list[PositiveInteger] = may_be_absent(description="numbers of channels")
-    n_rbf: list[PositiveInteger] = may_be_absent(description="numbers of radial functions")
-    radial_basis: list[Literal["gaussian", "bessel"]] = may_be_absent(description="radial bases")
-    cutoff_A: list[PositiveNumber] = may_be_absent(description="cutoffs in angstrom")
-    force_delta_eV_per_A: list[PositiveNumber] = may_be_absent(description="bends of the force's loss")
-    energy_delta_eV_per_atom: list[PositiveNumber] = may_be_absent(description="bends of the energy's loss")
-    energy_weight: list[PositiveNumber] = may_be_absent(description="weights of energies against forces")
-    optimizer: list[Literal["muon", "adamw"]] = may_be_absent(description="what trains the matrices")
-    matrix_lr: list[PositiveNumber] = may_be_absent(description="peak learning rates of the matrices")
-    other_lr: list[PositiveNumber] = may_be_absent(description="peak learning rates of all else")
-    atoms_per_step: list[PositiveInteger] = may_be_absent(description="numbers of atoms in a step")
-    data_share: list[PositivePortion] = may_be_absent(description="shares of the training data")
-
-
-class Ablate(Section):
-    """What each choice is worth at one budget."""
-
-    train: FilePath
-    validation: FilePath
-    train_structures: PositiveInteger | None = Field(description="structures trained on")
-    validation_structures: PositiveInteger | None = Field(description="structures validated on")
-    budget: Budget
-    base: AblationBase = Field(description="the student that others differ from")
-    vary: Vary = Field(description="values by what they belong to")
-    grid: Literal["one_at_a_time", "all_together"] = Field(description="how values are combined")
-    seeds: Annotated[list[Seed], Field(min_length=2, description="two seeds or more")]
-    confidence: float = Field(gt=0, lt=1, description="mass of the intervals")
-    seconds: PositiveNumber
-
-
-class Tuning(AblationRecipe):
-    """How pruned and smaller students are trained further."""
-
-    optimizer: Literal["muon", "adamw"] = may_be_absent(description="what trains the matrices")
-    steps: PositiveInteger
-    seed: Seed
-
-
-class Hessian(Section):
-    """Hessian-vector products in the loss."""
-
-    hessian_weight: PositiveNumber
-    hessian_delta_eV_per_A2: PositiveNumber
-    step_A: PositiveNumber
-
-
-class CompressLimits(Section):
-    """What a form must hold to be recommended."""
-
-    size_ratio: PositiveNumber
-    time_ratio: PositiveNumber
-    slowest: PositiveNumber
-    force_mae_ratio: PositiveNumber
-    energy_force_consistency: PositiveNumber
-
-
-class Compress(Section):
-    """Smaller and faster forms of one student."""
-
-    variant: Name
-    train: FilePath
-    validation: FilePath
-    test: FilePath
-    train_structures: PositiveInteger | None = Field(description="structures trained on")
-    validation_structures: PositiveInteger | None = Field(description="structures validated on")
-    test_structures: int = Field(ge=32, description="structures that errors are judged on")
-    channels: list[PositiveInteger] = Field(description="numbers of channels")
-    rank_shares: list[PositivePortion] = Field(description="shares of the full rank")
-    table_points: list[Annotated[int, Field(ge=8)]] = Field(description="numbers of points")
-    smaller: FilePath | None = Field(description="a checkpoint, or null")
-    tuning: Tuning = Field(description="how pruned and smaller students are trained")
-    hessian: Hessian
-    without_checks: list[str] = Field(description="names of physics checks")
-    molecules: PositiveInteger
-    motion: Motion = Field(description="dynamics at constant energy")
-    seconds: PositiveNumber
-    limits: CompressLimits

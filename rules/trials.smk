@@ -1,0 +1,141 @@
+"""What choices in a student and its training are worth at one budget, and what smaller forms of a student are worth.
+
+Needs labelled structures to train and to validate on; and for the forms a normalized student and its quantization.json.
+Makes results/ablation/: a JSON of each training, ablation.json with all settings beside the base, and ablation.svg; and
+results/<variant>/compression/: a checkpoint of each form, compression.json and compression.svg.
+
+`snakemake ablate` and `snakemake compress` are never part of `all`. Each training is a job of its own, so that
+Snakemake's executors spread them over a cluster, and each resumes from its *.state.pt wherever it stopped. Forms are
+made and measured on a CPU, for the engine is what they ask about.
+"""
+
+from assay.ablation.plan import settings, training_of
+from assay.compression.plan import forms
+
+ABLATION = config["ablate"]
+ABLATED = settings(present(ABLATION["vary"]), ABLATION["grid"])
+
+COMPRESSION = config["compress"]
+FORMS = forms(COMPRESSION)
+
+
+rule ablate_trial:
+    """Train one setting from one seed."""
+    input:
+        train=ABLATION["train"],
+        validation=ABLATION["validation"],
+    output:
+        "results/ablation/trials/{setting}/{seed}.json",
+    log:
+        "logs/ablate_trial/{setting}/{seed}.log",
+    benchmark:
+        "benchmarks/ablate_trial/{setting}/{seed}.tsv"
+    wildcard_constraints:
+        setting=one_of(ABLATED),
+        seed=r"\d+",
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        **needs(mem_MB=3000, minutes=60),
+    params:
+        code=code_of("ablate_trial"),
+        training=lambda wildcards: training_of(ABLATED[wildcards.setting], ABLATION["base"], ABLATION["budget"]),
+        change=lambda wildcards: ABLATED[wildcards.setting],
+        train_structures=ABLATION["train_structures"],
+        validation_structures=ABLATION["validation_structures"],
+        state="results/ablation/trials/{setting}/{seed}.state.pt",
+        device=DEVICE,
+    script:
+        "../scripts/ablate_trial.py"
+
+
+rule ablate:
+    """Compare all settings with the base."""
+    input:
+        trials=expand("results/ablation/trials/{setting}/{seed}.json", setting=ABLATED, seed=ABLATION["seeds"]),
+        validation=ABLATION["validation"],
+    output:
+        json="results/ablation/ablation.json",
+        figure="results/ablation/ablation.svg",
+    log:
+        "logs/ablate.log",
+    benchmark:
+        "benchmarks/ablate.tsv"
+    conda:
+        CONDA
+    threads: CORES
+    resources:
+        **needs(mem_MB=1500, minutes=10, device_percent=100),
+    params:
+        code=code_of("ablate"),
+        settings=ABLATION,
+    script:
+        "../scripts/ablate.py"
+
+
+rule compress_form:
+    """Make one form: prune, factor, or train a smaller student."""
+    input:
+        model=model_of,
+        card=CARD,
+        train=COMPRESSION["train"],
+        validation=COMPRESSION["validation"],
+        smaller=COMPRESSION["smaller"] or [],
+    output:
+        "results/{variant}/compression/{form}.pt",
+    log:
+        "logs/compress_form/{variant}/{form}.log",
+    benchmark:
+        "benchmarks/compress_form/{variant}/{form}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+        form=one_of(FORMS),
+    conda:
+        CONDA
+    threads: 1
+    resources:
+        **needs(mem_MB=3000, minutes=60),
+    params:
+        code=code_of("compress_form"),
+        settings=COMPRESSION,
+        form=lambda wildcards: FORMS[wildcards.form],
+    script:
+        "../scripts/compress_form.py"
+
+
+rule compress_student:
+    """Measure all forms beside the student."""
+    input:
+        model=model_of,
+        card=CARD,
+        forms=expand("results/{{variant}}/compression/{form}.pt", form=FORMS),
+        quantization="results/{variant}/quantization.json",
+        test=COMPRESSION["test"],
+        references=references_of,
+    output:
+        json="results/{variant}/compression/compression.json",
+        figure="results/{variant}/compression/compression.svg",
+    log:
+        "logs/compress_student/{variant}.log",
+    benchmark:
+        "benchmarks/compress_student/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+    conda:
+        CONDA
+    threads: CORES
+    resources:
+        **needs(mem_MB=2500, minutes=30, device_percent=100),
+    params:
+        code=code_of("compress"),
+        settings=COMPRESSION,
+        physics={key: PHYSICS[key] for key in ["seed", "dynamics", "thresholds"]},
+        teacher=teacher_name,
+    script:
+        "../scripts/compress.py"
+
+
+rule compress:
+    input:
+        expand("results/{variant}/compression/compression.json", variant=COMPRESSION["variant"]),

@@ -297,6 +297,7 @@ def run_training(folder, labelled, student, name="small", **training):
     return json.loads(training_record(folder / f"{name}.pt").read_text())
 
 
+@pytest.mark.slow
 def test_a_student_is_trained_with_record_and_curve_and_twice_the_same(labelled, tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -311,6 +312,7 @@ def test_a_student_is_trained_with_record_and_curve_and_twice_the_same(labelled,
     assert again["curve"] != record["curve"], "another config starts anew"
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     """Before its first step the student predicts what it predicted, but for reference energies."""
     first = tmp_path / "first"
@@ -354,6 +356,7 @@ def test_a_part_of_many_training_structures_is_described_as_a_part(tmp_path, mon
     assert domain.training_data.sha256 == StoredDataset(tmp_path / "train.h5").content_sha256()
 
 
+@pytest.mark.slow
 def test_training_from_disk_keeps_to_its_memory(tmp_path):
     """What a step needs is read for it: the peak is a few numbers a structure, however many atoms these have."""
     molecule_of_30 = from_structures(

@@ -148,6 +148,7 @@ def test_padding_changes_nothing_of_a_periodic_loss(dataset):
         assert relative_error(gradients, expected_gradients) < 1e-4
 
 
+@pytest.mark.slow
 def test_stresses_are_learned(tmp_path):
     """With their term the error of stresses falls, and further than without it."""
     data = labelled(20)

@@ -19,6 +19,7 @@ rule schemes:
         card=CARD,
         train=file_of(config["dataset"]["train"]),
         unseen=list(map(file_of, UNSEEN_OR_ELSE)),
+        accuracy="results/{variant}/accuracy.json",
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),

@@ -3,18 +3,32 @@
 from dataclasses import replace
 from itertools import pairwise
 
+import ase.build
+import ase.io
 import numpy as np
 import onnx
 import pytest
 import torch
 from ase.build import molecule
+from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.spatial.distance import pdist
 
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.quantize import arithmetic, schemes
-from assay.quantize.comparison import Limits, Motion, choose_scheme, consistency, measure_costs, measure_times
+from assay.quantize.comparison import (
+    Limits,
+    Motion,
+    choose_scheme,
+    consistency,
+    errors,
+    measure_costs,
+    measure_times,
+    sample_known,
+    with_usual_errors,
+)
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.names import SCHEME_NAMES
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
@@ -22,6 +36,7 @@ from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure
 from assay.verification import determinism
 from assay.workflow.errors import AssayError
+from shared.checkpoint_samples import store, student
 
 LIMITS = Limits(
     size_ratio=0.35,
@@ -277,3 +292,26 @@ def test_a_file_that_does_not_run_is_a_row_with_its_error(exported, structures, 
     assert rows["fp32"]["latency"]["batch1"]["ratio"]["p5"] != 1.0  # two sessions are compared, not one with itself
     with pytest.raises(AssayError, match="no eight-bit file"):
         choose_scheme(rows, ["broken"], LIMITS, 0.2)
+
+
+def test_a_student_of_crystals_is_weighed_on_clusters_of_them(tmp_path):
+    """Their labels are as far from its predictions as it usually is from labels."""
+    structures = []
+    for k in range(6):
+        atoms = ase.build.bulk("CO", "rocksalt", a=4.0, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=np.zeros((8, 3)))
+        structures.append(atoms)
+    ase.io.write(tmp_path / "crystals.xyz", structures, format="extxyz")
+    clusters = sample_known([tmp_path / "crystals.xyz"], 40, 0, ["C", "O"])
+    assert len(clusters) == 40 and not any(cluster.pbc.any() or cluster.energy_eV for cluster in clusters)
+    assert len({len(cluster) for cluster in clusters}) > 5 and {c.atomic_numbers[0] for c in clusters} == {6, 8}
+    assert min(pdist(cluster.positions).min() for cluster in clusters) > 1.0
+    trained = {"training": {"elements": ["C", "O"]}}
+    path = store(tmp_path, {"model": student("painn").state_dict()} | trained)
+    labelled = with_usual_errors(clusters, path, 0.05, 0.002, 0)
+    found = errors(load_predictor(path), labelled)
+    assert found["force_mae_eV_per_A"] == pytest.approx(0.05, rel=0.1)
+    assert found["energy_mae_eV_per_atom"] == pytest.approx(0.002, rel=0.4)
+    with pytest.raises(AssayError, match="no file of labelled structures"):
+        sample_known([tmp_path / "crystals.xyz"], 40, 0, ["C"])

@@ -15,12 +15,14 @@ from assay.data import read_examples
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
+from assay.structures.geometry import cut_out, moved
 from assay.structures.structure import Structure, knows, nearest_in_size
 from assay.workflow.errors import AssayError
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
 BATCH_SIZES = tuple(ROUNDS)
 AGAIN = "fp32 in a second session"
+CLUSTER_ATOMS = (12, 41)  # the fewest and, less one, the most atoms of a cluster that is cut out of a crystal
 STEP_A = 0.01  # half the step of a finite difference: its energies differ by more than float32's noise
 
 
@@ -56,7 +58,8 @@ def sample_known(
 ) -> list[Structure]:
     """Draw at most ``count`` structures at random from the first labelled file that has some for model.onnx.
 
-    It takes open structures, of elements that the model knows.
+    It takes open structures, of elements that the model knows. Where the files have crystals alone, clusters are cut
+    out of them, which have no labels (see ``with_usual_errors``).
 
     Args:
         sources: labelled files, each given as to ``read_dataset``.
@@ -67,20 +70,54 @@ def sample_known(
     Raises:
         AssayError: no file has any.
     """
+    rng, crystals = np.random.default_rng(seed), []
     for source in sources:
-        every = read_examples([source])
-        known = [structure for structure in every if not structure.pbc.any() and knows(elements, structure)]
+        every = [structure for structure in read_examples([source]) if knows(elements, structure)]
+        known = [structure for structure in every if not structure.pbc.any()]
         if known:
-            return [known[k] for k in np.random.default_rng(seed).permutation(len(known))[:count]]
+            return [known[k] for k in rng.permutation(len(known))[:count]]
+        crystals += [structure for structure in every if structure.pbc.all()]
+    if crystals:
+        return [_cluster(crystals[k], rng) for k in rng.integers(len(crystals), size=count)]
     raise AssayError(
         "no file of labelled structures has open ones of elements that the model knows: name one as dataset.validation"
     )
 
 
-def sample_structures(labelled: str | Mapping[str, Any], count: int, seed: int) -> list[Structure]:
-    """Draw at most ``count`` structures of a labelled file, which is given as to ``read_dataset``, at random."""
-    structures = read_examples([labelled])
-    return [structures[k] for k in np.random.default_rng(seed).permutation(len(structures))[:count]]
+def _cluster(crystal: Structure, rng: np.random.Generator) -> Structure:
+    """Some atoms of a crystal around one of them, as an open structure."""
+    first = int(rng.integers(len(crystal)))
+    turned = moved(crystal, np.roll(crystal.positions, -first, axis=0))
+    turned = replace(turned, atomic_numbers=np.roll(crystal.atomic_numbers, -first))
+    return cut_out(turned, int(rng.integers(*CLUSTER_ATOMS)))
+
+
+def with_usual_errors(
+    clusters: Sequence[Structure], exact: Path, force_mae: float, energy_mae: float, seed: int
+) -> list[Structure]:
+    """Give clusters labels from which the model is as far as it is from those of its held-out structures.
+
+    The labels are its own predictions plus independent normal errors of that mean size, so that what a scheme adds to
+    the errors is weighed as it is for labelled structures.
+
+    Args:
+        clusters: structures without labels.
+        exact: the file of the model in single precision.
+        force_mae: its mean absolute error of force components, eV/angstrom.
+        energy_mae: its mean absolute error of energies, eV/atom.
+        seed: the seed of the errors.
+    """
+    rng, of_mean = np.random.default_rng(seed), np.sqrt(np.pi / 2.0)  # a normal error over its mean size
+    labelled = []
+    for cluster, found in zip(clusters, load_predictor(exact).predict(clusters), strict=True):
+        labelled.append(
+            replace(
+                cluster,
+                energy_eV=found.energy_eV + len(cluster) * of_mean * energy_mae * rng.normal(),
+                forces_eV_per_A=found.forces_eV_per_A + of_mean * force_mae * rng.normal(size=(len(cluster), 3)),
+            )
+        )
+    return labelled
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:

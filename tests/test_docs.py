@@ -151,10 +151,13 @@ def test_make_has_a_plan(page, command):
     assert done.stdout.strip()
 
 
+IN_AN_EMPTY_ENVIRONMENT = "test_two_students_live_side_by_side_in_an_empty_environment"
+
 # Commands of what lies outside this folder, and the test that runs them.
 ELSEWHERE = {
-    "pip install -r requirements.txt": "test_package.py: test_package_runs_in_an_empty_environment",
-    "python example.py": "test_package.py: test_package_runs_in_an_empty_environment",
+    "pip install *.whl": f"test_wheel.py: {IN_AN_EMPTY_ENVIRONMENT}",
+    "unzip results/tiny/package.zip && pip install tiny/*.whl": f"test_wheel.py: {IN_AN_EMPTY_ENVIRONMENT}",
+    "python example.py": f"test_wheel.py: {IN_AN_EMPTY_ENVIRONMENT}",
     "sha256sum -c SHA256SUMS": "test_package.py: test_checksums_are_those_that_sha256sum_takes",
     "pip install pre-commit": "test_docs.py: test_hooks_are_the_checks_of_make_lint",
     "pre-commit install": "test_docs.py: test_hooks_are_the_checks_of_make_lint",
@@ -197,7 +200,7 @@ def test_every_yaml_block_of_the_guides_is_a_config():
 
 @pytest.mark.parametrize(("page", "code"), named((page, code) for page in PAGES for code in blocks(page, "python")))
 def test_python_imports_what_exists(page, code, tmp_path, monkeypatch):
-    (tmp_path / "student").symlink_to(ROOT / "scripts/assay/runtime")  # where a student's package has it
+    (tmp_path / "assay_tiny").symlink_to(ROOT / "scripts/assay/runtime")  # as a student's wheel has it
     monkeypatch.syspath_prepend(str(tmp_path))
     compile(code, str(page), "exec")
     imports = [node for node in ast.walk(ast.parse(code)) if isinstance(node, (ast.Import, ast.ImportFrom))]

@@ -9,8 +9,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from ase.calculators.calculator import PropertyNotImplementedError
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime_errors
 
+from assay.engine.library import library_path
+from assay.engine.model_file import to_bytes
 from assay.export import onnx_graphs, torchscript
 from assay.export.forms import SlotPotential
 from assay.export.half import to_half
@@ -19,8 +22,7 @@ from assay.export.metadata import export_metadata
 from assay.export.tables import find_pairs, slot_inputs
 from assay.models import build_model
 from assay.quantize import schemes
-from assay.runtime import OnnxStudent, VerletList
-from assay.runtime.calculator import StudentCalculator
+from assay.runtime import OnnxStudent, StudentCalculator, VerletList, open_student
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
 CARD = {"variant": "toy", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
@@ -49,6 +51,7 @@ def folder(network, tmp_path_factory):
     onnx_graphs.save(onnx_graphs.assemble(lowered, 5.0, metadata, search=False), folder / "model.edges.onnx")
     schemes.weights(folder / "model.onnx", folder / "model.int8.onnx", [])
     torchscript.save(torchscript.to_torchscript(lowered, 5.0), folder / "model.ts.pt", metadata)
+    (folder / "model.assay").write_bytes(to_bytes(network, metadata, metadata["elements"]))
     return folder
 
 
@@ -176,10 +179,18 @@ def test_torchscript_converts_what_others_would_read_as_something_else(folder):
 # The package
 
 
+@pytest.fixture(params=["model.assay", "model.edges.onnx"])
+def new_calculator(folder, request):
+    """Makes a calculator of the student, which the engine or ONNX Runtime evaluates."""
+    if request.param == "model.assay" and library_path() is None:
+        pytest.skip("there is no C++ compiler for the engine")
+    return lambda: StudentCalculator(folder / request.param, threads=1, library=library_path())
+
+
 @pytest.fixture
-def atoms(folder):
+def atoms(new_calculator):
     atoms = ase.Atoms(NUMBERS, POSITIONS)
-    atoms.calc = StudentCalculator(folder / "model.edges.onnx", threads=1)
+    atoms.calc = new_calculator()
     atoms.get_potential_energy()
     return atoms
 
@@ -216,10 +227,10 @@ def test_cell_that_is_no_number_is_an_error(atoms):
             atoms.get_potential_energy()
 
 
-def test_changes_in_place_are_seen(atoms, folder):
+def test_changes_in_place_are_seen(atoms, new_calculator):
     def anew():
         other = atoms.copy()
-        other.calc = StudentCalculator(folder / "model.edges.onnx", threads=1)
+        other.calc = new_calculator()
         return other.get_potential_energy()
 
     seen = [atoms.get_potential_energy()]
@@ -236,7 +247,7 @@ def test_changes_in_place_are_seen(atoms, folder):
         assert seen[-1] == pytest.approx(anew(), abs=1e-5)
     assert len(set(np.round(seen, 5))) == 5  # an open structure has no use for a cell
     atoms.numbers[0] = 3
-    with pytest.raises(ValueError, match="not trained on"):
+    with pytest.raises(ValueError, match=r"not trained on|never trained on"):
         atoms.get_potential_energy()
     with pytest.raises(ValueError, match="must be atoms"):
         atoms.calc.get_potential_energy(ase.Atoms())
@@ -252,12 +263,51 @@ def test_calculator_can_be_copied_and_sent_to_other_processes(atoms, duplicate):
     assert other.neighbors.skin == atoms.calc.neighbors.skin
 
 
+def test_calculator_in_the_engine_agrees_with_onnx_and_knows_energies_of_atoms(atoms, folder):
+    other = StudentCalculator(folder / "model.edges.onnx", threads=1)
+    atoms.set_cell([[5.1, 0.2, 0.0], [0.0, 5.4, 0.3], [0.1, 0.0, 4.9]])
+    atoms.pbc = True
+    for name in ("energy", "forces", "stress"):
+        np.testing.assert_allclose(atoms.calc.get_property(name, atoms), other.get_property(name, atoms), atol=2e-5)
+    if atoms.calc.student.runtime == "engine":
+        assert atoms.get_potential_energies().sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
+    else:
+        with pytest.raises(PropertyNotImplementedError):
+            atoms.get_potential_energies()
+
+
+@pytest.mark.skipif(library_path() is None, reason="there is no C++ compiler for the engine")
+def test_arrays_in_the_engine_give_what_onnx_gives(folder):
+    engine = open_student(folder / "model.assay", threads=1, library=library_path())
+    both, mixed = np.tile(NUMBERS, 2), np.array([1, 0, 0, 1, 0, 1, 1, 0])
+    expected = OnnxStudent(folder / "model.onnx", threads=1)(both, np.tile(POSITIONS, (2, 1)), mixed)
+    found = engine(both, np.tile(POSITIONS, (2, 1)), mixed)
+    np.testing.assert_allclose(found.energy, expected.energy, atol=1e-5)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
+    with pytest.raises(ValueError, match="precision"):
+        open_student(folder / "model.assay", precision=16, library=library_path())
+    with pytest.raises(ValueError, match="threads"):
+        open_student(folder / "model.assay", threads=0, library=library_path())
+
+
+def test_where_the_engine_does_not_run_onnx_runtime_says_that_it_takes_its_place(folder, tmp_path):
+    with pytest.warns(RuntimeWarning, match=r"ONNX Runtime computes instead, several times slower"):
+        calculator = StudentCalculator(folder / "model.assay", threads=1, library=tmp_path / "nothing.so")
+    assert calculator.student.runtime == "onnxruntime"
+    assert np.isfinite(calculator.get_potential_energy(ase.Atoms(NUMBERS, POSITIONS)))
+    with pytest.raises(ValueError, match="not the engine's library"):
+        StudentCalculator(folder / "model.assay", precision=64, library=tmp_path / "nothing.so")
+    with pytest.raises(ValueError, match="check the path"):
+        StudentCalculator(folder / "another.assay")
+
+
 @pytest.mark.parametrize("device", ["cuda", "nonsense", "CPU", ""])
 def test_device_that_is_not_there_is_refused(folder, device, monkeypatch):
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
-    for make in (OnnxStudent, StudentCalculator):
-        with pytest.raises(ValueError, match=r"choose"):
-            make(folder / "model.edges.onnx", device=device)
+    for make in (OnnxStudent, StudentCalculator, open_student):
+        for file in ("model.edges.onnx", "model.assay"):
+            with pytest.raises(ValueError, match=r"choose"):
+                make(folder / file, device=device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

@@ -25,7 +25,7 @@ class Program:
 
 
 PROGRAMS = {
-    "ase": Program("ASE", "assay.engines.ase.simulation", ("model.edges.onnx",)),
+    "ase": Program("ASE", "assay.engines.ase.simulation", ("model.assay", "model.edges.onnx")),
     "metatomic": Program(
         "metatomic, in ASE", "assay.engines.metatomic.simulation", ("model.metatomic.pt",), "metatomic.txt"
     ),

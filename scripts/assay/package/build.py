@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,16 +12,15 @@ import ase.build
 import ase.io
 import numpy as np
 
-from assay import runtime
 from assay.models import Potential
 from assay.package.card import FILES
+from assay.package.wheel import HEADER, RUNTIME, SOURCES, module_name, zipped
 from assay.structures.structure import Structure
 from assay.verification.parity import reference
 from assay.workflow.files import atomic_path
 
-RUNTIME = Path(runtime.__file__).parent
+ENGINES = SOURCES / "engines"
 EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # the first whose elements the student knows is taken
-EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: equal contents are equal files
 
 
 def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str, bytes]:
@@ -50,15 +48,23 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
 
 
 def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]) -> None:
-    """Write the zip file atomically: ``files`` by path, the runtime and SHA256SUMS, all in a folder ``name``."""
+    """Write the zip file atomically, all in a folder ``name``.
+
+    Args:
+        path: the zip file.
+        name: the name of the variant.
+        files: contents, or files that hold them, by path. The sources of the runtime and of the plugins for other
+            programs, the example and SHA256SUMS are added.
+    """
     contents = {inside: data.read_bytes() if isinstance(data, Path) else data for inside, data in files.items()}
     contents |= {f"student/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
-    for shipped in ("example.py", "pyproject.toml", "requirements.txt"):
+    for source in (HEADER, *(path for kind in ("*.cpp", "*.h", "CMakeLists.txt") for path in ENGINES.rglob(kind))):
+        contents[source.relative_to(SOURCES).as_posix()] = source.read_bytes()
+    for shipped in ("pyproject.toml", "requirements.txt"):
         contents[shipped] = (FILES / shipped).read_bytes()
+    example = (FILES / "example.py").read_text()
+    contents["example.py"] = example.replace("assay_variant", module_name(name)).encode()
     sums = [f"{hashlib.sha256(data).hexdigest()}  {inside}\n" for inside, data in sorted(contents.items())]
     contents["SHA256SUMS"] = "".join(sums).encode()
-    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-        for inside, data in sorted(contents.items()):
-            entry = zipfile.ZipInfo(f"{name}/{inside}", EPOCH)
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(zipped({f"{name}/{inside}": data for inside, data in sorted(contents.items())}))

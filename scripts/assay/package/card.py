@@ -8,6 +8,7 @@ from typing import Any
 
 import jinja2
 
+from assay.package.wheel import module_name
 from assay.workflow.files import look_up
 
 FILES = Path(__file__).with_name("files")
@@ -31,6 +32,7 @@ def write_card(
     training_data: str,
     licence: str | None = None,
     citation: str | None = None,
+    has_engine: bool = False,
 ) -> str:
     """Return the card, in Markdown.
 
@@ -42,6 +44,7 @@ def write_card(
         training_data: the training data and where they come from, in words.
         licence: the licence of the weights; None if the config states none.
         citation: how the student is cited; None if the config does not say.
+        has_engine: whether the wheel of the package holds the compiled engine.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FILES), undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False
@@ -62,6 +65,8 @@ def write_card(
         training_data=training_data,
         licence=licence or _unstated("licence"),
         citation=citation or _unstated("citation"),
+        has_engine=has_engine,
+        module=module_name(results["model"]["variant"]),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from assay.engine.library import library_path
 from assay.neighbors.lists import neighbor_list
 from assay.predictors.inputs import attributes
 from assay.predictors.interface import BatchPredictor
-from assay.runtime.engine import EngineModel, Evaluation
+from assay.runtime.engine import Evaluation
+from assay.runtime.student import EngineStudent
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
@@ -20,9 +22,16 @@ from assay.workflow.errors import AssayError
 class EngineFilePredictor(BatchPredictor):
     """A model file in the engine, in single precision; neighbors and their vectors are in double precision."""
 
-    def __init__(self, model: EngineModel, path: Path, threads: int):
-        super().__init__(**attributes(model.metadata, path, "libassay", "cpu"))
-        self.model, self.threads = model, threads
+    def __init__(self, student: EngineStudent, path: Path):
+        super().__init__(**attributes(student.identity, path, "libassay", "cpu"))
+        self.student, self.model, self.threads = student, student.model, student.threads
+
+    def timed_call(self, structures: Sequence[Structure]) -> Callable[[], object]:
+        """Return a call as a user of the package makes it, from arrays; see ``BatchPredictor.timed_call``."""
+        if any(structure.pbc.any() for structure in structures):
+            return super().timed_call(structures)
+        numbers, positions, batch = (x.numpy() for x in collate(structures, dtype=torch.float64))
+        return partial(self.student, numbers, positions, batch)
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
@@ -63,6 +72,6 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFile
     if library is None:
         raise AssayError(f"the engine, which computes {path}, needs a C++ compiler: install g++ and run again")
     try:
-        return EngineFilePredictor(EngineModel(path, library), path, threads or torch.get_num_threads())
+        return EngineFilePredictor(EngineStudent(path, threads or torch.get_num_threads(), library=library), path)
     except ValueError as error:
         raise AssayError(str(error)) from None

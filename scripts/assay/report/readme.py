@@ -36,7 +36,7 @@ def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
     notes = [
         f"Errors on {words(split)}, time for one of {n_atoms} atoms.",
         f"{summary['device_name']}{busy}; {summary['created_utc'][:10]}.",
-        f"Area: file size. Each at its fastest: {runtimes_in_words(summary['forms'])}.",
+        f"Area: file size. Each as its package runs it, or else at its fastest: {runtimes_in_words(summary['forms'])}.",
     ]
     lines = [
         svg.text(WIDTH / 2, HEIGHT - MARGIN + 10 + 13 * k, note, anchor="middle", size=10, color=svg.MUTED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from assay.report.evidence import HEADLINE_SPLIT, Student
-from assay.report.forms import Form, plain_form
+from assay.report.forms import PACKAGED, Form, plain_form
 from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, number, percent, quantity, words
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
@@ -129,6 +129,10 @@ def _whose_time(student: Student) -> str:
     return f"over {timed['name']}, while the teacher of the student is unknown"
 
 
+def _by_package(form: Form | None) -> str:
+    return ", as the package computes them" if form and form.runtime == PACKAGED else ""
+
+
 def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     plain = plain_form(forms)
     value = plain.latency_ms if plain else None
@@ -140,7 +144,7 @@ def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         shown=quantity(value, "ms"),
         asked=f"< {goals.latency_ms:g}\u202fms",
         verdict=_verdict(value, value is not None and value < goals.latency_ms),
-        how=f"one structure{where}, energies and forces",
+        how=f"one structure{where}, energies and forces{_by_package(plain)}",
     )
 
 

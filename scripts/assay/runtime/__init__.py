@@ -1,14 +1,33 @@
-"""Energy and forces of atoms from an exported student: numpy, ONNX Runtime and vesin, nothing else.
+"""Energy and forces of atoms from an exported student: numpy, ASE, vesin and the compiled engine, nothing else.
 
-``OnnxStudent`` evaluates arrays, ``VerletList`` finds and keeps neighbors; ``student.calculator.StudentCalculator`` is
-an ASE calculator that uses both.
+``open_student`` evaluates arrays, ``VerletList`` finds and keeps neighbors, and ``StudentCalculator`` is an ASE
+calculator that uses both. ``OnnxStudent`` does without the engine, and needs ONNX Runtime.
 
-In the project this is the room `runtime`; the package of a student carries it as `student`. Only what a user of the
-package runs enters here, and nothing of the project is imported.
+In the project this is the room `runtime`; the wheel of a student carries it as `assay_<variant>` with the model inside.
+Only what a user of the package runs enters here, and nothing of the project is imported.
 """
 
+from typing import Any
+
+from .calculator import StudentCalculator
 from .result import Result
-from .session import OnnxStudent
+from .student import HERE, EngineStudent, open_student
+from .student import LIBRARY as LIBRARY_NAME
+from .student import MODEL as MODEL_NAME
 from .verlet import VerletList
 
-__all__ = ["OnnxStudent", "Result", "VerletList"]
+# Where a wheel has the model file and the library, for programs in other languages.
+MODEL, LIBRARY = HERE / MODEL_NAME, HERE / LIBRARY_NAME
+
+__all__ = [
+    "LIBRARY", "MODEL", "EngineStudent", "OnnxStudent", "Result", "StudentCalculator", "VerletList", "open_student",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs ONNX Runtime only when it is asked for."""
+    if name == "OnnxStudent":
+        from .session import OnnxStudent
+
+        return OnnxStudent
+    raise AttributeError(name)

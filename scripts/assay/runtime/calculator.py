@@ -12,24 +12,26 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .scope import RADIUS_A, Scope
-from .session import OnnxStudent
+from .student import open_student
 from .verlet import VerletList
 
 
 class StudentCalculator(Calculator):
-    """Energy, forces and, in a periodic cell, stress.
+    """Energy, energies of atoms, forces and, in a periodic cell, stress.
 
     Pairs are found and their vectors formed in double precision, so that neither the size of the system nor its
-    distance from the origin costs accuracy; the network itself computes in single precision.
+    distance from the origin costs accuracy; the network itself computes in single precision unless told otherwise.
 
     The student knows no charges and spins. What of a structure lies outside of its scope, these among it, is warned of
-    once, and stands in ``outside`` for the structure that was evaluated last.
+    once, and stands in ``outside`` for the structure that was evaluated last. ONNX files have no energies of atoms.
 
     Args:
-        path: the file ``model.edges.onnx``.
-        threads: the number of CPU threads; None lets ONNX Runtime choose.
-        device: "cpu" or "cuda".
+        path: ``model.assay``, or ``model.edges.onnx``; None takes the student of this package.
+        threads: the number of CPU threads; None leaves it to the runtime.
+        device: "cpu", or "cuda", which is ONNX Runtime's.
         skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
+        precision: 32 or 64 bits of the network's numbers.
+        library: the shared library of the engine; None takes the one of this package.
         arguments: those of ASE's ``Calculator``.
 
     Attributes:
@@ -38,25 +40,29 @@ class StudentCalculator(Calculator):
         n_outside: how many of the structures so far lay outside.
 
     Raises:
-        ValueError: a device that is not there, or a file that finds neighbors itself.
+        ValueError, ImportError: as ``open_student`` says, or for an ONNX file that finds neighbors itself.
     """
 
-    implemented_properties = ["energy", "free_energy", "forces", "stress"]  # noqa: RUF012, ASE has a list
+    implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012, ASE has a list
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | None = None,
         threads: int | None = None,
         device: str = "cpu",
         skin: float = 0.5,
+        precision: int = 32,
+        library: str | Path | None = None,
         **arguments: Any,
     ):
         super().__init__(**arguments)
-        self.student = OnnxStudent(path, threads, device)
+        self.student = open_student(path, threads, device, precision, library)
         if not self.student.needs_edges:
             raise ValueError(
                 f"{path} finds neighbors itself: give model.edges.onnx, which leaves them to the calculator"
             )
+        if self.student.runtime == "onnxruntime":
+            self.implemented_properties = [name for name in self.implemented_properties if name != "energies"]
         self.scope = Scope(self.student.identity.get("scope"))
         self.outside: list[str] = []
         self.n_outside = 0
@@ -77,6 +83,8 @@ class StudentCalculator(Calculator):
         edge_index, vectors = self.neighbors.update(self.atoms.positions, cell, pbc)
         found = self.student.from_vectors(self.atoms.numbers, edge_index, vectors)
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
+        if found.atomic_energies is not None:
+            self.results["energies"] = found.atomic_energies
         if pbc.all() and found.virial is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / self.atoms.get_volume())
         self._warn_outside(edge_index.shape[1] / len(self.atoms) if self.student.cutoff == RADIUS_A else None)

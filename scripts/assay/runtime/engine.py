@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 INTERFACE_VERSION = 1
+UNSUPPORTED = 4  # ASSAY_UNSUPPORTED of assay.h
 
 EXCHANGE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
 
@@ -34,6 +35,10 @@ class _Output(ctypes.Structure):
         ("struct_size", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("energy", "atomic_energies", "forces", "virial")),
     ]
+
+
+class NotHere(ValueError):
+    """The engine does not run on this machine, or does not compute this network."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class EngineModel:
         metadata: what the file says about itself.
 
     Raises:
-        ValueError: the library or the file cannot be used; the sentence says why.
+        NotHere: the library cannot be loaded or lacks instructions of this processor, or the network is not its kind.
+        ValueError: the file cannot be used; the sentence says why.
     """
 
     def __init__(self, path: str | Path | bytes, library: str | Path, precision: int = 32):
@@ -76,11 +82,9 @@ class EngineModel:
             self._library = ctypes.CDLL(str(Path(library).absolute()))  # and not one that the system has
             version = self._library.assay_interface_version()
         except (OSError, AttributeError) as error:
-            raise ValueError(f"{library} is not the engine's library ({error}): install the package again") from None
+            raise NotHere(f"{library} is not the engine's library ({error}): install the package again") from None
         if version != INTERFACE_VERSION:
-            raise ValueError(
-                f"{library} has interface {version} and not {INTERFACE_VERSION}: install the package again"
-            )
+            raise NotHere(f"{library} has interface {version} and not {INTERFACE_VERSION}: install the package again")
         for name, result in {
             "last_error": ctypes.c_char_p,
             "metadata": ctypes.c_char_p,
@@ -115,7 +119,7 @@ class EngineModel:
 
     def _check(self, code: int) -> None:
         if code:
-            raise ValueError(self._library.assay_last_error().decode())
+            raise (NotHere if code == UNSUPPORTED else ValueError)(self._library.assay_last_error().decode())
 
     @property
     def row_width(self) -> int:

@@ -6,6 +6,7 @@ from ase import units
 from ase.calculators.calculator import Calculator
 from ase.md.verlet import VelocityVerlet
 
+from assay.engine.library import library_path
 from assay.engines.program import Evaluation, Simulation, Start
 from assay.runtime.calculator import StudentCalculator
 
@@ -38,4 +39,5 @@ class AseSimulation(Simulation):
 
 def start(start: Start) -> Simulation:
     """Begin with the calculator that the package of a student holds."""
-    return AseSimulation(start, StudentCalculator(start.files["model.edges.onnx"], threads=1))
+    model = start.files["model.assay"]
+    return AseSimulation(start, StudentCalculator(model, threads=1, library=library_path()))

@@ -1,0 +1,153 @@
+"""A student by its model file: in the compiled engine or, where that does not run, in ONNX Runtime."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .checks import check_atoms, check_edges
+from .engine import EngineModel, NotHere
+from .result import Evaluated, NoDevice, Result
+from .verlet import open_neighbors
+
+if TYPE_CHECKING:
+    from .session import OnnxStudent
+
+HERE = Path(__file__).parent
+MODEL, LIBRARY, FALLBACK = "model.assay", "libassay.so", "model.edges.onnx"
+MAX_ATOMIC_NUMBER = 118
+
+
+class EngineStudent:
+    """A student in the compiled engine. Copies of it, and those that other processes get, open the file again.
+
+    Args:
+        path: the model file, ``model.assay``.
+        threads: the largest number of CPU threads; None takes all that the process may use.
+        precision: 32 or 64, the bits of the numbers in which the network computes.
+        library: the shared library of the engine; None takes the one of this package.
+
+    Raises:
+        NotHere: the engine does not run on this machine, or does not compute this network.
+        ValueError: the file cannot be used, or there is no such precision.
+
+    Attributes:
+        identity: what the file says about itself.
+        cutoff: the radius of the neighbor search, angstrom.
+        elements: the atomic numbers that it was trained on.
+        runtime: "engine".
+    """
+
+    runtime, needs_edges = "engine", True
+
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        precision: int = 32,
+        library: str | Path | None = None,
+    ):
+        if precision not in (32, 64):
+            raise ValueError(f"the precision is {precision}: choose 32 or 64 bits")
+        if threads is not None and threads < 1:
+            raise ValueError(f"the number of threads is {threads}: choose at least 1")
+        self.model = EngineModel(Path(path).resolve(), Path(library or HERE / LIBRARY).resolve(), precision)
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self.identity, self.cutoff = self.model.metadata, self.model.cutoff
+        self.elements = frozenset(filter(self.model.has_element, range(1, MAX_ATOMIC_NUMBER + 1)))
+
+    def __call__(
+        self,
+        atomic_numbers: ArrayLike,
+        positions: ArrayLike,
+        batch: ArrayLike | None = None,
+        edge_index: ArrayLike | None = None,
+        edge_shift: ArrayLike | None = None,
+    ) -> Result:
+        """Evaluate structures; the arguments are those of ``OnnxStudent``.
+
+        Raises:
+            ValueError: what ``check_atoms`` and ``check_edges`` refuse.
+        """
+        numbers, at, structure = check_atoms(atomic_numbers, positions, batch, self.elements, MAX_ATOMIC_NUMBER)
+        if edge_index is None:
+            edges, vectors = open_neighbors(at, structure, self.cutoff)
+        else:
+            edges, shift = check_edges(edge_index, edge_shift, len(numbers))
+            vectors = at[edges[0]] - at[edges[1]] + shift
+        order = np.argsort(structure, kind="stable")  # the engine takes the structures one after another
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        found = self.model(numbers[order], place[edges], vectors, structure[order], threads=self.threads)
+        return Result(found.energy, found.forces[place], found.virial)
+
+    def from_vectors(self, atomic_numbers: np.ndarray, edge_index: np.ndarray, vectors: np.ndarray) -> Evaluated:
+        """Evaluate one structure by the vectors (E, 3) from its atoms to their neighbors, angstrom; see ``Evaluated``.
+
+        Raises:
+            ValueError: there are no atoms, or what the engine refuses.
+        """
+        if len(atomic_numbers) == 0:
+            raise ValueError("there must be atoms")
+        found = self.model(atomic_numbers, edge_index, vectors, threads=self.threads)
+        return Evaluated(float(found.energy[0]), found.forces, found.virial[0], found.atomic_energies)
+
+
+def open_student(
+    path: str | Path | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    precision: int = 32,
+    library: str | Path | None = None,
+) -> EngineStudent | OnnxStudent:
+    """Open a student in what runs it fastest here.
+
+    Args:
+        path: ``model.assay``, or an ONNX file, which ONNX Runtime evaluates; None takes the student of this package.
+        threads: the number of CPU threads; None leaves it to the runtime.
+        device: "cpu" or "cuda"; on a GPU ONNX Runtime evaluates ``model.edges.onnx``, which must lie beside the file.
+        precision: 32 or 64 bits; ONNX files compute in 32.
+        library: the shared library of the engine; None takes the one of this package.
+
+    Returns:
+        The student. Where the engine does not run on this machine, a warning says so, and ONNX Runtime evaluates
+        ``model.edges.onnx`` beside the file.
+
+    Raises:
+        NoDevice: a device that is not there.
+        ValueError: the file cannot be used.
+        ImportError: ONNX Runtime is needed and not installed.
+    """
+    if device not in ("cpu", "cuda"):
+        raise NoDevice(f"there is no device {device!r}: choose one of cpu, cuda")
+    file = HERE / MODEL if path is None else Path(path)
+    if path is None and not file.is_file():
+        _warn("this package was made without the compiled engine")
+        file = HERE / FALLBACK
+    if not file.is_file():
+        raise ValueError(f"there is no file {file}: check the path")
+    if device == "cpu" and file.suffix != ".onnx":
+        try:
+            return EngineStudent(file, threads, precision, library)
+        except NotHere as error:
+            if precision != 32 or not file.with_name(FALLBACK).is_file():
+                raise
+            _warn(f"the compiled engine does not run here ({error})")
+    if precision != 32:
+        raise ValueError("ONNX Runtime computes this student in 32 bits: choose the precision 32, or the device cpu")
+    try:
+        from .session import OnnxStudent
+    except ImportError as error:
+        raise ImportError(
+            f"ONNX Runtime must evaluate this, and is not here ({error}): pip install onnxruntime"
+        ) from None
+    return OnnxStudent(file if file.suffix == ".onnx" else file.with_name(FALLBACK), threads, device)
+
+
+def _warn(why: str) -> None:
+    warnings.warn(f"{why}: ONNX Runtime computes instead, several times slower", RuntimeWarning, stacklevel=3)

@@ -52,7 +52,7 @@ test: $(DEV_STAMP)  ## Run all tests
 lint: $(DEV_STAMP)  ## Check style, formatting, types, imports and the workflow
 	$(BIN)/ruff check scripts tests
 	$(BIN)/ruff format --check scripts tests
-	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakefmt --check Snakefile workflow rules
 	$(BIN)/mypy
 	PYTHONPATH=scripts $(BIN)/lint-imports
 	$(SNAKEMAKE) --lint
@@ -63,7 +63,7 @@ docs: $(DEV_STAMP)  ## Build the documentation as a site (site/index.html)
 format: $(DEV_STAMP)  ## Bring code and rules into their format, and write config/schema.json
 	$(BIN)/ruff check --fix scripts tests
 	$(BIN)/ruff format scripts tests
-	$(BIN)/snakefmt Snakefile rules
+	$(BIN)/snakefmt Snakefile workflow rules
 	PYTHONPATH=scripts $(BIN)/python -m assay.workflow.config_schema config/schema.json
 
 lock: $(DEV_STAMP)  ## Write down every package of the environment (envs/lock.txt)

@@ -2,7 +2,43 @@
 
 Needs a normalized model, the labelled splits, and domain.npz of the variant. Makes accuracy.json, the worst structures
 and figures of each variant, and one figure of all variants in results/report/.
+
+`--set-scatter validate=100` lets 100 jobs predict a share of the structures each; the result is the same.
 """
+
+
+scattergather:
+    validate=1,
+
+
+SHARDS = gather.validate("results/{{variant}}/shards/{scatteritem}.npz")
+
+
+rule predict_shard:
+    """Predict a share of the structures of every split."""
+    input:
+        model=model_of,
+        card=CARD,
+        splits=SPLIT_FILES,
+        domain="results/{variant}/domain.npz",
+    output:
+        temp("results/{variant}/shards/{scatteritem}.npz"),
+    log:
+        "logs/predict_shard/{variant}.{scatteritem}.log",
+    benchmark:
+        "benchmarks/predict_shard/{variant}.{scatteritem}.tsv"
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=60),
+    params:
+        code=code_of("predict_shard"),
+        splits=SPLITS,
+        max_structures=config["accuracy"]["max_structures"],
+        seed=config["accuracy"]["seed"],
+        device=DEVICE,
+    script:
+        "../scripts/predict_shard.py"
 
 
 rule validate:
@@ -12,6 +48,7 @@ rule validate:
         card=CARD,
         splits=SPLIT_FILES,
         domain="results/{variant}/domain.npz",
+        shards=SHARDS if len(SHARDS) > 1 else [],
     output:
         accuracy="results/{variant}/accuracy.json",
         parity=report(

@@ -106,6 +106,11 @@ RUNTIMES = {
 RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
 
 
+# One job at a time owns the device, unless the caller says otherwise: in any profile, and in any workflow.
+if "device_percent" not in workflow.global_resources:
+    workflow.register_resource("device_percent", 100)
+
+
 # Before a job deletes an earlier result. On a cluster the node that plans need not have a GPU.
 onstart:
     if config["device"] == "cuda" and workflow.local_exec and why_no_gpu():

@@ -69,7 +69,7 @@ rule quantize:
         CONDA
     threads: CORES
     resources:
-        **needs(mem_MB=6000, minutes=30, device_percent=100),
+        **needs(mem_MB=3000, minutes=30, device_percent=100),
     params:
         code=code_of("quantize"),
         unseen=lambda wildcards: UNSEEN_OR_ELSE,

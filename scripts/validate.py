@@ -6,13 +6,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import ase.io
+import numpy as np
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, OutsideScope, accuracy_of_split, by_novelty, predict_split
+from assay.accuracy.evaluation import AccuracySettings, OutsideScope, accuracy_of_split, by_novelty, with_labels
 from assay.accuracy.figures import draw_errors, draw_nothing, draw_novelty, draw_parity
+from assay.accuracy.shards import predict_piece, read_shards
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
-from assay.data.scope import count_outside
+from assay.data.scope import Scope, count_outside
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
@@ -28,15 +30,23 @@ if "snakemake" not in globals():
 def main() -> None:
     keep_freed_memory()
     settings = AccuracySettings(**snakemake.params.settings)
-    predictor = load_predictor(
-        Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
-    )
     domain = read_domain(snakemake.input.domain)
     errors, judged, novelties, named, outside = {}, {}, {}, [], {}
-    started = time.perf_counter()
+    started, shards = time.perf_counter(), list(snakemake.input.shards)
+    if shards:
+        merged = read_shards(shards)
+        runtime, dtype = merged.about["runtime"], merged.about["dtype"]
+        scope = Scope.from_record(merged.about["scope"]) if merged.about["scope"] else None
+    else:
+        predictor = load_predictor(
+            Path(snakemake.input.model), device=snakemake.params.device, dtype="float32", threads=snakemake.threads
+        )
+        runtime, dtype, scope = predictor.runtime, predictor.dtype, predictor.scope
     for name, split in snakemake.params.splits.items():
+        dataset = read_dataset(split, settings.max_structures, settings.seed)
+        piece = merged.pieces[name] if shards else predict_piece(predictor, domain, dataset, name)
         try:
-            found = predict_split(predictor, read_dataset(split, settings.max_structures, settings.seed), name)
+            found = with_labels(piece.predictions, dataset, name)
         except OutsideScope as reason:
             outside[name] = str(reason)
             print(f"{name} is not applicable: {reason}", flush=True)
@@ -48,7 +58,7 @@ def main() -> None:
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
-        judged[name]["scope"] = count_outside(predictor.scope, dataset) if predictor.scope else None
+        judged[name]["scope"] = count_outside(scope, dataset) if scope else None
         if judged[name]["scope"] and judged[name]["scope"]["n_outside"]:
             said = "; ".join(judged[name]["scope"]["first"].values())
             print(f"{judged[name]['scope']['n_outside']} structures of {name} are outside of the scope, such as {said}")
@@ -57,7 +67,7 @@ def main() -> None:
             print(f"{name}: {judged[name]['overlap']['sentence']}", flush=True)
         judged[name]["domain"] = None
         if domain.training_data.known:
-            novelties[name] = domain.novelties_of(list(dataset))
+            novelties[name] = [piece.novelties[index] for index in np.flatnonzero(found.kept)]
             judged[name]["domain"] = by_novelty(errors[name], novelties[name])
         for index in [row.pop("index") for row in judged[name]["worst"]]:
             atoms = dataset[index].to_ase()
@@ -66,10 +76,10 @@ def main() -> None:
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "teacher": snakemake.params.teacher,
-        "dtype": predictor.dtype,
-        "runtime": predictor.runtime,
+        "dtype": dtype,
+        "runtime": runtime,
         "settings": asdict(settings),
-        "wall_s": time.perf_counter() - started,
+        "wall_s": time.perf_counter() - started + (merged.about["wall_s"] if shards else 0.0),
         "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
         "training_data": domain.training_data.record,
         "coverage": domain.coverage(),

@@ -98,6 +98,34 @@ def test_an_edit_reaches_what_runs_it_and_nothing_else(stale_after):
     assert "package" in reached("assay/runtime/verlet.py")
 
 
+def test_what_was_parsed_once_is_known_to_later_processes(library, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    parsed = []
+
+    def fresh_digest():
+        """The digest of a script, as a new process finds it."""
+        for cached in (code._read, code._kept, code._modules, code._other_files, code._digest_of_file):
+            getattr(cached, "cache_clear", lambda: None)()
+        parsed.clear()
+        return code.code_digest(library / "adopt.py", library)
+
+    parse = ast.parse
+    monkeypatch.setattr(code.ast, "parse", lambda *given: parsed.append(given[1]) or parse(*given))
+    first = fresh_digest()
+    assert len(parsed) > 3
+    assert fresh_digest() == first and parsed == []
+    files = library / "assay/workflow/files.py"
+    text = files.read_text()
+    files.write_text(added(text))
+    assert fresh_digest() != first and parsed == [str(files)]
+    files.write_text(text)
+    [kept] = tmp_path.rglob("*.json")
+    kept.write_text("{damaged")
+    assert fresh_digest() == first and len(parsed) > 3
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    assert fresh_digest() == first
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_room_is_run_by_some_script(room, stale_after):
     stale = stale_after(f"assay/{room}/__init__.py", added)

@@ -96,7 +96,7 @@ def test_what_tells_of_the_training_data_reruns_what_is_compared_with_them(tree)
 
 def test_one_target_makes_its_own_branch_only(tree):
     shutil.rmtree(tree / "results")
-    done = snakemake(tree, "results/tiny/accuracy.json")
+    done = snakemake(tree, "-j", "3", "results/tiny/accuracy.json")
     assert done.returncode == 0, done.stdout
     made = snapshot(tree)
     assert {"tiny/model.json", "tiny/accuracy.json"} <= set(made)

@@ -31,7 +31,7 @@ QUICK = CONFIG["physics"]["reference_recipe"] | {
     "contact_distances_A": {"from": 1.5, "to": 5.0, "count": 8},
     "dimer_distances": {"from": 0.8, "to": 4.0, "count": 9},
 }
-CRYSTAL = ["equation_of_state", "elastic_constants", "rattled_cells"]
+CRYSTAL = ["equation_of_state", "elastic_constants", "rattled_cells", "phonons", "vacancies"]
 AGAINST_A_TEACHER = [name for name, check in CHECKS.items() if check.against_teacher]
 
 
@@ -98,7 +98,7 @@ def test_crystals_are_scaled_strained_and_rattled(tmp_path):
         assert set(made.groups(kind)) == {"Al crystal", "Cu4 crystal"}
     itself = Subject(TeacherPredictor(teacher), TeacherPredictor(teacher), made, DYNAMICS, teacher=EMT["name"])
     measured = measure(itself, CRYSTAL)
-    assert [row["status"] for row in measured.values()] == ["measured"] * 3
+    assert [row["status"] for row in measured.values()] == ["measured"] * 5
     assert all(abs(value) < 1e-6 for row in measured.values() for value in row["values"].values())
     copper = measured["equation_of_state"]["raw"]["crystals"]["Cu4 crystal"]
     assert copper["volume_A3"] / 4 == pytest.approx(11.57, abs=0.05)  # 3.59 angstrom, as ASE's EMT has it

@@ -7,18 +7,21 @@ import numpy as np
 import pytest
 import torch
 from ase import units
+from ase.data import atomic_masses
 
 from assay.models.graph import EdgeGraph
 from assay.neighbors.lists import build_graph
 from assay.physics.checks import CHECKS, SCOPE, measure
 from assay.physics.lattice import equation_of_state
+from assay.physics.lattice_dynamics import STEP_A, displaced_frames, doubled, phonon_wavenumbers
 from assay.physics.reference import Reference
+from assay.physics.relax import force_jacobians, wavenumbers
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from assay.structures.structure import collate
 from assay.workflow.errors import AssayError
 from shared.physics_faulty import Faulty, Neglectful, PairsOver, assert_caught, outcomes
-from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject, toy_reference
+from shared.physics_toys import THRESHOLDS, Pairs, crystal, predictor, subject, toy_reference
 
 
 class KeptList(Neglectful):
@@ -283,8 +286,11 @@ def test_a_model_without_crystals_or_stress_is_not_blamed():
 @pytest.mark.parametrize(
     ("change", "by"),
     [
-        (lambda model: model.depth.mul_(1.4), ["equation_of_state", "elastic_constants", "rattled_cells"]),
-        (lambda model: model.radius.mul_(1.03), ["equation_of_state", "rattled_cells"]),
+        (
+            lambda model: model.depth.mul_(1.4),
+            ["equation_of_state", "elastic_constants", "rattled_cells", "phonons", "vacancies"],
+        ),
+        (lambda model: model.radius.mul_(1.03), ["equation_of_state", "rattled_cells", "phonons"]),
     ],
     ids=["stiffer", "larger"],
 )
@@ -293,6 +299,30 @@ def test_crystals_that_are(change, by):
     with torch.no_grad():
         change(model)
     assert_caught(predictor(model), by, ["images", "stress", "continuity"])
+
+
+def test_crystals_whose_atoms_leave_too_easily():
+    """Cells with an odd number of atoms, as those with a vacancy are, lie 0.3 eV too low."""
+
+    def fault(inner, structure):
+        (p,) = inner.predict([structure])
+        return replace(p, energy_eV=p.energy_eV - 0.3 * (len(structure) % 2))
+
+    assert_caught(Crystalline(fault), ["vacancies"], ["phonons", "rattled_cells", "elastic_constants", "stress"])
+
+
+def test_phonons_are_the_vibrations_of_the_whole_supercell():
+    """One cell's force constants say what those of all sixteen atoms say, with all atoms displaced one by one."""
+    frames = list(displaced_frames(crystal()))
+    forces = np.array([prediction.forces_eV_per_A for prediction in predictor().predict([f.structure for f in frames])])
+    found = phonon_wavenumbers(crystal().atomic_numbers, 2, forces)
+    whole, times = doubled(crystal())
+    assert (times, len(frames), len(whole), len(found)) == (2, 12, 16, 3 * 16 - 3)
+    (jacobian,) = force_jacobians(predictor(), [whole], STEP_A)
+    root = np.sqrt(np.repeat(atomic_masses[whole.atomic_numbers], 3))
+    every = wavenumbers(np.linalg.eigvalsh(-0.5 * (jacobian + jacobian.T) / np.outer(root, root)))
+    kept = np.sort(every[np.argsort(np.abs(every))[3:]])
+    np.testing.assert_allclose(np.sort(found), kept, atol=1e-3 * np.abs(kept).max())
 
 
 def test_the_equation_of_state_of_a_known_crystal():
@@ -317,7 +347,7 @@ def test_a_model_of_crystals_alone_is_judged_by_clusters_of_them():
 
 
 def test_crystals_have_no_say_where_the_reference_has_none():
-    names = ["equation_of_state", "elastic_constants", "rattled_cells"]
+    names = ["equation_of_state", "elastic_constants", "rattled_cells", "phonons", "vacancies"]
     empty = replace(subject(predictor()), reference=Reference([], toy_reference().teacher))
     assert {row["lacks"] for row in measure(empty, names).values()} == {SCOPE}
 

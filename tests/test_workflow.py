@@ -3,6 +3,7 @@ of each rule runs without it.
 """
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,35 @@ def test_order_of_rule_files_after_the_first_does_not_matter(tree):
     jobs, edges = plan(tree)
     assert len(edges) > 20 and ("validate", "3") in jobs
     assert plan(tree, "--snakefile", "Mirrored") == (jobs, edges)
+
+
+@pytest.mark.slow
+def test_the_catalog_finds_the_workflow_and_what_it_says_of_it(tree):
+    """As https://snakemake.github.io/snakemake-workflow-catalog asks for under "standardized usage"."""
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert usage["software-stack-deployment"]["conda"] and usage["report"] and usage["mandatory-flags"]["desc"]
+    assert (ROOT / "config/README.md").is_file() and (ROOT / "config/config.yaml").is_file()
+    shutil.copytree(ROOT / "workflow", tree / "workflow")
+    assert plan(tree, "--snakefile", "workflow/Snakefile") == plan(tree)
+
+
+@pytest.mark.slow
+def test_a_users_own_profile_holds(tree):
+    """What the profile of the checkout says would win over it."""
+    ours = yaml.safe_load((ROOT / "profiles/default/config.yaml").read_text())
+    assert ours.keys() == {"max-checksum-file-size", "rerun-incomplete"}
+    (tree / "institute").mkdir()
+    institute = {"jobs": 7, "default-resources": ["slurm_account=ours"], "resources": ["licences=5"]}
+    (tree / "institute/config.yaml").write_text(yaml.safe_dump(institute))
+    (tree / "Shown").write_text(f"""
+include: "{tree / "Snakefile"}"
+
+print("jobs", workflow.resource_settings.nodes or workflow.resource_settings.cores)
+print("account", workflow.resource_settings.default_resources)
+print({{name: workflow.global_resources[name].value for name in ["licences", "device_percent"]}})
+""")
+    said = snakemake(tree, "--profile", "institute", "-s", "Shown", "-n", "results/tiny/model.json").stdout
+    assert "jobs 7" in said and "ours" in said and "{'licences': 5, 'device_percent': 100}" in said, said
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from assay.models import Potential
 from assay.models.graph import Term
 from assay.physics.base import Subject
 from assay.physics.lattice import crystal_frames
+from assay.physics.lattice_dynamics import displaced_frames, vacancy_frames
 from assay.physics.reference import Frame, Reference
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors.networks import EagerPredictor
@@ -109,7 +110,7 @@ def toy_reference():
         for d in np.linspace(0.5, 4.9, 45):
             pair = Structure("pair", np.array([a, b], dtype=np.int64), np.array([[0.0, 0, 0], [0, 0, d]]))
             frames.append(Frame(pair, "dimer", f"{a}-{b}", d))
-    frames += crystal_frames(crystal())
+    frames += [*crystal_frames(crystal()), *displaced_frames(crystal()), *vacancy_frames(crystal())]
     for d in np.linspace(0.6, 4.9, 44):
         frames.append(Frame(contact(molecules[0], 2, molecules[2], 1, d), "contact", "H-H", d))
     labelled_frames = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,16 +55,37 @@ class AccuracySettings:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """What a model says of S structures with A atoms, NaN for those that it refuses.
+
+    Attributes:
+        energy: (S,) float64, eV.
+        forces: (A, 3) float64, eV/angstrom.
+        stress: (S, 6) float64, eV/angstrom^3, in the order of ``Errors``; None where no structure is labelled with one.
+        refused: why a structure was refused, by its index.
+        unknown: atomic numbers that keep the model from every one of the structures; none if it knows those of any.
+    """
+
+    energy: np.ndarray
+    forces: np.ndarray
+    stress: np.ndarray | None
+    refused: Mapping[int, str]
+    unknown: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Predicted:
     """Predictions of those structures that have a finite one.
 
     Attributes:
+        kept: (S,) bool, which of all structures these are.
         dataset: these structures.
         errors: their predictions beside their labels.
         without: of each structure without a finite prediction its ``name``, its ``number`` in the file, and the
             ``reason``.
     """
 
+    kept: np.ndarray
     dataset: Dataset
     errors: Errors
     without: list[dict[str, Any]]
@@ -88,48 +109,73 @@ class OutsideScope(AssayError):
     """A model cannot judge any structure of a split, because of their elements."""
 
 
-def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> str:
-    """The elements that keep a model from every one of the structures, in words; empty if it knows those of any."""
+def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> frozenset[int]:
+    """The atomic numbers that keep a model from every one of the structures; none if it knows those of any."""
     known = predictor.elements or frozenset(range(1, predictor.max_z + 1))
     missing: set[int] = set()
     for structure in structures:
         unknown = set(structure.atomic_numbers.tolist()) - known
         if not unknown:
-            return ""
+            return frozenset()
         missing |= unknown
-    return symbols_of(missing)
+    return frozenset(missing)
 
 
-def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
-    """Predict a split, and set apart the structures that the predictor refuses or gives no finite numbers for.
-
-    Raises:
-        OutsideScope: every structure holds elements that the predictor does not know.
-        AssayError: no structure has a prediction.
-    """
+def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Predictions:
+    """Predict every structure that the predictor does not refuse."""
     refused: dict[int, str] = {}
     for index, structure in enumerate(dataset):
         try:
             check_structure(structure, predictor)
         except AssayError as error:
             refused[index] = str(error).removeprefix(f"{structure.name} ")
-    outside = unknown_elements(predictor, dataset)
-    if outside:
-        raise OutsideScope(f"every structure of {label or 'the split'} holds elements that it does not know: {outside}")
     accepted = np.array([index not in refused for index in range(len(dataset))], dtype=bool)
-    part = dataset.subset(accepted)
-    errors = predict_errors(predictor, part, label)
-    finite = np.isfinite(errors.energy) & (errors.per_structure((~np.isfinite(errors.forces)).sum(1)) == 0)
-    for index in np.flatnonzero(accepted)[~finite].tolist():
-        refused[index] = "energy or forces are not finite"
+    errors = predict_errors(predictor, dataset.subset(accepted), label)
+    energy, forces = np.full(len(dataset), np.nan), np.full((int(dataset.offsets[-1]), 3), np.nan)
+    energy[accepted], forces[np.repeat(accepted, dataset.sizes)] = errors.energy, errors.forces
+    stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
+    if stress is not None:
+        stress[accepted] = errors.stress
+    return Predictions(energy, forces, stress, refused, unknown_elements(predictor, dataset))
+
+
+def with_labels(predictions: Predictions, dataset: Dataset, label: str = "") -> Predicted:
+    """Put predictions beside labels, and set apart the structures that were refused or have no finite numbers.
+
+    Raises:
+        OutsideScope: every structure holds elements that the predictor does not know.
+        AssayError: no structure has a prediction.
+    """
+    if predictions.unknown:
+        raise OutsideScope(
+            f"every structure of {label or 'the split'} holds elements that it does not know: "
+            f"{symbols_of(predictions.unknown)}"
+        )
+    labelled = None if dataset.stress is None else full_3x3_to_voigt_6_stress(dataset.stress)
+    columns = (predictions.energy, dataset.energy, predictions.forces, dataset.forces, predictions.stress, labelled)
+    errors = Errors(dataset.atomic_numbers, dataset.sizes, *columns)
+    kept = np.isfinite(errors.energy) & (errors.per_structure((~np.isfinite(errors.forces)).sum(1)) == 0)
     without = [
-        {"name": str(dataset.names[index]), "number": int(dataset.places[index]), "reason": refused[index]}
-        for index in sorted(refused)
+        {
+            "name": str(dataset.names[index]),
+            "number": int(dataset.places[index]),
+            "reason": predictions.refused.get(index, "energy or forces are not finite"),
+        }
+        for index in np.flatnonzero(~kept).tolist()
     ]
-    found = Predicted(part.subset(finite), errors.subset(finite), without)
+    found = Predicted(kept, dataset.subset(kept), errors.subset(kept), without)
     if not len(found.dataset):
         raise AssayError(f"no structure of {label or 'the split'} can be judged: {found.sentence}")
     return found
+
+
+def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
+    """Predict a split, and set apart the structures that the predictor refuses or gives no finite numbers for.
+
+    Raises:
+        OutsideScope, AssayError: as ``with_labels`` does.
+    """
+    return with_labels(predict_all(predictor, dataset, label), dataset, label)
 
 
 def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:

@@ -36,7 +36,12 @@ KEYS = {field.name for field in fields(LabelKeys)}
 MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
 
-def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = None, seed: int = 0) -> Dataset:
+def read_dataset(
+    source: str | Path | Mapping[str, Any],
+    at_most: int | None = None,
+    seed: int = 0,
+    part: tuple[int, int] | None = None,
+) -> Dataset:
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz), ASE databases and trajectories (.db, .aselmdb, .traj), arrays (.npz) and
@@ -47,6 +52,8 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
         at_most: the largest number of structures, drawn at random without repetition; None for all.
         seed: seed of the drawn structures.
+        part: which of so many consecutive, nearly equal parts of these structures is read, counted from 0, and how many
+            there are; None for all. A part may be empty.
 
     Raises:
         AssayError: the file is missing, of another format, or holds something no student can learn from.
@@ -56,7 +63,13 @@ def read_dataset(source: str | Path | Mapping[str, Any], at_most: int | None = N
     if at_most is not None and (total := file.count()) > at_most:
         chosen = np.sort(np.random.default_rng(seed).choice(total, size=at_most, replace=False))
         print(f"{at_most} of the {total} structures of {file.path} are drawn at random")
+    if part is not None:
+        chosen = np.arange(file.count()) if chosen is None else chosen
+        k, n_parts = part
+        chosen = chosen[len(chosen) * k // n_parts : len(chosen) * (k + 1) // n_parts]
     found = list(_labelled(file, keys, chosen))
+    if part is not None and not found:
+        return from_structures([])
     structures, numbers = [structure for _, structure in found], [number for number, _ in found]
     dataset = replace(from_structures(structures), numbers=np.array(numbers, dtype=np.int64))
     check(dataset, file.path)

@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.physics import reference
 from assay.physics.reference import Frame, Reference
-from assay.predictors.interface import Predictor
+from assay.predictors.interface import Prediction, Predictor
 from assay.structures.geometry import cut_out, droplet, shaken
 from assay.structures.structure import Structure
 from assay.workflow.teachers import same_teacher
@@ -174,3 +174,10 @@ def worst(values: Sequence[float] | np.ndarray) -> float:
     """The largest value; infinite if one is not a number, so that nothing passes by being undefined."""
     array = np.asarray(values, dtype=float)
     return float(array.max()) if np.isfinite(array).all() else float("inf")
+
+
+def asked(subject: Subject, kind: str) -> dict[str, tuple[list[Frame], list[Prediction]]]:
+    """The frames of a kind by group, with what the model says of them; errors are those of ``Subject.groups``."""
+    groups = subject.groups(kind)
+    found = iter(subject.predictor.predict([frame.structure for frames in groups.values() for frame in frames]))
+    return {name: (frames, [next(found) for _ in frames]) for name, frames in groups.items()}

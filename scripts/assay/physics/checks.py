@@ -16,6 +16,7 @@ from assay.physics import (
     elements,
     landscape,
     lattice,
+    lattice_dynamics,
     locality,
     motion,
     precision,
@@ -38,6 +39,7 @@ FAMILIES = (
     motion,
     landscape,
     lattice,
+    lattice_dynamics,
 )
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 

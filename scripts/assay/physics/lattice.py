@@ -8,10 +8,9 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, asked, worst
 from assay.physics.crystals import repeated, strained
 from assay.physics.reference import Frame
-from assay.predictors.interface import Prediction
 from assay.structures.geometry import shaken
 from assay.structures.structure import Structure
 
@@ -56,12 +55,6 @@ def equation_of_state(scales: np.ndarray, energies_eV: np.ndarray, volume_A3: fl
     return volume, float(volume * fit.deriv(2)(scale) / (3.0 * volume_A3 * scale**2) ** 2 / units.GPa)
 
 
-def _asked(subject: Subject, kind: str) -> dict[str, tuple[list[Frame], list[Prediction]]]:
-    groups = subject.groups(kind)
-    found = iter(subject.predictor.predict([frame.structure for frames in groups.values() for frame in frames]))
-    return {name: (frames, [next(found) for _ in frames]) for name, frames in groups.items()}
-
-
 def _volume(frame: Frame) -> float:
     return abs(float(np.linalg.det(np.asarray(frame.structure.cell))))
 
@@ -73,7 +66,7 @@ def _label(frame: Frame) -> float:
 def equations_of_state(subject: Subject) -> Measurement:
     """The volume of least energy and the bulk modulus of each crystal, beside the teacher's."""
     rows = {}
-    for name, (frames, predictions) in _asked(subject, reference.SCALED_CELL).items():
+    for name, (frames, predictions) in asked(subject, reference.SCALED_CELL).items():
         scales = np.array([frame.coordinate for frame in frames])
         volume = _volume(frames[0]) / scales[0] ** 3
         teacher = equation_of_state(scales, np.array([_label(frame) for frame in frames]), volume)
@@ -97,7 +90,7 @@ def equations_of_state(subject: Subject) -> Measurement:
 def elastic_constants(subject: Subject) -> Measurement:
     """The six diagonal elastic constants of each crystal with clamped atoms, beside the teacher's."""
     rows, errors = {}, []
-    for name, (frames, predictions) in _asked(subject, reference.STRAINED_CELL).items():
+    for name, (frames, predictions) in asked(subject, reference.STRAINED_CELL).items():
         own = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([_label(frame) for frame in frames])
         volume = _volume(frames[1])
@@ -116,7 +109,7 @@ def _stiffness(energies_eV: np.ndarray, volume_A3: float) -> np.ndarray:
 def rattled_cells(subject: Subject) -> Measurement:
     """Forces in cells with rattled atoms beside the teacher's: their root-mean-square error over the teacher's."""
     errors = {}
-    for name, (frames, predictions) in _asked(subject, reference.RATTLED_CELL).items():
+    for name, (frames, predictions) in asked(subject, reference.RATTLED_CELL).items():
         teacher = np.array([frame.structure.forces_eV_per_A for frame in frames])
         own = np.array([prediction.forces_eV_per_A for prediction in predictions])
         errors[name] = float(np.linalg.norm(own - teacher) / np.linalg.norm(teacher))

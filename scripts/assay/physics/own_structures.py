@@ -19,6 +19,7 @@ from rdkit.Chem import rdDetermineBonds
 from assay.physics import labelling, reference
 from assay.physics.labelling import Entry, RELAXED_eV_per_A, TeacherPredictor
 from assay.physics.lattice import crystal_frames
+from assay.physics.lattice_dynamics import displaced_frames, vacancy_frames
 from assay.physics.reference import Frame
 from assay.physics.relax import relax
 from assay.predictors.structure_files import read_frames
@@ -136,7 +137,7 @@ def own_crystals(path: str | Path) -> list[Structure]:
 def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str, Any], parts: Path) -> Iterator[Frame]:
     """All frames of a reference of a structure file: of its molecules minima with their vibrations, dynamics, scans of
     a bond that turns, conformers, contacts and dimers of the elements that occur; of its crystals scaled, strained and
-    rattled cells.
+    rattled cells, displaced atoms and vacancies.
 
     Args:
         path: the structure file.
@@ -151,6 +152,8 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
     part = partial(labelling.finished_part, parts, predictor)
     for crystal in progress(evenly(crystals, settings["molecules"]), unit="crystals", desc="straining"):
         yield from part(crystal.name, partial(crystal_frames, crystal))
+        yield from part(f"{crystal.name} in motion", partial(displaced_frames, crystal))
+        yield from part(f"{crystal.name} with vacancies", partial(vacancy_frames, crystal))
     try:
         every = own_molecules(path)
     except AssayError:

@@ -36,6 +36,8 @@ DIMER = "dimer"  # two bare atoms at a distance, angstrom
 SCALED_CELL = "scaled cell"  # a crystal whose lengths are a multiple of what they were
 STRAINED_CELL = "strained cell"  # a crystal that is stretched or sheared, or not, its atoms with it
 RATTLED_CELL = "rattled cell"  # a crystal with displaced atoms
+DISPLACED_CELL = "displaced cell"  # a crystal with one atom displaced; knows how often its cell is repeated
+VACANCY = "vacancy"  # a crystal, and without one of its atoms
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
 
 TEACHER = "teacher"  # the key of the comment line

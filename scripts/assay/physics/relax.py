@@ -99,9 +99,13 @@ def frequencies(structure: Structure, hessian: np.ndarray) -> np.ndarray:
     root = np.sqrt(np.repeat(atomic_masses[structure.atomic_numbers], 3))
     weighted = 0.5 * (hessian + hessian.T) / np.outer(root, root)
     inner = _internal_directions(structure, root)
-    values = np.linalg.eigvalsh(inner.T @ weighted @ inner)
-    angular = np.sqrt(np.abs(values) * units._e / units._amu) * 1e10  # rad/s
-    return np.sort(np.sign(values) * angular / (2.0 * np.pi * units._c * 100.0))
+    return wavenumbers(np.linalg.eigvalsh(inner.T @ weighted @ inner))
+
+
+def wavenumbers(eigenvalues: np.ndarray) -> np.ndarray:
+    """Wavenumbers in 1/cm, ascending, imaginary ones negative, of eigenvalues in eV/angstrom^2 over atomic masses."""
+    angular = np.sqrt(np.abs(eigenvalues) * units._e / units._amu) * 1e10  # rad/s
+    return np.sort(np.sign(eigenvalues) * angular / (2.0 * np.pi * units._c * 100.0))
 
 
 def _internal_directions(structure: Structure, root_mass: np.ndarray) -> np.ndarray:

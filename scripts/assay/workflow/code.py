@@ -9,9 +9,18 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import json
 import re
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
+
+from assay.workflow.errors import AssayError
+from assay.workflow.files import cache_folder, write_json
+
+MOST_KEPT = 10_000  # files of Python; then what is known of them begins anew
 
 # Comments of C++, or a string, which may hold //.
 COMPILED = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*")', re.S)
@@ -36,6 +45,7 @@ def code_digest(script: Path, library: Path) -> str:
             found.update(new)
             waiting += new
     files = {path: _read(path, library).digest for path in found}
+    _keep()
     for folder in {path.parent for path in found if path.name == "__init__.py"}:
         files |= {path: _digest_of_file(path) for path in _other_files(folder)}
     lines = sorted(f"{path.relative_to(library)} {digest}" for path, digest in files.items())
@@ -53,7 +63,49 @@ class _Module:
         self.digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-_read = functools.cache(_Module)
+class _Known(NamedTuple):
+    """What is known of a file of Python; as in ``_Module``."""
+
+    imports: list[str]
+    digest: str
+
+
+@functools.cache
+def _read(path: Path, library: Path) -> _Known:
+    """Parse a file, unless one of equal content in the same place was parsed before, by this process or another."""
+    key = hashlib.sha256(f"{path.relative_to(library)}\n".encode() + path.read_bytes()).hexdigest()
+    if key not in _kept():
+        parsed = _Module(path, library)
+        _kept()[key] = _Known(sorted(parsed.imports), parsed.digest)
+        _new.add(key)
+    return _kept()[key]
+
+
+_new: set[str] = set()  # keys of what this process has parsed and not yet kept
+
+
+def _store() -> Path:
+    """The file of what is known, for this version of Python and of this module."""
+    version = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes()).hexdigest()[:16]
+    return cache_folder("code") / f"{version}.json"
+
+
+@functools.cache
+def _kept() -> dict[str, _Known]:
+    """What is known of files by the hash of their place and content; nothing if that cannot be read."""
+    try:
+        known = json.loads(_store().read_text())
+        return {key: _Known(*said) for key, said in known.items()} if len(known) < MOST_KEPT else {}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _keep() -> None:
+    """Keep what was parsed for the next planning, where that can be written."""
+    if _new:
+        with suppress(AssayError):
+            write_json(_store(), _kept())
+        _new.clear()
 
 
 @functools.cache

@@ -4,7 +4,10 @@ Needs the report and everything that it rests on; results/peers/peers.json and r
 shown where they exist. Makes docs/figures.json, docs/results.svg, docs/gallery/, and the tables of README.md and
 docs/*.md.
 
-`snakemake document`, `snakemake document_trials` and `snakemake pages` are never part of `all`. What they write is tracked, and is no rule's output:
+`snakemake document_example --configfile config/examples/molten_salt.yaml` does the same for the worked example alone.
+
+`snakemake document`, `document_trials`, `document_example` and `pages` are never part of `all`. What they write is
+tracked, and is no rule's output:
 Snakemake would remove it before the job.
 """
 
@@ -28,6 +31,27 @@ rule document:
         variants=list(VARIANTS),
     script:
         "../scripts/document.py"
+
+
+rule document_example:
+    """The worked example, from the results of a run with its config; all else stays as it is."""
+    input:
+        expand("results/{variant}/{file}", variant=VARIANTS, file=["accuracy.json", "benchmark.json", "physics.json"]),
+        drawn="results/properties/properties.svg",
+    log:
+        "logs/document_example.log",
+    benchmark:
+        "benchmarks/document_example.tsv"
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("document_example"),
+        variants=list(VARIANTS),
+    script:
+        "../scripts/document_example.py"
 
 
 rule pages:

@@ -19,7 +19,7 @@ FIRST_LABELS = (
 # Rounds of active learning add labels to these (rounds.smk), found by two students that differ in their first weights.
 ROUNDS = config["rounds"]
 OF_ROUND = f"{OWN_BUILD}/rounds/{{round}}"
-MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} for k in (1, 2)}
+MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} for k in (0, 1)}
 
 
 LABELLED = FIRST_LABELS + labels_of_rounds(ROUNDS["count"])

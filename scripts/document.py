@@ -21,6 +21,7 @@ with exit_on_error(log=snakemake.log[0]):
     figures = digest(read_json(snakemake.input.summary), students, folder / "peers/peers.json")
     figures["fine_tuning"] = fine_tuning.digest(before=read_json(FIGURES))
     figures["gallery"] = make_gallery(".", students[0])
-    figures = keep(figures, read_json(FIGURES))
+    earlier = read_json(FIGURES)
+    figures = keep(figures, earlier) | {"example": earlier["example"]}  # of runs of their own
     write_json(FIGURES, figures)
     write_pages(".", figures)

@@ -8,7 +8,19 @@ import pytest
 
 from assay.predictors.interface import load_predictor
 from assay.report.digest import digest
-from assay.report.document import FIGURES, GALLERY, PICTURE, TABLES, filled, make_gallery, pages, rooms, write_pages
+from assay.report.document import (
+    EXAMPLE,
+    FIGURES,
+    GALLERY,
+    PICTURE,
+    TABLES,
+    filled,
+    make_gallery,
+    pages,
+    rooms,
+    write_pages,
+)
+from assay.report.example import example_digest
 from assay.report.readme import write_figure
 from assay.structures.structure import Structure
 from assay.workflow.config import load_config
@@ -34,7 +46,8 @@ def made_up(tmp_path):
 
     def figures():
         return digest(summary, read(folder), folder / "peers/peers.json") | {
-            "gallery": {"student": "original", "files": {}}
+            "gallery": {"student": "original", "files": {}},
+            "example": example_digest(read(folder), None),
         }
 
     return folder, figures
@@ -76,6 +89,20 @@ def test_gallery_is_that_of_the_figures_and_small(shown):
     assert sum(path.stat().st_size for path in (ROOT / GALLERY).glob("*")) < 600_000
 
 
+def test_example_is_of_the_students_that_are_shipped(shown):
+    config = load_config(ROOT / "config", ROOT / "config/examples/molten_salt.yaml")
+    own = {
+        name: sha256_file(ROOT / variant["checkpoint"])
+        for name, variant in config["variants"].items()
+        if variant is not None
+    }
+    assert {name: student["file_sha256"] for name, student in shown["example"]["students"].items()} == own
+    measured, picture = shown["example"]["properties"], ROOT / EXAMPLE
+    assert picture.exists() == (measured is not None)
+    assert measured is None or sha256_file(picture) == measured["picture_sha256"]
+    assert sum(path.stat().st_size for path in (ROOT / "data/molten_salt").glob("*")) < 4_000_000
+
+
 def test_every_table_is_shown_somewhere():
     text = "".join(page.read_text() for page in pages(ROOT))
     assert set(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == {*TABLES, "rooms"}
@@ -105,6 +132,26 @@ def test_pages_are_written_from_a_run(made_up, tmp_path):
     assert "| `ultra_tiny` | nve drift | dynamics | energy spread (eV): 0.00320 | ≤ 10⁻⁵ |" in text
     assert (tmp_path / PICTURE).read_text().startswith("<svg")
     assert filled(text, figures(), "README.md", tmp_path) == text
+
+
+def test_example_shows_errors_times_and_what_both_say_of_the_material(made_up):
+    folder, figures = made_up
+    found = figures()
+    row = {"n_atoms": 64, "temperature_K": 1200.0, "pressure_GPa": 0.43, "pressure_standard_error_GPa": 0.021}
+    row["diffusion"] = {"Na": {"coefficient_cm2_per_s": 1.07e-4, "standard_error_cm2_per_s": 6e-6}}
+    rows = [row | {"student": "tiny"}, row | {"student": None, "temperature_K": 1100.0}]
+    example = example_digest(read(folder), {"rows": rows, "teacher": "SevenNet-0", "structure": "melt.xyz"})
+    text = TABLES["example-properties"](found | {"example": example})
+    assert text.splitlines()[4:] == [
+        "| SevenNet-0 | 64 | 1,100 | 0.43 ± 0.02 | 11 ± 0.6 |",
+        "| `tiny` | 64 | 1,200 | 0.43 ± 0.02 | 11 ± 0.6 |",
+    ]
+    assert "`ultra_tiny`" in TABLES["example"](found) and "times faster than GFN2-xTB" in TABLES["example"](found)
+    assert "not run yet" in TABLES["example"]({"example": None})
+    for name in ("original", "tiny", "ultra_tiny"):
+        (folder / f"{name}/benchmark.json").unlink()
+    untimed = TABLES["example"]({"example": example_digest(read(folder), None)})
+    assert "| not measured | – |" in untimed and "; on 20" in untimed
 
 
 def test_a_missing_result_is_not_measured(made_up):

@@ -58,6 +58,24 @@ def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_
     assert f"used {wording.percent(0.3, 0)} of the processor" in page
 
 
+def test_properties_stand_in_the_page_where_they_were_measured(results, benchmarks, tmp_path):
+    summary = write_report(tmp_path / "report", results, benchmarks)
+    assert "Properties of a material" not in (tmp_path / "report/report.html").read_text()
+    row = {"n_atoms": 64, "temperature_K": 1200.0, "density_g_per_cm3": 1.49, "pressure_GPa": 0.2119}
+    row |= {"pressure_standard_error_GPa": 0.034, "student": "tiny"}
+    row["diffusion"] = {"Na": {"coefficient_cm2_per_s": 9.36e-5, "standard_error_cm2_per_s": 8e-6}}
+    rows = [row, row | {"student": None, "pressure_GPa": None, "pressure_standard_error_GPa": None}]
+    figure = tmp_path / "properties.svg"
+    figure.write_text("<svg></svg>")
+    summary["properties"] = {"rows": rows, "structure": "melt.xyz", "teacher": "SevenNet-0", "figure": str(figure)}
+    write_page(tmp_path / "report.html", summary, read(results), [figure])
+    page = (tmp_path / "report.html").read_text()
+    assert "diffusion of Na (10⁻⁵ cm²/s)" in page and "By dynamics from melt.xyz at constant volume" in page
+    assert '9.4 <span class="muted small">± 0.8</span>' in page and "0.21 " in page
+    assert "SevenNet-0" in page and "not measured" in page
+    assert "How the atoms of a material are arranged and diffuse" in page
+
+
 class Outline(HTMLParser):
     """Tags with their attributes, and whether each element is closed where it should be."""
 

@@ -60,7 +60,7 @@ def test_a_crystal_and_a_teacher_become_a_student_by_rounds(tmp_path):
     assert len(names) == 40 + 6 + 6 and sum("-student_md-" in name for name in names) == 12
     second = json.loads((build / "rounds/2/member1.training.json").read_text())
     assert second["from"]["path"].endswith("rounds/1/member1.pt")
-    weights = [(build / f"rounds/1/member{k}.pt").read_bytes() for k in (1, 2)]
+    weights = [(build / f"rounds/1/member{k}.pt").read_bytes() for k in (0, 1)]
     assert weights[0] != weights[1]
     record = json.loads((tmp_path / "students/small.training.json").read_text())
     assert record["teacher"]["name"] == "EMT" and (tmp_path / "students/small.pt").is_file()

@@ -20,6 +20,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, sha256_file
 
 FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/gallery"
+EXAMPLE = "docs/molten-salt.svg"
 TABLES = tables.TABLES | WALKTHROUGH | FINE_TUNING
 ROOMS = "rooms"  # the one table that is made from the code
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.S)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.physics.verdict import label_of
+from assay.report.example import example, example_properties
 from assay.report.markdown import code, of_others, spread, table
 from assay.report.peers import peers
 from assay.report.trials import ablation, compression
@@ -332,5 +333,6 @@ TABLES: dict[str, Callable[[Figures], str]] = {
     for render in (
         origin, students, splits, flags, failed_checks, chosen_checks, targets, runtimes, sizes, peers, files,
         eight_bits, eight_bits_verdict, operators, training, training_cost, endurance, gallery, ablation, compression,
+        example, example_properties,
     )
 }  # fmt: skip

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import ase.build
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from assay.engine.model_file import to_bytes
 from assay.engines.lammps.simulation import PLACES
 from assay.predictors.virtual_environments import interpreter
 from shared.engine_inputs import arrays_of, network, opened
+from shared.engine_programs import crystal
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(
@@ -51,19 +51,6 @@ def ask(python, folder, ranks, cases):
         command = [python.parent / "mpiexec", "-n", str(ranks), *command]
     subprocess.run(command, check=True, env=environment(), timeout=300)
     return json.loads((folder / f"{ranks}.json").read_text())
-
-
-def crystal():
-    """A displaced molecular crystal in a triclinic cell, lower triangular, that is wider than its ghosts reach."""
-    atoms = ase.build.molecule("CH3CH2OH")
-    atoms.center(vacuum=1.2)
-    atoms = atoms.repeat((3, 2, 3))
-    atoms.rattle(0.08, seed=1)
-    cell = np.array(atoms.cell)
-    cell[1, 0], cell[2, 0], cell[2, 1] = 0.7, -0.9, 0.5
-    atoms.set_cell(cell)
-    atoms.pbc = True
-    return atoms
 
 
 def case(atoms, model, folder, name, forces=None, before=BOX):

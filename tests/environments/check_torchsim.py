@@ -20,7 +20,9 @@ def model(tmp_path_factory):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_passes_the_validation_of_torchsim(dtype, tmp_path):
     known = open_model(tmp_path, elements=[14, 26])  # those of the structures that it is validated with
-    validate_model_outputs(StudentModel(known, dtype), CPU, dtype)
+    student = StudentModel(known, dtype)
+    validate_model_outputs(student, CPU, dtype)
+    assert student.dtype == dtype and student.compute_forces and student.compute_stress
 
 
 def test_every_system_of_a_state_is_the_model(model):

@@ -246,6 +246,9 @@ def test_changes_in_place_are_seen(atoms, new_calculator):
         seen.append(atoms.get_potential_energy())
         assert seen[-1] == pytest.approx(anew(), abs=1e-5)
     assert len(set(np.round(seen, 5))) == 5  # an open structure has no use for a cell
+    assert atoms.calc.check_state(atoms) == []
+    atoms.set_initial_charges([0, 0, 0, 1])
+    assert atoms.calc.check_state(atoms) == ["initial_charges"]
     atoms.numbers[0] = 3
     with pytest.raises(ValueError, match=r"not trained on|never trained on"):
         atoms.get_potential_energy()

@@ -154,3 +154,26 @@ def member_before(wildcards):
     """The same student of the round before, from which its training goes on; None in the first round."""
     number = int(wildcards.round) - 1
     return f"{OWN_BUILD}/rounds/{number}/{wildcards.student}.pt" if number else None
+
+
+def learned_from(section):
+    """The files that a section trains and is judged on: those of the user's `data`, unless the section names its own."""
+    own = {"train": "train", "validation": "validation", "test": "validation"} if config["data"] else {}
+    return {
+        part: f"data/build/own/{name}.h5"
+        for part, name in own.items()
+        if part in config[section] and not given(f"{section}.{part}")
+    }
+
+
+def compressed(wildcards):
+    """What `compress` makes of the student that the config names.
+
+    Raises:
+        WorkflowError: there is no such checkpoint among the variants.
+    """
+    if config["compress"]["variant"] not in NETWORKS:
+        raise WorkflowError(
+            f"`compress.variant` of the config is {config['compress']['variant']}: name one of {', '.join(NETWORKS)}"
+        )
+    return f"results/{config['compress']['variant']}/compression/compression.json"

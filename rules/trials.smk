@@ -12,10 +12,10 @@ made and measured on a CPU, for the engine is what they ask about.
 from assay.ablation.plan import settings, training_of
 from assay.compression.plan import forms
 
-ABLATION = config["ablate"]
+ABLATION = config["ablate"] | learned_from("ablate")
 ABLATED = settings(present(ABLATION["vary"]), ABLATION["grid"])
 
-COMPRESSION = config["compress"]
+COMPRESSION = config["compress"] | learned_from("compress")
 FORMS = forms(COMPRESSION)
 
 
@@ -138,4 +138,4 @@ rule compress_student:
 
 rule compress:
     input:
-        expand("results/{variant}/compression/compression.json", variant=COMPRESSION["variant"]),
+        compressed,

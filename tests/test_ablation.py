@@ -83,6 +83,13 @@ def test_every_value_that_the_config_may_vary_reaches_a_training():
         assert training_of({key: value}, ablate["base"], ablate["budget"]) != plain, key
 
 
+def test_values_of_the_command_line_are_taken_and_wrong_ones_named():
+    whole = complete_config({"ablate": {"vary": {"rank": ["1"], "hidden": []}}}, ROOT / "config")
+    assert (whole["ablate"]["vary"]["rank"], whole["ablate"]["vary"]["hidden"]) == ([1], [])
+    with pytest.raises(AssayError, match=r"`ablate.vary.rank.0` \(a rank\) is 3, but must be"):
+        complete_config({"ablate": {"vary": {"rank": [3]}}}, ROOT / "config")
+
+
 def test_a_budget_is_of_steps_or_of_atoms():
     with pytest.raises(AssayError, match="a number of `steps` or of `atoms`, one of the two"):
         complete_config({"ablate": {"budget": {"steps": 5, "atoms": 5}}}, ROOT / "config")

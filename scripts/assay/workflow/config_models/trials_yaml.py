@@ -57,7 +57,7 @@ class AblationBase(Section):
 class Vary(Section):
     """The values that are tried besides those of the base; an empty list tries none."""
 
-    rank: list[Literal[1, 2]] = may_be_absent(description="ranks of features")
+    rank: list[Annotated[int, Field(ge=1, le=2, description="a rank")]] = may_be_absent(description="ranks of features")
     n_blocks: list[PositiveInteger] = may_be_absent(description="numbers of blocks")
     hidden: list[PositiveInteger] = may_be_absent(description="numbers of channels")
     n_rbf: list[PositiveInteger] = may_be_absent(description="numbers of radial functions")

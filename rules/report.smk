@@ -72,6 +72,6 @@ rule report:
         data=DATA,
         teachers={name: teacher["name"] for name, teacher in TEACHERS.items()},
         targets=config["report"]["targets"],
-        not_timed=["label", "train", "peers", "report"],
+        not_timed=["label", "train", "peers", "run_engines", "engines", "report"],
     script:
         "../scripts/report.py"

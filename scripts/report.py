@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from assay.report import dag
+from assay.report.engines import read_engines
 from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
@@ -25,7 +26,9 @@ with exit_on_error(log=snakemake.log[0]):
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
     summary["properties"] = read_properties(folder, students)
-    drawn = [*snakemake.input.figures, *filter(None, [(summary["properties"] or {}).get("figure")])]
+    summary["engines"] = read_engines(folder / "engines", students)
+    more = [(summary[section] or {}).get("figure") for section in ("properties", "engines")]
+    drawn = [*snakemake.input.figures, *filter(None, more)]
     write_json(snakemake.output.summary, summary)
     write_comparison(snakemake.output.comparison, summary)
     write_markdown(snakemake.output.markdown, summary)

@@ -10,6 +10,7 @@ import pytest
 
 from assay.accuracy.training_data import unknown
 from assay.report import wording
+from assay.report.engines import read_engines
 from assay.report.evidence import BRANCHES, Student
 from assay.report.page import headline, write_page
 from assay.report.peers import read_peers
@@ -56,6 +57,29 @@ def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_
     assert "6.3×" in page
     assert "gone was not timed beside tiny: ImportError: undefined symbol." in page
     assert f"used {wording.percent(0.3, 0)} of the processor" in page
+
+
+def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp_path):
+    students = read(results)
+    [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
+    good = {"passed": True, "drift_passed": True}
+    programs = {
+        "good": {"title": "Good", "cases": {"box": good}, "speed": [{"n_atoms": 20, "ms_per_step": 0.27}]},
+        "heating": {"title": "Heating", "cases": {"box": good | {"drift_passed": False}}, "speed": []},
+        "gone": {"title": "Gone", "error": "cannot be made"},
+    }
+    for checkpoint in ("of other weights", sha):
+        tiny = {"checkpoint_sha256": checkpoint, "programs": programs, "load_of_other_processes": 0.3}
+        assert read_engines(tmp_path, students) is None
+        (tmp_path / "engines.json").write_text(json.dumps({"students": {"tiny": tiny}}))
+    summary = write_report(tmp_path / "report", results, benchmarks)
+    assert "In programs of molecular dynamics" not in (tmp_path / "report/report.html").read_text()
+    summary["engines"] = read_engines(tmp_path, students)
+    write_page(tmp_path / "report.html", summary, students, [])
+    page = (tmp_path / "report.html").read_text()
+    rows = re.findall(r"<td>(Good|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)
+    assert rows == [("Good", "pass"), ("Heating", "fail"), ("Gone", "not run")]
+    assert "0.27" in page and "cannot be made" in page
 
 
 def test_properties_stand_in_the_page_where_they_were_measured(results, benchmarks, tmp_path):

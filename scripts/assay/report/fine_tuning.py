@@ -20,10 +20,9 @@ def collect(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rows = [
         {
             "student": record["student"],
-            "from": record["from"]["path"] if "from" in record else None,
+            "from": Path(record["from"]["path"]).stem if "from" in record else None,
             "n_parameters": record["n_parameters"],
             "steps": record["curve"][-1]["step"],
-            "minutes": 60 * record["hours"],
             "before": record.get("before"),
             "after": {key: record["curve"][-1][key] for key in keys},
         }
@@ -55,15 +54,13 @@ def fine_tuning(figures: Mapping[str, Any]) -> str:
         return "This was not tried in this run: `snakemake fine_tuning` does that."
     rows = []
     for row in found["students"]:
-        begun = code(Path(row["from"]).stem) if row["from"] else "new weights"
-        before = row["before"] or {}
+        begun = code(row["from"]) if row["from"] else "new weights"
         rows.append(
             [
                 begun,
                 count(row["n_parameters"]),
                 count(row["steps"]),
-                number(row["minutes"], 2),
-                percent(before.get("force_accuracy")),
+                percent(row["before"]["force_accuracy"]) if row["before"] else "–",
                 percent(row["after"]["force_accuracy"]),
                 number(1e3 * row["after"]["force_mae_eV_per_A"]),
                 number(1e3 * row["after"]["energy_mae_eV_per_atom"]),
@@ -73,7 +70,6 @@ def fine_tuning(figures: Mapping[str, Any]) -> str:
         "begun from",
         "parameters",
         "steps",
-        "minutes",
         "force accuracy before",
         "after",
         "force MAE (meV/Å)",

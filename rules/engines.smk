@@ -7,7 +7,7 @@ results/<variant>/model.metatomic.pt, results/<variant>/model.gromacs.pt and res
 A program that cannot be installed is named with the reason.
 """
 
-ENGINE_FILES = ["model.assay", "model.edges.onnx", "model.metatomic.pt"]
+ENGINE_FILES = ["model.assay", "model.metatomic.pt"]
 
 
 rule metatomic_file:

@@ -27,7 +27,7 @@ def example_digest(students: Sequence[Student], properties: Mapping[str, Any] | 
     first = students[0].get("benchmark") or students[0].get("accuracy")
     return {key: first[key] for key in OF_THE_RUN} | {
         "load_of_other_processes": speed.busiest(students),
-        "teacher": students[0].teacher,
+        "teacher": students[0].get("benchmark", "teacher", "name") or students[0].teacher,
         "students": {
             student.name: {
                 "file_sha256": student.get("model", "source", "sha256"),

@@ -232,9 +232,41 @@ def test_it_asks_for_no_library_that_a_bare_machine_lacks():
         assert tuple(map(int, version.split("."))) <= limits[name], f"{name}_{version}"
 
 
+def _large(kind):
+    """More atoms than the engine leaves in their order, in two pieces that do not see each other or in a crystal."""
+    if kind == "periodic":
+        system = salt().repeat((8, 5, 2))
+    else:
+        system = cluster(125)
+        for shift in (20.0, 9.6):
+            other = cluster(125)
+            other.positions[:, 0] += shift
+            system += other
+    system.rattle(0.05, seed=8)
+    return system[np.random.default_rng(0).permutation(len(system))]
+
+
+@pytest.mark.parametrize("kind", ["open", "periodic"])
+def test_the_order_of_many_atoms_does_not_matter(kind):
+    """Large structures are computed in an order of the engine's own, and come back in that of the caller."""
+    model, many = network("shipped"), _large(kind)
+    assert len(many) > 300
+    systems = [*rattled("H2O"), many, *rattled("CH4")]
+    expected = model.energy_and_forces(*inputs_of(systems), virial=True)
+    found = opened("shipped")(*arrays_of(systems))
+    limits = {"rtol": 1e-11, "atol": 1e-10 * max(1.0, expected.forces.abs().max().item())}
+    torch.testing.assert_close(torch.tensor(found.energy), expected.energy, **limits)
+    torch.testing.assert_close(torch.tensor(found.forces), expected.forces, **limits)
+    torch.testing.assert_close(torch.tensor(found.virial), expected.virial, **limits)
+    order = np.random.default_rng(1).permutation(len(many))
+    alone, other = opened("shipped")(*arrays_of([many])), opened("shipped")(*arrays_of([many[order]]))
+    np.testing.assert_allclose(other.forces, alone.forces[order], rtol=0, atol=limits["atol"])
+    np.testing.assert_allclose(other.atomic_energies, alone.atomic_energies[order], rtol=0, atol=limits["atol"])
+
+
 def test_results_do_not_depend_on_threads():
     many = [s for k in range(12) for s in rattled("CH3CH2OH", "C6H6", width=0.1 + 0.01 * k)]
-    for systems in (many, [cluster()], [salt()]):
+    for systems in (many, [cluster()], [salt()], [_large("open")]):
         given = arrays_of(systems)
         expected = opened("shipped", 32)(*given)
         for threads in (2, 3, 7):

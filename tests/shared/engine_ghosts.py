@@ -49,7 +49,7 @@ def evaluate_in_parts(model, atoms, parts, of_first=None, exchanging=True):
     every = np.arange(len(atoms))
     split = np.array_split(every, parts) if of_first is None else [every[:of_first], every[of_first:]]
     pieces = [Part(numbers, edge_index, vectors, local) for local in split]
-    meeting = threading.Barrier(parts, timeout=60)
+    meeting = threading.Barrier(parts, timeout=300)
     shared = {}
 
     def evaluate(index):
@@ -63,8 +63,7 @@ def evaluate_in_parts(model, atoms, parts, of_first=None, exchanging=True):
             meeting.wait()
             whole[piece.local] = own[: len(piece.local)]
             meeting.wait()
-            if exchanging:
-                own[len(piece.local) :] = whole[piece.owners[len(piece.local) :]]
+            own[len(piece.local) :] = whole[piece.owners[len(piece.local) :]] if exchanging else 0.0
             meeting.wait()
 
         opened = EngineModel(model.path, library_path(), model.precision)

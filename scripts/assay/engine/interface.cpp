@@ -37,12 +37,19 @@ struct assay_model {
     }
 
     // Sums the energies of local atoms, to which it adds reference energies, by structure; ``energy`` may be null.
-    void sum_energies(const Call& call, bool with_reference, double* atomic, double* energy) const {
+    void sum_energies(const Call& call, bool with_reference, double* energy) {
         if (energy) std::fill_n(energy, call.n_structures, 0.0);
         for (int64_t i = 0; i < call.n_local; ++i) {
-            if (with_reference) atomic[i] += file.reference[call.numbers[i]];
-            if (energy) energy[call.structure[i]] += atomic[i];
+            if (with_reference) atomic_energies[i] += file.reference[call.numbers[i]];
+            if (energy) energy[call.structure[i]] += atomic_energies[i];
         }
+    }
+
+    // Evaluates a call into ``atomic_energies`` and, if they are wanted, ``forces``.
+    void evaluate(const Call& call, int threads, bool wants_forces, double* virial, void* gradients) {
+        atomic_energies.resize(call.n_local);
+        if (wants_forces) forces.resize(3 * call.n_atoms);
+        network->evaluate(call, threads, {atomic_energies.data(), wants_forces ? forces.data() : nullptr, virial, gradients});
     }
 };
 
@@ -148,11 +155,9 @@ void evaluate_tensors(assay_model& model, const FromTensors<T>& in, const double
     }
     Call call = model.call(in.n_atoms, in.n_local, in.n_structures);
     call.weights = weights;
-    model.atomic_energies.resize(in.n_atoms);
-    if (forces) model.forces.resize(3 * in.n_atoms);
-    model.network->evaluate(call, threads, {model.atomic_energies.data(), forces ? model.forces.data() : nullptr, virial, gradients});
-    model.sum_energies(call, false, model.atomic_energies.data(), energy);
-    if (forces) std::copy(model.forces.begin(), model.forces.begin() + 3 * in.n_atoms, forces);
+    model.evaluate(call, threads, forces != nullptr, virial, gradients);
+    model.sum_energies(call, false, energy);
+    if (forces) model.prepared.in_order_of_caller(model.forces.data(), in.n_atoms, 3, forces);
 }
 
 }  // namespace
@@ -206,15 +211,12 @@ EXPORTED int assay_evaluate(assay_model* model, const assay_input* input, assay_
         Call call = model->call(in.n_atoms, in.n_local, in.n_structures);
         call.exchange = input->exchange;
         call.context = input->context;
-        model->atomic_energies.resize(in.n_local);
-        double* atomic = output->atomic_energies ? output->atomic_energies : model->atomic_energies.data();
-        double* forces = output->forces;
-        if (!forces && output->virial) {
-            model->forces.resize(3 * in.n_atoms);
-            forces = model->forces.data();
-        }
-        model->network->evaluate(call, input->threads, {atomic, forces, output->virial, nullptr});
-        model->sum_energies(call, true, atomic, output->energy);
+        model->evaluate(call, input->threads, output->forces || output->virial, output->virial, nullptr);
+        model->sum_energies(call, true, output->energy);
+        const Prepared& prepared = model->prepared;
+        if (output->atomic_energies)
+            prepared.in_order_of_caller(model->atomic_energies.data(), in.n_local, 1, output->atomic_energies);
+        if (output->forces) prepared.in_order_of_caller(model->forces.data(), in.n_atoms, 3, output->forces);
     });
 }
 

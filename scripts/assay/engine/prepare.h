@@ -9,6 +9,7 @@
 #include "assay.h"
 #include "call.h"
 #include "model_file.h"
+#include "order.h"
 
 namespace assay {
 
@@ -37,7 +38,9 @@ class Prepared {
     std::vector<int64_t> first;
     std::vector<double> vectors;
 
-    // Checks atoms and edges and copies them. ``in`` has n_atoms, n_local, n_structures, n_edges and ghosts (whether
+    Order order;
+
+    // Checks atoms and edges and copies them, those of large structures in the order of ``order``. ``in`` has n_atoms, n_local, n_structures, n_edges and ghosts (whether
     // there may be any), and gives number(i), structure_of(i), neighbor_of(k), center_of(k) and vector(k, double[3]).
     // Edges beyond the cutoff are dropped.
     template <class Source>
@@ -83,10 +86,48 @@ class Prepared {
             neighbor[place] = static_cast<int32_t>(j);
             for (int x = 0; x < 3; ++x) vectors[3 * place + x] = r[x];
         }
+        order.place.clear();
+        if (!in.ghosts) order.find(structure, first, neighbor, vectors, cutoff);
+        if (!order.place.empty()) reorder();
+    }
+
+    // Copies rows of ``width`` numbers from the order in which networks have atoms to that of the caller.
+    template <class From, class To>
+    void in_order_of_caller(const From* rows, int64_t n_atoms, int64_t width, To* out) const {
+        for (int64_t i = 0; i < n_atoms; ++i)
+            std::copy_n(rows + width * (order.place.empty() ? i : order.place[i]), width, out + width * i);
     }
 
    private:
     std::vector<int64_t> next;
+    std::vector<int32_t> old_numbers, old_neighbor;
+    std::vector<int64_t> old_first;
+    std::vector<double> old_vectors;
+
+    // Puts atoms and edges into the order; structures stay where they are.
+    void reorder() {
+        const std::vector<int32_t>& place = order.place;
+        const int64_t n = place.size();
+        old_numbers.swap(numbers);
+        old_neighbor.swap(neighbor);
+        old_first.swap(first);
+        old_vectors.swap(vectors);
+        numbers.resize(n);
+        first.assign(n + 1, 0);
+        for (int64_t i = 0; i < n; ++i) {
+            numbers[place[i]] = old_numbers[i];
+            first[place[i] + 1] = old_first[i + 1] - old_first[i];
+        }
+        for (int64_t i = 0; i < n; ++i) first[i + 1] += first[i];
+        neighbor.resize(old_neighbor.size());
+        vectors.resize(old_vectors.size());
+        for (int64_t i = 0; i < n; ++i) {
+            int64_t to = first[place[i]];
+            std::copy(old_vectors.begin() + 3 * old_first[i], old_vectors.begin() + 3 * old_first[i + 1],
+                      vectors.begin() + 3 * to);
+            for (int64_t e = old_first[i]; e < old_first[i + 1]; ++e) neighbor[to++] = place[old_neighbor[e]];
+        }
+    }
 
     template <class Source>
     static void check_sizes(const Source& in) {

@@ -25,7 +25,9 @@ class EngineBatches:
     def __init__(self, model: EngineModel, threads: int = 1, skin: float = 0.5):
         self.model, self.threads, self.skin = model, threads, skin
         self.mean_neighbors = np.zeros(0)
-        self._lists: list[VerletList] = []
+        self._search = VerletList(model.cutoff + skin, skin=0.0)
+        self._sizes: list[int] = []
+        self._positions = self._boxes = np.zeros(0)
 
     def __call__(
         self,
@@ -48,22 +50,37 @@ class EngineBatches:
         Raises:
             ValueError: positions or cells make no sense, or an element is unknown to the model.
         """
-        while len(self._lists) < len(positions):
-            self._lists.append(VerletList(self.model.cutoff, self.skin))
-        edges, vectors, sizes = [], [], [len(numbers) for numbers in atomic_numbers]
+        sizes, x = [len(own) for own in positions], np.concatenate(positions).astype(np.float64)
+        if not np.isfinite(x).all():
+            raise ValueError("there are positions that are not finite: is the time step too long?")
+        boxes = np.concatenate([np.ravel(cells), np.ravel(pbc)])
+        if self._is_stale(sizes, x, boxes):
+            self._find(sizes, x, cells, pbc)
+            self._sizes, self._positions, self._boxes = sizes, x, boxes
+        neighbor, center = self._edges
+        vectors = x[neighbor] - x[center] + self._shift
+        near = np.einsum("ek,ek->e", vectors, vectors) < self.model.cutoff**2
+        counts = np.bincount(self._structure[center[near]], minlength=len(sizes))
+        self.mean_neighbors = counts / np.maximum(sizes, 1)
+        numbers = np.concatenate([np.asarray(own) for own in atomic_numbers])
+        return self.model(numbers, self._edges, vectors, self._structure, threads=self.threads)
+
+    def _is_stale(self, sizes: list[int], x: np.ndarray, boxes: np.ndarray) -> bool:
+        """Whether a pair may have come within the cutoff unseen."""
+        if sizes != self._sizes or not np.array_equal(boxes, self._boxes):
+            return True
+        moved = x - self._positions
+        return bool(np.einsum("ik,ik->i", moved, moved).max(initial=0.0) > (0.5 * self.skin) ** 2)
+
+    def _find(self, sizes: list[int], x: np.ndarray, cells: Sequence[np.ndarray], pbc: Sequence[np.ndarray]) -> None:
+        """Find the pairs of each structure within the cutoff and the skin."""
+        self._structure = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
         first = np.concatenate([[0], np.cumsum(sizes)])
-        for k, given in enumerate(positions):
-            x = np.asarray(given, np.float64)
-            if not np.isfinite(x).all():
-                raise ValueError(f"structure {k} has positions that are not finite: is the time step too long?")
-            own, arrows = self._lists[k].update(x, np.asarray(cells[k], np.float64), pbc[k])
-            edges.append(own + first[k])
+        edges, vectors = [], []
+        for k, (cell, axes) in enumerate(zip(cells, pbc, strict=True)):
+            own = x[first[k] : first[k + 1]]
+            pairs, arrows = self._search.update(own, np.asarray(cell, np.float64), np.asarray(axes, bool))
+            edges.append(pairs + first[k])
             vectors.append(arrows)
-        self.mean_neighbors = np.array([len(v) / max(n, 1) for v, n in zip(vectors, sizes, strict=True)])
-        return self.model(
-            np.concatenate([np.asarray(numbers) for numbers in atomic_numbers]),
-            np.concatenate(edges, axis=1),
-            np.concatenate(vectors),
-            np.repeat(np.arange(len(sizes)), sizes),
-            threads=self.threads,
-        )
+        self._edges = np.concatenate(edges, axis=1).astype(np.int32)
+        self._shift = np.concatenate(vectors) - (x[self._edges[0]] - x[self._edges[1]])

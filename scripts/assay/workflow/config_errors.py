@@ -66,7 +66,7 @@ def _wanted(error: ErrorDetails) -> str:
     """What a value must be, to follow "must be"."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
-        return f"one of {', '.join(choices_at(error['loc']))}"
+        return f"one of {', '.join(map(str, choices_at(error['loc'])))}"
     if kind in ("too_short", "too_long"):
         bound, length = ("at least", "min_length") if kind == "too_short" else ("at most", "max_length")
         return _LENGTHS[context["field_type"]].format(bound, context[length])

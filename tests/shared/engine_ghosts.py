@@ -49,8 +49,8 @@ def evaluate_in_parts(model, atoms, parts, of_first=None, exchanging=True):
     every = np.arange(len(atoms))
     split = np.array_split(every, parts) if of_first is None else [every[:of_first], every[of_first:]]
     pieces = [Part(numbers, edge_index, vectors, local) for local in split]
-    meeting = threading.Barrier(parts, timeout=300)
-    shared = {}
+    meeting = threading.Barrier(parts, timeout=60)
+    shared, n_exchanges = {}, [0] * parts
 
     def evaluate(index):
         piece = pieces[index]
@@ -60,6 +60,7 @@ def evaluate_in_parts(model, atoms, parts, of_first=None, exchanging=True):
             assert width <= model.row_width
             own = np.ctypeslib.as_array((kind * max(count, 1)).from_address(rows))[:count].reshape(-1, width)
             whole = shared.setdefault(width, np.zeros((len(atoms), width)))
+            n_exchanges[index] += 1
             meeting.wait()
             whole[piece.local] = own[: len(piece.local)]
             meeting.wait()
@@ -73,6 +74,7 @@ def evaluate_in_parts(model, atoms, parts, of_first=None, exchanging=True):
 
     with ThreadPoolExecutor(parts) as pool:
         found = list(pool.map(evaluate, range(parts)))
+    assert len(set(n_exchanges)) == 1, "some process waits for others that exchange less often"
     forces = np.zeros((len(atoms), 3))
     for piece, result in zip(pieces, found, strict=True):
         np.add.at(forces, piece.owners, result.forces)

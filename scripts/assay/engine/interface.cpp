@@ -48,7 +48,7 @@ struct assay_model {
     // Evaluates a call into ``atomic_energies`` and, if they are wanted, ``forces``.
     void evaluate(const Call& call, int threads, bool wants_forces, double* virial, void* gradients) {
         atomic_energies.resize(call.n_local);
-        if (wants_forces) forces.resize(3 * call.n_atoms);
+        if (wants_forces) forces.resize(3 * call.n_atoms + 1);  // not null where a process has no atoms
         network->evaluate(call, threads, {atomic_energies.data(), wants_forces ? forces.data() : nullptr, virial, gradients});
     }
 };

@@ -1,10 +1,12 @@
-"""Make the shipped dataset again: molecules, the teacher's labels, splits.
+"""Make the shipped datasets again: molecules, the teacher's labels, splits; and crystals.
 
 Needs data/molecules/{written,listed,pieces,new}.csv and the teacher of the config. Makes data/molecules/molecules.csv,
-data/build/*.h5 (all that was labelled) and data/dataset/ (what is shipped).
+data/build/*.h5 (all that was labelled) and data/dataset/ (what is shipped). `snakemake crystals --configfile
+config/examples/foundation.yaml` makes data/crystals/: crystals.h5, with the energies, forces and stresses of a foundation
+model, and dataset.json, which says who labelled it.
 
-`snakemake dataset` is never part of `all`: shipped files are no rule's output, so that nothing labels them again
-because a clone gave them new dates. Labelling resumes from data/build/shards/ wherever it stopped.
+`snakemake dataset` and `snakemake crystals` are never part of `all`: shipped files are no rule's output, so that nothing
+labels them again because a clone gave them new dates. Labelling resumes from data/build/shards/ wherever it stopped.
 """
 
 RECIPE = config["dataset"]["recipe"]
@@ -79,3 +81,22 @@ rule dataset:
         teacher=config["teacher"],
     script:
         "../scripts/dataset.py"
+
+
+rule crystals:
+    output:
+        "data/crystals/dataset.json",
+    log:
+        "logs/crystals.log",
+    benchmark:
+        "benchmarks/crystals.tsv"
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=60),
+    params:
+        code=code_of("crystals"),
+        recipe=config["dataset"]["recipe"]["crystals"],
+        teacher=config["teacher"],
+    script:
+        "../scripts/crystals.py"

@@ -1,10 +1,16 @@
-"""Whether the students have become slower.
+"""Whether the students have become slower, and whether they still hold what is known of their weights.
 
 Needs benchmark.json of each student, and the ratios of an earlier run (`regress: baseline` in the config). Makes
 results/regression/: regression.json, and the table regression.md, which says for every ratio by how much it changed.
 
 `snakemake regress` exits with 1 and a sentence if a ratio became worse; `snakemake baseline` replaces the stored ratios
-by those of this run. Neither is part of `all`, and the stored ratios are no rule's output, so that nothing but
+by those of this run.
+
+`snakemake weights` needs the normalized model and model.onnx of each student, unseen molecules, and
+data/benchmarks/weights.yaml with the bounds, makes results/<variant>/weights.json, and exits with 1 and a sentence if a
+student breaks a bound: tests judge the code with networks of any weights, and this judges the weights.
+
+None of them is part of `all`, and the stored ratios are no rule's output, so that nothing but
 `snakemake baseline` ever replaces them.
 """
 
@@ -76,3 +82,50 @@ rule baseline:
         baseline=BASELINE,
     script:
         "../scripts/baseline.py"
+
+
+rule measure_weights:
+    """Energies in float32 of turned molecules, and what finer filters spare in eight bits."""
+    input:
+        model=model_of,
+        onnx="results/{variant}/model.onnx",
+        card=CARD,
+        unseen=file_of(UNSEEN),
+    output:
+        "results/{variant}/weights.json",
+    log:
+        "logs/measure_weights/{variant}.log",
+    benchmark:
+        "benchmarks/measure_weights/{variant}.tsv"
+    wildcard_constraints:
+        variant=one_of(NETWORKS),
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=1500, minutes=10),
+    params:
+        code=code_of("weights"),
+        unseen=lambda wildcards: UNSEEN,
+    script:
+        "../scripts/weights.py"
+
+
+rule weights:
+    """Fail if a student breaks a bound."""
+    input:
+        measured=expand("results/{variant}/weights.json", variant=NETWORKS),
+        cards=CARDS,
+        bounds=shipped("data/benchmarks/weights.yaml"),
+    log:
+        "logs/weights.log",
+    benchmark:
+        "benchmarks/weights.tsv"
+    localrule: True
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=500, minutes=5),
+    params:
+        code=code_of("hold_weights"),
+    script:
+        "../scripts/hold_weights.py"

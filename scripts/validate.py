@@ -8,9 +8,9 @@ from pathlib import Path
 import ase.io
 import numpy as np
 
+from assay.accuracy import evaluation
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, OutsideScope, accuracy_of_split, by_novelty, with_labels
-from assay.accuracy.figures import draw_errors, draw_nothing, draw_novelty, draw_parity
+from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.accuracy.shards import predict_piece, read_shards
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
@@ -29,7 +29,7 @@ if "snakemake" not in globals():
 
 def main() -> None:
     keep_freed_memory()
-    settings = AccuracySettings(**snakemake.params.settings)
+    settings = evaluation.AccuracySettings(**snakemake.params.settings)
     domain = read_domain(snakemake.input.domain)
     errors, judged, novelties, named, outside = {}, {}, {}, [], {}
     started, shards = time.perf_counter(), list(snakemake.input.shards)
@@ -46,15 +46,15 @@ def main() -> None:
         dataset = read_dataset(split, settings.max_structures, settings.seed)
         piece = merged.pieces[name] if shards else predict_piece(predictor, domain, dataset, name)
         try:
-            found = with_labels(piece.predictions, dataset, name)
-        except OutsideScope as reason:
+            found = evaluation.with_labels(piece.predictions, dataset, name)
+        except evaluation.OutsideScope as reason:
             outside[name] = str(reason)
             print(f"{name} is not applicable: {reason}", flush=True)
             continue
         dataset, errors[name] = found.dataset, found.errors
         if found.without:
             print(f"{name}: {found.sentence}", flush=True)
-        judged[name] = accuracy_of_split(errors[name], dataset, settings)
+        judged[name] = evaluation.accuracy_of_split(errors[name], dataset, settings)
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)
@@ -68,11 +68,8 @@ def main() -> None:
         judged[name]["domain"] = None
         if domain.training_data.known:
             novelties[name] = [piece.novelties[index] for index in np.flatnonzero(found.kept)]
-            judged[name]["domain"] = by_novelty(errors[name], novelties[name])
-        for index in [row.pop("index") for row in judged[name]["worst"]]:
-            atoms = dataset[index].to_ase()
-            atoms.arrays["student_forces"] = errors[name].forces[dataset.offsets[index] : dataset.offsets[index + 1]]
-            named.append(atoms)
+            judged[name]["domain"] = evaluation.by_novelty(errors[name], novelties[name])
+        named += evaluation.with_both_forces(judged[name]["worst"], errors[name], dataset)
     card = read_json(snakemake.input.card)
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "teacher": snakemake.params.teacher,
@@ -87,13 +84,9 @@ def main() -> None:
         "not_applicable": None if judged else "; ".join(outside.values()),
         "splits": judged,
     }
-    if errors:
-        draw_parity(snakemake.output.parity, errors)
-        draw_errors(snakemake.output.errors, errors, judged)
-        draw_novelty(snakemake.output.novelty, errors, novelties, domain.training_data.compared_with)
-    else:
-        for path in (snakemake.output.parity, snakemake.output.errors, snakemake.output.novelty):
-            draw_nothing(path)
+    draw_parity(snakemake.output.parity, errors)
+    draw_errors(snakemake.output.errors, errors, judged)
+    draw_novelty(snakemake.output.novelty, errors, novelties, domain.training_data.compared_with)
     with atomic_path(snakemake.output.worst) as temporary:
         ase.io.write(temporary, named, format="extxyz")
     write_json(snakemake.output.accuracy, result)

@@ -22,11 +22,12 @@ RULES = {
     for file in sorted((ROOT / "rules").glob("*.smk"))
     for name, body in re.findall(r"^(?:rule|checkpoint) (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.S | re.M)
 }
-SCRIPTS = {
-    match[1]: (name, set(re.findall(r"\{(\w+)\}", body.partition("log:")[2].partition("benchmark:")[0])))
-    for name, body in RULES.items()
-    if (match := re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', body))
-}
+# The rules of each script, with their wildcards.
+SCRIPTS: dict[str, dict[str, set[str]]] = {}
+for name, body in RULES.items():
+    if match := re.search(r'script:\s+"\.\./scripts/(\w+\.py)"', body):
+        wildcards = re.findall(r"\{(\w+)\}", body.partition("log:")[2].partition("benchmark:")[0])
+        SCRIPTS.setdefault(match[1], {})[name] = set(wildcards)
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +124,12 @@ def test_every_script_of_a_rule_can_be_run_alone(script):
     text = (ROOT / "scripts" / script).read_text()
     assert (script in SCRIPTS) != (script in PROGRAMS)
     if script in SCRIPTS:
-        rule, wildcards = SCRIPTS[script]
         [(called, given)] = re.findall(
             r'if "snakemake" not in globals\(\):\n +from assay\.workflow\.standalone import mock_snakemake\n\n'
             r' +snakemake = mock_snakemake\("(\w+)"(.*)\)\n',
             text,
         )
-        assert called == rule
-        assert set(re.findall(r"(\w+)=", given)) == wildcards
+        assert set(re.findall(r"(\w+)=", given)) == SCRIPTS[script][called]
 
 
 def run_alone(tree, script, folder, *arguments):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ase
 import numpy as np
 import scipy.stats
 from ase.data import chemical_symbols
@@ -285,3 +286,19 @@ def worst(errors: Errors, dataset: Dataset, count: int) -> list[dict[str, Any]]:
         }
         for k in np.argsort(-np.nan_to_num(rmse, nan=np.inf))[:count]
     ]
+
+
+def with_both_forces(rows: list[dict[str, Any]], errors: Errors, dataset: Dataset) -> list[ase.Atoms]:
+    """The structures that rows of ``worst`` name, with the teacher's labels and, as ``student_forces``, the student's.
+
+    Args:
+        rows: what ``worst`` returned for these errors; ``index`` is taken out of each.
+        errors: of these structures.
+        dataset: the structures of ``errors``.
+    """
+    named = []
+    for index in [row.pop("index") for row in rows]:
+        atoms = dataset[index].to_ase()
+        atoms.arrays["student_forces"] = errors.forces[dataset.offsets[index] : dataset.offsets[index + 1]]
+        named.append(atoms)
+    return named

@@ -18,17 +18,12 @@ _PERCENTILES = (50, 90, 99)
 FEW = 3000  # so few points are drawn as larger squares
 
 
-def draw_nothing(path: str | Path) -> None:
-    """Draw that a figure is not applicable, because its student knows the elements of no split."""
-    with plots.figure(path) as (_, axes):
-        axes[0, 0].set(xticks=[], yticks=[])
-        axes[0, 0].text(0.5, 0.5, "not applicable", ha="center", transform=axes[0, 0].transAxes)
-
-
 def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
     """Draw predicted against labelled forces, energies and, where a split has some, stress as densities, one column a
-    split.
+    split; without splits, that the figure is not applicable.
     """
+    if not splits:
+        return _draw_nothing(path)
     with_stress = {name: np.isfinite(errors.stress_error).all(1) for name, errors in splits.items()}
     rows = 3 if any(present.any() for present in with_stress.values()) else 2
     with plots.figure(path, rows, len(splits), size=(2.9, 2.8)) as (_, axes):
@@ -61,7 +56,12 @@ def _parity(axes: Axes, labelled: np.ndarray, predicted: np.ndarray, quantity: s
 
 
 def draw_errors(path: str | Path, splits: Mapping[str, Errors], judged: Mapping[str, Any]) -> None:
-    """Draw the distributions of the errors, and how they depend on force, size and element."""
+    """Draw the distributions of the errors, and how they depend on force, size and element.
+
+    Without splits it draws that the figure is not applicable.
+    """
+    if not splits:
+        return _draw_nothing(path)
     with plots.figure(path, 2, 4, size=(3.3, 2.7)) as (_, axes):
         for index, (name, errors) in enumerate(splits.items()):
             style = plots.series(index) | {"label": name.replace("_", " ")}
@@ -151,6 +151,8 @@ def draw_novelty(
         novelties: those of the structures, by split; none of a split whose structures cannot be compared.
         compared_with: the structures that others are compared with, in words.
     """
+    if not splits:
+        return _draw_nothing(path)
     with plots.figure(path, 1, len(splits), size=(2.9, 2.7)) as (drawing, axes):
         for index, (name, errors) in enumerate(splits.items()):
             panel, rmse = axes[0, index], force_rmse(errors)
@@ -175,6 +177,13 @@ def draw_novelty(
             drawing.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
 
 
+def _draw_nothing(path: str | Path) -> None:
+    """Draw that a figure is not applicable, because its student knows the elements of no split."""
+    with plots.figure(path) as (_, axes):
+        axes[0, 0].set(xticks=[], yticks=[])
+        axes[0, 0].text(0.5, 0.5, "not applicable", ha="center", transform=axes[0, 0].transAxes)
+
+
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:
     """Draw the accuracy of all variants side by side, with bootstrap intervals.
 
@@ -190,7 +199,7 @@ def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], t
     }
     names = list(dict.fromkeys(name for accuracy in accuracies for name in accuracy["splits"]))
     if not names:
-        draw_nothing(path)
+        _draw_nothing(path)
         return
     with plots.figure(path, 1, len(panels), size=(3.2, 2.8)) as (_, axes):
         for panel, (key, label) in zip(axes[0], panels.items(), strict=True):

@@ -24,7 +24,7 @@ from assay.workflow.config_models import Config
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present, with_own_students
 
-FILES = ("config.yaml", "physics.yaml", "recipes.yaml", "students.yaml")
+FILES = ("config.yaml", "physics.yaml", "recipes.yaml", "students.yaml", "commands.yaml")
 # Keys of earlier versions, and what took their place.
 _LABELS = "dataset.recipe.labels"
 MOVED = {

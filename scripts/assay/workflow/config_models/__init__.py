@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from assay.workflow.config_models import config_yaml, physics_yaml, recipes_yaml, students_yaml, trials_yaml
+from assay.workflow.config_models import commands_yaml, config_yaml, physics_yaml, recipes_yaml, students_yaml
 from assay.workflow.config_models.types import Section
 
 
@@ -30,21 +30,21 @@ class Config(Section):
     report: config_yaml.Report
     accuracy: config_yaml.Accuracy
     benchmark: config_yaml.Benchmark
-    endurance: config_yaml.Endurance
-    peers: config_yaml.Peers
-    engines: config_yaml.Engines
-    regress: config_yaml.Regress
+    endurance: commands_yaml.Endurance
+    peers: commands_yaml.Peers
+    engines: commands_yaml.Engines
+    regress: commands_yaml.Regress
     package: config_yaml.Package
     domain: physics_yaml.Domain
     physics: physics_yaml.Physics
-    properties: physics_yaml.Properties
+    properties: commands_yaml.Properties
     export: physics_yaml.Export
     quantize: physics_yaml.Quantize
-    multistep: physics_yaml.Multistep
+    multistep: commands_yaml.Multistep
     distill: recipes_yaml.Distill
     data: students_yaml.Data | None = Field(description="what your students learn from")
     students: students_yaml.Students
     training: students_yaml.Training
     rounds: students_yaml.Rounds
-    ablate: trials_yaml.Ablate
-    compress: trials_yaml.Compress
+    ablate: commands_yaml.Ablate
+    compress: commands_yaml.Compress

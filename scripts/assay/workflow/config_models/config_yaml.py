@@ -8,7 +8,6 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from assay.workflow.config_models.types import (
     FilePath,
-    Friction,
     Integers,
     Name,
     PositiveInteger,
@@ -168,57 +167,6 @@ class Benchmark(Section):
     max_rounds: PositiveInteger
     longest_s: PositiveNumber
     time_step_fs: PositiveNumber
-
-
-class Endurance(Section):
-    """Long dynamics of unseen molecules."""
-
-    split: Text = Field(description="a name under dataset.splits")
-    molecules: PositiveInteger
-    temperature_K: PositiveNumber
-    step_fs: PositiveNumber
-    duration_ps: PositiveNumber
-    friction_per_fs: Friction
-    frame_every_fs: PositiveNumber
-    seed: Seed
-
-
-class PeerSettings(Section):
-    """What differs from ``benchmark`` when peers are timed."""
-
-    system_sizes: Integers
-    single_sizes: list[PositiveInteger]
-    batch_sizes: Integers
-    seconds: PositiveNumber
-    min_rounds: PositiveInteger
-
-
-class Peers(Section):
-    """Networks of other packages that are timed beside the students."""
-
-    packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
-    settings: PeerSettings
-    targets: dict[str, PositiveNumber] = Field(description="targets by package")
-
-
-class Engines(Section):
-    """What programs of molecular dynamics are asked."""
-
-    sizes: Integers
-    atom_steps: PositiveInteger
-    longest_s: PositiveNumber
-    drift_ps: PositiveNumber
-    step_fs: PositiveNumber
-    temperature_K: PositiveNumber
-    max_drift_meV_per_atom_per_ps: PositiveNumber
-    strain_relative: PositiveNumber
-
-
-class Regress(Section):
-    """When a student counts as slower than before."""
-
-    baseline: FilePath
-    tolerance: float = Field(ge=0, lt=1, description="a fraction")
 
 
 class Package(Section):

@@ -14,7 +14,6 @@ from assay.workflow.config_models.types import (
     Numbers,
     PositiveInteger,
     PositiveNumber,
-    Range,
     Section,
     Seed,
     Text,
@@ -200,49 +199,3 @@ class Quantize(Section):
     seconds: PositiveNumber
     seed: Seed
     limits: QuantizeLimits
-
-
-class TeachersShare(Section):
-    """What the teacher does for comparison, at the first size and temperature."""
-
-    equilibration_ps: PositiveNumber
-    duration_ps: PositiveNumber
-
-
-class Properties(Section):
-    """Properties of a material by dynamics of each variant."""
-
-    structure: FilePath | None = Field(description="a path, or null for no properties")
-    repeats: Annotated[
-        list[Annotated[list[PositiveInteger], Field(min_length=3, max_length=3, description="three numbers")]],
-        Field(min_length=1, description="how often the cell is repeated along each lattice vector, for each size"),
-    ]
-    temperatures_K: Numbers
-    step_fs: PositiveNumber
-    friction_per_fs: Friction
-    equilibration_ps: PositiveNumber
-    duration_ps: PositiveNumber
-    frame_every_fs: PositiveNumber
-    radial_to_A: PositiveNumber
-    radial_bins: PositiveInteger
-    lags_ps: Range
-    teacher: TeachersShare | None = Field(description="lengths of the teacher's dynamics, or null to leave it out")
-    seed: Seed
-
-
-class Multistep(Section):
-    """A student as the inner force of its teacher's dynamics."""
-
-    split: Text = Field(description="a name under dataset.splits")
-    molecules: PositiveInteger
-    max_atoms: PositiveInteger
-    corrected_every: Integers
-    step_fs: PositiveNumber
-    temperature_K: PositiveNumber
-    constant_energy_ps: PositiveNumber
-    bath_ps: PositiveNumber
-    friction_per_fs: PositiveNumber
-    sample_every_fs: PositiveNumber
-    seed: Seed
-    drift_limit: PositiveNumber = Field(description="meV/atom/ps")
-    seconds: PositiveNumber

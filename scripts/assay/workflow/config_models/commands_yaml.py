@@ -1,4 +1,4 @@
-"""The sections `ablate` and `compress` of ``config/recipes.yaml``: what choices and smaller forms are worth."""
+"""The sections of ``config/commands.yaml``: what commands beside ``all`` measure."""
 
 from __future__ import annotations
 
@@ -10,14 +10,116 @@ from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.config_models.recipes_yaml import Loss
 from assay.workflow.config_models.types import (
     FilePath,
+    Friction,
+    Integers,
     Name,
+    Numbers,
     PositiveInteger,
     PositiveNumber,
     PositivePortion,
+    Range,
     Section,
     Seed,
+    Text,
     may_be_absent,
 )
+
+
+class Endurance(Section):
+    """Long dynamics of unseen molecules."""
+
+    split: Text = Field(description="a name under dataset.splits")
+    molecules: PositiveInteger
+    temperature_K: PositiveNumber
+    step_fs: PositiveNumber
+    duration_ps: PositiveNumber
+    friction_per_fs: Friction
+    frame_every_fs: PositiveNumber
+    seed: Seed
+
+
+class PeerSettings(Section):
+    """What differs from ``benchmark`` when peers are timed."""
+
+    system_sizes: Integers
+    single_sizes: list[PositiveInteger]
+    batch_sizes: Integers
+    seconds: PositiveNumber
+    min_rounds: PositiveInteger
+
+
+class Peers(Section):
+    """Networks of other packages that are timed beside the students."""
+
+    packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
+    settings: PeerSettings
+    targets: dict[str, PositiveNumber] = Field(description="targets by package")
+
+
+class Engines(Section):
+    """What programs of molecular dynamics are asked."""
+
+    sizes: Integers
+    atom_steps: PositiveInteger
+    longest_s: PositiveNumber
+    drift_ps: PositiveNumber
+    step_fs: PositiveNumber
+    temperature_K: PositiveNumber
+    max_drift_meV_per_atom_per_ps: PositiveNumber
+    strain_relative: PositiveNumber
+
+
+class Regress(Section):
+    """When a student counts as slower than before."""
+
+    baseline: FilePath
+    tolerance: float = Field(ge=0, lt=1, description="a fraction")
+
+
+class TeachersShare(Section):
+    """What the teacher does for comparison, at the first size and temperature."""
+
+    equilibration_ps: PositiveNumber
+    duration_ps: PositiveNumber
+
+
+class Properties(Section):
+    """Properties of a material by dynamics of each variant."""
+
+    structure: FilePath | None = Field(description="a path, or null for no properties")
+    repeats: Annotated[
+        list[Annotated[list[PositiveInteger], Field(min_length=3, max_length=3, description="three numbers")]],
+        Field(min_length=1, description="how often the cell is repeated along each lattice vector, for each size"),
+    ]
+    temperatures_K: Numbers
+    step_fs: PositiveNumber
+    friction_per_fs: Friction
+    equilibration_ps: PositiveNumber
+    duration_ps: PositiveNumber
+    frame_every_fs: PositiveNumber
+    radial_to_A: PositiveNumber
+    radial_bins: PositiveInteger
+    lags_ps: Range
+    teacher: TeachersShare | None = Field(description="lengths of the teacher's dynamics, or null to leave it out")
+    seed: Seed
+
+
+class Multistep(Section):
+    """A student as the inner force of its teacher's dynamics."""
+
+    split: Text = Field(description="a name under dataset.splits")
+    molecules: PositiveInteger
+    max_atoms: PositiveInteger
+    corrected_every: Integers
+    step_fs: PositiveNumber
+    temperature_K: PositiveNumber
+    constant_energy_ps: PositiveNumber
+    bath_ps: PositiveNumber
+    friction_per_fs: PositiveNumber
+    sample_every_fs: PositiveNumber
+    seed: Seed
+    drift_limit: PositiveNumber = Field(description="meV/atom/ps")
+    seconds: PositiveNumber
 
 
 class Budget(Section):

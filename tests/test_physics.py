@@ -76,6 +76,14 @@ def test_an_unknown_check_is_an_error():
         measure(subject(predictor()), ["rotatoin"])
 
 
+def test_means_over_a_run_of_a_few_femtoseconds_are_not_judged():
+    short = subject(predictor())
+    short.dynamics = short.dynamics | {"stability": short.dynamics["stability"] | {"duration_fs": 25.0}}
+    results = measure(short, ["bonds", "rings"])
+    assert {result["status"] for result in results.values()} == {"not applicable"}
+    assert "need 100 fs, and the config's physics.dynamics.stability has 25 fs" in results["bonds"]["message"]
+
+
 class Broken:
     name = runtime = "broken"
     dtype, cutoff_A, max_z, elements = "float64", 5.0, 20, None

@@ -8,12 +8,13 @@ import numpy as np
 
 from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NoReference, OutOfScope, Subject, worst
+from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject, worst
 from assay.physics.reference import Frame
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds, out_of_plane
 from assay.structures.structure import evenly
 
 LONG_RUN_PS = 50.0  # the time after which a drift is compared with the fluctuation of the kinetic energy
+LEAST_FOR_MEANS_FS = 100.0  # a run that is averaged has at least so many: a few periods of the slowest bond
 
 
 def _frames(subject: Subject) -> list[Frame]:
@@ -117,6 +118,12 @@ def stability(subject: Subject) -> Measurement:
 
 def _like_the_teacher(subject: Subject) -> list[tuple[Frame, np.ndarray]]:
     """Molecules run at the temperature of the teacher's own dynamics, and their frames after the first quarter."""
+    duration_fs = subject.dynamics["stability"]["duration_fs"]
+    if duration_fs < LEAST_FOR_MEANS_FS:
+        raise NotApplicable(
+            f"means over dynamics need {LEAST_FOR_MEANS_FS:g} fs, and the config's physics.dynamics.stability has "
+            f"{duration_fs:g} fs"
+        )
     frames, temperatures, trajectory = _heated(subject)
     chosen = []
     for k, frame in enumerate(frames):

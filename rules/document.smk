@@ -38,6 +38,7 @@ rule document_example:
     input:
         expand("results/{variant}/{file}", variant=VARIANTS, file=["accuracy.json", "benchmark.json", "physics.json"]),
         drawn="results/properties/properties.svg",
+        cards=CARDS,
     log:
         "logs/document_example.log",
     benchmark:
@@ -76,6 +77,7 @@ rule document_trials:
     input:
         ablation="results/ablation/ablation.json",
         compression=f"results/{config['compress']['variant']}/compression/compression.json",
+        cards=CARDS,
     log:
         "logs/document_trials.log",
     benchmark:

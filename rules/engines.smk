@@ -90,7 +90,8 @@ rule run_engines:
 rule engines:
     """Tell of all students in all programs."""
     input:
-        expand("results/engines/{variant}.json", variant=NETWORKS),
+        students=expand("results/engines/{variant}.json", variant=NETWORKS),
+        cards=CARDS,
     output:
         json="results/engines/engines.json",
         page="results/engines/engines.md",

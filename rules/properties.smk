@@ -67,6 +67,7 @@ rule properties:
     """Draw all of them side by side."""
     input:
         students=expand("results/{variant}/properties.json", variant=VARIANTS),
+        cards=CARDS,
         teacher=OF_TEACHER,
     output:
         "results/properties/properties.svg",

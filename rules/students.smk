@@ -9,19 +9,6 @@ changed.
 Labelling and training resume from data/build/own/ wherever they stopped.
 """
 
-OWN_DATA = config["data"] or {}
-TRAINING = config["training"]
-OWN_BUILD = "data/build/own"
-LABEL_PARTS = range(TRAINING["labelling_jobs"]) if "structures" in OWN_DATA else []
-FIRST_LABELS = (
-    [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
-)
-# Rounds of active learning add labels to these (rounds.smk), found by two students that differ in their first weights.
-ROUNDS = config["rounds"]
-OF_ROUND = f"{OWN_BUILD}/rounds/{{round}}"
-MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} for k in (0, 1)}
-
-
 LABELLED = FIRST_LABELS + labels_of_rounds(ROUNDS["count"])
 
 

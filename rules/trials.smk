@@ -130,7 +130,7 @@ rule compress_student:
     params:
         code=code_of("compress"),
         settings=COMPRESSION,
-        physics={key: PHYSICS[key] for key in ["seed", "dynamics", "thresholds"]},
+        physics={key: config["physics"][key] for key in ["seed", "dynamics", "thresholds"]},
         teacher=teacher_name,
     script:
         "../scripts/compress.py"

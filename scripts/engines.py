@@ -11,7 +11,7 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("engines")
 
 with exit_on_error(snakemake.log[0]):
-    students = {found["variant"]: found for found in map(read_json, snakemake.input)}
+    students = {found["variant"]: found for found in map(read_json, snakemake.input.students)}
     result = header(None) | {"students": students}
     write_json(snakemake.output.json, result)
     write_markdown(snakemake.output.page, result)

@@ -8,6 +8,7 @@ from typing import Any
 
 from assay.dynamics.multistep import ALONE
 from assay.workflow.files import atomic_path
+from assay.workflow.markdown import table
 
 COLUMNS = ("student", "n", "outer step (fs)", "stable", "drift (meV/atom/ps)", "fluctuation (meV/atom)",
            "bonds from the teacher's (Å)", "torsions from the teacher's (°)", "times faster")  # fmt: skip
@@ -43,11 +44,8 @@ def lines(result: Mapping[str, Any]) -> Iterator[str]:
         f"{_number(again['torsion_distance_deg'])}° from the first: what is no farther cannot be told from it."
     )
     yield ""
-    yield _row(COLUMNS)
-    yield _row(["---", *["---:"] * (len(COLUMNS) - 1)])
-    for name, own in result["students"].items():
-        for row in own["summary"]:
-            yield _row(_cells(name, row, settings["step_fs"]))
+    summaries = [(name, row) for name, own in result["students"].items() for row in own["summary"]]
+    yield table(COLUMNS, [_cells(name, row, settings["step_fs"]) for name, row in summaries])
     yield ""
     yield f"Timed in ASE, one step of each in turns, on {result['device_name']}; processes of others used "
     yield f"{100 * result['load_of_other_processes']:.0f} % of it meanwhile."
@@ -89,7 +87,3 @@ def _cells(name: str, row: Mapping[str, Any], step_fs: float) -> list[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.2g}"
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -14,10 +14,12 @@ from typing import Any
 
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, read_json
+from assay.workflow.markdown import table
 from assay.workflow.provenance import SCHEMA_VERSION
 
 STORE = "`snakemake baseline` stores this run as the new baseline"
 WORSE, BETTER, SAME, NEW, MISSING = "worse", "better", "within the spread", "new", "not measured"
+COLUMNS = ("student", "how many times faster", "now", "p5 to p95", "baseline", "p5 to p95", "change", "verdict")
 SINGLE_PRECISION = {"onnx_int8": "onnx", "onnx_fp16": "onnx"}
 
 
@@ -161,9 +163,7 @@ def write_markdown(path: str | Path, comparison: Mapping[str, Any]) -> None:
         "",
         *(f"- {when}: {', '.join(map(str, own.values()))} threads" for when, own in comparison["machine"].items()),
         "",
-        "| student | how many times faster | now | p5 to p95 | baseline | p5 to p95 | change | verdict |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
-        *("| " + " | ".join(_cells(row)) + " |" for row in comparison["rows"]),
+        table(COLUMNS, map(_cells, comparison["rows"]), left=len(COLUMNS)),
         "",
     ]
     with atomic_path(path) as temporary:

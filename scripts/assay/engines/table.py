@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from assay.workflow.files import atomic_path
+from assay.workflow.markdown import BUSY, table
 from assay.workflow.plots import figure, series
 
-BUSY = 0.1  # the share of the processor from which other processes disturb
 ANSWERS = ("student", "program", "structure", "energy (eV)", "forces (eV/angstrom)", "virial", "slope along a strain",
            "drift (meV/atom/ps)", "verdict")  # fmt: skip
 VERDICTS = ("passed", "strain_passed", "drift_passed")
@@ -27,6 +27,7 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         path: the file to write.
         result: the content of ``engines.json``.
     """
+    columns, speed = _speed(result)
     lines = [
         "# Students in programs of molecular dynamics",
         "",
@@ -34,11 +35,11 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         "virial and the slope are told as fractions of the largest element of the virial.",
         "",
         *_loads(result),
-        *_table(ANSWERS, _answers(result)),
+        table(ANSWERS, _answers(result), left=len(ANSWERS)),
         "",
         "## Milliseconds a step, and nanoseconds a day",
         "",
-        *_table(*_speed(result)),
+        table(columns, speed, left=len(columns)),
         "",
         *_failures(result),
     ]
@@ -110,9 +111,3 @@ def _failures(result: Mapping[str, Any]) -> Iterator[str]:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    columns = list(columns)
-    for cells in (columns, ["---"] * len(columns), *rows):
-        yield "| " + " | ".join(cells) + " |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,12 @@ import pandas as pd
 
 from assay.peers.compare import SEARCHED, in_engine_name
 from assay.workflow.files import atomic_path
+from assay.workflow.markdown import BUSY, table
 
 COLUMNS = ("student", "atoms", "batch", "neighbors", "runtime", "ms", "atoms/s", "peer", "peer's parameters",
            "peer's ms", "peer's atoms/s", "times faster", "p5 to p95", "asked for")  # fmt: skip
 ENGINE_COLUMNS = ("peer of", "peer", "width", "atoms", "batch", "neighbors", "engine (ms)", "peer's ms", "times faster",
                   "p5 to p95", "asked for")  # fmt: skip
-BUSY = 0.1  # the share of the processor from which other processes disturb
 
 
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
@@ -35,9 +35,7 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         *_load(result["load_of_other_processes"]),
         *_peers(result),
         "",
-        _row(COLUMNS),
-        _row(["---"] * len(COLUMNS)),
-        *map(_row, _lines(result)),
+        table(COLUMNS, _lines(result), left=len(COLUMNS)),
         "",
         *_in_engine(result),
     ]
@@ -96,19 +94,15 @@ def _in_engine(result: Mapping[str, Any]) -> Iterator[str]:
         f"{max(row['force_difference_eV_per_A'] for _, row in rows):.1e} eV/angstrom."
     )
     yield ""
-    yield _row(ENGINE_COLUMNS)
-    yield _row(["---"] * len(ENGINE_COLUMNS))
+    lines = []
     for student, row in rows:
         about, faster = result["students"][student]["peers"][row["peer"]], row["times_faster"]
         target = result["targets"].get(in_engine_name(row["peer"]))
         cells = [student, about["name"], about["width"], row["n_atoms"], row["batch_size"], row["neighbors"]]
         cells += [f"{row[latency]:.3g}" for latency in ("latency_ms_median", "peer_latency_ms_median")]
-        yield _row([*cells, *_ratio(faster), _asked(target, faster)])
+        lines.append([*map(str, cells), *_ratio(faster), _asked(target, faster)])
+    yield table(ENGINE_COLUMNS, lines, left=len(ENGINE_COLUMNS))
     yield ""
-
-
-def _row(cells: Iterable[object]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
 
 
 def _ratio(faster: Mapping[str, float]) -> list[str]:

@@ -13,11 +13,11 @@ from assay.report import tables
 from assay.report.evidence import Student
 from assay.report.figures import CAPTIONS
 from assay.report.fine_tuning import FINE_TUNING
-from assay.report.markdown import table
 from assay.report.readme import write_figure
 from assay.report.walkthrough import WALKTHROUGH
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, sha256_file
+from assay.workflow.markdown import table
 
 FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/gallery"
 EXAMPLE = "docs/molten-salt.svg"

@@ -7,8 +7,9 @@ from typing import Any
 
 from assay.report import speed
 from assay.report.evidence import Student
-from assay.report.markdown import code, of_others, spread, table
+from assay.report.markdown import code, of_others, spread
 from assay.report.wording import NOT_MEASURED, count, number, percent
+from assay.workflow.markdown import table
 
 OF_THE_RUN = ("device_name", "created_utc", "versions")
 ERRORS = ("n_structures", "force_accuracy", "force_mae_eV_per_A", "energy_mae_eV_per_atom", "stress_mae_GPa")

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.report.markdown import code, table
+from assay.report.markdown import code
 from assay.report.wording import count, number, percent
 from assay.workflow.files import read_json
+from assay.workflow.markdown import table
 
 RESULT = "results/fine_tuning.json"
 

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from assay.report.wording import number, percent
-
-BUSY = 0.1  # share of the processor from which other processes disturb
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table; the first ``left`` columns are text, the others numbers."""
-    rule = ["---" if k < left else "---:" for k in range(len(columns))]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [columns, rule, *rows])
+from assay.workflow.markdown import BUSY
 
 
 def code(name: str) -> str:

@@ -8,9 +8,10 @@ from typing import Any
 
 from assay.peers.compare import SEARCHED
 from assay.report.evidence import Student
-from assay.report.markdown import code, of_others, spread, table
+from assay.report.markdown import code, of_others, spread
 from assay.report.wording import count, listing, number
 from assay.workflow.files import read_json
+from assay.workflow.markdown import table
 
 
 def read_peers(path: str | Path, students: Sequence[Student]) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.physics.verdict import label_of
 from assay.report.example import example, example_properties
-from assay.report.markdown import code, of_others, spread, table
+from assay.report.markdown import code, of_others, spread
 from assay.report.peers import peers
 from assay.report.trials import ablation, compression
 from assay.report.wording import (
@@ -22,6 +22,7 @@ from assay.report.wording import (
     percent,
     words,
 )
+from assay.workflow.markdown import table
 
 Figures = Mapping[str, Any]
 

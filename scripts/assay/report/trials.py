@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.report.markdown import code, of_others, spread, table
+from assay.report.markdown import code, of_others, spread
 from assay.report.wording import NOT_MEASURED, count, listing, number, words
 from assay.workflow.files import atomic_path, read_json
+from assay.workflow.markdown import table
 
 TRIALS = {"ablation": "ablate", "compression": "compress"}  # keys of docs/figures.json, and what measures them
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from assay.physics.verdict import label_of
-from assay.report.markdown import code, table
+from assay.report.markdown import code
 from assay.report.tables import Figures, bound, files, runtimes, splits
 from assay.report.wording import count, listing, number, words
+from assay.workflow.markdown import table
 
 FOLLOWED = "tiny"  # the student of the page
 

@@ -1,7 +1,5 @@
 """Long dynamics of unseen molecules: endurance.json."""
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,7 +8,7 @@ from assay.data import MANY, read_dataset
 from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import read_json, write_json
+from assay.workflow.files import read_json, short_digest, write_json
 from assay.workflow.provenance import header
 
 if "snakemake" not in globals():
@@ -24,7 +22,7 @@ with exit_on_error(snakemake.log[0]):
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
     dataset, card = read_dataset(snakemake.params.split, MANY), read_json(snakemake.input.card)
     what = [card["checkpoint_sha256"], predictor.runtime, asdict(settings), dataset.content_sha256()]
-    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+    key = short_digest(what)
     output = Path(snakemake.output[0])
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "runtime": predictor.runtime,

@@ -1,7 +1,5 @@
 """Ask a teacher about somebody's own molecules: a reference of the physics checks for students of this teacher."""
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -9,6 +7,7 @@ from assay.physics.own_structures import make_own_reference
 from assay.physics.reference import write_reference
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
+from assay.workflow.files import short_digest
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -17,8 +16,8 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     teacher, settings = Teacher(**snakemake.params.teacher), snakemake.params.settings
-    recipe = json.dumps([snakemake.params.teacher, settings], sort_keys=True).encode()
-    parts = Path("data/build/parts/physics", snakemake.wildcards.reference, hashlib.sha256(recipe).hexdigest()[:8])
+    decided_by = short_digest([snakemake.params.teacher, settings])[:8]
+    parts = Path("data/build/parts/physics", snakemake.wildcards.reference, decided_by)
     frames = make_own_reference(snakemake.input.structures, teacher, settings, parts)
     write_reference(snakemake.output[0], frames, teacher.name)
     shipped = Path(snakemake.params.shipped)

@@ -1,7 +1,5 @@
 """Properties of a material by dynamics of one variant, or of the teacher: properties.json."""
 
-import hashlib
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from assay.physics.material import MaterialSettings, material_record, read_start
 from assay.predictors.interface import load_predictor
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import read_json, write_json
+from assay.workflow.files import read_json, short_digest, write_json
 from assay.workflow.provenance import header
 
 if "snakemake" not in globals():
@@ -34,7 +32,7 @@ with exit_on_error(snakemake.log[0]):
         about = header(card["variant"], identity, snakemake.params.device)
     start = read_start(snakemake.input.structure)
     what = [identity, predictor.runtime, asdict(settings), start.positions.tolist()]
-    key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
+    key = short_digest(what)
     found, labelled = material_record(predictor, start, settings, output.with_suffix(f".{key}"))
     write_json(output, about | {"runtime": predictor.runtime, "settings": asdict(settings)} | found)
     if teacher:

@@ -1,7 +1,5 @@
 """Dynamics with a student as the inner force, beside its teacher's own: multistep.json of one variant."""
 
-import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.interface import load_predictor
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import read_json, sha256_file, write_json
+from assay.workflow.files import read_json, sha256_file, short_digest, write_json
 from assay.workflow.provenance import header
 
 if "snakemake" not in globals():
@@ -35,8 +33,8 @@ with exit_on_error(snakemake.log[0]):
     elements = [card["elements"] for card in cards if card["variant"] in params.inner_forces]
     molecules = molecules_for(read_dataset(params.split, MANY), settings, elements)
     card, own = read_json(snakemake.input.card), read_runs(snakemake.input.teacher)
-    what = json.dumps([params.settings, card["checkpoint_sha256"], sha256_file(snakemake.input.teacher)])
-    state = Path(f"{snakemake.output[0]}.{hashlib.sha256(what.encode()).hexdigest()[:12]}")
+    what = [params.settings, card["checkpoint_sha256"], sha256_file(snakemake.input.teacher)]
+    state = Path(f"{snakemake.output[0]}.{short_digest(what)}")
     rows = [
         {"n": n} | describe(molecules[number], runs["energy"], runs["bath"], own[number][TEACHER])
         for number, n, runs in student_runs(

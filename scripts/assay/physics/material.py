@@ -166,15 +166,7 @@ def _labelled(predictor: Predictor, structure: Structure, frames: np.ndarray) ->
     """Some of the frames (F, N, 3), evenly over time, with their atoms in the cell and the labels of ``predictor``."""
     inside = [replace(structure, positions=x) for x in evenly(list(frames), PRESSURE_FRAMES)]
     some = [moved(frame, wrapped(frame).round(DECIMALS), f"{structure.name}.{k}") for k, frame in enumerate(inside)]
-    return [
-        replace(
-            frame,
-            energy_eV=own.energy_eV,
-            forces_eV_per_A=own.forces_eV_per_A,
-            stress_eV_per_A3=own.stress_eV_per_A3,
-        )
-        for frame, own in zip(some, predictor.predict(some), strict=True)
-    ]
+    return [own.label(frame) for frame, own in zip(some, predictor.predict(some), strict=True)]
 
 
 def _measured(

@@ -11,7 +11,7 @@ import sys
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -58,6 +58,15 @@ class Prediction:
     def record(self) -> dict[str, Any]:
         """What a file of predictions says: the attributes that are known, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    def label(self, structure: Structure) -> Structure:
+        """The structure with this energy, these forces and this stress as its labels."""
+        return replace(
+            structure,
+            energy_eV=self.energy_eV,
+            forces_eV_per_A=self.forces_eV_per_A,
+            stress_eV_per_A3=self.stress_eV_per_A3,
+        )
 
 
 class Predictor(Protocol):

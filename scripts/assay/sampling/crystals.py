@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,17 +63,8 @@ def _displaced(perfect: ase.Atoms, kind: str, draw: np.random.Generator) -> ase.
 def labelled(structures: Iterator[Structure], teacher: Predictor) -> Dataset:
     """The structures with the teacher's energy, forces and stress."""
     bare = list(structures)
-    return from_structures(
-        [
-            replace(
-                structure,
-                energy_eV=found.energy_eV,
-                forces_eV_per_A=found.forces_eV_per_A,
-                stress_eV_per_A3=found.stress_eV_per_A3,
-            )
-            for structure, found in zip(bare, teacher.predict(bare), strict=True)
-        ]
-    )
+    found = teacher.predict(bare)
+    return from_structures([own.label(structure) for structure, own in zip(bare, found, strict=True)])
 
 
 def ship(dataset: Dataset, teacher: Mapping[str, Any], record: str | Path) -> None:

@@ -100,14 +100,7 @@ def _label(chunk: Sequence[Structure], predictor: Predictor, patient: bool) -> t
         if not (np.isfinite(found.energy_eV) and np.isfinite(found.forces_eV_per_A).all()):
             reason = f"energy or forces of {structure.name} are not finite"
             continue
-        labelled.append(
-            replace(
-                structure,
-                energy_eV=found.energy_eV,
-                forces_eV_per_A=found.forces_eV_per_A,
-                stress_eV_per_A3=found.stress_eV_per_A3,
-            )
-        )
+        labelled.append(found.label(structure))
     return from_structures(labelled), reason
 
 

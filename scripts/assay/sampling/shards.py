@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -24,6 +23,7 @@ from assay.sampling import recipes
 from assay.sampling.recipes import Geometry, Skipped
 from assay.sampling.teacher import LabelError, Labels, Teacher
 from assay.structures.structure import Structure
+from assay.workflow.files import short_digest
 from assay.workflow.progress import progress
 
 # An atom farther from the origin than this has left its molecule in a classical force field that failed.
@@ -52,8 +52,7 @@ class Shard:
         about = asdict(self) | {"recipe": recipe, "arguments": arguments}
         if self.teacher.environment is None:
             del about["teacher"]["environment"]  # as shards are named that were labelled before there were environments
-        content = json.dumps(about, sort_keys=True).encode()
-        return folder / f"{recipe}-{hashlib.sha256(content).hexdigest()[:12]}.h5"
+        return folder / f"{recipe}-{short_digest(about)}.h5"
 
 
 def label(shards: Sequence[Shard], folder: Path, processes: int, title: str) -> Dataset:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from assay.training.packs import find_neighbors
 from assay.training.run import describe, evenly_spaced, on_record, write_student
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.errors import AssayError
-from assay.workflow.files import read_json
+from assay.workflow.files import read_json, short_digest
 
 SAMPLED = 200  # structures that tell how many neighbors an atom has
 FITTED = 20_000  # structures that a student's energies are brought in line with before it goes on
@@ -200,4 +198,4 @@ def _digest(run: OwnRun, data: Dataset | StoredDataset) -> str:
     """A short hash of all that decides the weights."""
     origin = None if run.origin is None else run.origin.record["sha256"]
     decides = [run.model.architecture, run.model.hyperparameters, on_record(run.recipe), data.content_sha256(), origin]
-    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+    return short_digest(decides)

@@ -107,6 +107,11 @@ def json_text(content: Any) -> str:
     return json.dumps(content, indent=2, allow_nan=False, default=_plain)
 
 
+def short_digest(content: Any) -> str:
+    """Twelve hexadecimal digits that follow from what JSON can hold, and name what is kept for a resume."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def sha256_file(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file's bytes."""
     with Path(path).open("rb") as handle:

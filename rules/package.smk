@@ -15,6 +15,7 @@ rule package:
             "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]
         ),
         record=record_of,
+        lammps=ROOT / "envs/engines/lammps.txt",
     output:
         "results/{variant}/package.zip",
     log:
@@ -36,5 +37,6 @@ rule package:
             "licence": VARIANTS[wildcards.variant].get("licence"),
             "citation": VARIANTS[wildcards.variant].get("citation"),
         },
+        lammps_plugin=config["package"]["lammps_plugin"],
     script:
         "../scripts/package.py"

@@ -6,10 +6,12 @@ import torch
 
 from assay.checkpoint import normalize
 from assay.engine.model_file import why_not_computed
+from assay.engines.lammps.packaged import packaged_plugin
 from assay.package.build import example_files, write_package
 from assay.package.card import write_card
 from assay.package.wheel import engine_files, make_wheel
-from assay.runtime.student import FALLBACK, MODEL
+from assay.runtime.engine import MODEL
+from assay.runtime.student import FALLBACK
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
 
@@ -24,9 +26,10 @@ with exit_on_error(snakemake.log[0]):
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
     results |= dict(zip(["training"], map(read_json, snakemake.input.record), strict=False))
     engine = engine_files() if why_not_computed(checkpoint.build(torch.float32)) is None else {}
-    card = write_card(results, files, has_engine=bool(engine), **snakemake.params.card)
+    plugin = packaged_plugin() if engine and snakemake.params.lammps_plugin else {}
+    card = write_card(results, files, has_engine=bool(engine), has_plugin=bool(plugin), **snakemake.params.card)
     inside = {name: files[name].read_bytes() for name in ((MODEL, FALLBACK) if engine else (FALLBACK,))}
-    wheel = make_wheel(variant, results["model"]["checkpoint_sha256"], inside | engine, card)
+    wheel = make_wheel(variant, results["model"]["checkpoint_sha256"], inside | engine | plugin, card)
     example = example_files(checkpoint.build(torch.float64), checkpoint.atomic_numbers)
     facts = {Path(path).name: Path(path) for path in [snakemake.input.card, *snakemake.input.results]}
     own = engine | {"README.md": card.encode(), wheel.name: wheel.content}

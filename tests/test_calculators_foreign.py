@@ -1,6 +1,6 @@
 """Two programs whose packages contradict each other, judged in one run, each in an environment of its own.
 
-It installs packages, so it runs only where ASSAY_TEST_ENVIRONMENTS is set.
+It installs packages, so it runs only where ASSAY_TEST_ENVIRONMENTS asks for calculators.
 """
 
 import os
@@ -16,11 +16,12 @@ import pytest
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.predictors.virtual_environments import interpreter
 from assay.structures.structure import Structure
+from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif("ASSAY_TEST_ENVIRONMENTS" not in os.environ, reason="installs packages of other programs"),
+    installs("calculators"),
 ]
 # A network with weights that nobody trained, as each program saves it.
 MAKE = {

@@ -93,6 +93,7 @@ def test_a_round_may_ask_for_a_share_of_every_kind_there_is():
         (["variants", "report"], {"checkpoint": "m.pt"}, ["'report'", "reserved"]),
         (["variants", 7], {"checkpoint": "m.pt"}, ["7 cannot be a name in `variants`"]),
         (["variants"], {}, ["`variants`", "at least 1"]),
+        (["variants", "Ultra-tiny"], {"checkpoint": "m.pt"}, ["ultra_tiny and Ultra-tiny are both assay_ultra_tiny"]),
         (["variants"], {"tiny": None}, ["keep at least one"]),
         (["dataset", "splits"], {"a": None}, ["keep at least one"]),
         (["dataset", "train"], 3, ["`dataset.train`", "is 3", "text"]),

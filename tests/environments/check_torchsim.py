@@ -7,7 +7,7 @@ import torch_sim
 from torch_sim.models.interface import validate_model_outputs
 
 from assay.runtime.torchsim import StudentModel
-from shared.engine_programs import as_student, blocks, crystal, ethanol, exact, open_model, write_model
+from shared.engine_programs import blocks, crystal, ethanol, exact, open_model, unpack_wheel
 
 CPU = torch.device("cpu")
 
@@ -63,11 +63,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(model):
             student(torch_sim.io.atoms_to_state([other], CPU, torch.float64))
 
 
-def test_the_page_runs_as_it_stands(tmp_path, monkeypatch, model):
-    as_student()
-    monkeypatch.chdir(tmp_path)
-    write_model(tmp_path)
-    (tmp_path / "libassay.so").symlink_to(model.library_path)
+def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):
+    unpack_wheel(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     [code] = blocks("torchsim.md", "python")
     space = {}
     exec(code, space)

@@ -1,16 +1,17 @@
 """A model file and structures for programs of molecular dynamics, and what the model in double precision says."""
 
+import io
 import re
-import sys
+import zipfile
 from pathlib import Path
 
 import ase.build
 import numpy as np
 
-import assay.runtime
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
-from assay.runtime.engine import EngineModel
+from assay.package.wheel import make_wheel
+from assay.runtime.engine import LIBRARY, MODEL, EngineModel
 from shared.engine_inputs import arrays_of, network, opened
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,13 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / "docs/engines" / page).read_text(), re.S)
 
 
-def as_student():
-    """Let this library's room stand for the package of a student."""
-    sys.modules["student"] = assay.runtime
+def unpack_wheel(folder, others=None):
+    """Lay into a folder what pip installs of the wheel of a student ``tiny``, which the pages of all programs use.
+
+    Args:
+        folder: where pip would install it.
+        others: further files of the wheel by their place in it.
+    """
+    inside = {MODEL: write_model(folder).read_bytes(), LIBRARY: library_path().read_bytes(), **(others or {})}
+    wheel = make_wheel("tiny", "0" * 64, inside, "# A card")
+    zipfile.ZipFile(io.BytesIO(wheel.content)).extractall(folder)

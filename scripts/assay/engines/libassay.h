@@ -8,19 +8,21 @@
 #include <stdexcept>
 #include <string>
 
-#include "assay.h"
+#include "../engine/assay.h"
 
 namespace assay {
 
 // The path of libassay.so: the environment variable ASSAY_LIBRARY; else the file beside the shared object that holds
-// the given address; else the name alone, which the dynamic linker searches.
+// the given address, or in one of the three folders above it, as in the wheel of a student; else the name alone, which
+// the dynamic linker searches.
 inline std::string library_path(const void* address_in_plugin) {
     if (const char* given = std::getenv("ASSAY_LIBRARY")) return given;
     Dl_info info;
-    if (dladdr(address_in_plugin, &info) && info.dli_fname) {
-        const std::string plugin = info.dli_fname;
-        const std::string beside = plugin.substr(0, plugin.find_last_of('/') + 1) + "libassay.so";
-        if (access(beside.c_str(), R_OK) == 0) return beside;
+    std::string place = dladdr(address_in_plugin, &info) && info.dli_fname ? info.dli_fname : "";
+    for (int above = 0; above <= 3 && place.find('/') != std::string::npos; ++above) {
+        place.erase(place.find_last_of('/'));
+        const std::string found = place + "/libassay.so";
+        if (access(found.c_str(), R_OK) == 0) return found;
     }
     return "libassay.so";
 }
@@ -68,7 +70,8 @@ class Model {
     template <class Function>
     void find(Function& function, const char* name) {
         function = reinterpret_cast<Function>(dlsym(handle_, name));
-        if (!function) throw std::runtime_error(std::string("libassay.so has no function ") + name + ": install it again");
+        if (!function)
+            throw std::runtime_error(std::string("libassay.so has no function ") + name + ": install it again");
     }
     void check(int code) const {
         if (code) throw std::runtime_error(last_error_());

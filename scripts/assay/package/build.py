@@ -14,9 +14,10 @@ import numpy as np
 
 from assay.models import Potential
 from assay.package.card import FILES
-from assay.package.wheel import HEADER, RUNTIME, SOURCES, module_name, zipped
+from assay.package.wheel import HEADER, RUNTIME, SOURCES, zipped
 from assay.structures.structure import Structure
 from assay.verification.parity import reference
+from assay.workflow.config_models.types import module_name
 from assay.workflow.files import atomic_path
 
 ENGINES = SOURCES / "engines"

@@ -8,7 +8,7 @@ from typing import Any
 
 import jinja2
 
-from assay.package.wheel import module_name
+from assay.workflow.config_models.types import module_name
 from assay.workflow.files import look_up
 
 FILES = Path(__file__).with_name("files")
@@ -33,6 +33,7 @@ def write_card(
     licence: str | None = None,
     citation: str | None = None,
     has_engine: bool = False,
+    has_plugin: bool = False,
 ) -> str:
     """Return the card, in Markdown.
 
@@ -45,6 +46,7 @@ def write_card(
         licence: the licence of the weights; None if the config states none.
         citation: how the student is cited; None if the config does not say.
         has_engine: whether the wheel of the package holds the compiled engine.
+        has_plugin: whether it holds the compiled plugin for LAMMPS.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FILES), undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False
@@ -66,6 +68,7 @@ def write_card(
         licence=licence or _unstated("licence"),
         citation=citation or _unstated("citation"),
         has_engine=has_engine,
+        has_plugin=has_plugin,
         module=module_name(results["model"]["variant"]),
     )
 

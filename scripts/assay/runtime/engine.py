@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+HERE = Path(__file__).parent
+MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
 INTERFACE_VERSION = 1
 UNSUPPORTED = 4  # ASSAY_UNSUPPORTED of assay.h
 
@@ -62,8 +64,8 @@ class EngineModel:
     """A model file, opened by the engine.
 
     Args:
-        path: the model file, ``model.assay``, or its bytes.
-        library: the shared library, ``libassay.so``.
+        path: the model file, ``model.assay``, or its bytes; None takes the student of this package.
+        library: the shared library, ``libassay.so``; None takes the one of this package.
         precision: 32 or 64, the numbers in which the network computes.
 
     Attributes:
@@ -71,20 +73,24 @@ class EngineModel:
         metadata: what the file says about itself.
 
     Raises:
-        NotHere: the library cannot be loaded or lacks instructions of this processor, or the network is not its kind.
+        NotHere: the library is not there, cannot be loaded or lacks instructions of this processor, or the network is
+            not its kind.
         ValueError: the file cannot be used; the sentence says why.
     """
 
-    def __init__(self, path: str | Path | bytes, library: str | Path, precision: int = 32):
-        self.path, self.library_path, self.precision = path, library, precision
+    def __init__(self, path: str | Path | bytes | None = None, library: str | Path | None = None, precision: int = 32):
         self._handle = ctypes.c_void_p()
+        self.path = HERE / MODEL if path is None else path
+        self.library_path, self.precision = HERE / LIBRARY if library is None else library, precision
+        if library is None and not (HERE / LIBRARY).is_file():
+            raise NotHere(f"there is no engine in {HERE}: give the paths of a model file and of libassay.so")
         try:
-            self._library = ctypes.CDLL(str(Path(library).absolute()))  # and not one that the system has
+            self._library = ctypes.CDLL(str(Path(self.library_path).absolute()))  # and not one that the system has
             version = self._library.assay_interface_version()
         except (OSError, AttributeError) as error:
-            raise NotHere(f"{library} is not the engine's library ({error}): install the package again") from None
+            raise self._wrong_library(f"is not the engine's library ({error})") from None
         if version != INTERFACE_VERSION:
-            raise NotHere(f"{library} has interface {version} and not {INTERFACE_VERSION}: install the package again")
+            raise self._wrong_library(f"has interface {version} and not {INTERFACE_VERSION}")
         for name, result in {
             "last_error": ctypes.c_char_p,
             "metadata": ctypes.c_char_p,
@@ -94,10 +100,10 @@ class EngineModel:
         self._library.assay_row_width.restype = ctypes.c_int64
         self._library.assay_close.restype = None
         opened, bits = ctypes.byref(self._handle), ctypes.c_int(precision)
-        if isinstance(path, bytes):
-            self._check(self._library.assay_open_bytes(path, ctypes.c_int64(len(path)), bits, opened))
+        if isinstance(self.path, bytes):
+            self._check(self._library.assay_open_bytes(self.path, ctypes.c_int64(len(self.path)), bits, opened))
         else:
-            self._check(self._library.assay_open(str(path).encode(), bits, opened))
+            self._check(self._library.assay_open(str(self.path).encode(), bits, opened))
         self.cutoff = float(self._library.assay_cutoff(self._handle))
         try:
             self.metadata: dict[str, Any] = json.loads(self._library.assay_metadata(self._handle))
@@ -116,6 +122,9 @@ class EngineModel:
     @property
     def _named(self) -> str:
         return "the model" if isinstance(self.path, bytes) else str(self.path)
+
+    def _wrong_library(self, why: str) -> NotHere:
+        return NotHere(f"{self.library_path} {why}: install the package again")
 
     def _check(self, code: int) -> None:
         if code:

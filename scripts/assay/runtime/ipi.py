@@ -24,21 +24,21 @@ class StudentDriver(Dummy_driver):
 
     Args:
         template: a file of any format of ASE with the atoms in their order.
-        model: the opened model, or the path of ``model.assay``.
-        library: the path of ``libassay.so``, where ``model`` is a path.
+        model: the opened model, or the path of ``model.assay``; None takes the student of this package.
+        library: the path of ``libassay.so``, where ``model`` is not opened; None takes the one of this package.
         periodic: whether the cell repeats; i-PI always has one.
-        precision: 32 or 64, where ``model`` is a path.
+        precision: 32 or 64, where ``model`` is not opened.
         threads: the largest number of threads.
         others: those of i-PI's drivers.
 
     Raises:
-        ValueError: the template has an element that the student was not trained on, or there is no model.
+        ValueError: the template has an element that the student was not trained on, or ``EngineModel`` refuses.
     """
 
     def __init__(
         self,
         template: str,
-        model: EngineModel | str,
+        model: EngineModel | str | None = None,
         library: str | None = None,
         periodic: bool = False,
         precision: int = 32,
@@ -46,8 +46,6 @@ class StudentDriver(Dummy_driver):
         **others: Any,
     ):
         if not isinstance(model, EngineModel):
-            if library is None:
-                raise ValueError("the driver is given the path of a model: give that of libassay.so as `library` too")
             model = EngineModel(model, library, precision)
         atoms = ase.io.read(template)
         assert isinstance(atoms, ase.Atoms)  # as of one frame

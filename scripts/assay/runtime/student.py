@@ -11,15 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks import check_atoms, check_edges
-from .engine import EngineModel, NotHere
+from .engine import HERE, LIBRARY, MODEL, EngineModel, NotHere
 from .result import Evaluated, NoDevice, Result
 from .verlet import open_neighbors
 
 if TYPE_CHECKING:
     from .session import OnnxStudent
 
-HERE = Path(__file__).parent
-MODEL, LIBRARY, FALLBACK = "model.assay", "libassay.so", "model.edges.onnx"
+FALLBACK = "model.edges.onnx"  # beside the model file
 MAX_ATOMIC_NUMBER = 118
 
 

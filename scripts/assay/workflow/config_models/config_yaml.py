@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -16,6 +17,7 @@ from assay.workflow.config_models.types import (
     Seed,
     Text,
     may_be_absent,
+    module_name,
 )
 
 OF_CHECKPOINTS = ("weights", "units")  # keys of a variant that is a checkpoint, and of one that is a calculator
@@ -170,9 +172,21 @@ class Benchmark(Section):
 
 
 class Package(Section):
-    """What the model card says of every variant."""
+    """What packages hold, and what the model card says of every variant."""
 
+    lammps_plugin: bool = Field(description="whether packages bring the compiled plugin for LAMMPS")
     training_data: Text = Field(description="a source of data in words")
+
+
+def _with_modules_of_their_own(variants: dict[str, Variant | None]) -> dict[str, Variant | None]:
+    """Refuse variants whose packages would install one module."""
+    names = [name for name, variant in variants.items() if variant is not None]
+    for name, other in combinations(names, 2):
+        if module_name(name) == module_name(other):
+            raise ValueError(
+                f"names of different Python modules, and {name} and {other} are both {module_name(name)}: rename one"
+            )
+    return variants
 
 
 Variants = Annotated[
@@ -181,6 +195,7 @@ Variants = Annotated[
         Annotated[Variant | None, Field(description="a student, or null to leave it out")],
     ],
     Field(min_length=1, description="the students by name"),
+    AfterValidator(_with_modules_of_their_own),
 ]
 
 

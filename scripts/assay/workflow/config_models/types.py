@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,6 +21,11 @@ def may_be_absent(**about: Any) -> Any:
         about: further arguments of ``pydantic.Field``.
     """
     return Field(default=None, **about)
+
+
+def module_name(variant: str) -> str:
+    """The Python module that the package of a variant installs, which is the name of its distribution as well."""
+    return f"assay_{re.sub('[-_]+', '_', variant).lower()}"
 
 
 def _rising(values: list[Any]) -> list[Any]:

@@ -27,7 +27,8 @@ with exit_on_error(snakemake.log[0]):
     results |= dict(zip(["training"], map(read_json, snakemake.input.record), strict=False))
     engine = engine_files() if why_not_computed(checkpoint.build(torch.float32)) is None else {}
     plugin = packaged_plugin() if engine and snakemake.params.lammps_plugin else {}
-    card = write_card(results, files, has_engine=bool(engine), has_plugin=bool(plugin), **snakemake.params.card)
+    lammps = next((Path(name).parent.name for name in plugin), None)
+    card = write_card(results, files, has_engine=bool(engine), lammps=lammps, **snakemake.params.card)
     inside = {name: files[name].read_bytes() for name in ((MODEL, FALLBACK) if engine else (FALLBACK,))}
     wheel = make_wheel(variant, results["model"]["checkpoint_sha256"], inside | engine | plugin, card)
     example = example_files(checkpoint.build(torch.float64), checkpoint.atomic_numbers)

@@ -350,7 +350,10 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "Other processes used 40 % of the processor meanwhile" in text
     for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
         assert words in text, words
-    assert "Not measured" not in text
+    assert "Not measured" not in text and "finds `pair_style assay`" not in text
+    assert "of the date 20250722 finds `pair_style assay`" in write_card(
+        {"model": card}, files, lammps="20250722", **SAID
+    )
     assert "Flagged as unlike the training data: 8.3 % of unseen molecules." in text
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| `model.onnx` | 1.23 |" in text

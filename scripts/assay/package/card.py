@@ -33,7 +33,7 @@ def write_card(
     licence: str | None = None,
     citation: str | None = None,
     has_engine: bool = False,
-    has_plugin: bool = False,
+    lammps: str | None = None,
 ) -> str:
     """Return the card, in Markdown.
 
@@ -46,7 +46,7 @@ def write_card(
         licence: the licence of the weights; None if the config states none.
         citation: how the student is cited; None if the config does not say.
         has_engine: whether the wheel of the package holds the compiled engine.
-        has_plugin: whether it holds the compiled plugin for LAMMPS.
+        lammps: the date of the LAMMPS that its compiled plugin is for, such as 20250722; None where it has none.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FILES), undefined=jinja2.StrictUndefined, trim_blocks=False, autoescape=False
@@ -68,7 +68,7 @@ def write_card(
         licence=licence or _unstated("licence"),
         citation=citation or _unstated("citation"),
         has_engine=has_engine,
-        has_plugin=has_plugin,
+        lammps=lammps,
         module=module_name(results["model"]["variant"]),
     )
 

@@ -24,18 +24,23 @@ from shared.physics_faulty import Faulty, Neglectful, PairsOver, assert_caught, 
 from shared.physics_toys import THRESHOLDS, Pairs, crystal, predictor, subject, toy_reference
 
 
-class KeptList(Neglectful):
-    """A shipped student over a neighbor list with a skin, searched again once an atom has gone ``search_A``."""
+def farthest(gone):
+    """The usual measure of how far atoms have gone (N, 3): the longest way of one of them."""
+    return np.linalg.norm(gone, axis=1).max()
 
-    def __init__(self, skin_A, search_A):
+
+class KeptList(Neglectful):
+    """A shipped student over a neighbor list with a skin, searched again once atoms have gone ``search_A``."""
+
+    def __init__(self, skin_A, search_A, way=farthest):
         super().__init__(None)
-        self.skin, self.search, self.lists = skin_A, search_A, {}
+        self.skin, self.search, self.way, self.lists = skin_A, search_A, way, {}
 
     def predict(self, structures):
         found = []
         for structure in structures:
             key, x = structure.atomic_numbers.tobytes(), structure.positions
-            if key not in self.lists or np.linalg.norm(x - self.lists[key][0], axis=1).max() > self.search:
+            if key not in self.lists or self.way(x - self.lists[key][0]) > self.search:
                 gaps = np.linalg.norm(x[:, None] - x[None], axis=-1)
                 self.lists[key] = x, torch.as_tensor(gaps < self.cutoff_A + self.skin)
             self.keep = lambda _, key=key: self.lists[key][1]
@@ -43,9 +48,20 @@ class KeptList(Neglectful):
         return found
 
 
-@pytest.mark.parametrize(("skin_A", "search_A"), [(1.0, np.inf), (1.0, 1.0), (0.3, 0.5)])
-def test_a_neighbor_list_that_is_kept_for_too_long(skin_A, search_A):
-    assert_caught(KeptList(skin_A, search_A), ["history"], ["determinism", "cutoff"])
+KEPT_FOR_TOO_LONG = {
+    "for ever": (1.0, np.inf),
+    "for the whole skin": (1.0, 1.0),
+    "for 0.7 of the skin": (1.0, 0.7),
+    "for more than the skin": (0.3, 0.5),
+    "by the longest coordinate": (1.0, 0.5, lambda gone: np.abs(gone).max()),
+    "by the mean way": (1.0, 0.5, lambda gone: np.linalg.norm(gone, axis=1).mean()),
+    "by the root mean square": (1.0, 0.5, lambda gone: np.sqrt((gone**2).sum(1).mean())),
+}
+
+
+@pytest.mark.parametrize("kept", KEPT_FOR_TOO_LONG.values(), ids=KEPT_FOR_TOO_LONG.keys())
+def test_a_neighbor_list_that_is_kept(kept):
+    assert_caught(KeptList(*kept), ["history"], ["determinism", "cutoff"])
 
 
 def test_a_neighbor_list_that_is_searched_again_in_time():

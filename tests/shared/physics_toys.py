@@ -48,8 +48,12 @@ class Pairs(Potential):
         radius = self.radius[atomic_numbers]
         bond = graph.at_neighbor(radius) + graph.at_center(radius)
         morse = (1.0 - torch.exp(-self.stiffness * (distance - bond))) ** 2 - 1.0
-        envelope = (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
-        return 0.5 * graph.aggregate(Term(self.depth * morse * envelope)).double() - 10.0 * atomic_numbers
+        return (
+            0.5 * graph.aggregate(Term(self.depth * morse * self.envelope(distance))).double() - 10.0 * atomic_numbers
+        )
+
+    def envelope(self, distance):
+        return (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
 
 
 def predictor(model=None, dtype=torch.float64):

@@ -21,6 +21,7 @@ from assay.physics import (
     motion,
     precision,
     repulsion,
+    smoothness,
     symmetry,
 )
 from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject
@@ -33,6 +34,7 @@ FAMILIES = (
     precision,
     consistency,
     continuity,
+    smoothness,
     locality,
     crystals,
     repulsion,

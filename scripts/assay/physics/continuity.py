@@ -99,21 +99,16 @@ def continuity(subject: Subject) -> Measurement:
     The least explained step of each loop is walked again in ``FINE`` parts. A jump stays what it was, where the error
     of the quadrature falls by orders of magnitude.
     """
-    rng, count = subject.rng("continuity"), subject.dynamics["loops"]
-    loops = [random_loop(molecule, rng) for molecule in evenly(subject.molecules, count["molecules"])]
-    loops += [random_loop(cluster, rng, SWELL) for cluster in dense_clusters(subject)[: count["clusters"]]]
-    with suppress(NotApplicable):
-        crystal = crystals(subject)[0]
-        loops.append(random_loop(replace(crystal, name=f"crystal of {crystal.name}"), rng))
+    loops = loops_of(subject)
     around = np.arange(-2.0, STEPS + 3.0)
-    walks = _walk(subject, loops, [around[2:-3]] * len(loops))
+    walks = walk(subject, loops, [around[2:-3]] * len(loops))
     rough = [unexplained([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]
     closer = [float(np.abs(left).argmax()) + np.arange(-2.0, FINE + 3.0) / FINE for left in rough]
-    again = _walk(subject, loops, closer)
+    again = walk(subject, loops, closer)
     rows = []
-    for loop, walk, left, steps, parts in zip(loops, walks, rough, closer, again, strict=True):
-        energy, atoms = np.array([prediction.energy_eV for prediction in walk]), len(loop.middle)
-        fine, rounding = unexplained(parts, loop.velocities(steps) / FINE), rounding_eV(walk)
+    for loop, whole, left, steps, parts in zip(loops, walks, rough, closer, again, strict=True):
+        energy, atoms = np.array([prediction.energy_eV for prediction in whole]), len(loop.middle)
+        fine, rounding = unexplained(parts, loop.velocities(steps) / FINE), rounding_eV(whole)
         row = {
             "name": loop.middle.name,
             "atoms": atoms,
@@ -131,7 +126,18 @@ def continuity(subject: Subject) -> Measurement:
     )
 
 
-def _walk(subject: Subject, loops: Sequence[Loop], steps: Sequence[np.ndarray]) -> list[list[Prediction]]:
+def loops_of(subject: Subject) -> list[Loop]:
+    """The loops that are walked: of so many molecules and clusters as the config says, and of a crystal."""
+    rng, count = subject.rng("continuity"), subject.dynamics["loops"]
+    loops = [random_loop(molecule, rng) for molecule in evenly(subject.molecules, count["molecules"])]
+    loops += [random_loop(cluster, rng, SWELL) for cluster in dense_clusters(subject)[: count["clusters"]]]
+    with suppress(NotApplicable):
+        crystal = crystals(subject)[0]
+        loops.append(random_loop(replace(crystal, name=f"crystal of {crystal.name}"), rng))
+    return loops
+
+
+def walk(subject: Subject, loops: Sequence[Loop], steps: Sequence[np.ndarray]) -> list[list[Prediction]]:
     """Predict each loop at its own steps, all in one call."""
     found = iter(subject.predictor.predict([s for loop, t in zip(loops, steps, strict=True) for s in loop.at(t)]))
     return [[next(found) for _ in t] for t in steps]

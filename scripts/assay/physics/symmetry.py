@@ -13,9 +13,11 @@ from assay.structures.structure import Structure
 
 COPIES = 6
 CROWD = 300  # more structures than one byte can number
-SMALL_CLUSTER_ATOMS = 30
+SMALL_CLUSTER_ATOMS = 60
 GATHERING = np.linspace(2.0, 1.0, 6)  # the extents of a cluster that comes together
-STIRRING_A = np.arange(0.1, 2.05, 0.1)  # the ways that its molecules then go, each in a direction of its own
+MEETING_A = np.arange(2.0, -0.6, -0.05)  # the ways from there of its two halves, which then meet
+JOINING_A = np.arange(3.0, 0.1, -0.25)  # the ways from there of one of its molecules, which then joins it alone
+MEETING_AXIS = np.ones(3) / np.sqrt(3.0)  # no coordinate changes by more than 0.58 of the way along it
 CREEPING_A = (0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5)  # and the last steps of a coordinate
 SHIFT_A = 20.0  # a few times the size of a molecule: what float16 cannot resolve, and float32 can
 
@@ -104,7 +106,8 @@ def batch(subject: Subject) -> Measurement:
 
 
 def history(subject: Subject) -> Measurement:
-    """A small cluster that gathers, stirs and hardly moves, beside the same cluster in another order of atoms.
+    """A small cluster that gathers, meets its other half and a lone molecule, and hardly moves, beside the same cluster
+    in another order of atoms.
 
     The first order comes step by step, as in dynamics, where a list of neighbors or a result may be kept for too long.
     The second is asked where all neighbors are close for its first answer, and elsewhere before each of the others.
@@ -125,16 +128,23 @@ def history(subject: Subject) -> Measurement:
 
 
 def _journey(cluster: Structure, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Positions (N, 3) of a cluster that comes together, whose molecules then part, and whose atoms then creep."""
+    """Positions (N, 3) of a cluster that comes together, of its two halves and then of one molecule and the rest that
+    meet head-on, and of atoms that creep.
+
+    Atoms that meet head-on use up the skin of a kept list twice as soon as one that moves alone. Where one molecule
+    moves, the mean displacement says little.
+    """
     owner = fragments(cluster)
     centers = np.stack([cluster.positions[owner == k].mean(0) for k in range(owner.max() + 1)])
-    ways = rng.normal(size=centers.shape)
-    ways /= np.linalg.norm(ways, axis=1, keepdims=True)
+    along = centers @ MEETING_AXIS
+    halves = np.where(along > np.median(along), 1.0, -1.0)
+    alone = np.where(along == along.max(), 1.0, 0.0)
     for extent in GATHERING:
         yield cluster.positions + (extent - 1.0) * centers[owner]
-    for way in STIRRING_A:
-        yield cluster.positions + way * ways[owner]
-    place, direction = cluster.positions + STIRRING_A[-1] * ways[owner], rng.normal(size=cluster.positions.shape)
+    for ways, left in ((MEETING_A, halves), (JOINING_A, alone)):
+        for way in ways:
+            yield cluster.positions + way * left[owner, None] * MEETING_AXIS
+    place, direction = cluster.positions, rng.normal(size=cluster.positions.shape)
     for step in CREEPING_A:
         place = place + step * direction
         yield place

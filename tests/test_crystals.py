@@ -41,6 +41,7 @@ def test_shipped_crystals_are_those_of_their_record_and_recipe():
     dataset, made = read_dataset(SHIPPED), list(crystals(**config["dataset"]["recipe"]["crystals"]))
     record = json.loads(SHIPPED.with_name("dataset.json").read_text())
     assert record["parts"]["crystals"]["file_sha256"] == sha256_file(SHIPPED)
+    assert record["parts"]["crystals"]["content_sha256"] == dataset.content_sha256()
     assert labelled_by(SHIPPED) == config["teacher"]["name"] == "SevenNet-0"
     assert SHIPPED.stat().st_size < 3e6
     assert len(made) == len(dataset)

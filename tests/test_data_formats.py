@@ -17,6 +17,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from assay.data import read_dataset
 from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import write_hdf5
+from assay.data.store import StoredDataset, StoreWriter
 from assay.sampling.mechanics import embed
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -133,6 +134,23 @@ def test_hash_sees_every_column(dataset, column):
     changed[-1] += 1
     assert replace(dataset, **{column: changed}).content_sha256() != dataset.content_sha256()
     assert replace(dataset, names=dataset.names[::-1]).content_sha256() == dataset.content_sha256()
+
+
+def test_hash_sees_stress_where_there_is_one_in_memory_and_in_a_file(dataset, tmp_path):
+    none = np.full((len(dataset), 3, 3), np.nan)
+    some, other = none.copy(), none.copy()
+    some[0], other[-1] = np.eye(3), np.eye(3)
+    known = dataset.content_sha256()
+    assert replace(dataset, stress=none).content_sha256() == known
+    data = [replace(dataset, stress=stress) for stress in (some, other, 1.001 * some, 0.0 * some)]
+    hashes = {own.content_sha256() for own in data}
+    assert len(hashes) == 4 and known not in hashes
+    for own in (*data, replace(dataset, stress=none)):
+        with StoreWriter(tmp_path / "some.h5") as store:
+            store.add(own)
+        stored = StoredDataset(tmp_path / "some.h5")
+        assert stored.content_sha256() == stored.subset(np.arange(len(stored))).content_sha256()
+        assert (stored.content_sha256() == known) == (not stored.has_stress)
 
 
 def spoil(atoms: ase.Atoms, how: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,17 +107,38 @@ class Dataset:
         )
 
     def content_sha256(self) -> str:
-        """Hexadecimal SHA-256 of what a student learns from, whatever file format it came in.
+        """Hexadecimal SHA-256 of what a student learns from, see ``content_digest``."""
+        stress = None if self.stress is None or not np.isfinite(self.stress).any() else [self.stress]
+        return content_digest(lambda name: [getattr(self, name)], stress)
 
-        It covers atomic numbers, sizes, cells, periodicity and labels; positions to 1e-6 angstrom, energies to
-        1e-6 eV, forces to 1e-6 eV/angstrom; not names.
-        """
-        digest = hashlib.sha256()
-        for column in (self.atomic_numbers, self.offsets, self.pbc):
-            digest.update(column.astype("<i8").tobytes())
-        for column in (self.positions, self.cells, self.energy, self.forces):
-            digest.update(np.rint(column * 1e6).astype("<i8").tobytes())
-        return digest.hexdigest()
+
+# Columns of whole numbers, and columns of which a digest covers millionths, in their order.
+_COUNTED = ("atomic_numbers", "offsets", "pbc")
+_ROUNDED = ("positions", "cells", "energy", "forces")
+
+
+def content_digest(column: Callable[[str], Iterable[np.ndarray]], stress: Iterable[np.ndarray] | None = None) -> str:
+    """Hexadecimal SHA-256 of labelled structures, whatever file format they came in.
+
+    It covers atomic numbers, sizes, cells, periodicity and labels; positions to 1e-6 angstrom, energies to 1e-6 eV,
+    forces to 1e-6 eV/angstrom, stresses to 1e-6 eV/angstrom^3; not names. Structures without stress have the digest
+    that they had before stresses counted.
+
+    Args:
+        column: gives a column of ``Dataset`` by its name, in pieces.
+        stress: the pieces of (S, 3, 3), eV/angstrom^3, with NaN where a structure has none; None if none has one.
+    """
+    digest = hashlib.sha256()
+    for name in _COUNTED:
+        for part in column(name):
+            digest.update(part.astype("<i8").tobytes())
+    for name in _ROUNDED:
+        for part in column(name):
+            digest.update(np.rint(part.astype(np.float64) * 1e6).astype("<i8").tobytes())
+    for part in stress or ():
+        told = np.isfinite(part)
+        digest.update(told.tobytes() + np.rint(np.where(told, part, 0.0) * 1e6).astype("<i8").tobytes())
+    return digest.hexdigest()
 
 
 def from_structures(structures: Sequence[Structure]) -> Dataset:

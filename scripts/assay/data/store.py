@@ -6,7 +6,6 @@ files reads it too. Positions and forces are float32, all other numbers float64.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from assay.data.dataset import Dataset
+from assay.data.dataset import Dataset, content_digest
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
@@ -172,14 +171,9 @@ class StoredDataset:
 
     def content_sha256(self) -> str:
         """The hash of ``Dataset.content_sha256``."""
-        digest = hashlib.sha256()
-        for name in (_NUMBERS, _SPLITS, "structures/pbc"):
-            for part in _parts(self._file[name]):
-                digest.update(part.astype("<i8").tobytes())
-        for name in ("structures/positions", "structures/cells", "labels/energy", "labels/forces"):
-            for part in _parts(self._file[name]):
-                digest.update(np.rint(part.astype(np.float64) * 1e6).astype("<i8").tobytes())
-        return digest.hexdigest()
+        places = {about[0]: name for name, about in {**_PER_ATOM, **_PER_STRUCTURE}.items()} | {"offsets": _SPLITS}
+        stress = _parts(self._file[places["stress"]]) if self.has_stress else None
+        return content_digest(lambda name: _parts(self._file[places[name]]), stress)
 
 
 def open_stored(path: str | Path) -> Dataset | StoredDataset:

@@ -14,7 +14,7 @@ from ase.data import chemical_symbols
 
 from assay.data.checks import check
 from assay.data.dataset import Dataset, from_structures
-from assay.data.hdf5 import write_hdf5
+from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.predictors.interface import Predictor
 from assay.structures.structure import Structure
 from assay.workflow.files import sha256_file, write_json
@@ -83,7 +83,7 @@ def ship(dataset: Dataset, teacher: Mapping[str, Any], record: str | Path) -> No
         "atoms_per_structure_max": int(dataset.sizes.max()),
         "force_rms_eV_per_A": float(np.sqrt((dataset.forces**2).mean())),
         "elements": dict(sorted(elements.items())),
-        "content_sha256": dataset.content_sha256(),
+        "content_sha256": read_hdf5(path).content_sha256(),  # of numbers as the file rounds them
         "file_sha256": sha256_file(path),
     }
     write_json(record, header(None) | {"teacher": dict(teacher), "parts": {path.stem: about}})

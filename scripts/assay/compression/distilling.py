@@ -19,7 +19,7 @@ from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor
 from assay.training.loop import Trainer
 from assay.training.loss import Loss
-from assay.training.packs import Pack, PackedDataset, Plan
+from assay.training.packs import Pack, PackedDataset
 
 
 def relabelled(dataset: Dataset, predictor: Predictor) -> Dataset:
@@ -70,21 +70,10 @@ class HessianLoss(Loss):
 class PackedPairs(PackedDataset):
     """A dataset of pairs, of which no pack separates one."""
 
-    def plan(
-        self,
-        seed: int,
-        epoch: int,
-        atoms_per_pack: int,
-        shares: Mapping[str, float] | None = None,
-        edges_per_pack: int | None = None,
-    ) -> Plan:
-        """Draw the packs of an epoch, pair by pair; see ``PackedDataset.plan``. Shares and edges are not limited."""
-        firsts = 2 * np.random.default_rng([seed, epoch]).permutation(len(self.dataset) // 2)
-        total, ends = np.concatenate([[0], np.cumsum(2 * self.dataset.sizes[firsts])]), [0]
-        while ends[-1] < len(firsts):
-            reached = int(np.searchsorted(total, total[ends[-1]] + atoms_per_pack, side="right")) - 1
-            ends.append(max(ends[-1] + 1, reached))
-        return Plan(np.stack([firsts, firsts + 1], axis=1).reshape(-1), 2 * np.array(ends))
+    def draw(self, rng: np.random.Generator, shares: Mapping[str, float] | None) -> np.ndarray:
+        """The pairs (G, 2) of an epoch in random order; see ``PackedDataset.draw``. ``shares`` leave none out."""
+        firsts = 2 * rng.permutation(len(self.dataset) // 2).astype(np.int32)
+        return np.stack([firsts, firsts + 1], axis=1)
 
 
 class PairTrainer(Trainer):

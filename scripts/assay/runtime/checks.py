@@ -28,9 +28,9 @@ def check_atoms(
         ValueError: other shapes, no atoms, unknown elements, positions that are not finite, or structures without
             atoms.
     """
-    numbers = _integers("atomic_numbers", atomic_numbers)
+    numbers = integers("atomic_numbers", atomic_numbers)
     at = np.asarray(positions, dtype=np.float64)
-    structure = np.zeros_like(numbers) if batch is None else _integers("batch", batch)
+    structure = np.zeros_like(numbers) if batch is None else integers("batch", batch)
     if numbers.ndim != 1 or at.shape != (len(numbers), 3) or structure.shape != numbers.shape:
         raise ValueError(
             f"atomic_numbers and batch must have the shape (N,) and positions (N, 3), not {numbers.shape}, "
@@ -61,7 +61,7 @@ def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: in
     Raises:
         ValueError: other shapes, atoms that are not there, or shifts that are not finite.
     """
-    edges, shift = _integers("edge_index", edge_index), np.asarray(edge_shift, dtype=np.float64)
+    edges, shift = integers("edge_index", edge_index), np.asarray(edge_shift, dtype=np.float64)
     if edges.ndim != 2 or len(edges) != 2 or shift.shape != (edges.shape[1], 3):
         raise ValueError(
             f"edge_index must have the shape (2, E) and edge_shift (E, 3), not {edges.shape}, {shift.shape}"
@@ -73,8 +73,20 @@ def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: in
     return edges, shift
 
 
-def _integers(name: str, values: ArrayLike) -> np.ndarray:
-    found = np.asarray(values)
-    if found.dtype.kind not in "iu" and found.size:
-        raise ValueError(f"{name} must be integers, not {found.dtype}")
-    return found.astype(np.int64, copy=False)
+def integers(name: str, values: ArrayLike, dtype: type[np.signedinteger] = np.int64) -> np.ndarray:
+    """Return whole numbers as a contiguous array of ``dtype``.
+
+    Args:
+        name: what the array is called in an error.
+        values: of any shape.
+        dtype: the type of the result.
+
+    Raises:
+        ValueError: they are of a type that is not whole, or there is one that ``dtype`` does not hold.
+    """
+    found, limits = np.asarray(values), np.iinfo(dtype)
+    if found.size and found.dtype.kind not in "iu":
+        raise ValueError(f"{name} holds {found.dtype}: give integers")
+    if found.size and found.dtype != dtype and (found.min() < limits.min or found.max() > limits.max):
+        raise ValueError(f"{name} holds a number that {limits.bits} bits do not hold")
+    return np.asarray(found, dtype=dtype, order="C")

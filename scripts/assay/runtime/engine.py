@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from .checks import integers
+
 HERE = Path(__file__).parent
 MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
 INTERFACE_VERSION = 1
@@ -164,8 +166,8 @@ class EngineModel:
         Raises:
             ValueError: what is given makes no sense or is not finite, or an element is unknown to the model.
         """
-        numbers, owners = _integers(atomic_numbers, "atomic_numbers"), None
-        neighbor, center = _integers(edge_index[0], "edge_index"), _integers(edge_index[1], "edge_index")
+        numbers, owners = integers("atomic_numbers", atomic_numbers, np.int32), None
+        neighbor, center = (integers("edge_index", edge_index[row], np.int32) for row in (0, 1))
         arrows = np.ascontiguousarray(vectors, dtype=np.float64)
         if numbers.ndim != 1 or neighbor.ndim != 1 or arrows.shape != (len(neighbor), 3):
             raise ValueError(
@@ -174,7 +176,7 @@ class EngineModel:
             )
         n_structures = 1
         if structure is not None:
-            owners = _integers(structure, "structure")
+            owners = integers("structure", structure, np.int32)
             if owners.shape != numbers.shape:
                 raise ValueError(f"structure has the shape {owners.shape} and not {numbers.shape}")
             n_structures = int(owners.max(initial=-1)) + 1
@@ -192,13 +194,3 @@ class EngineModel:
         wanted = _Output(ctypes.sizeof(_Output), *(array.ctypes.data for array in vars(out).values()))
         self._check(self._library.assay_evaluate(self._handle, ctypes.byref(given), ctypes.byref(wanted)))
         return out
-
-
-def _integers(values: np.ndarray, name: str) -> np.ndarray:
-    """The values as contiguous int32."""
-    array = np.asarray(values)
-    if array.size and array.dtype.kind not in "iu":
-        raise ValueError(f"{name} holds {array.dtype}: give integers")
-    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
-        raise ValueError(f"{name} holds a number that 32 bits do not hold")
-    return np.ascontiguousarray(array, dtype=np.int32)

@@ -174,21 +174,30 @@ class PackedDataset:
             shares: the fraction of some kinds of structures that is drawn; all structures of other kinds are.
             edges_per_pack: the largest number of edges in a pack, likewise; None for no limit.
         """
-        draw = np.random.default_rng([seed, epoch])
-        order = draw.permutation(len(self.dataset)).astype(np.int32)
-        if shares and self.kinds:
-            share = np.array([shares.get(kind, 1.0) for kind in self.kinds])
-            order = order[draw.random(len(order)) < share[order]]
+        groups = self.draw(np.random.default_rng([seed, epoch]), shares)
         limits = [(self.dataset.sizes, atoms_per_pack)]
         if edges_per_pack is not None:
             limits.append((self.n_edges, edges_per_pack))
-        totals = [(np.concatenate([[0], np.cumsum(counts[order])]), most) for counts, most in limits]
+        totals = [(np.concatenate([[0], np.cumsum(counts[groups].sum(1))]), most) for counts, most in limits]
         ends = [0]
-        while ends[-1] < len(order):
+        while ends[-1] < len(groups):
             start = ends[-1]
             reached = [np.searchsorted(total, total[start] + most, side="right") - 1 for total, most in totals]
             ends.append(max(start + 1, int(min(reached))))
-        return Plan(order, np.array(ends))
+        return Plan(groups.reshape(-1), groups.shape[1] * np.array(ends))
+
+    def draw(self, rng: np.random.Generator, shares: Mapping[str, float] | None) -> np.ndarray:
+        """The structures (G, m) of an epoch in random order, int32, in groups of m that no pack separates: here of one.
+
+        Args:
+            rng: the source of the order.
+            shares: as in ``plan``.
+        """
+        order = rng.permutation(len(self.dataset)).astype(np.int32)
+        if shares and self.kinds:
+            share = np.array([shares.get(kind, 1.0) for kind in self.kinds])
+            order = order[rng.random(len(order)) < share[order]]
+        return order[:, None]
 
     def assemble(self, indices: np.ndarray) -> Pack:
         """Assemble the pack of the structures with these indices."""

@@ -13,8 +13,8 @@ from assay.predictors.interface import Prediction
 FINE = 6  # the parts of a step that is looked at more closely
 CLOSER = 4  # how often its most bent part is divided again
 CANDIDATES = 3  # the most bent steps of a loop, of which the first may be a narrow curve and the next a kink
-# The slope after a step less the slope before it, both continued to its middle by parabolas through three nodes on either
-# side: 0 for a polynomial of degree three, and the jump of the slope wherever within the step it jumps.
+# The slope after a step less the slope before it, both continued to its middle by parabolas through three nodes.
+# It is 0 for a polynomial of degree three, and the jump of the slope wherever within the step it jumps.
 BEND = np.array((-1.0, 3.0, -2.0, -2.0, 3.0, -1.0))
 
 

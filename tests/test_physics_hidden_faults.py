@@ -20,7 +20,7 @@ from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from assay.structures.structure import collate
 from assay.workflow.errors import AssayError
-from shared.physics_faulty import Faulty, Neglectful, PairsOver, assert_caught, outcomes
+from shared.physics_faulty import Crystalline, Faulty, Neglectful, PairsOver, assert_caught, outcomes
 from shared.physics_toys import THRESHOLDS, Pairs, crystal, predictor, subject, toy_reference
 
 
@@ -197,17 +197,6 @@ def test_elements_beyond_chlorine_that_are_one():
     student = Faulty(question=lambda s: replace(s, atomic_numbers=np.minimum(s.atomic_numbers, 17)))
     student.elements = frozenset(range(1, 21))
     assert_caught(student, ["elements"], ["rotation", "permutation", "force_consistency", "continuity"])
-
-
-class Crystalline(Faulty):
-    """The faultless model, whose periodic structures pass through a fault that takes it and the structure."""
-
-    def __init__(self, fault):
-        super().__init__()
-        self.fault = fault
-
-    def predict(self, structures):
-        return [self.fault(self.inner, s) if s.pbc.any() else self.inner.predict([s])[0] for s in structures]
 
 
 def images_where(keep):

@@ -39,6 +39,17 @@ class Faulty:
         ]
 
 
+class Crystalline(Faulty):
+    """The faultless model, whose periodic structures pass through a fault that takes it and the structure."""
+
+    def __init__(self, fault):
+        super().__init__()
+        self.fault = fault
+
+    def predict(self, structures):
+        return [self.fault(self.inner, s) if s.pbc.any() else self.inner.predict([s])[0] for s in structures]
+
+
 def outcomes(student, names, moving=None):
     judged = verdict_of(measure(subject(student, moving), names), THRESHOLDS)
     return {name: check["outcome"] for name, check in judged["checks"].items()}

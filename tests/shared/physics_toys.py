@@ -28,6 +28,7 @@ TEACHER = "pairs of atoms"
 DYNAMICS = {
     "nve": {"molecules": 2, "temperature_K": 300.0, "steps_fs": [0.5, 1.0], "duration_fs": 100.0},
     "stability": {"temperatures_K": [300.0], "step_fs": 1.0, "duration_fs": 120.0, "friction_per_fs": 0.02},
+    "npt": {"crystals": 1, "temperatures_K": [300.0], "step_fs": 4.0, "duration_fs": 1200.0},
     "loops": {"molecules": 3, "clusters": 2},
 }
 

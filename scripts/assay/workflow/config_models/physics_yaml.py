@@ -46,6 +46,15 @@ class Stability(Section):
     friction_per_fs: PositiveNumber
 
 
+class ConstantPressure(Section):
+    """Dynamics of crystals at zero pressure."""
+
+    crystals: PositiveInteger
+    temperatures_K: Numbers
+    step_fs: PositiveNumber
+    duration_fs: PositiveNumber
+
+
 class Loops(Section):
     """Closed paths on which the energy must be continuous."""
 
@@ -58,6 +67,7 @@ class Dynamics(Section):
 
     nve: ConstantEnergy
     stability: Stability
+    npt: ConstantPressure
     loops: Loops
 
 

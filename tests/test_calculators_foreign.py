@@ -5,8 +5,6 @@ It installs packages, so it runs only where ASSAY_TEST_ENVIRONMENTS asks for cal
 
 import os
 import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 
 import ase.build
@@ -16,6 +14,7 @@ import pytest
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.predictors.virtual_environments import interpreter
 from assay.structures.structure import Structure
+from shared.environments import own_interpreter
 from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
@@ -42,17 +41,6 @@ torch.save(build(Size(20000, 2, 8, 5.0, (1, 6, 8)), 8), sys.argv[1])
 }
 
 
-def own_interpreter(folder):
-    """A Python interpreter with schnetpack, as a user may have one; schnetpack 2.1.1 itself asks for an older torch."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    [own] = folder.glob("lib/python*/site-packages")
-    (own / "shared.pth").write_text(sysconfig.get_path("purelib"))
-    python, pins = folder / "bin/python", ROOT / "envs/peers/schnetpack.txt"
-    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "-r", pins]
-    subprocess.run(pip, check=True)
-    return python
-
-
 def predictor_of(program, environment, folder):
     path = folder / f"{program}.model"
     python = interpreter(environment)
@@ -68,7 +56,10 @@ def test_mace_and_schnetpack_side_by_side(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     atoms = ase.build.molecule("CH3CH2OH")
     atoms.rattle(0.05, seed=0)
-    environments = {"mace": ROOT / "envs/models/mace.txt", "schnetpack": own_interpreter(tmp_path / "own")}
+    environments = {
+        "mace": ROOT / "envs/models/mace.txt",
+        "schnetpack": own_interpreter(tmp_path / "own", ROOT / "envs/peers/schnetpack.txt"),
+    }
     predictors = {program: predictor_of(program, environments[program], tmp_path) for program in MAKE}
     installed = {program: set(predictor.told["versions"]) for program, predictor in predictors.items()}
     assert "mace-torch" in installed["mace"] - installed["schnetpack"]

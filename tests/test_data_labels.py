@@ -163,19 +163,6 @@ def test_layouts_of_others_are_read_as_they_come(tmp_path, name, capsys):
     assert "of the " in log and "are drawn at random" in log
 
 
-@pytest.mark.slow
-def test_aselmdb_of_omol25_is_read(tmp_path):
-    pytest.importorskip("ase_db_backends")
-    frames = geometries()
-    with ase.db.connect(tmp_path / "omol.aselmdb", type="aselmdb") as database:
-        for atoms in frames:
-            database.write(atoms, data={"charge": 0, "spin": 1})
-    read = read_dataset(tmp_path / "omol.aselmdb")
-    np.testing.assert_allclose(read.energy, [energy_of(atoms) for atoms in frames])
-    np.testing.assert_allclose(read.forces, np.concatenate([forces_of(atoms) for atoms in frames]))
-    assert len(read_dataset(tmp_path / "omol.aselmdb", at_most=2)) == 2
-
-
 def test_arrays_of_several_sizes_need_units(tmp_path):
     z, r, e, f = columns(geometries())
     z = np.tile(np.append(z, 0), (N, 1))

@@ -69,7 +69,10 @@ class DatabaseFile:
             with ase.db.connect(self.path, **options) as database:
                 yield database
         except ModuleNotFoundError:
-            raise AssayError(f"{self.path} needs the package ase-db-backends: pip install ase-db-backends") from None
+            raise AssayError(
+                f"{self.path} needs two more packages: .venv/bin/python -m pip install --no-deps -r "
+                "envs/formats/aselmdb.txt"
+            ) from None
         except AssayError:
             raise
         except Exception as error:  # of sqlite, LMDB, zlib, JSON

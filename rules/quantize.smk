@@ -7,8 +7,8 @@ measures what they cost in accuracy beside other jobs.
 
 from assay.quantize.names import SCHEME_NAMES
 
-# What a student is judged on, and what it is judged on where it knows none of that.
-UNSEEN_OR_ELSE = [UNSEEN, config["dataset"]["validation"]]
+# What a student is judged on, and what it is judged on where its teacher labelled none of that or it knows none of it.
+UNSEEN_OR_ELSE = [UNSEEN, *(split for split in SPLITS.values() if split != UNSEEN), config["dataset"]["validation"]]
 
 
 rule schemes:
@@ -39,6 +39,7 @@ rule schemes:
         code=code_of("schemes"),
         train=lambda wildcards: config["dataset"]["train"],
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
+        teacher=teacher_name,
         settings={
             key: config["quantize"][key]
             for key in ["structures", "calibration_structures", "molecules", "motion", "seed"]
@@ -74,6 +75,7 @@ rule quantize:
     params:
         code=code_of("quantize"),
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
+        teacher=teacher_name,
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:
         "../scripts/quantize.py"

@@ -6,7 +6,15 @@ from pathlib import Path
 from assay.benchmark.memory import share_session_memory
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
-from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, sample_known, typical
+from assay.quantize.comparison import (
+    BATCH_SIZES,
+    Limits,
+    choose_scheme,
+    measure_times,
+    on_labels_of,
+    sample_unseen,
+    typical,
+)
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
@@ -23,7 +31,8 @@ def main() -> None:
     settings, card = snakemake.params.settings, read_json(snakemake.input.card)
     share_session_memory()
     n_threads, load = limit_threads(snakemake.threads), OtherLoad()
-    unseen = sample_known(snakemake.params.unseen, settings["structures"], settings["seed"], card["elements"])
+    sources, teacher = snakemake.params.unseen, snakemake.params.teacher
+    unseen, whose = sample_unseen(sources, teacher, settings["structures"], settings["seed"], card["elements"])
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     files |= {scheme.name: Path(path) for scheme, path in zip(SCHEMES, snakemake.input.files, strict=True)}
     costs, times = read_json(snakemake.input.costs), measure_times(files, unseen, settings["seconds"], n_threads)
@@ -31,6 +40,7 @@ def main() -> None:
     work = arithmetic.integer_savings(files["fp32"], typical(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"])
     int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
     decision = choose_scheme(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
+    decision = on_labels_of(decision, whose)
     for scheme in SCHEMES:
         rows[scheme.name]["description"] = scheme.description
     with atomic_path(snakemake.output.model) as path:

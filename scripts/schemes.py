@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
-from assay.quantize.comparison import Motion, measure_costs, sample_known, with_usual_errors
+from assay.quantize.comparison import (
+    Motion,
+    measure_costs,
+    sample_known,
+    sample_unseen,
+    usual_errors,
+    with_usual_errors,
+)
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -16,15 +23,14 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     settings, n_threads = snakemake.params.settings, limit_threads(snakemake.threads)
     card = read_json(snakemake.input.card)
-    unseen = sample_known(snakemake.params.unseen, settings["structures"], settings["seed"], card["elements"])
+    whose = (snakemake.params.unseen, snakemake.params.teacher)
+    unseen, _ = sample_unseen(*whose, settings["structures"], settings["seed"], card["elements"])
     n_calibration, known = settings["calibration_structures"], card["elements"]
     training = sample_known([snakemake.params.train], n_calibration, settings["seed"], known)
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     if unseen[0].energy_eV is None:
-        splits = read_json(snakemake.input.accuracy)["splits"].values()
-        usual = next(split for split in splits if split.get("force_mae_eV_per_A"))
-        errors = (usual["force_mae_eV_per_A"], usual["energy_mae_eV_per_atom"])
+        errors = usual_errors(read_json(snakemake.input.accuracy)["splits"].values())
         unseen = with_usual_errors(unseen, files["fp32"], *errors, settings["seed"])
     for scheme, path in zip(SCHEMES, map(Path, snakemake.output.files), strict=True):
         scheme.apply(files["fp32"], path, batches)

@@ -26,7 +26,10 @@ from assay.quantize.comparison import (
     errors,
     measure_costs,
     measure_times,
+    on_labels_of,
     sample_known,
+    sample_unseen,
+    usual_errors,
     with_usual_errors,
 )
 from assay.quantize.instructions import int8_instructions
@@ -36,6 +39,7 @@ from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure
 from assay.verification import determinism
 from assay.workflow.errors import AssayError
+from assay.workflow.teachers import whose_labels
 from shared.checkpoint_samples import store, student
 
 LIMITS = Limits(
@@ -315,3 +319,44 @@ def test_a_student_of_crystals_is_weighed_on_clusters_of_them(tmp_path):
     assert found["energy_mae_eV_per_atom"] == pytest.approx(0.002, rel=0.4)
     with pytest.raises(AssayError, match="no file of labelled structures"):
         sample_known([tmp_path / "crystals.xyz"], 40, 0, ["C"])
+
+
+def test_errors_are_judged_on_labels_of_the_own_teacher_wherever_they_are(tmp_path, structures):
+    for name in ("one", "other", "none"):
+        frames = [structure.to_ase() for structure in structures]
+        for k, atoms in enumerate(frames):
+            atoms.info["name"] = f"{name}-{k}"
+            atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((len(atoms), 3)))
+        ase.io.write(tmp_path / f"{name}.xyz", frames)
+    one, other = ({"path": str(tmp_path / f"{name}.xyz"), "teacher": t} for name, t in (("one", "A"), ("other", "B")))
+    unknown = str(tmp_path / "none.xyz")
+
+    def drawn(sources, teacher):
+        found, whose = sample_unseen(sources, teacher, 2, 0, None)
+        [name] = {structure.name.split("-")[0] for structure in found}
+        return name, whose["own"]
+
+    assert drawn([one, other], "b") == ("other", True)
+    assert drawn([one, unknown], "B") == ("none", None)
+    assert drawn([one, other], None) == ("one", None)
+    assert drawn([one], "B") == ("one", False)
+    with pytest.raises(AssayError, match=r"name one as dataset\.validation"):
+        sample_unseen([one, other], "B", 2, 0, ["He"])
+
+
+def test_nothing_is_recommended_on_labels_of_another_teacher():
+    decision = choose_scheme({"fp32": _row(), "a": _row()}, ["a"], LIMITS, 0.2)
+    assert on_labels_of(decision, whose_labels("A", "A"))["recommended"]
+    assert on_labels_of(decision, whose_labels(None, "A"))["recommended"]
+    taken_back = on_labels_of(decision, whose_labels("B", "A"))
+    assert not taken_back["recommended"] and "labelled by B and not by A, its teacher" in taken_back["reason"]
+
+
+def test_usual_errors_are_those_on_labels_of_the_own_teacher():
+    def split(own, error):
+        return {"labelled_by": {"own": own}, "force_mae_eV_per_A": error, "energy_mae_eV_per_atom": error / 10}
+
+    assert usual_errors([split(False, 3.0), split(None, 2.0), split(True, 1.0)]) == (1.0, 0.1)
+    assert usual_errors([split(False, 3.0), split(None, 2.0)]) == (2.0, 0.2)
+    with pytest.raises(AssayError, match="no split of `dataset: splits`"):
+        usual_errors([])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,11 +18,15 @@ from assay.quantize.sessions import integer_share
 from assay.structures.geometry import cut_out, moved
 from assay.structures.structure import Structure, knows, nearest_in_size
 from assay.workflow.errors import AssayError
+from assay.workflow.teachers import labelled_by, whose_labels
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
 BATCH_SIZES = tuple(ROUNDS)
 AGAIN = "fp32 in a second session"
 CLUSTER_ATOMS = (12, 41)  # the fewest and, less one, the most atoms of a cluster that is cut out of a crystal
+NONE_KNOWN = (
+    "no file of labelled structures has open ones of elements that the model knows: name one as dataset.validation"
+)
 STEP_A = 0.01  # half the step of a finite difference: its energies differ by more than float32's noise
 
 
@@ -70,6 +74,16 @@ def sample_known(
     Raises:
         AssayError: no file has any.
     """
+    found = _draw(sources, count, seed, elements)
+    if not found:
+        raise AssayError(NONE_KNOWN)
+    return found
+
+
+def _draw(
+    sources: Sequence[str | Mapping[str, Any]], count: int, seed: int, elements: Sequence[str] | None
+) -> list[Structure]:
+    """The structures of ``sample_known``; none if no file has any."""
     rng, crystals = np.random.default_rng(seed), []
     for source in sources:
         every = [structure for structure in read_examples([source]) if knows(elements, structure)]
@@ -77,11 +91,35 @@ def sample_known(
         if known:
             return [known[k] for k in rng.permutation(len(known))[:count]]
         crystals += [structure for structure in every if structure.pbc.all()]
-    if crystals:
-        return [_cluster(crystals[k], rng) for k in rng.integers(len(crystals), size=count)]
-    raise AssayError(
-        "no file of labelled structures has open ones of elements that the model knows: name one as dataset.validation"
-    )
+    return [_cluster(crystals[k], rng) for k in rng.integers(len(crystals), size=count)] if crystals else []
+
+
+def sample_unseen(
+    sources: Sequence[str | Mapping[str, Any]],
+    teacher: str | None,
+    count: int,
+    seed: int,
+    elements: Sequence[str] | None,
+) -> tuple[list[Structure], dict[str, Any]]:
+    """Draw structures to judge a student on: of files that its own teacher labelled, else of files whose teacher is
+    unknown, and only without either of those that another teacher labelled.
+
+    Args:
+        sources, count, seed, elements: as in ``sample_known``; a source may name its ``teacher``.
+        teacher: the name of the student's teacher; None if it is unknown.
+
+    Returns:
+        The structures; and whose their labels are, as ``whose_labels`` says it.
+
+    Raises:
+        AssayError: no file has any.
+    """
+    whose = [whose_labels(labelled_by(source), teacher) for source in sources]
+    for own in (True, None, False):
+        group = [source for source, said in zip(sources, whose, strict=True) if said["own"] is own]
+        if found := _draw(group, count, seed, elements):
+            return found, next(said for said in whose if said["own"] is own)
+    raise AssayError(NONE_KNOWN)
 
 
 def _cluster(crystal: Structure, rng: np.random.Generator) -> Structure:
@@ -118,6 +156,21 @@ def with_usual_errors(
             )
         )
     return labelled
+
+
+def usual_errors(splits: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """The force error (eV/angstrom) and the energy error (eV/atom) of a student on labels of its own teacher, of the
+    splits in its ``accuracy.json``; on those of an unknown teacher where there are no others, and else of another.
+
+    Raises:
+        AssayError: no split was judged.
+    """
+    judged = [split for split in splits if split.get("force_mae_eV_per_A")]
+    for own in (True, None, False):
+        for split in judged:
+            if split["labelled_by"]["own"] is own:
+                return split["force_mae_eV_per_A"], split["energy_mae_eV_per_atom"]
+    raise AssayError("no split of `dataset: splits` in the config could be judged: name one with labels of its teacher")
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:
@@ -310,6 +363,22 @@ def choose_scheme(
             f"fp32 at batch 32, so that integer products could not bring it below {1.0 - matmul_share:.2f}"
         )
     return {"chosen": chosen, "recommended": not failed[chosen], "reason": reason, "failed_limits": failed}
+
+
+def on_labels_of(decision: Mapping[str, Any], whose: Mapping[str, Any]) -> dict[str, Any]:
+    """The decision of ``choose_scheme`` with whose labels it rests on, as ``labelled_by``.
+
+    Beside the difference of two teachers a growth of the error looks small, so that nothing is recommended then.
+    """
+    result = dict(decision) | {"labelled_by": dict(whose)}
+    if whose["own"] is False:
+        result["recommended"] = False
+        result["reason"] = (
+            f"do not use INT8 before its errors are judged by its own teacher: the structures here are "
+            f"{whose['sentence']}; name a split of its own teacher under `dataset: splits`. Apart from that "
+            f"{decision['reason']}"
+        )
+    return result
 
 
 def _unless(failed: Sequence[str]) -> str:

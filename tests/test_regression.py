@@ -91,6 +91,21 @@ def test_change_counts_beyond_the_spread_of_both_and_the_tolerance(spread, slowe
     assert {row["verdict"] for row in rows if row["ratio"].startswith("onnx over eager")} == {verdict}
 
 
+@pytest.mark.parametrize(("threads", "passes"), [(0.7, True), (1.08, True), (1.2, False)])
+def test_several_threads_may_not_be_slower_than_one_by_more_than_a_tenth(threads, passes):
+    now = benchmark()
+    now["rows"][0]["latency_ratio_to_one_thread"] = around(threads, 0.3)
+    comparison = compared(now, benchmark())
+    [row] = [row for row in comparison["rows"] if row["verdict"] == "new"]
+    assert row["ratio"] == "eager on all threads over one, 20 atoms, batch 1"
+    assert row["now"]["median"] == pytest.approx(1 / threads)
+    if passes:
+        assert "None of 24 ratios" in require_no_regression(comparison)
+    else:
+        with pytest.raises(AssayError, match=r"slower than one: tiny, eager .*: 0\.83 times as fast"):
+            require_no_regression(comparison)
+
+
 def test_run_within_the_spread_passes():
     assert (
         require_no_regression(compared(benchmark(onnx=1.04), benchmark()))

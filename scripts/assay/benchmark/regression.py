@@ -20,6 +20,8 @@ from assay.workflow.provenance import SCHEMA_VERSION
 STORE = "`snakemake baseline` stores this run as the new baseline"
 WORSE, BETTER, SAME, NEW, MISSING = "worse", "better", "within the spread", "new", "not measured"
 COLUMNS = ("student", "how many times faster", "now", "p5 to p95", "baseline", "p5 to p95", "change", "verdict")
+THREADS = "on all threads over one"
+LEAST_OF_THREADS = 0.9  # several threads may not be slower than one by more than a tenth
 SINGLE_PRECISION = {"onnx_int8": "onnx", "onnx_fp16": "onnx"}
 
 
@@ -55,6 +57,8 @@ def ratios(benchmark: Mapping[str, Any]) -> dict[str, Ratio]:
             if name in speedups and single in speedups:
                 found[f"{name} over {single}, {place}"] = speedups[name].over(speedups[single])
         for name, row in here.items():
+            if "latency_ratio_to_one_thread" in row:
+                found[f"{name} {THREADS}, {place}"] = ONE.over(Ratio(**row["latency_ratio_to_one_thread"]))
             if "speedup_over_teacher" in row:
                 found[f"{name} over the teacher, {place}"] = Ratio(**row["speedup_over_teacher"])
     return found
@@ -126,9 +130,19 @@ def require_no_regression(comparison: Mapping[str, Any]) -> str:
     """Return the comparison in a sentence, or raise it as an error if something became slower.
 
     Raises:
-        AssayError: a ratio became worse, nothing can be compared, or the baseline comes from another machine.
+        AssayError: a ratio became worse, several threads are slower than one, nothing can be compared, or the baseline
+            comes from another machine.
     """
     rows = comparison["rows"]
+    threads = [row for row in rows if THREADS in row["ratio"] and "now" in row]
+    slowed = [row for row in threads if row["now"]["median"] < LEAST_OF_THREADS]
+    if slowed:
+        worst = min(slowed, key=lambda row: row["now"]["median"])
+        raise AssayError(
+            f"several threads are slower than one: {worst['student']}, {worst['ratio']}: "
+            f"{worst['now']['median']:.2f} times as fast, where {LEAST_OF_THREADS} is asked; "
+            "see results/regression/regression.md"
+        )
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (WORSE, BETTER, SAME, MISSING)}
     compared = counts[WORSE] + counts[BETTER] + counts[SAME]
     if not compared:

@@ -56,6 +56,7 @@ class Benchmark:
         self.settings, self.teacher, self.device, self.threads = settings, teacher, device, threads
         self.timed = clock(device)
         self.runtimes: dict[str, BatchPredictor] = {}
+        self.on_one_thread: dict[str, BatchPredictor] = {}  # the same engines once more, which choose their threads
         self.about: dict[str, dict[str, Any]] = {}
         self.first: dict[tuple[str, tuple[int, int]], dict[str, Any]] = {}
         self.points = choose_points(structures, settings) if structures else []
@@ -101,6 +102,10 @@ class Benchmark:
             "dtype": predictor.dtype,
         }
         self.runtimes[name] = predictor
+        if predictor.runtime == "libassay" and self.threads > 1:
+            alone = load_runtime(name, path, device=self.device, threads=1)
+            assert isinstance(alone, BatchPredictor)
+            self.on_one_thread[name] = alone
         for point in sorted(self.points, key=lambda point: point.n_atoms):
             self.first[name, point.key] = self._first_call(predictor.timed_call(point.structures), memory)
         predictor.give_back_memory()  # of points that may never be timed
@@ -135,6 +140,11 @@ class Benchmark:
         if detailed:
             prepared = {f"{name}, neighbors known": p.prepare(point.structures) for name, p in able.items()}
             calls |= {name: call for name, call in prepared.items() if call is not None}
+            calls |= {
+                f"{name}, one thread": p.timed_call(point.structures)
+                for name, p in self.on_one_thread.items()
+                if name in able
+            }
         if detailed and self.teacher and not self._is_large(point):
             calls |= teacher_calls(self.teacher, point.structures)
         first_s = {name: self.first[name, point.key]["first_call_ms"] / 1e3 for name in able}
@@ -243,6 +253,8 @@ def describe(
     }
     if "eager" in timings:
         row["latency_ratio_to_eager"] = ratio(own, timings["eager"])
+    if f"{name}, one thread" in timings:
+        row["latency_ratio_to_one_thread"] = ratio(own, timings[f"{name}, one thread"])
     for call, key in (("teacher", "speedup_over_teacher"), ("teacher restarted", "speedup_over_restarted_teacher")):
         if call in timings:
             row[key] = {part: common["batch_size"] * value for part, value in ratio(timings[call], own).items()}

@@ -52,8 +52,8 @@ double assay_cutoff(const assay_model *model);
 /* Whether the model was trained on an element: 1 or 0. */
 int assay_has_element(const assay_model *model, int32_t atomic_number);
 
-/* What the file says about itself, as JSON: variant, version, scope, units, hyperparameters, checksum of the checkpoint.
- * It lives as long as the model. */
+/* What the file says about itself, as JSON: variant, version, scope, units, hyperparameters, checksum of the
+ * checkpoint. It lives as long as the model. */
 const char *assay_metadata(const assay_model *model);
 
 /* The largest `width` that `exchange` is called with. */
@@ -65,8 +65,8 @@ int64_t assay_row_width(const assay_model *model);
  * included. Every pair within the cutoff must be there both ways, each way as often as it has images, in any order;
  * centers are local atoms. Longer edges may be there too. Sort edges by center: it is faster.
  *
- * Ghost atoms are copies of other atoms, of this or of another process. They follow the n_local atoms and are centers of
- * no edge; those within one cutoff of a local atom suffice. `exchange` is called, by the thread that called
+ * Ghost atoms are copies of other atoms, of this or of another process. They follow the n_local atoms and are centers
+ * of no edge; those within one cutoff of a local atom suffice. `exchange` is called, by the thread that called
  * assay_evaluate, with an array of n_atoms rows of `width` numbers of 32 or 64 bits (`precision`) in which the rows of
  * local atoms are filled. It must copy to each ghost the row of the atom that it is a copy of. Every process calls it
  * equally often. Forces on ghosts come back in their rows, for the caller to add to those of the atoms themselves.
@@ -78,8 +78,8 @@ typedef struct {
     int64_t n_structures;
     int64_t n_edges;
     const int32_t *atomic_numbers; /* n_atoms */
-    const int32_t *structure;      /* n_atoms, the structure of each atom, 0 ... n_structures - 1 without a gap; ascending
-                                      among the local atoms; NULL for one structure */
+    const int32_t *structure;      /* n_atoms, the structure of each atom, 0 ... n_structures - 1 without a gap;
+                                      ascending among the local atoms; NULL for one structure */
     const int32_t *neighbor;       /* n_edges */
     const int32_t *center;         /* n_edges */
     const double *vectors;         /* n_edges, 3; angstrom */

@@ -66,7 +66,8 @@ class Block {
                 T* out = features + i * COMPONENTS * H;
                 add_and_copy(1, p.cotangent.invariants + i * INVARIANTS * H, p.cotangent.s + i * H, out);
                 add_and_copy(3, p.cotangent.v_summed + i * 3 * H, p.cotangent.v + i * 3 * H, out + H);
-                if (RANK == 2) add_and_copy(5, p.cotangent.t_summed + i * 5 * H, p.cotangent.t + i * 5 * H, out + 4 * H);
+                if (RANK == 2)
+                    add_and_copy(5, p.cotangent.t_summed + i * 5 * H, p.cotangent.t + i * 5 * H, out + 4 * H);
             }
         });
         const bool only_edges = is_first && !p.wanted.gradients;  // no cotangent of a neighbor is needed

@@ -17,21 +17,36 @@ class ThreadChoice {
         most_before = most;
         size = 0;
         while (size + 1 < SIZES && (int64_t(1) << size) < n_atoms) ++size;
-        const Side* at = sides[size];
-        int64_t& calls = n_calls[size];
-        ++calls;
-        if (calls <= 2 * KEPT) team = calls % 2 == 1;  // both in turns
-        else team = (at[1].median() <= at[0].median()) != (calls % PROBE_EVERY == 0);
-        started = now();
+        OfSize& own = sizes[size];
+        if (own.calls < 2 * KEPT) {  // both in turns
+            team = own.calls % 2 == 0;
+        } else {
+            const double one = own.sides[0].median(), all = own.sides[1].median();
+            const bool probes = --own.until_probe <= 0;
+            team = (all < WORTHWHILE * one) != probes;
+            if (probes) own.until_probe = calls_to_probe(one, all);
+        }
+        ++own.calls;
         return team ? most : 1;
     }
 
-    void end(int most) {
-        if (most > 1) sides[size][team].add(now() - started);
+    // Ends the call that was begun last, which took ``threads`` of the ``most`` threads that it might.
+    void end(int most, int threads, double seconds) {
+        if (most > 1 && (threads > 1) == team) sizes[size].sides[team].add(seconds);  // another call may have the others
+    }
+
+    // The seconds of a clock that only goes forward.
+    static double now() {
+        timespec time;
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
     }
 
    private:
-    static constexpr int SIZES = 32, KEPT = 5, PROBE_EVERY = 32;
+    static constexpr int SIZES = 32, KEPT = 5;
+    static constexpr double WORTHWHILE = 0.9;  // several threads must take less of the time of one
+    static constexpr double PROBING = 0.02;    // the part of the time that may go into trying the slower choice
+    static constexpr double LEAST = 32, MOST = 1000;  // calls from one try of the slower choice to the next
 
     // The latest times of one kind, seconds.
     struct Side {
@@ -43,19 +58,25 @@ class ThreadChoice {
             const int count = std::min(n, KEPT);
             std::copy(seconds, seconds + count, sorted);
             std::sort(sorted, sorted + count);
-            return sorted[count / 2];
+            return count ? sorted[count / 2] : 0.0;
         }
     };
 
-    Side sides[SIZES][2];
-    int64_t n_calls[SIZES] = {};
-    int size = 0, team = 0, most_before = 0;
-    double started = 0.0;
+    // What is known of calls of about one size: with one thread and with all.
+    struct OfSize {
+        Side sides[2];
+        int64_t calls = 0;
+        int until_probe = int(LEAST);
+    };
 
-    static double now() {
-        timespec time;
-        clock_gettime(CLOCK_MONOTONIC, &time);
-        return double(time.tv_sec) + 1e-9 * double(time.tv_nsec);
+    OfSize sizes[SIZES];
+    int size = 0, most_before = 0;
+    bool team = false;
+
+    // How many calls apart the slower choice is tried, so that what it costs more is a small part of all.
+    static int calls_to_probe(double one, double all) {
+        const double faster = std::min(one, all), slower = std::max(one, all);
+        return int(std::clamp((slower - faster) / (PROBING * faster + 1e-12), LEAST, MOST));
     }
 };
 

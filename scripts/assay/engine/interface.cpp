@@ -23,7 +23,8 @@ struct assay_model {
     assay_model(const uint8_t* bytes, uint64_t size, const std::string& name, int precision)
         : file(bytes, size, name), precision(precision) {
         const std::vector<double>& screening = precision == 32 ? file.powers : file.screening;
-        const Constants constants{file.settings, file.radii.data(), screening.data(), file.places.data(), file.widths.data()};
+        const Constants constants{file.settings, file.radii.data(), screening.data(), file.places.data(),
+                                  file.widths.data()};
         network.reset(instructions().make(constants, precision));
         const std::vector<float> single(file.parameters.begin(), file.parameters.end());
         if (precision == 32) network->set_parameters(single.data());
@@ -49,7 +50,8 @@ struct assay_model {
     void evaluate(const Call& call, int threads, bool wants_forces, double* virial, void* gradients) {
         atomic_energies.resize(call.n_local);
         if (wants_forces) forces.resize(3 * call.n_atoms + 1);  // not null where a process has no atoms
-        network->evaluate(call, threads, {atomic_energies.data(), wants_forces ? forces.data() : nullptr, virial, gradients});
+        network->evaluate(call, threads,
+                          {atomic_energies.data(), wants_forces ? forces.data() : nullptr, virial, gradients});
     }
 };
 
@@ -89,7 +91,9 @@ void check_opening(int precision, assay_model** model) {
     *required(model, "model") = nullptr;
     if (precision != 32 && precision != 64) refuse(ASSAY_BAD_ARGUMENT, "precision is ", precision, ": give 32 or 64");
     if (!instructions().make)
-        refuse(ASSAY_UNSUPPORTED, "this processor has none of the instructions that the library was built for (AVX2 and FMA on x86-64), without which it would be slower than PyTorch: use ONNX Runtime here");
+        refuse(ASSAY_UNSUPPORTED,
+               "this processor has none of the instructions that the library was built for (AVX2 and FMA on x86-64), "
+               "without which it would be slower than PyTorch: use ONNX Runtime here");
 }
 
 // The atoms and edges of an assay_input.
@@ -146,7 +150,9 @@ void evaluate_tensors(assay_model& model, const FromTensors<T>& in, const double
         model.prepared.take(in, model.file.settings.cutoff, model.file.known);
     } catch (const Failure& failure) {  // dynamics that break down go on in numbers that are none, as they do in torch
         if (failure.code != NOT_FINITE) throw;
-        auto spoil = [](auto* out, int64_t n) { if (out) std::fill_n(out, n, std::numeric_limits<double>::quiet_NaN()); };
+        auto spoil = [](auto* out, int64_t n) {
+            if (out) std::fill_n(out, n, std::numeric_limits<double>::quiet_NaN());
+        };
         spoil(energy, in.n_structures);
         spoil(forces, 3 * in.n_atoms);
         spoil(virial, 9 * in.n_structures);
@@ -191,7 +197,8 @@ EXPORTED void assay_close(assay_model* model) { delete model; }
 EXPORTED double assay_cutoff(const assay_model* model) { return model ? model->file.settings.cutoff : 0.0; }
 
 EXPORTED int assay_has_element(const assay_model* model, int32_t atomic_number) {
-    return model && atomic_number >= 0 && atomic_number <= model->file.settings.max_z && model->file.known[atomic_number] != 0.0;
+    return model && atomic_number >= 0 && atomic_number <= model->file.settings.max_z &&
+           model->file.known[atomic_number] != 0.0;
 }
 
 EXPORTED const char* assay_metadata(const assay_model* model) { return model ? model->file.metadata.c_str() : ""; }
@@ -204,7 +211,9 @@ EXPORTED int assay_evaluate(assay_model* model, const assay_input* input, assay_
         required(input, "input");
         required(output, "output");
         if (input->struct_size != sizeof(assay_input) || output->struct_size != sizeof(assay_output))
-            refuse(ASSAY_BAD_ARGUMENT, "struct_size is ", input->struct_size, " and ", output->struct_size, " where this library has ", sizeof(assay_input), " and ", sizeof(assay_output), ": set it to sizeof, and compile with the header of the library");
+            refuse(ASSAY_BAD_ARGUMENT, "struct_size is ", input->struct_size, " and ", output->struct_size,
+                   " where this library has ", sizeof(assay_input), " and ", sizeof(assay_output),
+                   ": set it to sizeof, and compile with the header of the library");
         const FromC in(*input);
         const std::lock_guard<std::mutex> lock(model->in_use);
         model->prepared.take(in, model->file.settings.cutoff, model->file.known);
@@ -234,7 +243,8 @@ EXPORTED void assay_set_parameters(assay_model* model, const void* parameters) {
                       int threads, double* energy, T* forces, double* virial, T* gradients) {                          \
         return guarded([&] {                                                                                           \
             const std::lock_guard<std::mutex> lock(model->in_use);                                                     \
-            const FromTensors<T> in{sizes[0], sizes[0], sizes[1], sizes[2], numbers, batch, edge_index, positions, shift};\
+            const FromTensors<T> in{sizes[0], sizes[0],   sizes[1],  sizes[2], numbers,                                \
+                                    batch,    edge_index, positions, shift};                                           \
             evaluate_tensors<T>(*model, in, weights, threads, energy, forces, virial, gradients);                      \
         });                                                                                                            \
     }

@@ -1,5 +1,5 @@
-// The networks, compiled for the instructions of one kind of processor. MAKE is the name of the function that makes them
-// there.
+// The networks, compiled for the instructions of one kind of processor. MAKE is the name of the function that makes
+// them there.
 #include "network.h"
 
 extern "C" assay::AnyNetwork* MAKE(const assay::Constants& constants, int precision) {

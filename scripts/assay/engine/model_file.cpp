@@ -106,7 +106,8 @@ class Reader {
             T value;
             std::memcpy(&value, bytes + entry.offset + (row * columns + k) * sizeof(T), sizeof value);
             values[k] = value;
-            if (!std::isfinite(values[k])) refuse(std::string("has a number among its ") + PARTS[part] + " that is not finite");
+            if (!std::isfinite(values[k]))
+                refuse(std::string("has a number among its ") + PARTS[part] + " that is not finite");
         }
         return values;
     }
@@ -134,7 +135,8 @@ int64_t count_parameters(const Hyperparameters& h) {
     auto layer = [](int64_t n_in, int64_t n_out, int64_t bias) { return n_out * (n_in + bias); };
     const int64_t H = h.hidden, filters = N_FILTERS[h.rank] * H;
     const int64_t block = layer(h.n_rbf, filters, h.filter_bias) + layer(H, H, 1) + layer(H, filters, 1) +
-                          h.rank * layer(H, 2 * H, 0) + layer((h.rank + 1) * H, H, 1) + layer(H, N_GATES[h.rank] * H, 1);
+                          h.rank * layer(H, 2 * H, 0) + layer((h.rank + 1) * H, H, 1) +
+                          layer(H, N_GATES[h.rank] * H, 1);
     int64_t total = (h.max_z + 1) * H + h.n_blocks * block, width = H;
     for (int64_t k = 0; k < h.n_head; ++k) {
         total += layer(width, h.head[k], 1);

@@ -8,8 +8,9 @@
 //     metadata   JSON, for people and programs; the engine does not read it. A network that the engine does not compute
 //                becomes a file whose other parts are empty.
 //     settings   ``Hyperparameters``
-//     elements   float64 [5, max_z + 1] by atomic number: covalent radius, angstrom; Z^CHARGE_POWER, and the same as the
-//                network keeps it; reference energy, eV; 1 for the elements that the model was trained on, 0 for others
+//     elements   float64 [5, max_z + 1] by atomic number: covalent radius, angstrom; Z^CHARGE_POWER, and the same as
+//                the network keeps it; reference energy, eV; 1 for the elements that the model was trained on, 0 for
+//                others
 //     radial     float64 [2, n_rbf]: the center and the width of each Gaussian, or the k of each sine and 1
 //     parameters in the order of the model's, numbers of ``parameter_bits``; layers that blocks share once for each
 //

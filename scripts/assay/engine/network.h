@@ -3,10 +3,10 @@
 //
 // The network is the one of assay/models/painn.py; docs/engine.md has its formulas, forward and backward. No array of
 // edges times channels is ever stored (edges.h), and by the symmetry of the neighbor relation no gradient of features
-// is scattered. Structures are computed in groups that fit the cache, and the atoms of larger ones in chunks. Each thread
-// takes whole groups or, where they would not be enough for all threads, a range of the atoms of each group. Energies,
-// forces and virials do not depend on the number of threads, to the last bit. Channels are padded; padded channels have
-// zero weights and stay zero.
+// is scattered. Structures are computed in groups that fit the cache, and the atoms of larger ones in chunks. Each
+// thread takes whole groups or, where they would not be enough for all threads, a range of the atoms of each group.
+// Energies, forces and virials do not depend on the number of threads, to the last bit. Channels are padded; padded
+// channels have zero weights and stay zero.
 #pragma once
 
 #include <algorithm>
@@ -83,6 +83,7 @@ class Network : public AnyNetwork {
     void evaluate(const Call& in, int threads, const Results& results) override {
         const Wanted wanted{results.forces != nullptr, results.virial != nullptr, results.gradients != nullptr};
         // Gradients are summed thread by thread, so that their last bits depend on the number of threads.
+        const double started = ThreadChoice::now();
         const int chosen = wanted.gradients ? threads : choice.begin(in.n_local, threads);
         Team team(chosen);
         const int size = team.size();
@@ -112,7 +113,7 @@ class Network : public AnyNetwork {
             }
         });
         if (results.gradients) write_gradients(size, static_cast<T*>(results.gradients));
-        if (!wanted.gradients) choice.end(threads);
+        if (!wanted.gradients) choice.end(threads, size, ThreadChoice::now() - started);
     }
 
    private:
@@ -221,8 +222,9 @@ class Network : public AnyNetwork {
         const std::vector<std::pair<T**, int64_t>> pass_rows{
             {&pass.s, H}, {&pass.v, 3 * H}, {&pass.t, tensors}, {&cotangent.s, H}, {&cotangent.v, 3 * H},
             {&cotangent.t, tensors}, {&cotangent.features[0], B::COMPONENTS * H},
-            {&cotangent.features[1], B::COMPONENTS * H}, {&cotangent.messages, B::MESSAGE_ROWS * H}, {&cotangent.context, B::FILTERS * H},
-            {&cotangent.gates, B::GATES * H}, {&cotangent.invariants, B::INVARIANTS * H},
+            {&cotangent.features[1], B::COMPONENTS * H}, {&cotangent.messages, B::MESSAGE_ROWS * H},
+            {&cotangent.context, B::FILTERS * H}, {&cotangent.gates, B::GATES * H},
+            {&cotangent.invariants, B::INVARIANTS * H},
             {&cotangent.v_summed, 3 * H}, {&cotangent.t_summed, tensors}};
         auto width = [](const auto& rows) {
             int64_t total = 0;

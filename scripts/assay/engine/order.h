@@ -16,8 +16,8 @@ class Order {
    public:
     std::vector<int32_t> place;  // the new index of each atom; empty where all keep theirs
 
-    // Orders the atoms of each large structure by cells along a Z-order curve. ``structure``, ``first``, ``neighbor`` and
-    // ``vectors`` are those of a Call without ghosts.
+    // Orders the atoms of each large structure by cells along a Z-order curve. ``structure``, ``first``, ``neighbor``
+    // and ``vectors`` are those of a Call without ghosts.
     void find(const std::vector<int32_t>& structure, const std::vector<int64_t>& first,
               const std::vector<int32_t>& neighbor, const std::vector<double>& vectors, double cutoff) {
         place.clear();
@@ -49,8 +49,8 @@ class Order {
     std::vector<std::pair<uint64_t, int32_t>> sorted;
     std::vector<int32_t> queue;
 
-    // Walks from an atom along edges to all that hang together with it. The vectors on the way are their positions, with
-    // whole molecules and without jumps at the boundaries of a cell.
+    // Walks from an atom along edges to all that hang together with it. The vectors on the way are their positions,
+    // with whole molecules and without jumps at the boundaries of a cell.
     void walk(int64_t start, uint64_t component, const std::vector<int64_t>& first,
               const std::vector<int32_t>& neighbor, const std::vector<double>& vectors, double cell) {
         queue.assign(1, static_cast<int32_t>(start));

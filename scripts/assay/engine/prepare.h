@@ -40,9 +40,9 @@ class Prepared {
 
     Order order;
 
-    // Checks atoms and edges and copies them, those of large structures in the order of ``order``. ``in`` has n_atoms, n_local, n_structures, n_edges and ghosts (whether
-    // there may be any), and gives number(i), structure_of(i), neighbor_of(k), center_of(k) and vector(k, double[3]).
-    // Edges beyond the cutoff are dropped.
+    // Checks atoms and edges and copies them, those of large structures in the order of ``order``. ``in`` has n_atoms,
+    // n_local, n_structures, n_edges and ghosts (whether there may be any), and gives number(i), structure_of(i),
+    // neighbor_of(k), center_of(k) and vector(k, double[3]). Edges beyond the cutoff are dropped.
     template <class Source>
     void take(const Source& in, double cutoff, const std::vector<double>& known) {
         check_sizes(in);
@@ -52,15 +52,23 @@ class Prepared {
         const double square_cutoff = cutoff * cutoff;
         for (int64_t k = 0; k < in.n_edges; ++k) {
             const int64_t i = in.center_of(k), j = in.neighbor_of(k);
-            if (i < 0 || i >= in.n_local) refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " has the center ", i, ", and there are ", in.n_local, " local atoms");
-            if (j < 0 || j >= in.n_atoms) refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " has the neighbor ", j, ", and there are ", in.n_atoms, " atoms");
-            if (structure[i] != structure[j]) refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " joins atoms of the structures ", structure[i], " and ", structure[j]);
+            if (i < 0 || i >= in.n_local)
+                refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " has the center ", i, ", and there are ", in.n_local,
+                       " local atoms");
+            if (j < 0 || j >= in.n_atoms)
+                refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " has the neighbor ", j, ", and there are ", in.n_atoms,
+                       " atoms");
+            if (structure[i] != structure[j])
+                refuse(ASSAY_BAD_ARGUMENT, "edge ", k, " joins atoms of the structures ", structure[i], " and ",
+                       structure[j]);
             double r[3];
             in.vector(k, i, j, r);
             const double square = r[0] * r[0] + r[1] * r[1] + r[2] * r[2];
-            if (!std::isfinite(square)) refuse(NOT_FINITE, "the vector of edge ", k, ", between the atoms ", i, " and ", j, ", is not finite");
+            if (!std::isfinite(square))
+                refuse(NOT_FINITE, "the vector of edge ", k, ", between the atoms ", i, " and ", j, ", is not finite");
             if (square >= square_cutoff) continue;
-            if (square < COINCIDENT_A * COINCIDENT_A) refuse(NOT_FINITE, "the atoms ", i, " and ", j, " of edge ", k, " are at one place");
+            if (square < COINCIDENT_A * COINCIDENT_A)
+                refuse(NOT_FINITE, "the atoms ", i, " and ", j, " of edge ", k, " are at one place");
             ++next[i + 1];
             if (j >= in.n_local) continue;
             const double weight = square_cutoff - square;  // an edge as long as the cutoff may lack its reverse
@@ -71,7 +79,8 @@ class Prepared {
         }
         for (int x = 0; x < 4; ++x)
             if (std::fabs(asymmetry[x]) > ASYMMETRY * magnitude[x / 3])
-                refuse(ASSAY_BAD_ARGUMENT, "some edges have no reverse: give every pair of atoms both ways, with opposite vectors");
+                refuse(ASSAY_BAD_ARGUMENT,
+                       "some edges have no reverse: give every pair of atoms both ways, with opposite vectors");
         first.resize(in.n_local + 1);
         for (int64_t i = 0; i < in.n_local; ++i) next[i + 1] += next[i];
         std::copy(next.begin(), next.end(), first.begin());
@@ -133,14 +142,16 @@ class Prepared {
     static void check_sizes(const Source& in) {
         constexpr int64_t MOST = INT32_MAX;
         auto within = [](const char* what, int64_t value, int64_t low, int64_t high) {
-            if (value < low || value > high) refuse(ASSAY_BAD_ARGUMENT, what, " is ", value, " and not from ", low, " to ", high);
+            if (value < low || value > high)
+                refuse(ASSAY_BAD_ARGUMENT, what, " is ", value, " and not from ", low, " to ", high);
         };
         within("n_atoms", in.n_atoms, 0, MOST);
         within("n_local", in.n_local, 0, in.n_atoms);
         within("n_structures", in.n_structures, 0, MOST);
         within("n_edges", in.n_edges, 0, int64_t(1) << 40);
         if (in.n_local < in.n_atoms && !in.ghosts)
-            refuse(ASSAY_BAD_ARGUMENT, "there are ", in.n_atoms - in.n_local, " ghost atoms and no function `exchange`: give one");
+            refuse(ASSAY_BAD_ARGUMENT, "there are ", in.n_atoms - in.n_local,
+                   " ghost atoms and no function `exchange`: give one");
     }
 
     template <class Source>
@@ -151,19 +162,22 @@ class Prepared {
         for (int64_t i = 0; i < in.n_atoms; ++i) {
             const int64_t z = in.number(i), s = in.structure_of(i);
             if (z < 0 || z >= int64_t(known.size()) || known[z] == 0.0)
-                refuse(ASSAY_UNKNOWN_ELEMENT, "atom ", i, " has the atomic number ", z, ", which the model was never trained on");
+                refuse(ASSAY_UNKNOWN_ELEMENT, "atom ", i, " has the atomic number ", z,
+                       ", which the model was never trained on");
             if (s < 0 || s >= in.n_structures)
                 refuse(ASSAY_BAD_ARGUMENT, "atom ", i, " is of structure ", s, ", and there are ", in.n_structures);
             if (i < in.n_local) {
                 if (s < before || (s > before + 1 && !in.ghosts))
-                    refuse(ASSAY_BAD_ARGUMENT, "the structures of atoms are not in order (atom ", i, " is of ", s, "): sort atoms by structure, from 0 on and without a gap");
+                    refuse(ASSAY_BAD_ARGUMENT, "the structures of atoms are not in order (atom ", i, " is of ", s,
+                           "): sort atoms by structure, from 0 on and without a gap");
                 before = s;
             }
             numbers[i] = static_cast<int32_t>(z);
             structure[i] = static_cast<int32_t>(s);
         }
         if (before + 1 < in.n_structures && !in.ghosts && in.n_local > 0)
-            refuse(ASSAY_BAD_ARGUMENT, "structure ", before + 1, " has no atoms, and there are ", in.n_structures, " structures");
+            refuse(ASSAY_BAD_ARGUMENT, "structure ", before + 1, " has no atoms, and there are ", in.n_structures,
+                   " structures");
     }
 };
 

@@ -23,7 +23,8 @@ class Sha256 {
     }
 
    private:
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
     static uint32_t turned(uint32_t x, int n) { return x >> n | x << (32 - n); }
 
@@ -42,13 +43,15 @@ class Sha256 {
             w[k] = uint32_t(p[4 * k]) << 24 | uint32_t(p[4 * k + 1]) << 16 | uint32_t(p[4 * k + 2]) << 8 | p[4 * k + 3];
         for (int k = 16; k < 64; ++k) {
             const uint32_t a = w[k - 15], b = w[k - 2];
-            w[k] = w[k - 16] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) + w[k - 7] + (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
+            w[k] = w[k - 16] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) + w[k - 7] +
+                   (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
         }
         std::memcpy(s, state, sizeof s);
         for (int k = 0; k < 64; ++k) {
             const uint32_t choice = (s[4] & s[5]) ^ (~s[4] & s[6]);
             const uint32_t majority = (s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]);
-            const uint32_t first = s[7] + (turned(s[4], 6) ^ turned(s[4], 11) ^ turned(s[4], 25)) + choice + K[k] + w[k];
+            const uint32_t first =
+                s[7] + (turned(s[4], 6) ^ turned(s[4], 11) ^ turned(s[4], 25)) + choice + K[k] + w[k];
             const uint32_t second = (turned(s[0], 2) ^ turned(s[0], 13) ^ turned(s[0], 22)) + majority;
             for (int i = 7; i > 0; --i) s[i] = s[i - 1];
             s[4] += first;

@@ -15,8 +15,8 @@ class Update {
     static constexpr int INVARIANTS = RANK + 1, GATES = N_GATES[RANK];
     Linear<T> mix, mix_tensors, first, second;
 
-    // After the last block nothing reads vectors and tensors, so that their gates are not computed, but for the gradients
-    // of parameters: ``narrow`` is then the second layer without them.
+    // After the last block nothing reads vectors and tensors, so that their gates are not computed, but for the
+    // gradients of parameters: ``narrow`` is then the second layer without them.
     Update(const Hyperparameters& set, bool is_last)
         : mix(set.hidden, 1, set.hidden, 2, false), mix_tensors(set.hidden, 1, set.hidden, 2, false),
           first(set.hidden, INVARIANTS, set.hidden, 1, true), second(set.hidden, 1, set.hidden, GATES, true),
@@ -71,7 +71,8 @@ class Update {
         }
     }
 
-    // Updates the features of a chunk by their products, with gates from ``last``, the second layer of the network of gates.
+    // Updates the features of a chunk by their products, with gates from ``last``, the second layer of the network of
+    // gates.
     template <bool NARROW>
     void forward(Pass<T>& p, Activations<T>& saved, const Linear<T>& last, const Chunk& chunk) const {
         using G = Gates<NARROW>;
@@ -87,7 +88,8 @@ class Update {
         activate(activation, n * H, saved.update_hidden + lo * H, saved.update_active + lo * H);
         last.apply(n, saved.update_active + lo * H, saved.gates + lo * G::COUNT * H);
         for (int64_t i = lo; i < chunk.hi; ++i) {
-            const T *m = saved.v_mixed + i * 6 * H, *mt = saved.t_mixed + i * 10 * H, *y = saved.gates + i * G::COUNT * H;
+            const T *m = saved.v_mixed + i * 6 * H, *mt = saved.t_mixed + i * 10 * H;
+            const T* y = saved.gates + i * G::COUNT * H;
             T *s = p.s + i * H, *v = p.v + i * 3 * H, *t = p.t + i * 5 * H;
 #pragma omp simd
             for (int64_t h = 0; h < H; ++h) {
@@ -222,7 +224,8 @@ class Update {
                     const T left_t = mt[2 * k * H + h];
                     mt[2 * k * H + h] = scale_t * right_t[k] + pull_t * left_t;
                     T right_t_cotangent = scale_t * left_t;
-                    if constexpr (!NARROW) right_t_cotangent += y[G::TV * H + h] * outer[k] + y[G::T_ * H + h] * of_t[k];
+                    if constexpr (!NARROW)
+                        right_t_cotangent += y[G::TV * H + h] * outer[k] + y[G::T_ * H + h] * of_t[k];
                     mt[(2 * k + 1) * H + h] = right_t_cotangent;
                 }
             }

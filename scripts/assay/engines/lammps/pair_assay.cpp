@@ -77,7 +77,8 @@ void PairAssay::coeff(int narg, char **arg) {
         const char *symbol = arg[2 + type];
         element[type] = atomic_number(symbol);
         if (!element[type])
-            error->all(FLERR, "pair_style assay: atom type {} is {}, which is no element: name one such as C", type, symbol);
+            error->all(FLERR, "pair_style assay: atom type {} is {}, which is no element: name one such as C", type,
+                       symbol);
         if (!model->has_element(element[type]))
             error->all(FLERR, "pair_style assay: atom type {} is {}, which {} was never trained on: use another model",
                        type, symbol, arg[2]);
@@ -144,7 +145,8 @@ void PairAssay::find_edges() {
 void PairAssay::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
     if (vflag_atom || cvflag_atom)
-        error->all(FLERR, "pair_style assay knows the virial of all atoms together and not of each: leave out what asks");
+        error->all(FLERR,
+                   "pair_style assay knows the virial of all atoms together and not of each: leave out what asks");
     const int nlocal = atom->nlocal;
     if (neighbor->ago == 0 || neighbor->ncalls != builds) find_owners();
     find_edges();
@@ -191,7 +193,10 @@ void PairAssay::tally(double energy, const double *found) {
         for (int i = 0; i < nlocal; ++i) eatom[i] += energies[i];
     if (!vflag_global) return;
     static const int order[6][2] = {{0, 0}, {1, 1}, {2, 2}, {0, 1}, {0, 2}, {1, 2}};
-    for (int k = 0; k < 6; ++k) virial[k] += 0.5 * (found[3 * order[k][0] + order[k][1]] + found[3 * order[k][1] + order[k][0]]);
+    for (int k = 0; k < 6; ++k) {
+        const int i = order[k][0], j = order[k][1];
+        virial[k] += 0.5 * (found[3 * i + j] + found[3 * j + i]);
+    }
 }
 
 // Warns, once in each run, of what in the system is unlike the training data.
@@ -205,17 +210,21 @@ void PairAssay::compare_with_scope() {
     MPI_Allreduce(&here, &edges, 1, MPI_DOUBLE, MPI_SUM, world);
     if (comm->me != 0) return;
     const auto warn = [&](const std::string &what) {
-        error->warning(FLERR, "pair_style assay: {}; the model is for {}", what, scope.value("sentence", "what it was trained on"));
+        error->warning(FLERR, "pair_style assay: {}; the model is for {}", what,
+                       scope.value("sentence", "what it was trained on"));
     };
     const int axes = domain->xperiodic + domain->yperiodic + domain->zperiodic;
-    const json known_axes = scope.value("axes", json()), sizes = scope.value("n_atoms", json()), dense = scope.value("neighbors", json());
+    const json known_axes = scope.value("axes", json()), sizes = scope.value("n_atoms", json());
+    const json dense = scope.value("neighbors", json());
     if (known_axes.is_array() && std::find(known_axes.begin(), known_axes.end(), json(axes)) == known_axes.end())
         warn(fmt::format("the system repeats along {} axes, as no training data did", axes));
     if (sizes.is_array() && atom->natoms > sizes[1].get<bigint>())
-        warn(fmt::format("the system has {} atoms, and the training data had at most {}", atom->natoms, sizes[1].get<bigint>()));
+        warn(fmt::format("the system has {} atoms, and the training data had at most {}", atom->natoms,
+                         sizes[1].get<bigint>()));
     const double neighbors = edges / static_cast<double>(atom->natoms);
     if (dense.is_array() && model->cutoff() == SCOPE_RADIUS_A && neighbors > DENSER * dense[1].get<double>())
-        warn(fmt::format("an atom has {:.0f} neighbors, and in the training data at most {:.0f}", neighbors, dense[1].get<double>()));
+        warn(fmt::format("an atom has {:.0f} neighbors, and in the training data at most {:.0f}", neighbors,
+                         dense[1].get<double>()));
 #endif
 }
 

@@ -12,9 +12,9 @@ namespace LAMMPS_NS {
 
 // A student as a pair style of LAMMPS.
 //
-// The atoms of one process are local, all others are ghosts: their messages come from the process that owns them, so that
-// ghosts within one cutoff suffice for a network of any depth. Where there is one process, a ghost is an image of a
-// local atom, and stands for that atom itself.
+// The atoms of one process are local, all others are ghosts: their messages come from the process that owns them, so
+// that ghosts within one cutoff suffice for a network of any depth. Where there is one process, a ghost is an image of
+// a local atom, and stands for that atom itself.
 class PairAssay : public Pair {
    public:
     explicit PairAssay(LAMMPS *);

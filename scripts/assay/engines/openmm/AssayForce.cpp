@@ -83,7 +83,8 @@ class AssayForceImpl : public OpenMM::CustomCPPForceImpl {
         CustomCPPForceImpl::initialize(context);
         const int n = context.getSystem().getNumParticles();
         for (int32_t i : force.particles)
-            if (i < 0 || i >= n) refuse("particle " + std::to_string(i) + " is none of the system's " + std::to_string(n));
+            if (i < 0 || i >= n)
+                refuse("particle " + std::to_string(i) + " is none of the system's " + std::to_string(n));
         assay_model* opened = nullptr;
         if (library.open(force.model.c_str(), force.precision, &opened)) refuse(library.last_error());
         model.reset(opened);
@@ -94,7 +95,8 @@ class AssayForceImpl : public OpenMM::CustomCPPForceImpl {
 
     const OpenMM::Force& getOwner() const override { return force; }
 
-    double computeForce(OpenMM::ContextImpl& context, const std::vector<Vec3>& positions, std::vector<Vec3>& forces) override {
+    double computeForce(OpenMM::ContextImpl& context, const std::vector<Vec3>& positions,
+                        std::vector<Vec3>& forces) override {
         const size_t n = x.size();
         for (size_t k = 0; k < n; ++k) x[k] = positions[force.particles[k]];
         Vec3 box[3];
@@ -122,8 +124,8 @@ class AssayForceImpl : public OpenMM::CustomCPPForceImpl {
         if (library.evaluate(model.get(), &input, &output)) refuse(library.last_error());
         std::fill(forces.begin(), forces.end(), Vec3());
         for (size_t k = 0; k < n; ++k)
-            forces[force.particles[k]] =
-                Vec3(gradients[3 * k], gradients[3 * k + 1], gradients[3 * k + 2]) * (ANGSTROM_PER_NM * KJ_PER_MOL_PER_EV);
+            forces[force.particles[k]] = Vec3(gradients[3 * k], gradients[3 * k + 1], gradients[3 * k + 2]) *
+                                         (ANGSTROM_PER_NM * KJ_PER_MOL_PER_EV);
         return energy * KJ_PER_MOL_PER_EV;
     }
 
@@ -144,7 +146,8 @@ class AssayForceImpl : public OpenMM::CustomCPPForceImpl {
             for (int k = 0; k < 3; ++k) stale |= box[k] != searched_in[k];
         for (size_t i = 0; i < x.size() && !stale; ++i) {
             const Vec3 moved = x[i] - searched_at[i];
-            stale = !(moved.dot(moved) <= 0.25 * force.skin * force.skin);  // so that positions that are none are searched
+            // Written so that positions that are none are searched.
+            stale = !(moved.dot(moved) <= 0.25 * force.skin * force.skin);
         }
         if (!stale) return;
         try {

@@ -21,7 +21,8 @@ struct Pairs {
 class CellList {
    public:
     // `box` is null for an open structure. Throws std::runtime_error for positions that are not finite, or a flat box.
-    CellList(const std::vector<OpenMM::Vec3>& x, const OpenMM::Vec3* box, double radius) : x(x), radius(radius), periodic(box) {
+    CellList(const std::vector<OpenMM::Vec3>& x, const OpenMM::Vec3* box, double radius)
+        : x(x), radius(radius), periodic(box) {
         for (const auto& r : x)
             if (!std::isfinite(r[0] + r[1] + r[2])) throw std::runtime_error("a position is not finite");
         if (periodic) std::copy(box, box + 3, lattice);
@@ -61,10 +62,12 @@ class CellList {
     }
 
     void heights() {
-        const OpenMM::Vec3 cross[3] = {lattice[1].cross(lattice[2]), lattice[2].cross(lattice[0]), lattice[0].cross(lattice[1])};
+        const OpenMM::Vec3 cross[3] = {lattice[1].cross(lattice[2]), lattice[2].cross(lattice[0]),
+                                       lattice[0].cross(lattice[1])};
         for (int k = 0; k < 3; ++k) {
             const double height = std::abs(lattice[k].dot(cross[k])) / std::sqrt(cross[k].dot(cross[k]));
-            if (!(height > 0.02 * radius)) throw std::runtime_error("the periodic box is too flat for a neighbor search");
+            if (!(height > 0.02 * radius))
+                throw std::runtime_error("the periodic box is too flat for a neighbor search");
             count[k] = std::clamp(int(height / radius), 1, MOST_CELLS);
             reach[k] = periodic ? int(std::ceil(radius * count[k] / height)) : 1;
         }
@@ -93,7 +96,8 @@ class CellList {
         for (size_t i = 0; i < n; ++i) atoms[next[cell[i]]++] = int32_t(i);
     }
 
-    // The cell that is `steps` cells further along axis k, and how many lattice vectors lie between; false if there is none.
+    // The cell that is `steps` cells further along axis k, and how many lattice vectors lie between; false if there is
+    // none.
     bool step(int k, int at, int steps, int& to, int& images) const {
         to = at + steps;
         images = periodic ? int(std::floor(double(to) / count[k])) : 0;

@@ -139,7 +139,7 @@ def one_of(names):
 
 
 def shipped(path):
-    """A file of the folder `data` beside the Snakefile, from whatever folder the workflow runs."""
+    """A file beside the Snakefile, from whatever folder the workflow runs."""
     return shipped_path(path, ROOT)
 
 

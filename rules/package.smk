@@ -15,7 +15,7 @@ rule package:
             "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]
         ),
         record=record_of,
-        lammps=ROOT / "envs/engines/lammps.txt",
+        lammps=shipped("envs/engines/lammps.txt"),
     output:
         "results/{variant}/package.zip",
     log:

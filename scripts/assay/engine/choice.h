@@ -18,10 +18,12 @@ class ThreadChoice {
         size = 0;
         while (size + 1 < SIZES && (int64_t(1) << size) < n_atoms) ++size;
         OfSize& own = sizes[size];
-        if (own.calls < 2 * KEPT) {  // both in turns
+        if (own.calls < 2 * FIRST) {  // both in turns
             team = own.calls % 2 == 0;
         } else {
-            const double one = own.sides[0].median(), all = own.sides[1].median();
+            // Where others take turns with this process, a call on one thread that is not interrupted tells its speed,
+            // and several threads are as slow as the one that is.
+            const double one = own.sides[0].quantile(0.0), all = own.sides[1].quantile(0.5);
             const bool probes = --own.until_probe <= 0;
             team = (all < WORTHWHILE * one) != probes;
             if (probes) own.until_probe = calls_to_probe(one, all);
@@ -43,7 +45,7 @@ class ThreadChoice {
     }
 
    private:
-    static constexpr int SIZES = 32, KEPT = 5;
+    static constexpr int SIZES = 32, FIRST = 5, KEPT = 8;
     static constexpr double WORTHWHILE = 0.9;  // several threads must take less of the time of one
     static constexpr double PROBING = 0.02;    // the part of the time that may go into trying the slower choice
     static constexpr double LEAST = 32, MOST = 1000;  // calls from one try of the slower choice to the next
@@ -53,12 +55,13 @@ class ThreadChoice {
         double seconds[KEPT];
         int n = 0;
         void add(double value) { seconds[n++ % KEPT] = value; }
-        double median() const {
-            double sorted[KEPT];
+        // The time that this part of the others is below: 0 for the least, 0.5 for the median.
+        double quantile(double part) const {
+            double all[KEPT];
             const int count = std::min(n, KEPT);
-            std::copy(seconds, seconds + count, sorted);
-            std::sort(sorted, sorted + count);
-            return count ? sorted[count / 2] : 0.0;
+            std::copy(seconds, seconds + count, all);
+            std::sort(all, all + count);
+            return count ? all[int(part * count)] : 0.0;
         }
     };
 

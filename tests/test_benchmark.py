@@ -15,6 +15,9 @@ from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
+from assay.engine.library import library
+from assay.engine.model_file import to_bytes
+from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.predictors.networks import EagerPredictor
 from assay.sampling.teacher import Teacher
@@ -255,6 +258,17 @@ def test_a_run_has_a_row_for_each_runtime_and_point(model_file, structures, teac
     draw_benchmark(tmp_path / "benchmark.svg", again)
     assert (tmp_path / "benchmark.svg").stat().st_size > 1000
     assert json.dumps(again)
+
+
+@pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
+def test_the_engine_is_timed_on_one_thread_too_where_it_may_take_several(structures, tmp_path):
+    network, card = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4}), {"variant": "toy"}
+    metadata = export_metadata(network, card | {"checkpoint_sha256": "0" * 64, "elements": ["H", "C", "O"]})
+    path = tmp_path / "model.assay"
+    path.write_bytes(to_bytes(network, metadata, metadata["elements"]))
+    for threads, timed in ((2, {1, 4}), (1, set())):
+        rows = Benchmark({"package": path}, structures, None, SETTINGS, "cpu", threads).run()["rows"]
+        assert {row["batch_size"] for row in rows if "latency_ratio_to_one_thread" in row} == timed
 
 
 def test_what_fails_is_said_and_the_others_are_timed(model_file, structures, teacher, monkeypatch, tmp_path):

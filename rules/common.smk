@@ -91,9 +91,10 @@ EXPORTED_FILES = [
     if file not in NOT_EXPORTED
 ]
 
-# What runs a student: the normalized model, operation by operation in PyTorch and in the engine, and the files. "package"
-# is what a user of package.zip gets: the compiled engine, called by the code of the package.
-MODEL_RUNTIMES = ["eager", "engine"]
+# What runs a student: the normalized model, operation by operation in PyTorch, in the engine and in the kernels for GPUs
+# ("triton"), and the files. "package" is what a user of package.zip gets: the compiled engine, called by the code of the
+# package.
+MODEL_RUNTIMES = ["eager", "engine", "triton"]
 RUNTIMES = {
     "package": "model.assay",
     "aotinductor": "model.pt2",

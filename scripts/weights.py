@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.data import read_examples
 from assay.engine.library import library
-from assay.predictors.interface import NETWORK_RUNTIMES, load_predictor
+from assay.predictors.interface import load_predictor
 from assay.quantize.trained import measure_trained
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -17,7 +17,7 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     card = read_json(snakemake.input.card)
-    runtimes = [runtime for runtime in NETWORK_RUNTIMES if runtime != "engine" or library() is not None]
+    runtimes = ["eager", "engine"] if library() is not None else ["eager"]
     predictors = [load_predictor(Path(snakemake.input.model), runtime=runtime) for runtime in runtimes]
     structures = read_examples([snakemake.params.unseen])
     measured = measure_trained(predictors, Path(snakemake.input.onnx), structures)

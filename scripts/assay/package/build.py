@@ -14,7 +14,7 @@ import numpy as np
 
 from assay.models import Potential
 from assay.package.card import FILES
-from assay.package.wheel import HEADER, RUNTIME, SOURCES, zipped
+from assay.package.wheel import HEADER, SOURCES, runtime_sources, zipped
 from assay.structures.structure import Structure
 from assay.verification.parity import reference
 from assay.workflow.config_models.types import module_name
@@ -58,7 +58,7 @@ def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]
             programs, the example and SHA256SUMS are added.
     """
     contents = {inside: data.read_bytes() if isinstance(data, Path) else data for inside, data in files.items()}
-    contents |= {f"student/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
+    contents |= {f"student/{inside}": data for inside, data in runtime_sources().items()}
     for source in (HEADER, *(path for kind in ("*.cpp", "*.h", "CMakeLists.txt") for path in ENGINES.rglob(kind))):
         contents[source.relative_to(SOURCES).as_posix()] = source.read_bytes()
     for shipped in ("pyproject.toml", "requirements.txt"):

@@ -47,6 +47,11 @@ def engine_files() -> dict[str, bytes]:
     return {} if library is None else {LIBRARY: library.read_bytes()}
 
 
+def runtime_sources() -> dict[str, bytes]:
+    """The sources of the room ``runtime`` by their paths in it."""
+    return {path.relative_to(RUNTIME).as_posix(): path.read_bytes() for path in sorted(RUNTIME.rglob("*.py"))}
+
+
 def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes], card: str) -> Wheel:
     """Make the wheel of a student. Equal arguments give equal bits.
 
@@ -63,7 +68,7 @@ def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes],
     has_engine = LIBRARY in files
     tag = f"py3-none-{platform_tag(files[LIBRARY])}" if has_engine else "py3-none-any"
     facts = f"{module}-{version}.dist-info"
-    contents = {f"{module}/{source.name}": source.read_bytes() for source in sorted(RUNTIME.glob("*.py"))}
+    contents = {f"{module}/{inside}": data for inside, data in runtime_sources().items()}
     contents |= {f"{module}/{name}": data for name, data in sorted(files.items())}
     contents |= {f"{module}/{HEADER.name}": HEADER.read_bytes(), f"{module}/py.typed": b""}
     for path in (*sorted((SOURCES / "engines/openmm").glob("*.[ch]*")), HEADER):  # which ``openmm.py`` compiles
@@ -99,6 +104,8 @@ def _metadata(variant: str, version: str, has_engine: bool, card: str) -> str:
         f"Summary: The force field {variant}: energy and forces of atoms",
         "Requires-Python: >=3.10",
         *(f"Requires-Dist: {name}" for name in (*REQUIRED, *(() if has_engine else (ONNX_RUNTIME,)))),
+        "Provides-Extra: cuda",
+        'Requires-Dist: torch>=2.6; extra == "cuda"',
         "Provides-Extra: onnx",
         f'Requires-Dist: {ONNX_RUNTIME}; extra == "onnx"',
         "Description-Content-Type: text/markdown",

@@ -1,4 +1,4 @@
-"""The backend of ``model.assay``, through the class that users get."""
+"""The backend of ``model.assay``, through the classes that users get."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from assay.engine.library import library_path
 from assay.neighbors.lists import neighbor_list
+from assay.predictors.gpu import GpuPredictor
 from assay.predictors.inputs import attributes
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.engine import Evaluation
@@ -64,10 +65,10 @@ class EngineFilePredictor(BatchPredictor):
         return lambda: self.model(*arrays, threads=self.threads)
 
 
-def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFilePredictor:
-    """Load a model file; arguments as in ``load_predictor``."""
+def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFilePredictor | GpuPredictor:
+    """Load a model file, in the kernels for GPUs on a GPU; arguments as in ``load_predictor``."""
     if device != "cpu":
-        raise AssayError(f"the engine computes {path} on the CPU: set device: cpu, or choose another file")
+        return GpuPredictor(path, str(path))
     library = library_path()
     if library is None:
         raise AssayError(f"the engine, which computes {path}, needs a C++ compiler: install g++ and run again")

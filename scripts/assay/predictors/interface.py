@@ -35,8 +35,8 @@ BACKENDS = {
     "calculator": "assay.predictors.calculators",
 }
 
-# The runtimes of a checkpoint: PyTorch, operation by operation, and the compiled engine.
-NETWORK_RUNTIMES = ("eager", "engine")
+# The runtimes of a checkpoint: PyTorch, operation by operation, the compiled engine, and the kernels for GPUs.
+NETWORK_RUNTIMES = ("eager", "engine", "triton")
 
 # Up to here positions are exact to 1.3e-4 angstrom in float32, and to 1e-9 in float64.
 MAX_POSITION_A = {"float32": 4096.0, "float64": 1e7}
@@ -238,7 +238,7 @@ def load_predictor(
         device: "cpu" or "cuda".
         dtype: "float32" or "float64"; an exported model computes in its own.
         threads: number of CPU threads; None leaves it as it is.
-        runtime: "engine" or "eager" for a checkpoint; None takes the engine where it computes the model.
+        runtime: one of ``NETWORK_RUNTIMES`` for a checkpoint; None chooses, as ``networks.predictor_of`` says.
         of_checkpoint: ``cutoff_A``, ``weights`` and ``units`` of a checkpoint that leaves them open, as ``normalize``
             takes them.
 

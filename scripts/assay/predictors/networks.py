@@ -1,7 +1,8 @@
-"""The backend of checkpoints and normalized models: the compiled engine, or PyTorch operation by operation."""
+"""The backend of checkpoints and normalized models: the engine, the kernels for GPUs, or PyTorch, step by step."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
 from assay.models import EnergyForces, Potential
 from assay.neighbors.lists import build_graph
+from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
@@ -80,17 +82,31 @@ class EnginePredictor(EagerPredictor):
 
 def predictor_of(
     model: Potential, name: str = "model", elements: frozenset[int] | None = None, runtime: str | None = None
-) -> EagerPredictor:
-    """The network in the "engine", or "eager" in PyTorch; where ``runtime`` is None, in the engine if it computes it.
+) -> EagerPredictor | GpuPredictor:
+    """The network in the "engine", in the kernels for GPUs ("triton"), or "eager" in PyTorch.
 
     Args:
         model: the network.
         name: what errors call it.
         elements: the atomic numbers that it knows; None for all up to its largest.
-        runtime: where it is computed.
+        runtime: where it is computed; None takes the kernels for a network in single precision on a GPU, the engine on
+            a CPU, and PyTorch where neither computes it, which is said on the standard error for a GPU.
     """
-    runtime = runtime or ("engine" if why_unsupported(model) is None else "eager")
+    runtime = runtime or _runtime_for(model, name)
+    if runtime == "triton":
+        return of_network(model, name, elements)
     return (EnginePredictor if runtime == "engine" else EagerPredictor)(model, name, elements)
+
+
+def _runtime_for(model: Potential, name: str) -> str:
+    parameter = next(model.parameters())
+    if parameter.device.type != "cuda":
+        return "engine" if why_unsupported(model) is None else "eager"
+    reason = "they compute in single precision" if parameter.dtype != torch.float32 else why_no_kernels(model)
+    if reason is None:
+        return "triton"
+    print(f"PyTorch computes {name} on the GPU, and not the kernels for GPUs: {reason}", file=sys.stderr)
+    return "eager"
 
 
 def load(
@@ -102,7 +118,7 @@ def load(
     cutoff_A: float | None = None,
     weights: str | None = None,
     units: Mapping[str, str] | None = None,
-) -> EagerPredictor:
+) -> EagerPredictor | GpuPredictor:
     """Load a checkpoint, normalized or not; arguments as in ``load_predictor``."""
     if threads is not None:
         torch.set_num_threads(threads)

@@ -13,6 +13,7 @@ from assay.report import tables
 from assay.report.evidence import Student
 from assay.report.figures import CAPTIONS
 from assay.report.fine_tuning import FINE_TUNING
+from assay.report.gpu import gpu
 from assay.report.readme import write_figure
 from assay.report.walkthrough import WALKTHROUGH
 from assay.workflow.errors import AssayError
@@ -22,7 +23,6 @@ from assay.workflow.markdown import table
 FIGURES, PICTURE, GALLERY = "docs/figures.json", "docs/results.svg", "docs/gallery"
 EXAMPLE = "docs/molten-salt.svg"
 TABLES = tables.TABLES | WALKTHROUGH | FINE_TUNING
-ROOMS = "rooms"  # the one table that is made from the code
 BLOCK = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end of figures -->)", re.S)
 SHOWN = ("parity", "errors", "overview", "nve", "cutoff", "torsions", "vibrations", "energies", "benchmark")
 
@@ -43,15 +43,18 @@ def rooms(root: str | Path) -> str:
     return table(["room", "what lives there"], rows, left=2)
 
 
+FROM_FILES = {"rooms": rooms, "gpu": gpu}  # tables that are made from files of the repository
+
+
 def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | Path) -> str:
     """A page with the table of each of its markers written anew.
 
     Args:
         text: Markdown. A table stands between ``<!-- figures: NAME -->`` and ``<!-- end of figures -->``, each on a
-            line of its own, where NAME is a key of ``TABLES`` or ``rooms``.
+            line of its own, where NAME is a key of ``TABLES`` or of ``FROM_FILES``.
         figures: the content of ``docs/figures.json``.
         page: path of the page, for messages.
-        root: folder of the repository, for the table ``rooms``.
+        root: folder of the repository, for the tables of ``FROM_FILES``.
 
     Raises:
         AssayError: a marker names no table, or has no end.
@@ -61,9 +64,9 @@ def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | 
         raise AssayError(f"{page} begins {begun} tables and ends {ended}: write both markers on lines of their own")
 
     def write(block: re.Match[str]) -> str:
-        if block[2] not in TABLES and block[2] != ROOMS:
+        if block[2] not in TABLES | FROM_FILES:
             raise AssayError(f"{page} asks for the table {block[2]}, which does not exist: use one of {list(TABLES)}")
-        written = rooms(root) if block[2] == ROOMS else TABLES[block[2]](figures)
+        written = FROM_FILES[block[2]](root) if block[2] in FROM_FILES else TABLES[block[2]](figures)
         return f"{block[1]}{written}\n{block[3]}"
 
     return BLOCK.sub(write, text)

@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from .result import Evaluated
 from .scope import RADIUS_A, Scope
 from .student import open_student
 from .verlet import VerletList
@@ -29,7 +30,7 @@ class StudentCalculator(Calculator):
     Args:
         path: ``model.assay``, or ``model.edges.onnx``; None takes the student of this package.
         threads: the number of CPU threads; None leaves it to the runtime.
-        device: "cpu", or "cuda", which is ONNX Runtime's.
+        device: "cpu", or "cuda", where neighbors are found on the GPU too; see ``open_student``.
         skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
         precision: 32 or 64 bits of the network's numbers.
         library: the shared library of the engine; None takes the one of this package.
@@ -57,7 +58,7 @@ class StudentCalculator(Calculator):
         **arguments: Any,
     ):
         super().__init__(**arguments)
-        self.student = open_student(path, threads, device, precision, library)
+        self.student = open_student(path, threads, device, precision, library, skin)
         if not self.student.needs_edges:
             raise ValueError(
                 f"{path} finds neighbors itself: give model.edges.onnx, which leaves them to the calculator"
@@ -99,14 +100,23 @@ class StudentCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc
-        edge_index, vectors = self.neighbors.update(self.atoms.positions, cell, pbc)
-        found = self.student.from_vectors(self.atoms.numbers, edge_index, vectors)
+        found, n_edges = self._evaluated(cell, pbc)
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
         if found.atomic_energies is not None:
             self.results["energies"] = found.atomic_energies
         if pbc.all() and found.virial is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / self.atoms.get_volume())
-        self._warn_outside(edge_index.shape[1] / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
+        self._warn_outside(n_edges / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
+
+    def _evaluated(self, cell: np.ndarray, pbc: np.ndarray) -> tuple[Evaluated, int]:
+        """Evaluate the atoms; the number of pairs within the cutoff comes with the result."""
+        assert self.atoms is not None
+        numbers, positions = self.atoms.numbers, self.atoms.positions
+        if self.student.runtime == "triton":  # which finds neighbors on the GPU
+            found = self.student.from_cell(numbers, positions, cell, pbc)
+            return found, found.n_edges or 0
+        edge_index, vectors = self.neighbors.update(positions, cell, pbc)
+        return self.student.from_vectors(numbers, edge_index, vectors), edge_index.shape[1]
 
     def _warn_outside(self, neighbors: float | None) -> None:
         """Note what of the structure lies outside of the scope, and warn of each kind of it once."""

@@ -38,16 +38,20 @@ def check_atoms(
         )
     if len(numbers) == 0 or numbers.min() < 1 or numbers.max() > max_z:
         raise ValueError(f"there must be atoms, with atomic numbers from 1 to {max_z}")
-    new = set() if elements is None else set(numbers.tolist()).difference(elements)
-    if new:
-        raise ValueError(
-            f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(elements or ())}"
-        )
+    if elements is not None:
+        check_elements(numbers, elements)
     if not np.isfinite(at).all():
         raise ValueError("there are positions that are not finite")
     if batch is not None and (structure.min() < 0 or not np.bincount(structure).all()):
         raise ValueError("batch must count the structures from 0, and each must have atoms")
     return numbers, at, structure
+
+
+def check_elements(numbers: np.ndarray, elements: Collection[int]) -> None:
+    """Raise a ValueError for atomic numbers (N,) that are not among the elements that a student was trained on."""
+    new = set(numbers.tolist()).difference(elements)
+    if new:
+        raise ValueError(f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(elements)}")
 
 
 def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:

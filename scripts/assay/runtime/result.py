@@ -34,9 +34,11 @@ class Evaluated(NamedTuple):
         forces: float64 (N, 3), eV/angstrom.
         virial: float64 (3, 3), eV, -dE/d(strain); None where the file has none.
         atomic_energies: float64 (N,), eV; None where the file has none.
+        n_edges: the number of pairs within the cutoff, both ways; None where the caller found them.
     """
 
     energy: float
     forces: np.ndarray
     virial: np.ndarray | None
     atomic_energies: np.ndarray | None
+    n_edges: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -38,7 +38,7 @@ class OnnxStudent:
         runtime: "onnxruntime".
     """
 
-    runtime = "onnxruntime"
+    runtime: Literal["onnxruntime"] = "onnxruntime"
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu"):
         self._arguments = (Path(path).resolve(), threads, device)

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .checks import check_atoms, check_edges
 from .engine import HERE, LIBRARY, MODEL, EngineModel, NotHere
+from .gpu import why_not_here
 from .result import Evaluated, NoDevice, Result
 from .verlet import open_neighbors
 
 if TYPE_CHECKING:
+    from .gpu.student import GpuStudent
     from .session import OnnxStudent
 
 FALLBACK = "model.edges.onnx"  # beside the model file
@@ -42,7 +44,8 @@ class EngineStudent:
         runtime: "engine".
     """
 
-    runtime, needs_edges = "engine", True
+    runtime: Literal["engine"] = "engine"
+    needs_edges = True
 
     def __init__(
         self,
@@ -103,18 +106,20 @@ def open_student(
     device: str = "cpu",
     precision: int = 32,
     library: str | Path | None = None,
-) -> EngineStudent | OnnxStudent:
+    skin: float = 0.5,
+) -> EngineStudent | GpuStudent | OnnxStudent:
     """Open a student in what runs it fastest here.
 
     Args:
         path: ``model.assay``, or an ONNX file, which ONNX Runtime evaluates; None takes the student of this package.
         threads: the number of CPU threads; None leaves it to the runtime.
-        device: "cpu" or "cuda"; on a GPU ONNX Runtime evaluates ``model.edges.onnx``, which must lie beside the file.
-        precision: 32 or 64 bits; ONNX files compute in 32.
+        device: "cpu" or "cuda", where the kernels of ``gpu`` compute a model file, and need torch with CUDA.
+        precision: 32 or 64 bits; ONNX files and GPUs compute in 32.
         library: the shared library of the engine; None takes the one of this package.
+        skin: how much farther apart than the cutoff candidates for neighbors may be on a GPU, angstrom.
 
     Returns:
-        The student. Where the engine does not run on this machine, a warning says so, and ONNX Runtime evaluates
+        The student. Where neither the engine nor the kernels run, a warning says so, and ONNX Runtime evaluates
         ``model.edges.onnx`` beside the file.
 
     Raises:
@@ -130,15 +135,16 @@ def open_student(
         file = HERE / FALLBACK
     if not file.is_file():
         raise ValueError(f"there is no file {file}: check the path")
-    if device == "cpu" and file.suffix != ".onnx":
+    if file.suffix != ".onnx" and (device == "cpu" or precision == 32):
         try:
-            return EngineStudent(file, threads, precision, library)
-        except NotHere as error:
+            return EngineStudent(file, threads, precision, library) if device == "cpu" else _on_gpu(file, skin)
+        except (NotHere, NoDevice) as error:
             if precision != 32 or not file.with_name(FALLBACK).is_file():
                 raise
-            _warn(f"the compiled engine does not run here ({error})")
+            what = "the compiled engine does" if device == "cpu" else "the kernels for GPUs do"
+            _warn(f"{what} not run here ({error})")
     if precision != 32:
-        raise ValueError("ONNX Runtime computes this student in 32 bits: choose the precision 32, or the device cpu")
+        raise ValueError("this student computes here in 32 bits: choose the precision 32, or a model file on the cpu")
     try:
         from .session import OnnxStudent
     except ImportError as error:
@@ -146,6 +152,16 @@ def open_student(
             f"ONNX Runtime must evaluate this, and is not here ({error}): pip install onnxruntime"
         ) from None
     return OnnxStudent(file if file.suffix == ".onnx" else file.with_name(FALLBACK), threads, device)
+
+
+def _on_gpu(file: Path, skin: float) -> GpuStudent:
+    """Open a model file in the kernels for GPUs, which torch is imported for."""
+    reason = why_not_here()
+    if reason is not None:
+        raise NoDevice(f"{reason}, or choose the device cpu")
+    from .gpu.student import GpuStudent
+
+    return GpuStudent(file, device="cuda", skin=skin)
 
 
 def _warn(why: str) -> None:

@@ -1,8 +1,8 @@
-"""A student as a model of TorchSim: all systems of a state in one call of the engine, on the CPU."""
+"""A student as a model of TorchSim: all systems of a state in one call, of the engine or of the kernels for GPUs."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,8 +11,12 @@ from ase import Atoms
 from torch_sim.models.interface import ModelInterface
 
 from .batches import EngineBatches
+from .checks import check_elements
 from .engine import EngineModel
 from .scope import RADIUS_A, Scope
+
+if TYPE_CHECKING:
+    from .gpu.student import GpuStudent
 
 
 class StudentModel(ModelInterface):
@@ -22,25 +26,31 @@ class StudentModel(ModelInterface):
     taught; ``scope.outside`` has the sentences.
 
     Args:
-        model: the opened model.
+        model: the model as the engine opens it, for states on the CPU, or as ``GpuStudent`` does, for those on its GPU.
         dtype: the type of the states and of the results; the network computes in the precision that it was opened with.
-        threads: the largest number of threads.
+        threads: the largest number of threads of the engine.
 
     Attributes:
         scope: what the student was taught.
     """
 
-    def __init__(self, model: EngineModel, dtype: torch.dtype = torch.float64, threads: int = 1):
+    def __init__(self, model: EngineModel | GpuStudent, dtype: torch.dtype = torch.float64, threads: int = 1):
         super().__init__()
-        self._device, self._dtype = torch.device("cpu"), dtype
+        self._dtype, self.cutoff = dtype, model.cutoff
         self._compute_forces = self._compute_stress = True
-        self.engine, self.scope = EngineBatches(model, threads), Scope(model.metadata.get("scope"))
+        self.engine: EngineBatches | None = None
+        self.student: GpuStudent | None = None
+        if isinstance(model, EngineModel):
+            self.engine, self._device, about = EngineBatches(model, threads), torch.device("cpu"), model.metadata
+        else:
+            self.student, self._device, about = model, model.device, model.identity
+        self.scope = Scope(about.get("scope"))
 
     def forward(self, state: Any, **_: Any) -> dict[str, torch.Tensor]:
         """Evaluate a state; TorchSim calls this.
 
         Args:
-            state: a ``SimState`` on the CPU, or the dictionary of one.
+            state: a ``SimState`` on the device of the model, or the dictionary of one.
 
         Returns:
             ``energy`` (S,), eV; ``forces`` (N, 3), eV/angstrom; ``stress`` (S, 3, 3), eV/angstrom^3, zero for open
@@ -52,29 +62,52 @@ class StudentModel(ModelInterface):
         """
         if isinstance(state, dict):
             state = torch_sim.SimState(**{"masses": torch.ones_like(state["atomic_numbers"]), **state})
-        if state.positions.device.type != "cpu" or state.positions.dtype != self._dtype:
+        if state.positions.device.type != self._device.type or state.positions.dtype != self._dtype:
             raise ValueError(
-                f"the state is {state.positions.dtype} on {state.positions.device}, and the model {self._dtype} on the "
-                "CPU: move the state, or give the model its dtype"
+                f"the state is {state.positions.dtype} on {state.positions.device}, and the model {self._dtype} on "
+                f"{self._device}: move the state, or give the model its dtype"
             )
-        index, numbers = state.system_idx.numpy(), state.atomic_numbers.numpy()
-        ends = np.cumsum(np.bincount(index, minlength=state.n_systems))[:-1]
-        positions = np.split(state.positions.detach().double().numpy(), ends)
-        cells = state.row_vector_cell.detach().double().numpy()
-        pbc = np.broadcast_to(np.asarray(state.pbc, bool), (state.n_systems, 3))
-        by_system = np.split(numbers, ends)
-        found = self.engine(by_system, positions, list(cells), list(pbc))
+        numbers = state.atomic_numbers.cpu().numpy()
+        sizes = np.bincount(state.system_idx.cpu().numpy(), minlength=state.n_systems)
+        cells = state.row_vector_cell.detach().double().cpu().numpy()
+        pbc = np.broadcast_to(np.asarray(torch.as_tensor(state.pbc).cpu(), bool), (state.n_systems, 3))
+        by_system = np.split(numbers, np.cumsum(sizes)[:-1])
+        evaluate = self._in_engine if self.engine is not None else self._on_gpu
+        energy, forces, virial, neighbors = evaluate(state.positions.detach().double(), sizes, by_system, cells, pbc)
         volumes = np.abs(np.linalg.det(cells))
         periodic = pbc.all(1) & (volumes > 0.0)
-        stress = np.where(periodic, -1.0 / np.where(periodic, volumes, 1.0), 0.0)[:, None, None] * found.virial
-        outside = [self._outside(*system) for system in zip(by_system, pbc, self.engine.mean_neighbors, strict=True)]
+        factor = np.where(periodic, -1.0 / np.where(periodic, volumes, 1.0), 0.0)
+        outside = [self._outside(*system) for system in zip(by_system, pbc, neighbors, strict=True)]
         return {
-            "energy": torch.from_numpy(found.energy).to(self._dtype),
-            "forces": torch.from_numpy(found.forces).to(self._dtype),
-            "stress": torch.from_numpy(stress).to(self._dtype),
+            "energy": energy.to(self._dtype),
+            "forces": forces.to(self._dtype),
+            "stress": (torch.as_tensor(factor, device=self._device)[:, None, None] * virial).to(self._dtype),
             "outside_scope": torch.tensor(outside),
         }
 
+    def _in_engine(
+        self, positions: torch.Tensor, sizes: np.ndarray, numbers: list[np.ndarray], cells: np.ndarray, pbc: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
+        """Energies, forces and virials, and the mean number of neighbors in each system."""
+        assert self.engine is not None  # as the caller has seen
+        at = np.split(positions.numpy(), np.cumsum(sizes)[:-1])
+        found = self.engine(numbers, at, list(cells), list(pbc))
+        energy, forces, virial = (torch.from_numpy(value) for value in (found.energy, found.forces, found.virial))
+        return energy, forces, virial, self.engine.mean_neighbors
+
+    def _on_gpu(
+        self, positions: torch.Tensor, sizes: np.ndarray, numbers: list[np.ndarray], cells: np.ndarray, pbc: np.ndarray
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, np.ndarray]:
+        """The same of a state on a GPU, whose positions stay there."""
+        student = self.student
+        assert student is not None  # as the caller has seen
+        every = np.concatenate(numbers)
+        check_elements(every, student.elements)
+        where = student.structures(sizes, positions, cells, pbc)
+        out = student.evaluate(torch.as_tensor(every), where)
+        neighbors = student.mean_neighbors(where, out)
+        return out.energy[:, 0].clone(), out.forces.clone(), out.virial.reshape(-1, 3, 3).clone(), neighbors
+
     def _outside(self, numbers: np.ndarray, pbc: np.ndarray, neighbors: float) -> bool:
         atoms = Atoms(numbers, np.zeros((len(numbers), 3)), pbc=pbc)
-        return bool(self.scope.outside(atoms, neighbors if self.engine.model.cutoff == RADIUS_A else None))
+        return bool(self.scope.outside(atoms, neighbors if self.cutoff == RADIUS_A else None))

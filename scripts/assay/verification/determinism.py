@@ -29,7 +29,7 @@ def check_determinism(path: Path, batch: Sequence[Structure], runs: int, threads
         for number in threads:
             predictor = load_predictor(path, threads=number)
             assert isinstance(predictor, BatchPredictor)
-            counts[number] = _count(predictor.evaluate, batch, runs)
+            counts[number] = count_results(predictor.evaluate, batch, runs)
     finally:
         torch.set_num_threads(before)
     return {
@@ -41,7 +41,8 @@ def check_determinism(path: Path, batch: Sequence[Structure], runs: int, threads
     }
 
 
-def _count(evaluate: Callable, batch: Sequence[Structure], runs: int) -> Counter[str]:
+def count_results(evaluate: Callable, batch: Sequence[Structure], runs: int) -> Counter[str]:
+    """Evaluate a batch again and again, and count how often each result came, by its SHA-256."""
     results: Counter[str] = Counter()
     for _ in range(runs):
         energy, forces = evaluate(batch)

@@ -16,6 +16,7 @@ SCHEMA_VERSION = 1
 
 _PACKAGES = (
     "torch",
+    "triton",
     "torch-cluster",
     "onnx",
     "onnxruntime-gpu",

@@ -1,0 +1,93 @@
+"""Part 4: how fast steps of different sizes are, and training in the time that is left."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assay.checkpoint import load_model
+from assay.data import read_dataset
+from assay.data.dataset import Dataset
+from assay.gpu_hour.hour import ROOT, Hour, Piece
+from assay.gpu_hour.travel import PACKED, unpack
+from assay.training.loop import Recipe, Round, Trainer
+from assay.training.run import evenly_spaced
+from assay.workflow.files import atomic_path
+
+ATOMS_PER_STEP = (512, 2048, 4096, 8192)
+TRAINED_AT = 2048  # atoms in a step of the training itself
+VALIDATED = 512  # structures
+RESERVE_s = 40.0  # for compiling the step and for the last validation
+
+
+def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
+    """What is measured: steps a second of each student at each size, and then a training of the smallest.
+
+    Args:
+        hour: the device and the time.
+        data: labelled structures in any accepted format, or packed by ``travel.pack``; None for the shipped ones.
+    """
+    read = functools.cache(functools.partial(_data, hour.dry, data))
+    sizes = (256,) if hour.dry else ATOMS_PER_STEP
+    found: dict[str, Piece] = {
+        f"{variant}, {atoms} atoms a step": functools.partial(_steps_per_s, hour, variant, atoms, read)
+        for variant in hour.variants
+        for atoms in sizes
+    }
+    found["training"] = functools.partial(_train, hour, hour.variants[0], read)
+    return found
+
+
+def _data(dry: bool, path: Path | None) -> tuple[Dataset, Dataset]:
+    """The structures to learn from, and those to validate on."""
+    shipped = ROOT / "data/dataset"
+    held_out = evenly_spaced(read_dataset(shipped / "validation.h5"), VALIDATED)
+    if dry:
+        return held_out.subset(range(64)), held_out.subset(range(16))
+    if path is None:
+        return read_dataset(shipped / "train.h5"), held_out
+    return unpack(path) if path.suffix == PACKED else read_dataset(path), held_out
+
+
+def _trainer(hour: Hour, variant: str, recipe: Recipe, read: Any, state: Path) -> Trainer:
+    model, (train, held_out) = load_model(hour.checkpoint(variant)), read()
+    return Trainer(model.architecture, model.hyperparameters, train, held_out, recipe, state, hour.device)
+
+
+def _steps_per_s(hour: Hour, variant: str, atoms: int, read: Any) -> dict[str, Any]:
+    """Time steps after those that compile and warm up."""
+    warm, timed = (2, 2) if hour.dry else (50, 200)
+    recipe = Recipe(rounds=[Round(2 * max(warm, timed), atoms)], validate_every=max(warm, timed))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"))
+        trainer.run()
+    first, second = (entry["seconds"] for entry in trainer.history)
+    assert first is not None and second is not None  # as every entry has them
+    rate = max(warm, timed) / (second - first)
+    return {"atoms_per_step": atoms, "steps_per_s": rate, "atoms_per_s": rate * atoms, "first_steps_s": first}
+
+
+def _train(hour: Hour, variant: str, read: Any) -> dict[str, Any]:
+    """Train a student from new weights, with as many steps as the time that is left allows."""
+    atoms = 256 if hour.dry else TRAINED_AT
+    rate = _steps_per_s(hour, variant, atoms, read)["steps_per_s"]
+    steps = 4 if hour.dry else max(100, int(rate * (hour.left_s - RESERVE_s)))
+    recipe = Recipe(rounds=[Round(steps, atoms)], warmup=min(200, steps), validate_every=max(1, steps // 10))
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"))
+        model = trainer.run()
+    config = {"architecture": model.architecture, **model.hyperparameters}
+    with atomic_path(hour.out / f"{variant}.trained.pt") as path:
+        torch.save({"model_state_dict": model.state_dict(), "config": config}, path)
+    return {
+        "variant": variant,
+        "recipe": asdict(recipe),
+        "n_structures": len(trainer.packs.dataset),
+        "seconds": trainer.seconds,
+        "curve": trainer.history,
+    }

@@ -1,0 +1,119 @@
+"""Students in the kernels for GPUs, from a model file or from a network, through the class that users get."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assay.data.scope import Scope
+from assay.engine.model_file import to_bytes, why_not_computed
+from assay.models import Potential
+from assay.predictors.interface import BatchPredictor
+from assay.runtime.gpu import why_not_here
+from assay.structures.structure import Structure, collate
+from assay.workflow.errors import AssayError
+
+if TYPE_CHECKING:
+    from assay.runtime.gpu.neighbors import Structures
+
+
+def why_no_kernels(model: Potential) -> str | None:
+    """Say why the kernels for GPUs cannot compute a network here; None where they can."""
+    return why_not_computed(model) or why_not_here()
+
+
+class GpuPredictor(BatchPredictor):
+    """A student in the kernels for GPUs, in single precision; neighbors and distances are in double precision.
+
+    Args:
+        source: the model file, or its bytes.
+        name: what errors call it.
+        device: "cuda"; "cpu" is for Triton's interpreter.
+
+    Raises:
+        AssayError: there is no GPU, or the file cannot be used.
+    """
+
+    def __init__(self, source: Path | bytes, name: str, device: str = "cuda"):
+        reason = why_not_here() if device == "cuda" else None
+        if reason is not None:
+            raise AssayError(f"the kernels for GPUs cannot run {name}: {reason}, or set `device: cpu`")
+        from assay.runtime.gpu.student import GpuStudent  # which imports Triton
+
+        try:
+            self.student = GpuStudent(source, device)
+        except ValueError as error:
+            raise AssayError(str(error)) from None
+        super().__init__(
+            name=name,
+            runtime="triton",
+            device=device,
+            dtype="float32",
+            cutoff_A=self.student.cutoff,
+            max_z=self.student.max_z,
+            elements=self.student.elements,
+            scope=Scope.from_record(self.student.identity.get("scope")),
+        )
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        return self._values(structures, self._inputs(structures))[:2]
+
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        return self._values(structures, self._inputs(structures))
+
+    def timed_call(self, structures: Sequence[Structure]) -> Callable[[], object]:
+        """Return a call on positions that the GPU has, as dynamics there has them; neighbors are found in it."""
+        numbers, where = self._inputs(structures)
+
+        def call() -> object:
+            self.student.neighbors.forget()
+            return self.student.evaluate(numbers, where)
+
+        return call
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        inputs = self._inputs(structures)
+        return lambda: self._values(structures, inputs)[:2]
+
+    def _inputs(self, structures: Sequence[Structure]) -> tuple[Tensor, Structures]:
+        numbers, positions, _ = collate(structures, dtype=torch.float64)
+        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
+        sizes, pbc = np.array([len(s) for s in structures]), np.stack([s.pbc for s in structures])
+        return numbers.to(self.student.device), self.student.structures(sizes, positions, cells, pbc)
+
+    def _values(
+        self, structures: Sequence[Structure], inputs: tuple[Tensor, Structures]
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        try:
+            out = self.student.evaluate(*inputs)
+        except ValueError as error:
+            raise AssayError(f"{self.name} cannot evaluate {structures[0].name}: {error}") from None
+        energy, forces, virial = (value.cpu().numpy().copy() for value in (out.energy[:, 0], out.forces, out.virial))
+        return energy, forces, virial.reshape(-1, 3, 3)
+
+
+def of_network(model: Potential, name: str, elements: frozenset[int] | None) -> GpuPredictor:
+    """A network in the kernels for GPUs.
+
+    Args:
+        model: the network, on any device.
+        name: what errors call it.
+        elements: the atomic numbers that it knows; None for all up to its largest.
+
+    Raises:
+        AssayError: they do not compute it, or there is no GPU.
+    """
+    reason = why_not_computed(model)
+    if reason is not None:
+        raise AssayError(f"the kernels for GPUs cannot run {name}: {reason}")
+    on_cpu = type(model)(**model.hyperparameters)
+    on_cpu.load_state_dict(model.state_dict())
+    return GpuPredictor(to_bytes(on_cpu, {}, elements), name)

@@ -1,0 +1,68 @@
+"""Compile every kernel of ``runtime.gpu`` for a GPU that need not be there: python gpu_compiled.py MODEL CAPABILITY.
+
+The network is walked through with kernels that are compiled and not run. It prints JSON: for each kernel its shared
+memory in bytes.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from triton.runtime.jit import JITFunction
+
+from assay.runtime.gpu import force_kernels, message_kernels, pair_kernels, update_kernels
+from assay.runtime.gpu.model_file import read_model_file
+from assay.runtime.gpu.network import Inputs, Network
+
+POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32"}
+
+
+class Compiled:
+    """A kernel that is compiled where it would be launched."""
+
+    found: dict[str, int] = {}  # noqa: RUF012, one for all
+
+    def __init__(self, kernel, target):
+        self.kernel, self.target = kernel, target
+
+    def __getitem__(self, grid):
+        return self.compile
+
+    def compile(self, *arguments, **options):
+        names = self.kernel.arg_names
+        values = dict(zip(names, arguments, strict=False)) | options
+        fixed = {p.name: values[p.name] for p in self.kernel.params if p.is_constexpr}
+        label = f"{self.kernel.__name__} {fixed}"
+        if label in self.found:
+            return
+        kinds = {name: "constexpr" if name in fixed else self.kind(values[name]) for name in names}
+        source = ASTSource(self.kernel, kinds, fixed)
+        other = {name: value for name, value in options.items() if name not in names}
+        self.found[label] = triton.compile(source, target=self.target, options=other).metadata.shared
+
+    @staticmethod
+    def kind(value):
+        if isinstance(value, torch.Tensor):
+            return POINTERS[value.dtype]
+        return "i32" if isinstance(value, int) else "fp32"
+
+
+def main():
+    target = GPUTarget("cuda", int(sys.argv[2]), 32)
+    for module in (force_kernels, message_kernels, pair_kernels, update_kernels):
+        for name, kernel in list(vars(module).items()):
+            if isinstance(kernel, JITFunction) and not name.startswith("_"):
+                setattr(module, name, Compiled(kernel, target))
+    whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
+    atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)
+    network = Network(read_model_file(Path(sys.argv[1])), torch.device("cpu"))
+    network(Inputs(*atoms, torch.zeros(5, **whole), torch.zeros(8, **whole), torch.zeros(8, 3, **double)))
+    print(json.dumps(Compiled.found))
+
+
+if __name__ == "__main__":
+    main()

@@ -11,6 +11,7 @@ from assay.report.digest import digest
 from assay.report.document import (
     EXAMPLE,
     FIGURES,
+    FROM_FILES,
     GALLERY,
     PICTURE,
     TABLES,
@@ -21,6 +22,7 @@ from assay.report.document import (
     write_pages,
 )
 from assay.report.example import example_digest
+from assay.report.gpu import NOTHING, RECORDS, gpu
 from assay.report.readme import write_figure
 from assay.structures.structure import Structure
 from assay.workflow.config import load_config
@@ -105,7 +107,7 @@ def test_example_is_of_the_students_that_are_shipped(shown):
 
 def test_every_table_is_shown_somewhere():
     text = "".join(page.read_text() for page in pages(ROOT))
-    assert set(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == {*TABLES, "rooms"}
+    assert set(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == {*TABLES, *FROM_FILES}
 
 
 def test_output_of_the_walkthrough_is_that_of_the_student():
@@ -227,3 +229,21 @@ def test_every_room_says_what_lives_there():
     rows = rooms(ROOT).splitlines()[2:]
     assert len(rows) == len(list(ROOT.glob("scripts/assay/*/__init__.py")))
     assert all(row.count("|") == 3 and row.rstrip(" |").endswith(".") for row in rows)
+
+
+def test_the_page_on_gpus_shows_what_was_measured_on_one_and_says_where_nothing_was(tmp_path):
+    assert gpu(tmp_path) == NOTHING
+    folder = tmp_path / RECORDS
+    head = {"device_name": "a GPU", "versions": {"torch": "2.11"}, "created_utc": "2026-11-27T00:00", "dry": True}
+    timed = {"latency_ms_median": 0.25, "us_per_atom": 12.5}
+    row = {"triton": timed, "mace": {"error": "not available: no MACE"}}
+    pieces = {"matrix peak": {"gflop_per_s": 1.0}, "tiny, 1 x 20 atoms": {"runtimes": row}}
+    write_json(folder / "speed.json", head | {"pieces": pieces})
+    assert gpu(tmp_path) == NOTHING  # what was tried in small is no measurement
+    write_json(folder / "speed.json", head | {"pieces": pieces, "dry": False})
+    exact = {"passed": True, "forces_error_eV_per_A_max": 1e-6}
+    parity = {"tiny, triton": exact, "tiny, onnx": {"error": "not available: no GPU"}}
+    write_json(folder / "parity.json", head | {"pieces": parity, "dry": False})
+    shown = gpu(tmp_path)
+    for part in ("a GPU; torch 2.11; 2026-11-27.", "0.25", "12.5", "no MACE", "yes", "not available: no GPU"):
+        assert part in shown

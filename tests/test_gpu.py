@@ -24,7 +24,6 @@ from assay.predictors.interface import load_predictor
 from assay.runtime.gpu import constants
 from assay.runtime.gpu.model_file import read_model_file
 from assay.runtime.gpu.neighbors import CandidateList, Structures, find_candidates, sorted_edges
-from assay.runtime.gpu.padded import rounded_up
 from assay.workflow.errors import AssayError
 from shared.engine_inputs import cluster, inputs_of, near_contact, network, rattled
 
@@ -337,7 +336,10 @@ def test_a_skin_must_be_positive():
         CandidateList(5.0, 0.0)
 
 
+@with_triton
 def test_sizes_are_rounded_up_a_little():
+    from assay.runtime.gpu.padded import rounded_up  # which imports Triton
+
     sizes = np.unique(np.geomspace(1, 1e7, 400).astype(int))
     padded = np.array([rounded_up(n) for n in sizes])
     assert (padded >= sizes).all() and (padded[sizes > 64] <= 1.13 * sizes[sizes > 64]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ class Hour:
     def left_s(self) -> float:
         """The seconds that are left."""
         return self.seconds - (time.monotonic() - self.began)
+
+    def some_of(self, runtimes: Sequence[str]) -> Sequence[str]:
+        """The runtimes that are measured, only the first two in small."""
+        return runtimes[:2] if self.dry else runtimes
 
     def checkpoint(self, variant: str) -> Path:
         """The shipped checkpoint of a student."""

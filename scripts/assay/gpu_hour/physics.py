@@ -28,7 +28,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     """
     found: dict[str, Piece] = {}
     for variant in hour.variants:
-        for name in NAMES:
+        for name in hour.some_of(NAMES):
             load = functools.partial(load_runtime_of, hour, variant, name, folder)
             found[f"{variant}, {name}, determinism"] = functools.partial(_determinism, load, 3 if hour.dry else 50)
             found[f"{variant}, {name}, dynamics"] = functools.partial(_dynamics, load, hour.dry)

@@ -29,7 +29,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     return {
         f"{variant}, {name}, {batch} x 20 atoms": functools.partial(_profiled, hour, variant, name, batch, folder)
         for variant in hour.variants
-        for name in RUNTIMES
+        for name in hour.some_of(RUNTIMES)
         for batch in batches
     }
 

@@ -7,7 +7,9 @@ results/<variant>/model.metatomic.pt, results/<variant>/model.gromacs.pt and res
 A program that cannot be installed is named with the reason.
 """
 
-ENGINE_FILES = ["model.assay", "model.metatomic.pt"]
+from assay.engines.programs import PROGRAMS as MD_PROGRAMS
+
+ENGINE_FILES = sorted({file for program in MD_PROGRAMS.values() for file in program.files})
 
 
 rule metatomic_file:

@@ -51,6 +51,13 @@ def in_words(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+def on_disk(path):
+    """A file that no rule makes. It lies on the disk also where results live in object storage."""
+    stored = workflow.storage_settings.default_storage_provider is not None
+    made = str(path).startswith(("results/", "data/build/"))
+    return local(str(path)) if stored and not made else path
+
+
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
 
@@ -60,7 +67,7 @@ VARIANTS = present(config["variants"])
 SHIPPED_STUDENTS = {name: shipped_path(f"data/checkpoints/{name}.pt", ROOT) for name in config["distill"]["students"]}
 # Labelled splits by name, each a path or a set of keys with one; and their files.
 SPLITS = present(config["dataset"]["splits"])
-SPLIT_FILES = [file_of(split) for split in SPLITS.values()]
+SPLIT_FILES = [on_disk(file_of(split)) for split in SPLITS.values()]
 UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 
 # The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.
@@ -165,10 +172,10 @@ def code_of(script):
 OWN_DATA = config["data"] or {}
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
-LABEL_PARTS = range(TRAINING["labelling_jobs"]) if "structures" in OWN_DATA else []
-FIRST_LABELS = (
-    [OWN_DATA["train"]] if "train" in OWN_DATA else expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
-)
+LABEL_PARTS = range(TRAINING["labelling_jobs"])
+FIRST_LABELS = [OWN_DATA["train"]] if "train" in OWN_DATA else []
+if "structures" in OWN_DATA:
+    FIRST_LABELS = expand(f"{OWN_BUILD}/labels.{{part}}.h5", part=LABEL_PARTS)
 # Rounds of active learning add labels to these (rounds.smk), found by two students that differ in their first weights.
 ROUNDS = config["rounds"]
 OF_ROUND = f"{OWN_BUILD}/rounds/{{round}}"

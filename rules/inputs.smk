@@ -41,12 +41,12 @@ if "structures" in config["physics"]:
 
 def references_of(wildcards):
     """The references that a student may be held against: those of the user's own structures by its teacher first."""
-    return in_words(reference_files, config["physics"], [teacher_name(wildcards)])
+    return list(map(on_disk, in_words(reference_files, config["physics"], [teacher_name(wildcards)])))
 
 
 def held_out_of(wildcards):
     """What was held out of the data of one's own student, whose geometries serve where no reference has its elements."""
-    return [VALIDATION] if wildcards.variant in OWN else []
+    return [on_disk(VALIDATION)] if wildcards.variant in OWN else []
 
 
 def model_of(wildcards):
@@ -75,13 +75,13 @@ def domain_inputs(wildcards):
     own = checkpoint_of(wildcards)
     beside = [place(own) for place in (training_record, training_description) if own]
     files = {
-        "own": beside[-1:],
+        "own": list(map(on_disk, beside[-1:])),
         "shipped": ["results/shipped.domain.npz"],
         "named": ["results/named.domain.npz"],
         "none": [],
     }
     return {
-        "told_by": [path for path in beside if path.is_file()],
+        "told_by": [on_disk(path) for path in beside if path.is_file()],
         "description": files[description_of(wildcards)],
     }
 
@@ -110,7 +110,7 @@ def timed_teacher(wildcards):
 def record_of(wildcards):
     """The record of a variant's training, where one lies beside its checkpoint."""
     record = training_record(checkpoint_of(wildcards))
-    return [record] if record.is_file() else []
+    return [on_disk(record)] if record.is_file() else []
 
 
 def split_of(section):
@@ -142,7 +142,7 @@ def origin_of(wildcards):
 
 def labels_of_rounds(count):
     """The files with the labels of the first ``count`` rounds."""
-    return expand(f"{OF_ROUND}/labels.h5", round=range(1, count + 1))
+    return expand(f"{OF_ROUND}/labels.{{part}}.h5", round=range(1, count + 1), part=LABEL_PARTS)
 
 
 def labelled_before(wildcards):

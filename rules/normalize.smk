@@ -14,9 +14,9 @@ from assay.workflow.records import told_beside
 rule normalize:
     """Read, understand and check a checkpoint."""
     input:
-        checkpoint=checkpoint_of,
-        sidecars=lambda wildcards: sidecars(checkpoint_of(wildcards)),
-        scope=lambda wildcards: told_beside(checkpoint_of(wildcards)),
+        checkpoint=lambda wildcards: on_disk(checkpoint_of(wildcards)),
+        sidecars=lambda wildcards: list(map(on_disk, sidecars(checkpoint_of(wildcards)))),
+        scope=lambda wildcards: list(map(on_disk, told_beside(checkpoint_of(wildcards)))),
     output:
         model=temp("results/{variant}/incoming.safetensors"),
         card=temp("results/{variant}/incoming.json"),
@@ -42,7 +42,7 @@ rule normalize:
 checkpoint adopt:
     """Put a checkpoint that was read without complaint in the place of an earlier one."""
     input:
-        checkpoint=checkpoint_of,
+        checkpoint=lambda wildcards: on_disk(checkpoint_of(wildcards)),
         model=rules.normalize.output.model,
         card=rules.normalize.output.card,
     output:

@@ -2,7 +2,8 @@
 
 Needs the teacher of `data`, and what `data: supercells` and `rounds` of the config say (config/students.yaml). Makes in
 data/build/own/ the supercells, and in rounds/<number>/ of each round what its two students learn from, these students,
-and the labels of those frames of their dynamics that are worth one. `snakemake distill` learns from all of them.
+those frames of their dynamics that are worth a label, and the labels. `snakemake distill` learns from all of them. As many
+jobs label the frames of a round as `training: labelling_jobs` says.
 
 A stopped labelling resumes from data/build/own/labels/, where labels are found again by what is labelled.
 """
@@ -93,13 +94,13 @@ rule train_member:
 
 
 rule explore:
-    """Let one student move atoms, and the teacher label what both do not agree on or what is new to them."""
+    """Let one student move atoms, and keep the frames on which both do not agree or that are new to them."""
     input:
         members=expand(f"{OF_ROUND}/{{student}}.pt", student=MEMBERS, allow_missing=True),
         domain=expand(f"{OF_ROUND}/{{student}}.domain.npz", student=list(MEMBERS)[:1], allow_missing=True),
         data=[rules.store_round.output.train, rules.store_round.output.validation],
     output:
-        labels=f"{OF_ROUND}/labels.h5",
+        frames=f"{OF_ROUND}/frames.xyz",
         record=f"{OF_ROUND}/round.json",
     log:
         "logs/explore/{round}.log",
@@ -108,12 +109,26 @@ rule explore:
     conda:
         CONDA
     resources:
-        **needs(mem_MB=3000, minutes=2880),
+        **needs(mem_MB=3000, minutes=600),
     params:
         code=code_of("explore"),
         settings={key: value for key, value in ROUNDS.items() if key not in ("count", "committee")},
-        teacher=OWN_DATA.get("teacher"),
-        folder=f"{OWN_BUILD}/labels",
         device=DEVICE,
     script:
         "../scripts/explore.py"
+
+
+use rule label_structures as label_frames with:
+    input:
+        structures=rules.explore.output.frames,
+    output:
+        f"{OF_ROUND}/labels.{{part}}.h5",
+    log:
+        "logs/label_frames/{round}.{part}.log",
+    benchmark:
+        "benchmarks/label_frames/{round}.{part}.tsv"
+    params:
+        code=code_of("label_structures"),
+        teacher=OWN_DATA.get("teacher"),
+        parts=len(LABEL_PARTS),
+        folder=f"{OWN_BUILD}/labels",

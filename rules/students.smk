@@ -46,7 +46,7 @@ rule label_structures:
     benchmark:
         "benchmarks/label_structures/{part}.tsv"
     wildcard_constraints:
-        part=one_of(map(str, LABEL_PARTS)),
+        part=r"\d+",
     conda:
         CONDA
     resources:

@@ -1,4 +1,4 @@
-"""Let a teacher label a part of somebody's own structures, resuming from what is labelled already."""
+"""Let a teacher label a part of the structures of a file, resuming from what is labelled already."""
 
 from pathlib import Path
 

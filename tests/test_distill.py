@@ -272,6 +272,12 @@ def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-3)
     halves = [len(list(read_structures(path, part, 2))) for part in (0, 1)]
     assert halves == [21, 20]
+    names = [structure.name for part in range(3) for structure in read_structures(path, part, 3)]
+    assert sorted(names) == sorted(structure.name for structure in read_structures(path))
+    told = label_structures(read_structures(path, 50, 60), teacher, tmp_path / "kept", tmp_path / "none.h5")
+    assert told == "0 structures labelled by EMT" and not list(read_blocks(tmp_path / "none.h5", 10))
+    ase.io.write(tmp_path / "none.xyz", [], format="extxyz")
+    assert [list(read_structures(tmp_path / "none.xyz", 0, parts)) for parts in (1, 2)] == [[], []]
 
 
 def run_training(folder, labelled, student, name="small", **training):

@@ -21,10 +21,14 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, json_text
 
 
-def read_frames(path: str | Path) -> Iterator[Callable[[], ase.Atoms]]:
+def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[Callable[[], ase.Atoms]]:
     """Yield a call for each structure in a file that reads it, in angstrom and without labels.
 
     One structure that cannot be read costs no other: its call raises an ``AssayError``, and the next one follows.
+
+    Args:
+        path: the file.
+        chosen: rising indices of the wanted structures; None for all.
 
     Raises:
         AssayError: the file is missing, does not tell its unit of length, ASE does not understand it, or it is damaged
@@ -34,7 +38,7 @@ def read_frames(path: str | Path) -> Iterator[Callable[[], ase.Atoms]]:
     unit = {"length": "angstrom", **file.layout.usual, **file.layout.units}["length"]
     if file.layout.unknown_units and "length" not in file.layout.units:
         raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
-    for load in file.frames():
+    for load in file.frames(chosen):
         yield lambda load=load: load().to_ase(factor(unit, "length"))  # type: ignore[misc]
 
 

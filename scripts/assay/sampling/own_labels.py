@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.dataset import Dataset, from_structures
+from assay.data.formats import open_any
 from assay.data.store import StoredDataset, StoreWriter
 from assay.predictors.interface import Predictor
 from assay.predictors.structure_files import read_frames
@@ -34,11 +35,11 @@ def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator
     Raises:
         AssayError: the file or a structure cannot be read.
     """
-    for index, load in enumerate(read_frames(path)):
-        if index % parts == part:
-            atoms = load()
-            structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{index}"))
-            yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))
+    chosen = None if parts == 1 else np.arange(part, open_any(path).count(), parts)
+    for place, load in enumerate(read_frames(path, chosen)):
+        atoms = load()
+        structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{part + parts * place}"))
+        yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))
 
 
 def label_structures(
@@ -46,7 +47,7 @@ def label_structures(
 ) -> str:
     """Label structures by a teacher in a process of its own and write them to one file, see ``data.store``.
 
-    A structure that the teacher cannot label is left out.
+    A structure that the teacher cannot label is left out. Where there are no structures, the file holds none.
 
     Args:
         structures: what is labelled.
@@ -59,7 +60,7 @@ def label_structures(
         How many were labelled and left out, as a sentence.
 
     Raises:
-        AssayError: the teacher labels none of the first structures, or there are no labels at the end.
+        AssayError: the teacher labels none of the first structures, or none of all of them.
     """
     about = json.dumps(asdict(teacher), sort_keys=True)
     n_labelled, n_left_out, reason = 0, 0, ""
@@ -79,8 +80,8 @@ def label_structures(
             store.add(part.subset(np.arange(len(part))))
             n_labelled, n_left_out = n_labelled + len(part), n_left_out + len(chunk) - len(part)
             bar.update(len(chunk))
-        if not n_labelled:
-            raise AssayError(f"{teacher.name} labels none of the structures: {reason or 'there are none'}")
+        if n_left_out and not n_labelled:
+            raise AssayError(f"{teacher.name} labels none of the structures: {reason}")
     left_out = f", {n_left_out:,} left out ({reason or 'as before'})" if n_left_out else ""
     return f"{n_labelled:,} structures labelled by {teacher.name}{left_out}"
 

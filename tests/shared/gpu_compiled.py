@@ -55,7 +55,8 @@ def main():
     target = GPUTarget("cuda", int(sys.argv[2]), 32)
     for module in (force_kernels, message_kernels, pair_kernels, update_kernels):
         for name, kernel in list(vars(module).items()):
-            if isinstance(kernel, JITFunction) and not name.startswith("_"):
+            own = isinstance(kernel, JITFunction) and kernel.fn.__module__ == module.__name__
+            if own and not name.startswith("_"):
                 setattr(module, name, Compiled(kernel, target))
     whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
     atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)

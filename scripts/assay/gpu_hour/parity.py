@@ -49,7 +49,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
         folder: where exported files are made.
     """
 
-    def measure(variant: str, name: str) -> dict[str, Any]:
+    def compare_cases(variant: str, name: str) -> dict[str, Any]:
         predictor = load_runtime_of(hour, variant, name, folder)
         cases, expected = _references(hour.checkpoint(variant), hour.dry)
         tolerance = Tolerance()
@@ -63,7 +63,9 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
         }
 
     return {
-        f"{variant}, {name}": functools.partial(measure, variant, name) for variant in hour.variants for name in NAMES
+        f"{variant}, {name}": functools.partial(compare_cases, variant, name)
+        for variant in hour.variants
+        for name in NAMES
     }
 
 

@@ -54,6 +54,14 @@ def check_elements(numbers: np.ndarray, elements: Collection[int]) -> None:
         raise ValueError(f"the student was not trained on atomic numbers {sorted(new)}, only on {sorted(elements)}")
 
 
+def structure_by_structure(structure: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The order in which atoms (N,) stand structure by structure, and the place of each atom in it."""
+    order = np.argsort(structure, kind="stable")
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return order, place
+
+
 def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
     """Return edges as int64 (2, E) and float64 (E, 3).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .checks import check_atoms, check_edges
+from .checks import check_atoms, check_edges, structure_by_structure
 from .engine import HERE, LIBRARY, MODEL, EngineModel, NotHere
 from .gpu import why_not_here
 from .result import Evaluated, NoDevice, Result
@@ -82,9 +82,7 @@ class EngineStudent:
         else:
             edges, shift = check_edges(edge_index, edge_shift, len(numbers))
             vectors = at[edges[0]] - at[edges[1]] + shift
-        order = np.argsort(structure, kind="stable")  # the engine takes the structures one after another
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
+        order, place = structure_by_structure(structure)
         found = self.model(numbers[order], place[edges], vectors, structure[order], threads=self.threads)
         return Result(found.energy, found.forces[place], found.virial)
 

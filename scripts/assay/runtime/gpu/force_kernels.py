@@ -9,8 +9,9 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .component_kernels import load3, load5
 from .constants import HALF_ROOT
-from .message_kernels import _edges, _filter, _five, _rows, _tensor, _three
+from .message_kernels import _edges, _filter, _first, _rows, _tensor
 
 _OMEGA = tl.constexpr(HALF_ROOT)
 
@@ -18,10 +19,10 @@ _OMEGA = tl.constexpr(HALF_ROOT)
 @triton.jit
 def _vectors(filters, b, c, x, v_bar, i, j, ux, uy, uz, H, h, inside, near, K: tl.constexpr, ROWS: tl.constexpr):
     """What new vectors along the edges give: the derivative by the distance, and that by the direction."""
-    v0, v1, v2 = _three(v_bar, i, H, h, near)
+    v0, v1, v2 = load3(_first(v_bar, i, 3, H, h), H, near)
     xj = _rows(x, j, 1, K, H, h, near)
     y0, y1, y2 = v0 * xj, v1 * xj, v2 * xj
-    v0, v1, v2 = _three(v_bar, j, H, h, near)
+    v0, v1, v2 = load3(_first(v_bar, j, 3, H, h), H, near)
     xi = _rows(x, i, 1, K, H, h, near)
     y0, y1, y2 = y0 - v0 * xi, y1 - v1 * xi, y2 - v2 * xi
     along = y0 * ux[:, None] + y1 * uy[:, None] + y2 * uz[:, None]
@@ -33,10 +34,10 @@ def _vectors(filters, b, c, x, v_bar, i, j, ux, uy, uz, H, h, inside, near, K: t
 @triton.jit
 def _tensors(filters, b, c, x, t_bar, i, j, ux, uy, uz, H, h, inside, near, K: tl.constexpr, ROWS: tl.constexpr):
     """What new tensors along the edges give, as ``_vectors``."""
-    t0, t1, t2, t3, t4 = _five(t_bar, i, H, h, near)
+    t0, t1, t2, t3, t4 = load5(_first(t_bar, i, 5, H, h), H, near)
     xj = _rows(x, j, 3, K, H, h, near)
     y0, y1, y2, y3, y4 = t0 * xj, t1 * xj, t2 * xj, t3 * xj, t4 * xj
-    t0, t1, t2, t3, t4 = _five(t_bar, j, H, h, near)
+    t0, t1, t2, t3, t4 = load5(_first(t_bar, j, 5, H, h), H, near)
     xi = _rows(x, i, 3, K, H, h, near)
     y0, y1, y2, y3, y4 = y0 + t0 * xi, y1 + t1 * xi, y2 + t2 * xi, y3 + t3 * xi, y4 + t4 * xi
     q0, q1, q2, q3, q4 = _tensor(ux, uy, uz)
@@ -54,22 +55,22 @@ def _tensors(filters, b, c, x, t_bar, i, j, ux, uy, uz, H, h, inside, near, K: t
 @triton.jit
 def _carried_vectors(xv, v_bar, i, j, H, h, near):
     """The sum of the derivatives of both directions of an edge by the filter of its neighbors' vectors."""
-    v0, v1, v2 = _three(v_bar, i, H, h, near)
-    m0, m1, m2 = _three(xv, j, H, h, near)
+    v0, v1, v2 = load3(_first(v_bar, i, 3, H, h), H, near)
+    m0, m1, m2 = load3(_first(xv, j, 3, H, h), H, near)
     total = v0 * m0 + v1 * m1 + v2 * m2
-    v0, v1, v2 = _three(v_bar, j, H, h, near)
-    m0, m1, m2 = _three(xv, i, H, h, near)
+    v0, v1, v2 = load3(_first(v_bar, j, 3, H, h), H, near)
+    m0, m1, m2 = load3(_first(xv, i, 3, H, h), H, near)
     return total + v0 * m0 + v1 * m1 + v2 * m2
 
 
 @triton.jit
 def _carried_tensors(xt, t_bar, i, j, H, h, near):
     """The same for the neighbors' tensors."""
-    t0, t1, t2, t3, t4 = _five(t_bar, i, H, h, near)
-    m0, m1, m2, m3, m4 = _five(xt, j, H, h, near)
+    t0, t1, t2, t3, t4 = load5(_first(t_bar, i, 5, H, h), H, near)
+    m0, m1, m2, m3, m4 = load5(_first(xt, j, 5, H, h), H, near)
     total = t0 * m0 + t1 * m1 + t2 * m2 + t3 * m3 + t4 * m4
-    t0, t1, t2, t3, t4 = _five(t_bar, j, H, h, near)
-    m0, m1, m2, m3, m4 = _five(xt, i, H, h, near)
+    t0, t1, t2, t3, t4 = load5(_first(t_bar, j, 5, H, h), H, near)
+    m0, m1, m2, m3, m4 = load5(_first(xt, i, 5, H, h), H, near)
     return total + t0 * m0 + t1 * m1 + t2 * m2 + t3 * m3 + t4 * m4
 
 

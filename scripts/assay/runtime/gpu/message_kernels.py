@@ -11,6 +11,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .component_kernels import load3, load5, store3, store5
 from .constants import HALF_ROOT
 
 _OMEGA = tl.constexpr(HALF_ROOT)
@@ -54,51 +55,15 @@ def _row(base, atom, component, COMPONENTS: tl.constexpr, H, h, inside):
 
 
 @triton.jit
+def _first(base, j, COMPONENTS: tl.constexpr, H, h):
+    """Where the first components of the atom of each edge are, (EDGES, CHANNELS)."""
+    return base + (j * COMPONENTS)[:, None] * H + h[None, :]
+
+
+@triton.jit
 def _rows(base, j, component, COMPONENTS: tl.constexpr, H, h, near):
-    """The same row of each neighbor, (EDGES, CHANNELS)."""
-    return tl.load(base + (j * COMPONENTS + component)[:, None] * H + h[None, :], mask=near, other=0.0)
-
-
-@triton.jit
-def _own_three(base, atom, H, h, inside):
-    """The three components of the program's own atom."""
-    place = base + 3 * atom * H + h
-    return (
-        tl.load(place, mask=inside, other=0.0),
-        tl.load(place + H, mask=inside, other=0.0),
-        tl.load(place + 2 * H, mask=inside, other=0.0),
-    )
-
-
-@triton.jit
-def _own_five(base, atom, H, h, inside):
-    """The five components of the program's own atom."""
-    place = base + 5 * atom * H + h
-    return (
-        tl.load(place, mask=inside, other=0.0),
-        tl.load(place + H, mask=inside, other=0.0),
-        tl.load(place + 2 * H, mask=inside, other=0.0),
-        tl.load(place + 3 * H, mask=inside, other=0.0),
-        tl.load(place + 4 * H, mask=inside, other=0.0),
-    )
-
-
-@triton.jit
-def _three(base, j, H, h, near):
-    """The three components of the atom of each edge, (EDGES, CHANNELS) each."""
-    return _rows(base, j, 0, 3, H, h, near), _rows(base, j, 1, 3, H, h, near), _rows(base, j, 2, 3, H, h, near)
-
-
-@triton.jit
-def _five(base, j, H, h, near):
-    """The five components of the atom of each edge, (EDGES, CHANNELS) each."""
-    return (
-        _rows(base, j, 0, 5, H, h, near),
-        _rows(base, j, 1, 5, H, h, near),
-        _rows(base, j, 2, 5, H, h, near),
-        _rows(base, j, 3, 5, H, h, near),
-        _rows(base, j, 4, 5, H, h, near),
-    )
+    """The same row of the atom of each edge, (EDGES, CHANNELS)."""
+    return tl.load(_first(base, j, COMPONENTS, H, h) + component * H, mask=near, other=0.0)
 
 
 @triton.jit
@@ -134,9 +99,9 @@ def add_messages(
     v0, v1, v2 = tl.zeros_like(total), tl.zeros_like(total), tl.zeros_like(total)
     t0, t1, t2, t3, t4 = v0, v0, v0, v0, v0
     if not FIRST:
-        v0, v1, v2 = _own_three(v, atom, H, h, inside)
+        v0, v1, v2 = load3(v + 3 * atom * H + h, H, inside)
         if RANK == 2:
-            t0, t1, t2, t3, t4 = _own_five(t, atom, H, h, inside)
+            t0, t1, t2, t3, t4 = load5(t + 5 * atom * H + h, H, inside)
     for start in range(begin, end, EDGES):
         e = (start + tl.arange(0, EDGES)).to(tl.int64)
         there, j, ux, uy, uz = _edges(neighbors, direction, e, end)
@@ -168,27 +133,9 @@ def add_messages(
                 t3 += _weighted(w, xt, j, 3, 5, H, h, near)
                 t4 += _weighted(w, xt, j, 4, 5, H, h, near)
     tl.store(s_summed + atom * H + h, total, mask=inside)
-    _store_vector(v_summed, atom, v0, v1, v2, H, h, inside)
+    store3(v_summed + 3 * atom * H + h, H, inside, v0, v1, v2)
     if RANK == 2:
-        _store_tensor(t_summed, atom, t0, t1, t2, t3, t4, H, h, inside)
-
-
-@triton.jit
-def _store_vector(base, atom, x, y, z, H, h, inside):
-    place = base + 3 * atom * H + h
-    tl.store(place, x, mask=inside)
-    tl.store(place + H, y, mask=inside)
-    tl.store(place + 2 * H, z, mask=inside)
-
-
-@triton.jit
-def _store_tensor(base, atom, xy, yz, zz, xz, xx_yy, H, h, inside):
-    place = base + 5 * atom * H + h
-    tl.store(place, xy, mask=inside)
-    tl.store(place + H, yz, mask=inside)
-    tl.store(place + 2 * H, zz, mask=inside)
-    tl.store(place + 3 * H, xz, mask=inside)
-    tl.store(place + 4 * H, xx_yy, mask=inside)
+        store5(t_summed + 5 * atom * H + h, H, inside, t0, t1, t2, t3, t4)
 
 
 @triton.jit
@@ -217,14 +164,14 @@ def add_messages_adjoint(
         near = there[:, None] & inside[None, :]
         b = tl.load(basis + e[:, None] * ROWS + row[None, :], mask=there[:, None], other=0.0)
         a0 += _weighted(_filter(b, filters, 0, H, h, inside, ROWS), s_bar, j, 0, 1, H, h, near)
-        v0, v1, v2 = _three(v_bar, j, H, h, near)
+        v0, v1, v2 = load3(_first(v_bar, j, 3, H, h), H, near)
         along = v0 * ux[:, None] + v1 * uy[:, None] + v2 * uz[:, None]
         a1 -= tl.sum(_filter(b, filters, 1, H, h, inside, ROWS) * along, 0)
         w = _filter(b, filters, 2, H, h, inside, ROWS)
         m0, m1, m2 = m0 + tl.sum(w * v0, 0), m1 + tl.sum(w * v1, 0), m2 + tl.sum(w * v2, 0)
         if RANK == 2:
             q0, q1, q2, q3, q4 = _tensor(ux, uy, uz)
-            t0, t1, t2, t3, t4 = _five(t_bar, j, H, h, near)
+            t0, t1, t2, t3, t4 = load5(_first(t_bar, j, 5, H, h), H, near)
             along = t0 * q0[:, None] + t1 * q1[:, None] + t2 * q2[:, None] + t3 * q3[:, None] + t4 * q4[:, None]
             a3 += tl.sum(_filter(b, filters, 3, H, h, inside, ROWS) * along, 0)
             w = _filter(b, filters, 4, H, h, inside, ROWS)
@@ -233,16 +180,16 @@ def add_messages_adjoint(
     own = x_bar + atom * K * H + h
     tl.store(own, a0, mask=inside)
     tl.store(own + H, a1, mask=inside)
-    v0, v1, v2 = _own_three(v, atom, H, h, inside)
+    v0, v1, v2 = load3(v + 3 * atom * H + h, H, inside)
     tl.store(own + 2 * H, m0 * v0 + m1 * v1 + m2 * v2, mask=inside)
     x2 = _row(x, atom, 2, K, H, h, inside)
-    v0, v1, v2 = _own_three(v_bar, atom, H, h, inside)
-    _store_vector(v_bar_before, atom, v0 + x2 * m0, v1 + x2 * m1, v2 + x2 * m2, H, h, inside)
+    v0, v1, v2 = load3(v_bar + 3 * atom * H + h, H, inside)
+    store3(v_bar_before + 3 * atom * H + h, H, inside, v0 + x2 * m0, v1 + x2 * m1, v2 + x2 * m2)
     if RANK == 2:
         tl.store(own + 3 * H, a3, mask=inside)
-        t0, t1, t2, t3, t4 = _own_five(t, atom, H, h, inside)
+        t0, t1, t2, t3, t4 = load5(t + 5 * atom * H + h, H, inside)
         tl.store(own + 4 * H, n0 * t0 + n1 * t1 + n2 * t2 + n3 * t3 + n4 * t4, mask=inside)
         x4 = _row(x, atom, 4, K, H, h, inside)
-        t0, t1, t2, t3, t4 = _own_five(t_bar, atom, H, h, inside)
+        t0, t1, t2, t3, t4 = load5(t_bar + 5 * atom * H + h, H, inside)
         t0, t1, t2, t3, t4 = t0 + x4 * n0, t1 + x4 * n1, t2 + x4 * n2, t3 + x4 * n3, t4 + x4 * n4
-        _store_tensor(t_bar_before, atom, t0, t1, t2, t3, t4, H, h, inside)
+        store5(t_bar_before + 5 * atom * H + h, H, inside, t0, t1, t2, t3, t4)

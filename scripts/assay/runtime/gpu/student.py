@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..checks import check_atoms, check_edges
+from ..checks import check_atoms, check_edges, structure_by_structure
 from ..result import Evaluated, NoDevice, Result
 from . import why_not_here
 from .model_file import read_model_file
@@ -74,9 +74,7 @@ class GpuStudent:
                 atoms at one place.
         """
         numbers, at, structure = check_atoms(atomic_numbers, positions, batch, self.elements, self.max_z)
-        order = np.argsort(structure, kind="stable")  # the kernels take the structures one after another
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
+        order, place = structure_by_structure(structure)
         sizes, candidates = np.bincount(structure), None
         if edge_index is not None:
             edges, shift = check_edges(edge_index, edge_shift, len(numbers))

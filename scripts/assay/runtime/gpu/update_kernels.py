@@ -9,6 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .component_kernels import load3, load5, store3, store5
 from .constants import HALF_ROOT
 
 _OMEGA = tl.constexpr(HALF_ROOT)
@@ -19,46 +20,6 @@ def _elements(n, H, SIZE: tl.constexpr):
     """The atoms and channels of a program, and which of them are there."""
     index = tl.program_id(0).to(tl.int64) * SIZE + tl.arange(0, SIZE)
     return index // H, index % H, index < n
-
-
-@triton.jit
-def _vector(base, atom, h, H, WIDTH, there):
-    place = base + atom * 3 * WIDTH + h
-    return (
-        tl.load(place, mask=there, other=0.0),
-        tl.load(place + WIDTH, mask=there, other=0.0),
-        tl.load(place + 2 * WIDTH, mask=there, other=0.0),
-    )
-
-
-@triton.jit
-def _tensor(base, atom, h, H, WIDTH, there):
-    place = base + atom * 5 * WIDTH + h
-    return (
-        tl.load(place, mask=there, other=0.0),
-        tl.load(place + WIDTH, mask=there, other=0.0),
-        tl.load(place + 2 * WIDTH, mask=there, other=0.0),
-        tl.load(place + 3 * WIDTH, mask=there, other=0.0),
-        tl.load(place + 4 * WIDTH, mask=there, other=0.0),
-    )
-
-
-@triton.jit
-def _store3(base, atom, h, WIDTH, there, x, y, z):
-    place = base + atom * 3 * WIDTH + h
-    tl.store(place, x, mask=there)
-    tl.store(place + WIDTH, y, mask=there)
-    tl.store(place + 2 * WIDTH, z, mask=there)
-
-
-@triton.jit
-def _store5(base, atom, h, WIDTH, there, xy, yz, zz, xz, xx_yy):
-    place = base + atom * 5 * WIDTH + h
-    tl.store(place, xy, mask=there)
-    tl.store(place + WIDTH, yz, mask=there)
-    tl.store(place + 2 * WIDTH, zz, mask=there)
-    tl.store(place + 3 * WIDTH, xz, mask=there)
-    tl.store(place + 4 * WIDTH, xx_yy, mask=there)
 
 
 @triton.jit
@@ -107,12 +68,12 @@ def scale_carried(x, v, t, xv, xt, n, H, RANK: tl.constexpr, SIZE: tl.constexpr)
     atom, h, there = _elements(n, H, SIZE)
     own = x + atom * (2 * RANK + 1) * H + h
     x2 = tl.load(own + 2 * H, mask=there, other=0.0)
-    v0, v1, v2 = _vector(v, atom, h, H, H, there)
-    _store3(xv, atom, h, H, there, x2 * v0, x2 * v1, x2 * v2)
+    v0, v1, v2 = load3(v + 3 * atom * H + h, H, there)
+    store3(xv + 3 * atom * H + h, H, there, x2 * v0, x2 * v1, x2 * v2)
     if RANK == 2:
         x4 = tl.load(own + 4 * H, mask=there, other=0.0)
-        t0, t1, t2, t3, t4 = _tensor(t, atom, h, H, H, there)
-        _store5(xt, atom, h, H, there, x4 * t0, x4 * t1, x4 * t2, x4 * t3, x4 * t4)
+        t0, t1, t2, t3, t4 = load5(t + 5 * atom * H + h, H, there)
+        store5(xt + 5 * atom * H + h, H, there, x4 * t0, x4 * t1, x4 * t2, x4 * t3, x4 * t4)
 
 
 @triton.jit
@@ -121,10 +82,10 @@ def join_invariants(s, ab, ab2, invariants, n, H, epsilon, RANK: tl.constexpr, S
     atom, h, there = _elements(n, H, SIZE)
     own = invariants + atom * (RANK + 1) * H + h
     tl.store(own, tl.load(s + atom * H + h, mask=there, other=0.0), mask=there)
-    a0, a1, a2 = _vector(ab, atom, h, H, 2 * H, there)
+    a0, a1, a2 = load3(ab + 3 * atom * 2 * H + h, 2 * H, there)
     tl.store(own + H, tl.sqrt(_dot3(a0, a1, a2, a0, a1, a2) + epsilon), mask=there)
     if RANK == 2:
-        a0, a1, a2, a3, a4 = _tensor(ab2, atom, h, H, 2 * H, there)
+        a0, a1, a2, a3, a4 = load5(ab2 + 5 * atom * 2 * H + h, 2 * H, there)
         tl.store(own + 2 * H, tl.sqrt(_dot5(a0, a1, a2, a3, a4, a0, a1, a2, a3, a4) + epsilon), mask=there)
 
 
@@ -146,19 +107,19 @@ def update_features(
     G: tl.constexpr = (RANK + 1) if LAST else (4 * RANK - 1)
     gate = y + atom * G * H + h
     NEXT: tl.constexpr = 1 if LAST else 2
-    a0, a1, a2 = _vector(ab, atom, h, H, 2 * H, there)
-    b0, b1, b2 = _vector(ab + H, atom, h, H, 2 * H, there)
+    a0, a1, a2 = load3(ab + 3 * atom * 2 * H + h, 2 * H, there)
+    b0, b1, b2 = load3(ab + H + 3 * atom * 2 * H + h, 2 * H, there)
     total = tl.load(s_summed + atom * H + h, mask=there, other=0.0) + tl.load(gate, mask=there, other=0.0)
     total += tl.load(gate + NEXT * H, mask=there, other=0.0) * _dot3(a0, a1, a2, b0, b1, b2)
     if RANK == 2:
-        c0, c1, c2, c3, c4 = _tensor(ab2, atom, h, H, 2 * H, there)
-        d0, d1, d2, d3, d4 = _tensor(ab2 + H, atom, h, H, 2 * H, there)
+        c0, c1, c2, c3, c4 = load5(ab2 + 5 * atom * 2 * H + h, 2 * H, there)
+        d0, d1, d2, d3, d4 = load5(ab2 + H + 5 * atom * 2 * H + h, 2 * H, there)
         y3 = tl.load(gate + (NEXT + 1) * H, mask=there, other=0.0)
         total += y3 * _dot5(c0, c1, c2, c3, c4, d0, d1, d2, d3, d4)
     tl.store(s + atom * H + h, total, mask=there)
     if not LAST:
         y1 = tl.load(gate + H, mask=there, other=0.0)
-        v0, v1, v2 = _vector(v_summed, atom, h, H, H, there)
+        v0, v1, v2 = load3(v_summed + 3 * atom * H + h, H, there)
         v0, v1, v2 = v0 + y1 * b0, v1 + y1 * b1, v2 + y1 * b2
         if RANK == 2:
             y4 = tl.load(gate + 4 * H, mask=there, other=0.0)
@@ -167,11 +128,11 @@ def update_features(
             r0, r1, r2 = _contract(d0, d1, d2, d3, d4, b0, b1, b2)
             v0, v1, v2 = v0 + y4 * r0, v1 + y4 * r1, v2 + y4 * r2
             p0, p1, p2, p3, p4 = _traceless(a0, a1, a2, b0, b1, b2)
-            t0, t1, t2, t3, t4 = _tensor(t_summed, atom, h, H, H, there)
+            t0, t1, t2, t3, t4 = load5(t_summed + 5 * atom * H + h, H, there)
             t0, t1, t2 = t0 + y5 * d0 + y6 * p0, t1 + y5 * d1 + y6 * p1, t2 + y5 * d2 + y6 * p2
             t3, t4 = t3 + y5 * d3 + y6 * p3, t4 + y5 * d4 + y6 * p4
-            _store5(t, atom, h, H, there, t0, t1, t2, t3, t4)
-        _store3(v, atom, h, H, there, v0, v1, v2)
+            store5(t + 5 * atom * H + h, H, there, t0, t1, t2, t3, t4)
+        store3(v + 3 * atom * H + h, H, there, v0, v1, v2)
 
 
 @triton.jit
@@ -184,21 +145,21 @@ def gates_adjoint(
     gate = y_bar + atom * G * H + h
     NEXT: tl.constexpr = 1 if LAST else 2
     s = tl.load(s_bar + atom * H + h, mask=there, other=0.0)
-    a0, a1, a2 = _vector(ab, atom, h, H, 2 * H, there)
-    b0, b1, b2 = _vector(ab + H, atom, h, H, 2 * H, there)
+    a0, a1, a2 = load3(ab + 3 * atom * 2 * H + h, 2 * H, there)
+    b0, b1, b2 = load3(ab + H + 3 * atom * 2 * H + h, 2 * H, there)
     tl.store(gate, s, mask=there)
     tl.store(gate + NEXT * H, s * _dot3(a0, a1, a2, b0, b1, b2), mask=there)
     if RANK == 2:
-        c0, c1, c2, c3, c4 = _tensor(ab2, atom, h, H, 2 * H, there)
-        d0, d1, d2, d3, d4 = _tensor(ab2 + H, atom, h, H, 2 * H, there)
+        c0, c1, c2, c3, c4 = load5(ab2 + 5 * atom * 2 * H + h, 2 * H, there)
+        d0, d1, d2, d3, d4 = load5(ab2 + H + 5 * atom * 2 * H + h, 2 * H, there)
         tl.store(gate + (NEXT + 1) * H, s * _dot5(c0, c1, c2, c3, c4, d0, d1, d2, d3, d4), mask=there)
     if not LAST:
-        v0, v1, v2 = _vector(v_bar, atom, h, H, H, there)
+        v0, v1, v2 = load3(v_bar + 3 * atom * H + h, H, there)
         tl.store(gate + H, _dot3(v0, v1, v2, b0, b1, b2), mask=there)
         if RANK == 2:
             r0, r1, r2 = _contract(d0, d1, d2, d3, d4, b0, b1, b2)
             tl.store(gate + 4 * H, _dot3(v0, v1, v2, r0, r1, r2), mask=there)
-            t0, t1, t2, t3, t4 = _tensor(t_bar, atom, h, H, H, there)
+            t0, t1, t2, t3, t4 = load5(t_bar + 5 * atom * H + h, H, there)
             tl.store(gate + 5 * H, _dot5(t0, t1, t2, t3, t4, d0, d1, d2, d3, d4), mask=there)
             p0, p1, p2, p3, p4 = _traceless(a0, a1, a2, b0, b1, b2)
             tl.store(gate + 6 * H, _dot5(t0, t1, t2, t3, t4, p0, p1, p2, p3, p4), mask=there)
@@ -226,8 +187,8 @@ def mixed_adjoint(
     s = tl.load(s_bar + atom * H + h, mask=there, other=0.0)
     by_s = s + tl.load(invariants_bar + own, mask=there, other=0.0)
     tl.store(s_summed_bar + atom * H + h, by_s, mask=there)
-    a0, a1, a2 = _vector(ab, atom, h, H, 2 * H, there)
-    b0, b1, b2 = _vector(ab + H, atom, h, H, 2 * H, there)
+    a0, a1, a2 = load3(ab + 3 * atom * 2 * H + h, 2 * H, there)
+    b0, b1, b2 = load3(ab + H + 3 * atom * 2 * H + h, 2 * H, there)
     norm = tl.load(invariants + own + H, mask=there, other=1.0)
     k = tl.load(invariants_bar + own + H, mask=there, other=0.0) / norm
     w = s * tl.load(gate + NEXT * H, mask=there, other=0.0)
@@ -235,16 +196,15 @@ def mixed_adjoint(
     f0, f1, f2 = w * a0, w * a1, w * a2
     if not LAST:
         y1 = tl.load(gate + H, mask=there, other=0.0)
-        v0, v1, v2 = _vector(v_bar, atom, h, H, H, there)
+        v0, v1, v2 = load3(v_bar + 3 * atom * H + h, H, there)
         f0, f1, f2 = f0 + y1 * v0, f1 + y1 * v1, f2 + y1 * v2
     if RANK == 2:
-        c0, c1, c2, c3, c4 = _tensor(ab2, atom, h, H, 2 * H, there)
-        d0, d1, d2, d3, d4 = _tensor(ab2 + H, atom, h, H, 2 * H, there)
+        c0, c1, c2, c3, c4 = load5(ab2 + 5 * atom * 2 * H + h, 2 * H, there)
+        d0, d1, d2, d3, d4 = load5(ab2 + H + 5 * atom * 2 * H + h, 2 * H, there)
         norm = tl.load(invariants + own + 2 * H, mask=there, other=1.0)
         k = tl.load(invariants_bar + own + 2 * H, mask=there, other=0.0) / norm
         w = s * tl.load(gate + (NEXT + 1) * H, mask=there, other=0.0)
-        _store5(
-            ab2_bar, atom, h, 2 * H, there,
+        store5(ab2_bar + 5 * atom * 2 * H + h, 2 * H, there,
             w * d0 + k * c0, w * d1 + k * c1, w * d2 + k * c2, w * d3 + k * c3, w * d4 + k * c4,
         )  # fmt: skip
         c0, c1, c2, c3, c4 = w * c0, w * c1, w * c2, w * c3, w * c4
@@ -252,7 +212,7 @@ def mixed_adjoint(
             y4 = tl.load(gate + 4 * H, mask=there, other=0.0)
             y5 = tl.load(gate + 5 * H, mask=there, other=0.0)
             y6 = tl.load(gate + 6 * H, mask=there, other=0.0)
-            t0, t1, t2, t3, t4 = _tensor(t_bar, atom, h, H, H, there)
+            t0, t1, t2, t3, t4 = load5(t_bar + 5 * atom * H + h, H, there)
             p0, p1, p2, p3, p4 = _traceless(v0, v1, v2, b0, b1, b2)
             c0, c1, c2 = c0 + y4 * p0 + y5 * t0, c1 + y4 * p1 + y5 * t1, c2 + y4 * p2 + y5 * t2
             c3, c4 = c3 + y4 * p3 + y5 * t3, c4 + y4 * p4 + y5 * t4
@@ -262,6 +222,6 @@ def mixed_adjoint(
             f0, f1, f2 = f0 + y6 * r0, f1 + y6 * r1, f2 + y6 * r2
             r0, r1, r2 = _contract(d0, d1, d2, d3, d4, v0, v1, v2)
             f0, f1, f2 = f0 + y4 * r0, f1 + y4 * r1, f2 + y4 * r2
-        _store5(ab2_bar + H, atom, h, 2 * H, there, c0, c1, c2, c3, c4)
-    _store3(ab_bar, atom, h, 2 * H, there, e0, e1, e2)
-    _store3(ab_bar + H, atom, h, 2 * H, there, f0, f1, f2)
+        store5(ab2_bar + H + 5 * atom * 2 * H + h, 2 * H, there, c0, c1, c2, c3, c4)
+    store3(ab_bar + 3 * atom * 2 * H + h, 2 * H, there, e0, e1, e2)
+    store3(ab_bar + H + 3 * atom * 2 * H + h, 2 * H, there, f0, f1, f2)

@@ -316,6 +316,11 @@ def test_candidates_are_kept_while_they_hold():
     moved = rattled("CH4")
     moved[0].positions *= 3.0  # all pairs of a small molecule hold at any distance
     assert kept.update(structures_of(moved)) is small
+    kept.forget()
+    assert kept.update(structures_of(moved)) is small
+    listed = kept.update(structures_of([system]))
+    kept.forget()
+    assert kept.update(structures_of([system])) is not listed
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,13 @@ from assay.workflow.files import atomic_path
 ATOMS_PER_STEP = (512, 2048, 4096, 8192)
 TRAINED_AT = 2048  # atoms in a step of the training itself
 VALIDATED = 512  # structures
-RESERVE_s = 40.0  # for compiling the step and for the last validation
+RESERVE_s = 90.0  # for compiling the step and for the last validation
 
 
 def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
-    """What is measured: steps a second of each student at each size, and then a training of the smallest.
+    """What is measured: steps a second of the smallest student, its training, and steps a second of the others.
+
+    The training takes the time that is left, so that what comes behind it waits for another call.
 
     Args:
         hour: the device and the time.
@@ -34,12 +36,12 @@ def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
     """
     read = functools.cache(functools.partial(_data, hour.dry, data))
     sizes = (256,) if hour.dry else ATOMS_PER_STEP
-    found: dict[str, Piece] = {
-        f"{variant}, {atoms} atoms a step": functools.partial(_steps_per_s, hour, variant, atoms, read)
-        for variant in hour.variants
-        for atoms in sizes
-    }
-    found["training"] = functools.partial(_train, hour, hour.variants[0], read)
+    found: dict[str, Piece] = {}
+    for variant in hour.variants:
+        for atoms in sizes:
+            name = f"{variant}, {atoms} atoms a step"
+            found[name] = functools.partial(_steps_per_s, hour, variant, atoms, read)
+        found.setdefault("training", functools.partial(_train, hour, hour.variants[0], read))
     return found
 
 

@@ -77,8 +77,9 @@ class CandidateList:
         return self._built[1]
 
     def forget(self) -> None:
-        """Find the candidates anew at the next update."""
-        self._built = None
+        """Find the candidates anew at the next update, but for all pairs of small structures, which always hold."""
+        if self._built is not None and not _are_small(self._built[0]):
+            self._built = None
 
     def _holds(self, then: Structures, now: Structures) -> bool:
         if not np.array_equal(then.sizes, now.sizes) or not np.array_equal(then.pbc, now.pbc):

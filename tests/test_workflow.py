@@ -16,7 +16,7 @@ from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
 from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
-PROGRAMS = {"predict.py", "scope.py", "verdict.py"}  # people call them, no rule does
+PROGRAMS = {"gpu_hour.py", "predict.py", "scope.py", "verdict.py"}  # people call them, no rule does
 RULES = {
     name: body
     for file in sorted((ROOT / "rules").glob("*.smk"))

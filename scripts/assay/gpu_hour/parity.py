@@ -50,6 +50,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     """
 
     def compare_cases(variant: str, name: str) -> dict[str, Any]:
+        """How far one runtime of a student is from the network in double precision, over all cases."""
         predictor = load_runtime_of(hour, variant, name, folder)
         cases, expected = _references(hour.checkpoint(variant), hour.dry)
         tolerance = Tolerance()

@@ -23,7 +23,7 @@ class Block {
           context0(set.hidden, 1, set.hidden, 1, true), context2(set.hidden, 1, set.hidden, FILTERS, true),
           update(set, is_last),
           filters(padded(set.hidden), set.n_rbf + (set.filter_bias ? 1 : 0)), H(padded(set.hidden)),
-          R(set.n_rbf + (set.filter_bias ? 1 : 0)), activation(set.activation) {}
+          activation(set.activation) {}
 
     // The layers that act on each atom, in the order of the model's parameters.
     std::vector<Linear<T>*> atomwise() {
@@ -86,7 +86,7 @@ class Block {
     }
 
    private:
-    const int64_t H, R, activation;
+    const int64_t H, activation;
 
     // Computes the messages of a chunk from its features.
     void context_forward(Pass<T>& p, Activations<T>& saved, bool is_first, bool by_element, const Chunk& chunk) const {
@@ -120,10 +120,11 @@ class Block {
     void sums_forward(Pass<T>& p, Activations<T>& saved, bool is_first, const Chunk& chunk) const {
         for (int64_t i = chunk.lo; i < chunk.hi; ++i) {
             T *s = p.s + i * H, *v = p.v + i * 3 * H, *t = p.t + i * 5 * H;
-            if (is_first)
-                filters.template add_messages<true>(saved.messages, p.edges(i, R), s, v, t);
-            else
-                filters.template add_messages<false>(saved.messages, p.edges(i, R), s, v, t);
+            dispatch(is_first, [&](auto first_) {
+                dispatch(p.reads_table, [&](auto table_) {
+                    filters.template add_messages<first_.value, table_.value>(saved.messages, p.edges(i), s, v, t);
+                });
+            });
             std::memcpy(saved.invariants + i * INVARIANTS * H, s, H * sizeof(T));
             std::memcpy(saved.v_summed + i * 3 * H, v, 3 * H * sizeof(T));
             if (RANK == 2) std::memcpy(saved.t_summed + i * 5 * H, t, 5 * H * sizeof(T));
@@ -132,24 +133,30 @@ class Block {
 
     // The adjoint of ``sums_forward``, for the messages of a chunk and for its edges.
     void sums_backward(Pass<T>& p, Activations<T>& saved, const T* features, bool is_first, const Chunk& chunk) const {
-        auto sums = [&](auto first_, auto forces_, auto gradients_) {
+        constexpr std::true_type yes;
+        constexpr std::false_type no;
+        auto sums = [&](auto first_, auto forces_, auto gradients_, auto table_) {
             T* partial = p.workspace.partial.get(COMPONENTS * Lanes<T>::count * p.most_neighbors);
             T* gradients = nullptr;
             if (gradients_.value) gradients = p.workspace.gradients.get(0) + gradient;
             for (int64_t i = chunk.lo; i < chunk.hi; ++i)
-                filters.template add_messages_adjoint<first_.value, forces_.value, gradients_.value>(
-                    saved.messages, features, i, p.edges(i, R), p.cotangent.messages + i * MESSAGE_ROWS * H,
+                filters.template add_messages_adjoint<first_.value, forces_.value, gradients_.value, table_.value>(
+                    saved.messages, features, i, p.edges(i), p.cotangent.messages + i * MESSAGE_ROWS * H,
                     p.cotangent.distance + p.first_edge[i], p.cotangent.direction + 3 * p.first_edge[i], partial,
                     gradients);
         };
-        auto dispatch = [&](auto first_) {
-            constexpr std::true_type yes;
-            constexpr std::false_type no;
-            if (p.wanted.forces && p.wanted.gradients) sums(first_, yes, yes);
-            else if (p.wanted.forces) sums(first_, yes, no);
-            else sums(first_, no, yes);
-        };
-        is_first ? dispatch(std::true_type{}) : dispatch(std::false_type{});
+        dispatch(is_first, [&](auto first_) {
+            if (p.reads_table) sums(first_, yes, no, yes);
+            else if (p.wanted.forces && p.wanted.gradients) sums(first_, yes, yes, no);
+            else if (p.wanted.forces) sums(first_, yes, no, no);
+            else sums(first_, no, yes, no);
+        });
+    }
+
+    // Calls ``work`` with a condition that the compiler knows.
+    template <class F>
+    static void dispatch(bool condition, F&& work) {
+        condition ? work(std::true_type{}) : work(std::false_type{});
     }
 
     // out = factor * features, for features of N components.

@@ -2,13 +2,15 @@
 //
 // The filters w of an edge are the product of its radial basis and a matrix of the block. They scale messages of
 // scalars, new vectors along the edge, carried vectors and, for rank 2, new tensors and carried tensors. Filters are
-// computed in registers, for a few edges and one vector of channels at a time, and never stored.
+// computed in registers, for a few edges and one vector of channels at a time, and never stored. In single precision,
+// where no gradients of parameters are asked for, they are read from a table (splines.h).
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include "linear.h"
+#include "splines.h"
 #include "tensors.h"
 
 namespace assay {
@@ -16,10 +18,11 @@ namespace assay {
 constexpr int EDGES_AT_ONCE = 4;  // edges whose filters are computed together
 
 // The n edges of one center: the neighbor, R radial functions and their slopes, the unit vector and its tensor of each.
+// With a table the SPLINES splines take the place of radial functions, and ``row`` is that of the first of them.
 template <class T>
 struct Edges {
     int64_t n;
-    const int32_t* neighbor;
+    const int32_t *neighbor, *row;
     const T *basis, *basis_slope, *direction, *tensor;
 };
 
@@ -49,10 +52,27 @@ class Filters {
     }
     T* data() { return weights; }
 
+    // Fills the table: a row for each spline and vector of channels, [H / lanes, rows, FILTERS, lanes].
+    void tabulate(const RadialSplines<T>& splines, int64_t n_functions) {
+        constexpr int64_t WIDTH = FILTERS * Lanes<T>::count;
+        rows = splines.rows;
+        table = Linear<T>::aligned(table_storage, H * FILTERS * rows);
+        for (int64_t block = 0; block < H / Lanes<T>::count; ++block)
+            for (int64_t row = 0; row < rows; ++row) {
+                const T* f = weights + block * R * WIDTH;
+                double total[WIDTH] = {};
+                for (int64_t r = 0; r < R; ++r, f += WIDTH) {  // at each distance all splines together are 1, as the bias
+                    const double coefficient = r < n_functions ? splines.coefficients(row)[r] : 1.0;
+                    for (int64_t k = 0; k < WIDTH; ++k) total[k] += coefficient * f[k];
+                }
+                std::copy_n(total, WIDTH, table + (block * rows + row) * WIDTH);
+            }
+    }
+
     // Adds the messages to s, v and t of one center: sum_j w_s x_s, sum_j (u w_u x_u + w_v x_v) and, for rank 2,
     // sum_j (q w_q x_q + w_t x_t), with the unit vector u and the tensor q of each edge. A row of ``messages`` holds
     // x_s, x_u, x_v, x_q and x_t of one atom. The first block has no x_v and x_t, and writes v and t.
-    template <bool FIRST>
+    template <bool FIRST, bool TABLE>
     [[gnu::noinline]] void add_messages(const T* messages, const Edges<T>& edges, T* ds, T* dv, T* dt) const {
         constexpr int W = Lanes<T>::count;
         for (int64_t h = 0; h < H; h += W) {
@@ -60,10 +80,11 @@ class Filters {
             for (int k = 0; k < 3; ++k) v[k] = FIRST ? Vector<T>{} : load(dv + k * H + h);
             if constexpr (RANK == 2)
                 for (int k = 0; k < 5; ++k) t[k] = FIRST ? Vector<T>{} : load(dt + k * H + h);
-            for_edges(edges.n, [&](int64_t e, auto width) {
+            for_edges<TABLE ? 1 : EDGES_AT_ONCE>(edges.n, [&](int64_t e, auto width) {
                 constexpr int G = decltype(width)::value;
                 Vector<T> w[FILTERS][G];
-                evaluate<G>(h, edges.basis + e * R, w);
+                if constexpr (TABLE) read<false>(h, edges, e, w, w);
+                else evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
                     const T* x = messages + int64_t(edges.neighbor[e + g]) * MESSAGE_ROWS * H + h;
@@ -99,7 +120,7 @@ class Filters {
     // and not from positions. With FORCES it adds to the cotangents of the distance and of the direction of each
     // edge, with GRADIENTS to the gradient of the filters, in the order of ``place``. ``partial`` is scratch memory of
     // COMPONENTS * lanes * n numbers.
-    template <bool FIRST, bool FORCES, bool GRADIENTS>
+    template <bool FIRST, bool FORCES, bool GRADIENTS, bool TABLE>
     [[gnu::noinline]] void add_messages_adjoint(const T* messages, const T* cotangents, int64_t atom,
                                                 const Edges<T>& edges, T* message_cotangents, T* distance_cotangent,
                                                 T* direction_cotangent, T* partial, T* gradient) const {
@@ -108,10 +129,11 @@ class Filters {
         for (int64_t h = 0; h < H; h += W) {
             Vector<T> center[COMPONENTS], out[MESSAGE_ROWS] = {};
             for (int k = 0; k < COMPONENTS; ++k) center[k] = load(cotangents + (atom * COMPONENTS + k) * H + h);
-            for_edges(edges.n, [&](int64_t e, auto width) {
+            for_edges<TABLE ? 1 : EDGES_AT_ONCE>(edges.n, [&](int64_t e, auto width) {
                 constexpr int G = decltype(width)::value;
-                Vector<T> w[FILTERS][G], w_cotangent[FILTERS][G];
-                evaluate<G>(h, edges.basis + e * R, w);
+                Vector<T> w[FILTERS][G], w_slope[FILTERS][G], w_cotangent[FILTERS][G];
+                if constexpr (TABLE) read<FORCES>(h, edges, e, w, w_slope);
+                else evaluate<G>(h, edges.basis + e * R, w);
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) {
                     const T* x = messages + int64_t(edges.neighbor[e + g]) * MESSAGE_ROWS * H + h;
@@ -128,13 +150,13 @@ class Filters {
                                                           w_cotangent[4][g], edge_partial + 4 * W);
                 }
                 if (FORCES) {
-                    evaluate<G>(h, edges.basis_slope + e * R, w);
+                    if constexpr (!TABLE) evaluate<G>(h, edges.basis_slope + e * R, w_slope);
 #pragma GCC unroll 4
                     for (int g = 0; g < G; ++g) {
-                        Vector<T> total = w[0][g] * w_cotangent[0][g];
+                        Vector<T> total = w_slope[0][g] * w_cotangent[0][g];
 #pragma GCC unroll 8
                         for (int p = 1; p < FILTERS; ++p)
-                            if (!FIRST || p % 2 == 1) total += w[p][g] * w_cotangent[p][g];
+                            if (!FIRST || p % 2 == 1) total += w_slope[p][g] * w_cotangent[p][g];
                         add(partial + COMPONENTS * (e + g) * W, total);
                     }
                 }
@@ -159,16 +181,17 @@ class Filters {
 
    private:
     const int64_t H, R;
-    std::vector<T> storage;
-    T* weights;
+    int64_t rows = 0;
+    std::vector<T> storage, table_storage;
+    T *weights, *table = nullptr;
 
     static void add(T* place, Vector<T> x) { store(place, load(place) + x); }
 
-    // Calls ``work`` for EDGES_AT_ONCE edges at a time, and for each of the remaining ones.
-    template <class F>
+    // Calls ``work`` for AT_ONCE edges at a time, and for each of the remaining ones.
+    template <int AT_ONCE, class F>
     static void for_edges(int64_t n, F&& work) {
         int64_t e = 0;
-        for (; e + EDGES_AT_ONCE <= n; e += EDGES_AT_ONCE) work(e, std::integral_constant<int, EDGES_AT_ONCE>{});
+        for (; e + AT_ONCE <= n; e += AT_ONCE) work(e, std::integral_constant<int, AT_ONCE>{});
         for (; e < n; ++e) work(e, std::integral_constant<int, 1>{});
     }
 
@@ -217,6 +240,28 @@ class Filters {
 #pragma GCC unroll 4
                 for (int g = 0; g < G; ++g) w[p][g] += basis[g * R + r] * row;
             }
+        }
+    }
+
+    // Reads the filters w of one edge from the table and, with SLOPES, their derivatives by the distance.
+    template <bool SLOPES>
+    void read(int64_t h, const Edges<T>& edges, int64_t e, Vector<T> (&w)[FILTERS][1],
+              Vector<T> (&w_slope)[FILTERS][1]) const {
+        constexpr int W = Lanes<T>::count;
+        const T* f = table + (h / W * rows + edges.row[e]) * FILTERS * W;
+        const T *spline = edges.basis + e * SPLINES, *slope = edges.basis_slope + e * SPLINES;
+        Vector<T> sum[FILTERS] = {}, slope_sum[FILTERS] = {};
+#pragma GCC unroll 6
+        for (int k = 0; k < SPLINES; ++k, f += FILTERS * W)
+#pragma GCC unroll 8
+            for (int p = 0; p < FILTERS; ++p) {
+                const Vector<T> row = load(f + p * W);
+                sum[p] += spline[k] * row;
+                if (SLOPES) slope_sum[p] += slope[k] * row;
+            }
+        for (int p = 0; p < FILTERS; ++p) {
+            w[p][0] = sum[p];
+            if (SLOPES) w_slope[p][0] = slope_sum[p];
         }
     }
 

@@ -12,14 +12,15 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <utility>
 
 #include "block.h"
 #include "choice.h"
+#include "groups.h"
 #include "pairs.h"
 
 namespace assay {
 
-constexpr int ATOMS_PER_GROUP = ATOMS_PER_CHUNK;  // about as many for each thread of the group's team
 // Threads share each group if the one with the most atoms would have more than this multiple of the mean.
 constexpr double IMBALANCE = 1.06;
 
@@ -28,7 +29,7 @@ class Network : public AnyNetwork {
    public:
     explicit Network(const Constants& constants)
         : set(constants.set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(constants),
-          embedding((set.max_z + 1) * H, T(0)) {
+          splines(pairs), embedding((set.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set, b + 1 == set.n_blocks);
         int64_t width = set.hidden;
         for (int64_t k = 0; k < set.n_head; ++k) {
@@ -77,11 +78,14 @@ class Network : public AnyNetwork {
             }
         }
         for (auto& layer : head) flat = layer.set_weights(flat);
+        tables_are_old = true;
         if (!blocks.empty()) blocks.front().context_of(set.max_z + 1, embedding.data(), element_context);
     }
 
     void evaluate(const Call& in, int threads, const Results& results) override {
         const Wanted wanted{results.forces != nullptr, results.virial != nullptr, results.gradients != nullptr};
+        if (reads_table(wanted) && std::exchange(tables_are_old, false))
+            for (auto& block : blocks) block.filters.tabulate(splines, set.n_rbf);
         // Gradients are summed thread by thread, so that their last bits depend on the number of threads.
         const double started = ThreadChoice::now();
         const int chosen = wanted.gradients ? threads : choice.begin(in.n_local, threads);
@@ -120,6 +124,7 @@ class Network : public AnyNetwork {
     const Hyperparameters set;
     const int64_t H, R;
     const Pairs<T> pairs;
+    const RadialSplines<T> splines;
     std::vector<T> embedding;
     Buffer<T> element_context;  // what the context network of the first block gives for each element
     std::vector<Block<T, RANK>> blocks;
@@ -127,48 +132,14 @@ class Network : public AnyNetwork {
     size_t n_gradients;
     std::vector<Workspace<T>> workspaces;
     ThreadChoice choice;
+    bool tables_are_old = true;
+
+    // The numbers by which an edge's filters are made: splines, by a table, or radial functions.
+    int64_t terms(const Wanted& wanted) const { return reads_table(wanted) ? SPLINES : R; }
+    bool reads_table(const Wanted& wanted) const { return splines.rows > 0 && !wanted.gradients; }
 
     // The weight of an atom's energy in the sum that is differentiated.
     static double weight(const Call& in, int64_t atom) { return in.weights ? in.weights[in.structure[atom]] : 1.0; }
-
-    // The index behind the last atom of each structure.
-    static std::vector<int64_t> structure_ends(const Call& in) {
-        std::vector<int64_t> ends;
-        for (int64_t i = 1; i <= in.n_local; ++i)
-            if (i == in.n_local || in.structure[i] != in.structure[i - 1]) ends.push_back(i);
-        return ends;
-    }
-
-    // Divides the atoms [from, to) into parts of whole structures, as evenly as possible: from, boundary, ..., to.
-    static std::vector<int64_t> boundaries(const std::vector<int64_t>& ends, int64_t from, int64_t to, int64_t parts) {
-        std::vector<int64_t> found{from};
-        for (int64_t part = 1; part < parts; ++part) {
-            const int64_t ideal = from + (to - from) * part / parts;
-            auto above = std::lower_bound(ends.begin(), ends.end(), ideal);
-            int64_t cut = above == ends.end() ? to : *above;
-            if (above != ends.begin() && ideal - above[-1] < cut - ideal) cut = above[-1];
-            found.push_back(std::clamp(cut, found.back(), to));
-        }
-        found.push_back(to);
-        return found;
-    }
-
-    static int64_t largest_share(const std::vector<int64_t>& shares) {
-        int64_t most = 0;
-        for (size_t k = 1; k < shares.size(); ++k) most = std::max(most, shares[k] - shares[k - 1]);
-        return most;
-    }
-
-    // Divides all atoms into groups of whole structures for ``width`` threads each; an exchange moves the rows of all.
-    static std::vector<Group> groups(const Call& in, const std::vector<int64_t>& ends, int width) {
-        if (in.exchange) return {{0, in.n_local, in.n_atoms}};
-        const int64_t size = ATOMS_PER_GROUP * width, parts = std::max<int64_t>(1, (in.n_local + size / 2) / size);
-        const std::vector<int64_t> found = boundaries(ends, 0, in.n_local, parts);
-        std::vector<Group> made;
-        for (size_t k = 1; k < found.size(); ++k)
-            if (found[k] > found[k - 1]) made.push_back({found[k - 1], found[k], found[k] - found[k - 1]});
-        return made;
-    }
 
     // Does the work of one thread of a team on a group, in the memory ``shared`` of the team.
     void evaluate_group(const Call& in, const Wanted& wanted, const Results& results, const Group& group, int rank,
@@ -176,7 +147,7 @@ class Network : public AnyNetwork {
         const int64_t n = group.end - group.begin, lo = n * rank / team.size(), hi = n * (rank + 1) / team.size();
         Workspace<T>& own = team.size() > 1 ? workspaces[rank] : shared;
         Pass<T> pass{{}, in, wanted, group.begin, in.first[group.begin], n, group.rows, lo, hi, rank, team, own,
-                     element_context.get(0), results.atomic_energies + group.begin};
+                     reads_table(wanted), terms(wanted), element_context.get(0), results.atomic_energies + group.begin};
         pass.barrier();
         lay_out(pass, wanted, group.rows, in.first[group.end] - in.first[group.begin], shared, false);
         geometry(pass);
@@ -236,8 +207,8 @@ class Network : public AnyNetwork {
         if (reserves) {
             const int64_t in_blocks = width(block_rows) * set.n_blocks + width(gradient_rows) * copies;
             shared.atoms.get(N * (in_blocks + width(pass_rows) + head_width) + 64);
-            shared.edges.get(E * (2 * R + 13) + 128);
-            shared.neighbors.get(E);
+            shared.edges.get(E * (2 * std::max<int64_t>(R, SPLINES) + 13) + 128);
+            shared.neighbors.get(2 * E);
             shared.lists.get(2 * N);
             shared.slopes.get(3 * E + 9 * N);
         }
@@ -264,11 +235,12 @@ class Network : public AnyNetwork {
             pass.head_out.push_back(take(layer.M));
             pass.head_in.push_back(take(layer.M));
         }
-        for (T** rows : {&pass.basis, &pass.basis_slope}) *rows = take_edges(R);
+        for (T** rows : {&pass.basis, &pass.basis_slope}) *rows = take_edges(terms(wanted));
         for (T** rows : {&pass.direction, &pass.cotangent.direction}) *rows = take_edges(3);
         pass.tensor = take_edges(5);
         for (T** rows : {&pass.distance, &pass.cotangent.distance}) *rows = take_edges(1);
         pass.neighbor = shared.neighbors.get(0);
+        pass.row = pass.neighbor + E;
         pass.n_neighbors = shared.lists.get(0);
         pass.slopes = shared.slopes.get(0);
         pass.virials = pass.slopes + 3 * E;
@@ -286,7 +258,11 @@ class Network : public AnyNetwork {
                 const int64_t j = in.neighbor[k], w = in.numbers[j];
                 const double* r = in.vectors + 3 * k;
                 const double d = std::sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
-                if (!pairs.radial(d, z, w, p.basis + e * R, p.basis_slope + e * R)) continue;
+                typename Pairs<T>::Reach reach;
+                if (!pairs.reach(d, z, w, reach)) continue;
+                T *basis = p.basis + e * p.terms, *slope = p.basis_slope + e * p.terms;
+                if (p.reads_table) p.row[e] = splines.at(reach, basis, slope);
+                else pairs.radial(reach, basis, slope);
                 double repulsion_slope = 0.0;
                 if (set.repulsion) p.atomic_energies[i] += pairs.repulsion(z, w, d, repulsion_slope);
                 for (int x = 0; x < 3; ++x) {

@@ -65,25 +65,46 @@ struct Pairs {
         }
     }
 
-    // Computes radial basis times envelope at one distance, and its derivative; returns false from the cutoff on.
-    bool radial(double distance, int64_t z, int64_t w, T* basis, T* slope) const {
+    // What the radial functions of a pair at one distance depend on: the floored distance d and its derivative, and the
+    // envelope f and its.
+    struct Reach {
+        double d, slope, f, df;
+    };
+
+    // Computes the above at one distance; returns false from the cutoff on.
+    bool reach(double distance, int64_t z, int64_t w, Reach& at) const {
         const double x = distance / set.cutoff;
         if (x >= 1.0 || distance >= set.envelope_end) return false;
-        double floor_slope = 1.0;
-        const double d = set.floor ? floored(distance, radii[z] + radii[w], floor_slope) : distance;
-        double f, df;
-        envelope(distance, x, f, df);
+        at.slope = 1.0;
+        at.d = set.floor ? floored(distance, radii[z] + radii[w], at.slope) : distance;
+        envelope(distance, x, at.f, at.df);
+        return true;
+    }
+
+    // Returns a radial function, without envelope, at the distance d, and its derivative.
+    double radial_function(int64_t r, double d, double& derivative) const {
+        if (set.gaussian) {
+            const double t = (d - places[r]) / widths[r], value = std::exp(-0.5 * t * t);
+            derivative = -t / widths[r] * value;
+            return value;
+        }
+        const double k = places[r];
+        if (std::fabs(k * d) < 1e-4) {  // the first terms of the series around zero
+            derivative = -k * k * k * d / 3.0;
+            return k - k * k * k * d * d / 6.0;
+        }
+        const double value = std::sin(k * d) / d;
+        derivative = (k * std::cos(k * d) - value) / d;
+        return value;
+    }
+
+    // Computes radial basis times envelope, and its derivative.
+    void radial(const Reach& at, T* basis, T* slope) const {
+        const double d = at.d, floor_slope = at.slope, f = at.f, df = at.df;
         if (!evenly_spaced) {
             for (int64_t r = 0; r < set.n_rbf; ++r) {
-                double value, derivative;
-                if (set.gaussian) {
-                    const double t = (d - places[r]) / widths[r];
-                    value = std::exp(-0.5 * t * t);
-                    derivative = -t / widths[r] * value;
-                } else {
-                    value = std::sin(places[r] * d) / d;
-                    derivative = (places[r] * std::cos(places[r] * d) - value) / d;
-                }
+                double derivative;
+                const double value = radial_function(r, d, derivative);
                 basis[r] = value * f;
                 slope[r] = derivative * f * floor_slope + value * df;
             }
@@ -118,7 +139,6 @@ struct Pairs {
             basis[set.n_rbf] = f;
             slope[set.n_rbf] = df;
         }
-        return true;
     }
 
     // Returns half of the Ziegler-Biersack-Littmark repulsion of a pair, eV, and its derivative ``slope``.

@@ -62,7 +62,7 @@ struct Rows {
     Cotangents<T> cotangent;
     T *s, *v, *t;                                            // one row for each atom
     T *basis, *basis_slope, *direction, *tensor, *distance;  // one row for each edge
-    int32_t* neighbor;
+    int32_t *neighbor, *row;
     int64_t *n_neighbors, *first_edge, most_neighbors = 1;
     double *slopes, *virials;  // the derivative of the energy by the vector of each edge; the virial of each atom
 };
@@ -77,6 +77,8 @@ struct Pass : Rows<T> {
     const int rank;
     const Team& team;
     Workspace<T>& workspace;
+    const bool reads_table;                   // of filters
+    const int64_t terms;                      // the number of an edge's radial functions or splines
     const T* element_context;                 // a row for each element: outputs of the first block's context network
     double* atomic_energies;                  // of the group
 
@@ -94,10 +96,10 @@ struct Pass : Rows<T> {
         if (rank == 0) in.exchange(in.context, rows, width, 8 * sizeof(T));
         barrier();
     }
-    Edges<T> edges(int64_t i, int64_t R) const {
+    Edges<T> edges(int64_t i) const {
         const int64_t e = this->first_edge[i];
-        return {this->n_neighbors[i],    this->neighbor + e,      this->basis + e * R, this->basis_slope + e * R,
-                this->direction + 3 * e, this->tensor + 5 * e};
+        return {this->n_neighbors[i],      this->neighbor + e,            this->row + e,
+                this->basis + e * terms, this->basis_slope + e * terms, this->direction + 3 * e, this->tensor + 5 * e};
     }
 };
 

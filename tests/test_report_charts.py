@@ -127,6 +127,14 @@ def test_charts_are_xml_and_place_what_is_better_down_and_left():
     assert y_bad < y < y_teacher
 
 
+def test_the_picture_has_the_time_of_the_teacher_that_the_table_has():
+    """Not a student's time times its speed over the teacher, which is a median of ratios."""
+    form = Form("mine", "fp32", "onnx", 20, 1.0, 9.0, 8.0, 10.0, 1e5, 0.03, 10)
+    summary = {"forms": [vars(form)], "variants": {"mine": {}}, "teacher": "GFN2", "teachers_timed": {"GFN2": 15.0}}
+    assert "GFN2: 15" in charts.pareto_of(summary)
+    assert "GFN2" not in charts.pareto_of(summary | {"teacher": None})
+
+
 def centre(shape):
     """Pixels of the middle of a marker."""
     if shape.get("points"):

@@ -22,9 +22,8 @@ LANE = 26.0
 def pareto_of(summary: Mapping[str, Any]) -> str | None:
     """Draw force error against latency from the content of ``summary.json``; None if no form has both."""
     points = [Form(**form) for form in summary["forms"]]
-    known = (p.latency_ms * p.teacher_ratio for p in points if p.latency_ms and p.teacher_ratio)
-    teacher = summary["teacher"]  # of all students: its error is zero for none else
-    return draw_pareto(points, list(summary["variants"]), next(known, None) if teacher else None, teacher or "")
+    teacher = summary["teacher"] or ""  # of all students: its error is zero for none else
+    return draw_pareto(points, list(summary["variants"]), summary["teachers_timed"].get(teacher), teacher)
 
 
 def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: float | None, teacher: str) -> str | None:

@@ -77,7 +77,7 @@ rule train_member:
         student=one_of(MEMBERS),
     conda:
         CONDA
-    threads: TRAINING["threads"]
+    threads: TRAINING["threads"] * TRAINING["processes"]
     resources:
         **needs(mem_MB=8000, minutes=600),
     params:

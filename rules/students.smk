@@ -108,7 +108,7 @@ rule train_own:
         student=one_of(OWN),
     conda:
         CONDA
-    threads: TRAINING["threads"]
+    threads: TRAINING["threads"] * TRAINING["processes"]
     resources:
         **needs(mem_MB=8000, minutes=2880),
     params:

@@ -1,10 +1,13 @@
 """Train a student of one's own, or go on where the last run stopped, and describe what it learned from."""
 
+import os
+from functools import partial
 from pathlib import Path
 
 from assay.accuracy.domain import write_domain
 from assay.accuracy.fitting import fit_stored
 from assay.training.own import train_own
+from assay.training.processes import leads, run_in
 from assay.workflow.errors import exit_on_error
 
 if "snakemake" not in globals():
@@ -14,13 +17,15 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     train, validation = Path(snakemake.input.train), Path(snakemake.input.validation)
-    train_own(
+    n_processes = snakemake.params.training["processes"]
+    run = partial(
+        train_own,
         name=snakemake.wildcards.student,
         train=train,
         validation=validation,
         about_data=Path(snakemake.input.about),
         student=snakemake.params.student,
-        training=snakemake.params.training | {"threads": snakemake.threads},
+        training=snakemake.params.training | {"threads": max(1, snakemake.threads // n_processes)},
         origin=snakemake.params.origin,
         teacher=snakemake.params.teacher,
         states=Path(snakemake.params.states),
@@ -30,4 +35,7 @@ with exit_on_error(snakemake.log[0]):
         record=Path(snakemake.output.record),
         curve=Path(snakemake.output.curve),
     )
-    write_domain(snakemake.output.domain, fit_stored(train, validation, **snakemake.params.domain))
+    # Processes that torchrun started need no others.
+    run_in(1 if "WORLD_SIZE" in os.environ else n_processes, run)
+    if leads():
+        write_domain(snakemake.output.domain, fit_stored(train, validation, **snakemake.params.domain))

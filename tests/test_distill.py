@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -280,14 +282,20 @@ def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path
     assert [list(read_structures(tmp_path / "none.xyz", 0, parts)) for parts in (1, 2)] == [[], []]
 
 
-def run_training(folder, labelled, student, name="small", **training):
-    """Train a student as the rule does; its record."""
+def stored(folder, labelled):
+    """The files of what a student learns from and of what is held out."""
     into = (folder / "train.h5", folder / "validation.h5")
     if not into[0].exists():
         (folder / "data.json").write_text(json.dumps(store_data([labelled], None, 0.2, 0, into)))
+    return into
+
+
+def train_stored(folder, student, name="small", **training):
+    """Train a student on stored data, as the rule does."""
     train_own(
         name,
-        *into,
+        folder / "train.h5",
+        folder / "validation.h5",
         folder / "data.json",
         student,
         TRAINING | training,
@@ -300,6 +308,12 @@ def run_training(folder, labelled, student, name="small", **training):
         training_record(folder / f"{name}.pt"),
         folder / f"{name}.curve.svg",
     )
+
+
+def run_training(folder, labelled, student, name="small", **training):
+    """Train a student; its record."""
+    stored(folder, labelled)
+    train_stored(folder, student, name, **training)
     return json.loads(training_record(folder / f"{name}.pt").read_text())
 
 
@@ -316,6 +330,33 @@ def test_a_student_is_trained_with_record_and_curve_and_twice_the_same(labelled,
     assert len(list((tmp_path / "one/states").iterdir())) == 1
     again = run_training(tmp_path / "one", labelled, TINY, seed=1)
     assert again["curve"] != record["curve"], "another config starts anew"
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_student_together(labelled, tmp_path):
+    """They see the same structures in as many steps, and one of them writes."""
+    longer = TINY | {"steps": 300}
+    program = f"""
+import sys
+sys.path[:0] = {[str(ROOT / "scripts"), str(ROOT / "tests")]}
+from functools import partial
+from pathlib import Path
+from assay.training.processes import run_in
+from test_distill import train_stored
+run_in(2, partial(train_stored, Path({str(tmp_path / "two")!r}), {longer!r}))
+"""
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    alone = run_training(tmp_path / "one", labelled, longer)
+    stored(tmp_path / "two", labelled)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    together = json.loads(training_record(tmp_path / "two" / "small.pt").read_text())
+    assert (alone["processes"], together["processes"]) == (1, 2) and done.stdout.count("parameters") == 1
+    assert together["recipe"] == alone["recipe"] and len(together["curve"]) == len(alone["curve"])
+    errors = [record["curve"][-1]["force_mae_eV_per_A"] for record in (alone, together)]
+    assert errors[1] == pytest.approx(errors[0], rel=0.1)
+    assert errors[1] < 0.9 * together["curve"][0]["force_mae_eV_per_A"]
 
 
 @pytest.mark.slow

@@ -14,6 +14,7 @@ from assay.data.dataset import Dataset
 from assay.data.store import StoredDataset, open_stored
 from assay.engine.painn import why_unsupported
 from assay.models import Potential, build_model
+from assay.training import processes
 from assay.training.curve import draw_curve
 from assay.training.effort import count_steps, rounds_of, seconds_per_step
 from assay.training.evaluation import validation_errors
@@ -100,6 +101,9 @@ def train_own(
 ) -> None:
     """Train a student of one's own, or go on where the last run stopped.
 
+    Every process that trains calls this with the same arguments; see ``assay.training.processes``. The first one
+    writes.
+
     Args:
         name: the name of the student.
         train, validation: stored structures, see ``data.store``.
@@ -108,14 +112,15 @@ def train_own(
         teacher: the keys of a ``NamedTeacher``, which the record keeps.
         states: the folder of the files that a stopped run resumes from. Their names follow from all that decides the
             weights, so that another config or other data start anew.
-        device: the device that trains.
+        device: the device that trains; on a machine with several GPUs each process takes its own.
         log: the log file, one line of JSON for each validation.
         checkpoint, record, curve: the files to write.
 
     Raises:
         AssayError: as ``plan_run`` does, or a file cannot be read.
     """
-    logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
+    if processes.leads():
+        logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(training["threads"])
     data, split = open_stored(train), read_json(about_data)
     if isinstance(data, StoredDataset) and torch.device(device).type == "cuda":
@@ -127,16 +132,22 @@ def train_own(
     run = plan_run(student, training, origin, data)
     model = run.model
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
-        f"{_minutes(run)} on one core"
-    )
+    if processes.leads():
+        print(
+            f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
+            f"{_minutes(run)} on one core"
+        )
     state = states / f"{name}.{_digest(run, data)}.state.pt"
     start = model if run.origin is not None else None
-    trainer = Trainer(model.architecture, model.hyperparameters, data, held_out, run.recipe, state, device, start=start)
-    before = validation_errors(start, held_out) if start is not None else None
-    trained = trainer.run()
-    about = describe(name, teacher, trainer, training["threads"]) | {"split": split["sentence"]}
+    with processes.joined(device) as own:
+        trainer = Trainer(
+            model.architecture, model.hyperparameters, data, held_out, run.recipe, state, own, start=start
+        )
+        before = validation_errors(start, held_out) if start is not None and processes.leads() else None
+        trained = trainer.run()
+        about = describe(name, teacher, trainer, training["threads"]) | {"split": split["sentence"]}
+    if not processes.leads():
+        return
     if run.origin is not None:
         about |= {"from": run.origin.record, "before": before}
     write_student(trained, about, checkpoint, record, device)

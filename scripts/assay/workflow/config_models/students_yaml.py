@@ -134,6 +134,7 @@ class Training(OwnTraining):
     validation_share: float = Field(gt=0, le=0.5, description="a share")
     labelling_jobs: PositiveInteger
     threads: PositiveInteger
+    processes: PositiveInteger
 
 
 class OwnStudent(OwnTraining):

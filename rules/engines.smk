@@ -79,7 +79,7 @@ rule run_engines:
     conda:
         CONDA
     resources:
-        **needs(mem_MB=8000, minutes=180, device_percent=100),
+        **needs(mem_MB=8000, minutes=60, device_percent=100),
     params:
         code=code_of("run_engines"),
         splits=SPLITS,

@@ -7,6 +7,7 @@ import torch
 from assay.benchmark.timing import OtherLoad
 from assay.checkpoint import load_model
 from assay.data import read_examples
+from assay.engines.cases import of_size
 from assay.engines.programs import PROGRAMS
 from assay.engines.run import EngineSettings, expect, run_program
 from assay.structures.structure import knows
@@ -28,11 +29,12 @@ def main() -> None:
     structures = [s for s in read_examples(params.splits.values()) if knows(card.get("elements"), s)]
     settings, tolerance = EngineSettings(**params.settings), Tolerance(**params.tolerance)
     expected = expect(load_model(snakemake.input.model, torch.float64), structures)
+    timed = [of_size(structures, size) for size in sorted(settings.sizes)]
     files = {path.name: path for path in map(Path, snakemake.input.files)}
     found = {}
     for name, program in PROGRAMS.items():
         own = {file: files[file] for file in program.files}
-        found[name] = run_program(program, own, structures, expected, settings, tolerance)
+        found[name] = run_program(program, own, timed, expected, settings, tolerance)
         print(f"{program.title}: {found[name].get('error', 'done')}")
     about = header(card["variant"], card["checkpoint_sha256"])
     loads = {"load_of_other_processes": others.fraction(), "settings": params.settings}

@@ -4,6 +4,7 @@ real program where ``ASSAY_TEST_ENVIRONMENTS`` names it.
 
 import dataclasses
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from shared.opt_in import installs
 ROOT = Path(__file__).parents[1]
 TOY = Program("a toy", "shared.toy_program", ("model.safetensors", "fault"))
 # In so short a time the total energy swings by more than it drifts.
-SETTINGS = EngineSettings([9], 180, 60.0, 0.02, 0.5, 300.0, 5.0, 1e-3)
+SETTINGS = EngineSettings([9], 0.1, 60.0, 0.02, 60.0, 0.5, 300.0, 5.0, 1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,9 @@ def run(student, monkeypatch):
     def run(fault, **settings):
         (folder / "fault").write_text(fault)
         files = {name: folder / name for name in TOY.files}
-        return run_program(TOY, files, structures, expected, dataclasses.replace(SETTINGS, **settings), Tolerance())
+        asked = dataclasses.replace(SETTINGS, **settings)
+        timed = [cases.of_size(structures, size) for size in asked.sizes]
+        return run_program(TOY, files, timed, expected, asked, Tolerance())
 
     return run
 
@@ -91,7 +94,11 @@ def test_a_program_that_is_right_passes(run, tmp_path):
     assert {name: case for name, case in found["cases"].items() if not passes(case)} == {}
     [point] = found["speed"]
     assert point["ns_per_day"] == pytest.approx(86400 * 0.5e-3 / point["ms_per_step"])
-    own = {"programs": {"toy": found}, "load_of_other_processes": 0.5}
+    own = {
+        "programs": {"toy": found},
+        "load_of_other_processes": 0.5,
+        "settings": dataclasses.asdict(SETTINGS),
+    }
     result = {"device_name": "a processor", "students": {"tiny": own}}
     write_markdown(tmp_path / "page.md", result)
     draw(tmp_path / "figure.svg", result)
@@ -117,13 +124,21 @@ def test_a_program_that_is_wrong_is_seen(run, fault, case, verdict):
 
 
 @pytest.mark.slow
-def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_out(run):
+def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_out(run, tmp_path):
     found = run("crash", sizes=[])
     assert found["cases"][MOLECULE]["error"] == "RuntimeError: no program"
     assert not passes(found["cases"][MOLECULE])
-    slow = run("", sizes=[9, 30], longest_s=1e-6, drift_ps=0.002)["speed"]
-    assert "ms_per_step" in slow[0]
-    assert "steps would take about" in slow[1]["left_out"]
+    slow = run("", sizes=[9, 30], longest_s=1e-6, size_s=1e-6, drift_ps=0.02, drift_s=1e-6)
+    first, second = slow["speed"]
+    assert first["steps"] == 3 and "ms_per_step" in first
+    assert re.fullmatch(r"did not fit: \S+ s a step expected", second["left_out"])
+    case = slow["cases"][MOLECULE]
+    assert case["duration_ps"] == pytest.approx(0.005)
+    assert case["shortened"].startswith("moved for 0.005 ps, as 0.02 ps would take about")
+    own = {"programs": {"toy": slow}, "load_of_other_processes": 0.0, "settings": dataclasses.asdict(SETTINGS)}
+    write_markdown(tmp_path / "page.md", {"device_name": "a processor", "students": {"tiny": own}})
+    page = (tmp_path / "page.md").read_text()
+    assert second["left_out"] in page and case["shortened"] in page
 
 
 def test_every_program_has_its_environment():
@@ -144,7 +159,8 @@ def test_programs_run_the_student(student, name):
     for file in program.files:
         WRITE[file](model, folder / file)
     files = {file: folder / file for file in program.files}
-    found = run_program(program, files, structures, expected, SETTINGS, Tolerance())
+    timed = [cases.of_size(structures, size) for size in SETTINGS.sizes]
+    found = run_program(program, files, timed, expected, SETTINGS, Tolerance())
     assert "error" not in found, found
     assert {name: case for name, case in found["cases"].items() if not passes(case)} == {}
     told = [case["virial_error_relative"] for case in found["cases"].values() if "virial_error_relative" in case]

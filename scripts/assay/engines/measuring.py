@@ -24,7 +24,9 @@ from assay.engines.program import Simulation, Start
 from assay.structures.structure import Structure
 from assay.workflow.files import read_json, write_json
 
-CHUNKS = 10  # timings of which the median is taken
+CHUNKS, FEWEST_CHUNKS = 10, 3  # timings of which the median is taken, and those where one step is long
+WARMING_STEPS = 2  # before these timings, of which the second one tells how long a step is
+SAMPLES, FEWEST_SAMPLES = 500, 10  # of the total energy, and those where they take long
 FOUR_POINTS = {
     1: 2 / 3,
     -1: -2 / 3,
@@ -60,9 +62,9 @@ class Measurements:
     """The parts of a job, each with its result or its error.
 
     Args:
-        job: ``module`` of the program, ``files`` of the student, ``cases`` to evaluate (each a structure with
-            ``velocities_A_per_fs``), ``step_fs``, ``drift_steps`` by case, ``sizes`` to time with their number of
-            ``steps``, and ``longest_s``, the seconds that one size may take, or null.
+        job: ``module`` of the program, ``files`` of the student, ``cases`` to evaluate and ``sizes`` to time (each a
+            structure with ``velocities_A_per_fs``), ``step_fs``, ``drift_steps``, and the limits ``drift_s``,
+            ``size_s`` and ``longest_s`` of ``EngineSettings``.
         save: what is called with all results after each part.
     """
 
@@ -88,20 +90,19 @@ class Measurements:
         for name, case in self.job["cases"].items():
             found = self.results["cases"].setdefault(name, {})
             self.part(found, partial(self.answers, case))
-            self.part(found, partial(self.energies, case, self.job["drift_steps"][name]))
-        known: dict[str, Any] = {}
+            self.part(found, partial(self.energies, case))
+        s_per_atom = 0.0  # a step, at the size before
         for size in self.job["sizes"]:
-            found = {"n_atoms": len(size["structure"]["atomic_numbers"])}
+            n_atoms = len(size["structure"]["atomic_numbers"])
+            found = {"n_atoms": n_atoms}
             self.results["speed"].append(found)
-            expected_s = (
-                known.get("ms_per_step", 0.0) / 1e3 * found["n_atoms"] / known.get("n_atoms", 1) * size["steps"]
-            )
-            if self.job["longest_s"] is not None and expected_s > self.job["longest_s"]:
-                found["left_out"] = f"{size['steps']} steps would take about {expected_s:.0f} s"
+            expected_s = s_per_atom * n_atoms
+            if expected_s * (WARMING_STEPS + FEWEST_CHUNKS) > self.job["longest_s"]:
+                found["left_out"] = f"did not fit: {expected_s:.2g} s a step expected"
                 self.save(self.results)
             else:
                 self.part(found, partial(self.speed, size))
-                known = found if "ms_per_step" in found else known
+                s_per_atom = found.get("ms_per_step", 0.0) / 1e3 / n_atoms or s_per_atom
 
     def part(self, found: dict[str, Any], measure: Callable[[], dict[str, Any]]) -> None:
         """Add what one part finds; whatever a program raises is a result."""
@@ -126,36 +127,65 @@ class Measurements:
             found["strain_slope_eV"] = weighted / STRAIN
         return found
 
-    def energies(self, case: Mapping[str, Any], steps: int) -> dict[str, Any]:
-        """The drift of the total energy and its scatter about that line, meV/atom/ps and meV/atom."""
-        every = max(1, steps // 500)
+    def energies(self, case: Mapping[str, Any]) -> dict[str, Any]:
+        """The drift of the total energy and its scatter about that line, meV/atom/ps and meV/atom.
+
+        A program that would take longer than ``drift_s`` for all steps moves for as many as fit, of which
+        ``shortened`` tells.
+        """
+        steps, limit_s = self.job["drift_steps"], self.job["drift_s"]
+        every = max(1, steps // SAMPLES)
+        samples = steps // every
         with self.simulation(case) as simulation:
             energies = [simulation.total_energy_eV()]
-            for _ in range(steps // every):
+
+            def sample() -> None:
                 simulation.move(every)
                 energies.append(simulation.total_energy_eV())
+
+            sample()
+            needed_s = _slowest_s(simulation, sample) * samples
+            fitting = max(FEWEST_SAMPLES, int(samples * limit_s / needed_s))
+            while len(energies) <= min(samples, fitting):
+                sample()
         n_atoms = len(case["structure"]["atomic_numbers"])
         times_ps = np.arange(len(energies)) * every * self.job["step_fs"] / 1e3
         meV_per_atom = 1e3 * np.array(energies) / n_atoms
         slope, offset = np.polyfit(times_ps, meV_per_atom, 1)
         scatter = meV_per_atom - slope * times_ps - offset
-        return {
+        found: dict[str, Any] = {
             "drift_meV_per_atom_per_ps": float(slope),
             "scatter_meV_per_atom": float(scatter.std()),
             "duration_ps": float(times_ps[-1]),
         }
+        if fitting < samples:
+            wanted_ps = samples * every * self.job["step_fs"] / 1e3
+            found["shortened"] = (
+                f"moved for {times_ps[-1]:.2g} ps, as {wanted_ps:.3g} ps would take about {needed_s:.0f} s"
+            )
+        return found
 
     def speed(self, size: Mapping[str, Any]) -> dict[str, Any]:
         """The median time of a step, in milliseconds, over some chunks of equally many steps."""
-        chunk = max(1, size["steps"] // CHUNKS)
         with self.simulation(size) as simulation:
-            simulation.move(chunk)
-            times = []
-            for _ in range(CHUNKS):
-                began = time.perf_counter()
-                simulation.move(chunk)
-                times.append(1e3 * (time.perf_counter() - began) / chunk)
-        return {"ms_per_step": float(np.median(times)), "ms_per_step_best": min(times), "steps": chunk * CHUNKS}
+            simulation.move(1)
+            step_s = _slowest_s(simulation, partial(simulation.move, 1))
+            chunk = max(1, int(self.job["size_s"] / step_s / CHUNKS))
+            count = min(CHUNKS, max(FEWEST_CHUNKS, int(self.job["size_s"] / step_s)))
+            seconds = [_slowest_s(simulation, partial(simulation.move, chunk)) for _ in range(count)]
+        times_ms = 1e3 * np.array(seconds) / chunk
+        return {
+            "ms_per_step": float(np.median(times_ms)),
+            "ms_per_step_best": float(times_ms.min()),
+            "steps": chunk * count,
+        }
+
+
+def _slowest_s(simulation: Simulation, action: Callable[[], None]) -> float:
+    """The seconds that an action takes, the same for all processes of a simulation."""
+    began = time.perf_counter()
+    action()
+    return simulation.slowest_s(time.perf_counter() - began)
 
 
 def main(job: str, result: str) -> None:

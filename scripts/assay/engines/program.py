@@ -63,5 +63,9 @@ class Simulation(ABC):
     def total_energy_eV(self) -> float:
         """The potential and the kinetic energy where the atoms are."""
 
+    def slowest_s(self, seconds: float) -> float:
+        """The longest of the times that the processes of this simulation measured, so that all decide alike."""
+        return seconds
+
     def close(self) -> None:  # noqa: B027, most programs have nothing to end
         """End the program."""

@@ -38,9 +38,10 @@ class EngineSettings:
 
     Attributes:
         sizes: numbers of atoms that are timed.
-        atom_steps: the product of atoms and time steps that each size is timed for; at least 20 steps are.
-        longest_s: the seconds that one size may take, beyond which it is left out.
+        size_s: the seconds that each size is timed for, if three time steps do not take longer.
+        longest_s: the seconds that these few time steps may take, beyond which a size is left out.
         drift_ps: how long the open molecule and the periodic box move, ps.
+        drift_s: the seconds that each of the two may take, beyond which it moves for a shorter time.
         step_fs: the time step, fs.
         temperature_K: the temperature of the first velocities.
         max_drift_meV_per_atom_per_ps: the largest drift of the total energy that passes.
@@ -49,9 +50,10 @@ class EngineSettings:
     """
 
     sizes: Sequence[int]
-    atom_steps: int
+    size_s: float
     longest_s: float
     drift_ps: float
+    drift_s: float
     step_fs: float
     temperature_K: float
     max_drift_meV_per_atom_per_ps: float
@@ -80,7 +82,7 @@ def expect(model: Potential, structures: Sequence[Structure]) -> Expected:
 def run_program(
     program: Program,
     files: Mapping[str, Path],
-    structures: Sequence[Structure],
+    timed: Sequence[Structure],
     expected: Expected,
     settings: EngineSettings,
     tolerance: Tolerance,
@@ -90,7 +92,7 @@ def run_program(
     Args:
         program: the program.
         files: the files of the student that it runs, by name.
-        structures: those that molecules of the timed sizes are taken from.
+        timed: the structures that are timed, the smallest first.
         expected: the cases with their references.
         settings: what is asked.
         tolerance: how far energies and forces may be from double precision.
@@ -103,12 +105,11 @@ def run_program(
         "files": {name: path.absolute() for name, path in files.items()},
         "step_fs": settings.step_fs,
         "cases": {name: _case(structure, settings) for name, structure in expected.structures.items()},
-        "drift_steps": dict.fromkeys(expected.structures, round(1e3 * settings.drift_ps / settings.step_fs)),
-        "sizes": [
-            _case(cases.of_size(structures, size), settings) | {"steps": max(20, settings.atom_steps // size)}
-            for size in settings.sizes
-        ],
-        "longest_s": settings.longest_s if program.ranks == 1 else None,  # ranks may not disagree
+        "sizes": [_case(structure, settings) for structure in timed],
+        "drift_steps": round(1e3 * settings.drift_ps / settings.step_fs),
+        "drift_s": settings.drift_s,
+        "size_s": settings.size_s,
+        "longest_s": settings.longest_s,
     }
     try:
         found = measured(program, job)

@@ -11,7 +11,7 @@ from assay.workflow.markdown import BUSY, table
 from assay.workflow.plots import figure, series
 
 ANSWERS = ("student", "program", "structure", "energy (eV)", "forces (eV/angstrom)", "virial", "slope along a strain",
-           "drift (meV/atom/ps)", "verdict")  # fmt: skip
+           "drift (meV/atom/ps)", "over (ps)", "verdict")  # fmt: skip
 VERDICTS = ("passed", "strain_passed", "drift_passed")
 
 
@@ -35,6 +35,7 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
         "virial and the slope are told as fractions of the largest element of the virial.",
         "",
         *_loads(result),
+        *_limits(result),
         table(ANSWERS, _answers(result), left=len(ANSWERS)),
         "",
         "## Milliseconds a step, and nanoseconds a day",
@@ -71,6 +72,21 @@ def _loads(result: Mapping[str, Any]) -> Iterator[str]:
             yield ""
 
 
+def _limits(result: Mapping[str, Any]) -> Iterator[str]:
+    """Say how long each program had, once for all students that had the same."""
+    students: dict[tuple[float, ...], list[str]] = {}
+    for student, own in result["students"].items():
+        asked = tuple(own["settings"][name] for name in ("drift_ps", "drift_s", "size_s", "longest_s"))
+        students.setdefault(asked, []).append(student)
+    for (drift_ps, drift_s, size_s, longest_s), names in students.items():
+        yield (
+            f"{', '.join(names)}: each structure moved for {drift_ps:g} ps, or for as long as fits in {drift_s:g} s. "
+            f"Each size was timed for {size_s:g} s or three steps, and left out where these would take more than "
+            f"{longest_s:g} s."
+        )
+        yield ""
+
+
 def _answers(result: Mapping[str, Any]) -> Iterator[list[str]]:
     for student, own in result["students"].items():
         for program in own["programs"].values():
@@ -78,7 +94,7 @@ def _answers(result: Mapping[str, Any]) -> Iterator[list[str]]:
                 numbers = [
                     _number(case.get(key))
                     for key in ("energy_error_eV", "forces_error_eV_per_A", "virial_error_relative",
-                                "strain_error_relative", "drift_meV_per_atom_per_ps")
+                                "strain_error_relative", "drift_meV_per_atom_per_ps", "duration_ps")
                 ]  # fmt: skip
                 yield [student, program["title"], name, *numbers, "passes" if passes(case) else "**fails**"]
 
@@ -92,6 +108,8 @@ def _speed(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
             for point in program.get("speed", []):
                 if "ms_per_step" in point:
                     cells[point["n_atoms"]] = f"{_number(point['ms_per_step'])} ({_number(point['ns_per_day'])})"
+                elif "left_out" in point:
+                    cells[point["n_atoms"]] = point["left_out"]
     sizes = sorted({size for cells in found.values() for size in cells})
     rows = [[*key, *(cells.get(size, "") for size in sizes)] for key, cells in found.items()]
     return ["student", "program", *(f"{size:,} atoms" for size in sizes)], rows
@@ -104,7 +122,7 @@ def _failures(result: Mapping[str, Any]) -> Iterator[str]:
             parts = {"": program, **program.get("cases", {})}
             parts |= {f"{point['n_atoms']:,} atoms": point for point in program.get("speed", [])}
             for name, part in parts.items():
-                why = part.get("error") or part.get("left_out")
+                why = part.get("error") or part.get("shortened")
                 if why:
                     yield f"- {student} in {program['title']}{name and f', {name}'}: {why}"
 

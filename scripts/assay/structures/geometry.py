@@ -182,6 +182,9 @@ def droplet(molecules: Sequence[Structure], min_atoms: int, atoms_per_A3: float,
         centered = molecule.positions - molecule.positions.mean(0)
         choices = [centered @ turn.T + site for turn in random_rotations(12, rng)]
         others = np.concatenate([np.full((1, 3), np.inf), *[structure.positions for structure in placed]])
+        away = np.linalg.norm(others - site, axis=1)
+        width_A = 2.0 * np.linalg.norm(centered, axis=1).max()
+        others = others[away <= away.min() + width_A]  # no other atom can be the nearest to one of the molecule
         gaps = [np.linalg.norm(x[:, None] - others[None], axis=-1).min() for x in choices]
         placed.append(moved(molecule, choices[int(np.argmax(gaps))]))
     return joined(placed, "droplet")

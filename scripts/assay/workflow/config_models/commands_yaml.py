@@ -60,9 +60,10 @@ class Engines(Section):
     """What programs of molecular dynamics are asked."""
 
     sizes: Integers
-    atom_steps: PositiveInteger
+    size_s: PositiveNumber
     longest_s: PositiveNumber
     drift_ps: PositiveNumber
+    drift_s: PositiveNumber
     step_fs: PositiveNumber
     temperature_K: PositiveNumber
     max_drift_meV_per_atom_per_ps: PositiveNumber

@@ -141,6 +141,16 @@ def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_ou
     assert second["left_out"] in page and case["shortened"] in page
 
 
+@pytest.mark.slow
+def test_a_slow_first_step_shortens_no_motion(run):
+    for case in run("slow start", sizes=[], drift_s=2.0)["cases"].values():
+        assert "shortened" not in case
+        assert case["duration_ps"] == pytest.approx(SETTINGS.drift_ps)
+    for case in run("slow start", sizes=[], drift_s=1.195)["cases"].values():
+        assert case["duration_ps"] == pytest.approx(0.0105)  # 1 s of one step, and 0.2 s of 20 others
+        assert case["shortened"].startswith("moved for 0.011 ps, as 0.02 ps would take about")
+
+
 def test_every_program_has_its_environment():
     for program in PROGRAMS.values():
         assert program.environment is None or (ENVIRONMENTS / program.environment).is_file()

@@ -64,7 +64,14 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
     [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
     good = {"passed": True, "drift_passed": True}
     programs = {
-        "good": {"title": "Good", "cases": {"box": good}, "speed": [{"n_atoms": 20, "ms_per_step": 0.27}]},
+        "good": {
+            "title": "Good",
+            "cases": {"box": good},
+            "speed": [
+                {"n_atoms": 20, "ms_per_step": 0.27},
+                {"n_atoms": 200, "left_out": "did not fit: 9 s a step expected"},
+            ],
+        },
         "heating": {"title": "Heating", "cases": {"box": good | {"drift_passed": False}}, "speed": []},
         "gone": {"title": "Gone", "error": "cannot be made"},
     }
@@ -79,7 +86,7 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
     page = (tmp_path / "report.html").read_text()
     rows = re.findall(r"<td>(Good|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)
     assert rows == [("Good", "pass"), ("Heating", "fail"), ("Gone", "not run")]
-    assert "0.27" in page and "cannot be made" in page
+    assert "0.27" in page and "cannot be made" in page and "did not fit: 9 s a step expected" in page
 
 
 def test_properties_stand_in_the_page_where_they_were_measured(results, benchmarks, tmp_path):

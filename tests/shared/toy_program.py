@@ -35,6 +35,19 @@ class Heating(AseSimulation):
         return super().total_energy_eV() + 1e-4 * self.dynamics.get_time() / units.fs
 
 
+class SlowStart(AseSimulation):
+    """Dynamics of which the first steps are told to take a second, and all others a hundredth of it."""
+
+    told_s = 1.0
+
+    def slowest_s(self, seconds):
+        told_s, self.told_s = self.told_s, 0.01
+        return told_s
+
+
+SIMULATIONS = {"drift": Heating, "slow start": SlowStart}
+
+
 def start(start):
     import torch
 
@@ -46,5 +59,5 @@ def start(start):
     fault = start.files["fault"].read_text()
     model = load_model(start.files["model.safetensors"], torch.float64)
     predictor = (EnginePredictor if why_unsupported(model) is None else EagerPredictor)(model)
-    simulation = Heating if fault == "drift" else AseSimulation
+    simulation = SIMULATIONS.get(fault, AseSimulation)
     return simulation(start, Faulty(PredictorCalculator(predictor), fault))

@@ -130,8 +130,8 @@ class Measurements:
     def energies(self, case: Mapping[str, Any]) -> dict[str, Any]:
         """The drift of the total energy and its scatter about that line, meV/atom/ps and meV/atom.
 
-        A program that would take longer than ``drift_s`` for all steps moves for as many as fit, of which
-        ``shortened`` tells.
+        A program that takes longer than ``drift_s`` stops there, but not before ten samples of the energy, and
+        ``shortened`` says so.
         """
         steps, limit_s = self.job["drift_steps"], self.job["drift_s"]
         every = max(1, steps // SAMPLES)
@@ -143,11 +143,9 @@ class Measurements:
                 simulation.move(every)
                 energies.append(simulation.total_energy_eV())
 
-            sample()
-            needed_s = _slowest_s(simulation, sample) * samples
-            fitting = max(FEWEST_SAMPLES, int(samples * limit_s / needed_s))
-            while len(energies) <= min(samples, fitting):
-                sample()
+            took_s = 0.0
+            while len(energies) <= samples and (took_s < limit_s or len(energies) <= FEWEST_SAMPLES):
+                took_s += _slowest_s(simulation, sample)
         n_atoms = len(case["structure"]["atomic_numbers"])
         times_ps = np.arange(len(energies)) * every * self.job["step_fs"] / 1e3
         meV_per_atom = 1e3 * np.array(energies) / n_atoms
@@ -158,8 +156,9 @@ class Measurements:
             "scatter_meV_per_atom": float(scatter.std()),
             "duration_ps": float(times_ps[-1]),
         }
-        if fitting < samples:
+        if len(energies) <= samples:
             wanted_ps = samples * every * self.job["step_fs"] / 1e3
+            needed_s = took_s * wanted_ps / times_ps[-1]
             found["shortened"] = (
                 f"moved for {times_ps[-1]:.2g} ps, as {wanted_ps:.3g} ps would take about {needed_s:.0f} s"
             )

@@ -20,8 +20,8 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
 
     Returns:
         ``sizes`` (numbers of atoms), ``rows`` (each with ``student``, ``program``, the times of a step ``ms`` by size,
-        ``passes``, and ``error`` or None), ``load_of_other_processes`` and the path ``figure``; None if nothing is
-        known of these students.
+        ``missing``, the reasons by size why there is no time, ``passes``, and ``error`` or None),
+        ``load_of_other_processes`` and the path ``figure``; None if nothing is known of these students.
     """
     path = Path(folder, "engines.json")
     if not path.is_file():
@@ -40,6 +40,11 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
             "ms": {
                 point["n_atoms"]: point["ms_per_step"] for point in program.get("speed", []) if "ms_per_step" in point
             },
+            "missing": {
+                point["n_atoms"]: point.get("left_out") or point.get("error", "no time was measured")
+                for point in program.get("speed", [])
+                if "ms_per_step" not in point
+            },
             "passes": bool(program.get("cases")) and all(map(passes, program["cases"].values())),
             "error": program.get("error"),
         }
@@ -49,7 +54,7 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
     if not rows:
         return None
     return {
-        "sizes": sorted({size for row in rows for size in row["ms"]}),
+        "sizes": sorted({size for row in rows for size in [*row["ms"], *row["missing"]]}),
         "rows": rows,
         "load_of_other_processes": max(own["load_of_other_processes"] for own in known.values()),
         "figure": str(path.with_suffix(".svg")),

@@ -46,6 +46,7 @@ def digest(summary: Mapping[str, Any], students: Sequence[Student], peers: str |
         "data": summary["data"],
         "variants": summary["variants"],
         "forms": summary["forms"],
+        "teachers_timed": summary["teachers_timed"],
         "targets": summary["targets"],
         "students": {student.name: _student(student) for student in students},
         "peers": _peers(Path(peers), students),

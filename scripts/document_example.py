@@ -18,10 +18,10 @@ with exit_on_error(log=snakemake.log[0]):
     folder = Path("results")
     students = read_students(folder / variant for variant in snakemake.params.variants)
     figures = read_json(FIGURES)
-    figures["example"] = example_digest(students, read_properties(folder, students))
-    drawn = Path(snakemake.input.drawn)
-    figures["example"]["properties"]["picture_sha256"] = sha256_file(drawn)
-    with atomic_path(EXAMPLE) as path:
-        path.write_bytes(drawn.read_bytes())
+    figures["example"] = example_digest(students, read_properties(folder, students), figures["example"])
+    if drawn := snakemake.input.get("drawn"):
+        figures["example"]["properties"]["picture_sha256"] = sha256_file(drawn)
+        with atomic_path(EXAMPLE) as path:
+            path.write_bytes(Path(drawn).read_bytes())
     write_json(FIGURES, figures)
     write_pages(".", figures)

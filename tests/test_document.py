@@ -49,7 +49,7 @@ def made_up(tmp_path):
     def figures():
         return digest(summary, read(folder), folder / "peers/peers.json") | {
             "gallery": {"student": "original", "files": {}},
-            "example": example_digest(read(folder), None),
+            "example": example_digest(read(folder), None, None),
         }
 
     return folder, figures
@@ -142,17 +142,20 @@ def test_example_shows_errors_times_and_what_both_say_of_the_material(made_up):
     row = {"n_atoms": 64, "temperature_K": 1200.0, "pressure_GPa": 0.43, "pressure_standard_error_GPa": 0.021}
     row["diffusion"] = {"Na": {"coefficient_cm2_per_s": 1.07e-4, "standard_error_cm2_per_s": 6e-6}}
     rows = [row | {"student": "tiny"}, row | {"student": None, "temperature_K": 1100.0}]
-    example = example_digest(read(folder), {"rows": rows, "teacher": "SevenNet-0", "structure": "melt.xyz"})
+    example = example_digest(read(folder), {"rows": rows, "teacher": "SevenNet-0", "structure": "melt.xyz"}, None)
     text = TABLES["example-properties"](found | {"example": example})
     assert text.splitlines()[4:] == [
         "| SevenNet-0 | 64 | 1,100 | 0.43 ± 0.02 | 11 ± 0.6 |",
         "| `tiny` | 64 | 1,200 | 0.43 ± 0.02 | 11 ± 0.6 |",
     ]
     assert "`ultra_tiny`" in TABLES["example"](found) and "times faster than GFN2-xTB" in TABLES["example"](found)
+    assert example_digest(read(folder), None, example)["properties"] == example["properties"], "a run without dynamics"
+    other = example | {"students": {"another": example["students"]["tiny"]}}
+    assert example_digest(read(folder), None, other)["properties"] is None
     assert "not run yet" in TABLES["example"]({"example": None})
     for name in ("original", "tiny", "ultra_tiny"):
         (folder / f"{name}/benchmark.json").unlink()
-    untimed = TABLES["example"]({"example": example_digest(read(folder), None)})
+    untimed = TABLES["example"]({"example": example_digest(read(folder), None, None)})
     assert "| not measured | – |" in untimed and "; on 20" in untimed
 
 

@@ -73,7 +73,7 @@ def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
 @pytest.mark.slow
 def test_what_is_wrong_in_one_process_is_one_sentence():
     text = f"""
-import sys
+import sys, time
 sys.path.insert(0, {str(PROGRAM.parents[2] / "scripts")!r})
 from assay.training.processes import leads, run_in
 from assay.workflow.errors import AssayError, exit_on_error
@@ -81,6 +81,7 @@ from assay.workflow.errors import AssayError, exit_on_error
 def fail():
     if not leads():
         raise AssayError("no such file: make one")
+    time.sleep(60)
 
 with exit_on_error():
     run_in(2, fail)

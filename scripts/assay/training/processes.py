@@ -6,6 +6,7 @@ Gradients come from the compiled engine or from a recorded graph, and not from a
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -132,6 +133,8 @@ def run_in(n_processes: int, function: Callable[[], None]) -> None:
     with socket.socket() as free:
         free.bind(("localhost", 0))
         address = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(free.getsockname()[1])}
+    # That the others are ended where one fails is no news for a user, who reads what that one says.
+    logging.getLogger(start_processes.__module__).setLevel(logging.ERROR)
     try:
         # A new interpreter would run the script of the rule once more; a fork does not.
         start_processes(_member, (n_processes, address, function), n_processes, start_method="fork")

@@ -9,7 +9,8 @@ A program that cannot be installed is named with the reason.
 
 from assay.engines.programs import PROGRAMS as MD_PROGRAMS
 
-ENGINE_FILES = sorted({file for program in MD_PROGRAMS.values() for file in program.files})
+CHOSEN_PROGRAMS = [name for name in MD_PROGRAMS if name in config["engines"]["programs"]]
+ENGINE_FILES = sorted({file for name in CHOSEN_PROGRAMS for file in MD_PROGRAMS[name].files})
 
 
 rule metatomic_file:
@@ -61,13 +62,19 @@ rule gromacs_file:
 
 
 rule run_engines:
-    """Run one student in every program."""
+    """Run one student in every chosen program."""
     input:
         model=model_of,
         card=CARD,
         files=expand("results/{{variant}}/{file}", file=ENGINE_FILES),
         splits=SPLIT_FILES,
-        environments=sorted((ROOT / "envs/engines").glob("*.txt")),
+        environments=sorted(
+            {
+                ROOT / "envs/engines" / MD_PROGRAMS[name].environment
+                for name in CHOSEN_PROGRAMS
+                if MD_PROGRAMS[name].environment
+            }
+        ),
     output:
         "results/engines/{variant}.json",
     log:
@@ -83,7 +90,8 @@ rule run_engines:
     params:
         code=code_of("run_engines"),
         splits=SPLITS,
-        settings=config["engines"],
+        programs=CHOSEN_PROGRAMS,
+        settings={key: value for key, value in config["engines"].items() if key != "programs"},
         tolerance=config["export"]["tolerances"]["default"],
     script:
         "../scripts/run_engines.py"

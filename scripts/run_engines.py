@@ -1,4 +1,4 @@
-"""Run one student in every program of molecular dynamics."""
+"""Run one student in the chosen programs of molecular dynamics."""
 
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def main() -> None:
     timed = [of_size(structures, size) for size in sorted(settings.sizes)]
     files = {path.name: path for path in map(Path, snakemake.input.files)}
     found = {}
-    for name, program in PROGRAMS.items():
+    for name in params.programs:
+        program = PROGRAMS[name]
         own = {file: files[file] for file in program.files}
         found[name] = run_program(program, own, timed, expected, settings, tolerance)
         print(f"{program.title}: {found[name].get('error', 'done')}")

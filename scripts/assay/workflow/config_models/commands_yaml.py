@@ -57,8 +57,26 @@ class Peers(Section):
 
 
 class Engines(Section):
-    """What programs of molecular dynamics are asked."""
+    """Which programs of molecular dynamics run the students, and what they are asked."""
 
+    programs: list[
+        Annotated[
+            Literal[
+                "ase",
+                "metatomic",
+                "lammps",
+                "lammps_2_ranks",
+                "lammps_external",
+                "openmm",
+                "openmm_python",
+                "openmmml",
+                "ipi",
+                "ipi_8_beads",
+                "torchsim",
+            ],
+            Field(description="a program"),
+        ]
+    ] = Field(min_length=1)
     sizes: Integers
     size_s: PositiveNumber
     longest_s: PositiveNumber

@@ -18,8 +18,10 @@ with exit_on_error(log=snakemake.log[0]):
     folder = Path("results")
     students = read_students(folder / variant for variant in snakemake.params.variants)
     figures = read_json(FIGURES)
-    figures["example"] = example_digest(students, read_properties(folder, students), figures["example"])
-    if drawn := snakemake.input.get("drawn"):
+    drawn = snakemake.input.get("drawn")
+    properties = read_properties(folder, students) if drawn else None
+    figures["example"] = example_digest(students, properties, figures["example"])
+    if properties is not None:
         figures["example"]["properties"]["picture_sha256"] = sha256_file(drawn)
         with atomic_path(EXAMPLE) as path:
             path.write_bytes(Path(drawn).read_bytes())

@@ -21,6 +21,7 @@ from assay.report.document import (
     rooms,
     write_pages,
 )
+from assay.report.earlier import keep
 from assay.report.example import example_digest
 from assay.report.gpu import NOTHING, RECORDS, gpu
 from assay.report.readme import write_figure
@@ -199,6 +200,26 @@ def test_peers_of_other_weights_are_left_out(made_up):
     assert "| Net, width 29 | searched | 20 | 2 | 0.400 | 3.20 | 8.00 (7.0–9.0) |" in text
     assert "forces differ by at most 2.0e-06 eV/angstrom" in text
     assert "`original`" not in text
+
+
+def test_what_a_run_did_not_measure_stays_for_the_same_weights(made_up):
+    _, figures = made_up
+    found, earlier = figures(), figures()
+    assert found["peers"] is None
+    peers = {"created_utc": "2026-11-26T00:00:00", "students": {"original": "a", "tiny": "b"}}
+    earlier |= {"peers": peers, "fine_tuning": "c", "ablation": "d"}
+    earlier["students"]["original"]["endurance"] = earlier["students"]["tiny"]["endurance"] = {"n_survived": 20}
+    earlier["students"]["tiny"]["file_sha256"] = "0" * 64
+    kept = keep(found | {"fine_tuning": "new"}, earlier)
+    assert kept["peers"] == peers | {"students": {"original": "a"}}
+    assert (kept["fine_tuning"], kept["ablation"], kept["example"]) == ("new", "d", found["example"])
+    assert [kept["students"][name]["endurance"] for name in ("original", "tiny")] == [{"n_survived": 20}, None]
+    earlier["students"]["original"]["file_sha256"] = "0" * 64
+    assert keep(found, earlier)["peers"] is None
+
+
+def test_the_documentation_compares_every_student_with_its_peers(shown):
+    assert shown["peers"]["students"].keys() == shown["students"].keys(), "`snakemake peers`, then `snakemake document`"
 
 
 def test_gallery_holds_the_figures_of_a_student_and_no_older_ones(made_up, tmp_path):

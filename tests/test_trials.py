@@ -1,6 +1,7 @@
 """What the documentation shows of ablations and compressions, from their results and from nothing else."""
 
-from assay.report.trials import ablation, compression, keep, take_over
+from assay.report.earlier import keep
+from assay.report.trials import ablation, compression, take_over
 from assay.workflow.files import write_json
 
 ABOUT = {

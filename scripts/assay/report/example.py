@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.report import speed
+from assay.report.earlier import unchanged
 from assay.report.evidence import Student
 from assay.report.markdown import code, of_others, spread
 from assay.report.wording import NOT_MEASURED, count, number, percent
@@ -45,13 +46,9 @@ def example_digest(
         },
         "properties": None if properties is None else {key: properties[key] for key in ("rows", "teacher")},
     }
-    if properties is None and before is not None and _weights(before) == _weights(found):
+    if properties is None and before is not None and unchanged(found, before) == set(found["students"]):
         found["properties"] = before["properties"]
     return found
-
-
-def _weights(found: Mapping[str, Any]) -> dict[str, str]:
-    return {name: student["file_sha256"] for name, student in found["students"].items()}
 
 
 def example(figures: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from assay.report.markdown import code
 from assay.report.wording import count, number, percent
-from assay.workflow.files import read_json
 from assay.workflow.markdown import table
 
 RESULT = "results/fine_tuning.json"
@@ -39,13 +38,6 @@ def collect(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "torch": first["versions"]["torch"],
         "students": rows,
     }
-
-
-def digest(before: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the figures of the documentation say of it: the content of ``RESULT``, or where that was not made again what
-    they said before, which tells its own date.
-    """
-    return read_json(RESULT) if Path(RESULT).is_file() else before.get("fine_tuning")
 
 
 def fine_tuning(figures: Mapping[str, Any]) -> str:

@@ -17,11 +17,6 @@ TRIALS = {"ablation": "ablate", "compression": "compress"}  # keys of docs/figur
 Figures = Mapping[str, Any]
 
 
-def keep(figures: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures of a run together with those of earlier trials, which a run does not measure."""
-    return figures | {key: earlier[key] for key in TRIALS if key in earlier}
-
-
 def take_over(figures: dict[str, Any], results: Mapping[str, Path], docs: Path) -> dict[str, Any]:
     """The figures together with the results of trials, whose pictures are copied into the documentation.
 

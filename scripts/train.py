@@ -1,6 +1,5 @@
 """Train one student on the teacher's labels, or go on where the last run stopped, and describe what it learned from."""
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -33,8 +32,7 @@ with exit_on_error(log=snakemake.log[0]):
         checkpoint=Path(snakemake.output.student),
         record=Path(snakemake.output.record),
     )
-    # Processes that torchrun started need no others.
-    run_in(1 if "WORLD_SIZE" in os.environ else snakemake.params.processes, train)
+    run_in(snakemake.params.processes, train)
     if leads():
         data = [read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation)]
         write_domain(snakemake.output.domain, fit(*data, **snakemake.params.domain))

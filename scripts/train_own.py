@@ -1,6 +1,5 @@
 """Train a student of one's own, or go on where the last run stopped, and describe what it learned from."""
 
-import os
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +34,6 @@ with exit_on_error(snakemake.log[0]):
         record=Path(snakemake.output.record),
         curve=Path(snakemake.output.curve),
     )
-    # Processes that torchrun started need no others.
-    run_in(1 if "WORLD_SIZE" in os.environ else n_processes, run)
+    run_in(n_processes, run)
     if leads():
         write_domain(snakemake.output.domain, fit_stored(train, validation, **snakemake.params.domain))

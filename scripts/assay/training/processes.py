@@ -122,12 +122,14 @@ def joined(device: torch.device | str) -> Iterator[torch.device]:
 
 
 def run_in(n_processes: int, function: Callable[[], None]) -> None:
-    """Call a function in several new processes of this machine, which may join; in this process if one is enough.
+    """Call a function in several new processes of this machine, which may join.
+
+    It is called in this process if one is enough, or if torchrun started this one, which needs no others then.
 
     Raises:
         AssayError: the function raised it in one of them.
     """
-    if n_processes == 1:
+    if n_processes == 1 or "WORLD_SIZE" in os.environ:
         function()
         return
     with socket.socket() as free:

@@ -36,13 +36,13 @@ SCHNETPACK_NETWORKS = {
 EVERY_NETWORK = [*NETWORKS, *SCHNETPACK_NETWORKS]
 
 
-def network(name, dtype=torch.float64):
-    """A network with random weights, by its name in one of the tables."""
+def network(name, dtype=torch.float64, **changes):
+    """A network with random weights, by its name in one of the tables, with changed hyperparameters."""
     torch.manual_seed(2)
     if name in SCHNETPACK_NETWORKS:
-        model = build_model("schnetpack-painn", SCHNETPACK_NETWORKS[name])
+        model = build_model("schnetpack-painn", SCHNETPACK_NETWORKS[name] | changes)
     else:
-        model = build_model("painn", NETWORKS[name])
+        model = build_model("painn", NETWORKS[name] | changes)
     model.reference_energy.uniform_(-50.0, 0.0)
     model.energy_scale.fill_(0.7)
     return model.to(dtype)

@@ -22,14 +22,12 @@ constexpr double POLES[2] = {-0.430575347099973791851, -0.043096288203264653822}
 inline void splines_at(double x, double* value, double* derivative) {
     value[0] = 1.0;
     for (int degree = 1; degree < SPLINES; ++degree) {
-        double before[SPLINES + 1] = {};
+        double before[SPLINES + 1] = {};  // those of the degree before, with a zero on either side
         std::copy_n(value, degree, before + 1);
         if (degree + 1 == SPLINES)
-            for (int k = 0; k < SPLINES; ++k) derivative[k] = before[k] - (k < degree ? before[k + 1] : 0.0);
-        for (int k = 0; k <= degree; ++k) {
-            const double rising = k > 0 ? before[k] : 0.0, falling = k < degree ? before[k + 1] : 0.0;
-            value[k] = ((degree - k + x) * rising + (k + 1 - x) * falling) / degree;
-        }
+            for (int k = 0; k < SPLINES; ++k) derivative[k] = before[k] - before[k + 1];
+        for (int k = 0; k <= degree; ++k)
+            value[k] = ((degree - k + x) * before[k] + (k + 1 - x) * before[k + 1]) / degree;
     }
 }
 

@@ -1,14 +1,13 @@
 """The figures of the documentation, written from a run.
 
 Needs the report and everything that it rests on; results/peers/peers.json and results/<variant>/endurance.json are
-shown where they exist. Makes docs/figures.json, docs/results.svg, docs/gallery/, and the tables of README.md and
-docs/*.md.
+shown where they exist, and else what an earlier run found for the same weights. Makes docs/figures.json,
+docs/results.svg, docs/gallery/, and the tables of README.md and docs/*.md.
 
 `snakemake document_example --configfile config/examples/molten_salt.yaml` does the same for the worked example alone.
 
 `snakemake document`, `document_trials`, `document_example` and `pages` are never part of `all`. What they write is
-tracked, and is no rule's output:
-Snakemake would remove it before the job.
+tracked, and is no rule's output: Snakemake would remove it before the job.
 """
 
 

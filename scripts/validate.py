@@ -14,6 +14,7 @@ from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.accuracy.shards import predict_piece, read_shards
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
+from assay.data.formats import count_structures
 from assay.data.scope import Scope, count_outside
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
@@ -55,6 +56,7 @@ def main() -> None:
         if found.without:
             print(f"{name}: {found.sentence}", flush=True)
         judged[name] = evaluation.accuracy_of_split(errors[name], dataset, settings)
+        judged[name]["n_structures_in_file"] = count_structures(split)
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)

@@ -11,6 +11,7 @@ from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predi
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
+from assay.data.formats import count_structures
 from assay.data.hdf5 import write_hdf5
 from assay.neighbors.lists import neighbor_list
 from assay.predictors.interface import Prediction
@@ -143,7 +144,7 @@ def test_split_is_complete_and_drawn_by_seed(tmp_path):
     write_hdf5(tmp_path / "set.h5", make_dataset(60))
     dataset, again = (read_dataset(tmp_path / "set.h5", settings.max_structures, settings.seed) for _ in range(2))
     judged = accuracy_of_split(errors_of(dataset), dataset, settings)
-    assert judged["n_structures"] == 25
+    assert (judged["n_structures"], count_structures(tmp_path / "set.h5")) == (25, 60)
     assert list(dataset.names) == list(again.names)
     assert sum(row["n_structures"] for row in judged["per_size"]) == 25
     assert sum(row["n_atoms"] for row in judged["per_element"].values()) == judged["n_atoms"]

@@ -361,6 +361,12 @@ def test_first_screen_tells_units_and_what_is_suspicious_of_labels(copy, benchma
     assert re.search(r"<h1>.*the labels of .* are suspicious", doubted)
 
 
+def test_a_split_that_was_drawn_from_says_of_how_many(report):
+    page = (report / "report.html").read_text()
+    shown = re.findall(r'<td class="n">(400(?: of 1,044)?)</td>', page)
+    assert (shown.count("400"), shown.count("400 of 1,044")) == (len(STUDENTS), len(STUDENTS) * (len(SPLITS) - 1))
+
+
 def test_markdown_tables_have_even_rows(report):
     tables = re.findall(r"(?:^\|.*\n)+", (report / "report.md").read_text(), re.M)
     assert len(tables) == 4

@@ -121,6 +121,7 @@ def accuracy(name, error):
         ]
         splits[split] = {
             "n_structures": 400,
+            "n_structures_in_file": 1044 if k else 400,
             "n_atoms": 9000,
             "n_molecules": 100,
             "force_accuracy": 1 - relative,

@@ -82,6 +82,11 @@ def read_dataset(
     return dataset
 
 
+def count_structures(source: str | Path | Mapping[str, Any]) -> int:
+    """The number of structures of a file. The argument and errors are those of ``read_dataset``."""
+    return _opened(source)[0].count()
+
+
 def read_blocks(source: str | Path | Mapping[str, Any], n_structures: int) -> Iterator[Dataset]:
     """Read and check labelled structures, at most ``n_structures`` at once. Arguments and errors are those of
     ``read_dataset``; what is suspicious is not counted.

@@ -106,7 +106,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "files_verified": student.get("export", "passed"),
         "int8_scheme": student.get("quantization", "chosen"),
         "splits": {
-            name: {metric: split.get(metric) for metric in ("n_structures", *HEADLINE_METRICS)}
+            name: {metric: split.get(metric) for metric in ("n_structures", "n_structures_in_file", *HEADLINE_METRICS)}
             | {metric: split[metric] for metric in STRESS_METRICS if metric in split}
             | {"n_without_prediction": student.without_prediction.get(name, 0)}
             | {"labelled_by": student.get("accuracy", "splits", name, "labelled_by", "name")}

@@ -16,6 +16,7 @@ from assay.report.wording import (
     change,
     count,
     file_size,
+    judged_of,
     limit,
     listing,
     number,
@@ -78,7 +79,7 @@ def splits(figures: Figures) -> str:
         [
             code(name),
             words(split),
-            count(found["n_structures"]),
+            judged_of(found),
             percent(found["force_accuracy"]),
             number(found["force_r2"], 4),
             _milli(found["force_mae_eV_per_A"]),

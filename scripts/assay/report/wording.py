@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
@@ -65,6 +67,12 @@ def count(value: int | None) -> str:
     return NOT_MEASURED if value is None else f"{value:,}"
 
 
+def judged_of(split: Mapping[str, Any]) -> str:
+    """Write how many structures of a split were judged, and of how many where it has more."""
+    judged, present = split["n_structures"], split.get("n_structures_in_file")
+    return count(judged) if present in (None, judged) else f"{count(judged)} of {count(present)}"
+
+
 def words(name: str) -> str:
     """Write a key as words: ``unseen_molecules`` as unseen molecules."""
     return name.replace("_", " ")
@@ -87,6 +95,7 @@ def _scientific(text: str) -> str:
 
 
 FILTERS = (
+    judged_of,
     number,
     limit,
     quantity,

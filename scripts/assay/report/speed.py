@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 from assay.report.evidence import Student
@@ -67,9 +68,10 @@ def teacher_throughput(student: Student) -> float | None:
 def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
     """Return the time of one call of each teacher in milliseconds, by its name, on the structure of ``by_runtime``.
 
-    Listed are teachers whose error is zero by definition: the student's own, and what labelled its headline split.
+    It is the median of the benchmarks of all students, each of which times the teacher anew. Listed are teachers whose
+    error is zero by definition: the student's own, and what labelled its headline split.
     """
-    found: dict[str, float] = {}
+    found: dict[str, list[float]] = {}
     for student in students:
         size, name = headline_size(student), student.get("benchmark", "teacher", "name")
         labelled_by = student.get("accuracy", "splits", student.headline_split or "", "labelled_by", "name")
@@ -77,8 +79,8 @@ def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
             continue
         for row in student.get("benchmark", "teacher", "rows") or []:
             if (row["call"], row["system_size"], row["batch_size"]) == ("teacher", size, 1):
-                found.setdefault(name, row["latency_ms_median"])
-    return found
+                found.setdefault(name, []).append(row["latency_ms_median"])
+    return {name: median(times) for name, times in found.items()}
 
 
 def timed_teachers(students: Sequence[Student]) -> list[str]:

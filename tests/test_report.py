@@ -72,6 +72,7 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
                 {"n_atoms": 200, "left_out": "did not fit: 9 s a step expected"},
             ],
         },
+        "short": {"title": "Short", "cases": {"box": good | {"drift_passed": None}, "molecule": good}, "speed": []},
         "heating": {"title": "Heating", "cases": {"box": good | {"drift_passed": False}}, "speed": []},
         "gone": {"title": "Gone", "error": "cannot be made"},
     }
@@ -84,8 +85,9 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
     summary["engines"] = read_engines(tmp_path, students)
     write_page(tmp_path / "report.html", summary, students, [])
     page = (tmp_path / "report.html").read_text()
-    rows = re.findall(r"<td>(Good|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)
-    assert rows == [("Good", "pass"), ("Heating", "fail"), ("Gone", "not run")]
+    rows = re.findall(r"<td>(Good|Short|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)
+    assert rows == [("Good", "pass"), ("Short", "too short to tell"), ("Heating", "fail"), ("Gone", "not run")]
+    assert "is too short to tell where the drift" in page
     assert "0.27" in page and "cannot be made" in page and "did not fit: 9 s a step expected" in page
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from assay.engines.cases import STRAIN, strained
+from assay.engines.drift import drift_of
 from assay.engines.program import Simulation, Start
 from assay.structures.structure import Structure
 from assay.workflow.files import read_json, write_json
@@ -128,7 +129,7 @@ class Measurements:
         return found
 
     def energies(self, case: Mapping[str, Any]) -> dict[str, Any]:
-        """The drift of the total energy and its scatter about that line, meV/atom/ps and meV/atom.
+        """What ``drift_of`` says of the total energy, and ``duration_ps``.
 
         A program that takes longer than ``drift_s`` stops there, but not before ten samples of the energy, and
         ``shortened`` says so.
@@ -149,13 +150,7 @@ class Measurements:
         n_atoms = len(case["structure"]["atomic_numbers"])
         times_ps = np.arange(len(energies)) * every * self.job["step_fs"] / 1e3
         meV_per_atom = 1e3 * np.array(energies) / n_atoms
-        slope, offset = np.polyfit(times_ps, meV_per_atom, 1)
-        scatter = meV_per_atom - slope * times_ps - offset
-        found: dict[str, Any] = {
-            "drift_meV_per_atom_per_ps": float(slope),
-            "scatter_meV_per_atom": float(scatter.std()),
-            "duration_ps": float(times_ps[-1]),
-        }
+        found: dict[str, Any] = drift_of(times_ps, meV_per_atom) | {"duration_ps": float(times_ps[-1])}
         if len(energies) <= samples:
             wanted_ps = samples * every * self.job["step_fs"] / 1e3
             needed_s = took_s * wanted_ps / times_ps[-1]

@@ -15,8 +15,10 @@ import numpy as np
 
 from assay.engine.painn import why_unsupported
 from assay.engines import cases
+from assay.engines.drift import drift_passes
 from assay.engines.measuring import structure_to_json
 from assay.engines.programs import Program
+from assay.engines.table import verdict
 from assay.models import Potential
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.networks import EagerPredictor, EnginePredictor
@@ -98,7 +100,8 @@ def run_program(
         tolerance: how far energies and forces may be from double precision.
 
     Returns:
-        ``title``, ``cases`` by name with errors and verdicts, and ``speed`` by size; or ``title`` and ``error``.
+        ``title``, ``cases`` by name with errors and each its ``verdict``, and ``speed`` by size; or ``title`` and
+        ``error``.
     """
     job = {
         "module": program.module,
@@ -118,6 +121,7 @@ def run_program(
     for name, case in found["cases"].items():
         if "energy_eV" in case:
             _judge(case, name, expected, settings, tolerance)
+        case["verdict"] = verdict(case)
     for row in found["speed"]:
         if "ms_per_step" in row:
             row["ns_per_day"] = 86400.0 / row["ms_per_step"] * settings.step_fs * 1e-3
@@ -170,5 +174,4 @@ def _judge(case: dict[str, Any], name: str, expected: Expected, settings: Engine
         case["strain_error_relative"] = difference / largest
         case["strain_passed"] = case["strain_error_relative"] <= settings.strain_relative
     if "drift_meV_per_atom_per_ps" in case:
-        drift = abs(case["drift_meV_per_atom_per_ps"])
-        case["drift_passed"] = drift <= settings.max_drift_meV_per_atom_per_ps
+        case["drift_passed"] = drift_passes(case, settings.max_drift_meV_per_atom_per_ps)

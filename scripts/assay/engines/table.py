@@ -12,12 +12,20 @@ from assay.workflow.plots import figure, series
 
 ANSWERS = ("student", "program", "structure", "energy (eV)", "forces (eV/angstrom)", "virial", "slope along a strain",
            "drift (meV/atom/ps)", "over (ps)", "verdict")  # fmt: skip
-VERDICTS = ("passed", "strain_passed", "drift_passed")
+PASSES, FAILS, TOO_SHORT = "passes", "fails", "too short to tell"
 
 
-def passes(case: Mapping[str, Any]) -> bool:
-    """Whether a program did all that was asked of it with a structure, and each within its limit."""
-    return "error" not in case and "drift_passed" in case and all(case.get(name, True) for name in VERDICTS)
+def verdict(case: Mapping[str, Any]) -> str:
+    """Whether a program did all that was asked of it with a structure, and each within its limit.
+
+    Returns:
+        ``PASSES``; ``FAILS``; or ``TOO_SHORT`` where all else passes, and the motion was too short to tell the drift of
+        the total energy from its fluctuations.
+    """
+    told = [case.get("passed", True), case.get("strain_passed", True), case.get("drift_passed", False)]
+    if "error" in case or False in told:
+        return FAILS
+    return TOO_SHORT if None in told else PASSES
 
 
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
@@ -96,7 +104,8 @@ def _answers(result: Mapping[str, Any]) -> Iterator[list[str]]:
                     for key in ("energy_error_eV", "forces_error_eV_per_A", "virial_error_relative",
                                 "strain_error_relative", "drift_meV_per_atom_per_ps", "duration_ps")
                 ]  # fmt: skip
-                yield [student, program["title"], name, *numbers, "passes" if passes(case) else "**fails**"]
+                found = verdict(case)
+                yield [student, program["title"], name, *numbers, f"**{found}**" if found == FAILS else found]
 
 
 def _speed(result: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:

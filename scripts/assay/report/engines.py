@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.engines.table import passes
+from assay.engines.table import FAILS, PASSES, TOO_SHORT, verdict
 from assay.report.evidence import Student
 from assay.workflow.files import read_json
 
@@ -20,7 +20,7 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
 
     Returns:
         ``sizes`` (numbers of atoms), ``rows`` (each with ``student``, ``program``, the times of a step ``ms`` by size,
-        ``missing``, the reasons by size why there is no time, ``passes``, and ``error`` or None),
+        ``missing``, the reasons by size why there is no time, ``verdict``, and ``error`` or None),
         ``load_of_other_processes`` and the path ``figure``; None if nothing is known of these students.
     """
     path = Path(folder, "engines.json")
@@ -45,7 +45,7 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
                 for point in program.get("speed", [])
                 if "ms_per_step" not in point
             },
-            "passes": bool(program.get("cases")) and all(map(passes, program["cases"].values())),
+            "verdict": _verdict(program),
             "error": program.get("error"),
         }
         for name, own in known.items()
@@ -59,3 +59,9 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
         "load_of_other_processes": max(own["load_of_other_processes"] for own in known.values()),
         "figure": str(path.with_suffix(".svg")),
     }
+
+
+def _verdict(program: dict[str, Any]) -> str:
+    """The worst of the verdicts on a program's structures."""
+    found = {verdict(case) for case in program.get("cases", {}).values()} or {FAILS}
+    return next(worst for worst in (FAILS, TOO_SHORT, PASSES) if worst in found)

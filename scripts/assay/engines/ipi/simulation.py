@@ -19,7 +19,7 @@ DRIVER = """from assay.runtime.ipi import StudentDriver
 
 __DRIVER_NAME__, __DRIVER_CLASS__ = "student", "StudentDriver"
 """
-INPUT = """<simulation verbosity="quiet" floatformat="%24.16e">
+INPUT = """<simulation verbosity="quiet" floatformat="%24.16e" threading="False" safe_stride="100">
   <output prefix="{folder}/run"/>
   <total_steps> 100000000 </total_steps>
   <ffdirect name="student">

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from assay.checkpoint import load_model
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.data.formats import read_blocks
-from assay.data.store import StoredDataset, StoreWriter, open_stored
+from assay.data.store import StoredDataset, StoreWriter
 from assay.physics import reference
 from assay.sampling import label_gradients, own_labels
 from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
@@ -33,30 +32,18 @@ from assay.structures.structure import Structure
 from assay.training.effort import count_steps, rounds_of
 from assay.training.origin import read_origin
 from assay.training.own import plan_run, train_own
-from assay.training.packs import PackedDataset
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.config import complete_config, load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
 from assay.workflow.teachers import teacher_of
+from shared.molecules import molecules
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
-NAMES = ["CH3CH2OH", "H3CNH2", "C2H6", "CH3OH", "H2O", "NH3", "C2H4", "HCN", "CO", "N2"]
+
 TRAINING = load_config(CONFIG)["training"] | {"steps": 30, "atoms_per_step": 60}
 TINY = {"parameters": 4_000, "hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8]}}
-
-
-def molecules(count, names=NAMES, rattle=0.05, seed=0):
-    """Rattled molecules with labels of EMT."""
-    structures = []
-    for k in range(count):
-        atoms = molecule(names[k % len(names)])
-        atoms.rattle(rattle, seed=seed + k)
-        atoms.calc = EMT()
-        atoms.get_forces()
-        structures.append(Structure.from_ase(atoms, f"{names[k % len(names)]}-{k}"))
-    return structures
 
 
 def write(path, structures):
@@ -149,35 +136,6 @@ def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
     assert count_steps(0.02, 256, 256_000_000, minutes=4, epochs=40) == 1_000_000, "an epoch"
     first, last = rounds_of(1000, 256, 0.5)
     assert first.steps + 4 * last.steps == 1000 and last.peak < first.peak == 0.5
-
-
-def test_stored_structures_are_those_that_were_written(tmp_path):
-    structures = [replace(s, charge=k % 3 - 1, spin=1) for k, s in enumerate(molecules(50))]
-    data = from_structures(structures)
-    with StoreWriter(tmp_path / "a.h5", rows=8) as store:
-        store.add(data.subset(range(20)))
-        store.add(data.subset(range(20, 50)))
-    stored, read = StoredDataset(tmp_path / "a.h5"), read_dataset(tmp_path / "a.h5")
-    assert stored.content_sha256() == read.content_sha256() == open_stored(tmp_path / "a.h5").content_sha256()
-    assert stored.elements == sorted(set(data.atomic_numbers.tolist())) and not stored.has_stress
-    chosen = np.array([7, 3, 3, 49, 20, 21])
-    found, expected = stored.subset(chosen), data.subset(chosen)
-    for column in ("atomic_numbers", "offsets", "energy", "names", "charge", "pbc"):
-        np.testing.assert_array_equal(getattr(found, column), getattr(expected, column))
-    np.testing.assert_allclose(found.positions, expected.positions, atol=1e-6)
-    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
-
-
-def test_packs_from_disk_are_those_from_memory(tmp_path):
-    with StoreWriter(tmp_path / "a.h5") as store:
-        store.add(from_structures(molecules(40)))
-    stored, memory = StoredDataset(tmp_path / "a.h5"), open_stored(tmp_path / "a.h5")
-    ways = [PackedDataset(data, 5.0) for data in (stored, memory)]
-    plans = [packs.plan(0, 3, 60) for packs in ways]
-    assert len(plans[0]) == len(plans[1]) > 3
-    for one, other in zip(*plans, strict=True):
-        for a, b in zip(ways[0].assemble(one), ways[1].assemble(other), strict=True):
-            assert torch.equal(a, b)
 
 
 def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tmp_path):
@@ -401,31 +359,6 @@ def test_a_part_of_many_training_structures_is_described_as_a_part(tmp_path, mon
     domain = fit_stored(tmp_path / "train.h5", tmp_path / "validation.h5", 50, 0)
     assert (domain.training_data.extent, domain.training_data.n_described) == (PART, 25)
     assert domain.training_data.sha256 == StoredDataset(tmp_path / "train.h5").content_sha256()
-
-
-@pytest.mark.slow
-def test_training_from_disk_keeps_to_its_memory(tmp_path):
-    """What a step needs is read for it: the peak is a few numbers a structure, however many atoms these have."""
-    molecule_of_30 = from_structures(
-        [
-            Structure(
-                "x", np.full(30, 6), np.arange(90.0).reshape(30, 3), energy_eV=0.0, forces_eV_per_A=np.zeros((30, 3))
-            )
-        ]
-    )
-    block, n_blocks = molecule_of_30.subset(np.zeros(2000, dtype=int)), 40
-    with StoreWriter(tmp_path / "many.h5") as store:
-        for _ in range(n_blocks):
-            store.add(block)
-    in_memory = 30 * n_blocks * len(block) * 7 * 8
-    tracemalloc.start()
-    packs = PackedDataset(StoredDataset(tmp_path / "many.h5"), 5.0)
-    for chosen in packs.plan(0, 0, 256)[:50]:
-        packs.assemble(chosen)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert len(packs.dataset) == n_blocks * len(block)
-    assert peak < 100 * len(packs.dataset) < in_memory / 10
 
 
 def test_geometries_of_ones_own_serve_where_no_reference_has_the_elements():

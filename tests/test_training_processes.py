@@ -59,7 +59,7 @@ def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
     own = []
     for rank in range(n_processes):
         monkeypatch.setattr(processes, "place", lambda rank=rank: (rank, n_processes))
-        own.append(processes.parts(plan, data.sizes))
+        own.append(processes.parts(plan, packs.sizes_of))
     assert {len(parts) for parts in own} == {-(-len(plan) // n_processes)}, "all take part in each step"
     for k, parts in enumerate(zip(*own, strict=True)):
         whole = packs.assemble(np.concatenate(plan[n_processes * k : n_processes * (k + 1)]))

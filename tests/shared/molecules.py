@@ -2,12 +2,14 @@
 
 import numpy as np
 from ase.build import molecule
+from ase.calculators.emt import EMT
 
 from assay.structures.structure import Structure
 
 # Splits of odd molecules, which were added to training.
 ODD_PARTS = ("train_bridged", "train_caged", "train_small_cages", "train_altered")
 TRAIN = ("CH4", "CH3CH2OH", "C2H6", "CH3OCH3", "H2O", "CH3OH", "isobutane", "C3H8")
+LABELLED = ("CH3CH2OH", "H3CNH2", "C2H6", "CH3OH", "H2O", "NH3", "C2H4", "HCN", "CO", "N2")
 
 
 def shaken(name, count, amplitude=0.05, seed=0):
@@ -25,3 +27,15 @@ def shaken(name, count, amplitude=0.05, seed=0):
         )
         for _ in range(count)
     ]
+
+
+def molecules(count, names=LABELLED, rattle=0.05, seed=0):
+    """Rattled molecules with labels of EMT."""
+    structures = []
+    for k in range(count):
+        atoms = molecule(names[k % len(names)])
+        atoms.rattle(rattle, seed=seed + k)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        structures.append(Structure.from_ase(atoms, f"{names[k % len(names)]}-{k}"))
+    return structures

@@ -19,8 +19,9 @@ from assay.data.dataset import Dataset, content_digest
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
-CHUNK = 1024  # rows that are read at once
+CHUNK = 1024  # rows that lie together in a file
 BLOCK = 2000  # structures that are in memory at once while all are gone through
+GAP, WINDOW = 4 * CHUNK, 64 * CHUNK  # rows that are read along rather than skipped, and rows that are read at once
 IN_MEMORY_ATOMS = 10_000_000  # up to so many atoms a training keeps all structures and their neighbors in memory
 
 _NUMBERS = "structures/atomic_numbers"
@@ -107,18 +108,13 @@ class StoredDataset:
         self.path = Path(path)
         try:
             self._file = h5py.File(self.path, "r")
-            self.offsets: np.ndarray = self._file[_SPLITS][()]
+            self.offsets = _whole(self._file[_SPLITS])
         except (OSError, KeyError) as error:
             raise AssayError(f"{path} cannot be read as stored structures ({error}): make it again") from None
         self._present = {name: about for name, about in _PER_STRUCTURE.items() if name in self._file}
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """(S,) int64, atoms of each structure."""
-        return np.diff(self.offsets)
 
     @property
     def n_atoms(self) -> int:
@@ -128,16 +124,17 @@ class StoredDataset:
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """The structures of ``indices``, in that order; see ``Dataset.subset``."""
         chosen = np.asarray(indices, dtype=np.int64)
-        starts, ends = self.offsets[chosen], self.offsets[chosen + 1]
-        ranges = _joined(starts, ends)
-        rows = _joined(chosen, chosen + 1)
-        columns = {about[0]: self._read(name, ranges) for name, about in _PER_ATOM.items()}
-        columns |= {about[0]: self._read(name, rows) for name, about in self._present.items()}
-        return Dataset(offsets=np.concatenate([[0], np.cumsum(ends - starts)]), **columns)
+        sizes = self.offsets[chosen + 1] - self.offsets[chosen]
+        offsets = np.concatenate([[0], np.cumsum(sizes)])
+        atoms = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], sizes)
+        columns = {about[0]: self._read(name, atoms) for name, about in _PER_ATOM.items()}
+        columns |= {about[0]: self._read(name, chosen) for name, about in self._present.items()}
+        return Dataset(offsets=offsets, **columns)
 
-    def _read(self, name: str, ranges: Sequence[tuple[int, int]]) -> np.ndarray:
+    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Some rows of a column."""
         column = self._file[name]
-        parts = [column[start:end] for start, end in ranges]
+        parts = [column[part[0] : part[-1] + 1][part - part[0]] for part in _near_each_other(rows)]
         values = np.concatenate(parts) if parts else column[:0]
         if name == _NUMBERS:
             return values.astype(np.int64)
@@ -201,10 +198,16 @@ def _parts(column: h5py.Dataset, rows: int = 100 * CHUNK) -> Iterator[np.ndarray
     return (column[start : start + rows] for start in range(0, len(column), rows))
 
 
-def _joined(starts: np.ndarray, ends: np.ndarray) -> list[tuple[int, int]]:
-    """Ranges of rows, those that follow each other as one."""
-    if not len(starts):
-        return []
-    breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
-    first, last = np.concatenate([[0], breaks]), np.concatenate([breaks, [len(starts)]]) - 1
-    return list(zip(starts[first].tolist(), ends[last].tolist(), strict=True))
+def _whole(column: h5py.Dataset) -> np.ndarray:
+    """A column in memory. At one go HDF5 would take as much again for the places of its chunks."""
+    values = np.empty(column.shape, column.dtype)
+    for start, part in zip(range(0, len(column), WINDOW), _parts(column, WINDOW), strict=True):
+        values[start : start + WINDOW] = part
+    return values
+
+
+def _near_each_other(rows: np.ndarray) -> list[np.ndarray]:
+    """Rows in parts that ascend within one window, none of them empty."""
+    apart = np.diff(rows)
+    breaks = (apart < 0) | (apart > GAP) | (np.diff(rows // WINDOW) != 0)
+    return np.split(rows, np.flatnonzero(breaks) + 1) if len(rows) else []

@@ -139,17 +139,19 @@ def _hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray
     wanted = max(wanted, FEWEST_HELD_OUT)
     sizes = np.bincount(groups)
     held: list[int] = []
+    n_held = 0
     for group in np.random.default_rng(seed).permutation(len(sizes)).tolist():
-        if sum(sizes[held]) + sizes[group] <= 1.3 * wanted and sum(sizes[held]) < wanted:
+        if n_held < wanted and n_held + sizes[group] <= 1.3 * wanted:
             held.append(group)
-    if sum(sizes[held]) >= max(LEAST_SHARE * wanted, FEWEST_HELD_OUT) and _elements_stay(found, np.isin(groups, held)):
+            n_held += sizes[group]
+    if n_held >= max(LEAST_SHARE * wanted, FEWEST_HELD_OUT) and _elements_stay(found, np.isin(groups, held)):
         mask = np.isin(groups, held)
         return mask, f"{mask.sum():,} structures of {len(held):,} of {len(sizes):,} {kind} are held out"
     mask = np.zeros(len(found), dtype=bool)
     order = np.argsort(groups, kind="stable")
     for members in np.split(order, np.cumsum(sizes)[:-1]):
-        n_held = round(wanted * len(members) / len(found))
-        mask[members[len(members) - n_held :]] = n_held > 0
+        last = round(wanted * len(members) / len(found))
+        mask[members[len(members) - last :]] = last > 0
     if mask.sum() < FEWEST_HELD_OUT:
         mask[-FEWEST_HELD_OUT:] = True
     few = f"there are too few {kind} to hold out whole ones"

@@ -222,9 +222,8 @@ class Trainer:
     def _own_packs(self, steps: Steps, plan: Plan) -> Iterator[Pack]:
         """What this process computes of the rest of an epoch, step by step."""
         _, n_processes = processes.place()
-        sizes = self.packs.dataset.sizes
         for first in range(self.packs_done * n_processes, len(plan), AT_ONCE * n_processes):
-            own = processes.parts(plan[first : first + AT_ONCE * n_processes], sizes)
+            own = processes.parts(plan[first : first + AT_ONCE * n_processes], self.packs.sizes_of)
             for member, pack in zip(own, steps.serve([member.structures for member in own]), strict=True):
                 yield member.weigh(pack)
 

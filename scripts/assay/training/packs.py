@@ -16,6 +16,8 @@ from assay.models.graph import reverse_edges
 from assay.neighbors.lists import neighbor_list
 from assay.structures.batching import pack
 
+AT_ONCE = 100_000  # structures whose sizes are looked up at once
+
 
 class Pack(NamedTuple):
     """A batch of structures with labels.
@@ -148,6 +150,11 @@ class PackedDataset:
                 [np.zeros((len(r), 3), np.float32) if s is None else s for _, _, r, s in found]
             )
 
+    def sizes_of(self, indices: np.ndarray) -> np.ndarray:
+        """The numbers of atoms, int64, of the structures with these indices, in the same shape."""
+        offsets = self.dataset.offsets
+        return offsets[1:][indices] - offsets[:-1][indices]
+
     def neighbors_of(self, indices: np.ndarray, part: Dataset) -> NeighborLists:
         """The neighbor lists of the structures with these indices, which ``part`` holds."""
         if not isinstance(self.dataset, Dataset):
@@ -175,15 +182,16 @@ class PackedDataset:
             edges_per_pack: the largest number of edges in a pack, likewise; None for no limit.
         """
         groups = self.draw(np.random.default_rng([seed, epoch]), shares)
-        limits = [(self.dataset.sizes, atoms_per_pack)]
-        if edges_per_pack is not None:
-            limits.append((self.n_edges, edges_per_pack))
-        totals = [(np.concatenate([[0], np.cumsum(counts[groups].sum(1))]), most) for counts, most in limits]
-        ends = [0]
+        ends, at_once = [0], max(AT_ONCE, atoms_per_pack + 1)  # more than a pack has
         while ends[-1] < len(groups):
-            start = ends[-1]
-            reached = [np.searchsorted(total, total[start] + most, side="right") - 1 for total, most in totals]
-            ends.append(max(start + 1, int(min(reached))))
+            start, part = ends[-1], groups[ends[-1] : ends[-1] + at_once]
+            limits = [(self.sizes_of(part), atoms_per_pack)]
+            if edges_per_pack is not None:
+                limits.append((self.n_edges[part], edges_per_pack))
+            of_part = _ends_of_packs([(counts.sum(1), most) for counts, most in limits])
+            if start + len(part) < len(groups):
+                of_part.pop()  # this pack may go on in the next part
+            ends += [start + end for end in of_part]
         return Plan(groups.reshape(-1), groups.shape[1] * np.array(ends))
 
     def draw(self, rng: np.random.Generator, shares: Mapping[str, float] | None) -> np.ndarray:
@@ -193,7 +201,8 @@ class PackedDataset:
             rng: the source of the order.
             shares: as in ``plan``.
         """
-        order = rng.permutation(len(self.dataset)).astype(np.int32)
+        order = np.arange(len(self.dataset), dtype=np.int32)
+        rng.shuffle(order)
         if shares and self.kinds:
             share = np.array([shares.get(kind, 1.0) for kind in self.kinds])
             order = order[rng.random(len(order)) < share[order]]
@@ -222,6 +231,17 @@ class PackedDataset:
             torch.from_numpy(virial),
             torch.from_numpy((has_virial / len(part)).astype(np.float32)),
         )
+
+
+def _ends_of_packs(limits: Sequence[tuple[np.ndarray, int]]) -> list[int]:
+    """Where packs of consecutive groups end, each as long as the sums of its counts (G,) stay within all limits."""
+    totals = [(np.concatenate([[0], np.cumsum(counts)]), most) for counts, most in limits]
+    ends, n_groups = [0], len(limits[0][0])
+    while ends[-1] < n_groups:
+        start = ends[-1]
+        reached = [np.searchsorted(total, total[start] + most, side="right") - 1 for total, most in totals]
+        ends.append(max(start + 1, int(min(reached))))
+    return ends[1:]
 
 
 def virials(part: Dataset) -> tuple[np.ndarray, np.ndarray]:

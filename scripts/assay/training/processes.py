@@ -54,12 +54,12 @@ def leads() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-def parts(plan: Sequence[np.ndarray], sizes: np.ndarray) -> list[Part]:
+def parts(plan: Sequence[np.ndarray], sizes_of: Callable[[np.ndarray], np.ndarray]) -> list[Part]:
     """Deal the packs of an epoch to the processes, as many to a step as there are processes.
 
     Args:
         plan: the indices of the structures of each pack, equal in all processes.
-        sizes: the number of atoms of each structure.
+        sizes_of: gives the numbers of atoms of structures by their indices.
 
     Returns:
         What this process computes, step by step. At the end of an epoch some processes may have no pack left: they
@@ -72,7 +72,7 @@ def parts(plan: Sequence[np.ndarray], sizes: np.ndarray) -> list[Part]:
         if rank >= len(step):
             own.append(Part(step[0], 0.0, 0.0))
             continue
-        n_atoms = [int(sizes[pack].sum()) for pack in step]
+        n_atoms = [int(sizes_of(pack).sum()) for pack in step]
         n_structures = [len(pack) for pack in step]
         own.append(Part(step[rank], n_atoms[rank] / sum(n_atoms), n_structures[rank] / sum(n_structures)))
     return own

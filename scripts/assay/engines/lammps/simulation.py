@@ -45,7 +45,8 @@ class LammpsSimulation(Simulation):
         add_forces(self.lammps, [chemical_symbols[z] for z in elements])
         self.lammps.commands_string(
             f"timestep {start.step_fs / 1e3}\nneighbor 1.0 bin\nneigh_modify every 1 delay 0 check yes\n"
-            "fix motion all nve\nvariable measured atom 0\ncompute slowest all reduce max v_measured\n"
+            "balance 1.0 shift xyz 20 1.01\nfix motion all nve\n"
+            "variable measured atom 0\ncompute slowest all reduce max v_measured\n"
             "compute virial all pressure NULL virial\n"
             "thermo_style custom step pe etotal vol c_virial[*]\nthermo 1000000\nrun 0"
         )

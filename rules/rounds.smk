@@ -118,7 +118,8 @@ rule explore:
         "../scripts/explore.py"
 
 
-use rule label_structures as label_frames with:
+rule label_frames:
+    """Let the teacher label a part of the frames of a round."""
     input:
         structures=rules.explore.output.frames,
     output:
@@ -127,5 +128,16 @@ use rule label_structures as label_frames with:
         "logs/label_frames/{round}.{part}.log",
     benchmark:
         "benchmarks/label_frames/{round}.{part}.tsv"
+    wildcard_constraints:
+        part=r"\d+",
+    conda:
+        CONDA
+    resources:
+        **needs(mem_MB=2000, minutes=2880),
     params:
+        code=code_of("label_structures"),
+        teacher=OWN_DATA.get("teacher"),
+        parts=len(LABEL_PARTS),
         folder=f"{OWN_BUILD}/labels",
+    script:
+        "../scripts/label_structures.py"

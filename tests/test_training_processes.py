@@ -109,21 +109,22 @@ def test_in_single_precision_two_processes_differ_as_any_two_orders_of_one_step(
     """The difference of two gradients in single precision is rounded, and divided by its step length: the rounding goes
     as one over that length, however the structures of a step are divided. Automatic differentiation has no such step.
     """
-    torch.manual_seed(0)
-    model = build_model("painn", STUDENT)
-    parameters = list(model.parameters())
-    by_autograd, two, reordered = packings(eager_gradients(model, Loss()), parameters)
-    assert relative(two, by_autograd) < 1e-6 and relative(reordered, by_autograd) < 1e-6
     apart, errors = [], []
-    for length in (DISPLACEMENT_A, 10 * DISPLACEMENT_A):
-        one, two, reordered = packings(engine_gradients(model, Loss(), length), parameters)
-        apart.append((relative(two, one), relative(reordered, one)))
-        errors.append(relative(one, by_autograd))
-    two, reordered = apart[0]
-    assert 1e-5 < two < 1e-3 and 0.2 < two / reordered < 5
-    for near, far in zip(*apart, strict=True):
-        assert 3 < near / far < 30
-    assert errors[0] < errors[1] < 0.01
+    for seed in range(8):
+        torch.manual_seed(seed)
+        model = build_model("painn", STUDENT)
+        parameters = list(model.parameters())
+        by_autograd, two, reordered = packings(eager_gradients(model, Loss()), parameters)
+        assert relative(two, by_autograd) < 1e-6 and relative(reordered, by_autograd) < 1e-6
+        for length in (DISPLACEMENT_A, 10 * DISPLACEMENT_A):
+            one, two, reordered = packings(engine_gradients(model, Loss(), length), parameters)
+            apart.append((relative(two, one), relative(reordered, one)))
+            errors.append(relative(one, by_autograd))
+    (two, reordered), (two_far, reordered_far) = np.exp(np.log(apart).reshape(8, 2, 2).mean(0))  # of all models
+    assert 1e-5 < two < 2e-3 and 0.1 < two / reordered < 10
+    assert 4 < two / two_far < 25 and 4 < reordered / reordered_far < 25
+    error, error_far = np.reshape(errors, (8, 2)).mean(0)
+    assert error < error_far < 0.02
 
 
 @pytest.mark.slow

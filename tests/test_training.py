@@ -157,6 +157,21 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
         assert torch.equal(a, b)
 
 
+def test_a_round_has_its_own_weight_of_energies(dataset, tmp_path):
+    """It ends where a run ends that goes on, after the round before, with a loss of that weight."""
+    first, second, heavier = Round(4, 40), Round(4, 40), Loss(energy_weight=40.0)
+
+    def weights(state, rounds, loss):
+        recipe = Recipe(rounds, warmup=2, validate_every=4, loss=loss)
+        model = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state).run()
+        return torch.cat([p.detach().ravel() for p in model.parameters()])
+
+    own = weights("own.pt", [first, replace(second, energy_weight=40.0)], Loss())
+    weights("changed.pt", [first], Loss())
+    assert torch.equal(own, weights("changed.pt", [first, second], heavier))
+    assert not torch.equal(own, weights("same.pt", [first, second], Loss()))
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_takes_the_steps_of_the_processor(dataset, tmp_path):
     recipe = Recipe(rounds=[Round(6, 40)], warmup=2, validate_every=3)

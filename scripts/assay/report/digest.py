@@ -116,20 +116,22 @@ def _eight_bits(student: Student) -> dict[str, Any] | None:
 
 
 def _training(student: Student) -> dict[str, Any] | None:
-    """The record of its training: size of the data, hours, devices, and the validation at the end of each round."""
+    """The record of its training: sizes of the data, hours, devices, and the validation at the end of each round."""
     record = student.get("training")
     if record is None:
         return None
     curve = {row["step"]: row for row in record["curve"]}
     rounds = [r if isinstance(r, dict) else {"steps": r} for r in record["recipe"]["rounds"]]
     ends = accumulate(row["steps"] for row in rounds)
+    usual = _part(record["recipe"].get("loss"), ("energy_weight",))
     return {
-        "n_structures": record.get("n_structures"),
+        "n_structures": [data["n_structures"] for data in record["data_sets"]],
         "hours": record["hours"],
         "threads": record.get("threads"),
         "devices": [row["device_name"] for row in record["devices"]],
         "rounds": [
-            _part(row, ("steps", "atoms_per_step", "peak"))
+            usual
+            | _part(row, ("steps", "atoms_per_step", "peak", "energy_weight"))
             | _part(curve.get(end), ("force_accuracy", "force_mae_eV_per_A", "energy_mae_eV_per_atom"))
             for row, end in zip(rounds, ends, strict=True)
         ],

@@ -283,13 +283,14 @@ def training(figures: Figures) -> str:
                     count(row["steps"]),
                     count(row.get("atoms_per_step")) if "atoms_per_step" in row else "–",
                     f"{row['peak']:g}" if "peak" in row else "–",
+                    f"{row['energy_weight']:g}" if "energy_weight" in row else "–",
                     percent(row.get("force_accuracy")),
                     _milli(row.get("force_mae_eV_per_A")),
                     _milli(row.get("energy_mae_eV_per_atom")),
                 ]
             )
-    columns = ["student", "round", "steps", "atoms a step", "peak of the rates", "force accuracy, validation",
-               "force MAE (meV/Å)", "energy MAE (meV/atom)"]  # fmt: skip
+    columns = ["student", "round", "steps", "atoms a step", "peak of the rates", "weight of energies (Å)",
+               "force accuracy, validation", "force MAE (meV/Å)", "energy MAE (meV/atom)"]  # fmt: skip
     return table(columns, rows, left=2)
 
 
@@ -300,7 +301,7 @@ def training_cost(figures: Figures) -> str:
         if record := student["training"]:
             parameters = count(figures["variants"][name]["n_parameters"])
             devices = listing(list(dict.fromkeys(record["devices"])))
-            structures = count(record["n_structures"])
+            structures = ", then ".join(map(count, record["n_structures"]))
             rows.append(
                 [code(name), parameters, structures, devices, count(record["threads"]), number(record["hours"])]
             )

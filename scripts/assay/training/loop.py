@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,14 @@ class Round:
         peak: the peak learning rates, in units of those of the recipe.
         shares: the fraction of each kind of training structures that an epoch has, drawn anew for each epoch; an epoch
             has all structures of the kinds that are not named.
+        energy_weight: the weight of energies against forces, angstrom; None for that of the recipe's loss.
     """
 
     steps: int
     atoms_per_step: int = 512
     peak: float = 1.0
     shares: Mapping[str, float] = field(default_factory=dict)
+    energy_weight: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,10 @@ class Recipe:
     def steps(self) -> int:
         """The number of steps in all rounds."""
         return sum(part.steps for part in self.rounds)
+
+    def loss_of(self, part: Round) -> Loss:
+        """The loss of a pack in one of the rounds."""
+        return self.loss if part.energy_weight is None else replace(self.loss, energy_weight=part.energy_weight)
 
     def ends_round(self, step_number: int) -> bool:
         """Whether a round ends after ``step_number`` steps."""
@@ -201,7 +207,7 @@ class Trainer:
         part, _ = self.recipe.round_at(self.step_number)
         _, n_processes = processes.place()
         atoms_per_pack = max(1, part.atoms_per_step // n_processes)
-        steps = steps_for(self.model, self.recipe.loss, self.update, self.packs, atoms_per_pack)
+        steps = steps_for(self.model, self.recipe.loss_of(part), self.update, self.packs, atoms_per_pack)
         began, start = self.seconds, time.perf_counter()
         while True:
             plan = steps.plan(self.recipe.seed, self.epoch, part.shares)

@@ -145,6 +145,8 @@ def on_record(recipe: Recipe) -> dict[str, Any]:
     if not recipe.loss.virial_weight:  # as records have it that are older than the learning of virials
         entries["loss"] = {key: value for key, value in entries["loss"].items() if not key.startswith("virial")}
     for part in entries["rounds"]:
+        if part["energy_weight"] is None:
+            del part["energy_weight"]  # records name one only where a round has its own
         part["shares"] = {on_disk(kind): share for kind, share in part["shares"].items()}
     if entries["optimizer"] == Recipe.optimizer:
         del entries["optimizer"]  # records name one only where it is another than Muon

@@ -276,6 +276,7 @@ class Round(Section):
     atoms_per_step: PositiveInteger = may_be_absent()
     peak: PositiveNumber = may_be_absent()
     shares: Shares = may_be_absent(description="shares by kind of structure")
+    energy_weight: PositiveNumber = may_be_absent()
 
 
 class Loss(Section):

@@ -21,6 +21,7 @@ from assay.sampling.recipes import (
     Geometry,
     Skipped,
 )
+from assay.sampling.recombination import other_tautomers
 from assay.sampling.shards import Shard, _labelled, dropped, label
 from assay.sampling.shipping import describe, ship
 from assay.sampling.teacher import Labels, Teacher
@@ -71,7 +72,9 @@ def recipe() -> dict:
     labels["dense"]["droplets"] |= {"count": 1, "n_molecules": 1, "n_atoms": [8, 9]}
     labels["dense"]["diamonds"] |= {"count": 1, "radii_A": [2.5, 2.5]}
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
-    labels["facing"] |= {"count": 2, "per_shard": 2}
+    for pairs in ("facing", "facing_apart"):
+        labels[pairs] |= {"count": 2, "per_shard": 2}
+    labels["tautomers"] |= {"count": 3, "molecules_per_shard": 2}
     labels["student_md"] |= {"checkpoint": str(STUDENT), "shards": 2, "molecules_per_shard": 2}
     labels["student_md_again_shards"] = 1
     labels["better_student_md"] |= {"checkpoint": str(STUDENT), "shards": 1, "molecules_per_shard": 2}
@@ -101,19 +104,24 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     splits = {"train": small, "train_recombined": more, "validation": small[:1]}
     for part in ODD_PARTS:
         splits[part] = [entry for entry in shipped[part] if entry.n_atoms <= 8][:1]
+    altered = next(entry for entry in shipped["train_altered"] if entry.n_atoms <= 10 and other_tautomers(entry.smiles))
+    splits["train_altered"] = [altered]
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     checked = {small[1].identity}
     shards = plan("train", splits, recipe(), emt, checked)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 20
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 22
     for shard in shards:
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
+    moved = shards[-1].arguments["molecules"]
+    assert moved and set(moved) <= {(altered.identity, smiles) for smiles in other_tautomers(altered.smiles)}
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
     turned = [entry.smiles for entry in small + more if entry.identity not in checked]
     scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
     unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
-    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 - (counts["mechanics"] - unbuilt)
+    made = 2 * len(moved)
+    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 * 2 + made - (counts["mechanics"] - unbuilt)
     assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()

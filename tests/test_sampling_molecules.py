@@ -9,7 +9,7 @@ from rdkit import Chem
 
 from assay.sampling.identity import identity_hash, n_atoms, skeleton, standardize
 from assay.sampling.molecules import collect, read_lists, read_molecules, write_molecules
-from assay.sampling.recombination import alter, bridge, cut, recombine
+from assay.sampling.recombination import alter, bridge, cut, other_tautomers, recombine
 from assay.sampling.splits import for_training, never_seen, split
 from assay.workflow.errors import AssayError
 from shared.molecules import ODD_PARTS
@@ -128,6 +128,17 @@ def test_altered_molecules_keep_the_size_and_lose_the_elements_of_what_they_were
     assert 5 < sum(9 in numbers for numbers in elements) < 50
     again = islice(alter(cores, 24, 5, (1, 3)), 60)
     assert [Chem.MolToSmiles(molecule) for molecule in again] == [Chem.MolToSmiles(molecule) for molecule in made]
+
+
+def test_other_tautomers_are_neutral_and_of_the_same_skeleton(shipped):
+    assert "CC(=O)C=C(C)O" in other_tautomers("CC(=O)CC(C)=O") and not other_tautomers("CCC")
+    started = [entry for entry in shipped["train_altered"] if entry.n_atoms <= 16][:60]
+    found = {entry: other_tautomers(entry.smiles) for entry in started}
+    assert sum(map(bool, found.values())) > 3
+    for entry, tautomers in found.items():
+        assert entry.smiles not in tautomers and tautomers == sorted(set(tautomers))
+        for tautomer in map(standardize, tautomers):
+            assert (skeleton(tautomer), n_atoms(tautomer)) == (entry.skeleton, entry.n_atoms)
 
 
 def test_molecules_added_to_training_were_not_held_out(shipped):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+import random
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
 from assay.sampling.molecules import Molecule
 from assay.sampling.recipes import Named
+from assay.sampling.recombination import other_tautomers
 from assay.sampling.shards import Shard
 from assay.sampling.teacher import Teacher
 from assay.workflow.files import sha256_file
@@ -23,6 +25,8 @@ _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
 _FACING_ROUND = 90
+_TAUTOMER_ROUND = 99
+_FACING_APART = 50_000  # added to the seeds of facing pairs
 # The first digits of the seeds of the teacher's own dynamics.
 _SEEDS = {
     "validation": 3,
@@ -49,8 +53,8 @@ def plan(
             ``train_...`` add.
         recipe: the section ``dataset.recipe.labels`` of the config. The functions below say what they read of it.
         teacher: the teacher that labels.
-        checked: the identities of the molecules that the physics checks turn and bring together. No scan and no facing
-            pair of training is made of them.
+        checked: the identities of the molecules that the physics checks turn and bring together. No scan, no facing
+            pair and no other tautomer of training is made of them.
     """
     if part == "train":
         odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
@@ -60,8 +64,9 @@ def plan(
         more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
         labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
         new = [molecule for molecule in recombined if molecule.identity not in labelled]
-        unchecked, more_unchecked = (
-            [molecule for molecule in group if molecule.identity not in checked] for group in (splits[part], recombined)
+        unchecked, more_unchecked, unchecked_altered = (
+            [molecule for molecule in group if molecule.identity not in checked]
+            for group in (splits[part], recombined, splits["train_altered"])
         )
         return [
             *itertools.chain(*rounds),
@@ -80,7 +85,9 @@ def plan(
             ),
             *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
-            *_facing(unchecked, recipe, teacher),
+            *_facing(unchecked, "facing", recipe, teacher),
+            *_facing(unchecked, "facing_apart", recipe, teacher, _FACING_APART),
+            *_tautomers(unchecked + more_unchecked + unchecked_altered, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
     motion = "larger_dynamics" if part == "larger_molecules" else "dynamics"
@@ -197,14 +204,48 @@ def _scans(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teach
     ]
 
 
-def _facing(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+def _facing(
+    molecules: Sequence[Molecule], settings: str, recipe: dict[str, Any], teacher: Teacher, more_seed: int = 0
+) -> list[Shard]:
     """Pairs that face each other atom to atom: ``count``, ``distances_A``, ``per_shard`` and a limit of their own,
-    ``max_force_eV_per_A``, of ``recipe["facing"]``.
+    ``max_force_eV_per_A``, of ``recipe[settings]``.
     """
-    facing, small = recipe["facing"], _small(molecules, recipe)
+    facing, small, first = recipe[settings], _small(molecules, recipe), 100_000 * _FACING_ROUND + more_seed
     arguments = {"molecules": small, "count": facing["per_shard"], "distances_A": facing["distances_A"]}
-    seeds = range(100_000 * _FACING_ROUND, 100_000 * _FACING_ROUND + facing["count"] // facing["per_shard"])
+    seeds = range(first, first + facing["count"] // facing["per_shard"])
     return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]
+
+
+def _tautomers(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Classical geometries of other tautomers of the ``molecules`` of at most ``max_atoms``, under their identities.
+
+    ``recipe["tautomers"]`` holds also ``count``, at most ``per_molecule``, ``geometries`` of each, and ``kinds``,
+    ``temperatures_K`` and ``molecules_per_shard``.
+    """
+    settings = dict(recipe["tautomers"])
+    max_atoms, count, most, per_shard = (
+        settings.pop(name) for name in ("max_atoms", "count", "per_molecule", "molecules_per_shard")
+    )
+    settings["per_molecule"] = settings.pop("geometries")
+    fitting = [molecule for molecule in molecules if molecule.n_atoms <= max_atoms]
+    random.Random(0).shuffle(fitting)
+    named = list(itertools.islice(_other_tautomers(fitting, most), count))
+    return [
+        Shard(
+            "sampled",
+            {"molecules": named[start : start + per_shard], "seed": 100_000 * _TAUTOMER_ROUND + start} | settings,
+            teacher,
+            recipe["max_force_eV_per_A"],
+        )
+        for start in range(0, len(named), per_shard)
+    ]
+
+
+def _other_tautomers(molecules: Iterable[Molecule], most: int) -> Iterator[Named]:
+    for molecule in molecules:
+        found = other_tautomers(molecule.smiles)
+        for smiles in random.Random(1).sample(found, min(most, len(found))):
+            yield molecule.identity, smiles
 
 
 def _moving(

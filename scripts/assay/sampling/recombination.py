@@ -1,4 +1,4 @@
-"""New molecules from pieces of known ones, so that neighbors and rings which no list has are seen too."""
+"""New molecules from known ones, so that neighbors, rings and places of protons which no list has are seen too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 
 from rdkit import Chem
+from rdkit.Chem.MolStandardize import rdMolStandardize
 
 from assay.sampling.identity import n_atoms, standardize
 
@@ -89,6 +90,22 @@ def alter(cores: Sequence[Chem.Mol], max_atoms: int, seed: int, changes: tuple[i
             molecule = _mutate(molecule, rng) or molecule
         if stable := _stable(molecule, max_atoms):
             yield stable
+
+
+def other_tautomers(smiles: str, max_tautomers: int = 12, max_transforms: int = 60) -> list[str]:
+    """The neutral tautomers of a molecule that differ from it: sorted SMILES without stereo, of the same skeleton.
+
+    RDKit enumerates them by its rules of moving protons, and stops at ``max_tautomers`` and ``max_transforms``.
+    """
+    enumerator = rdMolStandardize.TautomerEnumerator()
+    enumerator.SetMaxTautomers(max_tautomers)
+    enumerator.SetMaxTransforms(max_transforms)
+    molecule = Chem.MolFromSmiles(smiles)
+    found = {Chem.MolToSmiles(tautomer, isomericSmiles=False) for tautomer in enumerator.Enumerate(molecule)}
+    found.discard(Chem.MolToSmiles(molecule, isomericSmiles=False))
+    return sorted(
+        tautomer for tautomer in found if "+" not in tautomer and "-]" not in tautomer and Chem.MolFromSmiles(tautomer)
+    )
 
 
 def _stable(molecule: Chem.Mol, max_atoms: int) -> Chem.Mol | None:

@@ -157,6 +157,27 @@ class Facing(Section):
     max_force_eV_per_A: PositiveNumber
 
 
+class GeometryKinds(Section):
+    """Shares of the kinds of classical geometries; an absent kind has none."""
+
+    thermal: float = may_be_absent(ge=0)
+    relaxed: float = may_be_absent(ge=0)
+    stretched: float = may_be_absent(ge=0)
+    twisted: float = may_be_absent(ge=0)
+
+
+class Tautomers(Section):
+    """Other tautomers of molecules of training."""
+
+    count: Count
+    max_atoms: PositiveInteger
+    per_molecule: PositiveInteger
+    geometries: PositiveInteger
+    kinds: GeometryKinds = Field(description="shares of the kinds of geometry")
+    temperatures_K: Range
+    molecules_per_shard: PositiveInteger
+
+
 class StudentDynamics(Section):
     """Frames of dynamics with the forces of a student."""
 
@@ -169,15 +190,6 @@ class StudentDynamics(Section):
     thermalization_fs: PositiveNumber
     interval_fs: PositiveNumber
     time_step_fs: PositiveNumber
-
-
-class GeometryKinds(Section):
-    """Shares of the kinds of classical geometries; an absent kind has none."""
-
-    thermal: float = may_be_absent(ge=0)
-    relaxed: float = may_be_absent(ge=0)
-    stretched: float = may_be_absent(ge=0)
-    twisted: float = may_be_absent(ge=0)
 
 
 class Classical(Section):
@@ -225,6 +237,8 @@ class Labels(Section):
     dense: Dense
     scans: Scans
     facing: Facing
+    facing_apart: Facing
+    tautomers: Tautomers
     student_md: StudentDynamics
     student_md_again_shards: Count
     better_student_md: StudentDynamics

@@ -45,6 +45,7 @@ def main() -> None:
         runtime, dtype, scope = predictor.runtime, predictor.dtype, predictor.scope
     for name, split in snakemake.params.splits.items():
         dataset = read_dataset(split, settings.max_structures, settings.seed)
+        n_read = len(dataset)
         piece = merged.pieces[name] if shards else predict_piece(predictor, domain, dataset, name)
         try:
             found = evaluation.with_labels(piece.predictions, dataset, name)
@@ -56,7 +57,7 @@ def main() -> None:
         if found.without:
             print(f"{name}: {found.sentence}", flush=True)
         judged[name] = evaluation.accuracy_of_split(errors[name], dataset, settings)
-        judged[name]["n_structures_in_file"] = count_structures(split)
+        judged[name]["n_structures_in_file"] = count_structures(split) if n_read == settings.max_structures else n_read
         judged[name]["without_prediction"] = found.record
         judged[name]["labelled_by"] = whose_labels(labelled_by(split), snakemake.params.teacher)
         print(f"labels of {name}: {judged[name]['labels']['sentence']}", flush=True)

@@ -19,7 +19,7 @@ from assay.engines import cases
 from assay.engines.drift import drift_of, drift_passes
 from assay.engines.programs import PROGRAMS, Program
 from assay.engines.run import BOX, ENVIRONMENTS, MOLECULE, EngineSettings, expect, run_program
-from assay.engines.table import FAILS, PASSES, TOO_SHORT, draw, verdict, write_markdown
+from assay.engines.table import FAILS, PASSES, TOO_SHORT, draw, write_markdown
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.predictors.virtual_environments import interpreter
@@ -120,7 +120,7 @@ def test_a_long_motion_that_was_cut_short_passes():
 @pytest.mark.slow
 def test_a_program_that_is_right_passes(run, tmp_path):
     found = run("")
-    assert {name: case for name, case in found["cases"].items() if verdict(case) != PASSES} == {}
+    assert {name: case for name, case in found["cases"].items() if case["verdict"] != PASSES} == {}
     [point] = found["speed"]
     assert point["ns_per_day"] == pytest.approx(86400 * 0.5e-3 / point["ms_per_step"])
     own = {
@@ -202,7 +202,7 @@ def test_programs_run_the_student(student, name):
     timed = [cases.of_size(structures, size) for size in SETTINGS.sizes]
     found = run_program(program, files, timed, expected, SETTINGS, Tolerance())
     assert "error" not in found, found
-    assert {name: case for name, case in found["cases"].items() if verdict(case) != PASSES} == {}
+    assert {name: case for name, case in found["cases"].items() if case["verdict"] != PASSES} == {}
     told = [case["virial_error_relative"] for case in found["cases"].values() if "virial_error_relative" in case]
     assert max(told, default=0.0) < 1e-4
 

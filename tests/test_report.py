@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from assay.accuracy.training_data import unknown
+from assay.engines.table import FAILS, PASSES, TOO_SHORT
 from assay.report import wording
 from assay.report.engines import read_engines
 from assay.report.evidence import BRANCHES, Student
@@ -62,7 +63,7 @@ def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_
 def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp_path):
     students = read(results)
     [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
-    good = {"passed": True, "drift_passed": True}
+    good = {"verdict": PASSES}
     programs = {
         "good": {
             "title": "Good",
@@ -72,8 +73,8 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
                 {"n_atoms": 200, "left_out": "did not fit: 9 s a step expected"},
             ],
         },
-        "short": {"title": "Short", "cases": {"box": good | {"drift_passed": None}, "molecule": good}, "speed": []},
-        "heating": {"title": "Heating", "cases": {"box": good | {"drift_passed": False}}, "speed": []},
+        "short": {"title": "Short", "cases": {"box": {"verdict": TOO_SHORT}, "molecule": good}, "speed": []},
+        "heating": {"title": "Heating", "cases": {"box": {"verdict": FAILS}, "molecule": good}, "speed": []},
         "gone": {"title": "Gone", "error": "cannot be made"},
     }
     for checkpoint in ("of other weights", sha):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from assay.engines.table import FAILS, PASSES, TOO_SHORT, verdict
+from assay.engines.table import FAILS, PASSES, TOO_SHORT
 from assay.report.evidence import Student
 from assay.workflow.files import read_json
 
@@ -63,5 +63,5 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
 
 def _verdict(program: dict[str, Any]) -> str:
     """The worst of the verdicts on a program's structures."""
-    found = {verdict(case) for case in program.get("cases", {}).values()} or {FAILS}
+    found = {case["verdict"] for case in program.get("cases", {}).values()} or {FAILS}
     return next(worst for worst in (FAILS, TOO_SHORT, PASSES) if worst in found)

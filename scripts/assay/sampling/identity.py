@@ -37,9 +37,10 @@ def standardize(smiles: str) -> Chem.Mol | None:
 
 
 def identity_hash(molecule: Chem.Mol) -> str:
-    """Sixteen hexadecimal digits, equal for stereoisomers and tautomers of one molecule.
+    """Sixteen hexadecimal digits, equal for stereoisomers and most tautomers of one molecule.
 
-    They hash RDKit's tautomer-insensitive SMILES (``HetAtomTautomerv2``) of the standardized molecule.
+    They hash RDKit's tautomer-insensitive SMILES (``HetAtomTautomerv2``) of the standardized molecule. It does not
+    follow every proton that moves from carbon to carbon; the skeleton is the same for all tautomers.
     """
     text = rdMolHash.MolHash(Chem.Mol(molecule), rdMolHash.HashFunction.HetAtomTautomerv2)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

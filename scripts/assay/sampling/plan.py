@@ -24,9 +24,9 @@ _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
-_FACING_ROUND = 90
 _TAUTOMER_ROUND = 99
-_FACING_APART = 50_000  # added to the seeds of facing pairs
+# The first seeds of facing pairs, by the settings that they follow.
+_FACING_SEEDS = {"facing": 9_000_000, "facing_apart": 9_050_000}
 # The first digits of the seeds of the teacher's own dynamics.
 _SEEDS = {
     "validation": 3,
@@ -85,8 +85,7 @@ def plan(
             ),
             *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
-            *_facing(unchecked, "facing", recipe, teacher),
-            *_facing(unchecked, "facing_apart", recipe, teacher, _FACING_APART),
+            *(shard for settings in _FACING_SEEDS for shard in _facing(unchecked, settings, recipe, teacher)),
             *_tautomers(unchecked + more_unchecked + unchecked_altered, recipe, teacher),
         ]
     source = splits["train" if part == "seen_molecules" else part]
@@ -204,13 +203,11 @@ def _scans(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teach
     ]
 
 
-def _facing(
-    molecules: Sequence[Molecule], settings: str, recipe: dict[str, Any], teacher: Teacher, more_seed: int = 0
-) -> list[Shard]:
+def _facing(molecules: Sequence[Molecule], settings: str, recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
     """Pairs that face each other atom to atom: ``count``, ``distances_A``, ``per_shard`` and a limit of their own,
     ``max_force_eV_per_A``, of ``recipe[settings]``.
     """
-    facing, small, first = recipe[settings], _small(molecules, recipe), 100_000 * _FACING_ROUND + more_seed
+    facing, small, first = recipe[settings], _small(molecules, recipe), _FACING_SEEDS[settings]
     arguments = {"molecules": small, "count": facing["per_shard"], "distances_A": facing["distances_A"]}
     seeds = range(first, first + facing["count"] // facing["per_shard"])
     return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]

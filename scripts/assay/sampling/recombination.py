@@ -13,6 +13,10 @@ from assay.sampling.identity import n_atoms, standardize
 # Heteroatom chains that fall apart before a force field can embed them.
 _UNSTABLE = Chem.MolFromSmarts("[#7,#8;!a]-[#7,#8;!a]-[#7,#8;!a]-[#7,#8;!a]")
 
+_tautomers = rdMolStandardize.TautomerEnumerator()
+_tautomers.SetMaxTautomers(12)
+_tautomers.SetMaxTransforms(60)
+
 
 def cut(molecules: Iterable[Chem.Mol], max_heavy: int = 11) -> list[str]:
     """One-handed pieces of molecules, cut at single bonds of ring atoms outside rings; sorted SMILES with one *."""
@@ -92,16 +96,13 @@ def alter(cores: Sequence[Chem.Mol], max_atoms: int, seed: int, changes: tuple[i
             yield stable
 
 
-def other_tautomers(smiles: str, max_tautomers: int = 12, max_transforms: int = 60) -> list[str]:
+def other_tautomers(smiles: str) -> list[str]:
     """The neutral tautomers of a molecule that differ from it: sorted SMILES without stereo, of the same skeleton.
 
-    RDKit enumerates them by its rules of moving protons, and stops at ``max_tautomers`` and ``max_transforms``.
+    RDKit enumerates them by its rules of moving protons, and stops at twelve tautomers or 60 moves.
     """
-    enumerator = rdMolStandardize.TautomerEnumerator()
-    enumerator.SetMaxTautomers(max_tautomers)
-    enumerator.SetMaxTransforms(max_transforms)
     molecule = Chem.MolFromSmiles(smiles)
-    found = {Chem.MolToSmiles(tautomer, isomericSmiles=False) for tautomer in enumerator.Enumerate(molecule)}
+    found = {Chem.MolToSmiles(tautomer, isomericSmiles=False) for tautomer in _tautomers.Enumerate(molecule)}
     found.discard(Chem.MolToSmiles(molecule, isomericSmiles=False))
     return sorted(
         tautomer for tautomer in found if "+" not in tautomer and "-]" not in tautomer and Chem.MolFromSmiles(tautomer)

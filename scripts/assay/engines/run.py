@@ -18,7 +18,7 @@ from assay.engines import cases
 from assay.engines.drift import drift_passes
 from assay.engines.measuring import structure_to_json
 from assay.engines.programs import Program
-from assay.engines.table import verdict
+from assay.engines.table import FAILS, PASSES, TOO_SHORT
 from assay.models import Potential
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.networks import EagerPredictor, EnginePredictor
@@ -121,7 +121,7 @@ def run_program(
     for name, case in found["cases"].items():
         if "energy_eV" in case:
             _judge(case, name, expected, settings, tolerance)
-        case["verdict"] = verdict(case)
+        case["verdict"] = _verdict(case)
     for row in found["speed"]:
         if "ms_per_step" in row:
             row["ns_per_day"] = 86400.0 / row["ms_per_step"] * settings.step_fs * 1e-3
@@ -175,3 +175,16 @@ def _judge(case: dict[str, Any], name: str, expected: Expected, settings: Engine
         case["strain_passed"] = case["strain_error_relative"] <= settings.strain_relative
     if "drift_meV_per_atom_per_ps" in case:
         case["drift_passed"] = drift_passes(case, settings.max_drift_meV_per_atom_per_ps)
+
+
+def _verdict(case: Mapping[str, Any]) -> str:
+    """Whether a program did all that was asked of it with a structure, and each within its limit.
+
+    Returns:
+        ``PASSES``; ``FAILS``; or ``TOO_SHORT`` where all else passes, and the motion was too short to tell the drift of
+        the total energy from its fluctuations.
+    """
+    told = [case.get("passed", True), case.get("strain_passed", True), case.get("drift_passed", False)]
+    if "error" in case or False in told:
+        return FAILS
+    return TOO_SHORT if None in told else PASSES

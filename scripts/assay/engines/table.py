@@ -15,19 +15,6 @@ ANSWERS = ("student", "program", "structure", "energy (eV)", "forces (eV/angstro
 PASSES, FAILS, TOO_SHORT = "passes", "fails", "too short to tell"
 
 
-def verdict(case: Mapping[str, Any]) -> str:
-    """Whether a program did all that was asked of it with a structure, and each within its limit.
-
-    Returns:
-        ``PASSES``; ``FAILS``; or ``TOO_SHORT`` where all else passes, and the motion was too short to tell the drift of
-        the total energy from its fluctuations.
-    """
-    told = [case.get("passed", True), case.get("strain_passed", True), case.get("drift_passed", False)]
-    if "error" in case or False in told:
-        return FAILS
-    return TOO_SHORT if None in told else PASSES
-
-
 def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
     """Write the errors and the speed of every program with every student.
 

@@ -37,10 +37,10 @@ def standardize(smiles: str) -> Chem.Mol | None:
 
 
 def identity_hash(molecule: Chem.Mol) -> str:
-    """Sixteen hexadecimal digits, equal for stereoisomers and most tautomers of one molecule.
+    """Sixteen hexadecimal digits, equal for stereoisomers and many tautomers of one molecule.
 
-    They hash RDKit's tautomer-insensitive SMILES (``HetAtomTautomerv2``) of the standardized molecule. It does not
-    follow every proton that moves from carbon to carbon; the skeleton is the same for all tautomers.
+    They hash RDKit's tautomer-insensitive SMILES (``HetAtomTautomerv2``) of the standardized molecule. RDKit's
+    enumeration of tautomers moves protons that this text does not follow; the skeleton is the same for all of them.
     """
     text = rdMolHash.MolHash(Chem.Mol(molecule), rdMolHash.HashFunction.HetAtomTautomerv2)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -28,7 +28,7 @@ class Molecule:
     Attributes:
         smiles: the canonical SMILES of the standardized molecule.
         source: the list or recipe that it came from.
-        identity: a hash that stereoisomers and most tautomers share.
+        identity: a hash that stereoisomers and many tautomers share.
         skeleton: a hash of the connected heavy atoms without bond orders.
         n_atoms: the number of atoms, hydrogens included.
     """

@@ -21,6 +21,7 @@ import torch
 from assay.data import read_dataset
 from assay.gpu_hour import parity, physics, profiling, speed, training
 from assay.gpu_hour.hour import ROOT, Hour, bring_along
+from assay.gpu_hour.runtimes import NAMES
 from assay.gpu_hour.travel import pack
 from assay.workflow.errors import AssayError, exit_on_error
 
@@ -33,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--part", type=int, choices=PARTS, help="the part to measure; all of them if not given")
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="records of an earlier call to go on from")
     parser.add_argument("--data", type=Path, metavar="FILE", help="what to train on, packed or in any accepted format")
+    parser.add_argument("--only", nargs="+", default=[], metavar="RUNTIME", help="measure these runtimes only")
     parser.add_argument("--seconds", type=float, default=540.0, help="no piece begins after that in a part")
     parser.add_argument("--dry", action="store_true", help="everything in small, on a GPU or a CPU")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="pack the training data into a file, and end")
@@ -44,6 +46,9 @@ def main(options: argparse.Namespace) -> None:
         size = pack(read_dataset(options.data or ROOT / "data/dataset/train.h5"), options.pack)
         print(f"{options.pack}: {size / 2**20:.1f} MiB")
         return
+    unknown = sorted(set(options.only) - set(NAMES))
+    if unknown:
+        raise AssayError(f"there is no runtime {', '.join(unknown)}: choose from {', '.join(NAMES)}")
     if options.out is None:
         raise AssayError("no folder is named for the records: give --out FOLDER")
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -55,7 +60,7 @@ def main(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number in [options.part] if options.part else PARTS:
-            hour = Hour(options.out, device, options.dry, options.seconds)
+            hour = Hour(options.out, device, options.dry, options.seconds, tuple(options.only))
             makers = {
                 1: lambda hour=hour: parity.pieces(hour, folder),
                 2: lambda hour=hour: speed.pieces(hour, folder),

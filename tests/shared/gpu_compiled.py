@@ -14,9 +14,18 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.runtime.jit import JITFunction
 
-from assay.runtime.gpu import force_kernels, message_kernels, pair_kernels, update_kernels
+from assay.runtime.gpu import (
+    filter_kernels,
+    force_kernels,
+    launch,
+    layer_kernels,
+    message_kernels,
+    network,
+    pair_kernels,
+    pairs,
+    update_kernels,
+)
 from assay.runtime.gpu.model_file import read_model_file
-from assay.runtime.gpu.network import Inputs, Network
 
 POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32"}
 
@@ -51,17 +60,27 @@ class Compiled:
         return "i32" if isinstance(value, int) else "fp32"
 
 
+def walk_through(model):
+    """Launch every kernel that the network takes for four atoms."""
+    whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
+    atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)
+    entries, both = (torch.zeros(8, **whole) for _ in range(2)), (torch.zeros(4, **whole) for _ in range(2))
+    inputs = pairs.Inputs(*atoms, torch.zeros(5, **whole), *entries, *both, torch.zeros(4, 3, **double))
+    network.Network(model, torch.device("cpu"))(inputs)
+
+
 def main():
     target = GPUTarget("cuda", int(sys.argv[2]), 32)
-    for module in (force_kernels, message_kernels, pair_kernels, update_kernels):
+    for module in (filter_kernels, force_kernels, layer_kernels, message_kernels, pair_kernels, update_kernels):
         for name, kernel in list(vars(module).items()):
             own = isinstance(kernel, JITFunction) and kernel.fn.__module__ == module.__name__
             if own and not name.startswith("_"):
                 setattr(module, name, Compiled(kernel, target))
-    whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
-    atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)
-    network = Network(read_model_file(Path(sys.argv[1])), torch.device("cpu"))
-    network(Inputs(*atoms, torch.zeros(5, **whole), torch.zeros(8, **whole), torch.zeros(8, 3, **double)))
+    model = read_model_file(Path(sys.argv[1]))
+    launch._can_overlap = lambda device: target.arch >= 90
+    walk_through(model)
+    launch.FEW_ATOMS = pairs.FEW_PAIRS = 0  # as for many atoms
+    walk_through(model)
     print(json.dumps(Compiled.found))
 
 

@@ -29,6 +29,7 @@ class Hour:
         device: "cuda" or "cpu".
         dry: whether everything is done in small, to see that it runs.
         seconds: the time after which no other piece is begun.
+        only: the runtimes that are measured; all of them if there are none.
         began: the start of the part, by the monotonic clock.
     """
 
@@ -36,6 +37,7 @@ class Hour:
     device: str
     dry: bool
     seconds: float
+    only: tuple[str, ...] = ()
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -49,8 +51,9 @@ class Hour:
         return self.seconds - (time.monotonic() - self.began)
 
     def some_of(self, runtimes: Sequence[str]) -> Sequence[str]:
-        """The runtimes that are measured, only the first two in small."""
-        return runtimes[:2] if self.dry else runtimes
+        """Those runtimes that are measured, only the first two in small."""
+        wanted = [name for name in runtimes if not self.only or name in self.only]
+        return wanted[:2] if self.dry else wanted
 
     def checkpoint(self, variant: str) -> Path:
         """The shipped checkpoint of a student."""

@@ -15,6 +15,7 @@ from assay.engine.model_file import to_bytes, why_not_computed
 from assay.models import Potential
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.gpu import why_not_here
+from assay.runtime.gpu.neighbors import lists_all_pairs
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
@@ -68,12 +69,22 @@ class GpuPredictor(BatchPredictor):
         """See ``BatchPredictor.evaluate_with_virial``."""
         return self._values(structures, self._inputs(structures))
 
-    def timed_call(self, structures: Sequence[Structure]) -> Callable[[], object]:
-        """Return a call on positions that the GPU has, as dynamics there has them; neighbors are found in it."""
+    def lists_all_pairs(self, structures: Sequence[Structure]) -> bool:
+        """Whether all pairs of these structures are candidates for neighbors, so that none is ever searched for."""
+        return lists_all_pairs(self._inputs(structures)[1])
+
+    def timed_call(self, structures: Sequence[Structure], search: bool = True) -> Callable[[], object]:
+        """Return a call on positions that the GPU has, as dynamics there has them.
+
+        Args:
+            structures: what is evaluated.
+            search: whether neighbors are searched for in each call; otherwise those of the first one are kept.
+        """
         numbers, where = self._inputs(structures)
 
         def call() -> object:
-            self.student.neighbors.forget()
+            if search:
+                self.student.neighbors.forget()
             return self.student.evaluate(numbers, where)
 
         return call
@@ -87,7 +98,7 @@ class GpuPredictor(BatchPredictor):
         numbers, positions, _ = collate(structures, dtype=torch.float64)
         cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
         sizes, pbc = np.array([len(s) for s in structures]), np.stack([s.pbc for s in structures])
-        return numbers.to(self.student.device), self.student.structures(sizes, positions, cells, pbc)
+        return numbers.to(self.student.device, torch.int32), self.student.structures(sizes, positions, cells, pbc)
 
     def _values(
         self, structures: Sequence[Structure], inputs: tuple[Tensor, Structures]

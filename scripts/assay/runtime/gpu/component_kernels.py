@@ -1,9 +1,18 @@
-"""Vectors of three and tensors of five components in memory, whose components lie one stride behind each other."""
+"""What all kernels share: how they begin, and vectors and tensors whose components lie one stride behind each other."""
 
 from __future__ import annotations
 
 import triton
 import triton.language as tl
+from triton.language.extra.cuda import gdc_launch_dependents, gdc_wait
+
+
+@triton.jit
+def after_inputs(OVERLAP: tl.constexpr):
+    """Where kernels overlap, wait until the one before has written, and let the one behind be launched meanwhile."""
+    if OVERLAP:
+        gdc_wait()
+        gdc_launch_dependents()
 
 
 @triton.jit

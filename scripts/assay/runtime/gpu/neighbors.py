@@ -1,4 +1,4 @@
-"""Candidates for neighbors in torch, on any device: all pairs of small structures, or a cell list with images.
+"""Pairs of atoms that may be neighbors: all pairs of small open structures, or those of a cell list with images.
 
 The kernels choose those within the cutoff anew at each step. So all pairs of an open structure serve whatever its atoms
 do, and those of a cell list until an atom has moved by half of the skin (L. Verlet, Phys. Rev. 159, 98, 1967).
@@ -7,17 +7,26 @@ do, and those of a cell list until an atom has moved by half of the skin (L. Ver
 from __future__ import annotations
 
 import itertools
+import os
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import vesin
 from torch import Tensor
 
-from ..verlet import MAX_EXTENT_A, enclosing_cell
+from ..verlet import MAX_EXTENT_A, MIN_HEIGHT_A, VESIN_BOXES, enclosing_cell
 
 ALL_PAIRS = 96  # up to so many atoms, all pairs of an open structure are candidates
-CENTERS = 65536  # atoms whose surroundings are compared at once
-IMAGES = 1 << 23  # images of atoms that are compared at once
+MOST_PAIRS = 1 << 30  # their entries are counted in 32 bits
+BOXES = 16  # boxes of a structure for each of its atoms, at most
+GROUPS = 16  # programs that share the boxes around an atom, at most
+ATOMS = 32  # atoms of one of these programs
+TILE = 128  # atoms that a program puts into boxes
+READ = 1024  # atoms that a program reads at once
+ENTRIES = 256  # entries of all pairs that a program writes at once, more than ALL_PAIRS
+GENERIC = np.array([1.0, 1.3247179572, 1.7548776662])  # a direction along which no two images of an atom are level
+SAME_A = 1e-6  # displacements of an edge and of its reverse differ by less
 
 
 class Structures(NamedTuple):
@@ -37,10 +46,24 @@ class Structures(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """All atoms that may be neighbors of each atom, both ways; as in ``Inputs``."""
+    """All pairs of atoms that may be neighbors, each once, and the pairs of each atom.
+
+    A pair of an atom with an image of itself has two entries of that atom. Equal inputs give equal orders.
+
+    Attributes:
+        row_start: int32 (N + 1,), where the entries of each atom begin.
+        neighbors: int32 (2 P,), the other atom of each entry.
+        pairs: int32 (2 P,), the pair of each entry: p where the atom is the first of the pair, -1 - p where it is the
+            second.
+        first, second: int32 (P,), both atoms of each pair.
+        shift: float64 (P, 3), angstrom: the vector of a pair is x[second] - x[first] + shift.
+    """
 
     row_start: Tensor
-    candidates: Tensor
+    neighbors: Tensor
+    pairs: Tensor
+    first: Tensor
+    second: Tensor
     shift: Tensor
 
 
@@ -68,7 +91,7 @@ class CandidateList:
         """Return the candidates at these positions; the same object as before where they still hold.
 
         Raises:
-            ValueError: positions or cells make no sense, as ``VerletList.update`` says.
+            ValueError: positions or cells make no sense, as ``VerletList.update`` says, or there are too many pairs.
         """
         if self._built is None or not self._holds(self._built[0], structures):
             found = find_candidates(structures, self.cutoff + self.skin)
@@ -78,130 +101,164 @@ class CandidateList:
 
     def forget(self) -> None:
         """Find the candidates anew at the next update, but for all pairs of small structures, which always hold."""
-        if self._built is not None and not _are_small(self._built[0]):
+        if self._built is not None and not lists_all_pairs(self._built[0]):
             self._built = None
 
     def _holds(self, then: Structures, now: Structures) -> bool:
         if not np.array_equal(then.sizes, now.sizes) or not np.array_equal(then.pbc, now.pbc):
             return False
-        if _are_small(now):
+        if lists_all_pairs(now):
             return True
         if not np.array_equal(then.cells[then.pbc], now.cells[now.pbc]):
             return False
-        moved = (now.positions - then.positions).square().sum(-1).max()
-        return bool(moved <= (0.5 * self.skin) ** 2)  # NaN is farther than anything
+        moved = torch.linalg.vector_norm(now.positions - then.positions, dim=1).max()
+        return float(moved) <= 0.5 * self.skin  # NaN is farther than anything
 
 
 def find_candidates(structures: Structures, radius: float) -> Candidates:
     """Find candidates that hold all pairs within ``radius`` angstrom.
 
+    On a GPU and under Triton's interpreter kernels find them, otherwise vesin does.
+
     Raises:
         ValueError: as ``CandidateList.update`` says.
     """
-    sizes = torch.as_tensor(structures.sizes, device=structures.positions.device)
-    batch = torch.arange(len(sizes), device=sizes.device).repeat_interleave(sizes)
-    return _all_pairs(sizes, batch) if _are_small(structures) else _cell_list(structures, batch, radius)
+    by_kernels = structures.positions.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    if lists_all_pairs(structures):
+        return _all_pairs(structures) if by_kernels else _all_pairs_on_host(structures)
+    return _cell_list(structures, radius) if by_kernels else _cell_list_on_host(structures, radius)
 
 
-def _are_small(structures: Structures) -> bool:
+def lists_all_pairs(structures: Structures) -> bool:
+    """Whether all pairs of some structures are candidates: where they are open and small."""
     return not structures.pbc.any() and structures.sizes.max(initial=0) <= ALL_PAIRS
 
 
-def _all_pairs(sizes: Tensor, batch: Tensor) -> Candidates:
-    counts = sizes[batch] - 1
-    start = _starts(counts)
-    center = torch.arange(len(batch), device=batch.device).repeat_interleave(counts)
-    first = (sizes.cumsum(0) - sizes)[batch[center]]
-    k = torch.arange(len(center), device=batch.device) - start[center]
-    neighbor = first + k + (k >= center - first)
-    return Candidates(start.int(), neighbor.int(), torch.zeros(len(center), 3, dtype=torch.float64, device=k.device))
+def _all_pairs(structures: Structures) -> Candidates:
+    """All pairs of small structures by a kernel, for which the device is not waited for."""
+    from .cell_kernels import list_all_pairs
+
+    sizes, device = structures.sizes, structures.positions.device
+    starts = np.column_stack([_starts(sizes), _starts(sizes * (sizes - 1) // 2)])
+    n_atoms, n_pairs = int(starts[-1, 0]), _checked(int(starts[-1, 1]))
+    row_start = torch.zeros(n_atoms + 1, dtype=torch.int32, device=device)
+    neighbors, pairs = _whole(2 * n_pairs, device), _whole(2 * n_pairs, device)
+    first, second = _whole(n_pairs, device), _whole(n_pairs, device)
+    if len(sizes):
+        sent = _sent(starts, torch.int32, device)
+        list_all_pairs[(len(sizes),)](sent, row_start, neighbors, pairs, first, second, MOST=ENTRIES)
+    shift = torch.zeros(n_pairs, 3, dtype=torch.float64, device=device)
+    return Candidates(row_start, neighbors, pairs, first, second, shift)
 
 
-def _cell_list(structures: Structures, batch: Tensor, radius: float) -> Candidates:
-    """Sort atoms and their images into boxes as wide as the radius, and compare each atom with the boxes around it."""
-    device, x = structures.positions.device, structures.positions
-    full = _full_cells(structures, radius)
-    cell, inverse = (torch.as_tensor(value, device=device)[batch] for value in (full, np.linalg.inv(full)))
-    periodic = torch.as_tensor(structures.pbc, device=device)[batch]
-    fractional = torch.einsum("ni,nij->nj", x, inverse)
-    home = torch.where(periodic, fractional.floor(), torch.zeros_like(fractional))
-    fractional = fractional - home
-    margin = radius * inverse.norm(dim=1)  # the radius in units of each lattice vector's height
-    reach = torch.where(periodic, margin.ceil(), torch.zeros_like(margin))
-    atom, image = _images(fractional, margin, reach, periodic)
-    at = torch.einsum("ni,nij->nj", fractional[atom] + image, cell[atom])
-    wrapped = torch.einsum("ni,nij->nj", fractional, cell)
-    key, stride = _boxes(at, batch[atom], radius)
-    own = (image == 0).all(1)
-    key_of_atom = torch.empty(len(x), dtype=torch.int64, device=device)
-    key_of_atom[atom[own]] = key[own]
-    order = key.argsort(stable=True)
-    key, atom, image, at = key[order], atom[order], image[order], at[order]
-    centers, points = [], []
-    for start in range(0, len(x), CENTERS):
-        here = torch.arange(start, min(start + CENTERS, len(x)), device=device)
-        center, point = _around(here, key_of_atom, key, stride)
-        near = (at[point] - wrapped[center]).square().sum(-1) <= radius**2
-        near &= (atom[point] != center) | (image[point] != 0).any(1)
-        centers.append(center[near])
-        points.append(point[near])
-    center, point = torch.cat(centers), torch.cat(points)
-    neighbor = atom[point]
-    shift = torch.einsum("ni,nij->nj", image[point] - home[neighbor] + home[center], cell[center])
-    return Candidates(_starts(center.bincount(minlength=len(x))).int(), neighbor.int(), shift)
+def _cell_list(structures: Structures, radius: float) -> Candidates:
+    """Sort atoms into boxes and compare those in boxes side by side; the device is waited for twice."""
+    from .cell_kernels import measure, place, walk
+
+    x, device = structures.positions.contiguous(), structures.positions.device
+    n_structures, n_atoms = len(structures.sizes), len(x)
+    first_atom = _sent(_starts(structures.sizes), torch.int32, device)
+    extents = x.new_empty(n_structures, 2, 3)
+    measure[(n_structures, 3)](first_atom, x, extents, ATOMS=READ)
+    host_frames, host_grids, n_boxes, steps = _grids(structures, extents.cpu().numpy(), radius)
+    frames, grids = _sent(host_frames, torch.float64, device), _sent(host_grids, torch.int32, device)
+    box, owner = _whole(n_atoms, device), _whole(n_atoms, device)
+    home, wrapped = torch.empty_like(x), torch.empty_like(x)
+    blocks = -(-int(structures.sizes.max()) // TILE)
+    place[(n_structures, blocks)](first_atom, x, frames, grids, box, owner, home, wrapped, ATOMS=TILE)
+    box, order = torch.sort(box, stable=True)
+    groups = min(steps, GROUPS)
+    counts, limit = _whole(n_atoms * groups, device), torch.full_like(frames[0, :1], radius**2)
+    start = _rows_of(box, n_boxes)
+    about = order, box, owner, wrapped[order], home, start, frames, grids, limit, n_atoms, steps, groups, counts
+    grid, fixed = (-(-n_atoms // ATOMS), groups), {"ATOMS": ATOMS, "num_warps": 1}
+    walk[grid](*about, order, box, box, x, WRITE=False, **fixed)  # the last four are not read
+    ends = counts.cumsum(0)
+    n_pairs = _checked(int(ends[-1]))
+    first, second, shift = _whole(n_pairs, device), _whole(n_pairs, device), x.new_empty(n_pairs, 3)
+    walk[grid](*about, ends, first, second, shift, WRITE=True, **fixed)
+    return _both_ways(first, second, shift, n_atoms)
 
 
-def _full_cells(structures: Structures, radius: float) -> np.ndarray:
-    """Lattice vectors along all axes, (S, 3, 3); those of open axes are perpendicular to those that repeat."""
-    x, ends = structures.positions.cpu().numpy(), np.cumsum(structures.sizes)
-    full = np.broadcast_to(np.eye(3), (len(ends), 3, 3)).copy()
-    if not np.isfinite(x).all():
+def _grids(structures: Structures, extents: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """How boxes divide structures.
+
+    Args:
+        structures: the structures, whose positions are not read.
+        extents: float64 (S, 2, 3), the least and the largest coordinates in each structure, angstrom.
+        radius: as in ``find_candidates``.
+
+    Returns:
+        ``frames`` and ``grids`` of ``cell_kernels.place``, the number of boxes of all structures, and the most steps
+        from a box to those around it in any structure, one of opposite ones.
+    """
+    sizes, pbc, radius = structures.sizes, structures.pbc, radius * (1.0 + 1e-6)  # boxes are a little wider
+    extents = np.where((sizes > 0)[:, None, None], extents, 0.0)
+    full = _full_cells(structures, extents, radius)
+    inverse = np.linalg.inv(full)
+    middle, spread = extents.mean(1), 0.5 * np.ptp(extents, axis=1)
+    center, reach = np.einsum("si,sij->sj", middle, inverse), np.einsum("si,sij->sj", spread, np.abs(inverse))
+    lowest = np.where(pbc, 0.0, center - reach)
+    length = np.where(pbc, 1.0 / np.linalg.norm(inverse, axis=1), np.maximum(2.0 * reach, 1e-3))
+    boxes = np.clip(length // radius, 1.0, 1 << 20).astype(np.int64)
+    while (crowded := boxes.prod(1) > BOXES * (sizes + 4)).any():
+        axis = boxes[crowded].argmax(1)
+        boxes[crowded, axis] = (boxes[crowded, axis] + 1) // 2
+    around = np.where(pbc, np.ceil(radius * boxes / length), np.minimum(boxes - 1, 1)).astype(np.int64)
+    scale = np.where(pbc, boxes, boxes / length)
+    first_box = _starts(boxes.prod(1))
+    frames = np.concatenate([full.reshape(-1, 9), inverse.reshape(-1, 9), lowest, scale], axis=1)
+    grids = np.concatenate([boxes, around, pbc, first_box[:-1, None]], axis=1)
+    return frames, grids, int(first_box[-1]), int((2 * around + 1).prod(1).max() // 2 + 1)
+
+
+def _full_cells(structures: Structures, extents: np.ndarray, radius: float) -> np.ndarray:
+    """Lattice vectors along all axes, (S, 3, 3); those of open axes have length 1, at right angles to the others."""
+    full = np.broadcast_to(np.eye(3), (len(extents), 3, 3)).copy()
+    if not np.isfinite(extents).all():
         raise ValueError("there are positions that are not finite")
-    for index, own in enumerate(np.split(x, ends[:-1])):
+    if np.ptp(extents, axis=1).max(initial=0.0) > MAX_EXTENT_A:
+        raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart: is one astray?")
+    good = structures.pbc.all(1) & (structures.sizes > 0)
+    good[good] = _are_compact(structures.cells[good], radius)
+    full[good] = structures.cells[good]
+    for index in np.flatnonzero(structures.pbc.any(1) & ~good):
         axes = structures.pbc[index]
-        if axes.any():
-            full[index] = enclosing_cell(own, structures.cells[index], axes, radius)
-            full[index][~axes] /= np.linalg.norm(full[index][~axes], axis=1, keepdims=True)
-        elif np.ptp(own, axis=0).max(initial=0.0) > MAX_EXTENT_A:
-            raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart: is one astray?")
+        corners = np.array(list(itertools.product(*extents[index].T)))[: 8 * structures.sizes[index]]
+        full[index] = enclosing_cell(corners, structures.cells[index], axes, radius)
+        full[index][~axes] /= np.linalg.norm(full[index][~axes], axis=1, keepdims=True)
     return full
 
 
-def _images(fractional: Tensor, margin: Tensor, reach: Tensor, periodic: Tensor) -> tuple[Tensor, Tensor]:
-    """The atoms in their cells and those images that lie near enough to these: atom (P,) and translation (P, 3)."""
-    most = [int(n) for n in reach.max(0).values.tolist()]
-    every = list(itertools.product(*(range(-n, n + 1) for n in most)))
-    at_once = max(1, IMAGES // max(len(fractional), 1))
-    atoms, images = [], []
-    for start in range(0, len(every), at_once):
-        moves = torch.tensor(every[start : start + at_once], dtype=fractional.dtype, device=fractional.device)
-        moved = fractional[:, None] + moves
-        near = (moved >= -margin[:, None]) & (moved <= 1.0 + margin[:, None]) | ~periodic[:, None]
-        near &= moves.abs() <= reach[:, None]
-        atom, which = near.all(-1).nonzero(as_tuple=True)
-        atoms.append(atom)
-        images.append(moves[which])
-    return torch.cat(atoms), torch.cat(images)
+def _are_compact(cells: np.ndarray, radius: float) -> np.ndarray:
+    """Which cells (S, 3, 3) ``enclosing_cell`` takes as they are where all axes repeat, all at once: bool (S,)."""
+    try:
+        heights = 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=1)
+    except np.linalg.LinAlgError:  # one of them has no volume
+        return np.zeros(len(cells), bool)
+    boxes = np.maximum(heights // radius, 1.0)
+    return (heights.min(1) > MIN_HEIGHT_A) & (boxes.min(1) ** 3 > 1.5 * boxes.prod(1) / VESIN_BOXES)
 
 
-def _boxes(at: Tensor, structure: Tensor, radius: float) -> tuple[Tensor, tuple[int, int]]:
-    """A number for the box of each point, and the steps of that number along the first two axes."""
-    box = ((at - at.min(0).values) / radius).floor().long() + 1
-    along_y, along_z = (int(n) + 2 for n in box.max(0).values.tolist()[1:])
-    along_x = int(box[:, 0].max()) + 2
-    key = ((structure * along_x + box[:, 0]) * along_y + box[:, 1]) * along_z + box[:, 2]
-    return key, (along_y * along_z, along_z)
+def _all_pairs_on_host(structures: Structures) -> Candidates:
+    """As ``_all_pairs``, in another order."""
+    starts = _starts(structures.sizes)
+    pairs = [np.stack(np.triu_indices(n, 1)) + start for n, start in zip(structures.sizes, starts[:-1], strict=True)]
+    first, second = torch.as_tensor(np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1), dtype=torch.int32)
+    return _both_ways(first, second, torch.zeros(len(first), 3, dtype=torch.float64), int(starts[-1]))
 
 
-def _around(here: Tensor, key_of_atom: Tensor, key: Tensor, stride: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """All points in the boxes around these atoms: the atom and the place of the point, atom by atom."""
-    offsets = [dx * stride[0] + dy * stride[1] for dx in (-1, 0, 1) for dy in (-1, 0, 1)]
-    middle = key_of_atom[here][:, None] + torch.tensor(offsets, device=key.device)
-    first = torch.searchsorted(key, middle - 1).reshape(-1)
-    counts = torch.searchsorted(key, middle + 1, right=True).reshape(-1) - first
-    row = torch.arange(len(counts), device=key.device).repeat_interleave(counts)
-    point = first[row] + torch.arange(len(row), device=key.device) - _starts(counts)[row]
-    return here[row // len(offsets)], point
+def _cell_list_on_host(structures: Structures, radius: float) -> Candidates:
+    """As ``_cell_list``, in another order."""
+    starts = _starts(structures.sizes)
+    search = vesin.NeighborList(cutoff=radius, full_list=False, sorted=True)
+    found = []
+    for index, own in enumerate(np.split(structures.positions.numpy(), starts[1:-1])):
+        box = enclosing_cell(own, structures.cells[index], structures.pbc[index], radius)
+        first, second, image = search.compute(own, box, np.ones(3, bool), "ijS")
+        found.append((first.astype(np.int32) + starts[index], second.astype(np.int32) + starts[index], image @ box))
+    first, second, shift = (torch.as_tensor(np.concatenate(part)) for part in zip(*found, strict=True))
+    return _both_ways(first.int(), second.int(), shift, int(starts[-1]))
 
 
 def sorted_edges(edge_index: np.ndarray, shift: np.ndarray, n_atoms: int, device: torch.device) -> Candidates:
@@ -214,25 +271,56 @@ def sorted_edges(edge_index: np.ndarray, shift: np.ndarray, n_atoms: int, device
         device: where they go.
 
     Raises:
-        ValueError: not every edge has its reverse.
+        ValueError: not every edge has its reverse, which has the opposite shift, or there are too many pairs.
     """
     neighbor, center = edge_index
-    if not (_is_symmetric(neighbor, center, n_atoms)):
-        raise ValueError("not every edge has its reverse: give every pair both ways")
-    order = np.argsort(center, kind="stable")
-    start = np.concatenate([[0], np.cumsum(np.bincount(center, minlength=n_atoms))])
-    return Candidates(
-        torch.as_tensor(start, dtype=torch.int32, device=device),
-        torch.as_tensor(neighbor[order], dtype=torch.int32, device=device),
-        torch.as_tensor(shift[order], dtype=torch.float64, device=device),
+    along = shift @ GENERIC
+    there, back = ((sign * (neighbor - center) > 0) | (neighbor == center) & (sign * along > 0) for sign in (1, -1))
+    ahead = np.flatnonzero(there)[np.lexsort([along[there], neighbor[there], center[there]])]
+    behind = np.flatnonzero(back)[np.lexsort([-along[back], center[back], neighbor[back]])]
+    is_symmetric = (
+        2 * len(ahead) == 2 * len(behind) == len(shift)
+        and np.array_equal(edge_index[:, ahead], edge_index[::-1, behind])
+        and np.abs(shift[ahead] + shift[behind]).max(initial=0.0) <= SAME_A
     )
+    if not is_symmetric:
+        raise ValueError("not every edge has its reverse: give every pair both ways")
+    _checked(len(ahead))
+    second, first = _sent(edge_index[:, ahead], torch.int32, device)
+    return _both_ways(first, second, _sent(shift[ahead], torch.float64, device), n_atoms)
 
 
-def _is_symmetric(neighbor: np.ndarray, center: np.ndarray, n_atoms: int) -> bool:
-    there, back = (np.sort(a * n_atoms + b) for a, b in ((neighbor, center), (center, neighbor)))
-    return bool(np.array_equal(there, back))
+def _both_ways(first: Tensor, second: Tensor, shift: Tensor, n_atoms: int) -> Candidates:
+    """Pairs and the entries of each atom: those of which it is the first one, then the others, as the pairs come."""
+    n_pairs = len(first)
+    atom, entry = torch.sort(torch.cat([first, second]), stable=True)
+    pairs = torch.where(entry < n_pairs, entry, n_pairs - 1 - entry).int()
+    return Candidates(
+        _rows_of(atom, n_atoms), torch.cat([second, first])[entry], pairs,
+        first.contiguous(), second.contiguous(), shift.contiguous(),
+    )  # fmt: skip
 
 
-def _starts(counts: Tensor) -> Tensor:
+def _rows_of(values: Tensor, n: int) -> Tensor:
+    """Where each of the numbers below n begins among ascending ones, and where the last one ends: int32 (n + 1,)."""
+    return torch.searchsorted(values, torch.arange(n + 1, dtype=torch.int32, device=values.device), out_int32=True)
+
+
+def _starts(counts: np.ndarray) -> np.ndarray:
     """Where each of the rows with these lengths begins, and where the last one ends."""
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return np.concatenate([[0], np.cumsum(counts)])
+
+
+def _whole(n: int, device: torch.device) -> Tensor:
+    return torch.empty(n, dtype=torch.int32, device=device)
+
+
+def _sent(values: np.ndarray, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A copy on the device, which is not waited for."""
+    return torch.as_tensor(values, dtype=dtype).to(device, non_blocking=True)
+
+
+def _checked(n_pairs: int) -> int:
+    if n_pairs > MOST_PAIRS:
+        raise ValueError(f"there are {n_pairs} pairs of atoms, and at most {MOST_PAIRS} can be listed")
+    return n_pairs

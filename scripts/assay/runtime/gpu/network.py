@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,35 +9,14 @@ import torch
 import triton
 from torch import Tensor
 
-from . import force_kernels, message_kernels, pair_kernels, update_kernels
-from .constants import ACTIVATIONS, N_FILTERS, SOFTPLUS_IS_LINEAR_FROM
+from . import force_kernels, launch, message_kernels, pair_kernels, update_kernels
+from .layers import DeviceLayer, full_precision, multiply, multiply_components
 from .model_file import Block, Layer, ModelFile
+from .pairs import Filters, Inputs, PairFunctions, Pairs
 
-EDGES = 16  # edges of one tile: the least number of rows that tl.dot takes
-LEAST_ROWS = 16  # its least depth
-PAIRS = 64  # pairs that a program compares at once
+TILE, ADJOINT_TILE = 64, 128  # pairs times channels that a program over neighbors has at once
 ELEMENTS = 512  # channels of atoms that a program updates at once
 ATOMS = 256  # atoms that are summed at once
-
-
-class Inputs(NamedTuple):
-    """The atoms of some structures, one after the other, and the candidates for neighbors of each.
-
-    Attributes:
-        numbers: int32 (N,), atomic numbers.
-        positions: float64 (N, 3), angstrom.
-        first_atom: int32 (S + 1,), where the atoms of each structure begin.
-        row_start: int32 (N + 1,), where the candidates of each atom begin.
-        candidates: int32 (C,), all atoms that may be within the cutoff, both ways.
-        shift: float64 (C, 3), the displacement of the image of each, angstrom.
-    """
-
-    numbers: Tensor
-    positions: Tensor
-    first_atom: Tensor
-    row_start: Tensor
-    candidates: Tensor
-    shift: Tensor
 
 
 class Outputs(NamedTuple):
@@ -50,50 +27,34 @@ class Outputs(NamedTuple):
         forces: float64 (N, 3), eV/angstrom.
         virial: float64 (S, 9), eV: -dE/d(strain).
         atomic_energies: float64 (N,), eV.
-        edge_start: int32 (N + 1,), where the pairs within the cutoff of each atom begin, both ways.
+        neighbor_counts: int32 (N,), the atoms within the cutoff of each.
+        total: float64 (), the sum of all energies, which is not finite where one of them is not.
     """
 
     energy: Tensor
     forces: Tensor
     virial: Tensor
     atomic_energies: Tensor
-    edge_start: Tensor
-
-
-class _Edges(NamedTuple):
-    """The pairs within the cutoff, as ``pair_kernels`` writes them."""
-
-    start: Tensor
-    neighbors: Tensor
-    centers: Tensor
-    distance: Tensor
-    direction: Tensor
-    basis: Tensor
-    slope: Tensor
-    repulsion: Tensor
-    repulsion_slope: Tensor
+    neighbor_counts: Tensor
+    total: Tensor
 
 
 class _Weights:
     """The layers of one block on the device; those of the last one without the gates that nothing reads behind it."""
 
-    def __init__(self, block: Block, settings: dict[str, Any], rows: int, last: bool, device: torch.device):
+    def __init__(self, block: Block, settings: dict[str, Any], last: bool, device: torch.device):
         hidden, rank = settings["hidden"], settings["rank"]
-        weight, bias = block.filter
-        filters = np.zeros((N_FILTERS[rank], rows, hidden))
-        filters[:, : settings["n_rbf"]] = weight.reshape(N_FILTERS[rank], hidden, -1).transpose(0, 2, 1)
-        if bias is not None:
-            filters[:, settings["n_rbf"]] = bias.reshape(N_FILTERS[rank], hidden)
-        self.filters = _single(filters, device)
-        self.context = [_on_device(layer, device) for layer in block.context]
-        self.mix = _single(block.mix.weight, device)
-        self.mix_tensors = _single(np.zeros(0) if block.mix_tensors is None else block.mix_tensors.weight, device)
+        self.context = [DeviceLayer(layer, device) for layer in block.context]
+        mix, mix_tensors = DeviceLayer(block.mix, device), block.mix_tensors
+        mixes = mix, None if mix_tensors is None else DeviceLayer(mix_tensors, device)
+        self.mix = mix.transposed, None if mixes[1] is None else mixes[1].transposed
+        self.mix_adjoint = mix.weight, None if mixes[1] is None else mixes[1].weight
         inner, outer = block.update
         if last:
             gates = [0, 2, 3] if rank == 2 else [0, 2]
             kept = [part.reshape(-1, hidden, *part.shape[1:])[gates] for part in (outer.weight, outer.bias)]  # type: ignore[union-attr]
             outer = Layer(kept[0].reshape(-1, hidden), kept[1].reshape(-1))
-        self.update = [_on_device(layer, device) for layer in (inner, outer)]
+        self.update = [DeviceLayer(layer, device) for layer in (inner, outer)]
 
 
 class _Kept(NamedTuple):
@@ -112,17 +73,6 @@ class _Kept(NamedTuple):
     y: Tensor
 
 
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Let torch multiply matrices in full single precision, without TF32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
-
-
 class Network:
     """A network in single precision, whose distances and sums of energies, forces and virials are in double precision.
 
@@ -132,32 +82,22 @@ class Network:
 
     Attributes:
         cutoff: the cutoff radius, angstrom.
+        pairs: the functions of a distance.
     """
 
     def __init__(self, model: ModelFile, device: torch.device):
         settings = model.settings
         self.settings, self.device, self.cutoff = settings, device, float(settings["cutoff"])
         self.rank, self.hidden = settings["rank"], settings["hidden"]
-        self.activation = ACTIVATIONS[settings["activation"]]
-        self.head_activation = ACTIVATIONS[settings["head_activation"]]
-        n_rbf = settings["n_rbf"]
-        self.rows = max(LEAST_ROWS, triton.next_power_of_2(n_rbf + bool(settings["filter_bias"])))
-        self.channels = 16 if self.hidden <= 16 else 32
-        self.tiles = triton.cdiv(self.hidden, self.channels)
-        radial = np.ones((2, self.rows))
-        radial[:, :n_rbf] = model.radial
-        self._radial = _double(radial, device)
-        self._elements = _double(np.stack([model.radii, model.powers]), device)
+        self.activation, self.head_activation = settings["activation"], settings["head_activation"]
+        self.channels = 16 if self.hidden % 32 else 32
+        self.pairs = PairFunctions(model, device)
         self._reference = _double(model.reference_energy, device)
-        reals = [settings["cutoff"], settings["envelope_begin"], settings["envelope_end"]]
-        self._reals = _double(np.array(reals), device)
-        self._cutoff_squared = _double(np.array([self.cutoff**2]), device)
         self._scale = _double(np.array([settings["energy_scale"]]), device)
         last = len(model.blocks) - 1
-        self.blocks = [
-            _Weights(block, settings, self.rows, index == last, device) for index, block in enumerate(model.blocks)
-        ]
-        self.head = [_on_device(layer, device) for layer in model.head]
+        self.blocks = [_Weights(block, settings, index == last, device) for index, block in enumerate(model.blocks)]
+        self.head = [DeviceLayer(layer, device) for layer in model.head]
+        self._head_adjoint = self.head[-1].weight * float(settings["energy_scale"])
         self.embedding = _single(model.embedding, device)
         with full_precision():
             _, self._element_context = self._context(self.embedding, self.blocks[0])
@@ -169,84 +109,62 @@ class Network:
         Atoms behind the last structure, whose number is 0 and which have no candidates, are computed for nothing.
         """
         n, n_structures = len(inputs.numbers), len(inputs.first_atom) - 1
-        edges = self._edges(inputs)
-        s, v, t = self.embedding[inputs.numbers], *self._features(n)
+        pairs = self.pairs.describe(inputs)
+        filters = self.pairs.filters(pairs, n)
+        s, x, ones = self._first(inputs.numbers)
+        v, t = self._features(n)
         kept: list[_Kept] = []
         for index in range(len(self.blocks)):
-            s, v, t, own = self._forward(index, edges, inputs.numbers, s, v, t)
+            s, v, t, own = self._forward(index, inputs, pairs, filters, s, v, t, None if index else x)
             kept.append(own)
-        learned, s_bar = self._head(s)
-        pair_forces = learned.new_empty(self.tiles, len(inputs.candidates), 3)
+        learned, s_bar = self._head(s, ones)
+        pair_forces = s.new_empty(len(inputs.first), 3)
         v_bar, t_bar = self._features(n)
         for index in reversed(range(len(self.blocks))):
-            s_bar, v_bar, t_bar = self._backward(index, edges, kept[index], s_bar, v_bar, t_bar, pair_forces)
-        energies = torch.empty(n, dtype=torch.float64, device=self.device)
-        forces, virials = energies.new_empty(n, 3), energies.new_empty(n, 9)
-        pair_kernels.atomic_totals[(n,)](
-            inputs.numbers, learned, self._reference, self._scale, edges.start, edges.distance, edges.direction,
-            edges.repulsion, edges.repulsion_slope, pair_forces, pair_forces.shape[1], energies, forces, virials,
-            REPULSION=bool(self.settings["repulsion"]), TILES=self.tiles, EDGES=32, num_warps=1,
-        )  # fmt: skip
-        energy, virial = energies.new_empty(n_structures, 1), energies.new_empty(n_structures, 9)
-        for values, totals in ((energies, energy), (virials, virial)):
-            stride = totals.shape[1]
-            pair_kernels.structure_totals[(n_structures, stride)](
-                inputs.first_atom, values, totals, STRIDE=stride, ATOMS=ATOMS
+            s_bar, v_bar, t_bar = self._backward(
+                index, inputs, pairs, filters, kept[index], s_bar, v_bar, t_bar, pair_forces
             )
-        return Outputs(energy, forces, virial, energies, edges.start)
+        sums = torch.empty(n, 10, dtype=torch.float64, device=self.device)
+        forces, counts = sums.new_empty(n, 3), torch.empty_like(inputs.numbers)
+        pair_kernels.atomic_totals[(n,)](
+            inputs.numbers, learned, self._reference, self._scale, inputs.row_start, inputs.pairs, pairs.place,
+            pairs.distance, pairs.direction, pairs.repulsion, pairs.repulsion_slope, pair_forces, forces, sums, counts,
+            REPULSION=bool(self.settings["repulsion"]), PAIRS=32, num_warps=1, **launch.options(n, self.device),
+        )  # fmt: skip
+        totals = sums.new_empty(n_structures, 10)
+        pair_kernels.structure_totals[(n_structures, 10)](
+            inputs.first_atom, sums, totals, COLUMNS=10, ATOMS=ATOMS, **launch.options(n, self.device)
+        )
+        total = totals[0, 0] if n_structures == 1 else totals[:, 0].sum()
+        return Outputs(totals[:, :1], forces, totals[:, 1:], sums[:, 0], counts, total)
 
     def _features(self, n: int) -> tuple[Tensor, Tensor]:
         """Memory for vectors and tensors."""
         empty = torch.empty(0, device=self.device)
         return empty.new_empty(n, 3, self.hidden), empty.new_empty(n if self.rank == 2 else 0, 5, self.hidden)
 
-    def _edges(self, inputs: Inputs) -> _Edges:
-        """Choose the pairs within the cutoff among the candidates, and compute what depends on each."""
-        n, most, settings = len(inputs.numbers), len(inputs.candidates), self.settings
-        whole, double = {"dtype": torch.int32, "device": self.device}, {"dtype": torch.float64, "device": self.device}
-        start, counts = torch.zeros(n + 1, **whole), torch.empty(n, **whole)  # type: ignore[call-overload]
-        places = inputs.row_start, inputs.candidates, inputs.positions, inputs.shift
-        pair_kernels.count_near[(n,)](*places, counts, self._cutoff_squared, PAIRS=PAIRS)
-        torch.cumsum(counts, 0, dtype=torch.int32, out=start[1:])
-        neighbors, centers, kept = (torch.empty(most, **whole) for _ in range(3))  # type: ignore[call-overload]
-        pair_kernels.keep_near[(n,)](*places, start, neighbors, centers, kept, self._cutoff_squared, PAIRS=PAIRS)
-        basis, direction = self.embedding.new_empty(2, most, self.rows), self.embedding.new_empty(most, 3)
-        distance = self.embedding.new_empty(most)
-        repulsion = torch.empty(2, most if settings["repulsion"] else 0, **double)  # type: ignore[call-overload]
-        edges = _Edges(start, neighbors, centers, distance, direction, *basis, *repulsion)
-        pair_kernels.describe_pairs[(triton.cdiv(most, EDGES),)](
-            inputs.numbers, start, n, neighbors, centers, kept, inputs.positions, inputs.shift,
-            self._elements, self._radial, self._reals,
-            *edges[3:], self._elements.shape[1],
-            ENVELOPE=settings["envelope"], GAUSSIAN=bool(settings["gaussian"]), FLOOR=bool(settings["floor"]),
-            REPULSION=bool(settings["repulsion"]), N_RBF=settings["n_rbf"], ROWS=self.rows, EDGES=EDGES,
-        )  # fmt: skip
-        return edges
-
     def _forward(
-        self, index: int, edges: _Edges, numbers: Tensor, s: Tensor, v: Tensor, t: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, _Kept]:
-        """Compute one block, which begins with the features s, v and t."""
+        self, index: int, inputs: Inputs, pairs: Pairs, filters: Filters, s: Tensor, v: Tensor, t: Tensor,
+        known: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor, _Kept]:  # fmt: skip
+        """Compute one block, which begins with the features s, v and t, and in the first one with a known context."""
         weights, first, last, n = self.blocks[index], index == 0, index == len(self.blocks) - 1, len(s)
-        if first:
-            hidden, x = s, self._element_context[numbers]
-        else:
-            hidden, x = self._context(s, weights)
+        hidden, x = self._context(s, weights) if known is None else (s, known)
         xv, xt = self._features(0 if first else n)
         if not first:
             self._over_channels(update_kernels.scale_carried, n, x, v, t, xv, xt)
         s_summed, (v_summed, t_summed) = torch.empty_like(s), self._features(n)
-        message_kernels.add_messages[(n, self.tiles)](
-            edges.start, edges.neighbors, edges.direction, edges.basis, weights.filters, x, xv, xt, s, v, t,
-            s_summed, v_summed, t_summed, self.hidden, FIRST=first, **self._tile(),
+        message_kernels.add_messages[self._grid(n)](
+            inputs.row_start, inputs.neighbors, inputs.pairs, pairs.place, pairs.direction, filters.of(index),
+            x, xv, xt, s, v, t, s_summed, v_summed, t_summed, self.hidden,
+            FIRST=first, **self._tile(TILE, n),
         )  # fmt: skip
-        ab = v_summed @ weights.mix.T
-        ab2 = t_summed @ weights.mix_tensors.T if self.rank == 2 else t_summed
+        ab, ab2 = multiply_components(v_summed, t_summed, weights.mix)
         invariants = s.new_empty(n, (self.rank + 1) * self.hidden)
         self._over_channels(update_kernels.join_invariants, n, s_summed, ab, ab2, invariants, epsilon=True)
-        (inner, bias), (outer, outer_bias) = weights.update
-        update_hidden = torch.addmm(bias, invariants, inner.T)
-        y = torch.addmm(outer_bias, _activate(self.activation, update_hidden), outer.T)
+        inner, outer = weights.update
+        update_hidden = multiply(n, invariants, inner.transposed, bias=inner.bias)
+        y = multiply(n, update_hidden, outer.transposed, bias=outer.bias, activation=self.activation)
         s_next, (v_next, t_next) = torch.empty_like(s), self._features(0 if last else n)
         features = s_summed, v_summed, t_summed, ab, ab2, y, s_next, v_next, t_next
         self._over_channels(update_kernels.update_features, n, *features, LAST=last)
@@ -254,92 +172,94 @@ class Network:
         return s_next, v_next, t_next, own
 
     def _backward(
-        self, index: int, edges: _Edges, kept: _Kept, s_bar: Tensor, v_bar: Tensor, t_bar: Tensor, pair_forces: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Differentiate one block, and add what it gives to the force of each edge to ``pair_forces``."""
+        self, index: int, inputs: Inputs, pairs: Pairs, filters: Filters, kept: _Kept,
+        s_bar: Tensor, v_bar: Tensor, t_bar: Tensor, pair_forces: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Differentiate one block, and add what it gives to the force of each pair to ``pair_forces``."""
         weights, first, last, n = self.blocks[index], index == 0, index == len(self.blocks) - 1, len(s_bar)
         y_bar = torch.empty_like(kept.y)
         self._over_channels(update_kernels.gates_adjoint, n, s_bar, v_bar, t_bar, kept.ab, kept.ab2, y_bar, LAST=last)
-        inner, outer = (weight for weight, _ in weights.update)
-        invariants_bar = _activate_adjoint(self.activation, y_bar @ outer, kept.update_hidden) @ inner
+        inner, outer = weights.update
+        hidden_bar = multiply(n, y_bar, outer.weight, before=kept.update_hidden, slope_of=self.activation)
+        invariants_bar = multiply(n, hidden_bar, inner.weight)
         s_summed_bar, ab_bar, ab2_bar = torch.empty_like(s_bar), torch.empty_like(kept.ab), torch.empty_like(kept.ab2)
         self._over_channels(
             update_kernels.mixed_adjoint, n, s_bar, v_bar, t_bar, kept.ab, kept.ab2, kept.y, kept.invariants,
             invariants_bar, s_summed_bar, ab_bar, ab2_bar, LAST=last,
         )  # fmt: skip
-        v_bar = _added(v_bar, ab_bar, weights.mix, last)
-        if self.rank == 2:
-            t_bar = _added(t_bar, ab2_bar, weights.mix_tensors, last)
-        force_kernels.add_pair_forces[(triton.cdiv(len(edges.neighbors), EDGES), self.tiles)](
-            edges.start[-1:], edges.neighbors, edges.centers, edges.distance, edges.direction, edges.basis, edges.slope,
-            weights.filters, kept.x, kept.xv, kept.xt, s_summed_bar, v_bar, t_bar, pair_forces, pair_forces.shape[1],
-            self.hidden, FIRST=first, LAST=last, **self._tile(),
+        passed = None if last else (v_bar, t_bar)
+        v_bar, t_bar = multiply_components(ab_bar, ab2_bar, weights.mix_adjoint, passed)
+        own, slopes = filters.with_slopes(index)
+        most, tile = len(inputs.first), self._tile(ADJOINT_TILE, n)
+        force_kernels.add_pair_forces[(triton.cdiv(most, tile["PAIRS"]),)](
+            most, inputs.first, inputs.second, pairs.place, pairs.distance, pairs.direction, own, slopes,
+            kept.x, kept.xv, kept.xt, s_summed_bar, v_bar, t_bar, pair_forces, self.hidden,
+            FIRST=first, LAST=last, **tile,
         )  # fmt: skip
         if first:
             return s_summed_bar, v_bar, t_bar
         x_bar, (v_before, t_before) = torch.empty_like(kept.x), self._features(n)
-        message_kernels.add_messages_adjoint[(n, self.tiles)](
-            edges.start, edges.neighbors, edges.direction, edges.basis, weights.filters, kept.x, kept.v, kept.t,
-            s_summed_bar, v_bar, t_bar, x_bar, v_before, t_before, self.hidden, **self._tile(),
+        message_kernels.add_messages_adjoint[self._grid(n)](
+            inputs.row_start, inputs.neighbors, inputs.pairs, pairs.place, pairs.direction, own,
+            kept.x, kept.v, kept.t, s_summed_bar, v_bar, t_bar, x_bar, v_before, t_before, self.hidden, **tile,
         )  # fmt: skip
-        inner, outer = (weight for weight, _ in weights.context)
-        hidden_bar = _activate_adjoint(self.activation, x_bar.reshape(n, -1) @ outer, kept.hidden)
-        return torch.addmm(s_summed_bar, hidden_bar, inner), v_before, t_before
+        inner, outer = weights.context
+        hidden_bar = multiply(n, x_bar.reshape(n, -1), outer.weight, before=kept.hidden, slope_of=self.activation)
+        return multiply(n, hidden_bar, inner.weight, added=s_summed_bar), v_before, t_before
 
     def _context(self, s: Tensor, weights: _Weights) -> tuple[Tensor, Tensor]:
         """What each atom tells its neighbors, (N, K, H), and the hidden layer before that."""
-        (inner, bias), (outer, outer_bias) = weights.context
-        hidden = torch.addmm(bias, s, inner.T)
-        x = torch.addmm(outer_bias, _activate(self.activation, hidden), outer.T)
+        inner, outer = weights.context
+        hidden = multiply(len(s), s, inner.transposed, bias=inner.bias)
+        x = multiply(len(s), hidden, outer.transposed, bias=outer.bias, activation=self.activation)
         return hidden, x.reshape(len(s), -1, self.hidden)
 
-    def _head(self, s: Tensor) -> tuple[Tensor, Tensor]:
-        """The energy of each atom before it is scaled, float32 (N,), and the derivative of the scaled one by s."""
-        before = []
-        for weight, bias in self.head[:-1]:
-            before.append(torch.addmm(bias, s, weight.T))
-            s = _activate(self.head_activation, before[-1])
-        weight, bias = self.head[-1]
-        learned = torch.addmm(bias, s, weight.T).squeeze(-1)
-        s_bar = (weight * float(self.settings["energy_scale"])).expand(len(s), -1)
-        for (weight, _), hidden in zip(self.head[-2::-1], before[::-1], strict=True):
-            s_bar = _activate_adjoint(self.head_activation, s_bar.contiguous(), hidden) @ weight
-        return learned, s_bar.contiguous()
+    def _first(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Features and context of the first block, which each element has, and a column of ones."""
+        n, width = len(numbers), self._element_context.shape[1] * self.hidden
+        s, x, ones = (self.embedding.new_empty(n, columns) for columns in (self.hidden, width, 1))
+        update_kernels.first_features[(n, triton.cdiv(width, 128))](
+            numbers, self.embedding, self._element_context, s, x, ones, self.hidden, width, SIZE=128, num_warps=1,
+            **launch.options(n, self.device),
+        )  # fmt: skip
+        return s, x.reshape(n, -1, self.hidden), ones
+
+    def _head(self, s: Tensor, ones: Tensor) -> tuple[Tensor, Tensor]:
+        """The energy of each atom before it is scaled, float32 (N, 1), and the derivative of the scaled one by s."""
+        n, kind = len(s), self.head_activation
+        before: list[Tensor] = []
+        for layer in self.head:
+            s_before, own = s, kind if before else None
+            s = multiply(n, s, layer.transposed, bias=layer.bias, activation=own)
+            before.append(s_before)
+        bar, weight = ones, self._head_adjoint
+        for layer, hidden in zip(self.head[-2::-1], before[:0:-1], strict=True):
+            bar, weight = multiply(n, bar, weight, before=hidden, slope_of=kind), layer.weight
+        return s, multiply(n, bar, weight)
 
     def _over_channels(self, kernel: Any, n: int, *tensors: Tensor, epsilon: bool = False, **options: Any) -> None:
         """Start a kernel of ``update_kernels``, each program of which has ``ELEMENTS`` channels of atoms."""
         elements = n * self.hidden
         more = [float(self.settings["epsilon"])] if epsilon else []
         kernel[(triton.cdiv(elements, ELEMENTS),)](
-            *tensors, elements, self.hidden, *more, RANK=self.rank, SIZE=ELEMENTS, **options
+            *tensors,
+            elements,
+            self.hidden,
+            *more,
+            RANK=self.rank,
+            SIZE=ELEMENTS,
+            **options,
+            **launch.options(n, self.device),
         )
 
-    def _tile(self) -> dict[str, Any]:
-        """What the kernels over edges are compiled for: with so many warps that their sums stay in registers."""
-        warps = self.channels // 4
-        return {"RANK": self.rank, "ROWS": self.rows, "CHANNELS": self.channels, "EDGES": EDGES, "num_warps": warps}
+    def _grid(self, n: int) -> tuple[int, int]:
+        """The programs over the neighbors of n atoms: tiles of channels, and atoms."""
+        return triton.cdiv(self.hidden, self.channels), n
 
-
-def _added(bar: Tensor, mixed_bar: Tensor, weight: Tensor, last: bool) -> Tensor:
-    """The derivative by what was mixed: that which passed the block by, zero behind the last one, and the mixed one."""
-    flat = mixed_bar.reshape(-1, weight.shape[0])
-    if last:
-        return (flat @ weight).reshape(bar.shape)
-    return torch.addmm(bar.reshape(-1, weight.shape[1]), flat, weight).reshape(bar.shape)
-
-
-def _activate(name: str, x: Tensor) -> Tensor:
-    if name == "silu":
-        return torch.nn.functional.silu(x)
-    soft = torch.nn.functional.softplus(x, 1.0, SOFTPLUS_IS_LINEAR_FROM)
-    return soft if name == "softplus" else soft - float(np.log(2.0))
-
-
-def _activate_adjoint(name: str, y_bar: Tensor, x: Tensor) -> Tensor:
-    """The derivative by the argument of an activation, from that by its value."""
-    if name == "silu":
-        return torch.ops.aten.silu_backward(y_bar, x)
-    return torch.ops.aten.softplus_backward(y_bar, x, 1.0, SOFTPLUS_IS_LINEAR_FROM)
+    def _tile(self, size: int, n: int) -> dict[str, Any]:
+        """What the kernels over neighbors are compiled for: one warp."""
+        tile = {"RANK": self.rank, "CHANNELS": self.channels, "PAIRS": size // self.channels, "num_warps": 1}
+        return tile | launch.options(n, self.device)
 
 
 def _single(values: np.ndarray, device: torch.device) -> Tensor:
@@ -348,8 +268,3 @@ def _single(values: np.ndarray, device: torch.device) -> Tensor:
 
 def _double(values: np.ndarray, device: torch.device) -> Tensor:
     return torch.tensor(values, dtype=torch.float64, device=device)
-
-
-def _on_device(layer: Layer, device: torch.device) -> tuple[Tensor, Tensor]:
-    assert layer.bias is not None  # only filters and mixing layers may lack one
-    return _single(layer.weight, device), _single(layer.bias, device)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .component_kernels import after_inputs
 from .constants import (
     BOHR_A,
     COEFFICIENTS,
@@ -28,72 +29,35 @@ _POLYNOMIAL, _COSINE, _MOLLIFIER = (tl.constexpr(ENVELOPES.index(kind)) for kind
 
 
 @triton.jit
-def _vector(positions, shift, atom, neighbor, candidate, there):
-    """The vectors from atoms to the images of their neighbors, three components, angstrom, float64."""
-    x = tl.load(positions + 3 * neighbor, mask=there, other=1.0) - tl.load(positions + 3 * atom, mask=there, other=0.0)
-    y = tl.load(positions + 3 * neighbor + 1, mask=there, other=0.0)
-    z = tl.load(positions + 3 * neighbor + 2, mask=there, other=0.0)
-    y -= tl.load(positions + 3 * atom + 1, mask=there, other=0.0)
-    z -= tl.load(positions + 3 * atom + 2, mask=there, other=0.0)
-    x += tl.load(shift + 3 * candidate, mask=there, other=0.0)
-    y += tl.load(shift + 3 * candidate + 1, mask=there, other=0.0)
-    z += tl.load(shift + 3 * candidate + 2, mask=there, other=0.0)
-    return x, y, z
+def _vector(positions, first, second, shift, p, there):
+    """The vectors of pairs from the first atom to the image of the second, three components, angstrom, float64."""
+    i, j = tl.load(first + p, mask=there, other=0), tl.load(second + p, mask=there, other=0)
+    x = tl.load(positions + 3 * j, mask=there, other=1.0) - tl.load(positions + 3 * i, mask=there, other=0.0)
+    y = tl.load(positions + 3 * j + 1, mask=there, other=0.0) - tl.load(positions + 3 * i + 1, mask=there, other=0.0)
+    z = tl.load(positions + 3 * j + 2, mask=there, other=0.0) - tl.load(positions + 3 * i + 2, mask=there, other=0.0)
+    x += tl.load(shift + 3 * p, mask=there, other=0.0)
+    y += tl.load(shift + 3 * p + 1, mask=there, other=0.0)
+    z += tl.load(shift + 3 * p + 2, mask=there, other=0.0)
+    return i, j, x, y, z
 
 
-@triton.jit
-def count_near(row_start, candidates, positions, shift, counts, cutoff_squared, PAIRS: tl.constexpr):
-    """Count the candidates of one atom that are within the cutoff.
+@triton.jit(do_not_specialize=["n_pairs"])
+def find_near(positions, first, second, shift, near, n_pairs, reals, PAIRS: tl.constexpr, OVERLAP: tl.constexpr):
+    """Say of each pair whether it is within the cutoff.
 
     Args:
-        row_start: int32 (N + 1,), where the candidates of each atom begin.
-        candidates: int32 (C,), the candidates for neighbors of each atom.
         positions: float64 (N, 3), angstrom.
-        shift: float64 (C, 3), the displacement of the image of each candidate, angstrom.
-        counts: int32 (N,), written.
-        cutoff_squared: angstrom^2, as float64.
-        PAIRS: how many candidates are compared at once.
+        first, second, shift: the pairs, see ``Candidates``.
+        near: int32 (P,), written: 1 or 0.
+        n_pairs: P.
+        reals: float64, of which the first one is the cutoff, angstrom.
+        PAIRS: how many pairs a program has.
     """
-    atom = tl.program_id(0)
-    begin, end = tl.load(row_start + atom), tl.load(row_start + atom + 1)
-    limit = tl.load(cutoff_squared)
-    own, count = tl.zeros([PAIRS], tl.int32) + atom, tl.zeros([PAIRS], tl.int32)
-    for start in range(begin, end, PAIRS):
-        c = start + tl.arange(0, PAIRS)
-        there = c < end
-        neighbor = tl.load(candidates + c, mask=there, other=0)
-        x, y, z = _vector(positions, shift, own, neighbor, c, there)
-        count += (there & (x * x + y * y + z * z <= limit)).to(tl.int32)
-    tl.store(counts + atom, tl.sum(count, 0))
-
-
-@triton.jit
-def keep_near(
-    row_start, candidates, positions, shift, edge_start, neighbors, centers, kept, cutoff_squared, PAIRS: tl.constexpr
-):
-    """Write the edges of one atom: its candidates within the cutoff, in their order.
-
-    Args:
-        row_start, candidates, positions, shift, cutoff_squared, PAIRS: as in ``count_near``.
-        edge_start: int32 (N + 1,), where the edges of each atom begin.
-        neighbors, centers, kept: int32 (E,), written: both atoms of each edge, and the place of its candidate.
-    """
-    atom = tl.program_id(0)
-    begin, end = tl.load(row_start + atom), tl.load(row_start + atom + 1)
-    limit = tl.load(cutoff_squared)
-    own, place = tl.zeros([PAIRS], tl.int32) + atom, tl.load(edge_start + atom)
-    for start in range(begin, end, PAIRS):
-        c = start + tl.arange(0, PAIRS)
-        there = c < end
-        neighbor = tl.load(candidates + c, mask=there, other=0)
-        x, y, z = _vector(positions, shift, own, neighbor, c, there)
-        near = (there & (x * x + y * y + z * z <= limit)).to(tl.int32)
-        at = place + tl.cumsum(near, 0) - near
-        chosen = near > 0
-        tl.store(neighbors + at, neighbor, mask=chosen)
-        tl.store(centers + at, own, mask=chosen)
-        tl.store(kept + at, c, mask=chosen)
-        place += tl.sum(near, 0)
+    after_inputs(OVERLAP)
+    p = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
+    _, _, x, y, z = _vector(positions, first, second, shift, p, p < n_pairs)
+    near_enough = tl.sqrt(x * x + y * y + z * z) <= tl.load(reals)
+    tl.store(near + p, near_enough.to(tl.int32), mask=p < n_pairs)
 
 
 @triton.jit
@@ -149,39 +113,47 @@ def _repulsion(d, contact, charges, powers):
     return scale * phi * chi, scale * (phi_slope * chi + phi * chi_slope - phi * chi / d)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_pairs"])
 def describe_pairs(
-    numbers, edge_start, n_atoms, neighbors, centers, kept, positions, shift, elements, radial, reals,
-    distance, direction, basis, slope, repulsion, repulsion_slope,
-    Z_ROWS, ENVELOPE: tl.constexpr, GAUSSIAN: tl.constexpr, FLOOR: tl.constexpr, REPULSION: tl.constexpr,
-    N_RBF: tl.constexpr, ROWS: tl.constexpr, EDGES: tl.constexpr,
+    numbers, positions, first, second, shift, near, counted, n_pairs, elements, radial, reals,
+    place, distance, direction, basis, slope, repulsion, repulsion_slope,
+    Z_ROWS, COMPACT: tl.constexpr,
+    ENVELOPE: tl.constexpr, GAUSSIAN: tl.constexpr, FLOOR: tl.constexpr, REPULSION: tl.constexpr,
+    N_RBF: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Compute what the network reads of each edge: r, d, u, the radial basis times the envelope, and the repulsion.
+    """Compute what the network reads of each pair: d, u, the radial basis times the envelope, and the repulsion.
 
-    Row n < R of ``basis`` is the radial function n times the envelope f, row R is f itself, by which the bias of a
-    filter is multiplied, and all others are zero; ``slope`` has their derivatives by the distance.
+    Column n < R of ``basis`` is the radial function n times the envelope f, column R is f itself, by which the bias of
+    a filter is multiplied, and all others are zero; ``slope`` has their derivatives by the distance. Pairs within the
+    cutoff have a row there: the first ones if ``COMPACT``, otherwise each its own.
 
     Args:
         numbers: int32 (N,), atomic numbers.
-        edge_start, neighbors, centers, kept: as ``keep_near`` writes them; n_atoms is N.
-        positions, shift: as in ``count_near``.
+        positions, first, second, shift, near, n_pairs: as in ``find_near``; ``near`` is read if ``COMPACT``.
+        counted: int32 (P,), the sums of ``near`` up to each pair, read if ``COMPACT``.
         elements: float64 (2, Z_ROWS): covalent radii in angstrom and Z^0.23 by atomic number.
         radial: float64 (2, ROWS): centers and widths of Gaussians, or k and 1, and ones behind them.
         reals: float64 (3,): the cutoff, and where a switch begins and the envelope ends, angstrom.
-        distance: float32 (E,), written, as all below.
-        direction: float32 (E, 3).
-        basis, slope: float32 (E, ROWS).
-        repulsion, repulsion_slope: float64 (E,), eV and eV/angstrom.
+        place: int32 (P,), written, as all below: the row of each pair, -1 beyond the cutoff.
+        distance, direction: float32 (P,) and (P, 3), from the first atom to the second.
+        basis, slope: float32 (P, ROWS).
+        repulsion, repulsion_slope: float64 (P,), eV and eV/angstrom, half of it for each atom.
     """
-    e = tl.program_id(0) * EDGES + tl.arange(0, EDGES)
-    there = e < tl.load(edge_start + n_atoms)
-    i, j = tl.load(centers + e, mask=there, other=0), tl.load(neighbors + e, mask=there, other=0)
-    x, y, z = _vector(positions, shift, i, j, tl.load(kept + e, mask=there, other=0), there)
+    after_inputs(OVERLAP)
+    p = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
+    there = p < n_pairs
+    i, j, x, y, z = _vector(positions, first, second, shift, p, there)
     d = tl.sqrt(x * x + y * y + z * z)
-    tl.store(distance + e, d.to(tl.float32), mask=there)
-    tl.store(direction + 3 * e, (x / d).to(tl.float32), mask=there)
-    tl.store(direction + 3 * e + 1, (y / d).to(tl.float32), mask=there)
-    tl.store(direction + 3 * e + 2, (z / d).to(tl.float32), mask=there)
+    if COMPACT:
+        within = tl.load(near + p, mask=there, other=0) > 0
+        row = tl.load(counted + p, mask=there, other=0) - 1
+    else:
+        within, row = there & (d <= tl.load(reals)), p
+    tl.store(place + p, tl.where(within, row, -1), mask=there)
+    tl.store(distance + p, d.to(tl.float32), mask=there)
+    tl.store(direction + 3 * p, (x / d).to(tl.float32), mask=there)
+    tl.store(direction + 3 * p + 1, (y / d).to(tl.float32), mask=there)
+    tl.store(direction + 3 * p + 2, (z / d).to(tl.float32), mask=there)
     g, g_slope = d, tl.zeros_like(d) + 1.0
     z_i, z_j = tl.load(numbers + i, mask=there, other=1), tl.load(numbers + j, mask=there, other=1)
     if FLOOR or REPULSION:
@@ -192,74 +164,82 @@ def describe_pairs(
             powers = tl.load(elements + Z_ROWS + z_i) + tl.load(elements + Z_ROWS + z_j)
             charges = z_i.to(tl.float64) * z_j.to(tl.float64)
             pair, pair_slope = _repulsion(d, contact, charges, powers)
-            tl.store(repulsion + e, pair, mask=there)
-            tl.store(repulsion_slope + e, pair_slope, mask=there)
+            tl.store(repulsion + p, pair, mask=within)
+            tl.store(repulsion_slope + p, pair_slope, mask=within)
     f, f_slope = _envelope(d, tl.load(reals), tl.load(reals + 1), tl.load(reals + 2), ENVELOPE)
-    row = tl.arange(0, ROWS)
-    place, width = tl.load(radial + row)[None, :], tl.load(radial + ROWS + row)[None, :]
-    if GAUSSIAN:
-        t = (g[:, None] - place) / width
-        psi = tl.exp(-0.5 * t * t)
-        psi_slope = -t * psi / width
-    else:
-        psi = tl.sin(g[:, None] * place) / g[:, None]
-        psi_slope = (tl.cos(g[:, None] * place) * place - psi) / g[:, None]
-    own, envelope = (row < N_RBF)[None, :], (row == N_RBF)[None, :]
-    value = tl.where(own, psi * f[:, None], tl.where(envelope, f[:, None], 0.0))
-    change = psi * f_slope[:, None] + psi_slope * (g_slope * f)[:, None]
-    change = tl.where(own, change, tl.where(envelope, f_slope[:, None], 0.0))
-    at = e.to(tl.int64)[:, None] * ROWS + row[None, :]
-    tl.store(basis + at, value.to(tl.float32), mask=there[:, None])
-    tl.store(slope + at, change.to(tl.float32), mask=there[:, None])
+    for start in tl.static_range(0, ROWS, CHUNK):
+        column = start + tl.arange(0, CHUNK)
+        center, width = tl.load(radial + column)[None, :], tl.load(radial + ROWS + column)[None, :]
+        if GAUSSIAN:
+            t = (g[:, None] - center) / width
+            psi = tl.exp(-0.5 * t * t)
+            psi_slope = -t * psi / width
+        else:
+            psi = tl.sin(g[:, None] * center) / g[:, None]
+            psi_slope = (tl.cos(g[:, None] * center) * center - psi) / g[:, None]
+        own, envelope = (column < N_RBF)[None, :], (column == N_RBF)[None, :]
+        value = tl.where(own, psi * f[:, None], tl.where(envelope, f[:, None], 0.0))
+        change = psi * f_slope[:, None] + psi_slope * (g_slope * f)[:, None]
+        change = tl.where(own, change, tl.where(envelope, f_slope[:, None], 0.0))
+        at = row.to(tl.int64)[:, None] * ROWS + column[None, :]
+        tl.store(basis + at, value.to(tl.float32), mask=within[:, None])
+        tl.store(slope + at, change.to(tl.float32), mask=within[:, None])
 
 
 @triton.jit
 def atomic_totals(
-    numbers, learned, reference, scale, edge_start, distance, direction, repulsion, repulsion_slope, pair_forces,
-    n_pairs, energies, forces, virials, REPULSION: tl.constexpr, TILES: tl.constexpr, EDGES: tl.constexpr,
+    numbers, learned, reference, scale, row_start, pairs, place, distance, direction, repulsion, repulsion_slope,
+    pair_forces, forces, sums, counts, REPULSION: tl.constexpr, PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Add up the energy, the force and the virial of one atom.
+    """Add up the energy, the force and the virial of one atom, and count its neighbors.
 
     Args:
-        numbers, edge_start, distance, direction, repulsion, repulsion_slope: as in ``describe_pairs``.
+        numbers, place, distance, direction, repulsion, repulsion_slope: as in ``describe_pairs``.
         learned: float32 (N,), the head of each atom.
         reference: float64 (Z,), the reference energy of each atomic number, eV.
         scale: float64 (1,), by which the head is multiplied.
-        pair_forces: float32 (TILES, n_pairs, 3), see ``add_messages_adjoint``.
-        energies, forces, virials: float64 (N,), (N, 3), (N, 9), written: eV, eV/angstrom, eV.
+        row_start, pairs: the entries of each atom, see ``Candidates``.
+        pair_forces: float32 (P, 3), see ``add_pair_forces``.
+        forces: float64 (N, 3), written, as all below: eV/angstrom.
+        sums: float64 (N, 10): the energy and the nine components of the virial, eV.
+        counts: int32 (N,), the neighbors within the cutoff.
     """
+    after_inputs(OVERLAP)
     atom = tl.program_id(0)
-    begin, end = tl.load(edge_start + atom), tl.load(edge_start + atom + 1)
-    energy = tl.zeros([EDGES], tl.float64)
+    begin, end = tl.load(row_start + atom), tl.load(row_start + atom + 1)
+    energy, count = tl.zeros([PAIRS], tl.float64), tl.zeros([PAIRS], tl.int32)
     fx, fy, fz = energy, energy, energy
     xx, xy, xz, yx, yy, yz, zx, zy, zz = energy, energy, energy, energy, energy, energy, energy, energy, energy
-    for start in range(begin, end, EDGES):
-        e = (start + tl.arange(0, EDGES)).to(tl.int64)
-        there = e < end
-        ux = tl.load(direction + 3 * e, mask=there, other=0.0).to(tl.float64)
-        uy = tl.load(direction + 3 * e + 1, mask=there, other=0.0).to(tl.float64)
-        uz = tl.load(direction + 3 * e + 2, mask=there, other=0.0).to(tl.float64)
-        px, py, pz = tl.zeros_like(ux), tl.zeros_like(ux), tl.zeros_like(ux)
+    for start in range(begin, end, PAIRS):
+        e = start + tl.arange(0, PAIRS)
+        pair = tl.load(pairs + e, mask=e < end, other=0)
+        sign = tl.where(pair >= 0, 1.0, -1.0).to(tl.float64)
+        p = tl.where(pair >= 0, pair, -1 - pair).to(tl.int64)
+        near = tl.load(place + p, mask=e < end, other=-1) >= 0
+        count += near.to(tl.int32)
+        ux = tl.load(direction + 3 * p, mask=near, other=0.0).to(tl.float64)
+        uy = tl.load(direction + 3 * p + 1, mask=near, other=0.0).to(tl.float64)
+        uz = tl.load(direction + 3 * p + 2, mask=near, other=0.0).to(tl.float64)
+        px = tl.load(pair_forces + 3 * p, mask=near, other=0.0).to(tl.float64)
+        py = tl.load(pair_forces + 3 * p + 1, mask=near, other=0.0).to(tl.float64)
+        pz = tl.load(pair_forces + 3 * p + 2, mask=near, other=0.0).to(tl.float64)
         if REPULSION:
-            energy += tl.load(repulsion + e, mask=there, other=0.0)
-            both = 2.0 * tl.load(repulsion_slope + e, mask=there, other=0.0)
-            px, py, pz = both * ux, both * uy, both * uz
-        for tile in range(TILES):
-            place = pair_forces + (e + tile * n_pairs) * 3
-            px += tl.load(place, mask=there, other=0.0).to(tl.float64)
-            py += tl.load(place + 1, mask=there, other=0.0).to(tl.float64)
-            pz += tl.load(place + 2, mask=there, other=0.0).to(tl.float64)
-        fx, fy, fz = fx + px, fy + py, fz + pz
-        half = -0.5 * tl.load(distance + e, mask=there, other=0.0).to(tl.float64)
+            energy += tl.load(repulsion + p, mask=near, other=0.0)
+            both = 2.0 * tl.load(repulsion_slope + p, mask=near, other=0.0)
+            px, py, pz = px + both * ux, py + both * uy, pz + both * uz
+        fx, fy, fz = fx + sign * px, fy + sign * py, fz + sign * pz
+        half = -0.5 * tl.load(distance + p, mask=near, other=0.0).to(tl.float64)
         xx, xy, xz = xx + half * px * ux, xy + half * px * uy, xz + half * px * uz
         yx, yy, yz = yx + half * py * ux, yy + half * py * uy, yz + half * py * uz
         zx, zy, zz = zx + half * pz * ux, zy + half * pz * uy, zz + half * pz * uz
     learned_energy = tl.load(learned + atom).to(tl.float64) * tl.load(scale)
-    tl.store(energies + atom, learned_energy + tl.load(reference + tl.load(numbers + atom)) + tl.sum(energy, 0))
+    tl.store(counts + atom, tl.sum(count, 0))
     _store_row(forces + 3 * atom, fx, fy, fz)
-    _store_row(virials + 9 * atom, xx, xy, xz)
-    _store_row(virials + 9 * atom + 3, yx, yy, yz)
-    _store_row(virials + 9 * atom + 6, zx, zy, zz)
+    own = sums + 10 * atom
+    tl.store(own, learned_energy + tl.load(reference + tl.load(numbers + atom)) + tl.sum(energy, 0))
+    _store_row(own + 1, xx, xy, xz)
+    _store_row(own + 4, yx, yy, yz)
+    _store_row(own + 7, zx, zy, zz)
 
 
 @triton.jit
@@ -271,18 +251,19 @@ def _store_row(place, x, y, z):
 
 
 @triton.jit
-def structure_totals(first_atom, values, totals, STRIDE: tl.constexpr, ATOMS: tl.constexpr):
+def structure_totals(first_atom, values, totals, COLUMNS: tl.constexpr, ATOMS: tl.constexpr, OVERLAP: tl.constexpr):
     """Sum one column of values over the atoms of one structure, in one order.
 
     Args:
         first_atom: int32 (S + 1,), where the atoms of each structure begin.
-        values: float64 (N, STRIDE).
-        totals: float64 (S, STRIDE), written.
+        values: float64 (N, COLUMNS).
+        totals: float64 (S, COLUMNS), written.
     """
+    after_inputs(OVERLAP)
     structure, column = tl.program_id(0), tl.program_id(1)
     begin, end = tl.load(first_atom + structure), tl.load(first_atom + structure + 1)
     total = tl.zeros([ATOMS], tl.float64)
     for start in range(begin, end, ATOMS):
         atom = start + tl.arange(0, ATOMS)
-        total += tl.load(values + atom * STRIDE + column, mask=atom < end, other=0.0)
-    tl.store(totals + structure * STRIDE + column, tl.sum(total, 0))
+        total += tl.load(values + atom * COLUMNS + column, mask=atom < end, other=0.0)
+    tl.store(totals + structure * COLUMNS + column, tl.sum(total, 0))

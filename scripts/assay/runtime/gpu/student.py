@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,7 @@ class GpuStudent:
         self.cutoff = network.cutoff
         self.neighbors = CandidateList(self.cutoff, skin)
         self._padded = PaddedNetwork(network)
+        self._sizes = self._starts = np.zeros(0)
 
     def __reduce__(self) -> tuple[type, tuple[str | Path | bytes, str, float]]:
         return type(self), self._arguments
@@ -130,16 +132,17 @@ class GpuStudent:
             ValueError: as in ``from_cell``.
         """
         found = self.neighbors.update(structures) if candidates is None else candidates
-        first_atom = np.concatenate([[0], np.cumsum(structures.sizes)])
-        out = self._padded(numbers.to(self.device, torch.int32), structures.positions, first_atom, found)
-        if not bool(torch.isfinite(out.energy).all()):
+        if not np.array_equal(structures.sizes, self._sizes):
+            self._sizes, self._starts = structures.sizes.copy(), _first_atom(structures.sizes)
+        out = self._padded(numbers.to(self.device, torch.int32), structures.positions, self._starts, found)
+        if not math.isfinite(out.total.item()):
             raise ValueError("an energy is not finite: do two atoms lie at one place?")
         return out
 
     def mean_neighbors(self, structures: Structures, out: Outputs) -> np.ndarray:
         """The mean number of neighbors of an atom in each structure of the last call, float64 (S,)."""
-        first_atom = np.concatenate([[0], np.cumsum(structures.sizes)])
-        return np.diff(_host(out.edge_start)[first_atom]) / np.maximum(structures.sizes, 1)
+        counted = np.concatenate([[0], np.cumsum(_host(out.neighbor_counts))])
+        return np.diff(counted[_first_atom(structures.sizes)]) / np.maximum(structures.sizes, 1)
 
     def _one(
         self, numbers: np.ndarray, at: np.ndarray, cell: np.ndarray, pbc: np.ndarray, known: Candidates | None = None
@@ -147,7 +150,12 @@ class GpuStudent:
         where = self.structures(np.array([len(numbers)]), at, cell[None], pbc[None])
         out = self.evaluate(torch.as_tensor(numbers), where, known)
         energy, virial = float(out.energy[0, 0]), _host(out.virial[0]).reshape(3, 3)
-        return Evaluated(energy, _host(out.forces), virial, _host(out.atomic_energies), int(out.edge_start[-1]))
+        return Evaluated(energy, _host(out.forces), virial, _host(out.atomic_energies), int(out.neighbor_counts.sum()))
+
+
+def _first_atom(sizes: np.ndarray) -> np.ndarray:
+    """Where the atoms of each structure begin, int64 (S + 1,)."""
+    return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _host(values: Tensor) -> np.ndarray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .component_kernels import load3, load5, store3, store5
+from .component_kernels import after_inputs, load3, load5, store3, store5
 from .constants import HALF_ROOT
 
 _OMEGA = tl.constexpr(HALF_ROOT)
@@ -56,7 +56,29 @@ def _traceless(x, y, z, p, q, r):
 
 
 @triton.jit
-def scale_carried(x, v, t, xv, xt, n, H, RANK: tl.constexpr, SIZE: tl.constexpr):
+def first_features(numbers, embedding, context, s, x, ones, H, WIDTH, SIZE: tl.constexpr, OVERLAP: tl.constexpr):
+    """Write what the first block begins with, which depends on the element of an atom alone.
+
+    Args:
+        numbers: int32 (N,), atomic numbers.
+        embedding: float32 (Z, H), the features of each element.
+        context: float32 (Z, WIDTH), what an atom of each element tells its neighbors.
+        s, x, ones: float32 (N, H), (N, WIDTH) and (N, 1), written; the last one with ones.
+    """
+    after_inputs(OVERLAP)
+    atom = tl.program_id(0).to(tl.int64)
+    number = tl.load(numbers + atom)
+    c = tl.program_id(1) * SIZE + tl.arange(0, SIZE)
+    tl.store(x + atom * WIDTH + c, tl.load(context + number * WIDTH + c, mask=c < WIDTH, other=0.0), mask=c < WIDTH)
+    if tl.program_id(1) == 0:
+        for start in range(0, H, SIZE):
+            h = start + tl.arange(0, SIZE)
+            tl.store(s + atom * H + h, tl.load(embedding + number * H + h, mask=h < H, other=0.0), mask=h < H)
+        tl.store(ones + atom, 1.0)
+
+
+@triton.jit(do_not_specialize=["n"])
+def scale_carried(x, v, t, xv, xt, n, H, RANK: tl.constexpr, SIZE: tl.constexpr, OVERLAP: tl.constexpr):
     """Write the messages x2 v and x4 t.
 
     Args:
@@ -65,6 +87,7 @@ def scale_carried(x, v, t, xv, xt, n, H, RANK: tl.constexpr, SIZE: tl.constexpr)
         xv, xt: the same shapes, written.
         n: N H.
     """
+    after_inputs(OVERLAP)
     atom, h, there = _elements(n, H, SIZE)
     own = x + atom * (2 * RANK + 1) * H + h
     x2 = tl.load(own + 2 * H, mask=there, other=0.0)
@@ -76,9 +99,12 @@ def scale_carried(x, v, t, xv, xt, n, H, RANK: tl.constexpr, SIZE: tl.constexpr)
         store5(xt + 5 * atom * H + h, H, there, x4 * t0, x4 * t1, x4 * t2, x4 * t3, x4 * t4)
 
 
-@triton.jit
-def join_invariants(s, ab, ab2, invariants, n, H, epsilon, RANK: tl.constexpr, SIZE: tl.constexpr):
+@triton.jit(do_not_specialize=["n"])
+def join_invariants(
+    s, ab, ab2, invariants, n, H, epsilon, RANK: tl.constexpr, SIZE: tl.constexpr, OVERLAP: tl.constexpr
+):
     """Write S and the norms of A and A2 behind each other, float32 (N, (RANK + 1) H)."""
+    after_inputs(OVERLAP)
     atom, h, there = _elements(n, H, SIZE)
     own = invariants + atom * (RANK + 1) * H + h
     tl.store(own, tl.load(s + atom * H + h, mask=there, other=0.0), mask=there)
@@ -89,10 +115,10 @@ def join_invariants(s, ab, ab2, invariants, n, H, epsilon, RANK: tl.constexpr, S
         tl.store(own + 2 * H, tl.sqrt(_dot5(a0, a1, a2, a3, a4, a0, a1, a2, a3, a4) + epsilon), mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def update_features(
     s_summed, v_summed, t_summed, ab, ab2, y, s, v, t, n, H,
-    RANK: tl.constexpr, LAST: tl.constexpr, SIZE: tl.constexpr,
+    RANK: tl.constexpr, LAST: tl.constexpr, SIZE: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Compute s, v and t behind a block; behind the last one s alone, whose gates are y0, y2 and y3 only.
 
@@ -103,6 +129,7 @@ def update_features(
         s, v, t: written, in the shapes of S, V and T.
         n: N H.
     """
+    after_inputs(OVERLAP)
     atom, h, there = _elements(n, H, SIZE)
     G: tl.constexpr = (RANK + 1) if LAST else (4 * RANK - 1)
     gate = y + atom * G * H + h
@@ -135,11 +162,23 @@ def update_features(
         store3(v + 3 * atom * H + h, H, there, v0, v1, v2)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def gates_adjoint(
-    s_bar, v_bar, t_bar, ab, ab2, y_bar, n, H, RANK: tl.constexpr, LAST: tl.constexpr, SIZE: tl.constexpr
+    s_bar,
+    v_bar,
+    t_bar,
+    ab,
+    ab2,
+    y_bar,
+    n,
+    H,
+    RANK: tl.constexpr,
+    LAST: tl.constexpr,
+    SIZE: tl.constexpr,
+    OVERLAP: tl.constexpr,
 ):
     """Differentiate ``update_features`` by the gates: float32 (N, G, H) in ``y_bar``, from those by s, v and t."""
+    after_inputs(OVERLAP)
     atom, h, there = _elements(n, H, SIZE)
     G: tl.constexpr = (RANK + 1) if LAST else (4 * RANK - 1)
     gate = y_bar + atom * G * H + h
@@ -165,10 +204,10 @@ def gates_adjoint(
             tl.store(gate + 6 * H, _dot5(t0, t1, t2, t3, t4, p0, p1, p2, p3, p4), mask=there)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def mixed_adjoint(
     s_bar, v_bar, t_bar, ab, ab2, y, invariants, invariants_bar, s_summed_bar, ab_bar, ab2_bar, n, H,
-    RANK: tl.constexpr, LAST: tl.constexpr, SIZE: tl.constexpr,
+    RANK: tl.constexpr, LAST: tl.constexpr, SIZE: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Differentiate the update by S and by the mixed vectors and tensors.
 
@@ -179,6 +218,7 @@ def mixed_adjoint(
         s_summed_bar: float32 (N, H), written, as all below: the derivative by S.
         ab_bar, ab2_bar: the derivatives by ``ab`` and ``ab2``.
     """
+    after_inputs(OVERLAP)
     atom, h, there = _elements(n, H, SIZE)
     G: tl.constexpr = (RANK + 1) if LAST else (4 * RANK - 1)
     gate = y + atom * G * H + h

@@ -1,0 +1,164 @@
+"""What the network reads of the pairs: distances, the radial basis and repulsion, and the filters of its blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import triton
+from torch import Tensor
+
+from . import filter_kernels, launch, pair_kernels
+from .constants import N_FILTERS
+from .model_file import ModelFile
+
+LEAST_ROWS = 16  # the least depth that tl.dot takes
+FEW_PAIRS = 16384  # up to so many candidates, each keeps its own row of filters, whether it is near or not
+COMPARED = 256  # pairs that a program compares with the cutoff
+PAIRS, CHUNK, PAIR_WARPS = 64, 8, 2  # pairs that a program describes, and radial functions that it computes at once
+FILTER_PAIRS, FILTER_COLUMNS, FILTER_WARPS = 64, 32, 4  # the tile of a program that makes filters
+FILTER_PRECISION = "tf32x3"  # three products of TF32, whose error is at most twice that of single precision
+MEMORY_SHARE = 8  # filters of all blocks are made at once where they need less than this part of the memory
+
+
+class Inputs(NamedTuple):
+    """The atoms of some structures, one after the other, and the pairs that may be neighbors.
+
+    Attributes:
+        numbers: int32 (N,), atomic numbers.
+        positions: float64 (N, 3), angstrom.
+        first_atom: int32 (S + 1,), where the atoms of each structure begin.
+        row_start, neighbors, pairs, first, second, shift: see ``Candidates``.
+    """
+
+    numbers: Tensor
+    positions: Tensor
+    first_atom: Tensor
+    row_start: Tensor
+    neighbors: Tensor
+    pairs: Tensor
+    first: Tensor
+    second: Tensor
+    shift: Tensor
+
+
+class Pairs(NamedTuple):
+    """What the network reads of the pairs, as ``describe_pairs`` writes it.
+
+    Attributes:
+        n_near: int32 (1,), how many are within the cutoff, if these have the first rows.
+        compact: whether they have.
+    """
+
+    place: Tensor
+    distance: Tensor
+    direction: Tensor
+    basis: Tensor
+    slope: Tensor
+    repulsion: Tensor
+    repulsion_slope: Tensor
+    n_near: Tensor
+    compact: bool
+
+
+class PairFunctions:
+    """The functions of a distance of one model.
+
+    Args:
+        model: the model file.
+        device: where they are computed.
+
+    Attributes:
+        memory_bytes: the memory up to which the filters of all blocks are made at once.
+    """
+
+    def __init__(self, model: ModelFile, device: torch.device):
+        self.settings, self.device = model.settings, device
+        n_rbf = self.settings["n_rbf"]
+        self.rows = max(LEAST_ROWS, triton.next_power_of_2(n_rbf + bool(self.settings["filter_bias"])))
+        radial = np.ones((2, self.rows))
+        radial[:, :n_rbf] = model.radial
+        reals = [self.settings[name] for name in ("cutoff", "envelope_begin", "envelope_end")]
+        values = radial, np.stack([model.radii, model.powers]), np.array(reals)
+        self._radial, self._elements, self._reals = (torch.tensor(value, device=device) for value in values)
+        self.weights = torch.stack([self._filter_weights(*block.filter) for block in model.blocks])
+        on_gpu = device.type == "cuda"
+        memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else 1 << 30
+        self.memory_bytes = memory // MEMORY_SHARE
+
+    def _filter_weights(self, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
+        """The weights of all filters of a block, (rows, K H), with the bias behind those of the radial functions."""
+        filters = np.zeros((self.rows, N_FILTERS[self.settings["rank"]] * self.settings["hidden"]))
+        filters[: self.settings["n_rbf"]] = weight.T
+        if bias is not None:
+            filters[self.settings["n_rbf"]] = bias
+        return torch.tensor(filters, dtype=torch.float32, device=self.device)
+
+    def describe(self, inputs: Inputs) -> Pairs:
+        """Choose the pairs within the cutoff among the candidates, and compute what depends on each."""
+        most, settings, options = len(inputs.first), self.settings, launch.options(len(inputs.numbers), self.device)
+        near, place, counted = torch.empty_like(inputs.first), torch.empty_like(inputs.first), inputs.first
+        which = inputs.positions, inputs.first, inputs.second, inputs.shift, near
+        compact = most > FEW_PAIRS
+        if compact:
+            pair_kernels.find_near[(triton.cdiv(most, COMPARED),)](*which, most, self._reals, PAIRS=COMPARED, **options)
+            counted = torch.cumsum(near, 0, dtype=torch.int32)
+        basis, direction = self.weights.new_empty(2, most, self.rows), self.weights.new_empty(most, 3)
+        repulsion = inputs.positions.new_empty(2, most if settings["repulsion"] else 0)
+        distance, (own, slope), (pair, pair_slope) = direction.new_empty(most), basis, repulsion
+        pairs = Pairs(place, distance, direction, own, slope, pair, pair_slope, counted[-1:], compact)
+        pair_kernels.describe_pairs[(triton.cdiv(most, PAIRS),)](
+            inputs.numbers, *which, counted, most, self._elements, self._radial, self._reals, *pairs[:7],
+            self._elements.shape[1], COMPACT=compact,
+            ENVELOPE=settings["envelope"], GAUSSIAN=bool(settings["gaussian"]), FLOOR=bool(settings["floor"]),
+            REPULSION=bool(settings["repulsion"]), N_RBF=settings["n_rbf"], ROWS=self.rows, CHUNK=CHUNK, PAIRS=PAIRS,
+            num_warps=PAIR_WARPS, **options,
+        )  # fmt: skip
+        return pairs
+
+    def filters(self, pairs: Pairs, n_atoms: int) -> Filters:
+        """The filters of some pairs of n atoms."""
+        return Filters(self, pairs, launch.options(n_atoms, self.device))
+
+
+class Filters:
+    """The filters of the pairs: those of all blocks at once where there is memory, otherwise of one block at a time.
+
+    Args:
+        functions: whose weights they have.
+        pairs: the pairs.
+        options: how kernels are launched.
+    """
+
+    def __init__(self, functions: PairFunctions, pairs: Pairs, options: dict[str, bool]):
+        self.pairs, self.weights, self.options = pairs, functions.weights, options
+        n_blocks, _, columns = self.weights.shape
+        self.at_once = 8 * n_blocks * len(pairs.place) * columns <= functions.memory_bytes
+        self.filters = self.weights.new_empty(n_blocks if self.at_once else 1, len(pairs.place), columns)
+        self.slopes = torch.empty_like(self.filters)
+        if self.at_once:
+            self._make(self.weights, True)
+
+    def of(self, index: int) -> Tensor:
+        """The filters of a block."""
+        if self.at_once:
+            return self.filters[index]
+        self._make(self.weights[index : index + 1], False)
+        return self.filters[0]
+
+    def with_slopes(self, index: int) -> tuple[Tensor, Tensor]:
+        """The filters of a block, and their derivatives by the distance."""
+        if self.at_once:
+            return self.filters[index], self.slopes[index]
+        self._make(self.weights[index : index + 1], True)
+        return self.filters[0], self.slopes[0]
+
+    def _make(self, weights: Tensor, slope: bool) -> None:
+        (n_blocks, rows, columns), pairs, n = weights.shape, self.pairs, len(self.pairs.place)
+        grid = triton.cdiv(columns, FILTER_COLUMNS), triton.cdiv(n, FILTER_PAIRS), n_blocks
+        filter_kernels.make_filters[grid](
+            n, pairs.n_near, pairs.basis, pairs.slope, weights, self.filters, self.slopes, columns,
+            ROWS=rows, COMPACT=pairs.compact, SLOPE=slope, PAIRS=FILTER_PAIRS, COLUMNS=FILTER_COLUMNS,
+            PRECISION=FILTER_PRECISION, num_warps=FILTER_WARPS, **self.options,
+        )  # fmt: skip

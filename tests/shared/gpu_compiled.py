@@ -26,6 +26,7 @@ from assay.runtime.gpu import (
     update_kernels,
 )
 from assay.runtime.gpu.model_file import read_model_file
+from assay.runtime.gpu.neighbors import Candidates
 
 POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.int32: "*i32"}
 
@@ -65,8 +66,8 @@ def walk_through(model):
     whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
     atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)
     entries, both = (torch.zeros(8, **whole) for _ in range(2)), (torch.zeros(4, **whole) for _ in range(2))
-    inputs = pairs.Inputs(*atoms, torch.zeros(5, **whole), *entries, *both, torch.zeros(4, 3, **double))
-    network.Network(model, torch.device("cpu"))(inputs)
+    candidates = Candidates(torch.zeros(5, **whole), *entries, *both, torch.zeros(4, 3, **double))
+    network.Network(model, torch.device("cpu"))(pairs.Inputs(*atoms, candidates))
 
 
 def main():

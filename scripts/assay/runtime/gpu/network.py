@@ -118,7 +118,7 @@ class Network:
             s, v, t, own = self._forward(index, inputs, pairs, filters, s, v, t, None if index else x)
             kept.append(own)
         learned, s_bar = self._head(s, ones)
-        pair_forces = s.new_empty(len(inputs.first), 3)
+        pair_forces = s.new_empty(len(inputs.candidates.first), 3)
         v_bar, t_bar = self._features(n)
         for index in reversed(range(len(self.blocks))):
             s_bar, v_bar, t_bar = self._backward(
@@ -127,8 +127,9 @@ class Network:
         sums = torch.empty(n, 10, dtype=torch.float64, device=self.device)
         forces, counts = sums.new_empty(n, 3), torch.empty_like(inputs.numbers)
         pair_kernels.atomic_totals[(n,)](
-            inputs.numbers, learned, self._reference, self._scale, inputs.row_start, inputs.pairs, pairs.place,
-            pairs.distance, pairs.direction, pairs.repulsion, pairs.repulsion_slope, pair_forces, forces, sums, counts,
+            inputs.numbers, learned, self._reference, self._scale,
+            inputs.candidates.row_start, inputs.candidates.pairs, pairs.place, pairs.distance,
+            pairs.direction, pairs.repulsion, pairs.repulsion_slope, pair_forces, forces, sums, counts,
             REPULSION=bool(self.settings["repulsion"]), PAIRS=32, num_warps=1, **launch.options(n, self.device),
         )  # fmt: skip
         totals = sums.new_empty(n_structures, 10)
@@ -155,7 +156,7 @@ class Network:
             self._over_channels(update_kernels.scale_carried, n, x, v, t, xv, xt)
         s_summed, (v_summed, t_summed) = torch.empty_like(s), self._features(n)
         message_kernels.add_messages[self._grid(n)](
-            inputs.row_start, inputs.neighbors, inputs.pairs, pairs.place, pairs.direction, filters.of(index),
+            *inputs.candidates[:3], pairs.place, pairs.direction, filters.of(index),
             x, xv, xt, s, v, t, s_summed, v_summed, t_summed, self.hidden,
             FIRST=first, **self._tile(TILE, n),
         )  # fmt: skip
@@ -190,9 +191,10 @@ class Network:
         passed = None if last else (v_bar, t_bar)
         v_bar, t_bar = multiply_components(ab_bar, ab2_bar, weights.mix_adjoint, passed)
         own, slopes = filters.with_slopes(index)
-        most, tile = len(inputs.first), self._tile(ADJOINT_TILE, n)
+        _, _, _, i, j, _ = inputs.candidates
+        most, tile = len(i), self._tile(ADJOINT_TILE, n)
         force_kernels.add_pair_forces[(triton.cdiv(most, tile["PAIRS"]),)](
-            most, inputs.first, inputs.second, pairs.place, pairs.distance, pairs.direction, own, slopes,
+            most, i, j, pairs.place, pairs.distance, pairs.direction, own, slopes,
             kept.x, kept.xv, kept.xt, s_summed_bar, v_bar, t_bar, pair_forces, self.hidden,
             FIRST=first, LAST=last, **tile,
         )  # fmt: skip
@@ -200,7 +202,7 @@ class Network:
             return s_summed_bar, v_bar, t_bar
         x_bar, (v_before, t_before) = torch.empty_like(kept.x), self._features(n)
         message_kernels.add_messages_adjoint[self._grid(n)](
-            inputs.row_start, inputs.neighbors, inputs.pairs, pairs.place, pairs.direction, own,
+            *inputs.candidates[:3], pairs.place, pairs.direction, own,
             kept.x, kept.v, kept.t, s_summed_bar, v_bar, t_bar, x_bar, v_before, t_before, self.hidden, **tile,
         )  # fmt: skip
         inner, outer = weights.context

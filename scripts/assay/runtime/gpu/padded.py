@@ -75,7 +75,9 @@ class _Size:
 
         self.inputs = Inputs(
             whole(atoms), double(atoms, 3), whole(structures + 1),
-            whole(atoms + 1), whole(2 * pairs), whole(2 * pairs), whole(pairs), whole(pairs), double(pairs, 3),
+            Candidates(
+                whole(atoms + 1), whole(2 * pairs), whole(2 * pairs), whole(pairs), whole(pairs), double(pairs, 3)
+            ),
         )  # fmt: skip
         self._graph: torch.cuda.CUDAGraph | None = None
         self._captured: Outputs | None = None
@@ -113,14 +115,10 @@ class _Size:
             own.first_atom[: len(first_atom)].copy_(torch.as_tensor(first_atom))
             self._first_atom, self._outputs = first_atom.copy(), None
         if candidates is not self._candidates:
-            count = len(candidates.first)
-            own.row_start.fill_(2 * count)
-            own.row_start[: n + 1].copy_(candidates.row_start)
-            for name in ("neighbors", "pairs"):
-                getattr(own, name)[: 2 * count].copy_(getattr(candidates, name))
-            for name in ("first", "second", "shift"):
-                getattr(own, name)[:count].copy_(getattr(candidates, name))
-            own.shift[count:].fill_(FAR_A)
+            own.candidates.row_start.fill_(len(candidates.pairs))
+            own.candidates.shift.fill_(FAR_A)
+            for there, value in zip(own.candidates, candidates, strict=True):
+                there[: len(value)].copy_(value)
             self._candidates = candidates
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from . import filter_kernels, launch, pair_kernels
 from .constants import N_FILTERS
 from .model_file import ModelFile
+from .neighbors import Candidates
 
 LEAST_ROWS = 16  # the least depth that tl.dot takes
 FEW_PAIRS = 16384  # up to so many candidates, each keeps its own row of filters, whether it is near or not
@@ -23,24 +24,19 @@ MEMORY_SHARE = 8  # filters of all blocks are made at once where they need less 
 
 
 class Inputs(NamedTuple):
-    """The atoms of some structures, one after the other, and the pairs that may be neighbors.
+    """The atoms of some structures, one after the other.
 
     Attributes:
         numbers: int32 (N,), atomic numbers.
         positions: float64 (N, 3), angstrom.
         first_atom: int32 (S + 1,), where the atoms of each structure begin.
-        row_start, neighbors, pairs, first, second, shift: see ``Candidates``.
+        candidates: the pairs that may be neighbors.
     """
 
     numbers: Tensor
     positions: Tensor
     first_atom: Tensor
-    row_start: Tensor
-    neighbors: Tensor
-    pairs: Tensor
-    first: Tensor
-    second: Tensor
-    shift: Tensor
+    candidates: Candidates
 
 
 class Pairs(NamedTuple):
@@ -97,9 +93,10 @@ class PairFunctions:
 
     def describe(self, inputs: Inputs) -> Pairs:
         """Choose the pairs within the cutoff among the candidates, and compute what depends on each."""
-        most, settings, options = len(inputs.first), self.settings, launch.options(len(inputs.numbers), self.device)
-        near, place, counted = torch.empty_like(inputs.first), torch.empty_like(inputs.first), inputs.first
-        which = inputs.positions, inputs.first, inputs.second, inputs.shift, near
+        first, second, shift = inputs.candidates[3:]
+        most, settings, options = len(first), self.settings, launch.options(len(inputs.numbers), self.device)
+        near, place, counted = torch.empty_like(first), torch.empty_like(first), first
+        which = inputs.positions, first, second, shift, near
         compact = most > FEW_PAIRS
         if compact:
             pair_kernels.find_near[(triton.cdiv(most, COMPARED),)](*which, most, self._reals, PAIRS=COMPARED, **options)

@@ -93,9 +93,10 @@ class _Size:
             self._is_known = True
             return _of_these(self.network(self.inputs), n, n_structures)
         if self._graph is None:
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, pool=self._pool):
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self._pool):  # which may run out of memory
                 self._captured = self.network(self.inputs)
+            self._graph = graph
         self._graph.replay()
         if self._outputs is None:
             assert self._captured is not None  # as the graph was

@@ -26,6 +26,8 @@ DATA = (
         )
     }
 )
+# What was measured on a GPU before, which reports of a run on a CPU show.
+GPU_SPEED = on_disk(shipped("data/benchmarks/gpu/speed.json"))
 
 
 rule report:
@@ -41,6 +43,7 @@ rule report:
             record for variant in NETWORKS.values() if (record := training_record(variant["checkpoint"])).is_file()
         ],
         cards=CARDS,
+        gpu=[GPU_SPEED] if Path(GPU_SPEED).is_file() else [],
         figures=["results/report/accuracy.svg"],
     output:
         page=report(
@@ -72,6 +75,7 @@ rule report:
         data=DATA,
         teachers={name: teacher["name"] for name, teacher in TEACHERS.items()},
         targets=config["report"]["targets"],
+        shipped=SHIPPED_STUDENTS,
         not_timed=["label", "train", "peers", "run_engines", "engines", "report"],
     script:
         "../scripts/report.py"

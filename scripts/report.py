@@ -5,6 +5,7 @@ from pathlib import Path
 from assay.report import dag
 from assay.report.engines import read_engines
 from assay.report.evidence import read_students
+from assay.report.gpu_earlier import read_earlier_gpu
 from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
 from assay.report.properties import read_properties
@@ -26,6 +27,9 @@ with exit_on_error(log=snakemake.log[0]):
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
     summary["properties"] = read_properties(folder, students)
+    summary["earlier_gpu"] = read_earlier_gpu(
+        snakemake.input.gpu, students, snakemake.params.shipped, summary["device"]
+    )
     summary["engines"] = read_engines(folder / "engines", students)
     more = [(summary[section] or {}).get("figure") for section in ("properties", "engines")]
     drawn = [*snakemake.input.figures, *filter(None, more)]

@@ -94,6 +94,19 @@ def test_what_tells_of_the_training_data_reruns_what_is_compared_with_them(tree)
     assert "tiny/domain.npz" not in changed(after, snapshot(tree))
 
 
+def test_times_of_a_gpu_that_are_kept_write_the_report_again(tree):
+    (tree / "jobs.jsonl").write_text("")
+    record = tree / "data/benchmarks/gpu/speed.json"
+    record.parent.mkdir(parents=True)
+    for content in ("first", "second"):
+        record.write_text(content)
+        before = snapshot(tree)
+        done = snakemake(tree, "-j", "3", "all")
+        assert done.returncode == 0, done.stdout
+        assert "report/report.html" in changed(before, snapshot(tree))
+    assert [job["rule"] for job in jobs_of(tree)] == ["report", "report"]
+
+
 def test_one_target_makes_its_own_branch_only(tree):
     shutil.rmtree(tree / "results")
     done = snakemake(tree, "-j", "3", "results/tiny/accuracy.json")

@@ -23,12 +23,14 @@ from assay.report.document import (
 )
 from assay.report.earlier import keep
 from assay.report.example import example_digest
-from assay.report.gpu import NOTHING, RECORDS, gpu
+from assay.report.gpu import KINDS, NOTHING, RECORDS, shares_of
+from assay.report.gpu import TABLES as OF_A_GPU
 from assay.report.readme import write_figure
 from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sha256_file, write_json
+from shared.gpu_records import speed_pieces, timed, write_record
 from shared.report_results import JOBS, make_benchmarks, make_results, read, write_report
 from shared.workflow_copy import ROOT
 
@@ -255,19 +257,115 @@ def test_every_room_says_what_lives_there():
     assert all(row.count("|") == 3 and row.rstrip(" |").endswith(".") for row in rows)
 
 
-def test_the_page_on_gpus_shows_what_was_measured_on_one_and_says_where_nothing_was(tmp_path):
-    assert gpu(tmp_path) == NOTHING
-    folder = tmp_path / RECORDS
-    head = {"device_name": "a GPU", "versions": {"torch": "2.11"}, "created_utc": "2026-11-27T00:00", "dry": True}
-    timed = {"latency_ms_median": 0.25, "us_per_atom": 12.5}
-    row = {"triton": timed, "mace": {"error": "not available: no MACE"}}
-    pieces = {"matrix peak": {"gflop_per_s": 1.0}, "tiny, 1 x 20 atoms": {"runtimes": row}}
-    write_json(folder / "speed.json", head | {"pieces": pieces})
-    assert gpu(tmp_path) == NOTHING  # what was tried in small is no measurement
-    write_json(folder / "speed.json", head | {"pieces": pieces, "dry": False})
+def rows_of(markdown):
+    """The cells of the rows of all tables, without their heads."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines() if line[:1] == "|"]
+    return [row for k, row in enumerate(rows) if row[0] != "---" and rows[(k + 1) % len(rows)][0] != "---"]
+
+
+@pytest.mark.parametrize("name", OF_A_GPU)
+def test_a_table_of_a_gpu_without_its_record_says_that_nothing_was_measured(name, tmp_path):
+    assert OF_A_GPU[name](tmp_path) == NOTHING
+    for part in ("speed", "parity", "physics", "profile"):
+        write_record(tmp_path / RECORDS / f"{part}.json", speed_pieces(), dry=True)
+    assert OF_A_GPU[name](tmp_path) == NOTHING  # what was tried in small is no measurement
+    other = "parity" if name == "gpu-speed" else "speed"
+    for part in ("speed", "parity", "physics", "profile"):
+        (tmp_path / RECORDS / f"{part}.json").unlink()
+    write_record(tmp_path / RECORDS / f"{other}.json", {"tiny, onnx": {"error": "not available: no GPU"}})
+    assert (OF_A_GPU[name](tmp_path) == NOTHING) == (name != "gpu")
+
+
+def test_speed_on_a_gpu_is_one_row_a_size_and_a_ratio_with_each_reason_once(tmp_path):
+    write_record(tmp_path / RECORDS / "speed.json", speed_pieces())
     exact = {"passed": True, "forces_error_eV_per_A_max": 1e-6}
-    parity = {"tiny, triton": exact, "tiny, onnx": {"error": "not available: no GPU"}}
-    write_json(folder / "parity.json", head | {"pieces": parity, "dry": False})
-    shown = gpu(tmp_path)
-    for part in ("a GPU; torch 2.11; 2026-11-27.", "0.25", "12.5", "no MACE", "yes", "not available: no GPU"):
-        assert part in shown
+    parity = {"tiny, triton": exact, "tiny, onnx": {"error": "not available: no GPU"}, "original, triton": exact}
+    write_record(tmp_path / RECORDS / "parity.json", parity)
+    about = OF_A_GPU["gpu"](tmp_path)
+    assert about.startswith("a GPU; torch 2.11; 2026-11-27. Its largest rate in products of 8,192 x 8,192 numbers")
+    assert "in float32: 50,900 GFLOP/s." in about
+    assert about.count("`mace` was not measured: No module named 'mace'.") == about.count("mace'") == 1
+    assert about.count("`onnx` was not measured: no GPU.") == 1
+    failed = "`triton` was not measured (original, 1 x 20000 atoms in a box): OutOfMemoryError: too large."
+    assert about.count(failed) == 1
+    speed = OF_A_GPU["gpu-speed"](tmp_path)
+    assert "mace" not in speed and speed.count("| atoms | `original` | `tiny` |") == 3
+    assert rows_of(speed) == [
+        ["1 x 20 atoms", "20", "2.24 (112)", "1.12 (55.9)"],
+        ["1,024 x 20 atoms", "24,910", "78.9 (3.17)", "39.5 (1.58)"],
+        ["1 x 20,000 atoms in a box", "20,000", "not measured", "35.4 (1.77)"],
+        ["1 x 20,000 atoms in a box", "20,000", "35.4 (1.77)", "17.7 (0.884)"],
+        ["1 x 20 atoms", "20", "8.00", "8.00"],
+        ["1,024 x 20 atoms", "24,910", "8.00", "8.00"],
+        ["1 x 20,000 atoms in a box", "20,000", "not measured", "8.00"],
+    ]
+    assert rows_of(OF_A_GPU["gpu-parity"](tmp_path)) == [
+        ["`original`", "`triton`", "yes", "1.00 × 10⁻⁶"],
+        ["`tiny`", "`triton`", "yes", "1.00 × 10⁻⁶"],
+        ["`tiny`", "`onnx`", "not measured", "not measured"],
+    ]
+    write_record(tmp_path / RECORDS / "parity.json", parity, device_name="another GPU")
+    about = OF_A_GPU["gpu"](tmp_path)
+    assert "speed: a GPU; " in about and "parity: another GPU; " in about
+
+
+def test_speed_on_a_gpu_without_peers_has_no_reasons(tmp_path):
+    row = {"triton": timed(0.25, 20)}
+    write_record(tmp_path / RECORDS / "speed.json", {"tiny, 1 x 20 atoms": {"n_atoms": 20, "runtimes": row}})
+    assert OF_A_GPU["gpu"](tmp_path) == "a GPU; torch 2.11; 2026-11-27."
+    assert rows_of(OF_A_GPU["gpu-speed"](tmp_path)) == [["1 x 20 atoms", "20", "0.250 (12.5)"]]
+
+
+def test_physics_on_a_gpu_is_one_row_a_student(tmp_path):
+    moved = {"n_molecules": 16, "duration_ps": 2.0}
+    moved |= {"drift_meV_per_atom_per_ps_median": 0.005, "drift_meV_per_atom_per_ps_max": 0.0167}
+    pieces = {
+        "tiny, triton, determinism": {"runs": 50, "passed": True},
+        "tiny, triton, dynamics": moved,
+        "original, triton, determinism": {"runs": 50, "passed": False},
+        "original, triton, dynamics": {"error": "RuntimeError: blown up"},
+    }
+    write_record(tmp_path / RECORDS / "physics.json", pieces)
+    shown = OF_A_GPU["gpu-physics"](tmp_path)
+    assert "equal bits in 50 calls" in shown
+    unknown = ["not measured"] * 4
+    assert rows_of(shown) == [
+        ["`original`", "`triton`", "no", *unknown],
+        ["`tiny`", "`triton`", "yes", "16", "2.0", "0.00500", "0.0167"],
+    ]
+
+
+def test_shares_of_kernels_sum_to_one_and_count_no_time_twice(tmp_path):
+    spent = {
+        "make_filters": 10.0,
+        "add_messages_adjoint": 20.0,
+        "linear": 15.0,
+        "void cutlass::Kernel2<cutlass_80_simt_sgemm_128x32>": 15.0,
+        "mixed_adjoint": 30.0,
+        "describe_pairs": 8.0,
+        "Memcpy DtoD (Device -> Device)": 2.0,
+        "aten::copy_": 2.0,
+        "Activity Buffer Request": 2.0,
+        "cudaGraphLaunch": 0.0,
+    }
+    rows = [{"name": name, "calls": 2, "self_device_us": time} for name, time in spent.items()]
+    shares = shares_of(rows)
+    assert list(shares) == list(KINDS) and sum(shares.values()) == pytest.approx(1.0, abs=1e-12)
+    assert list(shares.values()) == pytest.approx([0.1, 0.2, 0.3, 0.3, 0.1])
+    piece = {"n_atoms": 20_800, "launches": 18, "device_us": 104.0, "rows": rows}
+    pieces = {f"{name}, 1024 x 20 atoms": piece for name in ("tiny, triton", "tiny, eager", "original, triton")}
+    write_record(tmp_path / RECORDS / "profile.json", pieces | {"tiny, triton, 1 x 20 atoms": piece | {"n_atoms": 20}})
+    percents = ["10.0\u202f%", "20.0\u202f%", "30.0\u202f%", "30.0\u202f%", "10.0\u202f%"]
+    assert rows_of(OF_A_GPU["gpu-profile"](tmp_path)) == [
+        ["1 x 20 atoms", "`tiny`", "20", "14", "100", *percents],
+        ["1,024 x 20 atoms", "`original`", "20,800", "14", "100", *percents],
+        ["1,024 x 20 atoms", "`tiny`", "20,800", "14", "100", *percents],
+    ]
+
+
+@pytest.mark.parametrize("at", ["1 x 20 atoms", "1024 x 20 atoms"])
+def test_the_kernels_of_the_kept_profile_fall_into_every_kind(at):
+    pieces = read_json(ROOT / RECORDS / "profile.json")["pieces"]
+    for name, piece in pieces.items():
+        if name.endswith(f"triton, {at}"):
+            assert all(share > 0.01 for share in shares_of(piece["rows"]).values()), name

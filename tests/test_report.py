@@ -13,10 +13,13 @@ from assay.engines.table import FAILS, PASSES, TOO_SHORT
 from assay.report import wording
 from assay.report.engines import read_engines
 from assay.report.evidence import BRANCHES, Student
+from assay.report.gpu_earlier import read_earlier_gpu
 from assay.report.page import headline, write_page
 from assay.report.peers import read_peers
 from assay.report.speed import teachers_timed
 from assay.workflow.errors import AssayError
+from assay.workflow.files import sha256_file
+from shared.gpu_records import speed_pieces, write_record
 from shared.report_figures import draw_student
 from shared.report_results import (
     CHECKS,
@@ -108,6 +111,33 @@ def test_properties_stand_in_the_page_where_they_were_measured(results, benchmar
     assert '9.4 <span class="muted small">± 0.8</span>' in page and "0.21 " in page
     assert "SevenNet-0" in page and "not measured" in page
     assert "How the atoms of a material are arranged and diffuse" in page
+
+
+def test_times_on_a_gpu_stand_in_the_page_as_measured_earlier(copy, benchmarks, tmp_path):
+    """Only of the students that are shipped, and where this run has no GPU."""
+    shipped = {name: tmp_path / f"{name}.pt" for name in STUDENTS}
+    for name in ("original", "tiny"):
+        shipped[name].write_text(f"the checkpoint {name}")
+    for name, path in shipped.items():
+        content = json.loads((copy / name / "model.json").read_text())
+        content["source"]["sha256"] = sha256_file(path) if name == "tiny" else "ef" * 32
+        (copy / name / "model.json").write_text(json.dumps(content))
+    students = read(copy)
+    record = write_record(tmp_path / "speed.json", speed_pieces())
+    assert read_earlier_gpu([], students, shipped, "cpu") is None
+    assert read_earlier_gpu([record], students, shipped, "cuda") is None
+    assert read_earlier_gpu([record], students, {}, "cpu") is None
+    dry = write_record(tmp_path / "dry.json", speed_pieces(), dry=True)
+    assert read_earlier_gpu([dry], students, shipped, "cpu") is None
+    summary = write_report(tmp_path / "report", copy, benchmarks)
+    assert "On a GPU" not in (tmp_path / "report/report.html").read_text()
+    summary["earlier_gpu"] = read_earlier_gpu([record], students, shipped, summary["device"])
+    write_page(tmp_path / "report.html", summary, students, [])
+    page = (tmp_path / "report.html").read_text()
+    assert cells(page, "gpu") == [["tiny", "1.12", "1.58", "35.4"]]
+    assert "Measured earlier, and not in this run: a GPU, 2026-11-27" in page
+    assert "1,024 molecules, 24,910 atoms (microseconds per atom)" in page
+    assert Outline(page).misnested == []
 
 
 class Outline(HTMLParser):

@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from assay.report import tables
+from assay.report import gpu, tables
 from assay.report.evidence import Student
 from assay.report.figures import CAPTIONS
 from assay.report.fine_tuning import FINE_TUNING
-from assay.report.gpu import gpu
 from assay.report.readme import write_figure
 from assay.report.walkthrough import WALKTHROUGH
 from assay.workflow.errors import AssayError
@@ -43,7 +42,7 @@ def rooms(root: str | Path) -> str:
     return table(["room", "what lives there"], rows, left=2)
 
 
-FROM_FILES = {"rooms": rooms, "gpu": gpu}  # tables that are made from files of the repository
+FROM_FILES = {"rooms": rooms, **gpu.TABLES}  # tables that are made from files of the repository
 
 
 def filled(text: str, figures: Mapping[str, Any], page: str | Path, root: str | Path) -> str:

@@ -58,7 +58,12 @@ rule document_example:
 
 
 rule pages:
-    """Tables and picture again, from docs/figures.json as it is."""
+    """Tables and picture again, from docs/figures.json and the records of a GPU as they are."""
+    input:
+        "docs/figures.json",
+        "README.md",
+        sorted(Path("docs").glob("*.md")),
+        sorted(Path("data/benchmarks/gpu").glob("*.json")),
     log:
         "logs/pages.log",
     benchmark:

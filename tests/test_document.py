@@ -299,6 +299,8 @@ def test_speed_on_a_gpu_is_one_row_a_size_and_a_ratio_with_each_reason_once(tmp_
         ["1,024 x 20 atoms", "24,910", "8.00", "8.00"],
         ["1 x 20,000 atoms in a box", "20,000", "not measured", "8.00"],
     ]
+    brief = OF_A_GPU["gpu-brief"](tmp_path)
+    assert "24,910 atoms in 1,024 molecules take 78.9 ms (`original`) and 39.5 ms (`tiny`)" in brief
     assert rows_of(OF_A_GPU["gpu-parity"](tmp_path)) == [
         ["`original`", "`triton`", "yes", "1.00 × 10⁻⁶"],
         ["`tiny`", "`triton`", "yes", "1.00 × 10⁻⁶"],

@@ -20,7 +20,16 @@ OF_THE_RUN = (
     "teacher",
     "load_of_other_processes",
 )
-TIMED = ("system_size", "batch_size", "n_atoms", "runtime", "latency_ms_median", "atoms_per_s", "speedup_over_teacher")
+TIMED = (
+    "system_size",
+    "batch_size",
+    "n_atoms",
+    "runtime",
+    "latency_ms_median",
+    "atoms_per_s",
+    "speedup_over_teacher",
+    "speedup_over_restarted_teacher",
+)
 OF_A_PEER = ("name", "package", "version", "width", "n_parameters", "error")
 OF_A_SCHEME = (
     "size_ratio",

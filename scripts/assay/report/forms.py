@@ -23,10 +23,11 @@ class Form:
         n_atoms: the number of atoms of the structure that the times refer to.
         latency_ms: the median time of energies and forces of one structure, neighbor search included.
         teacher_ratio, teacher_ratio_p5, teacher_ratio_p95: the teacher's time for that structure over this one's:
-            median and percentiles of the rounds.
+            median and percentiles of the rounds; the teacher starts from scratch.
         atoms_per_s: the largest throughput at any batch and size.
         force_mae_eV_per_A: the force error on the headline split.
         size_bytes: the size of its ONNX file.
+        restarted_ratio: the median ratio to the time of the teacher that starts from the step before, as in dynamics.
     """
 
     variant: str
@@ -40,6 +41,7 @@ class Form:
     atoms_per_s: float | None
     force_mae_eV_per_A: float | None
     size_bytes: int | None
+    restarted_ratio: float | None = None
 
 
 def forms_of(student: Student) -> list[Form]:
@@ -65,6 +67,7 @@ def forms_of(student: Student) -> list[Form]:
             atoms_per_s=max((row["atoms_per_s"] for row in rows), default=None),
             force_mae_eV_per_A=_force_mae(student, precision),
             size_bytes=size,
+            restarted_ratio=(best.get("speedup_over_restarted_teacher") or {}).get("median"),
         )
         found.append(form)
     return found

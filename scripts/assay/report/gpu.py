@@ -81,6 +81,21 @@ def gpu_speed(root: str | Path) -> str:
     return "\n\n".join(written)
 
 
+def gpu_brief(root: str | Path) -> str:
+    """One sentence: the time of the kernels for the batch that is profiled, by student."""
+    record = read_record(root, "speed")
+    timed = {student: point for (student, size), point in times(record).items() if size == PROFILED[1]}
+    found = {student: point for student, point in timed.items() if "latency_ms_median" in (point.get(KERNELS) or {})}
+    if record is None or not found:
+        return NOTHING
+    n_atoms = count(max(point["n_atoms"] for point in found.values()))
+    shown = [f"{number(point[KERNELS]['latency_ms_median'])} ms ({code(student)})" for student, point in found.items()]
+    return (
+        f"On a GPU ({record['device_name']}, {record['created_utc'][:10]}), {n_atoms} atoms in 1,024 molecules take "
+        f"{listing(shown[::-1])}: [On a GPU](docs/gpu.md)."
+    )
+
+
 def gpu_parity(root: str | Path) -> str:
     """How far each runtime of each student is from the network in double precision on the CPU."""
     pieces = _by_student(_pieces(read_record(root, "parity")))
@@ -123,6 +138,7 @@ def gpu_profile(root: str | Path) -> str:
 
 TABLES = {
     "gpu": gpu,
+    "gpu-brief": gpu_brief,
     "gpu-speed": gpu_speed,
     "gpu-profile": gpu_profile,
     "gpu-parity": gpu_parity,

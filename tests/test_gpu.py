@@ -21,6 +21,7 @@ from assay.engine.model_file import to_bytes
 from assay.models import build_model
 from assay.package.wheel import runtime_sources
 from assay.predictors.interface import load_predictor
+from assay.runtime import gpu
 from assay.runtime.gpu import constants
 from assay.runtime.gpu.model_file import read_model_file
 from assay.runtime.gpu.neighbors import CandidateList, Structures, find_candidates, sorted_edges
@@ -215,6 +216,19 @@ def test_calculator_and_predictor_use_the_kernels(answers):
 def test_without_a_gpu_the_kernels_say_so():
     with pytest.raises(AssayError, match="the kernels for GPUs cannot run"):
         load_predictor(ROOT / "data/checkpoints/ultra_tiny.pt", runtime="triton")
+
+
+def test_what_triton_compiles_with_must_be_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(gpu.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(gpu.sysconfig, "get_paths", lambda: {"include": str(tmp_path)})
+    monkeypatch.setenv("CC", "gcc")
+    assert f"{tmp_path} has no Python.h" in gpu.why_not_here()
+    (tmp_path / "Python.h").touch()
+    assert gpu.why_not_here() is None
+    monkeypatch.delenv("CC")
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: None)
+    assert "Triton finds no C compiler" in gpu.why_not_here()
 
 
 def test_packages_carry_the_kernels():

@@ -8,6 +8,10 @@ a CPU too, thousands of times slower, which is how it is tested where there is n
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
 
 
 def why_not_here() -> str | None:
@@ -17,4 +21,11 @@ def why_not_here() -> str | None:
             return f"{package} is not installed: pip install torch, with CUDA"
     import torch
 
-    return None if torch.cuda.is_available() else "torch finds no GPU: mend the driver, or install torch with CUDA"
+    if not torch.cuda.is_available():
+        return "torch finds no GPU: mend the driver, or install torch with CUDA"
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "Triton finds no C compiler: install gcc, or name one by the environment variable CC"
+    headers = sysconfig.get_paths()["include"]
+    if not Path(headers, "Python.h").is_file():
+        return f"Triton needs Python's headers, and {headers} has no Python.h: install them (python3-dev)"
+    return None

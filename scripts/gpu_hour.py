@@ -20,7 +20,7 @@ import torch
 
 from assay.data import read_dataset
 from assay.gpu_hour import parity, physics, profiling, speed, training
-from assay.gpu_hour.hour import ROOT, Hour, bring_along
+from assay.gpu_hour.hour import ROOT, VARIANTS, Hour, bring_along
 from assay.gpu_hour.runtimes import NAMES
 from assay.gpu_hour.travel import pack
 from assay.workflow.errors import AssayError, exit_on_error
@@ -35,6 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, metavar="FOLDER", help="records of an earlier call to go on from")
     parser.add_argument("--data", type=Path, metavar="FILE", help="what to train on, packed or in any accepted format")
     parser.add_argument("--only", nargs="+", default=[], metavar="RUNTIME", help="measure these runtimes only")
+    parser.add_argument("--further", choices=VARIANTS, help="the shipped student that part 4 trains further")
     parser.add_argument("--seconds", type=float, default=540.0, help="no piece begins after that in a part")
     parser.add_argument("--dry", action="store_true", help="everything in small, on a GPU or a CPU")
     parser.add_argument("--pack", type=Path, metavar="FILE", help="pack the training data into a file, and end")
@@ -65,7 +66,7 @@ def main(options: argparse.Namespace) -> None:
                 1: lambda hour=hour: parity.pieces(hour, folder),
                 2: lambda hour=hour: speed.pieces(hour, folder),
                 3: lambda hour=hour: physics.pieces(hour, folder),
-                4: lambda hour=hour: training.pieces(hour, options.data),
+                4: lambda hour=hour: training.pieces(hour, options.data, options.further),
                 5: lambda hour=hour: profiling.pieces(hour, folder),
             }
             record = hour.measure(PARTS[number], makers[number]())

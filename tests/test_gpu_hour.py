@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from assay.checkpoint import load_model
 from assay.data import read_dataset
+from assay.gpu_hour import training
 from assay.gpu_hour.hour import MOST_FILES, Hour, bring_along, check_folder
 from assay.gpu_hour.speed import in_box, settings
 from assay.gpu_hour.travel import PACKED, pack, unpack
@@ -51,6 +53,15 @@ def test_all_parts_run_in_small_on_a_cpu(tmp_path):
     trained = torch.load(tmp_path / "ultra_tiny.trained.pt", weights_only=True)
     assert trained["config"]["architecture"] == "painn"
     assert records["profile"]["pieces"]["ultra_tiny, eager, 1 x 20 atoms"]["rows"]
+
+
+def test_a_shipped_student_is_trained_further(tmp_path):
+    found = training.pieces(hour(tmp_path), None, "tiny")["tiny, further"]()
+    assert found["further"] and found["curve"][-1]["step"] == 4
+    trained = torch.load(tmp_path / "tiny.trained.pt", weights_only=True)["model_state_dict"]
+    shipped = load_model(ROOT / "data/checkpoints/tiny.pt").state_dict()
+    far = {name: ((trained[name] - value).norm() / value.norm()).item() for name, value in shipped.items()}
+    assert 0.0 < max(far.values()) < 0.05  # four steps away, and not from new weights
 
 
 def test_without_a_gpu_only_the_small_form_runs(tmp_path):

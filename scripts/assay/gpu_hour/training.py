@@ -21,11 +21,12 @@ from assay.workflow.files import atomic_path
 
 ATOMS_PER_STEP = (512, 2048, 4096, 8192)
 TRAINED_AT = 2048  # atoms in a step of the training itself
+FURTHER_PEAK, FURTHER_ENERGY_WEIGHT_A = 0.4, 8.0  # of the round that trains a shipped student further
 VALIDATED = 512  # structures
 RESERVE_s = 90.0  # for compiling the step and for the last validation
 
 
-def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
+def pieces(hour: Hour, data: Path | None, further: str | None) -> dict[str, Piece]:
     """What is measured: steps a second of the smallest student, its training, and steps a second of the others.
 
     The training takes the time that is left, so that what comes behind it waits for another call.
@@ -33,6 +34,7 @@ def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
     Args:
         hour: the device and the time.
         data: labelled structures in any accepted format, or packed by ``travel.pack``; None for the shipped ones.
+        further: the shipped student that is trained further; None trains the smallest one from new weights.
     """
     read = functools.cache(functools.partial(_data, hour.dry, data))
     sizes = (256,) if hour.dry else ATOMS_PER_STEP
@@ -41,7 +43,10 @@ def pieces(hour: Hour, data: Path | None) -> dict[str, Piece]:
         for atoms in sizes:
             name = f"{variant}, {atoms} atoms a step"
             found[name] = functools.partial(_steps_per_s, hour, variant, atoms, read)
-        found.setdefault("training", functools.partial(_train, hour, hour.variants[0], read))
+        if further is None:
+            found.setdefault("training", functools.partial(_train, hour, hour.variants[0], read, False))
+    if further is not None:
+        return {f"{further}, further": functools.partial(_train, hour, further, read, True)} | found
     return found
 
 
@@ -56,9 +61,10 @@ def _data(dry: bool, path: Path | None) -> tuple[Dataset, Dataset]:
     return unpack(path) if path.suffix == PACKED else read_dataset(path), held_out
 
 
-def _trainer(hour: Hour, variant: str, recipe: Recipe, read: Any, state: Path) -> Trainer:
+def _trainer(hour: Hour, variant: str, recipe: Recipe, read: Any, state: Path, further: bool = False) -> Trainer:
     model, (train, held_out) = load_model(hour.checkpoint(variant)), read()
-    return Trainer(model.architecture, model.hyperparameters, train, held_out, recipe, state, hour.device)
+    start = model if further else None
+    return Trainer(model.architecture, model.hyperparameters, train, held_out, recipe, state, hour.device, start)
 
 
 def _steps_per_s(hour: Hour, variant: str, atoms: int, read: Any) -> dict[str, Any]:
@@ -74,14 +80,17 @@ def _steps_per_s(hour: Hour, variant: str, atoms: int, read: Any) -> dict[str, A
     return {"atoms_per_step": atoms, "steps_per_s": rate, "atoms_per_s": rate * atoms, "first_steps_s": first}
 
 
-def _train(hour: Hour, variant: str, read: Any) -> dict[str, Any]:
-    """Train a student from new weights, with as many steps as the time that is left allows."""
+def _train(hour: Hour, variant: str, read: Any, further: bool) -> dict[str, Any]:
+    """Train a student, from new weights or further, with as many steps as the time that is left allows."""
     atoms = 256 if hour.dry else TRAINED_AT
     rate = _steps_per_s(hour, variant, atoms, read)["steps_per_s"]
     steps = 4 if hour.dry else max(100, int(rate * (hour.left_s - RESERVE_s)))
-    recipe = Recipe(rounds=[Round(steps, atoms)], warmup=min(200, steps), validate_every=max(1, steps // 10))
+    part = Round(steps, atoms)
+    if further:
+        part = Round(steps, atoms, peak=FURTHER_PEAK, energy_weight=FURTHER_ENERGY_WEIGHT_A)
+    recipe = Recipe(rounds=[part], warmup=min(200, steps), validate_every=max(1, steps // 10))
     with tempfile.TemporaryDirectory() as folder:
-        trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"))
+        trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"), further)
         model = trainer.run()
     config = {"architecture": model.architecture, **model.hyperparameters}
     with atomic_path(hour.out / f"{variant}.trained.pt") as path:
@@ -89,7 +98,8 @@ def _train(hour: Hour, variant: str, read: Any) -> dict[str, Any]:
     return {
         "variant": variant,
         "recipe": asdict(recipe),
-        "n_structures": len(trainer.packs.dataset),
+        "further": further,
+        "data_sets": trainer.data_sets,
         "seconds": trainer.seconds,
         "curve": trainer.history,
     }

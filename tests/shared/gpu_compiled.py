@@ -35,11 +35,13 @@ class Compiled:
     """A kernel that is compiled where it would be launched."""
 
     found: dict[str, int] = {}  # noqa: RUF012, one for all
+    grids: list[tuple[str, tuple[int, ...]]] = []  # noqa: RUF012
 
     def __init__(self, kernel, target):
         self.kernel, self.target = kernel, target
 
     def __getitem__(self, grid):
+        self.grids.append((self.kernel.__name__, grid))
         return self.compile
 
     def compile(self, *arguments, **options):
@@ -61,13 +63,15 @@ class Compiled:
         return "i32" if isinstance(value, int) else "fp32"
 
 
-def walk_through(model):
-    """Launch every kernel that the network takes for four atoms."""
+def walk_through(model, n=4):
+    """Launch every kernel that the network takes for n atoms and as many pairs, and return the later axes of grids."""
     whole, double = {"dtype": torch.int32}, {"dtype": torch.float64}
-    atoms = torch.ones(4, **whole), torch.zeros(4, 3, **double), torch.tensor([0, 4], **whole)
-    entries, both = (torch.zeros(8, **whole) for _ in range(2)), (torch.zeros(4, **whole) for _ in range(2))
-    candidates = Candidates(torch.zeros(5, **whole), *entries, *both, torch.zeros(4, 3, **double))
+    atoms = torch.ones(n, **whole), torch.zeros(n, 3, **double), torch.tensor([0, n], **whole)
+    entries, both = (torch.zeros(2 * n, **whole) for _ in range(2)), (torch.zeros(n, **whole) for _ in range(2))
+    candidates = Candidates(torch.zeros(n + 1, **whole), *entries, *both, torch.zeros(n, 3, **double))
+    Compiled.grids.clear()
     network.Network(model, torch.device("cpu"))(pairs.Inputs(*atoms, candidates))
+    return [(name, grid[1:]) for name, grid in Compiled.grids]
 
 
 def main():
@@ -81,7 +85,7 @@ def main():
     launch._can_overlap = lambda device: target.arch >= 90
     walk_through(model)
     launch.FEW_ATOMS = pairs.FEW_PAIRS = 0  # as for many atoms
-    walk_through(model)
+    assert walk_through(model) == walk_through(model, 1000)  # only first axes may be long
     print(json.dumps(Compiled.found))
 
 

@@ -28,10 +28,11 @@ def make_filters(
     n = n_rows
     if COMPACT:
         n = tl.load(n_near)
-    start, block = tl.program_id(1) * PAIRS, tl.program_id(2).to(tl.int64)
+    tiles = tl.cdiv(columns, COLUMNS)
+    start, block = tl.program_id(0) // tiles * PAIRS, tl.program_id(1).to(tl.int64)
     if start < n:
         p, row = start + tl.arange(0, PAIRS), tl.arange(0, ROWS)
-        c = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+        c = tl.program_id(0) % tiles * COLUMNS + tl.arange(0, COLUMNS)
         there, inside = (p < n)[:, None], (c < columns)[None, :]
         at = p.to(tl.int64)[:, None]
         weight = tl.load(weights + (block * ROWS + row)[:, None] * columns + c[None, :], mask=inside, other=0.0)

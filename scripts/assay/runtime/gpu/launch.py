@@ -1,4 +1,7 @@
-"""How kernels are launched: one after the other, or so that the launch of one overlaps the run of the one before."""
+"""How kernels are launched: one after the other, or so that the launch of one overlaps the run of the one before.
+
+Only the first axis of a grid may grow with the number of atoms: the others end at 65,535 programs.
+"""
 
 from __future__ import annotations
 

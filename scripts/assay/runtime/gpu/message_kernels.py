@@ -80,8 +80,9 @@ def add_messages(
         s_summed, v_summed, t_summed: the same shapes, written.
     """
     after_inputs(OVERLAP)
-    atom = tl.program_id(1).to(tl.int64)
-    h = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    tiles = tl.cdiv(H, CHANNELS)
+    atom = (tl.program_id(0) // tiles).to(tl.int64)
+    h = tl.program_id(0) % tiles * CHANNELS + tl.arange(0, CHANNELS)
     inside = h < H
     K: tl.constexpr = 2 * RANK + 1
     begin, end = tl.load(row_start + atom), tl.load(row_start + atom + 1)
@@ -136,8 +137,9 @@ def add_messages_adjoint(
         v_bar_before, t_bar_before: the derivatives by v and t.
     """
     after_inputs(OVERLAP)
-    atom = tl.program_id(1).to(tl.int64)
-    h = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    tiles = tl.cdiv(H, CHANNELS)
+    atom = (tl.program_id(0) // tiles).to(tl.int64)
+    h = tl.program_id(0) % tiles * CHANNELS + tl.arange(0, CHANNELS)
     inside = h < H
     K: tl.constexpr = 2 * RANK + 1
     begin, end = tl.load(row_start + atom), tl.load(row_start + atom + 1)

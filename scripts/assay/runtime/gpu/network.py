@@ -254,9 +254,9 @@ class Network:
             **launch.options(n, self.device),
         )
 
-    def _grid(self, n: int) -> tuple[int, int]:
-        """The programs over the neighbors of n atoms: tiles of channels, and atoms."""
-        return triton.cdiv(self.hidden, self.channels), n
+    def _grid(self, n: int) -> tuple[int]:
+        """The programs over the neighbors of n atoms: tiles of channels of one atom, then of the next."""
+        return (triton.cdiv(self.hidden, self.channels) * n,)
 
     def _tile(self, size: int, n: int) -> dict[str, Any]:
         """What the kernels over neighbors are compiled for: one warp."""

@@ -153,7 +153,7 @@ class Filters:
 
     def _make(self, weights: Tensor, slope: bool) -> None:
         (n_blocks, rows, columns), pairs, n = weights.shape, self.pairs, len(self.pairs.place)
-        grid = triton.cdiv(columns, FILTER_COLUMNS), triton.cdiv(n, FILTER_PAIRS), n_blocks
+        grid = triton.cdiv(columns, FILTER_COLUMNS) * triton.cdiv(n, FILTER_PAIRS), n_blocks
         filter_kernels.make_filters[grid](
             n, pairs.n_near, pairs.basis, pairs.slope, weights, self.filters, self.slopes, columns,
             ROWS=rows, COMPACT=pairs.compact, SLOPE=slope, PAIRS=FILTER_PAIRS, COLUMNS=FILTER_COLUMNS,

@@ -10,24 +10,12 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from .component_kernels import load3, store3
+
 FRAME = 24  # numbers of a structure in ``frames``: cell (3, 3), its inverse (3, 3), lowest (3,), scale (3,)
 GRID = 10  # and in ``grids``: boxes (3,), reach (3,), repeats (3,), first_box
 _FRAME, _GRID = tl.constexpr(FRAME), tl.constexpr(GRID)
 _INFINITE = tl.constexpr(float("inf"))
-
-
-@triton.jit
-def _three(values, row, there):
-    """Rows of an array with three columns."""
-    x = tl.load(values + 3 * row, mask=there, other=0)
-    return x, tl.load(values + 3 * row + 1, mask=there, other=0), tl.load(values + 3 * row + 2, mask=there, other=0)
-
-
-@triton.jit
-def _store_three(values, row, x, y, z, there):
-    tl.store(values + 3 * row, x, mask=there)
-    tl.store(values + 3 * row + 1, y, mask=there)
-    tl.store(values + 3 * row + 2, z, mask=there)
 
 
 @triton.jit
@@ -114,12 +102,12 @@ def place(first_atom, positions, frames, grids, box, structures, home, wrapped, 
     atom = begin + tl.program_id(1) * ATOMS + tl.arange(0, ATOMS)
     there = atom < end
     frame, grid = frames + structure * _FRAME, grids + structure * _GRID
-    x, y, z = _three(positions, atom, there)
+    x, y, z = load3(positions + 3 * atom, 1, there)
     a, b, c = _times(x, y, z, frame + 9)
     in_a, in_b, in_c = _home(a, grid + 6), _home(b, grid + 7), _home(c, grid + 8)
-    _store_three(home, atom, in_a, in_b, in_c, there)
+    store3(home + 3 * atom, 1, there, in_a, in_b, in_c)
     out_x, out_y, out_z = _times(in_a, in_b, in_c, frame)
-    _store_three(wrapped, atom, x - out_x, y - out_y, z - out_z, there)
+    store3(wrapped + 3 * atom, 1, there, x - out_x, y - out_y, z - out_z)
     along_a, along_b = _along(a - in_a, frame + 18, grid), _along(b - in_b, frame + 19, grid + 1)
     along_c = _along(c - in_c, frame + 20, grid + 2)
     number = (along_a * tl.load(grid + 1) + along_b) * tl.load(grid + 2) + along_c
@@ -172,8 +160,8 @@ def walk(
     first_box, limit = tl.load(grid + 9), tl.load(radius_squared)
     own = tl.load(box + at, mask=there, other=0) - first_box
     own_a, own_b, own_c = own // (n_b * n_c), own // n_c % n_b, own % n_c
-    x, y, z = _three(positions, at, there)
-    home_a, home_b, home_c = _three(home, atom, there)
+    x, y, z = load3(positions + 3 * at, 1, there)
+    home_a, home_b, home_c = load3(home + 3 * atom, 1, there)
     slot = atom * groups + group
     found = tl.zeros([ATOMS], tl.int32)
     write_at = tl.zeros([ATOMS], tl.int64)
@@ -196,16 +184,16 @@ def walk(
         by_x, by_y, by_z = _times(image_a, image_b, image_c, frame)
         for k in range(tl.max(length, 0)):
             is_atom = k < length
-            other_x, other_y, other_z = _three(positions, begin + k, is_atom)
+            other_x, other_y, other_z = load3(positions + 3 * (begin + k), 1, is_atom)
             dx, dy, dz = other_x + by_x - x, other_y + by_y - y, other_z + by_z - z
             is_near = is_atom & (dx * dx + dy * dy + dz * dz <= limit)
             if WRITE:
                 other = tl.load(order + begin + k, mask=is_near, other=0).to(tl.int32)
-                a, b, c = _three(home, other, is_near)
+                a, b, c = load3(home + 3 * other, 1, is_near)
                 a, b, c = _times(image_a + home_a - a, image_b + home_b - b, image_c + home_c - c, frame)
                 tl.store(first + write_at, atom, mask=is_near)
                 tl.store(second + write_at, other, mask=is_near)
-                _store_three(shift, write_at, a, b, c, is_near)
+                store3(shift + 3 * write_at, 1, is_near, a, b, c)
                 write_at += is_near.to(tl.int64)
             else:
                 found += is_near.to(tl.int32)

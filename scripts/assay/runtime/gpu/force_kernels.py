@@ -9,7 +9,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .component_kernels import after_inputs, load3, load5
+from .component_kernels import after_inputs, load3, load5, store3
 from .constants import HALF_ROOT
 from .message_kernels import _first, _rows, _tensor
 
@@ -100,9 +100,7 @@ def add_pair_forces(
     i = tl.load(first + p, mask=there, other=0).to(tl.int64)
     j = tl.load(second + p, mask=there, other=0).to(tl.int64)
     p = p.to(tl.int64)
-    ux = tl.load(direction + 3 * p, mask=there, other=0.0)
-    uy = tl.load(direction + 3 * p + 1, mask=there, other=0.0)
-    uz = tl.load(direction + 3 * p + 2, mask=there, other=0.0)
+    ux, uy, uz = load3(direction + 3 * p, 1, there)
     total = tl.zeros([PAIRS, CHANNELS], tl.float32)
     gx, gy, gz = total, total, total
     for start in range(0, H, CHANNELS):
@@ -129,9 +127,6 @@ def add_pair_forces(
     py = by_distance * uy + (py - along * uy) / d
     pz = by_distance * uz + (pz - along * uz) / d
     if not LAST:
-        px += tl.load(pair_forces + 3 * p, mask=there, other=0.0)
-        py += tl.load(pair_forces + 3 * p + 1, mask=there, other=0.0)
-        pz += tl.load(pair_forces + 3 * p + 2, mask=there, other=0.0)
-    tl.store(pair_forces + 3 * p, px, mask=there)
-    tl.store(pair_forces + 3 * p + 1, py, mask=there)
-    tl.store(pair_forces + 3 * p + 2, pz, mask=there)
+        ox, oy, oz = load3(pair_forces + 3 * p, 1, there)
+        px, py, pz = px + ox, py + oy, pz + oz
+    store3(pair_forces + 3 * p, 1, there, px, py, pz)

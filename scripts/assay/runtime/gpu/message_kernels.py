@@ -26,10 +26,8 @@ def _entries(neighbors, pairs, place, direction, e, end):
     sign = tl.where(pair >= 0, 1.0, -1.0)
     pair = tl.where(pair >= 0, pair, -1 - pair)
     at = tl.load(place + pair, mask=there, other=-1)
-    ux = tl.load(direction + 3 * pair, mask=there, other=0.0) * sign
-    uy = tl.load(direction + 3 * pair + 1, mask=there, other=0.0) * sign
-    uz = tl.load(direction + 3 * pair + 2, mask=there, other=0.0) * sign
-    return at >= 0, j, at.to(tl.int64), ux, uy, uz
+    ux, uy, uz = load3(direction + 3 * pair, 1, there)
+    return at >= 0, j, at.to(tl.int64), ux * sign, uy * sign, uz * sign
 
 
 @triton.jit

@@ -8,7 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .component_kernels import after_inputs
+from .component_kernels import after_inputs, load3, store3
 from .constants import (
     BOHR_A,
     COEFFICIENTS,
@@ -35,10 +35,8 @@ def _vector(positions, first, second, shift, p, there):
     x = tl.load(positions + 3 * j, mask=there, other=1.0) - tl.load(positions + 3 * i, mask=there, other=0.0)
     y = tl.load(positions + 3 * j + 1, mask=there, other=0.0) - tl.load(positions + 3 * i + 1, mask=there, other=0.0)
     z = tl.load(positions + 3 * j + 2, mask=there, other=0.0) - tl.load(positions + 3 * i + 2, mask=there, other=0.0)
-    x += tl.load(shift + 3 * p, mask=there, other=0.0)
-    y += tl.load(shift + 3 * p + 1, mask=there, other=0.0)
-    z += tl.load(shift + 3 * p + 2, mask=there, other=0.0)
-    return i, j, x, y, z
+    by_x, by_y, by_z = load3(shift + 3 * p, 1, there)
+    return i, j, x + by_x, y + by_y, z + by_z
 
 
 @triton.jit(do_not_specialize=["n_pairs"])
@@ -151,9 +149,7 @@ def describe_pairs(
         within, row = there & (d <= tl.load(reals)), p
     tl.store(place + p, tl.where(within, row, -1), mask=there)
     tl.store(distance + p, d.to(tl.float32), mask=there)
-    tl.store(direction + 3 * p, (x / d).to(tl.float32), mask=there)
-    tl.store(direction + 3 * p + 1, (y / d).to(tl.float32), mask=there)
-    tl.store(direction + 3 * p + 2, (z / d).to(tl.float32), mask=there)
+    store3(direction + 3 * p, 1, there, (x / d).to(tl.float32), (y / d).to(tl.float32), (z / d).to(tl.float32))
     g, g_slope = d, tl.zeros_like(d) + 1.0
     z_i, z_j = tl.load(numbers + i, mask=there, other=1), tl.load(numbers + j, mask=there, other=1)
     if FLOOR or REPULSION:
@@ -217,12 +213,10 @@ def atomic_totals(
         p = tl.where(pair >= 0, pair, -1 - pair).to(tl.int64)
         near = tl.load(place + p, mask=e < end, other=-1) >= 0
         count += near.to(tl.int32)
-        ux = tl.load(direction + 3 * p, mask=near, other=0.0).to(tl.float64)
-        uy = tl.load(direction + 3 * p + 1, mask=near, other=0.0).to(tl.float64)
-        uz = tl.load(direction + 3 * p + 2, mask=near, other=0.0).to(tl.float64)
-        px = tl.load(pair_forces + 3 * p, mask=near, other=0.0).to(tl.float64)
-        py = tl.load(pair_forces + 3 * p + 1, mask=near, other=0.0).to(tl.float64)
-        pz = tl.load(pair_forces + 3 * p + 2, mask=near, other=0.0).to(tl.float64)
+        ux, uy, uz = load3(direction + 3 * p, 1, near)
+        ux, uy, uz = ux.to(tl.float64), uy.to(tl.float64), uz.to(tl.float64)
+        px, py, pz = load3(pair_forces + 3 * p, 1, near)
+        px, py, pz = px.to(tl.float64), py.to(tl.float64), pz.to(tl.float64)
         if REPULSION:
             energy += tl.load(repulsion + p, mask=near, other=0.0)
             both = 2.0 * tl.load(repulsion_slope + p, mask=near, other=0.0)

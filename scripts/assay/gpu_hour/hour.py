@@ -50,10 +50,13 @@ class Hour:
         """The seconds that are left."""
         return self.seconds - (time.monotonic() - self.began)
 
+    def wanted(self, runtimes: Sequence[str]) -> Sequence[str]:
+        """Those runtimes that are measured."""
+        return [name for name in runtimes if not self.only or name in self.only]
+
     def some_of(self, runtimes: Sequence[str]) -> Sequence[str]:
         """Those runtimes that are measured, only the first two in small."""
-        wanted = [name for name in runtimes if not self.only or name in self.only]
-        return wanted[:2] if self.dry else wanted
+        return self.wanted(runtimes)[:2] if self.dry else self.wanted(runtimes)
 
     def checkpoint(self, variant: str) -> Path:
         """The shipped checkpoint of a student."""

@@ -66,7 +66,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     return {
         f"{variant}, {name}": functools.partial(compare_cases, variant, name)
         for variant in hour.variants
-        for name in (NAMES if hour.dry else hour.some_of(NAMES))
+        for name in hour.wanted(NAMES)
     }
 
 

@@ -18,6 +18,7 @@ from assay.gpu_hour.runtimes import NAMES, load_runtime_of
 from assay.peers.network import PEERS, Size, load_peers
 from assay.predictors.gpu import GpuPredictor
 from assay.predictors.interface import BatchPredictor
+from assay.runtime.gpu.neighbors import lists_all_pairs
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -67,7 +68,7 @@ def _loaded(hour: Hour, variant: str, folder: Path) -> tuple[dict[str, BatchPred
     """All runtimes and peers of a student, and the reasons why others are not available."""
     runtimes: dict[str, BatchPredictor] = {}
     reasons = {}
-    for name in NAMES if hour.dry else hour.some_of(NAMES):
+    for name in hour.wanted(NAMES):
         if name != "eager float64":
             try:
                 runtimes[name] = load_runtime_of(hour, variant, name, folder)
@@ -90,7 +91,8 @@ def _timed(hour: Hour, load: Any, point: Point, chosen: BenchmarkSettings) -> di
     rows: dict[str, Any] = {name: {"error": why} for name, why in reasons.items()}
     every = {name: predictor.timed_call(point.structures) for name, predictor in runtimes.items()}
     kernels = runtimes.get("triton")
-    if isinstance(kernels, GpuPredictor) and not kernels.lists_all_pairs(point.structures):
+    sizes, pbc = np.array([len(s) for s in point.structures]), np.stack([s.pbc for s in point.structures])
+    if isinstance(kernels, GpuPredictor) and not lists_all_pairs(sizes, pbc):
         every[KEPT] = kernels.timed_call(point.structures, search=False)
     for name, call in every.items():
         try:

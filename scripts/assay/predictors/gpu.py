@@ -15,7 +15,6 @@ from assay.engine.model_file import to_bytes, why_not_computed
 from assay.models import Potential
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.gpu import why_not_here
-from assay.runtime.gpu.neighbors import lists_all_pairs
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
@@ -68,10 +67,6 @@ class GpuPredictor(BatchPredictor):
     def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         """See ``BatchPredictor.evaluate_with_virial``."""
         return self._values(structures, self._inputs(structures))
-
-    def lists_all_pairs(self, structures: Sequence[Structure]) -> bool:
-        """Whether all pairs of these structures are candidates for neighbors, so that none is ever searched for."""
-        return lists_all_pairs(self._inputs(structures)[1])
 
     def timed_call(self, structures: Sequence[Structure], search: bool = True) -> Callable[[], object]:
         """Return a call on positions that the GPU has, as dynamics there has them.

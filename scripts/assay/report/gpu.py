@@ -26,11 +26,8 @@ LAYERS = ("linear", "two_products")
 PRODUCTS = ("scale_carried", "join_invariants", "update_features", "gates_adjoint", "mixed_adjoint")
 LIBRARY_LAYERS = ("gemm", "gemv", "cutlass", "splitK", "silu")
 KINDS = ("filters", "neighbors", "layers", "products of features", "pairs, sums and copies")
-TWICE = (
-    "aten::",
-    "cuda",
-    "Activity Buffer Request",
-)  # calls on the CPU, which have the time of their kernels once more
+# Calls on the CPU, which have the time of their kernels once more.
+TWICE = ("aten::", "cuda", "Activity Buffer Request")
 
 
 def gpu(root: str | Path) -> str:

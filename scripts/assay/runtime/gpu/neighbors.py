@@ -101,13 +101,13 @@ class CandidateList:
 
     def forget(self) -> None:
         """Find the candidates anew at the next update, but for all pairs of small structures, which always hold."""
-        if self._built is not None and not lists_all_pairs(self._built[0]):
+        if self._built is not None and not lists_all_pairs(self._built[0].sizes, self._built[0].pbc):
             self._built = None
 
     def _holds(self, then: Structures, now: Structures) -> bool:
         if not np.array_equal(then.sizes, now.sizes) or not np.array_equal(then.pbc, now.pbc):
             return False
-        if lists_all_pairs(now):
+        if lists_all_pairs(now.sizes, now.pbc):
             return True
         if not np.array_equal(then.cells[then.pbc], now.cells[now.pbc]):
             return False
@@ -124,14 +124,14 @@ def find_candidates(structures: Structures, radius: float) -> Candidates:
         ValueError: as ``CandidateList.update`` says.
     """
     by_kernels = structures.positions.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
-    if lists_all_pairs(structures):
+    if lists_all_pairs(structures.sizes, structures.pbc):
         return _all_pairs(structures) if by_kernels else _all_pairs_on_host(structures)
     return _cell_list(structures, radius) if by_kernels else _cell_list_on_host(structures, radius)
 
 
-def lists_all_pairs(structures: Structures) -> bool:
-    """Whether all pairs of some structures are candidates: where they are open and small."""
-    return not structures.pbc.any() and structures.sizes.max(initial=0) <= ALL_PAIRS
+def lists_all_pairs(sizes: np.ndarray, pbc: np.ndarray) -> bool:
+    """Whether all pairs of structures of these sizes, (S,), and axes, (S, 3), are candidates: open and small ones."""
+    return bool(not pbc.any() and sizes.max(initial=0) <= ALL_PAIRS)
 
 
 def _all_pairs(structures: Structures) -> Candidates:

@@ -139,7 +139,7 @@ def _all_pairs(structures: Structures) -> Candidates:
     from .cell_kernels import list_all_pairs
 
     sizes, device = structures.sizes, structures.positions.device
-    starts = np.column_stack([_starts(sizes), _starts(sizes * (sizes - 1) // 2)])
+    starts = np.column_stack([starts_of(sizes), starts_of(sizes * (sizes - 1) // 2)])
     n_atoms, n_pairs = int(starts[-1, 0]), _checked(int(starts[-1, 1]))
     row_start = torch.zeros(n_atoms + 1, dtype=torch.int32, device=device)
     neighbors, pairs = _whole(2 * n_pairs, device), _whole(2 * n_pairs, device)
@@ -157,7 +157,7 @@ def _cell_list(structures: Structures, radius: float) -> Candidates:
 
     x, device = structures.positions.contiguous(), structures.positions.device
     n_structures, n_atoms = len(structures.sizes), len(x)
-    first_atom = _sent(_starts(structures.sizes), torch.int32, device)
+    first_atom = _sent(starts_of(structures.sizes), torch.int32, device)
     extents = x.new_empty(n_structures, 2, 3)
     measure[(n_structures, 3)](first_atom, x, extents, ATOMS=READ)
     host_frames, host_grids, n_boxes, steps = _grids(structures, extents.cpu().numpy(), radius)
@@ -206,7 +206,7 @@ def _grids(structures: Structures, extents: np.ndarray, radius: float) -> tuple[
         boxes[crowded, axis] = (boxes[crowded, axis] + 1) // 2
     around = np.where(pbc, np.ceil(radius * boxes / length), np.minimum(boxes - 1, 1)).astype(np.int64)
     scale = np.where(pbc, boxes, boxes / length)
-    first_box = _starts(boxes.prod(1))
+    first_box = starts_of(boxes.prod(1))
     frames = np.concatenate([full.reshape(-1, 9), inverse.reshape(-1, 9), lowest, scale], axis=1)
     grids = np.concatenate([boxes, around, pbc, first_box[:-1, None]], axis=1)
     return frames, grids, int(first_box[-1]), int((2 * around + 1).prod(1).max() // 2 + 1)
@@ -242,7 +242,7 @@ def _are_compact(cells: np.ndarray, radius: float) -> np.ndarray:
 
 def _all_pairs_on_host(structures: Structures) -> Candidates:
     """As ``_all_pairs``, in another order."""
-    starts = _starts(structures.sizes)
+    starts = starts_of(structures.sizes)
     pairs = [np.stack(np.triu_indices(n, 1)) + start for n, start in zip(structures.sizes, starts[:-1], strict=True)]
     first, second = torch.as_tensor(np.concatenate([np.zeros((2, 0), np.int64), *pairs], axis=1), dtype=torch.int32)
     return _both_ways(first, second, torch.zeros(len(first), 3, dtype=torch.float64), int(starts[-1]))
@@ -250,7 +250,7 @@ def _all_pairs_on_host(structures: Structures) -> Candidates:
 
 def _cell_list_on_host(structures: Structures, radius: float) -> Candidates:
     """As ``_cell_list``, in another order."""
-    starts = _starts(structures.sizes)
+    starts = starts_of(structures.sizes)
     search = vesin.NeighborList(cutoff=radius, full_list=False, sorted=True)
     found = []
     for index, own in enumerate(np.split(structures.positions.numpy(), starts[1:-1])):
@@ -306,7 +306,7 @@ def _rows_of(values: Tensor, n: int) -> Tensor:
     return torch.searchsorted(values, torch.arange(n + 1, dtype=torch.int32, device=values.device), out_int32=True)
 
 
-def _starts(counts: np.ndarray) -> np.ndarray:
+def starts_of(counts: np.ndarray) -> np.ndarray:
     """Where each of the rows with these lengths begins, and where the last one ends."""
     return np.concatenate([[0], np.cumsum(counts)])
 

@@ -15,7 +15,7 @@ from ..checks import check_atoms, check_edges, structure_by_structure
 from ..result import Evaluated, NoDevice, Result
 from . import why_not_here
 from .model_file import read_model_file
-from .neighbors import CandidateList, Candidates, Structures, sorted_edges
+from .neighbors import CandidateList, Candidates, Structures, sorted_edges, starts_of
 from .network import Network, Outputs
 from .padded import PaddedNetwork
 
@@ -133,7 +133,7 @@ class GpuStudent:
         """
         found = self.neighbors.update(structures) if candidates is None else candidates
         if not np.array_equal(structures.sizes, self._sizes):
-            self._sizes, self._starts = structures.sizes.copy(), _first_atom(structures.sizes)
+            self._sizes, self._starts = structures.sizes.copy(), starts_of(structures.sizes)
         out = self._padded(numbers.to(self.device, torch.int32), structures.positions, self._starts, found)
         if not math.isfinite(out.total.item()):
             raise ValueError("an energy is not finite: do two atoms lie at one place?")
@@ -141,8 +141,8 @@ class GpuStudent:
 
     def mean_neighbors(self, structures: Structures, out: Outputs) -> np.ndarray:
         """The mean number of neighbors of an atom in each structure of the last call, float64 (S,)."""
-        counted = np.concatenate([[0], np.cumsum(_host(out.neighbor_counts))])
-        return np.diff(counted[_first_atom(structures.sizes)]) / np.maximum(structures.sizes, 1)
+        counted = starts_of(_host(out.neighbor_counts))
+        return np.diff(counted[starts_of(structures.sizes)]) / np.maximum(structures.sizes, 1)
 
     def _one(
         self, numbers: np.ndarray, at: np.ndarray, cell: np.ndarray, pbc: np.ndarray, known: Candidates | None = None
@@ -151,11 +151,6 @@ class GpuStudent:
         out = self.evaluate(torch.as_tensor(numbers), where, known)
         energy, virial = float(out.energy[0, 0]), _host(out.virial[0]).reshape(3, 3)
         return Evaluated(energy, _host(out.forces), virial, _host(out.atomic_energies), int(out.neighbor_counts.sum()))
-
-
-def _first_atom(sizes: np.ndarray) -> np.ndarray:
-    """Where the atoms of each structure begin, int64 (S + 1,)."""
-    return np.concatenate([[0], np.cumsum(sizes)])
 
 
 def _host(values: Tensor) -> np.ndarray:

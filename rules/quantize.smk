@@ -1,6 +1,6 @@
 """A student in eight bits, and whether that pays.
 
-Needs model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to judge on. Makes
+Needs the normalized model, model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to judge on. Makes
 model.int8.onnx and quantization.json. Only `quantize` times anything and owns the device; `schemes` makes the files and
 measures what they cost in accuracy beside other jobs.
 """
@@ -14,13 +14,12 @@ UNSEEN_OR_ELSE = [UNSEEN, *(split for split in SPLITS.values() if split != UNSEE
 rule schemes:
     """Every scheme of fewer bits, and its errors."""
     input:
+        model=model_of,
         onnx="results/{variant}/model.onnx",
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
         train=file_of(config["dataset"]["train"]),
         unseen=list(map(file_of, UNSEEN_OR_ELSE)),
-        # Its errors weigh clusters that are cut out of crystals; where there are molecules it is not read.
-        accuracy=ancient("results/{variant}/accuracy.json"),
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),

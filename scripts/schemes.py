@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
+from assay.predictors.interface import load_predictor
 from assay.quantize.comparison import (
     Motion,
     measure_costs,
@@ -30,8 +31,9 @@ with exit_on_error(snakemake.log[0]):
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
     if unseen[0].energy_eV is None:
-        errors = usual_errors(read_json(snakemake.input.accuracy)["splits"].values())
-        unseen = with_usual_errors(unseen, files["fp32"], *errors, settings["seed"])
+        student, seed = load_predictor(snakemake.input.model, threads=n_threads), settings["seed"]
+        usual = usual_errors(student, *whose, settings["structures"], seed, known)
+        unseen = with_usual_errors(unseen, files["fp32"], usual, seed)
     for scheme, path in zip(SCHEMES, map(Path, snakemake.output.files), strict=True):
         scheme.apply(files["fp32"], path, batches)
         files[scheme.name] = path

@@ -107,6 +107,19 @@ def test_times_of_a_gpu_that_are_kept_write_the_report_again(tree):
     assert [job["rule"] for job in jobs_of(tree)] == ["report", "report"]
 
 
+@pytest.mark.parametrize("scripts", [("validate", "schemes"), ("normalize", "schemes"), ("normalize", "physics")])
+def test_one_run_makes_all_again_whose_code_changed(tree, scripts):
+    """Of two scripts of which the first one's results are no input of the second one's."""
+    (tree / "jobs.jsonl").write_text("")
+    for name in scripts:
+        with (tree / f"scripts/{name}.py").open("a") as script:
+            script.write("CHANGED = 1\n")
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    assert {job["rule"] for job in jobs_of(tree)} >= set(scripts)
+    assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
+
+
 def test_one_target_makes_its_own_branch_only(tree):
     shutil.rmtree(tree / "results")
     done = snakemake(tree, "-j", "3", "results/tiny/accuracy.json")

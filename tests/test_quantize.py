@@ -313,7 +313,8 @@ def test_a_student_of_crystals_is_weighed_on_clusters_of_them(tmp_path):
     assert min(pdist(cluster.positions).min() for cluster in clusters) > 1.0
     trained = {"training": {"elements": ["C", "O"]}}
     path = store(tmp_path, {"model": student("painn").state_dict()} | trained)
-    labelled = with_usual_errors(clusters, path, 0.05, 0.002, 0)
+    usual = {"force_mae_eV_per_A": 0.05, "energy_mae_eV_per_atom": 0.002}
+    labelled = with_usual_errors(clusters, path, usual, 0)
     found = errors(load_predictor(path), labelled)
     assert found["force_mae_eV_per_A"] == pytest.approx(0.05, rel=0.1)
     assert found["energy_mae_eV_per_atom"] == pytest.approx(0.002, rel=0.4)
@@ -352,11 +353,26 @@ def test_nothing_is_recommended_on_labels_of_another_teacher():
     assert not taken_back["recommended"] and "labelled by B and not by A, its teacher" in taken_back["reason"]
 
 
-def test_usual_errors_are_those_on_labels_of_the_own_teacher():
-    def split(own, error):
-        return {"labelled_by": {"own": own}, "force_mae_eV_per_A": error, "energy_mae_eV_per_atom": error / 10}
+def test_usual_errors_are_those_on_labels_of_the_own_teacher(tmp_path):
+    """Labels that are off by known amounts from what the student says of crystals."""
+    path = store(tmp_path, {"model": student("painn").state_dict()} | {"training": {"elements": ["C", "O"]}})
+    model = load_predictor(path)
+    atoms = ase.build.bulk("CO", "rocksalt", a=4.0, cubic=True)
+    atoms.rattle(0.1, seed=0)
+    [found] = model.predict([Structure.from_ase(atoms)])
+    for name, off in (("one", 0.1), ("other", 0.2), ("none", 0.4)):
+        atoms.calc = SinglePointCalculator(atoms, energy=found.energy_eV + 8 * off, forces=found.forces_eV_per_A - off)
+        ase.io.write(tmp_path / f"{name}.xyz", [atoms, atoms], format="extxyz")
+    one, other = ({"path": str(tmp_path / f"{name}.xyz"), "teacher": t} for name, t in (("one", "A"), ("other", "B")))
+    unknown = str(tmp_path / "none.xyz")
 
-    assert usual_errors([split(False, 3.0), split(None, 2.0), split(True, 1.0)]) == (1.0, 0.1)
-    assert usual_errors([split(False, 3.0), split(None, 2.0)]) == (2.0, 0.2)
-    with pytest.raises(AssayError, match="no split of `dataset: splits`"):
-        usual_errors([])
+    def off(*sources):
+        usual = usual_errors(model, sources, "B", 5, 0, ["C", "O"])
+        assert usual["energy_mae_eV_per_atom"] == pytest.approx(usual["force_mae_eV_per_A"], abs=1e-4)
+        return usual["force_mae_eV_per_A"]
+
+    assert off(one, other, unknown) == pytest.approx(0.2, abs=1e-4)
+    assert off(one, unknown) == pytest.approx(0.4, abs=1e-4)
+    assert off(one) == pytest.approx(0.1, abs=1e-4)
+    with pytest.raises(AssayError, match="no file of labelled structures"):
+        usual_errors(model, [one], "B", 5, 0, ["C"])

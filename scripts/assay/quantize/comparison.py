@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -114,12 +114,23 @@ def sample_unseen(
     Raises:
         AssayError: no file has any.
     """
+    for group, whose in _by_teacher(sources, teacher):
+        if found := _draw(group, count, seed, elements):
+            return found, whose
+    raise AssayError(NONE_KNOWN)
+
+
+def _by_teacher(
+    sources: Sequence[str | Mapping[str, Any]], teacher: str | None
+) -> Iterator[tuple[list[str | Mapping[str, Any]], dict[str, Any]]]:
+    """The files that the student's own teacher labelled, those whose teacher is unknown, those of another; and whose
+    their labels are.
+    """
     whose = [whose_labels(labelled_by(source), teacher) for source in sources]
     for own in (True, None, False):
         group = [source for source, said in zip(sources, whose, strict=True) if said["own"] is own]
-        if found := _draw(group, count, seed, elements):
-            return found, next(said for said in whose if said["own"] is own)
-    raise AssayError(NONE_KNOWN)
+        if group:
+            yield group, next(said for said in whose if said["own"] is own)
 
 
 def _cluster(crystal: Structure, rng: np.random.Generator) -> Structure:
@@ -131,7 +142,7 @@ def _cluster(crystal: Structure, rng: np.random.Generator) -> Structure:
 
 
 def with_usual_errors(
-    clusters: Sequence[Structure], exact: Path, force_mae: float, energy_mae: float, seed: int
+    clusters: Sequence[Structure], exact: Path, usual: Mapping[str, float], seed: int
 ) -> list[Structure]:
     """Give clusters labels from which the model is as far as it is from those of its held-out structures.
 
@@ -141,36 +152,46 @@ def with_usual_errors(
     Args:
         clusters: structures without labels.
         exact: the file of the model in single precision.
-        force_mae: its mean absolute error of force components, eV/angstrom.
-        energy_mae: its mean absolute error of energies, eV/atom.
+        usual: its mean absolute errors, as ``usual_errors`` finds them.
         seed: the seed of the errors.
     """
     rng, of_mean = np.random.default_rng(seed), np.sqrt(np.pi / 2.0)  # a normal error over its mean size
+    of_energies, of_forces = of_mean * usual["energy_mae_eV_per_atom"], of_mean * usual["force_mae_eV_per_A"]
     labelled = []
     for cluster, found in zip(clusters, load_predictor(exact).predict(clusters), strict=True):
         labelled.append(
             replace(
                 cluster,
-                energy_eV=found.energy_eV + len(cluster) * of_mean * energy_mae * rng.normal(),
-                forces_eV_per_A=found.forces_eV_per_A + of_mean * force_mae * rng.normal(size=(len(cluster), 3)),
+                energy_eV=found.energy_eV + len(cluster) * of_energies * rng.normal(),
+                forces_eV_per_A=found.forces_eV_per_A + of_forces * rng.normal(size=(len(cluster), 3)),
             )
         )
     return labelled
 
 
-def usual_errors(splits: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
-    """The force error (eV/angstrom) and the energy error (eV/atom) of a student on labels of its own teacher, of the
-    splits in its ``accuracy.json``; on those of an unknown teacher where there are no others, and else of another.
+def usual_errors(
+    student: Predictor,
+    sources: Sequence[str | Mapping[str, Any]],
+    teacher: str | None,
+    count: int,
+    seed: int,
+    elements: Sequence[str] | None,
+) -> dict[str, float]:
+    """The ``errors`` of a student on labelled crystals, of those that ``sample_unseen`` cuts clusters out of.
+
+    Args:
+        student: a predictor of periodic structures.
+        sources, teacher, count, seed, elements: as in ``sample_unseen``.
 
     Raises:
-        AssayError: no split was judged.
+        AssayError: no file has any.
     """
-    judged = [split for split in splits if split.get("force_mae_eV_per_A")]
-    for own in (True, None, False):
-        for split in judged:
-            if split["labelled_by"]["own"] is own:
-                return split["force_mae_eV_per_A"], split["energy_mae_eV_per_atom"]
-    raise AssayError("no split of `dataset: splits` in the config could be judged: name one with labels of its teacher")
+    for group, _ in _by_teacher(sources, teacher):
+        crystals = [s for s in read_examples(group) if s.pbc.all() and knows(elements, s)]
+        if crystals:
+            drawn = np.random.default_rng(seed).permutation(len(crystals))[:count]
+            return errors(student, [crystals[k] for k in drawn])
+    raise AssayError(NONE_KNOWN)
 
 
 def typical(structures: Sequence[Structure], count: int) -> list[Structure]:

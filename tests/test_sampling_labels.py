@@ -74,7 +74,8 @@ def recipe() -> dict:
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     for pairs in ("facing", "facing_apart"):
         labels[pairs] |= {"count": 2, "per_shard": 2}
-    labels["tautomers"] |= {"count": 3, "molecules_per_shard": 2}
+    for tautomers in ("tautomers", "larger_tautomers"):
+        labels[tautomers] |= {"count": 3, "molecules_per_shard": 2}
     labels["student_md"] |= {"checkpoint": str(STUDENT), "shards": 2, "molecules_per_shard": 2}
     labels["student_md_again_shards"] = 1
     labels["better_student_md"] |= {"checkpoint": str(STUDENT), "shards": 1, "molecules_per_shard": 2}

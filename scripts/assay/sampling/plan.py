@@ -24,7 +24,8 @@ _CONTACT_ROUND = 40
 _DENSE_ROUND = 60
 _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, "train_altered": 73}
 _SCAN_ROUND = 80
-_TAUTOMER_ROUND = 99
+# What seeds other tautomers, by the settings that they follow.
+_TAUTOMER_ROUNDS = {"tautomers": 99, "larger_tautomers": 100}
 # The first seeds of facing pairs, by the settings that they follow.
 _FACING_SEEDS = {"facing": 9_000_000, "facing_apart": 9_050_000}
 # The first digits of the seeds of the teacher's own dynamics.
@@ -86,7 +87,11 @@ def plan(
             *_moving(part, odd, "odd_dynamics", recipe, teacher),
             *_scans(unchecked + more_unchecked, recipe, teacher),
             *(shard for settings in _FACING_SEEDS for shard in _facing(unchecked, settings, recipe, teacher)),
-            *_tautomers(unchecked + more_unchecked + unchecked_altered, recipe, teacher),
+            *(
+                shard
+                for settings in _TAUTOMER_ROUNDS
+                for shard in _tautomers(unchecked + more_unchecked + unchecked_altered, settings, recipe, teacher)
+            ),
         ]
     source = splits["train" if part == "seen_molecules" else part]
     motion = "larger_dynamics" if part == "larger_molecules" else "dynamics"
@@ -213,24 +218,26 @@ def _facing(molecules: Sequence[Molecule], settings: str, recipe: dict[str, Any]
     return [Shard("facing", arguments | {"seed": seed}, teacher, facing["max_force_eV_per_A"]) for seed in seeds]
 
 
-def _tautomers(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
-    """Classical geometries of other tautomers of the ``molecules`` of at most ``max_atoms``, under their identities.
+def _tautomers(molecules: Sequence[Molecule], section: str, recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
+    """Classical geometries of other tautomers of those ``molecules`` whose size is in the range ``n_atoms``, under
+    their identities.
 
-    ``recipe["tautomers"]`` holds also ``count``, at most ``per_molecule``, ``geometries`` of each, and ``kinds``,
-    ``temperatures_K`` and ``molecules_per_shard``.
+    That ``section`` of the recipe holds also ``count``, at most ``per_molecule``, ``geometries`` of each, and
+    ``kinds``, ``temperatures_K`` and ``molecules_per_shard``.
     """
-    settings = dict(recipe["tautomers"])
-    max_atoms, count, most, per_shard = (
-        settings.pop(name) for name in ("max_atoms", "count", "per_molecule", "molecules_per_shard")
+    settings = dict(recipe[section])
+    (fewest, largest), count, most, per_shard = (
+        settings.pop(name) for name in ("n_atoms", "count", "per_molecule", "molecules_per_shard")
     )
     settings["per_molecule"] = settings.pop("geometries")
-    fitting = [molecule for molecule in molecules if molecule.n_atoms <= max_atoms]
+    fitting = [molecule for molecule in molecules if fewest <= molecule.n_atoms <= largest]
     random.Random(0).shuffle(fitting)
     named = list(itertools.islice(_other_tautomers(fitting, most), count))
     return [
         Shard(
             "sampled",
-            {"molecules": named[start : start + per_shard], "seed": 100_000 * _TAUTOMER_ROUND + start} | settings,
+            {"molecules": named[start : start + per_shard], "seed": 100_000 * _TAUTOMER_ROUNDS[section] + start}
+            | settings,
             teacher,
             recipe["max_force_eV_per_A"],
         )

@@ -170,7 +170,7 @@ class Tautomers(Section):
     """Other tautomers of molecules of training."""
 
     count: Count
-    max_atoms: PositiveInteger
+    n_atoms: Counts
     per_molecule: PositiveInteger
     geometries: PositiveInteger
     kinds: GeometryKinds = Field(description="shares of the kinds of geometry")
@@ -239,6 +239,7 @@ class Labels(Section):
     facing: Facing
     facing_apart: Facing
     tautomers: Tautomers
+    larger_tautomers: Tautomers
     student_md: StudentDynamics
     student_md_again_shards: Count
     better_student_md: StudentDynamics

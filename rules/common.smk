@@ -182,4 +182,14 @@ OF_ROUND = f"{OWN_BUILD}/rounds/{{round}}"
 MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} for k in (0, 1)}
 
 
+def labelling(folder):
+    """What the rules have in common that let the teacher label structures; labels are kept in a folder of OWN_BUILD."""
+    return {
+        "code": code_of("label_structures"),
+        "teacher": OWN_DATA.get("teacher"),
+        "parts": len(LABEL_PARTS),
+        "folder": f"{OWN_BUILD}/{folder}",
+    }
+
+
 include: "inputs.smk"

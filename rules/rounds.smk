@@ -135,9 +135,6 @@ rule label_frames:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
-        code=code_of("label_structures"),
-        teacher=OWN_DATA.get("teacher"),
-        parts=len(LABEL_PARTS),
-        folder=f"{OWN_BUILD}/labels",
+        **labelling("labels"),
     script:
         "../scripts/label_structures.py"

@@ -52,10 +52,7 @@ rule label_structures:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
-        code=code_of("label_structures"),
-        teacher=OWN_DATA.get("teacher"),
-        parts=len(LABEL_PARTS),
-        folder=f"{OWN_BUILD}/shards",
+        **labelling("shards"),
     script:
         "../scripts/label_structures.py"
 

@@ -10,11 +10,12 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from assay.gpu_hour.hour import Hour, Piece
+from assay.gpu_hour.names import EAGER, KERNELS
 from assay.gpu_hour.parity import examples
 from assay.gpu_hour.runtimes import load_runtime_of
 from assay.structures.structure import nearest_in_size
 
-RUNTIMES = ("triton", "eager", "torchscript")
+RUNTIMES = (KERNELS, EAGER, "torchscript")
 ROWS = 40  # kernels that are listed, those that take longest
 
 

@@ -14,10 +14,11 @@ from assay.export import torchscript
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.gpu_hour.hour import Hour
+from assay.gpu_hour.names import EAGER, KERNELS
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.workflow.errors import AssayError
 
-NAMES = ("triton", "eager", "eager float64", "torchscript", "onnx", "aotinductor")
+NAMES = (KERNELS, EAGER, "eager float64", "torchscript", "onnx", "aotinductor")
 
 
 def load_runtime_of(hour: Hour, variant: str, name: str, folder: Path) -> BatchPredictor:

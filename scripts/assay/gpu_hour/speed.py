@@ -13,6 +13,7 @@ from assay.benchmark.points import BenchmarkSettings, Point, choose_points
 from assay.benchmark.timing import Call, clock, interleave, matrix_peak
 from assay.checkpoint import normalize
 from assay.gpu_hour.hour import Hour, Piece
+from assay.gpu_hour.names import KEPT, KERNELS, PEAK
 from assay.gpu_hour.parity import examples
 from assay.gpu_hour.runtimes import NAMES, load_runtime_of
 from assay.peers.network import PEERS, Size, load_peers
@@ -23,7 +24,6 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 BOX_ATOMS = 20_000
-KEPT = "triton, pairs kept"  # as between two searches of dynamics, which come every few dozen steps
 SPACE_A = 1.5  # between the molecules of two images of the box
 
 
@@ -54,7 +54,7 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     points = choose_points(examples(), chosen)
     largest = points[-1]
     points.append(Point(largest.system_size, [in_box(largest.structures[0])]))
-    found: dict[str, Piece] = {"matrix peak": lambda: matrix_peak(hour.device)}
+    found: dict[str, Piece] = {PEAK: lambda: matrix_peak(hour.device)}
     for variant in hour.variants:
         load = functools.cache(functools.partial(_loaded, hour, variant, folder))
         for point in points:
@@ -90,7 +90,7 @@ def _timed(hour: Hour, load: Any, point: Point, chosen: BenchmarkSettings) -> di
     calls: dict[str, Call] = {}
     rows: dict[str, Any] = {name: {"error": why} for name, why in reasons.items()}
     every = {name: predictor.timed_call(point.structures) for name, predictor in runtimes.items()}
-    kernels = runtimes.get("triton")
+    kernels = runtimes.get(KERNELS)
     sizes, pbc = np.array([len(s) for s in point.structures]), np.stack([s.pbc for s in point.structures])
     if isinstance(kernels, GpuPredictor) and not lists_all_pairs(sizes, pbc):
         every[KEPT] = kernels.timed_call(point.structures, search=False)

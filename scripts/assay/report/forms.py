@@ -27,7 +27,8 @@ class Form:
         atoms_per_s: the largest throughput at any batch and size.
         force_mae_eV_per_A: the force error on the headline split.
         size_bytes: the size of its ONNX file.
-        restarted_ratio: the median ratio to the time of the teacher that starts from the step before, as in dynamics.
+        restarted_ratio, restarted_ratio_p5, restarted_ratio_p95: the same where the teacher starts from the step
+            before, as in dynamics.
     """
 
     variant: str
@@ -42,6 +43,8 @@ class Form:
     force_mae_eV_per_A: float | None
     size_bytes: int | None
     restarted_ratio: float | None = None
+    restarted_ratio_p5: float | None = None
+    restarted_ratio_p95: float | None = None
 
 
 def forms_of(student: Student) -> list[Form]:
@@ -55,6 +58,7 @@ def forms_of(student: Student) -> list[Form]:
         packaged = [row for row in rows if row["runtime"] == PACKAGED]
         best = fastest_single_call(packaged or rows) or {}
         ratio = best.get("speedup_over_teacher") or {}
+        restarted = best.get("speedup_over_restarted_teacher") or {}
         form = Form(
             variant=student.name,
             precision=precision,
@@ -67,7 +71,9 @@ def forms_of(student: Student) -> list[Form]:
             atoms_per_s=max((row["atoms_per_s"] for row in rows), default=None),
             force_mae_eV_per_A=_force_mae(student, precision),
             size_bytes=size,
-            restarted_ratio=(best.get("speedup_over_restarted_teacher") or {}).get("median"),
+            restarted_ratio=restarted.get("median"),
+            restarted_ratio_p5=restarted.get("p5"),
+            restarted_ratio_p95=restarted.get("p95"),
         )
         found.append(form)
     return found

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.gpu_hour.names import EAGER, KEPT, KERNELS, PEAK
 from assay.report.markdown import code
 from assay.report.wording import count, listing, number, percent
 from assay.workflow.files import read_json
@@ -15,8 +16,6 @@ RECORDS = "data/benchmarks/gpu"
 PARTS = ("speed", "profile", "parity", "physics")
 NOTHING = "No figure has been taken on a GPU."
 
-KERNELS, KEPT, EAGER = "triton", "triton, pairs kept", "eager"
-PEAK = "matrix peak"
 PROFILED = ("1 x 20 atoms", "1024 x 20 atoms")
 
 # Kinds of kernels in a profile, each by their names or, for those of torch and cuBLAS, by parts of their names.

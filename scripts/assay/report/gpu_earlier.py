@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from assay.gpu_hour.names import KERNELS
 from assay.report.evidence import Student
-from assay.report.gpu import KERNELS, times
+from assay.report.gpu import times
 from assay.report.wording import count
 from assay.workflow.files import read_json, sha256_file
 

@@ -102,6 +102,8 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "speedup_over_teacher_p5": plain.teacher_ratio_p5 if plain else None,
         "speedup_over_teacher_p95": plain.teacher_ratio_p95 if plain else None,
         "speedup_over_restarted_teacher": plain.restarted_ratio if plain else None,
+        "speedup_over_restarted_teacher_p5": plain.restarted_ratio_p5 if plain else None,
+        "speedup_over_restarted_teacher_p95": plain.restarted_ratio_p95 if plain else None,
         "atoms_per_s": plain.atoms_per_s if plain else None,
         "file_sizes_bytes": {form.precision: form.size_bytes for form in deployable},
         "files_verified": student.get("export", "passed"),

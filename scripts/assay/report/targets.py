@@ -105,10 +105,10 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     value = None if plain is None else plain.restarted_ratio or plain.teacher_ratio
     shown, where = NOT_MEASURED, ""
     if plain and value is not None:
-        low, high = number(plain.teacher_ratio_p5, 2), number(plain.teacher_ratio_p95, 2)
-        shown = f"{number(plain.teacher_ratio)}× ({low}–{high})"
+        shown = _with_range(plain.teacher_ratio, plain.teacher_ratio_p5, plain.teacher_ratio_p95)
         if plain.restarted_ratio is not None:
-            shown = f"{number(value)}× in dynamics, {shown} from scratch"
+            restarted = _with_range(plain.restarted_ratio, plain.restarted_ratio_p5, plain.restarted_ratio_p95)
+            shown = f"{restarted} in dynamics, {shown} from scratch"
         where = f" of {plain.n_atoms} atoms"
     return Target(
         name="Speed over teacher",
@@ -121,6 +121,10 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         "dynamics the teacher starts from the density of the step before, and this is what is judged",
         reason=_whose_time(student),
     )
+
+
+def _with_range(median: float | None, p5: float | None, p95: float | None) -> str:
+    return f"{number(median)}× ({number(p5, 2)}–{number(p95, 2)})"
 
 
 def _whose_time(student: Student) -> str:

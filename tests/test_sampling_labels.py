@@ -5,6 +5,7 @@ import warnings
 from dataclasses import replace
 from pathlib import Path
 
+import ase.build
 import numpy as np
 import pytest
 from rdkit import Chem
@@ -25,6 +26,7 @@ from assay.sampling.recombination import other_tautomers
 from assay.sampling.shards import Shard, _labelled, dropped, label
 from assay.sampling.shipping import describe, ship
 from assay.sampling.teacher import Labels, Teacher
+from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from shared.molecules import ODD_PARTS
@@ -52,7 +54,26 @@ def test_labels_are_the_teachers_and_free_of_noise():
 def test_a_molecule_that_flew_apart_gets_no_label():
     far = Geometry("far", "m", np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1e9]]))
     for positions in (far.positions, np.full((2, 3), np.nan)):
-        assert _labelled(replace(far, positions=positions), Labels(TEACHER), 30.0) == Skipped("flown apart")
+        shard = Shard("sampled", {}, TEACHER, 30.0)
+        assert _labelled(replace(far, positions=positions), Labels(TEACHER), shard) == Skipped("flown apart")
+
+
+def test_what_is_no_closed_shell_gets_no_label():
+    """Of ethylene turned by a right angle the energy follows the electronic temperature, and of planar ethylene not."""
+    planar = ase.build.molecule("C2H4")
+    turned = planar.copy()
+    turned.positions[[4, 5]] = turned.positions[[4, 5]][:, [1, 0, 2]]
+    shard, hot = Shard("scans", {}, TEACHER, 30.0, 0.001), {"electronic_temperature": 1000.0}
+    for atoms, is_closed in ((planar, True), (turned, False)):
+        labels, geometry = Labels(TEACHER), Geometry("ethylene", "m", atoms.numbers, atoms.positions)
+        assert isinstance(_labelled(geometry, labels, replace(shard, max_partly_filled=None)), Structure)
+        assert (labels.partly_filled < 1e-6) == is_closed
+        other, _ = Labels(replace(TEACHER, arguments=TEACHER.arguments | hot))(atoms.numbers, atoms.positions)
+        energy, _ = labels(atoms.numbers, atoms.positions)
+        assert (abs(other - energy) < 1e-4) == is_closed
+        found = _labelled(geometry, labels, shard)
+        assert isinstance(found, Structure) if is_closed else found == Skipped("partly filled orbitals")
+    assert Labels(Teacher("none", "ase.calculators.emt.EMT")).partly_filled == 0.0
 
 
 def test_a_teacher_that_is_not_there_is_one_sentence():
@@ -205,6 +226,16 @@ def test_shipped_labels_are_what_the_teacher_says(files):
             energy, forces = labels(structure.atomic_numbers, structure.positions)
             assert energy == pytest.approx(structure.energy_eV, abs=1e-6)
             np.testing.assert_allclose(forces, structure.forces_eV_per_A, atol=3e-4)
+
+
+@pytest.mark.slow
+def test_what_students_are_judged_on_has_closed_shells(files):
+    labels = Labels(TEACHER)
+    for path in (path for name, path in files.items() if name != "train"):
+        dataset = read_dataset(path)
+        for structure in (dataset[index] for index in range(0, len(dataset), 24)):
+            labels(structure.atomic_numbers, structure.positions)
+            assert labels.partly_filled <= recipe()["max_partly_filled"], structure.name
 
 
 def test_recipe_survives_json():

@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from typing import Any
 
 from assay.sampling.molecules import Molecule
@@ -26,6 +27,8 @@ _ODD_ROUNDS = {"train_bridged": 70, "train_caged": 71, "train_small_cages": 72, 
 _SCAN_ROUND = 80
 # What seeds other tautomers, by the settings that they follow.
 _TAUTOMER_ROUNDS = {"tautomers": 99, "larger_tautomers": 100}
+# Recipes whose geometries are kept whatever shell their electrons form: they have no bonds in mind.
+_ANY_SHELL = ("diatomics", "clusters")
 # The first seeds of facing pairs, by the settings that they follow.
 _FACING_SEEDS = {"facing": 9_000_000, "facing_apart": 9_050_000}
 # The first digits of the seeds of the teacher's own dynamics.
@@ -57,42 +60,54 @@ def plan(
         checked: the identities of the molecules that the physics checks turn and bring together. No scan, no facing
             pair and no other tautomer of training is made of them.
     """
-    if part == "train":
-        odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
-        n_dimers = recipe["dimers"][part]
-        rounds = [_classical(number, splits[part], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
-        recombined = splits["train_recombined"]
-        more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
-        labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
-        new = [molecule for molecule in recombined if molecule.identity not in labelled]
-        unchecked, more_unchecked, unchecked_altered = (
-            [molecule for molecule in group if molecule.identity not in checked]
-            for group in (splits[part], recombined, splits["train_altered"])
-        )
-        return [
-            *itertools.chain(*rounds),
-            *more,
-            *_contacts(splits[part], recipe, teacher),
-            *_dense(splits[part], recipe, teacher),
-            *_student_md(_STUDENT_MD_ROUND, [new, splits[part]], recipe, teacher)[: recipe["student_md"]["shards"]],
-            *_student_md(_STUDENT_MD_AGAIN_ROUND, [splits[part]], recipe, teacher)[: recipe["student_md_again_shards"]],
-            *_student_md(_BETTER_STUDENT_MD_ROUND, [splits[part]], recipe, teacher, "better_student_md")[
-                : recipe["better_student_md"]["shards"]
-            ],
-            *(
-                shard
-                for name, number in _ODD_ROUNDS.items()
-                for shard in _student_md(number, [splits[name]], recipe, teacher)
-            ),
-            *_moving(part, odd, "odd_dynamics", recipe, teacher),
-            *_scans(unchecked + more_unchecked, recipe, teacher),
-            *(shard for settings in _FACING_SEEDS for shard in _facing(unchecked, settings, recipe, teacher)),
-            *(
-                shard
-                for settings in _TAUTOMER_ROUNDS
-                for shard in _tautomers(unchecked + more_unchecked + unchecked_altered, settings, recipe, teacher)
-            ),
-        ]
+    shards = (
+        _training(splits, recipe, teacher, checked) if part == "train" else _held_out(part, splits, recipe, teacher)
+    )
+    most = recipe["max_partly_filled"]
+    return [shard if shard.recipe in _ANY_SHELL else replace(shard, max_partly_filled=most) for shard in shards]
+
+
+def _training(
+    splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher, checked: AbstractSet[str]
+) -> list[Shard]:
+    odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
+    n_dimers = recipe["dimers"]["train"]
+    rounds = [_classical(number, splits["train"], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
+    recombined = splits["train_recombined"]
+    more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
+    labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
+    new = [molecule for molecule in recombined if molecule.identity not in labelled]
+    unchecked, more_unchecked, unchecked_altered = (
+        [molecule for molecule in group if molecule.identity not in checked]
+        for group in (splits["train"], recombined, splits["train_altered"])
+    )
+    return [
+        *itertools.chain(*rounds),
+        *more,
+        *_contacts(splits["train"], recipe, teacher),
+        *_dense(splits["train"], recipe, teacher),
+        *_student_md(_STUDENT_MD_ROUND, [new, splits["train"]], recipe, teacher)[: recipe["student_md"]["shards"]],
+        *_student_md(_STUDENT_MD_AGAIN_ROUND, [splits["train"]], recipe, teacher)[: recipe["student_md_again_shards"]],
+        *_student_md(_BETTER_STUDENT_MD_ROUND, [splits["train"]], recipe, teacher, "better_student_md")[
+            : recipe["better_student_md"]["shards"]
+        ],
+        *(
+            shard
+            for name, number in _ODD_ROUNDS.items()
+            for shard in _student_md(number, [splits[name]], recipe, teacher)
+        ),
+        *_moving("train", odd, "odd_dynamics", recipe, teacher),
+        *_scans(unchecked + more_unchecked, recipe, teacher),
+        *(shard for settings in _FACING_SEEDS for shard in _facing(unchecked, settings, recipe, teacher)),
+        *(
+            shard
+            for settings in _TAUTOMER_ROUNDS
+            for shard in _tautomers(unchecked + more_unchecked + unchecked_altered, settings, recipe, teacher)
+        ),
+    ]
+
+
+def _held_out(part: str, splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher) -> list[Shard]:
     source = splits["train" if part == "seen_molecules" else part]
     motion = "larger_dynamics" if part == "larger_molecules" else "dynamics"
     moving = _moving(part, source, motion, recipe, teacher)

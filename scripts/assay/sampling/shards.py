@@ -39,12 +39,15 @@ class Shard:
         arguments: the arguments of that function, of plain types.
         teacher: the teacher that labels.
         max_force_eV_per_A: a geometry with a larger force on any atom is dropped.
+        max_partly_filled: a geometry with more electrons than that in partly filled orbitals is dropped (see
+            ``Labels.partly_filled``); None keeps all.
     """
 
     recipe: str
     arguments: dict[str, Any]
     teacher: Teacher
     max_force_eV_per_A: float
+    max_partly_filled: float | None = None
 
     def path(self, folder: Path) -> Path:
         """Where its labels are kept."""
@@ -52,6 +55,8 @@ class Shard:
         about = asdict(self) | {"recipe": recipe, "arguments": arguments}
         if self.teacher.environment is None:
             del about["teacher"]["environment"]  # as shards are named that were labelled before there were environments
+        if self.max_partly_filled is None:
+            del about["max_partly_filled"]  # as shards are named that were labelled before there was a limit
         return folder / f"{recipe}-{short_digest(about)}.h5"
 
 
@@ -83,7 +88,7 @@ def _label_shard(folder: Path, shard: Shard) -> None:
     reasons: Counter[str] = Counter()
     for outcome in getattr(recipes, shard.recipe)(**arguments):
         if isinstance(outcome, Geometry):
-            outcome = _labelled(outcome, labels, shard.max_force_eV_per_A)
+            outcome = _labelled(outcome, labels, shard)
         if isinstance(outcome, Structure):
             structures.append(outcome)
         else:
@@ -91,7 +96,7 @@ def _label_shard(folder: Path, shard: Shard) -> None:
     write_hdf5(shard.path(folder), from_structures(structures), {"dropped": json.dumps(reasons)})
 
 
-def _labelled(geometry: Geometry, labels: Labels, max_force: float) -> Structure | Skipped:
+def _labelled(geometry: Geometry, labels: Labels, shard: Shard) -> Structure | Skipped:
     """The geometry as it is stored, rounded before it is labelled; or why it is dropped."""
     positions = np.round(geometry.positions, 4)
     if not (np.abs(positions).max() < FARTHEST_A):
@@ -102,8 +107,10 @@ def _labelled(geometry: Geometry, labels: Labels, max_force: float) -> Structure
         energy, forces = labels(geometry.atomic_numbers, positions)
     except LabelError:
         return Skipped("teacher")
-    if np.linalg.norm(forces, axis=1).max() > max_force:
+    if np.linalg.norm(forces, axis=1).max() > shard.max_force_eV_per_A:
         return Skipped("force")
+    if shard.max_partly_filled is not None and labels.partly_filled > shard.max_partly_filled:
+        return Skipped("partly filled orbitals")
     return Structure(
         geometry.name,
         geometry.atomic_numbers,

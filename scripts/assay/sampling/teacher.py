@@ -96,3 +96,17 @@ class Labels:
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
             raise LabelError("not finite")
         return float(energy), forces
+
+    @property
+    def partly_filled(self) -> float:
+        """How far the orbitals of the last structure are from holding two electrons or none, summed over all of them.
+
+        Zero for a closed shell, and for a calculator that does not tell its orbitals; ``tblite`` does. Where electrons
+        are spread over orbitals of nearly one energy by Fermi's function, a method that knows only closed shells says
+        little of the molecule: its energy and forces follow the electronic temperature.
+        """
+        calculator: Any = self._calculator
+        if not type(calculator).__module__.startswith("tblite."):
+            return 0.0
+        occupations = np.asarray(calculator._res["orbital-occupations"])  # which its results for ASE do not have
+        return float(np.abs(occupations - 2.0 * np.round(occupations / 2.0)).sum())

@@ -230,6 +230,7 @@ class Labels(Section):
     """What decides which geometries the teacher labels."""
 
     max_force_eV_per_A: PositiveNumber
+    max_partly_filled: PositiveNumber
     rounds: PositiveInteger
     recombined_shards: Count
     dimers: TrainAndValidation

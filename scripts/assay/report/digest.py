@@ -125,7 +125,9 @@ def _eight_bits(student: Student) -> dict[str, Any] | None:
 
 
 def _training(student: Student) -> dict[str, Any] | None:
-    """The record of its training: sizes of the data, hours, devices, and the validation at the end of each round."""
+    """The record of its training: sizes of the data, hours, devices, the threads of all processes of the last run, and
+    the validation at the end of each round.
+    """
     record = student.get("training")
     if record is None:
         return None
@@ -136,7 +138,7 @@ def _training(student: Student) -> dict[str, Any] | None:
     return {
         "n_structures": [data["n_structures"] for data in record["data_sets"]],
         "hours": record["hours"],
-        "threads": record.get("threads"),
+        "threads": record["threads"] * record.get("processes", 1) if "threads" in record else None,
         "devices": [row["device_name"] for row in record["devices"]],
         "rounds": [
             usual

@@ -311,7 +311,7 @@ def training_cost(figures: Figures) -> str:
             rows.append(
                 [code(name), parameters, structures, devices, count(record["threads"]), number(record["hours"])]
             )
-    return table(["student", "parameters", "structures", "device", "threads", "hours"], rows)
+    return table(["student", "parameters", "structures", "device", "threads, last run", "hours"], rows)
 
 
 def endurance(figures: Figures) -> str:

@@ -1,8 +1,8 @@
 """A student in eight bits, and whether that pays.
 
-Needs the normalized model, model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to judge on. Makes
-model.int8.onnx and quantization.json. Only `quantize` times anything and owns the device; `schemes` makes the files and
-measures what they cost in accuracy beside other jobs.
+Needs the normalized model, model.onnx and model.fp16.onnx, training structures for calibration, and unseen molecules to
+judge on. Makes model.int8.onnx and quantization.json. Only `quantize` times anything and owns the device; `schemes` makes
+the files and measures what they cost in accuracy beside other jobs.
 """
 
 from assay.quantize.names import SCHEME_NAMES

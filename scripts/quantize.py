@@ -6,16 +6,9 @@ from pathlib import Path
 from assay.benchmark.memory import share_session_memory
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
-from assay.quantize.comparison import (
-    BATCH_SIZES,
-    Limits,
-    choose_scheme,
-    measure_times,
-    on_labels_of,
-    sample_unseen,
-    typical,
-)
+from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, on_labels_of, typical
 from assay.quantize.instructions import int8_instructions
+from assay.quantize.samples import sample_unseen
 from assay.quantize.schemes import SCHEMES
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json

@@ -13,7 +13,7 @@ from assay.accuracy.evaluation import OutsideScope, predict_split
 from assay.benchmark.run import teacher_calls
 from assay.data import read_dataset
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor, CallInWorker
-from assay.quantize.comparison import sample_known
+from assay.quantize.samples import sample_known
 from assay.sampling.crystals import crystals, labelled, ship
 from assay.sampling.teacher import Labels, Teacher
 from assay.structures.structure import Structure

@@ -27,13 +27,10 @@ from assay.quantize.comparison import (
     measure_costs,
     measure_times,
     on_labels_of,
-    sample_known,
-    sample_unseen,
-    usual_errors,
-    with_usual_errors,
 )
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.names import SCHEME_NAMES
+from assay.quantize.samples import sample_known, sample_unseen, usual_errors, with_usual_errors
 from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure

@@ -70,25 +70,25 @@ def plan(
 def _training(
     splits: dict[str, list[Molecule]], recipe: dict[str, Any], teacher: Teacher, checked: AbstractSet[str]
 ) -> list[Shard]:
+    listed, recombined = splits["train"], splits["train_recombined"]
     odd = [molecule for name in _ODD_ROUNDS for molecule in splits[name]]
     n_dimers = recipe["dimers"]["train"]
-    rounds = [_classical(number, splits["train"], n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
-    recombined = splits["train_recombined"]
+    rounds = [_classical(number, listed, n_dimers, recipe, teacher) for number in range(recipe["rounds"])]
     more = _classical(_RECOMBINED_ROUND, recombined, n_dimers, recipe, teacher)[: recipe["recombined_shards"]]
     labelled = {identity for shard in more for identity, _ in shard.arguments["molecules"]}
     new = [molecule for molecule in recombined if molecule.identity not in labelled]
     unchecked, more_unchecked, unchecked_altered = (
         [molecule for molecule in group if molecule.identity not in checked]
-        for group in (splits["train"], recombined, splits["train_altered"])
+        for group in (listed, recombined, splits["train_altered"])
     )
     return [
         *itertools.chain(*rounds),
         *more,
-        *_contacts(splits["train"], recipe, teacher),
-        *_dense(splits["train"], recipe, teacher),
-        *_student_md(_STUDENT_MD_ROUND, [new, splits["train"]], recipe, teacher)[: recipe["student_md"]["shards"]],
-        *_student_md(_STUDENT_MD_AGAIN_ROUND, [splits["train"]], recipe, teacher)[: recipe["student_md_again_shards"]],
-        *_student_md(_BETTER_STUDENT_MD_ROUND, [splits["train"]], recipe, teacher, "better_student_md")[
+        *_contacts(listed, recipe, teacher),
+        *_dense(listed, recipe, teacher),
+        *_student_md(_STUDENT_MD_ROUND, [new, listed], recipe, teacher)[: recipe["student_md"]["shards"]],
+        *_student_md(_STUDENT_MD_AGAIN_ROUND, [listed], recipe, teacher)[: recipe["student_md_again_shards"]],
+        *_student_md(_BETTER_STUDENT_MD_ROUND, [listed], recipe, teacher, "better_student_md")[
             : recipe["better_student_md"]["shards"]
         ],
         *(

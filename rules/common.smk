@@ -185,7 +185,6 @@ MEMBERS = {f"member{k}": ROUNDS["committee"] | {"seed": TRAINING["seed"] + k} fo
 def labelling(folder):
     """What the rules have in common that let the teacher label structures; labels are kept in a folder of OWN_BUILD."""
     return {
-        "code": code_of("label_structures"),
         "teacher": OWN_DATA.get("teacher"),
         "parts": len(LABEL_PARTS),
         "folder": f"{OWN_BUILD}/{folder}",

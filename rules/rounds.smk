@@ -135,6 +135,7 @@ rule label_frames:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
+        code=code_of("label_structures"),
         **labelling("labels"),
     script:
         "../scripts/label_structures.py"

@@ -52,6 +52,7 @@ rule label_structures:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
+        code=code_of("label_structures"),
         **labelling("shards"),
     script:
         "../scripts/label_structures.py"

@@ -34,5 +34,5 @@ def from_disk(word: str) -> str:
 
 
 def kind_of(name: str) -> str:
-    """The kind that is part of a structure's name; "" for a name that was given elsewhere."""
-    return next((kind for kind in KINDS if f"-{on_disk(kind)}-" in name), "")
+    """The kind that is part of a structure's name, in either spelling; "" for a name that was given elsewhere."""
+    return next((kind for kind in KINDS if f"-{kind}-" in name or f"-{on_disk(kind)}-" in name), "")

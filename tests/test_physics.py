@@ -81,7 +81,11 @@ def test_means_over_a_run_of_a_few_femtoseconds_are_not_judged():
     short.dynamics = short.dynamics | {"stability": short.dynamics["stability"] | {"duration_fs": 25.0}}
     results = measure(short, ["bonds", "rings"])
     assert {result["status"] for result in results.values()} == {"not applicable"}
-    assert "need 100 fs, and the config's physics.dynamics.stability has 25 fs" in results["bonds"]["message"]
+    why = "need 100 fs, and the config's physics.dynamics.stability has 25 fs"
+    assert why in results["bonds"]["message"]
+    judged = verdict_of(results, THRESHOLDS)
+    assert judged["verdict"] == "screening-only"
+    assert "at most, because 2 checks could not be judged" in judged["capped"] and why in judged["capped"]
 
 
 class Broken:

@@ -21,7 +21,7 @@ from assay.predictors.interface import Prediction
 from assay.structures.structure import collate
 from assay.workflow.errors import AssayError
 from shared.physics_faulty import Crystalline, Faulty, Neglectful, PairsOver, assert_caught, outcomes
-from shared.physics_toys import THRESHOLDS, Pairs, crystal, predictor, subject, toy_reference
+from shared.physics_toys import TEACHER, THRESHOLDS, Pairs, crystal, predictor, subject, toy_reference
 
 
 def farthest(gone):
@@ -274,15 +274,26 @@ def test_a_stress_that_is(changed):
     assert_caught(Crystalline(fault), ["stress"], ["images"])
 
 
+def silent(inner, structure):
+    """A prediction without its stress."""
+    return replace(inner.predict([structure])[0], stress_eV_per_A3=None)
+
+
+def test_no_dynamics_is_ready_that_was_never_run():
+    crystals_alone = subject(Crystalline(silent))
+    crystals_alone.reference = Reference([f for f in toy_reference().frames if f.structure.pbc.all()], TEACHER)
+    judged = verdict_of(measure(crystals_alone, ["images", "nve", "stability", "npt"]), THRESHOLDS)
+    assert judged["not_applicable"] == ["nve", "stability", "npt"]
+    assert (judged["verdict"], judged["failed"]) == ("screening-only", [])
+    assert judged["capped"].endswith("because 1 check could not be judged: the model gives no stress")
+
+
 def test_a_model_without_crystals_or_stress_is_not_blamed():
     class Open(Faulty):
         def predict(self, structures):
             if any(structure.pbc.any() for structure in structures):
                 raise AssayError("no periodic structures here")
             return self.inner.predict(structures)
-
-    def silent(inner, structure):
-        return replace(inner.predict([structure])[0], stress_eV_per_A3=None)
 
     assert outcomes(Open(), ["images", "stress"]) == {"images": "not applicable", "stress": "not applicable"}
     assert outcomes(Crystalline(silent), ["images", "stress"]) == {"images": "pass", "stress": "not applicable"}

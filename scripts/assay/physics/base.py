@@ -31,6 +31,10 @@ class NoReference(NotApplicable):
     """A check lacks a reference of the student's own teacher, which somebody could make."""
 
 
+class NoDynamics(NotApplicable):
+    """A check needs dynamics that the model cannot run, or that the settings cut short."""
+
+
 class OutOfScope(NotApplicable):
     """A check asks about something that the structures of the reference do not have, such as torsions in a crystal."""
 

@@ -25,7 +25,7 @@ from assay.physics import (
     smoothness,
     symmetry,
 )
-from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject
+from assay.physics.base import Check, Measurement, NoDynamics, NoReference, NotApplicable, OutOfScope, Subject
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -48,7 +48,8 @@ FAMILIES = (
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"
-REFERENCE, SCOPE = "reference", "scope"  # what a check lacks that is not applicable
+REFERENCE, DYNAMICS, SCOPE = "reference", "dynamics", "scope"  # what a check lacks that is not applicable
+_LACKING = {NoReference: REFERENCE, NoDynamics: DYNAMICS, OutOfScope: SCOPE}
 
 
 def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
@@ -60,8 +61,8 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
 
     Returns:
         A row for each check: ``status`` (measured, not applicable, error), ``message`` (why not, or with what it
-        crashed), ``lacks`` (a reference of the teacher, something in the scope of the structures, or None), ``values``,
-        ``raw``, ``wall_s`` and ``cpu_s``. All are plain types, with None for what is not finite.
+        crashed), ``lacks`` (a reference of the teacher, dynamics, something in the scope of the structures, or None),
+        ``values``, ``raw``, ``wall_s`` and ``cpu_s``. All are plain types, with None for what is not finite.
 
     Raises:
         AssayError: a name that is no check.
@@ -80,7 +81,7 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
                 subject.require_reference()
             measurement = CHECKS[name].measure(subject)
         except NotApplicable as reason:
-            status, message, lacks = NOT_APPLICABLE, str(reason), _lacking(reason)
+            status, message, lacks = NOT_APPLICABLE, str(reason), _LACKING.get(type(reason))
         except Exception as error:
             status = ERROR
             message = f"{type(error).__name__}: {error} ({traceback.extract_tb(error.__traceback__)[-1].name})"
@@ -94,11 +95,6 @@ def measure(subject: Subject, names: Sequence[str] | None = None) -> dict[str, d
             "cpu_s": round(time.process_time() - cpu, 3),
         }
     return results
-
-
-def _lacking(reason: NotApplicable) -> str | None:
-    """What a check lacks: a reference, something in the scope of the structures, or neither."""
-    return REFERENCE if isinstance(reason, NoReference) else SCOPE if isinstance(reason, OutOfScope) else None
 
 
 def plain(value: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NoReference, NotApplicable, OutOfScope, Subject, worst
+from assay.physics.base import Check, Measurement, NoDynamics, NoReference, OutOfScope, Subject, worst
 from assay.physics.reference import Frame
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds, out_of_plane
 from assay.structures.structure import evenly
@@ -120,7 +120,7 @@ def _like_the_teacher(subject: Subject) -> list[tuple[Frame, np.ndarray]]:
     """Molecules run at the temperature of the teacher's own dynamics, and their frames after the first quarter."""
     duration_fs = subject.dynamics["stability"]["duration_fs"]
     if duration_fs < LEAST_FOR_MEANS_FS:
-        raise NotApplicable(
+        raise NoDynamics(
             f"means over dynamics need {LEAST_FOR_MEANS_FS:g} fs, and the config's physics.dynamics.stability has "
             f"{duration_fs:g} fs"
         )

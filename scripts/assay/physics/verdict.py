@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from assay.physics.checks import CHECKS, ERROR, NOT_APPLICABLE, REFERENCE, SCOPE
+from assay.physics.checks import CHECKS, DYNAMICS, ERROR, NOT_APPLICABLE, REFERENCE, SCOPE
 from assay.workflow.errors import AssayError
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
 VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # the worst first
 
 PASS, FAIL = "pass", "fail"
-SCREENING, DYNAMICS = "screening", "dynamics"
+CAPPING = (REFERENCE, DYNAMICS)  # what a check may not lack where dynamics are to be run
+SCREENING = "screening"
 
 _UNITS = {
     "_meV_per_atom_per_ps": "meV/atom/ps",
@@ -50,8 +51,8 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
         ``verdict``; ``rests_on``, the numbers of the checks that were ``judged`` and of all; ``failed``,
         ``not_applicable``, ``without_reference`` (those of them that lack one of the student's own teacher) and
         ``left_out``, the names of such checks; ``capped``, why the verdict is at most screening-only for want of a
-        reference, or None; and ``checks``: for each its question, ``outcome`` (pass, fail, not applicable, error),
-        ``message``, ``criteria`` and raw numbers.
+        reference or of dynamics, or None; and ``checks``: for each its question, ``outcome`` (pass, fail, not
+        applicable, error), ``message``, ``criteria`` and raw numbers.
 
     Raises:
         AssayError: a check or a value without a threshold.
@@ -78,7 +79,7 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
     return {
         "verdict": verdict(checks),
         "rests_on": {"judged": len(checks) - len(not_applicable), "of": len(checks)},
-        "capped": _cap(checks, without_reference),
+        "capped": _cap(checks),
         "failed": [name for name, check in checks.items() if check["outcome"] in (FAIL, ERROR)],
         "not_applicable": not_applicable,
         "without_reference": without_reference,
@@ -89,7 +90,7 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
 
 def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
     """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed or
-    one lacks a reference of the student's teacher.
+    one lacks a reference of the student's teacher, or dynamics.
 
     What the structures do not have, such as torsions in a crystal, speaks neither for nor against a student. A check
     that needs no teacher must have been seen where screening needs it.
@@ -98,18 +99,19 @@ def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
         excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
         if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
             return REJECT
-    if any(check["outcome"] in (FAIL, ERROR) or check["lacks"] == REFERENCE for check in checks.values()):
+    if any(check["outcome"] in (FAIL, ERROR) or check["lacks"] in CAPPING for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
 
 
-def _cap(checks: Mapping[str, Mapping[str, Any]], without_reference: Sequence[str]) -> str | None:
-    """Why the verdict is at most screening-only for want of a reference; None if nothing lacks one."""
-    reasons = list(dict.fromkeys(checks[name]["message"] for name in without_reference))
+def _cap(checks: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Why the verdict is at most screening-only for want of a reference or of dynamics; None if nothing lacks one."""
+    reasons = [check["message"] for check in checks.values() if check["lacks"] in CAPPING]
     if not reasons:
         return None
-    checks_in_words = "1 check" if len(without_reference) == 1 else f"{len(without_reference)} checks"
-    return f"{SCREENING_ONLY} at most, because {checks_in_words} could not be judged: {'; '.join(reasons)}"
+    checks_in_words = "1 check" if len(reasons) == 1 else f"{len(reasons)} checks"
+    told = "; ".join(dict.fromkeys(reasons))
+    return f"{SCREENING_ONLY} at most, because {checks_in_words} could not be judged: {told}"
 
 
 def _criterion(name: str, key: str, measured: Mapping[str, Any], limit: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def _dynamics(students: Sequence[Student]) -> Choice:
     best = _best([s for s in students if verdict_of(s) == MD_READY], lambda s: s.headline("force_accuracy"))
     if best is None:
         capped = [s.name for s in students if s.get("physics", "capped") and not s.get("physics", "failed")]
-        lack = f"; {listing(capped)} would, but for checks that lack a reference of its teacher" if capped else ""
+        lack = f"; {listing(capped)} would, but for checks that could not be judged" if capped else ""
         return Choice(job, None, f"no student passes every physics check that dynamics needs{lack}")
     accuracy = percent(best.headline("force_accuracy"))
     return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy})")

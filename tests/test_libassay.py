@@ -14,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import molecule
 
 from assay.engine import build, library
 from assay.engine.model_file import to_bytes
 from assay.runtime.engine import EngineModel
+from assay.runtime.verlet import VerletList
 from shared.engine_ghosts import evaluate_in_parts
 from shared.engine_inputs import (
     EVERY_NETWORK,
@@ -161,6 +163,25 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(changes, why):
     with pytest.raises(ValueError, match=why) as raised:
         opened("shipped")(**_changed(**changes))
     assert str(raised.value).isprintable()
+
+
+def test_an_edge_that_is_there_twice_is_refused():
+    numbers, edge_index, vectors, structure = arrays_of(rattled("H2O", "CH4"))
+    both_ways = np.concatenate([edge_index, edge_index[::-1]], 1), np.concatenate([vectors, -vectors])
+    with pytest.raises(
+        ValueError, match="the atoms 0 and 1 have one edge twice: give every pair of atoms once"
+    ):
+        opened("shipped")(numbers, *both_ways, structure)
+
+
+def test_one_edge_without_its_reverse_is_found_among_a_million():
+    water = molecule("H2O", cell=[3.1] * 3, pbc=True) * (19, 19, 19)
+    model = opened("shipped")
+    edge_index, vectors = VerletList(model.cutoff, 0.0).update(water.positions, water.cell.array, water.pbc)
+    bond = int(np.argmin(np.linalg.norm(vectors, axis=1)))
+    neighbor, center = edge_index[:, bond]
+    with pytest.raises(ValueError, match=f"the edge of atom {neighbor} to atom {center} has no reverse"):
+        model(water.numbers, np.delete(edge_index, bond, 1), np.delete(vectors, bond, 0))
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ constexpr int NOT_FINITE = 1000;
 // How far sums over all edges may be from zero, relative to the sum of their magnitudes, where each edge has a reverse.
 constexpr double ASYMMETRY = 1e-6;
 constexpr double COINCIDENT_A = 1e-6;  // two atoms that are nearer are at one place
+constexpr double SAME_A = 1e-3;        // vectors that differ by less are one vector, rounded
+constexpr double SURE = 0.9999;        // the part of the squared cutoff within which no rounding drops an edge
 
 template <class... Parts>
 [[noreturn]] void refuse(int code, const Parts&... parts) {
@@ -48,6 +50,7 @@ class Prepared {
         check_sizes(in);
         atoms(in, known);
         next.assign(in.n_local + 1, 0);
+        uint64_t unpaired = 0;  // a sum that is zero where each edge between two local atoms has a reverse
         double asymmetry[4] = {}, magnitude[2] = {};
         const double square_cutoff = cutoff * cutoff;
         for (int64_t k = 0; k < in.n_edges; ++k) {
@@ -71,6 +74,7 @@ class Prepared {
                 refuse(NOT_FINITE, "the atoms ", i, " and ", j, " of edge ", k, " are at one place");
             ++next[i + 1];
             if (j >= in.n_local) continue;
+            if (i != j) unpaired += i < j ? mixed(i, j) : -mixed(j, i);
             const double weight = square_cutoff - square;  // an edge as long as the cutoff may lack its reverse
             for (int x = 0; x < 3; ++x) asymmetry[x] += weight * r[x];
             asymmetry[3] += weight * double(j - i);
@@ -95,6 +99,8 @@ class Prepared {
             neighbor[place] = static_cast<int32_t>(j);
             for (int x = 0; x < 3; ++x) vectors[3 * place + x] = r[x];
         }
+        refuse_repeated(in.n_atoms);
+        if (unpaired != 0) refuse_unpaired(square_cutoff);
         order.place.clear();
         if (!in.ghosts) order.find(structure, first, neighbor, vectors, cutoff);
         if (!order.place.empty()) reorder();
@@ -109,9 +115,57 @@ class Prepared {
 
    private:
     std::vector<int64_t> next;
+    std::vector<int32_t> seen;
     std::vector<int32_t> old_numbers, old_neighbor;
     std::vector<int64_t> old_first;
     std::vector<double> old_vectors;
+
+    // Sums of these differ where pairs of atoms do, but for one case in 2^64.
+    static uint64_t mixed(uint64_t low, uint64_t high) {
+        uint64_t bits = (low << 32 | high) * 0x9E3779B97F4A7C15u;
+        bits = (bits ^ bits >> 32) * 0xD6E8FEB86659FD93u;
+        return bits ^ bits >> 32;
+    }
+
+    // Whether the edge is ``sign`` times the vector of another, to rounding.
+    bool is_same(int64_t edge, int64_t other, double sign) const {
+        double square = 0;
+        for (int x = 0; x < 3; ++x) {
+            const double difference = vectors[3 * edge + x] - sign * vectors[3 * other + x];
+            square += difference * difference;
+        }
+        return square < SAME_A * SAME_A;
+    }
+
+    // Refuses an edge that an atom has twice; it may have a neighbor twice, as two images.
+    void refuse_repeated(int64_t n_atoms) {
+        seen.assign(n_atoms, -1);
+        for (int64_t i = 0; i + 1 < int64_t(first.size()); ++i)
+            for (int64_t e = first[i]; e < first[i + 1]; ++e) {
+                const int32_t j = neighbor[e];
+                for (int64_t other = first[i]; seen[j] == i && other < e; ++other)
+                    if (neighbor[other] == j && is_same(e, other, 1))
+                        refuse(ASSAY_BAD_ARGUMENT, "the atoms ", i, " and ", j,
+                               " have one edge twice: give every pair of atoms once each way");
+                seen[j] = static_cast<int32_t>(i);
+            }
+    }
+
+    // Refuses the first edge between local atoms that has no reverse, if it is not as long as the cutoff.
+    void refuse_unpaired(double square_cutoff) const {
+        const int64_t n_local = first.size() - 1;
+        for (int64_t i = 0; i < n_local; ++i)
+            for (int64_t e = first[i]; e < first[i + 1]; ++e) {
+                const int64_t j = neighbor[e];
+                const double* r = &vectors[3 * e];
+                if (j >= n_local || r[0] * r[0] + r[1] * r[1] + r[2] * r[2] > SURE * square_cutoff) continue;
+                int64_t reverse = first[j];
+                while (reverse < first[j + 1] && !(neighbor[reverse] == i && is_same(e, reverse, -1))) ++reverse;
+                if (reverse == first[j + 1])
+                    refuse(ASSAY_BAD_ARGUMENT, "the edge of atom ", i, " to atom ", j,
+                           " has no reverse: give every pair of atoms both ways, with opposite vectors");
+            }
+    }
 
     // Puts atoms and edges into the order; structures stay where they are.
     void reorder() {

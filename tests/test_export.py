@@ -35,6 +35,7 @@ from assay.structures.geometry import random_cluster
 from assay.structures.structure import Structure, collate
 from assay.verification import determinism, graph_checks, parity
 from assay.verification.cases import open_cases, periodic_cases
+from assay.verification.verify import largest_errors
 from assay.workflow.errors import AssayError
 
 STUDENTS = {
@@ -166,6 +167,10 @@ def test_parity_sees_a_wrong_model(student, cases, change):
     assert not row["passed"]
     assert ("error" in row) == (change in ("shape", "crash"))
     json.dumps(row, allow_nan=False)
+    exact = {"energy_error_eV": 0.0, "forces_error_eV_per_A": 0.0, "passed": True}
+    largest = largest_errors([exact, row])
+    assert not largest["passed"]
+    assert (largest["energy_error_eV_max"] is None) == (change != "weight"), "no error of those cases that gave one"
 
 
 def test_graphs_are_standard_and_free_of_scatters(student):

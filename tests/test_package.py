@@ -340,7 +340,13 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
         "physics": physics,
         "benchmark": {"device_name": "a processor", "load_of_other_processes": 0.4, "runtimes": runtimes, "rows": rows},
         "export": {
-            "files": {"model.onnx": {"parity": {"forces_error_eV_per_A_max": 3e-6}, "determinism": {"passed": True}}}
+            "files": {
+                "model.onnx": {
+                    "parity": {"forces_error_eV_per_A_max": 3e-6},
+                    "determinism": {"passed": True},
+                    "passed": False,
+                }
+            }
         },
     }
     given = [{"n_structures": 9000, "sha256": "ab" * 32}, {"n_structures": 16802, "sha256": "cd" * 32}]
@@ -348,7 +354,15 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     text = write_card({"model": card} | measured, files, **SAID)
     assert f"9,000 structures (SHA-256 `{'ab' * 32}`), then 16,802 structures" in text
     assert "Other processes used 40 % of the processor meanwhile" in text
-    for words in ("0.9512 (0.9481 to 0.9542)", "90 %", "**reject**", "spread of 0.4 eV", "1.23", "3e-06", "| yes |"):
+    for words in (
+        "0.9512 (0.9481 to 0.9542)",
+        "90 %",
+        "**reject**",
+        "spread of 0.4 eV",
+        "1.23",
+        "3e-06",
+        "| yes | **no** |",
+    ):
         assert words in text, words
     assert "Not measured" not in text and "finds `pair_style assay`" not in text
     assert "of the date 20250722 finds `pair_style assay`" in write_card(
@@ -377,11 +391,13 @@ def test_card_takes_what_it_says_of_an_eight_bit_file_from_where_it_was_measured
     }
     text = write_card({"model": card} | measured, files | {integers.name: integers}, **SAID)
     [row] = [line for line in text.splitlines() if line.startswith(f"| `{integers.name}`")]
-    assert row.endswith("| 0.12 MB | MAE +5.2 % | MAE +3.1 % | to 3e-07 eV | screening-only |")
+    assert row.endswith("| 0.12 MB | MAE +5.2 % | MAE +3.1 % | to 3e-07 eV | not checked apart | screening-only |")
     assert "those of `model.int8.onnx`\nare 1.2 % of their size off it" in text
     exact = own | {"checks": {"determinism": {"criteria": [{"value_name": "energy_spread_eV", "value": 0.0}]}}}
     measured["physics"]["exports"][integers.name] = exact
-    assert "| yes | screening-only |" in write_card({"model": card} | measured, {integers.name: integers}, **SAID)
+    assert "| yes | not checked apart | screening-only |" in write_card(
+        {"model": card} | measured, {integers.name: integers}, **SAID
+    )
 
 
 def run_example(folder, python, *options):

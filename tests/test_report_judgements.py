@@ -75,6 +75,12 @@ def test_one_file_that_fails_is_unmet(copy):
     assert (row.shown, row.verdict) == ("2 of 3", "unmet")
 
 
+def test_files_of_another_model_are_not_of_this_one(copy):
+    change(copy, "model", lambda content: content.update(checkpoint_sha256="ab" * 32))
+    change(copy, "export", lambda content: content.update(checkpoint_sha256="cd" * 32))
+    assert targets_of(copy)["Files verified", "tiny"].verdict == "not measured"
+
+
 @pytest.mark.parametrize(
     ("edit", "verdict"),
     [

@@ -91,6 +91,7 @@ def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> di
         "energy": energy,
         "forces": forces,
         "deterministic": _determinism(name, results),
+        "verified": _verified(name, results),
         "physics": look_up(results, "physics", "exports", name, "verdict") or "not checked apart",
     }
 
@@ -114,6 +115,12 @@ def _consistency(results: Mapping[str, Mapping[str, Any]]) -> str | None:
         results, "quantization", "schemes", look_up(results, "quantization", "chosen"), "energy_force_consistency"
     )
     return None if value is None else f"{100 * value:.2g} %"
+
+
+def _verified(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Say whether a file passed every check beside the network in double precision."""
+    passed = look_up(results, "export", "files", name, "passed")
+    return "not checked apart" if passed is None else "yes" if passed else "**no**"
 
 
 def _determinism(name: str, results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -38,9 +38,9 @@ class Student:
         return next((reason for reason in reasons if isinstance(reason, str)), None)
 
     def size_bytes(self, file: str) -> int | None:
-        """Return the size of one of its files; None if there is no such file."""
+        """Return the size of one of its exported files; None if there is none, or one of an earlier model alone."""
         path = self.folder / file
-        return path.stat().st_size if path.is_file() else None
+        return path.stat().st_size if path.is_file() and not self.not_applicable("export") else None
 
     @property
     def splits(self) -> Mapping[str, Mapping[str, Any]]:
@@ -94,6 +94,8 @@ class Student:
 def read_students(folders: Iterable[str | Path]) -> list[Student]:
     """Read a student from each results folder; a missing ``<branch>.json`` is a branch that was not run.
 
+    So is one of another model, such as the network that had the name of a calculator before.
+
     Raises:
         AssayError: a file is there but is not JSON.
     """
@@ -101,8 +103,16 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
     for folder in map(Path, folders):
         paths = {branch: folder / f"{branch}.json" for branch in BRANCHES}
         student = Student(folder.name, folder, {b: read_json(path) for b, path in paths.items() if path.is_file()})
+        own = {branch: result for branch, result in student.results.items() if _is_own(student, branch)}
+        student = replace(student, results=own)
         record = training_record(student.get("model", "source", "path") or "")
         if record.is_file():
             student = replace(student, results=dict(student.results) | {"training": read_json(record)})
         students.append(student)
     return students
+
+
+def _is_own(student: Student, branch: str) -> bool:
+    """Whether the result of a branch is of the model that the student has now, as far as both say."""
+    sha256s = {student.get(part, "checkpoint_sha256") for part in ("model", branch)} - {None}
+    return len(sha256s) < 2 and not isinstance(student.get("model", "not_applicable", branch), str)

@@ -85,7 +85,7 @@ def verify(
             predictor = load_predictor(path, threads=torch.get_num_threads())
             assert isinstance(predictor, BatchPredictor)
             judged = parity.parity_rows(predictor, everything if takes_cells(name) else isolated, references, tolerance)
-            row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **_worst(judged)}
+            row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **largest_errors(judged)}
             row["determinism"] = determinism.check_determinism(path, repeated, settings.runs, settings.threads)
             if name == MOVING and real:
                 row["dynamics"] = dynamics.check_dynamics(model, path, real, settings.dynamics)
@@ -112,11 +112,10 @@ def takes_cells(name: str) -> bool:
     return ".edges." in name or not name.endswith(".onnx")
 
 
-def _worst(rows: list[dict]) -> dict[str, Any]:
-    """Return the largest errors over all cases, and the verdict on all of them."""
-    ran = [row for row in rows if row.get("energy_error_eV") is not None]
-    return {
-        "energy_error_eV_max": max((row["energy_error_eV"] for row in ran), default=None),
-        "forces_error_eV_per_A_max": max((row["forces_error_eV_per_A"] for row in ran), default=None),
-        "passed": all(row["passed"] for row in rows),
-    }
+def largest_errors(rows: list[dict]) -> dict[str, Any]:
+    """Return the largest errors over all cases, None where a case has none, and the verdict on all of them."""
+    largest = {}
+    for key in ("energy_error_eV", "forces_error_eV_per_A"):
+        errors = [row.get(key) for row in rows]
+        largest[f"{key}_max"] = None if not errors or None in errors else max(errors)
+    return {**largest, "passed": all(row["passed"] for row in rows)}

@@ -63,6 +63,17 @@ def test_energy_and_gradient_are_those_of_the_network(model, atoms):
     np.testing.assert_allclose(-positions.grad.numpy() / scale, forces, atol=2e-4 + 1e-5 * np.abs(forces).max())
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_what_is_no_number_is_refused(model, number):
+    atoms = structures()[0]
+    positions, numbers = torch.tensor(atoms.positions / 10.0), torch.tensor(atoms.numbers)
+    with pytest.raises(torch.jit.Error, match="two cutoffs"):
+        model(positions, numbers, torch.eye(3) * float("nan"), None)
+    positions[1, 2] = number
+    with pytest.raises(torch.jit.Error, match="positions that are not finite"):
+        model(positions, numbers)
+
+
 def test_a_box_that_is_too_narrow_is_refused(model):
     atoms = structures()[0]
     positions, numbers = torch.tensor(atoms.positions / 10.0), torch.tensor(atoms.numbers)

@@ -254,7 +254,6 @@ def test_packaged_calculator_warns_once_counts_and_flags(calculator):
     assert not student.outside and not student.n_outside
     for charge in (-1, 1):
         ion.info.update(charge=charge, spin=1)
-        ion.rattle(0.01, seed=charge + 1)
         if charge < 0:
             with pytest.warns(UserWarning, match="its charge of -1 is ignored.*neutral, closed-shell"):
                 ion.get_potential_energy()

@@ -6,6 +6,7 @@ import pickle
 import ase
 import ase.build
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -325,6 +326,7 @@ def test_runtime_for_gpus_without_a_gpu_is_refused(folder, monkeypatch):
     [
         ({"batch": [0, 0, 2, 2]}, "count the structures from 0"),
         ({"batch": [-1, 0, 0, 0]}, "count the structures from 0"),
+        ({"batch": [0, 0, 0, 10**13]}, "count the structures from 0"),
         ({"batch": [0, 0, 0]}, "shape"),
         ({"batch": [0.0, 0.0, 0.0, 0.0]}, "integers"),
         ({"positions": POSITIONS[:, :2]}, "shape"),
@@ -336,6 +338,9 @@ def test_runtime_for_gpus_without_a_gpu_is_refused(folder, monkeypatch):
         ({"edge_index": [[0, 9], [1, 0]]}, "not among"),
         ({"edge_index": [[0, -1], [1, 0]]}, "not among"),
         ({"edge_index": [[0, 1]]}, "shape"),
+        ({"batch": [0, 1, 1, 1]}, "edge 0 joins atoms of the structures 1 and 0"),
+        ({"edge_index": [[0, 1], [2, 0]]}, "the edge of atom 2 to atom 0 has no reverse"),
+        ({"edge_shift": np.eye(2, 3)}, "the edge of atom 1 to atom 0 has no reverse"),
     ],
 )
 def test_wrong_arrays_are_refused_in_words(folder, wrong, sentence):
@@ -345,6 +350,70 @@ def test_wrong_arrays_are_refused_in_words(folder, wrong, sentence):
     assert np.isfinite(student(**right).energy).all()
     with pytest.raises(ValueError, match=sentence):
         student(**(right | wrong))
+
+
+@pytest.mark.parametrize("repeat", [1, 3])
+def test_each_edge_needs_its_reverse_once(folder, repeat):
+    salt = ase.build.bulk("MgO", "rocksalt", 4.2).repeat(repeat)
+    salt.numbers[:] = [8, 6] * (len(salt) // 2)
+    salt.rattle(0.02 * (repeat - 1))
+    student = OnnxStudent(folder / "model.edges.onnx", threads=1)
+    edges, vectors = VerletList(student.cutoff, 0.0).update(salt.positions, salt.cell.array, salt.pbc)
+    shift = vectors - salt.positions[edges[0]] + salt.positions[edges[1]]
+    right = student(salt.numbers, salt.positions, None, edges, shift)
+    for order in (np.arange(len(shift))[::-1], np.random.default_rng(0).permutation(len(shift))):
+        again = student(salt.numbers, salt.positions, None, edges[:, order], shift[order])
+        np.testing.assert_allclose(again.energy, right.energy, atol=1e-4)
+    rounded = student(salt.numbers, salt.positions, None, edges, shift.astype(np.float32))
+    np.testing.assert_allclose(rounded.energy, right.energy, atol=1e-4)
+    with pytest.raises(ValueError, match="has no reverse"):
+        student(salt.numbers, salt.positions, None, edges[:, 1:], shift[1:])
+    with pytest.raises(ValueError, match="have one edge twice"):
+        both_ways = np.hstack([edges, edges[::-1]]), np.vstack([shift, -shift])
+        student(salt.numbers, salt.positions, None, *both_ways)
+
+
+@pytest.mark.parametrize("file", ["model.onnx", "model.edges.onnx"])
+def test_distance_from_the_origin_costs_no_digits(folder, file):
+    student = OnnxStudent(folder / file, threads=1)
+    numbers, batch = np.tile(NUMBERS, 2), np.repeat([0, 1], 4)
+    near, far = np.tile(POSITIONS, (2, 1)), np.concatenate([POSITIONS + 1e6, POSITIONS - 3e5])
+    given = ()
+    if student.needs_edges:
+        pair = np.array([[0, 1, 4, 5], [1, 0, 5, 4]])
+        given = pair, np.zeros((4, 3))
+    expected, found = (student(numbers, positions, batch, *given) for positions in (near, far))
+    np.testing.assert_allclose(found.energy, expected.energy, atol=1e-4)
+    np.testing.assert_allclose(found.forces, expected.forces, atol=1e-4)
+
+
+def test_a_result_that_is_no_number_is_an_error(folder, atoms):
+    atoms.calc = StudentCalculator(folder / "model.edges.onnx", threads=1)
+    atoms.get_potential_energy()
+    atoms.positions[3] = atoms.positions[2]
+    with pytest.raises(ValueError, match=r"no finite energy and forces of .*: are atoms at one place"):
+        atoms.get_forces()
+
+
+@pytest.mark.parametrize("pbc", [False, (True, True, False)])
+def test_stress_without_three_periodic_axes_is_refused_in_words(atoms, pbc):
+    atoms.set_cell(np.diag([9.0, 9.0, 9.0]))
+    atoms.pbc = pbc
+    with pytest.raises(PropertyNotImplementedError, match=f"repeats along {np.sum(pbc)} axes has no stress"):
+        atoms.get_stress()
+    assert np.isfinite(atoms.get_potential_energy())
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "foreign"])
+def test_a_file_that_is_no_student_is_refused_in_words(folder, tmp_path, damage):
+    file, whole = tmp_path / "model.edges.onnx", (folder / "model.edges.onnx").read_bytes()
+    file.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "foreign": whole}[damage])
+    if damage == "foreign":
+        graph = onnx.load(file)
+        del graph.metadata_props[:]
+        onnx.save(graph, file)
+    with pytest.raises(ValueError, match=r"model\.edges\.onnx .*take the file as the package has it|is not a student"):
+        OnnxStudent(file)
 
 
 def test_arrays_of_any_type_and_layout_are_read_as_what_they_are(folder):

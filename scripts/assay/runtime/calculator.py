@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .result import Evaluated
-from .scope import RADIUS_A, Scope
+from .scope import RADIUS_A, Scope, charge_and_spin
 from .student import open_student
 from .verlet import VerletList
 
@@ -84,9 +84,11 @@ class StudentCalculator(Calculator):
             "cell": np.array_equal(self.atoms.cell.array, atoms.cell.array),
             "pbc": np.array_equal(self.atoms.pbc, atoms.pbc),
         }
-        for name in ("initial_charges", "initial_magmoms"):
+        told = zip(charge_and_spin(self.atoms), charge_and_spin(atoms), strict=True)  # of which `info` may speak too
+        for name, (before, now) in zip(("initial_charges", "initial_magmoms"), told, strict=True):
             own, other = self.atoms.arrays.get(name), atoms.arrays.get(name)
-            same[name] = own is other or (own is not None and other is not None and np.array_equal(own, other))
+            alike = own is other or (own is not None and other is not None and np.array_equal(own, other))
+            same[name] = alike and before == now
         return [name for name in all_changes if not same[name]]
 
     def calculate(
@@ -101,11 +103,22 @@ class StudentCalculator(Calculator):
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc
         found, n_edges = self._evaluated(cell, pbc)
+        if not (np.isfinite(found.energy) and np.isfinite(found.forces).all()):
+            raise ValueError(
+                f"the student gives no finite energy and forces of {self.atoms.get_chemical_formula()}: are atoms at "
+                "one place, or pressed into each other?"
+            )
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
         if found.atomic_energies is not None:
             self.results["energies"] = found.atomic_energies
         if pbc.all() and found.virial is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / self.atoms.get_volume())
+        elif "stress" in properties:
+            raise PropertyNotImplementedError(
+                f"a structure that repeats along {pbc.sum()} axes has no stress: give it a cell that repeats along all"
+                if found.virial is not None
+                else "this file of the student gives no virial, and so no stress: take model.assay or model.edges.onnx"
+            )
         self._warn_outside(n_edges / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
 
     def _evaluated(self, cell: np.ndarray, pbc: np.ndarray) -> tuple[Evaluated, int]:

@@ -7,6 +7,12 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import ArrayLike
 
+SAME_A = 1e-3  # vectors that differ by less are one vector, rounded
+SURE = 0.9999  # the part of the squared cutoff within which no rounding drops an edge
+ASKEW = np.array([0.3217, 0.7351, 0.1893])  # a direction and an offset at which no lattice puts its atoms
+MIXING = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
+                   0xFF51AFD7ED558CCD], dtype=np.uint64)  # fmt: skip
+
 
 def check_atoms(
     atomic_numbers: ArrayLike,
@@ -42,7 +48,9 @@ def check_atoms(
         check_elements(numbers, elements)
     if not np.isfinite(at).all():
         raise ValueError("there are positions that are not finite")
-    if batch is not None and (structure.min() < 0 or not np.bincount(structure).all()):
+    if batch is not None and (
+        structure.min() < 0 or structure.max() >= len(structure) or not np.bincount(structure).all()
+    ):
         raise ValueError("batch must count the structures from 0, and each must have atoms")
     return numbers, at, structure
 
@@ -60,6 +68,13 @@ def structure_by_structure(structure: np.ndarray) -> tuple[np.ndarray, np.ndarra
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return order, place
+
+
+def centred(positions: np.ndarray, structure: np.ndarray) -> np.ndarray:
+    """Positions (N, 3) about the mean of each structure, whose digits single precision keeps wherever that lies."""
+    counts = np.bincount(structure)
+    sums = np.stack([np.bincount(structure, along) for along in positions.T], axis=1)
+    return positions - (sums / counts[:, None])[structure]
 
 
 def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,6 +98,44 @@ def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: in
     if not np.isfinite(shift).all():
         raise ValueError("there are edge shifts that are not finite")
     return edges, shift
+
+
+def check_pairs(edge_index: np.ndarray, vectors: np.ndarray, structure: np.ndarray, cutoff: float) -> None:
+    """Raise a ValueError where an edge joins two structures, has no reverse or comes twice.
+
+    Equal hashes tell which edges belong together, and the few that rounding parts are compared one by one.
+
+    Args:
+        edge_index: int64 (2, E), rows (neighbor, atom).
+        vectors: float64 (E, 3), from the atom to the neighbor, angstrom.
+        structure: int64 (N,), the structure of each atom.
+        cutoff: angstrom; longer edges are ignored, and those that are almost as long may lack their reverse.
+    """
+    neighbor, atom = edge_index
+    for k in np.flatnonzero(structure[neighbor] != structure[atom])[:1]:
+        raise ValueError(f"edge {k} joins atoms of the structures {structure[atom[k]]} and {structure[neighbor[k]]}")
+    short = np.flatnonzero((vectors**2).sum(1) < SURE * cutoff**2)
+    forwards = neighbor[short] > atom[short]
+    itself = neighbor[short] == atom[short]
+    forwards[itself] = (vectors[short[itself]] @ ASKEW) > 0
+    along = np.where(forwards[:, None], vectors[short], -vectors[short])
+    ends = np.sort(edge_index[:, short], axis=0)
+    found = np.concatenate([ends, np.floor(along.T / SAME_A + ASKEW[:, None])]).astype(np.int64).astype(np.uint64)
+    hashes = (found * MIXING[:, None]).sum(0, dtype=np.uint64)
+    _, group, size = np.unique(hashes, return_inverse=True, return_counts=True)
+    alone = (size != 2) | (np.bincount(group, forwards, len(size)) != 1)
+    for k in short[alone[group]]:
+        like = (neighbor == neighbor[k]) & (atom == atom[k])
+        if (np.abs(vectors[like] - vectors[k]).max(1) < SAME_A).sum() > 1:
+            raise ValueError(
+                f"the atoms {atom[k]} and {neighbor[k]} have one edge twice: give every pair of atoms once"
+            )
+        back = (neighbor == atom[k]) & (atom == neighbor[k])
+        if not (np.abs(vectors[back] + vectors[k]).max(1) < SAME_A).any():
+            raise ValueError(
+                f"the edge of atom {atom[k]} to atom {neighbor[k]} has no reverse: give every pair of atoms both ways, "
+                "with opposite vectors"
+            )
 
 
 def integers(name: str, values: ArrayLike, dtype: type[np.signedinteger] = np.int64) -> np.ndarray:

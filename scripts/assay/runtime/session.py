@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from .checks import check_atoms, check_edges
+from .checks import centred, check_atoms, check_edges, check_pairs
 from .result import Evaluated, NoDevice, Result
 from .verlet import open_neighbors
 
@@ -27,6 +27,7 @@ class OnnxStudent:
 
     Raises:
         NoDevice: a device that is neither, or a GPU that ONNX Runtime cannot use.
+        ValueError: the file cannot be opened, or is no student.
 
     Attributes:
         identity: what the file says about itself.
@@ -57,9 +58,16 @@ class OnnxStudent:
         if PROVIDERS[device] not in onnxruntime.get_available_providers():
             raise NoDevice("this ONNX Runtime computes on no GPU: install onnxruntime-gpu, or choose the device cpu")
         providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        try:
+            self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+        except Exception as error:  # of whatever type; ONNX Runtime has no base class for them
+            raise ValueError(
+                f"ONNX Runtime cannot open {path} ({error}): take the file as the package has it"
+            ) from None
         properties = self.session.get_modelmeta().custom_metadata_map
         self.identity = {key: _value(text) for key, text in properties.items()}
+        if not {"cutoff_A", "max_z"} <= self.identity.keys():
+            raise ValueError(f"{path} is not a student: its metadata name no cutoff_A and max_z")
         self.cutoff = float(self.identity["cutoff_A"])
         self.max_z = int(self.identity["max_z"])
         named = self.identity.get("elements")
@@ -91,30 +99,50 @@ class OnnxStudent:
             edge_shift: (E, 3), angstrom: the vector of an edge is positions[neighbor] - positions[atom] + edge_shift.
 
         Raises:
-            ValueError: what ``check_atoms`` and ``check_edges`` refuse, or edges that the graph does not take.
+            ValueError: what ``check_atoms``, ``check_edges`` and ``check_pairs`` refuse, or edges where the graph takes
+                none.
         """
         numbers, at, structure = check_atoms(atomic_numbers, positions, batch, self.elements, self.max_z)
-        if edge_index is not None and not self.needs_edges:
-            raise ValueError("this graph finds the edges itself")
-        if edge_index is None and self.needs_edges:
-            edge_index, edge_shift = open_neighbors(at, structure, self.cutoff)
-            at = np.zeros_like(at)  # the vectors say all
-        feed = {"atomic_numbers": numbers, "positions": at.astype(np.float32), "batch": structure}
-        if edge_index is not None:
-            feed["edge_index"], shift = check_edges(edge_index, edge_shift, len(numbers))
-            feed["edge_shift"] = shift.astype(np.float32)
-        energy, forces, *virial = self.session.run(None, feed)
-        return Result(energy, forces, virial[0] if virial else None)
+        if not self.needs_edges:
+            if edge_index is not None:
+                raise ValueError("this graph finds the edges itself")
+            return self._run(numbers, centred(at, structure), structure)
+        if edge_index is None:
+            return self._run(numbers, None, structure, *open_neighbors(at, structure, self.cutoff))
+        edges, shift = check_edges(edge_index, edge_shift, len(numbers))
+        vectors = at[edges[0]] - at[edges[1]] + shift
+        check_pairs(edges, vectors, structure, self.cutoff)
+        return self._run(numbers, None, structure, edges, vectors)
 
     def from_vectors(self, atomic_numbers: np.ndarray, edge_index: np.ndarray, vectors: np.ndarray) -> Evaluated:
         """Evaluate one structure by the vectors (E, 3) from its atoms to their neighbors, angstrom; see ``Evaluated``.
 
+        Edges are taken to be complete, as those of ``VerletList`` are: that each has its reverse is not looked for.
+
         Raises:
-            ValueError: as in a call.
+            ValueError: what ``check_atoms`` and ``check_edges`` refuse.
         """
-        energy, forces, virial = self(atomic_numbers, np.zeros((len(atomic_numbers), 3)), None, edge_index, vectors)
+        n_atoms = len(atomic_numbers)
+        numbers, _, structure = check_atoms(atomic_numbers, np.zeros((n_atoms, 3)), None, self.elements, self.max_z)
+        energy, forces, virial = self._run(numbers, None, structure, *check_edges(edge_index, vectors, n_atoms))
         stretched = None if virial is None else virial[0].astype(np.float64)
         return Evaluated(float(energy[0]), forces.astype(np.float64), stretched, None)
+
+    def _run(
+        self,
+        numbers: np.ndarray,
+        positions: np.ndarray | None,
+        structure: np.ndarray,
+        edges: np.ndarray | None = None,
+        vectors: np.ndarray | None = None,
+    ) -> Result:
+        """Evaluate what was checked: the graph sees positions, or else the vectors of edges, in single precision."""
+        at = np.zeros((len(numbers), 3), np.float32) if positions is None else positions.astype(np.float32)
+        feed = {"atomic_numbers": numbers, "positions": at, "batch": structure}
+        if edges is not None and vectors is not None:
+            feed |= {"edge_index": edges, "edge_shift": vectors.astype(np.float32)}
+        energy, forces, *virial = self.session.run(None, feed)
+        return Result(energy, forces, virial[0] if virial else None)
 
 
 def _value(text: str) -> Any:

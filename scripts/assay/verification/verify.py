@@ -116,6 +116,6 @@ def largest_errors(rows: list[dict]) -> dict[str, Any]:
     """Return the largest errors over all cases, None where a case has none, and the verdict on all of them."""
     largest = {}
     for key in ("energy_error_eV", "forces_error_eV_per_A"):
-        errors = [row.get(key) for row in rows]
-        largest[f"{key}_max"] = None if not errors or None in errors else max(errors)
+        errors = [row[key] for row in rows if row.get(key) is not None]
+        largest[f"{key}_max"] = max(errors) if errors and len(errors) == len(rows) else None
     return {**largest, "passed": all(row["passed"] for row in rows)}

@@ -41,6 +41,8 @@ class NNPotStudent(nn.Module):
             pbc: bool (3,), which axes repeat; all do where there is a box and this is None.
         """
         at = positions.to(torch.float64) * self.to_angstrom
+        if not bool(torch.isfinite(at).all()):
+            raise ValueError("there are positions that are not finite")
         n_atoms = at.shape[0]
         vectors = at.unsqueeze(0) - at.unsqueeze(1)  # (atom, neighbor, 3)
         if box is not None:
@@ -48,7 +50,7 @@ class NNPotStudent(nn.Module):
             repeats = torch.ones(3, dtype=torch.float64, device=at.device)
             if pbc is not None:
                 repeats = pbc.to(torch.float64)
-            if bool((repeats * torch.diagonal(cell) < 2.0 * self.cutoff * repeats).any()):
+            if not bool((repeats * torch.diagonal(cell) >= 2.0 * self.cutoff * repeats).all()):
                 raise ValueError("the box must be at least two cutoffs of the student wide")
             for axis in [2, 1, 0]:
                 images = torch.round(vectors[:, :, axis].detach() / cell[axis, axis]) * repeats[axis]

@@ -168,9 +168,7 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(changes, why):
 def test_an_edge_that_is_there_twice_is_refused():
     numbers, edge_index, vectors, structure = arrays_of(rattled("H2O", "CH4"))
     both_ways = np.concatenate([edge_index, edge_index[::-1]], 1), np.concatenate([vectors, -vectors])
-    with pytest.raises(
-        ValueError, match="the atoms 0 and 1 have one edge twice: give every pair of atoms once"
-    ):
+    with pytest.raises(ValueError, match="the atoms 0 and 1 have one edge twice: give every pair of atoms once"):
         opened("shipped")(numbers, *both_ways, structure)
 
 

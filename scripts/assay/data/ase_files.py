@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
 from ase.io.trajectory import Trajectory
 
-from assay.data.frames import Frame, Layout
+from assay.data.frames import Frame, Layout, with_results
 from assay.workflow.errors import AssayError
 
 _BLOCK = 1000  # rows that are in memory at once
@@ -49,7 +49,7 @@ class DatabaseFile:
         with self._connected() as database:
             chosen = np.arange(database.count()) if chosen is None else chosen
             for index, row in self._rows(database, chosen):
-                yield partial(_row_frame, row, f"structure {index} (row {row.id}) of {self.path}")
+                yield partial(_row_frame, row, self.layout.units, f"structure {index} (row {row.id}) of {self.path}")
 
     def _rows(self, database: Any, chosen: np.ndarray) -> Iterator[tuple[int, AtomsRow]]:
         if hasattr(database, "ids"):  # LMDB, which finds a row by its id alone
@@ -119,10 +119,16 @@ class AseFile:
             ) from None
 
 
-def _row_frame(row: Any, where: str) -> Frame:
-    """A row of a database; what it says of each atom has as many rows as there are atoms."""
+def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
+    """A row of a database; what it says of each atom has as many rows as there are atoms.
+
+    Where the metadata state the unit of a label, it is that of ``data``, and not that of a calculator's result.
+    """
+    own = {**row.key_value_pairs, **dict(row.data)}
     results = {name: row.get(name) for name in all_properties if row.get(name) is not None}
-    said = {**row.key_value_pairs, **dict(row.data), **results}
+    said = with_results(
+        own, {name: value for name, value in results.items() if not (name in units and name in own)}, where
+    )
     n_atoms = len(row.numbers)
     per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == n_atoms}
     cell = np.asarray(row.cell, dtype=np.float64).reshape(3, 3)

@@ -5,25 +5,27 @@ from __future__ import annotations
 import gzip
 import re
 import sys
+import zlib
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBERS
 from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.frames import Frame, Layout
+from assay.data.spellings import PBC, is_cell, take_cell
 from assay.workflow.errors import AssayError, printable
 
 _ISOTOPES = {"D": "H", "T": "H"}
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _SPECIAL = re.compile(r"(?<!\w)(stress|virial)=")
-_NOT_SAID = ("Properties", "Lattice", "pbc", "name", "molecule")
+_NOT_SAID = ("Properties", "name", "molecule")
 
 
 class XyzFile:
@@ -78,7 +80,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
     try:
         with opener(path, "rt", encoding="utf-8-sig") as file:
             yield file
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise AssayError(f"{path} cannot be read ({error}): check that it is a complete file") from None
 
 
@@ -91,9 +93,11 @@ def _frame(lines: list[str], where: str) -> Frame:
         symbols = columns.pop("Z") if "Z" in columns else columns.pop("species")
         numbers = _numbers(symbols, where)
         positions = columns.pop("pos").astype(np.float64).reshape(len(numbers), 3)
-        lattice = info.get("Lattice")
-        cell = np.zeros((3, 3)) if lattice is None else np.array(lattice, dtype=np.float64).reshape(3, 3).T
-        pbc = np.broadcast_to(np.array(info.get("pbc", cell.any(axis=1)), dtype=bool), 3).copy()
+        lattice = next((name for name in ("Lattice", *info) if name in info and _is_lattice(name, info[name])), None)
+        said = {} if lattice is None else {"cell": np.array(info.pop(lattice), dtype=np.float64)}
+        if lattice == "Lattice":
+            said["cell"] = said["cell"].reshape(3, 3).T  # ASE reads it as columns
+        cell, pbc = take_cell(said | {name: info.pop(name) for name in (PBC,) if name in info})
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
     return Frame(
@@ -102,11 +106,15 @@ def _frame(lines: list[str], where: str) -> Frame:
         str(info.get("molecule", "")),
         numbers,
         positions,
-        cell if cell.any() else None,
+        cell,
         pbc,
         {key: value for key, value in info.items() if key not in _NOT_SAID},
         columns,
     )
+
+
+def _is_lattice(name: str, value: Any) -> bool:
+    return name == "Lattice" or (is_cell(name) and np.size(value) == 9)
 
 
 def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:

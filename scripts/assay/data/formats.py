@@ -17,7 +17,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.labels import LabelKeys, check_rivals, find_labels
+from assay.data.labels import LabelKeys, brings_stress, check_rivals, find_labels
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -156,9 +156,11 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         frame = load()
         if not len(frame.atomic_numbers):
             raise AssayError(f"{frame.where} has no atoms: leave it out")
-        if labels is None:
-            labels = find_labels(frame, keys, file.layout, file.path)
-            print(f"labels of {file.path}: {labels.sentence}")
+        if labels is None or brings_stress(frame, labels):
+            found = find_labels(frame, keys, file.layout, file.path)
+            if labels is None or found.names.items() > labels.names.items():
+                labels = found
+                print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys)
         structure = labels.structure(frame, f"structure-{number}")
         assert structure.forces_eV_per_A is not None

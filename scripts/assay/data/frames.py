@@ -11,6 +11,8 @@ import ase
 import numpy as np
 from ase.calculators.calculator import all_properties
 
+from assay.workflow.errors import AssayError
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -43,7 +45,8 @@ class Frame:
         """Copy an ``ase.Atoms``; stored results of its calculator stand beside ``info`` and ``arrays``."""
         results = {} if atoms.calc is None else {k: v for k, v in atoms.calc.results.items() if v is not None}
         own = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
-        per_atom = {key: np.asarray(value) for key, value in results.items() if len(np.shape(value)) == 2}
+        said = with_results({**atoms.info, **own}, results, where)
+        per_atom = {key: np.asarray(v) for key, v in said.items() if key in own or (key in results and np.ndim(v) == 2)}
         return cls(
             where,
             str(atoms.info.get("name", "")),
@@ -52,8 +55,8 @@ class Frame:
             atoms.positions.astype(np.float64),
             np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,
             atoms.pbc.copy(),
-            {**atoms.info, **{key: value for key, value in results.items() if key not in per_atom}},
-            {**own, **per_atom},
+            {key: value for key, value in said.items() if key not in per_atom},
+            per_atom,
         )
 
     def to_ase(self, length_A: float = 1.0) -> ase.Atoms:
@@ -75,6 +78,24 @@ class Frame:
     def values(self) -> dict[str, Any]:
         """All that is said of the structure and of its atoms, by name."""
         return {**self.info, **self.arrays}
+
+
+def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a file says by name, and the results of a calculator that are stored beside it.
+
+    Raises:
+        AssayError: both have a name, and their values differ.
+    """
+    for name in said.keys() & results.keys():
+        own, other = np.asarray(said[name]), np.asarray(results[name])
+        if own.shape != other.shape or not (
+            own.dtype.kind in "iuf" and np.allclose(own, other, rtol=1e-6, equal_nan=True)
+        ):
+            raise AssayError(
+                f"{where} has two values of `{name}`, one of its own and one of the calculator that is stored with it: "
+                "write it again with the label alone"
+            )
+    return {**said, **results}
 
 
 class Layout(NamedTuple):

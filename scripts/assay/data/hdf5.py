@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.data.dataset import Dataset, from_structures
 from assay.data.frames import Frame, Layout
-from assay.data.hdf5_groups import GroupFile, unit_of
+from assay.data.hdf5_groups import GroupFile, opened, unit_of
 from assay.data.labels import Labels
 from assay.data.units import factor
 from assay.workflow.errors import AssayError
@@ -67,7 +67,7 @@ class ColumnFile:
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         chosen = np.arange(self.count()) if chosen is None else chosen
-        with h5py.File(self.path) as file:
+        with opened(self.path) as file:
             for block in np.unique(chosen // _BLOCK).tolist():
                 start, end = block * _BLOCK, min((block + 1) * _BLOCK, self.count())
                 read = self._read(file, start, end)
@@ -109,11 +109,8 @@ def open_hdf5(path: Path) -> ColumnFile | GroupFile:
     Raises:
         AssayError: the file is not HDF5, or of no layout that is known.
     """
-    try:
-        with h5py.File(path) as file:
-            return ColumnFile(path, file) if "structures" in file else GroupFile(path, file)
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read as HDF5 ({error}): check that it is a complete file") from None
+    with opened(path) as file:
+        return ColumnFile(path, file) if "structures" in file else GroupFile(path, file)
 
 
 def read_hdf5(path: str | Path) -> Dataset:

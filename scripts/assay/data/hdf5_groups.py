@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from ase.data import atomic_numbers as NUMBERS
 
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
+from assay.data.spellings import atomic_numbers, is_one_for_all, take_cell
 from assay.workflow.errors import AssayError
 
 _BLOCK = 500  # geometries that are in memory at once
@@ -43,13 +44,13 @@ class GroupFile:
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
-        with h5py.File(self.path) as file:
+        with opened(self.path) as file:
             return sum(_n_geometries(file[name]) for name in self._groups(file))
 
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         begin = 0
-        with h5py.File(self.path) as file:
+        with opened(self.path) as file:
             for name in self._groups(file):
                 count = _n_geometries(file[name])
                 own = (
@@ -82,10 +83,9 @@ class GroupFile:
         is_single = not any(is_row for _, is_row in columns.values())
         try:
             numbers, positions = (np.asarray(said.pop(_name(said, names) or "")) for names in (_NUMBERS, _POSITIONS))
-            numbers = _atomic_numbers(numbers)
+            numbers = atomic_numbers(numbers)
             positions = positions.astype(np.float64).reshape(len(numbers), 3)
-            cell = np.asarray(said.pop("cell", np.zeros((3, 3))), dtype=np.float64).reshape(3, 3)
-            pbc = np.broadcast_to(np.asarray(said.pop("pbc", cell.any(axis=1)), dtype=bool), 3).copy()
+            cell, pbc = take_cell(said)
         except (ValueError, KeyError):
             raise AssayError(f"{where} has positions that do not fit its atomic numbers, or a bad cell") from None
         per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == len(numbers)}
@@ -96,11 +96,25 @@ class GroupFile:
             molecule,
             numbers,
             positions,
-            cell if cell.any() else None,
+            cell,
             pbc,
             {name: value for name, value in said.items() if name not in per_atom},
             {name: np.asarray(said[name]) for name in per_atom},
         )
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file while it is read.
+
+    Raises:
+        AssayError: it is not HDF5, or a part of it is damaged.
+    """
+    try:
+        with h5py.File(path) as file:
+            yield file
+    except OSError as error:
+        raise AssayError(f"{path} cannot be read as HDF5 ({error}): check that it is a complete file") from None
 
 
 def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
@@ -112,7 +126,8 @@ def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.n
         name = path.rpartition("/")[2]
         if not isinstance(item, h5py.Dataset) or "weight" in path:
             return
-        is_row = not is_single and item.shape[:1] == (count,) and not (name in _NUMBERS and item.ndim == 1)
+        for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
+        is_row = not is_single and item.shape[:1] == (count,) and not for_all
         if name in _NUMBERS or item.dtype.kind in "iufb":
             columns[name] = item[rows] if is_row else item[()], is_row
 
@@ -164,10 +179,3 @@ def _name(names: Any, wanted: tuple[str, ...]) -> str | None:
 def _natural(name: str) -> tuple[str, int]:
     stem, _, number = name.rpartition("_")
     return (stem, int(number)) if number.isdecimal() else (name, -1)
-
-
-def _atomic_numbers(values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind in "iu":
-        return values.astype(np.int64)
-    symbols = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-    return np.array([NUMBERS[symbol] for symbol in symbols], dtype=np.int64)

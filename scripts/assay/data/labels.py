@@ -31,7 +31,7 @@ _OWN_STEMS = ("", "ref")  # of labels that need no key
 _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 _UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
-_SAME_ENERGY, _SAME_FORCE = 1e-4, 1e-3  # differences that rounding to a file explains, in its units
+_RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
 _WORDS = {"stress": f"positive under tension, as in ASE; {_ORDER}", "virial": f"minus volume times stress; {_ORDER}"}
 
@@ -153,7 +153,15 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
                 names[kind] = sets[stem][kind]
     names = {kind: names[kind] for kind in _KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
-    return _with_units(names, keys, layout, tuple(others), path)
+    others += [twin for kind, name in names.items() for twin in _twins(frame, kind, name)]
+    return _with_units(names, keys, layout, tuple(dict.fromkeys(others)), path)
+
+
+def brings_stress(frame: Frame, labels: Labels) -> bool:
+    """Whether a frame may have the stress or virial that those before it had not, such as an atom alone."""
+    return not labels.names.keys() & {"stress", "virial"} and any(
+        _kind(name) in ("stress", "virial") and value is not None for name, value in frame.values.items()
+    )
 
 
 @cache
@@ -165,29 +173,42 @@ def stem_of(name: str, kind: str) -> str:
 
 
 def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
-    """Refuse a frame with another set of labels that differs from the one which is read, unless a key chose it.
+    """Refuse a frame with another label, or set of labels, that differs from what is read, unless a key chose that.
 
     Raises:
         AssayError: both sets are named.
     """
     values = frame.values
-    if keys.energy_key is not None or keys.forces_key is not None or values.keys() <= set(labels.names.values()):
+    if values.keys() <= set(labels.names.values()) or any(values.get(labels.names[kind]) is None for kind in _RIVALS):
         return
-    sets = _sets(frame)
-    for stem, rival in sets.items():
-        for kind, tolerance in (("energy", _SAME_ENERGY), ("forces", _SAME_FORCE)):
+    for kind, key in zip(_RIVALS, (keys.energy_key, keys.forces_key), strict=True):
+        name = labels.names[kind]
+        for twin in () if key is not None else _twins(frame, kind, name):
+            if _differ(frame, kind, name, twin):
+                raise AssayError(
+                    f"{frame.where} has two names for {kind} whose values differ, `{name}` and `{twin}`: say which is "
+                    f"the label, by {kind}_key"
+                )
+    if keys.energy_key is not None or keys.forces_key is not None:
+        return
+    for stem, rival in _sets(frame).items():
+        for kind in _RIVALS:
             is_rival = stem in _OWN_STEMS or {"energy", "forces"} <= set(rival)
-            if not is_rival or rival.get(kind, labels.names[kind]) == labels.names[kind]:
-                continue
-            this, other = (np.asarray(values[name], dtype=np.float64) for name in (labels.names[kind], rival[kind]))
-            sign = -1.0 if _is_gradient(rival[kind]) != _is_gradient(labels.names[kind]) else 1.0
-            if not np.isnan(other).all() and not np.allclose(
-                this.ravel(), sign * other.ravel(), rtol=1e-7, atol=tolerance, equal_nan=True
-            ):
+            if is_rival and kind in rival and _differ(frame, kind, labels.names[kind], rival[kind]):
                 raise AssayError(
                     f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "
                     "say which are the labels, by energy_key and forces_key"
                 )
+
+
+def _differ(frame: Frame, kind: str, name: str, other: str) -> bool:
+    """Whether two labels of one kind differ by more than rounding; one that is no number says nothing."""
+    if name == other:
+        return False
+    this, that = (np.asarray(frame.values[own], dtype=np.float64).ravel() for own in (name, other))
+    sign = -1.0 if _is_gradient(other) != _is_gradient(name) else 1.0
+    same = np.allclose(this, sign * that, rtol=1e-7, atol=_RIVALS[kind], equal_nan=True)
+    return not same and not np.isnan(that).all()
 
 
 def _stem(sets: Mapping[str, Mapping[str, str]], names: Mapping[str, str], frame: Frame, layout: Layout) -> str:
@@ -236,7 +257,8 @@ def _sets(frame: Frame) -> dict[str, dict[str, str]]:
             "virial": size in (6, 9),
         }
         if is_number and fits[kind]:
-            sets.setdefault(stem_of(name, kind), {}).setdefault(kind, name)
+            own = sets.setdefault(stem_of(name, kind), {})
+            own[kind] = min(own.get(kind, name), name, key=_detour)
     if "free" in sets:  # ASE's free_energy: that of the forces where electrons are smeared
         free = sets.pop("free")
         if "energy" in free:
@@ -249,6 +271,25 @@ def _kind(name: str) -> str | None:
     if name in _LETTERS:
         return _LETTERS[name]
     return next((kind for kind, pattern in _KINDS.items() if pattern.search(name)), None)
+
+
+def _detour(name: str) -> tuple[bool, int]:
+    """How far a name is from the plain word for a label: of several of one set the nearest is read."""
+    return _is_gradient(name), len(name)
+
+
+def _twins(frame: Frame, kind: str, name: str) -> list[str]:
+    """Other names in the set of a label that speak of the same kind, such as ``total_energy`` beside ``energy``."""
+    stem = stem_of(name, kind)
+    return [
+        other
+        for other, value in frame.values.items()
+        if other != name
+        and _kind(other) == kind
+        and not _NO_LABEL.search(other)
+        and stem_of(other, kind) == stem
+        and np.shape(value) == np.shape(frame.values[name])
+    ]
 
 
 def _is_gradient(name: str) -> bool:
@@ -271,7 +312,7 @@ def _with_units(
     if is_per_atom:
         given["energy"] = per_structure
     usual = {**_UNITS, **layout.usual}
-    if {"energy", "length"} & set(given):
+    if {"energy", "length"} & {*given, *stated}:
         energy, length = ({**usual, **stated, **given}[kind] for kind in ("energy", "length"))
         usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
     units = {kind: given.get(kind) or stated.get(kind) or usual[kind] for kind in ("length", *names)}

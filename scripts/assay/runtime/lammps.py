@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,9 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
 
     Raises:
         ValueError: LAMMPS has other units or several processes, or an element is unknown to the student.
+
+    From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
+    atoms. It says why, and at which step the run stopped.
     """
     units = lammps.extract_global("units")
     if units != "metal":
@@ -43,19 +47,37 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
     lammps.command("fix student all external pf/callback 1 1")
     lammps.command("fix_modify student energy yes virial yes")
     lammps.set_fix_external_callback("student", forces, lammps)
+    for name in ("command", "commands_list", "commands_string", "file"):
+        setattr(lammps, name, forces.watch(getattr(lammps, name)))
 
 
 class _Forces:
-    """What LAMMPS calls at each step; arguments as in ``attach``, with the atomic number of each type from 1 on."""
+    """What LAMMPS calls at each step; arguments as in ``attach``, with the atomic number of each type from 1 on.
+
+    LAMMPS hears of no exception of Python, and would go on with the forces of the step before. So whatever is raised
+    makes forces, energy and virial NaN, stops the run, and is raised again by the command that ran it.
+    """
 
     def __init__(self, lammps: Any, model: EngineModel, numbers: np.ndarray, neighbors: VerletList, threads: int):
         self.lammps, self.model, self.numbers = lammps, model, numbers
         self.neighbors, self.threads = neighbors, threads
+        self.stopped_at = 0
+        self.failure: BaseException | None = None
 
     def __call__(
         self, caller: Any, step: int, n_atoms: int, tag: np.ndarray, positions: np.ndarray, forces: np.ndarray
     ) -> None:
         """Write the forces of the atoms into ``forces`` (N, 3), eV/angstrom, and hand over energy and virial."""
+        try:
+            if self.failure is None:  # else one command holds several runs, and the first of them failed
+                return self._evaluate(n_atoms, positions, forces)
+        except BaseException as error:
+            self.stopped_at, self.failure = step, error
+        forces[:] = np.nan
+        self._hand_over(np.nan, np.full((3, 3), np.nan))
+        self.lammps.force_timeout()
+
+    def _evaluate(self, n_atoms: int, positions: np.ndarray, forces: np.ndarray) -> None:
         low, high, xy, yz, xz, periodic, _ = self.lammps.extract_box()
         cell = np.diag(np.subtract(high, low))
         cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz
@@ -63,6 +85,26 @@ class _Forces:
         types = self.lammps.numpy.extract_atom("type")[:n_atoms]
         result = self.model(self.numbers[types], edge_index, vectors, threads=self.threads)
         forces[:] = result.forces
-        w = result.virial[0]
-        self.lammps.fix_external_set_energy_global("student", float(result.energy[0]))
+        self._hand_over(float(result.energy[0]), result.virial[0])
+
+    def _hand_over(self, energy: float, w: np.ndarray) -> None:
+        self.lammps.fix_external_set_energy_global("student", energy)
         self.lammps.fix_external_set_virial_global("student", [w[0, 0], w[1, 1], w[2, 2], w[0, 1], w[0, 2], w[1, 2]])
+
+    def watch(self, command: Callable[..., Any]) -> Callable[..., Any]:
+        """A method of LAMMPS as it is, but that it raises what stopped a run within it."""
+
+        @functools.wraps(command)
+        def watched(*given: Any, **named: Any) -> Any:
+            try:
+                return command(*given, **named)
+            finally:
+                failure, self.failure = self.failure, None
+                if failure is not None:
+                    self.lammps.command("timer timeout off")  # else no later run would begin
+                if isinstance(failure, Exception):
+                    raise RuntimeError(f"LAMMPS stopped at step {self.stopped_at}: {failure}") from failure
+                if failure is not None:  # such as Ctrl-C
+                    raise failure
+
+        return watched

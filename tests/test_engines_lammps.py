@@ -92,6 +92,11 @@ REFUSED = {
     "takes one word": "pair_style assay quick\npair_coeff * * MODEL H C O",
     "not of each": "pair_style assay\npair_coeff * * MODEL H C O\ncompute s all stress/atom NULL virial\n"
     "compute t all reduce sum c_s[1]\nfix t all ave/time 1 1 1 c_t",
+    "needs all neighbors": "pair_style assay\npair_coeff * * MODEL H C O\ngroup frozen id 1 2 3\n"
+    "neigh_modify exclude group frozen frozen",
+    "exclude and include": "group moving id 1:100\natom_modify first moving\n"
+    "pair_style assay\npair_coeff * * MODEL H C O\nneigh_modify include moving",
+    "write hybrid/overlay": "pair_style hybrid assay zero 5.0\npair_coeff * * assay MODEL H C O\npair_coeff 1 1 zero",
 }
 
 
@@ -101,6 +106,17 @@ def test_what_cannot_be_is_refused_in_a_sentence(python, model, tmp_path):
     cases.append(case(atoms, model, tmp_path, "log", before=BOX.replace("metal", "real")))
     for words, found in zip([*REFUSED, "write units metal"], ask(python, tmp_path, 1, cases), strict=True):
         assert words in " ".join(found.get("error", "no error").split())
+
+
+def test_another_potential_on_top_hides_no_neighbor(python, model, tmp_path):
+    atoms = crystal()
+    numbers, edges, vectors, _ = arrays_of([atoms])
+    exact = opened("shipped")(numbers, edges, vectors)
+    coefficients = f"pair_coeff * * assay {model} H C O\npair_coeff 1 2 zero"
+    overlay = f"pair_style hybrid/overlay assay double zero 5.0\n{coefficients}"
+    [found] = ask(python, tmp_path, 1, [case(atoms, model, tmp_path, "log", overlay)])
+    assert "error" not in found, found
+    np.testing.assert_allclose(found["forces"], exact.forces, atol=1e-9)
 
 
 @pytest.fixture(scope="module")

@@ -150,7 +150,10 @@ void PairAssay::compute(int eflag, int vflag) {
     const int nlocal = atom->nlocal;
     if (neighbor->ago == 0 || neighbor->ncalls != builds) find_owners();
     find_edges();
-    if (!compared) compare_with_scope();
+    if (!compared) {
+        refuse_hidden_neighbors();
+        compare_with_scope();
+    }
     const int rows = has_ghosts ? nlocal + atom->nghost : nlocal;
     numbers.resize(rows);
     for (int i = 0; i < rows; ++i) numbers[i] = element[atom->type[i]];
@@ -197,6 +200,18 @@ void PairAssay::tally(double energy, const double *found) {
         const int i = order[k][0], j = order[k][1];
         virial[k] += 0.5 * (found[3 * i + j] + found[3 * j + i]);
     }
+}
+
+// Refuses, once in each run, neighbor lists that leave out pairs: only after init_style LAMMPS knows which do.
+void PairAssay::refuse_hidden_neighbors() {
+    if (neighbor->exclude || neighbor->includegroup)
+        error->all(FLERR,
+                   "pair_style assay needs all neighbors: leave out neigh_modify exclude and include, and hold atoms "
+                   "where they are by fix setforce 0 0 0");
+    if (list->ijskip)
+        error->all(FLERR,
+                   "pair_style assay needs the neighbors of all types, and pair_style hybrid gives some pairs of types "
+                   "to another style: write hybrid/overlay and pair_coeff * * assay");
 }
 
 // Warns, once in each run, of what in the system is unlike the training data.

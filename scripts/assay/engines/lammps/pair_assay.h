@@ -34,6 +34,7 @@ class PairAssay : public Pair {
     static void exchange(void *context, void *rows, int64_t width, int precision);
     void find_owners();
     void find_edges();
+    void refuse_hidden_neighbors();
     void compare_with_scope();
     void tally(double energy, const double *virial);
 

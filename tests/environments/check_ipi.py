@@ -39,7 +39,7 @@ def test_beads_are_the_model_in_atomic_units(make, model, tmp_path):
     beads = [make() for _ in range(5)]
     for seed, bead in enumerate(beads):
         bead.rattle(0.03, seed=seed)
-    driver = driver_of(beads[0], model, tmp_path, periodic=bool(beads[0].pbc.all()))
+    driver = driver_of(beads[0], model, tmp_path)
     cells, positions = zip(*map(handed, beads), strict=True)
     found = driver(list(cells), list(positions))
     for bead, (energy, forces, virial, _) in zip(beads, found, strict=True):
@@ -51,11 +51,24 @@ def test_beads_are_the_model_in_atomic_units(make, model, tmp_path):
     assert alone[0] == pytest.approx(found[3][0], abs=1e-10)
 
 
+def test_only_a_template_that_does_not_say_that_it_repeats_is_told_so(model, tmp_path):
+    whole = crystal()
+    bare = ase.Atoms(whole.symbols, whole.positions)
+    for atoms, options, repeats in (
+        (bare, {}, False),
+        (bare, {"periodic": False}, False),
+        (bare, {"periodic": True}, True),
+        (whole, {"periodic": True}, True),
+    ):
+        energy, *_ = driver_of(atoms, model, tmp_path, **options)(*handed(whole))
+        assert energy == pytest.approx(exact(whole if repeats else bare).energy[0] * EV, abs=1e-9)
+
+
 def test_extras_say_what_lies_outside_of_the_scope(model, tmp_path):
     said = {}
     for make in (ethanol, crystal):
         atoms = make()
-        driver = driver_of(atoms, model, tmp_path, periodic=bool(atoms.pbc.all()))
+        driver = driver_of(atoms, model, tmp_path)
         said[make] = json.loads(driver(*handed(atoms))[3])["outside"]
     assert said[ethanol] == ""
     assert "repeats along 3 axes" in said[crystal] and "has 162 atoms" in said[crystal]
@@ -66,6 +79,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         driver_of(ase.Atoms("Fe"), model, tmp_path)
     with pytest.raises(ValueError, match="give the paths of a model file and of libassay"):
         driver_of(ethanol(), None, tmp_path)
+    with pytest.raises(ValueError, match=r"atoms\.extxyz repeats, and `periodic` is false: leave it out"):
+        driver_of(crystal(), model, tmp_path, periodic=False)
     driver = driver_of(ethanol(), model, tmp_path)
     cell, positions = handed(ethanol())
     with pytest.raises(ValueError, match="has 4 atoms, and the template has 9"):

@@ -26,13 +26,14 @@ class StudentDriver(Dummy_driver):
         template: a file of any format of ASE with the atoms in their order.
         model: the opened model, or the path of ``model.assay``; None takes the student of this package.
         library: the path of ``libassay.so``, where ``model`` is not opened; None takes the one of this package.
-        periodic: whether the cell repeats; i-PI always has one.
+        periodic: whether the cell, which i-PI always has, repeats along all its axes; None asks the template.
         precision: 32 or 64, where ``model`` is not opened.
         threads: the largest number of threads.
         others: those of i-PI's drivers.
 
     Raises:
-        ValueError: the template has an element that the student was not trained on, or ``EngineModel`` refuses.
+        ValueError: the template has an element that the student was not trained on, or repeats where ``periodic`` is
+            false; or ``EngineModel`` refuses.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class StudentDriver(Dummy_driver):
         template: str,
         model: EngineModel | str | None = None,
         library: str | None = None,
-        periodic: bool = False,
+        periodic: bool | None = None,
         precision: int = 32,
         threads: int = 1,
         **others: Any,
@@ -50,7 +51,10 @@ class StudentDriver(Dummy_driver):
         atoms = ase.io.read(template)
         assert isinstance(atoms, ase.Atoms)  # as of one frame
         self.atoms = atoms
-        self.atoms.pbc = periodic
+        if periodic is False and self.atoms.pbc.any():
+            raise ValueError(f'{template} repeats, and `periodic` is false: leave it out, or write pbc="F F F" there')
+        if periodic:
+            self.atoms.pbc = True
         unknown = sorted({int(z) for z in self.atoms.numbers if not model.has_element(int(z))})
         if unknown:
             raise ValueError(f"the student was not trained on atomic numbers {unknown}, which {template} has")

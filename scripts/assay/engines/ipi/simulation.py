@@ -27,7 +27,7 @@ INPUT = """<simulation verbosity="quiet" floatformat="%24.16e" threading="False"
     <pes_path> {folder}/student_driver.py </pes_path>
     <batch_size> {beads} </batch_size>
     <parameters>
-      {{template: {folder}/atoms.extxyz, model: {model}, library: {library}, periodic: {periodic}}}
+      {{template: {folder}/atoms.extxyz, model: {model}, library: {library}}}
     </parameters>
   </ffdirect>
   <system>
@@ -59,7 +59,7 @@ class IPiSimulation(Simulation):
         atoms = start.structure.to_ase()
         self.periodic = bool(atoms.pbc.all())
         if not self.periodic:
-            atoms.cell, atoms.pbc = np.eye(3) * VACUUM_A, True
+            atoms.cell, atoms.pbc = np.eye(3) * VACUUM_A, False
         atoms.set_velocities(start.velocities_A_per_fs / units.fs)
         atoms.calc = None
         atoms.write(Path(self.folder.name, "atoms.extxyz"), format="extxyz", columns=["symbols", "positions"])
@@ -69,7 +69,6 @@ class IPiSimulation(Simulation):
                 folder=self.folder.name,
                 model=start.files["model.assay"],
                 library=library_path(),
-                periodic=self.periodic,
                 beads=beads,
                 step_fs=start.step_fs,
             )

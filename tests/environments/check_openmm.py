@@ -238,6 +238,46 @@ def test_respa_of_openmm_is_that_of_ase():
     assert np.abs(positions).max() > 0.05
 
 
+def wells(stiffness, group):
+    force = openmm.CustomExternalForce(f"0.5*{stiffness * 100 * KJ_PER_MOL_PER_EV}*(x^2+y^2+z^2)")
+    for k in range(4):
+        force.addParticle(k, [])
+    force.setForceGroup(group)
+    return force
+
+
+@pytest.mark.parametrize("bath", [None, 300 * unit.kelvin])
+def test_respa_of_openmm_keeps_constraints_as_openmm_itself_does(bath):
+    """Two rigid pairs: bonds keep their length, and without a bath all moves as by OpenMM's own multiple time steps."""
+    atoms = ase.Atoms("CHCH", [[0.3, 0.1, 0.0], [0.9, 0.5, 0.7], [-0.5, 0.0, 0.2], [-1.1, -0.8, 0.4]])
+    lengths = [atoms.get_distance(0, 1), atoms.get_distance(2, 3)]
+    friction = None if bath is None else 10 / unit.picosecond
+    found = []
+    for integrator in (
+        RespaIntegrator(0.5 * unit.femtosecond, 4, student=1, teacher=0, temperature=bath, friction=friction),
+        openmm.MTSIntegrator(2.0 * unit.femtosecond, [(2, 1), (1, 4)]),
+    ):
+        system = system_of(atoms, wells(2.0, group=0))
+        system.addForce(wells(1.2, group=1))
+        system.addForce(wells(0.8, group=2))  # what the teacher corrects
+        for pair, length in zip(((0, 1), (2, 3)), lengths, strict=True):
+            system.addConstraint(*pair, length / ANGSTROM_PER_NM)
+        integrator.setConstraintTolerance(1e-9)
+        context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+        context.setPositions(atoms.positions / ANGSTROM_PER_NM)
+        integrator.step(200)
+        state = context.getState(getPositions=True, getVelocities=True)
+        moved = ase.Atoms(atoms.symbols, state.getPositions(asNumpy=True)._value * ANGSTROM_PER_NM)
+        velocities = state.getVelocities(asNumpy=True)._value
+        np.testing.assert_allclose([moved.get_distance(0, 1), moved.get_distance(2, 3)], lengths, atol=1e-7)
+        stretching = np.diff(moved.positions, axis=0) * np.diff(velocities, axis=0)
+        np.testing.assert_allclose(stretching.sum(1)[[0, 2]], 0.0, atol=1e-6)
+        found.append(moved.positions)
+    assert np.abs(found[0] - atoms.positions).max() > 0.05
+    if bath is None:
+        np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
 def test_the_page_runs_as_it_stands(tmp_path, monkeypatch):
     unpack_wheel(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)

@@ -147,6 +147,8 @@ def RespaIntegrator(
 ) -> Any:
     """Multiple time steps: ``n`` short steps by the student between two corrections by its teacher; see ``Respa``.
 
+    Constraints of the system, such as rigid water, are kept in each short step, as by OpenMM's ``MTSIntegrator``.
+
     Args:
         timestep: the short step; a step of the integrator is ``n`` of them.
         n: how many short steps a step has.
@@ -162,6 +164,7 @@ def RespaIntegrator(
             "n must be at least 1, and a heat bath has a temperature and a friction: give both, or neither"
         )
     integrator = openmm.CustomIntegrator(n * timestep)
+    integrator.addPerDofVariable("free", 0.0)
     drift = [("x", f"x+{1.0 / n}*dt*v")]
     if temperature is not None:
         kept = float(np.exp(-friction * timestep))
@@ -177,6 +180,12 @@ def RespaIntegrator(
     for steps in [*correct, *[kick, drift, kick] * n, *reversed(correct)]:
         for variable, expression in steps:
             integrator.addComputePerDof(variable, expression)
+        if steps is drift:
+            integrator.addComputePerDof("free", "x")
+            integrator.addConstrainPositions()
+            integrator.addComputePerDof("v", f"v+{n}*(x-free)/dt")
+            integrator.addConstrainVelocities()
+    integrator.addConstrainVelocities()
     return integrator
 
 

@@ -65,6 +65,16 @@ def test_what_the_student_refuses_ends_the_run_where_it_begins(run, command):
     assert np.isnan(run.numpy.extract_atom("f")).all()
 
 
+def test_a_run_style_that_would_leave_out_the_student_is_refused(run):
+    run.command("run_style respa 2 2")
+    with pytest.raises(RuntimeError, match="step 0: run_style respa leaves out the forces of fix external"):
+        run.command("run 10")
+    assert run.extract_global("ntimestep") == 0
+    run.command("run_style verlet")
+    run.command("run 10")
+    assert run.extract_global("ntimestep") == 10
+
+
 def as_lines(run, lines, folder):
     run.commands_list(lines)
 

@@ -78,6 +78,8 @@ class _Forces:
         self.lammps.force_timeout()
 
     def _evaluate(self, n_atoms: int, positions: np.ndarray, forces: np.ndarray) -> None:
+        if self.lammps.extract_global("respa_levels"):  # which asks no fix external for forces after this
+            raise ValueError("run_style respa leaves out the forces of fix external: write run_style verlet")
         low, high, xy, yz, xz, periodic, _ = self.lammps.extract_box()
         cell = np.diag(np.subtract(high, low))
         cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz

@@ -19,7 +19,7 @@ from assay.checkpoint.weights import BUFFERS, ROOTS
 from assay.models import PaiNN
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError
-from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS, PREFIXES, UNCHECKED
+from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS, NOT_BEGUN, PREFIXES, UNCHECKED
 from shared.checkpoint_samples import (
     SIZES,
     moved,
@@ -91,6 +91,25 @@ def test_average_is_preferred_and_said(average, architecture, state, save):
     assert checkpoint.to_bytes() == normal_form(architecture)
     assert checkpoint.card("x")["source"]["weights_are_average"] is True
     assert "moving average" in checkpoint.summary()
+
+
+@pytest.mark.parametrize("average", NOT_BEGUN)
+def test_average_that_has_not_begun_is_passed_over(average, architecture, state, save):
+    untrained = moved(state)
+    plain = normalize(save(untrained, "plain.pt")).to_bytes()
+    path = save(NOT_BEGUN[average](untrained, state))
+    checkpoint = normalize(path)
+    assert checkpoint.to_bytes() == normal_form(architecture)
+    assert checkpoint.card("x")["source"]["weights_are_average"] is False
+    assert not checkpoint.doubt()
+    assert checkpoint.choice.passed_over
+    for other in checkpoint.choice.passed_over:
+        assert f"Passed over {other.place!r}: moving average that has not begun (" in checkpoint.summary()
+        named = normalize(path, weights=other.place)
+        assert named.to_bytes() == plain
+        assert "That average has not begun" in named.summary()
+    with pytest.raises(AssayError, match="holds no moving average that has begun: set "):
+        normalize(path, weights="average")
 
 
 @pytest.mark.parametrize("config", CONFIGS)

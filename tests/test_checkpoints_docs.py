@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from shared.checkpoint_foreign import FOREIGN, WEIGHT_SETS
-from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS
+from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS, NOT_BEGUN
 from shared.checkpoint_hostile import READ, REJECTED
 from shared.checkpoint_refusals import REFUSED
 from shared.checkpoint_strangers import HOSTILE, STRANGERS
@@ -17,6 +17,7 @@ CASES = {
     "test_container": CONTAINERS,
     "test_nesting": NESTINGS,
     "test_average_is_preferred_and_said": AVERAGES,
+    "test_average_that_has_not_begun_is_passed_over": NOT_BEGUN,
     "test_config_under_other_names": CONFIGS,
     "test_refused": REFUSED,
     "test_foreign_objects_beside_weights": FOREIGN,

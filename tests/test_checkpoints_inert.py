@@ -155,7 +155,9 @@ def test_what_was_passed_over_and_what_is_in_doubt_is_said(form, save, tmp_path)
     write(checkpoint, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
     source = json.loads((tmp_path / "model.json").read_text())["source"]
     assert source["weights_in_doubt"] is True
-    assert source["weights_passed_over"] == [{"place": passed.place, "average": passed.average, "equal": False}]
+    assert source["weights_passed_over"] == [
+        {"place": passed.place, "average": passed.average, "equal": False, "not_begun": ""}
+    ]
     same = normalize(save(WEIGHT_SETS[form](state, state)))
     assert not same.doubt()
     assert [other.equal for other in same.choice.passed_over] == [True]
@@ -192,6 +194,19 @@ def test_files_that_show_which_set_is_the_average(save):
     restored = normalize(save(lightning(prefixed(raw, "model."), callbacks={"EMA": swapped})))
     assert restored.to_bytes() == plain["average"]
     assert not restored.doubt()
+
+
+def test_the_nearest_counter_says_whether_an_average_has_begun(save):
+    raw = student().state_dict()
+    average = moved(raw)
+    expected = normalize(save(average, "plain.pt")).to_bytes()
+    shadow = {"num_updates": None, "shadow_params": list(parameters_of(average).values())}
+    for content in (
+        {"n_averaged": 0, "model": raw, "ema": {"num_updates": 3, "module": average}},
+        {"model": raw, "ema": shadow, "swa": {"n_averaged": 0}},
+        {"model": raw, "ema": average, "swa": prefixed(moved(raw, 0.5), "module.") | {"n_averaged": torch.tensor(0)}},
+    ):
+        assert normalize(save(content)).to_bytes() == expected
 
 
 def test_a_path_may_lead_to_a_teacher_or_to_one_of_two_models(save):

@@ -87,6 +87,43 @@ AVERAGES = {
         "ema": {"decay": 0.99, "num_updates": 9, "shadow_params": list(parameters_of(ema).values())},
     },
 }
+# Averages that were made and have averaged nothing yet.
+NOT_BEGUN = {
+    "averaged_model": lambda ema, raw: {
+        "model_state_dict": raw,
+        "swa_model": {"n_averaged": torch.tensor(0)} | prefixed(ema, "module."),
+    },
+    "lightning_callback": lambda ema, raw: lightning(
+        prefixed(raw, "model."),
+        callbacks={
+            "StochasticWeightAveraging": {"n_averaged": 0, "average_model_state": prefixed(ema, "model.")},
+        },
+    ),
+    "lightning_weight_averaging": lambda ema, raw: lightning(
+        prefixed(ema, "model."),
+        current_model_state=prefixed(raw, "model."),
+        averaging_state={"n_averaged": torch.tensor(0)},
+    ),
+    "ema_pytorch": lambda ema, raw: (
+        prefixed(raw, "online_model.")
+        | prefixed(ema, "ema_model.")
+        | {"initted": torch.tensor(False), "step": torch.tensor(0)}
+    ),
+    "torch_ema": lambda ema, raw: {
+        "model": raw,
+        "ema": {"decay": 0.99, "num_updates": 0, "shadow_params": list(parameters_of(ema).values())},
+    },
+    "torch_ema_in_the_model": lambda ema, raw: lightning(
+        prefixed(ema, "model."),
+        callbacks={
+            "EMA": {
+                "num_updates": 0,
+                "shadow_params": list(parameters_of(ema).values()),
+                "collected_params": list(parameters_of(raw).values()),
+            }
+        },
+    ),
+}
 CONFIGS = {
     "nested": lambda config: {"config": {"model": config, "training": {"lr": 1e-3, "cutoff": 99.0}}},
     "flat": lambda config: {"hyper_parameters": config | {"lr": 1e-3, "name": "my student"}},

@@ -136,6 +136,10 @@ REFUSED = {
         lambda: torch_bytes({"model": SEED, "ema": {k: v for k, v in SEED.items() if k != WEIGHT}}),
         f"lacks {WEIGHT}",
     ),
+    "average_not_begun": (
+        lambda: torch_bytes({"n_averaged": torch.tensor(0)} | prefixed(SEED, "module.")),
+        r"has not begun \(n_averaged is 0\) .* save the trained weights, or set .* to 'the top'",
+    ),
     "misfit_average": (
         lambda: torch_bytes({"model": SEED, "ema": {"shadow_params": [torch.ones(2)]}}),
         "does not match",

@@ -17,6 +17,7 @@ from assay.checkpoint.weights import (
     SCHNETPACK_BASIS,
     StateDict,
     TensorList,
+    counted_averages,
     dense_floats,
     find_models,
 )
@@ -36,11 +37,13 @@ class PassedOver:
         place: its path in the file.
         average: whether it is a moving average, by the names in the file.
         equal: whether its parameters equal those that were chosen.
+        not_begun: of an average, what says that it has averaged nothing yet, e.g. "n_averaged is 0"; else "".
     """
 
     place: str
     average: bool
     equal: bool
+    not_begun: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Choice:
 def choose_weights(container: Container, asked: str | None = None) -> Choice:
     """The model that ``container`` holds. Unasked, a moving average that is named as such goes before raw weights.
 
+    An average that has not begun may be the untrained network, and is taken only where its path is asked for.
+
     Args:
         container: the file.
         asked: "raw", "average", or the path of a set of weights in the file.
@@ -83,6 +88,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     for state in named:
         _find_trained(state, lists)
     settled = _settle_by_evidence(named, lists)
+    _find_not_begun(named, lists, counted_averages(container))
     chosen = (_at_path if by_path else _of_kind)(named, lists, asked, container)
     repeated = chosen.repeated
     if sum(tensor.nbytes for name, tensor in chosen.tensors.items() if name not in repeated) > container.size_bytes:
@@ -90,7 +96,9 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     others = [state for state in named if state is not chosen]
     fitting = [_from_list(chosen, values, container) for values in lists if _fits(chosen, values)]
     others += [state for state in fitting if state.where != chosen.where]
-    passed_over = [PassedOver(state.place, state.average, _same_parameters(state, chosen)) for state in others]
+    passed_over = [
+        PassedOver(state.place, state.average, _same_parameters(state, chosen), state.not_begun) for state in others
+    ]
     return Choice(chosen, asked, passed_over, not settled and _is_in_doubt(chosen, others, lists))
 
 
@@ -99,21 +107,25 @@ def _of_kind(named: list[StateDict], lists: list[TensorList], kind: str | None, 
     usual = [state for state in named if "[" not in state.where] or named
     raw = [state for state in usual if not state.average]
     averages = [state for state in usual if state.average]
-    if kind != RAW and averages:
-        return _completed(_only(averages, container), raw, container)
-    if kind == RAW and not raw:
+    begun = [state for state in averages if not state.not_begun]
+    if kind != RAW and begun:
+        return _completed(_only(begun, container), raw, container)
+    if kind != AVERAGE and not raw:
         lists = [values for values in lists if not values.average and _fits(averages[0], values)]
-        if not lists:
-            raise _nothing_of_kind("raw weights", named, lists, container)
-        return _from_list(averages[0], lists[0], container)
-    base = _only(raw, container)
+        if lists:
+            return _from_list(averages[0], lists[0], container)
+        if kind is None:
+            raise _nothing_begun(averages[0], container)
+        raise _nothing_of_kind("raw weights", named, lists, container)
+    base = _only(raw or averages, container)
     if kind == RAW:
         return base
-    lists = [values for values in lists if values.average]
+    unbegun = any(state.not_begun for state in averages) or any(values.not_begun for values in lists)
+    lists = [values for values in lists if values.average and not values.not_begun]
     if kind is None:
         lists = [values for values in lists if values.where.endswith("shadow_params") and "[" not in values.where]
     elif not lists:
-        raise _nothing_of_kind("moving average", named, lists, container)
+        raise _nothing_of_kind(f"moving average{' that has begun' if unbegun else ''}", named, lists, container)
     else:
         lists = [values for values in lists if _fits(base, values)] or lists
     return _from_list(base, lists[0], container) if lists else base
@@ -123,9 +135,10 @@ def _at_path(named: list[StateDict], lists: list[TensorList], path: str | None, 
     """The set of weights at a path in the file."""
     found = [state for state in named if state.place == path] or [state for state in named if state.where == path]
     if found:
-        averages = [state for state in found if state.average]
+        begun = [state for state in found if not state.not_begun] or found
+        averages = [state for state in begun if state.average]
         raw = [state for state in named if not state.average and "[" not in state.where]
-        chosen = _only(averages or found, container)
+        chosen = _only(averages or begun, container)
         return _completed(chosen, raw, container) if chosen.average else chosen
     for values in lists:
         if values.where == path:
@@ -156,12 +169,35 @@ def _settle_by_evidence(named: list[StateDict], lists: list[TensorList]) -> bool
     return settled
 
 
+def _find_not_begun(named: list[StateDict], lists: list[TensorList], counted: dict[str, str]) -> None:
+    """Note of averages what says that they have not begun: the nearest counter around them.
+
+    An average that stands in the model has begun as little as a list of the same values.
+    """
+
+    def nearest(where: str) -> str:
+        around = [place for place in counted if not place or f"{where}.".startswith(f"{place}.")]
+        return counted[max(around, key=len)] if around else ""
+
+    sets: list[StateDict | TensorList] = [*named, *lists]
+    for average in [one for one in sets if one.average]:
+        average.not_begun = nearest(average.where)
+    idle = [values for values in lists if values.not_begun]
+    for state in [state for state in named if state.average and not state.not_begun]:
+        same = (values for values in idle if _fits(state, values) and _equal_values(state, values))
+        state.not_begun = next((values.not_begun for values in same), "")
+
+
 def _is_in_doubt(chosen: StateDict, others: list[StateDict], lists: list[TensorList]) -> bool:
     """Whether a raw and an averaged set differ, and only a list or a callback calls the second an average."""
     listed = {values.where for values in lists}
     sets = [chosen, *others]
     for average in sets:
-        if average.average and (average.where in listed or "callbacks" in average.where.split(".")):
+        if (
+            average.average
+            and not average.not_begun
+            and (average.where in listed or "callbacks" in average.where.split("."))
+        ):
             names = average.parameters.keys()
             raw = [state for state in sets if not state.average and state.parameters.keys() == names]
             if any(not _same_parameters(state, average) for state in raw):
@@ -237,7 +273,15 @@ def _from_list(owner: StateDict, values: TensorList, container: Container) -> St
     tensors |= repeated
     buffers = {name: tensor for name, tensor in owner.tensors.items() if name not in tensors}
     return StateDict(
-        values.where, values.average, tensors | buffers, owner.stripped, owner.ignored, owner.unknown, list(buffers)
+        values.where, values.average, tensors | buffers, owner.stripped, owner.ignored, owner.unknown, list(buffers),
+        not_begun=values.not_begun,
+    )  # fmt: skip
+
+
+def _nothing_begun(average: StateDict, container: Container) -> AssayError:
+    return AssayError(
+        f"{container.path} holds nothing but a moving average that has not begun ({average.not_begun}) and may be the "
+        f"untrained network: save the trained weights, or set variants.<name>.weights to {average.place!r}"
     )
 
 

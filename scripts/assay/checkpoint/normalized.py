@@ -119,8 +119,11 @@ class Checkpoint:
         choice, lines = self.choice, []
         if self.state_dict.average and not choice.in_doubt:
             lines.append(f"Took the moving average under {self.state_dict.place!r} rather than the raw weights.")
+        if self.state_dict.not_begun:
+            lines.append(f"That average has not begun ({self.state_dict.not_begun}): it averages nothing yet.")
         for other in choice.passed_over:
             kind = "moving average" if other.average else "raw weights"
+            kind += f" that has not begun ({other.not_begun})" if other.not_begun else ""
             values = "the same values" if other.equal else "other values"
             lines.append(f"Passed over {other.place!r}: {kind}, {values}.")
         return [*lines, self.doubt()] if choice.in_doubt else lines

@@ -44,7 +44,9 @@ _AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow)([_.\[]|$)"
 _NOT_THE_MODEL = re.compile(
     r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)([_.\[]|$)", re.IGNORECASE
 )
-_BOOKKEEPING = {"n_averaged", "initted", "step", "num_updates", "decay"}
+_COUNTERS = ("n_averaged", "initted", "num_updates")  # of torch and Lightning, of ema-pytorch, of torch_ema
+_LIGHTNING_COUNTERS = "averaging_state"  # where Lightning's WeightAveraging keeps them, beside the state dict
+_BOOKKEEPING = {*_COUNTERS, "step", "decay"}
 _PUT_ASIDE = "collected_params"  # by torch_ema, while the average stands in the model
 
 
@@ -62,6 +64,7 @@ class StateDict:
         from_raw: names that a moving average lacks and that come from the weights it averages.
         group: the parts of their names that tell them from another model in the same dict, e.g. "ema_model".
         trained: starts of names that are parameters in this model, and buffers in others.
+        not_begun: of an average, what says that it has averaged nothing yet, e.g. "n_averaged is 0"; else "".
     """
 
     where: str
@@ -73,6 +76,7 @@ class StateDict:
     from_raw: list[str] = field(default_factory=list)
     group: str = ""
     trained: tuple[str, ...] = ()
+    not_begun: str = ""
 
     @property
     def place(self) -> str:
@@ -107,7 +111,7 @@ class StateDict:
         return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class TensorList:
     """Parameters that a trainer keeps as a list in the order of the network.
 
@@ -115,11 +119,13 @@ class TensorList:
         where: the place in the file.
         average: whether its name says a moving average; otherwise they are weights that were put aside for one.
         tensors: the parameters.
+        not_begun: of an average, what says that it has averaged nothing yet, e.g. "num_updates is 0"; else "".
     """
 
     where: str
     average: bool
     tensors: list[Tensor]
+    not_begun: str = ""
 
 
 def find_models(container: Container, everything: bool = False) -> tuple[list[StateDict], list[TensorList]]:
@@ -150,6 +156,25 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
                     average = key != _PUT_ASIDE
                     listed.append(TensorList(f"{where}.{key}".lstrip("."), average, values))
     return found, listed
+
+
+def counted_averages(container: Container) -> dict[str, str]:
+    """What counters say of the moving averages in a dict and in all that it holds, by the place of that dict.
+
+    "" where something was averaged; else what says that nothing was, e.g. "n_averaged is 0".
+    """
+    found = {}
+    for where, entries in nested_dicts(container.content):
+        values = {name: entries[name] for name in _COUNTERS if name in entries}
+        numbers = {
+            name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+            for name, value in values.items()
+        }
+        said = {name: number for name, number in numbers.items() if isinstance(number, int | float)}
+        if said:
+            place = where.removesuffix(_LIGHTNING_COUNTERS).removesuffix(".")
+            found[place] = "" if any(said.values()) else " and ".join(f"{name} is {said[name]}" for name in said)
+    return found
 
 
 def tensor_names(container: Container) -> list[str]:

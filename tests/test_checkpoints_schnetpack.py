@@ -81,6 +81,23 @@ def test_state_dicts_of_schnetpack(name, tmp_path):
     assert any("tensors alone" in note for note in checkpoint.card("x")["source"]["notes"])
 
 
+def test_what_a_state_dict_is_assumed_to_scale_and_add_is_said(tmp_path):
+    """Neutral postprocessors of other properties leave no doubt."""
+    made = spk.model(after=[spk.ScaleProperty(), spk.ScaleProperty("forces", scale=1.0), spk.AddOffsets()])
+    made.postprocessors.append(spk.AddOffsets("dipole"))
+    for name in ("mean", "atomref"):
+        getattr(made.postprocessors[4], name).zero_()
+    for mixing in made.representation.mixing:
+        mixing.epsilon = 1e-8
+    checkpoint = normalize(store(tmp_path, spk.tensors(made)))
+    assert_same(made, checkpoint)
+    assumed = [note for note in checkpoint.card("x")["source"]["notes"] if note.startswith("Assumed: ")]
+    assert assumed == [
+        "Assumed: postprocessors.1 multiplies the energy by 1.3.",
+        "Assumed: postprocessors.3 adds its mean of -1.7 and its atomref of -9 to 4 to the energy of each atom.",
+    ]
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_averages_of_schnetpack_are_told_from_raw_weights(trained, tmp_path):
     """Its callback puts the raw weights aside while the average stands in the model; shared modules count once."""

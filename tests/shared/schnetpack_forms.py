@@ -100,6 +100,14 @@ REFUSED = {
     "two_energies_in_a_state_dict": (
         lambda: spk.tensors(_with_two_heads()), "2 of its output modules could be the energy"
     ),
+    "two_scales_in_a_state_dict": (
+        lambda: spk.tensors(spk.model(after=[spk.ScaleProperty(), spk.ScaleProperty("forces"), spk.AddOffsets()])),
+        r"its postprocessors\.1 and postprocessors\.2 have a scale each, .*: give its pickled model",
+    ),
+    "two_offsets_in_a_state_dict": (
+        lambda: spk.tensors(spk.model(after=[spk.AddOffsets(), spk.AddOffsets("dipole")])),
+        r"its postprocessors\.1 and postprocessors\.2 have an offset each, .*: give its pickled model",
+    ),
     "a_tensor_that_is_missing": (
         lambda: torch_bytes({
             key: value for key, value in spk.model().state_dict().items() if "mixing.1.mu" not in key

@@ -96,8 +96,10 @@ def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tup
         The factor, and float64 (Z + 1,), where Z is the largest atomic number for which all tables have an entry.
 
     Raises:
-        AssayError: what they do is no such thing.
+        AssayError: what they do is no such thing, or tensors alone do not tell which of them change the energy.
     """
+    if reader.parts is None:
+        _check_told(reader, notes)
     scale, offsets = 1.0, torch.zeros(max_z + 1, dtype=torch.float64)
     skipped = reader.attribute("", "do_postprocessing") is False
     scaled: dict[str, float] = {}
@@ -134,6 +136,38 @@ def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tup
             f"It scales the energy by {scale:g} but not the forces: Assay's forces are the gradient of that energy."
         )
     return scale, offsets
+
+
+def _check_told(reader: Reader, notes: list[str]) -> None:
+    """Refuse tensors that could be of several properties, and note what the one scale and offset are taken to do.
+
+    Nothing in a state dict says which property a postprocessor changes.
+    """
+    changing: dict[str, list[str]] = {"a scale": [], "an offset": []}
+    for index in reader.children("postprocessors"):
+        path = f"postprocessors.{index}"
+        tensors = {name: reader.left.get(f"{path}.{name}") for name in ("scale", "mean", "atomref")}
+        values = {name: tensor.double() for name, tensor in tensors.items() if tensor is not None and tensor.numel()}
+        changed = {name: value for name, value in values.items() if bool((value != (name == "scale")).any())}
+        if "scale" in changed:
+            changing["a scale"].append(path)
+            notes.append(f"Assumed: {path} multiplies the energy by {_shown(changed['scale'])}.")
+        added = [f"its {name} of {_shown(value)}" for name, value in changed.items() if name != "scale"]
+        if added:
+            changing["an offset"].append(path)
+            notes.append(f"Assumed: {path} adds {' and '.join(added)} to the energy of each atom.")
+    for what, paths in changing.items():
+        if len(paths) > 1:
+            raise reader.refusal(
+                f"its {' and '.join(paths)} have {what} each, and a state dict does not tell which is that of the "
+                "energy: give its pickled model"
+            )
+
+
+def _shown(values: Tensor) -> str:
+    """One number, or the range of several."""
+    low, high = float(values.min()), float(values.max())
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _added(reader: Reader, path: str, kind: str, tensors: dict[str, Tensor]) -> Tensor:

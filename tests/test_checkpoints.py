@@ -266,6 +266,20 @@ def test_names_that_the_finder_knows_are_those_of_the_networks():
     assert set(inspect.signature(PaiNN).parameters) == shown | set(UNSEEN)
 
 
+@pytest.mark.parametrize("place", ["config", "training", ""])
+def test_elements_have_a_row_of_the_embedding_each(place, architecture, state, save):
+    """A network whose rows are kinds of atoms has fewer than its elements need."""
+
+    def content(*elements):
+        said = {"elements": list(elements)}
+        return {"model_state_dict": state} | ({place: said} if place else said)
+
+    assert normalize(save(content("H", "C", "F"))).elements == ["H", "C", "F"]
+    for elements in (("H", "C", "Cl"), (1, 6, 17)):
+        with pytest.raises(AssayError, match=r"lists the element Cl, .* up to 9 only: give a network whose rows are "):
+            normalize(save(content(*elements)))
+
+
 # The cutoff
 
 

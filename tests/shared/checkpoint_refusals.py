@@ -157,6 +157,10 @@ REFUSED = {
         "n_rbf = 4 .* and 5",
     ),
     "config_of_nonsense": (lambda: torch_bytes({"model": SEED, "config": {"cutoff": -1.0}}), "which cannot be"),
+    "elements_beyond_the_embedding": (
+        lambda: torch_bytes({"model": SEED, "config": {"elements": ["H", "C", "Ne"]}}),
+        "lists the element Ne, but its embedding has rows for the atomic numbers up to 9 only",
+    ),
     "unknown_activation": (
         lambda: torch_bytes({"model": PAINN, "config": {"activation": "relu"}}),
         "cannot be built",

@@ -81,8 +81,16 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
     return found
 
 
-def read_elements(container: Container) -> list[str] | None:
-    """Symbols of the elements that the model was trained on, by atomic number; None if the file does not say."""
+def read_elements(container: Container, max_z: int) -> list[str] | None:
+    """Symbols of the elements that the model was trained on, by atomic number; None if the file does not say.
+
+    Args:
+        container: the file.
+        max_z: the largest atomic number that its network has an embedding for.
+
+    Raises:
+        AssayError: an element is beyond that, so that the rows of the embedding cannot be atomic numbers.
+    """
     tops = (container.content, container.config)
     places = [*tops, *(top.get(name) for top in tops for name in sorted(_RECORDS))]
     for place in places:
@@ -90,6 +98,12 @@ def read_elements(container: Container) -> list[str] | None:
         if isinstance(listed, (list, tuple)) and 0 < len(listed) < len(ase.data.chemical_symbols):
             numbers = [ase.data.atomic_numbers.get(item, 0) if isinstance(item, str) else item for item in listed]
             if all(type(z) is int and 0 < z < len(ase.data.chemical_symbols) for z in numbers):
+                if max(numbers) > max_z:
+                    raise AssayError(
+                        f"{container.path} lists the element {ase.data.chemical_symbols[max(numbers)]}, but its "
+                        f"embedding has rows for the atomic numbers up to {max_z} only: give a network whose rows are "
+                        "atomic numbers, and not kinds of atoms, or correct its elements"
+                    )
                 return [ase.data.chemical_symbols[z] for z in sorted(set(numbers))]
     return None
 

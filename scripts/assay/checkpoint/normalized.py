@@ -194,7 +194,7 @@ def normalize(
             network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts, units)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
-        elements = read_elements(container)
+        elements = read_elements(container, network.hyperparameters["max_z"])
         checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))
         _check_evaluates(checkpoint)
     except AssayError as error:

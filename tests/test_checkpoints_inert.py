@@ -82,9 +82,9 @@ def test_config_of_a_whole_module_and_of_omegaconf_is_read(save):
     assert normalize(save(content)).network.hyperparameters == model.hyperparameters
 
 
-def test_an_activation_is_read_from_its_class_or_function(save):
+def test_an_activation_is_read_from_its_class_function_or_name(save):
     model = student("painn", activation="gelu")
-    for activation in (torch.nn.GELU(), torch.nn.GELU, torch.nn.functional.gelu):
+    for activation in (torch.nn.GELU(), torch.nn.GELU, torch.nn.functional.gelu, "gelu", "GELU", "torch.nn.GELU"):
         content = {"model": model.state_dict(), "config": {"activation": activation}}
         assert normalize(save(content)).network.hyperparameters["activation"] == "gelu"
     contradiction = {"model": model.state_dict(), "config": {"activation": torch.nn.ReLU()}}

@@ -129,14 +129,15 @@ def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, A
 
 
 def _plain(name: str | None, value: Any) -> Any:
-    """``value`` as a number if it is a tensor of one, and an activation by the name of its class or function.
+    """``value`` as a number if it is a tensor of one, and an activation by its bare name in small letters.
 
     Another class or instance says nothing that a hyperparameter could be: None.
     """
     if isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
-    if isinstance(value, Name) and name == "activation":
-        return value.name.rpartition(".")[2].lower()
+    if isinstance(value, Name | str) and name == "activation":
+        said = value if isinstance(value, str) else value.name
+        return said.rpartition(".")[2].lower()
     return None if isinstance(value, Name | Instance) else value
 
 

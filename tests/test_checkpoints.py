@@ -228,6 +228,22 @@ def test_unseen_hyperparameters_come_from_the_config_or_are_said_to_be_assumed(s
     assert untold.to_bytes() != told.to_bytes()
 
 
+def test_an_epsilon_among_settings_of_an_optimizer_is_none_of_the_norms(save):
+    state = student("painn").state_dict()
+    for place in ("hyper_parameters", "config"):
+        read = normalize(save({"state_dict": state, place: {"lr": 1e-3, "epsilon": 1e-3, "hidden": 8}}))
+        assert (read.network.hyperparameters["epsilon"], read.network.sources["epsilon"]) == (1e-8, "assumed")
+        assert f"{place}.epsilon = 0.001 was taken for an optimizer's, beside lr, and not for" in read.summary()
+        assert any("optimizer" in note for note in read.card("x")["source"]["notes"])
+    for said in (
+        {"config": {"epsilon": 1e-3, "hidden": 8}},
+        {"hyper_parameters": {"lr": 1e-3, "epsilon": 1e-8, "model": {"epsilon": 1e-3}}},
+        {"hyper_parameters": {"lr": 1e-3, "epsilon": 1e-3, "envelope": "polynomial"}},
+        {"config": {"epsilon": 1e-3, "optimizer": {"lr": 1e-3, "epsilon": 1e-8}}},
+    ):
+        assert normalize(save({"state_dict": state} | said)).network.hyperparameters["epsilon"] == 1e-3
+
+
 @pytest.mark.parametrize("rank", [1, 2])
 def test_rank_comes_from_shapes_and_no_config_may_say_another(rank, save, tmp_path):
     state = student("painn", rank=rank).state_dict()

@@ -45,6 +45,9 @@ _PLACES = {
     "model_args", "model_kwargs",
 }  # fmt: skip
 _SECTIONS = {"model", "student", "network", "architecture", "model_config", "model_args", "model_kwargs"}
+# Signs that an epsilon is of an optimizer, and that it is of the network after all.
+_OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
+_OF_NETWORK = ("envelope", "repulsion", "floor")
 _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | _PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
@@ -55,15 +58,19 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def read_config(container: Container) -> dict[str, tuple[Any, str]]:
+def read_config(container: Container, notes: list[str] | None = None) -> dict[str, tuple[Any, str]]:
     """Hyperparameters, under Assay's names, each with the place in the file that says so.
+
+    Args:
+        container: the file.
+        notes: sentences on what was not taken for a hyperparameter, to which others are added.
 
     Raises:
         AssayError: two places disagree, or a value is of the wrong kind.
     """
     found: dict[str, tuple[Any, str]] = {}
-    for place, key, value in _entries(container):
-        name = _NAMES.get(key)
+    for place, key, value, section in _entries(container):
+        name, where = _NAMES.get(key), f"{place}.{key}".lstrip(".")
         value = _plain(name, value)
         if name is None or value is None or isinstance(value, dict):
             continue
@@ -71,13 +78,21 @@ def read_config(container: Container) -> dict[str, tuple[Any, str]]:
             continue
         if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
             continue
-        value = _checked(name, value, f"{place}.{key}".lstrip("."), container)
+        beside = [] if name != "epsilon" else _optimizer_around(place, section)
+        if beside:
+            if notes is not None:
+                notes.append(
+                    f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
+                    f"{', '.join(beside)}, and not for the epsilon of the norms."
+                )
+            continue
+        value = _checked(name, value, where, container)
         if name in found and found[name][0] != value:
             raise AssayError(
                 f"{container.path} says {name} = {found[name][0]} under {found[name][1]!r} and {value} "
                 f"under {place!r}: save it with one config"
             )
-        found.setdefault(name, (value, f"{place}.{key}".lstrip(".")))
+        found.setdefault(name, (value, where))
     return found
 
 
@@ -108,24 +123,33 @@ def read_elements(container: Container, max_z: int) -> list[str] | None:
     return None
 
 
-def _entries(container: Container) -> Iterator[tuple[str, Any, Any]]:
-    """(place, key, value) of every entry of a config, at the top of the file and in the sections of each config."""
+def _optimizer_around(place: str, section: dict) -> list[str]:
+    """The settings of an optimizer among which an epsilon stands; none in a section that describes the network."""
+    if place.rpartition(".")[2] in _SECTIONS or any(name in section for name in _OF_NETWORK):
+        return []
+    return [name for name in _OF_OPTIMIZER if name in section and not isinstance(section[name], dict)]
+
+
+def _entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
+    """(place, key, value, the dict that holds them) of every entry of a config, at the top of the file and in the
+    sections of each config.
+    """
     tops = [("", container.content), ("", container.config)]
     for _, top in tops:
         for key, value in top.items():
             if isinstance(key, str) and key in _PLACES and isinstance(value, dict):
                 yield from _section(key, value)
             elif isinstance(key, str) and not isinstance(value, dict):
-                yield "", key, value
+                yield "", key, value, top
 
 
-def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, Any, Any]]:
+def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, str, Any, dict]]:
     for key, value in section.items():
         if isinstance(value, dict):
             if isinstance(key, str) and key in _SECTIONS and depth < 3:
                 yield from _section(f"{place}.{key}", value, depth + 1)
         elif isinstance(key, str):
-            yield place, key, value
+            yield place, key, value, section
 
 
 def _plain(name: str | None, value: Any) -> Any:

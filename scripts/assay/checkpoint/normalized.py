@@ -191,7 +191,10 @@ def normalize(
         try:
             choice = choose_weights(container, weights)
             parts = module_parts(container, choice.weights)
-            network = read_network(choice.weights, read_config(container), container.path, cutoff_A, parts, units)
+            notes: list[str] = []
+            said = read_config(container, notes)
+            network = read_network(choice.weights, said, container.path, cutoff_A, parts, units)
+            network.notes.extend(notes)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
         elements = read_elements(container, network.hyperparameters["max_z"])

@@ -122,6 +122,36 @@ def test_contents_of_foreign_classes(save):
     assert {"far.away.Layer", "far.away.Slots"} < set(content.not_run)
 
 
+def test_a_normalizer_that_changes_nothing_is_let_pass(architecture, save):
+    """Its mean is 0 and its standard deviation 1; records of the training are no normalizers."""
+
+    class Normalizer:
+        def __init__(self, mean, std):
+            self.mean, self.std, self.device = mean, std, "cpu"
+
+    state = student(architecture).state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    neutral = {"mean": torch.zeros(1), "std": torch.ones(1)}
+    with library(trainer__Normalizer=Normalizer):
+        made = {
+            name: torch_bytes({"model": state, "normalizer": Normalizer(mean, torch.ones(3))})
+            for name, mean in (("neutral", 0.0), ("shifts", torch.tensor([0.0, 0.1, 0.0])))
+        }
+    for content in (
+        {"model": state, "normalizers": {"energy": neutral, "forces": neutral | {"std": None}}},
+        {"model": state, "energy_mean": 0, "energy_std": [1.0, 1.0]},
+        {"model": state, "training": {"energy_mean": -76.4}},
+        made["neutral"],
+    ):
+        assert normalize(save(content)).to_bytes() == plain
+    for content, said in (
+        (made["shifts"], r"normalizer\.mean = several numbers"),
+        ({"model": state, "hparams": {"normalizer": {"std": 2.5}}}, r"hparams\.normalizer\.std = 2\.5"),
+    ):
+        with pytest.raises(AssayError, match=f"keeps {said} beside its weights"):
+            normalize(save(content))
+
+
 # Which weights
 
 

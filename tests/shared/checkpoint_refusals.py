@@ -157,6 +157,16 @@ REFUSED = {
         "n_rbf = 4 .* and 5",
     ),
     "config_of_nonsense": (lambda: torch_bytes({"model": SEED, "config": {"cutoff": -1.0}}), "which cannot be"),
+    "normalizer_beside_the_weights": (
+        lambda: torch_bytes({
+            "model": SEED, "normalizers": {"energy": {"mean": torch.tensor(-76.5), "std": torch.tensor([3.0])}}
+        }),
+        r"keeps normalizers\.energy\.mean = -76\.5 beside its weights",
+    ),
+    "mean_and_deviation_beside_the_weights": (
+        lambda: torch_bytes({"model": SEED, "hyper_parameters": {"energy_mean": 0.0, "energy_std": 3.1}}),
+        r"keeps hyper_parameters\.energy_std = 3\.1 beside its weights",
+    ),
     "elements_beyond_the_embedding": (
         lambda: torch_bytes({"model": SEED, "config": {"elements": ["H", "C", "Ne"]}}),
         "lists the element Ne, but its embedding has rows for the atomic numbers up to 9 only",

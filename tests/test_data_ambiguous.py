@@ -74,17 +74,94 @@ def test_a_cell_of_extended_xyz_may_have_a_small_letter(tmp_path, name):
     ("given", "axes"),
     [
         ("f f f", (0, 0, 0)), ("FFF", (0, 0, 0)), ("none", (0, 0, 0)), ("T T F", (1, 1, 0)), ("TTF", (1, 1, 0)),
-        (".true.", (1, 1, 1)), (np.array([1.0, 0.0, 1.0]), (1, 0, 1)), (True, (1, 1, 1)),
+        (True, (1, 1, 1)), (".true.", (1, 1, 1)), (np.array([1.0, 0.0, 1.0]), (1, 0, 1)),
+        ([b"T", b"F", b"T"], (1, 0, 1)),
     ],
 )  # fmt: skip
 def test_truth_is_read_in_the_words_of_any_file(given, axes):
-    assert booleans(given).tolist() == [bool(axis) for axis in axes]
+    assert booleans(given, "here").tolist() == [bool(axis) for axis in axes]
 
 
 @pytest.mark.parametrize("given", ["perhaps", "T T", 2, [0.5, 1, 1]])
 def test_what_is_neither_true_nor_false_is_refused(given):
-    with pytest.raises(ValueError, match="true or false"):
-        booleans(given)
+    with pytest.raises(AssayError, match=r"structure 3 has `pbc` .*, which is not one or three of true and false"):
+        booleans(given, "structure 3")
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+@pytest.mark.parametrize("kind", ["stress", "virials"])
+def test_a_stress_whose_cell_has_a_name_of_its_own_is_refused(tmp_path, write, name, kind):
+    own = {"supercell": CELL, kind: np.ones((3, 6))}
+    write(tmp_path / name, **own)
+    with pytest.raises(AssayError, match=f"structure 0 .* a {kind.rstrip('s')}.* `{kind}`, but no lattice vectors"):
+        read_dataset({"path": tmp_path / name, "units": UNITS})
+    for more in ({"pbc": False}, {kind: np.zeros((3, 6))}):  # as calculators of molecules and MACE write
+        write(tmp_path / name, **own | more)
+        assert read_dataset({"path": tmp_path / name, "units": UNITS}).stress is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "why"),
+    [
+        ({"box": 9.0}, r"a cell `box` of shape \(\), which should be nine numbers or three lengths"),
+        ({"cell": CELL, "box": 2 * CELL}, "two cells that differ, `(cell|box)` and `(cell|box)`"),
+        ({"cell": CELL, "pbc": 3}, "`pbc` '3', which is not one or three of true and false"),
+    ],
+)
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_a_cell_that_makes_no_sense_is_named(tmp_path, write, name, cells, why):
+    write(tmp_path / name, **cells)
+    with pytest.raises(AssayError, match=f"structure 0 .*of .* has {why}"):
+        read_dataset({"path": tmp_path / name, "units": UNITS})
+
+
+@pytest.mark.parametrize("lattice", [np.array([4.0, 5.0, 6.0]), np.diag([4.0, 5.0, 6.0]).reshape(9)])
+def test_a_cell_may_be_three_lengths_or_nine_numbers(tmp_path, lattice):
+    for given in (lattice, np.stack([lattice] * 2)):
+        write_npz(tmp_path / "set.npz", **arrays(2), cell=given)
+        read = read_dataset({"path": tmp_path / "set.npz", "units": UNITS})
+        np.testing.assert_array_equal(read.cells, np.stack([np.diag([4.0, 5.0, 6.0])] * 2))
+
+
+def test_text_under_the_name_of_a_cell_is_none(tmp_path):
+    write_npz(tmp_path / "set.npz", lattice="fcc")
+    assert not read_dataset({"path": tmp_path / "set.npz", "units": UNITS}).pbc.any()
+    (tmp_path / "set.xyz").write_text(FRAME.format(comment="energy=-1 lattice=fcc", columns="forces:R:3", more=""))
+    assert not read_dataset(tmp_path / "set.xyz").pbc.any()
+
+
+def test_our_own_layout_repeats_along_its_cells_unless_it_says_otherwise(tmp_path):
+    path = tmp_path / "own.h5"
+    with h5py.File(path, "w") as file:
+        file["structures/atomic_numbers"], file["structures/positions"] = [6, 6], POSITIONS
+        file["structures/atomic_numbers_splits"], file["structures/cells"] = [0, 2], CELL[None]
+        file["labels/energy"], file["labels/forces"] = [-1.0], FORCES
+    assert read_dataset(path).pbc.all()
+    with h5py.File(path, "a") as file:
+        file["structures/pbc"] = [[1, 0, 1]]
+    assert read_dataset(path).pbc.tolist() == [[True, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("given", "numbers"),
+    [
+        (np.array([17.0, 1.0]), [17, 1]),
+        (np.array([b"CL", b"d"]), [17, 1]),
+        (np.array([["Cl", "h"]] * 3), [17, 1]),
+        (np.array([["Cl", ""]] * 3), [17]),
+    ],
+)
+def test_elements_are_read_as_they_are_written(tmp_path, given, numbers):
+    write_npz(tmp_path / "set.npz", numbers=given)
+    read = read_dataset({"path": tmp_path / "set.npz", "units": UNITS})
+    assert read[2].atomic_numbers.tolist() == numbers and len(read[2].positions) == len(numbers)
+
+
+@pytest.mark.parametrize("given", [np.array(["C", "Q"]), np.array([6.0, 6.5])])
+def test_what_is_no_element_is_named(tmp_path, given):
+    write_npz(tmp_path / "set.npz", numbers=given)
+    with pytest.raises(AssayError, match=f"structure 0 of .* has an atom '{given[1]}', which is no element"):
+        read_dataset({"path": tmp_path / "set.npz", "units": UNITS})
 
 
 def test_arrays_in_the_order_of_fortran_and_symbols_are_read(tmp_path):

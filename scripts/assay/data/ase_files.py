@@ -18,6 +18,7 @@ from ase.db.row import AtomsRow
 from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
+from assay.data.spellings import PBC, take_periodicity
 from assay.workflow.errors import AssayError
 
 _BLOCK = 1000  # rows that are in memory at once
@@ -131,15 +132,16 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     )
     n_atoms = len(row.numbers)
     per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == n_atoms}
-    cell = np.asarray(row.cell, dtype=np.float64).reshape(3, 3)
+    cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
     return Frame(
         where,
         str(said.get("name", "")),
         str(said.get("molecule", "")),
         np.asarray(row.numbers, dtype=np.int64),
         np.asarray(row.positions, dtype=np.float64).reshape(n_atoms, 3),
-        cell if cell.any() else None,
-        np.broadcast_to(np.asarray(row.pbc, dtype=bool), 3).copy(),
+        cell,
+        pbc,
         {name: value for name, value in said.items() if name not in per_atom},
         {name: np.asarray(said[name]) for name in per_atom},
+        is_told_open,
     )

@@ -14,14 +14,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from ase.data import atomic_numbers as NUMBERS
 from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import PBC, is_cell, take_cell
+from assay.data.spellings import PBC, Periodicity, atomic_numbers, is_cell, take_periodicity
 from assay.workflow.errors import AssayError, printable
 
-_ISOTOPES = {"D": "H", "T": "H"}
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _SPECIAL = re.compile(r"(?<!\w)(stress|virial)=")
@@ -91,13 +89,9 @@ def _frame(lines: list[str], where: str) -> Frame:
         info = {key.removesuffix("__"): value for key, value in info.items()}
         columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), lines[1:])
         symbols = columns.pop("Z") if "Z" in columns else columns.pop("species")
-        numbers = _numbers(symbols, where)
+        numbers = atomic_numbers(symbols, where)
         positions = columns.pop("pos").astype(np.float64).reshape(len(numbers), 3)
-        lattice = next((name for name in ("Lattice", *info) if name in info and _is_lattice(name, info[name])), None)
-        said = {} if lattice is None else {"cell": np.array(info.pop(lattice), dtype=np.float64)}
-        if lattice == "Lattice":
-            said["cell"] = said["cell"].reshape(3, 3).T  # ASE reads it as columns
-        cell, pbc = take_cell(said | {name: info.pop(name) for name in (PBC,) if name in info})
+        cell, pbc, is_told_open = _periodicity(info, where)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
     return Frame(
@@ -110,7 +104,17 @@ def _frame(lines: list[str], where: str) -> Frame:
         pbc,
         {key: value for key, value in info.items() if key not in _NOT_SAID},
         columns,
+        is_told_open,
     )
+
+
+def _periodicity(info: dict[str, Any], where: str) -> Periodicity:
+    """That of ``Lattice``, or else of nine numbers by another name for lattice vectors."""
+    name = next((name for name in ("Lattice", *info) if name in info and _is_lattice(name, info[name])), None)
+    said = {key: info.pop(key) for key in (name, PBC) if key in info}
+    if name == "Lattice":
+        said[name] = np.transpose(said[name])  # which ASE reads as columns
+    return take_periodicity(said, where)
 
 
 def _is_lattice(name: str, value: Any) -> bool:
@@ -130,16 +134,3 @@ def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:
         values = table[:, end - 1] if width == 1 else table[:, end - width : end]
         columns[name] = np.isin(values, _TRUE) if kind == "L" else values.astype(_TYPES[kind])
     return columns
-
-
-def _numbers(symbols: np.ndarray, where: str) -> np.ndarray:
-    """Atomic numbers of symbols, in whatever case, or of numbers."""
-    found = []
-    for symbol in symbols.tolist():
-        name = str(symbol).capitalize()
-        number = int(name) if name.isdecimal() else NUMBERS.get(_ISOTOPES.get(name, name))
-        if number is None:
-            text = printable(str(symbol), 20)
-            raise AssayError(f"{where} has an atom {text!r}, which is no element: correct its symbol")
-        found.append(number)
-    return np.array(found, dtype=np.int64)

@@ -28,6 +28,7 @@ class Frame:
         pbc: (3,) bool.
         info: what the file says of the structure as a whole, by name.
         arrays: what the file says of each atom, (N,) or (N, K), by name.
+        is_told_open: whether the file itself says that no axis repeats.
     """
 
     where: str
@@ -39,6 +40,7 @@ class Frame:
     pbc: np.ndarray
     info: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+    is_told_open: bool = False
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, where: str) -> Frame:
@@ -57,6 +59,7 @@ class Frame:
             atoms.pbc.copy(),
             {key: value for key, value in said.items() if key not in per_atom},
             per_atom,
+            is_told_open=not atoms.pbc.any(),
         )
 
     def to_ase(self, length_A: float = 1.0) -> ase.Atoms:

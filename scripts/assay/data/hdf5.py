@@ -13,6 +13,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.frames import Frame, Layout
 from assay.data.hdf5_groups import GroupFile, opened, unit_of
 from assay.data.labels import Labels
+from assay.data.spellings import PBC, take_periodicity
 from assay.data.units import factor
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -89,17 +90,20 @@ class ColumnFile:
         said = {name: columns[f"labels/{name}"][row] for name in self._label_columns if name not in self._per_atom}
         told = {name: columns[own][row] for name, own in _TOLD.items() if own in columns}
         atoms = slice(*(self._offsets[index : index + 2] - self._offsets[start]))
-        cell = columns["cells"][row].reshape(3, 3) * self._cell_scale if "cells" in columns else np.zeros((3, 3))
+        where = f"structure {index} of {self.path}"
+        own = {name: columns[name][row] for name in ("cells", PBC) if name in columns}
+        cell, pbc, is_told_open = take_periodicity(own, where)
         return Frame(
-            f"structure {index} of {self.path}",
+            where,
             _text(columns, "names", row),
             _text(columns, "molecules", row),
             columns["atomic_numbers"][atoms],
             columns["positions"][atoms],
-            cell if cell.any() else None,
-            columns["pbc"][row].astype(bool) if "pbc" in columns else np.zeros(3, bool),
+            None if cell is None else cell * self._cell_scale,
+            pbc,
             said | {name: value for name, value in told.items() if np.isfinite(value)},
             {name: columns[f"labels/{name}"][atoms] for name in self._label_columns if name in self._per_atom},
+            is_told_open,
         )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
-from assay.data.spellings import atomic_numbers, is_one_for_all, take_cell
+from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
 from assay.workflow.errors import AssayError
 
 _BLOCK = 500  # geometries that are in memory at once
@@ -83,11 +83,11 @@ class GroupFile:
         is_single = not any(is_row for _, is_row in columns.values())
         try:
             numbers, positions = (np.asarray(said.pop(_name(said, names) or "")) for names in (_NUMBERS, _POSITIONS))
-            numbers = atomic_numbers(numbers)
+            numbers = atomic_numbers(numbers, where)
             positions = positions.astype(np.float64).reshape(len(numbers), 3)
-            cell, pbc = take_cell(said)
         except (ValueError, KeyError):
-            raise AssayError(f"{where} has positions that do not fit its atomic numbers, or a bad cell") from None
+            raise AssayError(f"{where} has positions that do not fit its atomic numbers: write it again") from None
+        cell, pbc, is_told_open = take_periodicity(said, where)
         per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == len(numbers)}
         molecule = "" if is_single else group.strip("/")
         return Frame(
@@ -100,6 +100,7 @@ class GroupFile:
             pbc,
             {name: value for name, value in said.items() if name not in per_atom},
             {name: np.asarray(said[name]) for name in per_atom},
+            is_told_open,
         )
 
 

@@ -32,6 +32,7 @@ _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 _UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
+_OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
 _WORDS = {"stress": f"positive under tension, as in ASE; {_ORDER}", "virial": f"minus volume times stress; {_ORDER}"}
 
@@ -87,7 +88,7 @@ class Labels:
         """The labelled structure of a frame, in eV and angstrom.
 
         Raises:
-            AssayError: a label is missing, or has another shape than it should have.
+            AssayError: a label is missing, or has another shape than it should have; or there is a stress, but no cell.
         """
         values, length = frame.values, self.factors["length"]
         found: dict[str, Any] = {}
@@ -98,6 +99,12 @@ class Labels:
                 )
             if values.get(name) is not None:
                 found[kind] = self.factors[kind] * _numbers(values[name], kind, name, frame)
+        for kind in _OF_CELLS:
+            if frame.cell is None and not frame.is_told_open and np.nan_to_num(found.get(kind, 0.0)).any():
+                raise AssayError(
+                    f"{frame.where} has a {kind} `{self.names[kind]}`, but no lattice vectors: write them as `cell`, "
+                    "or say by `pbc` that no axis repeats"
+                )
         cell = None if frame.cell is None else frame.cell * length
         if "virial" in found:
             found["stress"] = self._stress_of_virial(found, cell, frame)
@@ -147,8 +154,8 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     for kind in ("energy", "forces"):
         if kind not in names:
             names[kind] = _partner(sets, stem, kind, frame)
-    if "stress" not in names and "virial" not in names:
-        for kind in ("stress", "virial"):
+    if not names.keys() & set(_OF_CELLS):
+        for kind in _OF_CELLS:
             if kind in sets.get(stem, {}):
                 names[kind] = sets[stem][kind]
     names = {kind: names[kind] for kind in _KINDS if kind in names}
@@ -159,8 +166,8 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
 
 def brings_stress(frame: Frame, labels: Labels) -> bool:
     """Whether a frame may have the stress or virial that those before it had not, such as an atom alone."""
-    return not labels.names.keys() & {"stress", "virial"} and any(
-        _kind(name) in ("stress", "virial") and value is not None for name, value in frame.values.items()
+    return not labels.names.keys() & set(_OF_CELLS) and any(
+        _kind(name) in _OF_CELLS and value is not None for name, value in frame.values.items()
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_cell
+from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_periodicity
 from assay.workflow.errors import AssayError
 
 _NUMBERS = ("nuclear_charges", "atomic_numbers", "numbers", "species", "z", "Z")
@@ -44,8 +44,8 @@ class NpzFile:
                     "(S, N, 3) and (N,), or (S, N) with zeros"
                 )
             self._count = positions[0]
-            for name in (self._positions, self._numbers):
-                if not headers[name].is_plain:
+            for name, column in headers.items():
+                if not column.is_plain and (name in (self._positions, self._numbers, PBC) or is_cell(name)):
                     raise AssayError(f"{path} has {name} as objects of Python: write them as numbers or text")
             plain = {name for name, column in headers.items() if column.is_plain}
             plain -= set(_OF_MD17 if headers.keys() >= _RMD17 else ())
@@ -75,11 +75,8 @@ class NpzFile:
         said = {n: v for n, v in self._constants.items() if n in (self._numbers, PBC) or is_cell(n)} | row
         if self._has_columns:
             said |= {name: value.T for name, value in said.items() if is_cell(name)}
-        try:
-            numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers))), said.pop(self._positions)
-            cell, pbc = take_cell(said)
-        except (ValueError, KeyError) as error:
-            raise AssayError(f"{where} has atomic numbers or a cell that make no sense ({error}): correct it") from None
+        numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers)), where), said.pop(self._positions)
+        cell, pbc, is_told_open = take_periodicity(said, where)
         present = numbers > 0
         per_atom = {name for name, value in said.items() if value.shape == positions.shape}
         return Frame(
@@ -92,6 +89,7 @@ class NpzFile:
             pbc,
             {name: value for name, value in said.items() if name not in per_atom},
             {name: said[name][present] for name in per_atom},
+            is_told_open,
         )
 
     def _is_row(self, name: str, shape: tuple[int, ...]) -> bool:

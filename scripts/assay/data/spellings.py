@@ -1,83 +1,121 @@
-"""Atomic numbers, cells and periodicity under the names and in the forms in which files spell them."""
+"""Elements, lattice vectors and periodicity under the names and in the forms in which files spell them."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBERS
 
-CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors")
+from assay.workflow.errors import AssayError, printable
+
 PBC = "pbc"
+_CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors", "lattice_vectors")
+_ISOTOPES = {"D": "H", "T": "H"}
 _TRUTH = {
-    **dict.fromkeys(("t", "true", "1", ".true.", "yes"), True),
-    **dict.fromkeys(("f", "false", "0", ".false.", "no", "none"), False),
+    **dict.fromkeys(("t", "true", "1", "1.0", ".true.", "yes"), True),
+    **dict.fromkeys(("f", "false", "0", "0.0", ".false.", "no", "none"), False),
 }
 
 
+class Periodicity(NamedTuple):
+    """How a structure repeats.
+
+    Attributes:
+        cell: (3, 3) float64, lattice vectors in rows, in the file's unit; None if there are none, or all are zero.
+        pbc: (3,) bool, which axes repeat.
+        is_told_open: whether the file itself says that no axis repeats.
+    """
+
+    cell: np.ndarray | None
+    pbc: np.ndarray
+    is_told_open: bool
+
+
 def is_cell(name: str) -> bool:
-    """Whether an array of this name holds lattice vectors."""
-    return name.lower() in CELLS
+    """Whether numbers of this name are lattice vectors."""
+    return name.lower() in _CELLS
 
 
 def is_one_for_all(name: str, shape: tuple[int, ...]) -> bool:
     """Whether an array is the cell or the periodicity of all structures, and has no row for each."""
-    return (is_cell(name) and shape == (3, 3)) or (name == PBC and shape == (3,))
+    return (is_cell(name) and shape in ((3, 3), (9,), (3,))) or (name == PBC and shape == (3,))
 
 
-def take_cell(said: dict[str, Any]) -> tuple[np.ndarray | None, np.ndarray]:
+def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
     """Take lattice vectors and periodicity out of what a file says of a structure.
 
+    Axes repeat as ``pbc`` says, and without it those whose lattice vectors are not zero.
+
     Args:
-        said: by name. Of the names that ``is_cell`` knows, and ``pbc``, none is left.
-
-    Returns:
-        The lattice vectors (3, 3) in rows, in the file's unit, or None where all are zero; and which axes repeat, (3,)
-        bool: as ``pbc`` says, or else those whose vectors are not zero.
+        said: values by name, from which ``pbc`` and lattice vectors are removed. Text of such a name is something else.
+        where: how errors name the structure.
 
     Raises:
-        ValueError: there are several cells that differ, a cell is not of nine numbers or of three lengths, or ``pbc``
-            is neither true nor false.
+        AssayError: two cells differ, a cell is neither nine numbers nor three lengths, or ``pbc`` is neither true nor
+            false.
     """
-    found = [np.asarray(said.pop(name), dtype=np.float64) for name in list(said) if is_cell(name)]
-    cell: np.ndarray = np.zeros((3, 3)) if not found else _vectors(found[0])
-    if any(not np.array_equal(_vectors(other), cell) for other in found[1:]):
-        raise ValueError("several cells that differ")
-    pbc = booleans(said.pop(PBC)) if PBC in said else np.asarray(cell.any(axis=1))
-    return (cell if cell.any() else None), pbc
+    names = [name for name in said if is_cell(name) and np.asarray(said[name]).dtype.kind in "iuf"]
+    cells = {name: _vectors(said.pop(name), name, where) for name in names}
+    cell = cells[names[0]] if names else np.zeros((3, 3))
+    for name, other in cells.items():
+        if not np.allclose(cell, other, equal_nan=True):
+            raise AssayError(f"{where} has two cells that differ, `{names[0]}` and `{name}`: leave one of them out")
+    pbc = booleans(said[PBC], where) if PBC in said else np.asarray(cell.any(axis=1))
+    is_told = said.pop(PBC, None) is not None
+    return Periodicity(cell if cell.any() else None, pbc, is_told and not pbc.any())
 
 
-def _vectors(cell: np.ndarray) -> np.ndarray:
-    return np.diag(cell) if cell.shape == (3,) else cell.reshape(3, 3)
+def _vectors(value: Any, name: str, where: str) -> np.ndarray:
+    """Lattice vectors (3, 3) of nine numbers, or of three lengths along x, y and z."""
+    numbers = np.asarray(value, dtype=np.float64)
+    if numbers.shape == (3,):
+        return np.diag(numbers)
+    if numbers.size == 9:
+        return numbers.reshape(3, 3)
+    raise AssayError(
+        f"{where} has a cell `{name}` of shape {numbers.shape}, which should be nine numbers or three lengths: write "
+        "it again"
+    )
 
 
-def booleans(value: Any) -> np.ndarray:
-    """Which of three axes repeat, (3,), from one or three of true or false, as numbers or in the words of any file.
+def booleans(value: Any, where: str) -> np.ndarray:
+    """Which of three axes repeat, (3,), from one or three of true and false, as numbers or in the words of any file.
 
     Raises:
-        ValueError: it is something else.
+        AssayError: it is something else.
     """
     given = np.ravel(value)
-    if given.dtype.kind in "iuf":
-        given = given.astype(bool) if np.isin(given, (0, 1)).all() else given
-    words = [str(word).lower() for word in given]
-    if len(words) == 1 and words[0] not in _TRUTH:
-        words = words[0].split() if " " in words[0] else list(words[0])
-    if len(words) not in (1, 3) or not set(words) <= _TRUTH.keys():
-        raise ValueError(f"{value} is not one or three of true or false")
-    return np.broadcast_to(np.array([_TRUTH[word] for word in words]), 3).copy()
+    if given.dtype.kind != "b":
+        words = [str(word).lower() for word in given.astype(str)]
+        if len(words) == 1 and words[0] not in _TRUTH:
+            words = words[0].split() if " " in words[0] else list(words[0])
+        if not set(words) <= _TRUTH.keys():
+            words = []
+        given = np.array([_TRUTH[word] for word in words], dtype=bool)
+    if len(given) not in (1, 3):
+        text = printable(str(value), 40)
+        raise AssayError(f"{where} has `{PBC}` {text!r}, which is not one or three of true and false: correct it")
+    return np.broadcast_to(given, 3).copy()
 
 
-def atomic_numbers(values: np.ndarray) -> np.ndarray:
-    """Atomic numbers, int64, from numbers or from the symbols of elements.
+def atomic_numbers(values: np.ndarray, where: str) -> np.ndarray:
+    """Atomic numbers, int64, in the shape of ``values``: numbers, or symbols of elements in whatever case.
+
+    Deuterium and tritium are hydrogen. Empty text, which stands where a structure has fewer atoms, is 0.
 
     Raises:
-        KeyError: a symbol is that of no element.
-        ValueError: the values are neither.
+        AssayError: a symbol is that of no element, or a number is not whole.
     """
     if values.dtype.kind in "iu":
         return values.astype(np.int64)
-    if values.dtype.kind not in "SUO":
-        raise ValueError(f"atomic numbers of type {values.dtype}")
-    symbols = [value.decode() if isinstance(value, bytes) else str(value) for value in values]
-    return np.array([NUMBERS[symbol] for symbol in symbols], dtype=np.int64)
+    symbols = [word.decode() if isinstance(word, bytes) else str(word) for word in values.ravel().tolist()]
+    return np.array([_atomic_number(symbol, where) for symbol in symbols], dtype=np.int64).reshape(values.shape)
+
+
+def _atomic_number(symbol: str, where: str) -> int:
+    name = symbol.strip().removesuffix(".0").capitalize() or "X"
+    number = int(name) if name.isdecimal() else NUMBERS.get(_ISOTOPES.get(name, name))
+    if number is None:
+        raise AssayError(f"{where} has an atom {printable(symbol, 20)!r}, which is no element: correct its symbol")
+    return number

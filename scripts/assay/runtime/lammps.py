@@ -97,7 +97,7 @@ class _Forces:
         """A method of LAMMPS as it is, but that it raises what stopped a run within it."""
 
         @functools.wraps(command)
-        def watched(*given: Any, **named: Any) -> Any:
+        def _watched(*given: Any, **named: Any) -> Any:
             try:
                 return command(*given, **named)
             finally:
@@ -109,4 +109,4 @@ class _Forces:
                 if failure is not None:  # such as Ctrl-C
                     raise failure
 
-        return watched
+        return _watched

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+
 from assay.benchmark.timing import limit_threads
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
@@ -31,7 +33,8 @@ with exit_on_error(snakemake.log[0]):
         identity = card["checkpoint_sha256"]
         about = header(card["variant"], identity, snakemake.params.device)
     start = read_start(snakemake.input.structure)
-    what = [identity, predictor.runtime, asdict(settings), start.positions.tolist()]
+    atoms = [start.atomic_numbers, start.positions, start.pbc, np.zeros(0) if start.cell is None else start.cell]
+    what = [identity, predictor.runtime, asdict(settings), *(values.tolist() for values in atoms)]
     key = short_digest(what)
     found, labelled = material_record(predictor, start, settings, output.with_suffix(f".{key}"))
     write_json(output, about | {"runtime": predictor.runtime, "settings": asdict(settings)} | found)

@@ -274,6 +274,16 @@ def test_a_stress_that_is(changed):
     assert_caught(Crystalline(fault), ["stress"], ["images"])
 
 
+@pytest.mark.parametrize("check", ["rotation", "reflection"])
+def test_an_energy_that_is_no_number_for_one_copy_alone(check):
+    class Lapse(Faulty):
+        def predict(self, structures):
+            found = self.inner.predict(structures)
+            return [*found[:2], replace(found[2], energy_eV=np.nan), *found[3:]]
+
+    assert outcomes(Lapse(), [check]) == {check: "fail"}
+
+
 def silent(inner, structure):
     """A prediction without its stress."""
     return replace(inner.predict([structure])[0], stress_eV_per_A3=None)

@@ -37,7 +37,7 @@ def _orthogonal(subject: Subject, sign: float) -> Measurement:
     for matrices, found in zip(turns, _by_structure(subject.predictor.predict(copies), COPIES + 1), strict=True):
         energies = [prediction.energy_eV for prediction in found]
         forces = [p.forces_eV_per_A @ matrix for p, matrix in zip(found, matrices, strict=True)]  # turned back
-        spreads.append(max(energies) - min(energies))
+        spreads.append(float(np.ptp(energies)))  # which is NaN where any of them is
         errors.append(worst([np.abs(f - forces[0]).max() for f in forces]))
     return Measurement(
         {"energy_spread_eV": worst(spreads), "force_error_eV_per_A": worst(errors)},

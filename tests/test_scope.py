@@ -264,6 +264,25 @@ def test_packaged_calculator_warns_once_counts_and_flags(calculator):
     ]
 
 
+@pytest.mark.parametrize("charge", [0.4, "0.4", -1e-3, np.float32(0.4)])
+def test_packaged_calculator_warns_of_a_charge_that_is_not_whole(calculator, charge):
+    water = molecule("H2O")
+    water.calc = calculator()
+    water.get_potential_energy()
+    water.info["charge"] = charge
+    with pytest.warns(UserWarning, match=r"its charge of [+-]0\.\d+ is ignored"):
+        water.get_potential_energy()
+    assert [*packaged.charge_and_spin(water)] == [float(charge), None]
+
+
+def test_partial_charges_add_up_to_a_whole_number(calculator):
+    water = molecule("H2O")
+    water.set_initial_charges([-0.834, 0.417, 0.41701])
+    water.calc = calculator()
+    water.get_potential_energy()
+    assert packaged.charge_and_spin(water) == (0, None) and not water.calc.outside
+
+
 def test_packaged_calculator_warns_of_liquids(calculator):
     water = molecule("H2O", cell=[3.1] * 3, pbc=True).repeat(4)
     water.calc = calculator()

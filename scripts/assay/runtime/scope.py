@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import isfinite, nan
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,12 @@ class Scope:
         )
         found = {}
         charge, spin = charge_and_spin(atoms)
-        own = spin or 1 + (int(atoms.numbers.sum()) - (charge or 0)) % 2  # else the lowest that its electrons allow
+        n_electrons = int(atoms.numbers.sum()) - round(charge or 0)
+        own = spin or 1 + n_electrons % 2  # else the lowest that its electrons allow
         if charge is not None and (charge not in (charges or [0]) or len(charges or [0]) > 1):
-            found["charge"] = f"its charge of {charge:+d} is ignored, because the student knows no charges"
+            found["charge"] = f"its charge of {charge:+.9g} is ignored, because the student knows no charges"
         if (spin or spins) and (own not in (spins or [1]) or (spin and len(spins or [1]) > 1)):
-            found["spin"] = f"its multiplicity of {own} is ignored, because the student knows no spins"
+            found["spin"] = f"its multiplicity of {own:.9g} is ignored, because the student knows no spins"
         if axes is not None and int(atoms.pbc.sum()) not in axes:
             found["periodicity"] = f"it repeats along {int(atoms.pbc.sum())} axes, as no training data did"
         if n_atoms is not None and len(atoms) > n_atoms[1]:
@@ -55,11 +57,12 @@ class Scope:
         return found
 
 
-def charge_and_spin(atoms: Atoms) -> tuple[int | None, int | None]:
+def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     """The total charge and the multiplicity that a structure names; None for what it does not name.
 
     They are ``charge`` or ``total_charge``, and ``spin``, ``multiplicity`` or ``spin_multiplicity`` of ``atoms.info``,
-    in small or capital letters, or else the sums of its initial charges and magnetic moments.
+    in small or capital letters, or else the sums of its initial charges and magnetic moments, rounded, because partial
+    charges add up to whole numbers only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
     """
     info, unpaired = {str(key).lower(): value for key, value in atoms.info.items()}, _sum_of(atoms, "initial_magmoms")
     charge = _first(info, CHARGES, _sum_of(atoms, "initial_charges"))
@@ -67,12 +70,13 @@ def charge_and_spin(atoms: Atoms) -> tuple[int | None, int | None]:
     return charge, spin if spin is None or spin > 0 else None
 
 
-def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None) -> int | None:
-    """The first whole number under these names, rounded, or else of ``otherwise``."""
-    for value in (*(info.get(name) for name in names), otherwise):
+def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None) -> float | None:
+    """The first finite number under these names, or else ``otherwise``, rounded."""
+    for name in names:
         with suppress(TypeError, ValueError, OverflowError):
-            return round(float(value))  # type: ignore[arg-type]
-    return None
+            if isfinite(number := float(info.get(name, nan))):
+                return number
+    return None if otherwise is None or not isfinite(otherwise) else round(otherwise)
 
 
 def _sum_of(atoms: Atoms, name: str) -> float | None:

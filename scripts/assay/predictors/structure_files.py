@@ -83,6 +83,8 @@ def _answer(predictor: Predictor, load: Callable[[], ase.Atoms], where: str) -> 
     except AssayError as error:
         return Answer(refusal=str(error))
     structure = Structure.from_ase(atoms)
+    if not len(structure):
+        return Answer(atoms, structure, refusal=f"{where} has no atoms: leave it out")
     try:
         [prediction] = predictor.predict([structure])
     except AssayError as error:

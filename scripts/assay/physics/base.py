@@ -32,7 +32,7 @@ class NoReference(NotApplicable):
 
 
 class NoDynamics(NotApplicable):
-    """A check needs dynamics that the model cannot run, or that the settings cut short."""
+    """A check needs longer dynamics than the settings have."""
 
 
 class OutOfScope(NotApplicable):

@@ -46,6 +46,7 @@ FAMILIES = (
     lattice_dynamics,
 )
 CHECKS: dict[str, Check] = {check.name: check for family in FAMILIES for check in family.CHECKS}
+IN_MOTION = {check.name for family in (motion, pressure) for check in family.CHECKS}
 
 MEASURED, NOT_APPLICABLE, ERROR = "measured", "not applicable", "error"
 REFERENCE, DYNAMICS, SCOPE = "reference", "dynamics", "scope"  # what a check lacks that is not applicable

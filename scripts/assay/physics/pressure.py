@@ -11,7 +11,7 @@ from ase.md.nose_hoover_chain import IsotropicMTKNPT
 from ase.md.velocitydistribution import Stationary, thermalize_momenta
 
 from assay.dynamics.run import MAX_FORCE_eV_per_A
-from assay.physics.base import Check, Measurement, NoDynamics, OutOfScope, Subject, worst
+from assay.physics.base import Check, Measurement, NotApplicable, OutOfScope, Subject, worst
 from assay.physics.crystals import repeated
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.interface import Predictor
@@ -37,9 +37,9 @@ def npt(subject: Subject) -> Measurement:
     try:
         [known] = subject.moving.predict(chosen[:1])
     except AssayError as refusal:
-        raise NoDynamics(str(refusal)) from None
+        raise NotApplicable(str(refusal)) from None
     if known.stress_eV_per_A3 is None:
-        raise NoDynamics("the model gives no stress")
+        raise NotApplicable("the model gives no stress")
     rows = [
         _run(subject.moving, crystal, float(temperature), options, subject.seed)
         for crystal in chosen

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from assay.physics.checks import CHECKS, DYNAMICS, ERROR, NOT_APPLICABLE, REFERENCE, SCOPE
+from assay.physics.checks import CHECKS, DYNAMICS, ERROR, IN_MOTION, NOT_APPLICABLE, REFERENCE, SCOPE
 from assay.workflow.errors import AssayError
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
 VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # the worst first
 
 PASS, FAIL = "pass", "fail"
-CAPPING = (REFERENCE, DYNAMICS)  # what a check may not lack where dynamics are to be run
 SCREENING = "screening"
 
 _UNITS = {
@@ -99,14 +98,28 @@ def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
         excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
         if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
             return REJECT
-    if any(check["outcome"] in (FAIL, ERROR) or check["lacks"] in CAPPING for check in checks.values()):
+    if _unjudged(checks) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
 
 
+def _unjudged(checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Why checks were not judged that dynamics cannot do without.
+
+    They lack a reference or time; or they move atoms, and no check did so, though the structures allow it.
+    """
+    moving = {name for name in IN_MOTION if name in checks and checks[name]["outcome"] == NOT_APPLICABLE}
+    nothing_moved = moving == IN_MOTION & checks.keys()
+    return [
+        check["message"]
+        for name, check in checks.items()
+        if check["lacks"] in (REFERENCE, DYNAMICS) or (nothing_moved and name in moving and check["lacks"] is None)
+    ]
+
+
 def _cap(checks: Mapping[str, Mapping[str, Any]]) -> str | None:
     """Why the verdict is at most screening-only for want of a reference or of dynamics; None if nothing lacks one."""
-    reasons = [check["message"] for check in checks.values() if check["lacks"] in CAPPING]
+    reasons = _unjudged(checks)
     if not reasons:
         return None
     checks_in_words = "1 check" if len(reasons) == 1 else f"{len(reasons)} checks"

@@ -226,6 +226,14 @@ def test_labels_of_schnetpack_stand_before_a_calculator_that_is_stored_with_them
     np.testing.assert_allclose(read.forces, FORCES, atol=1e-12)
 
 
+def test_a_calculators_forces_are_not_taken_for_those_that_schnetpack_lacks(tmp_path):
+    with ase.db.connect(tmp_path / "its.db") as database:
+        database.metadata = {"_property_unit_dict": {"energy": "kcal/mol", "forces": "kcal/mol/Ang"}}
+        database.write(crystal_with(-31.7), data={"energy": np.array([-731.0])})
+    with pytest.raises(AssayError, match="no forces"):
+        read_dataset(tmp_path / "its.db")
+
+
 @pytest.mark.parametrize("name", ["other.db", "other.traj"])
 def test_a_label_and_a_stored_result_that_differ_are_refused(tmp_path, name):
     atoms = crystal_with(-31.7)

@@ -123,13 +123,11 @@ class AseFile:
 def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     """A row of a database; what it says of each atom has as many rows as there are atoms.
 
-    Where the metadata state the unit of a label, it is that of ``data``, and not that of a calculator's result.
+    Where the metadata state the units of what is in ``data``, the results of a calculator, which has others, are none.
     """
     own = {**row.key_value_pairs, **dict(row.data)}
-    results = {name: row.get(name) for name in all_properties if row.get(name) is not None}
-    said = with_results(
-        own, {name: value for name, value in results.items() if not (name in units and name in own)}, where
-    )
+    names = () if units.keys() & own.keys() else all_properties
+    said = with_results(own, {name: row.get(name) for name in names if row.get(name) is not None}, where)
     n_atoms = len(row.numbers)
     per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == n_atoms}
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)

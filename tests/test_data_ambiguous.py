@@ -1,14 +1,11 @@
 """What files of labels say twice, in part or in other words: read as it was meant, or refused, and never in between."""
 
-import gzip
-
 import ase
 import ase.db
 import ase.io
 import h5py
 import numpy as np
 import pytest
-from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, Hartree, kcal, mol
 
@@ -266,27 +263,83 @@ def test_two_files_in_one_are_refused_in_a_sentence(tmp_path):
             read_dataset(tmp_path / "both.xyz")
 
 
-def test_damaged_bytes_of_compressed_files_are_one_sentence(tmp_path):
-    crystals = [bulk("Cu", cubic=True) for _ in range(300)]
-    for seed, atoms in enumerate(crystals):
-        atoms.rattle(0.1, seed=seed)
-        atoms.calc = SinglePointCalculator(atoms, energy=0.0, forces=atoms.positions)
-    ase.io.write(tmp_path / "whole.xyz", crystals, format="extxyz")
-    packed = bytearray(gzip.compress((tmp_path / "whole.xyz").read_bytes()))
-    for place in np.random.default_rng(0).integers(len(packed) // 4, len(packed), 12):
-        damaged = packed.copy()
-        damaged[place] ^= 0xFF
-        (tmp_path / "damaged.xyz.gz").write_bytes(damaged)
-        with pytest.raises(AssayError, match=r"damaged\.xyz\.gz"):
-            read_dataset(tmp_path / "damaged.xyz.gz")
-    write_groups(tmp_path / "damaged.h5")
-    with h5py.File(tmp_path / "damaged.h5", "w") as file:
-        for name, values in arrays(200).items():
-            packing = {} if name == "numbers" else {"compression": "gzip", "chunks": True}
-            file.create_dataset(f"x/{name}", data=values, **packing)
-        chunk = file["x/forces"].id.get_chunk_info(0)
-    bytes_ = bytearray((tmp_path / "damaged.h5").read_bytes())
-    bytes_[chunk.byte_offset : chunk.byte_offset + chunk.size] = bytes(chunk.size)
-    (tmp_path / "damaged.h5").write_bytes(bytes_)
-    with pytest.raises(AssayError, match=r"damaged\.h5 cannot be read as HDF5"):
-        read_dataset({"path": tmp_path / "damaged.h5", "units": UNITS})
+@pytest.mark.parametrize(
+    ("name", "unit", "said"), [("positions", "bohr", "angstrom"), ("energy", "kcal/mol", "a unit that is not stated")]
+)
+def test_groups_in_other_units_than_the_first_are_refused(tmp_path, name, unit, said):
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        file.copy("diamond", "graphite")
+        file["diamond/positions"].attrs["units"] = file["graphite/positions"].attrs["units"] = "angstrom"
+        assert len(read_dataset({"path": tmp_path / "set.h5", "units": UNITS})) == 6
+        file[f"graphite/{name}"].attrs["units"] = unit
+    with pytest.raises(AssayError, match=f"`{name}` in {unit} in graphite, but in {said} in its first group, diamond"):
+        read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
+
+
+@pytest.mark.parametrize(("energy", "words"), [([-31.7], None), ([-30.5], "two names for energy whose values differ")])
+def test_one_number_may_stand_in_a_list(tmp_path, energy, words):
+    atoms = crystal_with(-31.7)
+    with ase.db.connect(tmp_path / "list.db") as database:
+        database.write(atoms, data={"total_energy": np.array(energy)})
+    if words is None:
+        assert read_dataset(tmp_path / "list.db").energy[0] == -31.7
+    else:
+        with pytest.raises(AssayError, match=words):
+            read_dataset(tmp_path / "list.db")
+    atoms.info["energy"] = np.array(energy)
+    ase.io.write(tmp_path / "list.traj", atoms)
+    if words is None:
+        assert read_dataset(tmp_path / "list.traj").energy[0] == -31.7
+    else:
+        with pytest.raises(AssayError, match="two values of `energy`"):
+            read_dataset(tmp_path / "list.traj")
+
+
+def test_what_is_no_label_may_differ_from_a_calculators_own(tmp_path):
+    atoms = crystal_with(-31.7)
+    atoms.calc.results["charges"] = np.array([0.1, -0.1])
+    atoms.info["charges"] = np.array([0.2, -0.2])
+    ase.io.write(tmp_path / "charges.traj", atoms)
+    assert read_dataset(tmp_path / "charges.traj").energy[0] == -31.7
+
+
+def crystal_line(more):
+    lattice = " ".join(map(str, CELL.ravel()))
+    return FRAME.format(comment=f'energy=-2 Lattice="{lattice}" {more}', columns="forces:R:3", more="")
+
+
+def test_a_stress_is_read_after_a_virial(tmp_path):
+    volume = np.linalg.det(CELL)
+    virial, stress = f'virial="-{volume} 0 0 0 -{volume} 0 0 0 -{volume}"', 'stress="2 0 0 0 2 0 0 0 2"'
+    (tmp_path / "both.xyz").write_text(crystal_line(virial) + crystal_line(stress))
+    np.testing.assert_allclose(read_dataset(tmp_path / "both.xyz").stress, [np.eye(3), 2 * np.eye(3)], atol=1e-12)
+
+
+def test_a_key_for_stress_may_be_that_of_later_structures_alone(tmp_path):
+    path, alone = tmp_path / "mixed.xyz", FRAME.format(comment="energy=-1", columns="forces:R:3", more="")
+    stress = 'dft="1 0 0 0 1 0 0 0 1"'
+    path.write_text(alone + crystal_line(f"{stress}"))
+    with pytest.raises(AssayError, match=r"no structure of .* has a stress `dfd`: correct stress_key"):
+        read_dataset({"path": path, "stress_key": "dfd"})
+    path.write_text(crystal_line(stress) + alone)
+    np.testing.assert_allclose(read_dataset({"path": path, "stress_key": "dft"}).stress[0], np.eye(3))
+    path.write_text(alone + crystal_line(stress))
+    np.testing.assert_allclose(read_dataset({"path": path, "stress_key": "dft"}).stress[1], np.eye(3))
+
+
+def test_atomic_units_and_none_at_all_are_understood(tmp_path):
+    write_npz(tmp_path / "set.npz")
+    read = read_dataset({"path": tmp_path / "set.npz", "units": {"energy": "au", "length": "a.u.", "stress": None}})
+    np.testing.assert_allclose(read.forces[:2], FORCES * Hartree / Bohr)
+    np.testing.assert_allclose(read.positions[:2], POSITIONS * Bohr)
+    with pytest.raises(AssayError, match="does not say its units"):
+        read_dataset({"path": tmp_path / "set.npz", "units": {"energy": None, "length": None}})
+
+
+@pytest.mark.parametrize("told", ["charge=0.4", "total_charge=-0.5", "spin=0.5", "multiplicity=1.5"])
+def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=f"energy=-1 {told}", columns="forces:R:3", more=""))
+    name, number = told.split("=")
+    with pytest.raises(AssayError, match=rf"structure 0 of .* has `{name}` {number}, but a .* is a whole number"):
+        read_dataset(tmp_path / "one.xyz")

@@ -100,6 +100,7 @@ BAD = {
     "coincide": "2\n\nH 0 0 0\nH 0 0 0\n",
     "apart": "2\n\nH 0 0 0\nH 0 0 1e6\n",
     "has no atoms: leave it out": "0\n\n",
+    "`charge` 0.4, but a total charge is a whole number": "1\ncharge=0.4 \nH 0 0 0\n",
     "cut short": "5\n\nH 0 0 0\n",
 }
 
@@ -109,11 +110,11 @@ def test_a_bad_structure_costs_no_other_its_prediction(checkpoint, tmp_path):
     structures.write_text("\ufeff" + GOOD.format(more="name=12") + GOOD.format(more="").join([*BAD.values()]))
     result = predict(checkpoint, structures, "--json", table, "--output", output)
     assert result.returncode == 1 and result.stderr.count("\n") == 1
-    assert result.stderr.startswith("Error: there is no prediction of one structure (and of 5 more), but of all others")
+    assert result.stderr.startswith("Error: there is no prediction of one structure (and of 6 more), but of all others")
     assert f"structure 1 of {structures}: Li holds Li" in result.stderr
     rows, frames = json.loads(table.read_text()), ase.io.read(output, ":")
-    assert [row.get("error") is None for row in rows] == [True, False] * 6
-    assert len(frames) == 6 and len({round(atoms.get_potential_energy(), 6) for atoms in frames}) == 1
+    assert [row.get("error") is None for row in rows] == [True, False] * 7
+    assert len(frames) == 7 and len({round(atoms.get_potential_energy(), 6) for atoms in frames}) == 1
     assert frames[0].info["name"] == 12
     for word in BAD:
         assert any(word in line and "no prediction: structure" in line for line in result.stdout.splitlines()), word

@@ -19,7 +19,7 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
 from assay.data.spellings import PBC, take_periodicity
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 
 _BLOCK = 1000  # rows that are in memory at once
 
@@ -50,7 +50,7 @@ class DatabaseFile:
         with self._connected() as database:
             chosen = np.arange(database.count()) if chosen is None else chosen
             for index, row in self._rows(database, chosen):
-                yield partial(_row_frame, row, self.layout.units, f"structure {index} (row {row.id}) of {self.path}")
+                yield partial(_sound_frame, row, self.layout.units, f"structure {index} (row {row.id}) of {self.path}")
 
     def _rows(self, database: Any, chosen: np.ndarray) -> Iterator[tuple[int, AtomsRow]]:
         if hasattr(database, "ids"):  # LMDB, which finds a row by its id alone
@@ -118,6 +118,16 @@ class AseFile:
             raise AssayError(
                 f"ASE cannot read structures from {self.path} ({reason}): convert it, e.g. to extended XYZ"
             ) from None
+
+
+def _sound_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
+    try:
+        return _row_frame(row, units, where)
+    except AssayError:
+        raise
+    except Exception as error:  # of JSON and NumPy, where bytes are damaged
+        reason = printable(" ".join(str(error).split()) or type(error).__name__, 120)
+        raise AssayError(f"{where} cannot be read ({reason}): check that the file is complete") from None
 
 
 def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:

@@ -17,7 +17,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.labels import LabelKeys, brings_stress, check_rivals, find_labels
+from assay.data.labels import LabelKeys, check_rivals, find_labels, with_stress_of
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -156,11 +156,13 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         frame = load()
         if not len(frame.atomic_numbers):
             raise AssayError(f"{frame.where} has no atoms: leave it out")
-        if labels is None or brings_stress(frame, labels):
+        if labels is None:
             found = find_labels(frame, keys, file.layout, file.path)
-            if labels is None or found.names.items() > labels.names.items():
-                labels = found
-                print(f"labels of {file.path}: {labels.sentence}")
+        else:
+            found = with_stress_of(frame, labels, keys, file.layout, file.path)
+        if found != labels:
+            labels = found
+            print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys)
         structure = labels.structure(frame, f"structure-{number}")
         assert structure.forces_eV_per_A is not None
@@ -168,5 +170,8 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
             n_gaps += 1
             continue
         yield number, structure
+    for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
+        if chosen is None and labels is not None and key is not None and kind not in labels.names:
+            raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")
     if n_gaps:
         print(f"{n_gaps} structures of {file.path} have no such label and are left out")

@@ -13,6 +13,8 @@ from ase.calculators.calculator import all_properties
 
 from assay.workflow.errors import AssayError
 
+_LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -86,11 +88,13 @@ class Frame:
 def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str) -> dict[str, Any]:
     """What a file says by name, and the results of a calculator that are stored beside it.
 
+    Where both have a name that is no label, such as ``charges``, the file's own value stands.
+
     Raises:
-        AssayError: both have a name, and their values differ.
+        AssayError: both have a label, and its values differ.
     """
-    for name in said.keys() & results.keys():
-        own, other = np.asarray(said[name]), np.asarray(results[name])
+    for name in said.keys() & results.keys() & set(_LABELS):
+        own, other = np.ravel(said[name]), np.ravel(results[name])
         if own.shape != other.shape or not (
             own.dtype.kind in "iuf" and np.allclose(own, other, rtol=1e-6, equal_nan=True)
         ):
@@ -98,7 +102,7 @@ def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str
                 f"{where} has two values of `{name}`, one of its own and one of the calculator that is stored with it: "
                 "write it again with the label alone"
             )
-    return {**said, **results}
+    return {**results, **said}
 
 
 class Layout(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 
 _BLOCK = 500  # geometries that are in memory at once
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
@@ -30,17 +30,18 @@ class GroupFile:
     A group that holds atomic numbers and positions is one molecule with C geometries, if its positions are (C, N, 3),
     or one structure, if they are (N, 3). Its name is that of the molecule. In SPICE the labels are those of
     ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
+    Units that the first group states are those of all, and a group that states others is refused.
     """
 
     def __init__(self, path: Path, file: h5py.File):
         self.path = path
-        self._first = next(self._groups(file), None)
-        if self._first is None:
+        first = next(self._groups(file), None)
+        if first is None:
             raise AssayError(
                 f"{path} has no group with atomic numbers ({', '.join(_NUMBERS)}) and positions "
                 f"({', '.join(_POSITIONS)}), and no structures/: it follows no layout that is known"
             )
-        self.layout = _layout(file[self._first])
+        self.layout, self._stated, self._first = _layout(file[first]), _stated(file[first]), first
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -52,6 +53,7 @@ class GroupFile:
         begin = 0
         with opened(self.path) as file:
             for name in self._groups(file):
+                self._check_units(file[name], name)
                 count = _n_geometries(file[name])
                 own = (
                     np.arange(count) if chosen is None else chosen[(chosen >= begin) & (chosen < begin + count)] - begin
@@ -62,6 +64,15 @@ class GroupFile:
                     for index in own[own // _BLOCK == start].tolist():
                         yield partial(self._frame, columns, name, index, index - rows.start, begin + index)
                 begin += count
+
+    def _check_units(self, group: h5py.Group, path: str) -> None:
+        for name, unit in _stated(group).items():
+            if unit != self._stated.get(name):
+                raise AssayError(
+                    f"{self.path} has `{name}` in {unit} in {path.strip('/')}, but in "
+                    f"{self._stated.get(name, 'a unit that is not stated')} in its first group, "
+                    f"{self._first.strip('/')}: write all groups in the same units, and state them in each"
+                )
 
     def _groups(self, file: h5py.File) -> Iterator[str]:
         """The paths of groups with geometries, in the order of numbers in their names."""
@@ -114,8 +125,11 @@ def opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path) as file:
             yield file
-    except OSError as error:
-        raise AssayError(f"{path} cannot be read as HDF5 ({error}): check that it is a complete file") from None
+    except AssayError:
+        raise
+    except Exception as error:  # whatever h5py says of damaged bytes: nearly all kinds of errors that Python has
+        reason = printable(" ".join(str(error).split()) or type(error).__name__, 200)
+        raise AssayError(f"{path} cannot be read as HDF5 ({reason}): check that it is a complete file") from None
 
 
 def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
@@ -136,7 +150,8 @@ def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.n
     return columns
 
 
-def _layout(group: h5py.Group) -> Layout:
+def _stated(group: h5py.Group) -> dict[str, str]:
+    """The units that a group states, by the name of what has them."""
     stated: dict[str, str] = {}
 
     def add(name: str, item: Any) -> None:
@@ -145,6 +160,11 @@ def _layout(group: h5py.Group) -> Layout:
             stated[name.rpartition("/")[2]] = unit
 
     group.visititems(add)
+    return stated
+
+
+def _layout(group: h5py.Group) -> Layout:
+    stated = _stated(group)
     positions = _name(group, _POSITIONS) or ""
     if positions in stated:
         stated["length"] = stated[positions]

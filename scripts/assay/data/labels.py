@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.units import factor
+from assay.data.units import factor, in_words
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
 
@@ -88,7 +88,8 @@ class Labels:
         """The labelled structure of a frame, in eV and angstrom.
 
         Raises:
-            AssayError: a label is missing, or has another shape than it should have; or there is a stress, but no cell.
+            AssayError: a label is missing, or has another shape than it should have; there is a stress, but no cell; or
+                a charge or a spin is not whole.
         """
         values, length = frame.values, self.factors["length"]
         found: dict[str, Any] = {}
@@ -108,7 +109,7 @@ class Labels:
         cell = None if frame.cell is None else frame.cell * length
         if "virial" in found:
             found["stress"] = self._stress_of_virial(found, cell, frame)
-        charge, spin = told_charge_and_spin(frame.info, frame.arrays)
+        charge, spin = told_charge_and_spin(frame.info, frame.arrays, frame.where)
         return Structure(
             name=frame.name or default_name,
             atomic_numbers=frame.atomic_numbers,
@@ -147,14 +148,15 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     given = {kind: getattr(keys, f"{kind}_key") for kind in _KINDS}
     for kind, name in given.items():
         if name is not None:
-            if name not in frame.values:
+            if name in frame.values:
+                names[kind] = name
+            elif frame.cell is not None or kind not in _OF_CELLS:
                 raise AssayError(f"{frame.where} has no {kind} `{name}`: {_there(frame)}")
-            names[kind] = name
     stem = _stem(sets, names, frame, layout)
     for kind in ("energy", "forces"):
         if kind not in names:
             names[kind] = _partner(sets, stem, kind, frame)
-    if not names.keys() & set(_OF_CELLS):
+    if all(given[kind] is None for kind in _OF_CELLS):
         for kind in _OF_CELLS:
             if kind in sets.get(stem, {}):
                 names[kind] = sets[stem][kind]
@@ -164,11 +166,24 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     return _with_units(names, keys, layout, tuple(dict.fromkeys(others)), path)
 
 
-def brings_stress(frame: Frame, labels: Labels) -> bool:
-    """Whether a frame may have the stress or virial that those before it had not, such as an atom alone."""
-    return not labels.names.keys() & set(_OF_CELLS) and any(
-        _kind(name) in _OF_CELLS and value is not None for name, value in frame.values.items()
-    )
+def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:
+    """The labels, with the stress or virial that a frame has and those before it had not, such as an atom alone.
+
+    Raises:
+        AssayError: as ``find_labels``.
+    """
+    read = {labels.names[kind] for kind in _OF_CELLS if kind in labels.names}
+    values, given = frame.values, (keys.stress_key, keys.virial_key)
+    there = {name for name, v in values.items() if v is not None and (name in given or _kind(name) in _OF_CELLS)}
+    if not there or there & read:
+        return labels
+    found = find_labels(frame, keys, layout, path)
+    new = found.names.keys() - labels.names.keys()
+    if not new or any(found.names[kind] != name for kind, name in labels.names.items() if kind not in _OF_CELLS):
+        return labels
+    names = {kind: {**found.names, **labels.names}[kind] for kind in _KINDS if kind in {**found.names, **labels.names}}
+    units, factors = {**found.units, **labels.units}, {**found.factors, **labels.factors}
+    return replace(labels, names=names, units=units, factors=factors)
 
 
 @cache
@@ -295,7 +310,9 @@ def _twins(frame: Frame, kind: str, name: str) -> list[str]:
         and _kind(other) == kind
         and not _NO_LABEL.search(other)
         and stem_of(other, kind) == stem
-        and np.shape(value) == np.shape(frame.values[name])
+        and value is not None
+        and np.asarray(value).dtype.kind in "iuf"
+        and np.size(value) == np.size(frame.values[name])
     ]
 
 
@@ -307,7 +324,7 @@ def _with_units(
     names: Mapping[str, str], keys: LabelKeys, layout: Layout, ignored: tuple[str, ...], path: str | Path
 ) -> Labels:
     """Name the unit of each label: as the caller says, or the file, or as follows from the caller's, or as is usual."""
-    given = dict(keys.units)
+    given = {kind: unit for kind, unit in keys.units.items() if unit is not None}
     per_structure = re.sub(r"\s*/\s*atom$", "", given.get("energy", ""))
     is_per_atom = per_structure != given.get("energy", "")
     stated = {kind: layout.units[name] for kind, name in {**names, "length": "length"}.items() if name in layout.units}
@@ -320,7 +337,7 @@ def _with_units(
         given["energy"] = per_structure
     usual = {**_UNITS, **layout.usual}
     if {"energy", "length"} & {*given, *stated}:
-        energy, length = ({**usual, **stated, **given}[kind] for kind in ("energy", "length"))
+        energy, length = (in_words({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
         usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
     units = {kind: given.get(kind) or stated.get(kind) or usual[kind] for kind in ("length", *names)}
     if _is_gradient(names["forces"]) and units["forces"][0] not in "+-":

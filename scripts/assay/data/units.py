@@ -49,6 +49,8 @@ _WORDS = (
 )
 _TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:\^|\*\*)?(?P<power>-?\d+))?\s*")
 
+_ATOMIC = {"au", "a.u.", "atomic"}
+
 # The power of an energy and of a length in each kind of label.
 DIMENSIONS = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1), "stress": (1, -3), "virial": (1, 0)}
 
@@ -69,7 +71,7 @@ def factor(unit: str, kind: str) -> float:
     text, sign = text.lstrip("+-").strip(), -1.0 if text.startswith("-") else 1.0
     text = re.sub(r"/\s*\(([^)]*)\)", lambda match: "/" + re.sub(r"[*\s]+", "/", match[1].strip()), text)
     energy, length = DIMENSIONS[kind]
-    if text in ("au", "a.u.", "atomic"):
+    if text in _ATOMIC:
         return sign * float(ase.units.Hartree**energy * ase.units.Bohr**length)
     value, powers, position = 1.0, np.zeros(3, int), 0
     while position < len(text):
@@ -84,6 +86,11 @@ def factor(unit: str, kind: str) -> float:
     if powers.tolist() != [energy, length, 0]:
         raise _unknown(unit, kind)
     return sign * value
+
+
+def in_words(unit: str, kind: str) -> str:
+    """The name of a unit of energy or length that units of forces and stresses can be made of, also of "au"."""
+    return {"energy": "hartree", "length": "bohr"}[kind] if unit.strip().lower() in _ATOMIC else unit
 
 
 def _unknown(unit: str, kind: str) -> AssayError:

@@ -257,7 +257,7 @@ def _without_orders(structure: Structure) -> Chem.Mol:
 
 def _is_charged(atoms: Atoms) -> bool:
     """Whether a frame says that it is no neutral closed shell."""
-    charge, spin = told_charge_and_spin(atoms.info, atoms.arrays)
+    charge, spin = told_charge_and_spin(atoms.info, atoms.arrays, str(atoms.symbols))
     return bool(charge) or spin not in (None, 1)
 
 

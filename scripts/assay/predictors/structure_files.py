@@ -82,7 +82,10 @@ def _answer(predictor: Predictor, load: Callable[[], ase.Atoms], where: str) -> 
         atoms = load()
     except AssayError as error:
         return Answer(refusal=str(error))
-    structure = Structure.from_ase(atoms)
+    try:
+        structure = Structure.from_ase(atoms)
+    except AssayError as error:
+        return Answer(refusal=f"{where}: {error}")
     if not len(structure):
         return Answer(atoms, structure, refusal=f"{where} has no atoms: leave it out")
     try:

@@ -14,10 +14,13 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from torch import Tensor
 
+from assay.workflow.errors import AssayError
+
 Item = TypeVar("Item")
 
 # What files call the total charge and the multiplicity; the first that holds a number counts.
 _CHARGES, _SPINS = ("charge", "total_charge"), ("spin", "multiplicity", "spin_multiplicity")
+_ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,17 @@ class Structure:
 
         Charge and spin are ``charge`` and ``spin`` of ``atoms.info``, or else what its initial charges and magnetic
         moments add up to.
+
+        Raises:
+            AssayError: a charge or a spin is not whole.
         """
         results = atoms.calc.results if atoms.calc is not None else {}
-        charge, spin = told_charge_and_spin(atoms.info, atoms.arrays)
-        energy, forces, stress = results.get("energy"), results.get("forces"), results.get("stress")
         given = atoms.info.get("name", "")  # which a file may give as a number
+        name = name or str(given) or atoms.get_chemical_formula()
+        charge, spin = told_charge_and_spin(atoms.info, atoms.arrays, name)
+        energy, forces, stress = results.get("energy"), results.get("forces"), results.get("stress")
         return cls(
-            name=name or str(given) or atoms.get_chemical_formula(),
+            name=name,
             atomic_numbers=atoms.numbers.astype(np.int64),
             positions=atoms.positions.astype(np.float64),
             cell=np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,
@@ -98,22 +105,38 @@ def full_stress(values: np.ndarray) -> np.ndarray:
     return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
 
 
-def told_charge_and_spin(info: Mapping[str, Any], arrays: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def told_charge_and_spin(
+    info: Mapping[str, Any], arrays: Mapping[str, Any], where: str
+) -> tuple[int | None, int | None]:
     """The total charge and the multiplicity that a file or an ``ase.Atoms`` tells of a structure; None if it does not.
 
     Args:
         info: what is said of the structure as a whole: ``charge`` or ``total_charge``, and ``spin``, ``multiplicity``
             or ``spin_multiplicity``, in small or capital letters.
         arrays: what is said of each atom (N,): the sum of ``initial_charges`` counts where no total is told, that of
-            ``initial_magmoms`` as the number of unpaired electrons.
+            ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded, because partial charges add up to
+            whole numbers only about.
+        where: how errors name the structure.
+
+    Raises:
+        AssayError: a total is not whole.
     """
     unpaired, said = _sum_of(arrays, "initial_magmoms"), {str(name).lower(): value for name, value in info.items()}
-    charges = [*map(said.get, _CHARGES), _sum_of(arrays, "initial_charges")]
-    spins = [*map(said.get, _SPINS), None if unpaired is None else abs(unpaired) + 1]
-    charge, spin = (
-        next((number for v in told if (number := _whole(v)) is not None), None) for told in (charges, spins)
-    )
+    charge = _first_told(said, _CHARGES, _sum_of(arrays, "initial_charges"), where)
+    spin = _first_told(said, _SPINS, None if unpaired is None else abs(unpaired) + 1, where)
     return charge, spin if spin is None or spin > 0 else None
+
+
+def _first_told(said: Mapping[str, Any], names: Sequence[str], otherwise: float | None, where: str) -> int | None:
+    """The first finite number under these names, which must be whole, or else ``otherwise``, rounded."""
+    for name in names:
+        number = _number(said.get(name))
+        if number is not None and abs(number - round(number)) > _ROUNDING:
+            what = "multiplicity" if names is _SPINS else "total charge"
+            raise AssayError(f"{where} has `{name}` {number:g}, but a {what} is a whole number: correct it")
+        if number is not None:
+            return round(number)
+    return None if _number(otherwise) is None else round(otherwise)  # type: ignore[arg-type]
 
 
 def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
@@ -121,12 +144,13 @@ def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
     return float(np.sum(arrays[name])) if name in arrays and np.ndim(arrays[name]) == 1 else None
 
 
-def _whole(value: object) -> int | None:
-    """A whole number, rounded; None for anything that is no number."""
+def _number(value: object) -> float | None:
+    """A finite number; None for anything else."""
     try:
-        return round(float(value))  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if np.isfinite(number) else None
 
 
 def symbols_of(atomic_numbers: Iterable[int]) -> str:

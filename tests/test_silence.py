@@ -416,6 +416,19 @@ def test_a_file_that_is_no_student_is_refused_in_words(folder, tmp_path, damage)
         OnnxStudent(file)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.int8.onnx"])
+def test_one_damaged_bit_of_a_file_is_seen(folder, tmp_path, name):
+    whole, random = (folder / name).read_bytes(), np.random.default_rng(0)
+    for place in random.integers(len(whole) - 76, size=30):
+        content = bytearray(whole)
+        content[place] ^= 1 << random.integers(8)
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=rf"{name} is damaged, or was changed since it was made"):
+            OnnxStudent(tmp_path / name, threads=1)
+    onnx.save(onnx.load(folder / name), tmp_path / name)  # by another program, without a change
+    assert OnnxStudent(tmp_path / name, threads=1).identity.keys() >= {"cutoff_A", "elements"}
+
+
 def test_arrays_of_any_type_and_layout_are_read_as_what_they_are(folder):
     student = OnnxStudent(folder / "model.onnx", threads=1)
     expected = student(NUMBERS, POSITIONS)

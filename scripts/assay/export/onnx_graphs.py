@@ -6,6 +6,7 @@ the virial too. Both are the lowered network behind the prelude that makes its t
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from assay.export.onnx_operators import Writer
 from assay.export.prelude import IR_VERSION, OPSET, prelude
 from assay.workflow.files import atomic_path
 
+DIGEST = "sha256"
 PUBLIC = {  # name: (element type, shape, what it is)
     "atomic_numbers": (onnx.TensorProto.INT64, ("atoms",), "atomic number of each atom"),
     "positions": (onnx.TensorProto.FLOAT, ("atoms", 3), "angstrom"),
@@ -72,9 +74,17 @@ def assemble(
 
 
 def save(model: onnx.ModelProto, path: str | Path) -> None:
-    """Write a model file, atomically."""
+    """Write a model file, atomically. The last entry of its metadata is the SHA-256 of all that stands before it.
+
+    A byte that is damaged later would else be a weight that is wrong in silence; see ``runtime.session.OnnxStudent``.
+    """
+    others = {entry.key: entry.value for entry in model.metadata_props if entry.key != DIGEST}
+    onnx.helper.set_model_props(model, others)
+    content = model.SerializeToString()
+    end = onnx.ModelProto()
+    onnx.helper.set_model_props(end, {DIGEST: hashlib.sha256(content).hexdigest()})
     with atomic_path(path) as temporary:
-        onnx.save(model, temporary)
+        temporary.write_bytes(content + end.SerializeToString())
 
 
 def _value(name: str) -> onnx.ValueInfoProto:

@@ -20,7 +20,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import quantization
 
-from assay.export.onnx_graphs import needed
+from assay.export.onnx_graphs import needed, save
 from assay.quantize.sessions import feed
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -246,12 +246,12 @@ def _keep_metadata(source: Path, target: Path) -> None:
     properties = {entry.key: entry.value for entry in onnx.load(source).metadata_props}
     model = onnx.load(target)
     helper.set_model_props(model, properties)
-    onnx.save(model, target)
+    save(model, target)
 
 
 def _save(model: onnx.ModelProto, target: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, target)
+    save(model, target)
 
 
 def _replace(field: Any, content: Iterable[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -27,7 +28,7 @@ class OnnxStudent:
 
     Raises:
         NoDevice: a device that is neither, or a GPU that ONNX Runtime cannot use.
-        ValueError: the file cannot be opened, or is no student.
+        ValueError: the file cannot be opened, is damaged, or is no student.
 
     Attributes:
         identity: what the file says about itself.
@@ -59,13 +60,21 @@ class OnnxStudent:
             raise NoDevice("this ONNX Runtime computes on no GPU: install onnxruntime-gpu, or choose the device cpu")
         providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
         try:
+            is_whole = _is_whole(Path(path).read_bytes())
+        except OSError as error:
+            raise ValueError(f"{path} cannot be read ({error}): take the file as the package has it") from None
+        if not is_whole:
+            raise ValueError(
+                f"{path} is damaged, or was changed since it was made: take the file as the package has it"
+            )
+        try:
             self.session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         except Exception as error:  # of whatever type; ONNX Runtime has no base class for them
             raise ValueError(
                 f"ONNX Runtime cannot open {path} ({error}): take the file as the package has it"
             ) from None
         properties = self.session.get_modelmeta().custom_metadata_map
-        self.identity = {key: _value(text) for key, text in properties.items()}
+        self.identity = {key: _value(text) for key, text in properties.items() if key != "sha256"}
         if not {"cutoff_A", "max_z"} <= self.identity.keys():
             raise ValueError(f"{path} is not a student: its metadata name no cutoff_A and max_z")
         self.cutoff = float(self.identity["cutoff_A"])
@@ -150,3 +159,14 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _is_whole(content: bytes) -> bool:
+    """Whether an ONNX file is as it was written, where the end of its metadata tells the SHA-256 of what precedes it.
+
+    A file without such an entry, which another program wrote, is taken as it is.
+    """
+    entry = b"rJ\n\x06sha256\x12@"  # as Protocol Buffers write it, before 64 hexadecimal digits
+    start = len(content) - len(entry) - 64
+    told, digest = content[start : start + len(entry)], content[start + len(entry) :]
+    return told != entry or hashlib.sha256(content[:start]).hexdigest().encode() == digest

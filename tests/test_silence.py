@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import zipfile
 
 import ase
 import ase.build
@@ -22,8 +23,10 @@ from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.export.tables import find_pairs, slot_inputs
 from assay.models import build_model
+from assay.predictors.interface import load_predictor
 from assay.quantize import schemes
 from assay.runtime import OnnxStudent, StudentCalculator, VerletList, open_student
+from assay.workflow.errors import AssayError
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
 CARD = {"variant": "toy", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
@@ -427,6 +430,19 @@ def test_one_damaged_bit_of_a_file_is_seen(folder, tmp_path, name):
             OnnxStudent(tmp_path / name, threads=1)
     onnx.save(onnx.load(folder / name), tmp_path / name)  # by another program, without a change
     assert OnnxStudent(tmp_path / name, threads=1).identity.keys() >= {"cutoff_A", "elements"}
+
+
+def test_one_damaged_bit_of_a_weight_in_torchscript_is_seen(folder, tmp_path):
+    content, file = bytearray((folder / "model.ts.pt").read_bytes()), tmp_path / "model.ts.pt"
+    with zipfile.ZipFile(folder / "model.ts.pt") as archive:
+        weights = max((entry for entry in archive.infolist()), key=lambda entry: entry.file_size)
+    content[weights.header_offset + weights.file_size // 2] ^= 1
+    file.write_bytes(content)
+    torch.jit.load(file)  # which compares no checksums
+    with pytest.raises(
+        AssayError, match=r"model\.ts\.pt is damaged, .* checksum of .* does not hold.*: export it again"
+    ):
+        load_predictor(file)
 
 
 def test_arrays_of_any_type_and_layout_are_read_as_what_they_are(folder):

@@ -62,13 +62,15 @@ def check_exported_here(path: Path) -> None:
     """Refuse an archive of code that does not say that Assay exported it. To load it would be to run its code.
 
     Raises:
-        AssayError: it is another program's, or cannot be read.
+        AssayError: it is another program's, damaged, or cannot be read.
     """
     try:
         foreign = exported_by_others(path)
         with zipfile.ZipFile(path) as archive:
             if kind_of_archive(archive.namelist()) is None:
                 raise ValueError("it holds no exported model")
+            if (record := archive.testzip()) is not None:  # torch compares no checksums
+                raise ValueError(f"the checksum of {record} does not hold")
     except Exception as error:  # zipfile passes on what its codecs raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise AssayError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from assay.checkpoint.exported import check_exported_here
 from assay.workflow.files import atomic_path
 
 ANGSTROM_PER_NM = 10.0
@@ -70,7 +71,12 @@ class NNPotStudent(nn.Module):
 
 
 def write(scripted: Path, cutoff: float, path: Path) -> None:
-    """Write ``model.ts.pt`` as a model of NNPot, atomically; the cutoff is in angstrom."""
+    """Write ``model.ts.pt`` as a model of NNPot, atomically; the cutoff is in angstrom.
+
+    Raises:
+        AssayError: the file is damaged, or Assay did not export it.
+    """
+    check_exported_here(scripted)
     model = torch.jit.script(NNPotStudent(torch.jit.load(str(scripted)), cutoff).eval())
     with atomic_path(path) as temporary:
         torch.jit.save(model, str(temporary))

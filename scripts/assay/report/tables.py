@@ -36,6 +36,12 @@ def _milli(value: float | None, digits: int = 3) -> str:
 IN_DYNAMICS = "in dynamics"  # the head of a column: the same where the teacher starts from the step before
 
 
+def _with_range(found: Mapping[str, Any], key: str) -> str:
+    """A ratio, and the range of its rounds where the figures have one."""
+    median, p5, p95 = (found.get(name) for name in (key, f"{key}_p5", f"{key}_p95"))
+    return number(median) if p5 is None else spread({"median": median, "p5": p5, "p95": p95})
+
+
 def faster_than(figures: Figures) -> str:
     """The head of a column of speeds over the teacher, which starts from scratch."""
     return f"times faster than {figures['teacher'] or 'its teacher'}"
@@ -62,8 +68,8 @@ def students(figures: Figures) -> str:
                 percent(variant["force_accuracy"]),
                 _milli(variant["energy_mae_eV_per_atom"]),
                 number(variant["latency_ms_batch1"]),
-                number(variant["speedup_over_teacher"]),
-                number(variant.get("speedup_over_restarted_teacher")),
+                _with_range(variant, "speedup_over_teacher"),
+                _with_range(variant, "speedup_over_restarted_teacher"),
                 file_size(variant["file_sizes_bytes"].get("fp32")),
                 variant["verdict"] or NOT_MEASURED,
             ]

@@ -22,13 +22,13 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from assay.engine.toolchain import missing_files
 from assay.workflow.code import code_digest
 from assay.workflow.config import (
+    calculator_files,
     calculator_of,
     complete_config,
     file_of,
     is_given,
     resolve_device,
     shipped_path,
-    texts_in,
     why_no_gpu,
 )
 from assay.workflow.errors import AssayError

@@ -60,9 +60,8 @@ def model_of(wildcards):
 
 
 def files_of(wildcards):
-    """The files that a calculator rests on: its environment, and what its arguments name."""
-    variant = CALCULATORS[wildcards.variant]
-    return [path for path in texts_in([variant.get("environment"), variant.get("arguments")]) if Path(path).is_file()]
+    """The files that a calculator rests on: its environment, what its arguments name, and code of the user's own."""
+    return calculator_files(CALCULATORS[wildcards.variant])
 
 
 def description_of(wildcards):

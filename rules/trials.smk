@@ -44,7 +44,7 @@ rule ablate_trial:
         change=lambda wildcards: ABLATED[wildcards.setting],
         train_structures=ABLATION["train_structures"],
         validation_structures=ABLATION["validation_structures"],
-        state="results/ablation/trials/{setting}/{seed}.state.pt",
+        states="results/ablation/trials/{setting}",
         device=DEVICE,
     script:
         "../scripts/ablate_trial.py"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from assay.ablation.trial import run_trial, spaced
 from assay.data import read_dataset
+from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import write_json
 from assay.workflow.provenance import header
@@ -17,14 +18,11 @@ if "snakemake" not in globals():
 with exit_on_error(log=snakemake.log[0]):
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = snakemake.params
-    trial = run_trial(
-        params.training,
-        int(snakemake.wildcards.seed),
-        spaced(read_dataset(snakemake.input.train), params.train_structures),
-        spaced(read_dataset(snakemake.input.validation), params.validation_structures),
-        Path(params.state),
-        snakemake.threads,
-        params.device,
-    )
+    seed, states = snakemake.wildcards.seed, Path(params.states)
+    train = spaced(read_dataset(snakemake.input.train), params.train_structures)
+    validation = spaced(read_dataset(snakemake.input.validation), params.validation_structures)
+    state = unfinished(states, seed, [params.training, train.content_sha256(), validation.content_sha256()])
+    trial = run_trial(params.training, int(seed), train, validation, state, snakemake.threads, params.device)
     about = {"setting": snakemake.wildcards.setting, "change": params.change, "training": params.training}
     write_json(snakemake.output[0], header(None, device=params.device) | about | trial)
+    remove_states(states, seed)

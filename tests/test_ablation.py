@@ -13,6 +13,7 @@ from assay.ablation.trial import run_trial, spaced
 from assay.data.dataset import from_structures
 from assay.models import build_model
 from assay.structures.structure import Structure
+from assay.training.states import remove_states, unfinished
 from assay.training.update import Update
 from assay.workflow.config import complete_config, load_config
 from assay.workflow.errors import AssayError
@@ -134,6 +135,26 @@ def test_a_trial_resumes_and_gives_the_same_student(dataset, tmp_path):
     assert again["force_mae_eV_per_A"] == whole["force_mae_eV_per_A"] != other["force_mae_eV_per_A"]
     rows = summarize([{"setting": "base"} | whole, {"setting": "base"} | other], 0.95)
     assert rows[0]["seeds"] == [1, 2] and rows[0]["n_parameters"] == whole["n_parameters"]
+
+
+def test_a_state_belongs_to_what_decides_the_weights(dataset, tmp_path):
+    training = training_of({}, BASE, {"steps": 8})
+    faster = training | {"recipe": training["recipe"] | {"matrix_lr": 1e-5}}
+
+    def state_of(training, dataset):
+        return unfinished(tmp_path, "1", [training, dataset.content_sha256()])
+
+    first = run_trial(training, 1, dataset, dataset, state_of(training, dataset), 1)
+    assert state_of(training, dataset).is_file()
+    states = {state_of(training, dataset), state_of(faster, dataset), state_of(training, spaced(dataset, 10))}
+    assert len(states) == 3 and state_of(training, dataset) in states
+    other = run_trial(faster, 1, dataset, dataset, state_of(faster, dataset), 1)
+    assert other["force_mae_eV_per_A"] != first["force_mae_eV_per_A"]
+    (tmp_path / "10.0123456789ab.state.pt").touch()
+    remove_states(tmp_path, "1", but=state_of(faster, dataset))
+    assert {p.name for p in tmp_path.iterdir()} == {"10.0123456789ab.state.pt", state_of(faster, dataset).name}
+    remove_states(tmp_path, "1")
+    assert [p.name for p in tmp_path.iterdir()] == ["10.0123456789ab.state.pt"]
 
 
 def test_adamw_takes_the_matrices_where_it_is_asked_for():

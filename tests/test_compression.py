@@ -8,6 +8,7 @@ import pytest
 import torch
 from ase.build import molecule
 
+from assay.compression import methods
 from assay.compression.comparison import eight_bits, pays, recommendation
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
 from assay.compression.low_rank import factored, truncated
@@ -34,7 +35,9 @@ LIMITS = {
     "time_ratio": 0.8,
     "slowest": 1.05,
     "force_mae_ratio": 1.1,
+    "energy_mae_ratio": 1.3,
     "energy_force_consistency": 0.01,
+    "drift_ratio": 2.0,
 }
 
 
@@ -229,6 +232,28 @@ def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
     assert torch.load(tmp_path / "form.pt", weights_only=True)["n_numbers"] == tuned.n_numbers
 
 
+@needs_engine
+@pytest.mark.slow
+def test_what_an_earlier_student_left_is_no_state_of_another(tmp_path, monkeypatch):
+    tuning = {"steps": 6, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
+              "seed": 0, "validate_every": 2, "loss": {"force_delta_eV_per_A": 0.1, "energy_weight": 4.0}}  # fmt: skip
+    networks = []
+    for seed in range(2):
+        torch.manual_seed(seed)
+        networks.append(build_model("painn", SHAPE | {"rank": 2, "hidden": 8}))
+    data = relabelled(from_structures(structures(12)), EagerPredictor(networks[0]))
+
+    def tuned(network, folder):
+        return Workshop(network, data, data, {"tuning": tuning}, folder).pruned(4, True).model.state_dict()
+
+    clean = tuned(networks[1], tmp_path / "clean")
+    assert not list(tmp_path.glob("clean/*.state.pt"))
+    monkeypatch.setattr(methods, "remove_states", lambda *_: None)  # as where it was killed before
+    tuned(networks[0], tmp_path / "used")
+    assert list(tmp_path.glob("used/*.state.pt"))
+    assert all(torch.equal(clean[name], own) for name, own in tuned(networks[1], tmp_path / "used").items())
+
+
 def test_other_architectures_are_refused():
     other = build_model("seed-painn", {"hidden": 4, "n_blocks": 1, "n_rbf": 4})
     with pytest.raises(AssayError, match="students of the architecture seed-painn are not compressed"):
@@ -247,7 +272,8 @@ def test_the_plan_has_each_form_of_the_config():
 def row(name, size=0.3, time=0.7, force=1.05, failed=(), kind="network", **others):
     return {
         "form": name, "kind": kind, "size_ratio": size, "time_ratio": {"median": time, "p5": time, "p95": time},
-        "force_mae_ratio": force, "energy_force_consistency": 1e-4, "failed": list(failed),
+        "force_mae_ratio": force, "energy_mae_ratio": 1.2, "energy_force_consistency": 1e-4,
+        "nve_drift_meV_per_atom_per_ps": 0.1, "failed": list(failed),
     } | others  # fmt: skip
 
 
@@ -261,6 +287,9 @@ def test_a_form_pays_only_if_all_limits_hold():
         row("inaccurate", force=1.2),
         row("unsound", failed=["minima"]),
         row("no gradient", energy_force_consistency=0.5),
+        row("wrong energies", energy_mae_ratio=30.0),
+        row("drifts", nve_drift_meV_per_atom_per_ps=0.3),
+        row("blows up", nve_drift_meV_per_atom_per_ps=None),
     ):
         assert not pays(bad, student, LIMITS), bad["form"]
 

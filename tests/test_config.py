@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from assay.data.kinds import KINDS
-from assay.workflow.config import FILES, check_config, complete_config, file_of, is_given, load_config
+from assay.workflow.config import FILES, calculator_files, check_config, complete_config, file_of, is_given, load_config
 from assay.workflow.config_schema import editor_schema
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present
@@ -329,3 +329,17 @@ def test_comments_are_whole_sentences():
         flat = [" ".join(line.strip(" #") for line in comment.splitlines()) for comment in comments[1:]]
         assert all(not re.match(r"(Of|For which|From which|With|As) ", comment) for comment in flat), flat
         assert [comment for comment in flat if not comment.endswith((".", "snakemake distill` only)."))] == []
+
+
+def test_a_calculator_rests_on_its_files_folders_and_own_code(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("my.model", "folder/weights.bin", "folder/.cache/x", "mine.py", "scratch/log", "of_mine/__init__.py",
+                 "of_mine/__pycache__/a.pyc", "of_mine/part.py"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    arguments = {"model_paths": ["my.model"], "folder": "folder", "directory": "scratch", "device": "cpu"}
+    variant = {"calculator": "mine.Mine", "arguments": arguments}
+    assert set(calculator_files(variant)) == {"my.model", "folder/weights.bin", "mine.py"}
+    package = {"calculator": "of_mine.part.Mine", "environment": "my.model"}
+    assert set(calculator_files(package)) == {"my.model", "of_mine/__init__.py", "of_mine/part.py"}
+    assert calculator_files({"calculator": "ase.calculators.lj.LennardJones"}) == []

@@ -161,8 +161,14 @@ def pays(row: Mapping[str, Any], student: Mapping[str, Any], limits: Mapping[str
     saves = row["size_ratio"] <= limits["size_ratio"] or time <= limits["time_ratio"]
     sound = set(row["failed"]) <= set(student["failed"])
     consistent = row["energy_force_consistency"] <= limits["energy_force_consistency"]
-    accurate = row["force_mae_ratio"] <= limits["force_mae_ratio"]
-    return saves and time <= limits["slowest"] and accurate and sound and consistent
+    accurate = all(row[f"{key}_mae_ratio"] <= limits[f"{key}_mae_ratio"] for key in ("force", "energy"))
+    return saves and time <= limits["slowest"] and accurate and sound and consistent and _is_calm(row, student, limits)
+
+
+def _is_calm(row: Mapping[str, Any], student: Mapping[str, Any], limits: Mapping[str, float]) -> bool:
+    """Whether the energy of a form drifts little beside that of the student; it is None where a molecule blew up."""
+    own, of_student = (found["nve_drift_meV_per_atom_per_ps"] for found in (row, student))
+    return own is not None and (of_student is None or own <= limits["drift_ratio"] * of_student)
 
 
 def recommendation(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from assay.checkpoint.container import content_sha256
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
 from assay.compression.low_rank import factored
 from assay.compression.pruning import importance, prune
@@ -20,6 +21,7 @@ from assay.predictors.networks import EnginePredictor
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss, engine_gradients
 from assay.training.packs import PackedDataset
+from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
 
 IMPORTANCE_PACKS = 40  # packs that say how much each channel matters
@@ -112,7 +114,9 @@ class Workshop:
         recipe = dict(self.settings["tuning"])
         rounds = [Round(recipe.pop("steps"), recipe.pop("atoms_per_step"))]
         recipe["loss"] = loss or Loss(**recipe["loss"])
-        state = self.folder / f"{name}.state.pt"
+        origin = content_sha256(start.state_dict(), {"architecture": start.architecture, **start.hyperparameters})
+        data = [dataset.content_sha256() for dataset in (train, self.validation)]
+        state = unfinished(self.folder, name, [origin, self.settings["tuning"], asdict(recipe["loss"]), data])
         trainer = trainer_of(
             start.architecture,
             start.hyperparameters,
@@ -122,7 +126,9 @@ class Workshop:
             state,
             start=start,
         )
-        return trainer.run()
+        trained = trainer.run()
+        remove_states(self.folder, name)
+        return trained
 
 
 def save(form: Made, path: Path) -> None:

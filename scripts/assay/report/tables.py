@@ -39,7 +39,9 @@ IN_DYNAMICS = "in dynamics"  # the head of a column: the same where the teacher 
 def _with_range(found: Mapping[str, Any], key: str) -> str:
     """A ratio, and the range of its rounds where the figures have one."""
     median, p5, p95 = (found.get(name) for name in (key, f"{key}_p5", f"{key}_p95"))
-    return number(median) if p5 is None else spread({"median": median, "p5": p5, "p95": p95})
+    if median is None or p5 is None or p95 is None:
+        return number(median)
+    return spread({"median": median, "p5": p5, "p95": p95})
 
 
 def faster_than(figures: Figures) -> str:

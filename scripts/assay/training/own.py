@@ -24,8 +24,9 @@ from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
 from assay.training.run import describe, evenly_spaced, on_record, write_student
 from assay.training.size import count_parameters, hyperparameters_for
+from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
-from assay.workflow.files import read_json, short_digest
+from assay.workflow.files import read_json
 
 SAMPLED = 200  # structures that tell how many neighbors an atom has
 FITTED = 20_000  # structures that a student's energies are brought in line with before it goes on
@@ -137,7 +138,7 @@ def train_own(
             f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
             f"{_minutes(run)} on one core"
         )
-    state = states / f"{name}.{_digest(run, data)}.state.pt"
+    state = unfinished(states, name, _decides(run, data))
     start = model if run.origin is not None else None
     with processes.joined(device) as own:
         trainer = Trainer(
@@ -152,9 +153,7 @@ def train_own(
         about |= {"from": run.origin.record, "before": before}
     write_student(trained, about, checkpoint, record, device)
     draw_curve(curve, trainer.history, about["recipe"]["rounds"])
-    for other in states.glob(f"{name}.*.state.pt"):
-        if other != state:
-            other.unlink()
+    remove_states(states, name, but=state)
 
 
 def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Potential:
@@ -205,8 +204,7 @@ def _minutes(run: OwnRun) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(1, round(seconds / 60))} minutes"
 
 
-def _digest(run: OwnRun, data: Dataset | StoredDataset) -> str:
-    """A short hash of all that decides the weights."""
+def _decides(run: OwnRun, data: Dataset | StoredDataset) -> list[Any]:
+    """All that decides the weights."""
     origin = None if run.origin is None else run.origin.record["sha256"]
-    decides = [run.model.architecture, run.model.hyperparameters, on_record(run.recipe), data.content_sha256(), origin]
-    return short_digest(decides)
+    return [run.model.architecture, run.model.hyperparameters, on_record(run.recipe), data.content_sha256(), origin]

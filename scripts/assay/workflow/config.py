@@ -151,6 +151,31 @@ def texts_in(value: Any) -> Iterator[str]:
         yield from texts_in(item)
 
 
+def calculator_files(variant: Mapping[str, Any]) -> list[str]:
+    """The files that a calculator rests on, so that its results follow them.
+
+    They are the files that its environment and its arguments name, all files in a folder that an argument names, and
+    the code of a module that lies in the working directory. ASE's argument ``directory``, where a calculator writes,
+    is left out.
+
+    Args:
+        variant: an entry of ``variants`` with a calculator.
+    """
+    arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
+    module = Path(variant["calculator"].partition(".")[0])
+    named = [*map(Path, texts_in([variant.get("environment"), arguments])), module.with_suffix(".py")]
+    if (module / "__init__.py").is_file():
+        named.append(module)
+    found = [path for path in named if path.is_file()]
+    for folder in filter(Path.is_dir, named):
+        found += sorted(path for path in folder.rglob("*") if path.is_file() and not _is_of_cache(path))
+    return list(dict.fromkeys(map(str, found)))
+
+
+def _is_of_cache(path: Path) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+
+
 def file_of(labelled: str | Mapping[str, Any]) -> str:
     """The path of a file of labelled structures, which may stand alone or beside names and units of its labels."""
     return labelled if isinstance(labelled, str) else labelled["path"]

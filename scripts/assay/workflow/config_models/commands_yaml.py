@@ -233,7 +233,9 @@ class CompressLimits(Section):
     time_ratio: PositiveNumber
     slowest: PositiveNumber
     force_mae_ratio: PositiveNumber
+    energy_mae_ratio: PositiveNumber
     energy_force_consistency: PositiveNumber
+    drift_ratio: PositiveNumber
 
 
 class Compress(Section):

@@ -57,7 +57,7 @@ rule distill:
             else expand("data/build/students/{student}.{kind}", student=STUDENTS, kind=MADE)
         ),
     output:
-        "students/registered.json" if OWN else "data/build/students/shipped.json",
+        REGISTERED if OWN else "data/build/students/shipped.json",
     log:
         "logs/distill.log",
     benchmark:

@@ -12,13 +12,9 @@ OWN = present(config["students"]) if config["data"] else {}
 
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
-    path = VARIANTS[wildcards.variant].get("checkpoint")
-    if wildcards.variant in OWN and not Path(path).is_file():
-        raise WorkflowError(
-            f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same "
-            "command again"
-        )
-    return path
+    if wildcards.variant in OWN:
+        in_words(check_trained, wildcards.variant, teacher_name(wildcards))
+    return VARIANTS[wildcards.variant].get("checkpoint")
 
 
 def only_network(wildcards):

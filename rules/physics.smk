@@ -100,6 +100,7 @@ rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
         structures=PHYSICS.get("structures", []),
+        teacher=lambda wildcards: calculator_files(ASKED.get(wildcards.reference, {}).get("teacher")),
     output:
         "data/build/physics/{reference}.xyz.gz",
     log:

@@ -16,7 +16,7 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     teacher, settings = Teacher(**snakemake.params.teacher), snakemake.params.settings
-    decided_by = short_digest([snakemake.params.teacher, settings])[:8]
+    decided_by = short_digest([teacher.identity, settings])[:8]
     parts = Path("data/build/parts/physics", snakemake.wildcards.reference, decided_by)
     frames = make_own_reference(snakemake.input.structures, teacher, settings, parts)
     write_reference(snakemake.output[0], frames, teacher.name)

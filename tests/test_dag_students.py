@@ -1,6 +1,8 @@
 """What `distill` and `all` plan for students of one's own: their data and nothing that is shipped."""
 
+import json
 import re
+import shutil
 
 import pytest
 import yaml
@@ -59,6 +61,27 @@ def test_all_judges_what_distill_trained_and_trains_nothing(tree):
     assert done.returncode == 0, done.stdout
     assert jobs["normalize"] == 2 and not {"train_own", "store_data", "train", "label", "molecules"} & set(jobs)
     assert "data/dataset/" not in done.stdout and "data/checkpoints/" not in done.stdout
+
+
+def test_a_student_of_another_teacher_or_other_data_is_not_judged_as_this_ones(tree):
+    configure(tree, data={"train": "my_train.xyz", "teacher": "PBE0"})
+    folder = tree / "students"
+    folder.mkdir(exist_ok=True)
+    for name in ("small.pt", "tuned.pt", "train.h5", "validation.h5"):
+        (folder / name).write_text(name)
+    for teacher, held_out, words in (
+        ("PBE0", "12", None),
+        ("EMT", "12", "students/small.pt learned from EMT, and the config says from PBE0: run `snakemake distill`"),
+        ("PBE0", "34", "students/validation.h5 is of another `snakemake distill` than students/small.pt"),
+    ):
+        (folder / "small.training.json").write_text(
+            json.dumps({"teacher": {"name": teacher}, "held_out_sha256": held_out})
+        )
+        (folder / "registered.json").write_text(json.dumps({"validation.h5": "12"}))
+        done = plan(tree, "results/small/accuracy.json")[1]
+        assert (done.returncode == 0) == (words is None) and (words or "") in done.stdout, done.stdout
+        assert "train_own" in plan(tree, "distill")[0], "the way out is open"
+    shutil.rmtree(folder)
 
 
 def test_without_data_of_ones_own_the_shipped_students_are_trained(tree):

@@ -24,6 +24,7 @@ from assay.data.formats import read_blocks
 from assay.data.store import StoredDataset, StoreWriter
 from assay.physics import reference
 from assay.sampling import label_gradients, own_labels
+from assay.sampling import teacher as teacher_module
 from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
 from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, read_structures
@@ -238,6 +239,40 @@ def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path
     assert told == "0 structures labelled by EMT" and not list(read_blocks(tmp_path / "none.h5", 10))
     ase.io.write(tmp_path / "none.xyz", [], format="extxyz")
     assert [list(read_structures(tmp_path / "none.xyz", 0, parts)) for parts in (1, 2)] == [[], []]
+
+
+OWN_CALCULATOR = """
+import numpy as np
+from pathlib import Path
+from ase.calculators.calculator import Calculator, all_changes
+
+class Mine(Calculator):
+    implemented_properties = ["energy", "forces"]
+
+    def __init__(self, folder, **rest):
+        super().__init__(**rest)
+        self.stiffness = float(Path(folder, "stiffness").read_text())
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        x = self.atoms.positions
+        self.results = {"energy": FACTOR * self.stiffness * (x**2).sum(), "forces": -2 * FACTOR * self.stiffness * x}
+"""
+
+
+def test_labels_follow_the_files_and_the_code_of_their_teacher(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("model").mkdir()
+    energies = []
+    for code, stiffness in ((1.0, 1.0), (1.0, 5.0), (7.0, 5.0), (1.0, 1.0)):
+        Path("mine.py").write_text(OWN_CALCULATOR.replace("FACTOR", str(code)))
+        Path("model/stiffness").write_text(str(stiffness))
+        teacher_module._process.cache_clear()
+        teacher = Teacher("Mine", "mine.Mine", {"folder": "model"})
+        label_structures(molecules(3), teacher, tmp_path / "kept", tmp_path / "out.h5")
+        energies.append(read_dataset(tmp_path / "out.h5").energy)
+    np.testing.assert_allclose(energies[1:], [5 * energies[0], 35 * energies[0], energies[0]])
+    assert len(list((tmp_path / "kept").glob("*.h5"))) == 3
 
 
 def stored(folder, labelled):

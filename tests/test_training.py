@@ -23,6 +23,7 @@ from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
 from assay.training.run import _recipe_of, on_record, train_student
 from assay.workflow.config import load_config
+from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
 
 ROOT = Path(__file__).parents[1]
@@ -158,6 +159,24 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [("hyperparameters", {}), ("matrix_lr", {"matrix_lr": 0.1}), ("seed", {"seed": 1}), ("loss", {"loss": Loss(1.0)}),
+     ("rounds", {"rounds": [Round(6, 20)]})],
+)  # fmt: skip
+def test_a_state_of_another_recipe_or_network_is_refused(dataset, tmp_path, name, change):
+    recipe = Recipe(rounds=[Round(6, 40)], warmup=2, validate_every=3)
+
+    def trainer(hyperparameters, recipe):
+        return Trainer("painn", hyperparameters, dataset, dataset, recipe, tmp_path / "state.pt")
+
+    trainer(STUDENT, recipe).run()
+    assert trainer(STUDENT, replace(recipe, validate_every=2, rounds=[Round(6, 40), Round(3)])).step_number == 6
+    other = STUDENT if change else STUDENT | {"n_rbf": STUDENT["n_rbf"] + 1}
+    with pytest.raises(AssayError, match=rf"state\.pt is of a training with other values of {name}: remove it"):
+        trainer(other, replace(recipe, **change))
+
+
 def test_a_round_has_its_own_weight_of_energies(dataset, tmp_path):
     """It ends where a run ends that goes on, after the round before, with a loss of that weight."""
     first, second, heavier = Round(4, 40), Round(4, 40), Loss(energy_weight=40.0)
@@ -169,6 +188,9 @@ def test_a_round_has_its_own_weight_of_energies(dataset, tmp_path):
 
     own = weights("own.pt", [first, replace(second, energy_weight=40.0)], Loss())
     weights("changed.pt", [first], Loss())
+    state = torch.load(tmp_path / "changed.pt", weights_only=True)
+    del state["decides"]  # as states were before it was kept
+    torch.save(state, tmp_path / "changed.pt")
     assert torch.equal(own, weights("changed.pt", [first, second], heavier))
     assert not torch.equal(own, weights("same.pt", [first, second], Loss()))
 

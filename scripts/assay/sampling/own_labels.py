@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def label_structures(
     Raises:
         AssayError: the teacher labels none of the first structures, or none of all of them.
     """
-    about = json.dumps(asdict(teacher), sort_keys=True)
+    about = json.dumps(teacher.identity, sort_keys=True)
     n_labelled, n_left_out, reason = 0, 0, ""
     predictor: Predictor | None = None
     waiting = iter(structures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,9 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
+from assay.workflow.config import calculator_files
 from assay.workflow.errors import AssayError
+from assay.workflow.files import sha256_file
 
 
 class LabelError(Exception):
@@ -37,6 +39,14 @@ class Teacher:
     calculator: str
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: str | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that its labels rest on, as JSON can hold it: what is stated here, and the SHA-256 of the files behind it
+        (see ``assay.workflow.config.calculator_files``).
+        """
+        files = {path: sha256_file(path) for path in calculator_files(asdict(self))}
+        return asdict(self) | ({"files_sha256": files} if files else {})
 
     def make(self) -> Calculator:
         """A new calculator; with an environment of its own it stands for one process, however often it is made.

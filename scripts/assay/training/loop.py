@@ -7,7 +7,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from assay.training.packs import Pack, PackedDataset, Plan
 from assay.training.references import reference_energies
 from assay.training.steps import Steps, steps_for
 from assay.training.update import Update
+from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
 from assay.workflow.provenance import device_name
@@ -127,7 +128,7 @@ class Trainer:
         validation: labelled structures of the same kind.
         recipe: how the student is trained.
         state_file: the file that keeps the run's state. An existing one is resumed, on other data too, which is
-            recorded.
+            recorded; of another network or recipe it is refused, but for further rounds.
         start: the student to go on from, with reference energies that fit the data; None for new weights.
         device: the device that trains. On a GPU a whole step is one replayed CUDA graph. The order of its sums changes,
             so that two runs agree in their errors but not in every digit.
@@ -266,6 +267,7 @@ class Trainer:
         self.history.append(record)
         logger.info(json.dumps(record))
         state = {
+            "decides": self._decides(),
             "model": self.model.state_dict(),
             "update": self.update.state_dict(),
             "progress": {name: getattr(self, name) for name in PROGRESS},
@@ -277,12 +279,30 @@ class Trainer:
 
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True, map_location=self.device)
+        self._check_origin(state.get("decides", self._decides()))
         self.model.load_state_dict(state["model"])
         self.update.load_state_dict(state["update"])
         for name in PROGRESS:
             setattr(self, name, state["progress"][name])
         self._note_origin(state["data_sets"], state["devices"])
         logger.info("resumed at step %d", self.step_number)
+
+    def _decides(self) -> dict[str, Any]:
+        """What a training cannot change on its way: all but its data, its device, validations and rounds to come."""
+        network = {"architecture": self.model.architecture, "hyperparameters": dict(self.model.hyperparameters)}
+        return network | {key: value for key, value in asdict(self.recipe).items() if key != "validate_every"}
+
+    def _check_origin(self, earlier: Mapping[str, Any]) -> None:
+        own = self._decides()
+        done = earlier["rounds"]
+        changed = [key for key in own if key != "rounds" and own[key] != earlier.get(key)]
+        if own["rounds"][: len(done)] != done:
+            changed.append("rounds")
+        if changed:
+            raise AssayError(
+                f"{self.state_file} is of a training with other values of {', '.join(changed)}: remove it to start "
+                "anew, or set these back to go on"
+            )
 
     def _note_origin(self, data_sets: list[dict[str, Any]], devices: list[dict[str, Any]]) -> None:
         """List data and devices of earlier steps before those of the coming steps; other data starts a new epoch."""

@@ -26,7 +26,7 @@ from assay.training.run import describe, evenly_spaced, on_record, write_student
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
-from assay.workflow.files import read_json
+from assay.workflow.files import read_json, sha256_file
 
 SAMPLED = 200  # structures that tell how many neighbors an atom has
 FITTED = 20_000  # structures that a student's energies are brought in line with before it goes on
@@ -112,7 +112,7 @@ def train_own(
         student, training, origin: as in ``plan_run``.
         teacher: the keys of a ``NamedTeacher``, which the record keeps.
         states: the folder of the files that a stopped run resumes from. Their names follow from all that decides the
-            weights, so that another config or other data start anew.
+            weights and their errors, so that another config or other data start anew.
         device: the device that trains; on a machine with several GPUs each process takes its own.
         log: the log file, one line of JSON for each validation.
         checkpoint, record, curve: the files to write.
@@ -138,7 +138,7 @@ def train_own(
             f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
             f"{_minutes(run)} on one core"
         )
-    state = unfinished(states, name, _decides(run, data))
+    state = unfinished(states, name, [*_decides(run, data), held_out.content_sha256()])
     start = model if run.origin is not None else None
     with processes.joined(device) as own:
         trainer = Trainer(
@@ -146,7 +146,8 @@ def train_own(
         )
         before = validation_errors(start, held_out) if start is not None and processes.leads() else None
         trained = trainer.run()
-        about = describe(name, teacher, trainer, training["threads"]) | {"split": split["sentence"]}
+        about = describe(name, teacher, trainer, training["threads"])
+        about |= {"split": split["sentence"], "held_out_sha256": sha256_file(validation)}
     if not processes.leads():
         return
     if run.origin is not None:

@@ -151,7 +151,7 @@ def texts_in(value: Any) -> Iterator[str]:
         yield from texts_in(item)
 
 
-def calculator_files(variant: Mapping[str, Any]) -> list[str]:
+def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
     """The files that a calculator rests on, so that its results follow them.
 
     They are the files that its environment and its arguments name, all files in a folder that an argument names, and
@@ -159,8 +159,10 @@ def calculator_files(variant: Mapping[str, Any]) -> list[str]:
     is left out.
 
     Args:
-        variant: an entry of ``variants`` with a calculator.
+        variant: an entry of ``variants``, or a teacher; without a calculator it rests on no file.
     """
+    if not variant or "calculator" not in variant:
+        return []
     arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
     module = Path(variant["calculator"].partition(".")[0])
     named = [*map(Path, texts_in([variant.get("environment"), arguments])), module.with_suffix(".py")]

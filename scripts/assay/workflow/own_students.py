@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json, training_record
 
 FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
 TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
 SUPERCELLS = "data/build/own/supercells.xyz"  # the structures that `data: supercells` makes
+REGISTERED = f"{FOLDER}/registered.json"  # what was put there last, with the SHA-256 of each file
 HELD_OUT = "held_out"  # the name of the split that they are judged on
 
 Value = TypeVar("Value")
@@ -83,6 +85,41 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
 def checkpoint_path(student: str) -> str:
     """Where the checkpoint of one's own student lies once it is trained."""
     return f"{FOLDER}/{student}.pt"
+
+
+def check_trained(student: str, teacher: str) -> None:
+    """Make sure that one's own student is what the config says, by the record of its training.
+
+    Args:
+        student: the name of the student.
+        teacher: the name of its teacher in the config.
+
+    Raises:
+        AssayError: it is not trained yet, it learned from another teacher, or its held-out structures were replaced by
+            those of another config.
+    """
+    path, placed = checkpoint_path(student), Path(REGISTERED)
+    if not Path(path).is_file():
+        raise AssayError(
+            f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same command "
+            "again"
+        )
+    record = training_record(path)
+    if not record.is_file():
+        return
+    about = read_json(record)
+    learned_from = about.get("teacher", {}).get("name", teacher)
+    if learned_from != teacher:
+        raise AssayError(
+            f"{path} learned from {learned_from}, and the config says from {teacher}: run `snakemake distill` with "
+            "this config, or put the teacher back"
+        )
+    held_out = about.get("held_out_sha256")
+    if held_out and placed.is_file() and read_json(placed).get(Path(VALIDATION).name, held_out) != held_out:
+        raise AssayError(
+            f"{VALIDATION} is of another `snakemake distill` than {path}, whose held-out structures it replaced: run "
+            "it again with this config, or work in a folder of its own"
+        )
 
 
 def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:

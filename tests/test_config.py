@@ -343,3 +343,16 @@ def test_a_calculator_rests_on_its_files_folders_and_own_code(tmp_path, monkeypa
     package = {"calculator": "of_mine.part.Mine", "environment": "my.model"}
     assert set(calculator_files(package)) == {"my.model", "of_mine/__init__.py", "of_mine/part.py"}
     assert calculator_files({"calculator": "ase.calculators.lj.LennardJones"}) == []
+
+
+def test_a_teacher_is_named_whole():
+    teacher = complete_config({"teacher": {"calculator": "ase.calculators.lj.LennardJones"}}, FOLDER)["teacher"]
+    assert (teacher["name"], teacher["arguments"]) == ("LennardJones", {})
+    for part, words in (
+        ({"name": "PBE"}, "the name PBE and the calculator of GFN2-xTB: name its `calculator` too"),
+        ({"arguments": {"method": "GFN1-xTB"}}, "has other arguments and the name of GFN2-xTB: give it a `name`"),
+    ):
+        with pytest.raises(AssayError, match=words):
+            complete_config({"teacher": part}, FOLDER)
+    same = load_config(FOLDER)["teacher"]
+    assert complete_config({"teacher": {"name": same["name"]}}, FOLDER)["teacher"] == same

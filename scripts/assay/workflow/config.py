@@ -57,7 +57,8 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     """The defaults of a folder, overridden key by key by what the caller gave, and checked; a new dictionary.
 
     A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
-    is not true of another. So it is with the arguments of a teacher whose calculator is replaced. The caller's paths
+    is not true of another. So it is with a teacher whose calculator is replaced, which has the name of its class unless
+    the caller names it. The caller's paths
     are relative to the current folder, or, where nothing lies there, to the folder of the Snakefile, so that what is
     shipped can be named from anywhere; ``~`` at their beginning is the caller's home. Those of the defaults are of the
     folder ``data`` beside ``folder``, see ``shipped_path``.
@@ -67,7 +68,8 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
         folder: the folder with ``FILES``.
 
     Raises:
-        AssayError: a file is missing or is not YAML, a key is no text, or as ``check_config`` does.
+        AssayError: a file is missing or is not YAML, a key is no text, a teacher is named in part, or as
+            ``check_config`` does.
     """
     config: dict[str, Any] = {}
     for name in FILES:
@@ -78,11 +80,30 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     given = _with_texts(given, lambda text: _place(text, root))
     for name in _replaced(given.get("variants"), config["variants"]):
         del config["variants"][name]
-    if _replaced({"teacher": given.get("teacher")}, {"teacher": config["teacher"]}):
-        config["teacher"]["arguments"] = {}
+    teacher = given.get("teacher")
+    if isinstance(teacher, Mapping):
+        _check_teacher(teacher, config["teacher"], has_data=given.get("data") is not None)
+        if _replaced({"teacher": teacher}, {"teacher": config["teacher"]}):
+            config["teacher"] |= {"name": str(teacher["calculator"]).rpartition(".")[2], "arguments": {}}
     update_config(config, given)
     check_config(config)
     return with_own_students(config, given)
+
+
+def _check_teacher(given: Mapping[str, Any], default: Mapping[str, Any], has_data: bool) -> None:
+    """Refuse part of a teacher, which would name one calculator and ask another."""
+    changed = {key for key, value in given.items() if value != default.get(key)}
+    if "calculator" in given or not changed:
+        return
+    if "name" not in given:
+        raise AssayError(
+            f"`teacher` has other {' and '.join(sorted(changed))} and the name of {default['name']}: give it a `name` "
+            "of its own, and its `calculator`"
+        )
+    if not (has_data and given.keys() == {"name"}):
+        raise AssayError(
+            f"`teacher` has the name {given['name']} and the calculator of {default['name']}: name its `calculator` too"
+        )
 
 
 def shipped_path(path: str, root: Path) -> str:

@@ -102,16 +102,58 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     truth, owner = metrics(everything)["force_mae_eV_per_A"], np.arange(4000) // 100
     inside = 0
     for part in range(40):
-        low, high = confidence_intervals(everything.subset(owner == part), 200, 0.9, seed=part)["force_mae_eV_per_A"]
+        found = confidence_intervals(everything.subset(owner == part), [""] * 100, 200, 0.9, seed=part)
+        low, high = found["force_mae_eV_per_A"]
         inside += low <= truth <= high
     assert 30 <= inside <= 40
+
+
+def frames_of_molecules(n_molecules, n_frames, generator):
+    """Errors of frames of six atoms, of molecules with an error of their own each, 0.05 eV/angstrom in the mean."""
+    n = n_molecules * n_frames
+    scale = np.repeat(generator.gamma(4, 0.05 / 4, n_molecules), 6 * n_frames)
+    forces = generator.normal(0, 1, (6 * n, 3))
+    predicted = forces + scale[:, None] * generator.choice([-1, 1], forces.shape)
+    errors = Errors(np.full(6 * n, 6), np.full(n, 6), np.zeros(n), np.zeros(n), predicted, forces)
+    return errors, [f"m{k}" for k in range(n_molecules) for _ in range(n_frames)]
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say_where_molecules_have_many_frames():
+    generator, inside = np.random.default_rng(1), 0
+    for part in range(60):
+        errors, molecules = frames_of_molecules(30, 20, generator)
+        low, high = confidence_intervals(errors, molecules, 200, 0.9, seed=part)["force_mae_eV_per_A"]
+        inside += low <= 0.05 <= high
+    assert 48 <= inside <= 60
+
+
+def test_intervals_of_one_frame_a_molecule_are_those_of_structures():
+    errors, names = errors_of(make_dataset(30)), [f"m{k}" for k in range(30)]
+    unnamed = confidence_intervals(errors, [""] * 30, 100, 0.95, seed=0)
+    assert confidence_intervals(errors, names, 100, 0.95, seed=0) == unnamed
+    counts = np.random.default_rng(0).multinomial(30, np.full(30, 1 / 30))
+    absolute = np.abs(errors.energy_error_per_atom)
+    once = confidence_intervals(errors, names, 1, 0.95, seed=0)["energy_mae_eV_per_atom"]
+    assert once == pytest.approx([counts @ absolute / 30] * 2)
+
+
+def test_one_molecule_alone_has_no_interval():
+    dataset = make_dataset(3)
+    errors = errors_of(dataset)
+    assert set(dataset.molecules) == {"m0"} and metrics(errors)["force_mae_eV_per_A"] > 0
+    found = confidence_intervals(errors, dataset.molecules, 20, 0.95, seed=0)
+    assert found.keys() == metrics(errors).keys()
+    assert all(ends == [None, None] for ends in found.values())
+    errors.forces_teacher[errors.owner > 0] = 0.0
+    apart = confidence_intervals(errors, ["", "", ""], 20, 0.95, seed=0)
+    assert apart["force_cosine"] == [None, None] and None not in apart["force_mae_eV_per_A"]
 
 
 def test_intervals_resample_structures_and_not_atoms():
     dataset = make_dataset(30)
     errors = errors_of(dataset, force_noise=0.0)
     errors.forces[errors.owner == 0] += 1.0
-    low, high = confidence_intervals(errors, 500, 0.95, seed=0)["force_mae_eV_per_A"]
+    low, high = confidence_intervals(errors, [""] * 30, 500, 0.95, seed=0)["force_mae_eV_per_A"]
     assert low == 0.0
     assert high > 2 * metrics(errors)["force_mae_eV_per_A"]
 

@@ -321,7 +321,7 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
         "force_accuracy": 0.9512,
         "force_mae_eV_per_A": 0.0313,
         "energy_mae_eV_per_atom": 0.002,
-        "confidence_intervals": {"force_accuracy": [0.9481, 0.9542]},
+        "confidence_intervals": {"force_accuracy": [0.9481, 0.9542], "force_mae_eV_per_A": [None, None]},
     }
     physics = {"verdict": "reject", "failed": ["rotation"], "checks": {"rotation": {"message": "spread of 0.4 eV"}}}
     times = {"onnx": 1.234, "engine": 0.456}
@@ -355,7 +355,7 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert f"9,000 structures (SHA-256 `{'ab' * 32}`), then 16,802 structures" in text
     assert "Other processes used 40 % of the processor meanwhile" in text
     for words in (
-        "0.9512 (0.9481 to 0.9542)",
+        "| 0.9512 (0.9481 to 0.9542) | 0.0313 |",
         "90 %",
         "**reject**",
         "spread of 0.4 eV",

@@ -47,6 +47,17 @@ def peers_json(folder, checkpoint_sha256):
     return folder / "peers.json"
 
 
+def test_the_page_names_the_confidence_of_its_intervals_and_has_a_dash_where_there_is_none(copy, benchmarks, tmp_path):
+    def edit(content):
+        content["settings"] = {"confidence": 0.9}
+        content["splits"]["unseen_molecules"]["confidence_intervals"]["force_accuracy"] = [None, None]
+
+    change(copy, "accuracy", edit)
+    write_report(tmp_path / "report", copy, benchmarks)
+    page = (tmp_path / "report/report.html").read_text()
+    assert '<th class="n">90&#8239;% interval</th>' in page and '<td class="n">–</td>' in page
+
+
 def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_path):
     students = read(results)
     [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]

@@ -151,7 +151,7 @@ def test_errors_of_the_stress_equal_their_definitions():
     assert found["stress_rmse_meV_per_A3"] == pytest.approx(np.sqrt((components**2).mean()))
     assert found["stress_mae_GPa"] == pytest.approx(1e-3 * components.mean() / GPa)
     assert 1e-3 / GPa == pytest.approx(0.1602177, rel=1e-6)
-    low, high = confidence_intervals(errors, 50, 0.95, 0)["stress_rmse_GPa"]
+    low, high = confidence_intervals(errors, [""] * len(errors), 50, 0.95, 0)["stress_rmse_GPa"]
     assert low == pytest.approx(high) == pytest.approx(found["stress_rmse_GPa"])
     judged = accuracy_of_split(errors, from_structures(structures), AccuracySettings(resamples=20))
     assert (judged["n_stress_labels"], judged["n_stresses"]) == (10, 10)

@@ -40,7 +40,7 @@ class AccuracySettings:
 
     Attributes:
         max_structures: number of structures of a split that are judged at most, drawn at random; None for all.
-        resamples: number of resamples of the bootstrap.
+        resamples: number of resamples of the bootstrap, each a draw of molecules.
         confidence: share of the bootstrap distribution that an interval covers.
         size_bins: upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open.
         worst: number of the worst structures that are named.
@@ -213,7 +213,9 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
         "n_stress_labels": 0 if errors.stress_teacher is None else int(np.isfinite(errors.stress_teacher).all(1).sum()),
         "n_stresses": int(np.isfinite(errors.stress_error).all(1).sum()),
         **metrics(errors),
-        "confidence_intervals": confidence_intervals(errors, settings.resamples, settings.confidence, settings.seed),
+        "confidence_intervals": confidence_intervals(
+            errors, dataset.molecules, settings.resamples, settings.confidence, settings.seed
+        ),
         "baselines": baselines(errors),
         "per_element": per_element(errors),
         "per_size": per_size(errors, settings.size_bins),

@@ -185,7 +185,7 @@ def _draw_nothing(path: str | Path) -> None:
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:
-    """Draw the accuracy of all variants side by side, with bootstrap intervals.
+    """Draw the accuracy of all variants side by side, with bootstrap intervals over molecules where there are any.
 
     Args:
         path: the SVG file to write.

@@ -1,12 +1,12 @@
-"""Errors of energies, forces and stress, each with a bootstrap confidence interval over structures.
+"""Errors of energies, forces and stress, each with a bootstrap confidence interval over molecules.
 
-Every metric is a function of sums over structures. A resample draws structures with replacement, which only changes the
-weight of each structure in those sums, so that a thousand resamples are one matrix product.
+Every metric is a function of sums over structures. A resample draws whole molecules with replacement, which changes
+only the weight of each in those sums, so that each resample is one matrix product.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import ase.units
@@ -189,23 +189,51 @@ def metrics(errors: Errors) -> dict[str, float | None]:
     return {name: _number(value) for name, value in _from_sums(total).items()}
 
 
-def confidence_intervals(errors: Errors, resamples: int, confidence: float, seed: int) -> dict[str, list[float | None]]:
-    """[low, high] of each metric: the central ``confidence`` of its values over resampled sets of structures.
+def confidence_intervals(
+    errors: Errors, molecules: Iterable[str], resamples: int, confidence: float, seed: int
+) -> dict[str, list[float | None]]:
+    """[low, high] of each metric: the central ``confidence`` of its values over resampled sets of molecules.
 
-    The element shift is the one of the full set in every resample.
+    Structures of one molecule have errors alike, so that they are drawn together. The element shift is the one of the
+    full set in every resample.
+
+    Args:
+        errors: of S structures.
+        molecules: (S,) the molecule of each; one without a name, "", stands for itself.
+        resamples: how many sets of as many molecules are drawn.
+        confidence: the share of the values that lie inside of an interval.
+        seed: of the draw.
+
+    Returns:
+        the ends by metric, both None where fewer than two molecules say anything about it.
     """
     if len(errors) == 0:
         return {}
-    sums, n = _sums(errors), len(errors)
-    matrix = np.stack(list(sums.values()), 1)  # (S, K)
+    sums, group = _sums(errors), _groups(molecules)
+    n = int(group.max()) + 1
+    matrix = np.stack([np.bincount(group, weights=values, minlength=n) for values in sums.values()], 1)  # (n, K)
     generator, chance = np.random.default_rng(seed), np.full(n, 1.0 / n)
     resampled = np.stack([generator.multinomial(n, chance) @ matrix for _ in range(resamples)])  # (B, K)
-    drawn = dict(zip(sums, resampled.T, strict=True))
-    tail = (1.0 - confidence) / 2.0
-    return {
-        name: [_number(np.nanquantile(values, q)) if np.isfinite(values).any() else None for q in (tail, 1.0 - tail)]
-        for name, values in _from_sums(drawn).items()
-    }
+    tail, drawn = (1.0 - confidence) / 2.0, dict(zip(sums, resampled.T, strict=True))
+    held = dict(zip(sums, (matrix > 0).sum(0), strict=True))
+    with np.errstate(invalid="ignore"):  # between two infinite values
+        return {
+            name: [_number(np.nanquantile(values, q)) for q in (tail, 1.0 - tail)]
+            if held[_counted_in(name)] > 1 and np.isfinite(values).any()
+            else [None, None]
+            for name, values in _from_sums(drawn).items()
+        }
+
+
+def _groups(molecules: Iterable[str]) -> np.ndarray:
+    """(S,) the number of each structure's molecule, in the order in which they first occur."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(str(name) or k, len(numbers)) for k, name in enumerate(molecules)])
+
+
+def _counted_in(metric: str) -> str:
+    """The sum over structures that tells how much a metric is a mean of."""
+    return "stress_components" if metric.startswith("stress") else "angles" if "cosine" in metric else "structures"
 
 
 def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:

@@ -28,7 +28,7 @@ CAPTIONS = {
     "benchmark": "Latency and throughput of energies and forces by runtime, batch size and system size.",
     "properties": "How the atoms of a material are arranged and diffuse, by the students and by their teacher.",
     "engines": "Time of a step, and nanoseconds a day, against the number of atoms in each program.",
-    "accuracy": "All variants side by side, with bootstrap confidence intervals.",
+    "accuracy": "All variants side by side, with bootstrap confidence intervals over molecules.",
 }
 NARROW = {"overview", "vibrations", "energies"}  # two of these fit beside each other
 

@@ -1,10 +1,12 @@
 """What the report concludes: targets, choices, forms, and the time of the workflow."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from assay.report import choices, dag
+from assay.report.evidence import Student
 from assay.report.forms import Form, forms_of, front
 from assay.report.targets import judge_targets
 from assay.report.wording import number
@@ -131,6 +133,52 @@ def test_without_physics_no_student_is_called_ready(copy):
     found = chosen(copy)
     assert found["Dynamics"] == (None, "physics was not measured")
     assert found["Screening"] == (None, "physics was not measured")
+
+
+def student_of(name, splits):
+    results = {"accuracy": {"splits": splits}, "physics": {"verdict": "md-ready", "failed": [], "capped": None}}
+    return Student(name, Path(name), results)
+
+
+def split_of(force_accuracy, own=True, gaps=0):
+    row = {"name": "s", "number": 1, "reason": "not finite"}
+    return {
+        "force_accuracy": force_accuracy,
+        "labelled_by": {"own": own, "sentence": "labelled by another"},
+        "without_prediction": {"n_structures": gaps, "structures": [row] * gaps},
+    }
+
+
+def recommended(*students):
+    found = choices.recommend(students, {student.name: [] for student in students})
+    return {choice.job: (choice.variant, choice.reason) for choice in found}
+
+
+def test_structures_without_a_prediction_make_no_student_the_most_accurate():
+    hole = student_of("hole", {"unseen_molecules": split_of(0.99, gaps=2)})
+    whole = student_of("whole", {"unseen_molecules": split_of(0.95)})
+    variant, reason = recommended(hole, whole)["Least error"]
+    assert variant == "whole" and "hole is not compared: of it 2 structures have no prediction, such as s" in reason
+    variant, reason = recommended(hole)["Least error"]
+    assert variant == "hole" and reason.endswith(
+        "; of it 2 structures have no prediction, such as s (number 1): not finite"
+    )
+
+
+def test_students_are_compared_on_one_split():
+    salt = student_of("salt", {"easy": split_of(0.99), "unseen_molecules": split_of(0.1, own=False)})
+    drug = student_of("drug", {"unseen_molecules": split_of(0.95), "easy": split_of(0.999, own=False)})
+    for job in ("Dynamics", "Least error"):
+        variant, reason = recommended(salt, drug)[job]
+        assert variant == "drug" and reason.endswith("(95.0\u202f%); salt is not compared: it is judged on easy")
+    assert recommended(salt)["Least error"] == ("salt", "highest force accuracy (99.0\u202f%)")
+
+
+@pytest.mark.parametrize("splits", [{}, {"unseen_molecules": split_of(0.95, own=False)}])
+def test_a_student_ready_for_dynamics_whose_errors_are_unknown_is_not_said_to_fail(splits):
+    variant, reason = recommended(student_of("ready", splits))["Dynamics"]
+    assert variant is None
+    assert reason == "no errors against the own teacher are known of what is md-ready: ready"
 
 
 # Forms

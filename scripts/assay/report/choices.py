@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
-from assay.report.evidence import Student
+from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import Form, plain_form
 from assay.report.wording import file_size, listing, percent, quantity, words
 
@@ -45,13 +45,17 @@ def _dynamics(students: Sequence[Student]) -> Choice:
     job = "Dynamics"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    best = _best([s for s in students if verdict_of(s) == MD_READY], lambda s: s.headline("force_accuracy"))
+    ready = [s for s in students if verdict_of(s) == MD_READY]
+    best, notes = _most_accurate(ready)
+    if best is None and ready:
+        names = listing([s.name for s in ready])
+        return Choice(job, None, f"no errors against the own teacher are known of what is {MD_READY}: {names}")
     if best is None:
         capped = [s.name for s in students if s.get("physics", "capped") and not s.get("physics", "failed")]
         lack = f"; {listing(capped)} would, but for checks that could not be judged" if capped else ""
         return Choice(job, None, f"no student passes every physics check that dynamics needs{lack}")
     accuracy = percent(best.headline("force_accuracy"))
-    return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy})")
+    return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy}){notes}")
 
 
 def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
@@ -70,11 +74,12 @@ def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]])
 
 def _accurate(students: Sequence[Student]) -> Choice:
     job = "Least error"
-    best = _best(students, lambda s: s.headline("force_accuracy"))
+    best, notes = _most_accurate(students)
     if best is None:
         return Choice(job, None, "accuracy was not measured")
     caution = ", but physics rejects it" if verdict_of(best) == REJECT else ""
-    return Choice(job, best.name, f"highest force accuracy ({percent(best.headline('force_accuracy'))}){caution}")
+    accuracy = percent(best.headline("force_accuracy"))
+    return Choice(job, best.name, f"highest force accuracy ({accuracy}){caution}{notes}")
 
 
 def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
@@ -85,6 +90,26 @@ def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> 
     if best is None:
         return Choice(job, None, "there is no file to deploy" if usable else "physics rejects every student")
     return Choice(job, best.name, f"{file_size(sizes[best.name])} as ONNX in fp32 ({_accuracy_of(best)})")
+
+
+def _most_accurate(students: Sequence[Student]) -> tuple[Student | None, str]:
+    """Return the student of the highest force accuracy, and in words who is not compared with it, and why.
+
+    Students are compared on one split, and those that leave structures of it without a prediction only if all do. None
+    if no student has errors.
+    """
+    judged = [s for s in students if s.headline("force_accuracy") is not None]
+    whole = [s for s in judged if not s.gap(s.headline_split)] or judged
+    splits = [s.headline_split for s in whole]
+    split = HEADLINE_SPLIT if HEADLINE_SPLIT in splits else max(splits, key=splits.count, default=None)
+    best = _best([s for s in whole if s.headline_split == split], lambda s: s.headline("force_accuracy"))
+    notes = [f"of it {best.gap(split)}"] if best and best.gap(split) else []
+    for other in judged:
+        if other not in whole:
+            notes.append(f"{other.name} is not compared: of it {other.gap(other.headline_split)}")
+        elif other.headline_split != split:
+            notes.append(f"{other.name} is not compared: it is judged on {words(other.headline_split or '')}")
+    return best, "".join(f"; {note}" for note in notes)
 
 
 def _best(students: Sequence[Student], score: Callable[[Student], float | None]) -> Student | None:

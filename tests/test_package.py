@@ -31,6 +31,7 @@ from assay.models import build_model
 from assay.package.build import example_files, write_package
 from assay.package.card import write_card
 from assay.package.wheel import make_wheel
+from assay.report.evidence import Student
 from assay.runtime import OnnxStudent, VerletList
 from assay.runtime.calculator import StudentCalculator
 from assay.runtime.engine import LIBRARY, MODEL
@@ -372,6 +373,30 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| `model.onnx` | 1.23 |" in text
     assert "0.46" not in text, "the file that the engine was timed with is not in the package"
+
+
+def test_card_gives_no_higher_verdict_than_the_report_where_structures_have_no_prediction(card, files, tmp_path):
+    rows = [{"name": "s7", "number": 7, "reason": "energy or forces are not finite"}]
+    split = {
+        "n_structures": 1,
+        "force_accuracy": 0.99,
+        "force_mae_eV_per_A": 0.01,
+        "energy_mae_eV_per_atom": 0.001,
+        "without_prediction": {"n_structures": 99, "structures": rows},
+        "domain": None,
+    }
+    accuracy = {"settings": {"confidence": 0.9}, "splits": {"unseen_molecules": split}, "training_data": None}
+    exports = {"model.onnx": {"verdict": "md-ready"}}
+    results = {
+        "model": card,
+        "accuracy": accuracy,
+        "physics": {"verdict": "md-ready", "failed": [], "checks": {}, "exports": exports},
+    }
+    text, student = write_card(results, files, **SAID), Student("toy", tmp_path, results)
+    assert student.verdict() == "screening-only"
+    assert f"Verdict: **{student.verdict()}**. It is {student.cap}." in text and "md-ready" not in text
+    assert "| unseen molecules | 1 | 99 | 0.99 |" in text
+    assert "Of unseen molecules 99 structures have no prediction, such as s7 (number 7): energy or forces" in text
 
 
 def test_card_takes_what_it_says_of_an_eight_bit_file_from_where_it_was_measured(card, files, tmp_path):

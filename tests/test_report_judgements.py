@@ -10,7 +10,7 @@ from assay.report.evidence import Student
 from assay.report.forms import Form, forms_of, front
 from assay.report.targets import judge_targets
 from assay.report.wording import number
-from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read
+from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read, write_report
 
 
 def targets_of(folder, times=None):
@@ -57,18 +57,29 @@ def test_a_structure_without_a_prediction_keeps_a_split_from_being_called_good(c
     def edit(content):
         content["splits"]["unseen_molecules"]["without_prediction"] = {"n_structures": 1, "structures": [row]}
 
-    before = {student.name: choices.verdict_of(student) for student in read(copy)}
+    before = {student.name: student.verdict() for student in read(copy)}
     change(copy, "accuracy", edit)
     target = targets_of(copy)["Force accuracy", "original"]
     assert target.verdict == "unmet"
     assert target.reason.startswith("1 structure has no prediction, such as s7 (number 107): energy or forces are not")
-    after = {student.name: choices.verdict_of(student) for student in read(copy)}
+    after = {student.name: student.verdict() for student in read(copy)}
     assert "md-ready" in before.values()
     assert after == {name: v.replace("md-ready", "screening-only") for name, v in before.items()}
     [original] = [student for student in read(copy) if student.name == "original"]
-    assert choices.cap_of(original).startswith(
-        "screening-only at most, because of unseen molecules: 1 structure has no"
-    )
+    assert original.cap.startswith("screening-only at most, because of unseen molecules: 1 structure has no")
+
+
+def test_the_page_has_one_verdict_of_a_student_with_gaps(copy, tmp_path):
+    def edit(content):
+        content["splits"]["unseen_molecules"]["without_prediction"] = {"n_structures": 1, "structures": []}
+
+    change(copy, "accuracy", edit)
+    write_report(tmp_path / "report", copy, tmp_path / "nowhere")
+    page = (tmp_path / "report/report.html").read_text()
+    assert '<span class="verdict good">md-ready</span>' not in page
+    reason = chosen(copy)["Dynamics"][1]
+    assert reason == "original and tiny pass every check, but leave structures without a prediction"
+    assert page.count("screening-only at most, because of unseen molecules") >= 2
 
 
 def test_one_file_that_fails_is_unmet(copy):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from assay.physics import standing
 from assay.workflow.config_models.types import module_name
 from assay.workflow.files import look_up
 
@@ -56,6 +58,10 @@ def write_card(
     return environment.get_template("README.md.j2").render(
         {name: results.get(name) for name in ("accuracy", "physics", "benchmark")},
         model=results["model"],
+        verdict=standing.standing(results),
+        cap=standing.cap(results),
+        gap=partial(standing.gap, results),
+        without_prediction=standing.without_prediction(results),
         scope=look_up(results, "model", "scope", "sentence"),
         elements=", ".join(elements) if elements else "elements that its checkpoint does not name",
         files=[_file(name, path, results) for name, path in files.items()],
@@ -92,7 +98,7 @@ def _file(name: str, path: Path, results: Mapping[str, Mapping[str, Any]]) -> di
         "forces": forces,
         "deterministic": _determinism(name, results),
         "verified": _verified(name, results),
-        "physics": look_up(results, "physics", "exports", name, "verdict") or "not checked apart",
+        "physics": standing.standing(results, name) or "not checked apart",
     }
 
 

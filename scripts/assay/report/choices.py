@@ -25,44 +25,36 @@ def recommend(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) 
     return [_dynamics(students), _screening(students, forms), _accurate(students), _small(students, forms)]
 
 
-def verdict_of(student: Student) -> str | None:
-    """Return md-ready, screening-only or reject; None if physics was not judged.
-
-    A student that leaves structures of a split without a prediction is at most screening-only.
-    """
-    verdict = student.get("physics", "verdict")
-    return SCREENING_ONLY if verdict == MD_READY and student.without_prediction else verdict
-
-
-def cap_of(student: Student) -> str | None:
-    """Say why the verdict is at most screening-only though no check failed; None if nothing caps it."""
-    gaps = [f"{words(split)}: {student.gap(split)}" for split in student.without_prediction]
-    gap = f"{SCREENING_ONLY} at most, because of {'; '.join(gaps)}" if gaps else None
-    return "; ".join(filter(None, (student.get("physics", "capped"), gap))) or None
-
-
 def _dynamics(students: Sequence[Student]) -> Choice:
     job = "Dynamics"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    ready = [s for s in students if verdict_of(s) == MD_READY]
+    ready = [s for s in students if s.verdict() == MD_READY]
     best, notes = _most_accurate(ready)
     if best is None and ready:
         names = listing([s.name for s in ready])
         return Choice(job, None, f"no errors against the own teacher are known of what is {MD_READY}: {names}")
     if best is None:
-        capped = [s.name for s in students if s.get("physics", "capped") and not s.get("physics", "failed")]
-        lack = f"; {listing(capped)} would, but for checks that could not be judged" if capped else ""
-        return Choice(job, None, f"no student passes every physics check that dynamics needs{lack}")
+        return Choice(job, None, _not_ready(students))
     accuracy = percent(best.headline("force_accuracy"))
     return Choice(job, best.name, f"most accurate of those that are {MD_READY} ({accuracy}){notes}")
+
+
+def _not_ready(students: Sequence[Student]) -> str:
+    """Say why no student is ready for dynamics."""
+    if gaps := [s.name for s in students if s.get("physics", "verdict") == MD_READY]:
+        leaves = "passes every check, but leaves" if len(gaps) == 1 else "pass every check, but leave"
+        return f"{listing(gaps)} {leaves} structures without a prediction"
+    capped = [s.name for s in students if s.get("physics", "capped") and not s.get("physics", "failed")]
+    lack = f"; {listing(capped)} would, but for checks that could not be judged" if capped else ""
+    return f"no student passes every physics check that dynamics needs{lack}"
 
 
 def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
     job = "Screening"
     if refusal := _unjudged(students):
         return Choice(job, None, refusal)
-    usable = [s for s in students if verdict_of(s) in (MD_READY, SCREENING_ONLY)]
+    usable = [s for s in students if s.verdict() in (MD_READY, SCREENING_ONLY)]
     if not usable:
         return Choice(job, None, "physics rejects every student")
     times = {s.name: _latency(forms[s.name]) for s in usable}
@@ -77,14 +69,14 @@ def _accurate(students: Sequence[Student]) -> Choice:
     best, notes = _most_accurate(students)
     if best is None:
         return Choice(job, None, "accuracy was not measured")
-    caution = ", but physics rejects it" if verdict_of(best) == REJECT else ""
+    caution = ", but physics rejects it" if best.verdict() == REJECT else ""
     accuracy = percent(best.headline("force_accuracy"))
     return Choice(job, best.name, f"highest force accuracy ({accuracy}){caution}{notes}")
 
 
 def _small(students: Sequence[Student], forms: Mapping[str, Sequence[Form]]) -> Choice:
     job = "Smallest file"
-    usable = [s for s in students if verdict_of(s) != REJECT]
+    usable = [s for s in students if s.verdict() != REJECT]
     sizes = {s.name: _size(forms[s.name]) for s in usable}
     best = _best(usable, lambda s: None if (size := sizes[s.name]) is None else -size)
     if best is None:
@@ -120,7 +112,7 @@ def _best(students: Sequence[Student], score: Callable[[Student], float | None])
 
 def _unjudged(students: Sequence[Student]) -> str | None:
     """Say why no choice can rest on physics; None if one can."""
-    return "physics was not measured" if all(verdict_of(student) is None for student in students) else None
+    return "physics was not measured" if all(student.verdict() is None for student in students) else None
 
 
 def _latency(forms: Sequence[Form]) -> float | None:

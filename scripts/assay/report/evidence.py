@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from assay.physics import standing
 from assay.workflow.files import look_up, read_json, training_record
 
 BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
@@ -64,17 +65,20 @@ class Student:
     @property
     def without_prediction(self) -> dict[str, int]:
         """The number of structures that have no prediction, by split; splits where all have one are left out."""
-        counts = {name: look_up(split, "without_prediction", "n_structures") for name, split in self.splits.items()}
-        return {name: count for name, count in counts.items() if count}
+        return standing.without_prediction(self.results)
 
     def gap(self, split: str | None) -> str:
         """How many structures of a split have no prediction and are in no error, in words; empty if all have one."""
-        count = self.without_prediction.get(split or "")
-        if not count:
-            return ""
-        rows = look_up(self.splits[split or ""], "without_prediction", "structures") or []
-        first = f", such as {rows[0]['name']} (number {rows[0]['number']}): {rows[0]['reason']}" if rows else ""
-        return f"{count} structure{'s have' if count > 1 else ' has'} no prediction{first}"
+        return standing.gap(self.results, split)
+
+    def verdict(self, file: str | None = None) -> str | None:
+        """Return the verdict that stands for the student, or for one of its exported files; None if not judged."""
+        return standing.standing(self.results, file)
+
+    @property
+    def cap(self) -> str | None:
+        """Why the verdict is at most screening-only though no check failed; None if nothing caps it."""
+        return standing.cap(self.results)
 
     @property
     def has_stress(self) -> bool:

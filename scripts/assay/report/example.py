@@ -39,7 +39,7 @@ def example_digest(
                 "n_parameters": student.get("model", "n_parameters"),
                 "splits": {name: {key: split.get(key) for key in ERRORS} for name, split in student.splits.items()},
                 "times": [{key: row.get(key) for key in TIMES} for row in speed.by_size(student)],
-                "verdict": student.get("physics", "verdict"),
+                "verdict": student.verdict(),
                 "n_trained_on": student.get("training", "n_structures"),
             }
             for student in students

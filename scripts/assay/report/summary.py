@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from assay.report.choices import cap_of, recommend, verdict_of
+from assay.report.choices import recommend
 from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
 from assay.report.labels import labels_by_split
@@ -88,9 +88,9 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "not_applicable": {branch: why for branch in BRANCHES if (why := student.not_applicable(branch))},
         "n_parameters": student.get("model", "n_parameters"),
         "teacher": teachers.get(student.name),
-        "verdict": verdict_of(student),
+        "verdict": student.verdict(),
         "scope": student.get("model", "scope", "sentence"),
-        "verdict_capped": cap_of(student),
+        "verdict_capped": student.cap,
         "n_checks": student.get("physics", "rests_on", "of"),
         "n_checks_judged": student.get("physics", "rests_on", "judged"),
         "failed_checks": student.get("physics", "failed"),

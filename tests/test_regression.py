@@ -81,6 +81,29 @@ def test_slower_runtime_is_found_and_the_sentence_says_which_and_by_how_much():
         require_no_regression(comparison)
 
 
+def test_only_ratios_that_became_worse_are_said_to_have():
+    noisy = [f"noisy {k}" for k in range(3)]
+    now = {"onnx": around(0.8, 0.01)} | {name: around(0.3, 0.9) for name in noisy}
+    then = {"onnx": around(1.0, 0.01)} | {name: around(1.0, 0.9) for name in noisy}
+
+    def timed(ratios):
+        result = benchmark()
+        common = {"system_size": 20, "batch_size": 1}
+        result["rows"] = [common | {"runtime": name, "speedup_over_teacher": own} for name, own in ratios.items()]
+        return result
+
+    with pytest.raises(AssayError) as raised:
+        require_no_regression(compared(timed(now), timed(then)))
+    assert "1 of 4 ratios became worse" in str(raised.value)
+    assert "onnx over" in str(raised.value) and "noisy" not in str(raised.value)
+
+
+def test_students_of_several_machines_are_not_held_against_one_baseline():
+    of_one = make_baseline({"mine": benchmark(), "tiny": benchmark()})
+    with pytest.raises(AssayError, match="benchmark of tiny is of another machine"):
+        compare_with_baseline({"mine": benchmark(), "tiny": benchmark(machine="other")}, of_one, 0.1)
+
+
 @pytest.mark.parametrize(
     ("spread", "slower", "verdict"),
     [(0.05, 1.04, "within the spread"), (0.3, 1.3, "within the spread"), (0.001, 1.05, "within the spread"),

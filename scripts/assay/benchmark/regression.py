@@ -71,9 +71,7 @@ def make_baseline(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]
         AssayError: the benchmarks come from different machines.
     """
     first = next(iter(benchmarks.values()))
-    for variant, benchmark in benchmarks.items():
-        if _machine(benchmark) != _machine(first):
-            raise AssayError(f"the benchmark of {variant} is of another machine than the others: run them all on one")
+    _one_machine(benchmarks)
     return {
         "schema_version": SCHEMA_VERSION,
         "device": first["device"],
@@ -115,8 +113,11 @@ def compare_with_baseline(
     Returns:
         ``comparable`` (both come from one machine), ``machine`` of both, and ``rows``: a row for each ratio with its
         ``verdict``, the worst first.
+
+    Raises:
+        AssayError: the benchmarks come from different machines.
     """
-    machine, stored = _machine(next(iter(benchmarks.values()))), _machine(baseline)
+    machine, stored = _one_machine(benchmarks), _machine(baseline)
     rows = [
         row
         for variant, benchmark in benchmarks.items()
@@ -151,7 +152,7 @@ def require_no_regression(comparison: Mapping[str, Any]) -> str:
         now, then = (", ".join(map(str, comparison["machine"][when].values())) for when in ("now", "baseline"))
         raise AssayError(f"the baseline is of another machine ({then} threads; here {now} threads): {STORE}")
     if counts[WORSE]:
-        worst = "; ".join(map(sentence, rows[:3]))
+        worst = "; ".join(map(sentence, [row for row in rows if row["verdict"] == WORSE][:3]))
         rest = f"; and {counts[WORSE] - 3} more" if counts[WORSE] > 3 else ""
         raise AssayError(
             f"{counts[WORSE]} of {compared} ratios became worse, beyond the spread of both runs: {worst}{rest}; see "
@@ -213,6 +214,19 @@ def _verdict(now: Ratio, then: Ratio, tolerance: float) -> str:
 def _machine(result: Mapping[str, Any]) -> dict[str, Any]:
     """The machine of a benchmark or a baseline, on which its ratios depend."""
     return {key: result[key] for key in ("device", "device_name")} | {"threads": result["threads"]["torch"]}
+
+
+def _one_machine(benchmarks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The machine of all benchmarks.
+
+    Raises:
+        AssayError: they come from different ones.
+    """
+    first = _machine(next(iter(benchmarks.values())))
+    for variant, benchmark in benchmarks.items():
+        if _machine(benchmark) != first:
+            raise AssayError(f"the benchmark of {variant} is of another machine than the others: run them all on one")
+    return first
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

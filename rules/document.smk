@@ -53,6 +53,7 @@ rule document_example:
     params:
         code=code_of("document_example"),
         variants=list(VARIANTS),
+        properties={"structure": config["properties"]["structure"], "teacher": config["teacher"]["name"]},
     script:
         "../scripts/document_example.py"
 

@@ -75,6 +75,7 @@ rule report:
         data=DATA,
         teachers={name: teacher["name"] for name, teacher in TEACHERS.items()},
         targets=config["report"]["targets"],
+        properties={"structure": config["properties"]["structure"], "teacher": config["teacher"]["name"]},
         shipped=SHIPPED_STUDENTS,
         not_timed=["label", "train", "peers", "run_engines", "engines", "report"],
     script:

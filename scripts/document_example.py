@@ -19,7 +19,7 @@ with exit_on_error(log=snakemake.log[0]):
     students = read_students(folder / variant for variant in snakemake.params.variants)
     figures = read_json(FIGURES)
     drawn = snakemake.input.get("drawn")
-    properties = read_properties(folder, students) if drawn else None
+    properties = read_properties(folder, students, **snakemake.params.properties) if drawn else None
     figures["example"] = example_digest(students, properties, figures["example"])
     if properties is not None:
         figures["example"]["properties"]["picture_sha256"] = sha256_file(drawn)

@@ -26,7 +26,7 @@ with exit_on_error(log=snakemake.log[0]):
     goals = Goals(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
-    summary["properties"] = read_properties(folder, students)
+    summary["properties"] = read_properties(folder, students, **snakemake.params.properties)
     summary["earlier_gpu"] = read_earlier_gpu(
         snakemake.input.gpu, students, snakemake.params.shipped, summary["device"]
     )

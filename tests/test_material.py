@@ -160,7 +160,7 @@ def test_atoms_are_put_back_into_their_cell():
     assert np.allclose(turns, np.rint(turns)) and np.allclose(turns[:, 1:], 0.0) and turns[:, 0].any()
 
 
-def test_the_report_shows_only_what_today_weights_did(tmp_path):
+def test_the_report_shows_only_what_the_weights_structure_and_teacher_of_today_did(tmp_path):
     from assay.report.evidence import Student
 
     row = {
@@ -173,9 +173,19 @@ def test_the_report_shows_only_what_today_weights_did(tmp_path):
     folder.mkdir()
     found = {"checkpoint_sha256": "now", "settings": {"structure": "melt.xyz"}, "rows": [row]}
     (folder / "properties.json").write_text(json.dumps(found))
-    (tmp_path / "properties/teacher.json").write_text(json.dumps({"teacher": "DFT", "rows": [row]}))
+    asked = {"teacher": "DFT", "settings": {"structure": "melt.xyz"}, "rows": [row]}
+    (tmp_path / "properties/teacher.json").write_text(json.dumps(asked))
+    (tmp_path / "properties/properties.svg").write_text("<svg/>")
     now, later = (Student("tiny", folder, {"model": {"checkpoint_sha256": sha}}) for sha in ("now", "later"))
-    assert read_properties(tmp_path, [later]) is None
-    shown = read_properties(tmp_path, [now])
+    assert read_properties(tmp_path, [later], "melt.xyz", "DFT") is None
+    shown = read_properties(tmp_path, [now], "melt.xyz", "DFT")
     assert [own["student"] for own in shown["rows"]] == ["tiny", None] and shown["teacher"] == "DFT"
-    assert shown["figure"] is None
+    assert shown["figure"] == str(tmp_path / "properties/properties.svg")
+    for structure in ("other.xyz", None):
+        assert read_properties(tmp_path, [now], structure, "DFT") is None
+    other = read_properties(tmp_path, [now], "melt.xyz", "GFN2-xTB")
+    assert [own["student"] for own in other["rows"]] == ["tiny"]
+    assert other["teacher"] is None and other["figure"] is None
+    moved = json.dumps(asked | {"settings": {"structure": "other.xyz"}})
+    (tmp_path / "properties/teacher.json").write_text(moved)
+    assert read_properties(tmp_path, [now], "melt.xyz", "DFT")["teacher"] is None

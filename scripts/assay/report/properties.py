@@ -13,33 +13,39 @@ FOLDER = "properties"  # beside the folders of the students
 OF_A_ROW = ("n_atoms", "temperature_K", "density_g_per_cm3", "pressure_GPa", "pressure_standard_error_GPa")
 
 
-def read_properties(folder: str | Path, students: Sequence[Student]) -> dict[str, Any] | None:
-    """Read the properties of each student and of the teacher.
+def read_properties(
+    folder: str | Path, students: Sequence[Student], structure: str | None, teacher: str
+) -> dict[str, Any] | None:
+    """Read the properties of each student and of the teacher, of one structure.
 
     Args:
         folder: the folder of all results.
         students: the variants; those whose weights have changed since are left out.
+        structure: the file where dynamics begin; what began elsewhere is left out. None if the config names none.
+        teacher: the name of the teacher; what another one found is left out.
 
     Returns:
-        ``rows``, each of a student or, under the name None, of the teacher; ``structure``, where dynamics began; the
-        ``teacher``'s name, and the ``figure`` of all, None without; or None if nothing was measured.
+        ``rows``, each of a student or, under the name None, of the teacher; the ``structure``; the ``teacher``'s name,
+        None without rows of it, and the ``figure``, None without or if it shows what was left out; or None if nothing
+        was measured of a student.
     """
-    own_folder, rows, structure = Path(folder, FOLDER), [], None
-    for student in students:
-        path = student.folder / "properties.json"
-        found = read_json(path) if path.is_file() else {}
-        if "rows" in found and found["checkpoint_sha256"] == student.get("model", "checkpoint_sha256"):
-            rows += _rows(student.name, found)
-            structure = found["settings"]["structure"]
-    if not rows:
+    paths = {student.name: student.folder / "properties.json" for student in students}
+    every = {name: found for name, path in paths.items() if path.is_file() and "rows" in (found := read_json(path))}
+    sha256s = {student.name: student.get("model", "checkpoint_sha256") for student in students}
+    own = {name: found for name, found in every.items() if found["checkpoint_sha256"] == sha256s[name]}
+    kept = {name: found for name, found in own.items() if found["settings"]["structure"] == structure}
+    if not kept:
         return None
-    teacher, figure = own_folder / "teacher.json", own_folder / "properties.svg"
-    asked = read_json(teacher) if teacher.is_file() else None
+    asked, figure = Path(folder, FOLDER, "teacher.json"), Path(folder, FOLDER, "properties.svg")
+    found = read_json(asked) if asked.is_file() else None
+    same = found is not None and (found["teacher"], found["settings"]["structure"]) == (teacher, structure)
+    rows = [row for name, result in kept.items() for row in _rows(name, result)]
+    shown = figure.is_file() and kept == every and (same or found is None)
     return {
-        "rows": rows + (_rows(None, asked) if asked else []),
+        "rows": rows + (_rows(None, found) if found and same else []),
         "structure": structure,
-        "teacher": asked["teacher"] if asked else None,
-        "figure": str(figure) if figure.is_file() else None,
+        "teacher": teacher if same else None,
+        "figure": str(figure) if shown else None,
     }
 
 

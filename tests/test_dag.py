@@ -43,6 +43,18 @@ def tree(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "tree")
 
 
+def test_the_report_times_the_rules_that_all_runs_and_no_others(tmp_path):
+    lay_out(tmp_path, STAND_IN)
+    with (tmp_path / "Snakefile").open("a") as snakefile:
+        snakefile.write('\nprint("timed:", *TIMED)\n')
+    planned = snakemake(tmp_path, "-n", "all").stdout
+    timed = set(re.search("^timed: (.*)$", planned, re.M)[1].split())
+    run = set(re.findall(r"^(?:localrule|rule|checkpoint|localcheckpoint) (\w+):$", planned, re.M))
+    tables = re.findall(r'"benchmarks/(\w+)/(?:\{variant\}|all)\.tsv"', RULES)
+    assert {"endure", "material", "peers"} <= set(tables)
+    assert timed == run & set(tables) - {"report"} | {"calculator"}  # of which there is none here
+
+
 def test_second_run_has_nothing_to_do(tree):
     assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
 

@@ -215,7 +215,7 @@ def test_front_holds_what_nothing_beats():
 
 def test_speed_up_is_the_sum_over_the_wall_time(tmp_path):
     jobs = [("validate", "original", 1e9, 30.0), ("export", "tiny", 1e9 + 5, 20.0), ("report", "all", 1e9 + 31, 9.0)]
-    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS))
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, {job[0] for job in jobs}))
     assert times["sequential_sum_s"] == pytest.approx(59.0)
     assert times["wall_s"] == pytest.approx(40.0, abs=1e-3)
     assert times["parallel_speedup"] == pytest.approx(59 / 40, rel=1e-4)
@@ -224,16 +224,16 @@ def test_speed_up_is_the_sum_over_the_wall_time(tmp_path):
 
 def test_time_between_two_runs_does_not_count(tmp_path):
     jobs = [("validate", "original", 1e9, 30.0), ("validate", "tiny", 1e9 + 4000, 20.0)]
-    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS))
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, {job[0] for job in jobs}))
     assert times["n_runs"] == 2
     assert times["parallel_speedup"] == pytest.approx(1.0, rel=1e-4)
 
 
-def test_jobs_of_other_variants_and_of_what_is_shipped_are_left_out(tmp_path):
+def test_jobs_of_other_variants_and_of_rules_that_do_not_count_are_left_out(tmp_path):
     jobs = [("validate", "tiny", 1e9, 3.0), ("validate", "gone", 1e9, 3.0), ("train", "tiny", 1e9, 3600.0)]
-    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, not_timed=["train"])
+    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, timed=["validate"])
     assert [(job.rule, job.variant) for job in found] == [("validate", "tiny")]
 
 
 def test_no_benchmarks_is_not_measured(tmp_path):
-    assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS)) is None
+    assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS, ["validate"])) is None

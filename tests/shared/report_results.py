@@ -337,7 +337,7 @@ def write_report(target, folder, benchmarks, teachers=None):
     target.mkdir(exist_ok=True)
     students = read(folder)
     data = {"unseen_molecules": folder / "original/model.json"}
-    times = dag.summarize(dag.read_jobs(benchmarks, STUDENTS))
+    times = dag.summarize(dag.read_jobs(benchmarks, STUDENTS, ["validate"]))
     summary = summarize(students, times, GOALS, teachers or dict.fromkeys(STUDENTS, "GFN2-xTB"), data)
     write_page(target / "report.html", summary, students, [])
     write_markdown(target / "report.md", summary)

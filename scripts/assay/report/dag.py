@@ -34,19 +34,19 @@ class JobTime:
         return self.started + self.duration_s
 
 
-def read_jobs(folder: str | Path, variants: Iterable[str], not_timed: Iterable[str] = ()) -> list[JobTime]:
+def read_jobs(folder: str | Path, variants: Iterable[str], timed: Iterable[str]) -> list[JobTime]:
     """Read the jobs of the variants, and those of all variants at once, from ``folder/<rule>/<variant>.tsv``.
 
     Args:
         folder: the folder of Snakemake's benchmark tables.
         variants: the names of the variants.
-        not_timed: the rules to leave out: those that `all` does not run, and the report itself.
+        timed: the rules that count: those that `all` runs before the report.
 
     Returns:
         the jobs, ordered by their start.
     """
-    names, skipped = {*variants, "all"}, set(not_timed)
-    tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name not in skipped]
+    names, counted = {*variants, "all"}, set(timed)
+    tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name in counted]
     jobs = [job for path in tables if (job := _read_job(path)) is not None]
     return sorted(jobs, key=lambda job: job.started)
 

@@ -13,12 +13,13 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     thresholds = snakemake.params.thresholds
     measured = read_json(snakemake.input.probe)
+    gaps = measured.pop("gaps")
     scope = look_up(read_json(snakemake.input.card), "scope", "sentence")
-    judged = verdict_of(measured.pop("checks"), thresholds) | {"scope": scope}
+    judged = verdict_of(measured.pop("checks"), thresholds, gaps) | {"scope": scope}
     exports = {}
     for path in snakemake.input.exports:
         for name, file in read_json(path)["files"].items():
-            own = verdict_of(file.pop("checks"), thresholds) | {"scope": scope}
+            own = verdict_of(file.pop("checks"), thresholds, gaps) | {"scope": scope}
             exports[name] = file | own | {"verdict": min(own["verdict"], judged["verdict"], key=VERDICTS.index)}
     draw_all(judged["checks"], {name: snakemake.output[name] for name in FIGURES})
     write_json(snakemake.output.physics, measured | judged | {"exports": exports})

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 from assay.benchmark.memory import keep_freed_memory
-from assay.data import MANY
-from assay.data.store import StoredDataset
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import covers, geometries, reference_of
+from assay.physics.coverage import completed, gaps
+from assay.physics.reference import reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -28,9 +27,8 @@ def load(dtype: str):
 with exit_on_error(snakemake.log[0]):
     keep_freed_memory()
     card, predictor = read_json(snakemake.input.card), load("float64")
-    reference = reference_of(snakemake.input.references, snakemake.params.teacher)
-    if snakemake.input.own and not covers(reference, predictor.elements):
-        reference = geometries(StoredDataset(snakemake.input.own[0]).sample(MANY))
+    labelled = reference_of(snakemake.input.references, snakemake.params.teacher)
+    reference = completed(labelled, predictor.elements, snakemake.input.own)
     subject = Subject(
         predictor=predictor,
         moving=load("float32"),
@@ -41,5 +39,6 @@ with exit_on_error(snakemake.log[0]):
     )
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device)
     result |= {"teacher": subject.teacher, "reference_teacher": subject.reference.teacher}
+    result |= {"gaps": gaps(labelled, reference, predictor.elements, subject.teacher)}
     result |= {"dtype": subject.predictor.dtype, "dynamics_dtype": subject.moving.dtype, "checks": measure(subject)}
     write_json(snakemake.output[0], result)

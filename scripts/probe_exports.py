@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from assay.data import MANY
-from assay.data.store import StoredDataset
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import covers, geometries, reference_of
+from assay.physics.coverage import completed
+from assay.physics.reference import reference_of
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -23,9 +22,8 @@ with exit_on_error(snakemake.log[0]):
     reference = reference_of(snakemake.input.references, teacher)
     for path in map(Path, snakemake.input.models):
         model = load_predictor(path, device=snakemake.params.device, threads=snakemake.threads)
-        if snakemake.input.own and not covers(reference, model.elements):
-            reference = geometries(StoredDataset(snakemake.input.own[0]).sample(MANY))
-        subject = Subject(model, model, reference, settings["dynamics"], settings["seed"], teacher)
+        judged_on = completed(reference, model.elements, snakemake.input.own)
+        subject = Subject(model, model, judged_on, settings["dynamics"], settings["seed"], teacher)
         files[path.name] = {
             "dtype": model.dtype,
             "runtime": model.runtime,

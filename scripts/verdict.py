@@ -12,6 +12,7 @@ from pathlib import Path
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
+from assay.physics.coverage import gaps
 from assay.physics.reference import reference_of
 from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.predictors.named import add_arguments, named_model
@@ -45,7 +46,8 @@ def main() -> int:
     teacher = options.teacher or model.teacher
     reference = reference_of(reference_files(settings, [teacher]), teacher)
     subject = Subject(exact, moving, reference, settings["dynamics"], settings["seed"], teacher)
-    judged = verdict_of(measure(subject, options.checks), settings["thresholds"])
+    lacking = gaps(reference, reference, exact.elements, teacher)
+    judged = verdict_of(measure(subject, options.checks), settings["thresholds"], lacking)
     judged["scope"] = exact.scope.sentence if exact.scope else None
     print(table(judged))
     if options.json:

@@ -8,7 +8,7 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, asked, worst
+from assay.physics.base import Check, Measurement, NoReference, NotApplicable, Subject, asked, worst
 from assay.physics.crystals import repeated, strained
 from assay.physics.reference import Frame
 from assay.structures.geometry import shaken
@@ -66,7 +66,10 @@ def _label(frame: Frame) -> float:
 def equations_of_state(subject: Subject) -> Measurement:
     """The volume of least energy and the bulk modulus of each crystal, beside the teacher's."""
     rows = {}
-    for name, (frames, predictions) in asked(subject, reference.SCALED_CELL).items():
+    scans = {name: scan for name, scan in asked(subject, reference.SCALED_CELL).items() if len(scan[0]) > 1}
+    if not scans:
+        raise NoReference(f"the reference has no crystal at several volumes: {reference.HOW_TO_MAKE}")
+    for name, (frames, predictions) in scans.items():
         scales = np.array([frame.coordinate for frame in frames])
         volume = _volume(frames[0]) / scales[0] ** 3
         teacher = equation_of_state(scales, np.array([_label(frame) for frame in frames]), volume)

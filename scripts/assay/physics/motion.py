@@ -127,11 +127,11 @@ def _like_the_teacher(subject: Subject) -> list[tuple[Frame, np.ndarray]]:
     frames, temperatures, trajectory = _heated(subject)
     chosen = []
     for k, frame in enumerate(frames):
-        if np.isclose(temperatures[k], float(frame.known["temperature_K"][0])):
+        if "temperature_K" in frame.known and np.isclose(temperatures[k], float(frame.known["temperature_K"][0])):
             settled = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
             chosen.append((frame, settled))
     if not chosen:
-        raise NoReference("no temperature of the config's physics.dynamics.stability is that of the teacher's runs")
+        raise NoReference("the reference has no run of the teacher at a temperature of physics.dynamics.stability")
     return chosen
 
 

@@ -155,14 +155,9 @@ def reference_of(paths: Sequence[str | Path], teacher: str | None) -> Reference:
     return first
 
 
-def covers(found: Reference, elements: Iterable[int] | None) -> bool:
-    """Whether a reference has a molecule or crystal of nothing but these atomic numbers."""
-    return any(found.groups(kind, elements) for kind in (DYNAMICS, CONFORMER, SCALED_CELL))
-
-
-def geometries(structures: Iterable[Structure]) -> Reference:
+def geometries(structures: Iterable[Structure], most: int = MOST_GEOMETRIES) -> Reference:
     """Geometries alone, for the checks that compare a model with itself: of each composition the structure with the
-    lowest labelled energy, at most ``MOST_GEOMETRIES`` molecules and as many crystals, evenly over sizes.
+    lowest labelled energy, at most ``most`` molecules and as many crystals, evenly over sizes.
     """
     lowest: dict[str, Structure] = {}
     for structure in structures:
@@ -178,7 +173,7 @@ def geometries(structures: Iterable[Structure]) -> Reference:
             ((formula, structure) for formula, structure in lowest.items() if structure.pbc.any() == periodic),
             key=lambda entry: len(entry[1]),
         )
-        frames += [Frame(structure, kind, formula) for formula, structure in evenly(own, MOST_GEOMETRIES)]
+        frames += [Frame(structure, kind, formula) for formula, structure in evenly(own, most)]
     return Reference(frames)
 
 

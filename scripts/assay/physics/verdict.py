@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.physics.checks import CHECKS, DYNAMICS, ERROR, IN_MOTION, NOT_APPLICABLE, REFERENCE, SCOPE
@@ -38,20 +38,23 @@ def label_of(key: str) -> str:
     return f"{words} ({_UNITS[suffix]})" if suffix else words
 
 
-def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -> dict[str, Any]:
+def verdict_of(
+    measurements: Mapping[str, Any], thresholds: Mapping[str, Any], gaps: Sequence[str] = ()
+) -> dict[str, Any]:
     """Compare what was measured with what is allowed.
 
     Args:
         measurements: what ``assay.physics.checks.measure`` returned, by check.
         thresholds: the config's ``physics.thresholds``: for each check ``needed_for`` (screening or dynamics) and
             ``limits``, which say ``max`` or ``min`` and ``because`` for each value.
+        gaps: what no check saw of the student's elements, of ``assay.physics.coverage.gaps``.
 
     Returns:
         ``verdict``; ``rests_on``, the numbers of the checks that were ``judged`` and of all; ``failed``,
         ``not_applicable``, ``without_reference`` (those of them that lack one of the student's own teacher) and
         ``left_out``, the names of such checks; ``capped``, why the verdict is at most screening-only for want of a
-        reference or of dynamics, or None; and ``checks``: for each its question, ``outcome`` (pass, fail, not
-        applicable, error), ``message``, ``criteria`` and raw numbers.
+        reference, of dynamics or of elements, or None; and ``checks``: for each its question, ``outcome`` (pass, fail,
+        not applicable, error), ``message``, ``criteria`` and raw numbers.
 
     Raises:
         AssayError: a check or a value without a threshold.
@@ -76,9 +79,9 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
     not_applicable = [name for name, check in checks.items() if check["outcome"] == NOT_APPLICABLE]
     without_reference = [name for name in not_applicable if checks[name]["lacks"] == REFERENCE]
     return {
-        "verdict": verdict(checks),
+        "verdict": verdict(checks, gaps),
         "rests_on": {"judged": len(checks) - len(not_applicable), "of": len(checks)},
-        "capped": _cap(checks),
+        "capped": _cap(checks, gaps),
         "failed": [name for name, check in checks.items() if check["outcome"] in (FAIL, ERROR)],
         "not_applicable": not_applicable,
         "without_reference": without_reference,
@@ -87,9 +90,9 @@ def verdict_of(measurements: Mapping[str, Any], thresholds: Mapping[str, Any]) -
     }
 
 
-def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
+def verdict(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str] = ()) -> str:
     """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed or
-    one lacks a reference of the student's teacher, or dynamics.
+    one lacks a reference of the student's teacher, or dynamics, or if there are ``gaps``.
 
     What the structures do not have, such as torsions in a crystal, speaks neither for nor against a student. A check
     that needs no teacher must have been seen where screening needs it.
@@ -98,7 +101,7 @@ def verdict(checks: Mapping[str, Mapping[str, Any]]) -> str:
         excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
         if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
             return REJECT
-    if _unjudged(checks) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
+    if gaps or _unjudged(checks) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
 
@@ -117,14 +120,15 @@ def _unjudged(checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _cap(checks: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Why the verdict is at most screening-only for want of a reference or of dynamics; None if nothing lacks one."""
-    reasons = _unjudged(checks)
-    if not reasons:
-        return None
-    checks_in_words = "1 check" if len(reasons) == 1 else f"{len(reasons)} checks"
-    told = "; ".join(dict.fromkeys(reasons))
-    return f"{SCREENING_ONLY} at most, because {checks_in_words} could not be judged: {told}"
+def _cap(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str]) -> str | None:
+    """Why the verdict is at most screening-only for want of a reference, of dynamics or of elements; None if nothing
+    is wanting.
+    """
+    reasons, unjudged = list(gaps), _unjudged(checks)
+    if unjudged:
+        checks_in_words = "1 check" if len(unjudged) == 1 else f"{len(unjudged)} checks"
+        reasons.append(f"{checks_in_words} could not be judged: {'; '.join(dict.fromkeys(unjudged))}")
+    return f"{SCREENING_ONLY} at most, because {'; '.join(reasons)}" if reasons else None
 
 
 def _criterion(name: str, key: str, measured: Mapping[str, Any], limit: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from assay.physics.own_structures import make_own_reference
 from assay.physics.reference import write_reference
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import short_digest
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -16,8 +15,7 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     teacher, settings = Teacher(**snakemake.params.teacher), snakemake.params.settings
-    decided_by = short_digest([teacher.identity, settings])[:8]
-    parts = Path("data/build/parts/physics", snakemake.wildcards.reference, decided_by)
+    parts = Path("data/build/parts/physics", snakemake.wildcards.reference)
     frames = make_own_reference(snakemake.input.structures, teacher, settings, parts)
     write_reference(snakemake.output[0], frames, teacher.name)
     shipped = Path(snakemake.params.shipped)

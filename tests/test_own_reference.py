@@ -1,5 +1,6 @@
 """A reference of somebody's own molecules: what is asked of them, and how the workflow makes and takes it."""
 
+from dataclasses import replace
 from functools import partial
 
 import ase.io
@@ -9,7 +10,7 @@ from ase.build import bulk, molecule
 
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
-from assay.physics.labelling import TeacherPredictor, finished_part
+from assay.physics.labelling import Entry, TeacherPredictor, finished_part, make_reference
 from assay.physics.own_structures import make_own_reference, own_molecules
 from assay.physics.reference import Frame, Reference, read_reference
 from assay.physics.verdict import verdict_of
@@ -25,11 +26,12 @@ from shared.workflow_copy import ROOT, lay_out, snakemake
 CONFIG = load_config(ROOT / "config")
 GFN2 = Teacher(**CONFIG["teacher"])
 EMT = {"name": "EMT of ASE", "calculator": "ase.calculators.emt.EMT", "arguments": {}}
+DISTANCES = {"from": 0.8, "to": 4.0, "count": 9}
 QUICK = CONFIG["physics"]["reference_recipe"] | {
     "conformers": 2,
     "dynamics": {"temperature_K": 300.0, "step_fs": 1.0, "n_steps": 120, "friction_per_fs": 0.02, "seed": 0},
     "contact_distances_A": {"from": 1.5, "to": 5.0, "count": 8},
-    "dimer_distances": {"from": 0.8, "to": 4.0, "count": 9},
+    "dimer_distances": DISTANCES,
 }
 CRYSTAL = ["equation_of_state", "elastic_constants", "rattled_cells", "phonons", "vacancies"]
 AGAINST_A_TEACHER = [name for name, check in CHECKS.items() if check.against_teacher]
@@ -167,6 +169,23 @@ def test_a_stopped_run_goes_on(tmp_path):
     part = partial(finished_part, tmp_path, TeacherPredictor(Teacher(**EMT)), "relaxed H2O", frames)
     first, again = part(), part()
     assert made == [1] and first[0].structure.energy_eV == pytest.approx(again[0].structure.energy_eV)
+
+
+def test_parts_of_another_teacher_or_other_settings_are_not_taken(tmp_path):
+    few = QUICK | {"elements": [1]}
+    water = Entry("water", "O", "dynamics", "")
+    emt = Teacher(**EMT)
+
+    def made(teacher, settings=few, entry=water):
+        frames = make_reference([entry], teacher, settings, tmp_path)
+        return {frame.kind: frame.structure.energy_eV for frame in frames}
+
+    first = made(emt)
+    assert made(emt) == first
+    assert made(replace(emt, arguments={"asap_cutoff": True}))["dimer"] != first["dimer"]
+    assert made(emt, few | {"dimer_distances": DISTANCES | {"to": 1.5}})["dimer"] != first["dimer"]
+    assert made(emt, entry=replace(water, smiles="N"))["dynamics"] != first["dynamics"]
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_own_references_go_first_and_belong_to_the_content_of_the_structures(tmp_path, monkeypatch):

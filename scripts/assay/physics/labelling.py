@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -24,6 +24,7 @@ from assay.sampling.mechanics import Mechanics, embed
 from assay.sampling.teacher import LabelError, Labels, Teacher
 from assay.structures.geometry import bond_lengths, bonds, contact, out_of_plane
 from assay.structures.structure import Structure
+from assay.workflow.files import short_digest
 from assay.workflow.progress import progress
 
 TORSION_STEP_DEG = 15
@@ -79,10 +80,11 @@ def make_reference(
         entries: the list of molecules.
         teacher: that labels them.
         settings: the config's ``physics.reference_recipe``.
-        parts: folder of what is finished; a run that was stopped goes on from there.
+        parts: folder of what is finished; a run of the same list, teacher and settings goes on from there.
     """
     predictor = TeacherPredictor(teacher)
-    part = partial(finished_part, parts, predictor)
+    decided_by = [[asdict(entry) for entry in entries], settings]
+    part = partial(finished_part, parts_folder(parts, teacher, decided_by), predictor)
     minima: dict[str, Structure] = {}
     for entry in progress(entries, unit="molecules", desc="relaxing"):
         if entry.has(reference.TORSION):
@@ -109,13 +111,20 @@ def make_reference(
         yield from part(f"dimer {x} {y}", partial(dimers, x, y, settings["dimer_distances"]))
 
 
+def parts_folder(parts: Path, teacher: Teacher, decided_by: Any) -> Path:
+    """The folder, in that of what is finished, of one teacher, all of its arguments, and of what else decides the
+    frames, as JSON can hold it. Labels of one teacher are thus never read as those of another.
+    """
+    return parts / short_digest([teacher.identity, decided_by])[:8]
+
+
 def finished_part(
     folder: Path, predictor: TeacherPredictor, name: str, make: Callable[[], Iterable[Frame]]
 ) -> list[Frame]:
     """The frames of one part of a reference: read if they were made before, else made, labelled and written.
 
     Args:
-        folder: the folder of what is finished.
+        folder: what ``parts_folder`` returned.
         predictor: the teacher that labels them.
         name: the name of the part.
         make: makes the frames.

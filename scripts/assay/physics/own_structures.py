@@ -143,13 +143,13 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
         path: the structure file.
         teacher: that labels them.
         settings: the config's ``physics.reference_recipe``.
-        parts: folder of what is finished; a run that was stopped goes on from there.
+        parts: folder of what is finished of this file; a run of the same teacher and settings goes on from there.
 
     Raises:
         AssayError: the file holds neither molecule nor crystal, or the teacher relaxes no molecule.
     """
     predictor, crystals = TeacherPredictor(teacher), own_crystals(path)
-    part = partial(labelling.finished_part, parts, predictor)
+    part = partial(labelling.finished_part, labelling.parts_folder(parts, teacher, settings), predictor)
     for crystal in progress(evenly(crystals, settings["molecules"]), unit="crystals", desc="straining"):
         yield from part(crystal.name, partial(crystal_frames, crystal))
         yield from part(f"{crystal.name} in motion", partial(displaced_frames, crystal))

@@ -62,6 +62,11 @@ class Trajectory:
     end: Motion
 
     @property
+    def looks(self) -> np.ndarray:
+        """(F + 1, N, 3), the frames and the end, which is looked at however far apart the frames are, angstrom."""
+        return np.concatenate([self.frames, self.end.positions[None]])
+
+    @property
     def total_eV(self) -> np.ndarray:
         """(T, S), potential and kinetic energy."""
         return self.potential_eV + self.kinetic_eV

@@ -10,6 +10,7 @@ from ase.data import covalent_radii
 from ase.geometry import complete_cell
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
 from assay.structures.structure import Structure
@@ -18,6 +19,7 @@ LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
 MAX_EXTENT_A = 1e4  # no structure is larger
 MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
+COLLAPSED = 0.7  # of the sum of covalent radii: nearer than this, atoms that were not bonded have collapsed
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
 
 
@@ -136,6 +138,18 @@ def cut_out(crystal: Structure, n_atoms: int) -> Structure:
 def bond_lengths(frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
     """The distances (..., B) of bonded pairs in frames (..., N, 3), angstrom."""
     return np.linalg.norm(frames[..., pairs[:, 0], :] - frames[..., pairs[:, 1], :], axis=-1)
+
+
+def nearest_unbonded(frames: np.ndarray, structure: Structure) -> float:
+    """The smallest distance in frames (F, N, 3) of two atoms that are not bonded in ``structure``, as a multiple of the
+    sum of their covalent radii; infinite where there are none.
+    """
+    first, second = np.triu_indices(len(structure), 1)
+    pairs = bonds(structure)
+    apart = ~np.isin(first * len(structure) + second, pairs[:, 0] * len(structure) + pairs[:, 1])
+    radii = covalent_radii[structure.atomic_numbers]
+    touching = (radii[first] + radii[second])[apart]
+    return min((float((pdist(x)[apart] / touching).min(initial=np.inf)) for x in frames), default=np.inf)
 
 
 def out_of_plane(frames: np.ndarray) -> np.ndarray:

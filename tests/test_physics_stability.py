@@ -1,0 +1,76 @@
+"""What breaks in dynamics besides bonds: chains whose ends collapse, and what has no bonds to lose."""
+
+import numpy as np
+import pytest
+
+from assay.physics.base import Subject
+from assay.physics.checks import measure
+from assay.physics.reference import DYNAMICS, Frame, Reference
+from assay.predictors.interface import Prediction
+from assay.structures.geometry import bonds, nearest_unbonded
+from assay.structures.structure import Structure
+from shared import physics_toys
+from shared.physics_toys import TEACHER
+
+CHAIN = Structure(
+    "chain", np.array([6, 6, 6, 6]), np.array([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0], [2.0, 1.41, 0.0], [3.5, 1.45, 0.2]])
+)
+BONDS = bonds(CHAIN)
+
+
+class Springs:
+    """Bonds that hold, and a pull between the ends of the chain."""
+
+    cutoff_A, max_z, dtype, device, name, runtime = 6.0, 20, "float64", "cpu", "springs", "toy"
+    elements = scope = None
+
+    def __init__(self, pull_eV_per_A2):
+        lengths = np.linalg.norm(np.diff(CHAIN.positions, axis=0), axis=1)
+        self.springs = [(0, 3, 0.0, pull_eV_per_A2), *((k, k + 1, x, 10.0) for k, x in enumerate(lengths))]
+
+    def predict(self, structures):
+        return [self._one(structure.positions) for structure in structures]
+
+    def _one(self, positions):
+        energy, forces = 0.0, np.zeros_like(positions)
+        for a, b, length, stiffness in self.springs:
+            apart = positions[a] - positions[b]
+            distance = np.linalg.norm(apart)
+            energy += stiffness * (distance - length) ** 2
+            force = 2.0 * stiffness * (distance - length) * apart / distance
+            forces[a] -= force
+            forces[b] += force
+        return Prediction(energy, forces)
+
+
+def stability(student, structure, **options):
+    settings = physics_toys.DYNAMICS["stability"] | {"duration_fs": 600.0} | options
+    reference = Reference([Frame(structure, DYNAMICS, structure.name)], TEACHER)
+    subject = Subject(student, student, reference, {"stability": settings}, teacher=TEACHER)
+    return measure(subject, ["stability"])["stability"]
+
+
+@pytest.mark.parametrize(("pull_eV_per_A2", "broken"), [(0.0, 0.0), (0.3, 1.0)])
+def test_atoms_that_fall_onto_each_other_break_a_molecule_whose_bonds_hold(pull_eV_per_A2, broken):
+    assert BONDS.tolist() == [[0, 1], [1, 2], [2, 3]]
+    found = stability(Springs(pull_eV_per_A2), CHAIN)
+    assert found["values"] == {"broken_fraction": broken}
+    [run] = found["raw"]["runs"]
+    assert run["largest_stretch_A"] < 0.5 and (run["nearest_unbonded"] < 0.7) == bool(broken)
+
+
+def test_the_nearest_atoms_are_those_without_a_bond():
+    ends = np.linalg.norm(CHAIN.positions[0] - CHAIN.positions[2])
+    assert nearest_unbonded(CHAIN.positions[None], CHAIN) == pytest.approx(ends / 1.52)
+    hydrogen = Structure("hydrogen", np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.74, 0.0, 0.0]]))
+    assert nearest_unbonded(hydrogen.positions[None], hydrogen) == np.inf
+
+
+def test_what_has_no_bond_loses_none():
+    far = Structure("argon", np.array([18, 18]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 3.8]]))
+    assert stability(physics_toys.predictor(), far)["values"] == {"broken_fraction": 0.0}
+
+
+def test_the_end_of_a_run_that_keeps_no_frame_is_looked_at():
+    found = stability(Springs(30.0), CHAIN, duration_fs=9.0)
+    assert found["values"] == {"broken_fraction": 1.0}

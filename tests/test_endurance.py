@@ -79,3 +79,8 @@ def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
         endure(model, molecules, settings, tmp_path / "parts.npz")
     assert endure(model, molecules, settings, tmp_path / "parts.npz") == whole
     assert 2500 + 1900 < calls < 2500 + 2100
+
+
+def test_bonds_are_looked_at_however_far_apart_the_frames_are(molecules, state):
+    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, replace(SETTINGS, frame_every_fs=2000.0), state)
+    assert found["n_survived"] == 0

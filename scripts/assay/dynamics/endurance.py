@@ -33,7 +33,7 @@ class EnduranceSettings:
         step_fs: the time step.
         duration_ps: the length of each trajectory.
         friction_per_fs: the coupling to the bath (Langevin, BAOAB); 0 is constant energy.
-        frame_every_fs: the time between looks at the bonds.
+        frame_every_fs: the time between looks at the bonds, of which there is one at the end of each picosecond too.
         seed: the seed of velocities and noise.
     """
 
@@ -142,8 +142,8 @@ class _Record:
         """The record with one more part; kinetic energies count from the part numbered ``warm_up`` on."""
         stretch = self.stretch_A.copy()
         for k, structure in enumerate(structures):
-            frames, pairs = trajectory.frames[:, trajectory.owner == k], bonds(structure)
-            changes = np.abs(bond_lengths(frames, pairs) - bond_lengths(structure.positions, pairs))
+            looks, pairs = trajectory.looks[:, trajectory.owner == k], bonds(structure)
+            changes = np.abs(bond_lengths(looks, pairs) - bond_lengths(structure.positions, pairs))
             stretch[k] = max(stretch[k], changes.max(initial=0.0))
         counted, kinetic_eV = self.parts + 1 - warm_up, self.kinetic_eV
         if counted > 0:

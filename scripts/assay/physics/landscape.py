@@ -45,18 +45,21 @@ def minima(subject: Subject) -> Measurement:
 
 
 def vibrations(subject: Subject) -> Measurement:
-    """Harmonic frequencies at the model's minima, beside the teacher's at its own."""
+    """Harmonic frequencies at the model's minima, beside the teacher's at its own.
+
+    A molecule that the teacher has straight is compared as a straight one, since forces that are left bend it a little.
+    One that is straight for the model alone has a mode that the teacher's has not, and makes the error infinite.
+    """
     frames, relaxed, residual = _minima(subject)
     usable = [k for k in range(len(frames)) if np.isfinite(residual[k])]
     jacobians = force_jacobians(subject.predictor, [relaxed[k] for k in usable], STEP_A[subject.exact])
     rows, errors, imaginary = {}, [], 0
     for k, jacobian in zip(usable, jacobians, strict=True):
-        own = frequencies(relaxed[k], -jacobian)
         teacher = frames[k].known["frequencies_per_cm"]
+        own = frequencies(relaxed[k], -jacobian, len(teacher))
         rows[frames[k].group] = {"frequencies_per_cm": own, "teacher_per_cm": teacher}
-        if len(own) == len(teacher):
-            errors += list(np.abs(own - teacher))
-            imaginary += int((own < -30.0).sum())
+        errors += list(np.abs(own - teacher)) if len(own) == len(teacher) else [np.inf]
+        imaginary += int((own < -30.0).sum())
     missing = len(frames) - len(usable)
     return Measurement(
         {

@@ -13,6 +13,7 @@ from assay.structures.geometry import moved
 from assay.structures.structure import Structure
 
 MAX_STEP_A = 0.15
+STRAIGHT = 1e-3  # a molecule with less of a radius of gyration about an axis than this part of the largest is straight
 FIRST_STIFFNESS = 40.0  # eV/angstrom^2, between a bend and a stretch
 
 
@@ -89,16 +90,18 @@ def force_jacobians(predictor: Predictor, structures: Sequence[Structure], step_
     return jacobians
 
 
-def frequencies(structure: Structure, hessian: np.ndarray) -> np.ndarray:
+def frequencies(structure: Structure, hessian: np.ndarray, n_modes: int = 0) -> np.ndarray:
     """Harmonic frequencies in 1/cm, ascending, imaginary ones negative, without translations and rotations.
 
     Args:
         structure: a molecule at its minimum.
         hessian: (3N, 3N), eV/angstrom^2.
+        n_modes: at least so many modes are returned: those that a straight molecule has one more of than a bent one
+            are kept where it is bent by the little that is left of the forces.
     """
     root = np.sqrt(np.repeat(atomic_masses[structure.atomic_numbers], 3))
     weighted = 0.5 * (hessian + hessian.T) / np.outer(root, root)
-    inner = _internal_directions(structure, root)
+    inner = _internal_directions(structure, root, n_modes)
     return wavenumbers(np.linalg.eigvalsh(inner.T @ weighted @ inner))
 
 
@@ -108,10 +111,12 @@ def wavenumbers(eigenvalues: np.ndarray) -> np.ndarray:
     return np.sort(np.sign(eigenvalues) * angular / (2.0 * np.pi * units._c * 100.0))
 
 
-def _internal_directions(structure: Structure, root_mass: np.ndarray) -> np.ndarray:
-    """(3N, M) orthonormal mass-weighted directions that neither shift nor turn the molecule."""
+def _internal_directions(structure: Structure, root_mass: np.ndarray, least: int) -> np.ndarray:
+    """(3N, M) orthonormal mass-weighted directions that neither shift nor turn the molecule, or, so that there are at
+    least so many, turn it least.
+    """
     centered = structure.positions - structure.positions.mean(0)
     rigid = [np.tile(axis, len(structure)) for axis in np.eye(3)]
     rigid += [np.cross(axis, centered).ravel() for axis in np.eye(3)]
     u, s, _ = np.linalg.svd(np.array(rigid).T * root_mass[:, None], full_matrices=True)
-    return u[:, int((s > 1e-6 * s[0]).sum()) :]
+    return u[:, min(int((s > STRAIGHT * s[0]).sum()), len(u) - least) :]

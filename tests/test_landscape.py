@@ -7,7 +7,7 @@ import pytest
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
-from assay.physics.reference import MINIMUM, Frame, Reference
+from assay.physics.reference import CONFORMER, MINIMUM, TAUTOMER, TORSION, Frame, Reference
 from assay.physics.relax import force_jacobians, frequencies
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
@@ -63,3 +63,25 @@ def test_a_straight_molecule_that_is_bent_a_little_is_compared_by_all_of_its_mod
 
 def test_a_mode_that_the_teacher_has_not_makes_the_error_infinite():
     assert vibrations(Springs(), 0.0, first_mode=1)["mae_per_cm"] is None
+
+
+class Springless(Springs):
+    """Two atoms whose energy is nothing where they are near each other."""
+
+    def predict(self, structures):
+        return [Prediction(0.3 * (np.ptp(s.positions) > 1.2), np.zeros_like(s.positions)) for s in structures]
+
+
+def test_an_energy_of_exactly_nothing_is_a_label():
+    frames = [
+        Frame(
+            Structure("two", np.array([1, 1]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, x]]), energy_eV=e), kind, "two", x
+        )
+        for kind in (TORSION, CONFORMER, TAUTOMER)
+        for x, e in ((1.0, 0.0), (1.5, 0.3))
+    ]
+    found = measured(Springless(), frames, "torsions", "conformers", "tautomers")
+    assert all(abs(value) < 1e-9 for row in found.values() for value in row["values"].values())
+    unlabelled = [replace(frame, structure=replace(frame.structure, energy_eV=None)) for frame in frames]
+    found = measured(Springless(), unlabelled, "torsions", "conformers", "tautomers")
+    assert {value for row in found.values() for value in row["values"].values()} == {None}

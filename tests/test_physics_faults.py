@@ -9,7 +9,7 @@ import torch
 
 from assay.models import PaiNN, SeedPaiNN
 from assay.models.graph import Term
-from assay.physics.checks import measure
+from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import read_reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
@@ -23,6 +23,11 @@ GRADIENT = ("force_consistency", "jacobian_symmetry", "work", "net_force")
 def test_forces_scaled_by_one_percent():
     student = Faulty(lambda s, e, f, k: (e, 1.01 * f))
     assert_caught(student, ["force_consistency", "work"], [*EXACT, "net_force", "cutoff"])
+
+
+def test_what_is_not_a_number_passes_no_check():
+    judged = outcomes(Faulty(lambda s, e, f, k: (np.nan, np.nan * f)), list(CHECKS))
+    assert [name for name, outcome in judged.items() if outcome == "pass"] == []
 
 
 def test_a_sign_flipped_in_one_component():

@@ -76,7 +76,7 @@ def _relative(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
     found = iter(subject.predictor.predict([f.structure for frames in groups.values() for f in frames]))
     for name, frames in groups.items():
         own = np.array([next(found).energy_eV for _ in frames]) / KCAL_PER_MOL
-        teacher = np.array([float(frame.structure.energy_eV or np.nan) for frame in frames]) / KCAL_PER_MOL
+        teacher = np.array([frame.energy_eV for frame in frames]) / KCAL_PER_MOL
         rows[name] = {
             "coordinate": np.array([frame.coordinate for frame in frames]),
             "energy_kcal_per_mol": own - own.mean(),

@@ -59,10 +59,6 @@ def _volume(frame: Frame) -> float:
     return abs(float(np.linalg.det(np.asarray(frame.structure.cell))))
 
 
-def _label(frame: Frame) -> float:
-    return float("nan") if frame.structure.energy_eV is None else frame.structure.energy_eV
-
-
 def equations_of_state(subject: Subject) -> Measurement:
     """The volume of least energy and the bulk modulus of each crystal, beside the teacher's."""
     rows = {}
@@ -72,7 +68,7 @@ def equations_of_state(subject: Subject) -> Measurement:
     for name, (frames, predictions) in scans.items():
         scales = np.array([frame.coordinate for frame in frames])
         volume = _volume(frames[0]) / scales[0] ** 3
-        teacher = equation_of_state(scales, np.array([_label(frame) for frame in frames]), volume)
+        teacher = equation_of_state(scales, np.array([frame.energy_eV for frame in frames]), volume)
         own = equation_of_state(scales, np.array([prediction.energy_eV for prediction in predictions]), volume)
         if np.isfinite(teacher[0]):
             rows[name] = {
@@ -95,7 +91,7 @@ def elastic_constants(subject: Subject) -> Measurement:
     rows, errors = {}, []
     for name, (frames, predictions) in asked(subject, reference.STRAINED_CELL).items():
         own = np.array([prediction.energy_eV for prediction in predictions])
-        teacher = np.array([_label(frame) for frame in frames])
+        teacher = np.array([frame.energy_eV for frame in frames])
         volume = _volume(frames[1])
         known, found = (_stiffness(energy, volume) for energy in (teacher, own))
         rows[name] = {"elastic_constants_GPa": found, "teacher_GPa": known}

@@ -104,7 +104,7 @@ def vacancies(subject: Subject) -> Measurement:
     """The energy to take an atom of each element out of each crystal, its neighbors held, beside the teacher's."""
     rows, errors = {}, []
     for name, (frames, predictions) in asked(subject, reference.VACANCY).items():
-        teacher = np.array([frame.structure.energy_eV for frame in frames], dtype=np.float64)
+        teacher = np.array([frame.energy_eV for frame in frames])
         own = np.array([prediction.energy_eV for prediction in predictions])
         known, found = teacher[1:] - teacher[0], own[1:] - own[0]
         rows[name] = {

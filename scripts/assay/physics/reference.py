@@ -62,6 +62,11 @@ class Frame:
     coordinate: float = 0.0
     known: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def energy_eV(self) -> float:
+        """The teacher's energy; NaN without a label."""
+        return float("nan") if self.structure.energy_eV is None else self.structure.energy_eV
+
 
 class Reference:
     """All frames of a reference file.

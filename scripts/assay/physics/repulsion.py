@@ -6,7 +6,6 @@ import numpy as np
 
 from assay.physics import reference
 from assay.physics.base import Check, Measurement, Subject, worst
-from assay.physics.reference import Frame
 
 WALL_eV = 2.0  # a wall is as high as this, over two separate atoms or molecules: nothing should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
@@ -24,7 +23,7 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
         predictions = [next(found) for _ in frames]
         distance = np.array([frame.coordinate for frame in frames])
         energy = np.array([prediction.energy_eV for prediction in predictions])
-        teacher = np.array([_energy(frame) for frame in frames])
+        teacher = np.array([frame.energy_eV for frame in frames])
         curves[name] = {
             "distance_A": distance,
             "energy_eV": energy - energy[-1],
@@ -34,11 +33,6 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
         }
     subject.cache[key] = curves
     return curves
-
-
-def _energy(frame: Frame) -> float:
-    energy = frame.structure.energy_eV
-    return float("nan") if energy is None else energy
 
 
 def walls(curve: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -90,7 +84,7 @@ def _shapes(subject: Subject, kind: str) -> Measurement:
     for name, curve in _curves(subject, kind).items():
         flips, minima = shape(curve["energy_eV"], curve["force_eV_per_A"])
         teacher_flips, teacher_minima = shape(curve["teacher_eV"], curve["teacher_force_eV_per_A"])
-        extra.append(abs(flips - teacher_flips))
+        extra.append(abs(flips - teacher_flips) if np.isfinite(curve["energy_eV"]).all() else np.inf)
         counts = {"flips": flips, "teacher_flips": teacher_flips, "minima": minima, "teacher_minima": teacher_minima}
         curves[name] = {key: curve[key] for key in ("distance_A", "energy_eV", "teacher_eV")} | counts
     minima_off = [abs(curve["minima"] - curve["teacher_minima"]) for curve in curves.values()]

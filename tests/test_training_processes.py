@@ -49,6 +49,26 @@ def test_two_processes_take_the_steps_of_one_at_the_double_batch(alone, tmp_path
     assert any((a - b).abs().max() > 1e-3 for a, b in zip(drawn, alone["parameters"], strict=True)), "nothing learned"
 
 
+@pytest.mark.parametrize("told", [{"RANK": "1"}, {"WORLD_SIZE": "2"}, {"RANK": "1", "WORLD_SIZE": "2"}])
+def test_a_rank_that_a_launcher_of_jobs_exports_is_that_of_no_training(monkeypatch, told):
+    """Whoever trains alone leads, and waits for no other process."""
+    for key in processes.TOLD:
+        monkeypatch.delenv(key, raising=False)
+    for key, value in told.items():
+        monkeypatch.setenv(key, value)
+    assert processes.leads()
+    with processes.joined("cpu") as device:
+        assert device == torch.device("cpu") and processes.place() == (0, 1)
+
+
+def test_a_process_that_is_told_where_the_others_are_leads_by_its_rank(monkeypatch):
+    for key, value in zip(processes.TOLD, ("1", "2", "localhost", "29500"), strict=True):
+        monkeypatch.setenv(key, value)
+    assert not processes.leads()
+    monkeypatch.setenv("RANK", "0")
+    assert processes.leads()
+
+
 @pytest.mark.parametrize("n_processes", [2, 3])
 def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
     data = dataset()

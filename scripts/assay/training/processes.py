@@ -21,6 +21,8 @@ from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 from assay.training.packs import Pack
 from assay.workflow.errors import AssayError
 
+TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what a process needs to know to find the others
+
 
 class Part(NamedTuple):
     """What one process computes of a step.
@@ -49,9 +51,17 @@ def place() -> tuple[int, int]:
     return (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
 
 
+def is_member() -> bool:
+    """Whether torchrun, or ``run_in``, started this process as one of several.
+
+    Launchers of jobs export a rank, or a number of processes, to processes that nobody means to train together.
+    """
+    return all(os.environ.get(key) for key in TOLD)
+
+
 def leads() -> bool:
     """Whether this process is the one that validates, logs and writes; one that trains alone is."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not is_member() or int(os.environ["RANK"]) == 0
 
 
 def parts(plan: Sequence[np.ndarray], sizes_of: Callable[[np.ndarray], np.ndarray]) -> list[Part]:
@@ -106,7 +116,7 @@ def joined(device: torch.device | str) -> Iterator[torch.device]:
         The device of this process: on a machine with several GPUs the one of its local rank.
     """
     device = torch.device(device)
-    if "WORLD_SIZE" not in os.environ:
+    if not is_member():
         yield device
         return
     if device.type == "cuda":
@@ -129,7 +139,7 @@ def run_in(n_processes: int, function: Callable[[], None]) -> None:
     Raises:
         AssayError: the function raised it in one of them.
     """
-    if n_processes == 1 or "WORLD_SIZE" in os.environ:
+    if n_processes == 1 or is_member():
         function()
         return
     with socket.socket() as free:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.build
 import ase.io
@@ -24,6 +25,9 @@ from assay.data.formats import read_blocks
 from assay.data.store import StoredDataset, StoreWriter
 from assay.physics import reference
 from assay.physics.coverage import unseen
+
+
+from assay.predictors.interface import Prediction
 from assay.sampling import label_gradients, own_labels
 from assay.sampling import teacher as teacher_module
 from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
@@ -206,6 +210,24 @@ def test_a_teacher_whose_forces_are_no_gradient_is_refused_before_it_labels(calc
     else:
         with pytest.raises(AssayError, match="the forces of mine are no gradient of its energy: in"):
             require_gradient(slopes, "mine")
+
+
+@pytest.mark.parametrize("what", ["energy_eV", "forces_eV_per_A"])
+def test_a_teacher_is_tried_on_what_it_gives_finite_numbers_for(what):
+    def springs(structures):
+        """Springs to the origin, whose numbers are finite for structures of at least so many atoms."""
+        found = [Prediction(0.5 * float((s.positions**2).sum()), -s.positions) for s in structures]
+        if len(structures[0]) >= least:
+            return found
+        return [replace(f, **{what: np.nan * getattr(f, what)}) for f in found]
+
+    teacher, least = SimpleNamespace(predict=springs), 7
+    slopes = measure_slopes(teacher, molecules(12))
+    assert 0 < len(slopes.of_forces) < label_gradients.ASKED
+    assert "are the gradient of its energy in" in require_gradient(slopes, "mine")
+    least = 1000
+    with pytest.raises(AssayError, match=r"labels none of the first structures .*: energy or forces of .* not finite"):
+        measure_slopes(teacher, molecules(12))
 
 
 def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path, monkeypatch):

@@ -66,7 +66,11 @@ def measure_slopes(teacher: Predictor, structures: Sequence[Structure], seed: in
             continue
         far_back, back, _, ahead, far_ahead = (prediction.energy_eV for prediction in found)
         by_energy = (8.0 * (ahead - back) - (far_ahead - far_back)) / (12.0 * STEP_A)
-        pairs.append((by_energy, -float((found[2].forces_eV_per_A * direction).sum())))
+        pair = (by_energy, -float((found[2].forces_eV_per_A * direction).sum()))
+        if not np.isfinite(pair).all():
+            reason = f"energy or forces of {structure.name} are not finite"
+            continue
+        pairs.append(pair)
     if not pairs:
         raise AssayError(f"the teacher labels none of the first structures that it was asked about: {reason}")
     by_energy, by_forces = np.array(pairs).T

@@ -118,6 +118,22 @@ def test_variants_and_splits_that_the_caller_names_stay():
             },
             "a is the name of a student and of a variant",
         ),
+        (
+            {
+                "data": {"train": "my.xyz"},
+                "students": {"a-b": {"parameters": 5}},
+                "variants": {"a_b": {"checkpoint": "a.pt"}},
+            },
+            "names of different Python modules, and a_b and a-b are both assay_a_b: rename one",
+        ),
+        (
+            {"data": {"train": "my.xyz"}, "students": {"a-b": {"parameters": 5}, "a_b": {"parameters": 9}}},
+            "`students` (your students by name) is",
+        ),
+        (
+            {"data": {"train": "my.xyz"}, "students": {"report": {"parameters": 5}}},
+            "'report' cannot be a name in `students`: use letters, digits, - and _, and no reserved name",
+        ),
     ],
 )
 def test_a_config_that_cannot_be_meant_is_one_sentence(given, words):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from assay.workflow.config_models.config_yaml import with_modules_of_their_own
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, training_record
 
@@ -39,7 +40,7 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
 
     Raises:
         AssayError: there are students without data, or data without students; structures without a calculator that
-            labels them; or a student with the name of a variant.
+            labels them; or a student with the name of a variant, or with the Python module of one.
     """
     data, students = config["data"], present(config["students"])
     if data is None:
@@ -70,6 +71,10 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
     taken = sorted(set(students) & set(others))
     if taken:
         raise AssayError(f"{taken[0]} is the name of a student and of a variant in the config: rename one of them")
+    try:
+        with_modules_of_their_own(others | students)
+    except ValueError as error:
+        raise AssayError(f"students and variants of the config must be {error}") from None
     config["variants"] = others | {name: _variant(name, student, teacher) for name, student in students.items()}
     config["dataset"] |= _data_files(_section(given, "dataset"), teacher["name"])
     if "calculator" in teacher:

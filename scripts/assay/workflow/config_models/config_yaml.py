@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -32,6 +32,8 @@ RESERVED = (
     "properties",
     "multistep",
 )  # folders of results/ that are no variant's
+
+Entry = TypeVar("Entry")
 
 
 def _not_reserved(name: str) -> str:
@@ -178,8 +180,12 @@ class Package(Section):
     training_data: Text = Field(description="a source of data in words")
 
 
-def _with_modules_of_their_own(variants: dict[str, Variant | None]) -> dict[str, Variant | None]:
-    """Refuse variants whose packages would install one module."""
+def with_modules_of_their_own(variants: dict[str, Entry]) -> dict[str, Entry]:
+    """Refuse variants, or students, whose packages would install one module.
+
+    Raises:
+        ValueError: two of those that are not null would; it completes a sentence about what there must be.
+    """
     names = [name for name, variant in variants.items() if variant is not None]
     for name, other in combinations(names, 2):
         if module_name(name) == module_name(other):
@@ -189,13 +195,14 @@ def _with_modules_of_their_own(variants: dict[str, Variant | None]) -> dict[str,
     return variants
 
 
+VariantName = Annotated[Name, AfterValidator(_not_reserved)]
 Variants = Annotated[
     dict[
-        Annotated[Name, AfterValidator(_not_reserved)],
+        VariantName,
         Annotated[Variant | None, Field(description="a student, or null to leave it out")],
     ],
     Field(min_length=1, description="the students by name"),
-    AfterValidator(_with_modules_of_their_own),
+    AfterValidator(with_modules_of_their_own),
 ]
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from assay.workflow.config_models.config_yaml import ENVIRONMENT, CalculatorClass, PathOrFile, by_name
+from assay.workflow.config_models.config_yaml import (
+    ENVIRONMENT,
+    CalculatorClass,
+    PathOrFile,
+    VariantName,
+    by_name,
+    with_modules_of_their_own,
+)
 from assay.workflow.config_models.types import (
     Count,
     FilePath,
     Friction,
-    Name,
     Numbers,
     PositiveInteger,
     PositiveNumber,
@@ -160,8 +166,9 @@ class OwnStudent(OwnTraining):
 
 
 Students = Annotated[
-    dict[Name, Annotated[OwnStudent | None, Field(description="a student, or null to leave it out")]],
+    dict[VariantName, Annotated[OwnStudent | None, Field(description="a student, or null to leave it out")]],
     Field(description="your students by name"),
+    AfterValidator(with_modules_of_their_own),
 ]
 
 

@@ -266,6 +266,16 @@ def test_what_is_said_of_a_student_is_not_said_of_the_one_that_replaces_it():
     assert variants["ultra_tiny"] == DEFAULT["variants"]["ultra_tiny"] | {"cutoff_A": 4.5}
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("~/a.pt", "/home/me/a.pt"), ("~", "/home/me"), ("~nobodyx/a.pt", "~nobodyx/a.pt"), ("~MIT", "~MIT")],
+)
+def test_a_tilde_is_the_home_of_the_caller_and_of_nobody_else(text, meant, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    mine = {"variants": {"mine": {"checkpoint": text, "licence": text}}}
+    assert complete_config(mine, FOLDER)["variants"]["mine"] == {"checkpoint": meant, "licence": meant}
+
+
 LABELS = "dataset.recipe.labels"
 
 

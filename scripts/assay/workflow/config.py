@@ -60,8 +60,8 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     is not true of another. So it is with a teacher whose calculator is replaced, which has the name of its class unless
     the caller names it. The caller's paths
     are relative to the current folder, or, where nothing lies there, to the folder of the Snakefile, so that what is
-    shipped can be named from anywhere; ``~`` at their beginning is the caller's home. Those of the defaults are of the
-    folder ``data`` beside ``folder``, see ``shipped_path``.
+    shipped can be named from anywhere; ``~`` as their first folder is the caller's home. Those of the defaults are of
+    the folder ``data`` beside ``folder``, see ``shipped_path``.
 
     Args:
         given: the caller's part of the config.
@@ -120,7 +120,7 @@ def shipped_path(path: str, root: Path) -> str:
 
 def _place(text: str, root: Path) -> str:
     """A text of the caller, in which a path from ``~`` or of a shipped file is one seen from the current folder."""
-    if text.startswith("~"):
+    if text == "~" or text.startswith("~/"):
         return str(Path(text).expanduser())
     is_shipped = "/" in text and not os.path.exists(text) and os.path.isfile(root / text)
     return shipped_path(text, root) if is_shipped else text

@@ -1,5 +1,6 @@
 """Students of one's own: what the config makes of `data` and `students`, what is refused, and the way to a student."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -23,6 +24,7 @@ from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.data.formats import read_blocks
 from assay.data.store import StoredDataset, StoreWriter
+from assay.models import ARCHITECTURES, SeedPaiNN
 from assay.physics import reference
 from assay.physics.coverage import unseen
 
@@ -40,6 +42,7 @@ from assay.training.origin import read_origin
 from assay.training.own import plan_run, train_own
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.config import complete_config, load_config
+from assay.workflow.config_models.students_yaml import Hyperparameters
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
 from assay.workflow.teachers import teacher_of
@@ -140,6 +143,34 @@ def test_a_config_that_cannot_be_meant_is_one_sentence(given, words):
     with pytest.raises(AssayError) as caught:
         complete_config(given, CONFIG)
     assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("cutoff_A", -1, "is -1, but must be at least 0.5"),
+        ("cutoff_A", 0, "is 0, but must be at least 0.5"),
+        ("cutoff_A", float("nan"), "must be a finite number"),
+        ("cutoff_A", 1e9, "must be at most 20"),
+        ("n_rbf", 0, "must be at least 1"),
+        ("activation", "relu", "must be one of silu, softplus, gelu"),
+        ("width", 3, "is not a known key"),
+    ],
+)
+def test_hyperparameters_that_no_network_has_are_refused_before_anything_is_planned(key, value, words):
+    students = {"small": {"parameters": 77_000, "hyperparameters": {key: value}}}
+    with pytest.raises(AssayError) as caught:
+        own(data={"train": "my.xyz"}, students=students)
+    assert f"`students.small.hyperparameters.{key}`" in str(caught.value) and words in str(caught.value)
+
+
+def test_hyperparameters_of_the_config_are_those_of_the_networks():
+    of_painn = inspect.signature(ARCHITECTURES["painn"]).parameters
+    assert set(Hyperparameters.model_fields) == set(of_painn) >= set(inspect.signature(SeedPaiNN).parameters)
+    given = {"cutoff_A": "6.5", "n_rbf": "12", "head": ["8"], "rank": "1", "floor": "false"}
+    config = own(data={"train": "my.xyz"}, students={"small": {"parameters": "4000", "hyperparameters": given}})
+    read = config["students"]["small"]["hyperparameters"]
+    assert read == {"cutoff_A": 6.5, "n_rbf": 12, "head": [8], "rank": 1, "floor": False}
 
 
 @pytest.mark.parametrize(("parameters", "hidden"), [(421_633, 80), (77_000, 32), (21_000, 16)])

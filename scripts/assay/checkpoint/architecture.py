@@ -16,9 +16,9 @@ from assay.checkpoint.contents import ModulePart
 from assay.checkpoint.schnetpack import Translation, translate
 from assay.checkpoint.weights import BUFFERS, StateDict
 from assay.models import ARCHITECTURES, PaiNN, build_model
+from assay.workflow.config_models.types import CUTOFF_RANGE_A
 from assay.workflow.errors import AssayError
 
-CUTOFF_RANGE_A = (0.5, 20.0)
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")

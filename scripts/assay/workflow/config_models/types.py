@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+CUTOFF_RANGE_A = (0.5, 20.0)  # of students, in angstrom
+
 
 class Section(BaseModel):
     """A set of keys that are all required, unless they say otherwise; any other key is an error."""

@@ -18,6 +18,7 @@ from assay.predictors.named import add_arguments, named_model
 from assay.predictors.structure_files import PredictionFiles, predict_file
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, exit_on_error
+from assay.workflow.files import require_own_files
 
 _NO_DESCRIPTION = (
     "No structure is flagged, because no description of the training data lies beside the model: "
@@ -45,6 +46,8 @@ def arguments() -> argparse.Namespace:
 
 def main(options: argparse.Namespace) -> None:
     model = named_model(options)
+    inputs = [options.structures, model.path, options.domain, options.config]
+    require_own_files({"--json": options.json, "--output": options.output}, inputs)
     [predictor] = model.load(options.device, dtypes=(options.dtype,))
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known

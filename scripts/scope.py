@@ -22,6 +22,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main(options: argparse.Namespace) -> None:
+    if not options.checkpoint.is_file():
+        raise AssayError(f"there is no file {options.checkpoint}: check the path")
     dataset = read_dataset(options.data)
     training = trained_on(options.checkpoint)
     part = read_shipped_part(options.data.with_name("dataset.json"))

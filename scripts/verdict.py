@@ -18,7 +18,7 @@ from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.predictors.named import add_arguments, named_model
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
-from assay.workflow.files import write_json
+from assay.workflow.files import require_own_files, write_json
 from assay.workflow.provenance import header
 from assay.workflow.teachers import reference_files
 
@@ -39,9 +39,12 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    if options.threads < 1:
+        raise AssayError(f"--threads is {options.threads}: give 1 or more")
     overrides = [options.config] if options.config else []
     settings = load_config(ROOT / "config", *overrides)["physics"]
     model = named_model(options)
+    require_own_files({"--json": options.json}, [model.path, options.config])
     exact, moving = model.load(options.device, options.threads, ("float64", "float32"))
     teacher = options.teacher or model.teacher
     reference = reference_of(reference_files(settings, [teacher]), teacher)

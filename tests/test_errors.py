@@ -1,11 +1,14 @@
 """A user's mistake is one sentence; a bug keeps its traceback; both are in the log."""
 
 import os
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 BODIES = {
     "success": "pass",
     "mistake": "raise AssayError('the file is empty, in a.pt: save it again')",
@@ -58,3 +61,39 @@ def test_bug_keeps_its_traceback(script, tmp_path):
 def test_terminal_is_given_back(script, tmp_path):
     done = script("success", str(tmp_path / "rule.log"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "after\n", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("verdict.py tiny.pt --threads 0", "--threads is 0: give 1 or more"),
+        ("verdict.py tiny.pt --json folder", "--json folder is a folder: name a file"),
+        ("predict.py tiny.pt my.xyz --output folder", "--output folder is a folder: name a file"),
+        (
+            "predict.py tiny.pt my.xyz --output folder/../my.xyz",
+            "--output folder/../my.xyz would replace what is read: name another file",
+        ),
+        ("predict.py tiny.pt my.xyz --json tiny.pt", "--json tiny.pt would replace what is read: name another file"),
+        (
+            "predict.py tiny.pt my.xyz --json out --output ./out",
+            "--output ./out would replace what --json writes: name another file",
+        ),
+        ("scope.py nowhere.pt my.xyz", "there is no file nowhere.pt: check the path"),
+        ("normalize.py tiny", "tiny is no wildcard: write it as NAME=VALUE, as in variant=tiny"),
+    ],
+)
+def test_a_command_line_that_cannot_be_meant_is_one_sentence_before_any_work(
+    command, sentence, tmp_path, monkeypatch, capsys
+):
+    """No file that it names could be read, so that any work on them would be another error."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for name in ("tiny.pt", "my.xyz"):
+        (tmp_path / name).write_text("neither a student nor structures")
+    script, *arguments = command.split()
+    monkeypatch.setattr(sys, "argv", [script, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+    status, said = ended.value.code, capsys.readouterr().err
+    assert f"Error: {sentence}" == (status if isinstance(status, str) else said.strip()) and status != 0
+    assert (tmp_path / "my.xyz").read_text() == "neither a student nor structures"

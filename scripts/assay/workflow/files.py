@@ -10,7 +10,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,28 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             if number in (errno.ENOSPC, errno.EDQUOT):
                 raise _cannot_write(target, number) from error
             raise
+
+
+def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence[str | Path | None]) -> None:
+    """Make sure that a command line names files for its outputs that replace neither a folder, nor an input, nor each
+    other.
+
+    Args:
+        outputs: the path that each option names; None where it is not given.
+        inputs: what is read; None for nothing.
+
+    Raises:
+        AssayError: one of them does.
+    """
+    taken = {Path(path).resolve(): "is read" for path in inputs if path is not None}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if Path(path).is_dir():
+            raise AssayError(f"{option} {path} is a folder: name a file")
+        if (target := Path(path).resolve()) in taken:
+            raise AssayError(f"{option} {path} would replace what {taken[target]}: name another file")
+        taken[target] = f"{option} writes"
 
 
 def _sweep(folder: Path, prefix: str) -> None:

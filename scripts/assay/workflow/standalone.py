@@ -35,12 +35,15 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
         wildcards: the value of each wildcard of the rule.
 
     Raises:
-        SystemExit: an input of the job does not exist; the sentence says which.
+        SystemExit: an argument is no wildcard, or an input of the job does not exist; the sentence says which.
     """
     parser = argparse.ArgumentParser(description=f"Run one job of the rule {rule_name}.")
     parser.add_argument("wildcards", nargs="*", metavar="NAME=VALUE", help="a wildcard of the rule")
     parser.add_argument("--configfile", nargs="+", type=Path, default=[], help="files of config")
     asked = parser.parse_args()
+    for argument in asked.wildcards:
+        if "=" not in argument:
+            sys.exit(f"Error: {argument} is no wildcard: write it as NAME=VALUE, as in variant=tiny")
     wildcards |= dict(wildcard.split("=", 1) for wildcard in asked.wildcards)
     settings = ConfigSettings(configfiles=[path.absolute() for path in asked.configfile])
     os.chdir(ROOT)

@@ -93,10 +93,21 @@ def test_the_teacher_of_own_structures_is_the_one_that_is_asked_and_timed():
 
 
 def test_variants_and_splits_that_the_caller_names_stay():
-    variants = {"mine": {"checkpoint": "mine.pt"}, "tiny": None, "original": {"cutoff_A": 5.0}}
+    variants = {"mine": {"checkpoint": "mine.pt"}, "tiny": None}
     config = own(data={"train": "my.xyz"}, variants=variants, dataset={"splits": {"far": "far.xyz"}})
     assert set(config["variants"]) == {"mine", "small"}
     assert list(config["dataset"]["splits"]) == ["held_out", "far"]
+    for nothing in (None, "null"):
+        config = own(data={"train": "my.xyz"}, dataset={"splits": {"held_out": nothing, "far": "far.xyz"}})
+        assert list(config["dataset"]["splits"]) == ["far"]
+
+
+def test_what_is_held_out_has_the_teacher_that_its_file_states():
+    data = {"train": "my.xyz", "validation": {"path": "b.xyz", "teacher": "B3LYP"}, "teacher": "X"}
+    config = own(data=data)
+    assert config["dataset"]["splits"]["held_out"]["teacher"] == "B3LYP"
+    assert config["variants"]["small"]["teacher"] == {"name": "X"}
+    assert own(data=data | {"validation": "b.xyz"})["dataset"]["splits"]["held_out"]["teacher"] == "X"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +131,22 @@ def test_variants_and_splits_that_the_caller_names_stay():
                 "variants": {"a": {"checkpoint": "a.pt"}},
             },
             "a is the name of a student and of a variant",
+        ),
+        (
+            {
+                "data": {"train": "my.xyz"},
+                "students": {"a": {"parameters": 5}},
+                "variants": {"tiny": {"cutoff_A": 4}},
+            },
+            "`variants.tiny` changes a variant of the default config, which `data` leaves out",
+        ),
+        (
+            {
+                "data": {"train": "my.xyz"},
+                "students": {"a": {"parameters": 5}},
+                "dataset": {"splits": {"held_out": None}},
+            },
+            "`dataset.splits.held_out` is null, and students are judged on no other split: name one",
         ),
         (
             {

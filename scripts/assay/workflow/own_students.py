@@ -40,7 +40,8 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
 
     Raises:
         AssayError: there are students without data, or data without students; structures without a calculator that
-            labels them; or a student with the name of a variant, or with the Python module of one.
+            labels them; a student with the name of a variant, or with the Python module of one; a change of a variant
+            that is left out; or no split that students are judged on.
     """
     data, students = config["data"], present(config["students"])
     if data is None:
@@ -76,7 +77,7 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
     except ValueError as error:
         raise AssayError(f"students and variants of the config must be {error}") from None
     config["variants"] = others | {name: _variant(name, student, teacher) for name, student in students.items()}
-    config["dataset"] |= _data_files(_section(given, "dataset"), teacher["name"])
+    config["dataset"] |= _data_files(_section(given, "dataset"), _teacher_of_held_out(data, teacher))
     if "calculator" in teacher:
         config["teacher"] = {"arguments": {}} | teacher
         if "structures" in data and "supercells" not in data:
@@ -154,12 +155,18 @@ def _section(given: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _own_variants(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The variants that the caller names in full, a shipped one among them if its checkpoint is named."""
-    return {
-        name: dict(entry)
-        for name, entry in given.items()
-        if isinstance(entry, Mapping) and ("checkpoint" in entry or "calculator" in entry)
-    }
+    """The variants that the caller names in full, a shipped one among them if its checkpoint is named.
+
+    Raises:
+        AssayError: one is not named in full, so that it changes a variant that is left out.
+    """
+    for name, entry in present(given).items():
+        if isinstance(entry, Mapping) and "checkpoint" not in entry and "calculator" not in entry:
+            raise AssayError(
+                f"`variants.{name}` changes a variant of the default config, which `data` leaves out: name its "
+                "`checkpoint` besides, or remove the entry"
+            )
+    return {name: dict(entry) for name, entry in present(given).items() if isinstance(entry, Mapping)}
 
 
 def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,11 +174,29 @@ def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) 
     return {"checkpoint": checkpoint_path(name), "teacher": dict(teacher)} | told
 
 
+def _teacher_of_held_out(data: Mapping[str, Any], teacher: Mapping[str, Any]) -> str:
+    """The name of the teacher whose labels are held out: the one that the file of ``validation`` states goes first."""
+    validation = data.get("validation")
+    named = validation.get("teacher") if isinstance(validation, Mapping) else None
+    return named or teacher["name"]
+
+
 def _data_files(given: Mapping[str, Any], teacher: str) -> dict[str, Any]:
-    """The files of the section ``dataset``: those of the caller's students, unless the caller names others."""
-    held_out = {HELD_OUT: {"path": VALIDATION, "teacher": teacher}}
+    """The files of the section ``dataset``: those of the caller's students, unless the caller names others.
+
+    Args:
+        given: the caller's part of the section.
+        teacher: the name of the teacher whose labels are held out.
+
+    Raises:
+        AssayError: no split is left.
+    """
+    held_out = {"path": VALIDATION, "teacher": teacher}
+    splits = present({HELD_OUT: held_out, **_section(given, "splits")})
+    if not splits:
+        raise AssayError(f"`dataset.splits.{HELD_OUT}` is null, and students are judged on no other split: name one")
     return {
-        "splits": held_out | present(_section(given, "splits")),
+        "splits": splits,
         "train": given.get("train", TRAIN),
         "validation": given.get("validation", VALIDATION),
     }

@@ -27,8 +27,6 @@ from assay.data.store import StoredDataset, StoreWriter
 from assay.models import ARCHITECTURES, SeedPaiNN
 from assay.physics import reference
 from assay.physics.coverage import unseen
-
-
 from assay.predictors.interface import Prediction
 from assay.sampling import label_gradients, own_labels
 from assay.sampling import teacher as teacher_module

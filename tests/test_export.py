@@ -146,23 +146,25 @@ def test_cases_hold_what_they_are_called(cases):
     assert (small.center == small.neighbor).any(), "an atom should see its own image"
 
 
-@pytest.mark.parametrize("change", ["weight", "nan", "shape", "crash"])
+@pytest.mark.parametrize("change", ["weight", "nan", "shape", "crash", "virial", "no virial"])
 def test_parity_sees_a_wrong_model(student, cases, change):
     batch = {"5 atoms": cases[0]["5 atoms"]}
     predictor = student.predictor("model.ts.pt")
-    evaluate = predictor.evaluate
+    evaluate = predictor.evaluate_with_virial
 
     def wrong(structures):
-        energy, forces = evaluate(structures)
+        energy, forces, virial = evaluate(structures)
         if change == "crash":
             raise RuntimeError("out of memory")
         if change == "weight":
             forces = forces + np.array([2e-4, 0.0, 0.0])
         if change == "nan":
             forces = forces * np.nan
-        return (energy[:, None] if change == "shape" else energy), forces
+        if "virial" in change:
+            virial = -virial if change == "virial" else virial * np.nan
+        return (energy[:, None] if change == "shape" else energy), forces, virial
 
-    predictor.evaluate = wrong
+    predictor.evaluate_with_virial = wrong
     (row,) = parity.parity_rows(predictor, batch, references(student.model, batch), parity.Tolerance())
     assert not row["passed"]
     assert ("error" in row) == (change in ("shape", "crash"))
@@ -170,7 +172,7 @@ def test_parity_sees_a_wrong_model(student, cases, change):
     exact = {"energy_error_eV": 0.0, "forces_error_eV_per_A": 0.0, "passed": True}
     largest = largest_errors([exact, row])
     assert not largest["passed"]
-    assert (largest["energy_error_eV_max"] is None) == (change != "weight"), "no error of those cases that gave one"
+    assert (largest["energy_error_eV_max"] is None) == (change in ("nan", "shape", "crash")), "no error of those cases that gave one"
 
 
 def test_graphs_are_standard_and_free_of_scatters(student):

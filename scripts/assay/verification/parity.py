@@ -23,7 +23,8 @@ class Tolerance:
 
     The energy E of a structure may be off by ``energy_eV`` + ``energy_eV_per_atom`` for each atom +
     ``energy_relative`` |E|; a force by ``forces_eV_per_A`` + ``forces_relative`` times the largest force of the batch.
-    Forces may always be off by ``roundings`` times the error that single precision makes in the network itself.
+    Forces may always be off by ``roundings`` times the error that single precision makes in the network itself, and so
+    may virials. These may be off by what the forces may over a distance of ``virial_A`` for each atom, too.
     """
 
     energy_eV: float = 1e-4
@@ -32,6 +33,7 @@ class Tolerance:
     forces_eV_per_A: float = 1e-4
     forces_relative: float = 1e-6
     roundings: float = 2.0
+    virial_A: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,16 @@ class Reference:
         forces_eV_per_A: float64 (N, 3).
         n_edges: number of directed edges.
         rounding_eV_per_A: the largest error of a force that single precision makes in the network.
+        virial_eV: float64 (S, 3, 3).
+        virial_rounding_eV: the largest error of a virial that single precision makes in the network.
     """
 
     energy_eV: np.ndarray
     forces_eV_per_A: np.ndarray
     n_edges: int
     rounding_eV_per_A: float = 0.0
+    virial_eV: np.ndarray | None = None
+    virial_rounding_eV: float = 0.0
 
 
 def references(model: Potential, cases: Cases) -> dict[str, Reference]:
@@ -59,8 +65,11 @@ def references(model: Potential, cases: Cases) -> dict[str, Reference]:
     for name, batch in cases.items():
         graph = ase_graph(batch, model.cutoff, torch.float64)
         exact, rounded = _evaluated(model, batch, graph), _evaluated(single, batch, graph)
-        error = float(np.abs(rounded.forces_eV_per_A - exact.forces_eV_per_A).max(initial=0.0))
-        found[name] = replace(exact, rounding_eV_per_A=error)
+        error, virial_error = (
+            float(np.abs(getattr(rounded, of) - getattr(exact, of)).max(initial=0.0))
+            for of in ("forces_eV_per_A", "virial_eV")
+        )
+        found[name] = replace(exact, rounding_eV_per_A=error, virial_rounding_eV=virial_error)
     return found
 
 
@@ -73,8 +82,10 @@ def _evaluated(model: Potential, structures: Sequence[Structure], graph: EdgeGra
     dtype = next(model.parameters()).dtype
     numbers, positions, batch = collate(structures, dtype=dtype)
     graph = replace(graph, shift=graph.shift.to(dtype))
-    result = model.energy_and_forces(numbers, positions, batch, len(structures), graph)
-    return Reference(result.energy.numpy(), result.forces.double().numpy(), graph.edge_shape[0])
+    result = model.energy_and_forces(numbers, positions, batch, len(structures), graph, virial=True)
+    assert result.virial is not None
+    forces, virial = result.forces.double().numpy(), result.virial.double().numpy()
+    return Reference(result.energy.numpy(), forces, graph.edge_shape[0], virial_eV=virial)
 
 
 def ase_graph(structures: Sequence[Structure], cutoff: float, dtype: torch.dtype) -> EdgeGraph:
@@ -110,16 +121,21 @@ def _row(
         "n_edges": expected.n_edges,
     }
     try:
-        energy, forces = predictor.evaluate(batch)
+        energy, forces, virial = predictor.evaluate_with_virial(batch)
     except Exception as error:  # whatever the runtime raises is a result
         return row | {"passed": False, "error": f"{type(error).__name__}: {error}"}
-    return row | errors_of(energy, forces, [len(structure) for structure in batch], expected, tolerance)
+    return row | errors_of(energy, forces, [len(structure) for structure in batch], expected, tolerance, virial)
 
 
 def errors_of(
-    energy: np.ndarray, forces: np.ndarray, sizes: Sequence[int], expected: Reference, tolerance: Tolerance
+    energy: np.ndarray,
+    forces: np.ndarray,
+    sizes: Sequence[int],
+    expected: Reference,
+    tolerance: Tolerance,
+    virial: np.ndarray | None = None,
 ) -> dict[str, Any]:
-    """How far energies and forces are from those of the network in double precision, and whether that passes.
+    """How far energies, forces and virials are from those of the network in double precision, and whether that passes.
 
     Args:
         energy: (S,), eV.
@@ -127,6 +143,7 @@ def errors_of(
         sizes: the numbers of atoms of the S structures.
         expected: what the network says.
         tolerance: how far they may be off.
+        virial: (S, 3, 3), eV; None of a file without.
     """
     if energy.shape != expected.energy_eV.shape or forces.shape != expected.forces_eV_per_A.shape:
         return {"passed": False, "error": f"shapes {energy.shape} and {forces.shape}"}
@@ -143,10 +160,20 @@ def errors_of(
         tolerance.roundings * expected.rounding_eV_per_A,
     )
     finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
+    of_virial: dict[str, Any] = {}
+    is_right = True
+    if virial is not None and expected.virial_eV is not None:
+        errors_eV = np.abs(virial - expected.virial_eV).max((1, 2), initial=0.0)
+        apart_eV = forces_allowed * tolerance.virial_A * np.array(sizes)
+        is_right = bool((errors_eV <= np.maximum(apart_eV, tolerance.roundings * expected.virial_rounding_eV)).all())
+        of_virial = {"virial_error_eV": float(errors_eV.max()) if np.isfinite(errors_eV).all() else None}
     return {
         "energy_error_eV": float(energy_error.max()) if finite else None,
         "forces_error_eV_per_A": float(force_error) if finite else None,
         "largest_force_eV_per_A": float(largest_force),
         "forces_rounding_eV_per_A": expected.rounding_eV_per_A,
-        "passed": bool(finite and (energy_error <= energy_allowed).all() and force_error <= forces_allowed),
+        **of_virial,
+        "passed": bool(
+            finite and is_right and (energy_error <= energy_allowed).all() and force_error <= forces_allowed
+        ),
     }

@@ -353,6 +353,10 @@ def test_a_calculator_rests_on_its_files_folders_and_own_code(tmp_path, monkeypa
     package = {"calculator": "of_mine.part.Mine", "environment": "my.model"}
     assert set(calculator_files(package)) == {"my.model", "of_mine/__init__.py", "of_mine/part.py"}
     assert calculator_files({"calculator": "ase.calculators.lj.LennardJones"}) == []
+    monkeypatch.chdir(tmp_path / "scratch")
+    for around in (".", "..", str(tmp_path)):
+        assert calculator_files({"calculator": "a.A", "arguments": {"path": around}}) == []
+    assert calculator_files({"calculator": "a.A", "arguments": {"path": "../folder"}}) == ["../folder/weights.bin"]
 
 
 def test_a_teacher_is_named_whole():

@@ -177,7 +177,7 @@ def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
 
     They are the files that its environment and its arguments name, all files in a folder that an argument names, and
     the code of a module that lies in the working directory. ASE's argument ``directory``, where a calculator writes,
-    is left out.
+    is left out, and so are folders around the working directory, caches and hidden files.
 
     Args:
         variant: an entry of ``variants``, or a teacher; without a calculator it rests on no file.
@@ -191,12 +191,13 @@ def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
         named.append(module)
     found = [path for path in named if path.is_file()]
     for folder in filter(Path.is_dir, named):
-        found += sorted(path for path in folder.rglob("*") if path.is_file() and not _is_of_cache(path))
+        if not Path.cwd().is_relative_to(folder.resolve()):
+            found += sorted(path for path in folder.rglob("*") if path.is_file() and not _is_of_cache(path, folder))
     return list(dict.fromkeys(map(str, found)))
 
 
-def _is_of_cache(path: Path) -> bool:
-    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+def _is_of_cache(path: Path, folder: Path) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def file_of(labelled: str | Mapping[str, Any]) -> str:

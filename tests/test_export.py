@@ -172,7 +172,9 @@ def test_parity_sees_a_wrong_model(student, cases, change):
     exact = {"energy_error_eV": 0.0, "forces_error_eV_per_A": 0.0, "passed": True}
     largest = largest_errors([exact, row])
     assert not largest["passed"]
-    assert (largest["energy_error_eV_max"] is None) == (change in ("nan", "shape", "crash")), "no error of those cases that gave one"
+    assert (largest["energy_error_eV_max"] is None) == (change in ("nan", "shape", "crash")), (
+        "no error of those cases that gave one"
+    )
 
 
 def test_graphs_are_standard_and_free_of_scatters(student):

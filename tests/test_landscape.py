@@ -11,34 +11,16 @@ from assay.physics.reference import CONFORMER, MINIMUM, TAUTOMER, TORSION, Frame
 from assay.physics.relax import force_jacobians, frequencies
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
-from shared.physics_toys import TEACHER
+from shared.physics_toys import TEACHER, Springs
 
 LINE = Structure("CO2", np.array([6, 8, 8]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.16], [0.0, 0.0, -1.16]]))
 ONE_SIDE = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
 
 
-class Springs:
-    """A straight molecule of three atoms that springs hold, its ends at a distance."""
-
-    cutoff_A, max_z, dtype, device, name, runtime = 5.0, 20, "float64", "cpu", "springs", "toy"
-    elements = scope = None
-
-    def __init__(self, stiffness_eV_per_A2=50.0, ends_A=2.32):
-        self.springs = [(0, 1, 1.16, stiffness_eV_per_A2), (0, 2, 1.16, stiffness_eV_per_A2), (1, 2, ends_A, 5.0)]
-
-    def predict(self, structures):
-        return [self._one(structure.positions) for structure in structures]
-
-    def _one(self, positions):
-        energy, forces = 0.0, np.zeros_like(positions)
-        for a, b, length, stiffness in self.springs:
-            apart = positions[a] - positions[b]
-            distance = np.linalg.norm(apart)
-            energy += stiffness * (distance - length) ** 2
-            force = 2.0 * stiffness * (distance - length) * apart / distance
-            forces[a] -= force
-            forces[b] += force
-        return Prediction(energy, forces)
+def springs(stiffness_eV_per_A2=50.0, ends_A=2.32):
+    """A straight molecule of three atoms, its ends at a distance."""
+    bonds = [(0, k, 1.16, stiffness_eV_per_A2) for k in (1, 2)]
+    return Springs([*bonds, (1, 2, ends_A, 5.0)])
 
 
 def measured(student, frames, *names):
@@ -47,7 +29,7 @@ def measured(student, frames, *names):
 
 def vibrations(student, off_axis_A, first_mode=0):
     """What the check finds of the straight molecule, its ends off the axis, whose teacher has the modes from one on."""
-    (jacobian,) = force_jacobians(Springs(), [LINE], 0.005)
+    (jacobian,) = force_jacobians(springs(), [LINE], 0.005)
     known = {"frequencies_per_cm": frequencies(LINE, -jacobian)[first_mode:]}
     bent = replace(LINE, positions=LINE.positions + off_axis_A * ONE_SIDE)
     return measured(student, [Frame(bent, MINIMUM, "CO2", known=known)], "vibrations")["vibrations"]["values"]
@@ -55,14 +37,14 @@ def vibrations(student, off_axis_A, first_mode=0):
 
 @pytest.mark.parametrize("off_axis_A", [0.0, 1e-4, 3e-3, 1e-2])
 def test_a_straight_molecule_that_is_bent_a_little_is_compared_by_all_of_its_modes(off_axis_A):
-    faultless = vibrations(Springs(), off_axis_A)
+    faultless = vibrations(springs(), off_axis_A)
     assert faultless["mae_per_cm"] < 20.0 and faultless["imaginary_modes"] == 0
-    soft = vibrations(Springs(5.0, ends_A=2.30), off_axis_A)
+    soft = vibrations(springs(5.0, ends_A=2.30), off_axis_A)
     assert soft["mae_per_cm"] > 500.0
 
 
 def test_a_mode_that_the_teacher_has_not_makes_the_error_infinite():
-    assert vibrations(Springs(), 0.0, first_mode=1)["mae_per_cm"] is None
+    assert vibrations(springs(), 0.0, first_mode=1)["mae_per_cm"] is None
 
 
 class Springless(Springs):
@@ -80,8 +62,8 @@ def test_an_energy_of_exactly_nothing_is_a_label():
         for kind in (TORSION, CONFORMER, TAUTOMER)
         for x, e in ((1.0, 0.0), (1.5, 0.3))
     ]
-    found = measured(Springless(), frames, "torsions", "conformers", "tautomers")
+    found = measured(Springless([]), frames, "torsions", "conformers", "tautomers")
     assert all(abs(value) < 1e-9 for row in found.values() for value in row["values"].values())
     unlabelled = [replace(frame, structure=replace(frame.structure, energy_eV=None)) for frame in frames]
-    found = measured(Springless(), unlabelled, "torsions", "conformers", "tautomers")
+    found = measured(Springless([]), unlabelled, "torsions", "conformers", "tautomers")
     assert {value for row in found.values() for value in row["values"].values()} == {None}

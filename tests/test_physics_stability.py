@@ -6,11 +6,10 @@ import pytest
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.reference import DYNAMICS, Frame, Reference
-from assay.predictors.interface import Prediction
 from assay.structures.geometry import bonds, nearest_unbonded
 from assay.structures.structure import Structure
 from shared import physics_toys
-from shared.physics_toys import TEACHER
+from shared.physics_toys import TEACHER, Springs
 
 CHAIN = Structure(
     "chain", np.array([6, 6, 6, 6]), np.array([[0.0, 0.0, 0.0], [1.5, 0.0, 0.0], [2.0, 1.41, 0.0], [3.5, 1.45, 0.2]])
@@ -18,29 +17,10 @@ CHAIN = Structure(
 BONDS = bonds(CHAIN)
 
 
-class Springs:
+def springs(pull_eV_per_A2):
     """Bonds that hold, and a pull between the ends of the chain."""
-
-    cutoff_A, max_z, dtype, device, name, runtime = 6.0, 20, "float64", "cpu", "springs", "toy"
-    elements = scope = None
-
-    def __init__(self, pull_eV_per_A2):
-        lengths = np.linalg.norm(np.diff(CHAIN.positions, axis=0), axis=1)
-        self.springs = [(0, 3, 0.0, pull_eV_per_A2), *((k, k + 1, x, 10.0) for k, x in enumerate(lengths))]
-
-    def predict(self, structures):
-        return [self._one(structure.positions) for structure in structures]
-
-    def _one(self, positions):
-        energy, forces = 0.0, np.zeros_like(positions)
-        for a, b, length, stiffness in self.springs:
-            apart = positions[a] - positions[b]
-            distance = np.linalg.norm(apart)
-            energy += stiffness * (distance - length) ** 2
-            force = 2.0 * stiffness * (distance - length) * apart / distance
-            forces[a] -= force
-            forces[b] += force
-        return Prediction(energy, forces)
+    lengths = np.linalg.norm(np.diff(CHAIN.positions, axis=0), axis=1)
+    return Springs([(0, 3, 0.0, pull_eV_per_A2), *((k, k + 1, x, 10.0) for k, x in enumerate(lengths))])
 
 
 def stability(student, structure, **options):
@@ -53,7 +33,7 @@ def stability(student, structure, **options):
 @pytest.mark.parametrize(("pull_eV_per_A2", "broken"), [(0.0, 0.0), (0.3, 1.0)])
 def test_atoms_that_fall_onto_each_other_break_a_molecule_whose_bonds_hold(pull_eV_per_A2, broken):
     assert BONDS.tolist() == [[0, 1], [1, 2], [2, 3]]
-    found = stability(Springs(pull_eV_per_A2), CHAIN)
+    found = stability(springs(pull_eV_per_A2), CHAIN)
     assert found["values"] == {"broken_fraction": broken}
     [run] = found["raw"]["runs"]
     assert run["largest_stretch_A"] < 0.5 and (run["nearest_unbonded"] < 0.7) == bool(broken)
@@ -72,5 +52,5 @@ def test_what_has_no_bond_loses_none():
 
 
 def test_the_end_of_a_run_that_keeps_no_frame_is_looked_at():
-    found = stability(Springs(30.0), CHAIN, duration_fs=9.0)
+    found = stability(springs(30.0), CHAIN, duration_fs=9.0)
     assert found["values"] == {"broken_fraction": 1.0}

@@ -17,6 +17,7 @@ from assay.physics.lattice import crystal_frames
 from assay.physics.lattice_dynamics import displaced_frames, vacancy_frames
 from assay.physics.reference import Frame, Reference
 from assay.physics.relax import force_jacobians, frequencies, relax
+from assay.predictors.interface import Prediction
 from assay.predictors.networks import EagerPredictor
 from assay.structures.geometry import bond_lengths, bonds, contact, moved, out_of_plane
 from assay.structures.structure import Structure
@@ -55,6 +56,32 @@ class Pairs(Potential):
 
     def envelope(self, distance):
         return (1.0 - (distance / self.cutoff).clamp(max=1.0) ** 2) ** 4
+
+
+class Springs:
+    """A predictor of molecules that springs hold: for each the numbers of two atoms, its length in angstrom, and its
+    stiffness in eV/angstrom^2.
+    """
+
+    cutoff_A, max_z, dtype, device, name, runtime = 6.0, 20, "float64", "cpu", "springs", "toy"
+    elements = scope = None
+
+    def __init__(self, springs):
+        self.springs = springs
+
+    def predict(self, structures):
+        return [self._one(structure.positions) for structure in structures]
+
+    def _one(self, positions):
+        energy, forces = 0.0, np.zeros_like(positions)
+        for a, b, length, stiffness in self.springs:
+            apart = positions[a] - positions[b]
+            distance = np.linalg.norm(apart)
+            energy += stiffness * (distance - length) ** 2
+            force = 2.0 * stiffness * (distance - length) * apart / distance
+            forces[a] -= force
+            forces[b] += force
+        return Prediction(energy, forces)
 
 
 def predictor(model=None, dtype=torch.float64):

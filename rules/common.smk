@@ -27,6 +27,7 @@ from assay.workflow.config import (
     complete_config,
     file_of,
     is_given,
+    require_single_keys,
     resolve_device,
     shipped_path,
     why_no_gpu,
@@ -60,6 +61,9 @@ def on_disk(path):
 
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
+
+for configfile_given in workflow.config_settings.configfiles:
+    in_words(require_single_keys, configfile_given)
 
 config = in_words(complete_config, GIVEN, ROOT / "config")
 

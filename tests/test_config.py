@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from snakemake.utils import update_config
 
 from assay.data.kinds import KINDS
-from assay.workflow.config import FILES, calculator_files, check_config, complete_config, file_of, is_given, load_config
+from assay.workflow.config import (
+    FILES,
+    calculator_files,
+    check_config,
+    complete_config,
+    file_of,
+    is_given,
+    load_config,
+    require_single_keys,
+)
 from assay.workflow.config_schema import editor_schema
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present
@@ -370,3 +379,18 @@ def test_a_teacher_is_named_whole():
             complete_config({"teacher": part}, FOLDER)
     same = load_config(FOLDER)["teacher"]
     assert complete_config({"teacher": {"name": same["name"]}}, FOLDER)["teacher"] == same
+
+
+def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
+    twice = tmp_path / "twice.yaml"
+    twice.write_text("variants: {a: {checkpoint: a.pt}}\ndevice: cpu\nvariants: {b: {checkpoint: b.pt}}\n")
+    with pytest.raises(AssayError, match=r"twice\.yaml has `variants` twice, in lines 1 and 3: write it once"):
+        load_config(FOLDER, twice)
+    twice.write_text("physics:\n  checks:\n    - {name: a,\n       name: b}\n")
+    with pytest.raises(AssayError, match="`name` twice, in lines 3 and 4"):
+        require_single_keys(twice)
+    twice.write_text("device: {a: 1, a: 1}")
+    with pytest.raises(AssayError, match="`a` twice, in lines 1 and 1"):
+        require_single_keys(twice)
+    twice.write_text("base: &base {a: 1}\nfirst: {<<: *base, a: 2}\nsecond: {a: 1}\n")
+    require_single_keys(twice)

@@ -84,6 +84,12 @@ def test_a_student_of_another_teacher_or_other_data_is_not_judged_as_this_ones(t
     shutil.rmtree(folder)
 
 
+def test_a_key_that_stands_twice_in_a_config_is_refused(tree):
+    (tree / "mine.yaml").write_text("device: cpu\nstudents: {}\ndevice: cuda\n")
+    done = plan(tree, "all")[1]
+    assert done.returncode != 0 and "mine.yaml has `device` twice, in lines 1 and 3: write it once" in done.stdout
+
+
 def test_without_data_of_ones_own_the_shipped_students_are_trained(tree):
     (tree / "mine.yaml").write_text("{device: cpu}")
     for name in ("molecules/written", "molecules/listed", "molecules/pieces", "molecules/new", "physics/molecules"):

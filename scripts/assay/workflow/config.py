@@ -49,6 +49,7 @@ def load_config(folder: str | Path, *overrides: str | Path) -> dict[str, Any]:
     """
     given: dict[str, Any] = {}
     for path in overrides:
+        require_single_keys(path)
         update_config(given, _read_yaml(Path(path)))
     return complete_config(given, folder)
 
@@ -226,6 +227,36 @@ def why_no_gpu() -> str | None:
     return (
         None if answer.returncode == 0 and answer.stdout else "its driver finds none (nvidia-smi -L): set `device: cpu`"
     )
+
+
+def require_single_keys(path: str | Path) -> None:
+    """Refuse a YAML or JSON file that names a key twice, of which every reader keeps the last without a word.
+
+    Args:
+        path: a file that can be read as YAML; of another one nothing is said here.
+
+    Raises:
+        AssayError: with the key and its lines.
+    """
+    with suppress(OSError, UnicodeDecodeError, yaml.YAMLError):
+        waiting = [yaml.compose(Path(path).read_text(), Loader=yaml.SafeLoader)]
+        while waiting:
+            node = waiting.pop()
+            if isinstance(node, yaml.SequenceNode):
+                waiting += node.value
+            if not isinstance(node, yaml.MappingNode):
+                continue
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                waiting.append(value)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                if key.value in lines:
+                    raise AssayError(
+                        f"{path} has `{key.value}` twice, in lines {lines[key.value]} and {line}: write it once"
+                    )
+                lines[key.value] = line
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

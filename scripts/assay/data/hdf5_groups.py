@@ -53,26 +53,42 @@ class GroupFile:
         begin = 0
         with opened(self.path) as file:
             for name in self._groups(file):
-                self._check_units(file[name], name)
                 count = _n_geometries(file[name])
                 own = (
                     np.arange(count) if chosen is None else chosen[(chosen >= begin) & (chosen < begin + count)] - begin
                 )
                 for start in np.unique(own // _BLOCK).tolist():
                     rows = slice(start * _BLOCK, min((start + 1) * _BLOCK, count))
-                    columns = _columns(file[name], count, rows)
+                    columns = self._columns(file[name], count, rows)
                     for index in own[own // _BLOCK == start].tolist():
                         yield partial(self._frame, columns, name, index, index - rows.start, begin + index)
                 begin += count
 
-    def _check_units(self, group: h5py.Group, path: str) -> None:
-        for name, unit in _stated(group).items():
-            if unit != self._stated.get(name):
-                raise AssayError(
-                    f"{self.path} has `{name}` in {unit} in {path.strip('/')}, but in "
-                    f"{self._stated.get(name, 'a unit that is not stated')} in its first group, "
-                    f"{self._first.strip('/')}: write all groups in the same units, and state them in each"
-                )
+    def _columns(self, group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
+        """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
+        columns: dict[str, tuple[np.ndarray, bool]] = {}
+        is_single = group[_name(group, _POSITIONS)].ndim == 2
+
+        def add(path: str, item: Any) -> None:
+            name = path.rpartition("/")[2]
+            if not isinstance(item, h5py.Dataset) or "weight" in path:
+                return
+            for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
+            is_row = not is_single and item.shape[:1] == (count,) and not for_all
+            if name in _NUMBERS or item.dtype.kind in "iufb":
+                self._check_unit(group, name, unit_of(item))
+                columns[name] = item[rows] if is_row else item[()], is_row
+
+        group.visititems(add)
+        return columns
+
+    def _check_unit(self, group: h5py.Group, name: str, unit: str) -> None:
+        if unit and unit != self._stated.get(name):
+            raise AssayError(
+                f"{self.path} has `{name}` in {unit} in {group.name.strip('/')}, but in "
+                f"{self._stated.get(name, 'a unit that is not stated')} in its first group, {self._first.strip('/')}: "
+                "write all groups in the same units, and state them in each"
+            )
 
     def _groups(self, file: h5py.File) -> Iterator[str]:
         """The paths of groups with geometries, in the order of numbers in their names."""
@@ -130,24 +146,6 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except Exception as error:  # whatever h5py says of damaged bytes: nearly all kinds of errors that Python has
         reason = printable(" ".join(str(error).split()) or type(error).__name__, 200)
         raise AssayError(f"{path} cannot be read as HDF5 ({reason}): check that it is a complete file") from None
-
-
-def _columns(group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
-    """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
-    columns: dict[str, tuple[np.ndarray, bool]] = {}
-    is_single = group[_name(group, _POSITIONS)].ndim == 2
-
-    def add(path: str, item: Any) -> None:
-        name = path.rpartition("/")[2]
-        if not isinstance(item, h5py.Dataset) or "weight" in path:
-            return
-        for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
-        is_row = not is_single and item.shape[:1] == (count,) and not for_all
-        if name in _NUMBERS or item.dtype.kind in "iufb":
-            columns[name] = item[rows] if is_row else item[()], is_row
-
-    group.visititems(add)
-    return columns
 
 
 def _stated(group: h5py.Group) -> dict[str, str]:

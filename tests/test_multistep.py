@@ -151,6 +151,8 @@ def test_the_best_inner_force_is_found_and_a_bad_student_is_unstable(tmp_path):
     motions = students_of(molecules, {"good": 1.4, "bad": 200.0}, tmp_path)
     students = {"good": toy(1.4), "bad": toy(200.0)}
     times = [row for m in molecules for row in time_steps(m, toy, students, SETTINGS, 0.01)]
+    assert {row["n"] for row in times} == {1, 4} and all(row["step_ms"] > 0 for row in times)
+    times = [row | {"step_ms": 10.0, "teacher_step_ms": 10.0} for row in times]  # on a busy machine any could be faster
     found = collect(motions, times, "pairs", 5.0)
     good, bad = found["students"]["good"], found["students"]["bad"]
     assert found["best"] == "good" and good["largest_stable"]["n"] == 4
@@ -158,7 +160,6 @@ def test_the_best_inner_force_is_found_and_a_bad_student_is_unstable(tmp_path):
     assert by_n[1]["stable"] and not by_n[4]["stable"]  # n = 1 is the teacher, whatever the student
     alone = next(entry for entry in good["summary"] if entry["n"] == multistep.ALONE)
     assert alone["bond_distance_A"] is not None and "times_faster" not in alone
-    assert {row["n"] for row in times} == {1, 4} and all(row["step_ms"] > 0 for row in times)
     result = found | {"settings": vars(SETTINGS), "not_applicable": {"other": "its teacher is another"},
                       "load_of_other_processes": 0.0, "device_name": "a processor"}  # fmt: skip
     draw(tmp_path / "multistep.svg", result)

@@ -10,7 +10,6 @@ docs/results.svg, docs/gallery/, and the tables of README.md and docs/*.md.
 tracked, and is no rule's output: Snakemake would remove it before the job.
 """
 
-
 # What `all` does not measure, and no documentation is worth measuring again for: inputs would.
 MEASURED_APART = ["results/peers/peers.json", *expand("results/{variant}/endurance.json", variant=NETWORKS)]
 

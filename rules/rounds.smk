@@ -136,7 +136,7 @@ rule label_frames:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
-        code=code_of("label_structures"),
         **labelling("labels"),
+        code=code_of("label_structures"),
     script:
         "../scripts/label_structures.py"

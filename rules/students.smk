@@ -54,8 +54,8 @@ rule label_structures:
     resources:
         **needs(mem_MB=2000, minutes=2880),
     params:
-        code=code_of("label_structures"),
         **labelling("shards"),
+        code=code_of("label_structures"),
     script:
         "../scripts/label_structures.py"
 

@@ -69,7 +69,7 @@ class GroupFile:
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[_name(group, _POSITIONS)].ndim == 2
 
-        def add(path: str, item: Any) -> None:
+        def _add(path: str, item: Any) -> None:
             name = path.rpartition("/")[2]
             if not isinstance(item, h5py.Dataset) or "weight" in path:
                 return
@@ -79,7 +79,7 @@ class GroupFile:
                 self._check_unit(group, name, unit_of(item))
                 columns[name] = item[rows] if is_row else item[()], is_row
 
-        group.visititems(add)
+        group.visititems(_add)
         return columns
 
     def _check_unit(self, group: h5py.Group, name: str, unit: str) -> None:

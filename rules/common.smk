@@ -174,6 +174,7 @@ def code_of(script):
 
 # What the user's own students learn from (students.smk, rounds.smk), and where it is put together.
 OWN_DATA = config["data"] or {}
+TEACHER_FILES = calculator_files(OWN_DATA.get("teacher"))
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
 LABEL_PARTS = range(TRAINING["labelling_jobs"])

@@ -19,7 +19,7 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
 from assay.data.spellings import PBC, take_periodicity
-from assay.workflow.errors import AssayError, printable
+from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
 
@@ -77,8 +77,9 @@ class DatabaseFile:
         except AssayError:
             raise
         except Exception as error:  # of sqlite, LMDB, zlib, JSON
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise AssayError(f"{self.path} cannot be read as an ASE database ({reason}): check the file") from None
+            raise AssayError(
+                f"{self.path} cannot be read as an ASE database ({reason_of(error)}): check the file"
+            ) from None
 
 
 class AseFile:
@@ -114,9 +115,9 @@ class AseFile:
         except AssayError:
             raise
         except Exception as error:  # of any of ASE's readers
-            reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise AssayError(
-                f"ASE cannot read structures from {self.path} ({reason}): convert it, e.g. to extended XYZ"
+                f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "
+                "extended XYZ"
             ) from None
 
 
@@ -126,8 +127,7 @@ def _sound_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     except AssayError:
         raise
     except Exception as error:  # of JSON and NumPy, where bytes are damaged
-        reason = printable(" ".join(str(error).split()) or type(error).__name__, 120)
-        raise AssayError(f"{where} cannot be read ({reason}): check that the file is complete") from None
+        raise AssayError(f"{where} cannot be read ({reason_of(error, 120)}): check that the file is complete") from None
 
 
 def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:

@@ -14,7 +14,7 @@ import numpy as np
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
-from assay.workflow.errors import AssayError, printable
+from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 500  # geometries that are in memory at once
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
@@ -144,8 +144,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
     except AssayError:
         raise
     except Exception as error:  # whatever h5py says of damaged bytes: nearly all kinds of errors that Python has
-        reason = printable(" ".join(str(error).split()) or type(error).__name__, 200)
-        raise AssayError(f"{path} cannot be read as HDF5 ({reason}): check that it is a complete file") from None
+        raise AssayError(
+            f"{path} cannot be read as HDF5 ({reason_of(error, 200)}): check that it is a complete file"
+        ) from None
 
 
 def _stated(group: h5py.Group) -> dict[str, str]:

@@ -181,7 +181,8 @@ def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout
     new = found.names.keys() - labels.names.keys()
     if not new or any(found.names[kind] != name for kind, name in labels.names.items() if kind not in _OF_CELLS):
         return labels
-    names = {kind: {**found.names, **labels.names}[kind] for kind in _KINDS if kind in {**found.names, **labels.names}}
+    both = {**found.names, **labels.names}
+    names = {kind: both[kind] for kind in _KINDS if kind in both}
     units, factors = {**found.units, **labels.units}, {**found.factors, **labels.factors}
     return replace(labels, names=names, units=units, factors=factors)
 

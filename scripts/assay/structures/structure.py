@@ -122,17 +122,18 @@ def told_charge_and_spin(
         AssayError: a total is not whole.
     """
     unpaired, said = _sum_of(arrays, "initial_magmoms"), {str(name).lower(): value for name, value in info.items()}
-    charge = _first_told(said, _CHARGES, _sum_of(arrays, "initial_charges"), where)
-    spin = _first_told(said, _SPINS, None if unpaired is None else abs(unpaired) + 1, where)
+    charge = _first_told(said, _CHARGES, "total charge", _sum_of(arrays, "initial_charges"), where)
+    spin = _first_told(said, _SPINS, "multiplicity", None if unpaired is None else abs(unpaired) + 1, where)
     return charge, spin if spin is None or spin > 0 else None
 
 
-def _first_told(said: Mapping[str, Any], names: Sequence[str], otherwise: float | None, where: str) -> int | None:
+def _first_told(
+    said: Mapping[str, Any], names: Sequence[str], what: str, otherwise: float | None, where: str
+) -> int | None:
     """The first finite number under these names, which must be whole, or else ``otherwise``, rounded."""
     for name in names:
         number = _number(said.get(name))
         if number is not None and abs(number - round(number)) > _ROUNDING:
-            what = "multiplicity" if names is _SPINS else "total charge"
             raise AssayError(f"{where} has `{name}` {number:g}, but a {what} is a whole number: correct it")
         if number is not None:
             return round(number)

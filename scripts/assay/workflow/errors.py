@@ -24,6 +24,11 @@ def printable(text: str, limit: int = 1200) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
 
 
+def reason_of(error: BaseException, limit: int = 1200) -> str:
+    """What an error says, in one printable line of bounded length; the name of its class where it says nothing."""
+    return printable(" ".join(str(error).split()) or type(error).__name__, limit)
+
+
 def terminal() -> TextIO:
     """Where a person sees what is printed, even while all output goes to a log."""
     return _terminals[-1] if _terminals else sys.stderr

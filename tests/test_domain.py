@@ -55,6 +55,31 @@ def test_unknown_bonding_and_unknown_elements_are_named(domain):
     assert "Cl bonded to C" in fluoride.reason
 
 
+def beside_methane(distance_A, seed):
+    """Methane, shaken, and an argon atom so far from its carbon, in a random direction."""
+    rng = np.random.default_rng(seed)
+    axis = rng.normal(size=3)
+    tetrahedron = np.array([[1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]]) * 0.629
+    positions = np.concatenate([np.zeros((1, 3)), tetrahedron]) + rng.normal(size=(5, 3)) * 0.03
+    argon = distance_A * axis / np.linalg.norm(axis)
+    numbers, positions = np.array([6, 1, 1, 1, 1, 18]), np.concatenate([positions, argon[None]])
+    return Structure(f"at-{distance_A}", numbers, positions, energy_eV=0.0, forces_eV_per_A=np.zeros((6, 3)))
+
+
+@pytest.mark.parametrize("trained_at", [3.6, 12.0])
+def test_elements_that_never_came_so_near_are_flagged(trained_at):
+    """Where two elements never met in training, no direction of the description varies by their meeting."""
+    train = from_structures([beside_methane(trained_at + 0.2 * (k % 5), seed=k) for k in range(60)])
+    others = from_structures([beside_methane(trained_at + 0.2 * (k % 5), seed=100 + k) for k in range(40)])
+    domain = fit(train, others, points_per_element=400, seed=0)
+    same, near = domain.novelties_of([beside_methane(trained_at + 0.3, seed=200), beside_methane(2.4, seed=201)])
+    assert not same.flagged
+    assert near.flagged
+    assert "C and Ar nearer than" in near.reason
+    distance = float(near.reason.split("C and Ar nearer than ")[1].split()[0])
+    assert distance == pytest.approx(min(trained_at, 5.0), abs=0.01)
+
+
 def test_the_score_does_not_know_batch_orientation_or_order(domain):
     structures = [*shaken("CH3CH2OH", 1), *shaken("isobutane", 1), *shaken("H2O", 1)]
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))

@@ -3,7 +3,7 @@
 The description of each atom is whitened over the training atoms of its element. How far it is from the nearest of them,
 in units of what is usual between molecules, is its novelty; that of a structure is the largest of its atoms'. A
 structure is flagged above the novelty that one in twenty structures of unseen, but similar, molecules reaches, or if
-it holds a bonding pattern that the training data do not have.
+it holds a bonding pattern that the training data do not have, or two elements nearer to each other than there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
+from assay.accuracy.contacts import Contacts, Nearest, elements_of, in_words
 from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe
 from assay.accuracy.overlap import Fingerprints, fingerprints_of, overlap
 from assay.accuracy.training_data import ALL, TrainingData, training_data_of
@@ -31,7 +32,8 @@ from assay.workflow.files import atomic_path
 from assay.workflow.records import NOTHING_SHIPPED, Description, ShippedPart, training_description
 
 FARTHEST = 1e9  # the score where nothing is near: JSON holds no infinity
-RARE = 5  # a bonding pattern of fewer training atoms is unknown
+RARE = 5  # what fewer training atoms have is unknown: a bonding pattern, or two elements so near to each other
+NEARER = 0.95  # a pair nearer than this part of the distance that is known is flagged
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class Novelty:
     Attributes:
         score: the largest novelty of its atoms, divided by the threshold; 1 and above is flagged.
         atom: index of the atom with that novelty.
-        unknown: bonding patterns without training atoms, such as "N bonded to F, F, F"; none if all are known.
+        unknown: what has no training atoms, bonding patterns such as "N bonded to F, F, F" and contacts such as "C and
+            Ar nearer than 3.42 A"; none if all are known.
     """
 
     score: float
@@ -82,6 +85,7 @@ class Domain:
         threshold: the largest distance over scale, among its atoms, at which a structure is flagged.
         patterns: bonding patterns and how many training atoms have them.
         fingerprints: what the training structures are told by; None in a description that an earlier version wrote.
+        nearest: the shortest distances of two elements; None as above.
     """
 
     training_data: TrainingData
@@ -94,6 +98,7 @@ class Domain:
     threshold: float
     patterns: dict[str, int]
     fingerprints: Fingerprints | None = None
+    nearest: Nearest | None = None
 
     @cached_property
     def _trees(self) -> list[cKDTree]:
@@ -120,15 +125,26 @@ class Domain:
         present = [k for k, structure in enumerate(structures) if len(structure)]
         for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
             indices = [present[k] for k in batch]
-            numbers, vectors, patterns, _ = describe([structures[k] for k in indices])
-            scores = np.minimum(self.distances(numbers, vectors) / self.threshold, FARTHEST)
+            found = describe([structures[k] for k in indices])
+            scores = np.minimum(self.distances(found.atomic_numbers, found.vectors) / self.threshold, FARTHEST)
+            too_near = self._too_near(found.contacts)
             start = 0
             for k in indices:
                 own = slice(start, start := start + len(structures[k]))
-                unknown = sorted({p for p in patterns[own] if self.patterns.get(p, 0) < RARE})
+                unknown = sorted({p for p in found.patterns[own] if self.patterns.get(p, 0) < RARE})
+                unknown += sorted({words for atom, words in too_near if own.start <= atom < own.stop})
                 worst = int(np.argmax(scores[own]))
                 results[k] = Novelty(float(scores[own][worst]), worst, tuple(unknown))
         return results
+
+    def _too_near(self, contacts: Contacts) -> list[tuple[int, str]]:
+        """One atom of each pair of known elements that is nearer than in training, and the pair in words."""
+        if self.nearest is None:
+            return []
+        known = np.isin(np.stack(elements_of(contacts.kinds)), self.elements).all(0)
+        limits = self.nearest.limits_A(contacts.kinds, RARE)
+        chosen = np.flatnonzero(known & (contacts.distances_A < NEARER * limits))
+        return [(contacts.atoms[k], in_words(contacts.kinds[k], limits[k], CUTOFF_A)) for k in chosen]
 
     def overlap_with(self, structures: Sequence[Structure]) -> dict[str, Any] | None:
         """How many structures are among the training data, see ``overlap.overlap``; None if that is not known."""
@@ -173,6 +189,7 @@ def write_domain(path: str | Path, domain: Domain) -> None:
         "threshold": np.array(domain.threshold),
         "patterns": np.array(list(domain.patterns), dtype=np.str_),
         **({} if domain.fingerprints is None else {f"training_{k}": v for k, v in vars(domain.fingerprints).items()}),
+        **({} if domain.nearest is None else {f"nearest_{k}": v for k, v in vars(domain.nearest).items()}),
         "pattern_counts": np.array(list(domain.patterns.values()), dtype=np.int64),
     }
     with atomic_path(path) as temporary, temporary.open("wb") as handle:
@@ -199,6 +216,7 @@ def read_domain(path: str | Path) -> Domain:
                 Fingerprints(file["training_molecules"], file["training_shapes"])
                 if "training_molecules" in file
                 else None,
+                Nearest(file["nearest_kinds"], file["nearest_distances_A"]) if "nearest_kinds" in file else None,
             )
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise AssayError(f"{path} is no description of training data ({error}): make it again") from None

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from ase.data import chemical_symbols, covalent_radii
 
+from assay.accuracy.contacts import Contacts, kinds_of
 from assay.data.dataset import Dataset
 from assay.neighbors.lists import neighbor_list
 from assay.structures.batching import pack_structures
@@ -36,12 +37,14 @@ class Described(NamedTuple):
         vectors: (N, D), their descriptions.
         patterns: their bonding patterns.
         graphs: (N,) uint64, a hash of each atom in the graph of atoms and bonds.
+        contacts: their pairs within ``CUTOFF_A``.
     """
 
     atomic_numbers: np.ndarray
     vectors: np.ndarray
     patterns: list[str]
     graphs: np.ndarray
+    contacts: Contacts
 
 
 def describe(structures: Sequence[Structure]) -> Described:
@@ -68,7 +71,9 @@ def describe(structures: Sequence[Structure]) -> Described:
     ).reshape(len(numbers), -1)
     bonded = distance < BOND_STRETCH * (covalent_radii[numbers[neighbor]] + covalent_radii[numbers[atom]])
     bonds = atom[bonded], neighbor[bonded]
-    return Described(numbers, vectors, _patterns(numbers, *bonds), _graphs(numbers, *bonds))
+    once = atom <= neighbor
+    contacts = Contacts(atom[once], kinds_of(numbers[atom[once]], numbers[neighbor[once]]), distance[once])
+    return Described(numbers, vectors, _patterns(numbers, *bonds), _graphs(numbers, *bonds), contacts)
 
 
 def _graphs(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> np.ndarray:

@@ -233,7 +233,7 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
 
 def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
     """What the flag for structures unlike the training data is worth: errors of flagged beside unflagged structures;
-    and the bonding patterns that are missing most often, with their structures.
+    and the bonding patterns and contacts that are missing most often, with their structures.
     """
     flagged = np.array([novelty.flagged for novelty in novelties], dtype=bool)
     rmse = force_rmse(errors)

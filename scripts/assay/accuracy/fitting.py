@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from assay.accuracy.domain import Domain
+from assay.accuracy.contacts import Nearest, none_yet
+from assay.accuracy.domain import RARE, Domain
 from assay.accuracy.environments import describe_atoms
 from assay.accuracy.overlap import N_NUMBERS, Fingerprints, fingerprints
 from assay.accuracy.training_data import ALL, PART, TrainingData
@@ -39,7 +40,7 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
     atoms_of = {z: atoms[train.atomic_numbers[atoms] == z] for z in elements}
     drawn = {z: [_draw(rng, own, n) for n in (WHITENED_BY, points_per_element)] for z, own in atoms_of.items()}
     kept = np.unique(np.concatenate([atoms for both in drawn.values() for atoms in both]))
-    vectors, sums, patterns, told = _go_through(train, kept, elements)
+    vectors, sums, patterns, told, nearest = _go_through(train, kept, elements)
     means, axes, points = [], [], []
     for e, z in enumerate(elements):
         own, compared = (vectors[np.searchsorted(kept, atoms)] for atoms in drawn[z])
@@ -51,7 +52,7 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
     data = TrainingData(ALL, len(train), len(train), train.content_sha256())
     ones = np.ones(len(elements))
     known = dict(sorted(patterns.items()))
-    domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, known, told)
+    domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, known, told, nearest)
     return _calibrated(domain, calibration)
 
 
@@ -69,15 +70,16 @@ def fit_stored(train: Path, calibration: Path, points_per_element: int, seed: in
 
 def _go_through(
     train: Dataset, kept: np.ndarray, elements: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, Counter[str], Fingerprints]:
+) -> tuple[np.ndarray, np.ndarray, Counter[str], Fingerprints, Nearest]:
     """Descriptions (K, D) of the atoms ``kept`` (K,), sums (E, D) over all atoms of each element, how many atoms have
-    each bonding pattern, and what each structure is told by.
+    each bonding pattern, what each structure is told by, and how near the elements come to each other.
     """
     owner = np.repeat(np.arange(len(train)), train.sizes)
     told = Fingerprints(np.zeros(len(train), np.uint64), np.zeros((len(train), N_NUMBERS), np.float32))
     vectors = sums = np.zeros((0, 0))
     patterns: Counter[str] = Counter()
-    for atoms, (_, described, words, graphs) in describe_atoms(train):
+    nearest = none_yet()
+    for atoms, (_, described, words, graphs, contacts) in describe_atoms(train):
         whole, owner_here = np.unique(owner[atoms], return_inverse=True)
         own = fingerprints(owner_here, graphs, described, len(whole))
         told.molecules[whole], told.shapes[whole] = own.molecules, own.shapes
@@ -89,7 +91,8 @@ def _go_through(
         here = kept[places] == atoms
         vectors[places[here]] = described[here]
         patterns.update(words)
-    return vectors, sums, patterns, told
+        nearest = nearest.with_contacts(contacts, RARE)
+    return vectors, sums, patterns, told, nearest
 
 
 def _whitening(centered: np.ndarray) -> np.ndarray:
@@ -106,8 +109,8 @@ def _calibrated(domain: Domain, calibration: Dataset) -> Domain:
     """``domain``, whose scales and threshold are 1, with those that are usual in ``calibration``."""
     numbers, owner = calibration.atomic_numbers, np.repeat(np.arange(len(calibration)), calibration.sizes)
     distance = np.full(len(numbers), np.inf)
-    for atoms, (_, described, _, _) in describe_atoms(calibration):
-        distance[atoms] = domain.distances(numbers[atoms], described)
+    for atoms, found in describe_atoms(calibration):
+        distance[atoms] = domain.distances(numbers[atoms], found.vectors)
     scales = np.array(
         [np.quantile(distance[numbers == z], ATOM_QUANTILE) if z in numbers else 1.0 for z in domain.elements]
     ).clip(min=1e-6)

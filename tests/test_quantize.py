@@ -96,6 +96,17 @@ def test_quantized_weights_keep_forces_the_gradient_of_the_energy(file, n_filter
     assert {t.data_type for t in matrices} == {onnx.TensorProto.INT8, onnx.TensorProto.INT16}
 
 
+@pytest.mark.parametrize("method", [None, weights, static])
+def test_every_node_of_a_file_has_a_name_of_its_own(method, exported, structures, tmp_path):
+    """ONNX Runtime 1.18 to 1.20 refuse what they fuse from nodes of one name."""
+    path = tmp_path / "small.onnx" if method else exported
+    if method:
+        method(exported, path, [structures])
+    names = [node.name for node in onnx.load(path).graph.node]
+    assert "" not in names
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("file", ["exported", "with_tensors"])
 @pytest.mark.parametrize("finer_filters", [True, False])

@@ -77,7 +77,11 @@ def save(model: onnx.ModelProto, path: str | Path) -> None:
     """Write a model file, atomically. The last entry of its metadata is the SHA-256 of all that stands before it.
 
     A byte that is damaged later would else be a weight that is wrong in silence; see ``runtime.session.OnnxStudent``.
+    Every node without a name gets one: ONNX Runtime before 1.22 names what it fuses after the nodes that it fused, and
+    refuses two of one name.
     """
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
     others = {entry.key: entry.value for entry in model.metadata_props if entry.key != DIGEST}
     onnx.helper.set_model_props(model, others)
     content = model.SerializeToString()

@@ -52,13 +52,14 @@ def files_of(network, variant):
 def test_wheels_are_equal_for_equal_contents_and_record_what_they_hold():
     files = files_of(student(1), "Ultra-tiny")
     wheel = make_wheel("Ultra-tiny", "ab" * 32, files, "# A card")
-    assert wheel.name == "assay_ultra_tiny-1.0.0+abababab-py3-none-any.whl"
+    named = re.fullmatch(r"(assay_ultra_tiny-1\.0\.0\+abababab\.[0-9a-f]{8})-py3-none-any\.whl", wheel.name)
+    assert named
     assert wheel == make_wheel("Ultra-tiny", "ab" * 32, dict(reversed(files.items())), "# A card")
     with zipfile.ZipFile(io.BytesIO(wheel.content)) as archive:
         inside = {name: archive.read(name) for name in archive.namelist()}
     assert inside["assay_ultra_tiny/model.assay"] == files["model.assay"]
     assert "assay_ultra_tiny/assay.h" in inside and "assay_ultra_tiny/calculator.py" in inside
-    facts = "assay_ultra_tiny-1.0.0+abababab.dist-info"
+    facts = f"{named[1]}.dist-info"
     metadata = inside[f"{facts}/METADATA"].decode()
     assert "Name: assay_ultra_tiny\n" in metadata and metadata.endswith("# A card")
     assert re.findall("Requires-Dist: (.*)", metadata)[:4] == [
@@ -70,6 +71,20 @@ def test_wheels_are_equal_for_equal_contents_and_record_what_they_hold():
         if not name.endswith("RECORD"):
             own = base64.urlsafe_b64encode(hashlib.sha256(inside[name]).digest()).decode().rstrip("=")
             assert digest == f"sha256={own}"
+
+
+def test_pip_sees_another_version_where_anything_inside_is_another():
+    files = files_of(student(1), "tiny")
+    names = {
+        make_wheel("tiny", checkpoint, changed, card).name.split("-")[1]
+        for checkpoint, changed, card in [
+            ("ab" * 32, files, "# A card"),
+            ("cd" * 32, files, "# A card"),
+            ("ab" * 32, files, "# A card that says more"),
+            ("ab" * 32, files | {"model.edges.onnx": files["model.edges.onnx"] + b" "}, "# A card"),
+        ]
+    }
+    assert len(names) == 4
 
 
 @pytest.mark.parametrize(
@@ -169,3 +184,9 @@ def test_package_without_the_wheel_runs_from_its_sources(tmp_path):
     done = subprocess.run(command, cwd=tmp_path / "toy", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "evaluated by: onnxruntime" in done.stdout
+    for picoseconds in ("0", "-1", "nan", "inf"):
+        refused = subprocess.run(
+            [*command[:2], f"--picoseconds={picoseconds}"], cwd=tmp_path / "toy", capture_output=True, text=True
+        )
+        assert refused.returncode == 2
+        assert "it must be at least one step, 0.0005 ps" in refused.stderr

@@ -55,7 +55,8 @@ def runtime_sources() -> dict[str, bytes]:
 def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes], card: str) -> Wheel:
     """Make the wheel of a student. Equal arguments give equal bits.
 
-    Its version names the checkpoint, so that pip replaces a student by one with other weights.
+    Its version names the checkpoint and all that is inside, so that pip replaces a student by one with other weights, and
+    by the same with a mended engine or calculator.
 
     Args:
         variant: the name of the variant.
@@ -64,15 +65,16 @@ def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes],
             ``packaged_plugin`` return, by name.
         card: the model card, Markdown.
     """
-    module, version = module_name(variant), f"{VERSION}+{checkpoint_sha256[:8]}"
-    has_engine = LIBRARY in files
+    module, has_engine = module_name(variant), LIBRARY in files
     tag = f"py3-none-{platform_tag(files[LIBRARY])}" if has_engine else "py3-none-any"
-    facts = f"{module}-{version}.dist-info"
     contents = {f"{module}/{inside}": data for inside, data in runtime_sources().items()}
     contents |= {f"{module}/{name}": data for name, data in sorted(files.items())}
     contents |= {f"{module}/{HEADER.name}": HEADER.read_bytes(), f"{module}/py.typed": b""}
     for path in (*sorted((SOURCES / "engines/openmm").glob("*.[ch]*")), HEADER):  # which ``openmm.py`` compiles
         contents[f"{module}/plugins/openmm/{path.name}"] = path.read_bytes()
+    inside = hashlib.sha256(card.encode() + _rows(contents).encode()).hexdigest()
+    version = f"{VERSION}+{checkpoint_sha256[:8]}.{inside[:8]}"
+    facts = f"{module}-{version}.dist-info"
     contents[f"{facts}/METADATA"] = _metadata(variant, version, has_engine, card).encode()
     is_pure = "false" if has_engine else "true"
     contents[f"{facts}/WHEEL"] = (
@@ -80,8 +82,7 @@ def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes],
     )
     if any(name.startswith(LAMMPS_PLUGINS) for name in files):
         contents[f"{facts}/entry_points.txt"] = f"[lammps.plugins]\n{module} = {module}.{FINDER}\n".encode()
-    rows = [f"{inside},sha256={_digest(data)},{len(data)}\n" for inside, data in contents.items()]
-    contents[f"{facts}/RECORD"] = "".join([*rows, f"{facts}/RECORD,,\n"]).encode()
+    contents[f"{facts}/RECORD"] = f"{_rows(contents)}{facts}/RECORD,,\n".encode()
     return Wheel(f"{module}-{version}-{tag}.whl", zipped(contents))
 
 
@@ -94,6 +95,10 @@ def zipped(contents: Mapping[str, bytes]) -> bytes:
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, data, zipfile.ZIP_DEFLATED)
     return file.getvalue()
+
+
+def _rows(contents: Mapping[str, bytes]) -> str:
+    return "".join(f"{path},sha256={_digest(data)},{len(data)}\n" for path, data in contents.items())
 
 
 def _metadata(variant: str, version: str, has_engine: bool, card: str) -> str:

@@ -30,6 +30,9 @@ def main() -> None:
     parser.add_argument("--model", default=MODEL, help="the file to evaluate, if not the student of the wheel")
     parser.add_argument("--picoseconds", type=float, default=1.0, help="how long the dynamics last")
     options = parser.parse_args()
+    n_steps = 1000 * options.picoseconds / STEP_FS
+    if not 1 <= n_steps < float("inf"):
+        parser.error(f"--picoseconds is {options.picoseconds}: it must be at least one step, {STEP_FS / 1000} ps")
 
     [atoms] = ase.io.iread(HERE / "example.xyz")
     atoms.calc = StudentCalculator(options.model)
@@ -52,7 +55,7 @@ def main() -> None:
     Stationary(atoms)
     start = atoms.get_total_energy()
     with VelocityVerlet(atoms, STEP_FS * units.fs) as dynamics:
-        dynamics.run(round(1000 * options.picoseconds / STEP_FS))
+        dynamics.run(round(n_steps))
     drift = 1000 * (atoms.get_total_energy() - start) / len(atoms) / options.picoseconds
     print(f"{options.picoseconds:g} ps of dynamics: {atoms.get_temperature():.0f} K, drift {drift:.3f} meV/atom/ps")
     print(f"neighbor lists made: {atoms.calc.neighbors.n_builds}")

@@ -30,7 +30,7 @@ from assay.physics.coverage import unseen
 from assay.predictors.interface import Prediction
 from assay.sampling import label_gradients, own_labels
 from assay.sampling import teacher as teacher_module
-from assay.sampling.label_gradients import measure_slopes, require_gradient, require_gradients
+from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients
 from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, read_structures
 from assay.sampling.teacher import Teacher
@@ -282,6 +282,19 @@ def test_a_teacher_whose_forces_are_no_gradient_is_refused_before_it_labels(calc
     else:
         with pytest.raises(AssayError, match="the forces of mine are no gradient of its energy: in"):
             require_gradient(slopes, "mine")
+
+
+def test_one_steep_structure_hides_no_forces_that_are_no_gradient():
+    slopes = np.array([264.0, -3.4, -0.3, 0.6, -0.7, -3.9, -5.2, -4.1, 5.6, 1.4])  # of two atoms at 0.6 A, and thermal
+    for factor in (1.3, 0.0, -1.0):
+        with pytest.raises(AssayError, match="the forces of mine are no gradient of its energy: in"):
+            require_gradient(Slopes(slopes, factor * slopes), "mine")
+    gentle = np.where(np.abs(slopes) > 5.4, 4.0, 0.5 * np.sign(slopes))
+    with pytest.raises(AssayError, match=r"in most of 10 structures they are 1.06 times that, at worst 4.24 where"):
+        require_gradient(Slopes(gentle, 1.06 * gentle), "mine")
+    jump = np.where(slopes == 5.6, 90.0, slopes)
+    told = require_gradient(Slopes(slopes, jump), "mine")
+    assert told.endswith("in 9 structures, to 0 eV/angstrom, but for 1 in which they differ by up to 84")
 
 
 @pytest.mark.parametrize("what", ["energy_eV", "forces_eV_per_A"])

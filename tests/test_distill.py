@@ -270,6 +270,24 @@ def test_forces_are_held_against_energies_along_neighbors(factor):
             require_gradients(from_structures(frames), "my.xyz")
 
 
+def test_one_pair_of_neighbors_does_not_speak_for_the_others():
+    def steep(k, factor):
+        """Two atoms inside of each other that part a little, with sound labels or forces that are too large."""
+        r = 0.5 + 0.001 * k
+        forces = factor * 1000.0 * np.array([[-1.0, 0, 0], [1.0, 0, 0]])
+        labels = {"energy_eV": -1000.0 * r, "forces_eV_per_A": forces}
+        return Structure(f"steep-{k}", np.array([7, 7]), np.array([[0.0, 0, 0], [r, 0, 0]]), **labels)
+
+    rng, frames = np.random.default_rng(0), trajectory()
+    shuffled = [replace(s, forces_eV_per_A=rng.permutation(s.forces_eV_per_A)) for s in frames]
+    for wrong in (shuffled, [replace(s, forces_eV_per_A=1.5 * s.forces_eV_per_A) for s in frames]):
+        with pytest.raises(AssayError, match="no gradient of its energies"):
+            require_gradients(from_structures([*wrong, steep(0, 1.0), steep(9, 1.0)]), "my.xyz")
+    astray = replace(frames[20], energy_eV=frames[20].energy_eV + 100.0)
+    for right in ([*frames, steep(0, 2.0), steep(9, 2.0)], [*frames[:20], astray, *frames[21:]]):
+        assert "forces explain the changes of energies" in require_gradients(from_structures(right), "my.xyz")
+
+
 @pytest.mark.parametrize(
     ("calculator", "right"), [("ase.calculators.emt.EMT", True), ("shared.toy_calculators.Swirl", False)]
 )

@@ -24,7 +24,8 @@ WORST_RELATIVE, WORST_eV_per_A = 0.05, 0.01  # what a difference may be off, bes
 NEAR_A = 0.1  # the largest displacement of an atom between neighbors in the data
 MOST_PAIRS = 2000
 FEWEST_PAIRS = 20
-LEAST_WORK_eV = 2e-3  # root mean square of the work along pairs, below which rounding decides
+LEAST_WORK_eV = 2e-3  # along a pair, below which rounding decides
+FEWEST_TELLING = 5  # pairs with as much work or more
 SLOPE = (0.8, 1.25)  # of differences of energies over the work of forces
 LEAST_CORRELATION = 0.9
 
@@ -121,8 +122,11 @@ def require_gradients(dataset: Dataset, path: str) -> str:
         AssayError: the forces do not explain the energies.
     """
     rise, work = np.array(list(_neighbors(dataset))).reshape(-1, 2).T
-    if len(work) < FEWEST_PAIRS or np.sqrt((work**2).mean()) < LEAST_WORK_eV:
+    if len(work) < FEWEST_PAIRS or (np.abs(work) >= LEAST_WORK_eV).sum() < FEWEST_TELLING:
         return f"{path} has too few structures near each other to compare forces with energies"
+    size = np.maximum(np.abs(rise), np.abs(work))
+    size = np.maximum(size, max(float(np.median(size)), LEAST_WORK_eV))
+    rise, work = rise / size, work / size  # so that a steep pair, or one with a wrong label, speaks for itself alone
     slope = float((rise * work).sum() / max((work * work).sum(), 1e-30))
     correlation = float((rise * work).sum() / np.sqrt(max((rise * rise).sum() * (work * work).sum(), 1e-30)))
     if not (SLOPE[0] <= slope <= SLOPE[1]) or correlation < LEAST_CORRELATION:

@@ -371,14 +371,24 @@ def test_a_calculator_rests_on_its_files_folders_and_own_code(tmp_path, monkeypa
 def test_a_teacher_is_named_whole():
     teacher = complete_config({"teacher": {"calculator": "ase.calculators.lj.LennardJones"}}, FOLDER)["teacher"]
     assert (teacher["name"], teacher["arguments"]) == ("LennardJones", {})
+    same = {"calculator": "tblite.ase.TBLite"}
+    gfn1 = {"name": "GFN1-xTB", "arguments": {"method": "GFN1-xTB"}}
+    assert complete_config({"teacher": same | gfn1}, FOLDER)["teacher"] == same | gfn1
     for part, words in (
         ({"name": "PBE"}, "the name PBE and the calculator of GFN2-xTB: name its `calculator` too"),
         ({"arguments": {"method": "GFN1-xTB"}}, "has other arguments and the name of GFN2-xTB: give it a `name`"),
+        (
+            same | {"arguments": {"method": "GFN1-xTB"}},
+            "has other arguments and the name of GFN2-xTB: give it a `name`",
+        ),
+        (same | {"name": "GFN1-xTB"}, "no `arguments`, and those of the default config are of GFN2-xTB: name its"),
+        (same, "names the calculator tblite.ase.TBLite and no `arguments`"),
     ):
         with pytest.raises(AssayError, match=words):
             complete_config({"teacher": part}, FOLDER)
-    same = load_config(FOLDER)["teacher"]
-    assert complete_config({"teacher": {"name": same["name"]}}, FOLDER)["teacher"] == same
+    default = load_config(FOLDER)["teacher"]
+    for part in ({"name": default["name"]}, same | {"name": default["name"].lower()}):
+        assert complete_config({"teacher": part}, FOLDER)["teacher"] == default | {"name": part["name"]}
 
 
 def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):

@@ -23,6 +23,7 @@ from assay.workflow.config_errors import most_telling, sentence, text_may_be
 from assay.workflow.config_models import Config
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present, with_own_students
+from assay.workflow.teachers import same_teacher
 
 FILES = ("config.yaml", "physics.yaml", "recipes.yaml", "students.yaml", "commands.yaml")
 # Keys of earlier versions, and what took their place.
@@ -59,10 +60,10 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
 
     A variant whose checkpoint or calculator is replaced keeps nothing else of its default: what is said of one student
     is not true of another. So it is with a teacher whose calculator is replaced, which has the name of its class unless
-    the caller names it. The caller's paths
-    are relative to the current folder, or, where nothing lies there, to the folder of the Snakefile, so that what is
-    shipped can be named from anywhere; ``~`` as their first folder is the caller's home. Those of the defaults are of
-    the folder ``data`` beside ``folder``, see ``shipped_path``.
+    the caller names it; and one of another name keeps no argument of the default. The caller's paths are relative
+    to the current folder, or, where nothing lies there, to the folder of the Snakefile, so that what is shipped can be
+    named from anywhere; ``~`` as their first folder is the caller's home. Those of the defaults are of the folder
+    ``data`` beside ``folder``, see ``shipped_path``.
 
     Args:
         given: the caller's part of the config.
@@ -84,6 +85,8 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
     teacher = given.get("teacher")
     if isinstance(teacher, Mapping):
         _check_teacher(teacher, config["teacher"], has_data=given.get("data") is not None)
+        if "arguments" in teacher and _is_another(teacher, config["teacher"]):
+            config["teacher"]["arguments"] = {}
         if _replaced({"teacher": teacher}, {"teacher": config["teacher"]}):
             config["teacher"] |= {"name": str(teacher["calculator"]).rpartition(".")[2], "arguments": {}}
     update_config(config, given)
@@ -92,9 +95,16 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
 
 
 def _check_teacher(given: Mapping[str, Any], default: Mapping[str, Any], has_data: bool) -> None:
-    """Refuse part of a teacher, which would name one calculator and ask another."""
+    """Refuse part of a teacher, which would name one calculator and ask another, or ask it with another's arguments."""
+    if "calculator" in given and given["calculator"] != default["calculator"]:
+        return
+    if "calculator" in given and "arguments" not in given and _is_another(given, default):
+        raise AssayError(
+            f"`teacher` names the calculator {default['calculator']} and no `arguments`, and those of the default "
+            f"config are of {default['name']}: name its `arguments` too, as in `arguments: {{}}` for none"
+        )
     changed = {key for key, value in given.items() if value != default.get(key)}
-    if "calculator" in given or not changed:
+    if not changed or ("calculator" in given and "name" in given):
         return
     if "name" not in given:
         raise AssayError(
@@ -105,6 +115,11 @@ def _check_teacher(given: Mapping[str, Any], default: Mapping[str, Any], has_dat
         raise AssayError(
             f"`teacher` has the name {given['name']} and the calculator of {default['name']}: name its `calculator` too"
         )
+
+
+def _is_another(given: Mapping[str, Any], default: Mapping[str, Any]) -> bool:
+    """Whether the caller's part of a teacher does not name the default one."""
+    return not same_teacher(str(given.get("name", "")), default["name"])
 
 
 def shipped_path(path: str, root: Path) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import units
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
+from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.accuracy.evaluation import predict_errors
 from assay.accuracy.label_checks import check_labels
@@ -36,6 +37,10 @@ ENERGY_UNITS = {
     "rydberg": 1 / units.Rydberg,
     "kcal/mol": units.mol / units.kcal,
     "kJ/mol": units.mol / units.kJ,
+}
+TURNS = {
+    "stresses times the volume": lambda volume: volume,
+    "stresses divided by the volume": lambda volume: 1 / volume,
 }
 
 
@@ -276,6 +281,71 @@ def test_healthy_splits_pass_in_silence(sound, name):
     found = check_labels(errors, dataset)
     assert not found["suspicions"] and not found["outliers"], found["sentence"]
     assert found["energy_unit"] in ("eV", None) and found["force_unit"] in ("eV/angstrom", None)
+
+
+@pytest.fixture(scope="module")
+def strained() -> Dataset:
+    """Crystals of copper and gold in strained and rattled cells, with energies, forces and stresses of EMT."""
+    generator, structures = np.random.default_rng(0), []
+    for k in range(16):
+        atoms = bulk("Cu", cubic=True) * (2, 2, 1 + k % 2)
+        atoms.numbers[::3] = 79
+        atoms.set_cell(atoms.cell @ (np.eye(3) + 0.03 * generator.normal(size=(3, 3))), scale_atoms=True)
+        atoms.rattle(0.08, rng=generator)
+        atoms.calc = EMT()
+        atoms.get_forces(), atoms.get_stress()
+        structures.append(Structure.from_ase(atoms, f"crystal-{k}"))
+    return from_structures(structures)
+
+
+def with_stress(dataset: Dataset, predict: Callable, label: Callable) -> Errors:
+    """A student with what ``predict`` makes of the stresses (S, 6), beside what ``label`` makes of them."""
+    true, generator = full_3x3_to_voigt_6_stress(dataset.stress), np.random.default_rng(2)
+    stress, labels = predict(true, generator.normal(size=true.shape) * np.sqrt((true**2).mean())), label(true)
+    errors = of_student(dataset)
+    errors.stress, errors.stress_teacher = stress, labels
+    return errors
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", ["eV/angstrom^3", "GPa", "kbar", *TURNS])
+def test_stresses_in_another_unit_are_named(strained, name, sign):
+    volumes = np.linalg.det(strained.cells)[:, None]
+    size = {"GPa": 1 / units.GPa, "kbar": 10 / units.GPa} | {what: turn(volumes) for what, turn in TURNS.items()}
+    what = name + ", with the sign turned" * (sign < 0)
+
+    def label(stress):
+        wrong = sign * size.get(name, 1.0) * stress
+        wrong[3] = np.nan
+        wrong[5] *= 1e4
+        return wrong
+
+    found = check_labels(with_stress(strained, lambda s, noise: 0.9 * s + 0.1 * noise, label), strained)
+    if what == "eV/angstrom^3":
+        assert not found["suspicions"]
+    else:
+        [suspicion] = found["suspicions"]
+        assert f"times the predicted ones, as {what} would be, in 14 of 16 structures: crystal-0 " in suspicion
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [
+        lambda s, noise: s + 0.6 * noise,
+        lambda s, noise: 0.5 * s,
+        lambda s, noise: 2.0 * s,
+        lambda s, noise: 0.0 * s,
+        lambda s, noise: noise,
+        lambda s, noise: s - 2.0 * np.median(s[:, :3]) * np.array([1, 1, 1, 0, 0, 0]),
+        lambda s, noise: np.full_like(s, np.nan),
+    ],
+    ids=["poor", "half", "twice", "zeros", "noise", "other pressure", "none"],
+)
+def test_sound_stresses_pass_in_silence_whatever_the_student(strained, predict):
+    pressed = lambda s: s - 0.1 * np.array([1, 1, 1, 0, 0, 0])  # noqa: E731
+    for base in (lambda s: s, pressed):
+        errors = with_stress(strained, lambda s, noise, base=base: predict(base(s), noise), base)
+        assert not check_labels(errors, strained)["suspicions"]
 
 
 @pytest.mark.parametrize("student", ["tiny", "ultra_tiny"])

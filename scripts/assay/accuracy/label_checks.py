@@ -15,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
+from assay.accuracy.label_stress import other_stresses
 from assay.accuracy.label_units import EV, EV_PER_A, MANY, Unit, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
@@ -82,6 +83,11 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
     suspicions += [f"{what} of {say(mask)}" for what, mask in disordered.items()]
     energies = energy_findings(errors, unit is not None or shuffled)
     suspicions += _of_energies(energies, say)
+    if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None):
+        suspicions.append(
+            f"labelled stresses are {stresses.slope:.3g} times the predicted ones, as {stresses.what} would be, in "
+            f"{say(stresses.structures)}"
+        )
     explained = np.zeros(len(errors), dtype=bool)
     known = [*(mask for other, mask in units if other is not unit), *disordered.values()]
     for mask in [*known, *energies.others.values(), energies.disordered, energies.zero]:

@@ -1,0 +1,112 @@
+"""Mistakes in labelled stresses, found by what a student predicts: another unit, a turned sign, a factor of volume."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from assay.accuracy.label_units import MANY, TURNED
+from assay.accuracy.metrics import Errors
+from assay.data.units import factor
+
+UNIT = "eV/angstrom^3"
+TIMES, DIVIDED = "stresses times the volume", "stresses divided by the volume"
+OTHERS = ("GPa", "kbar", "MPa", "bar", "hartree/bohr^3")
+LEAST_COSINE = 0.8  # between six labelled and six predicted components of a stress in another unit
+WIDTH = 0.35  # how far the logarithm of a slope may lie from that of another unit
+SOUND_COSINE, SOUND_WIDTH = 0.5, 1.0  # the same for stresses that nothing is said of
+LEAST_COSINE_OF_CHANGES = 0.5  # between labelled and predicted departures from the median stress
+FAR = 1.5  # a logarithm: stresses of a student that knows the forces are not so far off
+
+
+@dataclass(frozen=True)
+class OtherStresses:
+    """Labelled stresses that are not what they are taken for.
+
+    Attributes:
+        what: what they seem to be.
+        slope: the median of labelled over predicted stresses.
+        structures: (S,) bool, the structures of which it is said.
+    """
+
+    what: str
+    slope: float
+    structures: np.ndarray
+
+
+def other_stresses(errors: Errors, volumes_A3: np.ndarray, student_is_trusted: bool) -> OtherStresses | None:
+    """Say what labelled stresses seem to be; None if they may well be in eV/angstrom^3, or it cannot be told.
+
+    A pressure has one sign and one size, which a poor student may miss by any factor in all structures alike. So
+    another unit is named only if changes of the stress between structures are predicted with the same sign, or if
+    forces show that the student knows the structures and the factor is large.
+
+    Args:
+        errors: finite predictions of energies and forces beside labels.
+        volumes_A3: (S,) of the cells.
+        student_is_trusted: whether labelled forces show that the student knows these structures.
+    """
+    if errors.stress is None or errors.stress_teacher is None:
+        return None
+    shown = np.isfinite(errors.stress_error).all(1)
+    predicted, labelled = np.where(shown[:, None], (errors.stress, errors.stress_teacher), 0.0)
+    size, size_labelled = (np.linalg.norm(values, axis=1) for values in (predicted, labelled))
+    telling = shown & (size > 0.0) & (size_labelled > 0.0) & (volumes_A3 > 0.0)
+    if not telling.any():
+        return None
+    telling &= size > 0.1 * np.median(size[telling])
+    predicted, labelled, volumes_A3 = predicted[telling], labelled[telling], volumes_A3[telling]
+    product = (predicted * labelled).sum(1)
+    slope = product / size[telling] ** 2
+    cosine = product / (size * size_labelled)[telling]
+    if 2 * _near(slope, cosine, 1.0, SOUND_COSINE, SOUND_WIDTH).sum() > len(slope):
+        return None
+    expected = _factors(volumes_A3)
+    near = {what: _near(slope, cosine, values, LEAST_COSINE, WIDTH) for what, values in expected.items()}
+    what = max(near, key=lambda one: (int(near[one].sum()), -_distance(slope, expected[one])))
+    count = int(near[what].sum())
+    if 2 * count <= len(slope) or (count < MANY and count < len(errors)):
+        return None
+    is_far = student_is_trusted and abs(float(np.median(np.log(np.abs(expected[what]))))) > FAR
+    if not is_far and not _changes_agree(predicted, labelled / expected[what][:, None]):
+        return None
+    structures = np.zeros(len(errors), dtype=bool)
+    structures[telling] = near[what]
+    if count == len(slope):
+        structures |= shown
+    return OtherStresses(what, float(np.median(slope[near[what]])), structures)
+
+
+def _factors(volumes_A3: np.ndarray) -> dict[str, np.ndarray]:
+    """What multiplies stresses in eV/angstrom^3 of (T,) cells, by what they are then."""
+    one = np.ones_like(volumes_A3)
+    found = {unit: one / factor(unit, "stress") for unit in (UNIT, *OTHERS)}
+    found |= {TIMES: volumes_A3, DIVIDED: 1.0 / volumes_A3}
+    turned = {what + TURNED: -values for what, values in found.items()}
+    del found[UNIT]
+    return found | turned
+
+
+def _distance(slope: np.ndarray, expected: np.ndarray) -> float:
+    """How far the logarithms of most slopes are from those of factors."""
+    return float(np.median(np.abs(np.log(np.maximum(np.abs(slope / expected), 1e-30)))))
+
+
+def _near(
+    slope: np.ndarray, cosine: np.ndarray, expected: np.ndarray | float, least_cosine: float, width: float
+) -> np.ndarray:
+    """Which (T,) slopes are near the factors that are expected."""
+    ratio = slope / expected
+    logarithm = np.abs(np.log(np.maximum(np.abs(ratio), 1e-30)))
+    return (ratio > 0.0) & (np.abs(cosine) > least_cosine) & (logarithm < width)
+
+
+def _changes_agree(predicted: np.ndarray, labelled: np.ndarray) -> bool:
+    """Whether most of (T, 6) stresses depart from the median in the same direction, predicted and labelled."""
+    if len(predicted) < MANY:
+        return False
+    own, other = (values - np.median(values, axis=0) for values in (predicted, labelled))
+    lengths = np.linalg.norm(own, axis=1) * np.linalg.norm(other, axis=1)
+    cosine = (own * other).sum(1) / np.maximum(lengths, 1e-30)
+    return float(np.median(cosine)) > LEAST_COSINE_OF_CHANGES

@@ -1,5 +1,6 @@
 """What the teacher labels, how that resumes, and what of it is shipped."""
 
+import builtins
 import json
 import warnings
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 import ase.build
 import numpy as np
 import pytest
+from ase.calculators.emt import EMT
 from rdkit import Chem
 
 from assay.data import read_dataset
@@ -25,7 +27,7 @@ from assay.sampling.recipes import (
 from assay.sampling.recombination import other_tautomers
 from assay.sampling.shards import Shard, _labelled, dropped, label
 from assay.sampling.shipping import describe, ship
-from assay.sampling.teacher import Labels, Teacher
+from assay.sampling.teacher import TRIED, LabelError, Labels, Teacher
 from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
@@ -80,6 +82,46 @@ def test_a_teacher_that_is_not_there_is_one_sentence():
     for calculator in ("nowhere.Nothing", "ase.calculators.emt.Nothing"):
         with pytest.raises(AssayError, match=r"the teacher .* cannot be made"):
             Teacher("none", calculator).make()
+
+
+class Unmade:
+    """A calculator that cannot be made."""
+
+    def __init__(self, error: str):
+        raise getattr(builtins, error)("my.model")
+
+
+class Frail(EMT):
+    """A calculator that fails at structures of four atoms or more, as none does where it does not converge."""
+
+    def calculate(self, atoms=None, *about):
+        if len(atoms) > 3:
+            raise KeyError(6)
+        super().calculate(atoms, *about)
+
+
+@pytest.mark.parametrize("error", ["FileNotFoundError", "RuntimeError", "KeyError", "SystemExit", "TypeError"])
+def test_whatever_a_teacher_raises_while_it_is_made_is_one_sentence(error):
+    told = rf"cannot be made \({error}: '?my.model'?, in line \d+ of test_sampling_labels.py\): set teacher.calculator"
+    with pytest.raises(AssayError, match=told):
+        Teacher("none", f"{__name__}.Unmade", {"error": error}).make()
+
+
+def test_whatever_a_teacher_raises_at_one_structure_leaves_that_out():
+    water, ethane = (ase.build.molecule(name) for name in ("H2O", "C2H6"))
+    labels = Labels(Teacher("Frail", f"{__name__}.Frail"))
+    told = r"Frail fails at a structure of 8 atoms \(KeyError: 6, in line \d+ of test_sampling_labels.py\): leave that"
+    for _ in range(TRIED - 1):
+        with pytest.raises(LabelError, match=told):
+            labels(ethane.numbers, ethane.positions)
+    with pytest.raises(AssayError, match=told) as raised:
+        labels(ethane.numbers, ethane.positions)
+    assert not isinstance(raised.value, LabelError), "a teacher that labels nothing is not asked for ever"
+    labels = Labels(Teacher("Frail", f"{__name__}.Frail"))
+    assert np.isfinite(labels(water.numbers, water.positions)[0])
+    for _ in range(2 * TRIED):
+        with pytest.raises(LabelError, match=told):
+            labels(ethane.numbers, ethane.positions)
 
 
 def recipe() -> dict:

@@ -233,10 +233,10 @@ def serve(requests: int, answers: int) -> None:
         except BrokenPipeError:
             return
         except BaseException as error:  # whatever a calculator raises, SystemExit too, is an answer
-            write_to(answers, encode({"error": _sentence(error)}, {}))
+            write_to(answers, encode({"error": what_was_raised(error)}, {}))
 
 
-def _sentence(error: BaseException) -> str:
+def what_was_raised(error: BaseException) -> str:
     """What was raised, and where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {str(error)[:2000]}, in line {last.lineno} of {Path(last.filename).name}"

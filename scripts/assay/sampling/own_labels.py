@@ -16,13 +16,12 @@ from assay.data.formats import open_any
 from assay.data.store import StoredDataset, StoreWriter
 from assay.predictors.interface import Predictor
 from assay.predictors.structure_files import read_frames
-from assay.sampling.teacher import Teacher
+from assay.sampling.teacher import TRIED, Teacher
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 PER_FILE = 16  # structures that a stopped labelling loses at most
-TRIED = 5  # structures after which a teacher that labelled none gives up
 
 
 def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator[Structure]:

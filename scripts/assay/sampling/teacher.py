@@ -14,12 +14,21 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
+from assay.predictors.worker import what_was_raised
 from assay.workflow.config import calculator_files
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import sha256_file
 
+TRIED = 5  # structures after which a teacher that labelled none gives up
+EXPECTED = (
+    CalculationFailed,
+    RuntimeError,
+    ValueError,
+    AssayError,
+)  # what calculators raise where they do not converge
 
-class LabelError(Exception):
+
+class LabelError(AssayError):
     """The teacher gives no usable label for a geometry."""
 
 
@@ -52,17 +61,17 @@ class Teacher:
         """A new calculator; with an environment of its own it stands for one process, however often it is made.
 
         Raises:
-            AssayError: if the class cannot be imported or does not take the arguments.
+            AssayError: if the class cannot be imported, or it raises anything while it is made.
         """
         if self.environment is not None:
             return PredictorCalculator(self.process())
         module, _, name = self.calculator.rpartition(".")
         try:
             return getattr(importlib.import_module(module), name)(**self.arguments)
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
+        except (Exception, SystemExit) as error:
             raise AssayError(
-                f"the teacher {self.calculator} cannot be made ({error}): set teacher.calculator and teacher.arguments "
-                "in the config to an installed ASE calculator"
+                f"the teacher {self.calculator} cannot be made ({_raised(error)}): set teacher.calculator and "
+                "teacher.arguments in the config to an installed ASE calculator"
             ) from None
 
     def process(self, threads: int | None = None) -> CalculatorPredictor:
@@ -86,7 +95,8 @@ class Labels:
     """Energies and forces of structures by one calculator."""
 
     def __init__(self, teacher: Teacher):
-        self._calculator = teacher.make()
+        self._calculator, self._name = teacher.make(), teacher.name
+        self._failed: int | None = 0  # structures before the first label; None once there is one
 
     def __call__(
         self, atomic_numbers: np.ndarray, positions: np.ndarray, cell: np.ndarray | None = None, pbc: Any = False
@@ -96,16 +106,25 @@ class Labels:
         ``cell`` (3, 3), angstrom, and ``pbc`` are those of ``Structure``.
 
         Raises:
-            LabelError: if the calculation fails or gives numbers that are not finite.
+            LabelError: the calculation fails or gives numbers that are not finite.
+            AssayError: the calculator raises what no failed calculation does, for so many structures and no other.
         """
         atoms = ase.Atoms(atomic_numbers, positions, cell=cell, pbc=pbc, calculator=self._calculator)
         try:
-            forces, energy = atoms.get_forces(), atoms.get_potential_energy()
-        except (CalculationFailed, RuntimeError, ValueError) as error:
-            raise LabelError(str(error)) from None
+            forces = np.asarray(atoms.get_forces(), dtype=np.float64).reshape(len(atoms), 3)
+            energy = float(np.asarray(atoms.get_potential_energy(), dtype=np.float64).reshape(()))
+        except (Exception, SystemExit) as error:
+            if self._failed is not None and not isinstance(error, EXPECTED):
+                self._failed += 1
+            kind = AssayError if self._failed is not None and self._failed >= TRIED else LabelError
+            raise kind(
+                f"the teacher {self._name} fails at a structure of {len(atoms)} atoms ({_raised(error)}): leave that "
+                "structure out, or mend the calculator"
+            ) from None
+        self._failed = None
         if not (np.isfinite(energy) and np.isfinite(forces).all()):
-            raise LabelError("not finite")
-        return float(energy), forces
+            raise LabelError(f"the teacher {self._name} gives {len(atoms)} atoms numbers that are not finite")
+        return energy, forces
 
     @property
     def partly_filled(self) -> float:
@@ -120,3 +139,8 @@ class Labels:
             return 0.0
         occupations = np.asarray(calculator._res["orbital-occupations"])  # which its results for ASE do not have
         return float(np.abs(occupations - 2.0 * np.round(occupations / 2.0)).sum())
+
+
+def _raised(error: BaseException) -> str:
+    """What a calculator raised, in the words of one in a process of its own."""
+    return str(error) if isinstance(error, AssayError) else printable(what_was_raised(error), 500)

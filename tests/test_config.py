@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+import sys
 from itertools import pairwise, product
 from pathlib import Path
 
@@ -86,6 +87,12 @@ def test_a_round_may_ask_for_a_share_of_every_kind_there_is():
     check_config(replaced(("distill", "students", "tiny", "recipe", "rounds", 0, "shares"), dict.fromkeys(KINDS, 0.5)))
 
 
+def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_something():
+    units = {"energy": "kcal/mol/atom", "length": "Bohr", "forces": "-hartree/bohr", "stress": "-kbar", "virial": "au"}
+    check_config(replaced(("dataset", "train"), {"path": "a.xyz", "units": units}))
+    check_config(replaced(("variants", "mine"), {"calculator": "a.B", "cutoff_A": 50.0, "environment": sys.executable}))
+
+
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
@@ -97,6 +104,32 @@ def test_a_round_may_ask_for_a_share_of_every_kind_there_is():
         (["variants", "mine"], {"checkpoint": "m.pt", "arguments": {}}, ["without `arguments`", "of a checkpoint"]),
         (["variants", "mine"], {"calculator": "a.B", "weights": "raw"}, ["without `weights`", "of a calculator"]),
         (["variants", "mine"], {"calculator": "emt"}, ["`variants.mine.calculator`", "module.Class"]),
+        (["variants", "mine"], {"checkpoint": "m.pt", "cutoff_A": 50.0}, ["`variants.mine`", "between 0.5 and 20"]),
+        (
+            ["variants", "mine"],
+            {"checkpoint": "m.pt", "units": {"energy": "kcl/mol"}},
+            ["mine.units.energy`", "kJ/mol"],
+        ),
+        (["variants", "mine"], {"checkpoint": "m.pt", "units": {"energy": "-eV"}}, ["units.energy`", "without a sign"]),
+        (
+            ["variants", "mine"],
+            {"checkpoint": "m.pt", "units": {"length": "eV"}},
+            ["units.length`", "such as angstrom"],
+        ),
+        (
+            ["variants", "mine"],
+            {"calculator": "a.B", "environment": "/tmp"},
+            ["mine.environment`", "name its bin/python"],
+        ),
+        (["teacher", "environment"], "/", ["`teacher.environment`", '"/"', "a file and no folder"]),
+        (
+            ["dataset", "train"],
+            {"path": "a", "units": {"energy": "kcal"}},
+            ["`dataset.train.units.energy`", "kcal/mol"],
+        ),
+        (["dataset", "train"], {"path": "a", "units": {"forces": "eV"}}, ["train.units.forces`", "a unit of forces"]),
+        (["dataset", "train"], {"path": "a", "units": {"length": "-nm"}}, ["units.length`", "without a sign"]),
+        (["benchmark", "max_rounds"], 2, ["`benchmark`", "`max_rounds` are at least their `min_rounds`, 3"]),
         (["variants", "mine"], "m.pt", ["`variants.mine`", '"m.pt"', "a set of keys or null"]),
         (["variants", "my model"], {"checkpoint": "m.pt"}, ["'my model'", "letters, digits"]),
         (["variants", "report"], {"checkpoint": "m.pt"}, ["'report'", "reserved"]),

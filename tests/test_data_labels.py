@@ -17,9 +17,9 @@ from ase.units import Bohr, GPa, Hartree, kcal, kJ, mol
 from assay.data import ase_files, hdf5, npz, read_dataset, read_examples
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
-from assay.data.units import factor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor
 
 KCAL = kcal / mol
 SHARED = Path("../shared/reference/inputs")

@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.accuracy.label_units import MANY, TURNED
 from assay.accuracy.metrics import Errors
-from assay.data.units import factor
+from assay.workflow.units import factor
 
 UNIT = "eV/angstrom^3"
 TIMES, DIVIDED = "stresses times the volume", "stresses divided by the volume"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.stats
 
-from assay.data.units import factor
+from assay.workflow.units import factor
 
 TURNED = ", with the sign turned"
 MANY = 3  # so few structures make no group of their own

@@ -19,8 +19,8 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.contents import ModuleContents, ModulePart
 from assay.checkpoint.schnetpack_parts import activation_of, postprocessed
 from assay.checkpoint.weights import StateDict, nested_dicts
-from assay.data.units import factor
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor
 
 MAX_BLOCKS = 200
 _REPRESENTATIONS = {"PaiNN": "schnetpack-painn", "SchNet": "schnetpack-schnet"}

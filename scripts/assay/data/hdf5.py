@@ -14,9 +14,9 @@ from assay.data.frames import Frame, Layout
 from assay.data.hdf5_groups import GroupFile, opened, unit_of
 from assay.data.labels import Labels
 from assay.data.spellings import PBC, take_periodicity
-from assay.data.units import factor
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
+from assay.workflow.units import factor
 
 POSITION_STEP = 1e-4  # angstrom
 FORCE_STEP = 1e-4  # eV/angstrom

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.units import factor, in_words
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor, in_words, of_structure
 
 _KINDS = {
     "energy": re.compile(r"energies|energy", re.I),
@@ -326,7 +326,7 @@ def _with_units(
 ) -> Labels:
     """Name the unit of each label: as the caller says, or the file, or as follows from the caller's, or as is usual."""
     given = {kind: unit for kind, unit in keys.units.items() if unit is not None}
-    per_structure = re.sub(r"\s*/\s*atom$", "", given.get("energy", ""))
+    per_structure = of_structure(given.get("energy", ""))
     is_per_atom = per_structure != given.get("energy", "")
     stated = {kind: layout.units[name] for kind, name in {**names, "length": "length"}.items() if name in layout.units}
     if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:

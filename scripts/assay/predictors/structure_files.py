@@ -14,11 +14,11 @@ from ase.io.extxyz import write_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.data.formats import open_any
-from assay.data.units import factor
 from assay.predictors.interface import Prediction, Predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, json_text
+from assay.workflow.units import factor
 
 
 def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[Callable[[], ase.Atoms]]:

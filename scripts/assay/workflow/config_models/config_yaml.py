@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from assay.workflow.config_models.types import (
+    CUTOFF_RANGE_A,
+    EnvironmentPath,
     FilePath,
     Integers,
     Name,
@@ -16,6 +18,7 @@ from assay.workflow.config_models.types import (
     Section,
     Seed,
     Text,
+    is_unit,
     may_be_absent,
     module_name,
 )
@@ -53,7 +56,7 @@ class Teacher(Section):
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass
     arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
-    environment: FilePath = may_be_absent(description=ENVIRONMENT)
+    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
 
 class NamedTeacher(Section):
@@ -62,7 +65,7 @@ class NamedTeacher(Section):
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: FilePath = may_be_absent(description=ENVIRONMENT)
+    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
 
 def by_name(value: Any) -> Any:
@@ -73,8 +76,8 @@ def by_name(value: Any) -> Any:
 class TrainedUnits(Section):
     """The units of the data that a student was trained on, where they are others than eV and angstrom."""
 
-    energy: Text = may_be_absent(description="the unit of energy, such as kcal/mol")
-    length: Text = may_be_absent(description="the unit of length, such as bohr")
+    energy: Annotated[Text, is_unit("energy")] = may_be_absent(description="the unit of energy, such as kcal/mol")
+    length: Annotated[Text, is_unit("length")] = may_be_absent(description="the unit of length, such as bohr")
 
 
 class Variant(Section):
@@ -86,7 +89,7 @@ class Variant(Section):
     units: TrainedUnits = may_be_absent(description="the units that a network of schnetpack was trained in")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: FilePath = may_be_absent(description=ENVIRONMENT)
+    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
     vacuum_A: PositiveNumber = may_be_absent(
         description="vacuum in angstrom around open structures, for a calculator that takes periodic ones only"
     )
@@ -107,17 +110,26 @@ class Variant(Section):
         for key in other:
             if getattr(self, key) is not None:
                 raise ValueError(f"without `{key}`, which says nothing of a {kind}")
+        least, most = CUTOFF_RANGE_A
+        if self.checkpoint is not None and self.cutoff_A is not None and not least <= self.cutoff_A <= most:
+            raise ValueError(f"a student whose `cutoff_A` is between {least:g} and {most:g} angstrom")
         return self
 
 
 class LabelUnits(Section):
     """The units of a labelled file; those that are absent follow from the first two."""
 
-    energy: Text = may_be_absent(description="such as eV, hartree, kcal/mol, or eV/atom for energies of one atom")
-    length: Text = may_be_absent(description="such as angstrom or bohr")
-    forces: Text = may_be_absent(description="such as hartree/bohr; -hartree/bohr for gradients")
-    stress: Text = may_be_absent(description="such as eV/angstrom^3 or GPa; -kbar where pressure is positive")
-    virial: Text = may_be_absent(description="such as eV")
+    energy: Annotated[Text, is_unit("energy", sign=True, per_atom=True)] = may_be_absent(
+        description="such as eV, hartree, kcal/mol, or eV/atom for energies of one atom"
+    )
+    length: Annotated[Text, is_unit("length")] = may_be_absent(description="such as angstrom or bohr")
+    forces: Annotated[Text, is_unit("forces", sign=True)] = may_be_absent(
+        description="such as hartree/bohr; -hartree/bohr for gradients"
+    )
+    stress: Annotated[Text, is_unit("stress", sign=True)] = may_be_absent(
+        description="such as eV/angstrom^3 or GPa; -kbar where pressure is positive"
+    )
+    virial: Annotated[Text, is_unit("virial", sign=True)] = may_be_absent(description="such as eV")
 
 
 class LabelledFile(Section):
@@ -171,6 +183,12 @@ class Benchmark(Section):
     max_rounds: PositiveInteger
     longest_s: PositiveNumber
     time_step_fs: PositiveNumber
+
+    @model_validator(mode="after")
+    def _rounds_rise(self) -> Benchmark:
+        if self.min_rounds > self.max_rounds:
+            raise ValueError(f"settings whose `max_rounds` are at least their `min_rounds`, {self.min_rounds}")
+        return self
 
 
 class Package(Section):

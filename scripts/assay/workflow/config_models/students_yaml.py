@@ -17,6 +17,7 @@ from assay.workflow.config_models.config_yaml import (
 from assay.workflow.config_models.types import (
     CUTOFF_RANGE_A,
     Count,
+    EnvironmentPath,
     FilePath,
     Friction,
     Numbers,
@@ -36,7 +37,7 @@ class DataTeacher(Section):
     name: Text = may_be_absent(description="what reports call the teacher; without it the class of the calculator")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: FilePath = may_be_absent(description=ENVIRONMENT)
+    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
     @model_validator(mode="after")
     def _is_somebody(self) -> DataTeacher:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from assay.workflow.errors import AssayError
+from assay.workflow.units import EXAMPLES, factor, of_structure
 
 CUTOFF_RANGE_A = (0.5, 20.0)  # of students, in angstrom
 
@@ -36,6 +40,34 @@ def _rising(values: list[Any]) -> list[Any]:
     return values
 
 
+def is_unit(kind: str, sign: bool = False, per_atom: bool = False) -> AfterValidator:
+    """A validator of the name of a unit.
+
+    Args:
+        kind: a key of ``assay.workflow.units.DIMENSIONS``.
+        sign: whether a "-" may stand before it.
+        per_atom: whether "/atom" may stand behind it.
+    """
+
+    def known(unit: str) -> str:
+        """The unit, if it is one."""
+        try:
+            turned = factor(of_structure(unit) if per_atom else unit, kind) < 0.0
+        except AssayError:
+            raise ValueError(f"a unit of {kind}, such as {EXAMPLES[kind]}") from None
+        if turned and not sign:
+            raise ValueError(f"a unit of {kind} without a sign, such as {EXAMPLES[kind]}")
+        return unit
+
+    return AfterValidator(known)
+
+
+def _environment(path: str) -> str:
+    if Path(path).is_dir():
+        raise ValueError("a file and no folder: of a virtual environment, name its bin/python")
+    return path
+
+
 Count = Annotated[int, Field(ge=0)]
 PositiveInteger = Annotated[int, Field(ge=1)]
 PositiveNumber = Annotated[float, Field(gt=0)]
@@ -45,6 +77,7 @@ PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a k
 Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1, description="a path")]
+EnvironmentPath = Annotated[FilePath, AfterValidator(_environment)]
 FilePaths = Annotated[
     list[FilePath],
     Field(min_length=1, description="a path, or a list of paths"),

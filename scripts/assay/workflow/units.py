@@ -53,6 +53,13 @@ _ATOMIC = {"au", "a.u.", "atomic"}
 
 # The power of an energy and of a length in each kind of label.
 DIMENSIONS = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1), "stress": (1, -3), "virial": (1, 0)}
+EXAMPLES = {
+    "energy": "eV, meV, hartree, rydberg, kcal/mol, kJ/mol",
+    "length": "angstrom, bohr, nm",
+    "forces": "eV/angstrom, hartree/bohr, kcal/mol/angstrom",
+    "stress": "eV/angstrom^3, GPa, kbar",
+    "virial": "eV, hartree, kcal/mol",
+}
 
 
 def factor(unit: str, kind: str) -> float:
@@ -88,17 +95,15 @@ def factor(unit: str, kind: str) -> float:
     return sign * value
 
 
+def of_structure(unit: str) -> str:
+    """A unit of energy without "/atom", by which it is one of the energy of each atom."""
+    return re.sub(r"\s*/\s*atom$", "", unit)
+
+
 def in_words(unit: str, kind: str) -> str:
     """The name of a unit of energy or length that units of forces and stresses can be made of, also of "au"."""
     return {"energy": "hartree", "length": "bohr"}[kind] if unit.strip().lower() in _ATOMIC else unit
 
 
 def _unknown(unit: str, kind: str) -> AssayError:
-    examples = {
-        "energy": "eV, meV, hartree, rydberg, kcal/mol, kJ/mol",
-        "length": "angstrom, bohr, nm",
-        "forces": "eV/angstrom, hartree/bohr, kcal/mol/angstrom",
-        "stress": "eV/angstrom^3, GPa, kbar",
-        "virial": "eV, hartree, kcal/mol",
-    }[kind]
-    return AssayError(f"{unit!r} is no unit of {kind} that is known: use one such as {examples}")
+    return AssayError(f"{unit!r} is no unit of {kind} that is known: use one such as {EXAMPLES[kind]}")

@@ -14,7 +14,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from assay.accuracy.fitting import fit_stored
@@ -30,7 +30,7 @@ from assay.physics.coverage import unseen
 from assay.predictors.interface import Prediction
 from assay.sampling import label_gradients, own_labels
 from assay.sampling import teacher as teacher_module
-from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients
+from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients, require_stresses
 from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, read_structures
 from assay.sampling.teacher import Teacher
@@ -286,6 +286,35 @@ def test_one_pair_of_neighbors_does_not_speak_for_the_others():
     astray = replace(frames[20], energy_eV=frames[20].energy_eV + 100.0)
     for right in ([*frames, steep(0, 2.0), steep(9, 2.0)], [*frames[:20], astray, *frames[21:]]):
         assert "forces explain the changes of energies" in require_gradients(from_structures(right), "my.xyz")
+
+
+def breathing(count=60, step=0.004, rattle_A=0.01):
+    """A crystal whose cell and atoms wander, as in dynamics at a pressure, with labels of EMT."""
+    rng, atoms, structures = np.random.default_rng(0), bulk("Cu", cubic=True), []
+    atoms.numbers[0] = 79
+    for k in range(count):
+        atoms.set_cell(atoms.cell @ (np.eye(3) + rng.normal(0.0, step, (3, 3))), scale_atoms=True)
+        atoms.positions += rng.normal(0.0, rattle_A, atoms.positions.shape)
+        atoms.calc = EMT()
+        atoms.get_forces(), atoms.get_stress()
+        structures.append(Structure.from_ase(atoms, f"frame-{k}"))
+    return structures
+
+
+@pytest.mark.parametrize("factor", [1.0, -1.0, 160.2, 1602.0, 1 / 1602.0, 47.0])
+def test_stresses_are_held_against_energies_along_strained_neighbors(factor):
+    frames = [replace(s, stress_eV_per_A3=factor * s.stress_eV_per_A3) for s in breathing()]
+    frames[5] = replace(frames[5], stress_eV_per_A3=1e3 * frames[5].stress_eV_per_A3)
+    frames[9] = replace(frames[9], stress_eV_per_A3=None)
+    if factor == 1.0:
+        assert "stresses explain the changes of energies along 57 pairs" in require_stresses(
+            from_structures(frames), "my.xyz"
+        )
+        assert not require_stresses(from_structures(breathing(step=0.1)), "my.xyz")
+        assert not require_stresses(from_structures(trajectory()), "my.xyz")
+    else:
+        with pytest.raises(AssayError, match=r"the stresses of my.xyz are not those of its energies: along 57 pairs"):
+            require_stresses(from_structures(frames), "my.xyz")
 
 
 @pytest.mark.parametrize(

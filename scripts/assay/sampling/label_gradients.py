@@ -1,13 +1,13 @@
-"""Whether forces are the gradient of energies: by finite differences of a teacher, or along neighbors in labelled data.
+"""Whether forces and stresses are those of energies: by differences of a teacher, or along neighbors in labelled data.
 
 A student's forces are the exact gradient of its energy, so that it cannot learn forces that are none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice
 
 import numpy as np
 
@@ -27,7 +27,9 @@ FEWEST_PAIRS = 20
 LEAST_WORK_eV = 2e-3  # along a pair, below which rounding decides
 FEWEST_TELLING = 5  # pairs with as much work or more
 SLOPE = (0.8, 1.25)  # of differences of energies over the work of forces
+SLOPE_OF_STRESSES = (0.5, 2.0)  # the same for stresses
 LEAST_CORRELATION = 0.9
+LEAST_STRAIN, MOST_STRAIN = 1e-4, 0.03  # between the cells of neighbors whose stresses are compared
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,10 @@ def require_gradients(dataset: Dataset, path: str) -> str:
     Raises:
         AssayError: the forces do not explain the energies.
     """
-    rise, work = np.array(list(_neighbors(dataset))).reshape(-1, 2).T
+    rise, work = _along(_neighbors(dataset, _pair))
     if len(work) < FEWEST_PAIRS or (np.abs(work) >= LEAST_WORK_eV).sum() < FEWEST_TELLING:
         return f"{path} has too few structures near each other to compare forces with energies"
-    size = np.maximum(np.abs(rise), np.abs(work))
-    size = np.maximum(size, max(float(np.median(size)), LEAST_WORK_eV))
-    rise, work = rise / size, work / size  # so that a steep pair, or one with a wrong label, speaks for itself alone
-    slope = float((rise * work).sum() / max((work * work).sum(), 1e-30))
-    correlation = float((rise * work).sum() / np.sqrt(max((rise * rise).sum() * (work * work).sum(), 1e-30)))
+    slope, correlation = _slope(rise, work)
     if not (SLOPE[0] <= slope <= SLOPE[1]) or correlation < LEAST_CORRELATION:
         raise AssayError(
             f"the forces of {path} are no gradient of its energies: along {len(work)} pairs of neighbors energies "
@@ -138,21 +136,65 @@ def require_gradients(dataset: Dataset, path: str) -> str:
     return f"forces explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g})"
 
 
-def _neighbors(dataset: Dataset) -> Iterator[tuple[float, float]]:
-    """The rise of the energy, eV, and what the forces say of it, for pairs of structures near each other."""
-    groups: dict[bytes, list[int]] = {}
-    for index, structure in enumerate(dataset):
-        key = structure.atomic_numbers.tobytes() + dataset.cells[index].round(6).tobytes() + structure.pbc.tobytes()
-        groups.setdefault(key, []).append(index)
-    n_pairs = 0
-    for members in groups.values():
-        for one, other in pairwise(members):
-            pair = _pair(dataset[one], dataset[other])
-            if pair is not None:
-                yield pair
-                n_pairs += 1
-                if n_pairs >= MOST_PAIRS:
-                    return
+def require_stresses(dataset: Dataset, path: str) -> str:
+    """Compare energies with stresses along neighbors in labelled data that differ by a small strain, if there are any.
+
+    What the forces explain of a change of the energy is taken off first. The rest is volume times mean stress times
+    strain. A factor of two is allowed, since energies in another set of plane waves are not quite those of stresses.
+
+    Returns:
+        what was found, as a sentence; "" if nothing can be told.
+
+    Raises:
+        AssayError: the stresses are others than those of the energies, by a factor or by their sign.
+    """
+    if dataset.stress is None:
+        return ""
+    rise, work = _along(_neighbors(dataset, _strained_pair))
+    telling = (np.abs(rise) >= LEAST_WORK_eV) & (work != 0.0)
+    if len(work) < FEWEST_PAIRS or telling.sum() < FEWEST_TELLING:
+        return ""
+    usual = float(np.median(np.abs(rise[telling] / work[telling])))  # so that a pair far off counts by its own size
+    slope, correlation = _slope(rise, usual * work)
+    slope *= usual
+    if abs(correlation) < LEAST_CORRELATION:
+        return ""
+    if not SLOPE_OF_STRESSES[0] <= slope <= SLOPE_OF_STRESSES[1]:
+        raise AssayError(
+            f"the stresses of {path} are not those of its energies: along {len(work)} pairs of strained neighbors "
+            f"energies change by {slope:.3g} times what the stresses say; check their name, unit and sign"
+        )
+    return f"stresses explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g})"
+
+
+def _slope(rise: np.ndarray, work: np.ndarray) -> tuple[float, float]:
+    """The slope of rises (P,) of energies over works (P,), and their correlation."""
+    size = np.maximum(np.abs(rise), np.abs(work))
+    size = np.maximum(size, max(float(np.median(size)), LEAST_WORK_eV))
+    rise, work = rise / size, work / size  # so that a steep pair, or one with a wrong label, speaks for itself alone
+    slope = float((rise * work).sum() / max((work * work).sum(), 1e-30))
+    correlation = float((rise * work).sum() / np.sqrt(max((rise * rise).sum() * (work * work).sum(), 1e-30)))
+    return slope, correlation
+
+
+def _along(pairs: Iterable[tuple[float, float]]) -> np.ndarray:
+    """The rises and the works (2, P) along pairs."""
+    return np.array(list(islice(pairs, MOST_PAIRS))).reshape(-1, 2).T
+
+
+def _neighbors(
+    dataset: Dataset, pair: Callable[[Structure, Structure], tuple[float, float] | None]
+) -> Iterator[tuple[float, float]]:
+    """The rise of the energy, eV, and what labels say of it, for pairs of structures near each other."""
+    last: dict[bytes, Structure] = {}
+    for structure in dataset:
+        key = structure.atomic_numbers.tobytes() + structure.pbc.tobytes()
+        if pair is _pair and structure.cell is not None:
+            key += structure.cell.round(6).tobytes()
+        found = pair(last[key], structure) if key in last else None
+        if found is not None:
+            yield found
+        last[key] = structure
 
 
 def _pair(one: Structure, other: Structure) -> tuple[float, float] | None:
@@ -165,6 +207,29 @@ def _pair(one: Structure, other: Structure) -> tuple[float, float] | None:
         step = step - step.mean(axis=0)
     if not 0.0 < np.abs(step).max() <= NEAR_A:
         return None
+    return _rise_and_work(one, other, step)
+
+
+def _strained_pair(one: Structure, other: Structure) -> tuple[float, float] | None:
+    """The rise that forces leave unexplained and the work of stresses between two structures of the same atoms in
+    different cells; None where they are not near each other.
+    """
+    if one.stress_eV_per_A3 is None or other.stress_eV_per_A3 is None or not one.pbc.all():
+        return None
+    assert one.cell is not None and other.cell is not None
+    cell = 0.5 * (one.cell + other.cell)
+    strain = np.linalg.solve(cell, other.cell - one.cell)
+    fractional = other.positions @ np.linalg.inv(other.cell) - one.positions @ np.linalg.inv(one.cell)
+    step = (fractional - np.rint(fractional)) @ cell
+    if not LEAST_STRAIN <= np.abs(strain).max() <= MOST_STRAIN or np.abs(step).max() > NEAR_A:
+        return None
+    rise, work = _rise_and_work(one, other, step)
+    virial = np.linalg.det(one.cell) * one.stress_eV_per_A3 + np.linalg.det(other.cell) * other.stress_eV_per_A3
+    return rise - work, float(0.5 * np.sign(np.linalg.det(cell)) * (virial * strain).sum())
+
+
+def _rise_and_work(one: Structure, other: Structure, step: np.ndarray) -> tuple[float, float]:
+    """The rise of the energy, and the work that both forces say displacements (N, 3) take, eV."""
     assert one.energy_eV is not None and other.energy_eV is not None
     assert one.forces_eV_per_A is not None and other.forces_eV_per_A is not None
     work = -0.5 * ((one.forces_eV_per_A + other.forces_eV_per_A) * step).sum()

@@ -16,7 +16,7 @@ from ase.formula import Formula
 from assay.data.dataset import Dataset
 from assay.data.formats import read_blocks
 from assay.data.store import BLOCK, StoredDataset, StoreWriter
-from assay.sampling.label_gradients import require_gradients
+from assay.sampling.label_gradients import require_gradients, require_stresses
 from assay.structures.structure import symbols_of
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
@@ -54,7 +54,7 @@ def store_data(
 
     Raises:
         AssayError: a file cannot be used, there are too few structures, what is held out has elements that the others
-            lack, or the forces are no gradient of the energies.
+            lack, or the forces or stresses are not those of the energies.
     """
     named = " and ".join(str(source if isinstance(source, str) else source["path"]) for source in train)
     with tempfile.TemporaryDirectory(dir=_folder(into[0])) as folder:
@@ -67,7 +67,10 @@ def store_data(
             raise AssayError(
                 f"{named} holds {len(found)} labelled structures, and a student needs at least {FEWEST}: label more"
             )
-        print(require_gradients(found.subset(np.arange(min(len(found), COMPARED))), named))
+        compared = found.subset(np.arange(min(len(found), COMPARED)))
+        print(require_gradients(compared, named))
+        if about_stresses := require_stresses(compared, named):
+            print(about_stresses)
         held_out = np.zeros(len(found), dtype=bool)
         if validation is None:
             held_out, how = _hold_out(found, share, seed)

@@ -35,10 +35,9 @@ class DatabaseFile:
         self.path = path
         with self._connected() as database:
             metadata = database.metadata
-        units = dict(metadata.get("_property_unit_dict", {}))
-        if "_distance_unit" in metadata:
-            units["length"] = metadata["_distance_unit"]
-        self.layout = Layout({name: str(unit) for name, unit in units.items() if unit})
+        units = {name: str(unit) for name, unit in metadata.get("_property_unit_dict", {}).items() if unit}
+        length = metadata.get("_distance_unit")
+        self.layout = Layout(units, kinds={"length": str(length)} if length else {})
 
     def count(self) -> int:
         """See ``FrameFile.count``."""

@@ -109,12 +109,13 @@ class Layout(NamedTuple):
     """What the layout of a file tells by itself.
 
     Attributes:
-        units: the units that the file states, by name; "length" for positions and cells.
+        units: the units that the file states, by name.
         usual: the units that files of this layout have, by kind of label.
         stems: what is left of the names of labels without "energy", "forces" and the like, where the layout makes
             them the labels, such as "dft" in SPICE.
         unknown_units: whether neither the file nor its layout tells the units, so that the caller must.
         has_gaps: whether a structure without a label has one that is not a number.
+        kinds: the units that the file states for a kind of label, whatever its name; "length" for positions and cells.
     """
 
     units: Mapping[str, str] = {}
@@ -122,6 +123,7 @@ class Layout(NamedTuple):
     stems: tuple[str, ...] = ()
     unknown_units: bool = False
     has_gaps: bool = False
+    kinds: Mapping[str, str] = {}
 
 
 class FrameFile(Protocol):

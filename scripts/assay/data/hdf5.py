@@ -59,7 +59,7 @@ class ColumnFile:
         units = {name: unit for name, column in labels.items() if (unit := unit_of(column))}
         length, of_cells = (unit_of(columns[name]) if name in columns else "" for name in ("positions", "cells"))
         self._cell_scale = factor(of_cells, "length") / factor(length or "angstrom", "length") if of_cells else 1.0
-        self.layout = Layout(units | ({"length": length} if length else {}))
+        self.layout = Layout(units, kinds={"length": length} if length else {})
 
     def count(self) -> int:
         """See ``FrameFile.count``."""

@@ -165,17 +165,16 @@ def _stated(group: h5py.Group) -> dict[str, str]:
 def _layout(group: h5py.Group) -> Layout:
     stated = _stated(group)
     positions = _name(group, _POSITIONS) or ""
-    if positions in stated:
-        stated["length"] = stated[positions]
+    kinds = {"length": stated[positions]} if positions in stated else {}
     names = set(stated) | set(group)
     if "conformations" in names and "dft_total_energy" in names:
-        return Layout(stated, _ATOMIC_UNITS, ("dft",))
+        return Layout(stated, _ATOMIC_UNITS, ("dft",), kinds=kinds)
     if any(name.startswith(("wb97x_", "ccsd(t)_", "hf_", "npno_")) for name in names):
         stems = {stem_of(name, "energy") for name in names if name.endswith(".energy")}
-        return Layout(stated, _ANI_UNITS, tuple(sorted(stems)), has_gaps=True)
+        return Layout(stated, _ANI_UNITS, tuple(sorted(stems)), has_gaps=True, kinds=kinds)
     if group[positions].ndim == 2 and group.name.rpartition("/")[2].startswith("config_"):
-        return Layout(stated, _MACE_UNITS)
-    return Layout(stated, unknown_units=True)
+        return Layout(stated, _MACE_UNITS, kinds=kinds)
+    return Layout(stated, unknown_units=True, kinds=kinds)
 
 
 def unit_of(item: Any) -> str:

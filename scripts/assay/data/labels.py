@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from assay.data.frames import Frame, Layout
+from assay.data.label_units import units_of
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor, in_words, of_structure
@@ -30,7 +31,6 @@ _LETTERS = {"E": "energy", "F": "forces"}
 _OWN_STEMS = ("", "ref")  # of labels that need no key
 _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
-_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
 _OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
@@ -324,29 +324,8 @@ def _is_gradient(name: str) -> bool:
 def _with_units(
     names: Mapping[str, str], keys: LabelKeys, layout: Layout, ignored: tuple[str, ...], path: str | Path
 ) -> Labels:
-    """Name the unit of each label: as the caller says, or the file, or as follows from the caller's, or as is usual."""
-    given = {kind: unit for kind, unit in keys.units.items() if unit is not None}
-    per_structure = of_structure(given.get("energy", ""))
-    is_per_atom = per_structure != given.get("energy", "")
-    stated = {kind: layout.units[name] for kind, name in {**names, "length": "length"}.items() if name in layout.units}
-    if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:
-        raise AssayError(
-            f"{path} does not say its units: name them beside its path in the config, as units: {{energy: ..., length: "
-            "...}"
-        )
-    if is_per_atom:
-        given["energy"] = per_structure
-    usual = {**_UNITS, **layout.usual}
-    if {"energy", "length"} & {*given, *stated}:
-        energy, length = (in_words({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
-        usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
-    units = {kind: given.get(kind) or stated.get(kind) or usual[kind] for kind in ("length", *names)}
-    if _is_gradient(names["forces"]) and units["forces"][0] not in "+-":
-        units["forces"] = f"-{units['forces']}"
-    try:
-        factors = {kind: factor(unit, kind) for kind, unit in units.items()}
-    except AssayError as error:
-        raise AssayError(f"the units of {path} are not understood: {error}") from None
+    gradient = "forces" if _is_gradient(names["forces"]) else ""
+    units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
     return Labels(names, units, factors, is_per_atom, ignored)
 
 

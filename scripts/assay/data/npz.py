@@ -21,15 +21,15 @@ _RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
 _OF_MD17 = ("old_energies", "old_forces")  # which rMD17 calculated again
 _MD17 = {"z", "R", "E", "F"}
 _BLOCK = 500  # structures that are in memory at once
-_UNITS = {"r_unit": "length", "e_unit": "E"}  # of sGDML's files
+_UNITS = {"r_unit": "length", "e_unit": "energy"}  # of sGDML's files
 
 
 class NpzFile:
     """Arrays of S structures with N atoms each; see ``FrameFile``.
 
     Positions are (S, N, 3) and atomic numbers (N,), or (S, N) with zeros where a structure is smaller. Every other
-    array with S rows may be a label. MD17 and rMD17 are in kcal/mol and angstrom, unless ``e_unit`` and ``r_unit`` say
-    otherwise; nothing tells the units of other files.
+    array with S rows may be a label. ``e_unit`` and ``r_unit`` say the units. Without them MD17 and rMD17 are in
+    kcal/mol and angstrom, and nothing tells the units of other files.
     """
 
     def __init__(self, path: Path):
@@ -154,12 +154,10 @@ def _is_sgdml(constants: Mapping[str, np.ndarray]) -> bool:
 
 def _layout(names: set[str], constants: Mapping[str, np.ndarray]) -> Layout:
     stated = {}
-    for name, label in _UNITS.items():
+    for name, kind in _UNITS.items():
         if name in constants:
             value = constants[name].item()
-            stated[label] = value.decode() if isinstance(value, bytes) else str(value)
-    if {"length", "E"} <= set(stated):
-        stated["F"] = f"{stated['E']}/{stated['length']}"
+            stated[kind] = value.decode() if isinstance(value, bytes) else str(value)
     known = names >= _MD17 or names >= _RMD17
     usual = {"energy": "kcal/mol", "length": "angstrom", "forces": "kcal/mol/angstrom"} if known else {}
-    return Layout(stated, usual, unknown_units=not known)
+    return Layout(kinds=stated, usual=usual, unknown_units=not known)

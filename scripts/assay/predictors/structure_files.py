@@ -35,8 +35,8 @@ def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[
             from here on.
     """
     file = open_any(path)
-    unit = {"length": "angstrom", **file.layout.usual, **file.layout.units}["length"]
-    if file.layout.unknown_units and "length" not in file.layout.units:
+    unit = {"length": "angstrom", **file.layout.usual, **file.layout.kinds}["length"]
+    if file.layout.unknown_units and "length" not in file.layout.kinds:
         raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
     for load in file.frames(chosen):
         yield lambda load=load: load().to_ase(factor(unit, "length"))  # type: ignore[misc]

@@ -343,3 +343,30 @@ def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
     name, number = told.split("=")
     with pytest.raises(AssayError, match=rf"structure 0 of .* has `{name}` {number}, but a .* is a whole number"):
         read_dataset(tmp_path / "one.xyz")
+
+
+def test_labels_of_a_subgroup_do_not_replace_those_of_its_group(tmp_path):
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        group = file.create_group("diamond/xtb")
+        group["energy"], group["forces"] = arrays()["energy"] + 50.0, -arrays()["forces"]
+        group["energy"].attrs["unit"] = "hartree"
+    both = "two sets of labels that differ, `energy` and `forces` and `xtb/energy` and `xtb/forces`"
+    with pytest.raises(AssayError, match=both):
+        read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
+    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS, "energy_key": "energy"})
+    np.testing.assert_allclose(read.energy, arrays()["energy"])
+    np.testing.assert_allclose(read.forces[:2], FORCES)
+    other = read_dataset({"path": tmp_path / "set.h5", "units": UNITS, "energy_key": "xtb/energy"})
+    np.testing.assert_allclose(other.forces[:2], -FORCES)
+
+
+def test_structures_below_a_structure_are_not_its_labels(tmp_path):
+    """As in Transition1x, where the ends of a reaction path lie in groups below it."""
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        for name, values in arrays(1).items():
+            file[f"diamond/product/{name}"] = values - 7
+    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
+    np.testing.assert_allclose(read.energy, arrays()["energy"])
+    np.testing.assert_allclose(read.forces[:2], FORCES)

@@ -19,6 +19,7 @@ from assay.workflow.errors import AssayError, reason_of
 _BLOCK = 500  # geometries that are in memory at once
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
 _POSITIONS = ("conformations", "coordinates", "positions", "coords", "geometries")
+_PROPERTIES = "properties"  # the group of labels in MACE
 _MACE_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 _ATOMIC_UNITS = {"energy": "hartree", "length": "bohr", "forces": "hartree/bohr"}
 _ANI_UNITS = {"energy": "hartree", "length": "angstrom", "forces": "hartree/angstrom"}
@@ -30,6 +31,7 @@ class GroupFile:
     A group that holds atomic numbers and positions is one molecule with C geometries, if its positions are (C, N, 3),
     or one structure, if they are (N, 3). Its name is that of the molecule. In SPICE the labels are those of
     ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
+    What lies in a group below it, such as the labels of another method, has its path as its name, as ``xtb/energy``.
     Units that the first group states are those of all, and a group that states others is refused.
     """
 
@@ -68,18 +70,14 @@ class GroupFile:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[_name(group, _POSITIONS)].ndim == 2
-
-        def _add(path: str, item: Any) -> None:
-            name = path.rpartition("/")[2]
-            if not isinstance(item, h5py.Dataset) or "weight" in path:
-                return
+        for name, item in _datasets(group).items():
+            if "weight" in name:
+                continue
             for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
             if name in _NUMBERS or item.dtype.kind in "iufb":
                 self._check_unit(group, name, unit_of(item))
                 columns[name] = item[rows] if is_row else item[()], is_row
-
-        group.visititems(_add)
         return columns
 
     def _check_unit(self, group: h5py.Group, name: str, unit: str) -> None:
@@ -151,15 +149,27 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def _stated(group: h5py.Group) -> dict[str, str]:
     """The units that a group states, by the name of what has them."""
-    stated: dict[str, str] = {}
+    return {name: unit for name, item in _datasets(group).items() if (unit := unit_of(item))}
 
-    def add(name: str, item: Any) -> None:
-        unit = unit_of(item)
-        if unit:
-            stated[name.rpartition("/")[2]] = unit
 
-    group.visititems(add)
-    return stated
+def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
+    """What a group holds, and what is in groups below it that have no positions of their own, by its path.
+
+    Those in MACE's ``properties`` have their plain name.
+    """
+    found: dict[str, h5py.Dataset] = {}
+    below: list[tuple[str, h5py.Group]] = []
+    for key, item in group.items():
+        if isinstance(item, h5py.Dataset):
+            found[key] = item
+        elif isinstance(item, h5py.Group):
+            below.append((key, item))
+    for key, item in below:
+        if _name(item, _POSITIONS) is None:
+            for name, dataset in _datasets(item).items():
+                is_plain = key == _PROPERTIES and name not in found
+                found[name if is_plain else f"{key}/{name}"] = dataset
+    return found
 
 
 def _layout(group: h5py.Group) -> Layout:

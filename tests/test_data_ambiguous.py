@@ -6,34 +6,22 @@ import ase.io
 import h5py
 import numpy as np
 import pytest
-from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
 from assay.data.spellings import booleans
 from assay.workflow.errors import AssayError
-
-CELL = np.array([[4.0, 0.0, 0.0], [-2.0, 3.5, 0.0], [0.0, 0.5, 10.0]])
-POSITIONS = np.array([[0.0, 0.0, 0.0], [1.5, 3.0, 0.0]])
-FORCES = np.array([[0.0, 0.0, 0.02], [0.0, 0.0, -0.02]])
-UNITS = {"energy": "eV", "length": "angstrom"}
-FRAME = "2\n{comment} Properties=species:S:1:pos:R:3:{columns}\nH 0 0 0 0.1 0 0{more}\nH 0 0 0.74 -0.1 0 0{more}\n"
-
-
-def arrays(n=3):
-    """Geometries of a carbon crystal, without its cell."""
-    positions, forces = np.stack([POSITIONS] * n), np.stack([FORCES] * n)
-    return {"numbers": np.array([6, 6]), "positions": positions, "energy": -1.0 - np.arange(n), "forces": forces}
-
-
-def write_npz(path, **more):
-    np.savez(path, **arrays() | more)
-
-
-def write_groups(path, **more):
-    with h5py.File(path, "w") as file:
-        for name, values in (arrays() | more).items():
-            file[f"diamond/{name}"] = values
+from shared.label_files import (
+    CELL,
+    FORCES,
+    FRAME,
+    POSITIONS,
+    UNITS,
+    arrays,
+    crystal_with,
+    write_groups,
+    write_npz,
+)
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
@@ -206,12 +194,6 @@ def test_two_names_that_agree_are_one_label(tmp_path, capsys):
     assert "energy from `energy`" in (said := capsys.readouterr().out) and "not read: `total_energy`" in said
 
 
-def crystal_with(energy_eV):
-    atoms = ase.Atoms("C2", POSITIONS)
-    atoms.calc = SinglePointCalculator(atoms, energy=energy_eV, forces=FORCES)
-    return atoms
-
-
 def test_labels_of_schnetpack_stand_before_a_calculator_that_is_stored_with_them(tmp_path):
     labels = {"energy": np.array([-31.7 * mol / kcal]), "forces": FORCES * mol / kcal}
     with ase.db.connect(tmp_path / "its.db") as database:
@@ -335,38 +317,3 @@ def test_atomic_units_and_none_at_all_are_understood(tmp_path):
     np.testing.assert_allclose(read.positions[:2], POSITIONS * Bohr)
     with pytest.raises(AssayError, match="does not say its units"):
         read_dataset({"path": tmp_path / "set.npz", "units": {"energy": None, "length": None}})
-
-
-@pytest.mark.parametrize("told", ["charge=0.4", "total_charge=-0.5", "spin=0.5", "multiplicity=1.5"])
-def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
-    (tmp_path / "one.xyz").write_text(FRAME.format(comment=f"energy=-1 {told}", columns="forces:R:3", more=""))
-    name, number = told.split("=")
-    with pytest.raises(AssayError, match=rf"structure 0 of .* has `{name}` {number}, but a .* is a whole number"):
-        read_dataset(tmp_path / "one.xyz")
-
-
-def test_labels_of_a_subgroup_do_not_replace_those_of_its_group(tmp_path):
-    write_groups(tmp_path / "set.h5")
-    with h5py.File(tmp_path / "set.h5", "a") as file:
-        group = file.create_group("diamond/xtb")
-        group["energy"], group["forces"] = arrays()["energy"] + 50.0, -arrays()["forces"]
-        group["energy"].attrs["unit"] = "hartree"
-    both = "two sets of labels that differ, `energy` and `forces` and `xtb/energy` and `xtb/forces`"
-    with pytest.raises(AssayError, match=both):
-        read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
-    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS, "energy_key": "energy"})
-    np.testing.assert_allclose(read.energy, arrays()["energy"])
-    np.testing.assert_allclose(read.forces[:2], FORCES)
-    other = read_dataset({"path": tmp_path / "set.h5", "units": UNITS, "energy_key": "xtb/energy"})
-    np.testing.assert_allclose(other.forces[:2], -FORCES)
-
-
-def test_structures_below_a_structure_are_not_its_labels(tmp_path):
-    """As in Transition1x, where the ends of a reaction path lie in groups below it."""
-    write_groups(tmp_path / "set.h5")
-    with h5py.File(tmp_path / "set.h5", "a") as file:
-        for name, values in arrays(1).items():
-            file[f"diamond/product/{name}"] = values - 7
-    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
-    np.testing.assert_allclose(read.energy, arrays()["energy"])
-    np.testing.assert_allclose(read.forces[:2], FORCES)

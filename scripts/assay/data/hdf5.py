@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.data.dataset import Dataset, from_structures
 from assay.data.frames import Frame, Layout
-from assay.data.hdf5_groups import GroupFile, opened, unit_of
+from assay.data.hdf5_groups import GroupFile, opened, told_of, unit_of
 from assay.data.labels import Labels
 from assay.data.spellings import PBC, take_periodicity
 from assay.workflow.errors import AssayError
@@ -55,6 +55,7 @@ class ColumnFile:
                 raise AssayError(
                     f"{name} in {path} have shape {column.shape} where {needed} rows are needed: write it again"
                 )
+        self._of_all = told_of(file)
         self._structure_columns, self._label_columns = list(columns), list(labels)
         units = {name: unit for name, column in labels.items() if (unit := unit_of(column))}
         length, of_cells = (unit_of(columns[name]) if name in columns else "" for name in ("positions", "cells"))
@@ -101,7 +102,7 @@ class ColumnFile:
             columns["positions"][atoms],
             None if cell is None else cell * self._cell_scale,
             pbc,
-            said | {name: value for name, value in told.items() if np.isfinite(value)},
+            self._of_all | said | {name: value for name, value in told.items() if np.isfinite(value)},
             {name: columns[f"labels/{name}"][atoms] for name in self._label_columns if name in self._per_atom},
             is_told_open,
         )

@@ -14,6 +14,7 @@ import numpy as np
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
+from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 500  # geometries that are in memory at once
@@ -54,6 +55,7 @@ class GroupFile:
         """See ``FrameFile.frames``."""
         begin = 0
         with opened(self.path) as file:
+            of_all = {name: (value, False) for name, value in told_of(file).items()}
             for name in self._groups(file):
                 count = _n_geometries(file[name])
                 own = (
@@ -61,14 +63,14 @@ class GroupFile:
                 )
                 for start in np.unique(own // _BLOCK).tolist():
                     rows = slice(start * _BLOCK, min((start + 1) * _BLOCK, count))
-                    columns = self._columns(file[name], count, rows)
+                    columns = of_all | self._columns(file[name], count, rows)
                     for index in own[own // _BLOCK == start].tolist():
                         yield partial(self._frame, columns, name, index, index - rows.start, begin + index)
                 begin += count
 
     def _columns(self, group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
-        columns: dict[str, tuple[np.ndarray, bool]] = {}
+        columns: dict[str, tuple[np.ndarray, bool]] = {name: (value, False) for name, value in told_of(group).items()}
         is_single = group[_name(group, _POSITIONS)].ndim == 2
         for name, item in _datasets(group).items():
             if "weight" in name:
@@ -185,6 +187,11 @@ def _layout(group: h5py.Group) -> Layout:
     if group[positions].ndim == 2 and group.name.rpartition("/")[2].startswith("config_"):
         return Layout(stated, _MACE_UNITS, kinds=kinds)
     return Layout(stated, unknown_units=True, kinds=kinds)
+
+
+def told_of(group: h5py.Group) -> dict[str, Any]:
+    """The total charge and the multiplicity that attributes of a group, or of a file, tell of all that is in it."""
+    return {name: group.attrs[name] for name in group.attrs if tells_charge_or_spin(name)} if len(group.attrs) else {}
 
 
 def unit_of(item: Any) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_periodicity
+from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 
 _NUMBERS = ("nuclear_charges", "atomic_numbers", "numbers", "species", "z", "Z")
@@ -53,6 +54,11 @@ class NpzFile:
                 name for name, column in headers.items() if name in plain and self._is_row(name, column.shape)
             ]
             self._constants = {name: headers[name].all() for name in headers if name in plain.difference(self._rows)}
+        self._of_all = {
+            name: value
+            for name, value in self._constants.items()
+            if name in (self._numbers, PBC) or is_cell(name) or tells_charge_or_spin(name)
+        }
         self._has_columns = _is_sgdml(self._constants)
         self.layout = _layout(set(headers), self._constants)
 
@@ -72,7 +78,7 @@ class NpzFile:
 
     def _frame(self, index: int, row: dict[str, np.ndarray]) -> Frame:
         where = f"structure {index} of {self.path}"
-        said = {n: v for n, v in self._constants.items() if n in (self._numbers, PBC) or is_cell(n)} | row
+        said = self._of_all | row
         if self._has_columns:
             said |= {name: value.T for name, value in said.items() if is_cell(name)}
         numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers)), where), said.pop(self._positions)

@@ -105,6 +105,11 @@ def full_stress(values: np.ndarray) -> np.ndarray:
     return voigt_6_to_full_3x3_stress(values) if values.size == 6 else values.reshape(3, 3)
 
 
+def tells_charge_or_spin(name: str) -> bool:
+    """Whether a number of this name is the total charge or the multiplicity of a structure."""
+    return name.lower() in (*_CHARGES, *_SPINS)
+
+
 def told_charge_and_spin(
     info: Mapping[str, Any], arrays: Mapping[str, Any], where: str
 ) -> tuple[int | None, int | None]:
@@ -146,12 +151,14 @@ def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """A finite number; None for anything else."""
+    """A finite number, which may stand in an array of its own; None for anything else."""
+    if value is None:
+        return None
     try:
-        number = float(value)  # type: ignore[arg-type]
+        [number] = np.ravel(value).astype(np.float64)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         return None
-    return number if np.isfinite(number) else None
+    return float(number) if np.isfinite(number) else None
 
 
 def symbols_of(atomic_numbers: Iterable[int]) -> str:

@@ -1,0 +1,49 @@
+"""Charges and multiplicities that files of labels tell, in whatever form."""
+
+import ase.db
+import h5py
+import numpy as np
+import pytest
+
+from assay.data import read_dataset
+from assay.data.dataset import from_structures
+from assay.data.hdf5 import write_hdf5
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+from shared.label_files import FRAME, UNITS, crystal_with, write_groups, write_npz
+
+
+@pytest.mark.parametrize("told", ["charge=0.4", "total_charge=-0.5", "spin=0.5", "multiplicity=1.5"])
+def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=f"energy=-1 {told}", columns="forces:R:3", more=""))
+    name, number = told.split("=")
+    with pytest.raises(AssayError, match=rf"structure 0 of .* has `{name}` {number}, but a .* is a whole number"):
+        read_dataset(tmp_path / "one.xyz")
+
+
+@pytest.mark.parametrize("given", [-1, np.array([-1.0]), np.full((3, 1), -1), np.full(3, -1)])
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_a_charge_may_be_told_once_or_in_lists_of_one(tmp_path, write, name, given):
+    write(tmp_path / name, total_charge=given, multiplicity=-2 * np.asarray(given))
+    read = read_dataset({"path": tmp_path / name, "units": UNITS})
+    assert read.charge.tolist() == [-1] * 3 and read.spin.tolist() == [2] * 3
+
+
+@pytest.mark.parametrize("place", ["", "diamond"])
+def test_an_attribute_of_a_group_or_its_file_may_tell_a_charge(tmp_path, place):
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        (file[place] if place else file).attrs["charge"] = np.array([-1])
+    assert read_dataset({"path": tmp_path / "set.h5", "units": UNITS}).charge.tolist() == [-1] * 3
+
+
+def test_an_attribute_of_a_file_of_our_own_layout_may_tell_a_charge(tmp_path):
+    write_hdf5(tmp_path / "own.h5", from_structures([Structure.from_ase(crystal_with(-31.7))]), {"charge": "1"})
+    assert read_dataset(tmp_path / "own.h5").charge.tolist() == [1]
+
+
+def test_a_database_may_tell_a_charge_in_an_array(tmp_path):
+    with ase.db.connect(tmp_path / "set.db") as database:
+        database.write(crystal_with(-31.7), data={"charge": np.array([-1.0]), "spin": np.array([[2.0]])})
+    read = read_dataset(tmp_path / "set.db")
+    assert read.charge.tolist() == [-1] and read.spin.tolist() == [2]

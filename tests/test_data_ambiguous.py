@@ -317,3 +317,49 @@ def test_atomic_units_and_none_at_all_are_understood(tmp_path):
     np.testing.assert_allclose(read.positions[:2], POSITIONS * Bohr)
     with pytest.raises(AssayError, match="does not say its units"):
         read_dataset({"path": tmp_path / "set.npz", "units": {"energy": None, "length": None}})
+
+
+TRICLINIC = np.array([[4.0, 0.0, 0.0], [2.5, 2.5 * 3.0**0.5, 0.0], [0.0, 0.0, 6.0]])
+
+
+@pytest.mark.parametrize("name", ["Lattice", "cell", "box"])
+@pytest.mark.parametrize(
+    ("numbers", "vectors"),
+    [
+        ("4 5 6", np.diag([4.0, 5.0, 6.0])),
+        ("4, 5, 6", np.diag([4.0, 5.0, 6.0])),
+        ("4 5 6 90 90 60", TRICLINIC),
+        (str(CELL.tolist()), CELL),
+    ],
+)
+def test_a_cell_of_extended_xyz_may_be_lengths_and_angles(tmp_path, name, numbers, vectors):
+    comment = f'energy=-1 {name}="{numbers}"'
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns="forces:R:3", more=""))
+    read = read_dataset(tmp_path / "one.xyz")
+    np.testing.assert_allclose(read.cells, [vectors], atol=1e-12)
+    assert read.pbc.all()
+
+
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+@pytest.mark.parametrize("of_each", [False, True])
+def test_a_cell_of_arrays_may_be_lengths_and_angles(tmp_path, write, name, of_each):
+    given = np.array([4.0, 5.0, 6.0, 90.0, 90.0, 60.0])
+    write(tmp_path / name, cell=np.stack([given] * 3) if of_each else given)
+    read = read_dataset({"path": tmp_path / name, "units": UNITS})
+    np.testing.assert_allclose(read.cells, [TRICLINIC] * 3, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("4 5", r"a cell `cell` of shape \(2,\), which should be nine numbers or three lengths"),
+        ("4 5 6 0 0 1.5", "six numbers whose last three are no angles"),  # tilts, as LAMMPS writes them
+        ("4 5 6 160 20 20", "six numbers whose last three are no angles"),
+        ("4 5 6A", "a cell `cell` '4 5 6A' that cannot be read: write nine numbers"),
+    ],
+)
+def test_a_cell_of_extended_xyz_that_cannot_be_read_is_refused(tmp_path, cell, why):
+    comment = f'energy=-1 cell="{cell}"'
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns="forces:R:3", more=""))
+    with pytest.raises(AssayError, match=f"structure 0 of .* has .*{why}"):
+        read_dataset(tmp_path / "one.xyz")

@@ -22,7 +22,8 @@ from assay.workflow.errors import AssayError, printable
 
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
-_SPECIAL = re.compile(r"(?<!\w)(stress|virial)=")
+_SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
+_BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
 _NOT_SAID = ("Properties", "name", "molecule")
 
 
@@ -84,7 +85,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 def _frame(lines: list[str], where: str) -> Frame:
     try:
-        # ASE takes nothing but nine numbers under two names
+        # ASE takes nothing but nine numbers under three names
         info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", lines[0]))
         info = {key.removesuffix("__"): value for key, value in info.items()}
         columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), lines[1:])
@@ -109,16 +110,28 @@ def _frame(lines: list[str], where: str) -> Frame:
 
 
 def _periodicity(info: dict[str, Any], where: str) -> Periodicity:
-    """That of ``Lattice``, or else of nine numbers by another name for lattice vectors."""
-    name = next((name for name in ("Lattice", *info) if name in info and _is_lattice(name, info[name])), None)
+    """That of ``Lattice``, or else of numbers by another name for lattice vectors."""
+    cells = {key: _vectors(key, info[key], where) for key in ("Lattice", *info) if key in info and is_cell(key)}
+    name = next((key for key, value in cells.items() if value is not None), None)
     said = {key: info.pop(key) for key in (name, PBC) if key in info}
-    if name == "Lattice":
-        said[name] = np.transpose(said[name])  # which ASE reads as columns
+    if name is not None:
+        said[name] = cells[name]
     return take_periodicity(said, where)
 
 
-def _is_lattice(name: str, value: Any) -> bool:
-    return name == "Lattice" or (is_cell(name) and np.size(value) == 9)
+def _vectors(name: str, value: Any, where: str) -> np.ndarray | None:
+    """The numbers of a cell; None for words, such as ``lattice=fcc``, and for true and false."""
+    if not isinstance(value, str):
+        return np.asarray(value) if np.asarray(value).dtype.kind in "iuf" else None
+    words = [word for word in _BETWEEN.split(value) if word]
+    try:
+        return np.array(words, dtype=np.float64)
+    except ValueError:
+        if name != "Lattice" and not any(word.lstrip("+-.")[:1].isdigit() for word in words):
+            return None
+        raise AssayError(
+            f"{where} has a cell `{name}` {printable(value, 40)!r} that cannot be read: write nine numbers"
+        ) from None
 
 
 def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:

@@ -6,11 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers as NUMBERS
+from ase.geometry import cellpar_to_cell
 
 from assay.workflow.errors import AssayError, printable
 
 PBC = "pbc"
 _CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors", "lattice_vectors")
+_OF_RIGHT_ANGLE = 75.0  # degrees, by how much an angle of a cell may differ from it
 _ISOTOPES = {"D": "H", "T": "H"}
 _TRUTH = {
     **dict.fromkeys(("t", "true", "1", "1.0", ".true.", "yes"), True),
@@ -39,7 +41,7 @@ def is_cell(name: str) -> bool:
 
 def is_one_for_all(name: str, shape: tuple[int, ...]) -> bool:
     """Whether an array is the cell or the periodicity of all structures, and has no row for each."""
-    return (is_cell(name) and shape in ((3, 3), (9,), (3,))) or (name == PBC and shape == (3,))
+    return (is_cell(name) and shape in ((3, 3), (9,), (6,), (3,))) or (name == PBC and shape == (3,))
 
 
 def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
@@ -52,8 +54,8 @@ def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
         where: how errors name the structure.
 
     Raises:
-        AssayError: two cells differ, a cell is neither nine numbers nor three lengths, or ``pbc`` is neither true nor
-            false.
+        AssayError: two cells differ, a cell is neither nine numbers nor three lengths nor these with three angles, or
+            ``pbc`` is neither true nor false.
     """
     names = [name for name in said if is_cell(name) and np.asarray(said[name]).dtype.kind in "iuf"]
     cells = {name: _vectors(said.pop(name), name, where) for name in names}
@@ -67,15 +69,23 @@ def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
 
 
 def _vectors(value: Any, name: str, where: str) -> np.ndarray:
-    """Lattice vectors (3, 3) of nine numbers, or of three lengths along x, y and z."""
+    """Lattice vectors (3, 3) of nine numbers, of three lengths along x, y and z, or of lengths and angles (degrees)."""
     numbers = np.asarray(value, dtype=np.float64)
     if numbers.shape == (3,):
         return np.diag(numbers)
+    if numbers.shape == (6,):
+        cosines, is_flat = np.cos(np.radians(numbers[3:])), not (np.abs(numbers[3:] - 90.0) <= _OF_RIGHT_ANGLE).all()
+        if is_flat or 1.0 - cosines @ cosines + 2.0 * cosines.prod() <= 0.0:
+            raise AssayError(
+                f"{where} has a cell `{name}` of six numbers whose last three are no angles between lattice vectors in "
+                "degrees: write its lattice vectors"
+            )
+        return np.asarray(cellpar_to_cell(numbers))
     if numbers.size == 9:
         return numbers.reshape(3, 3)
     raise AssayError(
-        f"{where} has a cell `{name}` of shape {numbers.shape}, which should be nine numbers or three lengths: write "
-        "it again"
+        f"{where} has a cell `{name}` of shape {numbers.shape}, which should be nine numbers or three lengths, and "
+        "may be followed by three angles: write it again"
     )
 
 

@@ -1,10 +1,16 @@
 """Units that files of labels state, wherever they state them."""
 
+import ase
+import ase.db
+import h5py
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree
 
 from assay.data import read_dataset
+from assay.data.stated_units import stated_units
+from assay.predictors.structure_files import read_frames
+from assay.workflow.errors import AssayError
 
 NUMBERS = np.array([8, 1])
 FORCES = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, -0.5]])
@@ -39,3 +45,105 @@ def test_units_of_arrays_hold_whatever_the_arrays_are_called(tmp_path, names, un
     np.testing.assert_allclose(read.energy, energy_eV * labelled()["energy"])
     np.testing.assert_allclose(read.forces[:2], energy_eV / length_A * FORCES)
     np.testing.assert_allclose(read.positions[:2], length_A * POSITIONS)
+
+
+def write_own(path, of_columns=(), of_groups=()):
+    """Our own layout, with attributes of columns and of groups."""
+    own = labelled()
+    with h5py.File(path, "w") as file:
+        file["structures/atomic_numbers"] = np.tile(own["atomic_numbers"], 3)
+        file["structures/atomic_numbers_splits"] = [0, 2, 4, 6]
+        file["structures/positions"] = own["positions"].reshape(-1, 3)
+        file["labels/energy"], file["labels/forces"] = own["energy"], own["forces"].reshape(-1, 3)
+        for name, attribute, unit in (*of_columns, *of_groups):
+            file[name].attrs[attribute] = unit
+
+
+def write_groups(path, of_columns=(), of_groups=()):
+    """A group for a molecule, with the same attributes."""
+    with h5py.File(path, "w") as file:
+        for name, values in labelled().items():
+            file[f"set/labels/{name}"] = values
+        for name, attribute, unit in (*of_columns, *of_groups):
+            place = name.replace("structures", "labels")
+            file[f"set/{place}" if name != "/" else "/"].attrs[attribute] = unit
+
+
+@pytest.mark.parametrize("write", [write_own, write_groups])
+@pytest.mark.parametrize(
+    ("of_columns", "of_groups"),
+    [
+        ([("labels/energy", "Units", "hartree"), ("structures/positions", "UNIT", np.array([b"bohr"]))], []),
+        ([("structures/positions", "length_unit", "bohr")], [("labels", "Energy_Unit", "hartree")]),
+        ([], [("/", "energy_units", "hartree"), ("/", "distance_unit", "bohr")]),
+        ([], [("/", "units", "atomic units"), ("/", "time_unit", "fs")]),
+        ([("structures/positions", "unit", "bohr")], [("labels", "units", "hartree"), ("/", "units", "eV")]),
+    ],
+)
+def test_units_of_hdf5_are_found_on_columns_groups_and_the_file(tmp_path, write, of_columns, of_groups):
+    write(tmp_path / "set.h5", of_columns, of_groups)
+    read = read_dataset(tmp_path / "set.h5")
+    np.testing.assert_allclose(read.energy, Hartree * labelled()["energy"])
+    np.testing.assert_allclose(read.positions[:2], Bohr * POSITIONS)
+    np.testing.assert_allclose(read.forces[:2], Hartree / Bohr * FORCES)
+
+
+@pytest.mark.parametrize("write", [write_own, write_groups])
+def test_a_stated_unit_that_is_not_understood_is_refused_unless_the_caller_names_it(tmp_path, write):
+    write(tmp_path / "set.h5", of_groups=[("/", "units", "metal"), ("/", "length_unit", "angstrom")])
+    with pytest.raises(AssayError, match=r"the units of .*set\.h5 are not understood: 'metal' is no unit of energy"):
+        read_dataset(tmp_path / "set.h5")
+    read = read_dataset({"path": tmp_path / "set.h5", "units": {"energy": "eV"}})
+    np.testing.assert_allclose(read.forces[:2], FORCES)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"units": {"energy": "Hartree", "positions": "Bohr", "dipole": "Debye"}},
+        {"energy_unit": "Hartree", "distance_unit": "Bohr"},
+        {"property_units": {"energy": "Hartree"}, "distance_unit": "Bohr"},
+    ],
+)
+def test_units_of_a_database_are_found_in_its_metadata(tmp_path, metadata):
+    with ase.db.connect(tmp_path / "set.db") as database:
+        database.metadata = metadata
+        database.write(ase.Atoms(NUMBERS, POSITIONS), data={"energy": -75.0, "forces": FORCES})
+    read = read_dataset(tmp_path / "set.db")
+    np.testing.assert_allclose(read.energy, [-75.0 * Hartree])
+    np.testing.assert_allclose(read.positions, Bohr * POSITIONS)
+    np.testing.assert_allclose(read.forces, Hartree / Bohr * FORCES)
+
+
+def frame(units):
+    return f"2\nenergy=-75 {units} Properties=species:S:1:pos:R:3:forces:R:3\nO 0 0 0 0 0 0.5\nH 0 0.1 0.97 0 0 -0.5\n"
+
+
+@pytest.mark.parametrize("units", ["energy_unit=hartree pos_unit=bohr", "units=atomic", "eUnits=Ha length_units=bohr"])
+def test_units_of_extended_xyz_are_found_in_its_comments(tmp_path, units):
+    path = tmp_path / "set.xyz"
+    path.write_text(frame(units) * 2)
+    read = read_dataset(path)
+    np.testing.assert_allclose(read.energy, [-75.0 * Hartree] * 2)
+    np.testing.assert_allclose(read.forces[:2], Hartree / Bohr * FORCES)
+    [atoms, _] = [load() for load in read_frames(path)]
+    np.testing.assert_allclose(atoms.positions, Bohr * POSITIONS)
+    assert not atoms.info  # or what is written in angstrom would be read in bohr
+    for other in (frame(units.replace("atomic", "eV").replace("bohr", "nm")), frame("")):
+        path.write_text(frame(units) + other)
+        with pytest.raises(AssayError, match=r"structure 1 of .* states .*, but those before it energy in .*"):
+            read_dataset(path)
+
+
+def test_two_units_of_one_kind_are_refused(tmp_path):
+    (tmp_path / "set.xyz").write_text(frame("pos_unit=bohr cell_unit=angstrom"))
+    with pytest.raises(AssayError, match="'bohr and angstrom' is no unit of length"):
+        read_dataset(tmp_path / "set.xyz")
+    [load] = read_frames(tmp_path / "set.xyz")
+    with pytest.raises(AssayError, match=r"structure 0 of .*set\.xyz is in a unit .*'bohr and angstrom'"):
+        load()
+
+
+@pytest.mark.parametrize("name", ["unit_cell_volume", "formula_units", "community", "dipole_unit"])
+def test_units_of_something_else_are_none_of_labels(name):
+    assert not stated_units({name: "metal", "unit": 2}).keys() & {"energy", "length", "forces", "stress", "virial"}

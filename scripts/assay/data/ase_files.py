@@ -19,6 +19,7 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
 from assay.data.spellings import PBC, take_periodicity
+from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
@@ -28,16 +29,21 @@ class DatabaseFile:
     """An ASE database (.db, or .aselmdb as of OMol25); see ``FrameFile``.
 
     Labels are those of the row's calculator, or arrays under ``data``, as schnetpack stores them with the units of
-    ``_property_unit_dict`` and ``_distance_unit`` in the metadata.
+    ``_property_unit_dict`` and ``_distance_unit`` in the metadata; those of other names with "unit" hold, too.
     """
 
     def __init__(self, path: Path):
         self.path = path
         with self._connected() as database:
             metadata = database.metadata
-        units = {name: str(unit) for name, unit in metadata.get("_property_unit_dict", {}).items() if unit}
-        length = metadata.get("_distance_unit")
-        self.layout = Layout(units, kinds={"length": str(length)} if length else {})
+        units = {
+            key: text_of(unit)
+            for name, value in metadata.items()
+            if "unit" in name.lower() and isinstance(value, Mapping)
+            for key, unit in value.items()
+            if unit
+        }
+        self.layout = Layout(units, kinds=stated_units(metadata))
 
     def count(self) -> int:
         """See ``FrameFile.count``."""

@@ -11,6 +11,7 @@ import ase
 import numpy as np
 from ase.calculators.calculator import all_properties
 
+from assay.data.stated_units import tells_unit
 from assay.workflow.errors import AssayError
 
 _LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
@@ -65,14 +66,15 @@ class Frame:
         )
 
     def to_ase(self, length_A: float = 1.0) -> ase.Atoms:
-        """Copy to an ``ase.Atoms`` with the file's names, but without labels that ASE would take for its own.
+        """Copy to an ``ase.Atoms`` by the file's names, without units and labels that ASE would take for its own.
 
         Args:
             length_A: the file's unit of length, in angstrom.
         """
         cell = None if self.cell is None else self.cell * length_A
         atoms = ase.Atoms(self.atomic_numbers, self.positions * length_A, cell=cell, pbc=self.pbc)
-        atoms.info.update({key: value for key, value in self.info.items() if key not in all_properties})
+        kept = {key: value for key, value in self.info.items() if key not in all_properties and not tells_unit(key)}
+        atoms.info.update(kept)
         atoms.info.update({k: v for k, v in (("name", self.name), ("molecule", self.molecule)) if v})
         for key, values in self.arrays.items():
             if key not in all_properties and key not in ("numbers", "positions"):

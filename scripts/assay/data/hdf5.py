@@ -14,6 +14,9 @@ from assay.data.frames import Frame, Layout
 from assay.data.hdf5_groups import GroupFile, opened, told_of, unit_of
 from assay.data.labels import Labels
 from assay.data.spellings import PBC, take_periodicity
+from assay.data.stated_units import stated_units
+from assay.workflow.units import factor
+from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.units import factor
@@ -55,12 +58,16 @@ class ColumnFile:
                 raise AssayError(
                     f"{name} in {path} have shape {column.shape} where {needed} rows are needed: write it again"
                 )
-        self._of_all = told_of(file)
+        self._of_all = {name: value for name, value in told_of(file).items() if tells_charge_or_spin(name)}
         self._structure_columns, self._label_columns = list(columns), list(labels)
         units = {name: unit for name, column in labels.items() if (unit := unit_of(column))}
+        groups = [file, *(file[name] for name in ("structures", "labels") if name in file)]
+        kinds = {kind: unit for group in groups for kind, unit in stated_units(told_of(group)).items()}
         length, of_cells = (unit_of(columns[name]) if name in columns else "" for name in ("positions", "cells"))
-        self._cell_scale = factor(of_cells, "length") / factor(length or "angstrom", "length") if of_cells else 1.0
-        self.layout = Layout(units, kinds={"length": length} if length else {})
+        kinds |= {"length": length} if length else {}
+        length = kinds.get("length", "angstrom")
+        self._cell_scale = factor(of_cells, "length") / factor(length, "length") if of_cells else 1.0
+        self.layout = Layout(units, kinds=kinds)
 
     def count(self) -> int:
         """See ``FrameFile.count``."""

@@ -14,6 +14,7 @@ import numpy as np
 from assay.data.frames import Frame, Layout
 from assay.data.labels import stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
+from assay.data.stated_units import stated_units, tells_unit, text_of
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError, reason_of
 
@@ -38,25 +39,28 @@ class GroupFile:
 
     def __init__(self, path: Path, file: h5py.File):
         self.path = path
-        first = next(self._groups(file), None)
-        if first is None:
+        first, told = next(self._groups(file), ("", {}))
+        if not first:
             raise AssayError(
                 f"{path} has no group with atomic numbers ({', '.join(_NUMBERS)}) and positions "
                 f"({', '.join(_POSITIONS)}), and no structures/: it follows no layout that is known"
             )
-        self.layout, self._stated, self._first = _layout(file[first]), _stated(file[first]), first
+        self._stated, self._told, self._first = _stated(file[first]), stated_units(told), first
+        self.layout = _layout(file[first], self._stated, self._told)
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
         with opened(self.path) as file:
-            return sum(_n_geometries(file[name]) for name in self._groups(file))
+            return sum(_n_geometries(file[name]) for name, _ in self._groups(file))
 
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         begin = 0
         with opened(self.path) as file:
-            of_all = {name: (value, False) for name, value in told_of(file).items()}
-            for name in self._groups(file):
+            for name, told in self._groups(file):
+                of_all = {key: (value, False) for key, value in told.items() if tells_charge_or_spin(key)}
+                for kind, unit in stated_units(told).items():
+                    self._check_unit(name, kind, unit, self._told)
                 count = _n_geometries(file[name])
                 own = (
                     np.arange(count) if chosen is None else chosen[(chosen >= begin) & (chosen < begin + count)] - begin
@@ -70,7 +74,7 @@ class GroupFile:
 
     def _columns(self, group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
-        columns: dict[str, tuple[np.ndarray, bool]] = {name: (value, False) for name, value in told_of(group).items()}
+        columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[_name(group, _POSITIONS)].ndim == 2
         for name, item in _datasets(group).items():
             if "weight" in name:
@@ -78,31 +82,35 @@ class GroupFile:
             for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
             if name in _NUMBERS or item.dtype.kind in "iufb":
-                self._check_unit(group, name, unit_of(item))
+                self._check_unit(group.name, name, unit_of(item), self._stated)
                 columns[name] = item[rows] if is_row else item[()], is_row
         return columns
 
-    def _check_unit(self, group: h5py.Group, name: str, unit: str) -> None:
-        if unit and unit != self._stated.get(name):
+    def _check_unit(self, group: str, name: str, unit: str, first: Mapping[str, str]) -> None:
+        if unit and unit != first.get(name):
+            known = first.get(name, "a unit that is not stated")
             raise AssayError(
-                f"{self.path} has `{name}` in {unit} in {group.name.strip('/')}, but in "
-                f"{self._stated.get(name, 'a unit that is not stated')} in its first group, {self._first.strip('/')}: "
-                "write all groups in the same units, and state them in each"
+                f"{self.path} has `{name}` in {unit} in {group.strip('/')}, but in {known} in its first group, "
+                f"{self._first.strip('/')}: write all groups in the same units, and state them in each"
             )
 
-    def _groups(self, file: h5py.File) -> Iterator[str]:
-        """The paths of groups with geometries, in the order of numbers in their names."""
+    def _groups(self, file: h5py.File) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The paths of groups with geometries, by the numbers in their names, and what attributes tell of each.
 
-        def walk(group: h5py.Group, path: str) -> Iterator[str]:
+        The attributes are those of ``told_of``, of the group or, where it has none, of those above it.
+        """
+
+        def walk(group: h5py.Group, path: str, above: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+            told = above | told_of(group)
             if _name(group, _NUMBERS) and _name(group, _POSITIONS):
-                yield path or "/"
+                yield path or "/", told
                 return
             is_mace = any(key.startswith("config_") for key in group)
             for key in sorted(group, key=_natural) if is_mace else group:
                 if isinstance(group[key], h5py.Group):
-                    yield from walk(group[key], f"{path}/{key}")
+                    yield from walk(group[key], f"{path}/{key}", told)
 
-        yield from walk(file, "")
+        yield from walk(file, "", {})
 
     def _frame(self, columns: Mapping[str, Any], group: str, index: int, row: int, number: int) -> Frame:
         where = f"structure {number} ({group.strip('/')}, {index}) of {self.path}"
@@ -174,10 +182,9 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     return found
 
 
-def _layout(group: h5py.Group) -> Layout:
-    stated = _stated(group)
+def _layout(group: h5py.Group, stated: Mapping[str, str], told: Mapping[str, str]) -> Layout:
     positions = _name(group, _POSITIONS) or ""
-    kinds = {"length": stated[positions]} if positions in stated else {}
+    kinds = {**told, **({"length": stated[positions]} if positions in stated else {})}
     names = set(stated) | set(group)
     if "conformations" in names and "dft_total_energy" in names:
         return Layout(stated, _ATOMIC_UNITS, ("dft",), kinds=kinds)
@@ -190,17 +197,17 @@ def _layout(group: h5py.Group) -> Layout:
 
 
 def told_of(group: h5py.Group) -> dict[str, Any]:
-    """The total charge and the multiplicity that attributes of a group, or of a file, tell of all that is in it."""
-    return {name: group.attrs[name] for name in group.attrs if tells_charge_or_spin(name)} if len(group.attrs) else {}
+    """What attributes of a group, or of a file, tell of all that is in it: charge, multiplicity and units."""
+    if not len(group.attrs):
+        return {}
+    return {name: group.attrs[name] for name in group.attrs if tells_charge_or_spin(name) or tells_unit(name)}
 
 
 def unit_of(item: Any) -> str:
-    """The unit that a dataset's attribute ``unit`` or ``units`` states; "" if none does."""
-    for key in ("unit", "units"):
-        if key in item.attrs:
-            value = item.attrs[key]
-            return value.decode() if isinstance(value, bytes) else str(value)
-    return ""
+    """The unit that a dataset's attribute ``unit``, ``Units`` or the like states; "" if none does."""
+    if not len(item.attrs):
+        return ""
+    return next((text_of(item.attrs[name]) for name in item.attrs if tells_unit(name)), "")
 
 
 def _n_geometries(group: h5py.Group) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from assay.data.frames import Layout
+from assay.data.stated_units import squeezed
 from assay.workflow.units import factor, in_words
 from assay.workflow.errors import AssayError
 
@@ -34,7 +35,7 @@ def units_of(
     given = {kind: unit for kind, unit in told.items() if unit is not None}
     per_structure = re.sub(r"\s*/\s*atom$", "", given.get("energy", ""))
     is_per_atom = per_structure != given.get("energy", "")
-    stated = {**layout.kinds, **{kind: layout.units[name] for kind, name in names.items() if name in layout.units}}
+    stated = {**layout.kinds, **_by_name(names, layout)}
     if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:
         raise AssayError(
             f"{path} does not say its units: name them beside its path in the config, as units: {{energy: ..., length: "
@@ -54,3 +55,9 @@ def units_of(
     except AssayError as error:
         raise AssayError(f"the units of {path} are not understood: {error}") from None
     return units, factors, is_per_atom
+
+
+def _by_name(names: Mapping[str, str], layout: Layout) -> dict[str, str]:
+    """The units that a file states of labels by their names."""
+    found = {kind: layout.units.get(name) or layout.kinds.get(squeezed(name)) for kind, name in names.items()}
+    return {kind: unit for kind, unit in found.items() if unit}

@@ -17,6 +17,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.label_units import units_of
+from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor, in_words, of_structure
@@ -66,6 +67,7 @@ class Labels:
         factors: the value of each unit.
         per_atom: whether energies are those of one atom.
         ignored: other names that look like labels.
+        stated: the units that the structure itself states, which must be those of all.
     """
 
     names: Mapping[str, str]
@@ -73,6 +75,7 @@ class Labels:
     factors: Mapping[str, float]
     per_atom: bool = False
     ignored: tuple[str, ...] = ()
+    stated: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
@@ -89,9 +92,18 @@ class Labels:
 
         Raises:
             AssayError: a label is missing, or has another shape than it should have; there is a stress, but no cell; or
-                a charge or a spin is not whole.
+                a charge or a spin is not whole; or its units are not those of the structures before it.
         """
-        values, length = frame.values, self.factors["length"]
+        values, length, stated = frame.values, self.factors["length"], stated_units(frame.info)
+        if stated != self.stated:
+            this, that = (
+                ", ".join(f"{kind} in {unit}" for kind, unit in said.items()) or "no units"
+                for said in (stated, self.stated)
+            )
+            raise AssayError(
+                f"{frame.where} states {this}, but those before it {that}: write all in the same units, and state them "
+                "in each"
+            )
         found: dict[str, Any] = {}
         for kind, name in self.names.items():
             if values.get(name) is None and kind in ("energy", "forces"):
@@ -143,7 +155,7 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
         AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; or a
             unit is not known.
     """
-    sets = _sets(frame)
+    sets, stated = _sets(frame), stated_units(frame.info)
     names: dict[str, str] = {}
     given = {kind: getattr(keys, f"{kind}_key") for kind in _KINDS}
     for kind, name in given.items():
@@ -163,7 +175,10 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     names = {kind: names[kind] for kind in _KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
     others += [twin for kind, name in names.items() for twin in _twins(frame, kind, name)]
-    return _with_units(names, keys, layout, tuple(dict.fromkeys(others)), path)
+    gradient = "forces" if _is_gradient(names["forces"]) else ""
+    layout = layout._replace(kinds={**layout.kinds, **stated})
+    units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
+    return Labels(names, units, factors, is_per_atom, tuple(dict.fromkeys(others)), stated)
 
 
 def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:
@@ -319,14 +334,6 @@ def _twins(frame: Frame, kind: str, name: str) -> list[str]:
 
 def _is_gradient(name: str) -> bool:
     return "grad" in name.lower()
-
-
-def _with_units(
-    names: Mapping[str, str], keys: LabelKeys, layout: Layout, ignored: tuple[str, ...], path: str | Path
-) -> Labels:
-    gradient = "forces" if _is_gradient(names["forces"]) else ""
-    units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
-    return Labels(names, units, factors, is_per_atom, ignored)
 
 
 def _numbers(value: Any, kind: str, name: str, frame: Frame) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_periodicity
+from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 
@@ -22,7 +23,6 @@ _RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
 _OF_MD17 = ("old_energies", "old_forces")  # which rMD17 calculated again
 _MD17 = {"z", "R", "E", "F"}
 _BLOCK = 500  # structures that are in memory at once
-_UNITS = {"r_unit": "length", "e_unit": "energy"}  # of sGDML's files
 
 
 class NpzFile:
@@ -159,11 +159,7 @@ def _is_sgdml(constants: Mapping[str, np.ndarray]) -> bool:
 
 
 def _layout(names: set[str], constants: Mapping[str, np.ndarray]) -> Layout:
-    stated = {}
-    for name, kind in _UNITS.items():
-        if name in constants:
-            value = constants[name].item()
-            stated[kind] = value.decode() if isinstance(value, bytes) else str(value)
+    stated = stated_units({name: value for name, value in constants.items() if value.dtype.kind in "SU"})
     known = names >= _MD17 or names >= _RMD17
     usual = {"energy": "kcal/mol", "length": "angstrom", "forces": "kcal/mol/angstrom"} if known else {}
     return Layout(kinds=stated, usual=usual, unknown_units=not known)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -14,6 +15,9 @@ from ase.io.extxyz import write_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.data.formats import open_any
+from assay.data.frames import Frame
+from assay.data.stated_units import stated_units
+from assay.workflow.units import factor
 from assay.predictors.interface import Prediction, Predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -36,10 +40,18 @@ def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[
     """
     file = open_any(path)
     unit = {"length": "angstrom", **file.layout.usual, **file.layout.kinds}["length"]
+
+    def atoms_of(load: Callable[[], Frame]) -> ase.Atoms:
+        frame = load()
+        try:
+            return frame.to_ase(factor(stated_units(frame.info).get("length", unit), "length"))
+        except AssayError as error:
+            raise AssayError(f"{frame.where} is in a unit that is not understood: {error}") from None
+
     if file.layout.unknown_units and "length" not in file.layout.kinds:
         raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
     for load in file.frames(chosen):
-        yield lambda load=load: load().to_ase(factor(unit, "length"))  # type: ignore[misc]
+        yield partial(atoms_of, load)
 
 
 class Answer(NamedTuple):

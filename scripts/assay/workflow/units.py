@@ -49,7 +49,7 @@ _WORDS = (
 )
 _TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:\^|\*\*)?(?P<power>-?\d+))?\s*")
 
-_ATOMIC = {"au", "a.u.", "atomic"}
+_ATOMIC = {"au", "a.u.", "atomic", "atomic units", "atomic unit", "atomic_units", "atomic_unit"}
 
 # The power of an energy and of a length in each kind of label.
 DIMENSIONS = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1), "stress": (1, -3), "virial": (1, 0)}
@@ -78,7 +78,7 @@ def factor(unit: str, kind: str) -> float:
     text, sign = text.lstrip("+-").strip(), -1.0 if text.startswith("-") else 1.0
     text = re.sub(r"/\s*\(([^)]*)\)", lambda match: "/" + re.sub(r"[*\s]+", "/", match[1].strip()), text)
     energy, length = DIMENSIONS[kind]
-    if text in _ATOMIC:
+    if is_atomic(text):
         return sign * float(ase.units.Hartree**energy * ase.units.Bohr**length)
     value, powers, position = 1.0, np.zeros(3, int), 0
     while position < len(text):
@@ -102,7 +102,12 @@ def of_structure(unit: str) -> str:
 
 def in_words(unit: str, kind: str) -> str:
     """The name of a unit of energy or length that units of forces and stresses can be made of, also of "au"."""
-    return {"energy": "hartree", "length": "bohr"}[kind] if unit.strip().lower() in _ATOMIC else unit
+    return {"energy": "hartree", "length": "bohr"}[kind] if is_atomic(unit) else unit
+
+
+def is_atomic(unit: str) -> bool:
+    """Whether a unit is the atomic unit of whatever it is the unit of."""
+    return unit.strip().lower() in _ATOMIC
 
 
 def _unknown(unit: str, kind: str) -> AssayError:

@@ -5,7 +5,7 @@ import ase.db
 import h5py
 import numpy as np
 import pytest
-from ase.units import Bohr, Hartree
+from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
 from assay.data.stated_units import stated_units
@@ -147,3 +147,30 @@ def test_two_units_of_one_kind_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["unit_cell_volume", "formula_units", "community", "dipole_unit"])
 def test_units_of_something_else_are_none_of_labels(name):
     assert not stated_units({name: "metal", "unit": 2}).keys() & {"energy", "length", "forces", "stress", "virial"}
+
+
+@pytest.mark.parametrize("write", [write_own, write_groups])
+def test_a_unit_of_forces_alone_leaves_that_of_energies_open(tmp_path, write):
+    length = ("structures/positions", "unit", "angstrom")
+    write(tmp_path / "set.h5", [("labels/forces", "unit", "kcal/mol/angstrom"), length])
+    source = {"path": tmp_path / "set.h5", "units": {"length": "angstrom"}}
+    with pytest.raises(AssayError, match=r"set\.h5 (states that forces are in kcal/mol/angstrom|does not say)"):
+        read_dataset(source)
+    read = read_dataset({**source, "units": {"energy": "kcal/mol"}})
+    np.testing.assert_allclose(read.forces[:2], kcal / mol * FORCES)
+    np.testing.assert_allclose(read.energy, kcal / mol * labelled()["energy"])
+
+
+def test_a_usual_unit_of_forces_alone_leaves_nothing_open(tmp_path):
+    write_own(tmp_path / "set.h5", [("labels/forces", "unit", "eV/A")])
+    np.testing.assert_allclose(read_dataset(tmp_path / "set.h5").energy, labelled()["energy"])
+
+
+@pytest.mark.parametrize("units", [{}, {"energy": "eV/atom"}])
+def test_a_file_may_state_energies_of_one_atom(tmp_path, units):
+    write_own(tmp_path / "set.h5", [("labels/energy", "unit", "hartree/atom" if not units else "eV/Atom")])
+    read = read_dataset({"path": tmp_path / "set.h5", "units": units})
+    np.testing.assert_allclose(read.energy, 2 * labelled()["energy"] * (1.0 if units else Hartree))
+    np.testing.assert_allclose(read.forces[:2], FORCES * (1.0 if units else Hartree))
+    whole = read_dataset({"path": tmp_path / "set.h5", "units": {"energy": "eV"}})
+    np.testing.assert_allclose(whole.energy, labelled()["energy"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from assay.data.stated_units import squeezed
 from assay.workflow.units import factor, in_words
 from assay.workflow.errors import AssayError
 
+_PER_ATOM = re.compile(r"\s*/\s*atoms?$", re.I)
 _USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 
 
@@ -30,31 +32,46 @@ def units_of(
         path: the file.
 
     Raises:
-        AssayError: nothing tells the units, or one is not known.
+        AssayError: nothing tells the units, or that of forces alone; or one is not known.
     """
     given = {kind: unit for kind, unit in told.items() if unit is not None}
-    per_structure = re.sub(r"\s*/\s*atom$", "", given.get("energy", ""))
-    is_per_atom = per_structure != given.get("energy", "")
     stated = {**layout.kinds, **_by_name(names, layout)}
     if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:
         raise AssayError(
             f"{path} does not say its units: name them beside its path in the config, as units: {{energy: ..., length: "
             "...}"
         )
-    if is_per_atom:
-        given["energy"] = per_structure
+    is_per_atom = False
+    for said in (stated, given):
+        if "energy" in said:
+            per_structure = _PER_ATOM.sub("", said["energy"])
+            is_per_atom, said["energy"] = per_structure != said["energy"], per_structure
     usual = {**_USUAL, **layout.usual}
     if {"energy", "length"} & {*given, *stated}:
         energy, length = (in_words({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
         usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
+    if "forces" in stated.keys() - given and not {"energy"} & {*given, *stated}:
+        _check_forces(stated["forces"], usual["forces"], path)
     units = {kind: given.get(kind) or stated.get(kind) or usual[kind] for kind in ("length", *names)}
     if gradient and units[gradient][0] not in "+-":
         units[gradient] = f"-{units[gradient]}"
+    return units, {kind: _factor(unit, kind, path) for kind, unit in units.items()}, is_per_atom
+
+
+def _factor(unit: str, kind: str, path: str | Path) -> float:
     try:
-        factors = {kind: factor(unit, kind) for kind, unit in units.items()}
+        return factor(unit, kind)
     except AssayError as error:
         raise AssayError(f"the units of {path} are not understood: {error}") from None
-    return units, factors, is_per_atom
+
+
+def _check_forces(unit: str, usual: str, path: str | Path) -> None:
+    """Refuse forces that a file states in another unit than the usual one, where it says nothing of energies."""
+    if not math.isclose(abs(_factor(unit, "forces", path)), abs(_factor(usual, "forces", path)), rel_tol=1e-6):
+        raise AssayError(
+            f"{path} states that forces are in {unit}, but not in which unit energies are: name it beside its path in "
+            "the config, as units: {energy: ...}"
+        )
 
 
 def _by_name(names: Mapping[str, str], layout: Layout) -> dict[str, str]:

@@ -14,15 +14,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import PBC, Periodicity, atomic_numbers, is_cell, take_periodicity
+from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
-_SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
 _BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
 _NOT_SAID = ("Properties", "name", "molecule")
 
@@ -85,9 +84,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 
 def _frame(lines: list[str], where: str) -> Frame:
     try:
-        # ASE takes nothing but nine numbers under three names
-        info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", lines[0]))
-        info = {key.removesuffix("__"): value for key, value in info.items()}
+        info = said_in(lines[0], where)
         columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), lines[1:])
         symbols = columns.pop("Z") if "Z" in columns else columns.pop("species")
         numbers = atomic_numbers(symbols, where)

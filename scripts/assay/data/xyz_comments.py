@@ -1,0 +1,59 @@
+"""What the comment line of a frame of (extended) XYZ says, in the forms in which programs write it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from ase.io.extxyz import key_val_str_to_dict
+
+from assay.workflow.units import factor
+from assay.workflow.errors import AssayError
+
+_SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
+_IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")
+_IPI_UNIT = re.compile(r"(?<!\S)(\w+)\{(\w+)\}")
+_IPI_LENGTHS = {"atomic_unit": "bohr", "nanometer": "nm", "picometer": "pm"}  # those that have another name here
+_IPI_POSITIONS = ("positions", "x_centroid")
+
+
+def said_in(comment: str, where: str) -> dict[str, Any]:
+    """Names and values of a comment line.
+
+    Raises:
+        AssayError: it is of i-PI, and its columns are no positions, or its cell or units cannot be read.
+    """
+    if _IPI_CELL.search(comment):
+        return _said_by_ipi(comment, where)
+    # ASE takes nothing but nine numbers under three names
+    info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", comment))
+    return {key.removesuffix("__"): value for key, value in info.items()}
+
+
+def _said_by_ipi(comment: str, where: str) -> dict[str, Any]:
+    """The cell and the unit of positions of a line as ``# CELL(abcABC): ... positions{atomic_unit} cell{angstrom}``."""
+    units = {name: _IPI_LENGTHS.get(unit, unit) for name, unit in _IPI_UNIT.findall(comment)}
+    of_cell, others = units.pop("cell", None), [name for name in units if name not in _IPI_POSITIONS]
+    if others:
+        raise AssayError(f"{where} holds {others[0]} of i-PI, and no positions: give the file of its positions")
+    unit = next(iter(units.values()), None)
+    if unit is None or of_cell is None:
+        raise AssayError(
+            f"{where} is of i-PI, but does not say its units: add positions{{atomic_unit}} cell{{atomic_unit}} to its "
+            "comment line, or whatever they are"
+        )
+    match = _IPI_CELL.search(comment)
+    assert match is not None
+    try:
+        scale = factor(of_cell, "length") / factor(unit, "length")
+    except AssayError as error:
+        raise AssayError(f"{where} is of i-PI, in a unit that is not understood: {error}") from None
+    numbers = np.array(match[2].split(), dtype=np.float64)
+    if match[1] == "abcABC" and numbers.shape == (6,):
+        cell = numbers * np.repeat([scale, 1.0], 3)
+    elif match[1] == "H" and numbers.shape == (9,):
+        cell = scale * numbers.reshape(3, 3).T  # it writes lattice vectors as columns
+    else:
+        raise AssayError(f"{where} has a cell {match[1]} of i-PI that cannot be read: write it as abcABC")
+    return {"cell": cell, "positions_unit": unit}

@@ -1,0 +1,54 @@
+"""Extended XYZ in the forms in which other programs write it."""
+
+import numpy as np
+import pytest
+from ase.units import Bohr
+
+from assay.predictors.structure_files import read_frames
+from assay.workflow.errors import AssayError
+
+ATOMS = "O 0 0 0\nH 0 0 1.83\n"
+IPI = "2\n# {cell} Step:  7  Bead:  0 {units}\n" + ATOMS
+
+
+def atoms_of(path):
+    return [load() for load in read_frames(path)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "vectors"),
+    [
+        ("CELL(abcABC):   18.0   19.0   20.0  90.0  90.0  90.0", np.diag([18.0, 19.0, 20.0])),
+        ("CELL(H): 18.0 2.0 0.0 0.0 19.0 0.0 0.0 0.0 2.0e+1", [[18.0, 0.0, 0.0], [2.0, 19.0, 0.0], [0.0, 0.0, 20.0]]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("units", "length_A", "cell_A"),
+    [
+        ("positions{atomic_unit}  cell{atomic_unit}", Bohr, Bohr),
+        ("positions{angstrom} cell{atomic_unit}", 1.0, Bohr),
+        ("x_centroid{atomic_unit} cell{angstrom}", Bohr, 1.0),
+    ],
+)
+def test_a_trajectory_of_ipi_has_its_cell_and_its_units(tmp_path, cell, vectors, units, length_A, cell_A):
+    (tmp_path / "ipi.xyz").write_text(IPI.format(cell=cell, units=units))
+    [atoms] = atoms_of(tmp_path / "ipi.xyz")
+    assert atoms.pbc.all()
+    np.testing.assert_allclose(atoms.cell, cell_A * np.array(vectors), atol=1e-9)
+    np.testing.assert_allclose(atoms.positions[1], [0.0, 0.0, 1.83 * length_A])
+
+
+@pytest.mark.parametrize(
+    ("cell", "units", "why"),
+    [
+        ("CELL(abcABC): 18 19 20 90 90 90", "", "is of i-PI, but does not say its units"),
+        ("CELL(abcABC): 18 19 20 90 90 90", "forces{atomic_unit} cell{angstrom}", "holds forces of i-PI, and no pos"),
+        ("CELL(GENH): 1 0 0 0 1 0 0 0 1", "positions{angstrom} cell{angstrom}", "has a cell GENH of i-PI that cannot"),
+        ("CELL(abcABC): 18 19 20", "positions{angstrom} cell{angstrom}", "has a cell abcABC of i-PI that cannot"),
+        ("CELL(abcABC): 1 1 1 90 90 90", "positions{inch} cell{angstrom}", "'inch' is no unit of length"),
+    ],
+)  # fmt: skip
+def test_what_ipi_writes_and_is_no_geometry_is_refused(tmp_path, cell, units, why):
+    (tmp_path / "ipi.xyz").write_text(IPI.format(cell=cell, units=units))
+    with pytest.raises(AssayError, match=rf"structure 0 of .*ipi\.xyz.* {why}"):
+        atoms_of(tmp_path / "ipi.xyz")

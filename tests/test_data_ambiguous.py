@@ -18,6 +18,7 @@ from shared.label_files import (
     POSITIONS,
     UNITS,
     arrays,
+    crystal_line,
     crystal_with,
     write_groups,
     write_npz,
@@ -284,11 +285,6 @@ def test_what_is_no_label_may_differ_from_a_calculators_own(tmp_path):
     atoms.info["charges"] = np.array([0.2, -0.2])
     ase.io.write(tmp_path / "charges.traj", atoms)
     assert read_dataset(tmp_path / "charges.traj").energy[0] == -31.7
-
-
-def crystal_line(more):
-    lattice = " ".join(map(str, CELL.ravel()))
-    return FRAME.format(comment=f'energy=-2 Lattice="{lattice}" {more}', columns="forces:R:3", more="")
 
 
 def test_a_stress_is_read_after_a_virial(tmp_path):

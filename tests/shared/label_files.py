@@ -32,3 +32,8 @@ def crystal_with(energy_eV):
     atoms = ase.Atoms("C2", POSITIONS)
     atoms.calc = SinglePointCalculator(atoms, energy=energy_eV, forces=FORCES)
     return atoms
+
+
+def crystal_line(more):
+    lattice = " ".join(map(str, CELL.ravel()))
+    return FRAME.format(comment=f'energy=-2 Lattice="{lattice}" {more}', columns="forces:R:3", more="")

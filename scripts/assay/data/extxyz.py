@@ -16,13 +16,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import PBC, Periodicity, atomic_numbers, is_cell, take_periodicity
+from assay.data.spellings import PBC, Periodicity, as_array, atomic_numbers, is_cell, take_periodicity
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
-_BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
+_NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
 _NOT_SAID = ("Properties", "name", "molecule")
 
 
@@ -118,17 +118,11 @@ def _periodicity(info: dict[str, Any], where: str) -> Periodicity:
 
 def _vectors(name: str, value: Any, where: str) -> np.ndarray | None:
     """The numbers of a cell; None for words, such as ``lattice=fcc``, and for true and false."""
-    if not isinstance(value, str):
-        return np.asarray(value) if np.asarray(value).dtype.kind in "iuf" else None
-    words = [word for word in _BETWEEN.split(value) if word]
-    try:
-        return np.array(words, dtype=np.float64)
-    except ValueError:
-        if name != "Lattice" and not any(word.lstrip("+-.")[:1].isdigit() for word in words):
-            return None
+    if isinstance(value, str) and (name == "Lattice" or _NUMBER.search(value)):
         raise AssayError(
             f"{where} has a cell `{name}` {printable(value, 40)!r} that cannot be read: write nine numbers"
-        ) from None
+        )
+    return as_array(value) if as_array(value).dtype.kind in "iuf" else None
 
 
 def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.labels import stem_of
+from assay.data.label_names import stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
 from assay.data.stated_units import stated_units, tells_unit, text_of
 from assay.structures.structure import tells_charge_or_spin

@@ -1,39 +1,24 @@
-"""Which names of a file are its labels, and in which units they are.
-
-Labels come in sets: names that are equal but for "energy", "forces", "stress" or "virial", such as ``REF_energy`` and
-``REF_forces``. What is left of a name is the stem of its set.
-"""
+"""Which names of a file are its labels, and in which units they are."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from assay.data.frames import Frame, Layout
+from assay.data.label_names import KINDS, OF_CELLS, is_gradient, kind_of_label, sets_of, stem_of, twins_of, unfit_names
 from assay.data.label_units import units_of
 from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor, in_words, of_structure
 
-_KINDS = {
-    "energy": re.compile(r"energies|energy", re.I),
-    "forces": re.compile(r"forces|force|gradients|gradient|grads|grad", re.I),
-    "stress": re.compile(r"stresses|stress", re.I),
-    "virial": re.compile(r"virials|virial", re.I),
-}
-_LETTERS = {"E": "energy", "F": "forces"}
 _OWN_STEMS = ("", "ref")  # of labels that need no key
-_NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
-_NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
-_OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
 _WORDS = {"stress": f"positive under tension, as in ASE; {_ORDER}", "virial": f"minus volume times stress; {_ORDER}"}
 
@@ -112,7 +97,7 @@ class Labels:
                 )
             if values.get(name) is not None:
                 found[kind] = self.factors[kind] * _numbers(values[name], kind, name, frame)
-        for kind in _OF_CELLS:
+        for kind in OF_CELLS:
             if frame.cell is None and not frame.is_told_open and np.nan_to_num(found.get(kind, 0.0)).any():
                 raise AssayError(
                     f"{frame.where} has a {kind} `{self.names[kind]}`, but no lattice vectors: write them as `cell`, "
@@ -155,27 +140,28 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
         AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; or a
             unit is not known.
     """
-    sets, stated = _sets(frame), stated_units(frame.info)
+    sets, stated = sets_of(frame), stated_units(frame.info)
     names: dict[str, str] = {}
-    given = {kind: getattr(keys, f"{kind}_key") for kind in _KINDS}
+    given = {kind: getattr(keys, f"{kind}_key") for kind in KINDS}
     for kind, name in given.items():
         if name is not None:
             if name in frame.values:
                 names[kind] = name
-            elif frame.cell is not None or kind not in _OF_CELLS:
+            elif frame.cell is not None or kind not in OF_CELLS:
                 raise AssayError(f"{frame.where} has no {kind} `{name}`: {_there(frame)}")
     stem = _stem(sets, names, frame, layout)
     for kind in ("energy", "forces"):
         if kind not in names:
             names[kind] = _partner(sets, stem, kind, frame)
-    if all(given[kind] is None for kind in _OF_CELLS):
-        for kind in _OF_CELLS:
+    if all(given[kind] is None for kind in OF_CELLS):
+        for kind in OF_CELLS:
             if kind in sets.get(stem, {}):
                 names[kind] = sets[stem][kind]
-    names = {kind: names[kind] for kind in _KINDS if kind in names}
+    names = {kind: names[kind] for kind in KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
-    others += [twin for kind, name in names.items() for twin in _twins(frame, kind, name)]
-    gradient = "forces" if _is_gradient(names["forces"]) else ""
+    others += [twin for kind, name in names.items() for twin in twins_of(frame, kind, name)]
+    others += unfit_names(frame, stem, any(given[kind] is not None for kind in OF_CELLS))
+    gradient = "forces" if is_gradient(names["forces"]) else ""
     layout = layout._replace(kinds={**layout.kinds, **stated})
     units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
     return Labels(names, units, factors, is_per_atom, tuple(dict.fromkeys(others)), stated)
@@ -187,27 +173,19 @@ def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout
     Raises:
         AssayError: as ``find_labels``.
     """
-    read = {labels.names[kind] for kind in _OF_CELLS if kind in labels.names}
+    read = {labels.names[kind] for kind in OF_CELLS if kind in labels.names}
     values, given = frame.values, (keys.stress_key, keys.virial_key)
-    there = {name for name, v in values.items() if v is not None and (name in given or _kind(name) in _OF_CELLS)}
+    there = {name for name, v in values.items() if v is not None and (name in given or kind_of_label(name) in OF_CELLS)}
     if not there or there & read:
         return labels
     found = find_labels(frame, keys, layout, path)
     new = found.names.keys() - labels.names.keys()
-    if not new or any(found.names[kind] != name for kind, name in labels.names.items() if kind not in _OF_CELLS):
+    if not new or any(found.names[kind] != name for kind, name in labels.names.items() if kind not in OF_CELLS):
         return labels
     both = {**found.names, **labels.names}
-    names = {kind: both[kind] for kind in _KINDS if kind in both}
+    names = {kind: both[kind] for kind in KINDS if kind in both}
     units, factors = {**found.units, **labels.units}, {**found.factors, **labels.factors}
     return replace(labels, names=names, units=units, factors=factors)
-
-
-@cache
-def stem_of(name: str, kind: str) -> str:
-    """What is left of the name of a label without the word of its kind, in lower case and without punctuation."""
-    if name in _LETTERS:
-        return ""
-    return _NEUTRAL.sub("", _KINDS[kind].sub("", name)).lower()
 
 
 def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
@@ -221,7 +199,7 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
         return
     for kind, key in zip(_RIVALS, (keys.energy_key, keys.forces_key), strict=True):
         name = labels.names[kind]
-        for twin in () if key is not None else _twins(frame, kind, name):
+        for twin in () if key is not None else twins_of(frame, kind, name):
             if _differ(frame, kind, name, twin):
                 raise AssayError(
                     f"{frame.where} has two names for {kind} whose values differ, `{name}` and `{twin}`: say which is "
@@ -229,7 +207,7 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
                 )
     if keys.energy_key is not None or keys.forces_key is not None:
         return
-    for stem, rival in _sets(frame).items():
+    for stem, rival in sets_of(frame).items():
         for kind in _RIVALS:
             is_rival = stem in _OWN_STEMS or {"energy", "forces"} <= set(rival)
             if is_rival and kind in rival and _differ(frame, kind, labels.names[kind], rival[kind]):
@@ -244,7 +222,7 @@ def _differ(frame: Frame, kind: str, name: str, other: str) -> bool:
     if name == other:
         return False
     this, that = (np.asarray(frame.values[own], dtype=np.float64).ravel() for own in (name, other))
-    sign = -1.0 if _is_gradient(other) != _is_gradient(name) else 1.0
+    sign = -1.0 if is_gradient(other) != is_gradient(name) else 1.0
     same = np.allclose(this, sign * that, rtol=1e-7, atol=_RIVALS[kind], equal_nan=True)
     return not same and not np.isnan(that).all()
 
@@ -277,63 +255,6 @@ def _partner(sets: Mapping[str, Mapping[str, str]], stem: str, kind: str, frame:
     if len(candidates) == 1:
         return candidates[0]
     raise AssayError(f"{frame.where} has no {kind} that goes with the given key; give {kind}_key too: {_there(frame)}")
-
-
-def _sets(frame: Frame) -> dict[str, dict[str, str]]:
-    """The names that look like labels, by stem and kind."""
-    sets: dict[str, dict[str, str]] = {}
-    for name, value in frame.values.items():
-        kind = _kind(name)
-        if kind is None or value is None or _NO_LABEL.search(name):
-            continue
-        shape = np.shape(value)
-        size, is_number = int(np.prod(shape)), np.asarray(value).dtype.kind in "iuf"
-        fits = {
-            "energy": size == 1 and len(shape) <= 1 and name not in frame.arrays,
-            "forces": shape == frame.positions.shape,
-            "stress": size in (6, 9),
-            "virial": size in (6, 9),
-        }
-        if is_number and fits[kind]:
-            own = sets.setdefault(stem_of(name, kind), {})
-            own[kind] = min(own.get(kind, name), name, key=_detour)
-    if "free" in sets:  # ASE's free_energy: that of the forces where electrons are smeared
-        free = sets.pop("free")
-        if "energy" in free:
-            sets.setdefault("", {}).setdefault("energy", free["energy"])
-    return sets
-
-
-@cache
-def _kind(name: str) -> str | None:
-    if name in _LETTERS:
-        return _LETTERS[name]
-    return next((kind for kind, pattern in _KINDS.items() if pattern.search(name)), None)
-
-
-def _detour(name: str) -> tuple[bool, int]:
-    """How far a name is from the plain word for a label: of several of one set the nearest is read."""
-    return _is_gradient(name), len(name)
-
-
-def _twins(frame: Frame, kind: str, name: str) -> list[str]:
-    """Other names in the set of a label that speak of the same kind, such as ``total_energy`` beside ``energy``."""
-    stem = stem_of(name, kind)
-    return [
-        other
-        for other, value in frame.values.items()
-        if other != name
-        and _kind(other) == kind
-        and not _NO_LABEL.search(other)
-        and stem_of(other, kind) == stem
-        and value is not None
-        and np.asarray(value).dtype.kind in "iuf"
-        and np.size(value) == np.size(frame.values[name])
-    ]
-
-
-def _is_gradient(name: str) -> bool:
-    return "grad" in name.lower()
 
 
 def _numbers(value: Any, kind: str, name: str, frame: Frame) -> np.ndarray:

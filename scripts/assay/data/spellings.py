@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from assay.workflow.errors import AssayError, printable
 PBC = "pbc"
 _CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors", "lattice_vectors")
 _OF_RIGHT_ANGLE = 75.0  # degrees, by how much an angle of a cell may differ from it
+_BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
+_EXPONENTS = str.maketrans("Dd", "Ee")
 _ISOTOPES = {"D": "H", "T": "H"}
 _TRUTH = {
     **dict.fromkeys(("t", "true", "1", "1.0", ".true.", "yes"), True),
@@ -57,7 +60,7 @@ def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
         AssayError: two cells differ, a cell is neither nine numbers nor three lengths nor these with three angles, or
             ``pbc`` is neither true nor false.
     """
-    names = [name for name in said if is_cell(name) and np.asarray(said[name]).dtype.kind in "iuf"]
+    names = [name for name in said if is_cell(name) and as_array(said[name]).dtype.kind in "iuf"]
     cells = {name: _vectors(said.pop(name), name, where) for name in names}
     cell = cells[names[0]] if names else np.zeros((3, 3))
     for name, other in cells.items():
@@ -87,6 +90,28 @@ def _vectors(value: Any, name: str, where: str) -> np.ndarray:
         f"{where} has a cell `{name}` of shape {numbers.shape}, which should be nine numbers or three lengths, and "
         "may be followed by three angles: write it again"
     )
+
+
+def as_array(value: Any) -> np.ndarray:
+    """A value as an array; of one object of Python where its rows have several lengths."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        ragged = np.empty((), dtype=object)
+        ragged[()] = value
+        return ragged
+
+
+def numbers_in(text: str) -> np.ndarray | None:
+    """The numbers (K,) that text holds between spaces, commas and brackets; None if it holds anything else.
+
+    An exponent may have the letter D, as Fortran writes it.
+    """
+    words = [word for word in _BETWEEN.split(text) if word]
+    try:
+        return np.array([word.translate(_EXPONENTS) for word in words], dtype=np.float64) if words else None
+    except ValueError:
+        return None
 
 
 def booleans(value: Any, where: str) -> np.ndarray:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
 
+from assay.data.label_names import kind_of_label
+from assay.data.spellings import is_cell, numbers_in
 from assay.workflow.units import factor
 from assay.workflow.errors import AssayError
 
@@ -28,7 +30,15 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
         return _said_by_ipi(comment, where)
     # ASE takes nothing but nine numbers under three names
     info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", comment))
-    return {key.removesuffix("__"): value for key, value in info.items()}
+    return {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    """A value, as numbers if it is a cell or a label that was written as text, such as a nested list."""
+    if not isinstance(value, str) or not (is_cell(name) or kind_of_label(name)):
+        return value
+    numbers = numbers_in(value)
+    return value if numbers is None else numbers
 
 
 def _said_by_ipi(comment: str, where: str) -> dict[str, Any]:

@@ -1,0 +1,130 @@
+"""Names that look like labels, and which of them have values that can be one.
+
+Labels come in sets: names that are equal but for "energy", "forces", "stress" or "virial", such as ``REF_energy`` and
+``REF_forces``. What is left of a name is the stem of its set.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from assay.data.frames import Frame
+from assay.data.spellings import as_array
+from assay.data.stated_units import tells_unit
+from assay.workflow.errors import AssayError, printable
+
+KINDS = {
+    "energy": re.compile(r"energies|energy", re.I),
+    "forces": re.compile(r"forces|force|gradients|gradient|grads|grad", re.I),
+    "stress": re.compile(r"stresses|stress", re.I),
+    "virial": re.compile(r"virials|virial", re.I),
+}
+_LETTERS = {"E": "energy", "F": "forces"}
+_NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
+_NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
+OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
+
+
+@cache
+def kind_of_label(name: str) -> str | None:
+    """The kind of label that a name is of: "energy", "forces", "stress" or "virial"; None if it is of none."""
+    if name in _LETTERS:
+        return _LETTERS[name]
+    return next((kind for kind, pattern in KINDS.items() if pattern.search(name)), None)
+
+
+@cache
+def stem_of(name: str, kind: str) -> str:
+    """What is left of the name of a label without the word of its kind, in lower case and without punctuation."""
+    if name in _LETTERS:
+        return ""
+    return _NEUTRAL.sub("", KINDS[kind].sub("", name)).lower()
+
+
+def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
+    """The names that look like labels, by stem and kind."""
+    sets: dict[str, dict[str, str]] = {}
+    for name, value in frame.values.items():
+        kind = kind_of_label(name)
+        if kind is not None and value is not None and not _NO_LABEL.search(name) and _fits(frame, name, value):
+            own = sets.setdefault(stem_of(name, kind), {})
+            own[kind] = min(own.get(kind, name), name, key=_detour)
+    if "free" in sets:  # ASE's free_energy: that of the forces where electrons are smeared
+        free = sets.pop("free")
+        if "energy" in free:
+            sets.setdefault("", {}).setdefault("energy", free["energy"])
+    return sets
+
+
+def _fits(frame: Frame, name: str, value: Any) -> bool:
+    """Whether a value can be a label of the kind that its name tells."""
+    kind, array = kind_of_label(name), as_array(value)
+    if array.dtype.kind not in "iuf":
+        return False
+    if kind == "forces":
+        return array.shape == frame.positions.shape
+    return array.size in (6, 9) if kind in OF_CELLS else name in frame.info and array.size == 1 and array.ndim <= 1
+
+
+def unfit_names(frame: Frame, stem: str, is_given: bool) -> list[str]:
+    """Names of labels whose values cannot be any; a stress or virial of a cell among those that are read is an error.
+
+    Raises:
+        AssayError: it is named.
+    """
+    unfit = []
+    for name, value in frame.values.items():
+        kind = kind_of_label(name)
+        if kind is None or _NO_LABEL.search(name) or tells_unit(name) or _fits(frame, name, value) or _is_none(value):
+            continue
+        is_read = kind in OF_CELLS and stem_of(name, kind) == stem and name in frame.info and not is_given
+        if is_read and frame.cell is not None:
+            raise AssayError(
+                f"{frame.where} has a {kind} `{name}` of {_described(value)}, which should be six or nine numbers: "
+                f"write it again, or name another by {kind}_key"
+            )
+        if as_array(value).dtype.kind in "iufO":
+            unfit.append(name)
+    return unfit
+
+
+def twins_of(frame: Frame, kind: str, name: str) -> list[str]:
+    """Other names in the set of a label that speak of the same kind, such as ``total_energy`` beside ``energy``."""
+    stem = stem_of(name, kind)
+    return [
+        other
+        for other, value in frame.values.items()
+        if other != name
+        and kind_of_label(other) == kind
+        and not _NO_LABEL.search(other)
+        and stem_of(other, kind) == stem
+        and as_array(value).dtype.kind in "iuf"
+        and np.size(value) == np.size(frame.values[name])
+    ]
+
+
+def is_gradient(name: str) -> bool:
+    """Whether a name is that of a gradient, the other sign of forces."""
+    return "grad" in name.lower()
+
+
+def _detour(name: str) -> tuple[bool, int]:
+    """How far a name is from the plain word for a label: of several of one set the nearest is read."""
+    return is_gradient(name), len(name)
+
+
+def _is_none(value: Any) -> bool:
+    """Whether a value says that there is none."""
+    array = as_array(value)
+    if array.dtype.kind == "f":
+        return bool(np.isnan(array).all())
+    return value is None or array.dtype.kind == "b" or str(value).strip().lower() in ("", "none", "nan")
+
+
+def _described(value: Any) -> str:
+    array = as_array(value)
+    return f"shape {array.shape}" if array.dtype.kind in "iuf" else f"{printable(str(value), 40)!r}"

@@ -1,0 +1,53 @@
+"""Stresses and virials in the forms in which files write them."""
+
+import numpy as np
+import pytest
+
+from assay.data import read_dataset
+from assay.workflow.errors import AssayError
+from shared.label_files import CELL, FRAME, POSITIONS, UNITS, crystal_line, write_groups, write_npz
+
+
+@pytest.mark.parametrize("stress", ["[[1.0,2.0,3.0],[2.0,4.0,5.0],[3.0,5.0,6.0]]", "1.D0 2d0 3 2 4 5 3 5 6"])
+def test_a_stress_may_be_a_nested_list_or_numbers_of_fortran(tmp_path, stress):
+    (tmp_path / "one.xyz").write_text(crystal_line(f'stress="{stress}"'))
+    assert read_dataset(tmp_path / "one.xyz").stress[0].tolist() == [[1, 2, 3], [2, 4, 5], [3, 5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('stress="1 2 3"', r"a stress `stress` of shape \(3,\), which should be six or nine numbers"),
+        ('virial="[[1, 0], [0]]"', r"a virial `virial` of shape \(3,\)"),
+        ("stress=isotropic", "a stress `stress` of 'isotropic'"),
+    ],
+)
+def test_a_stress_that_cannot_be_one_is_refused_where_there_is_a_cell(tmp_path, more, words):
+    path = tmp_path / "one.xyz"
+    for frames in (
+        crystal_line(more),
+        FRAME.format(comment="energy=-1", columns="forces:R:3", more="") + crystal_line(more),
+    ):
+        path.write_text(frames)
+        with pytest.raises(AssayError, match=f"structure . of .* has {words}"):
+            read_dataset(path)
+    path.write_text(crystal_line(f'{more} dft="1 0 0 0 1 0 0 0 1"'))
+    assert read_dataset({"path": path, "stress_key": "dft"}).stress[0, 0, 0] == 1.0
+
+
+@pytest.mark.parametrize("more", ["stress=None", "stress=nan", "stress=F", 'dft_stress="1 2 3"', "stress_unit=GPa"])
+def test_a_stress_that_is_none_or_of_others_is_no_error(tmp_path, more, capsys):
+    (tmp_path / "one.xyz").write_text(crystal_line(f'{more} energy_history="1 2 3"'))
+    assert read_dataset(tmp_path / "one.xyz").stress is None
+    log = capsys.readouterr().out
+    assert "`energy_history`" in log and ("`dft_stress`" in log) == ("dft" in more)
+
+
+def test_a_stress_of_three_atoms_is_read_from_arrays(tmp_path):
+    """Where it has the shape of the forces."""
+    given = {"numbers": [6, 6, 6], "positions": np.array([np.vstack([POSITIONS, [0.0, 0.0, 5.0]])] * 3)}
+    given |= {"forces": np.zeros((3, 3, 3)), "stress": np.stack([np.diag([1.0, 2.0, 3.0])] * 3), "cell": CELL}
+    for write, name in ((write_npz, "set.npz"), (write_groups, "set.h5")):
+        write(tmp_path / name, **given)
+        stress = read_dataset({"path": tmp_path / name, "units": UNITS}).stress
+        np.testing.assert_allclose(stress, [np.diag([1.0, 2.0, 3.0])] * 3)

@@ -359,3 +359,19 @@ def test_a_cell_of_extended_xyz_that_cannot_be_read_is_refused(tmp_path, cell, w
     (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns="forces:R:3", more=""))
     with pytest.raises(AssayError, match=f"structure 0 of .* has .*{why}"):
         read_dataset(tmp_path / "one.xyz")
+
+
+@pytest.mark.parametrize("name", ["smeared.traj", "smeared.db"])
+def test_a_free_energy_that_differs_needs_a_key(tmp_path, name):
+    """As of VASP, whose forces are the gradient of the free energy where electrons are smeared."""
+    atoms = crystal_with(-31.7)
+    for free_eV in (-31.7, -31.70001, -32.3):
+        atoms.calc.results["free_energy"] = free_eV
+        (tmp_path / name).unlink(missing_ok=True)
+        ase.io.write(tmp_path / name, atoms)
+        if free_eV > -32:
+            assert read_dataset(tmp_path / name).energy[0] == -31.7
+    with pytest.raises(AssayError, match=r"has a `free_energy`, which forces belong to .* differs from `energy`"):
+        read_dataset(tmp_path / name)
+    for key, energy_eV in (("energy", -31.7), ("free_energy", -32.3)):
+        assert read_dataset({"path": tmp_path / name, "energy_key": key}).energy[0] == energy_eV

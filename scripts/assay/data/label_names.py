@@ -53,7 +53,7 @@ def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
         if kind is not None and value is not None and not _NO_LABEL.search(name) and _fits(frame, name, value):
             own = sets.setdefault(stem_of(name, kind), {})
             own[kind] = min(own.get(kind, name), name, key=_detour)
-    if "free" in sets:  # ASE's free_energy: that of the forces where electrons are smeared
+    if "free" in sets:
         free = sets.pop("free")
         if "energy" in free:
             sets.setdefault("", {}).setdefault("energy", free["energy"])
@@ -90,6 +90,12 @@ def unfit_names(frame: Frame, stem: str, is_given: bool) -> list[str]:
         if as_array(value).dtype.kind in "iufO":
             unfit.append(name)
     return unfit
+
+
+def free_energy_of(frame: Frame) -> str | None:
+    """The name of ASE's ``free_energy``, which forces belong to where electrons are smeared; None if there is none."""
+    names = [name for name in frame.info if kind_of_label(name) == "energy" and stem_of(name, "energy") == "free"]
+    return next((name for name in names if _fits(frame, name, frame.info[name])), None)
 
 
 def twins_of(frame: Frame, kind: str, name: str) -> list[str]:

@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.label_names import KINDS, OF_CELLS, is_gradient, kind_of_label, sets_of, stem_of, twins_of, unfit_names
+from assay.data.label_names import (
+    KINDS,
+    OF_CELLS,
+    free_energy_of,
+    is_gradient,
+    kind_of_label,
+    sets_of,
+    stem_of,
+    twins_of,
+    unfit_names,
+)
 from assay.data.label_units import units_of
 from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
@@ -205,6 +215,12 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
                     f"{frame.where} has two names for {kind} whose values differ, `{name}` and `{twin}`: say which is "
                     f"the label, by {kind}_key"
                 )
+    free = None if keys.energy_key is not None else free_energy_of(frame)
+    if free is not None and _differ(frame, "energy", labels.names["energy"], free):
+        raise AssayError(
+            f"{frame.where} has a `{free}`, which forces belong to where electrons are smeared, that differs from "
+            f"`{labels.names['energy']}`: say which is the label, by energy_key"
+        )
     if keys.energy_key is not None or keys.forces_key is not None:
         return
     for stem, rival in sets_of(frame).items():

@@ -96,3 +96,24 @@ def test_damaged_bytes_of_compressed_files_are_one_sentence(tmp_path):
     (tmp_path / "damaged.h5").write_bytes(bytes_)
     with pytest.raises(AssayError, match=r"damaged\.h5 cannot be read as HDF5"):
         read_dataset({"path": tmp_path / "damaged.h5", "units": UNITS})
+
+
+@pytest.mark.parametrize("name", ["odd.traj", "odd.db"])
+def test_lists_of_several_lengths_and_keys_that_are_no_text_are_no_labels(tmp_path, name, capsys):
+    atoms, odd = waters(1)[0], {"energy_history": [[1.0, 2.0], [3.0]], "rings": [[0, 1], [2]], "cells": [[1], [2, 3]]}
+    if name.endswith("db"):
+        with ase.db.connect(tmp_path / name) as database:
+            database.write(atoms, data=odd)
+    else:
+        atoms.info.update(odd | {1: "x"})
+        ase.io.write(tmp_path / name, atoms)
+    read = read_dataset(tmp_path / name)
+    assert read.energy[0] == -31.7 and "not read: `energy_history`" in capsys.readouterr().out
+
+
+def test_a_label_of_several_lengths_beside_a_calculators_own_is_refused(tmp_path):
+    atoms = waters(1)[0]
+    atoms.info["forces"] = [[0.0], [0.0, 1.0]]
+    ase.io.write(tmp_path / "odd.traj", atoms)
+    with pytest.raises(AssayError, match="two values of `forces`"):
+        read_dataset(tmp_path / "odd.traj")

@@ -18,7 +18,7 @@ from ase.db.row import AtomsRow
 from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
-from assay.data.spellings import PBC, take_periodicity
+from assay.data.spellings import PBC, as_array, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
@@ -144,7 +144,7 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     names = () if units.keys() & own.keys() else all_properties
     said = with_results(own, {name: row.get(name) for name in names if row.get(name) is not None}, where)
     n_atoms = len(row.numbers)
-    per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == n_atoms}
+    per_atom = {name for name, value in said.items() if as_array(value).ndim == 2 and len(value) == n_atoms}
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
     return Frame(
         where,

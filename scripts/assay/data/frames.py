@@ -11,6 +11,7 @@ import ase
 import numpy as np
 from ase.calculators.calculator import all_properties
 
+from assay.data.spellings import as_array
 from assay.data.stated_units import tells_unit
 from assay.workflow.errors import AssayError
 
@@ -50,8 +51,9 @@ class Frame:
         """Copy an ``ase.Atoms``; stored results of its calculator stand beside ``info`` and ``arrays``."""
         results = {} if atoms.calc is None else {k: v for k, v in atoms.calc.results.items() if v is not None}
         own = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
-        said = with_results({**atoms.info, **own}, results, where)
-        per_atom = {key: np.asarray(v) for key, v in said.items() if key in own or (key in results and np.ndim(v) == 2)}
+        said = with_results({**{str(key): value for key, value in atoms.info.items()}, **own}, results, where)
+        values = {key: as_array(value) for key, value in said.items()}
+        per_atom = {key: v for key, v in values.items() if key in own or (key in results and v.ndim == 2)}
         return cls(
             where,
             str(atoms.info.get("name", "")),
@@ -96,7 +98,7 @@ def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str
         AssayError: both have a label, and its values differ.
     """
     for name in said.keys() & results.keys() & set(_LABELS):
-        own, other = np.ravel(said[name]), np.ravel(results[name])
+        own, other = as_array(said[name]).ravel(), as_array(results[name]).ravel()
         if own.shape != other.shape or not (
             own.dtype.kind in "iuf" and np.allclose(own, other, rtol=1e-6, equal_nan=True)
         ):

@@ -1,0 +1,34 @@
+"""Structures in formats that ASE reads, where it would take one thing for another."""
+
+import numpy as np
+import pytest
+
+from assay.predictors.structure_files import read_frames
+from assay.workflow.errors import AssayError
+
+DUMP = """ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 10
+0 10
+0 10
+ITEM: ATOMS id type {column}x y z
+1 1 {first}1 1 1
+2 2 {second}1 1 2.3
+"""
+
+
+@pytest.mark.parametrize(("column", "first", "second"), [("element ", "C ", "O "), ("mass ", "12.011 ", "15.999 ")])
+def test_a_dump_of_lammps_with_elements_is_read(tmp_path, column, first, second):
+    (tmp_path / "set.lammpstrj").write_text(DUMP.format(column=column, first=first, second=second))
+    [load] = read_frames(tmp_path / "set.lammpstrj")
+    assert load().numbers.tolist() == [6, 8] and load().pbc.all()
+    np.testing.assert_allclose(np.ptp(load().positions, axis=0), [0.0, 0.0, 1.3])
+
+
+def test_a_dump_of_lammps_whose_types_are_no_elements_is_refused(tmp_path):
+    (tmp_path / "set.lammpstrj").write_text(DUMP.format(column="", first="", second=""))
+    with pytest.raises(AssayError, match=r"set\.lammpstrj has types of LAMMPS and no elements: .*dump_modify"):
+        list(read_frames(tmp_path / "set.lammpstrj"))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase.units import Bohr
 
+from assay.data import read_dataset
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 
@@ -52,3 +53,35 @@ def test_what_ipi_writes_and_is_no_geometry_is_refused(tmp_path, cell, units, wh
     (tmp_path / "ipi.xyz").write_text(IPI.format(cell=cell, units=units))
     with pytest.raises(AssayError, match=rf"structure 0 of .*ipi\.xyz.* {why}"):
         atoms_of(tmp_path / "ipi.xyz")
+
+
+LABELLED = """2
+energy=-1.05D+1 {lattice}="5 0 0 0 6 0 0 0 7" virial="1 0 0 0 1 0 0 0 1" {properties}={columns}:force:R:3
+C 0 0 0 1.0D-1 0 0
+O 0 0 1.1 -1.0d-1 0 nan
+"""
+
+
+@pytest.mark.parametrize(("lattice", "properties"), [("Lattice", "Properties"), ("lattice", "properties")])
+@pytest.mark.parametrize("columns", ["species:S:1:pos:R:3", "element:S:1:positions:R:3", "symbol:S:1:coords:R:3"])
+def test_names_and_numbers_of_gpumd_and_others_are_understood(tmp_path, lattice, properties, columns):
+    path = tmp_path / "set.xyz"
+    path.write_text(LABELLED.format(lattice=lattice, properties=properties, columns=columns).replace("nan", "0"))
+    read = read_dataset(path)
+    assert read.atomic_numbers.tolist() == [6, 8] and read.energy.tolist() == [-10.5]
+    assert read.forces[:, 0].tolist() == [0.1, -0.1] and read.positions[1, 2] == 1.1
+    assert np.diag(read.cells[0]).tolist() == [5.0, 6.0, 7.0]
+    np.testing.assert_allclose(read.stress[0], -np.eye(3) / 210.0)
+    [atoms] = atoms_of(path)
+    assert not {"properties", "Properties"} & atoms.info.keys()
+
+
+@pytest.mark.parametrize(("column", "others"), [("species", "atom_types"), ("pos", "where")])
+def test_a_column_that_is_not_there_is_named(tmp_path, column, others):
+    (tmp_path / "set.xyz").write_text(
+        LABELLED.format(
+            lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3".replace(column, others)
+        )
+    )
+    with pytest.raises(AssayError, match=rf"structure 0 of .* has no column .*{column}.* in its Properties"):
+        read_dataset(tmp_path / "set.xyz")

@@ -23,15 +23,17 @@ from assay.workflow.errors import AssayError, printable
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
-_NOT_SAID = ("Properties", "name", "molecule")
+_NOT_SAID = ("Properties", "properties", "name", "molecule")
+_ELEMENTS = ("Z", "species", "element", "elements", "symbol", "symbols")
+_POSITIONS = ("pos", "positions", "position", "coords", "coordinates")
 
 
 class XyzFile:
     """Extended XYZ (.xyz, .extxyz, also .gz); see ``FrameFile``.
 
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
-    its ``Properties`` name. Deuterium and tritium are read as hydrogen, numbers in place of symbols as atomic numbers,
-    and lattice vectors of zeros as none.
+    its ``Properties``, which may have a small letter, name. Deuterium and tritium are read as hydrogen, numbers in place
+    of symbols as atomic numbers, and lattice vectors of zeros as none.
     """
 
     layout = Layout()
@@ -85,10 +87,10 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _frame(lines: list[str], where: str) -> Frame:
     try:
         info = said_in(lines[0], where)
-        columns = _columns(str(info.get("Properties", "species:S:1:pos:R:3")), lines[1:])
-        symbols = columns.pop("Z") if "Z" in columns else columns.pop("species")
-        numbers = atomic_numbers(symbols, where)
-        positions = columns.pop("pos").astype(np.float64).reshape(len(numbers), 3)
+        properties = [str(info[key]) for key in ("Properties", "properties") if key in info]
+        columns = _columns(properties[0] if properties else "species:S:1:pos:R:3", lines[1:])
+        numbers = atomic_numbers(_taken(columns, _ELEMENTS, where), where)
+        positions = _taken(columns, _POSITIONS, where).astype(np.float64).reshape(len(numbers), 3)
         cell, pbc, is_told_open = _periodicity(info, where)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
@@ -136,5 +138,21 @@ def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:
     ends, columns = np.cumsum(widths), {}
     for name, kind, width, end in zip(fields[0::3], fields[1::3], widths, ends, strict=True):
         values = table[:, end - 1] if width == 1 else table[:, end - width : end]
-        columns[name] = np.isin(values, _TRUE) if kind == "L" else values.astype(_TYPES[kind])
+        columns[name] = np.isin(values, _TRUE) if kind == "L" else _converted(values, kind)
     return columns
+
+
+def _converted(values: np.ndarray, kind: str) -> np.ndarray:
+    """Words as what they stand for; an exponent may have the letter D, as Fortran writes it."""
+    try:
+        return values.astype(_TYPES[kind])
+    except ValueError:
+        return np.char.replace(np.char.upper(values), "D", "E").astype(_TYPES[kind])
+
+
+def _taken(columns: dict[str, np.ndarray], names: tuple[str, ...], where: str) -> np.ndarray:
+    """The first column of one of these names, which is removed."""
+    name = next((name for name in names if name in columns), None)
+    if name is None:
+        raise AssayError(f"{where} has no column {' or '.join(names)} in its Properties: give one of these names")
+    return columns.pop(name)

@@ -375,3 +375,20 @@ def test_a_free_energy_that_differs_needs_a_key(tmp_path, name):
         read_dataset(tmp_path / name)
     for key, energy_eV in (("energy", -31.7), ("free_energy", -32.3)):
         assert read_dataset({"path": tmp_path / name, "energy_key": key}).energy[0] == energy_eV
+
+
+def test_an_energy_stands_before_a_column_of_energies_of_atoms(tmp_path):
+    columns = "forces:R:3:energy:R:1"
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment="energy=-31.7", columns=columns, more=" -15.85"))
+    assert read_dataset(tmp_path / "one.xyz").energy.tolist() == [-31.7]
+
+
+@pytest.mark.parametrize("name", ["charges", "atomic_energy"])
+def test_numbers_of_atoms_beside_the_labels_of_our_own_layout_are_no_labels(tmp_path, name):
+    path = tmp_path / "own.h5"
+    with h5py.File(path, "w") as file:
+        file["structures/atomic_numbers"], file["structures/positions"] = [6] * 4, np.tile(POSITIONS, (2, 1))
+        file["structures/atomic_numbers_splits"] = [0, 2, 4]
+        file["labels/energy"], file["labels/forces"] = [-1.0, -2.0], np.tile(FORCES, (2, 1))
+        file[f"labels/{name}"] = [0.1, -0.1, 0.2, -0.2]
+    assert read_dataset(path).energy.tolist() == [-1.0, -2.0]

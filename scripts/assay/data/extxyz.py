@@ -32,8 +32,8 @@ class XyzFile:
     """Extended XYZ (.xyz, .extxyz, also .gz); see ``FrameFile``.
 
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
-    its ``Properties``, which may have a small letter, name. Deuterium and tritium are read as hydrogen, numbers in place
-    of symbols as atomic numbers, and lattice vectors of zeros as none.
+    its ``Properties`` (or ``properties``) name. Deuterium and tritium are read as hydrogen, numbers in place of symbols
+    as atomic numbers, and lattice vectors of zeros as none.
     """
 
     layout = Layout()

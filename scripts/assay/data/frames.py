@@ -85,8 +85,14 @@ class Frame:
 
     @property
     def values(self) -> dict[str, Any]:
-        """All that is said of the structure and of its atoms, by name."""
-        return {**self.info, **self.arrays}
+        """All that is said of the structure and of its atoms, by name.
+
+        Where both have a name, as ``energy``, a column stands before the other only if it has three numbers an atom.
+        """
+        columns = {
+            name: column for name, column in self.arrays.items() if name not in self.info or column.shape[1:] == (3,)
+        }
+        return {**self.info, **columns}
 
 
 def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -51,7 +51,11 @@ class ColumnFile:
         shapes = {"positions": n_atoms} | dict.fromkeys(("cells", "pbc", "names", "molecules", *_TOLD.values()), count)
         columns = {name: file[f"structures/{name}"] for name in shapes if f"structures/{name}" in file}
         labels = dict(file["labels"].items()) if "labels" in file else {}
-        self._per_atom = {name for name, column in labels.items() if column.ndim == 2 and column.shape[0] == n_atoms}
+        self._per_atom = {
+            name
+            for name, column in labels.items()
+            if column.shape[:1] == (n_atoms,) and (column.ndim == 2 or n_atoms != count)
+        }
         for name, column in (columns | labels).items():
             needed = shapes.get(name, n_atoms if column.ndim == 2 and column.shape[1] == 3 else count)
             if column.shape[0] != needed and name not in self._per_atom:

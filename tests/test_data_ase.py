@@ -1,8 +1,12 @@
 """Structures in formats that ASE reads, where it would take one thing for another."""
 
+import ase
+import ase.io
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 
+from assay.data import read_dataset
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 
@@ -32,3 +36,12 @@ def test_a_dump_of_lammps_whose_types_are_no_elements_is_refused(tmp_path):
     (tmp_path / "set.lammpstrj").write_text(DUMP.format(column="", first="", second=""))
     with pytest.raises(AssayError, match=r"set\.lammpstrj has types of LAMMPS and no elements: .*dump_modify"):
         list(read_frames(tmp_path / "set.lammpstrj"))
+
+
+@pytest.mark.parametrize("name", ["set.TRAJ", "set.Db"])
+def test_a_suffix_may_have_large_letters(tmp_path, name):
+    atoms = ase.Atoms("HF", [[0.0, 0.0, 0.0], [0.0, 0.0, 0.9]])
+    atoms.calc = SinglePointCalculator(atoms, energy=-1.0, forces=np.zeros((2, 3)))
+    ase.io.write(tmp_path / name.lower(), [atoms, atoms])
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    assert read_dataset(tmp_path / name, at_most=1).energy.tolist() == [-1.0]

@@ -1,5 +1,7 @@
 """Extended XYZ in the forms in which other programs write it."""
 
+import gzip
+
 import numpy as np
 import pytest
 from ase.units import Bohr
@@ -85,3 +87,14 @@ def test_a_column_that_is_not_there_is_named(tmp_path, column, others):
     )
     with pytest.raises(AssayError, match=rf"structure 0 of .* has no column .*{column}.* in its Properties"):
         read_dataset(tmp_path / "set.xyz")
+
+
+@pytest.mark.parametrize("name", ["set.XYZ", "set.xyz", "set.xyz.gz", "set.XYZ.GZ"])
+@pytest.mark.parametrize("opener", [open, gzip.open])
+def test_compression_is_told_by_content_and_a_suffix_in_any_case(tmp_path, name, opener):
+    with opener(tmp_path / name, "wt") as file:
+        file.write(
+            LABELLED.format(lattice="box", properties="Properties", columns="species:S:1:pos:R:3").replace("nan", "0")
+        )
+    assert read_dataset(tmp_path / name).energy.tolist() == [-10.5]
+    assert len(atoms_of(tmp_path / name)) == 1

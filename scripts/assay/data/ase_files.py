@@ -70,7 +70,7 @@ class DatabaseFile:
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
-        is_lmdb = self.path.suffix == ".aselmdb"
+        is_lmdb = self.path.suffix.lower() == ".aselmdb"
         options = {"type": "aselmdb", "readonly": True, "use_lock_file": False} if is_lmdb else {"type": "db"}
         try:
             with ase.db.connect(self.path, **options) as database:
@@ -101,7 +101,7 @@ class AseFile:
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
-        if self.path.suffix == ".traj":
+        if self.path.suffix.lower() == ".traj":
             with self._understood(), Trajectory(self.path) as trajectory:
                 return len(trajectory)
         return sum(1 for _ in self.frames())

@@ -20,6 +20,7 @@ from assay.data.spellings import PBC, Periodicity, as_array, atomic_numbers, is_
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
+_GZIP = b"\x1f\x8b"  # with which such a file begins, whatever it is called
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
@@ -76,9 +77,10 @@ class XyzFile:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[TextIO]:
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:
+        with path.open("rb") as raw:
+            is_compressed = raw.read(2) == _GZIP
+        with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8-sig") as file:
             yield file
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise AssayError(f"{path} cannot be read ({error}): check that it is a complete file") from None

@@ -121,8 +121,8 @@ def open_frames(path: str | Path) -> FrameFile:
     path = Path(path)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
-    suffix = _suffix(path)
-    if suffix not in _READERS or (path.suffix == ".gz" and _READERS[suffix] is not XyzFile):
+    suffix, is_compressed = _suffix(path), path.suffix.lower() == ".gz"
+    if suffix not in _READERS or (is_compressed and _READERS[suffix] is not XyzFile):
         raise AssayError(f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz.gz")
     return _READERS[suffix](path)
 
@@ -138,7 +138,8 @@ def open_any(path: str | Path) -> FrameFile:
 
 
 def _suffix(path: Path) -> str:
-    return path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+    """The suffix of a format in small letters, without that of compression."""
+    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
 
 
 def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKeys]:

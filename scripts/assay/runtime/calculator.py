@@ -12,10 +12,14 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from .arguments import refuse_unknown
 from .result import Evaluated
 from .scope import RADIUS_A, Scope, charge_and_spin
 from .student import open_student
 from .verlet import VerletList
+
+OWN = ("path", "threads", "device", "skin", "precision", "library")
+OF_ASE = ("restart", "ignore_bad_restart_file", "label", "atoms", "directory")  # of its ``Calculator``
 
 
 class StudentCalculator(Calculator):
@@ -34,7 +38,7 @@ class StudentCalculator(Calculator):
         skin: extra radius of the neighbor list, angstrom; see ``VerletList``.
         precision: 32 or 64 bits of the network's numbers.
         library: the shared library of the engine; None takes the one of this package.
-        arguments: those of ASE's ``Calculator``.
+        arguments: those of ASE's ``Calculator``, which ``OF_ASE`` lists.
 
     Attributes:
         scope: what the student was taught.
@@ -42,6 +46,7 @@ class StudentCalculator(Calculator):
         n_outside: how many of the structures so far lay outside.
 
     Raises:
+        TypeError: there is no such argument.
         ValueError, ImportError: as ``open_student`` says, or for an ONNX file that finds neighbors itself.
     """
 
@@ -57,6 +62,7 @@ class StudentCalculator(Calculator):
         library: str | Path | None = None,
         **arguments: Any,
     ):
+        refuse_unknown(arguments, (*OWN, *OF_ASE), "StudentCalculator")
         super().__init__(**arguments)
         self.student = open_student(path, threads, device, precision, library, skin)
         if not self.student.needs_edges:
@@ -70,6 +76,15 @@ class StudentCalculator(Calculator):
         self.n_outside = 0
         self._warned: set[str] = set()
         self.neighbors = VerletList(self.student.cutoff, skin)
+
+    def set(self, **arguments: Any) -> dict[str, Any]:
+        """Change nothing: ASE calls this without arguments, and those of a student are chosen when it is opened."""
+        refuse_unknown(arguments, (*OWN, *OF_ASE), "StudentCalculator")
+        if arguments:
+            raise ValueError(
+                f"{', '.join(arguments)} cannot be changed once the student is open: make another StudentCalculator"
+            )
+        return {}
 
     def check_state(self, atoms: Atoms, tol: float = 0.0) -> list[str]:
         """Return what differs from the atoms that were evaluated last, in the words of ASE.

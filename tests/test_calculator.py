@@ -1,0 +1,68 @@
+"""The calculator of a package computes what it was asked for, or says why not."""
+
+import numpy as np
+import pytest
+import torch
+from ase.build import molecule
+
+from assay.engine.library import library_path
+from assay.engine.model_file import to_bytes
+from assay.export import onnx_graphs
+from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
+from assay.models import build_model
+from assay.runtime import StudentCalculator
+
+PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
+
+pytestmark = pytest.mark.skipif(library_path() is None, reason="there is no C++ compiler for the engine")
+
+
+def write_student(folder, seed):
+    """Write a student as a package has it; those of two seeds are of two checkpoints."""
+    torch.manual_seed(seed)
+    network = build_model("painn", PAINN)
+    card = {"variant": f"toy{seed}", "checkpoint_sha256": f"{seed}" * 64, "elements": ["H", "C", "N", "O"]}
+    metadata = export_metadata(network, card)
+    folder.mkdir()
+    (folder / "model.assay").write_bytes(to_bytes(network, metadata, metadata["elements"]))
+    lowered = lower(network, elements=metadata["elements"])
+    onnx_graphs.save(onnx_graphs.assemble(lowered, 5.0, metadata, search=False), folder / "model.edges.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_student(tmp_path_factory.mktemp("students") / "one", 1)
+
+
+@pytest.fixture(scope="module")
+def another(tmp_path_factory):
+    return write_student(tmp_path_factory.mktemp("students") / "two", 2)
+
+
+@pytest.fixture
+def calculator(folder):
+    return StudentCalculator(folder / "model.assay", threads=1, library=library_path())
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("model", "path"), ("precison", "precision"), ("Threads", "threads"), ("lable", "label"), ("dtype", "precision")],
+)
+def test_a_misspelt_argument_is_refused_with_the_name_that_was_meant(folder, calculator, name, meant):
+    for take in (StudentCalculator, calculator.set):
+        with pytest.raises(TypeError, match=f"takes no argument `{name}`: did you mean `{meant}`"):
+            take(**{name: folder / "model.assay"})
+    with pytest.raises(TypeError, match="takes no argument `charge`: it takes path, threads, device"):
+        StudentCalculator(charge=1)
+
+
+def test_an_open_student_keeps_its_arguments_and_those_of_ase_are_taken(folder, calculator, tmp_path):
+    with pytest.raises(ValueError, match="precision cannot be changed once the student is open: make another"):
+        calculator.set(precision=64)
+    water = molecule("H2O")
+    StudentCalculator(
+        folder / "model.assay", threads=1, library=library_path(), directory=tmp_path, label="water", atoms=water
+    )
+    assert np.isfinite(water.get_potential_energy()) and water.calc.label == f"{tmp_path}/water"

@@ -1,5 +1,11 @@
 """The calculator of a package computes what it was asked for, or says why not."""
 
+import copy
+import os
+import pickle
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +17,8 @@ from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.runtime import StudentCalculator
+from assay.runtime import OnnxStudent, StudentCalculator
+from assay.runtime.gpu.student import GpuStudent
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
 
@@ -66,3 +73,33 @@ def test_an_open_student_keeps_its_arguments_and_those_of_ase_are_taken(folder, 
         folder / "model.assay", threads=1, library=library_path(), directory=tmp_path, label="water", atoms=water
     )
     assert np.isfinite(water.get_potential_energy()) and water.calc.label == f"{tmp_path}/water"
+
+
+@pytest.mark.parametrize("file", ["model.assay", "model.edges.onnx"])
+def test_a_copy_of_a_calculator_is_of_the_file_that_was_opened_or_of_none(folder, another, tmp_path, file):
+    shutil.copy(folder / file, tmp_path)
+    calculator = StudentCalculator(tmp_path / file, threads=1, library=library_path())
+    water = molecule("H2O")
+    energy, sent = calculator.get_potential_energy(water), pickle.dumps(calculator)
+    shutil.copy(folder / file, tmp_path / "same")
+    os.replace(tmp_path / "same", tmp_path / file)
+    for duplicate in (copy.deepcopy(calculator), pickle.loads(sent)):
+        duplicate.reset()
+        assert duplicate.get_potential_energy(water) == energy
+    shutil.copy(another / file, tmp_path / "other")
+    os.replace(tmp_path / "other", tmp_path / file)
+    for duplicate in (lambda: copy.deepcopy(calculator), lambda: pickle.loads(sent)):
+        with pytest.raises(ValueError, match=rf"{file} was replaced since it was opened, .* open it anew"):
+            duplicate()
+
+
+def test_students_of_arrays_are_held_to_their_file_too(folder, another, tmp_path, monkeypatch):
+    monkeypatch.setattr("assay.runtime.gpu.student.PaddedNetwork", lambda network: None)  # which need a GPU
+    monkeypatch.setattr("assay.runtime.gpu.student.Network", lambda *_: SimpleNamespace(cutoff=5.0))
+    for file, kind in (("model.edges.onnx", OnnxStudent), ("model.assay", lambda path: GpuStudent(path, "cpu"))):
+        shutil.copy(folder / file, tmp_path)
+        student = kind(tmp_path / file)
+        assert copy.deepcopy(student).identity["variant"] == "toy1"
+        shutil.copy(another / file, tmp_path)
+        with pytest.raises(ValueError, match="was replaced since it was opened"):
+            copy.deepcopy(student)

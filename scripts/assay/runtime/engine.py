@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .checks import integers
+from .identity import Opened, open_again, sha256_of
 
 HERE = Path(__file__).parent
 MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
@@ -73,6 +75,7 @@ class EngineModel:
     Attributes:
         cutoff: the cutoff radius, angstrom.
         metadata: what the file says about itself.
+        sha256: that of the file, which copies open again; see ``identity``.
 
     Raises:
         NotHere: the library is not there, cannot be loaded or lacks instructions of this processor, or the network is
@@ -113,13 +116,14 @@ class EngineModel:
             raise ValueError(
                 f"{self._named} has metadata that are not JSON ({error}): export the model again"
             ) from None
+        self.sha256 = sha256_of(self.path)
 
     def __del__(self) -> None:
         if self._handle:
             self._library.assay_close(self._handle)
 
-    def __reduce__(self) -> tuple[type[EngineModel], tuple[Any, ...]]:
-        return type(self), (self.path, self.library_path, self.precision)
+    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
+        return open_again, (type(self), (self.path, self.library_path, self.precision), self.sha256)
 
     @property
     def _named(self) -> str:

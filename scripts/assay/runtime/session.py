@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from .checks import centred, check_atoms, check_edges, check_pairs
+from .identity import Opened, open_again
 from .result import Evaluated, NoDevice, Result
 from .verlet import open_neighbors
 
@@ -36,6 +38,7 @@ class OnnxStudent:
         max_z: the largest atomic number that it takes.
         elements: the atomic numbers that it was trained on; None if the file does not say.
         needs_edges: whether the file takes its neighbors.
+        sha256: that of the file.
         provider: the execution provider of ONNX Runtime that evaluates it.
         runtime: "onnxruntime".
     """
@@ -60,10 +63,10 @@ class OnnxStudent:
             raise NoDevice("this ONNX Runtime computes on no GPU: install onnxruntime-gpu, or choose the device cpu")
         providers = list(dict.fromkeys([PROVIDERS[device], PROVIDERS["cpu"]]))
         try:
-            is_whole = _is_whole(Path(path).read_bytes())
+            content = Path(path).read_bytes()
         except OSError as error:
             raise ValueError(f"{path} cannot be read ({error}): take the file as the package has it") from None
-        if not is_whole:
+        if not _is_whole(content):
             raise ValueError(
                 f"{path} is damaged, or was changed since it was made: take the file as the package has it"
             )
@@ -73,6 +76,7 @@ class OnnxStudent:
             raise ValueError(
                 f"ONNX Runtime cannot open {path} ({error}): take the file as the package has it"
             ) from None
+        self.sha256 = hashlib.sha256(content).hexdigest()
         properties = self.session.get_modelmeta().custom_metadata_map
         self.identity = {key: _value(text) for key, text in properties.items() if key != "sha256"}
         if not {"cutoff_A", "max_z"} <= self.identity.keys():
@@ -86,8 +90,8 @@ class OnnxStudent:
         if self.provider != PROVIDERS[device]:
             raise NoDevice("there is no GPU that ONNX Runtime can use: choose the device cpu, or mend the driver")
 
-    def __reduce__(self) -> tuple[type, tuple[Path, int | None, str]]:
-        return type(self), self._arguments
+    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
+        return open_again, (type(self), self._arguments, self.sha256)
 
     def __call__(
         self,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..checks import check_atoms, check_edges, structure_by_structure
+from ..identity import Opened, open_again, sha256_of
 from ..result import Evaluated, NoDevice, Result
 from . import why_not_here
 from .model_file import read_model_file
@@ -38,6 +40,7 @@ class GpuStudent:
         elements: the atomic numbers that it was trained on.
         max_z: the largest atomic number that it has an embedding of.
         runtime: "triton".
+        sha256: that of the file; empty for bytes.
         device: the device of torch.
     """
 
@@ -50,6 +53,7 @@ class GpuStudent:
         if reason is not None:
             raise NoDevice(f"the kernels for GPUs do not run here ({reason}): or choose the device cpu")
         model = read_model_file(self._arguments[0])
+        self.sha256 = sha256_of(self._arguments[0])
         self.device = torch.device(device)
         self.identity, self.elements, self.max_z = model.metadata, model.elements, model.settings["max_z"]
         network = Network(model, self.device)
@@ -58,8 +62,8 @@ class GpuStudent:
         self._padded = PaddedNetwork(network)
         self._sizes = self._starts = np.zeros(0)
 
-    def __reduce__(self) -> tuple[type, tuple[str | Path | bytes, str, float]]:
-        return type(self), self._arguments
+    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
+        return open_again, (type(self), self._arguments, self.sha256)
 
     def __call__(
         self,

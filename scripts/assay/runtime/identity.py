@@ -1,0 +1,37 @@
+"""Which file a student was opened from: copies of it open that file again, and no other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Opened(Protocol):
+    """What was opened from a file, or from bytes.
+
+    Attributes:
+        sha256: that of the file; empty for bytes, which a copy has with it.
+    """
+
+    sha256: str
+
+
+def sha256_of(source: str | Path | bytes) -> str:
+    """The SHA-256 of a file in hexadecimal digits; empty for bytes."""
+    return "" if isinstance(source, bytes) else hashlib.sha256(Path(source).read_bytes()).hexdigest()
+
+
+def open_again(kind: Callable[..., Opened], arguments: tuple[Any, ...], sha256: str) -> Opened:
+    """Open for a copy what was opened by these arguments, of which the first one is the file.
+
+    Raises:
+        ValueError: the file is another one now, or whatever ``kind`` refuses.
+    """
+    opened = kind(*arguments)
+    if opened.sha256 != sha256:
+        raise ValueError(
+            f"{arguments[0]} was replaced since it was opened, and a copy would be of another student: open it anew"
+        )
+    return opened

@@ -17,7 +17,7 @@ from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.runtime import OnnxStudent, StudentCalculator
+from assay.runtime import OnnxStudent, StudentCalculator, open_student
 from assay.runtime.gpu.student import GpuStudent
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
@@ -29,7 +29,7 @@ def write_student(folder, seed):
     """Write a student as a package has it; those of two seeds are of two checkpoints."""
     torch.manual_seed(seed)
     network = build_model("painn", PAINN)
-    card = {"variant": f"toy{seed}", "checkpoint_sha256": f"{seed}" * 64, "elements": ["H", "C", "N", "O"]}
+    card = {"variant": f"toy{seed}", "checkpoint_sha256": f"{seed}a" * 32, "elements": ["H", "C", "N", "O"]}
     metadata = export_metadata(network, card)
     folder.mkdir()
     (folder / "model.assay").write_bytes(to_bytes(network, metadata, metadata["elements"]))
@@ -103,3 +103,24 @@ def test_students_of_arrays_are_held_to_their_file_too(folder, another, tmp_path
         shutil.copy(another / file, tmp_path)
         with pytest.raises(ValueError, match="was replaced since it was opened"):
             copy.deepcopy(student)
+
+
+def test_onnx_runtime_takes_the_place_of_the_engine_for_the_same_student_alone(folder, another, tmp_path):
+    shutil.copy(folder / "model.assay", tmp_path)
+    shutil.copy(another / "model.edges.onnx", tmp_path)
+    nothing = tmp_path / "nothing.so"
+    with (
+        pytest.warns(RuntimeWarning, match="ONNX Runtime computes instead"),
+        pytest.raises(ValueError, match=r"model\.edges\.onnx, .* is of another student than .*model\.assay: put"),
+    ):
+        open_student(tmp_path / "model.assay", library=nothing)
+    (tmp_path / "model.assay").write_bytes(b"of a download that failed")
+    with (
+        pytest.warns(RuntimeWarning, match="ONNX Runtime computes instead"),
+        pytest.raises(ValueError, match="cannot be read"),
+    ):
+        open_student(tmp_path / "model.assay", library=nothing)
+    shutil.copy(folder / "model.edges.onnx", tmp_path)
+    shutil.copy(folder / "model.assay", tmp_path)
+    with pytest.warns(RuntimeWarning, match="ONNX Runtime computes instead"):
+        assert open_student(tmp_path / "model.assay", library=nothing).runtime == "onnxruntime"

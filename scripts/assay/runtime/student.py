@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from .checks import check_atoms, check_edges, structure_by_structure
 from .engine import HERE, LIBRARY, MODEL, EngineModel, NotHere
 from .gpu import why_not_here
+from .gpu.model_file import read_metadata
 from .result import Evaluated, NoDevice, Result
 from .verlet import open_neighbors
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .session import OnnxStudent
 
 FALLBACK = "model.edges.onnx"  # beside the model file
+CHECKPOINT = "checkpoint_sha256"  # by which files of one student are known
 MAX_ATOMIC_NUMBER = 118
 
 
@@ -118,7 +120,7 @@ def open_student(
 
     Returns:
         The student. Where neither the engine nor the kernels run, a warning says so, and ONNX Runtime evaluates
-        ``model.edges.onnx`` beside the file.
+        ``model.edges.onnx`` beside the file, if it is of the same student.
 
     Raises:
         NoDevice: a device that is not there.
@@ -149,7 +151,15 @@ def open_student(
         raise ImportError(
             f"ONNX Runtime must evaluate this, and is not here ({error}): pip install onnxruntime"
         ) from None
-    return OnnxStudent(file if file.suffix == ".onnx" else file.with_name(FALLBACK), threads, device)
+    if file.suffix == ".onnx":
+        return OnnxStudent(file, threads, device)
+    student = OnnxStudent(file.with_name(FALLBACK), threads, device)
+    if student.identity.get(CHECKPOINT) != read_metadata(file).get(CHECKPOINT):
+        raise ValueError(
+            f"{file.with_name(FALLBACK)}, which ONNX Runtime would compute instead, is of another student than {file}: "
+            "put the files of one package there"
+        )
+    return student
 
 
 def _on_gpu(file: Path, skin: float) -> GpuStudent:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -69,14 +71,31 @@ def read_model_file(source: str | Path | bytes) -> ModelFile:
     Raises:
         ValueError: it is no model file, is damaged, or holds a network that the engine does not compute.
     """
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    name = "the model" if isinstance(source, bytes) else str(source)
-    try:
+    with _readable(source) as content:
         parts = _parts(content)
         if not parts["settings"]:
             raise ValueError("it holds a network that neither the engine nor its kernels for GPUs compute")
         return _model(parts)
+
+
+def read_metadata(source: str | Path | bytes) -> dict[str, Any]:
+    """Read what a model file, or its bytes, says about itself, whatever network it holds.
+
+    Raises:
+        ValueError: it is no model file, or is damaged.
+    """
+    with _readable(source) as content:
+        return dict(json.loads(_parts(content)["metadata"]))
+
+
+@contextmanager
+def _readable(source: str | Path | bytes) -> Iterator[bytes]:
+    """The content of a model file; what is wrong with it is said with its name."""
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    try:
+        yield content
     except (ValueError, struct.error, KeyError) as error:
+        name = "the model" if isinstance(source, bytes) else str(source)
         raise ValueError(f"{name} cannot be read ({error}): export the model again") from None
 
 

@@ -9,13 +9,17 @@ import ase.io
 import ase.neighborlist
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
 from ase.build import bulk, graphene, molecule
 
 from assay.checkpoint import normalize, write
+from assay.engine.library import library_path
+from assay.engine.model_file import to_bytes
+from assay.export.metadata import export_metadata
 from assay.predictors.interface import BACKENDS, kind_of, load_predictor
 from assay.predictors.networks import EagerPredictor
-from assay.predictors.structure_files import read_frames
+from assay.predictors.structure_files import predict_file, read_frames
 from assay.structures.batching import count_edges
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -118,6 +122,30 @@ def test_a_bad_structure_costs_no_other_its_prediction(checkpoint, tmp_path):
     assert frames[0].info["name"] == 12
     for word in BAD:
         assert any(word in line and "no prediction: structure" in line for line in result.stdout.splitlines()), word
+
+
+@pytest.mark.skipif(library_path() is None, reason="there is no C++ compiler for the engine")
+def test_atoms_at_one_place_cost_no_other_structure_its_prediction_by_the_engine(checkpoint, tmp_path):
+    model, structures = tmp_path / "model.assay", tmp_path / "all.xyz"
+    network = normalize(checkpoint).build(torch.float32, "cpu")
+    model.write_bytes(
+        to_bytes(network, export_metadata(network, {"variant": "toy", "checkpoint_sha256": "0a"}), [1, 8])
+    )
+    structures.write_text(GOOD.format(more="") + BAD["coincide"] + GOOD.format(more=""))
+    predictor = load_predictor(model)
+    refusals = [answer.refusal for answer in predict_file(predictor, structures)]
+    assert refusals[0] == refusals[2] == "" and "structure 1 of" in refusals[1] and "do two of its" in refusals[1]
+    water, pair = (
+        Structure(name, *given)
+        for name, given in (
+            ("water", (np.array([8, 1, 1]), np.array([[0.0, 0.0, 0.1], [0.0, 0.8, -0.5], [0.0, -0.7, -0.5]]))),
+            ("pair", (np.array([1, 1]), np.zeros((2, 3)))),
+        )
+    )
+    found = predictor.predict([water, pair, water])
+    assert np.isfinite([found[0].energy_eV, found[2].energy_eV]).all() and np.isnan(found[1].energy_eV)
+    assert np.isnan(found[1].forces_eV_per_A).all() and np.isfinite(found[2].forces_eV_per_A).all()
+    np.testing.assert_allclose(found[0].energy_eV, predictor.predict([water])[0].energy_eV, atol=1e-5)
 
 
 def test_order_is_kept_over_batches(checkpoint):

@@ -19,6 +19,8 @@ from assay.runtime.student import EngineStudent
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
+COINCIDENT_A = 1e-6  # of ``prepare.h``: two atoms that are nearer are at one place
+
 
 class EngineFilePredictor(BatchPredictor):
     """A model file in the engine, in single precision; neighbors and their vectors are in double precision."""
@@ -55,14 +57,30 @@ class EngineFilePredictor(BatchPredictor):
         return evaluate
 
     def _call(self, structures: Sequence[Structure]) -> Callable[[], Evaluation]:
-        """Find the neighbors of structures, and return what evaluates them."""
+        """Find the neighbors of structures, and return what evaluates them.
+
+        A structure with two atoms at one place, which the engine refuses, has no numbers, as in other runtimes.
+        """
         numbers, positions, batch = collate(structures, dtype=torch.float64)
         cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
         pbc = np.stack([s.pbc for s in structures])
         edge_index, shift = neighbor_list(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
         vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
         arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
-        return lambda: self.model(*arrays, threads=self.threads)
+
+        def call() -> Evaluation:
+            try:
+                return self.model(*arrays, threads=self.threads)
+            except ValueError as error:
+                if len(structures) > 1:  # of which only some may be refused
+                    alone = [vars(self._call([structure])()).values() for structure in structures]
+                    return Evaluation(*(np.concatenate(parts) for parts in zip(*alone, strict=True)))
+                if not (np.square(arrays[2]).sum(1) < COINCIDENT_A**2).any():
+                    raise AssayError(f"{self.name} cannot evaluate {structures[0].name}: {error}") from None
+                n = len(numbers)
+                return Evaluation(*(np.full(shape, np.nan) for shape in ((1,), (n,), (n, 3), (1, 3, 3))))
+
+        return call
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFilePredictor | GpuPredictor:

@@ -4,11 +4,13 @@ import copy
 import os
 import pickle
 import shutil
+import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import molecule
 
 from assay.engine.library import library_path
@@ -124,3 +126,10 @@ def test_onnx_runtime_takes_the_place_of_the_engine_for_the_same_student_alone(f
     shutil.copy(folder / "model.assay", tmp_path)
     with pytest.warns(RuntimeWarning, match="ONNX Runtime computes instead"):
         assert open_student(tmp_path / "model.assay", library=nothing).runtime == "onnxruntime"
+
+
+def test_a_calculator_refuses_a_structure_without_atoms_before_and_after_others(calculator):
+    for box in ({}, {"cell": [5.0, 5.0, 5.0], "pbc": True}):
+        with pytest.raises(ValueError, match="there must be atoms"):
+            calculator.get_potential_energy(Atoms(**box))
+        assert np.isfinite(calculator.get_potential_energy(molecule("H2O")))

@@ -30,7 +30,7 @@ class VerletList:
             raise ValueError(f"the skin is {skin} angstrom and cannot be negative or without end")
         self.cutoff, self.skin, self.n_builds = cutoff, skin, 0
         self._search = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, sorted=True)
-        self._positions = np.full((0, 3), np.nan)
+        self._positions: np.ndarray | None = None
         self._cell, self._pbc = np.zeros((3, 3)), np.zeros(3, bool)
 
     def __reduce__(self) -> tuple[type, tuple[float, float]]:
@@ -65,7 +65,7 @@ class VerletList:
 
     def _is_stale(self, positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
         same_box = np.array_equal(cell, self._cell) and np.array_equal(pbc, self._pbc)
-        if self.skin == 0 or not same_box or positions.shape != self._positions.shape:
+        if self.skin == 0 or not same_box or self._positions is None or positions.shape != self._positions.shape:
             return True
         moved = positions - self._positions
         farthest = np.einsum("ik,ik->i", moved, moved).max(initial=0.0)

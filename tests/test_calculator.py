@@ -128,6 +128,31 @@ def test_onnx_runtime_takes_the_place_of_the_engine_for_the_same_student_alone(f
         assert open_student(tmp_path / "model.assay", library=nothing).runtime == "onnxruntime"
 
 
+def test_a_calculator_in_use_by_another_thread_is_refused_and_free_afterwards(calculator):
+    water, ammonia, hindrance = molecule("H2O"), molecule("NH3"), []
+    evaluate, other = calculator._evaluated, copy.deepcopy(calculator)
+
+    def meanwhile(*arguments):
+        for ask in (calculator.get_potential_energy, calculator.calculate, other.get_forces):
+            thread = threading.Thread(target=lambda ask=ask: hindrance.append(outcome(ask)))
+            thread.start()
+            thread.join()
+        return evaluate(*arguments)
+
+    def outcome(ask):
+        try:
+            return ask(ammonia)
+        except RuntimeError as error:
+            return str(error)
+
+    calculator._evaluated = meanwhile
+    energy = calculator.get_potential_energy(water)
+    assert "in use by another thread: give each thread a calculator of its own" in hindrance[0]
+    assert hindrance[0] == hindrance[1] and hindrance[2].shape == (4, 3)
+    del calculator._evaluated
+    assert calculator.get_potential_energy(water) == energy != calculator.get_potential_energy(ammonia)
+
+
 def test_a_calculator_refuses_a_structure_without_atoms_before_and_after_others(calculator):
     for box in ({}, {"cell": [5.0, 5.0, 5.0], "pbc": True}):
         with pytest.raises(ValueError, match="there must be atoms"):

@@ -16,6 +16,7 @@ from .arguments import refuse_unknown
 from .result import Evaluated
 from .scope import RADIUS_A, Scope, charge_and_spin
 from .student import open_student
+from .threads import OneThread
 from .verlet import VerletList
 
 OWN = ("path", "threads", "device", "skin", "precision", "library")
@@ -44,6 +45,8 @@ class StudentCalculator(Calculator):
         scope: what the student was taught.
         outside: what of the last structure lies outside of that, a sentence each.
         n_outside: how many of the structures so far lay outside.
+
+    Threads need a calculator each: one that another thread is using raises a RuntimeError.
 
     Raises:
         TypeError: there is no such argument.
@@ -76,6 +79,7 @@ class StudentCalculator(Calculator):
         self.n_outside = 0
         self._warned: set[str] = set()
         self.neighbors = VerletList(self.student.cutoff, skin)
+        self._in_use = OneThread()
 
     def set(self, **arguments: Any) -> dict[str, Any]:
         """Change nothing: ASE calls this without arguments, and those of a student are chosen when it is opened."""
@@ -106,6 +110,11 @@ class StudentCalculator(Calculator):
             same[name] = alike and before == now
         return [name for name in all_changes if not same[name]]
 
+    def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:
+        """Return a property, computed if need be; all questions of ASE come here."""
+        with self._in_use:
+            return super().get_property(name, atoms, allow_calculation)
+
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -113,6 +122,10 @@ class StudentCalculator(Calculator):
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Fill ``results``; ASE calls this."""
+        with self._in_use:
+            self._calculate(atoms, properties, system_changes)
+
+    def _calculate(self, atoms: Atoms | None, properties: Sequence[str], system_changes: Sequence[str]) -> None:
         self.results = {}
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None

@@ -1,0 +1,27 @@
+"""Threads: those that a calculator may be used by."""
+
+from __future__ import annotations
+
+import threading
+
+
+class OneThread:
+    """What only one thread may be in at a time: another is refused, and does not wait. Copies are free.
+
+    Threads that waited would still take each other's atoms, because a calculator of ASE keeps those of its last call.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[type[OneThread], tuple[()]]:
+        return type(self), ()
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise RuntimeError(
+                "this calculator is in use by another thread: give each thread a calculator of its own, such as a copy"
+            )
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()

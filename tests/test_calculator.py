@@ -20,6 +20,7 @@ from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.runtime import OnnxStudent, StudentCalculator, open_student
+from assay.runtime.engine import EngineModel, NotHere, is_cut_off
 from assay.runtime.gpu.student import GpuStudent
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
@@ -158,3 +159,13 @@ def test_a_calculator_refuses_a_structure_without_atoms_before_and_after_others(
         with pytest.raises(ValueError, match="there must be atoms"):
             calculator.get_potential_energy(Atoms(**box))
         assert np.isfinite(calculator.get_potential_energy(molecule("H2O")))
+
+
+@pytest.mark.parametrize("part", [0.0001, 0.1, 0.5, 0.99])
+def test_a_library_that_was_copied_in_part_is_refused_before_it_ends_the_process(folder, tmp_path, part):
+    whole = library_path().read_bytes()
+    assert not is_cut_off(library_path())
+    (tmp_path / "libassay.so").write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(NotHere, match="install the package again"):
+        EngineModel(folder / "model.assay", tmp_path / "libassay.so")
+    assert is_cut_off(tmp_path / "libassay.so") or part < 0.01  # of which the loader says itself that it is too short

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ HERE = Path(__file__).parent
 MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
 INTERFACE_VERSION = 1
 UNSUPPORTED = 4  # ASSAY_UNSUPPORTED of assay.h
+ELF_HEADER = struct.Struct("<40xQ10xHH2x")  # where the table of sections is, the size of an entry, and their number
 
 EXCHANGE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int)
 
@@ -41,6 +43,18 @@ class _Output(ctypes.Structure):
         ("struct_size", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("energy", "atomic_energies", "forces", "virial")),
     ]
+
+
+def is_cut_off(path: Path) -> bool:
+    """Whether a shared library of Linux ends before its table of sections, the last of it: loading it ends by SIGBUS."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        header = file.read(ELF_HEADER.size)
+    if len(header) < ELF_HEADER.size or not header.startswith(b"\x7fELF\x02\x01"):  # 64 bits, little-endian
+        return False
+    start, entry_bytes, n_entries = ELF_HEADER.unpack(header)
+    return path.stat().st_size < start + entry_bytes * n_entries
 
 
 class NotHere(ValueError):
@@ -89,6 +103,8 @@ class EngineModel:
         self.library_path, self.precision = HERE / LIBRARY if library is None else library, precision
         if library is None and not (HERE / LIBRARY).is_file():
             raise NotHere(f"there is no engine in {HERE}: give the paths of a model file and of libassay.so")
+        if is_cut_off(Path(self.library_path)):
+            raise self._wrong_library("is cut off")
         try:
             self._library = ctypes.CDLL(str(Path(self.library_path).absolute()))  # and not one that the system has
             version = self._library.assay_interface_version()

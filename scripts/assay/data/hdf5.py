@@ -15,7 +15,6 @@ from assay.data.hdf5_groups import GroupFile, opened, told_of, unit_of
 from assay.data.labels import Labels
 from assay.data.spellings import PBC, take_periodicity
 from assay.data.stated_units import stated_units
-from assay.workflow.units import factor
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from assay.data.frames import Layout
 from assay.data.stated_units import squeezed
-from assay.workflow.units import factor, in_words
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor, in_words, of_structure
 
-_PER_ATOM = re.compile(r"\s*/\s*atoms?$", re.I)
 _USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 
 
@@ -44,7 +42,7 @@ def units_of(
     is_per_atom = False
     for said in (stated, given):
         if "energy" in said:
-            per_structure = _PER_ATOM.sub("", said["energy"])
+            per_structure = of_structure(said["energy"])
             is_per_atom, said["energy"] = per_structure != said["energy"], per_structure
     usual = {**_USUAL, **layout.usual}
     if {"energy", "length"} & {*given, *stated}:

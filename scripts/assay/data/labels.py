@@ -25,7 +25,6 @@ from assay.data.label_units import units_of
 from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor, in_words, of_structure
 
 _OWN_STEMS = ("", "ref")  # of labels that need no key
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units

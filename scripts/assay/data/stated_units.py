@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from assay.data.spellings import is_cell
-from assay.workflow.units import DIMENSIONS, factor, is_atomic
 from assay.workflow.errors import AssayError
+from assay.workflow.units import DIMENSIONS, factor, is_atomic
 
 _WORDS = {
     "energy": "energy energies e",

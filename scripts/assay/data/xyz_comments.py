@@ -10,8 +10,8 @@ from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
 from assay.data.spellings import is_cell, numbers_in
-from assay.workflow.units import factor
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor
 
 _SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
 _IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")

@@ -17,7 +17,6 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from assay.data.formats import open_any
 from assay.data.frames import Frame
 from assay.data.stated_units import stated_units
-from assay.workflow.units import factor
 from assay.predictors.interface import Prediction, Predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError

@@ -46,7 +46,7 @@ class _Output(ctypes.Structure):
 
 
 def is_cut_off(path: Path) -> bool:
-    """Whether a shared library of Linux ends before its table of sections, the last of it: loading it ends by SIGBUS."""
+    """Whether a shared library of Linux ends before its table of sections, which is its last part."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

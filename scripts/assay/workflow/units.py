@@ -97,7 +97,7 @@ def factor(unit: str, kind: str) -> float:
 
 def of_structure(unit: str) -> str:
     """A unit of energy without "/atom", by which it is one of the energy of each atom."""
-    return re.sub(r"\s*/\s*atom$", "", unit)
+    return re.sub(r"\s*/\s*atoms?$", "", unit, flags=re.IGNORECASE)
 
 
 def in_words(unit: str, kind: str) -> str:

@@ -193,6 +193,27 @@ def test_one_molecule_with_energies_in_another_order_is_named(sound):
     assert "another order: 10 of 60 structures: C6H6-0" in suspicion
 
 
+@pytest.mark.parametrize("order", [lambda forces: np.roll(forces, 1, axis=0), lambda forces: forces[:, ::-1]])
+def test_a_steep_structure_hides_no_labels_in_another_order(sound, order):
+    dataset, errors = sound
+    first = int(np.flatnonzero(dataset.molecules == "CH3CN")[0])
+    generator, steep = np.random.default_rng(4), errors.owner == first
+    wrong = in_other_order(errors, dataset, lambda forces: [forces[0], *order(forces[1:])])
+    wrong = Errors(wrong.atomic_numbers, wrong.n_atoms, wrong.energy.copy(), wrong.energy_teacher.copy(),
+                   wrong.forces.copy(), wrong.forces_teacher.copy())  # fmt: skip
+    wrong.forces[steep] = 100.0 * generator.normal(size=(steep.sum(), 3))
+    wrong.forces_teacher[steep] = 0.9 * wrong.forces[steep] + 30.0 * generator.normal(size=(steep.sum(), 3))
+    [suspicion] = check_labels(wrong, dataset)["suspicions"]
+    assert "in another order of 9 of 60 structures: CH3CN-1 " in suspicion
+    others = np.flatnonzero(dataset.molecules == "CH3CN")[1:]
+    energy, predicted = errors.energy_teacher.copy(), errors.energy.copy()
+    energy[others] = np.roll(energy[others], 1)
+    energy[first], predicted[first] = energy[first] + 100.0, predicted[first] + 90.0
+    columns = (predicted, energy, errors.forces, errors.forces_teacher)
+    [suspicion] = check_labels(Errors(errors.atomic_numbers, errors.n_atoms, *columns), dataset)["suspicions"]
+    assert "as if rows were in another order: 9 of 60 structures: CH3CN-1 " in suspicion
+
+
 @pytest.mark.parametrize("kind", ["forces", "energy", "unit"])
 def test_one_outlier_is_named_and_the_others_are_not_blamed(sound, kind):
     dataset, errors = sound

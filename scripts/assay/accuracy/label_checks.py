@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
 from assay.accuracy.label_stress import other_stresses
-from assay.accuracy.label_units import EV, EV_PER_A, MANY, Unit, groups_of_slopes
+from assay.accuracy.label_units import EV, EV_PER_A, MANY, STEEP, Unit, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
 
@@ -208,9 +208,12 @@ def _disordered_molecules(errors: Errors, dataset: Dataset, forces: _Forces, uni
     keys = [f"{molecule}:{order.hex()}" for molecule, order in zip(dataset.molecules, numbers, strict=True)]
     _, molecule = np.unique(keys, return_inverse=True)
     off = _relative_error(errors, unit)
+    sizes = [errors.per_structure((values**2).mean(1)) for values in (errors.forces, errors.forces_teacher)]
+    size = np.sqrt(np.maximum(*sizes) / errors.n_atoms)
     found: dict[str, np.ndarray] = {}
     for one in np.unique(molecule[forces.telling & (off > FAR_OFF)]):
         mask = (molecule == one) & forces.telling
+        mask &= size <= STEEP * np.median(size[mask])
         if mask.sum() < MANY or np.median(off[mask]) < FAR_OFF:
             continue
         if what := _disorder(errors, mask, unit):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.accuracy.label_units import ENERGIES, EV, MANY, Unit
+from assay.accuracy.label_units import ENERGIES, EV, MANY, STEEP, Unit
 from assay.accuracy.metrics import Errors, composition
 
 CLOSE = 0.01  # energies that agree so well in relation to their size are in the same unit
@@ -212,6 +212,8 @@ def _disordered(predicted: np.ndarray, energy: np.ndarray, differences: Differen
     off = np.abs(differences.robust(energy - predicted))
     for kind in range(differences.kind.max() + 1):
         here = differences.kind == kind
+        size = np.maximum(*(np.abs(values - np.median(values[here])) for values in (predicted, energy)))
+        here &= size <= STEEP * np.median(size[here])
         if here.sum() < ENOUGH_TO_SORT:
             continue
         own, label = (values[here] - np.median(values[here]) for values in (predicted, energy))

@@ -12,6 +12,7 @@ from assay.workflow.units import factor
 
 TURNED = ", with the sign turned"
 MANY = 3  # so few structures make no group of their own
+STEEP = 8.0  # times the median size: one such structure would outweigh all others in a sum
 
 _SIZE_EV = {unit: factor(unit, "energy") for unit in ("eV", "meV", "hartree", "rydberg", "kcal/mol", "kJ/mol")}
 _SIZE_A = {unit: factor(unit, "length") for unit in ("angstrom", "bohr", "nm")}

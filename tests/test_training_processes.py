@@ -13,6 +13,7 @@ from assay.models import build_model
 from assay.training import processes
 from assay.training.loss import DISPLACEMENT_A, Loss, eager_gradients, engine_gradients
 from assay.training.packs import PackedDataset
+from assay.workflow.errors import AssayError
 from shared.train_together import STEPS, STUDENT, dataset
 
 PROGRAM = Path(__file__).parent / "shared" / "train_together.py"
@@ -67,6 +68,14 @@ def test_a_process_that_is_told_where_the_others_are_leads_by_its_rank(monkeypat
     assert not processes.leads()
     monkeypatch.setenv("RANK", "0")
     assert processes.leads()
+
+
+def test_a_launcher_that_tells_no_local_rank_is_refused_where_processes_share_gpus(monkeypatch):
+    for key, value in zip(processes.TOLD, ("1", "2", "localhost", "29500"), strict=True):
+        monkeypatch.setenv(key, value)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(AssayError, match=r"no LOCAL_RANK, by which .*: start the training by torchrun"):
+        processes.joined("cuda").__enter__()
 
 
 @pytest.mark.parametrize("n_processes", [2, 3])

@@ -120,6 +120,11 @@ def joined(device: torch.device | str) -> Iterator[torch.device]:
         yield device
         return
     if device.type == "cuda":
+        if "LOCAL_RANK" not in os.environ:
+            raise AssayError(
+                f"the launcher set {', '.join(TOLD)} and no LOCAL_RANK, by which each process takes a GPU of its own: "
+                "start the training by torchrun, or export LOCAL_RANK"
+            )
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         if device.index >= torch.cuda.device_count():
             raise AssayError(f"this machine has {torch.cuda.device_count()} GPUs: start one process for each at most")

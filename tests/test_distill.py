@@ -106,6 +106,7 @@ def test_what_is_held_out_has_the_teacher_that_its_file_states():
     assert config["dataset"]["splits"]["held_out"]["teacher"] == "B3LYP"
     assert config["variants"]["small"]["teacher"] == {"name": "X"}
     assert own(data=data | {"validation": "b.xyz"})["dataset"]["splits"]["held_out"]["teacher"] == "X"
+    assert own(data=data | {"train": {"path": "a.xyz", "teacher": "x"}})["variants"]["small"]["teacher"]["name"] == "X"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,10 @@ def test_what_is_held_out_has_the_teacher_that_its_file_states():
         (
             {"data": {"teacher": "x"}, "students": {"a": {"parameters": 5}}},
             "`train`, which is labelled, or `structures`",
+        ),
+        (
+            {"data": {"train": {"path": "a.xyz", "teacher": "Y"}, "teacher": "X"}, "students": {"a": {"from": "tiny"}}},
+            "`data.train.teacher` is Y and `data.teacher` is X, and students learn from one teacher",
         ),
         ({"data": {"train": "my.xyz"}, "students": {"a": {}}}, "`parameters`, `architecture` or `from`"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"parameters": 5, "from": "tiny"}}}, "one of the three"),

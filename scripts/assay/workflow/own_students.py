@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from assay.workflow.config_models.config_yaml import with_modules_of_their_own
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, training_record
+from assay.workflow.teachers import same_teacher
 
 FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
 TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
@@ -40,8 +41,8 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
 
     Raises:
         AssayError: there are students without data, or data without students; structures without a calculator that
-            labels them; a student with the name of a variant, or with the Python module of one; a change of a variant
-            that is left out; or no split that students are judged on.
+            labels them; data of two teachers; a student with the name of a variant, or with the Python module of one; a
+            change of a variant that is left out; or no split that students are judged on.
     """
     data, students = config["data"], present(config["students"])
     if data is None:
@@ -131,11 +132,21 @@ def check_trained(student: str, teacher: str) -> None:
 def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:
     """The teacher of the data by the keys of a ``NamedTeacher``: theirs, else that of the config if it is the caller's,
     else one whose name only says which file it labelled.
+
+    Raises:
+        AssayError: the file that students learn from names another one.
     """
     stated = data.get("teacher") or (given if isinstance(given, Mapping) else None)
+    train = data.get("train")
+    named = train.get("teacher") if isinstance(train, Mapping) else None
+    name = stated.get("name") if isinstance(stated, Mapping) else stated
+    if named and name and not same_teacher(named, name):
+        key = "data.teacher" if data.get("teacher") else "teacher"
+        raise AssayError(
+            f"`data.train.teacher` is {named} and `{key}` is {name}, and students learn from one teacher: name the one "
+            "whose labels the file holds in both, or in one of them"
+        )
     if stated is None:
-        train = data.get("train")
-        named = train.get("teacher") if isinstance(train, Mapping) else None
         return {"name": named or f"the teacher of {_source_of(data)}"}
     if isinstance(stated, str):
         return {"name": stated}

@@ -129,6 +129,12 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
         ),
         (["dataset", "train"], {"path": "a", "units": {"forces": "eV"}}, ["train.units.forces`", "a unit of forces"]),
         (["dataset", "train"], {"path": "a", "units": {"length": "-nm"}}, ["units.length`", "without a sign"]),
+        (["ablate", "base", "hyperparameters", "hiden"], 8, ["hyperparameters.hiden`", "did you mean `hidden`?"]),
+        (
+            ["distill", "students", "tiny", "hyperparameters", "spin"],
+            8,
+            ["`distill.students.tiny.hyperparameters.spin`", "known keys are", "radial_basis"],
+        ),
         (["benchmark", "max_rounds"], 2, ["`benchmark`", "`max_rounds` are at least their `min_rounds`, 3"]),
         (["variants", "mine"], "m.pt", ["`variants.mine`", '"m.pt"', "a set of keys or null"]),
         (["variants", "my model"], {"checkpoint": "m.pt"}, ["'my model'", "letters, digits"]),

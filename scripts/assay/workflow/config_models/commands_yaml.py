@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from assay.workflow.config_models.physics_yaml import Motion
-from assay.workflow.config_models.recipes_yaml import Loss
+from assay.workflow.config_models.recipes_yaml import Hyperparameters, Loss
 from assay.workflow.config_models.types import (
     FilePath,
     Friction,
@@ -171,7 +171,7 @@ class AblationBase(Section):
     """The student that settings of an ablation differ from."""
 
     architecture: Literal["painn"] = Field(description="a network with all of the hyperparameters that are varied")
-    hyperparameters: dict[str, Any] = Field(description="arguments of the network")
+    hyperparameters: Hyperparameters = Field(description="arguments of the network")
     recipe: AblationRecipe = Field(description="how each student is trained")
 
 

@@ -14,8 +14,8 @@ from assay.workflow.config_models.config_yaml import (
     by_name,
     with_modules_of_their_own,
 )
+from assay.workflow.config_models.recipes_yaml import Hyperparameters
 from assay.workflow.config_models.types import (
-    CUTOFF_RANGE_A,
     Count,
     EnvironmentPath,
     FilePath,
@@ -143,27 +143,6 @@ class Training(OwnTraining):
     labelling_jobs: PositiveInteger
     threads: PositiveInteger
     processes: PositiveInteger
-
-
-class Hyperparameters(Section):
-    """Arguments of the network of a student; those that are absent follow from its size, or are the network's own."""
-
-    hidden: int = may_be_absent(ge=4, le=4096, description="the number of channels")
-    n_blocks: int = may_be_absent(ge=1, le=64, description="the number of blocks")
-    n_rbf: int = may_be_absent(ge=1, le=4096, description="the number of radial basis functions")
-    max_z: int = may_be_absent(ge=1, le=118, description="the largest atomic number")
-    cutoff_A: float = may_be_absent(
-        ge=CUTOFF_RANGE_A[0], le=CUTOFF_RANGE_A[1], description="the cutoff radius in angstrom"
-    )
-    radial_basis: Literal["bessel", "gaussian"] = may_be_absent()
-    envelope: Literal["polynomial", "cosine"] = may_be_absent()
-    filter_bias: bool = may_be_absent(description="whether filters have a bias")
-    activation: Literal["silu", "softplus", "gelu"] = may_be_absent()
-    head: list[PositiveInteger] = may_be_absent(description="widths of the hidden layers of the atomic energy")
-    epsilon: float = may_be_absent(gt=0, le=1, description="a small number under the square root of each norm")
-    repulsion: bool = may_be_absent(description="whether nuclei repel each other inside covalent contact")
-    floor: bool = may_be_absent(description="whether the radial basis sees floored distances")
-    rank: int = may_be_absent(ge=1, le=2, description="1 for vectors, 2 for tensors besides")
 
 
 class OwnStudent(OwnTraining):

@@ -8,7 +8,7 @@ import pytest
 from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
-from assay.data.stated_units import stated_units
+from assay.data.stated_units import stated_units, tells_unit
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 
@@ -146,7 +146,20 @@ def test_two_units_of_one_kind_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["unit_cell_volume", "formula_units", "community", "dipole_unit"])
 def test_units_of_something_else_are_none_of_labels(name):
-    assert not stated_units({name: "metal", "unit": 2}).keys() & {"energy", "length", "forces", "stress", "virial"}
+    assert not stated_units({name: "metal", "unit": 2}) and not tells_unit(name)
+
+
+def test_a_unit_of_a_label_by_its_name_holds_for_it_alone(tmp_path):
+    path = tmp_path / "set.xyz"
+    path.write_text(frame("REF_energy_unit=hartree n_units=2") + frame("REF_energy_unit=hartree n_units=3"))
+    assert read_dataset(path).energy[0] == -75.0
+    path.write_text(
+        path.read_text()
+        .replace(" energy=", " REF_energy=")
+        .replace("\nenergy=", "\nREF_energy=")
+        .replace("forces", "REF_forces")
+    )
+    np.testing.assert_allclose(read_dataset(path).energy, [-75.0 * Hartree] * 2)
 
 
 @pytest.mark.parametrize("write", [write_own, write_groups])

@@ -77,8 +77,6 @@ class GroupFile:
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[_name(group, _POSITIONS)].ndim == 2
         for name, item in _datasets(group).items():
-            if "weight" in name:
-                continue
             for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
             if name in _NUMBERS or item.dtype.kind in "iufb":
@@ -165,11 +163,14 @@ def _stated(group: h5py.Group) -> dict[str, str]:
 def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """What a group holds, and what is in groups below it that have no positions of their own, by its path.
 
-    Those in MACE's ``properties`` have their plain name.
+    What is in MACE's ``properties`` has its plain name. Weights are left out.
     """
     found: dict[str, h5py.Dataset] = {}
     below: list[tuple[str, h5py.Group]] = []
-    for key, item in group.items():
+    for key in group:
+        if "weight" in key:
+            continue
+        item = group[key]
         if isinstance(item, h5py.Dataset):
             found[key] = item
         elif isinstance(item, h5py.Group):

@@ -7,6 +7,7 @@ Labels come in sets: names that are equal but for "energy", "forces", "stress" o
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from functools import cache
 from typing import Any
 
@@ -70,8 +71,13 @@ def _fits(frame: Frame, name: str, value: Any) -> bool:
     return array.size in (6, 9) if kind in OF_CELLS else name in frame.info and array.size == 1 and array.ndim <= 1
 
 
-def unfit_names(frame: Frame, stem: str, is_given: bool) -> list[str]:
-    """Names of labels whose values cannot be any; a stress or virial of a cell among those that are read is an error.
+def unfit_names(frame: Frame, stem: str, known: Container[str]) -> list[str]:
+    """Names of labels whose values cannot be any; one of the stem that is read, of a stress or virial, is an error.
+
+    Args:
+        frame: a structure.
+        stem: that of the labels that are read.
+        known: the kinds that are read, or that a key names.
 
     Raises:
         AssayError: it is named.
@@ -81,7 +87,7 @@ def unfit_names(frame: Frame, stem: str, is_given: bool) -> list[str]:
         kind = kind_of_label(name)
         if kind is None or _NO_LABEL.search(name) or tells_unit(name) or _fits(frame, name, value) or _is_none(value):
             continue
-        is_read = kind in OF_CELLS and stem_of(name, kind) == stem and name in frame.info and not is_given
+        is_read = kind in OF_CELLS and stem_of(name, kind) == stem and name in frame.info and kind not in known
         if is_read and frame.cell is not None:
             raise AssayError(
                 f"{frame.where} has a {kind} `{name}` of {_described(value)}, which should be six or nine numbers: "

@@ -169,7 +169,7 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     names = {kind: names[kind] for kind in KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
     others += [twin for kind, name in names.items() for twin in twins_of(frame, kind, name)]
-    others += unfit_names(frame, stem, any(given[kind] is not None for kind in OF_CELLS))
+    others += unfit_names(frame, stem, OF_CELLS if any(given[kind] for kind in OF_CELLS) else names)
     gradient = "forces" if is_gradient(names["forces"]) else ""
     layout = layout._replace(kinds={**layout.kinds, **stated})
     units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)

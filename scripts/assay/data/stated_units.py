@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.data.spellings import is_cell
 from assay.workflow.errors import AssayError
-from assay.workflow.units import DIMENSIONS, factor, is_atomic
+from assay.workflow.units import factor, is_atomic
 
 _WORDS = {
     "energy": "energy energies e",
@@ -21,6 +21,7 @@ _WORDS = {
     "virial": "virial virials",
 }
 _KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_LABEL = re.compile("energ|force|grad|stress|virial")
 
 
 def squeezed(name: str) -> str:
@@ -31,23 +32,21 @@ def squeezed(name: str) -> str:
 @cache
 def tells_unit(name: str) -> bool:
     """Whether a name tells a unit of labels or lengths: ``units``, ``Energy_Unit``, ``r_unit`` and the like."""
-    return _told(name) in ("", *DIMENSIONS)
+    return _told(name) is not None
 
 
 def stated_units(said: Mapping[str, Any]) -> dict[str, str]:
     """The units that names and values state, by kind of label, and "length" for positions and cells.
 
-    A unit of something else is found by the letters of its name. Where no kind is named, as by ``units``, the value
-    tells it: atomic units are those of energy and length, and a number is none.
+    That of a label by another name, such as ``dft_energy_unit``, is found by the letters of this name. Where no kind is
+    named, as by ``units``, the value tells it: atomic units are those of energy and length, and a number is none.
     """
     found: dict[str, str] = {}
     for name, value in said.items():
         told = _told(str(name))
-        if told is None:
-            continue
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and "unit" in str(name).lower():
             units = stated_units({f"{key} unit": unit for key, unit in value.items()})
-        elif not (text := text_of(value)) or (told == "" and not re.search("[a-zA-Z]", text)):
+        elif told is None or not (text := text_of(value)) or (told == "" and not re.search("[a-zA-Z]", text)):
             continue
         else:
             units = {told: text}
@@ -65,11 +64,11 @@ def text_of(value: Any) -> str:
 
 @cache
 def _told(name: str) -> str | None:
-    """What a name tells the unit of; "" if it says "unit" alone, None if it tells none."""
+    """What a name tells the unit of; "" if it says "unit" alone, None if it tells none of a label."""
     if "unit" not in name.lower() or is_cell(name):
         return None
     word = re.sub(r"units?", "", squeezed(name))
-    return _KINDS.get(word, word)
+    return _KINDS.get(word) or (word if not word or _LABEL.search(word) else None)
 
 
 def _of_all(unit: str) -> dict[str, str]:

@@ -47,3 +47,9 @@ def test_a_database_may_tell_a_charge_in_an_array(tmp_path):
         database.write(crystal_with(-31.7), data={"charge": np.array([-1.0]), "spin": np.array([[2.0]])})
     read = read_dataset(tmp_path / "set.db")
     assert read.charge.tolist() == [-1] and read.spin.tolist() == [2]
+
+
+@pytest.mark.parametrize("charge", ["+1", '"[1.0]"', "[1]", "1.0D0"])
+def test_a_charge_of_extended_xyz_may_stand_in_brackets(tmp_path, charge):
+    (tmp_path / "set.xyz").write_text(FRAME.format(comment=f"energy=-1 charge={charge}", columns="forces:R:3", more=""))
+    assert read_dataset(tmp_path / "set.xyz").charge.tolist() == [1]

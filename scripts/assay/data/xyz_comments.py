@@ -10,6 +10,8 @@ from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
 from assay.data.spellings import is_cell, numbers_in
+from assay.data.units import factor
+from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
 
@@ -34,8 +36,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """A value, as numbers if it is a cell or a label that was written as text, such as a nested list."""
-    if not isinstance(value, str) or not (is_cell(name) or kind_of_label(name)):
+    """A value, as numbers if it is a cell, a label or a charge that was written as text, such as a nested list."""
+    if not isinstance(value, str) or not (is_cell(name) or kind_of_label(name) or tells_charge_or_spin(name)):
         return value
     numbers = numbers_in(value)
     return value if numbers is None else numbers

@@ -155,7 +155,7 @@ def _number(value: object) -> float | None:
     if value is None:
         return None
     try:
-        [number] = np.ravel(value).astype(np.float64)  # type: ignore[call-overload]
+        [number] = np.asarray(value).ravel().astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
     return float(number) if np.isfinite(number) else None

@@ -5,13 +5,15 @@ import os
 import pickle
 import shutil
 import threading
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.collections import g2
 
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
@@ -19,7 +21,8 @@ from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.runtime import OnnxStudent, StudentCalculator, open_student
+from assay.runtime import OnnxStudent, StudentCalculator, VerletList, open_student
+from assay.runtime.distances import strange_distances
 from assay.runtime.engine import EngineModel, NotHere, is_cut_off
 from assay.runtime.gpu.student import GpuStudent
 
@@ -169,3 +172,55 @@ def test_a_library_that_was_copied_in_part_is_refused_before_it_ends_the_process
     with pytest.raises(NotHere, match="install the package again"):
         EngineModel(folder / "model.assay", tmp_path / "libassay.so")
     assert is_cut_off(tmp_path / "libassay.so") or part < 0.01  # of which the loader says itself that it is too short
+
+
+@pytest.mark.parametrize(
+    ("scale", "sentence"),
+    [
+        (0.1, r"the atoms 0 and 1 are 0\.15 angstrom apart: are the positions in nm"),
+        (0.529, r"are 0\.8 angstrom apart: are the positions in nm, or in units of the cell"),
+        (1.89, "no atoms are bonded, and the nearest, .*: are the positions in bohr"),
+        (10.0, "none of its atoms has a neighbor, so that each is computed alone"),
+    ],
+)
+@pytest.mark.parametrize("file", ["model.assay", "model.edges.onnx"])
+def test_positions_in_another_unit_are_warned_of(folder, file, scale, sentence):
+    ethanol = molecule("CH3CH2OH")
+    ethanol.calc = StudentCalculator(folder / file, threads=1, library=library_path())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ethanol.get_potential_energy()
+    ethanol.positions *= scale
+    with pytest.warns(UserWarning, match=sentence):
+        ethanol.get_potential_energy()
+    ethanol.positions += 0.01  # within the skin, so that no neighbors are searched for
+    ethanol.get_potential_energy()
+    assert len(ethanol.calc.outside) == 1 and ethanol.calc.n_outside == 2
+    ethanol.positions /= scale
+    ethanol.get_potential_energy()
+    assert ethanol.calc.outside == []
+
+
+def test_no_structure_with_usual_bonds_has_strange_distances():
+    search = VerletList(5.0, 0.0)
+    crystals = [
+        bulk("Cu"),
+        bulk("NaCl", "rocksalt", 5.64),
+        bulk("CsCl", "cesiumchloride", 4.12),
+        bulk("Ar", "fcc", 5.26),
+    ]
+    for atoms in [*map(molecule, g2.names), *(crystal * (2, 2, 2) for crystal in crystals)]:
+        found = search.update(atoms.positions, atoms.cell.array, atoms.pbc)
+        assert strange_distances(atoms.numbers, *found) == {}, atoms
+
+
+def test_an_energy_that_no_atoms_have_is_refused(calculator, monkeypatch):
+    water, evaluate = molecule("H2O"), calculator._evaluated
+
+    def absurd(*arguments):
+        found, n_edges = evaluate(*arguments)
+        return found._replace(energy=-3.1e26), n_edges
+
+    monkeypatch.setattr(calculator, "_evaluated", absurd)
+    with pytest.raises(ValueError, match=r"gives H2O -3\.1e\+26 eV, which no atoms have: .* not in angstrom"):
+        calculator.get_potential_energy(water)

@@ -13,6 +13,7 @@ from ase.calculators.calculator import Calculator, PropertyNotImplementedError, 
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from .arguments import refuse_unknown
+from .distances import strange_distances
 from .result import Evaluated
 from .scope import RADIUS_A, Scope, charge_and_spin
 from .student import open_student
@@ -20,6 +21,7 @@ from .threads import OneThread
 from .verlet import VerletList
 
 OWN = ("path", "threads", "device", "skin", "precision", "library")
+MAX_ENERGY_eV = 1e7  # of an atom: all electrons of the heaviest one are bound by 1.5e6 eV
 OF_ASE = ("restart", "ignore_bad_restart_file", "label", "atoms", "directory")  # of its ``Calculator``
 
 
@@ -30,7 +32,8 @@ class StudentCalculator(Calculator):
     distance from the origin costs accuracy; the network itself computes in single precision unless told otherwise.
 
     The student knows no charges and spins. What of a structure lies outside of its scope, these among it, is warned of
-    once, and stands in ``outside`` for the structure that was evaluated last. ONNX files have no energies of atoms.
+    once, and stands in ``outside`` for the structure that was evaluated last. So are distances that hint at another
+    unit than the angstrom, as of the last search for neighbors. ONNX files have no energies of atoms.
 
     Args:
         path: ``model.assay``, or ``model.edges.onnx``; None takes the student of this package.
@@ -78,6 +81,7 @@ class StudentCalculator(Calculator):
         self.outside: list[str] = []
         self.n_outside = 0
         self._warned: set[str] = set()
+        self._strange: dict[str, str] = {}  # what is said of the distances at the last search for neighbors
         self.neighbors = VerletList(self.student.cutoff, skin)
         self._in_use = OneThread()
 
@@ -136,6 +140,11 @@ class StudentCalculator(Calculator):
                 f"the student gives no finite energy and forces of {self.atoms.get_chemical_formula()}: are atoms at "
                 "one place, or pressed into each other?"
             )
+        if abs(found.energy) > MAX_ENERGY_eV * len(self.atoms):
+            raise ValueError(
+                f"the student gives {self.atoms.get_chemical_formula()} {found.energy:.1e} eV, which no atoms have: "
+                "are they pressed into each other, or are the positions not in angstrom?"
+            )
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
         if found.atomic_energies is not None:
             self.results["energies"] = found.atomic_energies
@@ -155,14 +164,19 @@ class StudentCalculator(Calculator):
         numbers, positions = self.atoms.numbers, self.atoms.positions
         if self.student.runtime == "triton":  # which finds neighbors on the GPU
             found = self.student.from_cell(numbers, positions, cell, pbc)
-            return found, found.n_edges or 0
+            n_edges = found.n_edges or 0
+            self._strange = {} if n_edges else strange_distances(numbers, np.zeros((2, 0), int), np.zeros((0, 3)))
+            return found, n_edges
+        n_builds = self.neighbors.n_builds
         edge_index, vectors = self.neighbors.update(positions, cell, pbc)
+        if self.neighbors.n_builds > n_builds:  # atoms that have hardly moved since have no other distances
+            self._strange = strange_distances(numbers, edge_index, vectors)
         return self.student.from_vectors(numbers, edge_index, vectors), edge_index.shape[1]
 
     def _warn_outside(self, neighbors: float | None) -> None:
         """Note what of the structure lies outside of the scope, and warn of each kind of it once."""
         assert self.atoms is not None
-        found = self.scope.outside(self.atoms, neighbors)
+        found = self._strange | self.scope.outside(self.atoms, neighbors)
         self.outside, self.n_outside = list(found.values()), self.n_outside + bool(found)
         for kind, sentence in found.items():
             if kind not in self._warned:

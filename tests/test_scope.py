@@ -275,6 +275,27 @@ def test_packaged_calculator_warns_of_a_charge_that_is_not_whole(calculator, cha
     assert [*packaged.charge_and_spin(water)] == [float(charge), None]
 
 
+@pytest.mark.parametrize("name", ["charge", "net_charge", "Total_Charge"])
+@pytest.mark.parametrize("charge", [np.array([1]), [1], np.array(1.0), "+1"])
+def test_packaged_calculator_reads_a_charge_in_an_array_of_its_own(calculator, name, charge):
+    water = molecule("H2O")
+    water.calc, water.info[name] = calculator(), charge
+    with pytest.warns(UserWarning, match=r"its charge of \+1 is ignored"):
+        water.get_potential_energy()
+
+
+@pytest.mark.parametrize(("name", "told"), [("charge", "1+"), ("charge", [1, 0, 0]), ("mult", "doublet"), ("spin", {})])
+def test_packaged_calculator_warns_of_what_it_cannot_read_until_another_structure_comes(calculator, name, told):
+    water = molecule("H2O")
+    water.calc, water.info[name] = calculator(), told
+    with pytest.warns(UserWarning, match=r"its (charge|spin) .+ is ignored, because it cannot be read as a number"):
+        water.get_potential_energy()
+    assert len(water.calc.outside) == 1 and packaged.charge_and_spin(water) == (None, None)
+    with pytest.raises(ValueError, match="not trained on"):
+        water.calc.get_potential_energy(molecule("LiH"))
+    assert water.calc.outside == []
+
+
 def test_partial_charges_add_up_to_a_whole_number(calculator):
     water = molecule("H2O")
     water.set_initial_charges([-0.834, 0.417, 0.41701])

@@ -130,7 +130,7 @@ class StudentCalculator(Calculator):
             self._calculate(atoms, properties, system_changes)
 
     def _calculate(self, atoms: Atoms | None, properties: Sequence[str], system_changes: Sequence[str]) -> None:
-        self.results = {}
+        self.results, self.outside = {}, []
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from math import isfinite, nan
+from math import isfinite
 from typing import Any
 
 import numpy as np
 from ase import Atoms
 
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
-CHARGES, SPINS = ("charge", "total_charge"), ("spin", "multiplicity", "spin_multiplicity")  # names in ``atoms.info``
+CHARGES = ("charge", "total_charge", "net_charge")  # names in ``atoms.info``
+SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult")
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -48,6 +49,10 @@ class Scope:
             found["charge"] = f"its charge of {charge:+.9g} is ignored, because the student knows no charges"
         if (spin or spins) and (own not in (spins or [1]) or (spin and len(spins or [1]) > 1)):
             found["spin"] = f"its multiplicity of {own:.9g} is ignored, because the student knows no spins"
+        for kind, names in (("charge", CHARGES), ("spin", SPINS)):
+            words = _unread(_lower(atoms.info), names)
+            if words:
+                found.setdefault(kind, f"its {names[0]} {words} is ignored, because it cannot be read as a number")
         if axes is not None and int(atoms.pbc.sum()) not in axes:
             found["periodicity"] = f"it repeats along {int(atoms.pbc.sum())} axes, as no training data did"
         if n_atoms is not None and len(atoms) > n_atoms[1]:
@@ -60,23 +65,43 @@ class Scope:
 def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     """The total charge and the multiplicity that a structure names; None for what it does not name.
 
-    They are ``charge`` or ``total_charge``, and ``spin``, ``multiplicity`` or ``spin_multiplicity`` of ``atoms.info``,
-    in small or capital letters, or else the sums of its initial charges and magnetic moments, rounded, because partial
-    charges add up to whole numbers only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
+    They are what stands under the names of ``CHARGES`` and ``SPINS`` in ``atoms.info``, in small or capital letters, or
+    else the sums of its initial charges and magnetic moments, rounded, because partial charges add up to whole numbers
+    only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
     """
-    info, unpaired = {str(key).lower(): value for key, value in atoms.info.items()}, _sum_of(atoms, "initial_magmoms")
+    info, unpaired = _lower(atoms.info), _sum_of(atoms, "initial_magmoms")
     charge = _first(info, CHARGES, _sum_of(atoms, "initial_charges"))
     spin = _first(info, SPINS, None if unpaired is None else abs(unpaired) + 1)
     return charge, spin if spin is None or spin > 0 else None
 
 
+def _lower(info: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(key).lower(): value for key, value in info.items()}
+
+
 def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None) -> float | None:
     """The first finite number under these names, or else ``otherwise``, rounded."""
     for name in names:
-        with suppress(TypeError, ValueError, OverflowError):
-            if isfinite(number := float(info.get(name, nan))):
-                return number
+        number = _number(info.get(name))
+        if number is not None and isfinite(number):
+            return number
     return None if otherwise is None or not isfinite(otherwise) else round(otherwise)
+
+
+def _unread(info: Mapping[str, Any], names: Sequence[str]) -> str:
+    """What stands under these names, if none of it is a number; empty if one is, or nothing does."""
+    told = [info[name] for name in names if info.get(name) is not None]
+    return "" if any(_number(value) is not None for value in told) else f"{told[0]!r:.40}" if told else ""
+
+
+def _number(value: object) -> float | None:
+    """A number, which may stand in an array of its own; None for anything else."""
+    if value is None:
+        return None
+    with suppress(TypeError, ValueError, OverflowError):
+        [number] = np.asarray(value).ravel().astype(np.float64)
+        return float(number)
+    return None
 
 
 def _sum_of(atoms: Atoms, name: str) -> float | None:

@@ -224,3 +224,33 @@ def test_an_energy_that_no_atoms_have_is_refused(calculator, monkeypatch):
     monkeypatch.setattr(calculator, "_evaluated", absurd)
     with pytest.raises(ValueError, match=r"gives H2O -3\.1e\+26 eV, which no atoms have: .* not in angstrom"):
         calculator.get_potential_energy(water)
+
+
+@pytest.mark.parametrize("file", ["model.assay", "model.edges.onnx"])
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [({"threads": threads}, "number of threads is") for threads in ("2", 1.5, 0, 10**12)]
+    + [({"skin": skin}, "skin is") for skin in (None, "0.5", -1.0)],
+)
+def test_threads_and_skins_that_are_no_such_numbers_are_refused(folder, file, wrong, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        StudentCalculator(folder / file, library=library_path(), **wrong)
+
+
+def test_a_folder_may_have_a_name_that_is_no_utf8(folder, tmp_path):
+    strange = tmp_path / os.fsdecode(b"l\xe4rche")
+    strange.mkdir()
+    shutil.copy(folder / "model.assay", strange)
+    open_student(strange / "model.assay", library=library_path())
+    with pytest.raises(ValueError, match=r"cannot be opened|no such|No such|cannot be read"):
+        EngineModel(strange / "other.assay", library_path())
+
+
+def test_a_package_whose_model_file_is_missing_says_so(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("assay.runtime.student.HERE", tmp_path)
+    shutil.copy(folder / "model.edges.onnx", tmp_path)
+    with pytest.warns(RuntimeWarning, match="made without the compiled engine"):
+        open_student()
+    shutil.copy(library_path(), tmp_path / "libassay.so")
+    with pytest.warns(RuntimeWarning, match=r"model\.assay is missing, so that this package must be installed again"):
+        open_student()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -124,7 +125,7 @@ class EngineModel:
         if isinstance(self.path, bytes):
             self._check(self._library.assay_open_bytes(self.path, ctypes.c_int64(len(self.path)), bits, opened))
         else:
-            self._check(self._library.assay_open(str(self.path).encode(), bits, opened))
+            self._check(self._library.assay_open(os.fsencode(self.path), bits, opened))
         self.cutoff = float(self._library.assay_cutoff(self._handle))
         try:
             self.metadata: dict[str, Any] = json.loads(self._library.assay_metadata(self._handle))
@@ -150,7 +151,7 @@ class EngineModel:
 
     def _check(self, code: int) -> None:
         if code:
-            raise (NotHere if code == UNSUPPORTED else ValueError)(self._library.assay_last_error().decode())
+            raise (NotHere if code == UNSUPPORTED else ValueError)(os.fsdecode(self._library.assay_last_error()))
 
     @property
     def row_width(self) -> int:

@@ -15,6 +15,7 @@ import onnxruntime
 from .checks import centred, check_atoms, check_edges, check_pairs
 from .identity import Opened, open_again
 from .result import Evaluated, NoDevice, Result
+from .threads import check_threads
 from .verlet import open_neighbors
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
@@ -46,6 +47,7 @@ class OnnxStudent:
     runtime: Literal["onnxruntime"] = "onnxruntime"
 
     def __init__(self, path: str | Path, threads: int | None = None, device: str = "cpu"):
+        check_threads(threads)
         self._arguments = (Path(path).resolve(), threads, device)
         if device not in PROVIDERS:
             raise NoDevice(f"there is no device {device!r}: choose one of {', '.join(PROVIDERS)}")

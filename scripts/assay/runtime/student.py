@@ -15,6 +15,7 @@ from .engine import HERE, LIBRARY, MODEL, EngineModel, NotHere
 from .gpu import why_not_here
 from .gpu.model_file import read_metadata
 from .result import Evaluated, NoDevice, Result
+from .threads import check_threads
 from .verlet import open_neighbors
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ class EngineStudent:
     ):
         if precision not in (32, 64):
             raise ValueError(f"the precision is {precision}: choose 32 or 64 bits")
-        if threads is not None and threads < 1:
-            raise ValueError(f"the number of threads is {threads}: choose at least 1")
+        check_threads(threads)
         self.model = EngineModel(Path(path).resolve(), Path(library or HERE / LIBRARY).resolve(), precision)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.identity, self.cutoff = self.model.metadata, self.model.cutoff
@@ -131,7 +131,12 @@ def open_student(
         raise NoDevice(f"there is no device {device!r}: choose one of cpu, cuda")
     file = HERE / MODEL if path is None else Path(path)
     if path is None and not file.is_file():
-        _warn("this package was made without the compiled engine")
+        is_torn = (HERE / LIBRARY).is_file()  # a package is made with both files, or with neither
+        _warn(
+            f"{file} is missing, so that this package must be installed again"
+            if is_torn
+            else "this package was made without the compiled engine"
+        )
         file = HERE / FALLBACK
     if not file.is_file():
         raise ValueError(f"there is no file {file}: check the path")

@@ -1,8 +1,19 @@
-"""Threads: those that a calculator may be used by."""
+"""Threads: how many a student computes with, and those that a calculator may be used by."""
 
 from __future__ import annotations
 
 import threading
+from numbers import Integral
+
+MOST = 65536  # far more than any machine has cores
+
+
+def check_threads(threads: int | None) -> None:
+    """Raise a ValueError for what is no number of threads; None is one, which leaves it to the runtime."""
+    if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MOST):
+        raise ValueError(
+            f"the number of threads is {threads!r}: choose a whole number of at least 1 and at most {MOST}"
+        )
 
 
 class OneThread:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import vesin
 
@@ -26,8 +28,8 @@ class VerletList:
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5):
-        if not 0.0 <= skin < np.inf:
-            raise ValueError(f"the skin is {skin} angstrom and cannot be negative or without end")
+        if not (isinstance(skin, Real) and 0.0 <= skin < np.inf):
+            raise ValueError(f"the skin is {skin!r} angstrom: it must be a number, and not negative or without end")
         self.cutoff, self.skin, self.n_builds = cutoff, skin, 0
         self._search = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, sorted=True)
         self._positions: np.ndarray | None = None

@@ -91,6 +91,10 @@ def test_a_bath_gives_the_distribution_of_the_teacher():
         ({"n": 0}, "at least 1"),
         ({"n": 2, "temperature_K": 300.0}, "give both"),
         ({"n": 2, "friction": 0.1}, "give both"),
+        ({"n": 2.5}, "at least 1 and whole"),
+        ({"n": 2, "temperature_K": 300.0, "friction": -0.1}, "a friction of -0.1 is none: give positive"),
+        ({"n": 2, "temperature_K": -300.0, "friction": 0.1}, "a heat bath of -300.0 K"),
+        ({"n": 2, "temperature_K": np.nan, "friction": 0.1}, "a heat bath of nan K"),
     ],
 )
 def test_what_makes_no_sense_is_refused(arguments, said):

@@ -194,6 +194,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         context_of(ase.Atoms("C"), force)
     with pytest.raises(ValueError, match="both, or neither"):
         RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin)
+    with pytest.raises(ValueError, match="friction of the heat bath is -1"):
+        RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin, friction=-1 / unit.picosecond)
 
 
 def test_without_a_compiler_the_force_runs_in_python(model, monkeypatch):

@@ -157,7 +157,7 @@ def RespaIntegrator(
         friction: the coupling to the bath.
 
     Raises:
-        ValueError: ``n`` is less than 1, or of temperature and friction only one is given.
+        ValueError: ``n`` is less than 1, of temperature and friction only one is given, or the friction is negative.
     """
     if n < 1 or (temperature is None) != (friction is None):
         raise ValueError(
@@ -168,6 +168,8 @@ def RespaIntegrator(
     drift = [("x", f"x+{1.0 / n}*dt*v")]
     if temperature is not None:
         kept = float(np.exp(-friction * timestep))
+        if not kept <= 1.0:
+            raise ValueError(f"the friction of the heat bath is {friction}: give a positive one")
         integrator.addGlobalVariable("kept", kept)
         integrator.addGlobalVariable("noise", float(np.sqrt(1.0 - kept**2)))
         integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * temperature)

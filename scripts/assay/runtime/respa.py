@@ -6,6 +6,7 @@ the fast ones and the difference of both forces as the slow one.
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,8 @@ class Respa(MolecularDynamics):
         arguments: those of ASE's ``MolecularDynamics``, such as ``trajectory``; its intervals count steps of ``n``.
 
     Raises:
-        ValueError: ``n`` is less than 1; there are constraints, or no teacher; or the temperature comes without
-            friction, or friction without a temperature.
+        ValueError: ``n`` is not whole, or less than 1; there are constraints, or no teacher; the temperature comes
+            without friction, or friction without a temperature; or one of them is negative or not finite.
     """
 
     def __init__(
@@ -51,10 +52,14 @@ class Respa(MolecularDynamics):
         rng: np.random.Generator | None = None,
         **arguments: Any,
     ):
-        if n < 1:
-            raise ValueError(f"n is {n}: the teacher corrects the student every so many steps, at least 1")
+        if not isinstance(n, Integral) or n < 1:
+            raise ValueError(f"n is {n}: the teacher corrects the student every so many steps, at least 1 and whole")
         if (temperature_K is None) != (friction == 0.0):
             raise ValueError("a heat bath has a temperature and a friction: give both, or neither")
+        if not (0.0 <= (temperature_K or 0.0) < np.inf and 0.0 <= friction < np.inf):
+            raise ValueError(
+                f"a heat bath of {temperature_K} K and a friction of {friction} is none: give positive ones"
+            )
         if atoms.constraints:
             raise ValueError("Respa moves all atoms freely: remove the constraints of the atoms")
         if atoms.calc is None or atoms.calc is student:

@@ -9,6 +9,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ipi.utils.io.inputs.io_xml import read_dict
 from ipi.utils.units import unit_to_internal
 
 from assay.runtime.ipi import StudentDriver
@@ -81,13 +82,38 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         driver_of(ethanol(), None, tmp_path)
     with pytest.raises(ValueError, match=r"atoms\.extxyz repeats, and `periodic` is false: leave it out"):
         driver_of(crystal(), model, tmp_path, periodic=False)
-    driver = driver_of(ethanol(), model, tmp_path)
+    for written, words in (
+        ("{periodic: no}", "`periodic` is 'no': write true or false, or leave it out"),
+        ("{periodic: 0}", "`periodic` is 0: write true or false"),
+        ("{threads: two}", "`threads` is 'two': write a whole number of at least 1"),
+        ("{threads: 0}", "`threads` is 0: write a whole number"),
+        ("{precision: double}", "`precision` is 'double': write 32 or 64"),
+        ("{precision: 64.0}", "`precision` is 64.0: write 32 or 64"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            driver_of(ethanol(), model, tmp_path, **read_dict(written))
+    driver = driver_of(ethanol(), model, tmp_path, **read_dict("{periodic: False, threads: 2, precision: 64}"))
     cell, positions = handed(ethanol())
     with pytest.raises(ValueError, match="has 4 atoms, and the template has 9"):
         driver(cell, positions[:4])
     positions[2, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         driver(cell, positions)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("modle", "did you mean `model`"),
+        ("model_path", "did you mean `model`"),
+        ("Periodic", "did you mean `periodic`"),
+        ("nonsense", "it takes template, model, library, periodic, precision, threads, verbose, verbosity"),
+    ],
+)
+def test_an_argument_that_nobody_takes_is_refused_rather_than_passed_over(name, hint, model, tmp_path):
+    with pytest.raises(TypeError, match=f"StudentDriver takes no argument `{name}`: {hint}"):
+        driver_of(ethanol(), model, tmp_path, **{name: "other/model.assay"})
+    driver_of(ethanol(), model, tmp_path, verbosity="high", verbose=True)  # as i-PI does
 
 
 def test_the_page_runs_as_it_stands(tmp_path):

@@ -11,9 +11,13 @@ import numpy as np
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.units import unit_to_user
 
+from .arguments import refuse_unknown
 from .batches import EngineBatches
 from .engine import EngineModel
 from .scope import RADIUS_A, Scope
+
+OWN = ("template", "model", "library", "periodic", "precision", "threads")
+OF_IPI = ("verbose", "verbosity")  # what i-PI hands to a driver of its own accord
 
 
 class StudentDriver(Dummy_driver):
@@ -29,11 +33,12 @@ class StudentDriver(Dummy_driver):
         periodic: whether the cell, which i-PI always has, repeats along all its axes; None asks the template.
         precision: 32 or 64, where ``model`` is not opened.
         threads: the largest number of threads.
-        others: those of i-PI's drivers.
+        others: those of i-PI's drivers, which ``OF_IPI`` lists.
 
     Raises:
-        ValueError: the template has an element that the student was not trained on, or repeats where ``periodic`` is
-            false; or ``EngineModel`` refuses.
+        TypeError: there is no such argument.
+        ValueError: an argument is of another type, the template has an element that the student was not trained on, or
+            repeats where ``periodic`` is false; or ``EngineModel`` refuses.
     """
 
     def __init__(
@@ -46,6 +51,13 @@ class StudentDriver(Dummy_driver):
         threads: int = 1,
         **others: Any,
     ):
+        refuse_unknown(others, (*OWN, *OF_IPI), "StudentDriver")
+        if not (periodic is None or isinstance(periodic, bool)):
+            raise ValueError(f"`periodic` is {periodic!r}: write true or false, or leave it out")
+        if type(precision) is not int or precision not in (32, 64):
+            raise ValueError(f"`precision` is {precision!r}: write 32 or 64")
+        if type(threads) is not int or threads < 1:
+            raise ValueError(f"`threads` is {threads!r}: write a whole number of at least 1")
         if not isinstance(model, EngineModel):
             model = EngineModel(model, library, precision)
         atoms = ase.io.read(template)

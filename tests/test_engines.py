@@ -8,6 +8,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import ase.data
 import numpy as np
 import pytest
 import torch
@@ -179,6 +180,14 @@ def test_a_slow_first_step_shortens_no_motion(run):
     for case in run("slow start", sizes=[], drift_s=1.195)["cases"].values():
         assert case["duration_ps"] == pytest.approx(0.0105)  # 1 s of one step, and 0.2 s of 20 others
         assert case["shortened"].startswith("moved for 0.011 ps, as 0.02 ps would take about")
+
+
+def test_lammps_knows_the_elements_by_the_symbols_and_weights_of_ase():
+    listed = re.findall(r'\{"(\w+)", ([\d.]+)\}', (ROOT / "scripts/assay/engines/lammps/elements.h").read_text())
+    assert len(listed) == 101
+    for z, (symbol, mass_u) in enumerate(listed[1:], 1):
+        assert symbol == ase.data.chemical_symbols[z]
+        assert float(mass_u) == pytest.approx(ase.data.atomic_masses[z], abs=0.01)
 
 
 def test_every_program_has_its_environment():

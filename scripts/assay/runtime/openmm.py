@@ -19,11 +19,14 @@ import openmm
 from openmm import unit
 
 from .batches import EngineBatches
+from .checks import integers
 from .engine import EngineModel
 from .scope import Scope
 
 KJ_PER_MOL_PER_EV, ANGSTROM_PER_NM = 96.48533212331002, 10.0
 HERE = Path(__file__).parent
+CHECKSUM = slice(336, 368)  # of a model file, the digest of the digests of all parts
+DIGEST_bytes = 32  # behind the compiled plugin stands its SHA-256, which the dynamic linker does not read
 SOURCES = (HERE / "plugins/openmm", HERE.parent / "engines/openmm", HERE.parent / "engine")  # as far as they exist
 
 
@@ -74,10 +77,10 @@ def createForce(
         plugin: a compiled ``libAssayOpenMM.so``; None compiles it.
 
     Raises:
-        ValueError: the student was not trained on an element.
+        ValueError: the student was not trained on an element, or a number is not whole.
     """
     _check(numbers, model, periodic)
-    indices = list(range(len(numbers))) if particles is None else [int(index) for index in particles]
+    indices = range(len(numbers)) if particles is None else particles
     try:
         return compiled_force(numbers, model, indices, periodic, threads, plugin)
     except CannotCompile as error:
@@ -97,7 +100,7 @@ def compiled_force(
 
     Raises:
         CannotCompile: the plugin cannot be compiled here.
-        ValueError: the model was not opened from a file.
+        ValueError: the model was not opened from a file, which must still be there, or a number is not whole.
     """
     if isinstance(model.path, bytes):
         raise ValueError("OpenMM opens the model itself: open it from a file, and not from bytes")
@@ -107,11 +110,12 @@ def compiled_force(
         "version": 1,
         "model": Path(model.path).absolute(),
         "library": Path(model.library_path).absolute(),
+        "checksum": Path(model.path).read_bytes()[CHECKSUM].hex(),
         "periodic": int(periodic),
         "threads": threads,
         "precision": model.precision,
-        "numbers": " ".join(str(int(number)) for number in numbers),
-        "particles": " ".join(map(str, particles)),
+        "numbers": " ".join(map(str, integers("numbers", numbers, np.int32))),
+        "particles": " ".join(map(str, integers("particles", particles, np.int32))),
     }
     written = " ".join(f"{name}={quoteattr(str(value))}" for name, value in properties.items())
     return openmm.XmlSerializer.deserialize(f"<Force {written}/>")
@@ -121,9 +125,10 @@ def python_force(
     numbers: Sequence[int], model: EngineModel, particles: Sequence[int], periodic: bool = False, threads: int = 1
 ) -> Any:
     """The force in Python; arguments as in ``createForce``."""
-    force = openmm.PythonForce(_Compute(np.array(numbers, np.int32), EngineBatches(model, threads), periodic))
+    atomic_numbers = integers("numbers", numbers, np.int32)
+    force = openmm.PythonForce(_Compute(atomic_numbers, EngineBatches(model, threads), periodic))
     force.setUsesPeriodicBoundaryConditions(periodic)
-    force.setParticles(list(particles))
+    force.setParticles(integers("particles", particles, np.int32).tolist())
     return force
 
 
@@ -207,11 +212,12 @@ def _check(numbers: Sequence[int], model: EngineModel, periodic: bool) -> None:
     """Refuse elements that the student does not know, and warn of what lies outside of its scope."""
     from ase import Atoms
 
-    unknown = sorted({int(number) for number in numbers if not model.has_element(int(number))})
+    atomic_numbers = integers("numbers", numbers, np.int32).tolist()
+    unknown = sorted({number for number in atomic_numbers if not model.has_element(number)})
     if unknown:
         raise ValueError(f"the student was not trained on atomic numbers {unknown}: leave these atoms out")
     scope = Scope(model.metadata.get("scope"))
-    structure = Atoms([int(number) for number in numbers], np.zeros((len(numbers), 3)), pbc=periodic)
+    structure = Atoms(atomic_numbers, np.zeros((len(numbers), 3)), pbc=periodic)
     for sentence in scope.outside(structure).values():
         warnings.warn(f"{structure.get_chemical_formula()}: {sentence}; the student is for {scope}", stacklevel=3)
 
@@ -238,7 +244,7 @@ def compiled_plugin() -> Path:
     """The plugin for the OpenMM of this interpreter, which is compiled unless it was before.
 
     Raises:
-        CannotCompile: there is no compiler, no source or no header, or the compiler failed.
+        CannotCompile: there is no compiler, no source, no header or no folder for the result, or the compiler failed.
     """
     libraries = Path(openmm.version.openmm_library_path)
     include = libraries.parent / "include"
@@ -251,18 +257,29 @@ def compiled_plugin() -> Path:
             raise CannotCompile(f"there is {what} here")
     needed = [sources[name] for name in ("AssayForce.cpp", "cell_list.h", "assay.h")]
     content = b"".join(path.read_bytes() for path in needed) + f"{openmm.__version__} {libraries}".encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay/openmm"
-    built = cache / f"libAssayOpenMM-{hashlib.sha256(content).hexdigest()[:16]}.so"
-    if not built.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache) as folder:
-            made = Path(folder, built.name)
-            arguments = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{include}",
-                         *(f"-I{path.parent}" for path in needed), str(needed[0]), "-o", str(made), f"-L{libraries}",
-                         "-lOpenMM", "-ldl", f"-Wl,-rpath,{libraries}"]  # fmt: skip
-            done = subprocess.run([str(command), *arguments], capture_output=True, text=True)
-            if done.returncode != 0:
-                why = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-300:])
-                raise CannotCompile(f"{command} cannot compile the plugin ({why})")
-            os.replace(made, built)
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "assay/openmm"
+        built = cache / f"libAssayOpenMM-{hashlib.sha256(content).hexdigest()[:16]}.so"
+        if not _is_whole(built):
+            cache.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=cache) as folder:
+                made = Path(folder, built.name)
+                arguments = ["-std=c++17", "-O2", "-shared", "-fPIC", f"-I{include}",
+                             *(f"-I{path.parent}" for path in needed), str(needed[0]), "-o", str(made),
+                             f"-L{libraries}", "-lOpenMM", "-ldl", f"-Wl,-rpath,{libraries}"]  # fmt: skip
+                done = subprocess.run([str(command), *arguments], capture_output=True, text=True)
+                if done.returncode != 0:
+                    why = next((line for line in done.stderr.splitlines() if "error" in line), done.stderr[-300:])
+                    raise CannotCompile(f"{command} cannot compile the plugin ({why})")
+                with made.open("ab") as file:
+                    file.write(hashlib.sha256(made.read_bytes()).digest())
+                os.replace(made, built)
+    except (OSError, RuntimeError) as error:  # the latter where there is no home
+        raise CannotCompile(f"the plugin cannot be kept where XDG_CACHE_HOME says, or in ~/.cache ({error})") from None
     return built
+
+
+def _is_whole(built: Path) -> bool:
+    """Whether a plugin is there as it was compiled."""
+    content = built.read_bytes() if built.exists() else b""
+    return hashlib.sha256(content[:-DIGEST_bytes]).digest() == content[-DIGEST_bytes:]

@@ -1,6 +1,9 @@
 // A force of OpenMM that is computed by libassay. Python gets it from its XML (runtime/openmm.py), without SWIG.
 #include <dlfcn.h>
 
+#include <algorithm>
+#include <array>
+#include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -23,6 +26,18 @@ namespace {
 constexpr double KJ_PER_MOL_PER_EV = 96.48533212331002, ANGSTROM_PER_NM = 10.0;
 
 [[noreturn]] void refuse(const std::string& what) { throw OpenMM::OpenMMException("AssayForce: " + what); }
+
+// The digest of the digests of all parts, in hexadecimal digits, which stands in the header of a model file.
+std::string checksum_of(const std::string& path) {
+    constexpr int BEFORE = 16 + 5 * 64;
+    std::array<unsigned char, 32> digest{};
+    std::ifstream file(path, std::ios::binary);
+    file.seekg(BEFORE).read(reinterpret_cast<char*>(digest.data()), digest.size());
+    std::string text;
+    for (const unsigned char byte : digest)
+        for (const int half : {byte >> 4, byte & 15}) text += "0123456789abcdef"[half];
+    return text;
+}
 
 // The functions of a libassay.so.
 class Library {
@@ -62,7 +77,7 @@ class Library {
 // The particles of a student, and how it computes them.
 class AssayForce : public OpenMM::Force {
    public:
-    std::string model, library;
+    std::string model, library, checksum;     // the last is the model's, or empty for whichever lies there
     std::vector<int32_t> numbers, particles;  // atomic numbers; the indices of the particles that have them
     bool periodic = false;
     int threads = 1, precision = 32;
@@ -88,6 +103,8 @@ class AssayForceImpl : public OpenMM::CustomCPPForceImpl {
         assay_model* opened = nullptr;
         if (library.open(force.model.c_str(), force.precision, &opened)) refuse(library.last_error());
         model.reset(opened);
+        if (!force.checksum.empty() && checksum_of(force.model) != force.checksum)
+            refuse(force.model + " is another model than that of this force: put that one there, or make a new force");
         radius = library.cutoff(opened) / ANGSTROM_PER_NM + force.skin;
         x.resize(force.particles.size());
         gradients.resize(3 * x.size());
@@ -176,6 +193,7 @@ class AssayForceProxy : public OpenMM::SerializationProxy {
         node.setStringProperty("name", force.getName());
         node.setStringProperty("model", force.model);
         node.setStringProperty("library", force.library);
+        node.setStringProperty("checksum", force.checksum);
         node.setBoolProperty("periodic", force.periodic);
         node.setIntProperty("threads", force.threads);
         node.setIntProperty("precision", force.precision);
@@ -191,6 +209,7 @@ class AssayForceProxy : public OpenMM::SerializationProxy {
         force->setName(node.getStringProperty("name", "AssayForce"));
         force->model = node.getStringProperty("model");
         force->library = node.getStringProperty("library");
+        force->checksum = node.getStringProperty("checksum", "");
         force->periodic = node.getBoolProperty("periodic", false);
         force->threads = node.getIntProperty("threads", 1);
         force->precision = node.getIntProperty("precision", 32);

@@ -10,7 +10,6 @@ from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
 from assay.data.spellings import is_cell, numbers_in
-from assay.data.units import factor
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor

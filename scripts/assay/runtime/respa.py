@@ -6,7 +6,6 @@ the fast ones and the difference of both forces as the slow one.
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,7 @@ class Respa(MolecularDynamics):
         rng: np.random.Generator | None = None,
         **arguments: Any,
     ):
-        if not isinstance(n, Integral) or n < 1:
+        if not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"n is {n}: the teacher corrects the student every so many steps, at least 1 and whole")
         if (temperature_K is None) != (friction == 0.0):
             raise ValueError("a heat bath has a temperature and a friction: give both, or neither")

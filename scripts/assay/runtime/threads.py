@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from numbers import Integral
+
+import numpy as np
 
 MOST = 65536  # far more than any machine has cores
 
 
 def check_threads(threads: int | None) -> None:
     """Raise a ValueError for what is no number of threads; None is one, which leaves it to the runtime."""
-    if threads is not None and not (isinstance(threads, Integral) and 1 <= threads <= MOST):
+    if threads is not None and not (isinstance(threads, int | np.integer) and 1 <= threads <= MOST):
         raise ValueError(
             f"the number of threads is {threads!r}: choose a whole number of at least 1 and at most {MOST}"
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import vesin
 
@@ -28,7 +26,7 @@ class VerletList:
     """
 
     def __init__(self, cutoff: float, skin: float = 0.5):
-        if not (isinstance(skin, Real) and 0.0 <= skin < np.inf):
+        if not (isinstance(skin, int | float | np.number) and 0.0 <= skin < np.inf):
             raise ValueError(f"the skin is {skin!r} angstrom: it must be a number, and not negative or without end")
         self.cutoff, self.skin, self.n_builds = cutoff, skin, 0
         self._search = vesin.NeighborList(cutoff=cutoff + skin, full_list=True, sorted=True)

@@ -25,6 +25,17 @@ def test_labels_of_a_subgroup_do_not_replace_those_of_its_group(tmp_path):
     np.testing.assert_allclose(other.forces[:2], -FORCES)
 
 
+def test_the_only_labels_may_lie_in_a_subgroup(tmp_path):
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        for group in file.values():
+            for name in ("energy", "forces"):
+                group.move(name, f"labels/{name}")
+    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
+    np.testing.assert_allclose(read.energy, arrays()["energy"])
+    np.testing.assert_allclose(read.forces[:2], FORCES)
+
+
 def test_structures_below_a_structure_are_not_its_labels(tmp_path):
     """As in Transition1x, where the ends of a reaction path lie in groups below it."""
     write_groups(tmp_path / "set.h5")

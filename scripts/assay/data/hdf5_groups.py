@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.label_names import stem_of
+from assay.data.label_names import kind_of_label, stem_of
 from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
 from assay.data.stated_units import stated_units, tells_unit, text_of
 from assay.structures.structure import tells_charge_or_spin
@@ -163,7 +163,7 @@ def _stated(group: h5py.Group) -> dict[str, str]:
 def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """What a group holds, and what is in groups below it that have no positions of their own, by its path.
 
-    What is in MACE's ``properties`` has its plain name. Weights are left out.
+    What is in MACE's ``properties`` has its plain name, and so have the only labels. Weights are left out.
     """
     found: dict[str, h5py.Dataset] = {}
     below: list[tuple[str, h5py.Group]] = []
@@ -175,11 +175,16 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
             found[key] = item
         elif isinstance(item, h5py.Group):
             below.append((key, item))
-    for key, item in below:
-        if _name(item, _POSITIONS) is None:
-            for name, dataset in _datasets(item).items():
-                is_plain = key == _PROPERTIES and name not in found
-                found[name if is_plain else f"{key}/{name}"] = dataset
+    inside = [
+        (key, name, dataset)
+        for key, item in below
+        if _name(item, _POSITIONS) is None
+        for name, dataset in _datasets(item).items()
+    ]
+    are_rivals = any(map(kind_of_label, found)) or len({key for key, name, _ in inside if kind_of_label(name)}) > 1
+    for key, name, dataset in inside:
+        is_plain = name not in found and (key == _PROPERTIES or not are_rivals)
+        found[name if is_plain else f"{key}/{name}"] = dataset
     return found
 
 

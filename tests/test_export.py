@@ -265,6 +265,41 @@ def test_atoms_of_structures_may_be_interleaved(painn):
     np.testing.assert_allclose(mixed_forces, forces[order], atol=1e-5)
 
 
+def runs_of(student, name):
+    """A file as a function of numbers, positions, structures and, if it takes them, edges, by the names of results."""
+    if name.startswith("model.ts.pt"):
+        module = torch.jit.load(student.folder / "model.ts.pt")
+        own = module.from_edges if name.endswith("from_edges") else module
+        return lambda *arrays: [x.numpy() for x in own(*map(torch.from_numpy, arrays))]
+    session = onnxruntime.InferenceSession(student.folder / name)
+    names = [value.name for value in session.get_inputs()]
+    return lambda *arrays: session.run(None, dict(zip(names, arrays, strict=True)))
+
+
+@pytest.mark.parametrize("name", [*FILES, "model.ts.pt from_edges"])
+def test_atomic_numbers_and_indices_that_there_are_not_give_nan(student, name):
+    run = runs_of(student, name)
+    numbers, structures = np.array([8, 1, 6, 1]), np.array([0, 0, 1, 1])
+    positions = np.array([[0, 0, 0], [0.9, 0.1, 0], [0, 0.2, 0], [0, 0, 1.1]], np.float32)
+    edges = [np.array([[0, 1, 2, 3], [1, 0, 3, 2]]), np.zeros((4, 3), np.float32)] if "edges" in name else []
+    right = run(numbers, positions, structures, *edges)
+    assert all(np.isfinite(result).all() for result in right)
+    beyond = student.model.max_z + 1
+    for z in (0, -1, 1 - beyond, -beyond, -beyond - 1, -(2**63), beyond, beyond + 1, 2 * beyond, 2**63 - 1):
+        numbers[1] = z
+        for found, expected in zip(run(numbers, positions, structures, *edges), right, strict=True):
+            first = 2 if len(found) == 4 else 1
+            assert np.isnan(found[:first]).all(), z
+            np.testing.assert_array_equal(found[first:], expected[first:])
+    numbers[1] = 1
+    for index in (-1, -5, -(2**63)):
+        for array in [structures, *(row for row in edges[:1] for row in row)]:
+            kept, array[1] = array[1], index
+            for result in run(numbers, positions, structures, *edges):
+                assert np.isnan(result).all(), index
+            array[1] = kept
+
+
 def test_edges_may_come_in_any_order_and_be_longer_than_the_cutoff(student, cases):
     batch = cases[1]["slab"]
     numbers, positions, index = (x.numpy() for x in collate(batch))

@@ -117,8 +117,8 @@ class LoweredPotential(nn.Module, ABC):
 
     Attributes:
         Inputs: the names and shapes of the inputs.
-        taint: zero for each known atomic number and NaN for the others, (2 max_z + 2,). Its upper half answers for
-            negative numbers, which some runtimes count from the end.
+        taint: zero for each known atomic number and NaN for the others, (max_z + 2,). Its ends, which are NaN, answer
+            for all numbers below and beyond, too.
     """
 
     Inputs: ClassVar[type[NamedTuple]]
@@ -127,7 +127,7 @@ class LoweredPotential(nn.Module, ABC):
     def __init__(self, model: Potential, elements: Collection[int] | None = None):
         super().__init__()
         self.model = model
-        taint = torch.full((2 * model.max_z + 2,), torch.nan, dtype=next(model.parameters()).dtype)
+        taint = torch.full((model.max_z + 2,), torch.nan, dtype=next(model.parameters()).dtype)
         taint[list(range(1, model.max_z + 1) if elements is None else elements)] = 0.0
         self.register_buffer("taint", taint)
 
@@ -147,11 +147,12 @@ class LoweredPotential(nn.Module, ABC):
         The force on atom i is the sum of dE/dr over the edges of i, less the sum over those whose neighbor is i. The
         virial is minus the sum of dE/dr times r, made symmetric.
         """
-        nothing = 0.0 * positions + self.taint[atomic_numbers].unsqueeze(-1)  # (N, 3), zeros or NaN
+        row = atomic_numbers.clamp(0, self.model.max_z + 1)
+        nothing = 0.0 * positions + self.taint[row].unsqueeze(-1)  # (N, 3), zeros or NaN
         tainted = positions + nothing
         vectors = graph.at_neighbor(tainted) - graph.at_center(tainted) + shift
         vectors = (vectors + 0.0 * vectors).detach().requires_grad_()  # NaN for a shift that is infinite
-        atomic = self.model.atomic_energies(atomic_numbers, vectors, graph)
+        atomic = self.model.atomic_energies(row.clamp(max=self.model.max_z), vectors, graph)
         (slope,) = torch.autograd.grad(atomic.sum(), vectors)
         forces = graph.reduce(slope) - table_sum(self._rows(slope), outgoing) + nothing
         known = atomic.detach() + nothing.sum(-1)

@@ -64,7 +64,7 @@ structures (batch) => (members)
 """
 
 # Zeros for finite positions, which become NaN for all others, and for all atoms where an index is negative: such an
-# index would count from the end, and put atoms into another structure.
+# index would count from the end, and put atoms into another structure. Zero stands in its place.
 TAINT = """
 <domain: "assay", opset_import: ["" : 20]>
 taint (positions, indices) => (tainted)
@@ -150,11 +150,13 @@ prelude (float[atoms, 3] positions, int64[atoms] batch) => RESULTS
 {
     cutoff_squared = Constant <value = float {CUTOFF_SQUARED}> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
-    members = assay.structures (batch)
+    zero = Constant <value_int = 0> ()
+    structure = Max (batch, zero)
+    members = assay.structures (structure)
     tainted = assay.taint (positions, batch)
-    found_neighbor, found_atom, found_shift = assay.search (tainted, batch, members, cutoff_squared)
+    found_neighbor, found_atom, found_shift = assay.search (tainted, structure, members, cutoff_squared)
     neighbor, atom, shift, incoming, outgoing =
-        assay.tables (found_neighbor, found_atom, found_shift, batch, dummy_shift)
+        assay.tables (found_neighbor, found_atom, found_shift, structure, dummy_shift)
 }
 """
 
@@ -167,14 +169,16 @@ prelude (float[atoms, 3] positions, int64[atoms] batch, int64[2, pairs] edge_ind
     one = Constant <value_int = 1> ()
     dummy_shift = Constant <value = float[1, 3] {TWICE_CUTOFF, 0.0, 0.0}> ()
     flat = Constant <value_ints = [-1]> ()
-    members = assay.structures (batch)
+    structure = Max (batch, zero)
+    edges = Max (edge_index, zero)
+    members = assay.structures (structure)
     flat_edges = Reshape (edge_index, flat)
     indices = Concat <axis = 0> (batch, flat_edges)
     tainted = assay.taint (positions, indices)
-    given_neighbor = Gather <axis = 0> (edge_index, zero)
-    given_atom = Gather <axis = 0> (edge_index, one)
+    given_neighbor = Gather <axis = 0> (edges, zero)
+    given_atom = Gather <axis = 0> (edges, one)
     neighbor, atom, shift, incoming, outgoing =
-        assay.tables (given_neighbor, given_atom, edge_shift, batch, dummy_shift)
+        assay.tables (given_neighbor, given_atom, edge_shift, structure, dummy_shift)
 }
 """
 

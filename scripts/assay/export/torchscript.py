@@ -28,7 +28,7 @@ class ScriptedPotential(nn.Module):
 
     Raises:
         torch.jit.Error: inputs of other shapes, or no atoms.
-        RuntimeError: indices that are not there.
+        RuntimeError: edges of atoms that are not there.
 
     Args:
         network: the result of ``lowering.lower`` in the form of tables.
@@ -64,18 +64,22 @@ class ScriptedPotential(nn.Module):
         numbers, at, structure = self._converted(atomic_numbers, positions, batch)
         if edge_index.dim() != 2 or edge_index.shape[0] != 2 or list(edge_shift.shape) != [edge_index.shape[1], 3]:
             raise ValueError("edge_index must have the shape (2, E) and edge_shift (E, 3)")
-        edges = edge_index.to(torch.int64)
-        return self._evaluate(numbers, at, structure, edges[0], edges[1], edge_shift.to(at.dtype))
+        given = edge_index.to(torch.int64)
+        edges = given.clamp(min=0)
+        return self._evaluate(numbers, tainted(at, given), structure, edges[0], edges[1], edge_shift.to(at.dtype))
 
     def _converted(self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the atoms in the dtypes of the network, all coordinates NaN in the place of one that is not finite."""
+        """Return the atoms in the dtypes of the network.
+
+        All coordinates are NaN in the place of one that is not finite, and all of them where an index is negative.
+        """
         n_atoms = atomic_numbers.shape[0]
         if n_atoms == 0:
             raise ValueError("there must be atoms")
         if list(positions.shape) != [n_atoms, 3] or list(batch.shape) != [n_atoms] or atomic_numbers.dim() != 1:
             raise ValueError("atomic_numbers and batch must have the shape (N,), and positions (N, 3)")
-        at = positions.to(torch.float32)
-        return atomic_numbers.to(torch.int64), at + 0.0 * at, batch.to(torch.int64)
+        at, structure = positions.to(torch.float32), batch.to(torch.int64)
+        return atomic_numbers.to(torch.int64), tainted(at + 0.0 * at, structure), structure.clamp(min=0)
 
     def _evaluate(
         self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, neighbor: Tensor, atom: Tensor, shift: Tensor
@@ -85,6 +89,11 @@ class ScriptedPotential(nn.Module):
             inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6], inputs[7]
         )
         return energy, forces, virial
+
+
+def tainted(positions: Tensor, indices: Tensor) -> Tensor:
+    """Positions, which become NaN where an index is negative."""
+    return positions.masked_fill((indices < 0).any(), float("nan"))
 
 
 def to_torchscript(network: fx.GraphModule, cutoff: float) -> torch.jit.ScriptModule:

@@ -3,8 +3,13 @@
 import copy
 import functools
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+import zipfile
+from pathlib import Path
 
 import ase.build
 import ase.collections
@@ -52,6 +57,7 @@ STUDENTS["schnetpack-schnet"] = _OF_SCHNETPACK | {
 STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
 ELEMENTS = [1, 6, 7, 8]
 CUTOFF = 5.0
+ROOT = Path(__file__).parents[1]
 FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
 
 
@@ -365,6 +371,35 @@ print(json.dumps([energy.tolist(), forces.tolist()]))
     energy, forces = json.loads(output)
     np.testing.assert_allclose(energy, expected.energy_eV, atol=1e-4)
     np.testing.assert_allclose(forces, expected.forces_eV_per_A, atol=1e-4)
+
+
+def test_torchscript_tells_no_folder_of_the_machine_that_wrote_it(painn):
+    with zipfile.ZipFile(painn.folder / "model.ts.pt") as archive:
+        records = {name: archive.read(name) for name in archive.namelist()}
+    assert any(name.endswith("extra/identity.json") for name in records)
+    for name, content in records.items():
+        assert str(ROOT).encode() not in content, name
+        assert re.search(rb"/\w+\.py\b", content) is None, name
+
+
+@pytest.mark.slow
+def test_torchscript_of_two_folders_is_the_same_bits(tmp_path):
+    program = f"""
+import torch
+from assay.export import torchscript
+from assay.export.lowering import lower
+from assay.models import build_model
+torch.manual_seed(0)
+module = torchscript.to_torchscript(lower(build_model("painn", {STUDENTS["painn"]})), {CUTOFF})
+torchscript.save(module, "model.ts.pt", {{"variant": "test"}})
+"""
+    written = []
+    for folder in (tmp_path / "here", tmp_path / "there/and/deeper"):
+        shutil.copytree(ROOT / "scripts/assay", folder / "assay", ignore=shutil.ignore_patterns("__pycache__"))
+        own = os.environ | {"PYTHONPATH": str(folder)}
+        subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=folder, env=own, check=True)
+        written.append((folder / "model.ts.pt").read_bytes())
+    assert written[0] == written[1]
 
 
 def test_torchscript_makes_every_tensor_where_its_inputs_are(student):

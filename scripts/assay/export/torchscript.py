@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,8 @@ aten = torch.ops.aten
 
 # Operators that make a new tensor, and those that make it on the device of another tensor.
 AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten.new_full.default}
+
+OF_WRITER = ("version", "byteorder", ".data/serialization_id")  # the records that each file gets when it is written
 
 
 class ScriptedPotential(nn.Module):
@@ -103,9 +106,20 @@ def to_torchscript(network: fx.GraphModule, cutoff: float) -> torch.jit.ScriptMo
 
 
 def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``METADATA_FILE``."""
+    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``METADATA_FILE``.
+
+    It is without what torch keeps for a debugger: the folders and lines of the source on the machine that wrote it.
+    """
+    whole = module.save_to_buffer(_extra_files={METADATA_FILE: json.dumps(metadata)})
+    records = torch._C.PyTorchFileReader(io.BytesIO(whole))
     with atomic_path(path) as temporary:
-        torch.jit.save(module, str(temporary), _extra_files={METADATA_FILE: json.dumps(metadata)})
+        writer = torch._C.PyTorchFileWriter(str(temporary))
+        writer.set_min_version(int(records.get_record("version")))
+        for name in records.get_all_records():
+            if name not in OF_WRITER and not name.endswith(".debug_pkl"):
+                content = records.get_record(name)
+                writer.write_record(name, content, len(content))
+        writer.write_end_of_file()
 
 
 def scriptable(network: fx.GraphModule) -> fx.GraphModule:

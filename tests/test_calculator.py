@@ -253,4 +253,5 @@ def test_a_package_whose_model_file_is_missing_says_so(folder, tmp_path, monkeyp
         open_student()
     shutil.copy(library_path(), tmp_path / "libassay.so")
     with pytest.warns(RuntimeWarning, match=r"model\.assay is missing, so that this package must be installed again"):
-        open_student()
+        student = open_student()
+    assert student.runtime == "onnxruntime"

@@ -98,7 +98,7 @@ class GroupFile:
         The attributes are those of ``told_of``, of the group or, where it has none, of those above it.
         """
 
-        def walk(group: h5py.Group, path: str, above: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+        def _walk(group: h5py.Group, path: str, above: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             told = above | told_of(group)
             if _name(group, _NUMBERS) and _name(group, _POSITIONS):
                 yield path or "/", told
@@ -106,9 +106,9 @@ class GroupFile:
             is_mace = any(key.startswith("config_") for key in group)
             for key in sorted(group, key=_natural) if is_mace else group:
                 if isinstance(group[key], h5py.Group):
-                    yield from walk(group[key], f"{path}/{key}", told)
+                    yield from _walk(group[key], f"{path}/{key}", told)
 
-        yield from walk(file, "", {})
+        yield from _walk(file, "", {})
 
     def _frame(self, columns: Mapping[str, Any], group: str, index: int, row: int, number: int) -> Frame:
         where = f"structure {number} ({group.strip('/')}, {index}) of {self.path}"

@@ -68,7 +68,7 @@ class EngineFilePredictor(BatchPredictor):
         vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
         arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
 
-        def call() -> Evaluation:
+        def _evaluate() -> Evaluation:
             try:
                 return self.model(*arrays, threads=self.threads)
             except ValueError as error:
@@ -80,7 +80,7 @@ class EngineFilePredictor(BatchPredictor):
                 n = len(numbers)
                 return Evaluation(*(np.full(shape, np.nan) for shape in ((1,), (n,), (n, 3), (1, 3, 3))))
 
-        return call
+        return _evaluate
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> EngineFilePredictor | GpuPredictor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Iterator
 from typing import Any
@@ -42,7 +41,7 @@ SYNONYMS = {
     "shared_interactions": "shared_interactions",
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
-PLACES = {
+_PLACES = {
     "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
     "model_args", "model_kwargs",
 }  # fmt: skip
@@ -50,14 +49,11 @@ _SECTIONS = {"model", "student", "network", "architecture", "model_config", "mod
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
-# Words of sections that say nothing of the network which is read, though its hyperparameters' names stand there.
-_OF_OTHERS = {
-    "optimizer", "optim", "scheduler", "schedulers", "lr", "data", "dataset", "datasets", "datamodule", "loader",
-    "dataloader", "teacher", "loss", "losses", "callbacks", "loops", "state", "states", "sampler", "logger", "history",
-    "metrics", "ema", "average", "averaged", "baseline", "reference", "recipe",
-}  # fmt: skip
-_SHAPES = {"hidden", "n_blocks", "n_rbf"}  # a section that describes a network says one of these, and as a number
-_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
+# Statistics of labels by which a trainer corrects what its network gives.
+_NORMALIZERS = ("normalizer", "normalizers")
+_STATISTICS = ("energy_mean", "energy_std", "target_mean", "target_std")
+MAX_STATISTICS = 10_000  # numbers of one of them
+_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | _PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -78,9 +74,9 @@ def read_config(container: Container, notes: list[str] | None = None) -> dict[st
         AssayError: two places disagree, or a value is of the wrong kind.
     """
     found: dict[str, tuple[Any, str]] = {}
-    for place, key, value, section in config_entries(container):
+    for place, key, value, section in _entries(container):
         name, where = _NAMES.get(key), f"{place}.{key}".lstrip(".")
-        value = plain(name, value)
+        value = _plain(name, value)
         if name is None or value is None or isinstance(value, dict):
             continue
         if name == "architecture" and value not in ARCHITECTURES:
@@ -132,6 +128,41 @@ def read_elements(container: Container, max_z: int) -> list[str] | None:
     return None
 
 
+def check_normalizers(container: Container) -> None:
+    """Refuse a mean or a standard deviation of labels that is kept beside the weights, and not applied by the network.
+
+    A mean of 0 and a standard deviation of 1 change nothing.
+
+    Raises:
+        AssayError: there is one.
+    """
+    found = [
+        (f"{place}.{key}".lstrip("."), value) for place, key, value, _ in _entries(container) if key in _STATISTICS
+    ]
+    tops = (container.content, container.config)
+    configs = [(f"{place}.", top[place]) for top in tops for place in sorted(_PLACES) if place in top]
+    for start, section in [("", top) for top in tops] + configs:
+        kept = {start + key: section[key] for key in _NORMALIZERS if isinstance(section, dict) and key in section}
+        for where, entries in nested_dicts(kept):
+            found += [(f"{where}.{key}", entries[key]) for key in ("mean", "std") if key in entries]
+    for place, value in found:
+        if not _is_neutral(value, 1.0 if place.endswith("std") else 0.0):
+            number = _plain(None, value)
+            shown = reprlib.repr(number) if isinstance(number, int | float) else "several numbers"
+            raise AssayError(
+                f"{container.path} keeps {place} = {shown} beside its weights, which nothing in its network applies: "
+                "save a network that does, or remove it where it only records the data"
+            )
+
+
+def _is_neutral(value: Any, neutral: float) -> bool:
+    """Whether all numbers in ``value`` are ``neutral``; what holds no numbers changes nothing either."""
+    if isinstance(value, Tensor):
+        return value.numel() <= MAX_STATISTICS and bool((value == neutral).all())
+    values = value if isinstance(value, list) else [value]
+    return all(number == neutral for number in values if isinstance(number, int | float))
+
+
 def _optimizer_around(place: str, section: dict) -> list[str]:
     """The settings of an optimizer among which an epsilon stands; none in a section that describes the network."""
     if place.rpartition(".")[2] in _SECTIONS or any(name in section for name in _OF_NETWORK):
@@ -139,56 +170,27 @@ def _optimizer_around(place: str, section: dict) -> list[str]:
     return [name for name in _OF_OPTIMIZER if name in section and not isinstance(section[name], dict)]
 
 
-def config_entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
-    """(place, key, value, section) of every entry of a config.
-
-    Configs stand at the top of the file, in the sections of usual names and those inside, and wherever else a
-    network is described.
-    """
-    read: set[int] = set()
-    tops = (container.content, container.config)
-    for top in tops:
+def _entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
+    """(place, key, value, section) of every entry of a config, at the top of the file and in the sections of each."""
+    tops = [("", container.content), ("", container.config)]
+    for _, top in tops:
         for key, value in top.items():
-            if not isinstance(key, str):
-                continue
-            if key in PLACES and isinstance(value := _from_json(value), dict):
-                yield from _section(key, value, read)
-            elif not isinstance(value, dict):
+            if isinstance(key, str) and key in _PLACES and isinstance(value, dict):
+                yield from _section(key, value)
+            elif isinstance(key, str) and not isinstance(value, dict):
                 yield "", key, value, top
-    for top in tops:
-        for place, section in nested_dicts({key: _from_json(value) for key, value in top.items()}):
-            if id(section) not in read and place and _describes_network(place, section):
-                yield from _section(place, section, read)
 
 
-def _section(place: str, section: dict, read: set[int], depth: int = 0) -> Iterator[tuple[str, str, Any, dict]]:
-    read.add(id(section))
+def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, str, Any, dict]]:
     for key, value in section.items():
         if isinstance(value, dict):
             if isinstance(key, str) and key in _SECTIONS and depth < 3:
-                yield from _section(f"{place}.{key}", value, read, depth + 1)
+                yield from _section(f"{place}.{key}", value, depth + 1)
         elif isinstance(key, str):
             yield place, key, value, section
 
 
-def _describes_network(place: str, section: dict) -> bool:
-    words = {word for part in place.lower().split(".") for word in part.split("_")}
-    names = {_NAMES[key] for key in section if key in _NAMES}
-    numbers = {_NAMES[key] for key, value in section.items() if key in _NAMES and type(plain(None, value)) is int}
-    return not words & _OF_OTHERS and len(names) > 1 and bool(numbers & _SHAPES)
-
-
-def _from_json(value: Any) -> Any:
-    """``value``, or the dict that it is the JSON of."""
-    if not (isinstance(value, str) and value.lstrip().startswith("{")):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        return value
-
-
-def plain(name: str | None, value: Any) -> Any:
+def _plain(name: str | None, value: Any) -> Any:
     """``value`` as a number if it is a tensor of one, and an activation by its bare name in small letters.
 
     Another class or instance says nothing that a hyperparameter could be: None.

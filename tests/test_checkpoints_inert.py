@@ -152,6 +152,46 @@ def test_a_normalizer_that_changes_nothing_is_let_pass(architecture, save):
             normalize(save(content))
 
 
+def test_statistics_of_labels_are_refused_under_whichever_name(architecture, save):
+    state = student(architecture).state_dict()
+    mean = torch.tensor(-400.0)
+    for content, said in (
+        ({"mean": -400.0, "std": 27.2}, r"mean = -400\.0"),
+        ({"energy_shift": -400.0, "energy_scale_factor": 27.2}, r"energy_shift = -400\.0"),
+        ({"config": {"scale": 27.2, "shift": 0.0}}, r"config\.scale = 27\.2"),
+        ({"scaler": {"mean": -400.0, "scale": 27.2}}, r"scaler\.mean = -400\.0"),
+        ({"scaler": {"mean_": [0.0], "scale_": [27.2]}}, r"scaler\.scale_ = 27\.2"),
+        ({"target_normalizer": {"mean": mean, "std": torch.tensor(27.2)}}, r"target_normalizer\.mean = -400\.0"),
+        ({"normalizer_state_dict": {"mean": mean}}, r"normalizer_state_dict\.mean = -400\.0"),
+        ({"hyper_parameters": {"y_mean": 0.0, "y_std": 27.2}}, r"hyper_parameters\.y_std = 27\.2"),
+        ({"hyper_parameters": {"config": {"labelStd": 2.0}}}, r"hyper_parameters\.config\.labelStd = 2\.0"),
+        ({"atom_refs": {"H": -13.6, "O": -2040.0}}, r"atom_refs = several numbers"),
+        ({"config": {"E0s": torch.arange(10.0)}}, r"config\.E0s = several numbers"),
+        ({"hparams": {"atomic_energies": {1: -13.6}}}, r"hparams\.atomic_energies = -13\.6"),
+    ):
+        with pytest.raises(AssayError, match=f"keeps {said} beside its weights"):
+            normalize(save({"model": state} | content))
+
+
+def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
+    model = student("painn")
+    model.energy_scale.fill_(2.5)
+    state = model.state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    applied = {"H": float(state["reference_energy"][1]), "O": float(state["reference_energy"][8])}
+    for content in (
+        {"mean": 0.0, "std": 1.0, "E0s": {"H": 0.0, 8: 0}, "atom_refs": [0.0, 0.0]},
+        {"config": {"scale": True, "E0s": "average", "normalizer": None, "energy_scale": 2.5}},
+        {"config": {"atomic_energies": applied, "reference_energies": state["reference_energy"]}},
+        {"metrics": {"mean": 3.0, "std": 2.0}, "history": {"mean": 3.0}, "mean": [1.0, 2.0, 3.0]},
+        {"scaler": {"scale": 65536.0, "growth_factor": 2.0}, "scaler_state_dict": {}, "grad_scaler": {"scale": 9.0}},
+        {"config": {"loss_scale": 128, "lr_scale": 0.1, "force_scale": 100.0, "init_std": 0.02, "noise_std": 0.1}},
+        {"config": {"optimizer": {"scale": 2.0}, "augmentation": {"mean": 3.0, "std": 2.0}, "data": {"y_mean": 3.0}}},
+        {"layer_norm": {"weight.mean": torch.ones(2), "scale": torch.full((4,), 3.0)}, "teacher": {"E0s": [1.0]}},
+    ):
+        assert normalize(save({"model": state} | content)).to_bytes() == plain
+
+
 # Which weights
 
 

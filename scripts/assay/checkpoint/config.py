@@ -11,7 +11,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.weights import nested_dicts
+from assay.checkpoint.sections import NETWORKS, PLACES
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -41,19 +41,11 @@ SYNONYMS = {
     "shared_interactions": "shared_interactions",
 }
 _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
-_PLACES = {
-    "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
-    "model_args", "model_kwargs",
-}  # fmt: skip
-_SECTIONS = {"model", "student", "network", "architecture", "model_config", "model_args", "model_kwargs"}
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
-# Statistics of labels by which a trainer corrects what its network gives.
-_NORMALIZERS = ("normalizer", "normalizers")
-_STATISTICS = ("energy_mean", "energy_std", "target_mean", "target_std")
-MAX_STATISTICS = 10_000  # numbers of one of them
-_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | _PLACES
+_OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
+_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -128,44 +120,9 @@ def read_elements(container: Container, max_z: int) -> list[str] | None:
     return None
 
 
-def check_normalizers(container: Container) -> None:
-    """Refuse a mean or a standard deviation of labels that is kept beside the weights, and not applied by the network.
-
-    A mean of 0 and a standard deviation of 1 change nothing.
-
-    Raises:
-        AssayError: there is one.
-    """
-    found = [
-        (f"{place}.{key}".lstrip("."), value) for place, key, value, _ in _entries(container) if key in _STATISTICS
-    ]
-    tops = (container.content, container.config)
-    configs = [(f"{place}.", top[place]) for top in tops for place in sorted(_PLACES) if place in top]
-    for start, section in [("", top) for top in tops] + configs:
-        kept = {start + key: section[key] for key in _NORMALIZERS if isinstance(section, dict) and key in section}
-        for where, entries in nested_dicts(kept):
-            found += [(f"{where}.{key}", entries[key]) for key in ("mean", "std") if key in entries]
-    for place, value in found:
-        if not _is_neutral(value, 1.0 if place.endswith("std") else 0.0):
-            number = _plain(None, value)
-            shown = reprlib.repr(number) if isinstance(number, int | float) else "several numbers"
-            raise AssayError(
-                f"{container.path} keeps {place} = {shown} beside its weights, which nothing in its network applies: "
-                "save a network that does, or remove it where it only records the data"
-            )
-
-
-def _is_neutral(value: Any, neutral: float) -> bool:
-    """Whether all numbers in ``value`` are ``neutral``; what holds no numbers changes nothing either."""
-    if isinstance(value, Tensor):
-        return value.numel() <= MAX_STATISTICS and bool((value == neutral).all())
-    values = value if isinstance(value, list) else [value]
-    return all(number == neutral for number in values if isinstance(number, int | float))
-
-
 def _optimizer_around(place: str, section: dict) -> list[str]:
     """The settings of an optimizer among which an epsilon stands; none in a section that describes the network."""
-    if place.rpartition(".")[2] in _SECTIONS or any(name in section for name in _OF_NETWORK):
+    if place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in section for name in _OF_NETWORK):
         return []
     return [name for name in _OF_OPTIMIZER if name in section and not isinstance(section[name], dict)]
 
@@ -175,7 +132,7 @@ def _entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
     tops = [("", container.content), ("", container.config)]
     for _, top in tops:
         for key, value in top.items():
-            if isinstance(key, str) and key in _PLACES and isinstance(value, dict):
+            if isinstance(key, str) and key in PLACES and isinstance(value, dict):
                 yield from _section(key, value)
             elif isinstance(key, str) and not isinstance(value, dict):
                 yield "", key, value, top
@@ -184,7 +141,7 @@ def _entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
 def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, str, Any, dict]]:
     for key, value in section.items():
         if isinstance(value, dict):
-            if isinstance(key, str) and key in _SECTIONS and depth < 3:
+            if isinstance(key, str) and key in NETWORKS and depth < 3:
                 yield from _section(f"{place}.{key}", value, depth + 1)
         elif isinstance(key, str):
             yield place, key, value, section

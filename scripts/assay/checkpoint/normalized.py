@@ -22,8 +22,9 @@ from torch import Tensor
 
 from assay.checkpoint.architecture import Network, read_network
 from assay.checkpoint.choice import Choice, choose_weights
-from assay.checkpoint.config import check_normalizers, read_config, read_elements
+from assay.checkpoint.config import read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
+from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.scope import read_scope
@@ -197,7 +198,7 @@ def normalize(
             network.notes.extend(notes)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
-        check_normalizers(container)
+        check_statistics(container, network.tensors)
         elements = read_elements(container, network.hyperparameters["max_z"])
         checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))
         _check_evaluates(checkpoint)

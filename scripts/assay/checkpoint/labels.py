@@ -1,0 +1,160 @@
+"""What a checkpoint keeps of the labels of its training: statistics by which energies would have to be corrected."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ase.data
+import torch
+from torch import Tensor
+
+from assay.checkpoint.container import Container
+from assay.checkpoint.sections import Section, in_words, sections
+from assay.workflow.errors import AssayError
+
+MAX_STATISTICS = 10_000  # numbers of one of them
+MAX_DEPTH = 5
+
+_LABELS = r"(?:energy|energies|targets?|labels?|y|outputs?|property|per_atom|atom|atomic|atomwise|dataset|total)"
+_SPREADS = r"(?:stds?|stddev|std_dev|stdev|standard_deviation|deviation|scales?|scaling|scaler|scale_factor)"
+_MIDDLES = r"(?:means?|average|shifts?|offsets?)"
+_SPREAD = re.compile(rf"(?:^|_)(?:{_SPREADS}|var|variance)(?:_|$)")
+# Names that say alone that they are of labels, and names that say so at the top of a file or in a config.
+_OF_LABELS = re.compile(
+    rf"(?:{_LABELS}_)+(?:{_SPREADS}|{_MIDDLES})(?:_(?:factor|values?|per_atom))*"
+    rf"|(?:{_SPREADS}|{_MIDDLES})(?:_of)?_(?:energy|energies|targets?|labels?|y)(?:_per_atom)?"
+)
+_BARE = re.compile(rf"{_SPREADS}|{_MIDDLES}")
+_IN_NORMALIZER = re.compile(rf"(?:{_LABELS}_)*(?:{_SPREADS}|{_MIDDLES}|loc|var|variance)")
+_NORMALIZER = re.compile(
+    rf"(?:(?:{_LABELS}|data|forces?)_)*(?:normali[sz]ers?|scalers?|standardi[sz]ers?|scale_shift|shift_scale)"
+    r"(?:_state(?:_dict)?|_params)?|normali[sz]ation"
+    rf"|(?:{_LABELS}_)+(?:stats|statistics|normali[sz]ation)"
+)
+_REFERENCES = re.compile(
+    r"atom_?refs?|atom_references|e0s|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
+    r"|atomic_ref(?:s|erences?|erence_energ(?:y|ies))|energy_references?|energies_of_atoms"
+)
+
+
+def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse statistics of labels that are kept beside the weights, and not applied by the network.
+
+    A mean of 0, a standard deviation of 1 and atomic references of 0 change nothing; those that are buffers of the
+    network are applied.
+
+    Args:
+        container: the file.
+        tensors: the network's.
+
+    Raises:
+        AssayError: there are some.
+    """
+    for place, value, neutral in _statistics(container):
+        numbers = _numbers(value)
+        if numbers == [] or _is_applied(place, value, tensors):
+            continue
+        if numbers is None or any(number != neutral for number in numbers):
+            shown = reprlib.repr(numbers[0]) if numbers is not None and len(numbers) == 1 else "several numbers"
+            raise AssayError(
+                f"{container.path} keeps {place} = {shown} beside its weights, which nothing in its network applies: "
+                "save a network that does, or remove it where it only records the data"
+            )
+
+
+def is_neutral_buffer(name: str, tensor: Tensor) -> bool:
+    """Whether a tensor of a state dict is a statistic of labels that changes nothing, such as a mean of 0."""
+    *path, last = (in_words(part) for part in name.split("."))
+    inside = any(_NORMALIZER.fullmatch(part) for part in path) and _IN_NORMALIZER.fullmatch(last)
+    if not inside and not _OF_LABELS.fullmatch(last):
+        return False
+    return set(_numbers(tensor) or (None,)) == {_neutral(last)}
+
+
+def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
+    """(place, value, the number that changes nothing) of all that is called a statistic of labels."""
+    for section in sections(container):
+        if section.of_run:
+            continue
+        bare = [key for key in section.entries if isinstance(key, str) and _BARE.fullmatch(in_words(key))]
+        for key, value in section.entries.items():
+            if not isinstance(key, str) or (section.holds_weights and isinstance(value, Tensor)):
+                continue
+            words, place = in_words(key), section.path_of(key)
+            if _REFERENCES.fullmatch(words):
+                yield place, value, 0.0
+            elif _OF_LABELS.fullmatch(words):
+                yield place, value, _neutral(words)
+            elif _NORMALIZER.fullmatch(words):
+                yield from _of_normalizer(place, value)
+            elif key in bare and _is_of_labels(section, value, len(bare)):
+                yield place, value, _neutral(words)
+
+
+def _is_of_labels(section: Section, value: Any, n_bare: int) -> bool:
+    """Whether what is called "mean" or "scale" and no more is of labels: one number, or a pair, in a config."""
+    numbers = _numbers(value)
+    return section.known and (n_bare > 1 or (numbers is not None and len(numbers) == 1))
+
+
+def _of_normalizer(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any, float]]:
+    """The statistics in what is called a normalizer. The scale of gradients is none of labels."""
+    if not isinstance(value, dict) or "growth_factor" in value or depth == MAX_DEPTH:
+        return
+    for key, inner in value.items():
+        if isinstance(key, str):
+            words = in_words(key)
+            if isinstance(inner, dict):
+                yield from _of_normalizer(f"{place}.{key}", inner, depth + 1)
+            elif _IN_NORMALIZER.fullmatch(words):
+                yield f"{place}.{key}", inner, _neutral(words)
+
+
+def _neutral(words: str) -> float:
+    return 1.0 if _SPREAD.search(words) else 0.0
+
+
+def _numbers(value: Any, depth: int = 0) -> list[float] | None:
+    """All numbers in ``value``, apart from flags; None where there are too many."""
+    if isinstance(value, Tensor):
+        plain = value.layout is torch.strided and not value.is_quantized and not value.is_nested
+        if not plain or value.device.type != "cpu" or value.numel() > MAX_STATISTICS:
+            return None
+        return [] if value.dtype == torch.bool or value.is_complex() else value.double().flatten().tolist()
+    if isinstance(value, dict | list):
+        found: list[float] = []
+        for item in value.values() if isinstance(value, dict) else value:
+            inner = _numbers(item, depth + 1) if depth < MAX_DEPTH else None
+            if inner is None or len(found) + len(inner) > MAX_STATISTICS:
+                return None
+            found += inner
+        return found
+    return [float(value)] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def _is_applied(place: str, value: Any, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether a buffer of the network has the same numbers: the scale of its energies, or the energies of atoms."""
+    words = in_words(place.rpartition(".")[2])
+    if _REFERENCES.fullmatch(words) and "reference_energy" in tensors:
+        known = tensors["reference_energy"].double()
+        pairs = value.items() if isinstance(value, dict) else enumerate(_numbers(value) or ())
+        return all(_is_close(known, _atomic_number(key), number) for key, number in pairs)
+    if _SPREAD.search(words) and "energy_scale" in tensors:
+        numbers = _numbers(value)
+        return numbers is not None and all(_is_close(tensors["energy_scale"].reshape(1), 0, it) for it in numbers)
+    return False
+
+
+def _atomic_number(key: Any) -> int:
+    return ase.data.atomic_numbers.get(key, -1) if isinstance(key, str) else key if type(key) is int else -1
+
+
+def _is_close(known: Tensor, index: int, number: Any) -> bool:
+    """Whether ``number`` is the entry of ``known`` at ``index``, to single precision."""
+    if not 0 <= index < len(known) or not isinstance(number, int | float | Tensor):
+        return False
+    wanted = torch.as_tensor(number, dtype=torch.float64)
+    return wanted.numel() == 1 and bool(torch.isclose(known[index].double(), wanted.reshape(()), rtol=1e-6, atol=1e-9))

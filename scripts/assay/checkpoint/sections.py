@@ -1,0 +1,104 @@
+"""Finds the sections of a checkpoint that may tell of its network, among all that stands beside the weights."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from assay.checkpoint.container import Container
+
+PLACES = {
+    "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
+    "model_args", "model_kwargs", "model_params", "settings",
+}  # fmt: skip
+NETWORKS = {
+    "model", "student", "network", "net", "architecture", "config", "cfg", "params", "init_args", "kwargs", "painn",
+    "model_config", "model_args", "model_kwargs", "model_params",
+}  # fmt: skip
+MAX_DEPTH, MAX_SECTIONS = 5, 2_000
+MAX_TEXT = 1 << 20  # characters of a config that is kept as text
+
+_RUNS = {"training", "train", "trainer", "run", "experiment"}
+# Words of the names of sections that tell nothing of the network.
+_ELSEWHERE = re.compile(
+    r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|loss(?:es)?|criterion|metrics?|data\w*|loaders?|train\w*|val|valid\w*"
+    r"|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
+)
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_OF_GRADIENT_SCALER = "growth_factor"
+_OF_IDENTITY_CARD = "model.json"
+
+
+@dataclass(frozen=True)
+class Section:
+    """One dict of a checkpoint.
+
+    Attributes:
+        place: its dotted path, "" at the top.
+        entries: what it holds; text that is JSON is left as text.
+        known: whether it is at a place where trainers keep the config of a network.
+        of_run: whether it records a training, and so tells of a network only in sections of its own.
+    """
+
+    place: str
+    entries: dict[Any, Any]
+    known: bool
+    of_run: bool = False
+
+    @property
+    def holds_weights(self) -> bool:
+        """Whether it is a state dict."""
+        keys = (key for key, value in self.entries.items() if isinstance(value, Tensor))
+        return any(isinstance(key, str) and "." in key for key in keys)
+
+    def path_of(self, key: str) -> str:
+        """The dotted path of one of its entries."""
+        return f"{self.place}.{key}".lstrip(".")
+
+
+def sections(container: Container) -> Iterator[Section]:
+    """The sections of a file that may tell of its network, from the outside in, each once.
+
+    Sections of an optimizer, a schedule, data, metrics and a teacher are left out.
+    """
+    tops = (container.content, container.config)
+    queue = deque((Section("", top, True), 0) for top in tops)
+    seen: set[int] = set()
+    while queue and len(seen) < MAX_SECTIONS:
+        section, depth = queue.popleft()
+        if id(section.entries) in seen or _OF_GRADIENT_SCALER in section.entries:
+            continue
+        seen.add(id(section.entries))
+        yield section
+        if depth == MAX_DEPTH:
+            continue
+        for key, value in list(section.entries.items())[:MAX_SECTIONS]:
+            entries = as_dict(value)
+            if not isinstance(key, str) or entries is None or key == _OF_IDENTITY_CARD:
+                continue
+            of_run = key in _RUNS
+            if not of_run and _ELSEWHERE.search(in_words(key)):
+                continue
+            known = section.known and not of_run and key in (NETWORKS if section.place else PLACES)
+            queue.append((Section(section.path_of(key), entries, known, of_run), depth + 1))
+
+
+def as_dict(value: Any) -> dict[Any, Any] | None:
+    """``value`` if it is a dict, or the dict that it is the JSON of; else None."""
+    if isinstance(value, str) and len(value) <= MAX_TEXT and value.lstrip().startswith("{"):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None
+
+
+def in_words(key: str) -> str:
+    """A key in small letters, its words joined by underscores."""
+    return re.sub(r"\W+", "_", _CAPITAL.sub("_", key[:200])).lower().strip("_")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import ase.data
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.sections import NETWORKS, PLACES
+from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, sections
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -66,31 +67,62 @@ def read_config(container: Container, notes: list[str] | None = None) -> dict[st
         AssayError: two places disagree, or a value is of the wrong kind.
     """
     found: dict[str, tuple[Any, str]] = {}
-    for place, key, value, section in _entries(container):
-        name, where = _NAMES.get(key), f"{place}.{key}".lstrip(".")
-        value = _plain(name, value)
-        if name is None or value is None or isinstance(value, dict):
+    for section in sections(container):
+        if not section.known and _count_told(section) < 2:
             continue
-        if name == "architecture" and value not in ARCHITECTURES:
-            continue
-        if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
-            continue
-        beside = [] if name != "epsilon" else _optimizer_around(place, section)
-        if beside:
-            if notes is not None:
-                notes.append(
-                    f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
-                    f"{', '.join(beside)}, and not for the epsilon of the norms."
+        for name, key, value in _told(section):
+            where = section.path_of(key)
+            if name == "architecture" and value not in ARCHITECTURES:
+                continue
+            if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
+                continue
+            beside = [] if name != "epsilon" else _optimizer_around(section)
+            if beside:
+                if notes is not None:
+                    notes.append(
+                        f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
+                        f"{', '.join(beside)}, and not for the epsilon of the norms."
+                    )
+                continue
+            value = _checked(name, value, where, container)
+            if name in found and found[name][0] != value:
+                raise AssayError(
+                    f"{container.path} says {name} = {found[name][0]} under {found[name][1]!r} and {value} "
+                    f"under {where!r}: save it with one config"
                 )
-            continue
-        value = _checked(name, value, where, container)
-        if name in found and found[name][0] != value:
-            raise AssayError(
-                f"{container.path} says {name} = {found[name][0]} under {found[name][1]!r} and {value} "
-                f"under {place!r}: save it with one config"
-            )
-        found.setdefault(name, (value, where))
+            found.setdefault(name, (value, where))
     return found
+
+
+def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
+    """Refuse to assume a hyperparameter of which the file says something else at a place that is no config's.
+
+    Args:
+        container: the file.
+        assumed: the hyperparameters that neither its weights nor its configs tell, and what would be assumed.
+
+    Raises:
+        AssayError: there is one.
+    """
+    for section in sections(container):
+        for name, key, value in _told(section):
+            if name not in assumed or value == assumed[name] or isinstance(value, Tensor):
+                continue
+            if name == "epsilon" and (section.of_run or _optimizer_around(section)):
+                continue
+            raise AssayError(
+                f"{container.path} says {section.path_of(key)} = {reprlib.repr(value)}, which is not taken for its "
+                f"network's, and {name} = {assumed[name]} would be assumed: save it with its config under 'config'"
+            )
+        for key in PLACES & section.entries.keys():
+            text = section.entries[key]
+            said = re.findall(r"\w+(?=['\"]?\s*[:=])", text[:MAX_TEXT]) if isinstance(text, str) else []
+            names = [name for name in said if name in assumed] if as_dict(text) is None else []
+            if names:
+                raise AssayError(
+                    f"{container.path} says {names[0]} in the text under {section.path_of(key)!r}, which is no JSON, "
+                    f"and {assumed[names[0]]} would be assumed: save its config as a dict"
+                )
 
 
 def read_elements(container: Container, max_z: int) -> list[str] | None:
@@ -120,31 +152,25 @@ def read_elements(container: Container, max_z: int) -> list[str] | None:
     return None
 
 
-def _optimizer_around(place: str, section: dict) -> list[str]:
+def _optimizer_around(section: Section) -> list[str]:
     """The settings of an optimizer among which an epsilon stands; none in a section that describes the network."""
-    if place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in section for name in _OF_NETWORK):
+    entries = section.entries
+    if section.place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in entries for name in _OF_NETWORK):
         return []
-    return [name for name in _OF_OPTIMIZER if name in section and not isinstance(section[name], dict)]
+    return [name for name in _OF_OPTIMIZER if name in entries and not isinstance(entries[name], dict)]
 
 
-def _entries(container: Container) -> Iterator[tuple[str, str, Any, dict]]:
-    """(place, key, value, section) of every entry of a config, at the top of the file and in the sections of each."""
-    tops = [("", container.content), ("", container.config)]
-    for _, top in tops:
-        for key, value in top.items():
-            if isinstance(key, str) and key in PLACES and isinstance(value, dict):
-                yield from _section(key, value)
-            elif isinstance(key, str) and not isinstance(value, dict):
-                yield "", key, value, top
+def _told(section: Section) -> Iterator[tuple[str, str, Any]]:
+    """(name, key, value) of every hyperparameter that a section tells, under Assay's name and under its own."""
+    for key, value in section.entries.items():
+        name = _NAMES.get(key) if isinstance(key, str) else None
+        plain = _plain(name, value)
+        if name is not None and plain is not None and not isinstance(plain, dict):
+            yield name, key, plain
 
 
-def _section(place: str, section: dict, depth: int = 0) -> Iterator[tuple[str, str, Any, dict]]:
-    for key, value in section.items():
-        if isinstance(value, dict):
-            if isinstance(key, str) and key in NETWORKS and depth < 3:
-                yield from _section(f"{place}.{key}", value, depth + 1)
-        elif isinstance(key, str):
-            yield place, key, value, section
+def _count_told(section: Section) -> int:
+    return 0 if section.of_run else len({name for name, _, _ in _told(section)})
 
 
 def _plain(name: str | None, value: Any) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from assay.checkpoint.architecture import Network, read_network
 from assay.checkpoint.choice import Choice, choose_weights
-from assay.checkpoint.config import read_config, read_elements
+from assay.checkpoint.config import check_assumed, read_config, read_elements
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
@@ -198,6 +198,8 @@ def normalize(
             network.notes.extend(notes)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
+        values, sources = network.hyperparameters, network.sources
+        check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
         check_statistics(container, network.tensors)
         elements = read_elements(container, network.hyperparameters["max_z"])
         checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))

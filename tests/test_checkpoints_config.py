@@ -7,7 +7,8 @@ import pytest
 
 from assay.checkpoint import normalize
 from assay.workflow.errors import AssayError
-from shared.checkpoint_samples import store, student
+from shared import schnetpack_alike as spk
+from shared.checkpoint_samples import SIZES, store, student
 
 
 @pytest.fixture
@@ -70,3 +71,35 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         {"training": {"epsilon": 1e-3}, "optimizer": {"epsilon": 1e-3}, "config": "a student"},
     ):
         assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
+
+
+@pytest.mark.parametrize("architecture", SIZES)
+def test_units_that_a_file_states_of_its_network_are_not_passed_over(architecture, save):
+    state = student(architecture).state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    ours = {"energy": "eV", "length": "angstrom"}
+    for content, said in (
+        ({"config": {"energy_unit": "kcal/mol"}}, r"config\.energy_unit = 'kcal/mol'"),
+        ({"hparams": {"units": {"energy": "Hartree", "forces": "eV/A"}}}, r"hparams\.units\.energy = 'Hartree'"),
+        ({"config": {"model": {"lengthUnits": "bohr"}}}, r"config\.model\.lengthUnits = 'bohr'"),
+        ({"config": {"forces_unit": "kcal/mol/angstrom"}}, r"config\.forces_unit = 'kcal/mol/angstrom'"),
+        ({"units": "real"}, r"units = 'real'"),
+        ({"units": "eV, bohr"}, r"units = 'eV, bohr'"),
+    ):
+        path = save({"model": state} | content)
+        with pytest.raises(AssayError, match=f"says {said}, and its energies would be taken to be in eV"):
+            normalize(path)
+        assert normalize(path, units=ours).to_bytes() == plain
+    for content in (
+        {"config": {"energy_unit": "eV", "units": {"energy": "ev", "length": "Angstrom", "time": "fs"}}},
+        {"units": "metal", "config": {"units": "eV, angstrom, eV/A", "n_units": 64, "distance_unit": "Ang"}},
+        {"config": {"data": {"energy_unit": "hartree"}, "units": 64}, "dataset": {"units": "kcal/mol"}},
+    ):
+        assert normalize(save({"model": state} | content)).to_bytes() == plain
+
+
+def test_units_that_a_file_of_schnetpack_states_have_to_be_given(save):
+    path = save({"state_dict": spk.model().state_dict(), "hyper_parameters": {"energy_unit": "kcal/mol"}})
+    with pytest.raises(AssayError, match=r"energy_unit = 'kcal/mol', .* as variants\.<name>\.units"):
+        normalize(path)
+    assert "in kcal/mol" in normalize(path, units={"energy": "kcal/mol"}).summary()

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from assay.checkpoint.contents import ModulePart
 from assay.checkpoint.schnetpack import Translation, translate
+from assay.checkpoint.stated_units import are_of_assay
 from assay.checkpoint.weights import BUFFERS, StateDict
 from assay.models import ARCHITECTURES, PaiNN, build_model
 from assay.workflow.config_models.types import CUTOFF_RANGE_A
@@ -64,15 +65,18 @@ def read_network(
         path: the file, for messages.
         cutoff_A: what the user's config says.
         parts: the modules of the network by their paths, where the file holds them.
-        units: the units of "energy" and "length" that a network of schnetpack was trained in.
+        units: the units of "energy" and "length" that the network computes in.
 
     Raises:
         AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
     """
     if state_dict.is_schnetpack:
         return _read_schnetpack(state_dict, said, path, cutoff_A, translate(state_dict, parts, path, units))
-    if units:
-        raise AssayError(f"{path} is no file of schnetpack, whose units alone can be others: remove `units`")
+    if units and not are_of_assay(units):
+        raise AssayError(
+            f"{path} is no file of schnetpack, whose units alone can be others: train it in eV and angstrom, or "
+            "correct `units`"
+        )
     if said.get("architecture", ("",))[0] in OF_SCHNETPACK:
         return _read_normalized(state_dict, said, path, cutoff_A)
     tensors = state_dict.tensors

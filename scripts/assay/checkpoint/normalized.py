@@ -28,6 +28,7 @@ from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.scope import read_scope
+from assay.checkpoint.stated_units import check_units
 from assay.checkpoint.weights import StateDict, tensor_names
 from assay.data.scope import Scope
 from assay.models import Potential, build_model
@@ -181,8 +182,8 @@ def normalize(
         path: the file; a normalized ``model.safetensors`` is one of the forms.
         cutoff_A: the user's word on the cutoff, for files that do not tell it.
         weights: the set of weights to use where the file holds several: "raw", "average" or a path in the file.
-        units: the units of "energy" and "length" that a network of schnetpack was trained in, where they are others
-            than eV and angstrom.
+        units: the units of "energy" and "length" that the network computes in. Where they are others than eV and
+            angstrom, they are converted, which a network of schnetpack allows alone.
 
     Raises:
         AssayError: the file cannot be used; one sentence says why.
@@ -201,6 +202,7 @@ def normalize(
         values, sources = network.hyperparameters, network.sources
         check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
         check_statistics(container, network.tensors)
+        check_units(container, units)
         elements = read_elements(container, network.hyperparameters["max_z"])
         checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))
         _check_evaluates(checkpoint)

@@ -1,0 +1,93 @@
+"""The units that a checkpoint states of itself, which have to be those that its energies are taken to have."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from assay.checkpoint.container import Container
+from assay.checkpoint.sections import in_words, sections
+from assay.data.units import factor
+from assay.workflow.errors import AssayError
+
+# Words of the names of units, by the kind of unit.
+_KINDS = {
+    "energy": r"(?:energy|energies)",
+    "length": r"(?:lengths?|distances?|positions?|coords?|coordinates|cutoff|r)",
+    "forces": r"forces?",
+}
+_STATED = {
+    kind: re.compile(rf"{words}_units?|units?_(?:of_)?{words}|(?:in_)?units?_{words}") for kind, words in _KINDS.items()
+}
+_UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?")
+_OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
+_SEPARATOR = re.compile(r"\s*(?:,|;|\band\b|\s)\s*")
+
+
+def check_units(container: Container, units: Mapping[str, str] | None) -> None:
+    """Refuse a file that states other units than eV and angstrom, unless the user says which they are.
+
+    Raises:
+        AssayError: it states others, and ``units`` is not given.
+    """
+    for place, unit, kind in () if units else _stated(container):
+        if not _is_of_assay(unit, kind):
+            raise AssayError(
+                f"{container.path} says {place} = {reprlib.repr(unit)}, and its energies would be taken to be in eV, "
+                "distances in angstrom: train or convert it in those, or say as variants.<name>.units in which units "
+                "its network computes"
+            )
+
+
+def are_of_assay(units: Mapping[str, str]) -> bool:
+    """Whether units of "energy" and "length" are eV and angstrom.
+
+    Raises:
+        AssayError: one of them is not known.
+    """
+    return all(factor(unit, kind) == 1.0 for kind, unit in units.items())
+
+
+def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
+    """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
+    for section in sections(container):
+        if section.of_run:
+            continue
+        for key, value in section.entries.items():
+            if not isinstance(key, str):
+                continue
+            words, place = in_words(key), section.path_of(key)
+            kind = next((kind for kind, pattern in _STATED.items() if pattern.fullmatch(words)), None)
+            if kind is not None and isinstance(value, str):
+                yield place, value, kind
+            elif _UNITS.fullmatch(words) and isinstance(value, str) and section.known:
+                yield place, value, None
+            elif _UNITS.fullmatch(words) and isinstance(value, dict):
+                yield from _of_kinds(place, value)
+
+
+def _of_kinds(place: str, units: dict[Any, Any]) -> Iterator[tuple[str, str, str]]:
+    for key, unit in units.items():
+        for kind, words in _KINDS.items():
+            if isinstance(key, str) and isinstance(unit, str) and re.fullmatch(words, in_words(key)):
+                yield f"{place}.{key}", unit, kind
+
+
+def _is_of_assay(unit: str, kind: str | None) -> bool:
+    """Whether a unit, or each of several in one text, is that of ASE; one that nobody knows is not."""
+    if not unit.strip() or unit.strip().lower() in _OWN_SYSTEMS:
+        return True
+    if len(unit) > 100:
+        return False
+    words = [unit] if kind is not None else [word for word in _SEPARATOR.split(unit.strip()) if word]
+    return all(_is_one(word, [kind] if kind is not None else [*_KINDS]) for word in words)
+
+
+def _is_one(unit: str, kinds: list[str]) -> bool:
+    for kind in kinds:
+        with suppress(AssayError):
+            return factor(unit, kind) == 1.0
+    return False

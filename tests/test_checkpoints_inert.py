@@ -179,6 +179,12 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
     state = model.state_dict()
     plain = normalize(save(state, "plain.pt")).to_bytes()
     applied = {"H": float(state["reference_energy"][1]), "O": float(state["reference_energy"][8])}
+    buffers = {"normalizer.mean": torch.tensor(0.0), "normalizer.std": torch.ones(3), "energy_mean": torch.zeros(1)}
+    task = normalize(save({"state_dict": prefixed(state, "model.") | buffers}))
+    assert task.to_bytes() == plain
+    assert task.state_dict.ignored == list(buffers)
+    with pytest.raises(AssayError, match=r"has unknown normalizer\.std"):
+        normalize(save({"state_dict": prefixed(state, "model.") | {"normalizer.std": torch.tensor(2.0)}}))
     for content in (
         {"mean": 0.0, "std": 1.0, "E0s": {"H": 0.0, 8: 0}, "atom_refs": [0.0, 0.0]},
         {"config": {"scale": True, "E0s": "average", "normalizer": None, "energy_scale": 2.5}},

@@ -81,6 +81,14 @@ AVERAGES = {
         | {"initted": torch.tensor(True), "step": torch.tensor(9)}
     ),
     "lightning_ema": lambda ema, raw: lightning(prefixed(raw, "model.") | prefixed(ema, "ema_model.module.")),
+    "lightning_averaged_model": lambda ema, raw: lightning(
+        prefixed(raw, "model.")
+        | prefixed(ema, "ema_model.module.")
+        | {"ema_model.n_averaged": torch.tensor(5), "ema_model.step": torch.tensor(9)}
+    ),
+    "lit_ema": lambda ema, raw: lightning(
+        prefixed(raw, "model.") | _without_dots(ema) | {"model_ema.num_updates": torch.tensor(5)}
+    ),
     "parameters_only": lambda ema, raw: {"model": raw, "ema": parameters_of(ema)},
     "torch_ema": lambda ema, raw: {
         "model": raw,
@@ -109,6 +117,9 @@ NOT_BEGUN = {
         | prefixed(ema, "ema_model.")
         | {"initted": torch.tensor(False), "step": torch.tensor(0)}
     ),
+    "lit_ema": lambda ema, raw: lightning(
+        prefixed(raw, "model.") | _without_dots(ema) | {"model_ema.num_updates": torch.tensor(0)}
+    ),
     "torch_ema": lambda ema, raw: {
         "model": raw,
         "ema": {"decay": 0.99, "num_updates": 0, "shadow_params": list(parameters_of(ema).values())},
@@ -132,6 +143,12 @@ CONFIGS = {
     "numpy_scalars": lambda config: {"config": {key: _numpy(value) for key, value in config.items()}},
     "defaultdict": lambda config: {"config": collections.defaultdict(dict, config)},
 }
+
+
+def _without_dots(state):
+    """The buffers of LitEma, which is a module of a Lightning module: the averages of parameters, and its decay."""
+    averages = {f"model_ema.{name.replace('.', '')}": tensor for name, tensor in parameters_of(state).items()}
+    return averages | {"model_ema.decay": torch.tensor(0.999)}
 
 
 def _slices(state):

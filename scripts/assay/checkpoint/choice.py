@@ -181,7 +181,8 @@ def _find_not_begun(named: list[StateDict], lists: list[TensorList], counted: di
 
     sets: list[StateDict | TensorList] = [*named, *lists]
     for average in [one for one in sets if one.average]:
-        average.not_begun = nearest(average.where)
+        group = f".{average.group}" if isinstance(average, StateDict) and average.group else ""
+        average.not_begun = nearest(f"{average.where}{group}".lstrip("."))
     idle = [values for values in lists if values.not_begun]
     for state in [state for state in named if state.average and not state.not_begun]:
         same = (values for values in idle if _fits(state, values) and _equal_values(state, values))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.labels import is_neutral_buffer
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
@@ -163,18 +164,19 @@ def counted_averages(container: Container) -> dict[str, str]:
 
     "" where something was averaged; else what says that nothing was, e.g. "n_averaged is 0".
     """
-    found = {}
+    said: dict[str, dict[str, int | float]] = {}
     for where, entries in nested_dicts(container.content):
-        values = {name: entries[name] for name in _COUNTERS if name in entries}
-        numbers = {
-            name: value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
-            for name, value in values.items()
-        }
-        said = {name: number for name, number in numbers.items() if isinstance(number, int | float)}
-        if said:
-            place = where.removesuffix(_LIGHTNING_COUNTERS).removesuffix(".")
-            found[place] = "" if any(said.values()) else " and ".join(f"{name} is {said[name]}" for name in said)
-    return found
+        around = where.removesuffix(_LIGHTNING_COUNTERS).removesuffix(".")
+        for key, value in entries.items():
+            name = _bookkeeping(key)
+            number = value.item() if name and isinstance(value, Tensor) and value.numel() == 1 else value
+            if name in _COUNTERS and isinstance(number, int | float):
+                place = ".".join([around, *_telling(key.split(".")[:-1])]).strip(".")
+                said.setdefault(place, {})[name] = number
+    return {
+        place: "" if any(numbers.values()) else " and ".join(f"{name} is {numbers[name]}" for name in numbers)
+        for place, numbers in said.items()
+    }
 
 
 def tensor_names(container: Container) -> list[str]:
@@ -248,8 +250,29 @@ def _split(key: str) -> tuple[list[str], tuple[str, ...], str]:
     if start is None:
         return [], (), ""
     lost = parts[:start] + [part for part in parts[start:] if part in _INSIDE]
-    group = tuple(part for part in parts[:start] if part not in _INSIDE | _OUTSIDE)
+    group = _telling(parts[:start])
     return lost, group, ".".join(part for part in parts[start:] if part not in _INSIDE)
+
+
+def _telling(parts: list[str]) -> tuple[str, ...]:
+    """Those parts of a name that tell one model from another."""
+    return tuple(part for part in parts if part not in _INSIDE | _OUTSIDE)
+
+
+def _with_dots(keys: list[str]) -> dict[str, str]:
+    """The names of LitEma, which takes the dots out of the names that it averages, each with its dots."""
+    averaged = {key for key in keys if "." in key and _AVERAGE.search(key.split(".")[-2])}
+    known: dict[str, set[str]] = {}
+    for key in set(keys) - averaged if averaged else ():
+        parts = key.split(".", MAX_PARTS)
+        for start in range(len(parts)):
+            known.setdefault("".join(parts[start:]), set()).add(".".join(parts[start:]))
+    found = {}
+    for key in averaged:
+        place, _, name = key.rpartition(".")
+        if len(known.get(name, ())) == 1:
+            found[key] = f"{place}.{next(iter(known[name]))}"
+    return found
 
 
 def _models(where: str, entries: dict, container: Container, everything: bool) -> list[StateDict]:
@@ -260,8 +283,9 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
     averaged = "n_averaged" in keys or bool(_AVERAGE.search(where))
     groups: dict[tuple[str, ...], StateDict] = {}
     members: dict[tuple[str, ...], list[str]] = {}
+    dotted = _with_dots(keys)
     for key in keys:
-        lost, group, bare = _split(key)
+        lost, group, bare = _split(dotted.get(key, key))
         if not bare or (not everything and any(_NOT_THE_MODEL.search(part) for part in group)):
             continue
         average = averaged or any(_AVERAGE.search(part) for part in group)
@@ -279,12 +303,18 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
         state.tensors = {name: dense_floats(name, tensor, container.path) for name, tensor in state.tensors.items()}
         for key in keys:
             if key not in known:
-                (state.ignored if _belongs_elsewhere(key) else state.unknown).append(key)
+                (state.ignored if _belongs_elsewhere(key, entries[key]) else state.unknown).append(key)
     return list(models.values())
 
 
-def _belongs_elsewhere(key: str) -> bool:
-    return key in _BOOKKEEPING or bool(_NOT_THE_MODEL.search(key))
+def _belongs_elsewhere(key: str, tensor: Tensor) -> bool:
+    return bool(_bookkeeping(key) or _NOT_THE_MODEL.search(key)) or is_neutral_buffer(key, tensor)
+
+
+def _bookkeeping(key: Any) -> str:
+    """The bare name of what counts the steps of an average, at its own place or behind its name; else empty."""
+    place, _, name = key.rpartition(".") if isinstance(key, str) else ("", "", "")
+    return name if name in _BOOKKEEPING and (not place or _AVERAGE.search(place)) else ""
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:

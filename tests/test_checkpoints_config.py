@@ -8,7 +8,7 @@ import pytest
 from assay.checkpoint import normalize
 from assay.workflow.errors import AssayError
 from shared import schnetpack_alike as spk
-from shared.checkpoint_samples import SIZES, store, student
+from shared.checkpoint_samples import SIZES, safetensors_bytes, store, student
 
 
 @pytest.fixture
@@ -103,3 +103,22 @@ def test_units_that_a_file_of_schnetpack_states_have_to_be_given(save):
     with pytest.raises(AssayError, match=r"energy_unit = 'kcal/mol', .* as variants\.<name>\.units"):
         normalize(path)
     assert "in kcal/mol" in normalize(path, units={"energy": "kcal/mol"}).summary()
+
+
+def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
+    model = student("painn", envelope="cosine", epsilon=1e-3, repulsion=True, floor=True)
+    state, config = model.state_dict(), model.hyperparameters
+    plain = normalize(save({"model": state, "config": config}, "plain.pt")).to_bytes()
+    texts = {name: str(value) for name, value in config.items()}
+    assert normalize(save(safetensors_bytes(state, **texts), "a.safetensors")).to_bytes() == plain
+    for other in (
+        {"activation": "swish"},
+        {"activation": "nn.SiLU(inplace=True)"},
+        {"cutoff_A": "5.0", "max_z": "9"},
+        {"head": "(4,)", "rank": "None"},
+        {"head": "energy", "n_layers": 5, "num_layers": 1},
+    ):
+        assert normalize(save({"model": state, "config": config | other})).to_bytes() == plain
+    for other in ({"cutoff_A": "far"}, {"floor": "maybe"}, {"epsilon": "nan"}, {"hidden": "8.5"}):
+        with pytest.raises(AssayError, match="which cannot be"):
+            normalize(save({"model": state, "config": config | other}))

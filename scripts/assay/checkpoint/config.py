@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import ase.data
@@ -19,7 +21,7 @@ from assay.workflow.errors import AssayError
 SYNONYMS = {
     "architecture": "architecture arch model_type",
     "hidden": "hidden hidden_dim hidden_channels hidden_size hidden_features n_features feature_dim n_atom_basis",
-    "n_blocks": "n_blocks num_blocks n_interactions num_interactions n_layers num_layers",
+    "n_blocks": "n_blocks num_blocks n_interactions num_interactions",
     "n_rbf": "n_rbf num_rbf n_radial num_radial n_gaussians num_gaussians num_basis",
     "max_z": "max_z z_max max_atomic_number",
     "cutoff_A": "cutoff_A cutoff r_cut rcut r_max cutoff_radius",
@@ -46,6 +48,8 @@ _NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in sy
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
 _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
+_ACTIVATIONS = {"swish": "silu"}
+MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
@@ -174,16 +178,33 @@ def _count_told(section: Section) -> int:
 
 
 def _plain(name: str | None, value: Any) -> Any:
-    """``value`` as a number if it is a tensor of one, and an activation by its bare name in small letters.
+    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name.
 
     Another class or instance says nothing that a hyperparameter could be: None.
     """
+    if isinstance(value, str) and name is not None:
+        value = _from_text(name, value)
     if isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
     if isinstance(value, Name | str) and name == "activation":
         said = value if isinstance(value, str) else value.name
-        return said.rpartition(".")[2].lower()
+        bare = said.partition("(")[0].rpartition(".")[2].lower()
+        return _ACTIVATIONS.get(bare, bare)
     return None if isinstance(value, Name | Instance) else value
+
+
+def _from_text(name: str, text: str) -> Any:
+    """The value that a text stands for, as ``str`` or JSON wrote it; the text itself where it is none."""
+    word = text.strip().lower()
+    if word in ("none", "null"):
+        return None
+    if _KINDS[name] is str or len(word) > MAX_VALUE_TEXT:
+        return text
+    if word in ("true", "false"):
+        return word == "true"
+    with suppress(ValueError, RecursionError):
+        return json.loads(word.replace("(", "[").replace(",)", "]").replace(")", "]"))
+    return None if name == "head" else text  # which names what it predicts
 
 
 def _checked(name: str, value: Any, place: str, container: Container) -> Any:

@@ -113,6 +113,13 @@ REFUSED = {
             key: value for key, value in spk.model().state_dict().items() if "mixing.1.mu" not in key
         }), "lacks 'representation.mixing.1.mu_channel_mix.weight'",
     ),
+    "schnetpack_1": (
+        lambda: torch_bytes({
+            key.replace(".radial_basis.", ".distance_expansion.").replace("0.outnet.", "0.out_net.1.out_net."): value
+            for key, value in spk.model().state_dict().items()
+        }),
+        r"is a model of schnetpack 1 \(it holds representation\.distance_expansion\..* reads those of schnetpack 2",
+    ),
     "a_tensor_too_many": (
         lambda: torch_bytes(spk.model().state_dict() | {"representation.extra.weight": torch.ones(2)}),
         "unknown representation.extra.weight",

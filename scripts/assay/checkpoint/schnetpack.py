@@ -17,7 +17,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.contents import ModuleContents, ModulePart
-from assay.checkpoint.schnetpack_parts import activation_of, postprocessed
+from assay.checkpoint.schnetpack_parts import activation_of, check_version, postprocessed
 from assay.checkpoint.weights import StateDict, nested_dicts
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
@@ -97,6 +97,7 @@ def translate(
         AssayError: some part of it is none that Assay computes, or tensors are missing.
     """
     reader = Reader(state, parts, path)
+    check_version(reader)
     kind = reader.class_of("representation")
     if kind is None:
         kind = next((kind for name, kind in _TELLING.items() if name in reader.left), "network of unknown tensors")

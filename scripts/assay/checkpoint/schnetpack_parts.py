@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from assay.checkpoint.pickles import Instance, Name
 from assay.models.activations import ACTIVATIONS
+from assay.workflow.errors import AssayError
 
 if TYPE_CHECKING:
     from assay.checkpoint.schnetpack import Reader
@@ -24,7 +26,25 @@ _ARGUMENTS = {
     "celu": ("alpha",),
 }
 _KNOWN_PACKAGES = ("torch.", "schnetpack.")
+# Starts of names that no network of schnetpack 2 has.
+_OF_VERSION_1 = re.compile(
+    r"representation\.(?:distance_expansion|interactions\.\d+\.cutoff_network)\.|output_modules\.\d+\.out_net\."
+)
 _CASTS = {"CastTo64", "CastTo32", "CastMap"}
+
+
+def check_version(reader: Reader) -> None:
+    """Refuse a network of schnetpack 1, whose names and formulas are others.
+
+    Raises:
+        AssayError: it is one.
+    """
+    told = next((name for name in reader.left if _OF_VERSION_1.match(name)), None)
+    if told is not None:
+        raise AssayError(
+            f"{reader.path} is a model of schnetpack 1 (it holds {told}), and Assay reads those of schnetpack 2 alone: "
+            "train it with schnetpack 2, or judge its ASE calculator (docs/calculators.md)"
+        )
 
 
 def activation_of(reader: Reader, layers: Sequence[str], default: str) -> tuple[str, list[float], str]:

@@ -141,6 +141,9 @@ def test_a_normalizer_that_changes_nothing_is_let_pass(architecture, save):
         {"model": state, "normalizers": {"energy": neutral, "forces": neutral | {"std": None}}},
         {"model": state, "energy_mean": 0, "energy_std": [1.0, 1.0]},
         {"model": state, "training": {"energy_mean": -76.4}},
+        {"model": state, "config": {"scale": 1.0, "shift": 0.0, "E0s": "average", "mean_force": 0.4}},
+        {"model": state, "atom_refs": {"H": 0.0, "O": 0.0}, "metrics": {"mean": 0.02}},
+        {"model": state, "scaler": {"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5}},
         made["neutral"],
     ):
         assert normalize(save(content)).to_bytes() == plain

@@ -152,7 +152,7 @@ FOREIGN = {
         {"model": model.state_dict(), "schedule": lambda step: step / 2}, pickle_module=cloudpickle
     ),
     "protocol_5": lambda model: torch_bytes(
-        {"model": model.state_dict(), "settings": Settings(), "mean": np.ones(3)}, pickle_protocol=5
+        {"model": model.state_dict(), "settings": Settings(), "steps": np.ones(3)}, pickle_protocol=5
     ),
     "omegaconf": lambda model: omegaconf(
         lambda node: lightning(prefixed(model.state_dict(), "model."), hyper_parameters=node(said(model), None))

@@ -5,6 +5,7 @@ Each table maps a form's name to a function that wraps the state dict of a stude
 
 import argparse
 import collections
+import json
 import pathlib
 
 import numpy as np
@@ -142,6 +143,11 @@ CONFIGS = {
     "namespace": lambda config: {"args": argparse.Namespace(**config, out=pathlib.Path("a/b"))},
     "numpy_scalars": lambda config: {"config": {key: _numpy(value) for key, value in config.items()}},
     "defaultdict": lambda config: {"config": collections.defaultdict(dict, config)},
+    "lightning_config": lambda config: {"hyper_parameters": {"config": config, "lr": 1e-3}},
+    "lightning_cli": lambda config: {"hyper_parameters": {"model": {"class_path": "x.PaiNN", "init_args": config}}},
+    "under_the_architecture": lambda config: {"config": {"painn": config, "data": {"cutoff": 6.0, "hidden_dim": 3}}},
+    "section_of_any_name": lambda config: {"model_params": config, "optimizer": {"hidden": 3, "n_rbf": 7}},
+    "json_text": lambda config: {"config": json.dumps({"model": config})},
 }
 
 

@@ -167,6 +167,29 @@ REFUSED = {
         lambda: torch_bytes({"model": SEED, "hyper_parameters": {"energy_mean": 0.0, "energy_std": 3.1}}),
         r"keeps hyper_parameters\.energy_std = 3\.1 beside its weights",
     ),
+    "mean_at_the_top": (
+        lambda: torch_bytes({"model": SEED, "mean": -400.0, "std": 27.2}), r"keeps mean = -400\.0 beside its weights"
+    ),
+    "scale_and_shift_in_the_config": (
+        lambda: torch_bytes({"model": SEED, "config": {"num_rbf": 4, "scale": 27.2, "shift": 0.0}}),
+        r"keeps config\.scale = 27\.2 beside its weights",
+    ),
+    "scale_factor_of_energies": (
+        lambda: torch_bytes({"model": SEED, "energy_shift": 0.0, "energy_scale_factor": 27.2}),
+        r"keeps energy_scale_factor = 27\.2 beside its weights",
+    ),
+    "scaler_of_targets": (
+        lambda: torch_bytes({"model": SEED, "target_scaler": {"mean_": [-400.0], "scale_": [27.2]}}),
+        "keeps target_scaler = several numbers beside its weights",
+    ),
+    "energies_of_atoms": (
+        lambda: torch_bytes({"model": SEED, "atom_refs": {"H": -13.6, "O": -2040.0}}),
+        "keeps atom_refs = several numbers beside its weights",
+    ),
+    "energies_of_atoms_by_atomic_number": (
+        lambda: torch_bytes({"model": SEED, "hparams": {"E0s": torch.arange(9.0)}}),
+        r"keeps hparams\.E0s = several numbers beside its weights",
+    ),
     "elements_beyond_the_embedding": (
         lambda: torch_bytes({"model": SEED, "config": {"elements": ["H", "C", "Ne"]}}),
         "lists the element Ne, but its embedding has rows for the atomic numbers up to 9 only",

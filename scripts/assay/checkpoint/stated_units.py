@@ -10,8 +10,8 @@ from typing import Any
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import in_words, sections
-from assay.data.units import factor
 from assay.workflow.errors import AssayError
+from assay.workflow.units import factor
 
 # Words of the names of units, by the kind of unit.
 _KINDS = {

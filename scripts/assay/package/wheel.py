@@ -55,8 +55,8 @@ def runtime_sources() -> dict[str, bytes]:
 def make_wheel(variant: str, checkpoint_sha256: str, files: Mapping[str, bytes], card: str) -> Wheel:
     """Make the wheel of a student. Equal arguments give equal bits.
 
-    Its version names the checkpoint and all that is inside, so that pip replaces a student by one with other weights, and
-    by the same with a mended engine or calculator.
+    Its version names the checkpoint and all that is inside, so that pip replaces a student by one with other weights,
+    and by the same one with a mended engine or calculator.
 
     Args:
         variant: the name of the variant.

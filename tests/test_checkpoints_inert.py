@@ -302,6 +302,13 @@ def test_a_path_may_lead_to_a_teacher_or_to_one_of_two_models(save):
     assert normalize(save(models), weights="models[1]").to_bytes() == expected
 
 
+def test_the_best_weights_beside_an_average_are_no_second_model(save):
+    state = student().state_dict()
+    average = moved(state, 0.5)
+    content = {"model_state": state, "best_model_state": moved(state), "ema": parameters_of(average)}
+    assert normalize(save(content)).to_bytes() == normalize(save(average, "plain.pt")).to_bytes()
+
+
 def test_weights_that_are_not_there_are_refused_with_those_that_are(save):
     state = student().state_dict()
     for content, asked, match in (

@@ -74,6 +74,7 @@ AVERAGES = {
     "ema": lambda ema, raw: {"model": raw, "ema": {"decay": 0.999, "module": ema}},
     "model_ema": lambda ema, raw: {"model": raw, "model_ema": prefixed(ema, "module.")},
     "state_dict_ema": lambda ema, raw: {"state_dict": raw, "state_dict_ema": ema},
+    "polyak": lambda ema, raw: {"model": raw, "polyak": ema},
     "averaged_model": lambda ema, raw: {"n_averaged": torch.tensor(5)} | prefixed(ema, "module."),
     "swa": lambda ema, raw: {"model": raw, "swa_model": {"n_averaged": torch.tensor(5)} | prefixed(ema, "module.")},
     "ema_pytorch": lambda ema, raw: (

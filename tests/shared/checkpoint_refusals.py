@@ -132,6 +132,10 @@ REFUSED = {
         "'rbf.centers' twice",
     ),
     "two_models": (lambda: torch_bytes({"generator": SEED, "critic": moved(SEED)}), "two different models"),
+    "best_and_last": (
+        lambda: torch_bytes({"model_state_dict": SEED, "best_model_state_dict": moved(SEED)}),
+        "two different models, under 'model_state_dict' and 'best_model_state_dict': name one of them",
+    ),
     "partial_average": (
         lambda: torch_bytes({"model": SEED, "ema": {k: v for k, v in SEED.items() if k != WEIGHT}}),
         f"lacks {WEIGHT}",

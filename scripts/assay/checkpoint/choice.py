@@ -7,6 +7,7 @@ is in doubt is part of the result.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import torch
@@ -26,6 +27,7 @@ from assay.workflow.errors import AssayError
 RAW, AVERAGE = "raw", "average"
 MAX_SETS = 20
 _USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
+_BEST = re.compile(r"^best_|_best$")
 _LIGHTNING_RAW = "current_model_state"  # Lightning's WeightAveraging saves the average as the state dict
 
 
@@ -210,7 +212,7 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
     """The one of ``states`` at the most usual place, or any if they are equal."""
 
     def rank(state: StateDict) -> int:
-        place = state.where.rpartition(".")[2]
+        place = _BEST.sub("", _last_part(state))  # the best weights go no farther than the last
         return _USUAL_PLACES.index(place) if place in _USUAL_PLACES else len(_USUAL_PLACES)
 
     best = [state for state in states if rank(state) == min(map(rank, states))]
@@ -226,9 +228,14 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
     return first
 
 
+def _last_part(state: StateDict) -> str:
+    return state.where.rpartition(".")[2]
+
+
 def _completed(average: StateDict, raw: list[StateDict], container: Container) -> StateDict:
     """``average`` with the buffers that it lacks: they are not averaged, and the raw weights have them."""
-    for name, tensor in (_only(raw, container).tensors if raw else {}).items():
+    averaged = [state for state in raw if not _BEST.search(_last_part(state))] or raw
+    for name, tensor in (_only(averaged, container).tensors if raw else {}).items():
         if name not in average.tensors and name.startswith(BUFFERS):
             average.tensors[name] = tensor
             average.from_raw.append(name)

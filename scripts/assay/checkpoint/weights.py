@@ -41,7 +41,7 @@ MAX_PARTS = 50  # parts of a name between dots
 _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
 # Words of a dotted place, e.g. "callbacks.EMA" or "optimizer_states[0].ema".
-_AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow)([_.\[]|$)", re.IGNORECASE)
+_AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow|polyak)([_.\[]|$)", re.IGNORECASE)
 _NOT_THE_MODEL = re.compile(
     r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)([_.\[]|$)", re.IGNORECASE
 )

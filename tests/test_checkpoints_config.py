@@ -105,6 +105,15 @@ def test_units_that_a_file_of_schnetpack_states_have_to_be_given(save):
     assert "in kcal/mol" in normalize(path, units={"energy": "kcal/mol"}).summary()
 
 
+def test_a_record_of_the_postprocessors_of_schnetpack_is_no_other_statistic(save):
+    state = spk.model().state_dict()
+    mean = next(value for name, value in state.items() if name.endswith(".mean"))
+    kept = {"state_dict": state, "hyper_parameters": {"energy_mean": float(mean)}}
+    assert normalize(save(kept)).to_bytes() == normalize(save(state, "plain.pt")).to_bytes()
+    with pytest.raises(AssayError, match=r"keeps hyper_parameters\.energy_mean = "):
+        normalize(save(kept | {"hyper_parameters": {"energy_mean": float(mean) + 1.0}}))
+
+
 def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
     model = student("painn", envelope="cosine", epsilon=1e-3, repulsion=True, floor=True)
     state, config = model.state_dict(), model.hyperparameters

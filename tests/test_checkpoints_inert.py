@@ -192,6 +192,7 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
         {"mean": 0.0, "std": 1.0, "E0s": {"H": 0.0, 8: 0}, "atom_refs": [0.0, 0.0]},
         {"config": {"scale": True, "E0s": "average", "normalizer": None, "energy_scale": 2.5}},
         {"config": {"atomic_energies": applied, "reference_energies": state["reference_energy"]}},
+        {"hparams": {"average": 10, "scale": {"width": 2.0}, "scaling": "log"}},
         {"metrics": {"mean": 3.0, "std": 2.0}, "history": {"mean": 3.0}, "mean": [1.0, 2.0, 3.0]},
         {"scaler": {"scale": 65536.0, "growth_factor": 2.0}, "scaler_state_dict": {}, "grad_scaler": {"scale": 9.0}},
         {"config": {"loss_scale": 128, "lr_scale": 0.1, "force_scale": 100.0, "init_std": 0.02, "noise_std": 0.1}},

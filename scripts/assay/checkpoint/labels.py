@@ -27,7 +27,7 @@ _OF_LABELS = re.compile(
     rf"(?:{_LABELS}_)+(?:{_SPREADS}|{_MIDDLES})(?:_(?:factor|values?|per_atom))*"
     rf"|(?:{_SPREADS}|{_MIDDLES})(?:_of)?_(?:energy|energies|targets?|labels?|y)(?:_per_atom)?"
 )
-_BARE = re.compile(rf"{_SPREADS}|{_MIDDLES}")
+_BARE = re.compile(r"stds?|stddev|std_dev|stdev|standard_deviation|scales?|means?|shifts?|offsets?")
 _IN_NORMALIZER = re.compile(rf"(?:{_LABELS}_)*(?:{_SPREADS}|{_MIDDLES}|loc|var|variance)")
 _NORMALIZER = re.compile(
     rf"(?:(?:{_LABELS}|data|forces?)_)*(?:normali[sz]ers?|scalers?|standardi[sz]ers?|scale_shift|shift_scale)"
@@ -48,7 +48,7 @@ def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> Non
 
     Args:
         container: the file.
-        tensors: the network's.
+        tensors: the network's, by its own names and by those of schnetpack.
 
     Raises:
         AssayError: there are some.
@@ -79,7 +79,11 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
     for section in sections(container):
         if section.of_run:
             continue
-        bare = [key for key in section.entries if isinstance(key, str) and _BARE.fullmatch(in_words(key))]
+        bare = [
+            key
+            for key, value in section.entries.items()
+            if isinstance(key, str) and _BARE.fullmatch(in_words(key)) and not isinstance(value, dict)
+        ]
         for key, value in section.entries.items():
             if not isinstance(key, str) or (section.holds_weights and isinstance(value, Tensor)):
                 continue
@@ -137,13 +141,15 @@ def _numbers(value: Any, depth: int = 0) -> list[float] | None:
 
 def _is_applied(place: str, value: Any, tensors: Mapping[str, Tensor]) -> bool:
     """Whether a buffer of the network has the same numbers: the scale of its energies, or the energies of atoms."""
-    words = in_words(place.rpartition(".")[2])
+    words, numbers = in_words(place.rpartition(".")[2]), _numbers(value)
+    own = (tensor for name, tensor in tensors.items() if name.startswith("postprocessors."))
+    if any(_numbers(tensor) == numbers for tensor in own):
+        return True
     if _REFERENCES.fullmatch(words) and "reference_energy" in tensors:
         known = tensors["reference_energy"].double()
-        pairs = value.items() if isinstance(value, dict) else enumerate(_numbers(value) or ())
+        pairs = value.items() if isinstance(value, dict) else enumerate(numbers or ())
         return all(_is_close(known, _atomic_number(key), number) for key, number in pairs)
     if _SPREAD.search(words) and "energy_scale" in tensors:
-        numbers = _numbers(value)
         return numbers is not None and all(_is_close(tensors["energy_scale"].reshape(1), 0, it) for it in numbers)
     return False
 

@@ -201,7 +201,7 @@ def normalize(
             raise _of_another_program(container) or error from None
         values, sources = network.hyperparameters, network.sources
         check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
-        check_statistics(container, network.tensors)
+        check_statistics(container, choice.weights.tensors | network.tensors)
         check_units(container, units)
         elements = read_elements(container, network.hyperparameters["max_z"])
         checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))

@@ -178,6 +178,11 @@ def test_units_say_nothing_of_other_files(tmp_path):
         normalize(store(tmp_path, student().state_dict()), units={"energy": "kcal/mol"})
     with pytest.raises(AssayError, match=r"'furlong' is no unit of length"):
         normalize(store(tmp_path, spk.whole(spk.model()), "b"), units={"length": "furlong"})
+    for units in ({"energy": "-eV"}, {"length": "-bohr"}, {"energy": "eV*bohr^9999/bohr^9999"}):
+        with pytest.raises(
+            AssayError, match=r"is no unit of \w+ that a network is trained in: give one without a sign"
+        ):
+            normalize(store(tmp_path, spk.whole(spk.model()), "b"), units=units)
 
 
 def test_a_cutoff_that_contradicts_the_file_is_refused(tmp_path):

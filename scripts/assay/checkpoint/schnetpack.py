@@ -18,9 +18,9 @@ from torch import Tensor
 from assay.checkpoint.container import Container
 from assay.checkpoint.contents import ModuleContents, ModulePart
 from assay.checkpoint.schnetpack_parts import activation_of, check_version, postprocessed
+from assay.checkpoint.stated_units import positive_factor
 from assay.checkpoint.weights import StateDict, nested_dicts
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor
 
 MAX_BLOCKS = 200
 _REPRESENTATIONS = {"PaiNN": "schnetpack-painn", "SchNet": "schnetpack-schnet"}
@@ -222,7 +222,7 @@ def _read_radial(reader: Reader, result: Translation) -> None:
 def _convert(result: Translation, units: Mapping[str, str] | None) -> None:
     """Bring a network that was trained in ``units`` to eV and angstrom."""
     said = {"energy": "eV", "length": "angstrom"} | dict(units or {})
-    energy, length = (factor(said[kind], kind) for kind in ("energy", "length"))
+    energy, length = (positive_factor(said[kind], kind) for kind in ("energy", "length"))
     known = "as variants.<name>.units says" if units else "because a file of schnetpack does not say its units"
     result.notes.insert(0, f"Energies are taken to be in {said['energy']}, distances in {said['length']}, {known}.")
     tensors, values = result.tensors, result.hyperparameters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
@@ -42,13 +43,26 @@ def check_units(container: Container, units: Mapping[str, str] | None) -> None:
             )
 
 
+def positive_factor(unit: str, kind: str) -> float:
+    """The value of a unit of "energy" or "length" in eV or angstrom.
+
+    Raises:
+        AssayError: the unit is not known, or its value is none that a network can be trained in.
+    """
+    with suppress(OverflowError):
+        value = factor(unit, kind)
+        if 0.0 < value < math.inf:
+            return value
+    raise AssayError(f"{unit!r} is no unit of {kind} that a network is trained in: give one without a sign, such as eV")
+
+
 def are_of_assay(units: Mapping[str, str]) -> bool:
     """Whether units of "energy" and "length" are eV and angstrom.
 
     Raises:
         AssayError: one of them is not known.
     """
-    return all(factor(unit, kind) == 1.0 for kind, unit in units.items())
+    return all(positive_factor(unit, kind) == 1.0 for kind, unit in units.items())
 
 
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
@@ -88,6 +102,6 @@ def _is_of_assay(unit: str, kind: str | None) -> bool:
 
 def _is_one(unit: str, kinds: list[str]) -> bool:
     for kind in kinds:
-        with suppress(AssayError):
+        with suppress(AssayError, OverflowError):
             return factor(unit, kind) == 1.0
     return False

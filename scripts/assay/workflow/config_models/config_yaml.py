@@ -86,7 +86,9 @@ class Variant(Section):
     checkpoint: FilePath = may_be_absent(description="path of a .pt, .pth, .ckpt or .safetensors file")
     cutoff_A: PositiveNumber = may_be_absent(description="cutoff in angstrom of a model that does not tell it")
     weights: Text = may_be_absent(description="raw, average, or the path of a set of weights in the checkpoint")
-    units: TrainedUnits = may_be_absent(description="the units that a network of schnetpack was trained in")
+    units: TrainedUnits = may_be_absent(
+        description="the units that a network was trained in; others than eV and angstrom for schnetpack alone"
+    )
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
     environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)

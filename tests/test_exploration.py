@@ -73,7 +73,7 @@ def test_a_crystal_may_come_from_a_file_and_one_that_cannot_be_made_is_a_sentenc
 
 def test_students_that_agree_on_what_they_know_ask_for_nothing(started, domain):
     calm = replace(SETTINGS, temperatures_K=[1.0])
-    known = replace(domain, threshold=1e6, patterns=Everything())
+    known = replace(domain, threshold=1e6, patterns=Everything(), nearest=None)
     chosen, record = explore((predictor(), predictor()), known, started, calm, 1)
     assert chosen == [] and record["n_frames"] == 40 and record["n_frames_apart"] == 0
     assert record["n_trajectories_ended_early"] == 0 and record["median_difference_eV_per_A"] == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -30,8 +31,8 @@ def kinds_of(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.minimum(one, other) * NUMBERS + np.maximum(one, other)
 
 
-def elements_of(kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The atomic numbers (P,) of both elements, the smaller first: the inverse of ``kinds_of``."""
+def elements_of(kinds: Any) -> tuple[Any, Any]:
+    """The atomic numbers of both elements, the smaller first: the inverse of ``kinds_of``, for (P,) or for one."""
     return np.divmod(kinds, NUMBERS)
 
 
@@ -72,5 +73,5 @@ def none_yet() -> Nearest:
 
 def in_words(kind: np.integer, limit_A: float, cutoff_A: float) -> str:
     """Two elements that are nearer than ``limit_A``; than the cutoff, if that is infinite."""
-    one, other = (chemical_symbols[z] for z in divmod(int(kind), NUMBERS))
+    one, other = (chemical_symbols[z] for z in elements_of(kind))
     return f"{one} and {other} nearer than {min(limit_A, cutoff_A):.2f} A"

@@ -20,12 +20,7 @@ from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import sha256_file
 
 TRIED = 5  # structures after which a teacher that labelled none gives up
-EXPECTED = (
-    CalculationFailed,
-    RuntimeError,
-    ValueError,
-    AssayError,
-)  # what calculators raise where they do not converge
+EXPECTED = (CalculationFailed, RuntimeError, ValueError, AssayError)  # of calculators that do not converge
 
 
 class LabelError(AssayError):

@@ -28,7 +28,7 @@ from assay.physics.verdict import table
 from assay.predictors.interface import load_predictor
 from assay.runtime import scope as packaged
 from assay.runtime.calculator import StudentCalculator
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, told_charge_and_spin
 
 ROOT = Path(__file__).parents[1]
 INPUTS = ROOT / "../shared/reference/inputs"
@@ -283,6 +283,14 @@ def test_packaged_calculator_reads_a_charge_in_an_array_of_its_own(calculator, n
     with pytest.warns(UserWarning, match=r"its charge of \+1 is ignored"):
         water.get_potential_energy()
     assert any("charge of +1" in sentence for sentence in water.calc.outside)
+
+
+def test_files_and_packages_know_a_charge_and_a_spin_by_the_same_names():
+    for place, names in enumerate((packaged.CHARGES, packaged.SPINS)):
+        for name in names:
+            water = molecule("H2O")
+            water.info[name] = 3
+            assert packaged.charge_and_spin(water)[place] == told_charge_and_spin(water.info, {}, "water")[place] == 3
 
 
 @pytest.mark.parametrize(("name", "told"), [("charge", "1+"), ("charge", [1, 0, 0]), ("mult", "doublet"), ("spin", {})])

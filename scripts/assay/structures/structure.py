@@ -18,8 +18,9 @@ from assay.workflow.errors import AssayError
 
 Item = TypeVar("Item")
 
-# What files call the total charge and the multiplicity; the first that holds a number counts.
-_CHARGES, _SPINS = ("charge", "total_charge"), ("spin", "multiplicity", "spin_multiplicity")
+# What files call the total charge and the multiplicity, as in packages; the first that holds a number counts.
+_CHARGES = ("charge", "total_charge", "net_charge")
+_SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult")
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
@@ -116,8 +117,8 @@ def told_charge_and_spin(
     """The total charge and the multiplicity that a file or an ``ase.Atoms`` tells of a structure; None if it does not.
 
     Args:
-        info: what is said of the structure as a whole: ``charge`` or ``total_charge``, and ``spin``, ``multiplicity``
-            or ``spin_multiplicity``, in small or capital letters.
+        info: what is said of the structure as a whole: ``charge`` and its synonyms, and ``spin`` and its synonyms, in
+            small or capital letters; see ``tells_charge_or_spin``.
         arrays: what is said of each atom (N,): the sum of ``initial_charges`` counts where no total is told, that of
             ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded, because partial charges add up to
             whole numbers only about.

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, ZipInfo
 
 import torch
 from torch import Tensor, fx, nn
@@ -21,7 +22,7 @@ aten = torch.ops.aten
 # Operators that make a new tensor, and those that make it on the device of another tensor.
 AS_INPUTS = {aten.zeros.default: aten.new_zeros.default, aten.full.default: aten.new_full.default}
 
-OF_WRITER = ("version", "byteorder", ".data/serialization_id")  # the records that each file gets when it is written
+OF_MACHINE = (".debug_pkl", ".data/serialization_id")  # records of source lines, and of a hash over them
 
 
 class ScriptedPotential(nn.Module):
@@ -110,16 +111,11 @@ def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str
 
     It is without what torch keeps for a debugger: the folders and lines of the source on the machine that wrote it.
     """
-    whole = module.save_to_buffer(_extra_files={METADATA_FILE: json.dumps(metadata)})
-    records = torch._C.PyTorchFileReader(io.BytesIO(whole))
-    with atomic_path(path) as temporary:
-        writer = torch._C.PyTorchFileWriter(str(temporary))
-        writer.set_min_version(int(records.get_record("version")))
-        for name in records.get_all_records():
-            if name not in OF_WRITER and not name.endswith(".debug_pkl"):
-                content = records.get_record(name)
-                writer.write_record(name, content, len(content))
-        writer.write_end_of_file()
+    whole = io.BytesIO(module.save_to_buffer(_extra_files={METADATA_FILE: json.dumps(metadata)}))
+    with atomic_path(path) as temporary, ZipFile(whole) as given, ZipFile(temporary, "w") as kept:
+        for entry in given.infolist():
+            if not entry.filename.endswith(OF_MACHINE):
+                kept.writestr(ZipInfo(entry.filename), given.read(entry), entry.compress_type)
 
 
 def scriptable(network: fx.GraphModule) -> fx.GraphModule:

@@ -12,14 +12,10 @@ from typing import Any
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import in_words, sections
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor
+from assay.workflow.units import KIND_WORDS, factor
 
-# Words of the names of units, by the kind of unit.
-_KINDS = {
-    "energy": r"(?:energy|energies)",
-    "length": r"(?:lengths?|distances?|positions?|coords?|coordinates|cutoff|r)",
-    "forces": r"forces?",
-}
+# What names a unit of each kind that a network has.
+_KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
 _STATED = {
     kind: re.compile(rf"{words}_units?|units?_(?:of_)?{words}|(?:in_)?units?_{words}") for kind, words in _KINDS.items()
 }

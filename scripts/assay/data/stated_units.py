@@ -11,16 +11,9 @@ import numpy as np
 
 from assay.data.spellings import is_cell
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor, is_atomic
+from assay.workflow.units import KIND_WORDS, factor, is_atomic
 
-_WORDS = {
-    "energy": "energy energies e",
-    "forces": "forces force f",
-    "length": "length lengths distance distances positions position pos coordinates coords r cell lattice",
-    "stress": "stress stresses",
-    "virial": "virial virials",
-}
-_KINDS = {word: kind for kind, words in _WORDS.items() for word in words.split()}
+_KINDS = {word: kind for kind, words in KIND_WORDS.items() for word in words}
 _LABEL = re.compile("energ|force|grad|stress|virial")
 
 

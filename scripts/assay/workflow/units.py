@@ -53,6 +53,17 @@ _ATOMIC = {"au", "a.u.", "atomic", "atomic units", "atomic unit", "atomic_units"
 
 # The power of an energy and of a length in each kind of label.
 DIMENSIONS = {"energy": (1, 0), "length": (0, 1), "forces": (1, -1), "stress": (1, -3), "virial": (1, 0)}
+# The words by which names of units, such as ``energy_unit`` and ``units_of_forces``, say what they are units of.
+KIND_WORDS = {
+    "energy": ("energy", "energies", "e"),
+    "forces": ("force", "forces", "f"),
+    "length": (
+        *("length", "lengths", "distance", "distances", "position", "positions", "pos"),
+        *("coordinate", "coordinates", "coord", "coords", "r", "cell", "lattice", "cutoff"),
+    ),
+    "stress": ("stress", "stresses"),
+    "virial": ("virial", "virials"),
+}
 EXAMPLES = {
     "energy": "eV, meV, hartree, rydberg, kcal/mol, kJ/mol",
     "length": "angstrom, bohr, nm",

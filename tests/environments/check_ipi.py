@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import ase.io
@@ -73,6 +74,20 @@ def test_extras_say_what_lies_outside_of_the_scope(model, tmp_path):
         said[make] = json.loads(driver(*handed(atoms))[3])["outside"]
     assert said[ethanol] == ""
     assert "repeats along 3 axes" in said[crystal] and "has 162 atoms" in said[crystal]
+
+
+@pytest.mark.parametrize(
+    ("scale", "question"), [(1.0 / BOHR, "in nm, or in units of the cell"), (BOHR, "in bohr"), (10.0, "in angstrom")]
+)
+def test_positions_in_another_unit_are_warned_of_once(scale, question, model, tmp_path):
+    cell, positions = handed(ethanol())
+    driver = driver_of(ethanol(), model, tmp_path)
+    with pytest.warns(UserWarning, match=rf"are the positions {question}.* write `positions{{angstrom}}`"):
+        driver(cell, scale * positions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        driver(cell, scale * positions)
+        driver_of(ethanol(), model, tmp_path)(cell, positions)
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import ase
@@ -13,8 +14,10 @@ from ipi.utils.units import unit_to_user
 
 from .arguments import refuse_unknown
 from .batches import EngineBatches
+from .distances import strange_distances
 from .engine import EngineModel
 from .scope import RADIUS_A, Scope
+from .verlet import VerletList
 
 OWN = ("template", "model", "library", "periodic", "precision", "threads")
 OF_IPI = ("verbose", "verbosity")  # what i-PI hands to a driver of its own accord
@@ -24,7 +27,8 @@ class StudentDriver(Dummy_driver):
     """Energies, forces and virials for ``<ffdirect>``; with ``<batch_size>`` so many beads are evaluated at once.
 
     What lies outside of the scope of the student stands in the extras of each bead, as ``outside``: write them by
-    ``<trajectory filename='outside' extra_type='outside'> extras </trajectory>``.
+    ``<trajectory filename='outside' extra_type='outside'> extras </trajectory>``. Distances of the first bead that hint
+    at another unit than the angstrom are warned of, for i-PI takes an xyz file that names none to be in bohr.
 
     Args:
         template: a file of any format of ASE with the atoms in their order.
@@ -71,6 +75,7 @@ class StudentDriver(Dummy_driver):
         if unknown:
             raise ValueError(f"the student was not trained on atomic numbers {unknown}, which {template} has")
         self.engine, self.scope = EngineBatches(model, threads), Scope(model.metadata.get("scope"))
+        self._saw_distances = False
         self._extras: dict[float, str] = {}  # by the mean number of neighbors, of which beads have few
         super().__init__(**others)
 
@@ -96,6 +101,8 @@ class StudentDriver(Dummy_driver):
             raise ValueError(f"a bead has {len(positions[0])} atoms, and the template has {n_atoms}: give its file")
         cells = [np.asarray(vectors, np.float64).reshape(3, 3).T * bohr for vectors in cell]
         found = self.engine([self.atoms.numbers] * count, positions, cells, [self.atoms.pbc] * count)
+        if not self._saw_distances:
+            self._warn_of_distances(positions[0], cells[0])
         forces = found.forces.reshape(count, n_atoms, 3) * (bohr / hartree)
         return [
             (energy / hartree, own, virial.T / hartree, self._extras_of(float(neighbors)))
@@ -103,6 +110,13 @@ class StudentDriver(Dummy_driver):
                 found.energy, forces, found.virial, self.engine.mean_neighbors, strict=True
             )
         ]
+
+    def _warn_of_distances(self, positions: np.ndarray, cell: np.ndarray) -> None:
+        self._saw_distances = True
+        neighbors = VerletList(self.engine.model.cutoff, skin=0.0)
+        edge_index, vectors = neighbors.update(positions, cell, self.atoms.pbc)
+        for sentence in strange_distances(self.atoms.numbers, edge_index, vectors).values():
+            warnings.warn(f"{sentence} In a file of i-PI, write `positions{{angstrom}}` into the comment", stacklevel=3)
 
     def _extras_of(self, neighbors: float) -> str:
         if neighbors not in self._extras:

@@ -15,10 +15,10 @@ import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
-from ase.io.formats import filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
+from assay.data.lammps_files import lammps_options
 from assay.data.spellings import PBC, as_array, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
@@ -91,7 +91,7 @@ class DatabaseFile:
 class AseFile:
     """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``.
 
-    A dump of LAMMPS must name elements or masses, because ASE takes its types for atomic numbers otherwise.
+    Files of LAMMPS are those of ``lammps_options``.
     """
 
     layout = Layout()
@@ -111,9 +111,7 @@ class AseFile:
         wanted = None if chosen is None else set(chosen.tolist())
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if filetype(str(self.path)) == "lammps-dump-text":
-                _check_elements(self.path)
-            for index, atoms in enumerate(ase.io.iread(self.path, index=":")):
+            for index, atoms in enumerate(ase.io.iread(self.path, index=":", **lammps_options(self.path))):
                 if not isinstance(atoms, ase.Atoms):
                     raise AssayError(f"{self.path} holds no structures: give a file with at least one")
                 if wanted is None or index in wanted:
@@ -130,17 +128,6 @@ class AseFile:
                 f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "
                 "extended XYZ"
             ) from None
-
-
-def _check_elements(path: Path) -> None:
-    """Refuse a dump of LAMMPS that tells neither elements nor masses."""
-    with open_with_compression(str(path), "r") as file:
-        columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), ["element"])
-    if not {"element", "mass"} & set(columns):
-        raise AssayError(
-            f"{path} has types of LAMMPS and no elements: write it by `dump ... custom ... element x y z` and "
-            "`dump_modify ... element`"
-        )
 
 
 def _sound_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:

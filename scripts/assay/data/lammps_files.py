@@ -1,0 +1,86 @@
+"""Files of LAMMPS, whose types ASE takes for atomic numbers unless the file tells what they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain, islice, takewhile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from ase.data import atomic_masses, atomic_numbers
+from ase.io.formats import filetype, open_with_compression
+
+from assay.workflow.errors import AssayError
+
+_HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
+_COUNTS = (re.compile(r"\s*\d+\s+atoms\b"), re.compile(r"\s*\d+\s+atom\s+types\b"))
+_HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
+_TOLERANCE, _TOLERANCE_OF_HEAVY = 0.015, 0.3
+_MASSES = np.append(atomic_masses[1:], 2.014)  # deuterium at the end; ASE has a dummy atom of mass 1, too
+
+
+def lammps_options(path: Path) -> dict[str, Any]:
+    """What ``ase.io.read`` has to be told of a dump or a data file of LAMMPS; nothing of any other file.
+
+    Raises:
+        AssayError: the file does not tell the elements of its types, by name or by mass.
+    """
+    with open_with_compression(str(path), "rb") as file:
+        if b"\0" in file.read(1024):
+            return {}
+    with open_with_compression(str(path), "r") as file:
+        header = list(islice(file, _HEADER_LINES))
+        if all(any(count.match(line) for line in header) for count in _COUNTS):
+            return {"format": "lammps-data", "Z_of_type": _elements_of_types(path, chain(header, file))}
+    if filetype(str(path)) == "lammps-dump-text":
+        with open_with_compression(str(path), "r") as file:
+            _check_columns(path, file)
+    return {}
+
+
+def _elements_of_types(path: Path, lines: Iterator[str]) -> dict[int, int]:
+    """The atomic number of each type of a data file, by its label or else by its mass."""
+    masses: dict[int, int] = {}
+    for line in lines:
+        section = line.partition("#")[0].strip()
+        if section in ("Atom Type Labels", "Masses"):
+            next(lines, None)
+            rows = [row.split() for row in takewhile(str.strip, (line.partition("#")[0] for line in lines))]
+            types, told = [int(row[0]) for row in rows], [row[1] for row in rows]
+            if section == "Masses":
+                masses = dict(zip(types, _elements_of(path, np.array(told, float)), strict=True))
+            elif all(label in atomic_numbers for label in told):
+                return dict(zip(types, map(atomic_numbers.__getitem__, told), strict=True))
+    if not masses:
+        raise AssayError(
+            f"{path} has types of LAMMPS and no elements: add its section `Masses`, or `Atom Type Labels` of elements"
+        )
+    return masses
+
+
+def _check_columns(path: Path, file: IO[str]) -> None:
+    """Refuse a dump without the elements or masses of its atoms."""
+    columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), ["element"])
+    if "element" in columns:
+        return
+    if "mass" not in columns:
+        raise AssayError(
+            f"{path} has types of LAMMPS and no elements: write it by `dump ... custom ... element x y z` and "
+            "`dump_modify ... element`"
+        )
+    atoms = takewhile(lambda line: not line.startswith("ITEM:"), file)
+    _elements_of(path, np.array([line.split()[columns.index("mass")] for line in atoms], float))
+
+
+def _elements_of(path: Path, masses: np.ndarray) -> list[int]:
+    """The atomic numbers of masses, in unified atomic mass units; those of no element are refused."""
+    apart = np.abs(_MASSES - masses.reshape(-1, 1))
+    strange = masses[apart.min(axis=1) > np.where(masses < _HEAVY, _TOLERANCE, _TOLERANCE_OF_HEAVY)]
+    if len(strange):
+        raise AssayError(
+            f"{path} has types with a mass of {strange[0]:.6g}, which no element has: name the elements of its types"
+        )
+    nearest = apart.argmin(axis=1) + 1
+    return np.where(nearest == len(_MASSES), 1, nearest).tolist()

@@ -33,7 +33,7 @@ from assay.workflow.config import (
     why_no_gpu,
 )
 from assay.workflow.errors import AssayError
-from assay.workflow.files import sha256_file, sidecars, training_record
+from assay.workflow.files import sidecars, training_record
 from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
 from assay.workflow.teachers import own_reference, reference_files, same_teacher, teacher_of
 

@@ -7,11 +7,9 @@ docs/results.svg, docs/gallery/, and the tables of README.md and docs/*.md.
 `snakemake document_example --configfile config/examples/molten_salt.yaml` does the same for the worked example alone.
 
 `snakemake document`, `document_trials`, `document_example` and `pages` are never part of `all`. What they write is
-tracked, and is no rule's output: Snakemake would remove it before the job.
+tracked, and is no rule's output: Snakemake would remove it before the job. Nor have these rules a table of their time,
+for Snakemake would take that for their output, and run none of them that has run before.
 """
-
-# What `all` does not measure, and no documentation is worth measuring again for: inputs would.
-MEASURED_APART = ["results/peers/peers.json", *expand("results/{variant}/endurance.json", variant=NETWORKS)]
 
 
 rule document:
@@ -21,8 +19,6 @@ rule document:
         cards=CARDS,
     log:
         "logs/document.log",
-    benchmark:
-        "benchmarks/document.tsv"
     localrule: True
     conda:
         CONDA
@@ -31,7 +27,6 @@ rule document:
     params:
         code=code_of("document"),
         variants=list(VARIANTS),
-        measured=lambda wildcards: {path: sha256_file(path) for path in MEASURED_APART if Path(path).exists()},
     script:
         "../scripts/document.py"
 
@@ -47,8 +42,6 @@ rule document_example:
         cards=CARDS,
     log:
         "logs/document_example.log",
-    benchmark:
-        "benchmarks/document_example.tsv"
     localrule: True
     conda:
         CONDA
@@ -71,8 +64,6 @@ rule pages:
         sorted(Path("data/benchmarks/gpu").glob("*.json")),
     log:
         "logs/pages.log",
-    benchmark:
-        "benchmarks/pages.tsv"
     localrule: True
     conda:
         CONDA
@@ -92,8 +83,6 @@ rule document_trials:
         cards=CARDS,
     log:
         "logs/document_trials.log",
-    benchmark:
-        "benchmarks/document_trials.tsv"
     localrule: True
     conda:
         CONDA

@@ -132,6 +132,15 @@ def test_one_run_makes_all_again_whose_code_changed(tree, scripts):
     assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
 
 
+def test_documentation_is_written_whenever_it_is_asked_for(tree):
+    """What it shows where it exists, such as a run of endurance, is no input of it."""
+    (tree / "jobs.jsonl").write_text("")
+    for _ in range(2):
+        done = snakemake(tree, "-j", "3", "document")
+        assert done.returncode == 0, done.stdout
+    assert [job["rule"] for job in jobs_of(tree)] == ["document", "document"]
+
+
 def test_one_target_makes_its_own_branch_only(tree):
     shutil.rmtree(tree / "results")
     done = snakemake(tree, "-j", "3", "results/tiny/accuracy.json")

@@ -378,8 +378,8 @@ def test_files_have_their_own_physics_and_missing_ones_their_reason(report):
 
 def test_busy_machine_is_said(report):
     text = (report / "report.html").read_text()
-    assert "Other processes used the processor meanwhile (40\u202f% of it while original was timed, 40" in text
-    assert "Timed beside other work, which used up to 40\u202f% of the processor." in text
+    assert "Other processes used the processor meanwhile (20\u202f% of it while original was timed, 20" in text
+    assert "Timed beside other work, which used up to 20\u202f% of the processor." in text
 
 
 def test_quiet_machine_needs_no_word(copy, benchmarks, tmp_path):

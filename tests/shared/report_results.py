@@ -223,7 +223,7 @@ def benchmark(name, n_parameters):
                 rows.append(row)
     rows.append({"runtime": "onnx", "system_size": 60, "batch_size": 128, "error": "OutOfMemory: too large"})
     return header(name) | {
-        "load_of_other_processes": 0.4,
+        "load_of_other_processes": 0.2,
         "matrix_peak": {"gflop_per_s": 90.0, "matrix_size": 1024, "dtype": "float32"},
         "runtimes": {key: {"file": file, "size_bytes": 5 * n_parameters} for key, (file, _) in RUNTIMES.items()},
         "teacher": {

@@ -8,9 +8,11 @@ from typing import Any
 
 from assay.report.evidence import Student
 from assay.report.forms import HEADLINE_ATOMS, forms_of, precision_of, timed_rows
+from assay.report.wording import percent
+from assay.workflow.markdown import BUSY
 from assay.workflow.teachers import same_teacher
 
-QUIET = 0.1  # other processes may use this share of the processor on a machine that is called quiet
+DISTURBED = 0.25  # the share of the processor from which a comparison of times says more of others than of a student
 
 
 def by_size(student: Student) -> list[dict[str, Any]]:
@@ -90,9 +92,15 @@ def timed_teachers(students: Sequence[Student]) -> list[str]:
 
 
 def busiest(students: Sequence[Student]) -> float | None:
-    """Return the largest share of the processor that others used while a student was timed; None up to ``QUIET``."""
+    """Return the largest share of the processor that others used while a student was timed; None up to ``BUSY``."""
     loads = [student.get("benchmark", "load_of_other_processes") or 0.0 for student in students]
-    return load if (load := max(loads, default=0.0)) > QUIET else None
+    return load if (load := max(loads, default=0.0)) > BUSY else None
+
+
+def disturbance(student: Student) -> str:
+    """Say that others used so much of the processor that no target of speed can be judged; empty if they did not."""
+    load = busiest([student]) or 0.0
+    return f"others used {percent(load, 0)} of the processor: time it on a quiet machine" if load > DISTURBED else ""
 
 
 def headline_size(student: Student) -> int | None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import PACKAGED, Form, plain_form
+from assay.report.speed import disturbance
 from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, number, percent, quantity, words
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
@@ -103,7 +104,7 @@ def _whose_labels(student: Student, split: str | None) -> str:
 def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     plain = plain_form(forms)
     value = None if plain is None else plain.restarted_ratio or plain.teacher_ratio
-    shown, where = NOT_MEASURED, ""
+    shown, where, disturbed = NOT_MEASURED, "", disturbance(student)
     if plain and value is not None:
         shown = _with_range(plain.teacher_ratio, plain.teacher_ratio_p5, plain.teacher_ratio_p95)
         if plain.restarted_ratio is not None:
@@ -116,10 +117,10 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         value=value,
         shown=shown,
         asked=f"≥ {goals.speedup_over_teacher:g}×",
-        verdict=_verdict(value, value is not None and value >= goals.speedup_over_teacher),
+        verdict=_verdict(None if disturbed else value, value is not None and value >= goals.speedup_over_teacher),
         how=f"the teacher's time over the student's, one structure{where}: median (5 % to 95 % of the rounds); in "
         "dynamics the teacher starts from the density of the step before, and this is what is judged",
-        reason=_whose_time(student),
+        reason="; ".join(filter(None, (_whose_time(student), disturbed))),
     )
 
 
@@ -145,14 +146,17 @@ def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     plain = plain_form(forms)
     value = plain.latency_ms if plain else None
     where = f" of {plain.n_atoms} atoms" if plain and value is not None else ""
+    met = value is not None and value < goals.latency_ms
+    disturbed = "" if met else disturbance(student)  # others make a time longer, never shorter
     return Target(
         name="Latency at batch 1",
         variant=student.name,
         value=value,
         shown=quantity(value, "ms"),
         asked=f"< {goals.latency_ms:g}\u202fms",
-        verdict=_verdict(value, value is not None and value < goals.latency_ms),
+        verdict=_verdict(None if disturbed else value, met),
         how=f"one structure{where}, energies and forces{_by_package(plain)}",
+        reason=disturbed,
     )
 
 

@@ -1,6 +1,7 @@
 """Charges and multiplicities that files of labels tell, in whatever form."""
 
 import ase.db
+import ase.io
 import h5py
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
+from assay.predictors.structure_files import read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
-from shared.label_files import FRAME, UNITS, crystal_with, write_groups, write_npz
+from shared.label_files import FRAME, UNITS, arrays, crystal_with, write_groups, write_npz
 
 
 @pytest.mark.parametrize("told", ["charge=0.4", "total_charge=-0.5", "spin=0.5", "multiplicity=1.5"])
@@ -23,8 +25,12 @@ def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
 
 @pytest.mark.parametrize("given", [-1, np.array([-1.0]), np.full((3, 1), -1), np.full(3, -1)])
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
-def test_a_charge_may_be_told_once_or_in_lists_of_one(tmp_path, write, name, given):
-    write(tmp_path / name, total_charge=given, multiplicity=-2 * np.asarray(given))
+@pytest.mark.parametrize(
+    ("charge", "spin"),
+    [("total_charge", "multiplicity"), ("molecular_charge", "molecular_multiplicity"), ("tot_charge", "total_spin")],
+)
+def test_a_charge_may_be_told_once_or_in_lists_of_one(tmp_path, charge, spin, write, name, given):
+    write(tmp_path / name, **{charge: given, spin: -2 * np.asarray(given)})
     read = read_dataset({"path": tmp_path / name, "units": UNITS})
     assert read.charge.tolist() == [-1] * 3 and read.spin.tolist() == [2] * 3
 
@@ -47,6 +53,44 @@ def test_a_database_may_tell_a_charge_in_an_array(tmp_path):
         database.write(crystal_with(-31.7), data={"charge": np.array([-1.0]), "spin": np.array([[2.0]])})
     read = read_dataset(tmp_path / "set.db")
     assert read.charge.tolist() == [-1] and read.spin.tolist() == [2]
+
+
+@pytest.mark.parametrize("suffix", ["db", "traj"])
+def test_charges_and_spins_of_atoms_add_up_in_every_file_of_ase(tmp_path, suffix):
+    atoms = crystal_with(-31.7)
+    atoms.set_initial_charges([-1.2, -0.8])
+    atoms.set_initial_magnetic_moments([1.0, 1.0])
+    atoms.calc.atoms = atoms.copy()
+    ase.io.write(tmp_path / f"set.{suffix}", atoms)
+    read = read_dataset(tmp_path / f"set.{suffix}")
+    assert read.charge.tolist() == [-2] and read.spin.tolist() == [3]
+
+
+@pytest.mark.parametrize(("more", "charge"), [({"N": np.array([2, 2, 2])}, [-1, 0, 1]), ({}, None)])
+def test_the_q_of_physnet_is_a_total_charge_and_another_is_not(tmp_path, more, charge):
+    own = {"R": "positions", "Z": "numbers", "E": "energy", "F": "forces"}
+    columns = {name: arrays()[long] for name, long in own.items()} | {"Z": np.full((3, 2), 6)}
+    np.savez(tmp_path / "set.npz", **columns, **more, Q=np.array([-1.0, 0.0, 1.0]))
+    read = read_dataset({"path": tmp_path / "set.npz", "units": UNITS})
+    assert (None if read.charge is None else read.charge.tolist()) == charge
+
+
+@pytest.mark.parametrize(
+    ("words", "charge", "spin"),
+    [
+        ("oxalate, total charge -2", -2, None),
+        ("net charge: +1, spin 3", 1, 3),
+        ("charge", None, None),
+        ("charge 2-", None, None),
+        ("charge=T mult=F", None, None),
+        ("charge=-1 mult 2", -1, 2),
+    ],
+)
+def test_words_of_a_comment_tell_a_charge_only_with_a_number(tmp_path, words, charge, spin):
+    (tmp_path / "one.xyz").write_text(f"1\n{words}\nO 0 0 0\n")
+    [load] = read_frames(tmp_path / "one.xyz")
+    read = Structure.from_ase(load())
+    assert (read.charge, read.spin) == (charge, spin)
 
 
 @pytest.mark.parametrize("charge", ["+1", '"[1.0]"', "[1]", "1.0D0"])

@@ -291,6 +291,8 @@ def test_files_and_packages_know_a_charge_and_a_spin_by_the_same_names():
             water = molecule("H2O")
             water.info[name] = 3
             assert packaged.charge_and_spin(water)[place] == told_charge_and_spin(water.info, {}, "water")[place] == 3
+            water.info[name] = True
+            assert packaged.charge_and_spin(water) == told_charge_and_spin(water.info, {}, "water") == (None, None)
 
 
 @pytest.mark.parametrize(("name", "told"), [("charge", "1+"), ("charge", [1, 0, 0]), ("mult", "doublet"), ("spin", {})])

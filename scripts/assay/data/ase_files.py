@@ -24,10 +24,11 @@ from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
+_INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
 
 class DatabaseFile:
-    """An ASE database (.db, or .aselmdb as of OMol25); see ``FrameFile``.
+    """An ASE database (.db, .json, or .aselmdb as of OMol25); see ``FrameFile``.
 
     Labels are those of the row's calculator, or arrays under ``data``, as schnetpack stores them with the units of
     ``_property_unit_dict`` and ``_distance_unit`` in the metadata; those of other names with "unit" hold, too.
@@ -70,10 +71,10 @@ class DatabaseFile:
 
     @contextmanager
     def _connected(self) -> Iterator[Any]:
-        is_lmdb = self.path.suffix.lower() == ".aselmdb"
-        options = {"type": "aselmdb", "readonly": True, "use_lock_file": False} if is_lmdb else {"type": "db"}
+        kind = self.path.suffix.lower().removeprefix(".")
+        options = {"readonly": True, "use_lock_file": False} if kind == "aselmdb" else {}
         try:
-            with ase.db.connect(self.path, **options) as database:
+            with ase.db.connect(self.path, type=kind, **options) as database:
                 yield database
         except ModuleNotFoundError:
             raise AssayError(
@@ -149,6 +150,7 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     said = with_results(own, {name: row.get(name) for name in names if row.get(name) is not None}, where)
     n_atoms = len(row.numbers)
     per_atom = {name for name, value in said.items() if as_array(value).ndim == 2 and len(value) == n_atoms}
+    initial = {name: np.asarray(row.get(name)) for name in _INITIAL if row.get(name) is not None}
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
     return Frame(
         where,
@@ -159,6 +161,6 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
         cell,
         pbc,
         {name: value for name, value in said.items() if name not in per_atom},
-        {name: np.asarray(said[name]) for name in per_atom},
+        initial | {name: np.asarray(said[name]) for name in per_atom},
         is_told_open,
     )

@@ -22,6 +22,7 @@ _POSITIONS = ("coords", "positions", "coordinates", "R", "r")
 _RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
 _OF_MD17 = ("old_energies", "old_forces")  # which rMD17 calculated again
 _MD17 = {"z", "R", "E", "F"}
+_PHYSNET, _CHARGE_OF_PHYSNET = {"R", "Z", "N", "E"}, "Q"
 _BLOCK = 500  # structures that are in memory at once
 
 
@@ -57,9 +58,9 @@ class NpzFile:
         self._of_all = {
             name: value
             for name, value in self._constants.items()
-            if name in (self._numbers, PBC) or is_cell(name) or tells_charge_or_spin(name)
+            if name in (self._numbers, PBC) or is_cell(name) or tells_charge_or_spin(name) or name == _CHARGE_OF_PHYSNET
         }
-        self._has_columns = _is_sgdml(self._constants)
+        self._has_columns, self._is_physnet = _is_sgdml(self._constants), headers.keys() >= _PHYSNET
         self.layout = _layout(set(headers), self._constants)
 
     def count(self) -> int:
@@ -79,6 +80,8 @@ class NpzFile:
     def _frame(self, index: int, row: dict[str, np.ndarray]) -> Frame:
         where = f"structure {index} of {self.path}"
         said = self._of_all | row
+        if self._is_physnet and _CHARGE_OF_PHYSNET in said:
+            said["charge"] = said.pop(_CHARGE_OF_PHYSNET)
         if self._has_columns:
             said |= {name: value.T for name, value in said.items() if is_cell(name)}
         numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers)), where), said.pop(self._positions)

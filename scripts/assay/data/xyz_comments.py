@@ -15,6 +15,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
 
 _SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
+_IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
 _IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")
 _IPI_UNIT = re.compile(r"(?<!\S)(\w+)\{(\w+)\}")
 _IPI_LENGTHS = {"atomic_unit": "bohr", "nanometer": "nm", "picometer": "pm"}  # those that have another name here
@@ -31,7 +32,14 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
         return _said_by_ipi(comment, where)
     # ASE takes nothing but nine numbers under three names
     info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", comment))
-    return {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
+    said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
+    return said | _told_in_words(comment, said)
+
+
+def _told_in_words(comment: str, said: dict[str, Any]) -> dict[str, Any]:
+    """The charge and the spin that stand behind their names without "=", as in ``total charge -2, spin 1``."""
+    found = _IN_WORDS.findall(comment)
+    return {name: int(number) for name, number in found if tells_charge_or_spin(name) and said.get(name, True) is True}
 
 
 def _value(name: str, value: Any) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 from ase import Atoms
 
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
-CHARGES = ("charge", "total_charge", "net_charge")  # names in ``atoms.info``
-SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult")
+CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")  # in ``atoms.info``
+SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -95,10 +95,12 @@ def _unread(info: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _number(value: object) -> float | None:
-    """A number, which may stand in an array of its own; None for anything else."""
+    """A number, which may stand in an array of its own; None for anything else, such as true and false."""
     if value is None:
         return None
     with suppress(TypeError, ValueError, OverflowError):
+        if np.asarray(value).dtype.kind == "b":
+            return None
         [number] = np.asarray(value).ravel().astype(np.float64)
         return float(number)
     return None

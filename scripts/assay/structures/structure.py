@@ -19,8 +19,8 @@ from assay.workflow.errors import AssayError
 Item = TypeVar("Item")
 
 # What files call the total charge and the multiplicity, as in packages; the first that holds a number counts.
-_CHARGES = ("charge", "total_charge", "net_charge")
-_SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult")
+_CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")
+_SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
@@ -152,10 +152,12 @@ def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """A finite number, which may stand in an array of its own; None for anything else."""
+    """A finite number, which may stand in an array of its own; None for anything else, such as true and false."""
     if value is None:
         return None
     try:
+        if np.asarray(value).dtype.kind == "b":
+            return None
         [number] = np.asarray(value).ravel().astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         return None

@@ -6,10 +6,12 @@ import ase
 import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from assay.data import read_dataset
 from assay.predictors.structure_files import read_frames
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 DUMP = """ITEM: TIMESTEP
@@ -103,3 +105,83 @@ def test_a_suffix_may_have_large_letters(tmp_path, name):
     ase.io.write(tmp_path / name.lower(), [atoms, atoms])
     (tmp_path / name.lower()).rename(tmp_path / name)
     assert read_dataset(tmp_path / name, at_most=1).energy.tolist() == [-1.0]
+
+
+RECORD = """{name}
+     by hand
+
+  3  2  0  0  0  0  0  0  0  0999 V2000
+    0.0000    0.0000    0.1193 O   0  {code}  0  0  0  0
+    0.0000    0.7632   -0.4770 H   0  0  0  0  0  0
+-1234.0000-1200.7632   -0.4770 H   0  0  0  0  0  0
+  1  2  1  0
+{told}M  END
+> <charge of nobody>
+7
+
+"""
+
+
+@pytest.mark.parametrize("name", ["set.sdf", "SET.SDF", "set.mol"])
+def test_every_record_of_an_sdf_is_read_with_its_formal_charges(tmp_path, name):
+    records = [
+        RECORD.format(name="one", code=0, told=""),
+        RECORD.format(name="two", code=5, told=""),
+        RECORD.format(name="three", code=3, told="M  CHG  2   1  -1   2  -1\nM  CHG  1   3   3\n"),
+    ]
+    (tmp_path / name).write_text("$$$$\n".join(records))
+    frames = [load() for load in read_frames(tmp_path / name)]
+    assert [atoms.info for atoms in frames] == [
+        {"name": "one"},
+        {"name": "two", "charge": -1},
+        {"name": "three", "charge": 1},
+    ]
+    assert all(atoms.get_chemical_formula() == "H2O" and not atoms.pbc.any() for atoms in frames)
+    np.testing.assert_allclose(frames[1].positions[::2], [[0.0, 0.0, 0.1193], [-1234.0, -1200.7632, -0.477]])
+    [last] = read_frames(tmp_path / name, np.array([2]))
+    assert last().info["name"] == "three"
+
+
+def test_an_sdf_as_ase_writes_it_is_read(tmp_path):
+    benzene = molecule("C6H6")
+    ase.io.write(tmp_path / "set.sdf", benzene)
+    [load] = read_frames(tmp_path / "set.sdf")
+    assert load().numbers.tolist() == benzene.numbers.tolist()
+    np.testing.assert_allclose(load().positions, benzene.positions, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [("V2000", "V3000", "V3000, which is not read"), (" H ", " Q ", "no element"), ("  3  2", " 30  2", "cut short")],
+)
+def test_a_bad_record_of_an_sdf_costs_no_other(tmp_path, old, new, words):
+    good = RECORD.format(name="good", code=0, told="")
+    (tmp_path / "set.sdf").write_text(f"{good.replace(old, new)}$$$$\n{good}$$$$\n")
+    bad, other = read_frames(tmp_path / "set.sdf")
+    assert other().info["name"] == "good"
+    with pytest.raises(AssayError, match=rf"structure 0 of .*set\.sdf .*{words}"):
+        bad()
+
+
+GRO = "water t= {}\n1\n    1SOL     OW    1   0.{}00   0.000   0.012\n   1.0 1.0 1.0\n"
+GEN = "1 S\nO\n1 1 0.{} 0.0 0.1\n0 0 0\n9 0 0\n0 9 0\n0 0 9\n"
+GJF = "#p hf\n\nwater\n\n-1 2\nO 0.{} 0 0\n\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "between"), [("a.gro", GRO, ""), ("a.gen", GEN, ""), ("a.gjf", GJF, "--Link1--\n")]
+)
+def test_a_file_of_which_ase_reads_the_first_structure_alone_is_refused(tmp_path, name, one, between):
+    (tmp_path / name).write_text(one.format(1, 1))
+    [load] = read_frames(tmp_path / name)
+    assert load().numbers.tolist() == [8]
+    (tmp_path / name).write_text(one.format(1, 1) + between + one.format(2, 2))
+    with pytest.raises(AssayError, match=rf"{name} has several structures, of which only the first would be read"):
+        list(read_frames(tmp_path / name))
+
+
+def test_an_input_of_gaussian_tells_its_charge_and_multiplicity(tmp_path):
+    (tmp_path / "a.gjf").write_text(GJF.format(1))
+    [load] = read_frames(tmp_path / "a.gjf")
+    read = Structure.from_ase(load())
+    assert (read.charge, read.spin) == (-1, 2)

@@ -225,3 +225,13 @@ def test_kind_is_told_by_suffix_and_content(checkpoint, tmp_path):
     with pytest.raises(AssayError, match="there is no checkpoint"):
         load_predictor(tmp_path / "missing.pt")
     assert BACKENDS["checkpoint"] == "assay.predictors.networks"
+
+
+def test_each_record_of_an_sdf_has_its_row(checkpoint, tmp_path):
+    record = (
+        "{}\n\n\n  2  0  0  0  0  0  0  0  0  0999 V2000\n    0.0 0.0 0.0 O   0  0\n    0.0 0.0 0.{} H   0  0\nM  END\n"
+    )
+    (tmp_path / "three.sdf").write_text("".join(record.format(f"at-{z}", z) + "$$$$\n" for z in (90, 95, 99)))
+    result = predict(checkpoint, tmp_path / "three.sdf", "--json", tmp_path / "out.json")
+    assert result.returncode == 0 and all(f"at-{z}" in result.stdout for z in (90, 95, 99)), result.stderr
+    assert len({row["energy_eV"] for row in json.loads((tmp_path / "out.json").read_text())}) == 3

@@ -15,6 +15,7 @@ import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
+from ase.io.formats import filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
@@ -24,6 +25,13 @@ from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
+_INPUT = "gaussian-in"  # the format of ASE
+_LENGTHS: Mapping[str, Callable[[list[str]], int]] = {  # lines of a first structure, behind which ASE reads nothing
+    "gromacs": lambda lines: 3 + int(lines[1]),
+    "gen": lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF"),
+    _INPUT: lambda lines: next((k for k, line in enumerate(lines) if line.strip().lower() == "--link1--"), len(lines)),
+}
+_OF_INPUTS = ("charge", "mult")
 _INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
 
@@ -92,7 +100,7 @@ class DatabaseFile:
 class AseFile:
     """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``.
 
-    Files of LAMMPS are those of ``lammps_options``.
+    Files of LAMMPS are those of ``lammps_options``. Inputs of Gaussian tell a charge and a multiplicity.
     """
 
     layout = Layout()
@@ -112,9 +120,12 @@ class AseFile:
         wanted = None if chosen is None else set(chosen.tolist())
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for index, atoms in enumerate(ase.io.iread(self.path, index=":", **lammps_options(self.path))):
+            options = _options(self.path)
+            for index, atoms in enumerate(ase.io.iread(self.path, index=":", **options)):
                 if not isinstance(atoms, ase.Atoms):
                     raise AssayError(f"{self.path} holds no structures: give a file with at least one")
+                if "attach_calculator" in options:
+                    atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
                 if wanted is None or index in wanted:
                     yield partial(Frame.from_ase, atoms, f"structure {index} of {self.path}")
 
@@ -129,6 +140,24 @@ class AseFile:
                 f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "
                 "extended XYZ"
             ) from None
+
+
+def _options(path: Path) -> dict[str, Any]:
+    """What ``ase.io.read`` has to be told of a file.
+
+    Raises:
+        AssayError: it has several structures, of which ASE reads the first alone.
+    """
+    options = lammps_options(path)
+    kind = options.get("format") or filetype(str(path))
+    if kind in _LENGTHS:
+        with open_with_compression(str(path), "r") as file:
+            lines = file.readlines()
+        if any(map(str.strip, lines[_LENGTHS[kind](lines) :])):
+            raise AssayError(
+                f"{path} has several structures, of which only the first would be read: convert it to extended XYZ"
+            )
+    return options | ({"attach_calculator": True} if kind == _INPUT else {})
 
 
 def _sound_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:

@@ -18,6 +18,7 @@ from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
 from assay.data.hdf5 import open_hdf5
 from assay.data.labels import LabelKeys, check_rivals, find_labels, with_stress_of
+from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -32,6 +33,7 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
+_MOLFILES = (".mol", ".sdf")
 KEYS = {field.name for field in fields(LabelKeys)}
 MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
@@ -134,7 +136,9 @@ def open_any(path: str | Path) -> FrameFile:
         AssayError: the file is missing, damaged or of no format that is known.
     """
     path = Path(path)
-    return AseFile(path) if path.is_file() and _suffix(path) not in _READERS else open_frames(path)
+    if not path.is_file() or _suffix(path) in _READERS:
+        return open_frames(path)
+    return MolFile(path) if _suffix(path) in _MOLFILES else AseFile(path)
 
 
 def _suffix(path: Path) -> str:

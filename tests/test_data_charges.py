@@ -55,7 +55,7 @@ def test_a_database_may_tell_a_charge_in_an_array(tmp_path):
     assert read.charge.tolist() == [-1] and read.spin.tolist() == [2]
 
 
-@pytest.mark.parametrize("suffix", ["db", "traj"])
+@pytest.mark.parametrize("suffix", ["db", "json", "traj"])
 def test_charges_and_spins_of_atoms_add_up_in_every_file_of_ase(tmp_path, suffix):
     atoms = crystal_with(-31.7)
     atoms.set_initial_charges([-1.2, -0.8])

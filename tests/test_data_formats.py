@@ -1,6 +1,8 @@
 """Labelled structures are read the same from every format, and what is unsound is named."""
 
+import bz2
 import gzip
+import lzma
 import warnings
 from dataclasses import replace
 
@@ -54,7 +56,7 @@ def write_db(path, frames):
 
 
 def write_as(path, frames):
-    if path.suffix == ".db":
+    if path.suffix in (".db", ".json"):
         write_db(path, frames)
     elif path.suffix == ".h5":
         write_hdf5(path, from_structures([Structure.from_ase(atoms) for atoms in frames]))
@@ -62,7 +64,10 @@ def write_as(path, frames):
         ase.io.write(path, frames, format="extxyz")
 
 
-@pytest.mark.parametrize("name", ["set.xyz", "set.extxyz", "set.xyz.gz", "set.db", "set.h5", "set.hdf5"])
+LABELLED = ["set.xyz", "set.extxyz", "set.xyz.gz", "set.xyz.bz2", "set.xyz.xz", "set.db", "set.json", "set.h5"]
+
+
+@pytest.mark.parametrize("name", [*LABELLED, "set.hdf5"])
 def test_every_format_gives_the_same_dataset(tmp_path, frames, dataset, name):
     path = tmp_path / name
     write_as(path.with_suffix(".h5") if name.endswith("hdf5") else path, frames)
@@ -212,15 +217,18 @@ def test_bad_files_are_one_sentence(tmp_path, frames, dataset):
         "set.cif": (text, "format"),
         "set.h5": ("no hdf5", "cannot be read"),
         "set.db": ("no sqlite", "cannot be read"),
+        "set.json": ('{"a": 1}', "cannot be read as an ASE database"),
+        "no.json": ("no json", "cannot be read as an ASE database"),
     }
     for name, (content, message) in cases.items():
         (tmp_path / name).write_text(content)
         with pytest.raises(AssayError, match=message) as error:
             read_dataset(tmp_path / name)
         assert name in str(error.value) and "\n" not in str(error.value)
-    (tmp_path / "cut.xyz.gz").write_bytes(gzip.compress(text.encode())[:-20])
-    with pytest.raises(AssayError, match="cannot be read"):
-        read_dataset(tmp_path / "cut.xyz.gz")
+    for suffix, module in (("gz", gzip), ("bz2", bz2), ("xz", lzma)):
+        (tmp_path / f"cut.xyz.{suffix}").write_bytes(module.compress(text.encode())[:-20])
+        with pytest.raises(AssayError, match="cannot be read"):
+            read_dataset(tmp_path / f"cut.xyz.{suffix}")
     with pytest.raises(AssayError, match="no file"):
         read_dataset(tmp_path / "absent.xyz")
     write_hdf5(tmp_path / "shape.h5", replace(dataset, forces=dataset.forces[:-1]))

@@ -1,6 +1,8 @@
 """Extended XYZ in the forms in which other programs write it."""
 
+import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -89,8 +91,8 @@ def test_a_column_that_is_not_there_is_named(tmp_path, column, others):
         read_dataset(tmp_path / "set.xyz")
 
 
-@pytest.mark.parametrize("name", ["set.XYZ", "set.xyz", "set.xyz.gz", "set.XYZ.GZ"])
-@pytest.mark.parametrize("opener", [open, gzip.open])
+@pytest.mark.parametrize("name", ["set.XYZ", "set.xyz", "set.xyz.gz", "set.XYZ.GZ", "set.xyz.bz2", "set.xyz.xz"])
+@pytest.mark.parametrize("opener", [open, gzip.open, bz2.open, lzma.open])
 def test_compression_is_told_by_content_and_a_suffix_in_any_case(tmp_path, name, opener):
     with opener(tmp_path / name, "wt") as file:
         file.write(
@@ -98,3 +100,12 @@ def test_compression_is_told_by_content_and_a_suffix_in_any_case(tmp_path, name,
         )
     assert read_dataset(tmp_path / name).energy.tolist() == [-10.5]
     assert len(atoms_of(tmp_path / name)) == 1
+
+
+def test_a_comment_in_another_encoding_costs_nothing(tmp_path):
+    text = LABELLED.format(lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3").replace(
+        "nan", "0"
+    )
+    (tmp_path / "set.xyz").write_bytes(text.replace("energy", 'in="1 Å, PBE" energy').encode("latin-1"))
+    read = read_dataset(tmp_path / "set.xyz")
+    assert read.energy.tolist() == [-10.5] and np.diag(read.cells[0]).tolist() == [5.0, 6.0, 7.0]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
+import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -20,7 +22,7 @@ from assay.data.spellings import PBC, Periodicity, as_array, atomic_numbers, is_
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
-_GZIP = b"\x1f\x8b"  # with which such a file begins, whatever it is called
+_COMPRESSED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ": lzma}  # by how such a file begins
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
@@ -30,7 +32,7 @@ _POSITIONS = ("pos", "positions", "position", "coords", "coordinates")
 
 
 class XyzFile:
-    """Extended XYZ (.xyz, .extxyz, also .gz); see ``FrameFile``.
+    """Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz); see ``FrameFile``.
 
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
     its ``Properties`` (or ``properties``) name. Deuterium and tritium are read as hydrogen, numbers in place of symbols
@@ -79,10 +81,11 @@ class XyzFile:
 def _opened(path: Path) -> Iterator[TextIO]:
     try:
         with path.open("rb") as raw:
-            is_compressed = raw.read(2) == _GZIP
-        with (gzip.open if is_compressed else open)(path, "rt", encoding="utf-8-sig") as file:
+            begin = raw.read(5)
+        open_text = next((module.open for magic, module in _COMPRESSED.items() if begin.startswith(magic)), open)
+        with open_text(path, "rt", encoding="utf-8-sig", errors="replace") as file:
             yield file
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise AssayError(f"{path} cannot be read ({error}): check that it is a complete file") from None
 
 

@@ -28,12 +28,14 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".extxyz": XyzFile,
     ".db": DatabaseFile,
     ".aselmdb": DatabaseFile,
+    ".json": DatabaseFile,
     ".traj": AseFile,
     ".npz": NpzFile,
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
 _MOLFILES = (".mol", ".sdf")
+_COMPRESSIONS = (".gz", ".bz2", ".xz")
 KEYS = {field.name for field in fields(LabelKeys)}
 MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
@@ -46,9 +48,9 @@ def read_dataset(
 ) -> Dataset:
     """Read and check labelled structures, and print what is read as what.
 
-    Extended XYZ (.xyz, .extxyz, also .gz), ASE databases and trajectories (.db, .aselmdb, .traj), arrays (.npz) and
-    HDF5 (.h5, .hdf5) of several layouts. Files are read piece by piece, and only what is kept stays in memory. Warns
-    with the number of structures that look as if their hydrogens were dropped.
+    Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts. Files are read piece by piece, and only what is kept stays
+    in memory. Warns with the number of structures that look as if their hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
@@ -123,9 +125,12 @@ def open_frames(path: str | Path) -> FrameFile:
     path = Path(path)
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
-    suffix, is_compressed = _suffix(path), path.suffix.lower() == ".gz"
+    suffix, is_compressed = _suffix(path), path.suffix.lower() in _COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not XyzFile):
-        raise AssayError(f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz.gz")
+        raise AssayError(
+            f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz with "
+            f"{', '.join(_COMPRESSIONS)} behind it"
+        )
     return _READERS[suffix](path)
 
 
@@ -143,7 +148,7 @@ def open_any(path: str | Path) -> FrameFile:
 
 def _suffix(path: Path) -> str:
     """The suffix of a format in small letters, without that of compression."""
-    return (path.with_suffix("") if path.suffix.lower() == ".gz" else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in _COMPRESSIONS else path).suffix.lower()
 
 
 def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKeys]:

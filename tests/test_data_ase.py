@@ -185,3 +185,79 @@ def test_an_input_of_gaussian_tells_its_charge_and_multiplicity(tmp_path):
     [load] = read_frames(tmp_path / "a.gjf")
     read = Structure.from_ase(load())
     assert (read.charge, read.spin) == (-1, 2)
+
+
+CIF = """data_x
+_cell_length_a 9
+_cell_length_b 9
+_cell_length_c 9
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 90
+_space_group_name_H-M_alt 'P 1'
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+_atom_site_occupancy
+C1 C 0.5 0.5 0.5 1.0
+{}"""
+
+
+@pytest.mark.parametrize(
+    ("atoms", "words"),
+    [
+        ("Cl1 Cl 0.6 0.4 0.4 0.7\nBr1 Br 0.6 0.4 0.4 0.3\n", "Cl with an occupancy of 0.7"),
+        ("H4 H 0.8 0.8 0.8 0.5\n", "H with an occupancy of 0.5"),
+    ],
+)
+def test_a_crystal_with_atoms_in_part_is_refused(tmp_path, atoms, words):
+    (tmp_path / "a.cif").write_text(CIF.format(atoms))
+    [load] = read_frames(tmp_path / "a.cif")
+    with pytest.raises(AssayError, match=rf"structure 0 of .*a\.cif has an atom {words}: keep one"):
+        load()
+
+
+def test_a_crystal_with_whole_atoms_is_read(tmp_path):
+    (tmp_path / "a.cif").write_text(CIF.format("Cl1 Cl 0.6 0.4 0.4 1\n"))
+    [load] = read_frames(tmp_path / "a.cif")
+    assert load().numbers.tolist() == [6, 17] and load().pbc.all()
+
+
+def pdb_of(*atoms):
+    """Hydrogens of PDB by name, alternative location, residue and occupancy."""
+    line = "ATOM  {:5d}  {:<3}{:1}ALA A{:4d}    {:8.3f}   0.000   0.000{:>6}  0.00           H\n"
+    rows = (
+        line.format(k, name, where, residue, k, occupancy) for k, (name, where, residue, occupancy) in enumerate(atoms)
+    )
+    return "".join(rows) + "END\n"
+
+
+@pytest.mark.parametrize(
+    ("atoms", "words"),
+    [
+        ([("H1", "A", 1, "0.60"), ("H1", "B", 1, "0.40")], "has alternative locations of the atom 'H1 BALA A"),
+        ([("H1", "A", 1, ""), ("H1", "B", 1, "")], "has alternative locations of the atom"),
+        ([("H1", "", 1, "1.00"), ("H2", "", 1, "0.50")], "has an atom 'H2 .*' with an occupancy of 0.50"),
+    ],
+)
+def test_alternative_locations_of_an_atom_are_refused(tmp_path, atoms, words):
+    (tmp_path / "a.pdb").write_text(pdb_of(*atoms))
+    with pytest.raises(AssayError, match=rf"a\.pdb {words}"):
+        list(read_frames(tmp_path / "a.pdb"))
+
+
+@pytest.mark.parametrize(
+    "atoms",
+    [
+        [("H1", "", 1, "1.00"), ("H2", "", 1, "1.00")],
+        [("H1", "", 1, "0.00"), ("H2", "", 1, "")],
+        [("H1", "A", 1, "0.60"), ("H1", "B", 2, "0.70")],
+        [("H1", "A", 1, "0.60"), ("H2", "A", 1, "0.60")],
+    ],
+)
+def test_one_location_of_each_atom_is_read_from_every_model(tmp_path, atoms):
+    (tmp_path / "a.pdb").write_text(2 * pdb_of(*atoms))
+    assert [load().numbers.tolist() for load in read_frames(tmp_path / "a.pdb")] == [[1, 1], [1, 1]]

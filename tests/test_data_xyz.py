@@ -109,3 +109,17 @@ def test_a_comment_in_another_encoding_costs_nothing(tmp_path):
     (tmp_path / "set.xyz").write_bytes(text.replace("energy", 'in="1 Å, PBE" energy').encode("latin-1"))
     read = read_dataset(tmp_path / "set.xyz")
     assert read.energy.tolist() == [-10.5] and np.diag(read.cells[0]).tolist() == [5.0, 6.0, 7.0]
+
+
+def test_types_of_lammps_in_place_of_elements_are_refused(tmp_path):
+    (tmp_path / "dump.xyz").write_text("1\n Atoms. Timestep: 0\nC 0 0 0\n2\nAtoms. Timestep: 10\n1 0 0 0\n2 0 0 1.1\n")
+    named, typed = read_frames(tmp_path / "dump.xyz")
+    assert named().numbers.tolist() == [6]
+    with pytest.raises(AssayError, match=r"structure 1 of .*dump\.xyz has types of LAMMPS and no elements"):
+        typed()
+
+
+def test_numbers_in_place_of_symbols_are_atomic_numbers(tmp_path):
+    (tmp_path / "set.xyz").write_text("2\nby hand\n6 0 0 0\n8 0 0 1.1\n")
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert atoms.numbers.tolist() == [6, 8]

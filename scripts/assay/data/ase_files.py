@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
 from assay.data.lammps_files import lammps_options
-from assay.data.spellings import PBC, as_array, take_periodicity
+from assay.data.spellings import PBC, as_array, numbers_in, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
@@ -32,6 +32,8 @@ _LENGTHS: Mapping[str, Callable[[list[str]], int]] = {  # lines of a first struc
     _INPUT: lambda lines: next((k for k, line in enumerate(lines) if line.strip().lower() == "--link1--"), len(lines)),
 }
 _OF_INPUTS = ("charge", "mult")
+_WHOLE = 0.999  # of an occupancy
+_MAKE_WHOLE = "keep one alternative of each atom, with an occupancy of 1"
 _INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
 
@@ -127,7 +129,7 @@ class AseFile:
                 if "attach_calculator" in options:
                     atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
                 if wanted is None or index in wanted:
-                    yield partial(Frame.from_ase, atoms, f"structure {index} of {self.path}")
+                    yield partial(_whole_frame, atoms, f"structure {index} of {self.path}")
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -146,7 +148,7 @@ def _options(path: Path) -> dict[str, Any]:
     """What ``ase.io.read`` has to be told of a file.
 
     Raises:
-        AssayError: it has several structures, of which ASE reads the first alone.
+        AssayError: it has several structures, of which ASE reads the first alone, or alternatives of an atom.
     """
     options = lammps_options(path)
     kind = options.get("format") or filetype(str(path))
@@ -157,7 +159,45 @@ def _options(path: Path) -> dict[str, Any]:
             raise AssayError(
                 f"{path} has several structures, of which only the first would be read: convert it to extended XYZ"
             )
+    if kind == "proteindatabank":
+        with open_with_compression(str(path), "r") as file:
+            _check_alternatives(path, file)
     return options | ({"attach_calculator": True} if kind == _INPUT else {})
+
+
+def _check_alternatives(path: Path, lines: Iterable[str]) -> None:
+    """Refuse alternative locations of one atom in a file of PDB, and atoms that are there in part without one.
+
+    An occupancy of zero is what programs write that know of none.
+    """
+    seen: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(("MODEL", "END")):
+            seen = {}
+        if not line.startswith(("ATOM", "HETATM")):
+            continue
+        location, atom, occupancy = line[16:17].strip(), line[12:16] + line[21:27], line[54:60].strip()
+        if location.isalpha() and seen.setdefault(atom, location) != location:
+            raise AssayError(f"{path} has alternative locations of the atom {line[12:27].strip()!r}: {_MAKE_WHOLE}")
+        number = numbers_in(occupancy)
+        if not location and number is not None and 0.0 < number[0] < _WHOLE:
+            raise AssayError(
+                f"{path} has an atom {line[12:27].strip()!r} with an occupancy of {occupancy}: {_MAKE_WHOLE}"
+            )
+
+
+def _whole_frame(atoms: ase.Atoms, where: str) -> Frame:
+    """A structure as ASE reads it.
+
+    Raises:
+        AssayError: an atom is there in part, as in crystals whose sites are shared or half empty.
+    """
+    sites = atoms.info.get("occupancy")
+    for site in sites.values() if isinstance(sites, Mapping) else ():
+        for symbol, occupancy in site.items() if isinstance(site, Mapping) else ():
+            if isinstance(occupancy, int | float) and occupancy < _WHOLE:
+                raise AssayError(f"{where} has an atom {symbol} with an occupancy of {occupancy:g}: {_MAKE_WHOLE}")
+    return Frame.from_ase(atoms, where)
 
 
 def _sound_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:

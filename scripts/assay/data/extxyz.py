@@ -18,6 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from assay.data.frames import Frame, Layout
+from assay.data.lammps_files import check_elements
 from assay.data.spellings import PBC, Periodicity, as_array, atomic_numbers, is_cell, take_periodicity
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
@@ -94,7 +95,9 @@ def _frame(lines: list[str], where: str) -> Frame:
         info = said_in(lines[0], where)
         properties = [str(info[key]) for key in ("Properties", "properties") if key in info]
         columns = _columns(properties[0] if properties else "species:S:1:pos:R:3", lines[1:])
-        numbers = atomic_numbers(_taken(columns, _ELEMENTS, where), where)
+        symbols = _taken(columns, _ELEMENTS, where)
+        check_elements(lines[0], symbols, where)
+        numbers = atomic_numbers(symbols, where)
         positions = _taken(columns, _POSITIONS, where).astype(np.float64).reshape(len(numbers), 3)
         cell, pbc, is_told_open = _periodicity(info, where)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):

@@ -16,6 +16,7 @@ from assay.workflow.errors import AssayError
 
 _HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
 _COUNTS = (re.compile(r"\s*\d+\s+atoms\b"), re.compile(r"\s*\d+\s+atom\s+types\b"))
+_DUMP_XYZ = re.compile(r"\s*Atoms\. Timestep: \d")
 _HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
 _TOLERANCE, _TOLERANCE_OF_HEAVY = 0.015, 0.3
 _MASSES = np.append(atomic_masses[1:], 2.014)  # deuterium at the end; ASE has a dummy atom of mass 1, too
@@ -38,6 +39,21 @@ def lammps_options(path: Path) -> dict[str, Any]:
         with open_with_compression(str(path), "r") as file:
             _check_columns(path, file)
     return {}
+
+
+def check_elements(comment: str, symbols: np.ndarray, where: str) -> None:
+    """Refuse a frame of a dump in the style ``xyz`` that has types for elements.
+
+    Args:
+        comment: its comment line.
+        symbols: (N,), what stands where XYZ has elements.
+        where: how errors name it.
+
+    Raises:
+        AssayError: it has types.
+    """
+    if _DUMP_XYZ.match(comment) and np.char.isdecimal(symbols.astype(str)).any():
+        raise AssayError(f"{where} has types of LAMMPS and no elements: write it again with `dump_modify ... element`")
 
 
 def _elements_of_types(path: Path, lines: Iterator[str]) -> dict[int, int]:

@@ -26,18 +26,20 @@ from shared.label_files import (
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
-@pytest.mark.parametrize("cell", ["cell", "cells", "lattice", "box"])
+@pytest.mark.parametrize(
+    ("cell", "axes"), [("cell", "pbc"), ("cells", "PBC"), ("lattice", "periodic"), ("box", "Periodic")]
+)
 @pytest.mark.parametrize("of_each", [False, True])
-def test_cells_and_periodicity_are_read_under_their_names(tmp_path, write, name, cell, of_each):
-    given = {cell: CELL, "pbc": np.array([True, True, False])}
+def test_cells_and_periodicity_are_read_under_their_names(tmp_path, write, name, cell, axes, of_each):
+    given = {cell: CELL, axes: np.array([True, True, False])}
     if of_each:
         given = {key: np.stack([value] * 3) for key, value in given.items()}
-    for pbc, more in ((given["pbc"], given), (np.ones(3, bool), {cell: given[cell]})):
+    for pbc, more in ((given[axes], given), (np.ones(3, bool), {cell: given[cell]})):
         write(tmp_path / name, **more, stress=np.zeros((3, 6)))
         read = read_dataset({"path": tmp_path / name, "units": UNITS})
         np.testing.assert_allclose(read.cells, np.stack([CELL] * 3))
         assert (read.pbc == pbc).all()
-    write(tmp_path / name, **given | {"pbc": ~np.ones_like(given["pbc"])})
+    write(tmp_path / name, **given | {axes: ~np.ones_like(given[axes])})
     assert not read_dataset({"path": tmp_path / name, "units": UNITS}).pbc.any()
 
 
@@ -65,13 +67,13 @@ def test_a_cell_of_extended_xyz_may_have_a_small_letter(tmp_path, name):
     ],
 )  # fmt: skip
 def test_truth_is_read_in_the_words_of_any_file(given, axes):
-    assert booleans(given, "here").tolist() == [bool(axis) for axis in axes]
+    assert booleans(given, "pbc", "here").tolist() == [bool(axis) for axis in axes]
 
 
 @pytest.mark.parametrize("given", ["perhaps", "T T", 2, [0.5, 1, 1]])
 def test_what_is_neither_true_nor_false_is_refused(given):
     with pytest.raises(AssayError, match=r"structure 3 has `pbc` .*, which is not one or three of true and false"):
-        booleans(given, "structure 3")
+        booleans(given, "pbc", "structure 3")
 
 
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
@@ -92,6 +94,8 @@ def test_a_stress_whose_cell_has_a_name_of_its_own_is_refused(tmp_path, write, n
         ({"box": 9.0}, r"a cell `box` of shape \(\), which should be nine numbers or three lengths"),
         ({"cell": CELL, "box": 2 * CELL}, "two cells that differ, `(cell|box)` and `(cell|box)`"),
         ({"cell": CELL, "pbc": 3}, "`pbc` '3', which is not one or three of true and false"),
+        ({"cell": CELL, "periodic": 2}, "`periodic` '2', which is not one or three of true and false"),
+        ({"cell": CELL, "pbc": False, "periodic": True}, "`(pbc|periodic)` and `(pbc|periodic)` that differ"),
     ],
 )
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])

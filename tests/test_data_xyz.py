@@ -66,7 +66,9 @@ O 0 0 1.1 -1.0d-1 0 nan
 """
 
 
-@pytest.mark.parametrize(("lattice", "properties"), [("Lattice", "Properties"), ("lattice", "properties")])
+@pytest.mark.parametrize(
+    ("lattice", "properties"), [("Lattice", "Properties"), ("lattice", "properties"), ("LATTICE", "PROPERTIES")]
+)
 @pytest.mark.parametrize("columns", ["species:S:1:pos:R:3", "element:S:1:positions:R:3", "symbol:S:1:coords:R:3"])
 def test_names_and_numbers_of_gpumd_and_others_are_understood(tmp_path, lattice, properties, columns):
     path = tmp_path / "set.xyz"
@@ -77,7 +79,7 @@ def test_names_and_numbers_of_gpumd_and_others_are_understood(tmp_path, lattice,
     assert np.diag(read.cells[0]).tolist() == [5.0, 6.0, 7.0]
     np.testing.assert_allclose(read.stress[0], -np.eye(3) / 210.0)
     [atoms] = atoms_of(path)
-    assert not {"properties", "Properties"} & atoms.info.keys()
+    assert properties not in atoms.info
 
 
 @pytest.mark.parametrize(("column", "others"), [("species", "atom_types"), ("pos", "where")])
@@ -123,3 +125,23 @@ def test_numbers_in_place_of_symbols_are_atomic_numbers(tmp_path):
     (tmp_path / "set.xyz").write_text("2\nby hand\n6 0 0 0\n8 0 0 1.1\n")
     [atoms] = atoms_of(tmp_path / "set.xyz")
     assert atoms.numbers.tolist() == [6, 8]
+
+
+@pytest.mark.parametrize("name", ["pbc", "Pbc", "PBC", "periodic", "Periodic"])
+@pytest.mark.parametrize(
+    ("value", "axes"), [('"F F F"', [False] * 3), ("F", [False] * 3), ('"T T F"', [True, True, False])]
+)
+def test_periodicity_is_read_in_any_case(tmp_path, name, value, axes):
+    text = LABELLED.format(lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3").replace(
+        "nan", "0"
+    )
+    (tmp_path / "set.xyz").write_text(text.replace("energy", f"{name}={value} energy"))
+    assert read_dataset(tmp_path / "set.xyz").pbc.tolist() == [axes]
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert atoms.pbc.tolist() == axes and name not in atoms.info
+
+
+def test_words_of_a_comment_are_neither_periodicity_nor_columns(tmp_path):
+    (tmp_path / "set.xyz").write_text("2\nproperties of a periodic pbc slab\n" + ATOMS)
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert not atoms.pbc.any() and atoms.get_chemical_formula() == "HO"

@@ -19,7 +19,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.lammps_files import check_elements
-from assay.data.spellings import PBC, Periodicity, as_array, atomic_numbers, is_cell, take_periodicity
+from assay.data.spellings import Periodicity, as_array, atomic_numbers, is_cell, is_pbc, take_periodicity
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
@@ -27,7 +27,8 @@ _COMPRESSED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ":
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
-_NOT_SAID = ("Properties", "properties", "name", "molecule")
+_PROPERTIES = "properties"
+_NAMES = ("name", "molecule")
 _ELEMENTS = ("Z", "species", "element", "elements", "symbol", "symbols")
 _POSITIONS = ("pos", "positions", "position", "coords", "coordinates")
 
@@ -36,8 +37,8 @@ class XyzFile:
     """Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz); see ``FrameFile``.
 
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
-    its ``Properties`` (or ``properties``) name. Deuterium and tritium are read as hydrogen, numbers in place of symbols
-    as atomic numbers, and lattice vectors of zeros as none.
+    its ``Properties`` name, all but the names in small or capital letters. Deuterium and tritium are read as hydrogen,
+    numbers in place of symbols as atomic numbers, and lattice vectors of zeros as none.
     """
 
     layout = Layout()
@@ -93,7 +94,7 @@ def _opened(path: Path) -> Iterator[TextIO]:
 def _frame(lines: list[str], where: str) -> Frame:
     try:
         info = said_in(lines[0], where)
-        properties = [str(info[key]) for key in ("Properties", "properties") if key in info]
+        properties = [text for key, text in info.items() if key.lower() == _PROPERTIES and isinstance(text, str)]
         columns = _columns(properties[0] if properties else "species:S:1:pos:R:3", lines[1:])
         symbols = _taken(columns, _ELEMENTS, where)
         check_elements(lines[0], symbols, where)
@@ -110,7 +111,7 @@ def _frame(lines: list[str], where: str) -> Frame:
         positions,
         cell,
         pbc,
-        {key: value for key, value in info.items() if key not in _NOT_SAID},
+        {key: value for key, value in info.items() if key not in _NAMES and key.lower() != _PROPERTIES},
         columns,
         is_told_open,
     )
@@ -120,7 +121,7 @@ def _periodicity(info: dict[str, Any], where: str) -> Periodicity:
     """That of ``Lattice``, or else of numbers by another name for lattice vectors."""
     cells = {key: _vectors(key, info[key], where) for key in ("Lattice", *info) if key in info and is_cell(key)}
     name = next((key for key, value in cells.items() if value is not None), None)
-    said = {key: info.pop(key) for key in (name, PBC) if key in info}
+    said = {key: info.pop(key) for key in list(info) if key == name or is_pbc(key)}
     if name is not None:
         said[name] = cells[name]
     return take_periodicity(said, where)

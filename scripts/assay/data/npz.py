@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import PBC, atomic_numbers, is_cell, is_one_for_all, take_periodicity
+from assay.data.spellings import atomic_numbers, is_cell, is_one_for_all, is_pbc, take_periodicity
 from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
@@ -47,7 +47,7 @@ class NpzFile:
                 )
             self._count = positions[0]
             for name, column in headers.items():
-                if not column.is_plain and (name in (self._positions, self._numbers, PBC) or is_cell(name)):
+                if not column.is_plain and (name in (self._positions, self._numbers) or is_cell(name) or is_pbc(name)):
                     raise AssayError(f"{path} has {name} as objects of Python: write them as numbers or text")
             plain = {name for name, column in headers.items() if column.is_plain}
             plain -= set(_OF_MD17 if headers.keys() >= _RMD17 else ())
@@ -58,7 +58,10 @@ class NpzFile:
         self._of_all = {
             name: value
             for name, value in self._constants.items()
-            if name in (self._numbers, PBC) or is_cell(name) or tells_charge_or_spin(name) or name == _CHARGE_OF_PHYSNET
+            if name in (self._numbers, _CHARGE_OF_PHYSNET)
+            or is_cell(name)
+            or is_pbc(name)
+            or tells_charge_or_spin(name)
         }
         self._has_columns, self._is_physnet = _is_sgdml(self._constants), headers.keys() >= _PHYSNET
         self.layout = _layout(set(headers), self._constants)

@@ -12,6 +12,7 @@ from ase.geometry import cellpar_to_cell
 from assay.workflow.errors import AssayError, printable
 
 PBC = "pbc"
+_PERIODICITIES = (PBC, "periodic")
 _CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors", "lattice_vectors")
 _OF_RIGHT_ANGLE = 75.0  # degrees, by how much an angle of a cell may differ from it
 _BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
@@ -42,23 +43,29 @@ def is_cell(name: str) -> bool:
     return name.lower() in _CELLS
 
 
+def is_pbc(name: str) -> bool:
+    """Whether a value of this name says which axes repeat."""
+    return name.lower() in _PERIODICITIES
+
+
 def is_one_for_all(name: str, shape: tuple[int, ...]) -> bool:
     """Whether an array is the cell or the periodicity of all structures, and has no row for each."""
-    return (is_cell(name) and shape in ((3, 3), (9,), (6,), (3,))) or (name == PBC and shape == (3,))
+    return (is_cell(name) and shape in ((3, 3), (9,), (6,), (3,))) or (is_pbc(name) and shape == (3,))
 
 
 def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
     """Take lattice vectors and periodicity out of what a file says of a structure.
 
-    Axes repeat as ``pbc`` says, and without it those whose lattice vectors are not zero.
+    Axes repeat as ``pbc`` or ``periodic`` says, and without it those whose lattice vectors are not zero.
 
     Args:
-        said: values by name, from which ``pbc`` and lattice vectors are removed. Text of such a name is something else.
+        said: values by name in any case, from which periodicity and lattice vectors are removed. Text of the name of
+            lattice vectors is something else.
         where: how errors name the structure.
 
     Raises:
-        AssayError: two cells differ, a cell is neither nine numbers nor three lengths nor these with three angles, or
-            ``pbc`` is neither true nor false.
+        AssayError: two cells or two periodicities differ, a cell is neither nine numbers nor three lengths nor these
+            with three angles, or ``pbc`` is neither true nor false.
     """
     names = [name for name in said if is_cell(name) and as_array(said[name]).dtype.kind in "iuf"]
     cells = {name: _vectors(said.pop(name), name, where) for name in names}
@@ -66,9 +73,11 @@ def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:
     for name, other in cells.items():
         if not np.allclose(cell, other, equal_nan=True):
             raise AssayError(f"{where} has two cells that differ, `{names[0]}` and `{name}`: leave one of them out")
-    pbc = booleans(said[PBC], where) if PBC in said else np.asarray(cell.any(axis=1))
-    is_told = said.pop(PBC, None) is not None
-    return Periodicity(cell if cell.any() else None, pbc, is_told and not pbc.any())
+    told = {name: booleans(said.pop(name), name, where) for name in list(said) if is_pbc(name)}
+    pbc = next(iter(told.values()), np.asarray(cell.any(axis=1)))
+    if any((other != pbc).any() for other in told.values()):
+        raise AssayError(f"{where} has {' and '.join(f'`{name}`' for name in told)} that differ: leave one of them out")
+    return Periodicity(cell if cell.any() else None, pbc, bool(told) and not pbc.any())
 
 
 def _vectors(value: Any, name: str, where: str) -> np.ndarray:
@@ -114,7 +123,7 @@ def numbers_in(text: str) -> np.ndarray | None:
         return None
 
 
-def booleans(value: Any, where: str) -> np.ndarray:
+def booleans(value: Any, name: str, where: str) -> np.ndarray:
     """Which of three axes repeat, (3,), from one or three of true and false, as numbers or in the words of any file.
 
     Raises:
@@ -130,7 +139,7 @@ def booleans(value: Any, where: str) -> np.ndarray:
         given = np.array([_TRUTH[word] for word in words], dtype=bool)
     if len(given) not in (1, 3):
         text = printable(str(value), 40)
-        raise AssayError(f"{where} has `{PBC}` {text!r}, which is not one or three of true and false: correct it")
+        raise AssayError(f"{where} has `{name}` {text!r}, which is not one or three of true and false: correct it")
     return np.broadcast_to(given, 3).copy()
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
-from assay.data.spellings import is_cell, numbers_in
+from assay.data.spellings import is_cell, is_pbc, numbers_in
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
@@ -33,6 +33,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
     # ASE takes nothing but nine numbers under three names
     info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", comment))
     said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
+    for word in [key for key in said if is_pbc(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
+        said.pop(word)  # of a sentence, such as "periodic slab"
     return said | _told_in_words(comment, said)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -65,6 +65,16 @@ class Frame:
             {key: value for key, value in said.items() if key not in per_atom},
             per_atom,
             is_told_open=not atoms.pbc.any(),
+        )
+
+    def unpadded(self) -> Frame:
+        """The same without the places that a table of structures of several sizes leaves empty: numbers below 1."""
+        present = self.atomic_numbers > 0
+        return replace(
+            self,
+            atomic_numbers=self.atomic_numbers[present],
+            positions=self.positions[present],
+            arrays={name: values[present] for name, values in self.arrays.items()},
         )
 
     def to_ase(self, length_A: float = 1.0) -> ase.Atoms:

@@ -20,7 +20,7 @@ from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 500  # geometries that are in memory at once
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
-_POSITIONS = ("conformations", "coordinates", "positions", "coords", "geometries")
+_POSITIONS = ("conformations", "coordinates", "positions", "coords", "coord", "geometries")
 _PROPERTIES = "properties"  # the group of labels in MACE
 _MACE_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 _ATOMIC_UNITS = {"energy": "hartree", "length": "bohr", "forces": "hartree/bohr"}
@@ -31,7 +31,8 @@ class GroupFile:
     """HDF5 with groups of structures; see ``FrameFile``.
 
     A group that holds atomic numbers and positions is one molecule with C geometries, if its positions are (C, N, 3),
-    or one structure, if they are (N, 3). Its name is that of the molecule. In SPICE the labels are those of
+    or one structure, if they are (N, 3). Its name is that of the molecule, unless atomic numbers are a table (C, N), in
+    which 0 or -1 stand where a structure is smaller. In SPICE the labels are those of
     ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
     What lies in a group below it, such as the labels of another method, has its path as its name, as ``xtb/energy``.
     Units that the first group states are those of all, and a group that states others is refused.
@@ -114,6 +115,7 @@ class GroupFile:
         where = f"structure {number} ({group.strip('/')}, {index}) of {self.path}"
         said = {name: value[row] if is_row else value for name, (value, is_row) in columns.items()}
         is_single = not any(is_row for _, is_row in columns.values())
+        is_table = any(is_row for key, (_, is_row) in columns.items() if key in _NUMBERS)
         try:
             numbers, positions = (np.asarray(said.pop(_name(said, names) or "")) for names in (_NUMBERS, _POSITIONS))
             numbers = atomic_numbers(numbers, where)
@@ -122,11 +124,11 @@ class GroupFile:
             raise AssayError(f"{where} has positions that do not fit its atomic numbers: write it again") from None
         cell, pbc, is_told_open = take_periodicity(said, where)
         per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == len(numbers)}
-        molecule = "" if is_single else group.strip("/")
-        return Frame(
+        name = "" if is_single else group.strip("/")
+        frame = Frame(
             where,
-            f"{molecule}-{index}" if molecule else "",
-            molecule,
+            f"{name}-{index}" if name else "",
+            "" if is_table else name,
             numbers,
             positions,
             cell,
@@ -135,6 +137,7 @@ class GroupFile:
             {name: np.asarray(said[name]) for name in per_atom},
             is_told_open,
         )
+        return frame.unpadded() if is_table else frame
 
 
 @contextmanager

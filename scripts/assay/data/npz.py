@@ -29,7 +29,7 @@ _BLOCK = 500  # structures that are in memory at once
 class NpzFile:
     """Arrays of S structures with N atoms each; see ``FrameFile``.
 
-    Positions are (S, N, 3) and atomic numbers (N,), or (S, N) with zeros where a structure is smaller. Every other
+    Positions are (S, N, 3) and atomic numbers (N,), or (S, N) with 0 or -1 where a structure is smaller. Every other
     array with S rows may be a label. ``e_unit`` and ``r_unit`` say the units. Without them MD17 and rMD17 are in
     kcal/mol and angstrom, and nothing tells the units of other files.
     """
@@ -89,20 +89,20 @@ class NpzFile:
             said |= {name: value.T for name, value in said.items() if is_cell(name)}
         numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers)), where), said.pop(self._positions)
         cell, pbc, is_told_open = take_periodicity(said, where)
-        present = numbers > 0
         per_atom = {name for name, value in said.items() if value.shape == positions.shape}
-        return Frame(
+        frame = Frame(
             where,
             "",
             "",
-            numbers[present],
-            positions[present].astype(np.float64),
+            numbers,
+            positions.astype(np.float64),
             cell,
             pbc,
             {name: value for name, value in said.items() if name not in per_atom},
-            {name: said[name][present] for name in per_atom},
+            {name: said[name] for name in per_atom},
             is_told_open,
         )
+        return frame.unpadded() if self._numbers in row else frame
 
     def _is_row(self, name: str, shape: tuple[int, ...]) -> bool:
         """Whether an array has a row for each structure, and not one value for all of them."""

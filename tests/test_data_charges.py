@@ -93,6 +93,12 @@ def test_words_of_a_comment_tell_a_charge_only_with_a_number(tmp_path, words, ch
     assert (read.charge, read.spin) == (charge, spin)
 
 
+def test_formal_charges_of_atoms_add_up(tmp_path):
+    columns, more = "forces:R:3:formal_charges:I:1", " -1"
+    (tmp_path / "set.xyz").write_text(FRAME.format(comment="energy=-1", columns=columns, more=more))
+    assert read_dataset(tmp_path / "set.xyz").charge.tolist() == [-2]
+
+
 @pytest.mark.parametrize("charge", ["+1", '"[1.0]"', "[1]", "1.0D0"])
 def test_a_charge_of_extended_xyz_may_stand_in_brackets(tmp_path, charge):
     (tmp_path / "set.xyz").write_text(FRAME.format(comment=f"energy=-1 charge={charge}", columns="forces:R:3", more=""))

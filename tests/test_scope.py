@@ -173,10 +173,11 @@ def test_the_packaged_scope_says_the_same(taught):
     dense = molecule("H2O", cell=[3.1] * 3, pbc=True)
     seen = set()
     for atoms in (molecule("H2O"), molecule("CH3"), molecule("OH"), molecule("C6H6"), dense, dense * (2, 1, 1)):
-        charged, magnetic = atoms.copy(), atoms.copy()
+        charged, formal, magnetic = atoms.copy(), atoms.copy(), atoms.copy()
+        formal.set_array("formal_charges", np.array([-2] + [0] * (len(atoms) - 1)))
         charged.set_initial_charges([-1.0] + [0.0] * (len(atoms) - 1))
         magnetic.set_initial_magnetic_moments([2.0] + [0.0] * (len(atoms) - 1))
-        for own in (charged, magnetic, *(told_by(atoms, info) for info in TOLD)):
+        for own in (charged, formal, magnetic, *(told_by(atoms, info) for info in TOLD)):
             structure = Structure.from_ase(own)
             assert packaged.charge_and_spin(own) == (structure.charge, structure.spin)
             [neighbors] = neighbor_means([structure])

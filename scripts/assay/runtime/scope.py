@@ -13,6 +13,7 @@ from ase import Atoms
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
 CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")  # in ``atoms.info``
 SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
+OF_ATOMS = ("initial_charges", "formal_charges")  # in ``atoms.arrays``
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -66,11 +67,11 @@ def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     """The total charge and the multiplicity that a structure names; None for what it does not name.
 
     They are what stands under the names of ``CHARGES`` and ``SPINS`` in ``atoms.info``, in small or capital letters, or
-    else the sums of its initial charges and magnetic moments, rounded, because partial charges add up to whole numbers
-    only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
+    else the sums of its initial or formal charges and of its initial magnetic moments, rounded, because partial charges
+    add up to whole numbers only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
     """
     info, unpaired = _lower(atoms.info), _sum_of(atoms, "initial_magmoms")
-    charge = _first(info, CHARGES, _sum_of(atoms, "initial_charges"))
+    charge = _first(info, CHARGES, _sum_of(atoms, *OF_ATOMS))
     spin = _first(info, SPINS, None if unpaired is None else abs(unpaired) + 1)
     return charge, spin if spin is None or spin > 0 else None
 
@@ -106,6 +107,6 @@ def _number(value: object) -> float | None:
     return None
 
 
-def _sum_of(atoms: Atoms, name: str) -> float | None:
-    values = atoms.arrays.get(name)
-    return None if values is None or values.ndim != 1 else float(np.sum(values))
+def _sum_of(atoms: Atoms, *names: str) -> float | None:
+    found = (atoms.arrays[name] for name in names if name in atoms.arrays and atoms.arrays[name].ndim == 1)
+    return next((float(np.sum(values)) for values in found), None)

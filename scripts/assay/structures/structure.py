@@ -21,6 +21,7 @@ Item = TypeVar("Item")
 # What files call the total charge and the multiplicity, as in packages; the first that holds a number counts.
 _CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")
 _SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
+_OF_ATOMS = ("initial_charges", "formal_charges")  # arrays of charges whose sum is the total
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
@@ -119,16 +120,16 @@ def told_charge_and_spin(
     Args:
         info: what is said of the structure as a whole: ``charge`` and its synonyms, and ``spin`` and its synonyms, in
             small or capital letters; see ``tells_charge_or_spin``.
-        arrays: what is said of each atom (N,): the sum of ``initial_charges`` counts where no total is told, that of
-            ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded, because partial charges add up to
-            whole numbers only about.
+        arrays: what is said of each atom (N,): the sum of ``initial_charges``, or else of ``formal_charges``, counts
+            where no total is told, that of ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded,
+            because partial charges add up to whole numbers only about.
         where: how errors name the structure.
 
     Raises:
         AssayError: a total is not whole.
     """
     unpaired, said = _sum_of(arrays, "initial_magmoms"), {str(name).lower(): value for name, value in info.items()}
-    charge = _first_told(said, _CHARGES, "total charge", _sum_of(arrays, "initial_charges"), where)
+    charge = _first_told(said, _CHARGES, "total charge", _sum_of(arrays, *_OF_ATOMS), where)
     spin = _first_told(said, _SPINS, "multiplicity", None if unpaired is None else abs(unpaired) + 1, where)
     return charge, spin if spin is None or spin > 0 else None
 
@@ -146,9 +147,9 @@ def _first_told(
     return None if _number(otherwise) is None else round(otherwise)  # type: ignore[arg-type]
 
 
-def _sum_of(arrays: Mapping[str, Any], name: str) -> float | None:
-    """The sum over an array of per-atom values; None if there is no such array."""
-    return float(np.sum(arrays[name])) if name in arrays and np.ndim(arrays[name]) == 1 else None
+def _sum_of(arrays: Mapping[str, Any], *names: str) -> float | None:
+    """The sum over the first array of per-atom values that is there; None if none is."""
+    return next((float(np.sum(arrays[name])) for name in names if name in arrays and np.ndim(arrays[name]) == 1), None)
 
 
 def _number(value: object) -> float | None:

@@ -14,21 +14,28 @@ import pytest
 import torch
 from ase.build import molecule
 
-from assay.checkpoint import normalize
+from assay.checkpoint import normalize, write
 from assay.checkpoint.scope import write_scope
 from assay.data import read_dataset, scope
 from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.data.scope import Scope, count_outside, neighbor_means, scope_of
-from assay.export import onnx_graphs
+from assay.export import engine_file, onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
+from assay.package.build import example_files
+from assay.physics.coverage import gaps
+from assay.physics.reference import read_reference
 from assay.physics.verdict import table
 from assay.predictors.interface import load_predictor
 from assay.runtime import scope as packaged
 from assay.runtime.calculator import StudentCalculator
 from assay.structures.structure import Structure, told_charge_and_spin
+from assay.verification.dynamics import DynamicsSettings
+from assay.verification.verify import VerificationSettings, verify
+from assay.workflow.errors import AssayError
+from shared.physics_toys import CONFIG
 
 ROOT = Path(__file__).parents[1]
 INPUTS = ROOT / "../shared/reference/inputs"
@@ -221,6 +228,50 @@ def test_the_record_of_its_own_training_counts(tmp_path, taught):
     assert normalize(checkpoint).scope.n_atoms == (3, 9)
     record.write_text(json.dumps({"train_sha256": "0" * 64, "scope": taught.record}))
     assert not normalize(checkpoint).scope.known
+
+
+@pytest.mark.parametrize(
+    ("elements", "untaught", "gap"),
+    [
+        (("H", "C", "O"), "NH3", []),
+        (("Na", "Cl"), "H2O", ["no structure of the checks holds Na, Cl"]),
+    ],
+)
+def test_elements_that_a_scope_file_alone_tells_hold_for_all_that_judges(tmp_path, elements, untaught, gap):
+    torch.manual_seed(0)
+    model = build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "head": [4]})
+    torch.save({"model": model.state_dict(), "config": {"cutoff_A": 5.0}}, tmp_path / "mine.pt")
+    assert normalize(tmp_path / "mine.pt").elements is None
+    write_scope(tmp_path / "mine.pt", Scope(elements, (0,), (1,), (0,), (1, 9), (0.0, 9.0), 7))
+    read = normalize(tmp_path / "mine.pt")
+    write(read, "mine", tmp_path / "model.safetensors", tmp_path / "model.json")
+    card = json.loads((tmp_path / "model.json").read_text())
+    assert card["elements"] == card["scope"]["elements"] == list(elements)
+    model, metadata = read.build(), export_metadata(model, card)
+    network = lower(model, elements=metadata["elements"])
+    onnx_graphs.save(onnx_graphs.assemble(network, model.cutoff, metadata, search=True), tmp_path / "model.onnx")
+    engine_file.save(model, tmp_path / "model.assay", metadata)
+    files = {name: tmp_path / name for name in ("model.onnx", "model.assay")}
+    settings = VerificationSettings(CONFIG["export"]["tolerances"], 2, [1], DynamicsSettings([9], 2, 0.5, 300.0, 1e-5))
+    judged = verify(read.build(torch.float64), read.atomic_numbers, files, {}, [], settings)
+    assert judged["passed"] and judged["files"].keys() == files.keys(), judged
+    (tmp_path / "example.xyz").write_bytes(example_files(read.build(torch.float64), read.atomic_numbers)["example.xyz"])
+    example, other = Structure.from_ase(ase.io.read(tmp_path / "example.xyz")), Structure.from_ase(molecule(untaught))
+    for name in ("mine.pt", "model.safetensors", *files):
+        predictor = load_predictor(tmp_path / name)
+        assert np.isfinite(predictor.predict([example])[0].energy_eV)
+        with pytest.raises(AssayError, match="not trained on"):
+            predictor.predict([other])
+        reference = read_reference(ROOT / CONFIG["physics"]["reference"])
+        assert gaps(reference, reference, predictor.elements, None) == gap
+
+
+def test_elements_of_a_scope_file_beyond_the_embedding_are_refused(tmp_path, taught):
+    hyperparameters = {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "head": [4], "max_z": 7}
+    torch.save({"model": build_model("painn", hyperparameters).state_dict()}, tmp_path / "mine.pt")
+    write_scope(tmp_path / "mine.pt", taught)
+    with pytest.raises(AssayError, match="element O, but its embedding has rows for the atomic numbers up to 7 only"):
+        normalize(tmp_path / "mine.pt")
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -129,18 +129,19 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
                 )
 
 
-def read_elements(container: Container, max_z: int) -> list[str] | None:
-    """Symbols of the elements that the model was trained on, by atomic number; None if the file does not say.
+def read_elements(container: Container, max_z: int, told: Sequence[str] | None = None) -> list[str] | None:
+    """Symbols of the elements that the model was trained on, by atomic number; None if nothing says.
 
     Args:
         container: the file.
         max_z: the largest atomic number that its network has an embedding for.
+        told: the elements by a file beside it, which count where it names none itself.
 
     Raises:
         AssayError: an element is beyond that, so that the rows of the embedding cannot be atomic numbers.
     """
     tops = (container.content, container.config)
-    places = [*tops, *(top.get(name) for top in tops for name in sorted(_RECORDS))]
+    places = [*tops, *(top.get(name) for top in tops for name in sorted(_RECORDS)), {"elements": told}]
     for place in places:
         listed = place.get("elements") if isinstance(place, dict) else None
         if isinstance(listed, (list, tuple)) and 0 < len(listed) < len(ase.data.chemical_symbols):

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from assay.checkpoint.architecture import Network, read_network
 from assay.checkpoint.choice import Choice, choose_weights
-from assay.checkpoint.config import check_assumed, read_config, read_elements
+from assay.checkpoint.config import check_assumed, read_config
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
 from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
@@ -50,20 +50,23 @@ class Checkpoint:
         network: architecture, hyperparameters and tensors.
         container: the file.
         choice: where in it the tensors were, and which others were passed over.
-        elements: symbols of the elements seen in training, or None.
-        scope: what it was taught.
+        scope: what it was taught, as the file and those beside it tell.
     """
 
     network: Network
     container: Container
     choice: Choice
-    elements: list[str] | None
     scope: Scope
 
     @property
     def state_dict(self) -> StateDict:
         """The tensors as the file names them."""
         return self.choice.weights
+
+    @property
+    def elements(self) -> list[str] | None:
+        """Symbols of the elements seen in training, by atomic number; None if nothing tells them."""
+        return None if self.scope.elements is None else list(self.scope.elements)
 
     @property
     def atomic_numbers(self) -> list[int] | None:
@@ -203,8 +206,7 @@ def normalize(
         check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
         check_statistics(container, choice.weights.tensors | network.tensors)
         check_units(container, units)
-        elements = read_elements(container, network.hyperparameters["max_z"])
-        checkpoint = Checkpoint(network, container, choice, elements, read_scope(container, elements))
+        checkpoint = Checkpoint(network, container, choice, read_scope(container, network.hyperparameters["max_z"]))
         _check_evaluates(checkpoint)
     except AssayError as error:
         raise AssayError(printable(str(error))) from None

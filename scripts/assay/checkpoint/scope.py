@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from assay.checkpoint.config import read_elements
 from assay.checkpoint.container import Container
 from assay.data.scope import Scope
 from assay.workflow.files import sha256_file, training_record, write_json
@@ -14,22 +15,23 @@ from assay.workflow.provenance import header
 from assay.workflow.records import read_content, training_scope
 
 
-def read_scope(container: Container, elements: Sequence[str] | None) -> Scope:
+def read_scope(container: Container, max_z: int) -> Scope:
     """Read the scope of a student: of the card of a normalized model, of the file that ``write_scope`` wrote, or of the
-    record of its training.
+    record of its training. The elements that the checkpoint names itself take precedence over theirs.
 
     A file counts only for the checkpoint that it names: other weights may have taken its place.
 
     Args:
         container: the checkpoint.
-        elements: symbols of the elements that it names itself; None if it names none.
+        max_z: the largest atomic number that its network has an embedding for.
+
+    Raises:
+        AssayError: an element is beyond that.
     """
-    named = tuple(elements) if elements is not None else None
     found, why = _told_beside(container)
-    if found is None:
-        return Scope(elements=named, reason=why)
-    scope = Scope.from_record(found)
-    return replace(scope, elements=named or scope.elements)
+    scope = Scope(reason=why) if found is None else Scope.from_record(found)
+    elements = read_elements(container, max_z, scope.elements)
+    return replace(scope, elements=None if elements is None else tuple(elements))
 
 
 def write_scope(checkpoint: str | Path, scope: Scope) -> Path:

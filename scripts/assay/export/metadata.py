@@ -21,7 +21,7 @@ def export_metadata(model: Potential, card: Mapping[str, Any]) -> dict[str, Any]
         model: the network.
         card: the content of ``model.json``.
     """
-    symbols = card.get("elements") or (card.get("scope") or {}).get("elements")
+    symbols = card.get("elements")
     return {
         "variant": card["variant"],
         "checkpoint_sha256": card["checkpoint_sha256"],

@@ -60,8 +60,9 @@ def verify(
         structures: real molecules, of which some are set in motion.
         settings: what the checks do.
     """
-    known = [z for z in LIGHT if elements is None or z in elements] or list(elements or LIGHT)
-    real = _judgeable(structures, model, elements)
+    judgeable = set(range(1, model.max_z + 1) if elements is None else elements)
+    known = [z for z in LIGHT if z in judgeable] or sorted(judgeable)
+    real = [structure for structure in structures if judgeable.issuperset(structure.atomic_numbers.tolist())]
     isolated = open_cases(known, model.cutoff, real)
     periodic = periodic_cases(known, model.cutoff)
     everything = isolated | periodic
@@ -99,12 +100,6 @@ def verify(
         "files": rows,
         "passed": all(row["passed"] for row in rows.values()),
     }
-
-
-def _judgeable(structures: Sequence[Structure], model: Potential, elements: Sequence[int] | None) -> list[Structure]:
-    """Return the structures whose elements the model knows."""
-    known = set(range(1, model.max_z + 1) if elements is None else elements)
-    return [structure for structure in structures if known.issuperset(structure.atomic_numbers.tolist())]
 
 
 def takes_cells(name: str) -> bool:

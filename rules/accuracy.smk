@@ -19,6 +19,7 @@ rule predict_shard:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         splits=SPLIT_FILES,
         domain="results/{variant}/domain.npz",
     output:
@@ -46,6 +47,7 @@ rule validate:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         splits=SPLIT_FILES,
         domain="results/{variant}/domain.npz",
         shards=SHARDS if len(SHARDS) > 1 else [],

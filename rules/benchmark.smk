@@ -11,6 +11,7 @@ rule benchmark:
         model=model_of,
         exported=lambda wildcards: [f"results/{wildcards.variant}/{file}" for file in files_timed(wildcards).values()],
         card=CARD,
+        taught=taught_of,
         splits=SPLIT_FILES,
     output:
         json="results/{variant}/benchmark.json",

@@ -133,7 +133,8 @@ wildcard_constraints:
     variant="|".join(map(re.escape, VARIANTS)),
 
 
-# The identity card of a variant, and the cards of all variants. Another origin of equal weights changes them and reruns nothing.
+# The identity card of a variant, and the cards of all variants. Another origin of equal weights changes them and reruns
+# nothing; what the student was taught, which they hold too, stands in taught.json, by which results are planned.
 # All that follows `adopt` takes its model or these, whether it reads them or not: Snakemake plans anew what depends on
 # a checkpoint directly, and would rerun the rest.
 CARD = ancient("results/{variant}/model.json")

@@ -38,6 +38,7 @@ rule domain:
         unpack(domain_inputs),
         model=model_of,
         card=CARD,
+        taught=taught_of,
     output:
         "results/{variant}/domain.npz",
     log:

@@ -11,6 +11,7 @@ rule endure:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         split=lambda wildcards: file_of(split_of("endurance")),
     output:
         "results/{variant}/endurance.json",

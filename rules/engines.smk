@@ -18,6 +18,7 @@ rule metatomic_file:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         environment=ROOT / "envs/engines/metatomic.txt",
     output:
         "results/{variant}/model.metatomic.pt",
@@ -42,6 +43,7 @@ rule gromacs_file:
     input:
         scripted="results/{variant}/model.ts.pt",
         card=CARD,
+        taught=taught_of,
     output:
         "results/{variant}/model.gromacs.pt",
     log:
@@ -66,6 +68,7 @@ rule run_engines:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         files=expand("results/{{variant}}/{file}", file=ENGINE_FILES),
         splits=SPLIT_FILES,
         environments=sorted(

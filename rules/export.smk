@@ -11,6 +11,7 @@ rule export:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
     output:
         onnx="results/{variant}/model.onnx",
         edges="results/{variant}/model.edges.onnx",
@@ -39,6 +40,7 @@ rule compile:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
     output:
         "results/{variant}/model.pt2",
     log:
@@ -63,6 +65,7 @@ rule verify:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         files=expand("results/{{variant}}/{file}", file=EXPORTED_FILES),
         splits=SPLIT_FILES,
     output:

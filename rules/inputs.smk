@@ -55,6 +55,13 @@ def model_of(wildcards):
     return checkpoints.adopt.get(variant=wildcards.variant).output.model
 
 
+def taught_of(wildcards):
+    """What the student of a variant was taught, which its results follow beside its weights; nothing of a calculator."""
+    if wildcards.variant in CALCULATORS:
+        return []
+    return checkpoints.adopt.get(variant=wildcards.variant).output.taught
+
+
 def files_of(wildcards):
     """The files that a calculator rests on: its environment, what its arguments name, and code of the user's own."""
     return calculator_files(CALCULATORS[wildcards.variant])

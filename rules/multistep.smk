@@ -41,6 +41,7 @@ rule student_motion:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
         teacher="results/multistep/teacher.npz",

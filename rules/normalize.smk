@@ -1,11 +1,13 @@
 """Bring a checkpoint of any accepted form into the one form that everything else works with.
 
-Needs the checkpoint of a variant. Makes model.safetensors, which depends on the weights alone, and its identity card
-model.json, which also says where they came from.
+Needs the checkpoint of a variant, and what lies beside it. Makes model.safetensors, which depends on the weights alone,
+taught.json, which depends on what the student was taught alone, and the identity card model.json, which also says where
+both came from.
 
 `normalize` reads the checkpoint, or fails and touches nothing; `adopt` then puts the result in place. It is a
-checkpoint of the workflow so that what follows is planned by the content of model.safetensors: equal weights from
-another file rerun nothing. The rules after it take `model=model_of`, and `card=CARD` where they read the card.
+checkpoint of the workflow so that what follows is planned by the content of model.safetensors and of taught.json: equal
+weights from another file rerun nothing, and elements or a scope told later rerun what carries them. The rules after it
+take `model=model_of`, and where they read the card `card=CARD` and `taught=taught_of`.
 """
 
 from assay.workflow.records import told_beside
@@ -20,6 +22,7 @@ rule normalize:
     output:
         model=temp("results/{variant}/incoming.safetensors"),
         card=temp("results/{variant}/incoming.json"),
+        taught=temp("results/{variant}/incoming.taught.json"),
     log:
         "logs/normalize/{variant}.log",
     benchmark:
@@ -45,9 +48,11 @@ checkpoint adopt:
         checkpoint=lambda wildcards: on_disk(checkpoint_of(wildcards)),
         model=rules.normalize.output.model,
         card=rules.normalize.output.card,
+        taught=rules.normalize.output.taught,
     output:
         model=update("results/{variant}/model.safetensors"),
         card=update("results/{variant}/model.json"),
+        taught=update("results/{variant}/taught.json"),
     log:
         "logs/adopt/{variant}.log",
     benchmark:

@@ -10,6 +10,7 @@ rule package:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         files=expand("results/{{variant}}/{file}", file=PACKED_FILES),
         results=expand(
             "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]

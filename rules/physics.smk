@@ -14,6 +14,7 @@ rule probe:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         references=references_of,
         own=held_out_of,
     output:
@@ -40,6 +41,7 @@ rule probe_exports:
     input:
         models=expand("results/{{variant}}/{file}", file=PHYSICS["exports"]["files"]),
         card=CARD,
+        taught=taught_of,
         references=references_of,
         own=held_out_of,
     output:
@@ -69,6 +71,7 @@ rule physics:
         probe="results/{variant}/physics.probe.json",
         exports=lambda wildcards: expand("results/{variant}/physics.exports.json", variant=only_network(wildcards)),
         card=CARD,
+        taught=taught_of,
     output:
         **{
             name: report(

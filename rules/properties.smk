@@ -16,6 +16,7 @@ rule material:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         structure=structure_of_properties,
     output:
         json="results/{variant}/properties.json",

@@ -18,6 +18,7 @@ rule schemes:
         onnx="results/{variant}/model.onnx",
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
+        taught=taught_of,
         train=file_of(config["dataset"]["train"]),
         unseen=list(map(file_of, UNSEEN_OR_ELSE)),
     output:
@@ -55,6 +56,7 @@ rule quantize:
         files=rules.schemes.output.files,
         costs=rules.schemes.output.costs,
         card=CARD,
+        taught=taught_of,
         unseen=list(map(file_of, UNSEEN_OR_ELSE)),
     output:
         model="results/{variant}/model.int8.onnx",

@@ -90,6 +90,7 @@ rule measure_weights:
         model=model_of,
         onnx="results/{variant}/model.onnx",
         card=CARD,
+        taught=taught_of,
         unseen=file_of(UNSEEN),
     output:
         "results/{variant}/weights.json",

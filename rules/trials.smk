@@ -79,6 +79,7 @@ rule compress_form:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         train=COMPRESSION["train"],
         validation=COMPRESSION["validation"],
         smaller=COMPRESSION["smaller"] or [],
@@ -109,6 +110,7 @@ rule compress_student:
     input:
         model=model_of,
         card=CARD,
+        taught=taught_of,
         forms=expand("results/{{variant}}/compression/{form}.pt", form=FORMS),
         quantization="results/{variant}/quantization.json",
         test=COMPRESSION["test"],

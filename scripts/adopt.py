@@ -13,6 +13,7 @@ if "snakemake" not in globals():
 with exit_on_error(log=snakemake.log[0]):
     for source, target in (
         (snakemake.input.card, snakemake.output.card),
+        (snakemake.input.taught, snakemake.output.taught),
         (snakemake.input.model, snakemake.output.model),
     ):
         with atomic_path(target) as temporary:

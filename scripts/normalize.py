@@ -1,7 +1,8 @@
-"""Read any checkpoint and write it as model.safetensors, with its identity card model.json."""
+"""Read any checkpoint and write it as model.safetensors, with its identity card model.json, and taught.json."""
 
 from assay.checkpoint import normalize, write
 from assay.workflow.errors import exit_on_error, terminal
+from assay.workflow.files import write_json
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -12,6 +13,7 @@ with exit_on_error(log=snakemake.log[0]):
     told = snakemake.params
     checkpoint = normalize(snakemake.input.checkpoint, told.cutoff_A, told.weights, told.units)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
+    write_json(snakemake.output.taught, checkpoint.scope.taught)
     print(checkpoint.summary())
     if checkpoint.doubt():
         print(checkpoint.doubt(), file=terminal())

@@ -9,6 +9,8 @@ import time
 import pytest
 import yaml
 
+from assay.checkpoint.scope import write_scope
+from assay.data.scope import Scope
 from assay.workflow.config import load_config
 from shared.checkpoint_samples import (
     legacy_bytes,
@@ -64,9 +66,7 @@ def stand_ins_that_ran(tree):
 CONTAINERS = {
     "legacy": lambda: legacy_bytes({"model_state_dict": prefixed(WEIGHTS, "module."), "epoch": 7}),
     "safetensors": lambda: safetensors_bytes(WEIGHTS),
-    "average": lambda: torch_bytes(
-        {"model": moved(WEIGHTS), "ema_state_dict": WEIGHTS, "training": {"elements": ["H"]}}
-    ),
+    "average": lambda: torch_bytes({"model": moved(WEIGHTS), "ema_state_dict": WEIGHTS, "training": {"minutes": 3}}),
 }
 
 
@@ -78,22 +78,53 @@ def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
     assert done.returncode == 0, done.stdout
     after = snapshot(tree)
     assert stand_ins_that_ran(tree) == set()
-    assert changed(before, after) == {"mine/model.safetensors", "mine/model.json"}
-    assert after["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
+    adopted = {"mine/model.safetensors", "mine/model.json", "mine/taught.json"}
+    assert changed(before, after) == adopted
+    assert all(after[path][1] == before[path][1] for path in adopted - {"mine/model.json"})
     assert json.loads(after["mine/model.json"][1])["source"] != json.loads(before["mine/model.json"][1])["source"]
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
 
 
-def test_every_rule_that_reads_results_depends_on_adopt_directly():
-    """Or it would rerun for equal weights, which runs of `all` show only for the rules that `all` needs."""
+def rules_and_inputs():
+    """The inputs of each rule by its name, as they are written."""
     rules = {}
     for file in (ROOT / "rules").glob("*.smk"):
         rules |= dict(re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.DOTALL | re.MULTILINE))
-    inputs = {name: re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL) for name, body in rules.items()}
+    found = {name: re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL) for name, body in rules.items()}
+    return {name: match[1] for name, match in found.items() if match}
+
+
+@pytest.mark.parametrize("how", ["a file beside it", "the checkpoint itself"])
+def test_what_a_student_was_taught_reruns_what_carries_it(tree, how):
+    """Elements or a scope told later, of weights that stay the same, reach every file that ships or judges."""
+    before = snapshot(tree)
+    if how == "a file beside it":
+        write_scope(tree / "mine.pt", Scope(("H", "C", "O"), (0,), (1,), (0,), (1, 9), (0.0, 9.0), 7))
+    else:
+        replace(tree, torch_bytes({"model": WEIGHTS, "training": {"elements": ["H", "C", "O"]}}))
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    after = snapshot(tree)
+    assert after["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
+    assert json.loads(after["mine/taught.json"][1])["elements"] == ["H", "C", "O"]
+    assert {"export", "verify", "probe", "physics", "validate", "package", "report"} <= stand_ins_that_ran(tree)
+    assert not {path for path in changed(before, after) if path.startswith("other/")}
+    assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
+def test_every_rule_that_reads_a_card_follows_what_was_taught():
+    readers = {name for name, inputs in rules_and_inputs().items() if re.search(r"\bCARD\b", inputs)}
+    assert {"export", "probe", "package"} <= readers
+    assert {name for name in readers if "taught=taught_of" not in rules_and_inputs()[name]} == set()
+
+
+def test_every_rule_that_reads_results_depends_on_adopt_directly():
+    """Or it would rerun for equal weights, which runs of `all` show only for the rules that `all` needs."""
+    inputs = rules_and_inputs()
     of_variants = re.compile(r"results/(?!ablation/)")
-    readers = {name for name, match in inputs.items() if match and of_variants.search(match[1])}
+    readers = {name for name, text in inputs.items() if of_variants.search(text)}
     assert {"report", "compare_accuracy", "physics"} <= readers
-    assert {name for name in readers if not re.search(r"\bmodel_of\b|\bCARDS?\b", inputs[name][1])} == set()
+    assert {name for name in readers if not re.search(r"\bmodel_of\b|\bCARDS?\b", inputs[name])} == set()
 
 
 def test_changed_weights_rerun_their_branch_and_its_consumers(tree):

@@ -62,6 +62,11 @@ class Scope:
         return self.axes is not None
 
     @property
+    def taught(self) -> dict[str, Any]:
+        """What is known alone, equal for every file that tells the same."""
+        return {name: value for name, value in asdict(self).items() if name != "reason"}
+
+    @property
     def record(self) -> dict[str, Any]:
         """What JSON files and exported files say of the scope."""
         return asdict(self) | {"sentence": self.sentence}

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from assay.data.formats import open_any
-from assay.sampling.own_labels import label_structures, read_structures
+from assay.sampling.own_labels import label_structures, places_of, read_structures
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
 
@@ -16,6 +15,6 @@ with exit_on_error(snakemake.log[0]):
     part, parts = int(snakemake.wildcards.part), snakemake.params.parts
     path = snakemake.input.structures
     structures = read_structures(path, part, parts)
-    n_structures = len(range(part, open_any(path).count(), parts))
+    n_structures = len(places_of(path, part, parts))
     teacher, folder = Teacher(**snakemake.params.teacher), Path(snakemake.params.folder)
     print(label_structures(structures, teacher, folder, Path(snakemake.output[0]), n_structures))

@@ -29,16 +29,26 @@ def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator
 
     Args:
         path: the file.
-        part, parts: of so many parts that each hold every ``parts``-th structure, the one to read.
+        part, parts: of so many parts that follow each other in the file, the one to read.
 
     Raises:
         AssayError: the file or a structure cannot be read.
     """
-    chosen = None if parts == 1 else np.arange(part, open_any(path).count(), parts)
-    for place, load in enumerate(read_frames(path, chosen)):
+    chosen = None if parts == 1 else np.array(places_of(path, part, parts), dtype=np.int64)
+    for place, load in enumerate(read_frames(path, chosen), 0 if chosen is None or not len(chosen) else chosen[0]):
         atoms = load()
-        structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{part + parts * place}"))
+        structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{place}"))
         yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))
+
+
+def places_of(path: str | Path, part: int, parts: int) -> range:
+    """Where the structures of a part stand in a file. Parts keep its order, so that its end is that of the last one.
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+    n_structures = open_any(path).count()
+    return range(n_structures * part // parts, n_structures * (part + 1) // parts)
 
 
 def label_structures(

@@ -13,6 +13,7 @@ rule benchmark:
         card=CARD,
         taught=taught_of,
         splits=SPLIT_FILES,
+        teacher_files=lambda wildcards: calculator_files(timed_teacher(wildcards)),
     output:
         json="results/{variant}/benchmark.json",
         chart=report(

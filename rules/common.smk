@@ -78,7 +78,9 @@ UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 NETWORKS = {name: variant for name, variant in VARIANTS.items() if "checkpoint" in variant}
 CALCULATORS = {name: variant for name, variant in VARIANTS.items() if "calculator" in variant}
 
-# The teacher of each variant, as far as it is known; and those of which a calculator is known, by name.
+# The files behind the teacher of the config; the teacher of each variant, as far as it is known; and those of which a
+# calculator is known, by name. A rule that asks a teacher takes the files behind it, so that its results follow them.
+TEACHER_FILES = calculator_files(config["teacher"])
 TEACHERS = {name: teacher_of(variant, config["teacher"]) for name, variant in VARIANTS.items()}
 ABLE_TEACHERS = {teacher["name"]: teacher for teacher in TEACHERS.values() if teacher["calculator"]}
 
@@ -175,7 +177,7 @@ def code_of(script):
 
 # What the user's own students learn from (students.smk, rounds.smk), and where it is put together.
 OWN_DATA = config["data"] or {}
-TEACHER_FILES = calculator_files(OWN_DATA.get("teacher"))
+OWN_TEACHER_FILES = calculator_files(OWN_DATA.get("teacher"))
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
 LABEL_PARTS = range(TRAINING["labelling_jobs"])

@@ -39,6 +39,7 @@ rule label:
     input:
         molecules=rules.molecules.output[0],
         checked=shipped("data/physics/molecules.csv"),
+        teacher_files=TEACHER_FILES,
     output:
         "data/build/{part}.h5",
     log:
@@ -84,6 +85,8 @@ rule dataset:
 
 
 rule crystals:
+    input:
+        teacher_files=TEACHER_FILES,
     output:
         "data/crystals/dataset.json",
     log:

@@ -16,6 +16,7 @@ rule teacher_motion:
     input:
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
+        teacher_files=TEACHER_FILES,
     output:
         "results/multistep/teacher.npz",
     log:
@@ -45,6 +46,7 @@ rule student_motion:
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
         teacher="results/multistep/teacher.npz",
+        teacher_files=TEACHER_FILES,
     output:
         "results/{variant}/multistep.json",
     log:
@@ -77,6 +79,7 @@ rule multistep:
         ],
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
+        teacher_files=TEACHER_FILES,
     output:
         json="results/multistep/multistep.json",
         figure="results/multistep/multistep.svg",

@@ -103,7 +103,7 @@ rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
         structures=PHYSICS.get("structures", []),
-        teacher=lambda wildcards: calculator_files(ASKED.get(wildcards.reference, {}).get("teacher")),
+        teacher_files=lambda wildcards: calculator_files(ASKED.get(wildcards.reference, {}).get("teacher")),
     output:
         "data/build/physics/{reference}.xyz.gz",
     log:
@@ -127,6 +127,7 @@ rule listed_reference:
     """Ask the teacher again about every listed geometry that the checks look at, in half an hour."""
     input:
         molecules=shipped("data/physics/molecules.csv"),
+        teacher_files=TEACHER_FILES,
     output:
         "data/build/physics_reference.xyz.gz",
     log:

@@ -41,6 +41,7 @@ rule teachers_material:
     """Do the same by the teacher, for as long as it can afford."""
     input:
         structure=structure_of_properties,
+        teacher_files=TEACHER_FILES,
     output:
         json="results/properties/teacher.json",
         frames="results/properties/teacher.h5",

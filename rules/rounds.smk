@@ -122,7 +122,7 @@ rule label_frames:
     """Let the teacher label a part of the frames of a round."""
     input:
         structures=rules.explore.output.frames,
-        teacher=TEACHER_FILES,
+        teacher_files=OWN_TEACHER_FILES,
     output:
         f"{OF_ROUND}/labels.{{part}}.h5",
     log:

@@ -16,7 +16,7 @@ rule try_teacher:
     """Hold the teacher's forces against its energies, before it labels anything or anybody learns from it."""
     input:
         structures=OWN_DATA.get("structures", file_of(OWN_DATA["train"]) if "train" in OWN_DATA else []),
-        teacher=TEACHER_FILES,
+        teacher_files=OWN_TEACHER_FILES,
     output:
         f"{OWN_BUILD}/teacher.json",
     log:
@@ -39,7 +39,7 @@ rule label_structures:
     """Let the teacher label a part of the structures."""
     input:
         structures=OWN_DATA.get("structures", []),
-        teacher=TEACHER_FILES,
+        teacher_files=OWN_TEACHER_FILES,
         tried=rules.try_teacher.output[0],
     output:
         f"{OWN_BUILD}/labels.{{part}}.h5",

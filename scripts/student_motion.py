@@ -33,7 +33,7 @@ with exit_on_error(snakemake.log[0]):
     elements = [card["elements"] for card in cards if card["variant"] in params.inner_forces]
     molecules = molecules_for(read_dataset(params.split, MANY), settings, elements)
     card, own = read_json(snakemake.input.card), read_runs(snakemake.input.teacher)
-    what = [params.settings, card["checkpoint_sha256"], sha256_file(snakemake.input.teacher)]
+    what = [params.settings, card["checkpoint_sha256"], teacher.identity, sha256_file(snakemake.input.teacher)]
     state = Path(f"{snakemake.output[0]}.{short_digest(what)}")
     rows = [
         {"n": n} | describe(molecules[number], runs["energy"], runs["bath"], own[number][TEACHER])

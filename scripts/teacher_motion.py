@@ -21,7 +21,7 @@ with exit_on_error(snakemake.log[0]):
     cards = [read_json(card) for card in snakemake.input.cards]
     elements = [card["elements"] for card in cards if card["variant"] in params.inner_forces]
     molecules = molecules_for(dataset, settings, elements)
-    what = [params.settings, params.teacher, [m.name for m in molecules], dataset.content_sha256()]
+    what = [params.settings, teacher.identity, [m.name for m in molecules], dataset.content_sha256()]
     state = Path(f"{snakemake.output[0]}.{short_digest(what)}")
     write_runs(snakemake.output[0], teacher_runs(molecules, teacher.make, settings, state))
     shutil.rmtree(state)

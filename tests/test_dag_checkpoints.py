@@ -23,7 +23,7 @@ from shared.checkpoint_samples import (
     student,
     torch_bytes,
 )
-from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, snakemake, snapshot
+from shared.workflow_copy import ROOT, STAND_IN, changed, lay_out, rules, snakemake, snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -85,15 +85,6 @@ def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
 
 
-def rules_and_inputs():
-    """The inputs of each rule by its name, as they are written."""
-    rules = {}
-    for file in (ROOT / "rules").glob("*.smk"):
-        rules |= dict(re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.DOTALL | re.MULTILINE))
-    found = {name: re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL) for name, body in rules.items()}
-    return {name: match[1] for name, match in found.items() if match}
-
-
 @pytest.mark.parametrize("how", ["a file beside it", "the checkpoint itself"])
 def test_what_a_student_was_taught_reruns_what_carries_it(tree, how):
     """Elements or a scope told later, of weights that stay the same, reach every file that ships or judges."""
@@ -113,14 +104,21 @@ def test_what_a_student_was_taught_reruns_what_carries_it(tree, how):
 
 
 def test_every_rule_that_reads_a_card_follows_what_was_taught():
-    readers = {name for name, inputs in rules_and_inputs().items() if re.search(r"\bCARD\b", inputs)}
+    inputs = {name: rule.inputs for name, rule in rules().items()}
+    readers = {name for name, text in inputs.items() if re.search(r"\bCARD\b", text)}
     assert {"export", "probe", "package"} <= readers
-    assert {name for name in readers if "taught=taught_of" not in rules_and_inputs()[name]} == set()
+    assert {name for name in readers if "taught=taught_of" not in inputs[name]} == set()
+
+
+def test_every_rule_that_asks_a_teacher_follows_the_files_behind_it():
+    asking = {name: rule.inputs for name, rule in rules().items() if re.search(r"\bTeacher\(", rule.script)}
+    assert {"benchmark", "teacher_motion", "teachers_material", "listed_reference", "own_reference"} <= set(asking)
+    assert {name for name, text in asking.items() if "teacher_files=" not in text} == {"material"}, "shares its script"
 
 
 def test_every_rule_that_reads_results_depends_on_adopt_directly():
     """Or it would rerun for equal weights, which runs of `all` show only for the rules that `all` needs."""
-    inputs = rules_and_inputs()
+    inputs = {name: rule.inputs for name, rule in rules().items()}
     of_variants = re.compile(r"results/(?!ablation/)")
     readers = {name for name, text in inputs.items() if of_variants.search(text)}
     assert {"report", "compare_accuracy", "physics"} <= readers

@@ -1,10 +1,12 @@
 """A copy of the workflow to run elsewhere: the real rules and config, and stand-ins for what they are given."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from assay.workflow.config import load_config
 
@@ -41,6 +43,24 @@ def lay_out(tree, stand_in=None, real=()):
     for path in data_files(load_config(ROOT / "config")):
         (tree / path).parent.mkdir(parents=True, exist_ok=True)
         (tree / path).write_text(f"first {path}")
+
+
+class Rule(NamedTuple):
+    """A rule as it is written: the text of its inputs, and that of its script; empty where it has none."""
+
+    inputs: str
+    script: str
+
+
+def rules():
+    """Every rule by its name."""
+    found = {}
+    for file in (ROOT / "rules").glob("*.smk"):
+        for name, body in re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.DOTALL | re.MULTILINE):
+            inputs = re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL)
+            script = re.search(r'"\.\./(scripts/\w+\.py)"', body)
+            found[name] = Rule(inputs[1] if inputs else "", (ROOT / script[1]).read_text() if script else "")
+    return found
 
 
 def data_files(entry):

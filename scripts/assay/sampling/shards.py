@@ -52,7 +52,7 @@ class Shard:
     def path(self, folder: Path) -> Path:
         """Where its labels are kept."""
         recipe, arguments = on_disk(self.recipe), {on_disk(name): value for name, value in self.arguments.items()}
-        about = asdict(self) | {"recipe": recipe, "arguments": arguments}
+        about = asdict(self) | {"recipe": recipe, "arguments": arguments, "teacher": self.teacher.identity}
         if self.teacher.environment is None:
             del about["teacher"]["environment"]  # as shards are named that were labelled before there were environments
         if self.max_partly_filled is None:

@@ -13,7 +13,7 @@ rule benchmark:
         card=CARD,
         taught=taught_of,
         splits=SPLIT_FILES,
-        teacher_files=lambda wildcards: calculator_files(timed_teacher(wildcards)),
+        teacher_files=lambda wildcards: files_behind(timed_teacher(wildcards)),
     output:
         json="results/{variant}/benchmark.json",
         chart=report(

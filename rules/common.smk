@@ -59,6 +59,11 @@ def on_disk(path):
     return local(str(path)) if stored and not made else path
 
 
+def files_behind(calculator):
+    """The files that an ASE calculator rests on, a variant's or a teacher's; none of a teacher without a calculator."""
+    return list(map(on_disk, calculator_files(calculator)))
+
+
 # What the caller set, by --config and --configfile or by `config:` of a module.
 GIVEN = config or workflow.config_settings.overwrite_config
 
@@ -80,7 +85,7 @@ CALCULATORS = {name: variant for name, variant in VARIANTS.items() if "calculato
 
 # The files behind the teacher of the config; the teacher of each variant, as far as it is known; and those of which a
 # calculator is known, by name. A rule that asks a teacher takes the files behind it, so that its results follow them.
-TEACHER_FILES = calculator_files(config["teacher"])
+TEACHER_FILES = files_behind(config["teacher"])
 TEACHERS = {name: teacher_of(variant, config["teacher"]) for name, variant in VARIANTS.items()}
 ABLE_TEACHERS = {teacher["name"]: teacher for teacher in TEACHERS.values() if teacher["calculator"]}
 
@@ -177,7 +182,7 @@ def code_of(script):
 
 # What the user's own students learn from (students.smk, rounds.smk), and where it is put together.
 OWN_DATA = config["data"] or {}
-OWN_TEACHER_FILES = calculator_files(OWN_DATA.get("teacher"))
+OWN_TEACHER_FILES = files_behind(OWN_DATA.get("teacher"))
 TRAINING = config["training"]
 OWN_BUILD = "data/build/own"
 LABEL_PARTS = range(TRAINING["labelling_jobs"])

@@ -64,7 +64,7 @@ def taught_of(wildcards):
 
 def files_of(wildcards):
     """The files that a calculator rests on: its environment, what its arguments name, and code of the user's own."""
-    return calculator_files(CALCULATORS[wildcards.variant])
+    return files_behind(CALCULATORS[wildcards.variant])
 
 
 def description_of(wildcards):

@@ -103,7 +103,7 @@ rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
         structures=PHYSICS.get("structures", []),
-        teacher_files=lambda wildcards: calculator_files(ASKED.get(wildcards.reference, {}).get("teacher")),
+        teacher_files=lambda wildcards: files_behind(ASKED.get(wildcards.reference, {}).get("teacher")),
     output:
         "data/build/physics/{reference}.xyz.gz",
     log:

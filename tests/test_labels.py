@@ -1,5 +1,6 @@
 """Label mistakes: each kind is planted in sound labels and must be named; sound labels must pass in silence."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -239,6 +240,40 @@ def test_what_is_not_finite_is_left_out(sound):
     assert not found["suspicions"] and found["energy_unit"] == "eV"
 
 
+HELD = {
+    "lowest third": lambda d, e: lowest_third(d)[:, None],
+    "one element": lambda d, e: (e.atomic_numbers == 1)[:, None],
+    "a tenth": lambda d, e: (np.random.default_rng(0).random(len(e.owner)) < 0.1)[:, None],
+    "along z": lambda d, e: np.array([[False, False, True]]),
+    "along x and y": lambda d, e: np.array([[True, True, False]]),
+    "lowest third of every other": lambda d, e: lowest_third(d)[:, None] & (e.owner % 2 == 0)[:, None],
+}  # fmt: skip
+
+
+def lowest_third(dataset: Dataset) -> np.ndarray:
+    height = dataset.positions[:, 2]
+    parts = [height[a:b] for a, b in zip(dataset.offsets, dataset.offsets[1:], strict=False)]
+    return np.concatenate([part <= np.quantile(part, 0.34) for part in parts])
+
+
+@pytest.mark.parametrize("unit", ["eV/angstrom", "kcal/mol/angstrom"])
+@pytest.mark.parametrize("which", HELD)
+def test_forces_that_a_constraint_set_to_zero_are_named_and_left_out(sound, which, unit):
+    dataset, errors = sound
+    held = HELD[which](dataset, errors)
+    forces = np.where(held, 0.0, FORCE_UNITS.get(unit, 1.0) * errors.forces_teacher)
+    found = check_labels(relabelled(errors, forces=forces), dataset)
+    *others, suspicion = found["suspicions"]
+    counted = re.fullmatch(
+        r"labelled forces are exactly zero (on (\d+) atoms|.*) and predicted .* constraint .*", suspicion
+    )
+    if counted and counted[2]:
+        assert 0.85 * held.sum() < int(counted[2]) <= held.sum()  # the student feels little on a few of them
+    else:
+        assert counted and counted[1] == which
+    assert found["force_unit"] == unit and len(others) == (unit != "eV/angstrom") and not found["outliers"]
+
+
 HEALTHY = {
     "sound": lambda d, e: (d, e),
     "other reference": lambda d, e: (d, relabelled(e, other_reference(e))),
@@ -259,6 +294,10 @@ HEALTHY = {
     "without repeats": lambda d, e: part(d, e, np.arange(6)),
     "nearly minima": lambda d, e: fresh(spread_A=0.01),
     "far from minima": lambda d, e: fresh(spread_A=0.2),
+    "minima in few digits": lambda d, e: in_few_digits(fresh(spread_A=0.005)),
+    "forces in few digits": lambda d, e: in_few_digits((d, of_student(d, 0.6))),
+    "zero by symmetry": lambda d, e: symmetric(of_student),
+    "zero by symmetry for a student without it": lambda d, e: symmetric(lambda d: of_student(d, 0.3)),
     "two atoms": lambda d, e: fresh(names=("H2", "CO", "N2", "OH")),
     "one atom": lambda d, e: fresh(names=("H", "C", "O")),
     "radicals and rings": lambda d, e: fresh(names=("C4H4O", "CH3", "C5H5N", "NH2", "C3H8", "CH3NO2")),
@@ -294,6 +333,24 @@ def part(dataset: Dataset, errors: Errors, indices) -> tuple[Dataset, Errors]:
 def fresh(**options) -> tuple[Dataset, Errors]:
     dataset = labelled(**options)
     return dataset, of_student(dataset)
+
+
+def in_few_digits(pair: tuple[Dataset, Errors]) -> tuple[Dataset, Errors]:
+    dataset, errors = pair
+    return dataset, relabelled(errors, forces=np.round(errors.forces_teacher, 1))
+
+
+def symmetric(student: Callable) -> tuple[Dataset, Errors]:
+    """Linear molecules, and crystals with one layer moved, whose forces are zero along some axes or on some atoms."""
+    structures = list(labelled(("CO", "N2")))
+    for k in range(20):
+        atoms = molecule(("CO", "C2H2")[k % 2]) if k < 10 else bulk("Cu", cubic=True) * (1, 1, 6)
+        atoms.positions[:2, 2] += 0.05 + 0.01 * k
+        atoms.calc = EMT()
+        atoms.calc.results["forces"] = np.round(atoms.get_forces(), 6)
+        structures.append(Structure.from_ase(atoms, f"symmetric-{k}"))
+    dataset = from_structures(structures)
+    return dataset, student(dataset)
 
 
 @pytest.mark.parametrize("name", HEALTHY)

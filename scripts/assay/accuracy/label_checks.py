@@ -14,15 +14,14 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 
+from assay.accuracy.label_constraints import FEELS_FORCES_eV_per_A, held_forces, without
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
 from assay.accuracy.label_stress import other_stresses
 from assay.accuracy.label_units import EV, EV_PER_A, MANY, STEEP, Unit, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
 
-KNOWN = 0.8  # labelled forces whose cosine with predicted ones is above this belong to the same atoms
-UNRELATED = 0.3  # and below this to others
-FEELS_FORCES_eV_per_A = 0.1
+UNRELATED = 0.3  # labelled forces whose cosine with predicted ones is below this belong to other atoms
 SAME_SIZES = 0.25  # relative difference of quantiles of two sets that count as the same numbers
 FAR_OFF = 0.3  # relative error of forces above which their order is looked into
 OUTLIER_TIMES, OUTLIER_eV_per_A = 10.0, 1.0
@@ -66,13 +65,19 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
     finite = np.isfinite(errors.energy) & np.isfinite(errors.energy_teacher)
     finite &= np.isfinite(errors.per_structure((errors.forces + errors.forces_teacher).sum(1)))
     errors, dataset = errors.subset(finite), dataset.subset(finite)
+    held, say = held_forces(errors), _Names(dataset)
+    errors = without(errors, held)
     forces = _forces(errors)
-    say = _Names(dataset)
     told = np.flatnonzero(forces.telling)
     groups = groups_of_slopes(forces.slope[told], forces.cosine[told], errors.n_atoms[told])
     units = [(unit, np.isin(np.arange(len(errors)), told[near])) for unit, near in groups]
     unit = units[0][0] if units and 2 * units[0][1].sum() >= forces.telling.sum() else None
     suspicions = _force_units(units, forces, say)
+    suspicions += [
+        f"labelled forces are exactly zero {one.what} and predicted ones are not, in {say(one.structures)}: as if a "
+        "constraint held them, which get_forces(apply_constraint=False) of ASE leaves out"
+        for one in held
+    ]
     disordered = _disordered_molecules(errors, dataset, forces, unit) if unit else {}
     shuffled = unit is None and _all_shuffled(errors, forces)
     if shuffled:

@@ -47,6 +47,25 @@ def test_units_of_arrays_hold_whatever_the_arrays_are_called(tmp_path, names, un
     np.testing.assert_allclose(read.positions[:2], length_A * POSITIONS)
 
 
+@pytest.mark.parametrize(
+    ("label", "units", "read_as"),
+    [
+        ("stress", {}, {"energy": "eV", "forces": "eV/angstrom", "stress": "eV/angstrom^3"}),
+        ("stress", {"stress": "kbar", "energy": "au/atom"},
+         {"energy": "au/atom", "forces": "hartree/angstrom", "stress": "kbar"}),
+        ("virial", {"energy": "kcal/mol"},
+         {"energy": "kcal/mol", "forces": "kcal/mol/angstrom", "stress": "kcal/mol/angstrom^3"}),
+        ("virial", {"virial": "au"}, {"energy": "eV", "forces": "eV/angstrom", "stress": "hartree/angstrom^3"}),
+    ],
+)  # fmt: skip
+def test_a_dataset_knows_what_its_labels_were_read_as(tmp_path, label, units, read_as):
+    path, number = tmp_path / "a.xyz", "1 2 3 0 0 0"
+    frame = f'2\nLattice="9 0 0 0 9 0 0 0 9" energy=-9.0 {label}="{number}" Properties=species:S:1:pos:R:3:forces:R:3\n'
+    path.write_text(2 * (frame + "O 0 0 0 0 0 1\nH 0 0 1 0 0 -1\n"))
+    read = read_dataset({"path": path, "units": units})
+    assert dict(read.read_as) == dict(read.subset([1]).read_as) == read_as
+
+
 def write_own(path, of_columns=(), of_groups=()):
     """Our own layout, with attributes of columns and of groups."""
     own = labelled()

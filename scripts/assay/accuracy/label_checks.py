@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist, pdist
 from assay.accuracy.label_constraints import FEELS_FORCES_eV_per_A, held_forces, without
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
 from assay.accuracy.label_stress import other_stresses
-from assay.accuracy.label_units import EV, EV_PER_A, MANY, STEEP, Unit, groups_of_slopes
+from assay.accuracy.label_units import MANY, STEEP, Unit, energy_units, force_units, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
 
@@ -54,25 +54,28 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
     Args:
         errors: predictions beside the labels of ``dataset``; structures whose prediction or label is not finite are
             left out.
-        dataset: the structures.
+        dataset: the structures, and what their labels were read as.
 
     Returns:
-        ``energy_unit`` and ``force_unit``, the units of most structures (None if they cannot be told), ``force_slope``
-        and ``force_correlation``, medians over structures, ``suspicions`` (sentences), ``outliers`` (``name``,
-        ``number`` and ``reason`` of structures that stand apart) and ``sentence``, all of it in words.
+        ``energy_unit`` and ``force_unit``, the units of most structures in their file (None if they cannot be told),
+        ``force_slope`` and ``force_correlation``, medians over structures, ``suspicions`` (sentences), ``outliers``
+        (``name``, ``number`` and ``reason`` of structures that stand apart) and ``sentence``, all of it in words.
     """
     dataset = replace(dataset, numbers=dataset.places)  # which a part of them keeps
     finite = np.isfinite(errors.energy) & np.isfinite(errors.energy_teacher)
     finite &= np.isfinite(errors.per_structure((errors.forces + errors.forces_teacher).sum(1)))
     errors, dataset = errors.subset(finite), dataset.subset(finite)
+    of_forces = force_units(dataset.read_as.get("forces", "eV/angstrom"))
+    of_energies = energy_units(dataset.read_as.get("energy", "eV"))
+    of_stress = dataset.read_as.get("stress", "eV/angstrom^3")
     held, say = held_forces(errors), _Names(dataset)
     errors = without(errors, held)
     forces = _forces(errors)
     told = np.flatnonzero(forces.telling)
-    groups = groups_of_slopes(forces.slope[told], forces.cosine[told], errors.n_atoms[told])
+    groups = groups_of_slopes(forces.slope[told], forces.cosine[told], errors.n_atoms[told], of_forces)
     units = [(unit, np.isin(np.arange(len(errors)), told[near])) for unit, near in groups]
     unit = units[0][0] if units and 2 * units[0][1].sum() >= forces.telling.sum() else None
-    suspicions = _force_units(units, forces, say)
+    suspicions = _force_units(units, of_forces[0], forces, say)
     suspicions += [
         f"labelled forces are exactly zero {one.what} and predicted ones are not, in {say(one.structures)}: as if a "
         "constraint held them, which get_forces(apply_constraint=False) of ASE leaves out"
@@ -86,12 +89,12 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
             "to other atoms"
         )
     suspicions += [f"{what} of {say(mask)}" for what, mask in disordered.items()]
-    energies = energy_findings(errors, unit is not None or shuffled)
-    suspicions += _of_energies(energies, say)
-    if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None):
+    energies = energy_findings(errors, of_energies, unit is not None or shuffled)
+    suspicions += _of_energies(energies, of_energies[0], say)
+    if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None, of_stress):
         suspicions.append(
-            f"labelled stresses are {stresses.slope:.3g} times the predicted ones, as {stresses.what} would be, in "
-            f"{say(stresses.structures)}"
+            f"labelled stresses, read as {of_stress}, are {stresses.slope:.3g} times the predicted ones, as "
+            f"{stresses.what} would be, in {say(stresses.structures)}"
         )
     explained = np.zeros(len(errors), dtype=bool)
     known = [*(mask for other, mask in units if other is not unit), *disordered.values()]
@@ -173,15 +176,16 @@ def _forces(errors: Errors) -> _Forces:
     return _Forces(slope, cosine, rms, zero, telling)
 
 
-def _force_units(units: list[tuple[Unit, np.ndarray]], forces: _Forces, say: _Names) -> list[str]:
-    """What labelled forces seem to be where they are not in eV/angstrom."""
+def _force_units(units: list[tuple[Unit, np.ndarray]], as_read: Unit, forces: _Forces, say: _Names) -> list[str]:
+    """What labelled forces seem to be where they are not in the unit that they were read as."""
     found = []
     for unit, mask in units:
-        if unit is not EV_PER_A:
+        if unit is not as_read:
             slope = np.median(forces.slope[mask])
             whole = mask | ~forces.telling if mask.sum() == forces.telling.sum() else mask
             found.append(
-                f"labelled forces are {slope:.3g} times the predicted ones, as {unit.name} would be, in {say(whole)}"
+                f"labelled forces, read as {as_read.name}, are {slope:.3g} times the predicted ones, as {unit.name} "
+                f"would be, in {say(whole)}"
             )
     if forces.zero.any() and (forces.zero.all() or forces.zero.sum() >= MANY):
         found.append(f"labelled forces are zero in {say(forces.zero)}")
@@ -275,13 +279,15 @@ def _force_outliers(errors: Errors, forces: _Forces, unit: Unit | None) -> np.nd
     return (_relative_error(errors, unit) > 0.7) & (rmse > OUTLIER_TIMES * usual) & (rmse > OUTLIER_eV_per_A)
 
 
-def _of_energies(found: EnergyFindings, say: _Names) -> list[str]:
+def _of_energies(found: EnergyFindings, as_read: Unit, say: _Names) -> list[str]:
     """What is suspicious of labelled energies."""
     sentences = []
     if found.all_equal:
         sentences.append("all labelled energies are the same number")
-    if found.unit is not None and found.unit is not EV:
-        sentences.append(f"labelled energies agree with the predicted ones if they are in {found.unit.name}")
+    if found.unit is not None and found.unit is not as_read:
+        sentences.append(
+            f"labelled energies, read as {as_read.name}, agree with the predicted ones if they are in {found.unit.name}"
+        )
     if found.shuffled:
         sentences.append("labelled energies are unrelated to these structures, as if they were shuffled")
     if found.zero.any():
@@ -291,7 +297,10 @@ def _of_energies(found: EnergyFindings, say: _Names) -> list[str]:
             "labelled energies are those of other structures of the same composition, as if rows were in another "
             f"order: {say(found.disordered)}"
         )
-    sentences += [f"labelled energies are as if in {name} in {say(mask)}" for name, mask in found.others.items()]
+    sentences += [
+        f"labelled energies, read as {as_read.name}, are as if in {name} in {say(mask)}"
+        for name, mask in found.others.items()
+    ]
     return sentences
 
 

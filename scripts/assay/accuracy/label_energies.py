@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assay.accuracy.label_units import ENERGIES, EV, MANY, STEEP, Unit
+from assay.accuracy.label_units import MANY, STEEP, Unit
 from assay.accuracy.metrics import Errors, composition
 
 CLOSE = 0.01  # energies that agree so well in relation to their size are in the same unit
@@ -94,11 +94,12 @@ def least_absolute(counts: np.ndarray, energy: np.ndarray) -> np.ndarray:
     return fitted
 
 
-def energy_findings(errors: Errors, student_is_trusted: bool) -> EnergyFindings:
+def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool) -> EnergyFindings:
     """Say what labelled energies seem to be.
 
     Args:
         errors: finite predictions beside labels.
+        units: those that labels may be in, as ``energy_units`` gives them.
         student_is_trusted: whether labelled forces show that the student knows these structures: they point where the
             predicted ones do, or are those of the file in a wrong order.
     """
@@ -112,14 +113,14 @@ def energy_findings(errors: Errors, student_is_trusted: bool) -> EnergyFindings:
     zero = _missing(errors)
     differences = Differences(errors.subset(~zero))
     kept = np.flatnonzero(~zero)
-    unit = _unit_of_most(predicted[kept], labelled[kept], n[kept], differences, student_is_trusted)
-    shuffled = unit is None and _shuffled(predicted[kept], labelled[kept], differences, student_is_trusted)
+    unit = _unit_of_most(units, predicted[kept], labelled[kept], n[kept], differences, student_is_trusted)
+    shuffled = unit is None and _shuffled(units, predicted[kept], labelled[kept], differences, student_is_trusted)
     others: dict[str, np.ndarray] = {}
     outliers, disordered, off = nothing.copy(), nothing.copy(), np.zeros(len(errors))
     if unit is not None:
         energy = in_eV(labelled[kept], n[kept], unit)
         off[kept] = differences.robust(energy - predicted[kept])
-        found, outliers[kept] = _apart(energy, off[kept], labelled[kept], n[kept], differences, unit)
+        found, outliers[kept] = _apart(energy, off[kept], labelled[kept], n[kept], differences, unit, units)
         for name, mask in found.items():
             others[name] = nothing.copy()
             others[name][kept] = mask
@@ -140,28 +141,34 @@ def _missing(errors: Errors) -> np.ndarray:
 
 
 def in_eV(labelled: np.ndarray, n_atoms: np.ndarray, unit: Unit) -> np.ndarray:
-    """(S,) energies in eV of labels (S,) in a unit."""
-    return labelled * (n_atoms if unit.per_atom else 1) / unit.factor
+    """(S,) energies in eV of labels (S,) in a unit, as they were read."""
+    return labelled / unit.factor / n_atoms ** float(unit.atoms)
 
 
 def _unit_of_most(
-    predicted: np.ndarray, labelled: np.ndarray, n_atoms: np.ndarray, differences: Differences, trusted: bool
+    units: list[Unit],
+    predicted: np.ndarray,
+    labelled: np.ndarray,
+    n_atoms: np.ndarray,
+    differences: Differences,
+    trusted: bool,
 ) -> Unit | None:
     """The unit in which labels agree with predictions: in their sizes where a student shares the teacher's reference,
     and else in their differences, if the student is trusted: one whose forces are half too large has such energies too.
     None if none does, or differences contradict sizes.
     """
-    near = {u: _close(predicted, in_eV(labelled, n_atoms, u)) for u in ENERGIES}
-    by_size = max(ENERGIES, key=lambda u: (int(near[u].sum()), -_median_off(predicted, in_eV(labelled, n_atoms, u))))
+    as_read = units[0]
+    near = {u: _close(predicted, in_eV(labelled, n_atoms, u)) for u in units}
+    by_size = max(units, key=lambda u: (int(near[u].sum()), -_median_off(predicted, in_eV(labelled, n_atoms, u))))
     shared = near[by_size].mean() > 0.5
     if differences.degrees_of_freedom < ENOUGH:
         return by_size if shared else None
-    score = {u: _score(predicted, in_eV(labelled, n_atoms, u), differences) for u in ENERGIES}
-    if shared and (by_size is EV or score[by_size] <= score[EV]):
-        return by_size if by_size is not EV or score[EV] < UNEXPLAINED else None
-    best = min(ENERGIES, key=lambda u: score[u])
-    if best is EV or not trusted or score[best] > 0.5 * score[EV] or score[best] > 0.5:
-        return EV if score[EV] < UNEXPLAINED else None
+    score = {u: _score(predicted, in_eV(labelled, n_atoms, u), differences) for u in units}
+    if shared and (by_size is as_read or score[by_size] <= score[as_read]):
+        return by_size if by_size is not as_read or score[as_read] < UNEXPLAINED else None
+    best = min(units, key=lambda u: score[u])
+    if best is as_read or not trusted or score[best] > 0.5 * score[as_read] or score[best] > 0.5:
+        return as_read if score[as_read] < UNEXPLAINED else None
     return best
 
 
@@ -180,7 +187,9 @@ def _score(predicted: np.ndarray, energy: np.ndarray, differences: Differences) 
     return float(np.median(np.abs(differences.of(energy - predicted)[use]))) / max(spread, 1e-9)
 
 
-def _shuffled(predicted: np.ndarray, labelled: np.ndarray, differences: Differences, trusted: bool) -> bool:
+def _shuffled(
+    units: list[Unit], predicted: np.ndarray, labelled: np.ndarray, differences: Differences, trusted: bool
+) -> bool:
     """Whether labels are the right ones in a wrong order, or have nothing to do with the composition.
 
     The first shows once both are sorted: by itself where compositions differ, and else only if the student is not to
@@ -190,9 +199,9 @@ def _shuffled(predicted: np.ndarray, labelled: np.ndarray, differences: Differen
         return False
     alike = 0.2 if differences.degrees_of_freedom >= MANY_DIFFERENCES else 0.02
     spread = float(np.median(np.abs(predicted - np.median(predicted))))
-    for unit in (unit for unit in ENERGIES if not unit.per_atom):
+    for unit in (unit for unit in units if not unit.atoms):
         energy = labelled / unit.factor
-        if unit is not EV and not _close(float(np.median(predicted)), float(np.median(energy))).all():
+        if not unit.is_as_read and not _close(float(np.median(predicted)), float(np.median(energy))).all():
             continue
         paired = np.median(np.abs(energy - predicted))
         ranked = np.median(np.abs(np.sort(energy) - np.sort(predicted)))
@@ -231,6 +240,7 @@ def _apart(
     n_atoms: np.ndarray,
     differences: Differences,
     unit: Unit,
+    units: list[Unit],
 ) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """The structures (S,) bool in another unit than most, by unit, and those that stand apart without one that fits.
 
@@ -241,12 +251,13 @@ def _apart(
         n_atoms: (S,) the sizes of the structures.
         differences: of these structures.
         unit: the unit of most.
+        units: all that they may be in.
     """
     expected = energy - off
     apart = np.abs(off) > max(OUTLIER_SPREADS * float(np.median(np.abs(off))), OUTLIER_eV)
     apart &= np.abs(off) > 0.5 * np.abs(differences.of(expected))
     others: dict[str, np.ndarray] = {}
-    for other in (other for other in ENERGIES if other is not unit):
+    for other in (other for other in units if other is not unit):
         fits = apart & _close(expected, in_eV(labelled, n_atoms, other))
         if fits.sum() >= MANY:
             others[other.name] = fits

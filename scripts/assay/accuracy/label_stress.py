@@ -35,8 +35,10 @@ class OtherStresses:
     structures: np.ndarray
 
 
-def other_stresses(errors: Errors, volumes_A3: np.ndarray, student_is_trusted: bool) -> OtherStresses | None:
-    """Say what labelled stresses seem to be; None if they may well be in eV/angstrom^3, or it cannot be told.
+def other_stresses(
+    errors: Errors, volumes_A3: np.ndarray, student_is_trusted: bool, read_as: str = UNIT
+) -> OtherStresses | None:
+    """Say what labelled stresses seem to be; None if they may well be what they were read as, or it cannot be told.
 
     A pressure has one sign and one size, which a poor student may miss by any factor in all structures alike. So
     another unit is named only if changes of the stress between structures are predicted with the same sign, or if
@@ -46,6 +48,7 @@ def other_stresses(errors: Errors, volumes_A3: np.ndarray, student_is_trusted: b
         errors: finite predictions of energies and forces beside labels.
         volumes_A3: (S,) of the cells.
         student_is_trusted: whether labelled forces show that the student knows these structures.
+        read_as: the unit that they were read as.
     """
     if errors.stress is None or errors.stress_teacher is None:
         return None
@@ -62,7 +65,7 @@ def other_stresses(errors: Errors, volumes_A3: np.ndarray, student_is_trusted: b
     cosine = product / (size * size_labelled)[telling]
     if 2 * _near(slope, cosine, 1.0, SOUND_COSINE, SOUND_WIDTH).sum() > len(slope):
         return None
-    expected = _factors(volumes_A3)
+    expected = _factors(volumes_A3, read_as)
     near = {what: _near(slope, cosine, values, LEAST_COSINE, WIDTH) for what, values in expected.items()}
     what = max(near, key=lambda one: (int(near[one].sum()), -_distance(slope, expected[one])))
     count = int(near[what].sum())
@@ -78,14 +81,15 @@ def other_stresses(errors: Errors, volumes_A3: np.ndarray, student_is_trusted: b
     return OtherStresses(what, float(np.median(slope[near[what]])), structures)
 
 
-def _factors(volumes_A3: np.ndarray) -> dict[str, np.ndarray]:
-    """What multiplies stresses in eV/angstrom^3 of (T,) cells, by what they are then."""
-    one = np.ones_like(volumes_A3)
-    found = {unit: one / factor(unit, "stress") for unit in (UNIT, *OTHERS)}
+def _factors(volumes_A3: np.ndarray, read_as: str) -> dict[str, np.ndarray]:
+    """What multiplies stresses of (T,) cells that are something else than they were read as, by what they are."""
+    ratio = {unit: factor(read_as, "stress") / factor(unit, "stress") for unit in (UNIT, *OTHERS)}
+    if not any(np.isclose(abs(value), 1.0) for value in ratio.values()):
+        ratio = {read_as.lstrip("+- "): float(np.sign(factor(read_as, "stress"))), **ratio}
+    found = {unit: np.full_like(volumes_A3, value) for unit, value in ratio.items()}
     found |= {TIMES: volumes_A3, DIVIDED: 1.0 / volumes_A3}
-    turned = {what + TURNED: -values for what, values in found.items()}
-    del found[UNIT]
-    return found | turned
+    found |= {what + TURNED: -values for what, values in found.items()}
+    return {what: values for what, values in found.items() if not np.isclose(values, 1.0).all()}
 
 
 def _distance(slope: np.ndarray, expected: np.ndarray) -> float:

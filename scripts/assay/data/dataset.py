@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Dataset:
         numbers: (S,) int64, the place of each structure in the file that it was read from; None without a file.
         charge: (S,) float64, total charge in elementary charges; NaN where it is not told, None where it nowhere is.
         spin: (S,) float64, multiplicity 2S + 1; NaN where it is not told, None where it nowhere is.
+        read_as: the units that "energy" ("eV/atom" if it was one per atom), "forces" and "stress" were read in from a
+            file; none of what no file told.
     """
 
     atomic_numbers: np.ndarray
@@ -45,6 +48,7 @@ class Dataset:
     numbers: np.ndarray | None = None
     charge: np.ndarray | None = None
     spin: np.ndarray | None = None
+    read_as: Mapping[str, str] = field(default_factory=dict, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -104,6 +108,7 @@ class Dataset:
                 None if column is None else column[chosen]
                 for column in (self.stress, self.numbers, self.charge, self.spin)
             ),
+            read_as=self.read_as,
         )
 
     def content_sha256(self) -> str:
@@ -164,9 +169,10 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     """One dataset after the other."""
     sizes = np.concatenate([dataset.sizes for dataset in datasets])
     columns = ("atomic_numbers", "positions", "cells", "pbc", "energy", "forces", "names", "molecules")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in datasets]) for name in columns}
     return Dataset(
         offsets=np.concatenate([[0], np.cumsum(sizes)]),
-        **{name: np.concatenate([getattr(dataset, name) for dataset in datasets]) for name in columns},
+        **joined,
         stress=_stresses([dataset._stress_of(index) for dataset in datasets for index in range(len(dataset))]),
         charge=_all_told([_told(dataset.charge, index) for dataset in datasets for index in range(len(dataset))]),
         spin=_all_told([_told(dataset.spin, index) for dataset in datasets for index in range(len(dataset))]),

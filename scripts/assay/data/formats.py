@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import count, islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.labels import LabelKeys, check_rivals, find_labels, with_stress_of
+from assay.data.labels import LabelKeys, Labels, check_rivals, find_labels, with_stress_of
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
@@ -74,8 +74,7 @@ def read_dataset(
     found = list(_labelled(file, keys, chosen))
     if part is not None and not found:
         return from_structures([])
-    structures, numbers = [structure for _, structure in found], [number for number, _ in found]
-    dataset = replace(from_structures(structures), numbers=np.array(numbers, dtype=np.int64))
+    dataset = _columns(found)
     check(dataset, file.path)
     suspicious = sum(lacks_hydrogens(structure) for structure in dataset)
     if suspicious:
@@ -98,7 +97,7 @@ def read_blocks(source: str | Path | Mapping[str, Any], n_structures: int) -> It
     file, keys = _opened(source)
     structures = _labelled(file, keys, None)
     while found := list(islice(structures, n_structures)):
-        block = replace(from_structures([s for _, s in found]), numbers=np.array([n for n, _ in found], dtype=np.int64))
+        block = _columns(found)
         check(block, file.path)
         yield block
 
@@ -159,8 +158,15 @@ def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKey
     return open_frames(source["path"]), keys
 
 
-def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure]]:
-    """The labelled structures and the place of each in the file; prints what the labels are."""
+def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:
+    """What ``_labelled`` gave, as columns."""
+    numbers = np.array([number for number, _, _ in found], dtype=np.int64)
+    dataset = from_structures([structure for _, structure, _ in found])
+    return replace(dataset, numbers=numbers, read_as=found[-1][2].read_as if found else {})
+
+
+def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure, Labels]]:
+    """The place of each labelled structure in the file, the structure, and what its labels are; prints the last."""
     labels, n_gaps = None, 0
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
@@ -179,7 +185,7 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
             n_gaps += 1
             continue
-        yield number, structure
+        yield number, structure, labels
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
         if chosen is None and labels is not None and key is not None and kind not in labels.names:
             raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")

@@ -25,6 +25,7 @@ from assay.data.label_units import units_of
 from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
+from assay.workflow.units import in_words
 
 _OWN_STEMS = ("", "ref")  # of labels that need no key
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
@@ -80,6 +81,14 @@ class Labels:
         ]
         ignored = f"; not read: {', '.join(f'`{name}`' for name in self.ignored)}" if self.ignored else ""
         return f"{', '.join(read)}, lengths in {self.units['length']}{ignored}"
+
+    @property
+    def read_as(self) -> dict[str, str]:
+        """The units that "energy", "forces" and, if there is one, "stress" are read in, as ``Dataset`` keeps them."""
+        read = {kind: self.units[kind] for kind in ("energy", "forces", "stress") if kind in self.names}
+        if "virial" in self.names and "stress" not in read:
+            read["stress"] = f"{in_words(self.units['virial'], 'energy')}/angstrom^3"
+        return read | ({"energy": f"{read['energy']}/atom"} if self.per_atom else {})
 
     def structure(self, frame: Frame, default_name: str) -> Structure:
         """The labelled structure of a frame, in eV and angstrom.

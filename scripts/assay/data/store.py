@@ -127,7 +127,7 @@ class StoredDataset:
         sizes = self.offsets[chosen + 1] - self.offsets[chosen]
         offsets = np.concatenate([[0], np.cumsum(sizes)])
         atoms = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], sizes)
-        columns = {about[0]: self._read(name, atoms) for name, about in _PER_ATOM.items()}
+        columns: dict[str, Any] = {about[0]: self._read(name, atoms) for name, about in _PER_ATOM.items()}
         columns |= {about[0]: self._read(name, chosen) for name, about in self._present.items()}
         return Dataset(offsets=offsets, **columns)
 

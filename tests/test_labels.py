@@ -475,6 +475,36 @@ def test_stresses_that_a_config_names_in_another_unit_are_seen_through(strained,
     assert all(f"stresses, read as {named}, are " in one and f", as {true} would be" in one for one in suspicions)
 
 
+STRESS_ORDERS = {
+    "VASP": ("xx", "yy", "zz", "xy", "yz", "xz"),
+    "LAMMPS": ("xx", "yy", "zz", "xy", "xz", "yz"),
+    "xx, xy, xz, yy, yz, zz": ("xx", "xy", "xz", "yy", "yz", "zz"),
+    "right": ("xx", "yy", "zz", "yz", "xz", "xy"),
+}
+
+
+@pytest.mark.parametrize("unit", ["eV/angstrom^3", "kbar"])
+@pytest.mark.parametrize("order", STRESS_ORDERS)
+def test_stresses_in_another_order_are_named(strained, order, unit):
+    places = [STRESS_ORDERS["right"].index(name) for name in STRESS_ORDERS[order]]
+    label = lambda s: s[:, places] / factor(unit, "stress")  # noqa: E731
+    errors = with_stress(strained, lambda s, noise: 0.9 * s + 0.1 * noise, label)
+    suspicions = check_labels(errors, strained)["suspicions"]
+    of_order = [one for one in suspicions if "if their six numbers are" in one]
+    assert len(of_order) == (order != "right") and all(order in one and ", or " not in one for one in of_order)
+    assert len(suspicions) == len(of_order) + (unit != "eV/angstrom^3" and order != "xx, xy, xz, yy, yz, zz")
+
+
+@pytest.mark.parametrize("order", STRESS_ORDERS)
+@pytest.mark.parametrize("shear", [0.0, 1e-4])
+def test_stresses_without_shear_tell_no_order(strained, order, shear):
+    places = [STRESS_ORDERS["right"].index(name) for name in STRESS_ORDERS[order]]
+    hydrostatic = lambda s: s * np.array([1, 1, 1, shear, shear, shear])  # noqa: E731
+    label = lambda s: hydrostatic(s)[:, places if order in ("VASP", "LAMMPS") else slice(None)]  # noqa: E731
+    errors = with_stress(strained, lambda s, noise: hydrostatic(0.9 * s + 0.1 * noise), label)
+    assert not check_labels(errors, strained)["suspicions"]
+
+
 @pytest.mark.parametrize(
     "predict",
     [

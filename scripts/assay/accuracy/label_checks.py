@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from assay.accuracy.label_constraints import FEELS_FORCES_eV_per_A, held_forces, without
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
-from assay.accuracy.label_stress import other_stresses
+from assay.accuracy.label_stress import other_orders, other_stresses
 from assay.accuracy.label_units import MANY, STEEP, Unit, energy_units, force_units, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
@@ -95,6 +95,11 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
         suspicions.append(
             f"labelled stresses, read as {of_stress}, are {stresses.slope:.3g} times the predicted ones, as "
             f"{stresses.what} would be, in {say(stresses.structures)}"
+        )
+    if orders := other_orders(errors):
+        suspicions.append(
+            "labelled stresses agree with the predicted ones if their six numbers are "
+            f"{', or '.join(orders[0])}, in {say(orders[1])}"
         )
     explained = np.zeros(len(errors), dtype=bool)
     known = [*(mask for other, mask in units if other is not unit), *disordered.values()]

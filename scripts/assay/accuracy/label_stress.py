@@ -1,4 +1,6 @@
-"""Mistakes in labelled stresses, found by what a student predicts: another unit, a turned sign, a factor of volume."""
+"""Mistakes in labelled stresses, found by what a student predicts: another unit, a turned sign, a factor of volume,
+six numbers in another order.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,15 @@ LEAST_COSINE = 0.8  # between six labelled and six predicted components of a str
 WIDTH = 0.35  # how far the logarithm of a slope may lie from that of another unit
 SOUND_COSINE, SOUND_WIDTH = 0.5, 1.0  # the same for stresses that nothing is said of
 LEAST_COSINE_OF_CHANGES = 0.5  # between labelled and predicted departures from the median stress
+# Where xx, yy, zz, yz, xz and xy stand among six numbers in the orders of others.
+ORDERS = {
+    "xx, yy, zz, xy, yz, zx, which is that of VASP": (0, 1, 2, 4, 5, 3),
+    "xx, yy, zz, xy, xz, yz, which is that of LAMMPS": (0, 1, 2, 5, 4, 3),
+    "xx, xy, xz, yy, yz, zz": (0, 3, 5, 4, 2, 1),
+}
+FITS, MISSES = 0.8, 0.5  # mean cosines between labelled and predicted shear in a right and a wrong order
+SHEARED = 0.03  # of a stress, and a tenth of the median, is shear that tells an order
+ENOUGH_SHEARED = 5  # structures
 FAR = 1.5  # a logarithm: stresses of a student that knows the forces are not so far off
 
 
@@ -79,6 +90,41 @@ def other_stresses(
     if count == len(slope):
         structures |= shown
     return OtherStresses(what, float(np.median(slope[near[what]])), structures)
+
+
+def other_orders(errors: Errors) -> tuple[list[str], np.ndarray] | None:
+    """Say in which orders six labelled numbers fit predicted stresses; None if the right one may do, or none does.
+
+    Only shear tells, and a structure counts by its direction alone, so neither a unit nor a pressure matters.
+
+    Args:
+        errors: predictions beside labels.
+
+    Returns:
+        The orders, more than one if shear does not tell them apart, and the structures (S,) bool that do tell.
+    """
+    if errors.stress is None or errors.stress_teacher is None:
+        return None
+    shown = np.isfinite(errors.stress_error).all(1)
+    predicted, labelled = np.where(shown[:, None], (errors.stress, errors.stress_teacher), 0.0)
+    shear = np.linalg.norm(predicted[:, 3:], axis=1)
+    telling = shear > SHEARED * np.linalg.norm(predicted, axis=1)
+    if telling.sum() < ENOUGH_SHEARED:
+        return None
+    telling &= shear > 0.1 * np.median(shear[telling])
+    fit = {
+        what: _mean_cosine(predicted[telling, 3:], labelled[telling][:, order[3:]]) for what, order in ORDERS.items()
+    }
+    best = max(fit.values())
+    if best < FITS or _mean_cosine(predicted[telling, 3:], labelled[telling, 3:]) > MISSES:
+        return None
+    return [what for what, value in fit.items() if value > best - 0.05], telling
+
+
+def _mean_cosine(predicted: np.ndarray, labelled: np.ndarray) -> float:
+    """The mean cosine between rows (n, 3), zero for a row of zeros."""
+    lengths = np.linalg.norm(predicted, axis=1) * np.linalg.norm(labelled, axis=1)
+    return float(((predicted * labelled).sum(1) / np.maximum(lengths, 1e-30)).mean())
 
 
 def _factors(volumes_A3: np.ndarray, read_as: str) -> dict[str, np.ndarray]:

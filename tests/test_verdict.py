@@ -79,6 +79,15 @@ def test_a_verdict_below_the_one_required_is_status_1(folder, verdict, required,
     assert capsys.readouterr().out.splitlines()[-1].startswith("reject: rotation, net_force did not pass")
 
 
+@pytest.mark.parametrize("checks", [["npt"], ["equation_of_state", "phonons", "vacancies"]])
+def test_where_no_check_could_be_judged_nothing_speaks_for_a_student(folder, verdict, checks, capsys):
+    assert verdict(folder / "model.pt", "--checks", *checks) == 1
+    *_, rests, why, verdict_line = capsys.readouterr().out.splitlines()
+    assert rests == f"rests on 0 of {len(checks)} checks"
+    assert why == "reject, because no check could be judged: nothing speaks for the student"
+    assert verdict_line.startswith("reject, ")
+
+
 def test_a_check_that_only_dynamics_needs_leaves_screening(folder, verdict, tmp_path):
     limits = {"net_force_eV_per_A": {"max": 1.0e-30, "because": "test only"}}
     mine = tmp_path / "mine.yaml"

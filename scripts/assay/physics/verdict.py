@@ -91,12 +91,14 @@ def verdict_of(
 
 
 def verdict(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str] = ()) -> str:
-    """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed or
-    one lacks a reference of the student's teacher, or dynamics, or if there are ``gaps``.
+    """``reject`` if a check that screening needs did not pass, or none was judged, ``screening-only`` if one that
+    dynamics needs failed or one lacks a reference of the student's teacher, or dynamics, or if there are ``gaps``.
 
     What the structures do not have, such as torsions in a crystal, speaks neither for nor against a student. A check
     that needs no teacher must have been seen where screening needs it.
     """
+    if _is_bare(checks):
+        return REJECT
     for check in checks.values():
         excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
         if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
@@ -104,6 +106,11 @@ def verdict(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str] = ()) -
     if gaps or _unjudged(checks) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
+
+
+def _is_bare(checks: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether no check was judged, so that nothing speaks for a student."""
+    return all(check["outcome"] == NOT_APPLICABLE for check in checks.values())
 
 
 def _unjudged(checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -121,9 +128,11 @@ def _unjudged(checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _cap(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str]) -> str | None:
-    """Why the verdict is at most screening-only for want of a reference, of dynamics or of elements; None if nothing
-    is wanting.
+    """Why the verdict is at most screening-only for want of a reference, of dynamics or of elements, or reject for want
+    of any check; None if nothing is wanting.
     """
+    if _is_bare(checks):
+        return f"{REJECT}, because no check could be judged: nothing speaks for the student"
     reasons, unjudged = list(gaps), _unjudged(checks)
     if unjudged:
         checks_in_words = "1 check" if len(unjudged) == 1 else f"{len(unjudged)} checks"

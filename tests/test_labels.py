@@ -215,6 +215,53 @@ def test_a_tenth_of_the_energies_is_named(sound, name):
     assert found["energy_unit"] == "eV" and not found["outliers"]
 
 
+@pytest.mark.parametrize("share", [0.25, 0.4, 0.5])
+@pytest.mark.parametrize("read_as", ["eV", "kcal/mol"])
+@pytest.mark.parametrize("step", ["other functional", "other reference"])
+def test_two_levels_of_theory_are_named(sound, share, read_as, step):
+    dataset, errors = sound
+    second = np.random.default_rng(2).random(60) < share
+    other = errors.energy_teacher + 2.0 + 0.3 * np.bincount(errors.owner, np.sqrt(errors.atomic_numbers))
+    other = other_reference(errors) if step == "other reference" else other
+    found = check_labels(relabelled(errors, np.where(second, other, errors.energy_teacher)),
+                         replace(dataset, read_as={"energy": read_as}))  # fmt: skip
+    [suspicion] = found["suspicions"]
+    smaller = second if second.sum() <= 30 else ~second
+    assert "two levels of theory" in suspicion and f"the smaller part is {smaller.sum()} of 60" in suspicion
+    assert f": {dataset.names[np.flatnonzero(smaller)[0]]} (number" in suspicion
+    assert found["energy_unit"] == read_as and not found["outliers"]
+
+
+@pytest.mark.parametrize("unknown", [("CH3CN",), ("CH3CH2OH", "C6H6"), ("CH3OCH3",)])
+def test_molecules_that_a_student_does_not_know_are_no_level_of_theory(unknown):
+    dataset, errors = fresh(names=(*MOLECULES, "CH3OCH3"))
+    wrong = relabelled(errors, errors.energy_teacher + 3.0 * np.isin(dataset.molecules, unknown))
+    assert "two levels" not in check_labels(wrong, dataset)["sentence"]
+
+
+@pytest.mark.parametrize("column", ["charge", "spin"])
+def test_ions_that_a_student_takes_for_molecules_are_no_level_of_theory(sound, column):
+    dataset, errors = sound
+    ions = np.random.default_rng(2).random(60) < 0.4
+    wrong = relabelled(errors, errors.energy_teacher + 8.0 * ions)
+    assert "two levels" in check_labels(wrong, dataset)["sentence"]
+    told = replace(dataset, **{column: np.where(ions, 2.0, 0.0)})
+    assert "two levels" not in check_labels(wrong, told)["sentence"]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("name", ENERGY_UNITS)
+def test_half_of_the_energies_in_another_unit_is_named(sound, name, share):
+    dataset, errors = sound
+    other = np.random.default_rng(2).permutation(60) < 60 * share
+    found = check_labels(relabelled(errors, np.where(other, ENERGY_UNITS[name], 1.0) * errors.energy_teacher), dataset)
+    assert found["energy_unit"] == "eV" or (share > 0.5 and found["energy_unit"] == name)
+    rest = f"{name} in {60 * share:.0f} of 60" if found["energy_unit"] == "eV" else "eV in 18 of 60"
+    *others, suspicion = found["suspicions"]
+    assert f"are as if in {rest} structures" in suspicion and not found["outliers"]
+    assert len(others) == (found["energy_unit"] != "eV")
+
+
 def in_other_order(errors: Errors, dataset: Dataset, order: Callable) -> Errors:
     forces = errors.forces_teacher.reshape(-1, 3).copy()
     frames = [np.flatnonzero(errors.owner == k) for k in np.flatnonzero(dataset.molecules == "CH3CN")]

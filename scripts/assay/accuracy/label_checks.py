@@ -89,7 +89,9 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
             "to other atoms"
         )
     suspicions += [f"{what} of {say(mask)}" for what, mask in disordered.items()]
-    energies = energy_findings(errors, of_energies, unit is not None or shuffled)
+    stated = [column for column in (dataset.charge, dataset.spin) if column is not None]
+    states = np.nan_to_num(np.reshape(stated, (len(stated), len(errors)))).T
+    energies = energy_findings(errors, of_energies, unit is not None or shuffled, states)
     suspicions += _of_energies(energies, of_energies[0], say)
     if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None, of_stress):
         suspicions.append(
@@ -301,6 +303,11 @@ def _of_energies(found: EnergyFindings, as_read: Unit, say: _Names) -> list[str]
         sentences.append(
             "labelled energies are those of other structures of the same composition, as if rows were in another "
             f"order: {say(found.disordered)}"
+        )
+    if found.second.any():
+        sentences.append(
+            "labelled energies are as if of two levels of theory, each with constants of its own for elements: the "
+            f"smaller part is {say(found.second)}"
         )
     sentences += [
         f"labelled energies, read as {as_read.name}, are as if in {name} in {say(mask)}"

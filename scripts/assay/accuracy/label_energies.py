@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from assay.accuracy.label_references import NEARLY_ALL, second_reference
 from assay.accuracy.label_units import MANY, STEEP, Unit
 from assay.accuracy.metrics import Errors, composition
 
@@ -31,6 +34,7 @@ class EnergyFindings:
         disordered: structures (S,) bool whose labels are those of others of the same composition.
         off: (S,) errors of the labels, less the constants of ``Differences``, eV; zero where that cannot be told.
         outliers: structures (S,) bool that stand apart for no reason that is known.
+        second: structures (S,) bool that follow other constants than the rest; all else is said as if they did not.
     """
 
     unit: Unit | None
@@ -41,6 +45,7 @@ class EnergyFindings:
     disordered: np.ndarray
     off: np.ndarray
     outliers: np.ndarray
+    second: np.ndarray
 
 
 class Differences:
@@ -94,22 +99,59 @@ def least_absolute(counts: np.ndarray, energy: np.ndarray) -> np.ndarray:
     return fitted
 
 
-def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool) -> EnergyFindings:
-    """Say what labelled energies seem to be.
+def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool, states: np.ndarray) -> EnergyFindings:
+    """Say what labelled energies seem to be; where one unit and reference leave much, two are tried.
 
     Args:
         errors: finite predictions beside labels.
         units: those that labels may be in, as ``energy_units`` gives them.
         student_is_trusted: whether labelled forces show that the student knows these structures: they point where the
             predicted ones do, or are those of the file in a wrong order.
+        states: (S, K) charges and the like, which a student may not know.
     """
+    found = _of_one_reference(errors, units, student_is_trusted)
+    if not student_is_trusted or found.all_equal or (found.unit is not None and found.outliers.sum() <= MANY):
+        return found
+    for name, mask, energy in _with_the_second_as_the_first(errors, units, found.zero, states):
+        moved = copy.copy(errors)
+        moved.energy_teacher = energy
+        again = _of_one_reference(moved, units, student_is_trusted)
+        if again.unit is not None and not again.shuffled and again.outliers.sum() <= found.outliers.sum():
+            return replace(again, others={**again.others, name: mask}) if name else replace(again, second=mask)
+    return found
+
+
+def _with_the_second_as_the_first(
+    errors: Errors, units: list[Unit], zero: np.ndarray, states: np.ndarray
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Structures (S,) bool in another unit than the rest, by its name, or with constants of their own, without one; and
+    all labels (S,) with theirs as those of the rest.
+    """
+    predicted, labelled, n = errors.energy, errors.energy_teacher, errors.n_atoms
+    right = zero | _close(predicted, labelled)
+    for unit in units[1:]:
+        energy = in_eV(labelled, n, unit)
+        mask = ~right & _close(predicted, energy)
+        if mask.sum() >= MANY and right.any() and (right | mask).mean() > NEARLY_ALL:
+            yield unit.name, mask, np.where(mask, energy, labelled)
+    differences, mask = Differences(errors.subset(~zero)), np.zeros(len(errors), dtype=bool)
+    off = differences.across_compositions((labelled - predicted)[~zero])
+    same = np.column_stack([differences.kind, states[~zero]])
+    if second := second_reference(off, differences.counts, np.unique(same, axis=0, return_inverse=True)[1].ravel()):
+        mask[~zero], energy = second.structures, labelled.copy()
+        energy[~zero] += second.shift_eV
+        yield "", mask, energy
+
+
+def _of_one_reference(errors: Errors, units: list[Unit], student_is_trusted: bool) -> EnergyFindings:
+    """What ``energy_findings`` says of energies most of which are in one unit and have one reference."""
     predicted, labelled, n = errors.energy, errors.energy_teacher, errors.n_atoms
     nothing = np.zeros(len(errors), dtype=bool)
     if len(errors) == 0:
-        return EnergyFindings(None, {}, nothing, False, False, nothing, 0.0 * n, nothing)
+        return EnergyFindings(None, {}, nothing, False, False, nothing, 0.0 * n, nothing, nothing)
     if np.ptp(labelled) == 0.0 and (len(errors) > 1 or labelled[0] == 0.0) and np.abs(predicted).max() > 0.0:
         moving = len(errors) == 1 or np.ptp(predicted) > 1e-3
-        return EnergyFindings(None, {}, nothing, moving, False, nothing, 0.0 * n, nothing)
+        return EnergyFindings(None, {}, nothing, moving, False, nothing, 0.0 * n, nothing, nothing)
     zero = _missing(errors)
     differences = Differences(errors.subset(~zero))
     kept = np.flatnonzero(~zero)
@@ -126,7 +168,7 @@ def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool)
             others[name][kept] = mask
         if student_is_trusted:
             disordered[kept] = _disordered(predicted[kept], energy, differences)
-    return EnergyFindings(unit, others, zero, False, shuffled, disordered, off, outliers & ~disordered)
+    return EnergyFindings(unit, others, zero, False, shuffled, disordered, off, outliers & ~disordered, nothing)
 
 
 def _missing(errors: Errors) -> np.ndarray:

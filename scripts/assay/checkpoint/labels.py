@@ -12,21 +12,28 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import Section, in_words, sections
+from assay.checkpoint.sections import Section, in_words, is_elsewhere, sections
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
 MAX_DEPTH = 5
+_TABLES = {"reference_energy", "atomref"}  # tensors of energies by atomic number
 
 _LABELS = r"(?:energy|energies|targets?|labels?|y|outputs?|property|per_atom|atom|atomic|atomwise|dataset|total)"
 _SPREADS = r"(?:stds?|stddev|std_dev|stdev|standard_deviation|deviation|scales?|scaling|scaler|scale_factor)"
-_MIDDLES = r"(?:means?|average|shifts?|offsets?)"
-_SPREAD = re.compile(rf"(?:^|_)(?:{_SPREADS}|var|variance)(?:_|$)")
+_MIDDLES = r"(?:means?|average|avg|shifts?|offsets?)"
+_SPREAD = re.compile(rf"(?:^|_)(?:{_SPREADS}|var|variance|rms|sigma)(?:_|$)|rescale(?:_factor)?$")
+_KINDS_OF_ATOMS = r"(?:atoms?|atomic|elem|elements?|elemental|species|types?)"
 # Names that say alone that they are of labels, and names that say so at the top of a file or in a config.
 _OF_LABELS = re.compile(
     rf"(?:{_LABELS}_)+(?:{_SPREADS}|{_MIDDLES})(?:_(?:factor|values?|per_atom))*"
-    rf"|(?:{_SPREADS}|{_MIDDLES})(?:_of)?_(?:energy|energies|targets?|labels?|y)(?:_per_atom)?"
+    rf"|(?:{_SPREADS}|{_MIDDLES})(?:_of)?_(?:energy|energies|targets?|labels?|y|e)(?:_per_atom)?"
+    rf"|(?:e|out|train|data|rescale|global_rescale)_(?:means?|stds?|shifts?)|(?:e|out)_scales?|(?:global_)?rescale"
+    r"|(?:global_)?rescale_(?:scale|factor)|(?:e|energy|energies|y|targets?|labels?)_(?:mu|sigma|rms|bias)"
+    r"|(?:(?:dataset|train)_)?forces?_(?:rms|stds?)|rms_forces?|(?:avg|average)_energy(?:_per_atom)?"
+    rf"|per_{_KINDS_OF_ATOMS}_(?:energy_)?{_SPREADS}"
 )
+_PAIR = {"mu", "sigma"}
 _BARE = re.compile(r"stds?|stddev|std_dev|stdev|standard_deviation|scales?|means?|shifts?|offsets?")
 _IN_NORMALIZER = re.compile(rf"(?:{_LABELS}_)*(?:{_SPREADS}|{_MIDDLES}|loc|var|variance)")
 _NORMALIZER = re.compile(
@@ -35,8 +42,20 @@ _NORMALIZER = re.compile(
     rf"|(?:{_LABELS}_)+(?:stats|statistics|normali[sz]ation)"
 )
 _REFERENCES = re.compile(
-    r"atom_?refs?|atom_references|e0s|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
+    r"atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
     r"|atomic_ref(?:s|erences?|erence_energ(?:y|ies))|energy_references?|energies_of_atoms"
+    rf"|(?:(?:per|free|single|isolated|self|ref|reference|dressed|linear|lin|{_KINDS_OF_ATOMS})_)+"
+    r"(?:energ(?:y|ies)|ener|(?:energy_)?(?:shifts?|bias(?:es)?|offsets?|baselines?)|refs?|references?|e0s?)"
+    r"(?:_dict|_values)?"
+    rf"|(?:energy|energies|energy_(?:shifts?|offsets?))_per_{_KINDS_OF_ATOMS}|energy_baselines?|composition_weights"
+    r"|sae|linref|e_?refs?|e_atoms?|bias_atom_e|dressed_atoms|isolated_atoms|atomization_references"
+)
+# Words of what has a number for each element and is no energy.
+_OF_ELEMENTS = re.compile(
+    r"(?:^|_)(?:colou?rs?|counts?|n|num|numbers?|histogram|fractions?|composition|abundances?|mass|masses|weights?"
+    r"|radius|radii|size|sizes|cutoffs?|rcut|r_cut|r_max|r_min|neighbou?rs?|charges?|spins?|magmoms?|moments?"
+    r"|electronegativit(?:y|ies)|hardness|polari[sz]abilit(?:y|ies)|hubbard|valences?|zbl|index|indices|map|mapping"
+    r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?)(?:_|$)"
 )
 
 
@@ -82,7 +101,8 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
         bare = [
             key
             for key, value in section.entries.items()
-            if isinstance(key, str) and _BARE.fullmatch(in_words(key)) and not isinstance(value, dict)
+            if isinstance(key, str) and not isinstance(value, dict)
+            if _BARE.fullmatch(in_words(key)) or (key in _PAIR and _PAIR <= section.entries.keys())
         ]
         for key, value in section.entries.items():
             if not isinstance(key, str) or (section.holds_weights and isinstance(value, Tensor)):
@@ -90,12 +110,29 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
             words, place = in_words(key), section.path_of(key)
             if _REFERENCES.fullmatch(words):
                 yield place, value, 0.0
-            elif _OF_LABELS.fullmatch(words):
+            elif _OF_LABELS.fullmatch(words) or _is_of_elements(words, value):
                 yield place, value, _neutral(words)
             elif _NORMALIZER.fullmatch(words):
                 yield from _of_normalizer(place, value)
             elif key in bare and _is_of_labels(section, value, len(bare)):
                 yield place, value, _neutral(words)
+
+
+def _is_of_elements(words: str, value: Any) -> bool:
+    """Whether ``value`` may be energies, or scales of them, by elements, whatever it is called.
+
+    Whole numbers that are not negative count or index elements. Numbers may be keys of anything, such as the epochs of
+    a schedule, so that a dict of them counts only where one of its values is negative, as energies of atoms are.
+    """
+    if not isinstance(value, dict) or not value or _OF_ELEMENTS.search(words) or is_elsewhere(words):
+        return False
+    numbers = _numbers(value)
+    if not numbers or len(numbers) != len(value) or not all(_atomic_number(key) > 0 for key in value):
+        return False
+    if any(number < 0.0 for number in numbers):
+        return True
+    by_symbol = all(isinstance(key, str) and not key.isdecimal() for key in value)
+    return by_symbol and not all(number.is_integer() for number in numbers)
 
 
 def _is_of_labels(section: Section, value: Any, n_bare: int) -> bool:
@@ -145,17 +182,23 @@ def _is_applied(place: str, value: Any, tensors: Mapping[str, Tensor]) -> bool:
     own = (tensor for name, tensor in tensors.items() if name.startswith("postprocessors."))
     if any(_numbers(tensor) == numbers for tensor in own):
         return True
-    if _REFERENCES.fullmatch(words) and "reference_energy" in tensors:
-        known = tensors["reference_energy"].double()
-        pairs = value.items() if isinstance(value, dict) else enumerate(numbers or ())
-        return all(_is_close(known, _atomic_number(key), number) for key, number in pairs)
+    if _REFERENCES.fullmatch(words) or _is_of_elements(words, value):
+        tables = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2] in _TABLES]
+        pairs = list(value.items() if isinstance(value, dict) else enumerate(numbers or ()))
+        if any(
+            all(_is_close(table.flatten(), _atomic_number(key), number) for key, number in pairs) for table in tables
+        ):
+            return True
     if _SPREAD.search(words) and "energy_scale" in tensors:
         return numbers is not None and all(_is_close(tensors["energy_scale"].reshape(1), 0, it) for it in numbers)
     return False
 
 
 def _atomic_number(key: Any) -> int:
-    return ase.data.atomic_numbers.get(key, -1) if isinstance(key, str) else key if type(key) is int else -1
+    """The atomic number that a symbol, a number or the text of one names; -1 for anything else."""
+    if isinstance(key, str):
+        key = int(key) if re.fullmatch("[0-9]{1,3}", key) else ase.data.atomic_numbers.get(key, -1)
+    return key if type(key) is int and 0 <= key < len(ase.data.chemical_symbols) else -1
 
 
 def _is_close(known: Tensor, index: int, number: Any) -> bool:

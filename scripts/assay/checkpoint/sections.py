@@ -83,10 +83,15 @@ def sections(container: Container) -> Iterator[Section]:
             if not isinstance(key, str) or entries is None or key == _OF_IDENTITY_CARD:
                 continue
             of_run = key in _RUNS
-            if not of_run and _ELSEWHERE.search(in_words(key)):
+            if not of_run and is_elsewhere(in_words(key)):
                 continue
             known = section.known and not of_run and key in (NETWORKS if section.place else PLACES)
             queue.append((Section(section.path_of(key), entries, known, of_run), depth + 1))
+
+
+def is_elsewhere(words: str) -> bool:
+    """Whether a key, in words, is that of a section that tells nothing of the network."""
+    return bool(_ELSEWHERE.search(words))
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:

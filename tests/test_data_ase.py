@@ -171,17 +171,18 @@ GJF = "#p hf\n\nwater\n\n-1 2\nO 0.{} 0 0\n\n"
 @pytest.mark.parametrize(
     ("name", "one", "between"), [("a.gro", GRO, ""), ("a.gen", GEN, ""), ("a.gjf", GJF, "--Link1--\n")]
 )
-def test_a_file_of_which_ase_reads_the_first_structure_alone_is_refused(tmp_path, name, one, between):
+def test_a_file_whose_structures_ase_does_not_read_one_by_one_is_refused(tmp_path, name, one, between):
     (tmp_path / name).write_text(one.format(1, 1))
     [load] = read_frames(tmp_path / name)
     assert load().numbers.tolist() == [8]
     (tmp_path / name).write_text(one.format(1, 1) + between + one.format(2, 2))
-    with pytest.raises(AssayError, match=rf"{name} has several structures, of which only the first would be read"):
+    with pytest.raises(AssayError, match=rf"{name} has several structures, which ASE does not read one by one"):
         list(read_frames(tmp_path / name))
 
 
 def test_an_input_of_gaussian_tells_its_charge_and_multiplicity(tmp_path):
-    (tmp_path / "a.gjf").write_text(GJF.format(1))
+    again = "--Link1--\n%chk=a.chk\n#p freq hf Geom=AllCheck guess=read\n\n"
+    (tmp_path / "a.gjf").write_text(GJF.format(1) + again)
     [load] = read_frames(tmp_path / "a.gjf")
     read = Structure.from_ase(load())
     assert (read.charge, read.spin) == (-1, 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,10 +27,10 @@ from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
 _INPUT = "gaussian-in"  # the format of ASE
+_NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
 _LENGTHS: Mapping[str, Callable[[list[str]], int]] = {  # lines of a first structure, behind which ASE reads nothing
     "gromacs": lambda lines: 3 + int(lines[1]),
     "gen": lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF"),
-    _INPUT: lambda lines: next((k for k, line in enumerate(lines) if line.strip().lower() == "--link1--"), len(lines)),
 }
 _OF_INPUTS = ("charge", "mult")
 _WHOLE = 0.999  # of an occupancy
@@ -148,21 +149,29 @@ def _options(path: Path) -> dict[str, Any]:
     """What ``ase.io.read`` has to be told of a file.
 
     Raises:
-        AssayError: it has several structures, of which ASE reads the first alone, or alternatives of an atom.
+        AssayError: it has several structures that ASE does not read one by one, or alternatives of an atom.
     """
     options = lammps_options(path)
     kind = options.get("format") or filetype(str(path))
-    if kind in _LENGTHS:
+    if kind in (*_LENGTHS, _INPUT):
         with open_with_compression(str(path), "r") as file:
-            lines = file.readlines()
-        if any(map(str.strip, lines[_LENGTHS[kind](lines) :])):
+            text = file.read()
+        if _goes_on(text, kind):
             raise AssayError(
-                f"{path} has several structures, of which only the first would be read: convert it to extended XYZ"
+                f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
             )
     if kind == "proteindatabank":
         with open_with_compression(str(path), "r") as file:
             _check_alternatives(path, file)
     return options | ({"attach_calculator": True} if kind == _INPUT else {})
+
+
+def _goes_on(text: str, kind: str) -> bool:
+    """Whether a file has another structure behind the first; jobs of Gaussian may go on with the atoms of the first."""
+    if kind == _INPUT:
+        return not all(_SAME_ATOMS.search(job) for job in _NEXT_JOB.split(text)[1:])
+    lines = text.splitlines()
+    return any(map(str.strip, lines[_LENGTHS[kind](lines) :]))
 
 
 def _check_alternatives(path: Path, lines: Iterable[str]) -> None:

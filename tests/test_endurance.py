@@ -30,6 +30,8 @@ def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
     dataset = from_structures(named)
     assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 2)] == ["gamma", "beta"]
     assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 9)] == ["gamma", "alpha", "beta"]
+    unnamed = from_structures([type(s)(**{**vars(s), "molecule": ""}) for s in frames])
+    assert len(molecules_of_all_sizes(unnamed, 9)) == len(frames)
 
 
 def test_a_good_model_keeps_every_molecule(molecules, state):

@@ -97,6 +97,25 @@ def test_zero_force_baseline_has_no_accuracy():
     assert base["energy_mae_eV_per_atom"] > 0.1
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-16, 1e-6])
+def test_forces_that_are_none_tell_no_accuracy(size):
+    dataset = make_dataset(20)
+    dataset = replace(dataset, forces=size * dataset.forces)
+    found = accuracy_of_split(errors_of(dataset), dataset, AccuracySettings(resamples=20, confidence=0.9, seed=0))
+    assert found["force_accuracy"] is None
+    assert found["confidence_intervals"]["force_accuracy"] == [None, None]
+    assert {element["force_accuracy"] for element in found["per_element"].values()} == {None}
+    assert found["force_mae_eV_per_A"] > 0.1
+
+
+def test_molecules_without_a_name_are_counted_one_by_one():
+    dataset = make_dataset(6)
+    names = np.array(["", "water", "", "water", "ice", ""], dtype=object)
+    dataset = replace(dataset, molecules=names)
+    found = accuracy_of_split(errors_of(dataset), dataset, AccuracySettings(resamples=2, confidence=0.9, seed=0))
+    assert found["n_molecules"] == 5
+
+
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
     everything = errors_of(make_dataset(4000))
     truth, owner = metrics(everything)["force_mae_eV_per_A"], np.arange(4000) // 100

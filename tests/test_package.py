@@ -373,6 +373,8 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| `model.onnx` | 1.23 |" in text
     assert "0.46" not in text, "the file that the engine was timed with is not in the package"
+    split["force_accuracy"] = None  # where labelled forces are zero
+    assert "| not measured | 0.0313 |" in write_card({"model": card} | measured, files, **SAID)
 
 
 def test_card_gives_no_higher_verdict_than_the_report_where_structures_have_no_prediction(card, files, tmp_path):

@@ -226,6 +226,16 @@ def test_a_shipped_record_and_the_config_tell_of_one_recipe(name):
     assert asked["rounds"][0]["shares"]["driven"] == 0.5
 
 
+def test_structures_without_forces_are_refused_before_a_training(dataset, tmp_path):
+    write_hdf5(tmp_path / "data.h5", replace(dataset, forces=0.0 * dataset.forces))
+    student = {"architecture": "painn", "hyperparameters": STUDENT, "recipe": {"rounds": [{"steps": 4}]}}
+    files = {key: tmp_path / key for key in ("shipped", "state_file", "log", "checkpoint", "record")}
+    own = {"train": tmp_path / "data.h5", "validation": tmp_path / "data.h5", "recipe": RECIPE, "teacher": {}}
+    with pytest.raises(AssayError, match=r"data\.h5 that a training is held against have no forces"):
+        train_student("toy", student=student, threads=1, device="cpu", **own, **files)
+    assert not files["state_file"].exists()
+
+
 def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     """The shipped checkpoint and its record are enough to go on from."""
     common = {

@@ -27,7 +27,7 @@ from assay.accuracy.metrics import (
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor, check_structure
 from assay.structures.batching import pack_structures
-from assay.structures.structure import Structure, symbols_of
+from assay.structures.structure import Structure, molecule_numbers, symbols_of
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -209,7 +209,7 @@ def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettin
     return {
         "n_structures": len(errors),
         "n_atoms": len(errors.atomic_numbers),
-        "n_molecules": len(set(dataset.molecules)),
+        "n_molecules": len(np.unique(molecule_numbers(dataset.molecules))),
         "n_stress_labels": 0 if errors.stress_teacher is None else int(np.isfinite(errors.stress_teacher).all(1).sum()),
         "n_stresses": int(np.isfinite(errors.stress_error).all(1).sum()),
         **metrics(errors),

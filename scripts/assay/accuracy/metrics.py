@@ -12,6 +12,8 @@ from typing import Any
 import ase.units
 import numpy as np
 
+from assay.structures.structure import NO_FORCES_eV_per_A, molecule_numbers
+
 # Below this a teacher's force has no direction worth comparing: about the noise of a tight self-consistent field.
 MIN_FORCE_FOR_ANGLE_eV_per_A = 0.05
 
@@ -157,9 +159,10 @@ def _from_sums(total: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         if "abs_s" in total:
             components = total["stress_components"]
             stress = {"mae": total["abs_s"] / components, "rmse": np.sqrt(total["sq_s"] / components)}
+        accuracy = 1.0 - np.sqrt(total["sq_f"] / total["ff"])
         spread = total["ff"] - total["f"] ** 2 / m
         return {
-            "force_accuracy": 1.0 - np.sqrt(total["sq_f"] / total["ff"]),
+            "force_accuracy": np.where(total["ff"] > m * NO_FORCES_eV_per_A**2, accuracy, np.nan),
             "force_r2": 1.0 - total["sq_f"] / spread,
             "force_mae_eV_per_A": total["abs_f"] / m,
             "force_rmse_eV_per_A": np.sqrt(total["sq_f"] / m),
@@ -209,7 +212,7 @@ def confidence_intervals(
     """
     if len(errors) == 0:
         return {}
-    sums, group = _sums(errors), _groups(molecules)
+    sums, group = _sums(errors), molecule_numbers(molecules)
     n = int(group.max()) + 1
     matrix = np.stack([np.bincount(group, weights=values, minlength=n) for values in sums.values()], 1)  # (n, K)
     generator, chance = np.random.default_rng(seed), np.full(n, 1.0 / n)
@@ -223,12 +226,6 @@ def confidence_intervals(
             else [None, None]
             for name, values in _from_sums(drawn).items()
         }
-
-
-def _groups(molecules: Iterable[str]) -> np.ndarray:
-    """(S,) the number of each structure's molecule, in the order in which they first occur."""
-    numbers: dict[str | int, int] = {}
-    return np.array([numbers.setdefault(str(name) or k, len(numbers)) for k, name in enumerate(molecules)])
 
 
 def _counted_in(metric: str) -> str:
@@ -272,7 +269,7 @@ def force_metrics_of_atoms(errors: Errors, atoms: np.ndarray) -> dict[str, float
     cosine = errors.cosine[atoms]
     return {
         "n_atoms": len(difference),
-        "force_accuracy": _number(1.0 - rmse / rms) if rms > 0 else None,
+        "force_accuracy": _number(1.0 - rmse / rms) if rms > NO_FORCES_eV_per_A else None,
         "force_mae_eV_per_A": _number(np.abs(difference).mean()),
         "force_rmse_eV_per_A": _number(rmse),
         "force_rms_teacher_eV_per_A": _number(rms),

@@ -14,7 +14,7 @@ from ase import units
 from assay.dynamics.run import Motion, Trajectory, run_dynamics
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import BROKEN_A, bond_lengths, bonds
-from assay.structures.structure import Structure, evenly
+from assay.structures.structure import Structure, evenly, molecule_numbers
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
 
@@ -49,8 +49,9 @@ class EnduranceSettings:
 
 def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Structure]:
     """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer."""
-    first = {structure.molecule: structure for structure in reversed(list(dataset))}
-    by_size = sorted(first.values(), key=lambda structure: (len(structure), structure.name))
+    structures = list(dataset)
+    _, first = np.unique(molecule_numbers(structure.molecule for structure in structures), return_index=True)
+    by_size = sorted((structures[k] for k in first), key=lambda structure: (len(structure), structure.name))
     return evenly(by_size, count)
 
 

@@ -150,6 +150,8 @@ def _training(record: Mapping[str, Any] | None) -> str | None:
 def _with_interval(split: Mapping[str, Any], name: str) -> str:
     """Write a value of a split with its confidence interval where there is one."""
     interval = split.get("confidence_intervals", {}).get(name)
+    if split[name] is None:
+        return "not measured"
     text = f"{split[name]:.4g}"
     return text if interval is None or None in interval else f"{text} ({interval[0]:.4g} to {interval[1]:.4g})"
 

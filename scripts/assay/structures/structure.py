@@ -22,6 +22,7 @@ Item = TypeVar("Item")
 _CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")
 _SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
 _OF_ATOMS = ("initial_charges", "formal_charges")  # arrays of charges whose sum is the total
+NO_FORCES_eV_per_A = 1e-4  # labelled forces with a smaller root mean square are none to compare with
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
@@ -178,6 +179,17 @@ def knows(elements: Sequence[str] | None, structure: Structure) -> bool:
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
     """Sort structures by how near their size is to ``n_atoms``, and equally near ones by name."""
     return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
+
+
+def molecule_numbers(molecules: Iterable[str]) -> np.ndarray:
+    """(S,) int64, the number of each structure's molecule, in the order in which they first occur.
+
+    Args:
+        molecules: the name of each structure's molecule; one without a name, "", stands for itself.
+    """
+    numbers: dict[str | int, int] = {}
+    found = [numbers.setdefault(str(name) or k, len(numbers)) for k, name in enumerate(molecules)]
+    return np.array(found, dtype=np.int64)
 
 
 def evenly(items: Sequence[Item], count: int) -> list[Item]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from assay.data.dataset import Dataset
@@ -9,7 +11,21 @@ from assay.engine.painn import accelerated
 from assay.models import Potential
 from assay.neighbors.lists import build_graph
 from assay.structures.batching import pack_structures
-from assay.structures.structure import collate
+from assay.structures.structure import NO_FORCES_eV_per_A, collate
+from assay.workflow.errors import AssayError
+
+
+def check_held_out(dataset: Dataset, path: str | Path) -> None:
+    """Refuse structures that cannot tell how well a student learns.
+
+    Raises:
+        AssayError: their forces are zero, as those of single atoms and of perfect crystals.
+    """
+    if not np.sqrt((dataset.forces**2).mean()) > NO_FORCES_eV_per_A:
+        raise AssayError(
+            f"the structures of {path} that a training is held against have no forces (of {NO_FORCES_eV_per_A:g} "
+            "eV/angstrom or more): hold out others"
+        )
 
 
 def validation_errors(model: Potential, dataset: Dataset) -> dict[str, float]:

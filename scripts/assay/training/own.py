@@ -17,7 +17,7 @@ from assay.models import Potential, build_model
 from assay.training import processes
 from assay.training.curve import draw_curve
 from assay.training.effort import count_steps, rounds_of, seconds_per_step
-from assay.training.evaluation import validation_errors
+from assay.training.evaluation import check_held_out, validation_errors
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
 from assay.training.origin import Origin, read_origin
@@ -130,6 +130,7 @@ def train_own(
     if not isinstance(held_out, Dataset):
         held_out = held_out.sample(FITTED)
     held_out = evenly_spaced(held_out, student.get("validation_structures", training["validation_structures"]))
+    check_held_out(held_out, validation)
     run = plan_run(student, training, origin, data)
     model = run.model
     n_parameters = sum(parameter.numel() for parameter in model.parameters())

@@ -16,6 +16,7 @@ from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
 from assay.models import Potential, build_model
 from assay.training import processes
+from assay.training.evaluation import check_held_out
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
 from assay.workflow.files import atomic_path, read_json, training_record, write_json
@@ -68,6 +69,7 @@ def train_student(
     torch.set_num_threads(threads)
     own_recipe, n_validation = _recipe_of(student, recipe)
     data, held_out = read_dataset(train), evenly_spaced(read_dataset(validation), n_validation)
+    check_held_out(held_out, validation)
     with processes.joined(device) as own_device:
         trainer = Trainer(
             student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, own_device

@@ -296,6 +296,34 @@ def test_elements_have_a_row_of_the_embedding_each(place, architecture, state, s
             normalize(save(content(*elements)))
 
 
+def test_elements_are_read_under_every_name_and_in_every_form(state, save):
+    listed = ["H", "C", "O"]
+    for said in (
+        *({name: listed} for name in ("elements", "chemical_symbols", "type_names", "chemical_species", "type_map")),
+        *({name: [8, 1, 6]} for name in ("elements", "atomic_numbers", "z_table", "zs")),
+        {"elements": torch.tensor([1, 6, 8])},
+        {"elements": "H C O"},
+        {"species": "H,C,O"},
+        {"elements": ["X", "H", "C", "O"]},
+        {"type_map": {"H": 0, "C": 1, "O": 2}},
+        {"elements": "[1, 6, 8]"},
+        {"elements": [1, 6, 8, 6]},
+    ):
+        assert normalize(save({"model_state_dict": state, "config": said})).elements == listed
+        assert normalize(save({"model_state_dict": state, "hparams": {"model": said}})).elements == listed
+    for said in (
+        {"elements": 3},
+        {"species": [1, 2]},
+        {"atomic_numbers": [6, 1, 1]},
+        {"elements": "all"},
+        {"zs": [0, 1]},
+    ):
+        assert normalize(save({"model_state_dict": state, "config": said})).elements is None
+    for said in ({"elements": "HCO"}, {"elements": ["H", "Q"]}, {"chemical_symbols": [[1]]}, {"elements": [0, 1]}):
+        with pytest.raises(AssayError, match=r"says config\.\w+ = .*, which are no elements: give them as a list"):
+            normalize(save({"model_state_dict": state, "config": said}))
+
+
 # The cutoff
 
 

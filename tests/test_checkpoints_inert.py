@@ -295,6 +295,41 @@ def test_files_that_show_which_set_is_the_average(save):
     assert not restored.doubt()
 
 
+WEIGHTS_OF_FILES = {
+    # What a trainer saves of the raw weights, the average and other tensors of the same names; which of them are read.
+    "non_ema": (lambda raw, ema, other: {"state_dict": ema, "non_ema_state_dict": raw}, "average"),
+    "before_ema": (lambda raw, ema, other: {"state_dict": ema, "weights_before_ema": raw}, "average"),
+    "ema_backup": (lambda raw, ema, other: {"state_dict": ema, "ema_backup": raw}, "average"),
+    "backup_alone": (lambda raw, ema, other: {"model": ema, "ema": {"backup": raw}}, "average"),
+    "shadow_and_backup": (lambda raw, ema, other: {"model": raw, "ema": {"shadow": ema, "backup": raw}}, "average"),
+    "callback": (
+        lambda raw, ema, other: {"state_dict": ema, "callbacks": {"EMA": {"original_weights": raw}}}, "average",
+    ),
+    "mmengine": (
+        lambda raw, ema, other: {
+            "state_dict": ema, "ema_state_dict": prefixed(raw, "module.") | {"steps": torch.tensor(100)},
+        },
+        "average",
+    ),
+    "moments_opt": (lambda raw, ema, other: {"model": raw, "opt": {"exp_avg": other}}, "raw"),
+    "moments_optim": (lambda raw, ema, other: {"model": raw, "optim_state": {"exp_avg": other}}, "raw"),
+    "diffusers_not_begun": (lambda raw, ema, other: {"model": raw, "ema": {"optimization_step": 0, "m": other}}, "raw"),
+    "yolo_not_begun": (lambda raw, ema, other: {"model": raw, "ema": other, "updates": 0}, "raw"),
+    "yolo": (lambda raw, ema, other: {"model": raw, "ema": ema, "updates": 7}, "average"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WEIGHTS_OF_FILES)
+def test_the_weights_that_come_out_of_a_file(case, save):
+    raw = student().state_dict()
+    sets = {"raw": raw, "average": moved(raw), "other": moved(raw, 0.5)}
+    make, expected = WEIGHTS_OF_FILES[case]
+    path = save(make(*sets.values()))
+    assert normalize(path).to_bytes() == normalize(save(sets[expected], "plain.pt")).to_bytes()
+    if case == "mmengine":
+        assert normalize(path, weights="raw").to_bytes() == normalize(save(raw, "plain.pt")).to_bytes()
+
+
 def test_the_nearest_counter_says_whether_an_average_has_begun(save):
     raw = student().state_dict()
     average = moved(raw)

@@ -16,6 +16,7 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.weights import (
     BUFFERS,
     SCHNETPACK_BASIS,
+    STEPS_OF_MMENGINE,
     StateDict,
     TensorList,
     counted_averages,
@@ -153,12 +154,17 @@ def _settle_by_evidence(named: list[StateDict], lists: list[TensorList]) -> bool
     """Call a state dict an average where the file shows that it is one, whatever its name.
 
     Lightning's WeightAveraging and torch_ema both put the raw weights aside while the average stands in the model.
+    mmengine saves them in the place of the average, with its counter.
 
     Returns:
         Whether the file shows of some state dict which of the two it is.
     """
     aside = {state.where.removesuffix(_LIGHTNING_RAW) for state in named if state.where.endswith(_LIGHTNING_RAW)}
     settled = False
+    kept = {state.where: state for state in named if not state.group or state.group == "module"}
+    swapped = kept.get("ema_state_dict")
+    if swapped is not None and "state_dict" in kept and STEPS_OF_MMENGINE in swapped.ignored:
+        kept["state_dict"].average, swapped.average, settled = True, False, True
     for state in named:
         if state.where.endswith("state_dict") and state.where.removesuffix("state_dict") in aside:
             state.average = settled = True

@@ -42,12 +42,18 @@ _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_m
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
 # Words of a dotted place, e.g. "callbacks.EMA" or "optimizer_states[0].ema".
 _AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow|polyak)([_.\[]|$)", re.IGNORECASE)
+# Words of what was put aside while the average stood in the model.
+_ASIDE = re.compile(r"(^|[_.])(non|no|not|without|before|pre|backup|original|raw)([_.\[]|$)", re.IGNORECASE)
 _NOT_THE_MODEL = re.compile(
-    r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|optimizer|scheduler)([_.\[]|$)", re.IGNORECASE
+    r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
+    r"([_.\[]|$)",
+    re.IGNORECASE,
 )
-_COUNTERS = ("n_averaged", "initted", "num_updates")  # of torch and Lightning, of ema-pytorch, of torch_ema
+# Of torch and Lightning, of ema-pytorch, of torch_ema, of diffusers, of YOLO.
+_COUNTERS = ("n_averaged", "initted", "num_updates", "optimization_step", "updates")
 _LIGHTNING_COUNTERS = "averaging_state"  # where Lightning's WeightAveraging keeps them, beside the state dict
-_BOOKKEEPING = {*_COUNTERS, "step", "decay"}
+STEPS_OF_MMENGINE = "steps"  # the counter in a moving average of mmengine
+_BOOKKEEPING = {*_COUNTERS, STEPS_OF_MMENGINE, "step", "decay"}
 _PUT_ASIDE = "collected_params"  # by torch_ema, while the average stands in the model
 
 
@@ -197,6 +203,11 @@ def _tells_of_average(key: str) -> bool:
     return key == _PUT_ASIDE or bool(_AVERAGE.search(key))
 
 
+def _is_averaged(place: str) -> bool:
+    """Whether a dotted place is that of a moving average, and not of weights that were put aside for one."""
+    return bool(_AVERAGE.search(place)) and not _ASIDE.search(place)
+
+
 def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
     """Every dict in ``content`` once, with its dotted place, from the outside in; members of lists by their index."""
     queue: deque[tuple[str, Any, int]] = deque([("", content, 0)])
@@ -280,7 +291,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
     keys = [key for key, value in entries.items() if isinstance(key, str) and _is_tensor(value)]
     if not keys or (not everything and _NOT_THE_MODEL.search(where)):
         return []
-    averaged = "n_averaged" in keys or bool(_AVERAGE.search(where))
+    averaged = "n_averaged" in keys or _is_averaged(where)
     groups: dict[tuple[str, ...], StateDict] = {}
     members: dict[tuple[str, ...], list[str]] = {}
     dotted = _with_dots(keys)
@@ -288,7 +299,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
         lost, group, bare = _split(dotted.get(key, key))
         if not bare or (not everything and any(_NOT_THE_MODEL.search(part) for part in group)):
             continue
-        average = averaged or any(_AVERAGE.search(part) for part in group)
+        average = averaged or any(map(_is_averaged, group))
         state = groups.setdefault(group, StateDict(where, average, group=".".join(group)))
         members.setdefault(group, []).append(key)
         if bare in state.tensors:

@@ -84,6 +84,15 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         ({"config": {"model": {"lengthUnits": "bohr"}}}, r"config\.model\.lengthUnits = 'bohr'"),
         ({"config": {"forces_unit": "kcal/mol/angstrom"}}, r"config\.forces_unit = 'kcal/mol/angstrom'"),
         ({"units": "real"}, r"units = 'real'"),
+        ({"config": {"data": {"energy_unit": "kcal/mol"}}}, r"config\.data\.energy_unit = 'kcal/mol'"),
+        ({"config": {"data": {"units": {"energy": "Hartree"}}}}, r"config\.data\.units\.energy = 'Hartree'"),
+        ({"config": {"dataset": {"energy_units": "hartree"}}}, r"config\.dataset\.energy_units = 'hartree'"),
+        ({"dataset": {"units": "kcal/mol"}}, r"dataset\.units = 'kcal/mol'"),
+        (
+            {"datamodule_hyper_parameters": {"property_units": {"energy": "kcal/mol"}}},
+            r"datamodule_hyper_parameters\.property_units\.energy = 'kcal/mol'",
+        ),
+        ({"training": {"energy_unit": "hartree"}}, r"training\.energy_unit = 'hartree'"),
         ({"units": "eV, bohr"}, r"units = 'eV, bohr'"),
     ):
         path = save({"model": state} | content)
@@ -93,7 +102,9 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
     for content in (
         {"config": {"energy_unit": "eV", "units": {"energy": "ev", "length": "Angstrom", "time": "fs"}}},
         {"units": "metal", "config": {"units": "eV, angstrom, eV/A", "n_units": 64, "distance_unit": "Ang"}},
-        {"config": {"data": {"energy_unit": "hartree"}, "units": 64}, "dataset": {"units": "kcal/mol"}},
+        {"config": {"data": {"energy_unit": "eV"}, "units": 64}, "dataset": {"units": "eV"}},
+        {"datamodule_hyper_parameters": {"property_units": {"energy": "eV"}, "distance_unit": "Ang", "batch_size": 8}},
+        {"teacher": {"energy_unit": "hartree"}, "training": {"time_unit": "s", "units": 3}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 

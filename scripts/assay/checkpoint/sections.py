@@ -30,6 +30,11 @@ _ELSEWHERE = re.compile(
     r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|loss(?:es)?|criterion|metrics?|data\w*|loaders?|train\w*|val|valid\w*"
     r"|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
 )
+# Names of the sections that tell of the data of a training.
+_OF_DATA = re.compile(
+    r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
+    r"|datamodule(?:_hyper_parameters|_hparams)?"
+)
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OF_GRADIENT_SCALER = "growth_factor"
 _OF_IDENTITY_CARD = "model.json"
@@ -44,12 +49,14 @@ class Section:
         entries: what it holds; text that is JSON is left as text.
         known: whether it is at a place where trainers keep the config of a network.
         of_run: whether it records a training, and so tells of a network only in sections of its own.
+        of_data: whether it tells of the data of a training.
     """
 
     place: str
     entries: dict[Any, Any]
     known: bool
     of_run: bool = False
+    of_data: bool = False
 
     @property
     def holds_weights(self) -> bool:
@@ -62,10 +69,10 @@ class Section:
         return f"{self.place}.{key}".lstrip(".")
 
 
-def sections(container: Container) -> Iterator[Section]:
+def sections(container: Container, with_data: bool = False) -> Iterator[Section]:
     """The sections of a file that may tell of its network, from the outside in, each once.
 
-    Sections of an optimizer, a schedule, data, metrics and a teacher are left out.
+    Sections of an optimizer, a schedule, data, metrics and a teacher are left out, those of data unless ``with_data``.
     """
     tops = (container.content, container.config)
     queue = deque((Section("", top, True), 0) for top in tops)
@@ -83,10 +90,11 @@ def sections(container: Container) -> Iterator[Section]:
             if not isinstance(key, str) or entries is None or key == _OF_IDENTITY_CARD:
                 continue
             of_run = key in _RUNS
-            if not of_run and is_elsewhere(in_words(key)):
+            of_data = with_data and bool(_OF_DATA.fullmatch(in_words(key)))
+            if not of_run and not of_data and is_elsewhere(in_words(key)):
                 continue
             known = section.known and not of_run and key in (NETWORKS if section.place else PLACES)
-            queue.append((Section(section.path_of(key), entries, known, of_run), depth + 1))
+            queue.append((Section(section.path_of(key), entries, known, of_run, of_data), depth + 1))
 
 
 def is_elsewhere(words: str) -> bool:

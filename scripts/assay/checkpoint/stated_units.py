@@ -63,9 +63,7 @@ def are_of_assay(units: Mapping[str, str]) -> bool:
 
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
     """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
-    for section in sections(container):
-        if section.of_run:
-            continue
+    for section in sections(container, with_data=True):
         for key, value in section.entries.items():
             if not isinstance(key, str):
                 continue
@@ -73,7 +71,7 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
             kind = next((kind for kind, pattern in _STATED.items() if pattern.fullmatch(words)), None)
             if kind is not None and isinstance(value, str):
                 yield place, value, kind
-            elif _UNITS.fullmatch(words) and isinstance(value, str) and section.known:
+            elif _UNITS.fullmatch(words) and isinstance(value, str) and (section.known or section.of_data):
                 yield place, value, None
             elif _UNITS.fullmatch(words) and isinstance(value, dict):
                 yield from _of_kinds(place, value)

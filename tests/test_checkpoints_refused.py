@@ -35,6 +35,9 @@ def test_refused(case, tmp_path, monkeypatch):
 
 def test_what_is_no_file_is_refused(tmp_path):
     check_refused(tmp_path, "is a folder")
+    (tmp_path / "sharded").mkdir()
+    (tmp_path / "sharded/.metadata").touch()
+    check_refused(tmp_path / "sharded", "distributed checkpoint of torch: .*dcp_to_torch_save")
     check_refused(tmp_path / "nowhere.pt", "there is no checkpoint")
     check_refused(tmp_path / ("x" * 300), "cannot be read")
     os.mkfifo(tmp_path / "pipe.pt")

@@ -198,6 +198,14 @@ REFUSED = {
         lambda: torch_bytes({"model": SEED, "config": {"elements": ["H", "C", "Ne"]}}),
         "lists the element Ne, but its embedding has rows for the atomic numbers up to 9 only",
     ),
+    "parametrized": (
+        lambda: torch_bytes({"model": PAINN | {"head.0.parametrizations.weight.original0": PAINN["head.0.weight"]}}),
+        r"holds 'head\.0\.parametrizations\.weight\.original0', a part of .*remove_parametrizations",
+    ),
+    "pruned": (
+        lambda: torch_bytes({"model": {name.replace("0.weight", "0.weight_orig"): it for name, it in PAINN.items()}}),
+        r"holds .*weight_orig., a part of .* prune\.remove",
+    ),
     "unknown_activation": (
         lambda: torch_bytes({"model": PAINN, "config": {"activation": "relu"}}),
         "cannot be built",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +25,7 @@ MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
+_SPLIT_WEIGHT = re.compile(r"\.parametrizations\.|\.(?:weight|bias)_(?:g|v|orig)$")
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 
@@ -70,6 +72,13 @@ def read_network(
     Raises:
         AssayError: unfit tensors, an unknown network, names or shapes that do not fit it, or a contradiction.
     """
+    split = next((name for name in state_dict.tensors if _SPLIT_WEIGHT.search(name)), None)
+    if split is not None:
+        raise AssayError(
+            f"{path} holds {split!r}, a part of a parametrized or pruned weight: call "
+            "torch.nn.utils.parametrize.remove_parametrizations, remove_weight_norm or prune.remove on its module "
+            "before saving"
+        )
     if state_dict.is_schnetpack:
         return _read_schnetpack(state_dict, said, path, cutoff_A, translate(state_dict, parts, path, units))
     if units and not are_of_assay(units):

@@ -123,6 +123,11 @@ def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            if (path / ".metadata").is_file():
+                raise AssayError(
+                    f"{path} is a distributed checkpoint of torch: make one file of it with "
+                    "torch.distributed.checkpoint.format_utils.dcp_to_torch_save"
+                )
             raise AssayError(f"{path} is a folder: name the checkpoint file in it")
         if not stat.S_ISREG(status.st_mode):
             raise AssayError(f"{path} is not a regular file: name a checkpoint file")

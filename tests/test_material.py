@@ -130,6 +130,18 @@ def test_a_material_is_measured_at_every_size_and_temperature_and_shown(tmp_path
     assert "teacher" in (tmp_path / "one.svg").read_text()
 
 
+def test_sizes_of_as_many_atoms_are_measured_each_in_its_own_cell(tmp_path):
+    def rows(repeats, name):
+        settings = replace(SETTINGS, repeats=repeats, temperatures_K=[300.0])
+        return material_record(predictor(), crystal(), settings, tmp_path / name)[0]["rows"]
+
+    both, alone = rows([[2, 1, 1], [1, 2, 1]], "both"), rows([[1, 2, 1]], "alone")
+    assert [row["repeats"] for row in both] == [[2, 1, 1], [1, 2, 1]]
+    for row, own in zip(both, rows([[2, 1, 1]], "first") + alone, strict=True):
+        assert row["pressure_GPa"] == own["pressure_GPa"]
+        assert row["diffusion"]["Na"]["coefficient_cm2_per_s"] == own["diffusion"]["Na"]["coefficient_cm2_per_s"]
+
+
 def test_a_model_that_does_not_know_the_elements_says_so(tmp_path):
     model = predictor()
     model.elements = frozenset({1, 6})

@@ -131,11 +131,12 @@ def material_properties(
     rows, labelled = [], []
     for repeat in settings.repeats:
         whole = repeated(start, (int(repeat[0]), int(repeat[1]), int(repeat[2])))
+        size = "x".join(str(int(count)) for count in repeat)
         structures = [replace(whole, name=f"{start.name} at {t:g} K") for t in settings.temperatures_K]
-        frames = _frames(predictor, structures, settings, state.with_name(f"{state.name}.{len(whole)}.npz"))
+        frames = _frames(predictor, structures, settings, state.with_name(f"{state.name}.{size}.npz"))
         for structure, temperature, own in zip(structures, settings.temperatures_K, frames, strict=True):
             some = _labelled(predictor, structure, own)
-            rows.append(_measured(structure, temperature, own, some, settings))
+            rows.append({"repeats": list(repeat)} | _measured(structure, temperature, own, some, settings))
             labelled += some
     return rows, labelled
 
@@ -228,8 +229,8 @@ def without_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, flo
 
 def activation_energies(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """The activation energy of diffusion, eV, by element, of the largest size (Arrhenius); none of one temperature."""
-    largest = max(row["n_atoms"] for row in rows)
-    own = [row for row in rows if row["n_atoms"] == largest]
+    largest = max(rows, key=lambda row: row["n_atoms"])
+    own = [row for row in rows if all(row.get(key) == largest.get(key) for key in ("n_atoms", "repeats"))]
     if len(own) < 2:
         return {}
     inverse = [1.0 / (units.kB * row["temperature_K"]) for row in own]

@@ -1,4 +1,4 @@
-"""The workflow's config: four files of defaults under what the caller gives, checked strictly before any job is
+"""The workflow's config: five files of defaults under what the caller gives, checked strictly before any job is
 planned.
 """
 

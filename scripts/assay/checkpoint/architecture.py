@@ -24,8 +24,8 @@ from assay.workflow.errors import AssayError
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
 OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")
-# What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 _SPLIT_WEIGHT = re.compile(r"\.parametrizations\.|\.(?:weight|bias)_(?:g|v|orig)$")
+# What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
 
 

@@ -121,6 +121,11 @@ class Labels:
             raise LabelError(f"the teacher {self._name} gives {len(atoms)} atoms numbers that are not finite")
         return energy, forces
 
+    def forget(self) -> None:
+        """Compute the next structure from scratch, even if it is the last one again."""
+        if hasattr(self._calculator, "reset"):
+            self._calculator.reset()
+
     @property
     def partly_filled(self) -> float:
         """How far the orbitals of the last structure are from holding two electrons or none, summed over all of them.

@@ -23,6 +23,7 @@ from assay.report.properties import read_properties
 from assay.structures.geometry import wrapped
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from assay.workflow.files import write_json
 from shared.physics_toys import crystal, predictor
 
 SETTINGS = MaterialSettings(
@@ -108,6 +109,28 @@ def test_sizes_end_at_the_infinite_one_and_temperatures_give_an_activation_energ
     assert without_images(rows)["1000"]["Na"] == pytest.approx(hot + 4e-9)
     assert activation_energies(rows)["Na"] == pytest.approx(0.25)
     assert without_images(rows[:1]) == {} and activation_energies(rows[:2]) == {}
+
+
+def test_what_hardly_moves_has_no_activation_energy():
+    def row(temperature_K, coefficient, error):
+        told = {"coefficient_cm2_per_s": coefficient, "standard_error_cm2_per_s": error}
+        return {"n_atoms": 64, "temperature_K": temperature_K, "diffusion": {"Cu": told}}
+
+    moving = [row(1400.0, 2e-5, 1e-6), row(1600.0, 4e-5, None)]
+    assert activation_energies(moving)["Cu"] == pytest.approx(0.669, abs=1e-3)
+    for cold in (row(300.0, -2e-7, 1e-7), row(300.0, 1e-8, 1e-7), row(300.0, 0.0, None)):
+        assert activation_energies([cold, *moving]) == {"Cu": None}
+
+
+def test_one_atom_of_an_element_has_no_error_and_is_kept_and_shown(tmp_path):
+    settings = replace(SETTINGS, repeats=[[1, 1, 1]])
+    found, _ = material_record(predictor(), crystal(), settings, tmp_path / "properties.key")
+    told = [row["diffusion"][symbol] for row in found["rows"] for symbol in ("K", "Na")]
+    assert {own["standard_error_cm2_per_s"] for own in told} == {None}
+    assert all(np.isfinite(own["coefficient_cm2_per_s"]) for own in told)
+    write_json(tmp_path / "properties.json", found)
+    draw_material(tmp_path / "one.svg", {"tiny": found}, None)
+    assert (tmp_path / "one.svg").stat().st_size > 0
 
 
 def test_a_material_is_measured_at_every_size_and_temperature_and_shown(tmp_path):

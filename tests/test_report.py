@@ -112,7 +112,9 @@ def test_properties_stand_in_the_page_where_they_were_measured(results, benchmar
     row = {"n_atoms": 64, "temperature_K": 1200.0, "density_g_per_cm3": 1.49, "pressure_GPa": 0.2119}
     row |= {"pressure_standard_error_GPa": 0.034, "student": "tiny"}
     row["diffusion"] = {"Na": {"coefficient_cm2_per_s": 9.36e-5, "standard_error_cm2_per_s": 8e-6}}
-    rows = [row, row | {"student": None, "pressure_GPa": None, "pressure_standard_error_GPa": None}]
+    alone = {"Na": {"coefficient_cm2_per_s": 8.1e-5, "standard_error_cm2_per_s": None}}  # of one atom
+    other = {"student": None, "pressure_GPa": None, "pressure_standard_error_GPa": None, "diffusion": alone}
+    rows = [row, row | other]
     figure = tmp_path / "properties.svg"
     figure.write_text("<svg></svg>")
     summary["properties"] = {"rows": rows, "structure": "melt.xyz", "teacher": "SevenNet-0", "figure": str(figure)}
@@ -120,7 +122,7 @@ def test_properties_stand_in_the_page_where_they_were_measured(results, benchmar
     page = (tmp_path / "report.html").read_text()
     assert "diffusion of Na (10⁻⁵ cm²/s)" in page and "By dynamics from melt.xyz at constant volume" in page
     assert '9.4 <span class="muted small">± 0.8</span>' in page and "0.21 " in page
-    assert "SevenNet-0" in page and "not measured" in page
+    assert "SevenNet-0" in page and "not measured" in page and '<td class="n">8.1</td>' in page
     assert "How the atoms of a material are arranged and diffuse" in page
 
 

@@ -227,17 +227,21 @@ def without_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, flo
     return found
 
 
-def activation_energies(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The activation energy of diffusion, eV, by element, of the largest size (Arrhenius); none of one temperature."""
+def activation_energies(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The activation energy of diffusion, eV, by element, of the largest size (Arrhenius); none of one temperature.
+
+    It is None where an element diffuses no faster than the error of its coefficient at one of the temperatures, as in a
+    cold crystal.
+    """
     largest = max(rows, key=lambda row: row["n_atoms"])
     own = [row for row in rows if all(row.get(key) == largest.get(key) for key in ("n_atoms", "repeats"))]
     if len(own) < 2:
         return {}
     inverse = [1.0 / (units.kB * row["temperature_K"]) for row in own]
-    return {
-        symbol: float(-np.polyfit(inverse, [_log(row, symbol) for row in own], 1)[0]) for symbol in own[0]["diffusion"]
-    }
-
-
-def _log(row: Mapping[str, Any], symbol: str) -> float:
-    return float(np.log(row["diffusion"][symbol]["coefficient_cm2_per_s"]))
+    found: dict[str, float | None] = {}
+    for symbol in own[0]["diffusion"]:
+        told = [row["diffusion"][symbol] for row in own]
+        values = [one["coefficient_cm2_per_s"] for one in told]
+        moves = all(one["coefficient_cm2_per_s"] > (one.get("standard_error_cm2_per_s") or 0.0) for one in told)
+        found[symbol] = float(-np.polyfit(inverse, np.log(values), 1)[0]) if moves else None
+    return found

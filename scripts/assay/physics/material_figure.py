@@ -67,5 +67,5 @@ def _of(rows: list[Mapping[str, Any]], symbol: str) -> tuple[np.ndarray, np.ndar
     own = [row["diffusion"][symbol] for row in rows]
     return (
         np.array([found["coefficient_cm2_per_s"] for found in own]),
-        np.array([found["standard_error_cm2_per_s"] for found in own]),
+        np.array([found["standard_error_cm2_per_s"] for found in own], dtype=float),
     )

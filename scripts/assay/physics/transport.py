@@ -25,13 +25,13 @@ class Diffusion:
         lags_ps: (L,), times between two looks.
         squared_A2: (L,), mean squared displacement after each.
         coefficient_cm2_per_s: the slope of the mean squared displacement over six.
-        standard_error_cm2_per_s: that of the mean over atoms, each of which moves almost by itself.
+        standard_error_cm2_per_s: that of the mean over atoms, each of which moves almost by itself; None of one atom.
     """
 
     lags_ps: np.ndarray
     squared_A2: np.ndarray
     coefficient_cm2_per_s: float
-    standard_error_cm2_per_s: float
+    standard_error_cm2_per_s: float | None
 
 
 def radial_distributions(
@@ -103,6 +103,6 @@ def diffusion(
     found = {}
     for z in np.unique(structure.atomic_numbers):
         own = structure.atomic_numbers == z
-        error = slopes[own].std(ddof=1) / np.sqrt(own.sum()) if own.sum() > 1 else float("nan")
-        found[chemical_symbols[z]] = Diffusion(lags, squared[:, own].mean(1), float(slopes[own].mean()), float(error))
+        error = float(slopes[own].std(ddof=1) / np.sqrt(own.sum())) if own.sum() > 1 else None
+        found[chemical_symbols[z]] = Diffusion(lags, squared[:, own].mean(1), float(slopes[own].mean()), error)
     return found

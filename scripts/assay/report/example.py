@@ -104,7 +104,7 @@ def example_properties(figures: Mapping[str, Any]) -> str:
             number(row["temperature_K"], 4),
             _with_error(row["pressure_GPa"], row["pressure_standard_error_GPa"]),
             *(
-                _with_error(1e5 * own["coefficient_cm2_per_s"], 1e5 * own["standard_error_cm2_per_s"])
+                _with_error(own["coefficient_cm2_per_s"], own["standard_error_cm2_per_s"], 1e5)
                 for own in row["diffusion"].values()
             ),
         ]
@@ -114,5 +114,7 @@ def example_properties(figures: Mapping[str, Any]) -> str:
     return f"{PICTURE}\n\n{table(['by', 'atoms', 'temperature (K)', 'pressure (GPa)', *diffusion], rows)}"
 
 
-def _with_error(value: float | None, error: float | None) -> str:
-    return number(value, 2) if value is None or error is None else f"{number(value, 2)} ± {number(error, 1)}"
+def _with_error(value: float | None, error: float | None, scale: float = 1.0) -> str:
+    if value is None:
+        return number(value, 2)
+    return number(scale * value, 2) + ("" if error is None else f" ± {number(scale * error, 1)}")

@@ -14,6 +14,7 @@ from assay.runtime.engine import MODEL
 from assay.runtime.student import FALLBACK
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json
+from assay.workflow.records import whole_record
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -24,7 +25,8 @@ with exit_on_error(snakemake.log[0]):
     checkpoint, variant = normalize(snakemake.input.model), snakemake.wildcards.variant
     results = {Path(path).stem: read_json(path) for path in [snakemake.input.card, *snakemake.input.results]}
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
-    results |= dict(zip(["training"], map(read_json, snakemake.input.record), strict=False))
+    for path in snakemake.input.record:
+        results["training"] = whole_record(read_json(path))
     engine = engine_files() if why_not_computed(checkpoint.build(torch.float32)) is None else {}
     plugin = packaged_plugin() if engine and snakemake.params.lammps_plugin else {}
     lammps = next((Path(name).parent.name for name in plugin), None)

@@ -344,6 +344,18 @@ def test_training_is_told_in_steps(report):
     assert "on a GPU, then a processor, seed 0" in page
 
 
+@pytest.mark.parametrize("missing", ["curve", "data_sets", "hours", "devices", "recipe", "all"])
+def test_a_record_that_tells_of_the_teacher_alone_is_no_training(copy, benchmarks, tmp_path, missing):
+    path = copy / "tiny.training.json"
+    record = {"teacher": {"name": "DFT"}} | ({} if missing == "all" else json.loads(path.read_text()))
+    record.pop(missing, None)
+    path.write_text(json.dumps(record))
+    change(copy, "model", lambda content: content["source"].update(path=str(copy / f"{content['variant']}.pt")))
+    write_report(tmp_path / "report", copy, benchmarks)
+    page = (tmp_path / "report/report.html").read_text()
+    assert page.count("2,000 steps on 9,000, then 16,802 structures") == len(STUDENTS) - 1
+
+
 def test_learning_curve_says_when_it_was_judged_on_other_structures(copy, benchmarks, tmp_path):
     path = copy / "tiny.training.json"
     path.write_text(

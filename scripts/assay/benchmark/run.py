@@ -209,8 +209,8 @@ class Benchmark:
 def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str, Call]:
     """Return two calls of the teacher: one from scratch on the next structure, one as dynamics makes it.
 
-    The second starts from the density of a geometry 0.001 angstrom away. The teacher is made once, so that loading it is
-    no part of its time; that of one in a process of its own is that inside the process.
+    The second starts from the density of a geometry 0.001 angstrom away. The teacher is made once, so that its time is
+    without loading it; that of one in a process of its own is that inside the process.
     """
     cycled, moving, draw = itertools.cycle(structures), structures[0], np.random.default_rng(0)
 

@@ -144,7 +144,8 @@ def _training(record: Mapping[str, Any] | None) -> str | None:
     if record is None:
         return None
     given = [f"{data['n_structures']:,} structures (SHA-256 `{data['sha256']}`)" for data in record["data_sets"]]
-    return f"{', then '.join(given)}, labelled by {record['teacher']['name']}"
+    teacher = look_up(record, "teacher", "name")
+    return ", then ".join(given) + (f", labelled by {teacher}" if teacher else "")
 
 
 def _with_interval(split: Mapping[str, Any], name: str) -> str:

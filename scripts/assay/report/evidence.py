@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.physics import standing
 from assay.workflow.files import look_up, read_json, training_record
+from assay.workflow.records import whole_record
 
 BRANCHES = ("model", "accuracy", "physics", "benchmark", "export", "quantization")
 HEADLINE_SPLIT = "unseen_molecules"
@@ -110,8 +111,8 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
         own = {branch: result for branch, result in student.results.items() if _is_own(student, branch)}
         student = replace(student, results=own)
         record = training_record(student.get("model", "source", "path") or "")
-        if record.is_file():
-            student = replace(student, results=dict(student.results) | {"training": read_json(record)})
+        if record.is_file() and (whole := whole_record(read_json(record))) is not None:
+            student = replace(student, results=dict(student.results) | {"training": whole})
         students.append(student)
     return students
 

@@ -6,6 +6,7 @@ Snakemake asks while it plans, so nothing here imports torch.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -74,6 +75,12 @@ def description_for(checkpoint: str | Path | None, shipped: ShippedPart, named: 
     if training is not None and training[0] in shipped["part_of"]:
         return "shipped"
     return "named" if named else "none"
+
+
+def whole_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What is shown of a training; None of a record that does not tell all of it, such as one of the teacher alone."""
+    tells = record.get("curve") and all(key in record for key in ("data_sets", "hours", "devices", "recipe"))
+    return dict(record) if tells else None
 
 
 def read_content(path: str | Path) -> dict[str, Any]:

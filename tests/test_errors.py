@@ -79,6 +79,11 @@ def test_terminal_is_given_back(script, tmp_path):
             "--output ./out would replace what --json writes: name another file",
         ),
         ("scope.py nowhere.pt my.xyz", "there is no file nowhere.pt: check the path"),
+        ("normalize.py student=tiny", "the rule normalize has no wildcard student: it has variant"),
+        (
+            "normalize.py variant=nope",
+            "variant=nope is none that the workflow has: its variant must match original|tiny|ultra_tiny",
+        ),
         ("normalize.py tiny", "tiny is no wildcard: write it as NAME=VALUE, as in variant=tiny"),
     ],
 )

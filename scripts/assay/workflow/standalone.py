@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
         wildcards: the value of each wildcard of the rule.
 
     Raises:
-        SystemExit: an argument is no wildcard, or an input of the job does not exist; the sentence says which.
+        SystemExit: an argument is no wildcard of the rule or has no value that the workflow knows, or an input of the
+            job does not exist; the sentence says which.
     """
     parser = argparse.ArgumentParser(description=f"Run one job of the rule {rule_name}.")
     parser.add_argument("wildcards", nargs="*", metavar="NAME=VALUE", help="a wildcard of the rule")
@@ -51,6 +53,13 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
         workflow = api.workflow(ResourceSettings(cores=1), settings, snakefile=ROOT / "Snakefile")._workflow
         workflow.dag_settings = DAGSettings()
         rule = workflow.get_rule(rule_name)
+        for name, value in wildcards.items():
+            if name not in rule.wildcard_names:
+                known = ", ".join(sorted(rule.wildcard_names)) or "none"
+                sys.exit(f"Error: the rule {rule_name} has no wildcard {name}: it has {known}")
+            fitting = rule.wildcard_constraints.get(name, ".+")
+            if not re.fullmatch(fitting, value):
+                sys.exit(f"Error: {name}={value} is none that the workflow has: its {name} must match {fitting}")
         job = Job(rule, DAG(workflow, rules=[rule]), wildcards)
         missing = [path for path in job.input if not Path(path).exists()]
         if missing:

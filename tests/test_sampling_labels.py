@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +77,13 @@ def test_what_is_no_closed_shell_gets_no_label():
         found = _labelled(geometry, labels, shard)
         assert isinstance(found, Structure) if is_closed else found == Skipped("partly filled orbitals")
     assert Labels(Teacher("none", "ase.calculators.emt.EMT")).partly_filled == 0.0
+
+
+def test_a_teacher_may_lie_in_the_working_directory(tmp_path, monkeypatch):
+    (tmp_path / "teacher_of_mine.py").write_text("from ase.calculators.emt import EMT as Mine\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert isinstance(Teacher("mine", "teacher_of_mine.Mine").make(), EMT)
 
 
 def test_a_teacher_that_is_not_there_is_one_sentence():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import Any
@@ -61,6 +63,8 @@ class Teacher:
         if self.environment is not None:
             return PredictorCalculator(self.process())
         module, _, name = self.calculator.rpartition(".")
+        if os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())  # where a user's own calculator may lie, as for one in a process of its own
         try:
             return getattr(importlib.import_module(module), name)(**self.arguments)
         except (Exception, SystemExit) as error:

@@ -182,7 +182,7 @@ def test_figure_of_the_readme_says_what_was_measured_where(report, tmp_path):
     texts = [element.text for element in ET.parse(tmp_path / "figure.svg").iterfind(".//{*}text")]
     assert {*STUDENTS, "GFN2-xTB", "fp32", "INT8"} <= set(texts)
     assert "Errors on unseen molecules, time for one of 20 atoms." in texts
-    assert any(re.fullmatch(r".*, which used up to 40\u202f% of it; \d{4}-\d\d-\d\d\.", text) for text in texts)
+    assert any(re.fullmatch(r".*, which used up to 20\u202f% of it; \d{4}-\d\d-\d\d\.", text) for text in texts)
     with pytest.raises(AssayError, match="accuracy and speed"):
         write_figure(tmp_path / "none.svg", summary | {"forms": []})
     assert not (tmp_path / "none.svg").exists()

@@ -96,6 +96,14 @@ class Broken:
         raise RuntimeError("out of order")
 
 
+def test_no_verdict_rests_on_nothing():
+    results = measure(subject(predictor()), ["npt"])
+    results["npt"] |= {"status": "not applicable", "values": {}, "message": "no crystal", "lacks": "scope"}
+    judged = verdict_of(results, THRESHOLDS)
+    assert (judged["verdict"], judged["rests_on"]) == ("screening-only", {"judged": 0, "of": 1})
+    assert judged["capped"] == "screening-only at most, because no check could be judged"
+
+
 def test_a_crash_is_an_outcome_and_stops_nothing():
     results = measure(subject(Broken()), ["rotation", "work"])
     judged = verdict_of(results, THRESHOLDS)

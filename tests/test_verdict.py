@@ -80,12 +80,12 @@ def test_a_verdict_below_the_one_required_is_status_1(folder, verdict, required,
 
 
 @pytest.mark.parametrize("checks", [["npt"], ["equation_of_state", "phonons", "vacancies"]])
-def test_where_no_check_could_be_judged_nothing_speaks_for_a_student(folder, verdict, checks, capsys):
-    assert verdict(folder / "model.pt", "--checks", *checks) == 1
-    *_, rests, why, verdict_line = capsys.readouterr().out.splitlines()
-    assert rests == f"rests on 0 of {len(checks)} checks"
-    assert why == "reject, because no check could be judged: nothing speaks for the student"
-    assert verdict_line.startswith("reject, ")
+def test_where_no_check_could_be_judged_there_is_no_verdict(folder, verdict, checks, tmp_path, capsys):
+    asked = (folder / "model.pt", "--checks", *checks, "--require", "reject", "--json", tmp_path / "verdict.json")
+    assert verdict(*asked) == 2
+    said = capsys.readouterr()
+    assert f"none of these checks could be judged ({checks[0]}: " in said.err and "name others by --checks" in said.err
+    assert "md-ready" not in said.out and not (tmp_path / "verdict.json").exists()
 
 
 def test_a_check_that_only_dynamics_needs_leaves_screening(folder, verdict, tmp_path):

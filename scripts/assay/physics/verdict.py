@@ -91,19 +91,17 @@ def verdict_of(
 
 
 def verdict(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str] = ()) -> str:
-    """``reject`` if a check that screening needs did not pass, or none was judged, ``screening-only`` if one that
-    dynamics needs failed or one lacks a reference of the student's teacher, or dynamics, or if there are ``gaps``.
+    """``reject`` if a check that screening needs did not pass, ``screening-only`` if one that dynamics needs failed or
+    one lacks a reference of the student's teacher, or dynamics, if none was judged, or if there are ``gaps``.
 
     What the structures do not have, such as torsions in a crystal, speaks neither for nor against a student. A check
     that needs no teacher must have been seen where screening needs it.
     """
-    if _is_bare(checks):
-        return REJECT
     for check in checks.values():
         excused = check["outcome"] == NOT_APPLICABLE and check["lacks"] in (REFERENCE, SCOPE)
         if check["needed_for"] == SCREENING and check["outcome"] != PASS and not excused:
             return REJECT
-    if gaps or _unjudged(checks) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
+    if _cap(checks, gaps) or any(check["outcome"] in (FAIL, ERROR) for check in checks.values()):
         return SCREENING_ONLY
     return MD_READY
 
@@ -128,15 +126,15 @@ def _unjudged(checks: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def _cap(checks: Mapping[str, Mapping[str, Any]], gaps: Sequence[str]) -> str | None:
-    """Why the verdict is at most screening-only for want of a reference, of dynamics or of elements, or reject for want
-    of any check; None if nothing is wanting.
+    """Why the verdict is at most screening-only for want of a reference, of dynamics, of elements or of any check; None
+    if nothing is wanting.
     """
-    if _is_bare(checks):
-        return f"{REJECT}, because no check could be judged: nothing speaks for the student"
     reasons, unjudged = list(gaps), _unjudged(checks)
     if unjudged:
         checks_in_words = "1 check" if len(unjudged) == 1 else f"{len(unjudged)} checks"
         reasons.append(f"{checks_in_words} could not be judged: {'; '.join(dict.fromkeys(unjudged))}")
+    elif _is_bare(checks):
+        reasons.append("no check could be judged")
     return f"{SCREENING_ONLY} at most, because {'; '.join(reasons)}" if reasons else None
 
 

@@ -7,18 +7,30 @@ docs/results.svg, docs/gallery/, and the tables of README.md and docs/*.md.
 `snakemake document_example --configfile config/examples/molten_salt.yaml` does the same for the worked example alone.
 
 `snakemake document`, `document_trials`, `document_example` and `pages` are never part of `all`. What they write is
-tracked, and is no rule's output: Snakemake would remove it before the job. Nor have these rules a table of their time,
-for Snakemake would take that for their output, and run none of them that has run before.
+tracked, and is no rule's output: Snakemake would remove it before the job.
 """
+
+# What `all` does not measure, and no documentation is worth measuring again for: by absolute paths Snakemake takes these
+# files as they are. It runs a rule without output again for inputs that are newer than the table of its time.
+MEASURED_APART = [
+    on_disk(Path(path).absolute())
+    for path in ["results/peers/peers.json", *expand("results/{variant}/endurance.json", variant=NETWORKS)]
+    if Path(path).exists()
+]
+PAGES = sorted(map(str, [*Path().glob("README.md"), *Path("docs").glob("*.md")]))
 
 
 rule document:
     """Everything, from the results of this run."""
     input:
+        PAGES,
         summary="results/report/summary.json",
         cards=CARDS,
+        measured_apart=MEASURED_APART,
     log:
         "logs/document.log",
+    benchmark:
+        "benchmarks/document.tsv"
     localrule: True
     conda:
         CONDA
@@ -42,6 +54,8 @@ rule document_example:
         cards=CARDS,
     log:
         "logs/document_example.log",
+    benchmark:
+        "benchmarks/document_example.tsv"
     localrule: True
     conda:
         CONDA
@@ -59,11 +73,12 @@ rule pages:
     """Tables and picture again, from docs/figures.json and the records of a GPU as they are."""
     input:
         "docs/figures.json",
-        "README.md",
-        sorted(Path("docs").glob("*.md")),
+        PAGES,
         sorted(Path("data/benchmarks/gpu").glob("*.json")),
     log:
         "logs/pages.log",
+    benchmark:
+        "benchmarks/pages.tsv"
     localrule: True
     conda:
         CONDA
@@ -83,6 +98,8 @@ rule document_trials:
         cards=CARDS,
     log:
         "logs/document_trials.log",
+    benchmark:
+        "benchmarks/document_trials.tsv"
     localrule: True
     conda:
         CONDA

@@ -132,13 +132,17 @@ def test_one_run_makes_all_again_whose_code_changed(tree, scripts):
     assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
 
 
-def test_documentation_is_written_whenever_it_is_asked_for(tree):
-    """What it shows where it exists, such as a run of endurance, is no input of it."""
+def test_documentation_is_written_again_for_what_was_measured_apart(tree):
+    """Which is not measured again for it, whatever is newer."""
     (tree / "jobs.jsonl").write_text("")
-    for _ in range(2):
+    measured = tree / "results/tiny/endurance.json"
+    for content in ("first", "second"):
+        measured.write_text(content)
         done = snakemake(tree, "-j", "3", "document")
         assert done.returncode == 0, done.stdout
     assert [job["rule"] for job in jobs_of(tree)] == ["document", "document"]
+    assert measured.read_text() == "second"
+    assert "Nothing to be done" in snakemake(tree, "-j", "3", "document").stdout
 
 
 def test_one_target_makes_its_own_branch_only(tree):

@@ -25,7 +25,8 @@ with exit_on_error(snakemake.log[0]):
     threads, output = limit_threads(snakemake.threads), Path(snakemake.output.json)
     teacher = snakemake.params.get("teacher")
     if teacher:
-        predictor, identity = Teacher(**teacher).process(), Teacher(**teacher).identity
+        asked = Teacher(**teacher)
+        predictor, identity = asked.process(), asked.identity
         about = header(None, device=predictor.device) | {"teacher": teacher["name"]}
     else:
         predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)

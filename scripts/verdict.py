@@ -8,9 +8,7 @@ Exits with status 0 if the verdict is at least the one required, 1 if not, 2 if 
 import argparse
 import sys
 import traceback
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
@@ -39,10 +37,6 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _reasons(judged: Mapping[str, Any]) -> str:
-    return "; ".join(dict.fromkeys(f"{name}: {check['message']}" for name, check in judged["checks"].items()))
-
-
 def main() -> int:
     options = arguments()
     if options.threads < 1:
@@ -58,7 +52,8 @@ def main() -> int:
     lacking = gaps(reference, reference, exact.elements, teacher)
     judged = verdict_of(measure(subject, options.checks), settings["thresholds"], lacking)
     if judged["rests_on"]["judged"] == 0:
-        raise AssayError(f"none of these checks could be judged ({_reasons(judged)}): name others by --checks")
+        reasons = "; ".join(f"{name}: {check['message']}" for name, check in judged["checks"].items())
+        raise AssayError(f"none of these checks could be judged ({reasons}): name others by --checks")
     judged["scope"] = exact.scope.sentence if exact.scope else None
     print(table(judged))
     if options.json:

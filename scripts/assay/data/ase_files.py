@@ -20,7 +20,7 @@ from ase.io.formats import filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
 from assay.data.frames import Frame, Layout, with_results
-from assay.data.lammps_files import lammps_options
+from assay.data.lammps_files import check_columns, data_options
 from assay.data.spellings import PBC, as_array, numbers_in, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
@@ -103,7 +103,7 @@ class DatabaseFile:
 class AseFile:
     """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``.
 
-    Files of LAMMPS are those of ``lammps_options``. Inputs of Gaussian tell a charge and a multiplicity.
+    Dumps and data files of LAMMPS must tell elements or masses. Inputs of Gaussian tell a charge and a multiplicity.
     """
 
     layout = Layout()
@@ -149,9 +149,10 @@ def _options(path: Path) -> dict[str, Any]:
     """What ``ase.io.read`` has to be told of a file.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, or alternatives of an atom.
+        AssayError: it has several structures that ASE does not read one by one, types of LAMMPS without elements, or
+            alternatives of an atom.
     """
-    options = lammps_options(path)
+    options = data_options(path)
     kind = options.get("format") or filetype(str(path))
     if kind in (*_LENGTHS, _INPUT):
         with open_with_compression(str(path), "r") as file:
@@ -160,9 +161,10 @@ def _options(path: Path) -> dict[str, Any]:
             raise AssayError(
                 f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
             )
-    if kind == "proteindatabank":
+    check = {"lammps-dump-text": check_columns, "proteindatabank": _check_alternatives}.get(kind)
+    if check is not None:
         with open_with_compression(str(path), "r") as file:
-            _check_alternatives(path, file)
+            check(path, file)
     return options | ({"attach_calculator": True} if kind == _INPUT else {})
 
 

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
-from ase.io.formats import filetype, open_with_compression
+from ase.io.formats import open_with_compression
 
 from assay.workflow.errors import AssayError
 
@@ -22,8 +22,8 @@ _TOLERANCE, _TOLERANCE_OF_HEAVY = 0.015, 0.3
 _MASSES = np.append(atomic_masses[1:], 2.014)  # deuterium at the end; ASE has a dummy atom of mass 1, too
 
 
-def lammps_options(path: Path) -> dict[str, Any]:
-    """What ``ase.io.read`` has to be told of a dump or a data file of LAMMPS; nothing of any other file.
+def data_options(path: Path) -> dict[str, Any]:
+    """What ``ase.io.read`` has to be told of a data file of LAMMPS, which it does not know; nothing of any other file.
 
     Raises:
         AssayError: the file does not tell the elements of its types, by name or by mass.
@@ -35,10 +35,25 @@ def lammps_options(path: Path) -> dict[str, Any]:
         header = list(islice(file, _HEADER_LINES))
         if all(any(count.match(line) for line in header) for count in _COUNTS):
             return {"format": "lammps-data", "Z_of_type": _elements_of_types(path, chain(header, file))}
-    if filetype(str(path)) == "lammps-dump-text":
-        with open_with_compression(str(path), "r") as file:
-            _check_columns(path, file)
     return {}
+
+
+def check_columns(path: Path, file: IO[str]) -> None:
+    """Refuse a dump without the elements or masses of its atoms.
+
+    Raises:
+        AssayError: it has neither, or masses of no element.
+    """
+    columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), ["element"])
+    if "element" in columns:
+        return
+    if "mass" not in columns:
+        raise AssayError(
+            f"{path} has types of LAMMPS and no elements: write it by `dump ... custom ... element x y z` and "
+            "`dump_modify ... element`"
+        )
+    atoms = takewhile(lambda line: not line.startswith("ITEM:"), file)
+    _elements_of(path, np.array([line.split()[columns.index("mass")] for line in atoms], float))
 
 
 def check_elements(comment: str, symbols: np.ndarray, where: str) -> None:
@@ -74,20 +89,6 @@ def _elements_of_types(path: Path, lines: Iterator[str]) -> dict[int, int]:
             f"{path} has types of LAMMPS and no elements: add its section `Masses`, or `Atom Type Labels` of elements"
         )
     return masses
-
-
-def _check_columns(path: Path, file: IO[str]) -> None:
-    """Refuse a dump without the elements or masses of its atoms."""
-    columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), ["element"])
-    if "element" in columns:
-        return
-    if "mass" not in columns:
-        raise AssayError(
-            f"{path} has types of LAMMPS and no elements: write it by `dump ... custom ... element x y z` and "
-            "`dump_modify ... element`"
-        )
-    atoms = takewhile(lambda line: not line.startswith("ITEM:"), file)
-    _elements_of(path, np.array([line.split()[columns.index("mass")] for line in atoms], float))
 
 
 def _elements_of(path: Path, masses: np.ndarray) -> list[int]:

@@ -100,9 +100,10 @@ def _number(value: object) -> float | None:
     if value is None:
         return None
     with suppress(TypeError, ValueError, OverflowError):
-        if np.asarray(value).dtype.kind == "b":
+        given = np.asarray(value)
+        if given.dtype.kind == "b":
             return None
-        [number] = np.asarray(value).ravel().astype(np.float64)
+        [number] = given.ravel().astype(np.float64)
         return float(number)
     return None
 

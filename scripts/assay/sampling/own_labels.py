@@ -34,8 +34,9 @@ def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator
     Raises:
         AssayError: the file or a structure cannot be read.
     """
-    chosen = None if parts == 1 else np.array(places_of(path, part, parts), dtype=np.int64)
-    for place, load in enumerate(read_frames(path, chosen), 0 if chosen is None or not len(chosen) else chosen[0]):
+    places = None if parts == 1 else places_of(path, part, parts)
+    chosen = None if places is None else np.array(places, dtype=np.int64)
+    for place, load in enumerate(read_frames(path, chosen), places.start if places else 0):
         atoms = load()
         structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{place}"))
         yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))

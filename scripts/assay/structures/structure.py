@@ -158,9 +158,10 @@ def _number(value: object) -> float | None:
     if value is None:
         return None
     try:
-        if np.asarray(value).dtype.kind == "b":
+        given = np.asarray(value)
+        if given.dtype.kind == "b":
             return None
-        [number] = np.asarray(value).ravel().astype(np.float64)
+        [number] = given.ravel().astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
     return float(number) if np.isfinite(number) else None

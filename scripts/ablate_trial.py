@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from assay.ablation.trial import run_trial, spaced
+from assay.ablation.trial import run_trial
 from assay.data import read_dataset
 from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import exit_on_error
@@ -19,8 +19,8 @@ with exit_on_error(log=snakemake.log[0]):
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     params = snakemake.params
     seed, states = snakemake.wildcards.seed, Path(params.states)
-    train = spaced(read_dataset(snakemake.input.train), params.train_structures)
-    validation = spaced(read_dataset(snakemake.input.validation), params.validation_structures)
+    train = read_dataset(snakemake.input.train).spaced(params.train_structures)
+    validation = read_dataset(snakemake.input.validation).spaced(params.validation_structures)
     state = unfinished(states, seed, [params.training, train.content_sha256(), validation.content_sha256()])
     trial = run_trial(params.training, int(seed), train, validation, state, snakemake.threads, params.device)
     about = {"setting": snakemake.wildcards.setting, "change": params.change, "training": params.training}

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from assay.ablation.trial import spaced
 from assay.checkpoint import load_model, normalize
 from assay.compression.methods import Workshop, save
 from assay.data import read_dataset
@@ -22,7 +21,7 @@ with exit_on_error(log=snakemake.log[0]):
     torch.set_num_threads(snakemake.threads)
     settings, form = snakemake.params.settings, snakemake.params.form
     train, validation = (
-        spaced(read_dataset(path), settings[f"{name}_structures"])
+        read_dataset(path).spaced(settings[f"{name}_structures"])
         for name, path in (("train", snakemake.input.train), ("validation", snakemake.input.validation))
     )
     workshop = Workshop(

@@ -12,9 +12,8 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("label_structures", part="0")
 
 with exit_on_error(snakemake.log[0]):
-    part, parts = int(snakemake.wildcards.part), snakemake.params.parts
     path = snakemake.input.structures
-    structures = read_structures(path, part, parts)
-    n_structures = len(places_of(path, part, parts))
+    places = places_of(path, int(snakemake.wildcards.part), snakemake.params.parts)
+    structures = read_structures(path, places)
     teacher, folder = Teacher(**snakemake.params.teacher), Path(snakemake.params.folder)
-    print(label_structures(structures, teacher, folder, Path(snakemake.output[0]), n_structures))
+    print(label_structures(structures, teacher, folder, Path(snakemake.output[0]), len(places)))

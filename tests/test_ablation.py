@@ -9,7 +9,7 @@ from ase.build import molecule
 from assay.ablation.figures import draw
 from assay.ablation.plan import name_of, settings, training_of
 from assay.ablation.summary import relative_to_base, summarize
-from assay.ablation.trial import run_trial, spaced
+from assay.ablation.trial import run_trial
 from assay.data.dataset import from_structures
 from assay.models import build_model
 from assay.structures.structure import Structure
@@ -146,7 +146,7 @@ def test_a_state_belongs_to_what_decides_the_weights(dataset, tmp_path):
 
     first = run_trial(training, 1, dataset, dataset, state_of(training, dataset), 1)
     assert state_of(training, dataset).is_file()
-    states = {state_of(training, dataset), state_of(faster, dataset), state_of(training, spaced(dataset, 10))}
+    states = {state_of(training, dataset), state_of(faster, dataset), state_of(training, dataset.spaced(10))}
     assert len(states) == 3 and state_of(training, dataset) in states
     other = run_trial(faster, 1, dataset, dataset, state_of(faster, dataset), 1)
     assert other["force_mae_eV_per_A"] != first["force_mae_eV_per_A"]
@@ -165,9 +165,9 @@ def test_adamw_takes_the_matrices_where_it_is_asked_for():
 
 
 def test_structures_are_evenly_spaced(dataset):
-    assert list(spaced(dataset, 3).names) == ["0", "10", "19"]
-    assert len(spaced(dataset, None)) == len(spaced(dataset, 99)) == 20
-    assert len(np.unique(spaced(dataset, 7).names)) == 7
+    assert list(dataset.spaced(3).names) == ["0", "10", "19"]
+    assert len(dataset.spaced(None)) == len(dataset.spaced(99)) == 20
+    assert len(np.unique(dataset.spaced(7).names)) == 7
 
 
 def test_the_figure_names_every_setting_but_the_base(tmp_path):

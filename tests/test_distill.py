@@ -32,7 +32,7 @@ from assay.sampling import label_gradients, own_labels
 from assay.sampling import teacher as teacher_module
 from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients, require_stresses
 from assay.sampling.own_data import store_data
-from assay.sampling.own_labels import label_structures, read_structures
+from assay.sampling.own_labels import label_structures, places_of, read_structures
 from assay.sampling.teacher import Teacher
 from assay.structures.structure import Structure
 from assay.training.effort import count_steps, rounds_of
@@ -391,14 +391,16 @@ def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path
     found, expected = read_dataset(tmp_path / "out.h5"), from_structures(bare[:40])
     np.testing.assert_allclose(found.energy, expected.energy, atol=1e-4)
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-3)
-    halves = [len(list(read_structures(path, part, 2))) for part in (0, 1)]
+    halves = [len(list(read_structures(path, places_of(path, part, 2)))) for part in (0, 1)]
     assert halves == [20, 21]
-    names = [structure.name for part in range(3) for structure in read_structures(path, part, 3)]
+    names = [structure.name for part in range(3) for structure in read_structures(path, places_of(path, part, 3))]
     assert names == [structure.name for structure in read_structures(path)]
-    told = label_structures(read_structures(path, 50, 60), teacher, tmp_path / "kept", tmp_path / "none.h5")
+    no_structures = read_structures(path, places_of(path, 50, 60))
+    told = label_structures(no_structures, teacher, tmp_path / "kept", tmp_path / "none.h5")
     assert told == "0 structures labelled by EMT" and not list(read_blocks(tmp_path / "none.h5", 10))
-    ase.io.write(tmp_path / "none.xyz", [], format="extxyz")
-    assert [list(read_structures(tmp_path / "none.xyz", 0, parts)) for parts in (1, 2)] == [[], []]
+    none = tmp_path / "none.xyz"
+    ase.io.write(none, [], format="extxyz")
+    assert [list(read_structures(none, places_of(none, 0, parts))) for parts in (1, 2)] == [[], []]
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 3])
@@ -412,7 +414,7 @@ def test_the_end_of_a_trajectory_is_held_out_however_many_jobs_label_it(tmp_path
     teacher = SimpleNamespace(name="EMT", identity={}, process=lambda threads: SimpleNamespace(predict=ask))
     parts = [tmp_path / f"labels.{part}.h5" for part in range(jobs)]
     for part, into in enumerate(parts):
-        label_structures(read_structures(path, part, jobs), teacher, tmp_path / "kept", into)
+        label_structures(read_structures(path, places_of(path, part, jobs)), teacher, tmp_path / "kept", into)
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
     store_data(list(map(str, parts)), None, 0.2, 0, into)
     learned, held_out = ([str(name) for name in read_dataset(file).names] for file in into)

@@ -9,14 +9,8 @@ import numpy as np
 import torch
 
 from assay.data.dataset import Dataset
-from assay.structures.structure import evenly
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
-
-
-def spaced(dataset: Dataset, n: int | None) -> Dataset:
-    """At most ``n`` structures, evenly spaced over the dataset; None takes all."""
-    return dataset if n is None else dataset.subset(evenly(range(len(dataset)), n))
 
 
 def run_trial(

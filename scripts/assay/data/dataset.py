@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, evenly
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,10 @@ class Dataset:
             ),
             read_as=self.read_as,
         )
+
+    def spaced(self, most: int | None) -> Dataset:
+        """At most so many structures, evenly spaced, the first and the last among them; None takes all."""
+        return self if most is None else self.subset(evenly(range(len(self)), most))
 
     def content_sha256(self) -> str:
         """Hexadecimal SHA-256 of what a student learns from, see ``content_digest``."""

@@ -16,7 +16,6 @@ from assay.data.dataset import Dataset
 from assay.gpu_hour.hour import ROOT, Hour, Piece
 from assay.gpu_hour.travel import PACKED, unpack
 from assay.training.loop import Recipe, Round, Trainer
-from assay.training.run import evenly_spaced
 from assay.workflow.files import atomic_path
 
 ATOMS_PER_STEP = (512, 2048, 4096, 8192)
@@ -53,7 +52,7 @@ def pieces(hour: Hour, data: Path | None, further: str | None) -> dict[str, Piec
 def _data(dry: bool, path: Path | None) -> tuple[Dataset, Dataset]:
     """The structures to learn from, and those to validate on."""
     shipped = ROOT / "data/dataset"
-    held_out = evenly_spaced(read_dataset(shipped / "validation.h5"), VALIDATED)
+    held_out = read_dataset(shipped / "validation.h5").spaced(VALIDATED)
     if dry:
         return held_out.subset(range(64)), held_out.subset(range(16))
     if path is None:

@@ -24,17 +24,16 @@ from assay.workflow.progress import progress
 PER_FILE = 16  # structures that a stopped labelling loses at most
 
 
-def read_structures(path: str | Path, part: int = 0, parts: int = 1) -> Iterator[Structure]:
+def read_structures(path: str | Path, places: range | None = None) -> Iterator[Structure]:
     """Bare structures of a file in any format that ASE reads, in single precision.
 
     Args:
         path: the file.
-        part, parts: of so many parts that follow each other in the file, the one to read.
+        places: where the structures that are read stand in the file, see ``places_of``; None for all.
 
     Raises:
         AssayError: the file or a structure cannot be read.
     """
-    places = None if parts == 1 else places_of(path, part, parts)
     chosen = None if places is None else np.array(places, dtype=np.int64)
     for place, load in enumerate(read_frames(path, chosen), places.start if places else 0):
         atoms = load()

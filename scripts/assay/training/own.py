@@ -22,7 +22,7 @@ from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
 from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
-from assay.training.run import describe, evenly_spaced, on_record, write_student
+from assay.training.run import describe, on_record, write_student
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
@@ -129,7 +129,7 @@ def train_own(
     held_out = open_stored(validation)
     if not isinstance(held_out, Dataset):
         held_out = held_out.sample(FITTED)
-    held_out = evenly_spaced(held_out, student.get("validation_structures", training["validation_structures"]))
+    held_out = held_out.spaced(student.get("validation_structures", training["validation_structures"]))
     check_held_out(held_out, validation)
     run = plan_run(student, training, origin, data)
     model = run.model
@@ -193,7 +193,7 @@ def _recipe(settings: Mapping[str, Any], rounds: list[Round], train: Dataset | S
 
 def _mean_neighbors(dataset: Dataset, cutoff: float) -> tuple[float, float]:
     """The mean numbers of neighbors of an atom and of atoms of a structure, from evenly spaced structures."""
-    some = evenly_spaced(dataset, SAMPLED)
+    some = dataset.spaced(SAMPLED)
     lists = find_neighbors(some, cutoff)
     return float(lists.n_edges.sum() / len(some.atomic_numbers)), float(some.sizes.mean())
 

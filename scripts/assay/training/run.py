@@ -49,8 +49,8 @@ def train_student(
         name: the name of the student.
         train, validation: labelled structures in any accepted format.
         student: ``architecture``, ``hyperparameters`` and, as ``recipe``, the keys of the recipe in which it differs.
-        recipe: the keys of ``Recipe`` for all students, and ``validation_structures``, about how many structures
-            are validated on.
+        recipe: the keys of ``Recipe`` for all students, and ``validation_structures``, how many structures
+            are validated on at most.
         teacher: the config's section of that name, which the record keeps.
         shipped: the checkpoint of an earlier run, with its record beside it. If the rounds of that run are the
             first ones of the recipe, but not all of them, the run is continued; otherwise training starts anew.
@@ -68,7 +68,7 @@ def train_student(
         logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
     own_recipe, n_validation = _recipe_of(student, recipe)
-    data, held_out = read_dataset(train), evenly_spaced(read_dataset(validation), n_validation)
+    data, held_out = read_dataset(train), read_dataset(validation).spaced(n_validation)
     check_held_out(held_out, validation)
     with processes.joined(device) as own_device:
         trainer = Trainer(
@@ -93,7 +93,7 @@ def write_student(
 
 
 def _recipe_of(student: dict[str, Any], recipe: dict[str, Any]) -> tuple[Recipe, int]:
-    """The recipe of a student, and about how many structures it is validated on; arguments as in ``train_student``."""
+    """The recipe of a student, and how many structures it is validated on at most; arguments: see ``train_student``."""
     settings = recipe | student.get("recipe", {})
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
@@ -153,8 +153,3 @@ def on_record(recipe: Recipe) -> dict[str, Any]:
     if entries["optimizer"] == Recipe.optimizer:
         del entries["optimizer"]  # records name one only where it is another than Muon
     return entries
-
-
-def evenly_spaced(dataset: Dataset, n: int) -> Dataset:
-    """Take about ``n`` structures, evenly spaced over the dataset."""
-    return dataset.subset(range(0, len(dataset), max(1, len(dataset) // n)))

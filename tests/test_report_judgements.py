@@ -247,5 +247,14 @@ def test_jobs_of_other_variants_and_of_rules_that_do_not_count_are_left_out(tmp_
     assert [(job.rule, job.variant) for job in found] == [("validate", "tiny")]
 
 
+def test_dates_of_copied_tables_tell_no_wall_time(tmp_path):
+    """A copy gives all tables one date, so that all jobs end together and seem to have run side by side."""
+    jobs = [(rule, "tiny", 1e9 + 100 - time, time) for rule, time in (("normalize", 4.0), ("validate", 30.0))]
+    jobs += [("export", "tiny", 1e9 + 80, 20.0)]
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, {job[0] for job in jobs}))
+    assert times["wall_s"] is times["parallel_speedup"] is times["jobs"] is None
+    assert times["sequential_sum_s"] == pytest.approx(54.0)
+
+
 def test_no_benchmarks_is_not_measured(tmp_path):
     assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS, ["validate"])) is None

@@ -1,7 +1,8 @@
 """Finds how long each rule took, and what running jobs side by side saved.
 
 Snakemake writes one table per job, at the moment the job ends. Its column ``s`` is the job's duration, so that a job
-ran from (date of the table - s) to (date of the table).
+ran from (date of the table - s) to (date of the table). Copied tables have other dates, by which a model was examined
+before it was there: then there is no wall time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import psutil
 
 IDLE_s = 60.0  # a longer pause between jobs separates two runs
+FIRST = "normalize"  # the rule that makes what all others of a variant examine
+LATE_s = 2.0  # by how much a date may be late: that of a table is rounded on some disks
 
 
 @dataclass(frozen=True)
@@ -83,24 +86,28 @@ def runs(jobs: Sequence[JobTime]) -> list[list[JobTime]]:
 def summarize(jobs: Sequence[JobTime]) -> dict[str, Any] | None:
     """Sum up the time of each rule and of all jobs, and the wall time in which they ran; None without jobs.
 
-    Jobs that share processor cores slow each other, so that one job after another would take less than the sum.
+    Jobs that share processor cores slow each other, so that one job after another would take less than the sum. Where
+    the tables were copied (see the module), what rests on their dates is None.
     """
     if not jobs:
         return None
     groups = runs(jobs)
+    dated = all(_can_be(group) for group in groups)
     total = sum(job.duration_s for job in jobs)
-    wall = sum(max(job.ended for job in group) - group[0].started for group in groups)
+    wall = sum(max(job.ended for job in group) - group[0].started for group in groups) if dated else None
     return {
         "n_jobs": len(jobs),
         "n_runs": len(groups),
         "sequential_sum_s": total,
         "wall_s": wall,
-        "parallel_speedup": total / wall if wall > 0 else None,
+        "parallel_speedup": total / wall if wall else None,
         "cpu_s": sum(job.cpu_s or 0.0 for job in jobs),
         "rules": {
             rule: _of_rule([job for job in jobs if job.rule == rule]) for rule in dict.fromkeys(j.rule for j in jobs)
         },
-        "jobs": [
+        "jobs": None
+        if not dated
+        else [
             {
                 "rule": job.rule,
                 "variant": job.variant,
@@ -112,6 +119,12 @@ def summarize(jobs: Sequence[JobTime]) -> dict[str, Any] | None:
             for job in group
         ],
     }
+
+
+def _can_be(group: Sequence[JobTime]) -> bool:
+    """Whether each model of a run was there before other jobs of its variant began."""
+    made = {job.variant: job.ended for job in group if job.rule == FIRST}
+    return all(job.started > made.get(job.variant, job.started) - LATE_s for job in group if job.rule != FIRST)
 
 
 def _of_rule(jobs: Sequence[JobTime]) -> dict[str, Any]:

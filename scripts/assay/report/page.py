@@ -62,7 +62,7 @@ def write_page(
             throughput=Markup(_throughput(students) or ""),
             learning=Markup(_learning(students) or ""),
             speed=speed,
-            timeline=Markup(draw_workflow(summary["workflow"]) if summary["workflow"] else ""),
+            timeline=Markup(draw_workflow(summary["workflow"]) if (summary["workflow"] or {}).get("jobs") else ""),
             figures={student.name: figures_of(student.folder) for student in students},
             shared_figures=[embed(figure) for figure in shared_figures],
             scenes=scenes,

@@ -219,5 +219,6 @@ def _dag(dag: Mapping[str, Any] | None, goals: Goals) -> Target:
         shown=NOT_MEASURED if value is None else f"{number(value)}×",
         asked=f"≥ {goals.dag_speedup:g}×",
         verdict=_verdict(value, value is not None and value >= goals.dag_speedup),
+        reason="were the files under benchmarks/ copied?" if dag and value is None else None,
         how="sum of the jobs' times over wall time",
     )

@@ -256,5 +256,11 @@ def test_dates_of_copied_tables_tell_no_wall_time(tmp_path):
     assert times["sequential_sum_s"] == pytest.approx(54.0)
 
 
+def test_a_model_that_was_made_again_after_a_run_keeps_its_wall_time(tmp_path):
+    jobs = [("validate", "tiny", 1e9, 30.0), ("normalize", "tiny", 1e9 + 50, 10.0)]
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, {job[0] for job in jobs}))
+    assert times["wall_s"] == pytest.approx(60.0, abs=1e-3)
+
+
 def test_no_benchmarks_is_not_measured(tmp_path):
     assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS, ["validate"])) is None

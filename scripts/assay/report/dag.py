@@ -2,7 +2,7 @@
 
 Snakemake writes one table per job, at the moment the job ends. Its column ``s`` is the job's duration, so that a job
 ran from (date of the table - s) to (date of the table). Copied tables have other dates, by which a model was examined
-before it was there: then there is no wall time.
+while it was made: then there is no wall time.
 """
 
 from __future__ import annotations
@@ -122,9 +122,13 @@ def summarize(jobs: Sequence[JobTime]) -> dict[str, Any] | None:
 
 
 def _can_be(group: Sequence[JobTime]) -> bool:
-    """Whether each model of a run was there before other jobs of its variant began."""
-    made = {job.variant: job.ended for job in group if job.rule == FIRST}
-    return all(job.started > made.get(job.variant, job.started) - LATE_s for job in group if job.rule != FIRST)
+    """Whether no job of a run examined a model while it was made."""
+    makers = {job.variant: job for job in group if job.rule == FIRST}
+    return not any(
+        job.started < maker.ended - LATE_s and job.ended > maker.started
+        for job in group
+        if job.rule != FIRST and (maker := makers.get(job.variant))
+    )
 
 
 def _of_rule(jobs: Sequence[JobTime]) -> dict[str, Any]:

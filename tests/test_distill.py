@@ -213,6 +213,12 @@ def test_a_width_follows_from_a_budget_as_the_shipped_students_have_it(parameter
         hyperparameters_for(parameters, {"width": 3}, 17)
 
 
+@pytest.mark.parametrize("parameters", [10, 1_000, 100_000_000])
+def test_a_budget_that_no_width_comes_near_is_refused(parameters):
+    with pytest.raises(AssayError, match=rf"no student of {parameters:,} parameters can be made: the nearest, of"):
+        hyperparameters_for(parameters, {}, 17)
+
+
 def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
     assert count_steps(0.02, 256, 5_000, minutes=4, epochs=40) == 12_000
     assert count_steps(0.02, 256, 256_000, minutes=4, epochs=40) == 40_000

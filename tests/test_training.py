@@ -294,6 +294,13 @@ def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(data
     assert advance(float("nan"))[1] is False and int(trainer.update.skipped) == 1
 
 
+def test_a_training_that_diverges_ends_at_its_next_validation(dataset, tmp_path):
+    recipe = Recipe(rounds=[Round(40, 40)], warmup=1, matrix_lr=1e4, other_lr=1e4, validate_every=10)
+    with pytest.raises(AssayError, match=r"diverged: after \d+ steps .* lower matrix_lr and other_lr"):
+        Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt").run()
+    assert not (tmp_path / "state.pt").exists()
+
+
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
     recipe = Recipe(rounds=[Round(80, 40)], validate_every=40, **rates)

@@ -38,6 +38,21 @@ def test_stored_structures_are_those_that_were_written(tmp_path, monkeypatch, ga
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
 
 
+def test_a_sample_holds_every_element(tmp_path):
+    """Reference energies and embeddings of a long training are made from a sample."""
+    structures = [Structure(f"{k}", np.array([1, 1]), np.zeros((2, 3)), energy_eV=0.0, forces_eV_per_A=np.zeros((2, 3)))
+                  for k in range(400)]  # fmt: skip
+    for k in (90, 300):
+        structures[k] = replace(structures[k], atomic_numbers=np.array([1, 35]))
+    with StoreWriter(tmp_path / "a.h5", rows=8) as store:
+        store.add(from_structures(structures))
+    stored = StoredDataset(tmp_path / "a.h5")
+    for seed in range(5):
+        names = stored.sample(40, seed).names.tolist()
+        assert {"90", "300"} & set(names) and names == sorted(set(names), key=int) and 40 <= len(names) <= 42
+    assert len(stored.sample(1000)) == 400
+
+
 def test_packs_from_disk_are_those_from_memory(tmp_path, monkeypatch):
     with StoreWriter(tmp_path / "a.h5") as store:
         store.add(from_structures(molecules(40)))

@@ -13,6 +13,7 @@ from assay.engine.library import library
 from assay.models import build_model
 from assay.models.graph import EdgeGraph
 from assay.structures.structure import Structure
+from assay.training.evaluation import validation_errors
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss, eager_gradients, engine_gradients
 from assay.training.packs import Pack, PackedDataset
@@ -168,6 +169,14 @@ def test_stresses_are_learned(tmp_path):
         errors[weight] = [row["stress_mae_eV_per_A3"] for row in trainer.history]
     assert errors[2.0][-1] < 0.8 * errors[2.0][0]
     assert errors[2.0][-1] < errors[0.0][-1]
+
+
+def test_validation_structures_without_any_stress_have_no_error_of_it(dataset):
+    """Where few structures of a file have one, those that are drawn for validations may have none."""
+    model = build_model("painn", STUDENT)
+    without = replace(dataset, stress=np.full((len(dataset), 3, 3), np.nan))
+    assert "stress_mae_eV_per_A3" not in validation_errors(model, without)
+    assert validation_errors(model, dataset)["stress_mae_eV_per_A3"] > 0
 
 
 @pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")

@@ -6,7 +6,7 @@ files reads it too. Positions and forces are float32, all other numbers float64.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +22,7 @@ from assay.workflow.files import atomic_path
 CHUNK = 1024  # rows that lie together in a file
 BLOCK = 2000  # structures that are in memory at once while all are gone through
 GAP, WINDOW = 4 * CHUNK, 64 * CHUNK  # rows that are read along rather than skipped, and rows that are read at once
+OF_RARE = 20  # structures of each element that a sample would have missed
 IN_MEMORY_ATOMS = 10_000_000  # up to so many atoms a training keeps all structures and their neighbors in memory
 
 _NUMBERS = "structures/atomic_numbers"
@@ -148,10 +149,27 @@ class StoredDataset:
             yield self.subset(np.arange(start, min(start + BLOCK, len(self))))
 
     def sample(self, n: int, seed: int = 0) -> Dataset:
-        """So many structures, drawn at random without repetition, in their order; all where there are no more."""
+        """So many structures, drawn at random without repetition, in their order; all where there are no more.
+
+        Of each element that none of these holds, the first ``OF_RARE`` structures that do come besides.
+        """
         if len(self) <= n:
             return self.subset(np.arange(len(self)))
-        return self.subset(np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False)))
+        chosen = np.sort(np.random.default_rng(seed).choice(len(self), n, replace=False))
+        drawn = self.subset(chosen)
+        rare = set(self.elements).difference(drawn.atomic_numbers.tolist())
+        return self.subset(np.union1d(chosen, self._holding(rare))) if rare else drawn
+
+    def _holding(self, elements: Iterable[int]) -> np.ndarray:
+        """The first ``OF_RARE`` structures that hold an element, for each of some, int64."""
+        places: dict[int, list[int]] = {z: [] for z in elements}
+        first = 0
+        for part in _parts(self._file[_NUMBERS]):
+            for z, found in places.items():
+                atoms = first + np.flatnonzero(part == z)
+                found += np.unique(np.searchsorted(self.offsets, atoms, side="right") - 1)[:OF_RARE].tolist()
+            first += len(part)
+        return np.array([k for found in places.values() for k in found[:OF_RARE]], dtype=np.int64)
 
     @property
     def has_stress(self) -> bool:

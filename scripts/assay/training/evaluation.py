@@ -35,7 +35,7 @@ def validation_errors(model: Potential, dataset: Dataset) -> dict[str, float]:
     """
     structures = list(dataset)
     energy_and_forces = accelerated(model)
-    virials = dataset.stress is not None
+    virials = dataset.stress is not None and bool(np.isfinite(dataset.stress).any())
     force_errors, energy_errors, stress_errors = [], [], []
     for chunk in pack_structures(structures, model.cutoff):
         part = dataset.subset(chunk)

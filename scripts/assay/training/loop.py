@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -263,7 +264,7 @@ class Trainer:
             "seconds": self.seconds,
             "loss": loss,
         }
-        record |= validation_errors(self.student(), self.validation)
+        record |= self._errors()
         self.history.append(record)
         logger.info(json.dumps(record))
         state = {
@@ -276,6 +277,15 @@ class Trainer:
         }
         with atomic_path(self.state_file) as path:
             torch.save(state, path)
+
+    def _errors(self) -> dict[str, float]:
+        errors = validation_errors(self.student(), self.validation)
+        if not all(map(math.isfinite, errors.values())):
+            raise AssayError(
+                f"the training has diverged: after {self.step_number:,} steps its weights give no finite energies and "
+                f"forces, and {int(self.update.skipped):,} steps had no finite gradient; lower matrix_lr and other_lr"
+            )
+        return errors
 
     def _resume(self) -> None:
         state = torch.load(self.state_file, weights_only=True, map_location=self.device)

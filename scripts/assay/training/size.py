@@ -24,6 +24,7 @@ USUAL: dict[str, Any] = {
 }
 NARROW, FEWER_RBF = 16, 16  # up to this width so many radial functions are enough
 WIDTHS = range(8, 513, 8)  # whole vectors of the processor
+FAR = 1.5
 LARGEST_Z = 36  # students know at least the elements up to krypton
 
 
@@ -36,7 +37,8 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
         largest_z: the largest atomic number of the data.
 
     Raises:
-        AssayError: a hyperparameter is unknown or has a value that does not fit.
+        AssayError: a hyperparameter is unknown or has a value that does not fit, or the nearest network is more than
+            ``FAR`` times larger or smaller than asked.
     """
     fixed = {"max_z": max(LARGEST_Z, largest_z)} | dict(given)
 
@@ -48,7 +50,14 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
         return of_width(fixed["hidden"])
     first = bisect_left(WIDTHS, parameters, key=lambda hidden: count_parameters("painn", of_width(hidden)))
     nearest = [of_width(hidden) for hidden in WIDTHS[max(first - 1, 0) : first + 1]]
-    return min(nearest, key=lambda candidate: abs(count_parameters("painn", candidate) - parameters))
+    found = min(nearest, key=lambda candidate: abs(count_parameters("painn", candidate) - parameters))
+    count = count_parameters("painn", found)
+    if max(count, parameters) > FAR * min(count, parameters):
+        raise AssayError(
+            f"no student of {parameters:,} parameters can be made: the nearest, of {found['hidden']} channels, has "
+            f"{count:,}; ask for about as many, or give hyperparameters"
+        )
+    return found
 
 
 def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> int:

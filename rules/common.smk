@@ -96,18 +96,13 @@ CORES = workflow.resource_settings.cores or os.cpu_count()
 
 CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
-# The files that a student is exported to; and those that this machine cannot make, with the reason, unless they were made
-# before: a compiler that is gone makes nothing stale.
+# The files that a student is exported to; those that this machine cannot make, with the reason, by variant, unless they
+# were made before: a compiler that is gone makes nothing stale.
+EXPORTED_FILES = ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
 NOT_EXPORTED = {
-    file: reason
-    for file, reason in missing_files().items()
-    if not all(Path("results", variant, file).is_file() for variant in NETWORKS)
+    variant: {file: why for file, why in missing_files().items() if not Path("results", variant, file).is_file()}
+    for variant in NETWORKS
 }
-EXPORTED_FILES = [
-    file
-    for file in ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
-    if file not in NOT_EXPORTED
-]
 
 # What runs a student: the normalized model, operation by operation in PyTorch, in the engine and in the kernels for GPUs
 # ("triton"), and the files. "package" is what a user of package.zip gets: the compiled engine, called by the code of the
@@ -122,7 +117,6 @@ RUNTIMES = {
     "onnx_fp16": "model.fp16.onnx",
     "onnx_int8": "model.int8.onnx",
 }
-RUNTIMES = {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED}
 
 
 # One job at a time owns the device, unless the caller says otherwise: in any profile, and in any workflow.

@@ -66,7 +66,7 @@ rule verify:
         model=model_of,
         card=CARD,
         taught=taught_of,
-        files=expand("results/{{variant}}/{file}", file=EXPORTED_FILES),
+        files=exported_files,
         splits=SPLIT_FILES,
     output:
         "results/{variant}/export.json",
@@ -84,6 +84,6 @@ rule verify:
         code=code_of("verify"),
         splits=SPLITS,
         settings=config["export"],
-        missing=NOT_EXPORTED,
+        missing=lambda wildcards: NOT_EXPORTED[wildcards.variant],
     script:
         "../scripts/verify.py"

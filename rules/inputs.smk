@@ -93,9 +93,17 @@ def training_structures(wildcards):
     return {"shipped": SHIPPED_TRAIN, "named": config["dataset"]["train"]}[wildcards.data]
 
 
+def exported_files(wildcards):
+    """The files that a network is exported to, as far as this machine can make them."""
+    variant = wildcards.variant
+    return [f"results/{variant}/{file}" for file in EXPORTED_FILES if file not in NOT_EXPORTED[variant]]
+
+
 def files_timed(wildcards):
     """The exported files of a variant by their runtime: none of a calculator."""
-    return {} if wildcards.variant in CALCULATORS else RUNTIMES
+    if wildcards.variant in CALCULATORS:
+        return {}
+    return {runtime: file for runtime, file in RUNTIMES.items() if file not in NOT_EXPORTED[wildcards.variant]}
 
 
 def timed_teacher(wildcards):

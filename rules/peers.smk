@@ -9,7 +9,9 @@ A peer that cannot be installed is named with the reason; `snakemake peers --for
 
 PEERS = config["peers"]["packages"]
 PEER_RUNTIMES = dict.fromkeys(MODEL_RUNTIMES, "model.safetensors") | {
-    runtime: file for runtime, file in RUNTIMES.items() if runtime not in ("onnx_fp16", "onnx_int8")
+    runtime: file
+    for runtime, file in RUNTIMES.items()
+    if runtime not in ("onnx_fp16", "onnx_int8") and not any(file in missing for missing in NOT_EXPORTED.values())
 }
 
 

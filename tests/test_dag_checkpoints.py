@@ -85,6 +85,19 @@ def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
 
 
+def test_a_compiler_that_is_gone_makes_stale_nothing_of_the_variants_before_a_new_one(tree, tmp_path, monkeypatch):
+    (tmp_path / "bin").mkdir()
+    for program in ("bash", "which"):
+        (tmp_path / "bin" / program).symlink_to(shutil.which(program))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.delenv("CXX", raising=False)
+    (tree / "new.pt").write_bytes((tree / "mine.pt").read_bytes())
+    planned = snakemake(tree, "-n", "all", "--config", "variants={new: {checkpoint: new.pt}}").stdout
+    made = set(re.findall(r"results/(\w+)/[\w.]+$", "\n".join(re.findall(r"output: (.*)", planned)), re.MULTILINE))
+    assert made == {"new", "report"}, planned
+    assert "model.pt2" not in planned.split("rule verify:")[1].split("output:")[0]
+
+
 @pytest.mark.parametrize("how", ["a file beside it", "the checkpoint itself"])
 def test_what_a_student_was_taught_reruns_what_carries_it(tree, how):
     """Elements or a scope told later, of weights that stay the same, reach every file that ships or judges."""

@@ -120,7 +120,21 @@ def test_int8_pays_only_if_it_is_recommended(copy, edit, verdict):
 
 
 def test_int8_is_asked_for_what_its_limits_say(results):
-    assert targets_of(results)["INT8 pays", "tiny"].asked == "≤ 0.35× size, ≤ 0.70× time, ≤ +5.0\u202f% error"
+    assert targets_of(results)["INT8 pays", "tiny"].asked == "≤ 0.35× size, ≤ 0.7× time, ≤ +5\u202f% error"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "asked"), [(0.95, "> 95"), (0.955, "> 95.5"), (0.985, "> 98.5"), (0.999, "> 99.9")]
+)
+def test_what_is_asked_for_is_what_judges(results, accuracy, asked):
+    targets = targets_of(results, goals=replace(GOALS, force_accuracy=accuracy))
+    assert targets["Force accuracy", "tiny"].asked == f"{asked}\u202f%"
+
+
+def test_limits_of_int8_keep_their_digits(copy):
+    limits = {"size_ratio": 0.345, "latency_ratio_batch32": 0.7, "force_mae_increase_relative": 0.0004}
+    change(copy, "quantization", lambda content: content.update(limits=limits))
+    assert targets_of(copy)["INT8 pays", "original"].asked == "≤ 0.345× size, ≤ 0.7× time, ≤ +0.04\u202f% error"
 
 
 # Choices

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import PACKAGED, Form, plain_form
 from assay.report.speed import disturbance
-from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, number, percent, quantity, words
+from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, limit, number, percent, quantity, words
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
 
@@ -85,7 +85,7 @@ def _accuracy(student: Student, _: Sequence[Form], goals: Goals) -> Target:
         variant=student.name,
         value=value,
         shown=percent(value),
-        asked=f"> {percent(goals.force_accuracy, 0)}",
+        asked=f"> {limit(100 * goals.force_accuracy)}\u202f%",
         verdict=_verdict(value, value is not None and value > goals.force_accuracy and not student.gap(split)),
         how="1 − RMSE / RMS of forces" + (f", {words(split)}" if split else ""),
         reason="; ".join(filter(None, (student.gap(split), _whose_labels(student, split)))),
@@ -181,9 +181,9 @@ def _formats(student: Student) -> Target:
 def _int8(student: Student) -> Target:
     limits = student.get("quantization", "limits") or {}
     kinds = {"size_ratio": "× size", "latency_ratio_batch32": "× time"}
-    asked = [f"≤ {number(limits[key], 2)}{what}" for key, what in kinds.items() if key in limits]
+    asked = [f"≤ {limit(limits[key])}{what}" for key, what in kinds.items() if key in limits]
     if "force_mae_increase_relative" in limits:
-        asked.append(f"≤ {change(limits['force_mae_increase_relative'])} error")
+        asked.append(f"≤ +{limit(100 * limits['force_mae_increase_relative'])}\u202f% error")
     target = Target(
         name="INT8 pays",
         variant=student.name,

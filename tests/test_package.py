@@ -327,7 +327,8 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     physics = {"verdict": "reject", "failed": ["rotation"], "checks": {"rotation": {"message": "spread of 0.4 eV"}}}
     times = {"onnx": 1.234, "engine": 0.456}
     rows = [
-        {"runtime": name, "batch_size": 1, "system_size": 20, "latency_ms_median": ms} for name, ms in times.items()
+        {"runtime": name, "batch_size": 1, "system_size": 20, "n_atoms": 20, "latency_ms_median": ms}
+        for name, ms in times.items()
     ]
     runtimes = {"onnx": {"file": "model.onnx"}, "engine": {"file": "model.safetensors"}}
     split["domain"] = {"flagged_fraction": 0.083}
@@ -375,6 +376,18 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "0.46" not in text, "the file that the engine was timed with is not in the package"
     split["force_accuracy"] = None  # where labelled forces are zero
     assert "| not measured | 0.0313 |" in write_card({"model": card} | measured, files, **SAID)
+
+
+def test_card_names_the_atoms_that_were_timed(card, files):
+    """Of crystals of 64 atoms, which are the nearest to 3, 20 and 60 atoms."""
+    sizes = {3: (64, 2.3), 20: (64, 2.4), 60: (64, 2.6), 200: (256, 9.0)}
+    rows = [
+        {"runtime": "onnx", "batch_size": 1, "system_size": size, "n_atoms": n_atoms, "latency_ms_median": ms}
+        for size, (n_atoms, ms) in sizes.items()
+    ]
+    timed = {"device_name": "a processor", "runtimes": {"onnx": {"file": "model.onnx"}}, "rows": rows}
+    text = write_card({"model": card, "benchmark": timed}, files, **SAID)
+    assert "| file | 64 atoms | 256 atoms |" in text and "| `model.onnx` | 2.40 | 9.00 |" in text
 
 
 def test_card_gives_no_higher_verdict_than_the_report_where_structures_have_no_prediction(card, files, tmp_path):

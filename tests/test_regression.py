@@ -27,7 +27,7 @@ def benchmark(spread=0.05, teacher=True, machine="machine", **factors):
         for batch in (1, 32):
             for name, share in RUNTIMES.items():
                 share = share * factors.get(name, 1.0)
-                row = {"runtime": name, "system_size": size, "batch_size": batch}
+                row = {"runtime": name, "system_size": size, "batch_size": batch, "n_atoms": size * batch}
                 row["latency_ratio_to_eager"] = around(share, spread)
                 if teacher:
                     row["speedup_over_teacher"] = around(TEACHER_ms / (EAGER_ms * share), spread)
@@ -54,6 +54,14 @@ def test_ratios_say_how_many_times_faster_and_never_how_long():
     assert int8.median == pytest.approx(1.25)
     assert int8.p5 < 1.25 / 1.1 < 1.25 / 0.9 < int8.p95  # those of both add up
     assert len(found) == 4 * (2 + 1 + 3)
+
+
+def test_ratios_name_the_atoms_that_were_timed_where_the_data_have_no_such_size():
+    result = benchmark()
+    for row in result["rows"]:
+        row["n_atoms"] = 64 * row["batch_size"] if row["system_size"] == 20 else row["n_atoms"]
+    assert "onnx over eager, 64 atoms, batch 32" in ratios(result)
+    assert not any(" 20 atoms" in name for name in ratios(result))
 
 
 def test_rows_without_a_ratio_are_passed_over():
@@ -88,7 +96,7 @@ def test_only_ratios_that_became_worse_are_said_to_have():
 
     def timed(ratios):
         result = benchmark()
-        common = {"system_size": 20, "batch_size": 1}
+        common = {"system_size": 20, "batch_size": 1, "n_atoms": 20}
         result["rows"] = [common | {"runtime": name, "speedup_over_teacher": own} for name, own in ratios.items()]
         return result
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from assay.benchmark.points import atoms_at
 from assay.workflow import plots
 
 Rows = Sequence[Mapping[str, Any]]
@@ -46,7 +47,7 @@ def draw_benchmark(path: str | Path, result: Mapping[str, Any]) -> None:
         for panel, size in zip(throughput, sizes, strict=True):
             _limit(panel, [row for row in rows if row["system_size"] == size], peak)
             panel.set(xlabel="structures in a call", ylabel="atoms/s", xscale="log", yscale="log")
-            panel.set_title(f"throughput, {size} atoms")
+            panel.set_title(f"throughput, {atoms_at(rows, size)} atoms")
         latency.set(
             xlabel="atoms", ylabel="ms, energy and forces", xscale="log", yscale="log", title="latency of one structure"
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -66,6 +67,17 @@ class Point:
     def key(self) -> tuple[int, int]:
         """System size and batch size."""
         return self.system_size, len(self.structures)
+
+
+def atoms_at(rows: Iterable[Mapping[str, Any]], system_size: int) -> int:
+    """The number of atoms of the structure that was timed for a system size, which is the nearest that the data have.
+
+    Args:
+        rows: rows of ``benchmark.json``, of which the one with the fewest structures of that size tells it.
+        system_size: the number of atoms that the structure should have.
+    """
+    row = min((row for row in rows if row["system_size"] == system_size), key=lambda row: row["batch_size"])
+    return round(row["n_atoms"] / row["batch_size"])
 
 
 def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) -> list[Point]:

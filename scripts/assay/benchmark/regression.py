@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from assay.benchmark.points import atoms_at
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, read_json
 from assay.workflow.markdown import table
@@ -42,7 +43,7 @@ ONE = Ratio(1.0, 1.0, 1.0)
 
 
 def ratios(benchmark: Mapping[str, Any]) -> dict[str, Ratio]:
-    """Read every ratio of a ``benchmark.json``, by a name that says what it compares, at which size and batch."""
+    """Read every ratio of a ``benchmark.json`` by a name: what it compares, of how many atoms, at which batch."""
     found: dict[str, Ratio] = {}
     for key in dict.fromkeys((row["system_size"], row["batch_size"]) for row in benchmark["rows"]):
         here = {r["runtime"]: r for r in benchmark["rows"] if (r["system_size"], r["batch_size"]) == key}
@@ -51,7 +52,7 @@ def ratios(benchmark: Mapping[str, Any]) -> dict[str, Ratio]:
             for name, row in here.items()
             if "latency_ratio_to_eager" in row
         }
-        place = f"{key[0]} atoms, batch {key[1]}"
+        place = f"{atoms_at(benchmark['rows'], key[0])} atoms, batch {key[1]}"
         found |= {f"{name} over eager, {place}": value for name, value in speedups.items() if name != "eager"}
         for name, single in SINGLE_PRECISION.items():
             if name in speedups and single in speedups:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import jinja2
@@ -162,17 +163,19 @@ def _confidence(accuracy: Mapping[str, Any] | None) -> str:
 
 
 def _speed(benchmark: Mapping[str, Any] | None, files: Collection[str]) -> dict[str, Any] | None:
-    """Median latencies of one structure, by system size, of the runtimes whose file is in the package."""
+    """Median latencies of one structure, by its number of atoms, of the runtimes whose file is in the package."""
     if benchmark is None:
         return None
     packed = {name: about["file"] for name, about in benchmark["runtimes"].items() if about["file"] in files}
     rows = [
         r for r in benchmark["rows"] if r["batch_size"] == 1 and r["runtime"] in packed and "latency_ms_median" in r
     ]
-    sizes = sorted({row["system_size"] for row in rows})
-    times: dict[str, list[str]] = {}
+    times: dict[str, dict[int, list[float]]] = {}  # several of one number of atoms where the data have no other
     for row in rows:
-        times.setdefault(packed[row["runtime"]], ["-"] * len(sizes))
-        times[packed[row["runtime"]]][sizes.index(row["system_size"])] = f"{row['latency_ms_median']:.2f}"
+        times.setdefault(packed[row["runtime"]], {}).setdefault(row["n_atoms"], []).append(row["latency_ms_median"])
+    sizes = sorted({row["n_atoms"] for row in rows})
+    written = {
+        file: [f"{median(own[size]):.2f}" if size in own else "-" for size in sizes] for file, own in times.items()
+    }
     load = benchmark.get("load_of_other_processes", 0.0)
-    return {"sizes": sizes, "rows": times, "load": load} if rows else None
+    return {"sizes": sizes, "rows": written, "load": load} if rows else None

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any
 
+from assay.benchmark.points import atoms_at
 from assay.report.evidence import Student
 from assay.report.forms import HEADLINE_ATOMS, forms_of, precision_of, timed_rows
-from assay.report.wording import percent
+from assay.report.wording import of_each, percent
 from assay.workflow.markdown import BUSY
 from assay.workflow.teachers import same_teacher
 
@@ -106,6 +107,12 @@ def disturbance(student: Student) -> str:
 def headline_size(student: Student) -> int | None:
     """Return the measured system size that stands for all: the one nearest to ``HEADLINE_ATOMS``."""
     return min((row["system_size"] for row in timed_rows(student)), key=lambda n: abs(n - HEADLINE_ATOMS), default=None)
+
+
+def headline_atoms(students: Sequence[Student]) -> str:
+    """Write how many atoms the structure has that was timed at the headline size, by student where they differ."""
+    rows = {student.name: (timed_rows(student), headline_size(student)) for student in students}
+    return of_each({name: f"{atoms_at(own, size)} atoms" for name, (own, size) in rows.items() if size is not None})
 
 
 def _single_precision(student: Student) -> list[dict[str, Any]]:

@@ -195,7 +195,7 @@ def sizes(figures: Figures) -> str:
     rows = [
         [
             code(name),
-            count(row["system_size"]),
+            count(row["n_atoms"]),
             words(row["runtime"]),
             number(row["latency_ms_median"]),
             number(row["atoms_per_s"]),

@@ -88,6 +88,14 @@ def listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
+def of_each(said: Mapping[str, str]) -> str:
+    """Write what is said of students by name, once where it is the same of all: 20 atoms (a and b); 5 atoms (c)."""
+    if len(set(said.values())) < 2:
+        return next(iter(said.values()), "")
+    names = {text: [name for name, own in said.items() if own == text] for text in said.values()}
+    return "; ".join(f"{text} ({listing(own)})" for text, own in names.items())
+
+
 def _scientific(text: str) -> str:
     """Write 1.5e-07 as 1.5 × 10⁻⁷."""
     mantissa, power = text.split("e")

@@ -58,19 +58,6 @@ def test_the_page_names_the_confidence_of_its_intervals_and_has_a_dash_where_the
     assert '<th class="n">90&#8239;% interval</th>' in page and '<td class="n">–</td>' in page
 
 
-def test_the_page_names_the_atoms_that_were_timed(copy, benchmarks, tmp_path):
-    path = copy / "tiny/benchmark.json"
-    content = json.loads(path.read_text())
-    for row in content["rows"]:
-        row["n_atoms"] = 64 * row["batch_size"]
-    path.write_text(json.dumps(content))
-    write_report(tmp_path / "report", copy, benchmarks)
-    page = (tmp_path / "report/report.html").read_text()
-    named = "at about 20 atoms (original and ultra_tiny); 64 atoms (tiny)"
-    assert f'<h3 id="runtimes">Every runtime, {named}</h3>' in page
-    assert f"structures of {named.removeprefix('at ')}." in page
-
-
 def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_path):
     students = read(results)
     [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]

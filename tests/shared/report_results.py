@@ -346,9 +346,9 @@ def write_report(target, folder, benchmarks, teachers=None):
     return summary
 
 
-def change(folder, branch, edit):
-    """Rewrite a JSON of every student."""
-    for name in STUDENTS:
+def change(folder, branch, edit, students=STUDENTS):
+    """Rewrite a JSON of every student, or of some."""
+    for name in students:
         path = folder / name / f"{branch}.json"
         content = json.loads(path.read_text())
         edit(content)

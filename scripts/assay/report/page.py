@@ -19,6 +19,7 @@ from assay.report.figures import embed, figures_of
 from assay.report.forms import runtimes_in_words
 from assay.report.labels import scopes_of, suspicious, units_of_splits
 from assay.report.molecules import worst_scenes
+from assay.report.targets import said_of
 from assay.workflow.files import atomic_path
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -112,6 +113,11 @@ def _of_known(function: Callable[..., str]) -> Callable[..., str]:
     return lambda value, *rest: function(None if isinstance(value, Undefined) else value, *rest)
 
 
+def _differ(variants: Mapping[str, Mapping[str, Any]], key: str) -> bool:
+    """Whether the values that variants of a summary have under a key differ; a missing one is none."""
+    return len({variant[key] for variant in variants.values()} - {None}) > 1
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -122,6 +128,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {f.__name__: _of_known(f) for f in (*wording.FILTERS, label_of, tone)}
     environment.globals |= {"color_of": svg.color_of, "units_of_splits": units_of_splits, "scopes_of": scopes_of}
+    environment.globals |= {"said_of": said_of, "differ": _differ}
     return environment
 
 

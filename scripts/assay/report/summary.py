@@ -97,6 +97,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         "headline_split": student.headline_split,
         **{metric: student.headline(metric) for metric in HEADLINE_METRICS},
         "latency_ms_batch1": plain.latency_ms if plain else None,
+        "latency_n_atoms": plain.n_atoms if plain else None,
         "fastest_runtime": plain.runtime if plain else None,
         "speedup_over_teacher": plain.teacher_ratio if plain else None,
         "speedup_over_teacher_p5": plain.teacher_ratio_p5 if plain else None,

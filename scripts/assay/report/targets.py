@@ -9,7 +9,7 @@ from typing import Any, Literal
 from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import PACKAGED, Form, plain_form
 from assay.report.speed import disturbance
-from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, limit, number, percent, quantity, words
+from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, limit, number, of_each, percent, quantity, words
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
 
@@ -62,6 +62,14 @@ def judge_targets(
     rows += [_if_applicable(_formats(student), student, "export") for student in students]
     rows += [_if_applicable(_int8(student), student, "quantization") for student in students]
     return [*rows, _dag(dag, goals)]
+
+
+def said_of(rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    """Write what the rows of one target in ``summary.json`` say under a key, by student where they differ.
+
+    A student without a value says nothing, unless none has one.
+    """
+    return of_each({row["variant"]: row[key] for row in [row for row in rows if row["value"] is not None] or rows})
 
 
 def _if_applicable(target: Target, student: Student, branch: str) -> Target:

@@ -499,7 +499,7 @@ def test_calculator_has_a_row_everywhere_and_a_reason_where_a_branch_is_not_appl
 @pytest.mark.parametrize(("own", "labels", "listed"), [(True, None, 1), (None, "Teacher", 1), (None, "other", 0)])
 def test_a_teacher_is_listed_where_its_error_is_zero_by_definition(tmp_path, own, labels, listed):
     """Its time is the median of the benchmarks of all students."""
-    row = {"system_size": 16, "batch_size": 1, "latency_ms_median": 2.0}
+    row = {"system_size": 16, "batch_size": 1, "n_atoms": 16, "latency_ms_median": 2.0}
 
     def student(name, latency_ms):
         teacher = {"name": "Teacher", "own": own}

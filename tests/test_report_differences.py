@@ -45,6 +45,7 @@ def test_the_page_says_of_each_student_how_it_was_measured(copy, benchmarks, tmp
     )
     assert rows["INT8 pays"][1] == "≤ 0.3× size (tiny); ≤ 0.35× size, ≤ 0.7× time, ≤ +5\u202f% error (ultra_tiny)"
     assert rows["Files verified"][1] == "all"
+    assert "ultra_tiny (*) is compared with none" in page and ">ultra_tiny*<" in page and ">tiny*<" not in page
     for note in ("larger molecules", "5 atoms"):
         assert f'<div class="small muted">{note}</div>' in page
     assert re.search(r"^\| ultra_tiny .*% \(larger molecules\) .*ms \(5 atoms\) \|", markdown, re.M)

@@ -7,7 +7,8 @@ import pytest
 
 from assay.report import choices, dag
 from assay.report.evidence import Student
-from assay.report.forms import Form, forms_of, front
+from assay.report.forms import Form, comparable, compared_atoms, forms_of, front
+from assay.report.speed import teachers_timed
 from assay.report.targets import judge_targets
 from assay.report.wording import number
 from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read, write_report
@@ -156,6 +157,21 @@ def test_each_job_has_its_student(results):
     }
 
 
+def test_screening_compares_times_of_one_number_of_atoms(copy):
+    def edit(content):
+        for row in content["rows"]:
+            row["n_atoms"] = 5 * row["batch_size"]
+
+    change(copy, "benchmark", edit, ["ultra_tiny"])
+    variant, reason = chosen(copy)["Screening"]
+    assert variant == "tiny" and reason.endswith("ms); ultra_tiny is not compared: it was timed on 5 atoms")
+    students = read(copy)
+    [found] = [student.get("benchmark", "teacher", "rows") for student in students if student.name == "ultra_tiny"]
+    for row in found:
+        row |= {"n_atoms": 5, "latency_ms_median": 1e-3}
+    assert teachers_timed(students) == {"GFN2-xTB": pytest.approx(12.0)}
+
+
 def test_rejected_student_is_chosen_for_nothing_but_named_with_a_caution(copy):
     change(copy, "physics", lambda content: content.update(verdict="reject"))
     found = chosen(copy)
@@ -227,6 +243,17 @@ def test_quantized_form_adds_its_error_to_that_of_float32(results):
     exact = by_precision["fp32"].force_mae_eV_per_A
     assert by_precision["int8"].force_mae_eV_per_A == pytest.approx(1.03 * exact)
     assert by_precision["int8"].runtime == "onnx int8"
+
+
+def test_front_is_of_one_number_of_atoms_and_one_split():
+    one = Form("a", "fp32", "onnx", 20, 1.0, 9.0, 8.0, 10.0, 1e5, 0.03, 10, split="unseen_molecules")
+    slower = replace(one, variant="b", latency_ms=2.0, force_mae_eV_per_A=0.02)
+    small = replace(one, variant="c", n_atoms=5, latency_ms=0.1, force_mae_eV_per_A=0.01)
+    easy = replace(one, variant="d", split="easy", latency_ms=0.2, force_mae_eV_per_A=0.001)
+    assert comparable([small, one, easy, slower]) == [one, slower]
+    assert comparable([small]) == [small]
+    assert comparable([easy, small]) == [small], "the split decides first"
+    assert compared_atoms([64, 20, None]) == 20 and compared_atoms([64, 20, 64]) == 64 and compared_atoms([]) is None
 
 
 def test_front_holds_what_nothing_beats():

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from assay.report import svg
-from assay.report.forms import Form, front
+from assay.report.forms import Form, comparable, front, known_of
 from assay.report.wording import duration, file_size, name_of, number, quantity, words
 
 SHAPES = {"fp32": "circle", "fp16": "square", "int8": "diamond"}
@@ -26,6 +26,13 @@ def pareto_of(summary: Mapping[str, Any]) -> str | None:
     return draw_pareto(points, list(summary["variants"]), summary["teachers_timed"].get(teacher), teacher)
 
 
+def apart(summary: Mapping[str, Any]) -> list[str]:
+    """Name the students that are compared with none: times of other atoms than most, or errors on another split."""
+    points = [Form(**form) for form in summary["forms"]]
+    same = comparable(points)
+    return [name for name in summary["variants"] if any(p.variant == name and p not in same for p in known_of(points))]
+
+
 def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: float | None, teacher: str) -> str | None:
     """Draw force error against latency: a bubble for each form, its area the file size, and the teacher.
 
@@ -36,10 +43,12 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
             error is zero by definition.
         teacher: the name of the teacher.
 
+    A star marks what is compared with no other (see ``apart``).
+
     Returns:
         the SVG element; None if no form has both error and latency.
     """
-    known = [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
+    known = known_of(points)
     if not known:
         return None
     times = [p.latency_ms for p in known if p.latency_ms is not None]
@@ -56,7 +65,8 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
             if any(p.precision == precision for p in known)
         ]
     )
-    best = front(known)
+    same = comparable(known)
+    best = front(same)
     chart.line([(p.latency_ms, p.force_mae_eV_per_A) for p in best], svg.MUTED, dash="2 4", width=1.5)  # type: ignore[misc]
     if teacher_ms:
         tip = f"{teacher}: {quantity(teacher_ms, 'ms')}, error 0 by definition"
@@ -67,13 +77,14 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
         radius = max(MIN_RADIUS, MAX_RADIUS * math.sqrt((point.size_bytes or 0) / largest))
         color = svg.color_of(variants.index(point.variant))
         where = (point.latency_ms, point.force_mae_eV_per_A)
+        on = "" if point in same else f", of {point.n_atoms} atoms, on {words(point.split or '')}"
         tip = (
             f"{point.variant} {name_of(point.precision)} by {words(point.runtime or '')}: {quantity(where[0], 'ms')}, "
-            f"{quantity(where[1], 'eV/Å')}, {file_size(point.size_bytes)}"
+            f"{quantity(where[1], 'eV/Å')}, {file_size(point.size_bytes)}{on}"
         )
         chart.marker(*where, SHAPES[point.precision], color, radius, tip, solid=point.precision == "fp32")  # type: ignore[arg-type]
         if point.precision == "fp32":
-            chart.label(*where, point.variant, dy=-radius - 6)  # type: ignore[arg-type]
+            chart.label(*where, point.variant if point in same else f"{point.variant}*", dy=-radius - 6)  # type: ignore[arg-type]
     return chart.render()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
-from assay.report.evidence import HEADLINE_SPLIT, Student
-from assay.report.forms import Form, plain_form
+from assay.report.evidence import Student
+from assay.report.forms import Form, compared_atoms, compared_split, plain_form
 from assay.report.wording import file_size, listing, percent, quantity, words
 
 
@@ -57,11 +57,15 @@ def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]])
     usable = [s for s in students if s.verdict() in (MD_READY, SCREENING_ONLY)]
     if not usable:
         return Choice(job, None, "physics rejects every student")
-    times = {s.name: _latency(forms[s.name]) for s in usable}
-    best = _best(usable, lambda s: None if (t := times[s.name]) is None else -t)
+    timed = {s.name: form for s in usable if (form := plain_form(forms[s.name])) and form.latency_ms is not None}
+    n_atoms = compared_atoms(form.n_atoms for form in timed.values())
+    times = {name: form.latency_ms for name, form in timed.items() if form.n_atoms == n_atoms}
+    best = _best(usable, lambda s: None if (t := times.get(s.name)) is None else -t)
     if best is None:
         return Choice(job, None, "speed was not measured")
-    return Choice(job, best.name, f"fastest that physics does not reject ({quantity(times[best.name], 'ms')})")
+    others = [form for name, form in timed.items() if name not in times]
+    notes = "".join(f"; {form.variant} is not compared: it was timed on {form.n_atoms} atoms" for form in others)
+    return Choice(job, best.name, f"fastest that physics does not reject ({quantity(times[best.name], 'ms')}){notes}")
 
 
 def _accurate(students: Sequence[Student]) -> Choice:
@@ -92,8 +96,7 @@ def _most_accurate(students: Sequence[Student]) -> tuple[Student | None, str]:
     """
     judged = [s for s in students if s.headline("force_accuracy") is not None]
     whole = [s for s in judged if not s.gap(s.headline_split)] or judged
-    splits = [s.headline_split for s in whole]
-    split = HEADLINE_SPLIT if HEADLINE_SPLIT in splits else max(splits, key=splits.count, default=None)
+    split = compared_split(s.headline_split for s in whole)
     best = _best([s for s in whole if s.headline_split == split], lambda s: s.headline("force_accuracy"))
     notes = [f"of it {best.gap(split)}"] if best and best.gap(split) else []
     for other in judged:
@@ -113,11 +116,6 @@ def _best(students: Sequence[Student], score: Callable[[Student], float | None])
 def _unjudged(students: Sequence[Student]) -> str | None:
     """Say why no choice can rest on physics; None if one can."""
     return "physics was not measured" if all(student.verdict() is None for student in students) else None
-
-
-def _latency(forms: Sequence[Form]) -> float | None:
-    plain = plain_form(forms)
-    return plain.latency_ms if plain else None
 
 
 def _size(forms: Sequence[Form]) -> int | None:

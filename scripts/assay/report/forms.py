@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assay.report.evidence import Student
+from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.wording import name_of, words
 
 FILES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
@@ -29,6 +29,7 @@ class Form:
         size_bytes: the size of its ONNX file.
         restarted_ratio, restarted_ratio_p5, restarted_ratio_p95: the same where the teacher starts from the step
             before, as in dynamics.
+        split: the headline split of the student, which the force error is of.
     """
 
     variant: str
@@ -45,6 +46,7 @@ class Form:
     restarted_ratio: float | None = None
     restarted_ratio_p5: float | None = None
     restarted_ratio_p95: float | None = None
+    split: str | None = None
 
 
 def forms_of(student: Student) -> list[Form]:
@@ -74,6 +76,7 @@ def forms_of(student: Student) -> list[Form]:
             restarted_ratio=restarted.get("median"),
             restarted_ratio_p5=restarted.get("p5"),
             restarted_ratio_p95=restarted.get("p95"),
+            split=student.headline_split,
         )
         found.append(form)
     return found
@@ -114,11 +117,36 @@ def runtimes_in_words(forms: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(found)
 
 
+def compared_atoms(sizes: Iterable[int | None]) -> int | None:
+    """The number of atoms at which times are compared: that of most, of equals the nearest to ``HEADLINE_ATOMS``."""
+    known = [size for size in sizes if size is not None]
+    return min(known, key=lambda size: (-known.count(size), abs(size - HEADLINE_ATOMS)), default=None)
+
+
+def compared_split(splits: Iterable[str | None]) -> str | None:
+    """The split on which errors are compared: ``HEADLINE_SPLIT`` if a student is judged on it, or else that of most."""
+    known = [split for split in splits if split is not None]
+    return HEADLINE_SPLIT if HEADLINE_SPLIT in known else max(known, key=known.count, default=None)
+
+
+def known_of(points: Sequence[Form]) -> list[Form]:
+    """The forms of which both time and error were measured."""
+    return [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
+
+
+def comparable(points: Sequence[Form]) -> list[Form]:
+    """Of the forms with a time and an error, those of one split and one number of atoms; none only if there is none."""
+    known = known_of(points)
+    split = compared_split({p.variant: p.split for p in known}.values())
+    judged = [p for p in known if p.split == split]
+    n_atoms = compared_atoms({p.variant: p.n_atoms for p in judged}.values())
+    return [p for p in judged if p.n_atoms == n_atoms]
+
+
 def front(points: Sequence[Form]) -> list[Form]:
-    """Return the forms that no other beats in both latency and force error, by latency."""
-    known = [p for p in points if p.latency_ms is not None and p.force_mae_eV_per_A is not None]
+    """Return the forms, of comparable ones, that no other beats in both latency and force error, by latency."""
     best: list[Form] = []
-    for point in sorted(known, key=lambda p: (p.latency_ms, p.force_mae_eV_per_A)):
+    for point in sorted(known_of(points), key=lambda p: (p.latency_ms, p.force_mae_eV_per_A)):
         if not best or point.force_mae_eV_per_A < best[-1].force_mae_eV_per_A:  # type: ignore[operator]
             best.append(point)
     return best

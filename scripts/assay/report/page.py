@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY, label_of
 from assay.report import speed, svg, wording
-from assay.report.charts import draw_learning, draw_throughput, draw_workflow, pareto_of
+from assay.report.charts import apart, draw_learning, draw_throughput, draw_workflow, pareto_of
 from assay.report.dag import workflow_command
 from assay.report.evidence import Student
 from assay.report.figures import embed, figures_of
@@ -59,6 +59,7 @@ def write_page(
             students=students,
             headline=headline(summary),
             pareto=Markup(pareto_of(summary) or ""),
+            apart=apart(summary),
             runtimes=runtimes_in_words(summary["forms"]),
             throughput=Markup(_throughput(students) or ""),
             learning=Markup(_learning(students) or ""),

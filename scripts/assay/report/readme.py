@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.report import svg
 from assay.report.charts import pareto_of
-from assay.report.forms import runtimes_in_words
+from assay.report.forms import compared_atoms, compared_split, runtimes_in_words
 from assay.report.wording import percent, words
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -29,12 +29,12 @@ def write_figure(path: str | Path, summary: Mapping[str, Any]) -> None:
     chart = pareto_of(summary)
     if chart is None:
         raise AssayError("the figure needs accuracy and speed, and the summary lacks one of them: run all first")
-    split = next(variant["headline_split"] for variant in summary["variants"].values() if variant["headline_split"])
-    n_atoms = next(form["n_atoms"] for form in summary["forms"] if form["n_atoms"])
+    split = compared_split(variant["headline_split"] for variant in summary["variants"].values())
+    n_atoms = compared_atoms(form["n_atoms"] for form in summary["forms"])
     load = summary["load_of_other_processes"]
     busy = f", beside other work, which used up to {percent(load, 0)} of it" if load else ""
     notes = [
-        f"Errors on {words(split)}, time for one of {n_atoms} atoms.",
+        f"Errors on {words(split or '')}, time for one of {n_atoms} atoms.",
         f"{summary['device_name']}{busy}; {summary['created_utc'][:10]}.",
         f"Area: file size. Each as its package runs it, or else at its fastest: {runtimes_in_words(summary['forms'])}.",
     ]

@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.benchmark.points import atoms_at
 from assay.report.evidence import Student
-from assay.report.forms import HEADLINE_ATOMS, forms_of, precision_of, timed_rows
+from assay.report.forms import HEADLINE_ATOMS, compared_atoms, forms_of, precision_of, timed_rows
 from assay.report.wording import of_each, percent
 from assay.workflow.markdown import BUSY
 from assay.workflow.teachers import same_teacher
@@ -65,16 +65,17 @@ def teacher_throughput(student: Student) -> float | None:
     calls = student.get("benchmark", "teacher", "rows") or []
     own = [r for r in calls if r["call"] == "teacher" and r["system_size"] == headline_size(student)]
     row = next((r for r in own if r["batch_size"] == 1), None)
-    return None if row is None else 1e3 * row.get("n_atoms", row["system_size"]) / row["latency_ms_median"]
+    return None if row is None else 1e3 * row["n_atoms"] / row["latency_ms_median"]
 
 
 def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
     """Return the time of one call of each teacher in milliseconds, by its name, on the structure of ``by_runtime``.
 
-    It is the median of the benchmarks of all students, each of which times the teacher anew. Listed are teachers whose
-    error is zero by definition: the student's own, and what labelled its headline split.
+    It is the median of the benchmarks of all students, each of which times the teacher anew, for as many atoms as times
+    are compared at. Listed are teachers whose error is zero by definition: the student's own, and what labelled its
+    headline split.
     """
-    found: dict[str, list[float]] = {}
+    found: dict[str, list[tuple[int, float]]] = {}
     for student in students:
         size, name = headline_size(student), student.get("benchmark", "teacher", "name")
         labelled_by = student.get("accuracy", "splits", student.headline_split or "", "labelled_by", "name")
@@ -82,8 +83,9 @@ def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
             continue
         for row in student.get("benchmark", "teacher", "rows") or []:
             if (row["call"], row["system_size"], row["batch_size"]) == ("teacher", size, 1):
-                found.setdefault(name, []).append(row["latency_ms_median"])
-    return {name: median(times) for name, times in found.items()}
+                found.setdefault(name, []).append((row["n_atoms"], row["latency_ms_median"]))
+    compared = {name: compared_atoms(n_atoms for n_atoms, _ in times) for name, times in found.items()}
+    return {name: median(ms for n_atoms, ms in times if n_atoms == compared[name]) for name, times in found.items()}
 
 
 def timed_teachers(students: Sequence[Student]) -> list[str]:

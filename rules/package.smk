@@ -3,6 +3,11 @@
 Needs the exported files of a variant and what was found out about it. Makes package.zip.
 """
 
+# The code that package.zip holds as it is written, of which its script runs a part.
+PACKED_CODE = [
+    on_disk(shipped(path.relative_to(ROOT).as_posix()))
+    for path in sorted((ROOT / "scripts/assay/runtime").rglob("*.py"))
+]
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
 
 
@@ -16,6 +21,7 @@ rule package:
             "results/{{variant}}/{name}.json", name=["accuracy", "physics", "benchmark", "export", "quantization"]
         ),
         record=record_of,
+        code=PACKED_CODE,
         lammps=shipped("envs/engines/lammps.txt"),
     output:
         "results/{variant}/package.zip",

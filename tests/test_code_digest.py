@@ -97,6 +97,8 @@ def test_an_edit_reaches_what_runs_it_and_nothing_else(stale_after):
     assert {"validate", "benchmark"} <= by_engine and "adopt" not in by_engine
     assert "validate" in reached("assay/predictors/onnx.py")  # imported by a name that stands in a table
     assert "package" in reached("assay/runtime/verlet.py")
+    assert "package" in reached("assay/package/files/example.py")  # which lies in no package of Python
+    assert "run_engines" in reached("assay/runtime/ipi.py")  # imported by a program that stands in text
 
 
 def test_what_was_parsed_once_is_known_to_later_processes(library, tmp_path, monkeypatch):
@@ -167,8 +169,11 @@ def test_only_what_runs_changed_code_runs_again(tmp_path):
     page = tmp_path / "scripts/assay/report/page.py"
     page.write_text("# a comment\n" + page.read_text())
     assert planned() == set()
+    plugin = tmp_path / "scripts/assay/runtime/lammps_plugin.py"
+    plugin.write_text(added(plugin.read_text()))
+    assert planned() == {"package"}, "which holds it, and imports it nowhere"
     page.write_text(added(page.read_text()))
-    assert planned() == {"report"}
+    assert planned() == {"package", "report"}
     evaluation = tmp_path / "scripts/assay/accuracy/evaluation.py"
     evaluation.write_text(added(evaluation.read_text()))
     assert planned() >= {"validate", "compare_accuracy", "report"}

@@ -25,6 +25,8 @@ MOST_KEPT = 10_000  # files of Python; then what is known of them begins anew
 # Comments of C++, or a string, which may hold //.
 COMPILED = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*")', re.S)
 
+NAMED = re.compile(r"^(?:from |import )?(assay\.[\w.]+)", re.M)  # text that is spelled like a module, or imports one
+
 
 def code_digest(script: Path, library: Path) -> str:
     """Return a SHA-256, in hexadecimal, of what a script runs.
@@ -32,7 +34,7 @@ def code_digest(script: Path, library: Path) -> str:
     Args:
         script: the script.
         library: the folder that the script imports packages from. A file of another kind beside a module, such as C++
-            or a template, belongs to all modules of its folder.
+            or a template, belongs to all modules of its folder; so does Python in a folder that is no package.
 
     Raises:
         SyntaxError: the script or one of its modules is not Python.
@@ -127,7 +129,7 @@ def _run_by(name: str, modules: dict[str, Path]) -> Iterator[Path]:
 def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
     """Every name that may be a module: those of import statements, and text that is spelled like one.
 
-    Backends and peers are imported by names that stand in a table.
+    Backends and peers are imported by names that stand in a table, and a program of another process may stand in text.
 
     Args:
         tree: the content of a file.
@@ -139,8 +141,8 @@ def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             base = [*(place[: -node.level] if node.level else ()), *([node.module] if node.module else [])]
             yield from (".".join([*base, alias.name]) for alias in node.names)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("assay."):
-            yield node.value
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from NAMED.findall(node.value)
 
 
 def _drop_docstring(node: ast.AST) -> None:
@@ -150,12 +152,13 @@ def _drop_docstring(node: ast.AST) -> None:
 
 @functools.cache
 def _other_files(package: Path) -> list[Path]:
-    """What belongs to a package and is not Python, but for what Python itself writes there."""
+    """What belongs to a package and is no module of it, but for what Python itself writes there."""
     return [
         path
         for path in package.rglob("*")
         if path.is_file()
-        and path.suffix not in (".py", ".pyc")
+        and path.suffix != ".pyc"
+        and (path.suffix != ".py" or not (path.parent / "__init__.py").is_file())
         and not path.name.startswith(".")
         and next(folder for folder in path.parents if (folder / "__init__.py").is_file()) == package
     ]

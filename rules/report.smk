@@ -8,24 +8,21 @@ pull request, summary.json and comparison.csv for machines.
 report: "captions/workflow.rst"
 
 
-# The files that results rest on, by their names in the report.
-DATA = (
-    dict(zip(SPLITS, SPLIT_FILES))
-    | {
-        "training_data": file_of(config["dataset"]["train"]),
-        "validation_data": file_of(config["dataset"]["validation"]),
-    }
-    | {
-        "physics_reference" if k == 0 else f"physics_reference_{k + 1}": path
-        for k, path in enumerate(
-            in_words(
-                reference_files,
-                config["physics"],
-                sorted(ABLE_TEACHERS),
-            )
+# The files that results rest on, by their names in the report, where a split may be called like one of the others.
+DATA = {
+    "training_data": file_of(config["dataset"]["train"]),
+    "validation_data": file_of(config["dataset"]["validation"]),
+} | {
+    "physics_reference" if k == 0 else f"physics_reference_{k + 1}": path
+    for k, path in enumerate(
+        in_words(
+            reference_files,
+            config["physics"],
+            sorted(ABLE_TEACHERS),
         )
-    }
-)
+    )
+}
+DATA = {f"split {name}" if name in DATA else name: path for name, path in zip(SPLITS, SPLIT_FILES)} | DATA
 # What was measured on a GPU before, which reports of a run on a CPU show.
 GPU_SPEED = on_disk(shipped("data/benchmarks/gpu/speed.json"))
 # The rules whose jobs the report times: those that `all` runs before it for a variant, or for all of them.

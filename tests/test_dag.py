@@ -55,6 +55,19 @@ def test_the_report_times_the_rules_that_all_runs_and_no_others(tmp_path):
     assert timed == run & set(tables) - {"report"} | {"calculator"}  # of which there is none here
 
 
+def test_the_report_lists_every_split_whatever_it_is_called(tmp_path):
+    lay_out(tmp_path, STAND_IN)
+    with (tmp_path / "Snakefile").open("a") as snakefile:
+        snakefile.write('\nimport json\nprint("data:", json.dumps(DATA))\n')
+    (tmp_path / "own.xyz").write_text("own")
+    splits = {"training_data": "own.xyz", "mine": "own.xyz"}
+    given = ["--config", f"dataset={json.dumps({'splits': splits})}"]
+    planned = snakemake(tmp_path, "-n", "results/tiny/model.json", *given).stdout
+    data = json.loads(re.search("^data: (.*)$", planned, re.M)[1])
+    assert data["split training_data"] == data["mine"] == "own.xyz"
+    assert data["training_data"] == "data/dataset/train.h5"
+
+
 def test_second_run_has_nothing_to_do(tree):
     assert "Nothing to be done" in snakemake(tree, "-n", "-j", "3", "all").stdout
 

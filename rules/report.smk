@@ -4,6 +4,8 @@ Needs what the other rules found out about each variant. Makes results/report/: 
 pull request, summary.json and comparison.csv for machines.
 """
 
+from assay.workflow.files import sha256_file
+
 
 report: "captions/workflow.rst"
 
@@ -25,6 +27,13 @@ DATA = {
 DATA = {f"split {name}" if name in DATA else name: path for name, path in zip(SPLITS, SPLIT_FILES)} | DATA
 # What was measured on a GPU before, which reports of a run on a CPU show.
 GPU_SPEED = on_disk(shipped("data/benchmarks/gpu/speed.json"))
+# What `all` does not measure and the report shows. It follows the content: as inputs these files would be made again.
+ALSO_SHOWN = [
+    "results/peers/peers.json",
+    *expand("results/engines/engines.{kind}", kind=["json", "svg"]),
+    *expand("results/{variant}/properties.json", variant=VARIANTS),
+    *expand("results/properties/{file}", file=["teacher.json", "properties.svg"]),
+]
 # The rules whose jobs the report times: those that `all` runs before it for a variant, or for all of them.
 TIMED = [
     "normalize",
@@ -94,5 +103,6 @@ rule report:
         properties={"structure": config["properties"]["structure"], "teacher": config["teacher"]["name"]},
         shipped=SHIPPED_STUDENTS,
         timed=TIMED,
+        also_shown={path: sha256_file(path) for path in ALSO_SHOWN if Path(path).is_file()},
     script:
         "../scripts/report.py"

@@ -132,6 +132,21 @@ def test_times_of_a_gpu_that_are_kept_write_the_report_again(tree):
     assert [job["rule"] for job in jobs_of(tree)] == ["report", "report"]
 
 
+def test_the_report_is_written_again_for_what_is_measured_apart(tree):
+    """And what `all` does not measure is not measured again for it."""
+    (tree / "jobs.jsonl").write_text("")
+    apart = [tree / "results" / file for file in ("peers/peers.json", "tiny/properties.json", "engines/engines.json")]
+    for path in apart:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("first")
+    done = snakemake(tree, "-j", "3", "all")
+    assert done.returncode == 0, done.stdout
+    assert [job["rule"] for job in jobs_of(tree)] == ["report"]
+    apart[0].write_text("second")
+    planned = snakemake(tree, "-n", "--quiet", "rules", "all").stdout
+    assert set(re.findall(r"^(\w+) +\d+$", planned, re.M)) == {"report", "all", "total"}
+
+
 @pytest.mark.parametrize("scripts", [("validate", "schemes"), ("normalize", "schemes"), ("normalize", "physics")])
 def test_one_run_makes_all_again_whose_code_changed(tree, scripts):
     """Of two scripts of which the first one's results are no input of the second one's."""

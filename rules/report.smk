@@ -34,12 +34,15 @@ ALSO_SHOWN = [
     *expand("results/{variant}/properties.json", variant=VARIANTS),
     *expand("results/properties/{file}", file=["teacher.json", "properties.svg"]),
 ]
-# The rules whose jobs the report times: those that `all` runs before it for a variant, or for all of them.
+# The rules whose jobs the report times: those that `all` runs before it. Their tables are called after a variant, the part
+# of it that `--set-scatter` makes, or the training data of several; "all" is always among them.
 TIMED = [
     "normalize",
     "adopt",
     "calculator",
+    "describe",
     "domain",
+    "predict_shard",
     "validate",
     "compare_accuracy",
     "probe",
@@ -52,6 +55,12 @@ TIMED = [
     "quantize",
     "benchmark",
     "package",
+]
+TABLES = [
+    *VARIANTS,
+    *expand("{variant}.{part}", variant=VARIANTS, part=gather.validate("{scatteritem}")),
+    "shipped",
+    "named",
 ]
 
 
@@ -103,6 +112,7 @@ rule report:
         properties={"structure": config["properties"]["structure"], "teacher": config["teacher"]["name"]},
         shipped=SHIPPED_STUDENTS,
         timed=TIMED,
+        tables=TABLES,
         also_shown={path: sha256_file(path) for path in ALSO_SHOWN if Path(path).is_file()},
     script:
         "../scripts/report.py"

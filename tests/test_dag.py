@@ -46,13 +46,14 @@ def tree(finished, tmp_path):
 def test_the_report_times_the_rules_that_all_runs_and_no_others(tmp_path):
     lay_out(tmp_path, STAND_IN)
     with (tmp_path / "Snakefile").open("a") as snakefile:
-        snakefile.write('\nprint("timed:", *TIMED)\n')
-    planned = snakemake(tmp_path, "-n", "all").stdout
-    timed = set(re.search("^timed: (.*)$", planned, re.M)[1].split())
+        snakefile.write('\nprint("timed:", *TIMED)\nprint("named:", *TABLES)\n')
+    planned = snakemake(tmp_path, "-n", "all", "--set-scatter", "validate=2").stdout
+    timed, named = (set(re.search(f"^{what}: (.*)$", planned, re.M)[1].split()) for what in ("timed", "named"))
     run = set(re.findall(r"^(?:localrule|rule|checkpoint|localcheckpoint) (\w+):$", planned, re.M))
-    tables = re.findall(r'"benchmarks/(\w+)/(?:\{variant\}|all)\.tsv"', RULES)
+    tables = re.findall(r'"benchmarks/(\w+)/(?:\{variant\}(?:\.\{scatteritem\})?|all)\.tsv"', RULES)
     assert {"endure", "material", "peers"} <= set(tables)
-    assert timed == run & set(tables) - {"report"} | {"calculator"}  # of which there is none here
+    assert timed == run & set(tables) - {"report"} | {"calculator", "describe"}  # of which there is none here
+    assert named >= {"tiny", "tiny.1-of-2", "tiny.2-of-2", "shipped"}
 
 
 def test_the_report_lists_every_split_whatever_it_is_called(tmp_path):

@@ -288,6 +288,18 @@ def test_jobs_of_other_variants_and_of_rules_that_do_not_count_are_left_out(tmp_
     assert [(job.rule, job.variant) for job in found] == [("validate", "tiny")]
 
 
+def test_jobs_that_share_the_structures_of_a_split_count_and_earlier_shares_do_not(tmp_path):
+    shares = ("tiny.1-of-2", "tiny.2-of-2", "tiny.1-of-100")
+    jobs = [("predict_shard", name, 1e9, 40.0) for name in shares] + [("describe", "shipped", 1e9, 9.0)]
+    tables = [*STUDENTS, *shares[:2], "shipped"]
+    found = dag.read_jobs(make_benchmarks(tmp_path, jobs), tables, ["predict_shard", "describe"])
+    assert sorted((job.rule, job.variant) for job in found) == [
+        ("describe", "shipped"),
+        *2 * [("predict_shard", "tiny")],
+    ]
+    assert dag.summarize(found)["parallel_speedup"] == pytest.approx(89 / 40, rel=1e-4)
+
+
 def test_dates_of_copied_tables_tell_no_wall_time(tmp_path):
     """A copy gives all tables one date, so that all jobs end together and seem to have run side by side."""
     jobs = [(rule, "tiny", 1e9 + 100 - time, time) for rule, time in (("normalize", 4.0), ("validate", 30.0))]

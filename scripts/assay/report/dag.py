@@ -23,7 +23,9 @@ LATE_s = 2.0  # by how much a date may be late: that of a table is rounded on so
 
 @dataclass(frozen=True)
 class JobTime:
-    """One job: its rule, the variant (or ``all``), start and duration in seconds, processor time in seconds, memory."""
+    """One job: its rule, the variant (or what stands for several, such as ``all``), its start and duration in seconds,
+    processor time in seconds, and memory.
+    """
 
     rule: str
     variant: str
@@ -37,20 +39,21 @@ class JobTime:
         return self.started + self.duration_s
 
 
-def read_jobs(folder: str | Path, variants: Iterable[str], timed: Iterable[str]) -> list[JobTime]:
-    """Read the jobs of the variants, and those of all variants at once, from ``folder/<rule>/<variant>.tsv``.
+def read_jobs(folder: str | Path, tables: Iterable[str], timed: Iterable[str]) -> list[JobTime]:
+    """Read the jobs from ``folder/<rule>/<table>.tsv``, and those of all variants at once from ``<rule>/all.tsv``.
 
     Args:
         folder: the folder of Snakemake's benchmark tables.
-        variants: the names of the variants.
+        tables: the names of the tables: those of the variants, also with the part of a scattered job behind a dot, such
+            as tiny.1-of-2, and of what several variants share.
         timed: the rules that count: those that `all` runs before the report.
 
     Returns:
         the jobs, ordered by their start.
     """
-    names, counted = {*variants, "all"}, set(timed)
-    tables = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name in counted]
-    jobs = [job for path in tables if (job := _read_job(path)) is not None]
+    names, counted = {*tables, "all"}, set(timed)
+    paths = [path for path in Path(folder).glob("*/*.tsv") if path.stem in names and path.parent.name in counted]
+    jobs = [job for path in paths if (job := _read_job(path)) is not None]
     return sorted(jobs, key=lambda job: job.started)
 
 
@@ -61,7 +64,8 @@ def _read_job(path: Path) -> JobTime | None:
     if duration is None:
         return None
     started = path.stat().st_mtime - duration
-    return JobTime(path.parent.name, path.stem, started, duration, _number(row, "cpu_time"), _number(row, "max_rss"))
+    variant = path.stem.split(".")[0]
+    return JobTime(path.parent.name, variant, started, duration, _number(row, "cpu_time"), _number(row, "max_rss"))
 
 
 def _number(row: dict[str, str] | None, key: str) -> float | None:

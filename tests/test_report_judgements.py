@@ -315,5 +315,25 @@ def test_a_model_that_was_made_again_after_a_run_keeps_its_wall_time(tmp_path):
     assert times["wall_s"] == pytest.approx(60.0, abs=1e-3)
 
 
+def test_the_command_of_a_run_is_shown_without_its_secrets(monkeypatch):
+    called = (
+        "/venv/bin/python /venv/bin/snakemake -j 3 --keep-going --storage-s3-secret-key S3CR3T S4CR3T "
+        "--storage-webdav-password=S5CR3T --default-storage-prefix https://me:S6CR3T@host/a --config device=cpu"
+    )
+
+    class Process:
+        def parents(self):
+            return [self]
+
+        def cmdline(self):
+            return called.split()
+
+    monkeypatch.setattr(dag.psutil, "Process", Process)
+    assert dag.workflow_command() == (
+        "python snakemake -j 3 --keep-going --storage-s3-secret-key hidden hidden --storage-webdav-password=hidden "
+        "--default-storage-prefix https://hidden@host/a --config device=cpu"
+    )
+
+
 def test_no_benchmarks_is_not_measured(tmp_path):
     assert dag.summarize(dag.read_jobs(tmp_path / "nowhere", STUDENTS, ["validate"])) is None

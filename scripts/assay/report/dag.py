@@ -8,8 +8,9 @@ while it was made: then there is no wall time.
 from __future__ import annotations
 
 import csv
+import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,10 @@ import psutil
 IDLE_s = 60.0  # a longer pause between jobs separates two runs
 FIRST = "normalize"  # the rule that makes what all others of a variant examine
 LATE_s = 2.0  # by how much a date may be late: that of a table is rounded on some disks
+
+SECRET = {"auth", "credential", "credentials", "key", "keys", "password", "secret", "token"}
+LOGIN = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+HIDDEN = "hidden"
 
 
 @dataclass(frozen=True)
@@ -145,7 +150,24 @@ def _of_rule(jobs: Sequence[JobTime]) -> dict[str, Any]:
 
 
 def workflow_command() -> str | None:
-    """Find the command that started the workflow in which this process runs; None outside of one."""
+    """Find the command that started the workflow of this process, without its secrets; None outside of one."""
     calls = [process.cmdline() for process in psutil.Process().parents()]
     called = [call for call in calls if any(Path(word).name == "snakemake" for word in call[:3])]
-    return shlex.join(Path(word).name if k < 2 else word for k, word in enumerate(called[-1])) if called else None
+    if not called:
+        return None
+    return shlex.join(_without_secrets(Path(word).name if k < 2 else word for k, word in enumerate(called[-1])))
+
+
+def _without_secrets(words: Iterable[str]) -> Iterator[str]:
+    """The words of a command, without the values of options that are called after a secret, and logins in addresses.
+
+    Of such an option all words up to the next one are values.
+    """
+    is_secret = False
+    for word in words:
+        name, given, _ = word.partition("=")
+        if word.startswith("-"):
+            is_secret = not SECRET.isdisjoint(name.split("-"))
+            yield f"{name}={HIDDEN}" if is_secret and given else LOGIN.sub(HIDDEN, word)
+        else:
+            yield HIDDEN if is_secret else LOGIN.sub(HIDDEN, word)

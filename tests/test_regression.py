@@ -11,6 +11,7 @@ from assay.benchmark.regression import (
     ratios,
     read_baseline,
     require_no_regression,
+    write_markdown,
 )
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
@@ -155,6 +156,20 @@ def test_what_cannot_be_compared_is_no_pass(tmp_path):
         require_no_regression(compare_with_baseline({"mine": benchmark()}, make_baseline({"tiny": benchmark()}), 0.1))
     with pytest.raises(AssayError, match="benchmark of tiny is of another machine"):
         make_baseline({"mine": benchmark(), "tiny": benchmark(machine="other")})
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_other_weights_under_the_name_of_a_student_are_not_compared(factor, tmp_path):
+    now, then = {"mine": benchmark(), "tiny": benchmark(onnx=factor)}, {"mine": benchmark(), "tiny": benchmark()}
+    now["tiny"]["checkpoint_sha256"] = "1"
+    comparison = compare_with_baseline(now, make_baseline(then), 0.1)
+    assert {row["verdict"] for row in comparison["rows"] if row["student"] == "tiny"} == {"new"}
+    said = "not compared, because the baseline is of other weights: tiny"
+    assert require_no_regression(comparison) == f"None of 24 ratios became worse, 0 became better; {said}."
+    write_markdown(tmp_path / "regression.md", comparison)
+    assert f"\n- {said}\n" in (tmp_path / "regression.md").read_text()
+    with pytest.raises(AssayError, match=f"none of the ratios that were measured; {said}: `snakemake baseline`"):
+        require_no_regression(compare_with_baseline({"tiny": now["tiny"]}, make_baseline(then), 0.1))
 
 
 def test_spreads_of_two_ratios_add_up():

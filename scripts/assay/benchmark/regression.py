@@ -112,20 +112,30 @@ def compare_with_baseline(
         tolerance: the relative change below which a ratio counts as unchanged, however narrow its spread.
 
     Returns:
-        ``comparable`` (both come from one machine), ``machine`` of both, and ``rows``: a row for each ratio with its
+        ``comparable`` (both come from one machine), ``machine`` of both, ``other_weights`` (the students of which the
+        baseline has ratios of other weights, which are not compared), and ``rows``: a row for each ratio with its
         ``verdict``, the worst first.
 
     Raises:
         AssayError: the benchmarks come from different machines.
     """
     machine, stored = _one_machine(benchmarks), _machine(baseline)
+    known = {variant: student for variant, student in baseline["students"].items() if variant in benchmarks}
+    sha256s = {variant: benchmark["checkpoint_sha256"] for variant, benchmark in benchmarks.items()}
+    others = [variant for variant, student in known.items() if student["checkpoint_sha256"] != sha256s[variant]]
+    then = {variant: student["ratios"] for variant, student in known.items() if variant not in others}
     rows = [
         row
         for variant, benchmark in benchmarks.items()
-        for row in _rows(variant, ratios(benchmark), baseline["students"].get(variant, {}).get("ratios", {}), tolerance)
+        for row in _rows(variant, ratios(benchmark), then.get(variant, {}), tolerance)
     ]
     rows.sort(key=lambda row: row.get("change", float("inf")))
-    return {"comparable": machine == stored, "machine": {"now": machine, "baseline": stored}, "rows": rows}
+    return {
+        "comparable": machine == stored,
+        "machine": {"now": machine, "baseline": stored},
+        "other_weights": others,
+        "rows": rows,
+    }
 
 
 def require_no_regression(comparison: Mapping[str, Any]) -> str:
@@ -147,8 +157,9 @@ def require_no_regression(comparison: Mapping[str, Any]) -> str:
         )
     counts = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in (WORSE, BETTER, SAME, MISSING)}
     compared = counts[WORSE] + counts[BETTER] + counts[SAME]
+    others = f"; {words}" if (words := _of_other_weights(comparison)) else ""
     if not compared:
-        raise AssayError(f"the baseline holds none of the ratios that were measured: {STORE}")
+        raise AssayError(f"the baseline holds none of the ratios that were measured{others}: {STORE}")
     if not comparison["comparable"]:
         now, then = (", ".join(map(str, comparison["machine"][when].values())) for when in ("now", "baseline"))
         raise AssayError(f"the baseline is of another machine ({then} threads; here {now} threads): {STORE}")
@@ -160,7 +171,13 @@ def require_no_regression(comparison: Mapping[str, Any]) -> str:
             f"results/regression/regression.md, and if that is meant, {STORE}"
         )
     unmeasured = f"; {counts[MISSING]} ratios of the baseline were not measured" if counts[MISSING] else ""
-    return f"None of {compared} ratios became worse, {counts[BETTER]} became better{unmeasured}."
+    return f"None of {compared} ratios became worse, {counts[BETTER]} became better{unmeasured}{others}."
+
+
+def _of_other_weights(comparison: Mapping[str, Any]) -> str:
+    """Say of which students the baseline has other weights; empty if of none."""
+    names = ", ".join(comparison["other_weights"])
+    return f"not compared, because the baseline is of other weights: {names}" if names else ""
 
 
 def sentence(row: Mapping[str, Any]) -> str:
@@ -178,6 +195,7 @@ def write_markdown(path: str | Path, comparison: Mapping[str, Any]) -> None:
         "# Ratios of this run beside the baseline",
         "",
         *(f"- {when}: {', '.join(map(str, own.values()))} threads" for when, own in comparison["machine"].items()),
+        *(f"- {words}" for words in [_of_other_weights(comparison)] if words),
         "",
         table(COLUMNS, map(_cells, comparison["rows"]), left=len(COLUMNS)),
         "",

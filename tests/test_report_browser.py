@@ -3,6 +3,7 @@
 import pytest
 
 from shared.browser import find_browser, open_browser
+from shared.report_results import SPLITS, change, write_report
 
 # In a browser
 
@@ -40,6 +41,30 @@ def test_viewer_draws_turns_and_changes_student(page, report):
     )
     page.evaluate(f"(() => {{ {choose} }})()")
     assert page.evaluate("document.querySelector('.viewer button span:last-child').textContent") == "1.45 eV/Å"
+    assert page.complaints == []
+
+
+def test_viewer_offers_the_splits_of_the_student(page, copy, benchmarks, tmp_path):
+    change(
+        copy, "accuracy", lambda content: content.update(splits=dict([*content["splits"].items()][:1])), ["original"]
+    )
+    write_report(tmp_path / "report", copy, benchmarks)
+    page.open((tmp_path / "report/report.html").as_uri(), 1440, 900)
+    offered = "[...document.getElementById('split').options].filter((one) => !one.disabled).map((one) => one.value)"
+
+    def choose(select, value):
+        choice = (
+            f"const s = document.getElementById('{select}'); s.value = '{value}'; s.dispatchEvent(new Event('change'))"
+        )
+        page.evaluate(f"(() => {{ {choice} }})()")
+
+    assert page.evaluate(offered) == [SPLITS[0]]
+    choose("variant", "tiny")
+    assert page.evaluate(offered) == list(SPLITS)
+    choose("split", SPLITS[1])
+    choose("variant", "original")
+    assert page.evaluate("document.getElementById('split').value") == SPLITS[0]
+    assert page.evaluate("document.querySelectorAll('.viewer li').length") == 4
     assert page.complaints == []
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from shared.report_results import cells, change, write_report
+from shared.report_results import SPLITS, cells, change, write_report
 
 
 def time_on(n_atoms, folder, student):
@@ -49,6 +49,16 @@ def test_the_page_says_of_each_student_how_it_was_measured(copy, benchmarks, tmp
     for note in ("larger molecules", "5 atoms"):
         assert f'<div class="small muted">{note}</div>' in page
     assert re.search(r"^\| ultra_tiny .*% \(larger molecules\) .*ms \(5 atoms\) \|", markdown, re.M)
+
+
+def test_worst_structures_of_every_split_can_be_chosen(copy, benchmarks, tmp_path):
+    """Also where the first student knows the elements of one split alone."""
+    change(
+        copy, "accuracy", lambda content: content.update(splits=dict([*content["splits"].items()][:1])), ["original"]
+    )
+    write_report(tmp_path / "report", copy, benchmarks)
+    choice = re.search('<select id="split">(.*?)</select>', (tmp_path / "report/report.html").read_text())[1]
+    assert re.findall('value="(.*?)"', choice) == list(SPLITS)
 
 
 def test_the_page_names_the_atoms_that_were_timed(copy, benchmarks, tmp_path):

@@ -118,6 +118,9 @@
     draw();
   }
   function fill() {
+    const own = scenes[variant.value].map((one) => one.split);
+    for (const option of split.options) option.disabled = !own.includes(option.value);
+    if (!own.includes(split.value)) split.value = own[0];
     list.replaceChildren();
     scenes[variant.value].forEach((one, index) => {
       if (one.split !== split.value) return;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +10,18 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from ase.formula import Formula
 
 from assay.data.dataset import Dataset
 from assay.data.formats import read_blocks
 from assay.data.store import BLOCK, StoredDataset, StoreWriter
+from assay.sampling.held_out import FEWEST_HELD_OUT, hold_out
 from assay.sampling.label_gradients import require_gradients, require_stresses
 from assay.structures.structure import symbols_of
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 FEWEST = 30  # labelled structures that a student can learn anything from
-FEWEST_HELD_OUT = 5
 COMPARED = 20_000  # structures, the first ones, whose forces are compared with their energies
-MOST_HELD_OUT = 10_000  # structures are enough for any error
-LEAST_SHARE = 0.3  # of what should be held out: where whole groups cannot make up as much, parts of them are
 
 Source = str | Mapping[str, Any]
 
@@ -73,7 +69,7 @@ def store_data(
             print(about_stresses)
         held_out = np.zeros(len(found), dtype=bool)
         if validation is None:
-            held_out, how = _hold_out(found, share, seed)
+            held_out, how = hold_out(found, share, seed)
         with StoreWriter(into[0]) as learned, StoreWriter(into[1]) as kept:
             for start, block in enumerate(found.blocks()):
                 mask = held_out[start * BLOCK : start * BLOCK + len(block)]
@@ -129,59 +125,3 @@ def _near_origin(block: Dataset) -> Dataset:
         elif not structure.pbc.any():
             positions[atoms] -= structure.positions.mean(axis=0)
     return replace(block, positions=positions)
-
-
-def _hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray, str]:
-    """Which structures (S,) are held out, bool, and how they were chosen, as a clause.
-
-    Whole molecules are held out where all structures name theirs, and otherwise whole compositions. Where too few
-    groups make up the data for that, the end of each group in the order of the file is held out.
-    """
-    groups, kind = _groups(found)
-    wanted = min(round(share * len(found)), MOST_HELD_OUT)
-    wanted = max(wanted, FEWEST_HELD_OUT)
-    sizes = np.bincount(groups)
-    held: list[int] = []
-    n_held = 0
-    for group in np.random.default_rng(seed).permutation(len(sizes)).tolist():
-        if n_held < wanted and n_held + sizes[group] <= 1.3 * wanted:
-            held.append(group)
-            n_held += sizes[group]
-    if n_held >= max(LEAST_SHARE * wanted, FEWEST_HELD_OUT) and _elements_stay(found, np.isin(groups, held)):
-        mask = np.isin(groups, held)
-        return mask, f"{mask.sum():,} structures of {len(held):,} of {len(sizes):,} {kind} are held out"
-    mask = np.zeros(len(found), dtype=bool)
-    order = np.argsort(groups, kind="stable")
-    for members in np.split(order, np.cumsum(sizes)[:-1]):
-        last = round(wanted * len(members) / len(found))
-        mask[members[len(members) - last :]] = last > 0
-    if mask.sum() < FEWEST_HELD_OUT:
-        mask[-FEWEST_HELD_OUT:] = True
-    few = f"there are too few {kind} to hold out whole ones"
-    return mask, f"{mask.sum():,} structures are held out, the last ones of each of {len(sizes):,} {kind}, since {few}"
-
-
-def _groups(found: StoredDataset) -> tuple[np.ndarray, str]:
-    """The group (S,) of each structure, int64, and the groups in words: molecules, or compositions."""
-    numbers: dict[str, int] = {}
-    by_molecule: dict[str, int] = {}
-    compositions, molecules, all_named = [], [], True
-    for block in found.blocks():
-        for structure in block:
-            counts = Counter(chemical_symbols[z] for z in structure.atomic_numbers.tolist())
-            formula = Formula.from_dict(counts).format("hill")
-            compositions.append(numbers.setdefault(formula, len(numbers)))
-            all_named = all_named and bool(structure.molecule)
-            molecules.append(by_molecule.setdefault(structure.molecule, len(by_molecule)) if all_named else 0)
-    if all_named and len(by_molecule) > 1:
-        return np.array(molecules, dtype=np.int64), "molecules"
-    return np.array(compositions, dtype=np.int64), "compositions"
-
-
-def _elements_stay(found: StoredDataset, mask: np.ndarray) -> bool:
-    """Whether no element occurs in structures alone that are held out."""
-    left: set[int] = set()
-    for start, block in enumerate(found.blocks()):
-        rest = block.subset(~mask[start * BLOCK : start * BLOCK + len(block)])
-        left |= set(np.unique(rest.atomic_numbers).tolist())
-    return left == set(found.elements)

@@ -1,0 +1,119 @@
+"""What is held out of somebody's own structures, where no file of its own is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.formula import Formula
+
+from assay.data.store import StoredDataset
+
+FEWEST_HELD_OUT = 5
+MOST_HELD_OUT = 10_000  # structures are enough for any error
+LEAST_SHARE = 0.3  # of what should be held out: where whole groups cannot make up as much, parts of them are
+
+
+def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray, str]:
+    """Which structures (S,) are held out, bool, and how they were chosen, as a clause.
+
+    Whole molecules are held out where all structures name theirs, and otherwise whole compositions. Where those that
+    can be spared make up too little, the end of each group in the order of the file is held out. Of every element some
+    structures stay to learn from.
+
+    Args:
+        found: all structures.
+        share: how large a part of them is held out.
+        seed: the seed of the draw.
+    """
+    groups, kind, stock = _groups(found)
+    wanted = max(min(round(share * len(found)), MOST_HELD_OUT), FEWEST_HELD_OUT)
+    order = np.argsort(groups, kind="stable")
+    ends = np.cumsum(np.bincount(groups))
+    held: list[np.ndarray] = []
+    n_held = 0
+    for group in np.random.default_rng(seed).permutation(len(ends)).tolist():
+        members = order[ends[group - 1] if group else 0 : ends[group]]
+        if n_held < wanted and n_held + len(members) <= 1.3 * wanted and stock.spare(members):
+            held.append(members)
+            n_held += len(members)
+    if n_held >= max(LEAST_SHARE * wanted, FEWEST_HELD_OUT):
+        return _mask(held, len(found)), f"{n_held:,} structures of {len(held):,} of {len(ends):,} {kind} are held out"
+    for members in held:
+        stock.put_back(members)
+    last = _last_of_each(order, ends, wanted, stock)
+    few = f"there are too few {kind} that can be spared whole"
+    return (
+        _mask([last], len(found)),
+        f"{len(last):,} structures are held out, the last ones of each of {len(ends):,} {kind}, since {few}",
+    )
+
+
+def _last_of_each(order: np.ndarray, ends: np.ndarray, wanted: int, stock: _Stock) -> np.ndarray:
+    """The last structures of each group that can be spared, in shares that add up to what is wanted."""
+    last: list[int] = []
+    start = 0
+    for end in ends.tolist():
+        due = round(wanted * end / len(order))
+        for member in order[start:end][::-1]:
+            if len(last) >= due:
+                break
+            if stock.spare(member[None]):
+                last.append(int(member))
+        start = end
+    return np.array(last, dtype=np.int64)
+
+
+def _mask(held: list[np.ndarray], n_structures: int) -> np.ndarray:
+    mask = np.zeros(n_structures, dtype=bool)
+    mask[np.concatenate(held)] = True
+    return mask
+
+
+class _Stock:
+    """How many structures of each element are there to learn from.
+
+    Args:
+        sets: the sets of elements that structures have, each with its number.
+        of_structures: (S,) the number of the set of each structure.
+    """
+
+    def __init__(self, sets: Mapping[frozenset[int], int], of_structures: np.ndarray):
+        elements = sorted(set().union(*sets))
+        self._holds = np.array([[z in found for z in elements] for found in sets], dtype=np.int64)
+        self._of_structures = of_structures
+        self._left = np.bincount(of_structures, minlength=len(sets)) @ self._holds
+
+    def spare(self, members: np.ndarray) -> bool:
+        """Take these structures away, unless an element were gone then; whether they were taken."""
+        left = self._left - self._holds[self._of_structures[members]].sum(axis=0)
+        if not left.all():
+            return False
+        self._left = left
+        return True
+
+    def put_back(self, members: np.ndarray) -> None:
+        """Undo ``spare``."""
+        self._left = self._left + self._holds[self._of_structures[members]].sum(axis=0)
+
+
+def _groups(found: StoredDataset) -> tuple[np.ndarray, str, _Stock]:
+    """The group (S,) of each structure, int64; the groups in words, molecules or compositions; and the elements."""
+    numbers: dict[str, int] = {}
+    by_molecule: dict[str, int] = {}
+    sets: dict[frozenset[int], int] = {}
+    compositions, molecules, of_structures, all_named = [], [], [], True
+    for block in found.blocks():
+        for structure in block:
+            counts = Counter(structure.atomic_numbers.tolist())
+            formula = Formula.from_dict({chemical_symbols[z]: n for z, n in counts.items()}).format("hill")
+            compositions.append(numbers.setdefault(formula, len(numbers)))
+            of_structures.append(sets.setdefault(frozenset(counts), len(sets)))
+            all_named = all_named and bool(structure.molecule)
+            molecules.append(by_molecule.setdefault(structure.molecule, len(by_molecule)) if all_named else 0)
+    stock = _Stock(sets, np.array(of_structures, dtype=np.int64))
+    if all_named and len(by_molecule) > 1:
+        return np.array(molecules, dtype=np.int64), "molecules", stock
+    return np.array(compositions, dtype=np.int64), "compositions", stock

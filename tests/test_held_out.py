@@ -1,0 +1,52 @@
+"""What is held out of one's own structures where no file of its own is."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from assay.data.dataset import from_structures
+from assay.data.store import StoredDataset, StoreWriter
+from assay.sampling.held_out import hold_out
+from assay.structures.structure import Structure
+
+
+def labelled(name, atomic_numbers):
+    positions = np.arange(3.0 * len(atomic_numbers)).reshape(-1, 3)
+    zeros = np.zeros_like(positions)
+    return Structure(name, np.array(atomic_numbers), positions, energy_eV=0.0, forces_eV_per_A=zeros)
+
+
+def held_out_of(folder, structures, share=0.1, seed=0):
+    """The structures that are held out, in their order, and how."""
+    with StoreWriter(folder / "all.h5") as store:
+        store.add(from_structures(structures))
+    mask, how = hold_out(StoredDataset(folder / "all.h5"), share, seed)
+    return [structure for structure, held in zip(structures, mask, strict=True) if held], how
+
+
+def test_one_rare_element_does_not_change_how_much_is_held_out(tmp_path):
+    of_compositions = [labelled(f"structure-{k}", [6] * (1 + k % 20) + [1] * (1 + k // 20)) for k in range(200)]
+    rare = [labelled(f"rare-{z}", [z, 6]) for z in (9, 15, 16, 17, 35)]
+    for seed in range(20):
+        held, how = held_out_of(tmp_path, [*rare, *of_compositions], seed=seed)
+        assert how == "20 structures of 20 of 205 compositions are held out" and len(held) == 20
+        assert not {9, 15, 16, 17, 35} & {z for structure in held for z in structure.atomic_numbers.tolist()}
+
+
+def test_the_end_of_a_composition_spares_the_last_structure_with_an_element(tmp_path):
+    found = [*(labelled(f"structure-{k}", [6, 1]) for k in range(59)), labelled("bromide", [35, 6])]
+    held, how = held_out_of(tmp_path, found)
+    assert [structure.name for structure in held] == [f"structure-{k}" for k in range(53, 59)]
+    assert how.endswith("the last ones of each of 2 compositions, since there are too few compositions that can be "
+                        "spared whole")  # fmt: skip
+
+
+@pytest.mark.parametrize("n_compositions", [1, 7, 40])
+def test_ends_of_compositions_add_up_to_the_share(tmp_path, n_compositions):
+    """Where each has one other element, none can be held out whole, and small ones take turns."""
+    found = [labelled(f"structure-{k}", [1 + k % n_compositions] * 2) for k in range(120)]
+    held, _ = held_out_of(tmp_path, found)
+    assert len(held) == 12
+    kinds = sorted(structure.atomic_numbers[0] for structure in held)
+    assert n_compositions < 40 or all(3 <= b - a <= 4 for a, b in pairwise(kinds))

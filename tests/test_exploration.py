@@ -114,3 +114,18 @@ def test_a_short_trajectory_leaves_its_share_to_the_others():
     seen = [Seen(structure, trajectory, 1.0, 0.0) for trajectory, n in enumerate((2, 20, 20)) for _ in range(n)]
     chosen = worth_labelling(seen, SETTINGS)
     assert [sum(frame.trajectory == k for frame in chosen) for k in range(3)] == [2, 5, 5]
+
+
+def test_chosen_frames_are_in_the_order_of_time(started, domain):
+    """As text the frame 10 is before the frame 2."""
+    committee = predictor(), predictor(Pairs(depth_eV=1.6))
+    nameless = [replace(structure, molecule="") for structure in started]
+    known = nameless
+    for number in (1, 2):
+        chosen, _ = explore(committee, domain, known, replace(SETTINGS, duration_ps=0.1), number)
+        found = [tuple(map(int, structure.name.rsplit(".", 2)[1:])) for structure in chosen]
+        assert found == sorted(found) and len(set(found)) == 12 and max(index for _, index in found) >= 10
+        known = chosen
+    starts = {structure.name.partition("-student_md-")[0] for structure in chosen}
+    assert starts <= {structure.name for structure in nameless}
+    assert all(structure.name.count("-student_md-") == 1 for structure in chosen)

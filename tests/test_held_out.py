@@ -38,7 +38,7 @@ def test_the_end_of_a_composition_spares_the_last_structure_with_an_element(tmp_
     found = [*(labelled(f"structure-{k}", [6, 1]) for k in range(59)), labelled("bromide", [35, 6])]
     held, how = held_out_of(tmp_path, found)
     assert [structure.name for structure in held] == [f"structure-{k}" for k in range(53, 59)]
-    assert how.endswith("the last ones of each of 2 compositions, since there are too few compositions that can be "
+    assert how.endswith("the last ones of 2 series in 2 compositions, since there are too few compositions that can be "
                         "spared whole")  # fmt: skip
 
 
@@ -50,3 +50,19 @@ def test_ends_of_compositions_add_up_to_the_share(tmp_path, n_compositions):
     assert len(held) == 12
     kinds = sorted(structure.atomic_numbers[0] for structure in held)
     assert n_compositions < 40 or all(3 <= b - a <= 4 for a, b in pairwise(kinds))
+
+
+def test_every_trajectory_has_its_end_held_out(tmp_path):
+    """As text 1600K sorts before 800K, and the frame 10 before 2."""
+    names = [f"NaCl-student_md-{800 * (1 + k % 2)}K-round{n}.{k}" for n in (1, 2) for k in range(6)]
+    frames = [labelled(f"{name}.{frame}", [11, 17]) for name in names for frame in range(12)]
+    first = [labelled(f"NaCl-{kind}.{k}", [11, 17]) for k in range(12) for kind in ("rattled", "strained")]
+    held, _ = held_out_of(tmp_path, [*first, *frames], share=1 / 12)
+    kept = [f"{name}.11" for name in names]
+    assert [structure.name for structure in held] == ["NaCl-rattled.11", "NaCl-strained.11", *kept]
+
+
+def test_names_of_their_own_are_no_series(tmp_path):
+    """The last frames are held out, and not every tenth, where no number at the end of a name tells the order."""
+    held, _ = held_out_of(tmp_path, [labelled(f"at {0.5 * k:.1f} fs", [11, 17]) for k in range(50)])
+    assert [structure.name for structure in held] == [f"at {0.5 * k:.1f} fs" for k in range(45, 50)]

@@ -18,6 +18,7 @@ from assay.predictors.interface import Predictor
 from assay.structures.geometry import moved, wrapped
 from assay.structures.structure import Structure, evenly
 
+MOTION = "-student_md-"  # after the name of a start in that of its frames
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
 
 
@@ -127,7 +128,8 @@ def frames_of(
     )
     found, ended = [], 0
     for k, start in enumerate(starts):
-        name = f"{start.molecule or start.name}-student_md-{temperatures[k]:.0f}K-round{number}.{k}"
+        begun = start.molecule or start.name.partition(MOTION)[0]  # which may be a frame itself
+        name = f"{begun}{MOTION}{temperatures[k]:.0f}K-round{number}.{k}"
         times = settings.frame_every_fs * np.arange(1, len(trajectory.frames) + 1)
         alive = ~(times >= trajectory.blown_up_fs[k])  # a trajectory that never blows up has NaN
         frames = [
@@ -166,7 +168,7 @@ def worth_labelling(seen: Sequence[Seen], settings: Exploration) -> list[Seen]:
     """The frames in which the committee is of two minds, or that are unlike the training data.
 
     Where these are more than are to be labelled, each trajectory gives an equal share, evenly over its time: neighbors
-    in time tell the same.
+    in time tell the same. They are in the order of trajectories and times, by which their end is held out.
     """
     worth = [s for s in seen if s.difference_eV_per_A > settings.agree_eV_per_A or s.novelty >= 1.0]
     chosen: list[Seen] = []
@@ -174,7 +176,7 @@ def worth_labelling(seen: Sequence[Seen], settings: Exploration) -> list[Seen]:
     for place, group in enumerate(groups):
         share = (settings.label - len(chosen)) // (len(groups) - place)
         chosen += evenly(group, share)
-    return sorted(chosen, key=lambda frame: frame.structure.name)
+    return sorted(chosen, key=lambda frame: frame.trajectory)
 
 
 def _by_trajectory(seen: Sequence[Seen]) -> Mapping[int, list[Seen]]:

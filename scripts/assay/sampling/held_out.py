@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
+from string import digits
 
 import numpy as np
 from ase.data import chemical_symbols
@@ -20,8 +22,9 @@ def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray,
     """Which structures (S,) are held out, bool, and how they were chosen, as a clause.
 
     Whole molecules are held out where all structures name theirs, and otherwise whole compositions. Where those that
-    can be spared make up too little, the end of each group in the order of the file is held out. Of every element some
-    structures stay to learn from.
+    can be spared make up too little, the end of each series in each group is held out, so that every trajectory has its
+    share: a series are structures whose names differ in the number at the end alone, in the order of the file. Of every
+    element some structures stay to learn from.
 
     Args:
         found: all structures.
@@ -43,26 +46,42 @@ def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray,
         return _mask(held, len(found)), f"{n_held:,} structures of {len(held):,} of {len(ends):,} {kind} are held out"
     for members in held:
         stock.put_back(members)
-    last = _last_of_each(order, ends, wanted, stock)
-    few = f"there are too few {kind} that can be spared whole"
-    return (
-        _mask([last], len(found)),
-        f"{len(last):,} structures are held out, the last ones of each of {len(ends):,} {kind}, since {few}",
+    parts = _parts(found, groups)
+    last = _last_of_each(parts, wanted, stock)
+    how = (
+        f"{len(last):,} structures are held out, the last ones of {parts.max() + 1:,} series in {len(ends):,} {kind}, "
+        f"since there are too few {kind} that can be spared whole"
     )
+    return _mask([last], len(found)), how
 
 
-def _last_of_each(order: np.ndarray, ends: np.ndarray, wanted: int, stock: _Stock) -> np.ndarray:
-    """The last structures of each group that can be spared, in shares that add up to what is wanted."""
+def _parts(found: StoredDataset, groups: np.ndarray) -> np.ndarray:
+    """The part (S,) of each structure, int64: the series that its group has, one after the other by group and name.
+
+    What shares its name with no other structure up to the number is in one part with all such of its group.
+    """
+    stems: dict[tuple[int, str], int] = {}
+    numbers = np.empty(len(found), dtype=np.int64)
+    names = (str(name) for block in found.blocks() for name in block.names)
+    for place, (group, name) in enumerate(zip(groups.tolist(), names, strict=True)):
+        numbers[place] = stems.setdefault((group, name.rstrip(digits)), len(stems))
+    several = np.bincount(numbers) > 1
+    series = [(group, stem if several[number] else "") for (group, stem), number in stems.items()]
+    places = {part: place for place, part in enumerate(sorted(set(series)))}
+    return np.array([places[part] for part in series], dtype=np.int64)[numbers]
+
+
+def _last_of_each(parts: np.ndarray, wanted: int, stock: _Stock) -> np.ndarray:
+    """The last structures of each part that can be spared, in shares that add up to what is wanted."""
+    order, ends = np.argsort(parts, kind="stable"), np.cumsum(np.bincount(parts))
     last: list[int] = []
-    start = 0
-    for end in ends.tolist():
+    for start, end in pairwise([0, *ends.tolist()]):
         due = round(wanted * end / len(order))
         for member in order[start:end][::-1]:
             if len(last) >= due:
                 break
             if stock.spare(member[None]):
                 last.append(int(member))
-        start = end
     return np.array(last, dtype=np.int64)
 
 

@@ -22,6 +22,7 @@ from assay.predictors import worker
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor, in_vacuum
 from assay.predictors.interface import kind_of, load_predictor
 from assay.predictors.virtual_environments import interpreter
+from assay.sampling.teacher import Labels, Teacher
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -64,6 +65,17 @@ def test_energy_forces_and_stress_are_those_of_ase():
         np.testing.assert_allclose(found.stress_eV_per_A3, atoms.get_stress(voigt=False), atol=1e-14)
     atoms.pbc = False
     assert predictor.predict([Structure.from_ase(atoms)])[0].stress_eV_per_A3 is None
+
+
+@pytest.mark.parametrize("smeared", [True, False])
+def test_the_energy_is_the_one_that_forces_belong_to(smeared):
+    """The free energy where electrons are smeared; ``energy`` where the calculator tells no other."""
+    teacher, atoms = Teacher("DFT", "shared.toy_calculators.Smeared", {"smeared": smeared}), copper()
+    free = 0.5 * float((atoms.positions**2).sum())
+    expected = pytest.approx(free if smeared else 1.02 * free + 0.1, abs=1e-12)
+    [found] = teacher.process().predict([Structure.from_ase(atoms)])
+    assert found.energy_eV == expected
+    assert Labels(teacher)(atoms.numbers, atoms.positions)[0] == expected
 
 
 def test_arguments_reach_the_calculator_and_order_is_kept_over_requests(monkeypatch):

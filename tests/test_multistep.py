@@ -19,6 +19,7 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.physics_toys import Pairs, cluster, predictor
 from shared.respa_toys import Wells
+from shared.toy_calculators import Smeared
 
 STEP = 0.5 * units.fs
 SETTINGS = MultistepSettings(
@@ -67,6 +68,15 @@ def test_the_energy_of_the_teacher_is_kept_and_that_of_the_student_is_not():
             motion.run(1 if corrected else 2)
             found.append(toy().get_potential_energy(atoms) + atoms.get_kinetic_energy())
         spans.append(np.ptp(found))
+    assert spans[0] < 0.1 * spans[1]
+
+
+def test_the_energy_that_is_kept_is_the_one_that_forces_belong_to():
+    """Of a teacher with smeared electrons the free energy."""
+    structure, spans = cluster("alpha", [6, 8, 1, 7], 0), []
+    for smeared in (True, False):
+        found = multistep.run(structure, Smeared(smeared), None, 1, SETTINGS, bath=False, seed=0)
+        spans.append(np.ptp(found.total_eV))
     assert spans[0] < 0.1 * spans[1]
 
 

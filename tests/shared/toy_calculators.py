@@ -21,6 +21,28 @@ class Swirl(Calculator):
         self.results = {"energy": 0.5 * float((x**2).sum()), "forces": np.cross([0.0, 0.0, 1.5], x) - x}
 
 
+class Smeared(Calculator):
+    """Springs to the origin, by whose ``free_energy`` atoms move, and another ``energy``, as of smeared electrons.
+
+    Args:
+        smeared: whether the free energy is told.
+    """
+
+    implemented_properties = ("energy", "free_energy", "forces")
+
+    def __init__(self, smeared=True):
+        super().__init__()
+        self.smeared = smeared
+
+    def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
+        super().calculate(atoms, properties, system_changes)
+        x = self.atoms.positions
+        free = 0.5 * float((x**2).sum())
+        self.results = {"energy": 1.02 * free + 0.1, "free_energy": free, "forces": -x}
+        if not self.smeared:
+            del self.results["free_energy"]
+
+
 class Toy(Calculator):
     """Harmonic pairs: every two atoms attract with 1 eV/angstrom^2, and the total charge adds 10 eV for each unit.
 

@@ -21,6 +21,7 @@ from ase.md.verlet import VelocityVerlet
 from assay.dynamics.endurance import molecules_of_all_sizes
 from assay.dynamics.internal import InternalCoordinates, compare, densities
 from assay.dynamics.run import MAX_FORCE_eV_per_A, still, thermal_velocities
+from assay.predictors.worker import energy_of_forces
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure, knows
 from assay.workflow.errors import AssayError
@@ -151,7 +152,7 @@ def _follow(atoms: ase.Atoms, motion: Any, count: int, every: int, step_fs: floa
     for index in range(count):
         try:
             forces = motion.step()
-            energy = atoms.get_potential_energy()
+            energy = energy_of_forces(atoms)
         except (CalculationFailed, RuntimeError, ValueError):  # as teachers do where atoms are on each other
             energy, forces = np.nan, np.array([np.nan])
         forces = atoms.get_forces() if forces is None else forces

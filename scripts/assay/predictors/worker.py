@@ -191,6 +191,16 @@ def structures_of(arrays: Arrays, about: list[dict[str, Any]]) -> Iterator[Any]:
         yield atoms
 
 
+def energy_of_forces(atoms: Any) -> Any:
+    """The energy in eV whose gradient the forces of ``ase.Atoms`` are, once these were asked for.
+
+    Where electrons are smeared it is the ``free_energy``, while ``energy`` is what it would be without a temperature.
+    """
+    energy, results = atoms.get_potential_energy(), getattr(atoms.calc, "results", None)
+    free = results.get("free_energy") if isinstance(results, Mapping) else None
+    return energy if free is None else free
+
+
 def evaluate(calculator: Any, atoms: Any, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The answer for one structure: energy in eV, forces in eV/angstrom, stress (3, 3) in eV/angstrom^3 where the
     calculator has one, and the seconds that it took.
@@ -202,7 +212,7 @@ def evaluate(calculator: Any, atoms: Any, request: Mapping[str, Any]) -> tuple[d
     atoms.calc = calculator
     started = time.perf_counter()
     found, lacks = {}, None
-    for name, ask in (("forces", atoms.get_forces), ("energy", atoms.get_potential_energy)):
+    for name, ask in (("forces", atoms.get_forces), ("energy", lambda: energy_of_forces(atoms))):
         try:
             found[name] = np.asarray(ask(), dtype=np.float64)
         except PropertyNotImplementedError:

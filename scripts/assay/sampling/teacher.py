@@ -16,7 +16,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
-from assay.predictors.worker import what_was_raised
+from assay.predictors.worker import energy_of_forces, what_was_raised
 from assay.workflow.config import calculator_files
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import sha256_file
@@ -111,7 +111,7 @@ class Labels:
         atoms = ase.Atoms(atomic_numbers, positions, cell=cell, pbc=pbc, calculator=self._calculator)
         try:
             forces = np.asarray(atoms.get_forces(), dtype=np.float64).reshape(len(atoms), 3)
-            energy = float(np.asarray(atoms.get_potential_energy(), dtype=np.float64).reshape(()))
+            energy = float(np.asarray(energy_of_forces(atoms), dtype=np.float64).reshape(()))
         except (Exception, SystemExit) as error:
             if self._failed is not None and not isinstance(error, EXPECTED):
                 self._failed += 1

@@ -195,6 +195,7 @@ def labelling(folder):
         "teacher": OWN_DATA.get("teacher"),
         "parts": len(LABEL_PARTS),
         "folder": f"{OWN_BUILD}/{folder}",
+        "tried": lambda wildcards: {"path": OWN_DATA.get("structures"), "labelled": OWN_DATA.get("train")},
     }
 
 

@@ -1,10 +1,7 @@
 """Hold the forces of a teacher against its energies on ten of the structures that it labels or has labelled."""
 
-from itertools import islice
-
-from assay.data import read_dataset
 from assay.sampling.label_gradients import measure_slopes, require_gradient
-from assay.sampling.own_labels import read_structures
+from assay.sampling.own_labels import tried_structures
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import write_json
@@ -14,15 +11,9 @@ if "snakemake" not in globals():
 
     snakemake = mock_snakemake("try_teacher")
 
-ENOUGH = 1000  # structures that the ten are evenly taken from
-
 with exit_on_error(snakemake.log[0]):
     teacher = Teacher(**snakemake.params.teacher)
-    labelled = snakemake.params.labelled
-    if labelled:
-        structures = list(read_dataset(labelled, at_most=ENOUGH))
-    else:
-        structures = list(islice(read_structures(snakemake.input.structures), ENOUGH))
+    structures = tried_structures(snakemake.input.structures, snakemake.params.labelled)
     slopes = measure_slopes(teacher.process(threads=1), structures)
     sentence = require_gradient(slopes, teacher.name)
     write_json(

@@ -28,7 +28,7 @@ from assay.models import ARCHITECTURES, SeedPaiNN
 from assay.physics import reference
 from assay.physics.coverage import unseen
 from assay.predictors.interface import Prediction
-from assay.sampling import label_gradients, own_labels
+from assay.sampling import label_gradients
 from assay.sampling import teacher as teacher_module
 from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients, require_stresses
 from assay.sampling.own_data import store_data
@@ -373,27 +373,44 @@ def test_a_teacher_is_tried_on_what_it_gives_finite_numbers_for(what):
         measure_slopes(teacher, molecules(12))
 
 
-def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path, monkeypatch):
+def emt_but(fails, asked):
+    """EMT in this process, which notes what it is asked for and fails for some of it."""
+
+    def predict(structures):
+        [structure] = structures
+        asked.append(structure.name)
+        if fails(structure):
+            raise AssayError(f"no convergence at {structure.name}")
+        atoms = structure.to_ase()
+        return [Prediction(EMT().get_potential_energy(atoms), EMT().get_forces(atoms))]
+
+    return SimpleNamespace(name="EMT", identity={}, process=lambda threads: SimpleNamespace(predict=predict))
+
+
+def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path):
     bare = [*molecules(40), Structure("argon", np.array([18]), np.zeros((1, 3)))]
     path = tmp_path / "bare.xyz"
     ase.io.write(path, [ase.Atoms(s.atomic_numbers, s.positions) for s in bare], format="extxyz")
     teacher, asked = Teacher("EMT", "ase.calculators.emt.EMT"), []
-    label = own_labels._label
+    predictor = teacher.process(threads=1)
 
-    def counted(chunk, predictor, patient):
-        asked.append(len(chunk))
-        if len(asked) == 2:
+    def counted(structures):
+        asked.append(structures[0].name)
+        if len(asked) == 21:
             raise KeyboardInterrupt
-        return label(chunk, predictor, patient)
+        return predictor.predict(structures)
 
-    monkeypatch.setattr(own_labels, "_label", counted)
+    teacher = SimpleNamespace(
+        name="EMT", identity=teacher.identity, process=lambda threads: SimpleNamespace(predict=counted)
+    )
     run = lambda: label_structures(read_structures(path), teacher, tmp_path / "kept", tmp_path / "out.h5")  # noqa: E731
     with pytest.raises(KeyboardInterrupt):
         run()
     assert not (tmp_path / "out.h5").exists()
     sentence = run()
-    assert asked == [16, 16, 16, 9], "what was labelled is not asked again"
-    assert sentence.startswith("40 structures labelled by EMT, 1 left out")
+    assert asked[21:] == [*(f"structure-{k}" for k in range(20, 41)), "structure-39"], "labels are asked for once"
+    assert sentence.startswith("40 structures labelled by EMT, 1 left out (")
+    assert sentence.endswith(f"remove {tmp_path / 'out.h5'} and run the same command to try them again")
     found, expected = read_dataset(tmp_path / "out.h5"), from_structures(bare[:40])
     np.testing.assert_allclose(found.energy, expected.energy, atol=1e-4)
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-3)
@@ -409,15 +426,62 @@ def test_labelling_resumes_and_leaves_out_what_the_teacher_cannot_label(tmp_path
     assert [list(read_structures(none, places_of(none, 0, parts))) for parts in (1, 2)] == [[], []]
 
 
+def test_what_failed_once_is_asked_for_again_and_nothing_else(tmp_path):
+    """However many jobs there are, since labels are found by what is labelled."""
+    structures, asked, down = molecules(50), [], [True]
+    path, sick = write(tmp_path / "my.xyz", structures), [structures[3].name, structures[47].name]
+    teacher = emt_but(lambda structure: down[0] and structure.name in sick, asked)
+
+    def run(jobs):
+        asked.clear()
+        files = [tmp_path / f"labels.{part}.h5" for part in range(jobs)]
+        for part, into in enumerate(files):
+            label_structures(read_structures(path, places_of(path, part, jobs)), teacher, tmp_path / "kept", into)
+        return sum(len(StoredDataset(file)) for file in files)
+
+    assert run(1) == 48
+    down[0] = False
+    assert run(3) == 50 and asked == sick
+    assert run(2) == 50 and asked == []
+
+
+def test_kept_labels_take_names_and_molecules_of_the_structures_at_hand(tmp_path):
+    asked, into = [], tmp_path / "out.h5"
+    teacher, structures = emt_but(lambda structure: False, asked), molecules(20)
+    label_structures(structures, teacher, tmp_path / "kept", into)
+    named = [replace(s, name=f"n{k}", molecule=f"m{k // 2}") for k, s in enumerate(structures)]
+    label_structures(named, teacher, tmp_path / "kept", into)
+    found = read_dataset(into)
+    assert len(asked) == 20 and list(found.names) == [s.name for s in named]
+    assert list(found.molecules) == [s.molecule for s in named]
+
+
+def test_a_part_that_no_teacher_labels_is_left_out_unless_the_teacher_works_no_more(tmp_path):
+    """A part of a file may hold what it does not know; a teacher that fails at what it knew stops the labelling."""
+    structures, asked, known = molecules(30), [], 12
+    strange = {structure.name for structure in structures[10:]}
+    kept, into = tmp_path / "kept", tmp_path / "out.h5"
+    teacher = emt_but(lambda structure: structure.name in strange, asked)
+    for part, told in ((structures[10:], "0 structures labelled by EMT, 20 left out"), (structures[10:12], "0 struc")):
+        sentence = label_structures(part, teacher, kept, into, tried=lambda: structures[8:12])
+        assert sentence.startswith(told) and len(StoredDataset(into)) == 0
+    with pytest.raises(AssayError, match=r"labels none of the last 2 structures, nor any that it labelled before \(no"):
+        label_structures(structures[10:12], teacher, kept, into, tried=lambda: structures[12:])
+    teacher = emt_but(lambda structure: len(asked) > known, asked)
+    asked.clear()
+    with pytest.raises(AssayError, match=r"labels none of the last 5 structures, .* goes on from what is labelled"):
+        label_structures(structures, teacher, kept, into)
+    assert len(asked) == known + 6
+    known = 100
+    asked.clear()
+    assert label_structures(structures, teacher, kept, into) == "30 structures labelled by EMT"
+    assert len(asked) == 18
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_the_end_of_a_trajectory_is_held_out_however_many_jobs_label_it(tmp_path, jobs):
     path = write(tmp_path / "trajectory.xyz", trajectory(40))
-
-    def ask(structures):
-        atoms = [structure.to_ase() for structure in structures]
-        return [Prediction(EMT().get_potential_energy(a), EMT().get_forces(a)) for a in atoms]
-
-    teacher = SimpleNamespace(name="EMT", identity={}, process=lambda threads: SimpleNamespace(predict=ask))
+    teacher = emt_but(lambda structure: False, [])
     parts = [tmp_path / f"labels.{part}.h5" for part in range(jobs)]
     for part, into in enumerate(parts):
         label_structures(read_structures(path, places_of(path, part, jobs)), teacher, tmp_path / "kept", into)

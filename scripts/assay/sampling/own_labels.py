@@ -1,27 +1,29 @@
-"""Labels of somebody's own structures by any teacher, in small files, so that labelling resumes where it stopped."""
+"""Labels of somebody's own structures by any teacher, kept as they come, so that labelling resumes where it stopped."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from assay.data.dataset import Dataset, from_structures
-from assay.data.formats import open_any
-from assay.data.store import StoredDataset, StoreWriter
+from assay.data.dataset import from_structures
+from assay.data.formats import open_any, read_dataset
+from assay.data.store import StoreWriter
 from assay.predictors.interface import Predictor
 from assay.predictors.structure_files import read_frames
+from assay.sampling.kept_labels import KeptLabels
+from assay.sampling.label_gradients import ASKED
 from assay.sampling.teacher import TRIED, Teacher
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 PER_FILE = 16  # structures that a stopped labelling loses at most
+ENOUGH = 1000  # structures that those on which a teacher is tried are evenly taken from
 
 
 def read_structures(path: str | Path, places: range | None = None) -> Iterator[Structure]:
@@ -51,12 +53,33 @@ def places_of(path: str | Path, part: int, parts: int) -> range:
     return range(n_structures * part // parts, n_structures * (part + 1) // parts)
 
 
+def tried_structures(path: str | Path | None, labelled: str | Mapping[str, Any] | None) -> list[Structure]:
+    """The structures on which a teacher is tried before it labels anything: some of the first ones of a file.
+
+    Args:
+        path: a file of bare structures; it is not read where ``labelled`` is given.
+        labelled: a file of labelled structures, as ``read_dataset`` takes it; None if there is none.
+
+    Raises:
+        AssayError: the file cannot be read.
+    """
+    if labelled:
+        return evenly(list(read_dataset(labelled, at_most=ENOUGH)), ASKED)
+    return evenly(list(islice(read_structures(path or ""), ENOUGH)), ASKED)
+
+
 def label_structures(
-    structures: Iterable[Structure], teacher: Teacher, folder: Path, into: Path, n_structures: int | None = None
+    structures: Iterable[Structure],
+    teacher: Teacher,
+    folder: Path,
+    into: Path,
+    n_structures: int | None = None,
+    tried: Callable[[], Sequence[Structure]] = tuple,
 ) -> str:
     """Label structures by a teacher in a process of its own and write them to one file, see ``data.store``.
 
-    A structure that the teacher cannot label is left out. Where there are no structures, the file holds none.
+    A structure that the teacher cannot label is left out, and is asked for again in the next run. Where no structure
+    has labels, the file holds none.
 
     Args:
         structures: what is labelled.
@@ -64,61 +87,98 @@ def label_structures(
         folder: where labels are kept as they come; those that it holds already are taken.
         into: the file to write.
         n_structures: how many there are, if that is known, for the time that is left.
+        tried: gives structures of which the teacher labels some if it works at all.
 
     Returns:
         How many were labelled and left out, as a sentence.
 
     Raises:
-        AssayError: the teacher labels none of the first structures, or none of all of them.
+        AssayError: the teacher labels nothing any more: none of some structures in a row, nor any that it labelled
+            before.
     """
-    about = json.dumps(teacher.identity, sort_keys=True)
-    n_labelled, n_left_out, reason = 0, 0, ""
-    predictor: Predictor | None = None
+    kept, asked = KeptLabels(folder, teacher.identity), _Asked(teacher, tried)
+    n_labelled = n_left_out = 0
     waiting = iter(structures)
     bar = progress(total=n_structures, desc=f"labelling by {teacher.name}", unit="structures")
     with bar, StoreWriter(into) as store:
         while chunk := list(islice(waiting, PER_FILE)):
-            path = folder / f"{_digest(chunk, about)}.h5"
-            if not path.is_file():
-                predictor = predictor or teacher.process(threads=1)
-                labelled, why = _label(chunk, predictor, patient=n_labelled > 0)
-                with StoreWriter(path, rows=PER_FILE) as kept:
-                    kept.add(labelled)
-                reason = why or reason
-            part = StoredDataset(path)
-            store.add(part.subset(np.arange(len(part))))
-            n_labelled, n_left_out = n_labelled + len(part), n_left_out + len(chunk) - len(part)
+            new: list[Structure | None] = []
+            try:
+                for structure in chunk:
+                    if structure not in kept:
+                        new.append(asked.label(structure))
+            finally:
+                kept.add([structure for structure in new if structure is not None])
+            found = [kept.label(structure) for structure in chunk if structure in kept]
+            store.add(from_structures(found))
+            n_labelled, n_left_out = n_labelled + len(found), n_left_out + len(chunk) - len(found)
             bar.update(len(chunk))
-        if n_left_out and not n_labelled:
-            raise AssayError(f"{teacher.name} labels none of the structures: {reason}")
-    left_out = f", {n_left_out:,} left out ({reason or 'as before'})" if n_left_out else ""
-    return f"{n_labelled:,} structures labelled by {teacher.name}{left_out}"
+        asked.end()
+    sentence = f"{n_labelled:,} structures labelled by {teacher.name}"
+    if n_left_out:
+        sentence += (
+            f", {n_left_out:,} left out ({asked.reason}); remove {into} and run the same command to try them again"
+        )
+    return sentence
 
 
-def _label(chunk: Sequence[Structure], predictor: Predictor, patient: bool) -> tuple[Dataset, str]:
-    """The structures that can be labelled, and why the last of the others cannot."""
-    labelled: list[Structure] = []
-    reason = ""
-    for number, structure in enumerate(chunk):
+class _Asked:
+    """A teacher that is asked for labels, as long as it gives any.
+
+    Args:
+        teacher: the teacher; its process starts with the first structure.
+        tried: see ``label_structures``.
+
+    Attributes:
+        reason: why there is no label of the last structure that has none.
+    """
+
+    def __init__(self, teacher: Teacher, tried: Callable[[], Sequence[Structure]]):
+        self.reason = ""
+        self._teacher, self._tried = teacher, tried
+        self._predictor: Predictor | None = None
+        self._last: Structure | None = None  # that was labelled
+        self._in_vain = 0  # structures since then
+
+    def label(self, structure: Structure) -> Structure | None:
+        """The structure with its labels; None if the teacher gives none.
+
+        Raises:
+            AssayError: the teacher labels nothing any more.
+        """
+        found = self._ask(structure)
+        if found is not None:
+            self._last, self._in_vain = found, 0
+            return found
+        self._in_vain += 1
+        if self._in_vain == TRIED:
+            self.end()
+        return None
+
+    def end(self) -> None:
+        """Make sure, where the last structures have no labels, that this is not the teacher's fault.
+
+        Raises:
+            AssayError: it does not label either what it labelled before.
+        """
+        if not self._in_vain:
+            return
+        reason, before = self.reason, self._tried() if self._last is None else [self._last]
+        if all(self._ask(structure) is None for structure in before):
+            raise AssayError(
+                f"{self._teacher.name} labels none of the last {self._in_vain} structures, nor any that it labelled "
+                f"before ({reason}): mend it and run the same command, which goes on from what is labelled"
+            )
+        self.reason, self._in_vain = reason, 0
+
+    def _ask(self, structure: Structure) -> Structure | None:
+        self._predictor = self._predictor or self._teacher.process(threads=1)
         try:
-            [found] = predictor.predict([structure])
+            [found] = self._predictor.predict([structure])
         except AssayError as error:
-            reason = str(error)
-            if not labelled and not patient and number + 1 >= TRIED:
-                raise
-            continue
+            self.reason = str(error)
+            return None
         if not (np.isfinite(found.energy_eV) and np.isfinite(found.forces_eV_per_A).all()):
-            reason = f"energy or forces of {structure.name} are not finite"
-            continue
-        labelled.append(found.label(structure))
-    return from_structures(labelled), reason
-
-
-def _digest(chunk: Sequence[Structure], about: str) -> str:
-    """A name that follows from the structures and the teacher."""
-    digest = hashlib.sha256(about.encode())
-    for structure in chunk:
-        for array in (structure.atomic_numbers, structure.positions, structure.cell, structure.pbc):
-            digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-        digest.update(f"{structure.charge} {structure.spin}".encode())
-    return digest.hexdigest()[:24]
+            self.reason = f"energy or forces of {structure.name} are not finite"
+            return None
+        return found.label(structure)

@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,8 @@ from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import Reference, read_reference, reference_of, write_reference
 from assay.physics.verdict import table, verdict_of
 from assay.report.evidence import read_students
-from assay.workflow.config import load_config
+from assay.sampling.teacher import Labels, Teacher
+from assay.workflow.config import complete_config, load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 from assay.workflow.teachers import labelled_by, same_teacher, teacher_beside, teacher_of, whose_labels
@@ -34,6 +36,27 @@ def test_the_teacher_of_a_student_is_stated_recorded_or_unknown(tmp_path):
     assert stated == {"name": "CHGNet", "calculator": None, "arguments": {}, "environment": None}
     own = {"name": "LJ", "calculator": "ase.calculators.lj.LennardJones"}
     assert teacher_of(mine | {"teacher": own}, CONFIGURED) == own | {"arguments": {}, "environment": None}
+
+
+def test_time_limit_and_vacuum_reach_the_process_of_a_teacher():
+    limits = {"time_limit_s": 7200.0, "vacuum_A": 12.0}
+    slow = {"name": "EMT", "calculator": "ase.calculators.emt.EMT", "arguments": {}, **limits}
+    own = {"data": {"structures": "my.xyz", "teacher": slow}, "students": {"small": {"parameters": 77_000}}}
+    for given in (own, {"teacher": slow}, {"variants": {"small": {"checkpoint": "a.pt", "teacher": slow}}}):
+        config = complete_config(given, ROOT / "config")
+        variant = config["variants"].get("small", {"teacher": "EMT"})
+        stated = teacher_of(variant, config["teacher"])
+        assert stated == slow | {"environment": None}
+        assert Teacher(**stated).process().model.time_limit_s == 7200.0
+    assert complete_config({"teacher": {"time_limit_s": 9000}}, ROOT / "config")["teacher"]["name"] == "GFN2-xTB"
+    patient, plain = Teacher(**slow), Teacher("EMT", "ase.calculators.emt.EMT")
+    assert patient.identity == replace(patient, time_limit_s=1.0).identity != plain.identity
+    assert "vacuum_A" not in plain.identity and plain.identity == replace(plain, time_limit_s=1.0).identity
+    numbers, positions = np.array([6, 8]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.2]])
+    (energy, forces), (padded, same) = (Labels(teacher)(numbers, positions) for teacher in (plain, patient))
+    assert padded == pytest.approx(energy) and np.allclose(same, forces)
+    cramped = replace(patient, vacuum_A=1.5)
+    assert Labels(cramped)(numbers, positions)[0] != pytest.approx(energy, abs=0.1), "its images are near"
 
 
 @pytest.mark.parametrize("record", ["", "[]", '{"teacher": "GFN2-xTB"}', '{"teacher": {"name": 7}}'])

@@ -220,7 +220,7 @@ def teacher_calls(teacher: Teacher, structures: Sequence[Structure]) -> dict[str
     def near() -> Structure:
         return moved(moving, moving.positions + draw.normal(scale=1e-3, size=moving.positions.shape))
 
-    if teacher.environment is not None:
+    if teacher.runs_apart:
         process = teacher.process()
         return {
             "teacher": CallInWorker(process, lambda: [fresh()]),

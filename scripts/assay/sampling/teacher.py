@@ -39,28 +39,40 @@ class Teacher:
         arguments: keyword arguments of the class.
         environment: a requirements file or a Python interpreter, in which it runs in a process of its own; None for
             this process.
+        vacuum_A, time_limit_s: as of a ``CalculatorModel``; with a vacuum it runs in a process of its own.
     """
 
     name: str
     calculator: str
     arguments: dict[str, Any] = field(default_factory=dict)
     environment: str | None = None
+    vacuum_A: float | None = None
+    time_limit_s: float = CalculatorModel.time_limit_s
+
+    @property
+    def runs_apart(self) -> bool:
+        """Whether it runs in a process of its own wherever it is asked."""
+        return self.environment is not None or self.vacuum_A is not None
 
     @property
     def identity(self) -> dict[str, Any]:
         """All that its labels rest on, as JSON can hold it: what is stated here, and the SHA-256 of the files behind it
         (see ``assay.workflow.config.calculator_files``).
         """
-        files = {path: sha256_file(path) for path in calculator_files(asdict(self))}
-        return asdict(self) | ({"files_sha256": files} if files else {})
+        stated = asdict(self)
+        del stated["time_limit_s"]
+        if self.vacuum_A is None:
+            del stated["vacuum_A"]
+        files = {path: sha256_file(path) for path in calculator_files(stated)}
+        return stated | ({"files_sha256": files} if files else {})
 
     def make(self) -> Calculator:
-        """A new calculator; with an environment of its own it stands for one process, however often it is made.
+        """A new calculator; one that runs apart stands for one process, however often it is made.
 
         Raises:
             AssayError: if the class cannot be imported, or it raises anything while it is made.
         """
-        if self.environment is not None:
+        if self.runs_apart:
             return PredictorCalculator(self.process())
         module, _, name = self.calculator.rpartition(".")
         if os.getcwd() not in sys.path:
@@ -79,15 +91,14 @@ class Teacher:
         Raises:
             AssayError: as ``make`` does.
         """
-        arguments = json.dumps(self.arguments, sort_keys=True)
-        return _process(self.calculator, arguments, self.environment, self.name, threads)
+        return _process(json.dumps(asdict(self), sort_keys=True), threads)
 
 
 @cache
-def _process(
-    calculator: str, arguments: str, environment: str | None, name: str, threads: int | None
-) -> CalculatorPredictor:
-    return CalculatorPredictor(CalculatorModel(calculator, json.loads(arguments), environment), name, threads)
+def _process(teacher: str, threads: int | None) -> CalculatorPredictor:
+    model = json.loads(teacher)
+    name = model.pop("name")
+    return CalculatorPredictor(CalculatorModel(**model), name, threads)
 
 
 class Labels:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, sha256_file, training_record
@@ -16,6 +16,7 @@ from assay.workflow.records import read_content
 
 DATASET_RECORD = "dataset.json"
 OWN_REFERENCES = Path("data/build/references")
+_LIMITS: tuple[Literal["vacuum_A", "time_limit_s"], ...] = ("vacuum_A", "time_limit_s")
 
 
 class TeacherEntry(TypedDict):
@@ -26,12 +27,15 @@ class TeacherEntry(TypedDict):
         calculator: an ASE calculator class as module.Class; None if none is known.
         arguments: keyword arguments of the calculator.
         environment: a requirements file or a Python interpreter in which it runs; None for the workflow's own.
+        vacuum_A, time_limit_s: as of a variant that is a calculator, where the config says them.
     """
 
     name: str | None
     calculator: str | None
     arguments: dict[str, Any]
     environment: str | None
+    vacuum_A: NotRequired[float]
+    time_limit_s: NotRequired[float]
 
 
 def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> TeacherEntry:
@@ -48,13 +52,17 @@ def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> Tea
     if isinstance(stated, Mapping):
         entry = dict(stated)
     if entry.get("calculator") is None and same_teacher(entry["name"], configured["name"]):
-        entry |= {key: configured.get(key) for key in ("calculator", "arguments", "environment")}
-    return TeacherEntry(
+        entry |= {key: configured.get(key) for key in ("calculator", "arguments", "environment", *_LIMITS)}
+    found = TeacherEntry(
         name=entry["name"],
         calculator=entry.get("calculator"),
         arguments=dict(entry.get("arguments") or {}),
         environment=entry.get("environment"),
     )
+    for key in _LIMITS:
+        if entry.get(key) is not None:
+            found[key] = float(entry[key])
+    return found
 
 
 def teacher_beside(model: str | Path) -> str | None:

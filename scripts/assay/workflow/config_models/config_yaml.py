@@ -25,7 +25,6 @@ from assay.workflow.config_models.types import (
 
 OF_CHECKPOINTS = ("weights", "units")  # keys of a variant that is a checkpoint, and of one that is a calculator
 OF_CALCULATORS = ("arguments", "environment", "vacuum_A", "time_limit_s")
-ENVIRONMENT = "path of a requirements file or of a Python interpreter, in which the calculator runs"
 RESERVED = (
     "ablation",
     "report",
@@ -50,22 +49,34 @@ CalculatorClass = Annotated[
 ]
 
 
-class Teacher(Section):
+class OfCalculator(Section):
+    """How a calculator runs."""
+
+    environment: EnvironmentPath = may_be_absent(
+        description="path of a requirements file or of a Python interpreter, in which the calculator runs"
+    )
+    vacuum_A: PositiveNumber = may_be_absent(
+        description="vacuum in angstrom around open structures, for a calculator that takes periodic ones only"
+    )
+    time_limit_s: PositiveNumber = may_be_absent(
+        description="seconds that the calculator may take for loading and for each structure"
+    )
+
+
+class Teacher(OfCalculator):
     """The calculator that labels structures."""
 
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass
     arguments: dict[str, Any] = Field(description="keyword arguments of the calculator")
-    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
 
-class NamedTeacher(Section):
+class NamedTeacher(OfCalculator):
     """The teacher of a student: its name, and its calculator if there is one."""
 
     name: Text = Field(description="what reports call the teacher")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
 
 def by_name(value: Any) -> Any:
@@ -80,7 +91,7 @@ class TrainedUnits(Section):
     length: Annotated[Text, is_unit("length")] = may_be_absent(description="the unit of length, such as bohr")
 
 
-class Variant(Section):
+class Variant(OfCalculator):
     """A student: a checkpoint, or an ASE calculator that stands for any other model; and what its author says of it."""
 
     checkpoint: FilePath = may_be_absent(description="path of a .pt, .pth, .ckpt or .safetensors file")
@@ -91,13 +102,6 @@ class Variant(Section):
     )
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
-    vacuum_A: PositiveNumber = may_be_absent(
-        description="vacuum in angstrom around open structures, for a calculator that takes periodic ones only"
-    )
-    time_limit_s: PositiveNumber = may_be_absent(
-        description="seconds that the calculator may take for loading and for each structure"
-    )
     teacher: Annotated[NamedTeacher, BeforeValidator(by_name, json_schema_input_type=NamedTeacher | Text)] = (
         may_be_absent(description="the name of the student's teacher, or {name, calculator, arguments}")
     )

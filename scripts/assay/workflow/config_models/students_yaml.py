@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from assay.workflow.config_models.config_yaml import (
-    ENVIRONMENT,
     CalculatorClass,
+    OfCalculator,
     PathOrFile,
     VariantName,
     by_name,
@@ -17,7 +17,6 @@ from assay.workflow.config_models.config_yaml import (
 from assay.workflow.config_models.recipes_yaml import Hyperparameters
 from assay.workflow.config_models.types import (
     Count,
-    EnvironmentPath,
     FilePath,
     Friction,
     Numbers,
@@ -31,13 +30,12 @@ from assay.workflow.config_models.types import (
 )
 
 
-class DataTeacher(Section):
+class DataTeacher(OfCalculator):
     """The teacher of one's own data: its name, or the calculator that labels structures."""
 
     name: Text = may_be_absent(description="what reports call the teacher; without it the class of the calculator")
     calculator: CalculatorClass = may_be_absent()
     arguments: dict[str, Any] = may_be_absent(description="keyword arguments of the calculator")
-    environment: EnvironmentPath = may_be_absent(description=ENVIRONMENT)
 
     @model_validator(mode="after")
     def _is_somebody(self) -> DataTeacher:
@@ -83,7 +81,7 @@ class Data(Section):
     supercells: Supercells = may_be_absent(description="how structures are made that the teacher labels")
     validation: PathOrFile = may_be_absent()
     teacher: Annotated[DataTeacher, BeforeValidator(by_name, json_schema_input_type=DataTeacher | Text)] = (
-        may_be_absent(description="the name of the teacher, or {name, calculator, arguments, environment}")
+        may_be_absent(description="the name of the teacher, or a set of keys with its calculator")
     )
 
     @model_validator(mode="after")

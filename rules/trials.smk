@@ -101,6 +101,7 @@ rule compress_form:
         code=code_of("compress_form"),
         settings=COMPRESSION,
         form=lambda wildcards: FORMS[wildcards.form],
+        teacher=teacher_name,
     script:
         "../scripts/compress_form.py"
 

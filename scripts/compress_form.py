@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from assay.checkpoint import load_model, normalize
-from assay.compression.methods import Workshop, save
+from assay.checkpoint import load_model
+from assay.compression.methods import Workshop, begin, save
 from assay.data import read_dataset
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path
@@ -32,6 +32,6 @@ with exit_on_error(log=snakemake.log[0]):
     elif form["kind"] == "low_rank":
         made = workshop.low_rank(form["share"])
     else:
-        made = workshop.smaller(normalize(snakemake.input.smaller).build(), form["learns"])
+        made = workshop.smaller(begin(snakemake.input.smaller, train, snakemake.params.teacher), form["learns"])
     with atomic_path(snakemake.output[0]) as path:
         save(made, path)

@@ -1,6 +1,7 @@
 """Smaller forms of a student: what changes nothing changes nothing, what converges converges, and what pays is said."""
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from assay.compression import methods
 from assay.compression.comparison import eight_bits, pays, recommendation
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
 from assay.compression.low_rank import factored, truncated
-from assay.compression.methods import Workshop, made, save
+from assay.compression.methods import Workshop, begin, made, save
 from assay.compression.plan import forms
 from assay.compression.pruning import importance, layout, prune
 from assay.compression.tables import TabulatedBasis, tabulated
@@ -252,6 +253,28 @@ def test_what_an_earlier_student_left_is_no_state_of_another(tmp_path, monkeypat
     tuned(networks[0], tmp_path / "used")
     assert list(tmp_path.glob("used/*.state.pt"))
     assert all(torch.equal(clean[name], own) for name, own in tuned(networks[1], tmp_path / "used").items())
+
+
+def test_a_smaller_student_begins_at_the_zero_of_energy_of_the_data(tmp_path):
+    """And with rows for their elements; one of the same teacher and elements is taken as it is."""
+    torch.manual_seed(1)
+    small = build_model("painn", SHAPE | {"rank": 1, "max_z": 8})
+    save(made(small), tmp_path / "small.pt")
+    (tmp_path / "small.training.json").write_text('{"teacher": {"name": "GFN2-xTB"}}')
+    data = from_structures(structures(12))
+    shift = {1: -13.6, 6: -1030.0, 8: -2040.0, 16: -10800.0}
+    shifts = np.array([sum(map(shift.get, structure.atomic_numbers.tolist())) for structure in data])
+    errors = []
+    for energy in (data.energy, data.energy + shifts):
+        begun = begin(tmp_path / "small.pt", replace(data, energy=energy), "PBE")
+        found = np.array([p.energy_eV for p in EagerPredictor(begun).predict(list(data))])
+        errors.append(found - energy)
+        assert begun.max_z == 16
+    np.testing.assert_allclose(errors[0], errors[1], atol=1e-3)
+    assert np.abs(errors[1]).max() < 10.0
+    known = data.subset([k for k, s in enumerate(data) if 16 not in s.atomic_numbers])
+    same = begin(tmp_path / "small.pt", known, "gfn2-xtb")
+    assert all(torch.equal(own, same.state_dict()[name]) for name, own in small.state_dict().items())
 
 
 def test_other_architectures_are_refused():

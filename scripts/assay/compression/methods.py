@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from assay.checkpoint import normalize
 from assay.checkpoint.container import content_sha256
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
 from assay.compression.low_rank import factored
@@ -20,9 +21,11 @@ from assay.models import PaiNN, Potential
 from assay.predictors.networks import EnginePredictor
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss, engine_gradients
+from assay.training.origin import read_origin
 from assay.training.packs import PackedDataset
 from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
+from assay.workflow.teachers import same_teacher
 
 IMPORTANCE_PACKS = 40  # packs that say how much each channel matters
 
@@ -129,6 +132,23 @@ class Workshop:
         trained = trainer.run()
         remove_states(self.folder, name)
         return trained
+
+
+def begin(path: str | Path, train: Dataset, teacher: str | None) -> Potential:
+    """Read a smaller student, and bring one of another teacher to the zero of energy and the elements of the data.
+
+    Args:
+        path: its checkpoint.
+        train: the structures that it is about to learn from.
+        teacher: the name of the teacher that labelled them; None if that is unknown.
+
+    Raises:
+        AssayError: the checkpoint cannot be used.
+    """
+    own, origin = normalize(path), read_origin(path, train)
+    if same_teacher(origin.record["teacher"], teacher) and not origin.record["new_elements"]:
+        return own.build()
+    return origin.model.eval().requires_grad_(False)
 
 
 def save(form: Made, path: Path) -> None:

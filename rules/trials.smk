@@ -2,7 +2,8 @@
 
 Needs labelled structures to train and to validate on; and for the forms a normalized student and its quantization.json.
 Makes results/ablation/: a JSON of each training, ablation.json with all settings beside the base, and ablation.svg; and
-results/<variant>/compression/: a checkpoint of each form, compression.json and compression.svg.
+results/<variant>/compression/: a checkpoint of each form with its scope and its teacher, compression.json and
+compression.svg.
 
 `snakemake ablate` and `snakemake compress` are never part of `all`. Each training is a job of its own, so that
 Snakemake's executors spread them over a cluster, and each resumes from its *.state.pt wherever it stopped. Forms are
@@ -84,7 +85,8 @@ rule compress_form:
         validation=COMPRESSION["validation"],
         smaller=COMPRESSION["smaller"] or [],
     output:
-        "results/{variant}/compression/{form}.pt",
+        checkpoint="results/{variant}/compression/{form}.pt",
+        told=expand("results/{{variant}}/compression/{{form}}.{kind}.json", kind=["scope", "training"]),
     log:
         "logs/compress_form/{variant}/{form}.log",
     benchmark:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from assay.checkpoint import load_model
+from assay.checkpoint import normalize
 from assay.compression.methods import Workshop, begin, save
 from assay.data import read_dataset
 from assay.workflow.errors import exit_on_error
-from assay.workflow.files import atomic_path
 
 if "snakemake" not in globals():
     from assay.workflow.standalone import mock_snakemake
@@ -24,14 +23,18 @@ with exit_on_error(log=snakemake.log[0]):
         read_dataset(path).spaced(settings[f"{name}_structures"])
         for name, path in (("train", snakemake.input.train), ("validation", snakemake.input.validation))
     )
-    workshop = Workshop(
-        load_model(snakemake.input.model), train, validation, settings, Path(snakemake.output[0]).parent
+    path, student, teacher = (
+        Path(snakemake.output.checkpoint),
+        normalize(snakemake.input.model),
+        snakemake.params.teacher,
     )
+    workshop, scope = Workshop(student.build(), train, validation, settings, path.parent), student.scope
     if form["kind"] == "pruned":
         made = workshop.pruned(form["channels"], form["tuned"])
     elif form["kind"] == "low_rank":
         made = workshop.low_rank(form["share"])
     else:
-        made = workshop.smaller(begin(snakemake.input.smaller, train, snakemake.params.teacher), form["learns"])
-    with atomic_path(snakemake.output[0]) as path:
-        save(made, path)
+        begun = begin(snakemake.input.smaller, train, teacher)
+        made, scope = workshop.smaller(begun.model, form["learns"]), begun.scope
+        teacher = begun.teacher if form["learns"] is None else teacher
+    save(made, path, scope, teacher)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from ase.build import molecule
 
+from assay.checkpoint import normalize
 from assay.compression import methods
 from assay.compression.comparison import eight_bits, pays, recommendation
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
@@ -18,15 +19,18 @@ from assay.compression.plan import forms
 from assay.compression.pruning import importance, layout, prune
 from assay.compression.tables import TabulatedBasis, tabulated
 from assay.data.dataset import from_structures
+from assay.data.scope import Scope
 from assay.engine.library import library
 from assay.engine.painn import why_unsupported
 from assay.models import build_model
+from assay.predictors.interface import load_predictor
 from assay.predictors.networks import EagerPredictor, predictor_of
 from assay.structures.structure import Structure
 from assay.training.loss import Loss, eager_gradients
 from assay.training.packs import PackedDataset
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
+from assay.workflow.teachers import teacher_of
 from shared.workflow_copy import ROOT
 
 SHAPE = {"hidden": 6, "n_blocks": 2, "n_rbf": 5, "head": [4], "radial_basis": "gaussian", "epsilon": 1e-3}
@@ -229,7 +233,7 @@ def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
     assert workshop.smaller(cut.model, None).model is cut.model
     for learns in ("labels", "forces", "hessians"):
         assert error(workshop.smaller(cut.model, learns).model) < 0.9 * error(cut.model), learns
-    save(tuned, tmp_path / "form.pt")
+    save(tuned, tmp_path / "form.pt", Scope(), None)
     assert torch.load(tmp_path / "form.pt", weights_only=True)["n_numbers"] == tuned.n_numbers
 
 
@@ -255,26 +259,41 @@ def test_what_an_earlier_student_left_is_no_state_of_another(tmp_path, monkeypat
     assert all(torch.equal(clean[name], own) for name, own in tuned(networks[1], tmp_path / "used").items())
 
 
+def test_a_form_keeps_what_its_student_was_taught_and_by_whom(model, tmp_path):
+    scope = Scope(("H", "C", "O"), (0,), (1,), (0,), (2, 12), (1.0, 9.0), 6)
+    save(made(model), tmp_path / "form.pt", scope, "GFN2-xTB")
+    silane = Structure.from_ase(molecule("SiH4"))
+    with pytest.raises(AssayError, match=r"holds Si, which .*form\.pt was not trained on"):
+        load_predictor(tmp_path / "form.pt").predict([silane])
+    assert normalize(tmp_path / "form.pt").scope == scope
+    assert teacher_of({"checkpoint": str(tmp_path / "form.pt")}, {"name": "another"})["name"] == "GFN2-xTB"
+    for beside in tmp_path.glob("*.json"):
+        beside.unlink()
+    assert normalize(tmp_path / "form.pt").elements == ["H", "C", "O"], "the file itself says so"
+    save(made(model), tmp_path / "form.pt", Scope(reason="nothing tells"), None)
+    assert normalize(tmp_path / "form.pt").elements is None
+
+
 def test_a_smaller_student_begins_at_the_zero_of_energy_of_the_data(tmp_path):
     """And with rows for their elements; one of the same teacher and elements is taken as it is."""
     torch.manual_seed(1)
     small = build_model("painn", SHAPE | {"rank": 1, "max_z": 8})
-    save(made(small), tmp_path / "small.pt")
-    (tmp_path / "small.training.json").write_text('{"teacher": {"name": "GFN2-xTB"}}')
+    save(made(small), tmp_path / "small.pt", Scope(("H", "C", "O")), "GFN2-xTB")
     data = from_structures(structures(12))
     shift = {1: -13.6, 6: -1030.0, 8: -2040.0, 16: -10800.0}
     shifts = np.array([sum(map(shift.get, structure.atomic_numbers.tolist())) for structure in data])
     errors = []
     for energy in (data.energy, data.energy + shifts):
         begun = begin(tmp_path / "small.pt", replace(data, energy=energy), "PBE")
-        found = np.array([p.energy_eV for p in EagerPredictor(begun).predict(list(data))])
+        found = np.array([p.energy_eV for p in EagerPredictor(begun.model).predict(list(data))])
         errors.append(found - energy)
-        assert begun.max_z == 16
+        assert begun.teacher == "GFN2-xTB" and begun.scope.elements == ("H", "C", "O", "S")
     np.testing.assert_allclose(errors[0], errors[1], atol=1e-3)
     assert np.abs(errors[1]).max() < 10.0
     known = data.subset([k for k, s in enumerate(data) if 16 not in s.atomic_numbers])
     same = begin(tmp_path / "small.pt", known, "gfn2-xtb")
-    assert all(torch.equal(own, same.state_dict()[name]) for name, own in small.state_dict().items())
+    assert all(torch.equal(own, same.model.state_dict()[name]) for name, own in small.state_dict().items())
+    assert same.scope.elements == ("H", "C", "O")
 
 
 def test_other_architectures_are_refused():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.checkpoint import load_model
+from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
 from assay.gpu_hour import training
 from assay.gpu_hour.hour import MOST_FILES, Hour, bring_along, check_folder
@@ -62,6 +62,8 @@ def test_a_shipped_student_is_trained_further(tmp_path):
     shipped = load_model(ROOT / "data/checkpoints/tiny.pt").state_dict()
     far = {name: ((trained[name] - value).norm() / value.norm()).item() for name, value in shipped.items()}
     assert 0.0 < max(far.values()) < 0.05  # four steps away, and not from new weights
+    elements = normalize(ROOT / "data/checkpoints/tiny.pt").elements
+    assert elements and normalize(tmp_path / "tiny.trained.pt").elements == elements
 
 
 def test_without_a_gpu_only_the_small_form_runs(tmp_path):

@@ -12,10 +12,12 @@ import torch
 
 from assay.checkpoint import normalize
 from assay.checkpoint.container import content_sha256
+from assay.checkpoint.scope import write_scope
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
 from assay.compression.low_rank import factored
 from assay.compression.pruning import importance, prune
 from assay.data.dataset import Dataset
+from assay.data.scope import Scope, scope_of
 from assay.engine.painn import why_unsupported
 from assay.models import PaiNN, Potential
 from assay.predictors.networks import EnginePredictor
@@ -25,6 +27,8 @@ from assay.training.origin import read_origin
 from assay.training.packs import PackedDataset
 from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
+from assay.workflow.files import atomic_path, training_record, write_json
+from assay.workflow.provenance import header
 from assay.workflow.teachers import same_teacher
 
 IMPORTANCE_PACKS = 40  # packs that say how much each channel matters
@@ -134,7 +138,22 @@ class Workshop:
         return trained
 
 
-def begin(path: str | Path, train: Dataset, teacher: str | None) -> Potential:
+@dataclass(frozen=True)
+class Begun:
+    """A smaller student before its training.
+
+    Attributes:
+        model: the network.
+        scope: what it was taught, or is about to be.
+        teacher: the name of its teacher; None if that is unknown.
+    """
+
+    model: Potential
+    scope: Scope
+    teacher: str | None
+
+
+def begin(path: str | Path, train: Dataset, teacher: str | None) -> Begun:
     """Read a smaller student, and bring one of another teacher to the zero of energy and the elements of the data.
 
     Args:
@@ -147,11 +166,24 @@ def begin(path: str | Path, train: Dataset, teacher: str | None) -> Potential:
     """
     own, origin = normalize(path), read_origin(path, train)
     if same_teacher(origin.record["teacher"], teacher) and not origin.record["new_elements"]:
-        return own.build()
-    return origin.model.eval().requires_grad_(False)
+        return Begun(own.build(), own.scope, teacher)
+    return Begun(origin.model.eval().requires_grad_(False), scope_of(train), origin.record["teacher"])
 
 
-def save(form: Made, path: Path) -> None:
-    """Write a form as a checkpoint, with the count of numbers that its file would hold."""
+def save(form: Made, path: Path, scope: Scope, teacher: str | None) -> None:
+    """Write a form as a checkpoint, and beside it what it was taught and by whom.
+
+    Args:
+        form: the form, whose count of numbers the checkpoint keeps.
+        path: the checkpoint.
+        scope: what the student was taught that the form was made of.
+        teacher: the name of its teacher; None if that is unknown.
+    """
     config = {"architecture": form.model.architecture, **form.model.hyperparameters}
-    torch.save({"model_state_dict": form.model.state_dict(), "config": config, "n_numbers": form.n_numbers}, path)
+    content = {"model_state_dict": form.model.state_dict(), "config": config, "n_numbers": form.n_numbers}
+    if scope.elements is not None:
+        content["elements"] = list(scope.elements)
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+    write_scope(path, scope)
+    write_json(training_record(path), header(None) | {"teacher": {"name": teacher}})

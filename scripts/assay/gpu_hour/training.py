@@ -10,11 +10,12 @@ from typing import Any
 
 import torch
 
-from assay.checkpoint import load_model
+from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.gpu_hour.hour import ROOT, Hour, Piece
 from assay.gpu_hour.travel import PACKED, unpack
+from assay.structures.structure import symbols_of
 from assay.training.loop import Recipe, Round, Trainer
 from assay.workflow.files import atomic_path
 
@@ -91,9 +92,13 @@ def _train(hour: Hour, variant: str, read: Any, further: bool) -> dict[str, Any]
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"), further)
         model = trainer.run()
+    elements = set(read()[0].atomic_numbers.tolist())
+    if further:
+        elements |= set(normalize(hour.checkpoint(variant)).atomic_numbers or [])
     config = {"architecture": model.architecture, **model.hyperparameters}
+    content = {"model_state_dict": model.state_dict(), "config": config, "elements": symbols_of(elements)}
     with atomic_path(hour.out / f"{variant}.trained.pt") as path:
-        torch.save({"model_state_dict": model.state_dict(), "config": config}, path)
+        torch.save(content, path)
     return {
         "variant": variant,
         "recipe": asdict(recipe),

@@ -1,6 +1,7 @@
 """The ablation: its plan of trainings, the table from seeds, and one training that resumes."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -135,6 +136,19 @@ def test_a_trial_resumes_and_gives_the_same_student(dataset, tmp_path):
     assert again["force_mae_eV_per_A"] == whole["force_mae_eV_per_A"] != other["force_mae_eV_per_A"]
     rows = summarize([{"setting": "base"} | whole, {"setting": "base"} | other], 0.95)
     assert rows[0]["seeds"] == [1, 2] and rows[0]["n_parameters"] == whole["n_parameters"]
+
+
+def test_a_trial_knows_the_elements_of_the_data(dataset, tmp_path):
+    heavy = replace(dataset, atomic_numbers=np.where(dataset.atomic_numbers == 6, 53, dataset.atomic_numbers))
+    training = training_of({"data_share": 0.1}, BASE, {"steps": 2})
+    for train, validation in ((heavy, heavy), (dataset, heavy)):
+        trial = run_trial(training, 1, train, validation, tmp_path / "state.pt", 1)
+        assert trial["hyperparameters"]["max_z"] == 53 and np.isfinite(trial["force_mae_eV_per_A"])
+        (tmp_path / "state.pt").unlink()
+    assert run_trial(training, 1, dataset, dataset, tmp_path / "state.pt", 1)["hyperparameters"]["max_z"] == 36
+    training["hyperparameters"] |= {"max_z": 36}
+    with pytest.raises(AssayError, match="the data hold the atomic number 53 and `hyperparameters` of the base know"):
+        run_trial(training, 1, heavy, heavy, tmp_path / "state.pt", 1)
 
 
 def test_a_state_belongs_to_what_decides_the_weights(dataset, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from assay.data.dataset import Dataset
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
+from assay.training.size import LARGEST_Z
+from assay.workflow.errors import AssayError
 
 
 def run_trial(
@@ -34,6 +37,9 @@ def run_trial(
 
     Returns:
         The errors after the last step, the numbers of parameters, structures and steps, and the curve.
+
+    Raises:
+        AssayError: the data hold an element beyond `max_z`.
     """
     torch.set_num_threads(threads)
     n_drawn = max(1, round(training["data_share"] * len(train)))
@@ -41,9 +47,8 @@ def run_trial(
     data = train if n_drawn == len(train) else train.subset(drawn)
     rounds = [Round(training["steps"], training["atoms_per_step"])]
     recipe = Recipe(rounds=rounds, seed=seed, loss=Loss(**training["loss"]), **training["recipe"])
-    trainer = Trainer(
-        training["architecture"], training["hyperparameters"], data, validation, recipe, state_file, device
-    )
+    hyperparameters = _with_elements(training["hyperparameters"], train, validation)
+    trainer = Trainer(training["architecture"], hyperparameters, data, validation, recipe, state_file, device)
     trainer.run()
     errors = {key: trainer.history[-1][key] for key in ("force_mae_eV_per_A", "energy_mae_eV_per_atom")}
     return errors | {
@@ -55,3 +60,15 @@ def run_trial(
         "hyperparameters": trainer.model.hyperparameters,
         "curve": trainer.history,
     }
+
+
+def _with_elements(hyperparameters: Mapping[str, Any], *datasets: Dataset) -> dict[str, Any]:
+    """Hyperparameters of a network that knows all elements of the data, whatever share of these a trial draws."""
+    largest_z = max(int(dataset.atomic_numbers.max()) for dataset in datasets)
+    known = hyperparameters.get("max_z", max(LARGEST_Z, largest_z))
+    if known < largest_z:
+        raise AssayError(
+            f"the data hold the atomic number {largest_z} and `hyperparameters` of the base know those up to {known}: "
+            "raise `max_z`, or leave it out"
+        )
+    return dict(hyperparameters) | ({"max_z": known} if known > LARGEST_Z else {})

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from ase.build import molecule
+from ase.build import bulk, fcc111, molecule
 
 from assay.checkpoint import normalize, write
 from assay.checkpoint.scope import write_scope
@@ -143,6 +143,27 @@ def test_what_is_named_and_taught_is_not_flagged(taught):
     atoms.info.update(charge=0, spin=1)
     assert taught.outside(Structure.from_ase(atoms)) == {}
     assert taught.outside(Structure.from_ase(molecule("CH3"))).keys() == {"spin"}
+
+
+def test_electrons_of_a_cell_that_names_no_spin_tell_none():
+    """Copper has 29 electrons, so that a vacancy, or a cell of another size, changes whether their number is even."""
+    whole = bulk("Cu", cubic=True) * (2, 2, 2)
+    vacancy, surface, odd = whole[1:], fcc111("Cu", (3, 3, 3), vacuum=6.0), bulk("Cu") * (3, 3, 3)
+    magnetic = whole.copy()
+    magnetic.set_initial_magnetic_moments([2.0] + [0.0] * 31)
+    molecules = [labelled(molecule("H2O"))] * 5
+    for metal in (whole, odd):
+        copper = scope_of(from_structures([labelled(metal)] * 5))
+        assert copper.sentence == f"neutral periodic structures of Cu, up to {len(metal)} atoms; no lone molecules"
+        assert copper.spins is None
+        for ours in (copper, scope_of(from_structures([labelled(metal)] * 5 + molecules))):
+            theirs = packaged.Scope(json.loads(json.dumps(ours.record)))
+            for cell in (whole, vacancy, odd, surface):
+                assert "spin" not in ours.outside(Structure.from_ase(cell)), cell
+                assert "spin" not in theirs.outside(cell), cell
+            assert "multiplicity of 3" in ours.outside(Structure.from_ase(magnetic))["spin"]
+            assert "multiplicity of 3" in theirs.outside(magnetic)["spin"]
+    assert "spin" in ours.outside(Structure.from_ase(molecule("OH"))) and "spin" in theirs.outside(molecule("OH"))
 
 
 def test_of_an_unknown_scope_charges_alone_are_said():

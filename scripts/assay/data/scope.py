@@ -29,7 +29,8 @@ class Scope:
     Attributes:
         elements: symbols, by atomic number.
         charges: total charges, ascending; a structure that names none counts as neutral.
-        spins: multiplicities, ascending; a structure that names none counts as the lowest that its electrons allow.
+        spins: multiplicities, ascending; a molecule that names none counts as the lowest that its electrons allow, a
+            periodic structure that names none does not count.
         axes: numbers of periodic axes, ascending: 0 for molecules, 3 for liquids and crystals.
         n_atoms: the smallest and the largest number of atoms.
         neighbors: the smallest and the largest mean number of atoms within 5 angstrom of an atom of a structure.
@@ -103,8 +104,9 @@ class Scope:
         taught_charges, taught_spins = self.charges or (0,), self.spins or (1,)
         if structure.charge is not None and (charge not in taught_charges or len(taught_charges) > 1):
             found["charge"] = f"its charge of {charge:+d} is ignored: {IGNORED}"
-        several = structure.spin is not None and len(taught_spins) > 1
-        if several or (spin not in taught_spins and (structure.spin is not None or self.spins is not None)):
+        told = structure.spin is not None
+        compared = spin is not None and (told or self.spins is not None)
+        if compared and (spin not in taught_spins or (told and len(taught_spins) > 1)):
             found["spin"] = f"its multiplicity of {spin} is ignored: {IGNORED}"
         axes = int(structure.pbc.sum())
         if self.axes is not None and axes not in self.axes:
@@ -125,10 +127,12 @@ class Scope:
 _KINDS = ((0, "molecules"), (1, "wires"), (2, "slabs"), (3, "periodic structures"))
 
 
-def charge_and_spin(structure: Structure) -> tuple[int, int]:
-    """The total charge and the multiplicity of a structure: those that it names, else zero and the lowest."""
+def charge_and_spin(structure: Structure) -> tuple[int, int | None]:
+    """The total charge and the multiplicity of a structure: those that it names, else zero and the lowest that its
+    electrons allow, which is None for a periodic one: a metal has no other spin with an odd number in a cell.
+    """
     charge = structure.charge or 0
-    lowest = 1 + (int(structure.atomic_numbers.sum()) - charge) % 2
+    lowest = None if structure.pbc.any() else 1 + (int(structure.atomic_numbers.sum()) - charge) % 2
     return charge, structure.spin or lowest
 
 
@@ -149,12 +153,12 @@ def scope_of(dataset: Dataset) -> Scope:
     """The scope of a student that learns from these structures."""
     structures = list(dataset)
     pairs = [charge_and_spin(structure) for structure in structures]
-    charges, spins = ([pair[k] for pair in pairs] for k in (0, 1))
+    spins = [spin for _, spin in pairs if spin is not None]
     means, sizes = neighbor_means(structures), dataset.sizes
     return Scope(
         elements=tuple(chemical_symbols[z] for z in np.unique(dataset.atomic_numbers)),
-        charges=_usual(charges),
-        spins=_usual(spins),
+        charges=_usual([charge for charge, _ in pairs]),
+        spins=_usual(spins) if spins else None,
         axes=tuple(np.unique(dataset.pbc.sum(axis=1)).tolist()),
         n_atoms=(int(sizes.min()), int(sizes.max())),
         neighbors=(round(float(means.min()), 1), round(float(means.max()), 1)),

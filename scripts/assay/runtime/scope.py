@@ -44,11 +44,12 @@ class Scope:
         )
         found = {}
         charge, spin = charge_and_spin(atoms)
-        n_electrons = int(atoms.numbers.sum()) - round(charge or 0)
-        own = spin or 1 + n_electrons % 2  # else the lowest that its electrons allow
+        own = spin
+        if spins and spin is None and not atoms.pbc.any():  # of a molecule, the lowest that its electrons allow
+            own = 1 + (int(atoms.numbers.sum()) - round(charge or 0)) % 2
         if charge is not None and (charge not in (charges or [0]) or len(charges or [0]) > 1):
             found["charge"] = f"its charge of {charge:+.9g} is ignored, because the student knows no charges"
-        if (spin or spins) and (own not in (spins or [1]) or (spin and len(spins or [1]) > 1)):
+        if own is not None and (own not in (spins or [1]) or (spin is not None and len(spins or [1]) > 1)):
             found["spin"] = f"its multiplicity of {own:.9g} is ignored, because the student knows no spins"
         for kind, names in (("charge", CHARGES), ("spin", SPINS)):
             words = _unread(_lower(atoms.info), names)

@@ -1,5 +1,7 @@
 """Multiple time steps: the integrator is the teacher's, the student only makes it cheap, and a bad student is seen."""
 
+from dataclasses import replace
+
 import ase
 import numpy as np
 import pytest
@@ -194,6 +196,35 @@ def test_a_finished_run_is_not_made_again(tmp_path):
     first, again = (multistep.kept(tmp_path / "run.npz", make) for _ in range(2))
     assert len(calls) == 1
     np.testing.assert_array_equal(first.total_eV, again.total_eV)
+
+
+class Listening(PredictorCalculator):
+    """Notes the charge and the number of unpaired electrons of what it is asked about."""
+
+    def __init__(self, heard):
+        super().__init__(predictor(Pairs(1.5)))
+        self.heard = heard
+
+    def calculate(self, atoms=None, *rest, **others):
+        self.heard.add((round(atoms.get_initial_charges().sum()), round(atoms.get_initial_magnetic_moments().sum())))
+        self.heard.add((atoms.info.get("charge"), atoms.info.get("spin")))
+        super().calculate(atoms, *rest, **others)
+
+
+@pytest.mark.parametrize(
+    ("told", "heard"),
+    [
+        ({}, {(0, 0), (None, None)}),
+        ({"charge": 1, "spin": 3}, {(1, 2), (1, 3)}),
+        ({"charge": -1}, {(-1, 0), (-1, None)}),
+    ],
+)
+def test_the_teacher_is_asked_about_the_ion_that_the_split_holds(told, heard):
+    ion = replace(cluster("alpha", [7, 1, 1, 1], 0), **told)
+    own, timed = set(), set()
+    multistep.run(ion, Listening(own), toy(), 4, SETTINGS, bath=True, seed=0)
+    time_steps(ion, lambda: Listening(timed), {"good": toy()}, SETTINGS, 0.01)
+    assert own == timed == heard
 
 
 def test_only_open_molecules_of_known_elements_and_size_are_moved():

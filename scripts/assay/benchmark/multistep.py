@@ -16,6 +16,7 @@ from assay.benchmark.timing import interleave, ratio
 from assay.dynamics.internal import BOND_EDGES_A, TORSION_EDGES_deg
 from assay.dynamics.multistep import ALONE, REPEATED, TEACHER, MultistepSettings
 from assay.dynamics.run import still, thermal_velocities
+from assay.predictors.calculators import atoms_of
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
 from assay.workflow import plots
@@ -45,7 +46,7 @@ def time_steps(
         equal lengths of trajectory with its spread.
     """
     rng, step = np.random.default_rng(settings.seed), settings.step_fs * units.fs
-    atoms = ase.Atoms(structure.atomic_numbers, structure.positions)
+    atoms = atoms_of(structure)
     masses = atoms.get_masses()
     velocities = thermal_velocities(masses, np.full((len(atoms), 1), settings.temperature_K), rng)
     atoms.set_velocities(still(velocities, masses, structure.positions, np.zeros(len(atoms), dtype=int)))

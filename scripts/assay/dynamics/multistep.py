@@ -21,6 +21,7 @@ from ase.md.verlet import VelocityVerlet
 from assay.dynamics.endurance import molecules_of_all_sizes
 from assay.dynamics.internal import InternalCoordinates, compare, densities
 from assay.dynamics.run import MAX_FORCE_eV_per_A, still, thermal_velocities
+from assay.predictors.calculators import atoms_of
 from assay.predictors.worker import energy_of_forces
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure, knows
@@ -126,7 +127,8 @@ def run(
         seed: the seed of velocities and noise.
     """
     rng = np.random.default_rng(seed)
-    atoms = ase.Atoms(structure.atomic_numbers, structure.positions, calculator=teacher)
+    atoms = atoms_of(structure)
+    atoms.calc = teacher
     masses = atoms.get_masses()
     start = thermal_velocities(masses, np.full((len(atoms), 1), settings.temperature_K), rng)
     atoms.set_velocities(still(start, masses, structure.positions, np.zeros(len(atoms), dtype=int)))

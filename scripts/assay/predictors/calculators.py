@@ -10,11 +10,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import ase
 import numpy as np
 from ase.geometry import complete_cell
 
 from assay.predictors.interface import BatchPredictor, Prediction, check_structure
 from assay.predictors.virtual_environments import interpreter
+from assay.predictors.worker import structures_of
 from assay.predictors.worker_process import Answer, WorkerProcess
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -223,6 +225,12 @@ def _running(description: str, threads: int | None) -> CalculatorPredictor:
     content = json.loads(description)
     known = {field.name: content[field.name] for field in fields(CalculatorModel) if field.name in content}
     return CalculatorPredictor(CalculatorModel(**known), str(content.get("variant", "")), threads)
+
+
+def atoms_of(structure: Structure) -> ase.Atoms:
+    """The structure without labels as a calculator is asked about it, with its charge and spin where ASE's look."""
+    [atoms] = structures_of(_arrays([structure]), [_known(structure)])
+    return atoms
 
 
 def _known(structure: Structure) -> dict[str, int]:

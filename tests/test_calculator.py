@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.build import bulk, molecule
-from ase.collections import g2
+from ase.build import molecule
 
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
@@ -21,8 +20,7 @@ from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.runtime import OnnxStudent, StudentCalculator, VerletList, open_student
-from assay.runtime.distances import strange_distances
+from assay.runtime import OnnxStudent, StudentCalculator, open_student
 from assay.runtime.engine import EngineModel, NotHere, is_cut_off
 from assay.runtime.gpu.student import GpuStudent
 
@@ -199,19 +197,6 @@ def test_positions_in_another_unit_are_warned_of(folder, file, scale, sentence):
     ethanol.positions /= scale
     ethanol.get_potential_energy()
     assert ethanol.calc.outside == []
-
-
-def test_no_structure_with_usual_bonds_has_strange_distances():
-    search = VerletList(5.0, 0.0)
-    crystals = [
-        bulk("Cu"),
-        bulk("NaCl", "rocksalt", 5.64),
-        bulk("CsCl", "cesiumchloride", 4.12),
-        bulk("Ar", "fcc", 5.26),
-    ]
-    for atoms in [*map(molecule, g2.names), *(crystal * (2, 2, 2) for crystal in crystals)]:
-        found = search.update(atoms.positions, atoms.cell.array, atoms.pbc)
-        assert strange_distances(atoms.numbers, *found) == {}, atoms
 
 
 def test_an_energy_that_no_atoms_have_is_refused(calculator, monkeypatch):

@@ -17,6 +17,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from assay.data import read_dataset
+from assay.data.checks import lacks_hydrogens
 from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.data.store import StoredDataset, StoreWriter
@@ -263,6 +264,31 @@ def test_dropped_hydrogens_are_counted(tmp_path):
     write_as(tmp_path / "bare.xyz", [*bare, molecule_of("CCCC")])
     with pytest.warns(UserWarning, match=r"3 of 4 structures .* hydrogens"):
         read_dataset(tmp_path / "bare.xyz")
+
+
+def rows_of(symbols, positions, count=4):
+    """So many pieces in a row, far from each other."""
+    places = np.tile(np.array(positions, dtype=float), (count, 1))
+    places[:, 1] += 20.0 * np.repeat(np.arange(count), len(positions))
+    return ase.Atoms(symbols * count, places)
+
+
+def test_carbon_that_never_had_hydrogens_is_no_warning():
+    turns = 2.0 * np.pi * np.arange(10) / 10
+    ring = 0.645 / np.sin(np.pi / 10) * np.column_stack([np.cos(turns), np.sin(turns), 0.0 * turns])
+    sound = {
+        "CS2": rows_of(["S", "C", "S"], [[0, 0, -1.55], [0, 0, 0], [0, 0, 1.55]]),
+        "hot CO": rows_of(["C", "O"], [[0, 0, 0], [0, 0, 1.3]]),
+        "CF2": rows_of(["C", "F", "F"], [[0, 0, 0], [1.03, 0.8, 0], [-1.03, 0.8, 0]]),
+        "atoms": rows_of(["C"], [[0, 0, 0]]),
+        "C3": rows_of(["C", "C", "C"], [[0, 0, -1.29], [0, 0, 0], [0, 0, 1.29]]),
+        "C10": rows_of(["C"] * 10, ring),
+        "zigzag": ase.build.graphene_nanoribbon(2, 4, type="zigzag", vacuum=5),
+        "armchair": ase.build.graphene_nanoribbon(2, 4, type="armchair", vacuum=5),
+    }
+    assert [name for name, atoms in sound.items() if lacks_hydrogens(Structure.from_ase(atoms))] == []
+    bare = ["c1ccccc1", "CCCCO", "NC(Cc1ccccc1)C(=O)O", "c1ccncc1", "C=CC=CC", "CCCC", "CCSCC", "FCCCF"]
+    assert [name for name in bare if not lacks_hydrogens(Structure.from_ase(without_hydrogens(name)))] == []
 
 
 def molecule_of(smiles: str) -> ase.Atoms:

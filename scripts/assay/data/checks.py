@@ -19,6 +19,7 @@ from assay.workflow.errors import AssayError
 COINCIDENT_A = 0.05
 MAX_ATOMIC_NUMBER = 118
 TOO_CLOSE = 0.4  # of the sum of covalent radii
+TRIPLE_A, CUMULATED_A = 1.26, 1.34  # bonds of carbon up to this are triple ones, and those of C3 and C10 on average
 
 
 def check(dataset: Dataset, path: str | Path) -> None:
@@ -72,17 +73,21 @@ def is_sound(structure: Structure) -> bool:
 def lacks_hydrogens(structure: Structure) -> bool:
     """Whether hydrogens seem to be missing.
 
-    True if three or more carbons, and a third of all, have at most two neighbors and no bond as short as a triple one.
-    Structures with half as many hydrogens as carbons pass unseen.
+    True if three or more carbons, and a third of all, are bonded to another, have at most two neighbors and no bond as
+    short as a triple one. Pieces of one carbon, such as CO or CS2, pass unseen, and so do half as many hydrogens as
+    carbons, and carbon alone that repeats or has bonds as short on average as those of its chains and rings.
     """
     numbers = structure.atomic_numbers
-    carbons = numbers == 6
-    if carbons.sum() < 3 or 2 * (numbers == 1).sum() >= carbons.sum():
+    carbons, alone = numbers == 6, bool((numbers == 6).all())
+    if carbons.sum() < 3 or 2 * (numbers == 1).sum() >= carbons.sum() or (alone and structure.pbc.any()):
         return False
-    atom, distance_A = neighbor_list("id", structure.to_ase(), 1.3 * covalent_radii[numbers])
+    atom, other, distance_A = neighbor_list("ijd", structure.to_ase(), 1.3 * covalent_radii[numbers])
+    if not len(distance_A) or (alone and distance_A.mean() < CUMULATED_A):
+        return False
     shortest_A = np.full(len(numbers), np.inf)
     np.minimum.at(shortest_A, atom, distance_A)
-    opened = carbons & (np.bincount(atom, minlength=len(numbers)) <= 2) & (shortest_A > 1.26)
+    opened = carbons & (np.bincount(atom, minlength=len(numbers)) <= 2) & (shortest_A > TRIPLE_A)
+    opened &= np.isin(np.arange(len(numbers)), atom[carbons[other]])
     return bool(opened.sum() >= max(3, carbons.sum() / 3))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ase import units
+from ase import Atoms, units
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.stress import full_3x3_to_voigt_6_stress
@@ -401,6 +401,9 @@ HEALTHY = {
     "zero by symmetry for a student without it": lambda d, e: symmetric(lambda d: of_student(d, 0.3)),
     "two atoms": lambda d, e: fresh(names=("H2", "CO", "N2", "OH")),
     "one atom": lambda d, e: fresh(names=("H", "C", "O")),
+    "cohesive energies and isolated atoms": lambda d, e: cohesive({"Cu": 0.0, "Al": 0.0, "Ni": 0.0}),
+    "an isolated atom alone": lambda d, e: part(*cohesive({"Cu": 0.0, "Al": 0.0, "Ni": 0.0}), [60]),
+    "isolated atoms alone": lambda d, e: part(*cohesive({"Cu": 0.0, "Al": 0.0, "Ni": 0.0}), [60, 61, 62]),
     "radicals and rings": lambda d, e: fresh(names=("C4H4O", "CH3", "C5H5N", "NH2", "C3H8", "CH3NO2")),
     "a poor element": lambda d, e: (d, relabelled(e, None, e.forces_teacher + noise(e, 0.8) * of_nitrogen(e))),
 }  # fmt: skip
@@ -452,6 +455,34 @@ def symmetric(student: Callable) -> tuple[Dataset, Errors]:
         structures.append(Structure.from_ase(atoms, f"symmetric-{k}"))
     dataset = from_structures(structures)
     return dataset, student(dataset)
+
+
+def cohesive(isolated_eV: dict[str, float]) -> tuple[Dataset, Errors]:
+    """Crystals with energies less those of isolated atoms, these atoms with the label zero, and what is predicted."""
+    structures, generator = [], np.random.default_rng(7)
+    for k in range(20):
+        for element in isolated_eV:
+            atoms = bulk(element, cubic=True) * (2, 1, 1)
+            atoms.positions += generator.normal(0, 0.05, atoms.positions.shape)
+            atoms.calc = EMT()
+            atoms.calc.results["energy"] = atoms.get_potential_energy() - 3.5 * len(atoms)
+            structures.append(Structure.from_ase(atoms, f"{element}-{k}"))
+    for element in isolated_eV:
+        alone = {"energy_eV": 0.0, "forces_eV_per_A": np.zeros((1, 3))}
+        structures.append(replace(Structure.from_ase(Atoms(element), f"{element}-alone"), **alone))
+    dataset = from_structures(structures)
+    errors = of_student(dataset)
+    errors.energy[60:] = np.array(list(isolated_eV.values())) + generator.normal(0, 0.003, 3)
+    errors.forces[-3:] = 0.0
+    return dataset, errors
+
+
+def test_isolated_atoms_that_were_not_labelled_are_named():
+    dataset, errors = cohesive({"Cu": -3.4, "Al": -3.1, "Ni": -4.0})
+    [suspicion] = check_labels(errors, dataset)["suspicions"]
+    assert "energies are zero in 3 of 63 structures: Cu-alone (number 60)" in suspicion
+    [suspicion] = check_labels(*reversed(part(dataset, errors, [60])))["suspicions"]
+    assert suspicion == "all labelled energies are the same number"
 
 
 @pytest.mark.parametrize(

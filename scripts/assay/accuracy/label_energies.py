@@ -150,7 +150,8 @@ def _of_one_reference(errors: Errors, units: list[Unit], student_is_trusted: boo
     if len(errors) == 0:
         return EnergyFindings(None, {}, nothing, False, False, nothing, 0.0 * n, nothing, nothing)
     if np.ptp(labelled) == 0.0 and (len(errors) > 1 or labelled[0] == 0.0) and np.abs(predicted).max() > 0.0:
-        moving = len(errors) == 1 or np.ptp(predicted) > 1e-3
+        spread = float(np.abs(predicted[0]) if len(errors) == 1 else np.ptp(predicted))
+        moving = spread > (1e-3 if n.max() > 1 else OUTLIER_eV)  # lone atoms have the zero of energy, but for errors
         return EnergyFindings(None, {}, nothing, moving, False, nothing, 0.0 * n, nothing, nothing)
     zero = _missing(errors)
     differences = Differences(errors.subset(~zero))
@@ -172,14 +173,20 @@ def _of_one_reference(errors: Errors, units: list[Unit], student_is_trusted: boo
 
 
 def _missing(errors: Errors) -> np.ndarray:
-    """The structures (S,) bool whose label is zero where those of the others let expect something else."""
+    """The structures (S,) bool whose label is zero where those of the others let expect something else, and the student
+    too: isolated atoms have no other in a file of cohesive energies.
+    """
     zero = errors.energy_teacher == 0.0
     if not MANY <= zero.sum() < len(errors):
         return np.zeros(len(errors), dtype=bool)
     counts = np.column_stack([composition(errors), np.ones(len(errors))])
-    fitted = least_absolute(counts[~zero], errors.energy_teacher[~zero])
-    off = np.abs(errors.energy_teacher - counts @ fitted)
-    return zero & (off > OUTLIER_SPREADS * max(float(np.median(off[~zero])), 1e-3))
+
+    def _off(energy: np.ndarray) -> np.ndarray:
+        return np.abs(energy - counts @ least_absolute(counts[~zero], energy[~zero]))
+
+    off = _off(errors.energy_teacher)
+    apart = zero & (off > OUTLIER_SPREADS * max(float(np.median(off[~zero])), 1e-3))
+    return apart & (_off(errors.energy_teacher - errors.energy) > 0.5 * off)
 
 
 def in_eV(labelled: np.ndarray, n_atoms: np.ndarray, unit: Unit) -> np.ndarray:

@@ -239,6 +239,17 @@ def test_molecules_that_a_student_does_not_know_are_no_level_of_theory(unknown):
     assert "two levels" not in check_labels(wrong, dataset)["sentence"]
 
 
+@pytest.mark.parametrize("far_A", [0.0, 4.0])
+def test_broken_bonds_that_a_student_misses_by_one_amount_are_no_level_of_theory(far_A):
+    dataset, broken = labelled(), np.arange(60) % 10 >= 7
+    torn = dataset.positions.copy()
+    torn[dataset.offsets[1:][broken] - 1] += far_A  # the last atom of each
+    dataset = replace(dataset, positions=torn)
+    errors = of_student(dataset)
+    wrong = relabelled(errors, errors.energy_teacher + 3.0 * broken)
+    assert ("two levels" in check_labels(wrong, dataset)["sentence"]) == (far_A == 0.0)
+
+
 @pytest.mark.parametrize("column", ["charge", "spin"])
 def test_ions_that_a_student_takes_for_molecules_are_no_level_of_theory(sound, column):
     dataset, errors = sound

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from assay.accuracy.label_stress import other_orders, other_stresses
 from assay.accuracy.label_units import MANY, STEEP, Unit, energy_units, force_units, groups_of_slopes
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
+from assay.structures.geometry import fragments
 
 UNRELATED = 0.3  # labelled forces whose cosine with predicted ones is below this belong to other atoms
 SAME_SIZES = 0.25  # relative difference of quantiles of two sets that count as the same numbers
@@ -89,9 +91,7 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
             "to other atoms"
         )
     suspicions += [f"{what} of {say(mask)}" for what, mask in disordered.items()]
-    stated = [column for column in (dataset.charge, dataset.spin) if column is not None]
-    states = np.nan_to_num(np.reshape(stated, (len(stated), len(errors)))).T
-    energies = energy_findings(errors, of_energies, unit is not None or shuffled, states)
+    energies = energy_findings(errors, of_energies, unit is not None or shuffled, partial(_states, dataset))
     suspicions += _of_energies(energies, of_energies[0], say)
     if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None, of_stress):
         suspicions.append(
@@ -137,6 +137,15 @@ def in_words(found: Mapping[str, Any]) -> str:
         more = len(found["outliers"]) - len(rows)
         parts.append(f"stands apart: {', '.join(rows)}{f' and {more} more' if more > 0 else ''}")
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
+
+
+def _states(dataset: Dataset) -> np.ndarray:
+    """(S, K) what of structures of one composition a student may not know: their charges and spins as far as they are
+    told, and into how many pieces bonds divide an open one.
+    """
+    pieces = [1 if structure.pbc.any() else fragments(structure).max() + 1 for structure in dataset]
+    stated = [column for column in (dataset.charge, dataset.spin) if column is not None]
+    return np.nan_to_num(np.array([pieces, *stated], dtype=np.float64)).T
 
 
 class _Names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -99,7 +99,9 @@ def least_absolute(counts: np.ndarray, energy: np.ndarray) -> np.ndarray:
     return fitted
 
 
-def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool, states: np.ndarray) -> EnergyFindings:
+def energy_findings(
+    errors: Errors, units: list[Unit], student_is_trusted: bool, states: Callable[[], np.ndarray]
+) -> EnergyFindings:
     """Say what labelled energies seem to be; where one unit and reference leave much, two are tried.
 
     Args:
@@ -107,7 +109,7 @@ def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool,
         units: those that labels may be in, as ``energy_units`` gives them.
         student_is_trusted: whether labelled forces show that the student knows these structures: they point where the
             predicted ones do, or are those of the file in a wrong order.
-        states: (S, K) charges and the like, which a student may not know.
+        states: gives charges and the like (S, K), which a student may not know.
     """
     found = _of_one_reference(errors, units, student_is_trusted)
     if not student_is_trusted or found.all_equal or (found.unit is not None and found.outliers.sum() <= MANY):
@@ -122,7 +124,7 @@ def energy_findings(errors: Errors, units: list[Unit], student_is_trusted: bool,
 
 
 def _with_the_second_as_the_first(
-    errors: Errors, units: list[Unit], zero: np.ndarray, states: np.ndarray
+    errors: Errors, units: list[Unit], zero: np.ndarray, states: Callable[[], np.ndarray]
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Structures (S,) bool in another unit than the rest, by its name, or with constants of their own, without one; and
     all labels (S,) with theirs as those of the rest.
@@ -136,7 +138,7 @@ def _with_the_second_as_the_first(
             yield unit.name, mask, np.where(mask, energy, labelled)
     differences, mask = Differences(errors.subset(~zero)), np.zeros(len(errors), dtype=bool)
     off = differences.across_compositions((labelled - predicted)[~zero])
-    same = np.column_stack([differences.kind, states[~zero]])
+    same = np.column_stack([differences.kind, states()[~zero]])
     if second := second_reference(off, differences.counts, np.unique(same, axis=0, return_inverse=True)[1].ravel()):
         mask[~zero], energy = second.structures, labelled.copy()
         energy[~zero] += second.shift_eV

@@ -1,7 +1,8 @@
 """Labelled energies of two levels of theory in one file, found by what a student predicts.
 
 Each level has its own constants of elements. That a second set of them explains what one leaves may be an error of a
-student that does not know some of the molecules or ions, unless several compositions have structures of both.
+student that does not know some of the molecules, ions or broken bonds, unless several compositions have structures of
+both that are alike in these.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def second_reference(off_eV: np.ndarray, counts: np.ndarray, kind: np.ndarray) -
     Args:
         off_eV: (S,) labelled less predicted energies, less the constants that fit all of them best.
         counts: (S, K) of elements, and a one.
-        kind: (S,) which of them have the same composition, charge and spin.
+        kind: (S,) which of them have the same composition, charge, spin and number of pieces.
     """
     size = np.abs(off_eV)
     high, low = np.full((2, kind.max() + 1), [[-np.inf], [np.inf]])

@@ -342,6 +342,28 @@ def test_a_teacher_whose_forces_are_no_gradient_is_refused_before_it_labels(calc
             require_gradient(slopes, "mine")
 
 
+@pytest.mark.parametrize("factor", [1.0, -1.0, 1.5])
+@pytest.mark.parametrize("eV_per_atom", [-2.5e3, -1e7])
+def test_a_teacher_of_total_energies_in_single_precision_is_judged_as_far_as_they_tell(eV_per_atom, factor):
+    def rounded(structures):
+        found = []
+        for s in structures:
+            atoms = ase.Atoms(s.atomic_numbers, s.positions, calculator=EMT())
+            energy = float(np.float32(atoms.get_potential_energy() + eV_per_atom * len(s)))
+            found.append(Prediction(energy, factor * atoms.get_forces()))
+        return found
+
+    slopes = measure_slopes(SimpleNamespace(predict=rounded), molecules(12))
+    if eV_per_atom < -1e6:
+        assert "single precision, which rounds them too coarsely" in require_gradient(slopes, "mine")
+    elif factor == 1.0:
+        assert "in 10 structures, to 0.0" in require_gradient(slopes, "mine")
+        assert "in single precision, tell slopes to 0.0" in require_gradient(slopes, "mine")
+    else:
+        with pytest.raises(AssayError, match="the forces of mine are no gradient of its energy: in"):
+            require_gradient(slopes, "mine")
+
+
 def test_one_steep_structure_hides_no_forces_that_are_no_gradient():
     slopes = np.array([264.0, -3.4, -0.3, 0.6, -0.7, -3.9, -5.2, -4.1, 5.6, 1.4])  # of two atoms at 0.6 A, and thermal
     for factor in (1.3, 0.0, -1.0):

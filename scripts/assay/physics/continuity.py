@@ -11,7 +11,7 @@ import numpy as np
 
 from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
 from assay.physics.crystals import crystals
-from assay.predictors.interface import Prediction
+from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import droplet, fragments, moved
 from assay.structures.structure import Structure, evenly
 
@@ -80,16 +80,6 @@ def unexplained(predictions: Sequence[Prediction], velocities: np.ndarray) -> np
     energy = np.array([prediction.energy_eV for prediction in predictions])
     work = np.correlate(power, [weight for _, weight in NODES], "valid")
     return np.diff(energy)[2:-2] + work
-
-
-def rounding_eV(predictions: Sequence[Prediction]) -> float:
-    """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
-
-    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no jump.
-    """
-    energy = np.array([prediction.energy_eV for prediction in predictions])
-    rounded = energy.astype(np.float32)
-    return float(np.spacing(np.abs(rounded).max())) if (rounded == energy).all() else 0.0
 
 
 def continuity(subject: Subject) -> Measurement:

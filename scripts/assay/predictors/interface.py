@@ -69,6 +69,16 @@ class Prediction:
         )
 
 
+def rounding_eV(predictions: Sequence[Prediction]) -> float:
+    """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
+
+    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no jump.
+    """
+    energy = np.array([prediction.energy_eV for prediction in predictions])
+    rounded = energy.astype(np.float32)
+    return float(np.spacing(np.abs(rounded).max())) if (rounded == energy).all() else 0.0
+
+
 class Predictor(Protocol):
     """A model that gives the energy and forces of structures.
 

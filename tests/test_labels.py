@@ -192,6 +192,22 @@ def test_shuffled_and_missing_labels_are_named(sound, what, energy, forces):
     assert what in suspicion
 
 
+@pytest.mark.parametrize("unit", ["eV", *ENERGY_UNITS])
+@pytest.mark.parametrize("eV_per_atom", [-100.0, -150_000.0])
+def test_total_energies_in_single_precision_are_named_where_it_shows(sound, unit, eV_per_atom):
+    dataset, errors = sound
+    exact, scale = errors.energy_teacher + eV_per_atom * errors.n_atoms, ENERGY_UNITS.get(unit, 1.0)
+    assert not check_labels(relabelled(errors, exact), dataset)["suspicions"]
+    single = (scale * exact).astype(np.float32).astype(np.float64) / scale
+    found = check_labels(relabelled(errors, single), dataset)["suspicions"]
+    if eV_per_atom > -1000.0:
+        assert not found
+        return
+    [said] = re.findall(r"^labelled energies are in single precision, .* by up to (\S+) meV/atom, so", "".join(found))
+    off = 1e3 * np.abs(single - exact) / errors.n_atoms
+    assert off.max() <= 1.03 * float(said) < 4.0 * off.max()
+
+
 @pytest.mark.parametrize("name", [*FORCE_UNITS, "zero", "eV/angstrom, with the sign turned"])
 def test_a_tenth_of_the_forces_is_named(sound, name):
     dataset, errors = sound

@@ -18,7 +18,15 @@ from scipy.spatial.distance import cdist, pdist
 from assay.accuracy.label_constraints import FEELS_FORCES_eV_per_A, held_forces, without
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
 from assay.accuracy.label_stress import other_orders, other_stresses
-from assay.accuracy.label_units import MANY, STEEP, Unit, energy_units, force_units, groups_of_slopes
+from assay.accuracy.label_units import (
+    MANY,
+    STEEP,
+    Unit,
+    energy_units,
+    force_units,
+    groups_of_slopes,
+    single_precision_eV,
+)
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import Dataset
 from assay.structures.geometry import fragments
@@ -28,6 +36,7 @@ SAME_SIZES = 0.25  # relative difference of quantiles of two sets that count as 
 FAR_OFF = 0.3  # relative error of forces above which their order is looked into
 OUTLIER_TIMES, OUTLIER_eV_per_A = 10.0, 1.0
 CLASH_A = 0.6
+ROUNDED_eV_per_atom = 5e-4  # beside which errors of good students are not small any more
 NAMED = 5  # so many structures are named in a sentence
 
 
@@ -92,7 +101,7 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
         )
     suspicions += [f"{what} of {say(mask)}" for what, mask in disordered.items()]
     energies = energy_findings(errors, of_energies, unit is not None or shuffled, partial(_states, dataset))
-    suspicions += _of_energies(energies, of_energies[0], say)
+    suspicions += _of_energies(energies, of_energies[0], say) + _rounded(errors, say)
     if stresses := other_stresses(errors, np.abs(np.linalg.det(dataset.cells)), unit is not None, of_stress):
         suspicions.append(
             f"labelled stresses, read as {of_stress}, are {stresses.slope:.3g} times the predicted ones, as "
@@ -323,6 +332,17 @@ def _of_energies(found: EnergyFindings, as_read: Unit, say: _Names) -> list[str]
         for name, mask in found.others.items()
     ]
     return sentences
+
+
+def _rounded(errors: Errors, say: _Names) -> list[str]:
+    """What single precision takes from large total energies."""
+    rounded_eV_per_atom = single_precision_eV(errors.energy_teacher) / errors.n_atoms
+    if not (coarse := rounded_eV_per_atom > ROUNDED_eV_per_atom).any():
+        return []
+    return [
+        f"labelled energies are in single precision, which rounds them by up to {1e3 * rounded_eV_per_atom.max():.2g} "
+        f"meV/atom, so that no student is nearer to them, in {say(coarse)}"
+    ]
 
 
 def _farthest(errors: Errors, unit: Unit | None) -> np.ndarray:

@@ -69,6 +69,15 @@ def force_units(read_as: str = "eV/angstrom") -> list[Unit]:
     return _as_read_first(_candidates(_FORCES, read_as, factor(read_as, "forces")))
 
 
+def single_precision_eV(energy: np.ndarray) -> np.ndarray:
+    """(S,) by how much single precision rounds energies (S,), eV; zeros unless, in some unit, all are numbers of it."""
+    for size in _SIZE_EV.values():
+        single = (energy / size).astype(np.float32)
+        if np.allclose(single.astype(np.float64) * size, energy, rtol=1e-14, atol=0.0):
+            return 0.5 * size * np.spacing(np.abs(single)).astype(np.float64)
+    return np.zeros(len(energy))
+
+
 def energy_units(read_as: str = "eV") -> list[Unit]:
     """The units that energies may be in that were read as one of them, which is the first; of the structure, and per
     atom.

@@ -262,3 +262,140 @@ def test_alternative_locations_of_an_atom_are_refused(tmp_path, atoms, words):
 def test_one_location_of_each_atom_is_read_from_every_model(tmp_path, atoms):
     (tmp_path / "a.pdb").write_text(2 * pdb_of(*atoms))
     assert [load().numbers.tolist() for load in read_frames(tmp_path / "a.pdb")] == [[1, 1], [1, 1]]
+
+
+def numbers_of(path, text):
+    path.write_text(text)
+    [load] = read_frames(path)
+    return load().numbers.tolist()
+
+
+def gro_of(residue, *names):
+    line = "    1{:<5}{:>5}{:5d}   0.{:d}00   0.000   0.012\n"
+    rows = "".join(line.format(residue, name, k, k) for k, name in enumerate(names))
+    return f"by hand\n{len(names)}\n{rows}   1.0 1.0 1.0\n"
+
+
+def named_pdb_of(residue, *names):
+    """PDB without its columns of elements."""
+    line = "ATOM  {:5d} {:<4} {:<4}A   1    {:8.3f}   0.000   0.000  1.00  0.00\n"
+    return "".join(line.format(k, name, residue, k) for k, name in enumerate(names)) + "END\n"
+
+
+def g96_of(residue, *names):
+    line = "    1 {:<5} {:<5}{:7d}{:15.9f}    0.000000000    0.000000000\n"
+    rows = "".join(line.format(residue, name, k, k / 10) for k, name in enumerate(names))
+    return f"TITLE\nby hand\nEND\nPOSITION\n{rows}END\nBOX\n 1.0 1.0 1.0\nEND\n"
+
+
+NAMED = {"a.gro": gro_of, "a.pdb": named_pdb_of, "a.g96": g96_of}
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    ("residue", "names", "numbers"),
+    [
+        ("SOL", ("OW", "HW1", "HW2"), [8, 1, 1]),
+        ("GLU", ("N", "CA", "HA", "CB", "CD", "OE1", "HG2"), [7, 6, 1, 6, 6, 8, 1]),
+        ("NHIE", ("NE2", "HE2", "CD2", "CE1"), [7, 1, 6, 6]),
+        ("CYS2", ("CA", "SG"), [6, 16]),
+        ("LIG", ("C12", "HO3'", "OXT", "Cl1", "S", "F1", "Na"), [6, 1, 8, 17, 16, 9, 11]),
+    ],
+)
+def test_names_of_atoms_that_tell_elements_are_read(tmp_path, name, residue, names, numbers):
+    assert numbers_of(tmp_path / name, NAMED[name](residue, *names)) == numbers
+
+
+@pytest.mark.parametrize("name", NAMED)
+@pytest.mark.parametrize(
+    ("residue", "unclear"),
+    [
+        ("CL", "CL"),
+        ("NA", "NA"),
+        ("ION", "SOD"),
+        ("LIG", "BR1"),
+        ("LIG", "CA"),
+        ("SOL", "MW"),
+        ("HG", "HG"),
+        ("MSE", "SE"),
+        ("ALA", "BB"),
+    ],
+)
+def test_names_of_atoms_that_do_not_tell_elements_are_refused(tmp_path, name, residue, unclear):
+    (tmp_path / name).write_text(NAMED[name](residue, "C1", unclear))
+    words = rf"{name} has names of atoms and no elements, and '{unclear}' in a residue '{residue}' may be of several"
+    with pytest.raises(AssayError, match=words):
+        list(read_frames(tmp_path / name))
+
+
+@pytest.mark.parametrize(("name", "number"), [("OW", 8), ("Na+", 11), ("NA", None), ("CL", None), ("HO", 1)])
+def test_names_of_dl_poly_are_elements_or_refused(tmp_path, name, number):
+    (tmp_path / "CONFIG").write_text(f"by hand\n0 1 1\n9 0 0\n0 9 0\n0 0 9\n{name} 1\n0 0 0\n")
+    [load] = read_frames(tmp_path / "CONFIG")
+    if number is None:
+        with pytest.raises(AssayError, match=rf"structure 0 of .*CONFIG has names of atoms and .*'{name}' may be"):
+            load()
+    else:
+        assert load().numbers.tolist() == [number]
+
+
+POSCAR = "{}\n1.0\n4 0 0\n0 4 0\n0 0 4\n{}\nDirect\n0 0 0\n0.5 0.5 0.5\n"
+
+
+@pytest.mark.parametrize(
+    ("comment", "counts", "numbers"),
+    [("In As", "1 1", [49, 33]), ("POSCAR", "C O\n1 1", [6, 8]), ("Cu", "2 ! atoms", [29, 29])],
+)
+def test_a_poscar_that_tells_elements_is_read(tmp_path, comment, counts, numbers):
+    assert numbers_of(tmp_path / "POSCAR", POSCAR.format(comment, counts)) == numbers
+
+
+@pytest.mark.parametrize(("comment", "counts"), [("In As", "2"), ("POSCAR", "2"), ("H2O", "2"), ("NaCl cell", "1 1")])
+def test_a_poscar_whose_comment_is_no_list_of_elements_is_refused(tmp_path, comment, counts):
+    (tmp_path / "POSCAR").write_text(POSCAR.format(comment, counts))
+    with pytest.raises(AssayError, match=r"POSCAR does not say its elements: write a line with their symbols"):
+        list(read_frames(tmp_path / "POSCAR"))
+
+
+def test_a_poscar_of_an_old_vasp_takes_the_elements_of_the_potentials_beside_it(tmp_path):
+    (tmp_path / "POTCAR").write_text("   TITEL  = PAW_PBE Ga_d 06Jul2010\n   TITEL  = PAW_PBE N 08Apr2002\n")
+    assert numbers_of(tmp_path / "POSCAR", POSCAR.format("P O in a box", "1 1")) == [31, 7]
+
+
+def test_capital_letters_for_an_element_of_a_crystal_are_refused(tmp_path):
+    (tmp_path / "a.cif").write_text(CIF.format("Cl1 CL 0.6 0.4 0.4 1\n"))
+    with pytest.raises(AssayError, match=r"a\.cif has an atom 'CL', which may be of several elements"):
+        list(read_frames(tmp_path / "a.cif"))
+
+
+CRYST1 = "CRYST1{0:9.3f}{0:9.3f}{0:9.3f}  90.00  90.00  90.00 P 1           1\n"
+WHOLE = pdb_of(("H1", "", 1, "1.00"), ("H2", "", 1, "1.00"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.pdb", CRYST1.format(1.0) + WHOLE),
+        ("a.pdb", CRYST1.format(0.0) + WHOLE),
+        ("a.gro", gro_of("SOL", "OW", "HW1", "HW2").replace("1.0 1.0 1.0", "0.00000 0.00000 0.00000")),
+        ("a.g96", g96_of("SOL", "OW", "HW1", "HW2").replace("1.0 1.0 1.0", "0.0 0.0 0.0")),
+    ],
+)
+def test_a_cell_that_stands_for_none_is_none(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    [load] = read_frames(tmp_path / name)
+    assert not load().pbc.any() and not load().cell.any()
+
+
+def test_a_cell_above_the_models_of_a_pdb_holds_for_all_and_the_last_line_is_none(tmp_path):
+    model = "MODEL        1\n" + WHOLE.replace("END\n", "ENDMDL\n")
+    (tmp_path / "a.pdb").write_text(CRYST1.format(9.0) + 2 * model + CRYST1.format(8.0) + model + "END\n")
+    frames = [load() for load in read_frames(tmp_path / "a.pdb")]
+    assert [atoms.cell.lengths().round(3).tolist() for atoms in frames] == [[9.0] * 3, [9.0] * 3, [8.0] * 3]
+    assert all(atoms.pbc.all() for atoms in frames)
+
+
+def test_a_pdb_tells_formal_charges(tmp_path):
+    ions = WHOLE.replace(" H\n", " H1+\n")
+    (tmp_path / "a.pdb").write_text(WHOLE + ions + ions.replace("1+", "1-", 1).replace("1+", "3-"))
+    assert [load().info.get("charge") for load in read_frames(tmp_path / "a.pdb")] == [None, 2, -4]

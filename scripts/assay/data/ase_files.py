@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ase
 import ase.db
@@ -19,22 +20,22 @@ from ase.db.row import AtomsRow
 from ase.io.formats import filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
+from assay.data.atom_names import WITH_ELEMENTS, check_labels
 from assay.data.frames import Frame, Layout, with_results
 from assay.data.lammps_files import check_columns, data_options
-from assay.data.spellings import PBC, as_array, numbers_in, take_periodicity
+from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
+from assay.data.spellings import PBC, as_array, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
-_INPUT = "gaussian-in"  # the format of ASE
+_INPUT, _PDB, _OF_GROMACS = "gaussian-in", "proteindatabank", ("gromacs", "gromos")  # formats of ASE
 _NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
 _LENGTHS: Mapping[str, Callable[[list[str]], int]] = {  # lines of a first structure, behind which ASE reads nothing
     "gromacs": lambda lines: 3 + int(lines[1]),
     "gen": lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF"),
 }
 _OF_INPUTS = ("charge", "mult")
-_WHOLE = 0.999  # of an occupancy
-_MAKE_WHOLE = "keep one alternative of each atom, with an occupancy of 1"
 _INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
 
@@ -103,7 +104,8 @@ class DatabaseFile:
 class AseFile:
     """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``.
 
-    Dumps and data files of LAMMPS must tell elements or masses. Inputs of Gaussian tell a charge and a multiplicity.
+    Dumps and data files of LAMMPS must tell elements or masses, and names of atoms must tell elements. Inputs of
+    Gaussian tell a charge and a multiplicity, and files of PDB formal charges.
     """
 
     layout = Layout()
@@ -123,12 +125,16 @@ class AseFile:
         wanted = None if chosen is None else set(chosen.tolist())
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            options = _options(self.path)
-            for index, atoms in enumerate(ase.io.iread(self.path, index=":", **options)):
+            source = _source(self.path)
+            for index, atoms in enumerate(ase.io.iread(source.file, index=":", **source.options)):
                 if not isinstance(atoms, ase.Atoms):
                     raise AssayError(f"{self.path} holds no structures: give a file with at least one")
-                if "attach_calculator" in options:
+                if "attach_calculator" in source.options:
                     atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
+                if source.told:
+                    atoms.info |= source.told[index]
+                if source.zeros_are_none and not atoms.cell.any():
+                    atoms.pbc = False
                 if wanted is None or index in wanted:
                     yield partial(_whole_frame, atoms, f"structure {index} of {self.path}")
 
@@ -145,27 +151,48 @@ class AseFile:
             ) from None
 
 
-def _options(path: Path) -> dict[str, Any]:
-    """What ``ase.io.read`` has to be told of a file.
+class _Source(NamedTuple):
+    """What ``ase.io.read`` has to be given of a file.
+
+    Attributes:
+        file: its path, or its text where ASE would guess of the first.
+        options: further arguments.
+        told: what the text tells of each structure that ASE passes over; empty if nothing is.
+        zeros_are_none: whether a cell of zeros stands for none.
+    """
+
+    file: Path | StringIO
+    options: Mapping[str, Any]
+    told: Sequence[Mapping[str, Any]] = ()
+    zeros_are_none: bool = False
+
+
+def _source(path: Path) -> _Source:
+    """What ``ase.io.read`` has to be given of a file.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, types of LAMMPS without elements, or
-            alternatives of an atom.
+        AssayError: it has several structures that ASE does not read one by one, atoms or types that do not tell their
+            elements, or alternatives of an atom.
     """
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
-    if kind in (*_LENGTHS, _INPUT):
+    if kind == "lammps-dump-text":
         with open_with_compression(str(path), "r") as file:
-            text = file.read()
-        if _goes_on(text, kind):
-            raise AssayError(
-                f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
-            )
-    check = {"lammps-dump-text": check_columns, "proteindatabank": _check_alternatives}.get(kind)
-    if check is not None:
-        with open_with_compression(str(path), "r") as file:
-            check(path, file)
-    return options | ({"attach_calculator": True} if kind == _INPUT else {})
+            check_columns(path, file)
+    if kind not in (*_LENGTHS, _INPUT, _PDB, *WITH_ELEMENTS):
+        return _Source(path, options)
+    with open_with_compression(str(path), "r") as file:
+        text = file.read()
+    if kind in (*_LENGTHS, _INPUT) and _goes_on(text, kind):
+        raise AssayError(
+            f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
+        )
+    if kind == _PDB:
+        text, told = with_elements(text, path)
+        return _Source(StringIO(text), {"format": kind}, told)
+    if kind in WITH_ELEMENTS:
+        return _Source(StringIO(WITH_ELEMENTS[kind](text, path)), {"format": kind}, zeros_are_none=kind in _OF_GROMACS)
+    return _Source(path, options | ({"attach_calculator": True} if kind == _INPUT else {}))
 
 
 def _goes_on(text: str, kind: str) -> bool:
@@ -176,38 +203,19 @@ def _goes_on(text: str, kind: str) -> bool:
     return any(map(str.strip, lines[_LENGTHS[kind](lines) :]))
 
 
-def _check_alternatives(path: Path, lines: Iterable[str]) -> None:
-    """Refuse alternative locations of one atom in a file of PDB, and atoms that are there in part without one.
-
-    An occupancy of zero is what programs write that know of none.
-    """
-    seen: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(("MODEL", "END")):
-            seen = {}
-        if not line.startswith(("ATOM", "HETATM")):
-            continue
-        location, atom, occupancy = line[16:17].strip(), line[12:16] + line[21:27], line[54:60].strip()
-        if location.isalpha() and seen.setdefault(atom, location) != location:
-            raise AssayError(f"{path} has alternative locations of the atom {line[12:27].strip()!r}: {_MAKE_WHOLE}")
-        number = numbers_in(occupancy)
-        if not location and number is not None and 0.0 < number[0] < _WHOLE:
-            raise AssayError(
-                f"{path} has an atom {line[12:27].strip()!r} with an occupancy of {occupancy}: {_MAKE_WHOLE}"
-            )
-
-
 def _whole_frame(atoms: ase.Atoms, where: str) -> Frame:
     """A structure as ASE reads it.
 
     Raises:
-        AssayError: an atom is there in part, as in crystals whose sites are shared or half empty.
+        AssayError: an atom is there in part, as in crystals whose sites are shared or half empty, or its name does not
+            tell its element.
     """
+    check_labels(atoms, where)
     sites = atoms.info.get("occupancy")
     for site in sites.values() if isinstance(sites, Mapping) else ():
         for symbol, occupancy in site.items() if isinstance(site, Mapping) else ():
-            if isinstance(occupancy, int | float) and occupancy < _WHOLE:
-                raise AssayError(f"{where} has an atom {symbol} with an occupancy of {occupancy:g}: {_MAKE_WHOLE}")
+            if isinstance(occupancy, int | float) and occupancy < WHOLE:
+                raise AssayError(f"{where} has an atom {symbol} with an occupancy of {occupancy:g}: {MAKE_WHOLE}")
     return Frame.from_ase(atoms, where)
 
 

@@ -1,0 +1,128 @@
+"""Files that name atoms and no elements, which ASE guesses: of GROMACS, GROMOS, DL_POLY, old VASP and CIF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+
+import ase
+from ase.data import atomic_numbers, chemical_symbols
+from ase.io import ParseError
+from ase.io.cif import parse_cif
+from ase.io.vasp import atomtypes_outpot
+
+from assay.workflow.errors import AssayError, printable
+
+_WORD = re.compile(r"\d?([A-Za-z]+)")
+_FIRST = "HCNOSPF"  # elements whose names go on with anything, as CT, OW and HO3'
+_NATURAL = set(chemical_symbols[1:93])
+_IONS = ("SOD", "POT")  # sodium and potassium of CHARMM
+_PEPTIDE = re.compile(
+    r"[NC]?(ALA|ARG|AS[HNP]|CY[MSX]|GL[HNUY]|H[IS][DEPS]|ILE|LEU|LY[NS]|MET|PHE|PRO|SER|THR|TRP|TYR|VAL)|HIS[12ABDEH]|"
+    r"(ARG|ASP|CYS|GLU|LYS)[2HN]"
+)  # residues of amino acids, also those that end a chain in AMBER, and in other states in GROMACS
+_GRO_BEFORE, _GRO_NAME, _GRO_RESIDUE = 2, slice(10, 15), slice(5, 10)  # lines above those of atoms, and columns
+_G96 = re.compile(r"(?m)^(\s*\d+\s+(\S+)\s+)(\S+)(?=\s+\d+(?:\s+\S+){3}\s*$)")
+_COUNTS = 5  # the line of a POSCAR with elements, or with numbers of atoms if it is of an old VASP
+_DLP_LABELS = "dlp4_labels"  # what ASE leaves of a name behind the symbol that it takes
+
+
+def element_named(name: str, residue: str = "") -> str | None:
+    """The element of an atom by its name; None if this could be another one, as CA, or is that of no atom, as MW.
+
+    A symbol as it is usually written tells it, as in Cl1, and within amino acids the first letter, as in CA. Elsewhere
+    the first letter does if it is one of H, C, N, O, S, P and F, and does not begin another symbol, as in CL, and if
+    the name is not that of the residue, as of ions. In HO, HE and HG it is hydrogen.
+    """
+    match = _WORD.match(name.strip())
+    if match is None:
+        return None
+    word, residue = match[1], residue.strip()
+    if word in atomic_numbers:
+        return word
+    if _PEPTIDE.fullmatch(residue) and word[0] in _FIRST:
+        return word[0]
+    is_other = word[:2] in _NATURAL if word[0] == "H" else word[:2].capitalize() in _NATURAL
+    return None if is_other or word[0] not in _FIRST or word in _IONS or name.strip() == residue else word[0]
+
+
+def named_element(name: str, residue: str, path: str | Path) -> str:
+    """The same.
+
+    Raises:
+        AssayError: the name does not tell an element.
+    """
+    element = element_named(name, residue)
+    if element is None:
+        within = f" in a residue {printable(residue.strip(), 20)!r}" if residue.strip() else ""
+        raise AssayError(
+            f"{path} has names of atoms and no elements, and {printable(name.strip(), 20)!r}{within} may be of several "
+            "or none: convert it to a format with elements, such as extended XYZ, by a program that knows them"
+        )
+    return element
+
+
+def check_labels(atoms: ase.Atoms, where: str) -> None:
+    """Refuse a structure of DL_POLY whose names of atoms do not tell the elements that ASE takes them for.
+
+    Raises:
+        AssayError: one does not.
+    """
+    for symbol, rest in zip(atoms.symbols, atoms.arrays.get(_DLP_LABELS, ()), strict=False):
+        if named_element(f"{symbol}{rest}", "", where) != symbol:
+            raise AssayError(f"{where} has an atom `{symbol}{rest}`, which is no element: write its symbol")
+
+
+def _gromacs(text: str, path: Path) -> str:
+    lines = text.splitlines(keepends=True)
+    for k in range(_GRO_BEFORE, _GRO_BEFORE + int(lines[1])):
+        element = named_element(lines[k][_GRO_NAME], lines[k][_GRO_RESIDUE], path)
+        lines[k] = f"{lines[k][: _GRO_NAME.start]}{element:>5}{lines[k][_GRO_NAME.stop :]}"
+    return "".join(lines)
+
+
+def _gromos(text: str, path: Path) -> str:
+    return _G96.sub(lambda match: match[1] + named_element(match[3], match[2], path), text)
+
+
+def _vasp(text: str, path: Path) -> str:
+    """A POSCAR with its line of elements: those of its comment, if it holds nothing else, or of a file beside it."""
+    lines = text.splitlines(keepends=True)
+    numbers = lines[_COUNTS].partition("!")[0].split()
+    if not all(map(str.isdecimal, numbers)):
+        return text
+    elements = lines[0].split()
+    if len(elements) != len(numbers) or not set(elements) <= _NATURAL:
+        try:
+            elements = atomtypes_outpot(str(path), len(numbers))
+        except ParseError:
+            raise AssayError(
+                f"{path} does not say its elements: write a line with their symbols above the numbers of their atoms"
+            ) from None
+    return "".join([*lines[:_COUNTS], " ".join(elements) + "\n", *lines[_COUNTS:]])
+
+
+def _cif(text: str, path: Path) -> str:
+    """A CIF whose symbols ASE reads as they are: of CL it would take the first letter."""
+    for block in parse_cif(StringIO(text)):
+        for label in block.get("_atom_site_type_symbol") or block.get("_atom_site_label") or ():
+            if label[1:2].isupper() and element_named(label) is None:
+                raise AssayError(
+                    f"{path} has an atom {printable(label, 20)!r}, which may be of several elements or none: write "
+                    "symbols as `_atom_site_type_symbol`, with one capital letter each"
+                )
+    return text
+
+
+WITH_ELEMENTS: Mapping[str, Callable[[str, Path], str]] = {
+    "gromacs": _gromacs,
+    "gromos": _gromos,
+    "vasp": _vasp,
+    "cif": _cif,
+}
+"""By format of ASE: the text of a file, and its path, to the text that tells elements without a guess.
+
+Each raises ``AssayError`` where the file does not tell them.
+"""

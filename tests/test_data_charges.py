@@ -84,6 +84,9 @@ def test_the_q_of_physnet_is_a_total_charge_and_another_is_not(tmp_path, more, c
         ("charge 2-", None, None),
         ("charge=T mult=F", None, None),
         ("charge=-1 mult 2", -1, 2),
+        ('config_type="high energy; charge 2 of 5"', None, None),
+        ("name='run of charge 3 ions' mult 2", None, 2),
+        ("steps=[charge 1, spin 3]", None, None),
     ],
 )
 def test_words_of_a_comment_tell_a_charge_only_with_a_number(tmp_path, words, charge, spin):

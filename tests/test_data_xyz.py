@@ -145,3 +145,45 @@ def test_words_of_a_comment_are_neither_periodicity_nor_columns(tmp_path):
     (tmp_path / "set.xyz").write_text("2\nproperties of a periodic pbc slab\n" + ATOMS)
     [atoms] = atoms_of(tmp_path / "set.xyz")
     assert not atoms.pbc.any() and atoms.get_chemical_formula() == "HO"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "stress relaxed structure",
+        "Lattice optimized by PBE",
+        "virial expansion, run 3",
+        "water under stress",
+        'note="stress free" don\'t',
+        'stress="" virial=None Lattice=[]',
+    ],
+)
+def test_words_of_a_comment_are_no_tensors(tmp_path, comment):
+    (tmp_path / "set.xyz").write_text(f"2\n{comment}\n" + ATOMS)
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert atoms.get_chemical_formula() == "HO" and not atoms.pbc.any()
+    assert atoms.info.get("note") in (None, "stress free")
+
+
+@pytest.mark.parametrize("told", ["virial", 'stress=""', "virial=None"])
+def test_a_tensor_that_ase_writes_as_none_is_none(tmp_path, told):
+    text = LABELLED.format(lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3")
+    written = text.replace("nan", "0").replace('virial="1 0 0 0 1 0 0 0 1"', told)
+    (tmp_path / "set.xyz").write_text(written)
+    read = read_dataset(tmp_path / "set.xyz")
+    assert read.energy.tolist() == [-10.5] and read.stress is None
+
+
+@pytest.mark.parametrize("value", ["note=don't", "name=N,N'-dimethylformamide", "note=[a", 'note="a'])
+def test_a_quote_that_hides_the_columns_is_named(tmp_path, value):
+    text = LABELLED.format(lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3")
+    before, columns = text.replace("nan", "0").split("Properties")
+    (tmp_path / "set.xyz").write_text(f"{before}{value} Properties{columns}")
+    with pytest.raises(AssayError, match=r"structure 0 of .*set\.xyz has a quote or bracket that is not closed before"):
+        read_dataset(tmp_path / "set.xyz")
+
+
+def test_a_value_that_cannot_be_read_is_not_blamed_on_columns(tmp_path):
+    (tmp_path / "set.xyz").write_text('2\nnote="_JSON [1, "\n' + ATOMS)
+    with pytest.raises(AssayError, match=r"structure 0 of .*set\.xyz has a comment line with a value that cannot"):
+        atoms_of(tmp_path / "set.xyz")

@@ -14,7 +14,13 @@ from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
 
-_SPECIAL = re.compile(r"(?<!\w)(Lattice|stress|virial)=")
+_QUOTED = "|".join(rf"{a}(?:\\.|[^{b}\\])*{b}" for a, b in (('"', '"'), ("'", "'"), (r"\[", r"\]"), (r"\{", r"\}")))
+_PARTS = re.compile(
+    r"""(?P<empty>(?<!\S)[\w-]+\s*=\s*(?:""|''|\[\]|{})(?=\s|$))"""
+    rf"|(?P<quoted>{_QUOTED})|(?<!\w)(?P<special>Lattice|stress|virial)(?=[\s=]|$)"
+)
+_VALUES = re.compile(rf"=\s*(?:{_QUOTED})")
+_COLUMNS = re.compile(r"(?i)(?<!\S)properties\s*=\s*\w+:[a-z]:\d")
 _IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
 _IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")
 _IPI_UNIT = re.compile(r"(?<!\S)(\w+)\{(\w+)\}")
@@ -26,21 +32,37 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
     """Names and values of a comment line.
 
     Raises:
-        AssayError: it is of i-PI, and its columns are no positions, or its cell or units cannot be read.
+        AssayError: a value cannot be read, or holds what seem to be the next ones; or it is of i-PI, and its columns
+            are no positions, or its cell or units cannot be read.
     """
     if _IPI_CELL.search(comment):
         return _said_by_ipi(comment, where)
-    # ASE takes nothing but nine numbers under three names
-    info = key_val_str_to_dict(_SPECIAL.sub(r"\1__=", comment))
+    try:
+        info = key_val_str_to_dict(_PARTS.sub(_for_ase, comment))
+    except (ValueError, TypeError):
+        raise AssayError(f"{where} has a comment line with a value that cannot be read: correct it") from None
+    if _COLUMNS.search(comment) and not any(name.lower() == "properties" for name in info):
+        raise AssayError(
+            f"{where} has a quote or bracket that is not closed before the Properties in its comment line: put the "
+            "value that it is part of into double quotes"
+        )
     said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
     for word in [key for key in said if is_pbc(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
         said.pop(word)  # of a sentence, such as "periodic slab"
     return said | _told_in_words(comment, said)
 
 
+def _for_ase(part: re.Match[str]) -> str:
+    """Part of a comment line as ASE understands it.
+
+    ASE takes what follows an empty value for the value, and nothing but nine numbers for that of three names.
+    """
+    return "" if part["empty"] else part["quoted"] or f"{part['special']}__"
+
+
 def _told_in_words(comment: str, said: dict[str, Any]) -> dict[str, Any]:
     """The charge and the spin that stand behind their names without "=", as in ``total charge -2, spin 1``."""
-    found = _IN_WORDS.findall(comment)
+    found = _IN_WORDS.findall(_VALUES.sub("=", comment))
     return {name: int(number) for name, number in found if tells_charge_or_spin(name) and said.get(name, True) is True}
 
 

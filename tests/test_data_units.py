@@ -163,9 +163,29 @@ def test_two_units_of_one_kind_are_refused(tmp_path):
         load()
 
 
-@pytest.mark.parametrize("name", ["unit_cell_volume", "formula_units", "community", "dipole_unit"])
+@pytest.mark.parametrize(
+    "name", ["unit_cell_volume", "formula_units", "community", "dipole_unit", "unitcell", "UnitCell", "unit cell"]
+)
 def test_units_of_something_else_are_none_of_labels(name):
     assert not stated_units({name: "metal", "unit": 2}) and not tells_unit(name)
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["energy_per_formula_unit=-0.{}5", "energy_per_unit_cell=-{}.0", "formation_energy_per_formula_unit=nan", "units"],
+)
+def test_a_number_is_no_unit_and_neither_is_a_name_alone(tmp_path, told):
+    path = tmp_path / "set.xyz"
+    path.write_text(frame(told.format(5)) + frame(told.format(6)) + frame(""))
+    np.testing.assert_allclose(read_dataset(path).energy, -75.0)
+
+
+@pytest.mark.parametrize("name", ["unitcell", "UnitCell", "unit-cell", "latticeVectors"])
+def test_a_cell_by_any_spelling_of_its_name_is_one(tmp_path, name):
+    path = tmp_path / "set.xyz"
+    path.write_text(frame(f'{name}="7 0 0 0 8 0 0 0 9"') + frame(f"{name}=cubic"))
+    read = read_dataset(path)
+    assert np.diag(read.cells[0]).tolist() == [7.0, 8.0, 9.0] and read.pbc.tolist() == [[True] * 3, [False] * 3]
 
 
 def test_a_unit_of_a_label_by_its_name_holds_for_it_alone(tmp_path):

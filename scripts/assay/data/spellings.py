@@ -13,7 +13,7 @@ from assay.workflow.errors import AssayError, printable
 
 PBC = "pbc"
 _PERIODICITIES = (PBC, "periodic")
-_CELLS = ("cell", "cells", "lattice", "lattices", "box", "unit_cell", "cell_vectors", "lattice_vectors")
+_CELLS = ("cell", "cells", "lattice", "lattices", "box", "unitcell", "cellvectors", "latticevectors")
 _OF_RIGHT_ANGLE = 75.0  # degrees, by how much an angle of a cell may differ from it
 _BETWEEN = re.compile(r"[\s,;()\[\]{}]+")  # numbers in text
 _EXPONENTS = str.maketrans("Dd", "Ee")
@@ -40,7 +40,7 @@ class Periodicity(NamedTuple):
 
 def is_cell(name: str) -> bool:
     """Whether numbers of this name are lattice vectors."""
-    return name.lower() in _CELLS
+    return re.sub(r"[\W_]", "", name).lower() in _CELLS
 
 
 def is_pbc(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.data.spellings import is_cell
+from assay.data.spellings import is_cell, numbers_in
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor, is_atomic
 
@@ -32,14 +32,15 @@ def stated_units(said: Mapping[str, Any]) -> dict[str, str]:
     """The units that names and values state, by kind of label, and "length" for positions and cells.
 
     That of a label by another name, such as ``dft_energy_unit``, is found by the letters of this name. Where no kind is
-    named, as by ``units``, the value tells it: atomic units are those of energy and length, and a number is none.
+    named, as by ``units``, the value tells it: atomic units are those of energy and length. A number, such as an
+    ``energy_per_formula_unit``, is no unit, and neither is a name alone.
     """
     found: dict[str, str] = {}
     for name, value in said.items():
         told = _told(str(name))
         if isinstance(value, Mapping) and "unit" in str(name).lower():
             units = stated_units({f"{key} unit": unit for key, unit in value.items()})
-        elif told is None or not (text := text_of(value)) or (told == "" and not re.search("[a-zA-Z]", text)):
+        elif told is None or value is True or not (text := text_of(value)) or numbers_in(text) is not None:
             continue
         else:
             units = {told: text}

@@ -105,6 +105,19 @@ def test_a_cell_that_makes_no_sense_is_named(tmp_path, write, name, cells, why):
         read_dataset({"path": tmp_path / name, "units": UNITS})
 
 
+@pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_a_cell_of_all_that_may_be_lengths_of_each_is_refused(tmp_path, write, name):
+    lengths = np.array([[10.0, 11.0, 12.0], [13.0, 10.0, 11.0], [12.0, 13.0, 10.0]])
+    write(tmp_path / name, box=lengths)
+    with pytest.raises(
+        AssayError, match=r"set\..* has a `box` of shape \(3, 3\) for three structures, which may be one"
+    ):
+        read_dataset({"path": tmp_path / name, "units": UNITS})
+    write(tmp_path / name, box=[np.diag(own) for own in lengths])
+    read = read_dataset({"path": tmp_path / name, "units": UNITS})
+    np.testing.assert_allclose(np.diagonal(read.cells, axis1=1, axis2=2), lengths)
+
+
 @pytest.mark.parametrize("lattice", [np.array([4.0, 5.0, 6.0]), np.diag([4.0, 5.0, 6.0]).reshape(9)])
 def test_a_cell_may_be_three_lengths_or_nine_numbers(tmp_path, lattice):
     for given in (lattice, np.stack([lattice] * 2)):

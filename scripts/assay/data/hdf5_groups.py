@@ -13,7 +13,7 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.label_names import kind_of_label, stem_of
-from assay.data.spellings import atomic_numbers, is_one_for_all, take_periodicity
+from assay.data.spellings import atomic_numbers, check_one_for_all, is_one_for_all, take_periodicity
 from assay.data.stated_units import stated_units, tells_unit, text_of
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError, reason_of
@@ -83,6 +83,8 @@ class GroupFile:
             if name in _NUMBERS or item.dtype.kind in "iufb":
                 self._check_unit(group.name, name, unit_of(item), self._stated)
                 columns[name] = item[rows] if is_row else item[()], is_row
+                if for_all and not is_single:
+                    check_one_for_all(name, columns[name][0], count, f"{self.path} in {group.name.strip('/')}")
         return columns
 
     def _check_unit(self, group: str, name: str, unit: str, first: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import atomic_numbers, is_cell, is_one_for_all, is_pbc, take_periodicity
+from assay.data.spellings import atomic_numbers, check_one_for_all, is_cell, is_one_for_all, is_pbc, take_periodicity
 from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
@@ -64,6 +64,8 @@ class NpzFile:
             or tells_charge_or_spin(name)
         }
         self._has_columns, self._is_physnet = _is_sgdml(self._constants), headers.keys() >= _PHYSNET
+        for name, value in () if self._has_columns else self._of_all.items():
+            check_one_for_all(name, value, self._count, path)
         self.layout = _layout(set(headers), self._constants)
 
     def count(self) -> int:

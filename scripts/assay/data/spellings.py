@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,19 @@ def is_pbc(name: str) -> bool:
 def is_one_for_all(name: str, shape: tuple[int, ...]) -> bool:
     """Whether an array is the cell or the periodicity of all structures, and has no row for each."""
     return (is_cell(name) and shape in ((3, 3), (9,), (6,), (3,))) or (is_pbc(name) and shape == (3,))
+
+
+def check_one_for_all(name: str, values: np.ndarray, count: int, where: str | Path) -> None:
+    """Refuse a cell that may as well be three lengths of each of three structures: no number of it is zero or below.
+
+    Raises:
+        AssayError: it may.
+    """
+    if is_cell(name) and count == 3 and values.shape == (3, 3) and (values > 0.0).all():
+        raise AssayError(
+            f"{where} has a `{name}` of shape (3, 3) for three structures, which may be one cell, or three lengths of "
+            "each: write nine numbers for each"
+        )
 
 
 def take_periodicity(said: dict[str, Any], where: str) -> Periodicity:

@@ -118,6 +118,30 @@ def test_a_cell_of_all_that_may_be_lengths_of_each_is_refused(tmp_path, write, n
     np.testing.assert_allclose(np.diagonal(read.cells, axis1=1, axis2=2), lengths)
 
 
+@pytest.mark.parametrize(
+    ("comment", "column", "energy"),
+    [
+        ("energy=-1 E=0.01", "forces", -1.0),
+        ("energy=-1 F=0.01", "forces", -1.0),
+        ("dft_energy=-3 E=0.01", "dft_forces", -3.0),
+        ("E=-2", "F", -2.0),
+    ],
+)
+def test_a_letter_alone_is_no_label(tmp_path, comment, column, energy):
+    path = tmp_path / "one.xyz"
+    path.write_text(FRAME.format(comment=comment, columns=f"{column}:R:3", more=""))
+    keys = {"energy_key": "dft_energy"} if "dft" in comment else {}
+    assert read_dataset({"path": path, **keys}).energy.tolist() == [energy]
+
+
+def test_a_letter_alone_may_be_named(tmp_path):
+    path = tmp_path / "one.xyz"
+    path.write_text(FRAME.format(comment="E=-2", columns="forces:R:3", more=""))
+    with pytest.raises(AssayError, match=r"structure 0 of .* has no energy: beside atoms it holds `E`, `forces`"):
+        read_dataset(path)
+    assert read_dataset({"path": path, "energy_key": "E"}).energy.tolist() == [-2.0]
+
+
 @pytest.mark.parametrize("lattice", [np.array([4.0, 5.0, 6.0]), np.diag([4.0, 5.0, 6.0]).reshape(9)])
 def test_a_cell_may_be_three_lengths_or_nine_numbers(tmp_path, lattice):
     for given in (lattice, np.stack([lattice] * 2)):

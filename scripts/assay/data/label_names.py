@@ -7,7 +7,7 @@ Labels come in sets: names that are equal but for "energy", "forces", "stress" o
 from __future__ import annotations
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from functools import cache
 from typing import Any
 
@@ -46,12 +46,22 @@ def stem_of(name: str, kind: str) -> str:
     return _NEUTRAL.sub("", KINDS[kind].sub("", name)).lower()
 
 
+def _kinds_of(values: Mapping[str, Any]) -> dict[str, str]:
+    """The kinds of the names that may be labels; letters only side by side, for E alone may be an electric field."""
+    are_letters = _LETTERS.keys() <= values.keys()
+    return {
+        name: kind
+        for name in values
+        if (kind := kind_of_label(name)) and not _NO_LABEL.search(name) and (are_letters or name not in _LETTERS)
+    }
+
+
 def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
     """The names that look like labels, by stem and kind."""
     sets: dict[str, dict[str, str]] = {}
-    for name, value in frame.values.items():
-        kind = kind_of_label(name)
-        if kind is not None and value is not None and not _NO_LABEL.search(name) and _fits(frame, name, value):
+    values = frame.values
+    for name, kind in _kinds_of(values).items():
+        if values[name] is not None and _fits(frame, name, values[name]):
             own = sets.setdefault(stem_of(name, kind), {})
             own[kind] = min(own.get(kind, name), name, key=_detour)
     if "free" in sets:
@@ -82,10 +92,10 @@ def unfit_names(frame: Frame, stem: str, known: Container[str]) -> list[str]:
     Raises:
         AssayError: it is named.
     """
-    unfit = []
-    for name, value in frame.values.items():
-        kind = kind_of_label(name)
-        if kind is None or _NO_LABEL.search(name) or tells_unit(name) or _fits(frame, name, value) or _is_none(value):
+    unfit, values = [], frame.values
+    for name, kind in _kinds_of(values).items():
+        value = values[name]
+        if tells_unit(name) or _fits(frame, name, value) or _is_none(value):
             continue
         is_read = kind in OF_CELLS and stem_of(name, kind) == stem and name in frame.info and kind not in known
         if is_read and frame.cell is not None:
@@ -106,16 +116,15 @@ def free_energy_of(frame: Frame) -> str | None:
 
 def twins_of(frame: Frame, kind: str, name: str) -> list[str]:
     """Other names in the set of a label that speak of the same kind, such as ``total_energy`` beside ``energy``."""
-    stem = stem_of(name, kind)
+    stem, values = stem_of(name, kind), frame.values
     return [
         other
-        for other, value in frame.values.items()
+        for other, own in _kinds_of(values).items()
         if other != name
-        and kind_of_label(other) == kind
-        and not _NO_LABEL.search(other)
+        and own == kind
         and stem_of(other, kind) == stem
-        and as_array(value).dtype.kind in "iuf"
-        and np.size(value) == np.size(frame.values[name])
+        and as_array(values[other]).dtype.kind in "iuf"
+        and np.size(values[other]) == np.size(values[name])
     ]
 
 

@@ -92,6 +92,7 @@ def write_ani(path, frames):
         group = file.create_group("C2H6O1")
         group["atomic_numbers"], group["coordinates"] = z.astype(np.uint8), r.astype(np.float64)
         group["wb97x_dz.energy"], group["wb97x_dz.forces"] = e / Hartree, f / Hartree
+        group["wb97x_tz.energy"], group["wb97x_tz.forces"] = e / Hartree - 0.5, 1.1 * f / Hartree
         group["hf_dz.energy"] = e / Hartree + 1.0
 
 

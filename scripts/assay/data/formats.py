@@ -179,7 +179,7 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         if found != labels:
             labels = found
             print(f"labels of {file.path}: {labels.sentence}")
-        check_rivals(frame, labels, keys)
+        check_rivals(frame, labels, keys, file.layout)
         structure = labels.structure(frame, f"structure-{number}")
         assert structure.forces_eV_per_A is not None
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():

@@ -206,8 +206,10 @@ def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout
     return replace(labels, names=names, units=units, factors=factors)
 
 
-def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
+def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) -> None:
     """Refuse a frame with another label, or set of labels, that differs from what is read, unless a key chose that.
+
+    Sets that the layout of the file makes labels, one after the other, are no rivals.
 
     Raises:
         AssayError: both sets are named.
@@ -233,7 +235,7 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys) -> None:
         return
     for stem, rival in sets_of(frame).items():
         for kind in _RIVALS:
-            is_rival = stem in _OWN_STEMS or {"energy", "forces"} <= set(rival)
+            is_rival = stem in _OWN_STEMS or ({"energy", "forces"} <= set(rival) and stem not in layout.stems)
             if is_rival and kind in rival and _differ(frame, kind, labels.names[kind], rival[kind]):
                 raise AssayError(
                     f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "

@@ -3,7 +3,9 @@
 import bz2
 import gzip
 import lzma
+import tracemalloc
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 
 import ase
@@ -17,7 +19,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from assay.data import read_dataset
-from assay.data.checks import lacks_hydrogens
+from assay.data.checks import COINCIDENT_A, check, lacks_hydrogens
 from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.data.store import StoredDataset, StoreWriter
@@ -192,6 +194,29 @@ def test_atoms_coincide_across_a_periodic_boundary(tmp_path, dataset):
         read_dataset(tmp_path / "set.h5")
     write_hdf5(tmp_path / "open.h5", from_structures([replace(spoiled[0], pbc=np.zeros(3, dtype=bool))]))
     assert len(read_dataset(tmp_path / "open.h5")) == 1
+
+
+@pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, True, False)])
+@pytest.mark.parametrize("apart_A", [0.03, 0.07])
+def test_atoms_coincide_in_a_skewed_cell_of_any_periodicity(pbc, apart_A):
+    """Within rounding of the cell's wall, and in images beyond several."""
+    cell = np.array([[4.0, 0.0, 0.0], [3.9, 2.0, 0.0], [-3.0, 1.0, 5.0]])
+    positions = np.array([[-1e-18, 0.0, 0.0], [0.0, 0.0, apart_A], [1.0, 1.0, 2.0]])
+    positions[1] += np.array(pbc) @ np.diag([2.0, -1.0, 1.0]) @ cell
+    structure = Structure("one", np.array([6, 6, 6]), positions, cell, np.array(pbc), -1.0, np.zeros((3, 3)))
+    expected = pytest.raises(AssayError, match="two atoms in one place") if apart_A < COINCIDENT_A else nullcontext()
+    with expected:
+        check(from_structures([structure]), "set.h5")
+
+
+def test_a_large_crystal_is_checked_in_little_memory():
+    grid = np.indices((20, 20, 20)).reshape(3, -1).T * 2.5
+    crystal = Structure("one", np.full(8000, 13), grid, 50.0 * np.eye(3), np.ones(3, bool), -1.0, np.zeros((8000, 3)))
+    crystals = from_structures([crystal])
+    tracemalloc.start()
+    check(crystals, "set.h5")
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
 
 
 def test_layers_of_a_slab_without_a_third_vector_are_apart(tmp_path):

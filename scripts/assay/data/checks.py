@@ -115,13 +115,20 @@ def _check_shapes(dataset: Dataset, path: str | Path, named: Sequence[str]) -> N
 
 def _coincide(structure: Structure) -> bool:
     if structure.pbc.any() and structure.cell is not None:
-        cell = completed_cell(structure.cell, structure.pbc)
-        fractional = structure.positions @ np.linalg.inv(cell)
-        difference = fractional[:, None] - fractional
-        difference -= np.rint(difference) * structure.pbc
-        distances = np.linalg.norm(difference @ cell, axis=-1)[np.triu_indices(len(structure), 1)]
-    elif len(structure) > 500:
+        return _images_coincide(structure.positions, completed_cell(structure.cell, structure.pbc), structure.pbc)
+    if len(structure) > 500:
         return bool(cKDTree(structure.positions).query_pairs(COINCIDENT_A))
-    else:
-        distances = pdist(structure.positions)
-    return bool((distances < COINCIDENT_A).any())
+    return bool((pdist(structure.positions) < COINCIDENT_A).any())
+
+
+def _images_coincide(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> bool:
+    """Whether two atoms, or an atom and an image of another, are in one place, in memory that grows with the atoms."""
+    inverse = np.linalg.inv(cell)
+    fractional = positions @ inverse
+    inside = fractional % 1.0
+    fractional = np.where(pbc, np.where(inside < 1.0, inside, 0.0), fractional)
+    tree = cKDTree(fractional, boxsize=np.where(pbc, 1.0, 0.0))
+    pairs = tree.query_pairs(COINCIDENT_A * np.linalg.norm(inverse, 2), output_type="ndarray")
+    difference = fractional[pairs[:, 0]] - fractional[pairs[:, 1]]
+    difference -= np.rint(difference) * pbc
+    return bool((np.linalg.norm(difference @ cell, axis=1) < COINCIDENT_A).any())

@@ -219,6 +219,11 @@ def test_a_large_crystal_is_checked_in_little_memory():
     tracemalloc.stop()
 
 
+def test_a_folder_is_no_missing_file(tmp_path):
+    with pytest.raises(AssayError, match=rf"{tmp_path} is a folder: name a file of structures"):
+        read_dataset(tmp_path)
+
+
 def test_layers_of_a_slab_without_a_third_vector_are_apart(tmp_path):
     """One atom above the other is not in its place; both need vectors along what is periodic."""
     slab = labelled(ase.Atoms("C2", [[0, 0, 0], [0, 0, 3]], cell=[4, 4, 0], pbc=(1, 1, 0)))

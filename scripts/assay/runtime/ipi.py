@@ -6,8 +6,6 @@ import json
 import warnings
 from typing import Any
 
-import ase
-import ase.io
 import numpy as np
 from ipi.pes.dummy import Dummy_driver
 from ipi.utils.units import unit_to_user
@@ -17,6 +15,7 @@ from .batches import EngineBatches
 from .distances import strange_distances
 from .engine import EngineModel
 from .scope import RADIUS_A, Scope
+from .template import read_template
 from .verlet import VerletList
 
 OWN = ("template", "model", "library", "periodic", "precision", "threads")
@@ -41,8 +40,8 @@ class StudentDriver(Dummy_driver):
 
     Raises:
         TypeError: there is no such argument.
-        ValueError: an argument is of another type, the template has an element that the student was not trained on, or
-            repeats where ``periodic`` is false; or ``EngineModel`` refuses.
+        ValueError: an argument is of another type, the template does not tell elements, has one that the student was
+            not trained on, or repeats where ``periodic`` is false; or ``EngineModel`` refuses.
     """
 
     def __init__(
@@ -64,9 +63,7 @@ class StudentDriver(Dummy_driver):
             raise ValueError(f"`threads` is {threads!r}: write a whole number of at least 1")
         if not isinstance(model, EngineModel):
             model = EngineModel(model, library, precision)
-        atoms = ase.io.read(template)
-        assert isinstance(atoms, ase.Atoms)  # as of one frame
-        self.atoms = atoms
+        self.atoms = read_template(template)
         if periodic is False and self.atoms.pbc.any():
             raise ValueError(f'{template} repeats, and `periodic` is false: leave it out, or write pbc="F F F" there')
         if periodic:

@@ -1,0 +1,49 @@
+"""Templates of i-PI: files that tell elements, and none of which they would be guessed."""
+
+import ase.io
+import numpy as np
+import pytest
+from ase.build import bulk, molecule
+
+from assay.runtime.template import read_template
+
+DUMP = (
+    "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n1\nITEM: BOX BOUNDS pp pp pp\n0 9\n0 9\n0 9\nITEM: ATOMS id {}\n1 {}\n"
+)
+
+
+@pytest.mark.parametrize("name", ["a.xyz", "a.pdb", "POSCAR"])
+def test_a_template_that_tells_elements_is_read(tmp_path, name):
+    salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
+    ase.io.write(tmp_path / name, salt)
+    read = read_template(str(tmp_path / name))
+    assert read.numbers.tolist() == salt.numbers.tolist() and read.pbc.all()
+    np.testing.assert_allclose(read.cell.lengths(), 5.64)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.gro", "ion\n1\n    1CL     CL    1   0.100   0.000   0.012\n   1.0 1.0 1.0\n"),
+        ("a.pdb", "ATOM      1  CA  LIG A   1       0.000   0.000   0.000  1.00  0.00\nEND\n"),
+        ("CONFIG", "ion\n0 0 1\nCL 1\n0 0 0\n"),
+        ("POSCAR", "POSCAR\n1.0\n4 0 0\n0 4 0\n0 0 4\n1\nDirect\n0 0 0\n"),
+        ("a.lammpstrj", DUMP.format("type x y z", "1 0 0 0")),
+    ],
+)
+def test_a_template_without_elements_is_refused(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=rf"{name} does not tell elements, but names or types of atoms"):
+        read_template(str(tmp_path / name))
+
+
+def test_a_cell_of_one_angstrom_in_pdb_is_none(tmp_path):
+    ase.io.write(tmp_path / "a.pdb", molecule("H2O"))
+    cell = "CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1\n"
+    (tmp_path / "a.pdb").write_text(cell + (tmp_path / "a.pdb").read_text())
+    assert not read_template(str(tmp_path / "a.pdb")).pbc.any()
+
+
+def test_a_dump_with_elements_is_a_template(tmp_path):
+    (tmp_path / "a.lammpstrj").write_text(DUMP.format("element x y z", "O 0 0 0"))
+    assert read_template(str(tmp_path / "a.lammpstrj")).numbers.tolist() == [8]

@@ -27,6 +27,10 @@ PLACES_OF_CONFIGS = {
     "name_of_nobody": lambda config: {"my_run": {"my_student": config}},
     "training": lambda config: {"training": {"lr": 1e-3, "config": config}},
     "text": lambda config: {"config": json.dumps(config)},
+    "flattened_by_dots": lambda config: {"hyper_parameters": {f"model.{key}": it for key, it in config.items()}},
+    "flattened_by_slashes": lambda config: {f"config/model/{key}": it for key, it in config.items()},
+    "boxed": lambda config: {"config": {key: {"value": it, "desc": None} for key, it in config.items()}},
+    "list_of_items": lambda config: {"config": list(config.items())},
     "text_in_a_config": lambda config: {"hparams": {"model": json.dumps(config)}},
 }
 
@@ -62,6 +66,14 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
             {"config": "hidden: 8\nenvelope: cosine"},
             r"says envelope in the text under 'config', .* polynomial would be",
         ),
+        (
+            {"config": {"overrides": ["model.floor=true", "lr=0.1"]}},
+            r"says floor in the text under .*overrides'",
+        ),
+        ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says epsilon in the text under 'argv', .* 1e-08 would be"),
+        ({"config": {"cutoffFn": "cosine"}}, r"says config\.cutoffFn = 'cosine', .* envelope = polynomial would be"),
+        ({"config": {"hidden": 8, "eps": 1e-3}}, r"says config\.eps = 0\.001, .* save it with epsilon in its config"),
+        ({"run/floor": True}, r"says run\.floor = True, .* and floor = False would be"),
     ):
         with pytest.raises(AssayError, match=said):
             normalize(save({"state_dict": state} | content))
@@ -69,6 +81,16 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
     for content in (
         {"student_options": {"floor": False}, "teacher": {"floor": True}, "loss": {"epsilon": 1e-3}},
         {"training": {"epsilon": 1e-3}, "optimizer": {"epsilon": 1e-3}, "config": "a student"},
+        {
+            "config": {
+                "lr": 1e-3,
+                "eps": 1e-6,
+                "optimizer.epsilon": 1e-3,
+                "teacher/act": "tanh",
+                "cutoff_fn": "polynomial",
+            }
+        },
+        {"config": "activation: silu\nenvelope: polynomial", "argv": ["train.py", "--lr", "1e-3"]},
     ):
         assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
 
@@ -133,12 +155,16 @@ def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
     assert normalize(save(safetensors_bytes(state, **texts), "a.safetensors")).to_bytes() == plain
     for other in (
         {"activation": "swish"},
+        {"Act-Fn": "SiLU", "numRBF": 4, "CUTOFF": 5.0, "normEps": 1e-3},
         {"activation": "nn.SiLU(inplace=True)"},
         {"cutoff_A": "5.0", "max_z": "9"},
         {"head": "(4,)", "rank": "None"},
         {"head": "energy", "n_layers": 5, "num_layers": 1},
     ):
         assert normalize(save({"model": state, "config": config | other})).to_bytes() == plain
+    renamed = {"hiddenDim": 8, "Activation": "silu", "norm_eps": 1e-3, "Repulsion": True, "FLOOR": True}
+    other_names = {name: config[name] for name in ("n_blocks", "head")} | renamed | {"envelope_type": "cosine"}
+    assert normalize(save({"model": state, "config": other_names})).to_bytes() == plain
     for other in ({"cutoff_A": "far"}, {"floor": "maybe"}, {"epsilon": "nan"}, {"hidden": "8.5"}):
         with pytest.raises(AssayError, match="which cannot be"):
             normalize(save({"model": state, "config": config | other}))

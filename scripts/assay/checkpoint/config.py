@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, sections
+from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, in_words, sections
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -26,11 +26,11 @@ SYNONYMS = {
     "max_z": "max_z z_max max_atomic_number",
     "cutoff_A": "cutoff_A cutoff r_cut rcut r_max cutoff_radius",
     "radial_basis": "radial_basis rbf_type",
-    "envelope": "envelope",
+    "envelope": "envelope envelope_type envelope_function",
     "filter_bias": "filter_bias",
-    "activation": "activation",
+    "activation": "activation activation_fn activation_function act act_fn nonlinearity non_linearity",
     "head": "head",
-    "epsilon": "epsilon",
+    "epsilon": "epsilon norm_eps norm_epsilon",
     "repulsion": "repulsion",
     "floor": "floor",
     "rank": "rank",
@@ -43,7 +43,12 @@ SYNONYMS = {
     "shared_filters": "shared_filters",
     "shared_interactions": "shared_interactions",
 }
-_NAMES = {synonym: name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
+_NAMES = {in_words(synonym): name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
+# Names in a config that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list.
+_DOUBTFUL = {
+    "eps": "epsilon", "layer_norm_eps": "epsilon", "layer_norm_epsilon": "epsilon", "cutoff_function": "envelope",
+    "cutoff_fn": "envelope", "cutoff_type": "envelope",
+}  # fmt: skip
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
@@ -57,6 +62,8 @@ _ELEMENT_LISTS = (
 )  # fmt: skip
 _OF_NUMBERS = {"elements", "atomic_numbers", "z_table", "zs"}
 _OF_ELEMENTS_ALONE = {"elements", "chemical_symbols", "chemical_species"}
+_COMMANDS = {"overrides", "argv", "command", "cmd"}
+_SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?\s*[:=]\s*['\"]?([\w.+-]*)")
 _RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
@@ -87,7 +94,7 @@ def read_config(container: Container, notes: list[str] | None = None) -> dict[st
                 continue
             if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
                 continue
-            beside = [] if name != "epsilon" else _optimizer_around(section)
+            beside = _optimizer_around(section) if in_words(key) == "epsilon" else []
             if beside:
                 if notes is not None:
                     notes.append(
@@ -116,24 +123,42 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
         AssayError: there is one.
     """
     for section in sections(container):
-        for name, key, value in _told(section):
+        for name, key, value in [*_told(section), *(_doubtful(section) if section.known else ())]:
             if name not in assumed or value == assumed[name] or isinstance(value, Tensor):
                 continue
             if name == "epsilon" and (section.of_run or _optimizer_around(section)):
                 continue
             raise AssayError(
                 f"{container.path} says {section.path_of(key)} = {reprlib.repr(value)}, which is not taken for its "
-                f"network's, and {name} = {assumed[name]} would be assumed: save it with its config under 'config'"
+                f"network's, and {name} = {assumed[name]} would be assumed: save it with {name} in its config"
             )
-        for key in PLACES & section.entries.keys():
-            text = section.entries[key]
-            said = re.findall(r"\w+(?=['\"]?\s*[:=])", text[:MAX_TEXT]) if isinstance(text, str) else []
-            names = [name for name in said if name in assumed] if as_dict(text) is None else []
-            if names:
+        for key in (PLACES | _COMMANDS) & section.entries.keys():
+            said = _said_in_text(section.entries[key])
+            name = next((name for name in said if name in assumed and said[name] != assumed[name]), None)
+            if name is not None:
                 raise AssayError(
-                    f"{container.path} says {names[0]} in the text under {section.path_of(key)!r}, which is no JSON, "
-                    f"and {assumed[names[0]]} would be assumed: save its config as a dict"
+                    f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
+                    f"and {assumed[name]} would be assumed: save its config as a dict"
                 )
+
+
+def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
+    """As ``_told``, of what may be a hyperparameter by its name and is not read as one."""
+    for key, value in section.entries.items():
+        name = _DOUBTFUL.get(in_words(key)) if isinstance(key, str) else None
+        if name is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield name, key, _plain(name, value)
+
+
+def _said_in_text(text: Any) -> dict[str, Any]:
+    """The hyperparameters that a text that is no JSON, or a list of the words of a command, gives a value."""
+    if isinstance(text, list) and len(text) <= MAX_ELEMENTS and all(isinstance(word, str) for word in text):
+        text = " ".join(text)
+    if not isinstance(text, str) or as_dict(text) is not None:
+        return {}
+    text = re.sub(r"--([\w-]+)\s+", r"\1=", text[:MAX_TEXT])
+    said = ((_NAMES.get(in_words(match[1])), match[2]) for match in _SAID_IN_TEXT.finditer(text))
+    return {name: _plain(name, value) for name, value in said if name is not None}
 
 
 def read_elements(container: Container, max_z: int, told: Sequence[str] | None = None) -> list[str] | None:
@@ -151,7 +176,7 @@ def read_elements(container: Container, max_z: int, told: Sequence[str] | None =
     tops = [("", container.content), ("", container.config)]
     inner = [(f"{name}.", top.get(name)) for _, top in tops for name in sorted(_RECORDS)]
     nested = [(f"{section.place}.", section.entries) for section in sections(container) if section.known]
-    places = [(place, entries) for place, entries in [*tops, *inner, *nested] if isinstance(entries, dict)]
+    places = [(place, entries) for place, it in [*tops, *inner, *nested] if (entries := as_dict(it)) is not None]
     own = [(key, place, entries.get(key)) for key in _ELEMENT_LISTS for place, entries in places]
     for key, place, value in [*own, ("elements", "", told)]:
         numbers = _elements_in(value, key in _OF_NUMBERS)
@@ -225,7 +250,8 @@ def _optimizer_around(section: Section) -> list[str]:
 def _told(section: Section) -> Iterator[tuple[str, str, Any]]:
     """(name, key, value) of every hyperparameter that a section tells, under Assay's name and under its own."""
     for key, value in section.entries.items():
-        name = _NAMES.get(key) if isinstance(key, str) else None
+        large = isinstance(value, Tensor) and value.numel() != 1
+        name = _NAMES.get(in_words(key)) if isinstance(key, str) and not large else None
         plain = _plain(name, value)
         if name is not None and plain is not None and not isinstance(plain, dict):
             yield name, key, plain

@@ -6,7 +6,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -35,6 +35,9 @@ _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
     r"|datamodule(?:_hyper_parameters|_hparams)?"
 )
+# What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
+_JOINT = re.compile(r"[./]|--|__")
+_BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _OF_GRADIENT_SCALER = "growth_factor"
 _OF_IDENTITY_CARD = "model.json"
@@ -74,27 +77,46 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
 
     Sections of an optimizer, a schedule, data, metrics and a teacher are left out, those of data unless ``with_data``.
     """
-    tops = (container.content, container.config)
-    queue = deque((Section("", top, True), 0) for top in tops)
-    seen: set[int] = set()
+    queue = deque((Section("", as_dict(top) or {}, True), 0) for top in (container.content, container.config))
+    seen: dict[int, Any] = {}  # dicts by their ids, which no other has while they are kept
     while queue and len(seen) < MAX_SECTIONS:
         section, depth = queue.popleft()
         if id(section.entries) in seen or _OF_GRADIENT_SCALER in section.entries:
             continue
-        seen.add(id(section.entries))
+        seen[id(section.entries)] = section.entries
         yield section
-        if depth == MAX_DEPTH:
+        for path, entries in _nested(section.entries) if depth < MAX_DEPTH else ():
+            inner: Section | None = section
+            for key in path:
+                inner = inner and _step(inner, key, with_data)
+            if inner is not None:
+                queue.append((replace(inner, entries=entries), depth + 1))
+
+
+def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
+    """(path, entries) of the dicts in another: its values, and those whose flattened entries it holds."""
+    flattened: dict[tuple[str, ...], dict[Any, Any]] = {}
+    for key, value in list(entries.items())[:MAX_SECTIONS]:
+        if not isinstance(key, str) or isinstance(value, Tensor) or key == _OF_IDENTITY_CARD:
             continue
-        for key, value in list(section.entries.items())[:MAX_SECTIONS]:
-            entries = as_dict(value)
-            if not isinstance(key, str) or entries is None or key == _OF_IDENTITY_CARD:
-                continue
-            of_run = key in _RUNS
-            of_data = with_data and bool(_OF_DATA.fullmatch(in_words(key)))
-            if not of_run and not of_data and is_elsewhere(in_words(key)):
-                continue
-            known = section.known and not of_run and key in (NETWORKS if section.place else PLACES)
-            queue.append((Section(section.path_of(key), entries, known, of_run, of_data), depth + 1))
+        inner = as_dict(value)
+        path = (key,) if key in PLACES else tuple(filter(None, _JOINT.split(key)))
+        if inner is not None:
+            yield path or (key,), inner
+        elif len(path) > 1:
+            flattened.setdefault(path[:-1], {})[path[-1]] = value
+    yield from flattened.items()
+
+
+def _step(section: Section, key: str, with_data: bool) -> Section | None:
+    """The empty section under a key of another, or None where it is of those that are left out."""
+    words = in_words(key)
+    of_run = key in _RUNS
+    of_data = with_data and bool(_OF_DATA.fullmatch(words))
+    if not of_run and not of_data and is_elsewhere(words):
+        return None
+    known = section.known and not of_run and not {key, words}.isdisjoint(NETWORKS if section.place else PLACES)
+    return Section(section.path_of(key), {}, known, of_run, of_data)
 
 
 def is_elsewhere(words: str) -> bool:
@@ -103,13 +125,27 @@ def is_elsewhere(words: str) -> bool:
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:
-    """``value`` if it is a dict, or the dict that it is the JSON of; else None."""
+    """``value`` if it is a dict, or the dict that it is the JSON or the list of items of, with its values unpacked."""
     if isinstance(value, str) and len(value) <= MAX_TEXT and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return None
-    return value if isinstance(value, dict) else None
+    elif isinstance(value, list) and 0 < len(value) <= MAX_SECTIONS and all(map(_is_item, value)):
+        value = dict(value)
+    if not isinstance(value, dict):
+        return None
+    if any(map(_is_box, value.values())):
+        return {key: inner["value"] if _is_box(inner) else inner for key, inner in value.items()}
+    return value
+
+
+def _is_item(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+
+
+def _is_box(value: Any) -> bool:
+    return isinstance(value, dict) and "value" in value and value.keys() <= _BOX
 
 
 def in_words(key: str) -> str:

@@ -308,6 +308,13 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         {"type_map": {"H": 0, "C": 1, "O": 2}},
         {"elements": "[1, 6, 8]"},
         {"elements": [1, 6, 8, 6]},
+        {"elements": [0, 1, 6, 8]},
+        {"elements": {0: "H", 1: "C", 2: "O"}},
+        {"type_map": {"0": "X", "1": "H", "2": "C", "3": "O"}},
+        {"elements": "HCO"},
+        {"elements": "H-C-O"},
+        {"elements": "['H', 'C', 'O']"},
+        {"elements": {"value": listed, "desc": None}},
     ):
         assert normalize(save({"model_state_dict": state, "config": said})).elements == listed
         assert normalize(save({"model_state_dict": state, "hparams": {"model": said}})).elements == listed
@@ -319,7 +326,10 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         {"zs": [0, 1]},
     ):
         assert normalize(save({"model_state_dict": state, "config": said})).elements is None
-    for said in ({"elements": "HCO"}, {"elements": ["H", "Q"]}, {"chemical_symbols": [[1]]}, {"elements": [0, 1]}):
+    ranges = ("H-F", "H - F", "1-9", "H..F", "H to F", "CHNO (H-F)", "H, C, 7-9")
+    words = ("HCQ", "HCC", "NO", "organic")
+    lists = (["H", "Q"], [0, 1], {"H": 1, "Q": 2}, {0: "H", 1: "Q"})
+    for said in (*({"elements": value} for value in (*ranges, *words, *lists)), {"chemical_symbols": [[1]]}):
         with pytest.raises(AssayError, match=r"says config\.\w+ = .*, which are no elements: give them as a list"):
             normalize(save({"model_state_dict": state, "config": said}))
 

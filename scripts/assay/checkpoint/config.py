@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-import ase.data
 from torch import Tensor
 
 from assay.checkpoint.container import Container
@@ -55,16 +54,9 @@ _OF_NETWORK = ("envelope", "repulsion", "floor")
 _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
 _ACTIVATIONS = {"swish": "silu"}
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
-MAX_ELEMENTS = 1000  # entries of a list of them
-_ELEMENT_LISTS = (
-    "elements", "atomic_numbers", "z_table", "zs", "chemical_symbols", "type_names", "chemical_species", "type_map",
-    "species",
-)  # fmt: skip
-_OF_NUMBERS = {"elements", "atomic_numbers", "z_table", "zs"}
-_OF_ELEMENTS_ALONE = {"elements", "chemical_symbols", "chemical_species"}
+MAX_WORDS = 1000  # of a command
 _COMMANDS = {"overrides", "argv", "command", "cmd"}
 _SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?\s*[:=]\s*['\"]?([\w.+-]*)")
-_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -152,91 +144,13 @@ def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
 
 def _said_in_text(text: Any) -> dict[str, Any]:
     """The hyperparameters that a text that is no JSON, or a list of the words of a command, gives a value."""
-    if isinstance(text, list) and len(text) <= MAX_ELEMENTS and all(isinstance(word, str) for word in text):
+    if isinstance(text, list) and len(text) <= MAX_WORDS and all(isinstance(word, str) for word in text):
         text = " ".join(text)
     if not isinstance(text, str) or as_dict(text) is not None:
         return {}
     text = re.sub(r"--([\w-]+)\s+", r"\1=", text[:MAX_TEXT])
     said = ((_NAMES.get(in_words(match[1])), match[2]) for match in _SAID_IN_TEXT.finditer(text))
     return {name: _plain(name, value) for name, value in said if name is not None}
-
-
-def read_elements(container: Container, max_z: int, told: Sequence[str] | None = None) -> list[str] | None:
-    """Symbols of the elements that the model was trained on, by atomic number; None if nothing says.
-
-    Args:
-        container: the file.
-        max_z: the largest atomic number that its network has an embedding for.
-        told: the elements by a file beside it, which count where it names none itself.
-
-    Raises:
-        AssayError: elements that cannot be understood, or one beyond the embedding, whose rows then cannot be atomic
-            numbers.
-    """
-    tops = [("", container.content), ("", container.config)]
-    inner = [(f"{name}.", top.get(name)) for _, top in tops for name in sorted(_RECORDS)]
-    nested = [(f"{section.place}.", section.entries) for section in sections(container) if section.known]
-    places = [(place, entries) for place, it in [*tops, *inner, *nested] if (entries := as_dict(it)) is not None]
-    own = [(key, place, entries.get(key)) for key in _ELEMENT_LISTS for place, entries in places]
-    for key, place, value in [*own, ("elements", "", told)]:
-        numbers = _elements_in(value, key in _OF_NUMBERS)
-        if key not in _OF_ELEMENTS_ALONE and numbers and _repeats(value):
-            continue  # the atoms of a structure
-        if numbers and max(numbers) > max_z:
-            raise AssayError(
-                f"{container.path} lists the element {ase.data.chemical_symbols[max(numbers)]}, but its "
-                f"embedding has rows for the atomic numbers up to {max_z} only: give a network whose rows are "
-                "atomic numbers, and not kinds of atoms, or correct its elements"
-            )
-        if numbers:
-            return [ase.data.chemical_symbols[z] for z in numbers]
-        if key in _OF_ELEMENTS_ALONE and _says_something(value):
-            where = f"{place}{key}".lstrip(".")
-            raise AssayError(
-                f"{container.path} says {where} = {reprlib.repr(value)}, which are no elements: give them as a list of "
-                "symbols or atomic numbers"
-            )
-    return None
-
-
-def _elements_in(value: Any, of_numbers: bool) -> list[int] | None:
-    """The atomic numbers, in their order, that ``value`` lists; None where it lists something else.
-
-    It may be a list, a tensor, a text such as "H C O", or a dict whose keys are symbols. The placeholder "X" is left
-    out.
-
-    Args:
-        value: what the file says.
-        of_numbers: whether whole numbers in it are atomic numbers, and not kinds of atoms.
-    """
-    if isinstance(value, str):
-        words = re.findall(r"\w+", value[:MAX_TEXT])
-        value = [int(word) if re.fullmatch("[0-9]{1,3}", word) else word for word in words]
-    elif isinstance(value, Tensor):
-        value = value.tolist() if value.ndim == 1 and len(value) <= MAX_ELEMENTS else None
-    items = list(value) if isinstance(value, list | tuple | dict) and len(value) <= MAX_ELEMENTS else []
-    numbers = [ase.data.atomic_numbers.get(item, -1) if isinstance(item, str) else item for item in items]
-    least = [0 if isinstance(item, str) else 1 if of_numbers else len(ase.data.chemical_symbols) for item in items]
-    fits = all(
-        type(z) is int and low <= z < len(ase.data.chemical_symbols) for z, low in zip(numbers, least, strict=True)
-    )
-    if not fits:
-        return None
-    return sorted(set(numbers) - {0}) or None
-
-
-def _repeats(value: Any) -> bool:
-    items = (
-        value.tolist() if isinstance(value, Tensor) else re.findall(r"\w+", value) if isinstance(value, str) else value
-    )
-    return len(set(items)) != len(items)
-
-
-def _says_something(value: Any) -> bool:
-    """Whether an entry is neither absent, a flag, a count nor empty."""
-    if isinstance(value, str):
-        return value.strip().lower() not in ("", "none", "null", "all", "any") and not value.strip().isdecimal()
-    return value.numel() > 1 if isinstance(value, Tensor) else isinstance(value, list | tuple | dict) and bool(value)
 
 
 def _optimizer_around(section: Section) -> list[str]:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from assay.checkpoint.config import read_elements
 from assay.checkpoint.container import Container
+from assay.checkpoint.elements import read_elements
 from assay.data.scope import Scope
 from assay.workflow.files import sha256_file, training_record, write_json
 from assay.workflow.provenance import header

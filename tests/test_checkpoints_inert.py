@@ -185,6 +185,37 @@ def test_statistics_of_labels_are_refused_under_whichever_name(architecture, sav
         ({"config": {"mu": 0.0, "sigma": 2.5}}, r"config\.sigma = 2\.5"),
         ({"config": {"out_scale": 2.5}}, r"config\.out_scale = 2\.5"),
         ({"config": {"global_rescale_shift": 3.0}}, r"config\.global_rescale_shift = 3\.0"),
+        ({"config": {"energy.mean": -4.2, "energy.std": 2.0}}, r"config\.energy\.mean = -4\.2"),
+    ):
+        with pytest.raises(AssayError, match=f"keeps {said} beside its weights"):
+            normalize(save({"model": state} | content))
+
+
+def test_statistics_of_labels_are_refused_among_those_of_data(save):
+    state = student().state_dict()
+    pair, labelled = {"mean": -400.0, "std": 12.5}, {"energy_mean": -400.0, "energy_std": 12.5}
+    references = {"H": -13.6, "C": -1029.0}
+    places = (
+        *("train_stats", "training_statistics", "data_stats", "statistics", "stats", "preprocessing", "transform"),
+        *("label_transform", "target_transform", "datamodule_hyper_parameters", "data", "training"),
+    )
+    for content, said in (
+        *(({place: pair}, rf"{place}\.mean = -400\.0") for place in places),
+        *(({place: labelled}, rf"{place}\.energy_mean = -400\.0") for place in places),
+        *(
+            ({place: {"atomic_energies": references}}, rf"{place}\.atomic_energies = several numbers")
+            for place in places
+        ),
+        ({"stats": {"energy": pair}}, r"stats\.energy\.mean = -400\.0"),
+        ({"train_stats": {"energy_mean": -400.0}}, r"train_stats\.energy_mean = -400\.0"),
+        ({"data": {"normalizer": {"mean": -400.0}}}, r"data\.normalizer\.mean = -400\.0"),
+        ({"transforms": [{"name": "Offsets"}, {"name": "Norm", **pair}]}, r"transforms\[1\]\.mean = -400\.0"),
+        ({"transforms": [{"atomrefs": [0.0, -13.6]}]}, r"transforms\[0\]\.atomrefs = several numbers"),
+        ({"normalizers": [{"mean": -4.0}]}, r"normalizers\[0\]\.mean = -4\.0"),
+        ({"normalizer": {"mean": {"energy": -4.0}, "std": {"energy": 1.0}}}, r"normalizer\.mean = -4\.0"),
+        ({"normalizers": {"energy": [0.0, 2.0]}}, r"normalizers\.energy\[1\] = 2\.0"),
+        ({"scaler": (-4.0, 2.0)}, r"scaler\[0\] = -4\.0"),
+        ({"normalizer": torch.tensor([0.0, 2.0])}, r"normalizer\[1\] = 2\.0"),
     ):
         with pytest.raises(AssayError, match=f"keeps {said} beside its weights"):
             normalize(save({"model": state} | content))
@@ -216,6 +247,11 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
         {"scaler": {"scale": 65536.0, "growth_factor": 2.0}, "scaler_state_dict": {}, "grad_scaler": {"scale": 9.0}},
         {"config": {"loss_scale": 128, "lr_scale": 0.1, "force_scale": 100.0, "init_std": 0.02, "noise_std": 0.1}},
         {"config": {"optimizer": {"scale": 2.0}, "augmentation": {"mean": 3.0, "std": 2.0}, "data": {"y_mean": 3.0}}},
+        {"stats": {"mean": 0.0, "std": 1.0}, "normalizers": [{"mean": 0, "std": 1}, (0.0, 1.0)], "scaler": [0, 1]},
+        {"transforms": [{"name": "Noise", "mean": 0.0, "std": 0.05}, {"noise": "normal", "mean": 1.0, "scale": 0.1}]},
+        {"stats": {"n_atoms": {"mean": 20.5, "std": 3.0}, "step_time": {"mean": 3.0, "std": 1.0}, "mean": 0.4}},
+        {"normalizer": {"kind": "none", "shape": [3, 4]}, "training": {"force_rms": 1.2}, "data": {"scale": True}},
+        {"teacher": {"E0s": [1.0]}, "metrics": {"energy_mean": 0.2, "energy_std": 0.1}, "state": {"mean": 3.0}},
         {"layer_norm": {"weight.mean": torch.ones(2), "scale": torch.full((4,), 3.0)}, "teacher": {"E0s": [1.0]}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain

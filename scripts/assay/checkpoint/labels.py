@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import ase.data
@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import Section, in_words, is_elsewhere, sections
+from assay.checkpoint.sections import Section, as_dict, in_words, is_elsewhere, sections
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
 MAX_DEPTH = 5
+MAX_LISTED, MAX_TEXT = 100, 1000  # normalizers in a list, characters of a name
 _TABLES = {"reference_energy", "atomref"}  # tensors of energies by atomic number
 
 _LABELS = r"(?:energy|energies|targets?|labels?|y|outputs?|property|per_atom|atom|atomic|atomwise|dataset|total)"
@@ -37,10 +38,16 @@ _PAIR = {"mu", "sigma"}
 _BARE = re.compile(r"stds?|stddev|std_dev|stdev|standard_deviation|scales?|means?|shifts?|offsets?")
 _IN_NORMALIZER = re.compile(rf"(?:{_LABELS}_)*(?:{_SPREADS}|{_MIDDLES}|loc|var|variance)")
 _NORMALIZER = re.compile(
-    rf"(?:(?:{_LABELS}|data|forces?)_)*(?:normali[sz]ers?|scalers?|standardi[sz]ers?|scale_shift|shift_scale)"
-    r"(?:_state(?:_dict)?|_params)?|normali[sz]ation"
-    rf"|(?:{_LABELS}_)+(?:stats|statistics|normali[sz]ation)"
+    rf"(?:(?:{_LABELS}|data|train|training|forces?)_)*(?:normali[sz]ers?|scalers?|standardi[sz]ers?|scale_shift"
+    r"|shift_scale)(?:_state(?:_dict)?|_params)?|normali[sz]ation"
+    rf"|(?:{_LABELS}_)+(?:stats|statistics|normali[sz]ation|transforms?)"
 )
+# Names of what may be a normalizer, and is one where it holds a pair of a mean and a deviation.
+_PERHAPS_NORMALIZER = re.compile(
+    r"(?:(?:data|train|training)_)*(?:stats|statistics)|(?:data_)?(?:transforms?|preprocess(?:ing|ors?)?)"
+)
+_TARGET = re.compile(rf"(?:{_LABELS}|forces?|stress|e)")
+_NOISE = re.compile(r"noise|jitter|augment|perturb|random|rattle", re.IGNORECASE)
 _REFERENCES = re.compile(
     r"atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
     r"|atomic_ref(?:s|erences?|erence_energ(?:y|ies))|energy_references?|energies_of_atoms"
@@ -50,12 +57,13 @@ _REFERENCES = re.compile(
     rf"|(?:energy|energies|energy_(?:shifts?|offsets?))_per_{_KINDS_OF_ATOMS}|energy_baselines?|composition_weights"
     r"|sae|linref|e_?refs?|e_atoms?|bias_atom_e|dressed_atoms|isolated_atoms|atomization_references"
 )
-# Words of what has a number for each element and is no energy.
-_OF_ELEMENTS = re.compile(
+# Words of what has a number for each element, or a mean, and is no energy.
+_OF_OTHERS = re.compile(
     r"(?:^|_)(?:colou?rs?|counts?|n|num|numbers?|histogram|fractions?|composition|abundances?|mass|masses|weights?"
     r"|radius|radii|size|sizes|cutoffs?|rcut|r_cut|r_max|r_min|neighbou?rs?|charges?|spins?|magmoms?|moments?"
     r"|electronegativit(?:y|ies)|hardness|polari[sz]abilit(?:y|ies)|hubbard|valences?|zbl|index|indices|map|mapping"
-    r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?)(?:_|$)"
+    r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?|natoms|nodes?|edges?|degrees?|times?|seconds|speeds?|volumes?"
+    r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?)(?:_|$)"
 )
 
 
@@ -94,28 +102,40 @@ def is_neutral_buffer(name: str, tensor: Tensor) -> bool:
 
 
 def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
-    """(place, value, the number that changes nothing) of all that is called a statistic of labels."""
-    for section in sections(container):
-        if section.of_run:
-            continue
+    """(place, value, the number that changes nothing) of all that is called a statistic of labels.
+
+    Sections of data or of a run may record their data: there a mean alone is none, but a mean with a deviation is.
+    """
+    for section in sections(container, with_data=True):
+        record = section.of_run or section.of_data
+        words_of = {key: in_words(key) for key in section.entries if isinstance(key, str)}
         bare = [
             key
-            for key, value in section.entries.items()
-            if isinstance(key, str) and not isinstance(value, dict)
-            if _BARE.fullmatch(in_words(key)) or (key in _PAIR and _PAIR <= section.entries.keys())
+            for key, words in words_of.items()
+            if not isinstance(section.entries[key], dict)
+            if _BARE.fullmatch(words) or (key in _PAIR and _PAIR <= section.entries.keys())
         ]
-        for key, value in section.entries.items():
-            if not isinstance(key, str) or (section.holds_weights and isinstance(value, Tensor)):
+        labelled = [words for words in words_of.values() if _OF_LABELS.fullmatch(words)]
+        counted = labelled if not record or _is_pair(labelled) else []
+        for key, words in words_of.items():
+            value, place = section.entries[key], section.path_of(key)
+            if section.holds_weights and isinstance(value, Tensor):
                 continue
-            words, place = in_words(key), section.path_of(key)
             if _REFERENCES.fullmatch(words):
                 yield place, value, 0.0
-            elif _OF_LABELS.fullmatch(words) or _is_of_elements(words, value):
+            elif words in counted or (not record and _is_of_elements(words, value)):
                 yield place, value, _neutral(words)
             elif _NORMALIZER.fullmatch(words):
                 yield from _of_normalizer(place, value)
-            elif key in bare and _is_of_labels(section, value, len(bare)):
+            elif _PERHAPS_NORMALIZER.fullmatch(words):
+                yield from _of_normalizer(place, value, in_pairs=True)
+            elif key in bare and (_is_pair(bare) if record else _is_of_labels(section, value, len(bare))):
                 yield place, value, _neutral(words)
+
+
+def _is_pair(names: Collection[str]) -> bool:
+    """Whether there is a deviation or a scale among names of statistics, and a mean or a shift."""
+    return len({_neutral(name) for name in names}) == 2
 
 
 def _is_of_elements(words: str, value: Any) -> bool:
@@ -124,7 +144,7 @@ def _is_of_elements(words: str, value: Any) -> bool:
     Whole numbers that are not negative count or index elements. Numbers may be keys of anything, such as the epochs of
     a schedule, so that a dict of them counts only where one of its values is negative, as energies of atoms are.
     """
-    if not isinstance(value, dict) or not value or _OF_ELEMENTS.search(words) or is_elsewhere(words):
+    if not isinstance(value, dict) or not value or _OF_OTHERS.search(words) or is_elsewhere(words):
         return False
     numbers = _numbers(value)
     if not numbers or len(numbers) != len(value) or not all(_atomic_number(key) > 0 for key in value):
@@ -141,17 +161,51 @@ def _is_of_labels(section: Section, value: Any, n_bare: int) -> bool:
     return section.known and (n_bare > 1 or (numbers is not None and len(numbers) == 1))
 
 
-def _of_normalizer(place: str, value: Any, depth: int = 0) -> Iterator[tuple[str, Any, float]]:
-    """The statistics in what is called a normalizer. The scale of gradients is none of labels."""
-    if not isinstance(value, dict) or "growth_factor" in value or depth == MAX_DEPTH:
+def _of_normalizer(place: str, value: Any, in_pairs: bool = False, depth: int = 0) -> Iterator[tuple[str, Any, float]]:
+    """The statistics in what is called a normalizer. The scale of gradients is none of labels.
+
+    Args:
+        place: its dotted path.
+        value: a dict, or a list of them; a list or a tensor of a mean and a deviation.
+        in_pairs: whether a name such as "mean" counts only beside one such as "std", and neither where both are of
+            noise or of something that is no label.
+        depth: how many dicts and lists lie around it.
+    """
+    entries = as_dict(value)
+    if entries is None and not in_pairs and _is_of_numbers(value):
+        yield f"{place}[0]", value[0], 0.0
+        yield f"{place}[1]", value[1], 1.0
+    elif entries is None and isinstance(value, list) and depth < MAX_DEPTH:
+        for index, item in enumerate(value[:MAX_LISTED]):
+            yield from _of_normalizer(f"{place}[{index}]", item, in_pairs, depth + 1)
+    if entries is None or "growth_factor" in entries or depth == MAX_DEPTH:
         return
-    for key, inner in value.items():
-        if isinstance(key, str):
-            words = in_words(key)
-            if isinstance(inner, dict):
-                yield from _of_normalizer(f"{place}.{key}", inner, depth + 1)
-            elif _IN_NORMALIZER.fullmatch(words):
-                yield f"{place}.{key}", inner, _neutral(words)
+    words_of = {key: in_words(key) for key in entries if isinstance(key, str)}
+    named = [words for words in words_of.values() if _IN_NORMALIZER.fullmatch(words)]
+    counts = not in_pairs or (_is_pair(named) and not _is_of_noise(entries))
+    for key, words in words_of.items():
+        inner, where = entries[key], f"{place}.{key}"
+        if _REFERENCES.fullmatch(words):
+            yield where, inner, 0.0
+        elif _OF_LABELS.fullmatch(words) or (counts and _IN_NORMALIZER.fullmatch(words)):
+            yield where, inner, _neutral(words)
+        elif _TARGET.fullmatch(words) or (isinstance(inner, dict) and not (in_pairs and _OF_OTHERS.search(words))):
+            yield from _of_normalizer(where, inner, in_pairs, depth + 1)
+
+
+def _is_of_numbers(value: Any) -> bool:
+    """Whether ``value`` is a list or a tensor of two numbers."""
+    if isinstance(value, Tensor):
+        return value.ndim == 1 and len(value) == 2
+    return (
+        isinstance(value, list) and len(value) == 2 and all(_numbers(it) and not isinstance(it, dict) for it in value)
+    )
+
+
+def _is_of_noise(entries: Mapping[Any, Any]) -> bool:
+    """Whether a transform adds noise, by its name or the names of its settings."""
+    texts = (text for pair in entries.items() for text in pair if isinstance(text, str))
+    return any(_NOISE.search(text[:MAX_TEXT]) for text in texts)
 
 
 def _neutral(words: str) -> float:

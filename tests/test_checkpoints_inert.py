@@ -180,6 +180,8 @@ def test_statistics_of_labels_are_refused_under_whichever_name(architecture, sav
         ({"config": {"of_nobody": {"H": -13.6, "O": -2040.0}}}, r"config\.of_nobody = several numbers"),
         ({"of_nobody": {"1": -13.6, "8": -2040.0}}, r"of_nobody = several numbers"),
         ({"of_nobody": {"H": 13.6, "O": 2040.5}}, r"of_nobody = several numbers"),
+        ({"of_nobody": {6: -1029.0, 7: -1485.0, 8: -2040.0}}, r"of_nobody = several numbers"),
+        ({"results": {"normalizer": {"mean": -4.0}}}, r"results\.normalizer\.mean = -4\.0"),
         ({"hparams": {"e_mean": -4.2}}, r"hparams\.e_mean = -4\.2"),
         ({"config": {"dataset_forces_rms": 1.7}}, r"config\.dataset_forces_rms = 1\.7"),
         ({"config": {"mu": 0.0, "sigma": 2.5}}, r"config\.sigma = 2\.5"),
@@ -252,6 +254,10 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
         {"stats": {"n_atoms": {"mean": 20.5, "std": 3.0}, "step_time": {"mean": 3.0, "std": 1.0}, "mean": 0.4}},
         {"normalizer": {"kind": "none", "shape": [3, 4]}, "training": {"force_rms": 1.2}, "data": {"scale": True}},
         {"teacher": {"E0s": [1.0]}, "metrics": {"energy_mean": 0.2, "energy_std": 0.1}, "state": {"mean": 3.0}},
+        {"of_nobody": {1: -0.5, 2: -0.7}, "scores": {1: -0.5}, "val_history": {"5": -0.5, "8": -0.7}, "log": {8: -1.5}},
+        {"of_nobody": {"10": -0.5, "20": -0.7, "30": -0.9}, "by_epoch": {6: -3.0}, "config": {"vdw": {"H": 1.2}}},
+        {"config": {"r_cov": {"H": 0.31, "C": 0.76}}, "results": {"energy_std": 0.03, "energy_mean": 0.1}},
+        {"log": {"forces_std": 1.2, "per_split": {"energy_mean": 0.2}}, "summary": {"H": {"y_std": 2.0}, "O": 0.5}},
         {"layer_norm": {"weight.mean": torch.ones(2), "scale": torch.full((4,), 3.0)}, "teacher": {"E0s": [1.0]}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain

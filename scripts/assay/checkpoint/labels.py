@@ -63,8 +63,11 @@ _OF_OTHERS = re.compile(
     r"|radius|radii|size|sizes|cutoffs?|rcut|r_cut|r_max|r_min|neighbou?rs?|charges?|spins?|magmoms?|moments?"
     r"|electronegativit(?:y|ies)|hardness|polari[sz]abilit(?:y|ies)|hubbard|valences?|zbl|index|indices|map|mapping"
     r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?|natoms|nodes?|edges?|degrees?|times?|seconds|speeds?|volumes?"
-    r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?)(?:_|$)"
+    r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?"
+    r"|vdw|cov|covalent|epochs?|steps?|milestones)(?:_|$)"
 )
+# Words of what records how well a network does.
+_EVALUATED = re.compile(r"(?:^|_)(?:histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)")
 
 
 def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> None:
@@ -105,25 +108,27 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
     """(place, value, the number that changes nothing) of all that is called a statistic of labels.
 
     Sections of data or of a run may record their data: there a mean alone is none, but a mean with a deviation is.
+    In a record of results neither is, but a normalizer is one everywhere.
     """
     for section in sections(container, with_data=True):
         record = section.of_run or section.of_data
+        results = any(_EVALUATED.search(in_words(part)) for part in section.place.split("."))
         words_of = {key: in_words(key) for key in section.entries if isinstance(key, str)}
         bare = [
             key
             for key, words in words_of.items()
-            if not isinstance(section.entries[key], dict)
+            if not results and not isinstance(section.entries[key], dict)
             if _BARE.fullmatch(words) or (key in _PAIR and _PAIR <= section.entries.keys())
         ]
         labelled = [words for words in words_of.values() if _OF_LABELS.fullmatch(words)]
-        counted = labelled if not record or _is_pair(labelled) else []
+        counted = labelled if not results and (not record or _is_pair(labelled)) else []
         for key, words in words_of.items():
             value, place = section.entries[key], section.path_of(key)
             if section.holds_weights and isinstance(value, Tensor):
                 continue
             if _REFERENCES.fullmatch(words):
                 yield place, value, 0.0
-            elif words in counted or (not record and _is_of_elements(words, value)):
+            elif words in counted or (not (record or results) and _is_of_elements(words, value)):
                 yield place, value, _neutral(words)
             elif _NORMALIZER.fullmatch(words):
                 yield from _of_normalizer(place, value)
@@ -142,9 +147,11 @@ def _is_of_elements(words: str, value: Any) -> bool:
     """Whether ``value`` may be energies, or scales of them, by elements, whatever it is called.
 
     Whole numbers that are not negative count or index elements. Numbers may be keys of anything, such as the epochs of
-    a schedule, so that a dict of them counts only where one of its values is negative, as energies of atoms are.
+    a schedule, so that a dict of them counts only where one of its values is negative, as energies of atoms are, and
+    its keys do not count.
     """
-    if not isinstance(value, dict) or not value or _OF_OTHERS.search(words) or is_elsewhere(words):
+    elsewhere = _OF_OTHERS.search(words) or _EVALUATED.search(words) or is_elsewhere(words)
+    if not isinstance(value, dict) or not value or elsewhere or _is_counted(value):
         return False
     numbers = _numbers(value)
     if not numbers or len(numbers) != len(value) or not all(_atomic_number(key) > 0 for key in value):
@@ -153,6 +160,15 @@ def _is_of_elements(words: str, value: Any) -> bool:
         return True
     by_symbol = all(isinstance(key, str) and not key.isdecimal() for key in value)
     return by_symbol and not all(number.is_integer() for number in numbers)
+
+
+def _is_counted(value: dict[Any, Any]) -> bool:
+    """Whether keys are 1, 2, ..., or further multiples of the first, as those of epochs and steps are."""
+    keys = [int(key) if isinstance(key, str) and key.isdecimal() else key for key in value]
+    first, n = keys[0], len(keys)
+    if type(first) is not int or n < 2 + (first > 1):
+        return False
+    return keys == list(range(first, first * (n + 1), first or 1))
 
 
 def _is_of_labels(section: Section, value: Any, n_bare: int) -> bool:

@@ -233,6 +233,17 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
     task = normalize(save({"state_dict": prefixed(state, "model.") | buffers}))
     assert task.to_bytes() == plain
     assert task.state_dict.ignored == list(buffers)
+    neutral = "scale net.std rescale.scale_by", "mean net.shift net.atomref.weight atom_ref rescale.shift_by"
+    others = {name: torch.full((1,), 1.0 - k) for k in (0, 1) for name in neutral[k].split()}
+    others |= {"energy_weight": torch.tensor(4.0), "log_vars": torch.ones(2), "val_mae.total": torch.tensor(3.0)}
+    for form in ("", "model."):
+        assert normalize(save({"state_dict": prefixed(state, form) | others})).to_bytes() == plain
+    for name, value in (
+        *(("mean", torch.tensor(-4.0)), ("std", torch.tensor(2.0)), ("atomref.weight", torch.ones(10, 1))),
+        *(("rescale.scale_by", torch.tensor(2.0)), ("norm.scale", torch.ones(8)), ("val_mae", torch.ones(8, 8))),
+    ):
+        with pytest.raises(AssayError, match=f"holds more than a whole painn: it has unknown {name}; where that does"):
+            normalize(save({"state_dict": prefixed(state, "model.") | {name: value}}))
     with pytest.raises(AssayError, match=r"has unknown normalizer\.std"):
         normalize(save({"state_dict": prefixed(state, "model.") | {"normalizer.std": torch.tensor(2.0)}}))
     for content in (

@@ -308,7 +308,10 @@ def _complete(
     if missing or unexpected:
         kinds = (("lacks", missing), ("has unknown", unexpected))
         lists = [f"{what} {_listed(names)}" for what, names in kinds if names]
-        raise AssayError(f"{path} is not a whole {architecture}: it {' and '.join(lists)}; save the whole state dict")
+        found, again = "is not", "save the whole state dict"
+        if not missing:
+            found, again = "holds more than", "where that does not change its energies, save its state dict without it"
+        raise AssayError(f"{path} {found} a whole {architecture}: it {' and '.join(lists)}; {again}")
     misfits = [
         f"{name} {list(tensor.shape)} instead of {list(expected[name].shape)}"
         for name, tensor in tensors.items()

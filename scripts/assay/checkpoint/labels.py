@@ -19,6 +19,7 @@ MAX_STATISTICS = 10_000  # numbers of one of them
 MAX_DEPTH = 5
 MAX_LISTED, MAX_TEXT = 100, 1000  # normalizers in a list, characters of a name
 _TABLES = {"reference_energy", "atomref"}  # tensors of energies by atomic number
+_OF_TABLES = {"weight", "bias", "values"}  # names of the tensor in a module that is such a table
 
 _LABELS = r"(?:energy|energies|targets?|labels?|y|outputs?|property|per_atom|atom|atomic|atomwise|dataset|total)"
 _SPREADS = r"(?:stds?|stddev|std_dev|stdev|standard_deviation|deviation|scales?|scaling|scaler|scale_factor)"
@@ -30,6 +31,7 @@ _OF_LABELS = re.compile(
     rf"(?:{_LABELS}_)+(?:{_SPREADS}|{_MIDDLES})(?:_(?:factor|values?|per_atom))*"
     rf"|(?:{_SPREADS}|{_MIDDLES})(?:_of)?_(?:energy|energies|targets?|labels?|y|e)(?:_per_atom)?"
     rf"|(?:e|out|train|data|rescale|global_rescale)_(?:means?|stds?|shifts?)|(?:e|out)_scales?|(?:global_)?rescale"
+    r"|(?:scale|shift)_by"
     r"|(?:global_)?rescale_(?:scale|factor)|(?:e|energy|energies|y|targets?|labels?)_(?:mu|sigma|rms|bias)"
     r"|(?:(?:dataset|train)_)?forces?_(?:rms|stds?)|rms_forces?|(?:avg|average)_energy(?:_per_atom)?"
     rf"|per_{_KINDS_OF_ATOMS}_(?:energy_)?{_SPREADS}"
@@ -49,7 +51,7 @@ _PERHAPS_NORMALIZER = re.compile(
 _TARGET = re.compile(rf"(?:{_LABELS}|forces?|stress|e)")
 _NOISE = re.compile(r"noise|jitter|augment|perturb|random|rattle", re.IGNORECASE)
 _REFERENCES = re.compile(
-    r"atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
+    r"(?:initial_)?atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
     r"|atomic_ref(?:s|erences?|erence_energ(?:y|ies))|energy_references?|energies_of_atoms"
     rf"|(?:(?:per|free|single|isolated|self|ref|reference|dressed|linear|lin|{_KINDS_OF_ATOMS})_)+"
     r"(?:energ(?:y|ies)|ener|(?:energy_)?(?:shifts?|bias(?:es)?|offsets?|baselines?)|refs?|references?|e0s?)"
@@ -98,10 +100,15 @@ def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> Non
 def is_neutral_buffer(name: str, tensor: Tensor) -> bool:
     """Whether a tensor of a state dict is a statistic of labels that changes nothing, such as a mean of 0."""
     *path, last = (in_words(part) for part in name.split("."))
-    inside = any(_NORMALIZER.fullmatch(part) for part in path) and _IN_NORMALIZER.fullmatch(last)
-    if not inside and not _OF_LABELS.fullmatch(last):
+    table = path[-1] if path and last in _OF_TABLES else last
+    of_labels = _OF_LABELS.fullmatch(last) or (_BARE.fullmatch(last) and tensor.numel() == 1)
+    if not of_labels and _IN_NORMALIZER.fullmatch(last):
+        of_labels = any(map(_NORMALIZER.fullmatch, path))
+    references = _REFERENCES.fullmatch(table)
+    if not of_labels and not references:
         return False
-    return set(_numbers(tensor) or (None,)) == {_neutral(last)}
+    neutral = 0.0 if references else _neutral(last)
+    return set(_numbers(tensor) or (None,)) == {neutral}
 
 
 def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:

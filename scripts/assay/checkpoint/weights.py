@@ -49,6 +49,13 @@ _NOT_THE_MODEL = re.compile(
     r"([_.\[]|$)",
     re.IGNORECASE,
 )
+# Small tensors that a task keeps beside its network: weights of a loss, scores.
+_OF_TASK = re.compile(
+    r"(?:^|[_.])(?:(?:task|energy|forces?|stress|virial)_weights?|log_(?:vars?|sigmas?))$"
+    r"|(?:^|\.)(?:train|val|valid|validation|test)_(?:\w+_)?(?:mae|rmse|mse|r2|acc|accuracy|errors?)(?:\.|$)"
+    r"|(?:^|\.)best_(?:val|valid|score|epoch|mae|rmse)(?:_\w+)?$"
+)
+MAX_OF_TASK = 16  # numbers of one
 # Of torch and Lightning, of ema-pytorch, of torch_ema, of diffusers, of YOLO.
 _COUNTERS = ("n_averaged", "initted", "num_updates", "optimization_step", "updates")
 _LIGHTNING_COUNTERS = "averaging_state"  # where Lightning's WeightAveraging keeps them, beside the state dict
@@ -319,7 +326,8 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
 
 
 def _belongs_elsewhere(key: str, tensor: Tensor) -> bool:
-    return bool(_bookkeeping(key) or _NOT_THE_MODEL.search(key)) or is_neutral_buffer(key, tensor)
+    of_task = tensor.numel() <= MAX_OF_TASK and _OF_TASK.search(key)
+    return bool(_bookkeeping(key) or _NOT_THE_MODEL.search(key) or of_task) or is_neutral_buffer(key, tensor)
 
 
 def _bookkeeping(key: Any) -> str:

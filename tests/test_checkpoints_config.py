@@ -54,6 +54,34 @@ def test_configs_that_contradict_each_other_are_refused_by_both_places(save):
         normalize(save({"state_dict": state} | content))
 
 
+def test_the_config_of_another_network_does_not_contradict(save):
+    model = student("painn", activation="gelu", epsilon=1e-4)
+    state, config = model.state_dict(), model.hyperparameters
+    plain = normalize(save({"model": state, "config": config}, "plain.pt")).to_bytes()
+    for name, other in (
+        ("readout", {"hidden_dim": 32, "activation": "silu"}),
+        ("pretrained", {"hidden": 128, "n_blocks": 6, "activation": "silu"}),
+        ("reference", {"r_max": 6.0, "num_interactions": 2}),
+    ):
+        read = normalize(save({"model": state, "config": config | {name: other}}))
+        assert read.to_bytes() == plain
+        assert f"config.{name} was taken for the config of another network" in read.summary()
+    for beside in (
+        {"config": config | {"foundation_model": {"r_max": 6.0, "num_interactions": 2}}},
+        {"config": config | {"readout": {"hidden_dim": 4, "activation": "gelu"}}},
+        {"args": config | {"rank": 3, "world_size": 4}, "pruning": {"floor": 0.1}, "adversarial": {"epsilon": 0.1}},
+    ):
+        assert normalize(save({"model": state} | beside)).to_bytes() == plain
+    for beside, said in (
+        ({"config": config | {"readout": {"hidden_dim": 8, "activation": "silu"}}}, "activation = gelu .* and silu"),
+        ({"config": config | {"readout": {"hidden_dim": 4, "activation": "silu"}}}, "activation = gelu .* and silu"),
+        ({"config": config | {"model": {"hidden": 32, "activation": "gelu"}}}, "hidden = 8 .* and 32"),
+        ({"pretrained": {"hidden": 128, "n_blocks": 6, "activation": "gelu"}}, "says pretrained.activation = 'gelu'"),
+    ):
+        with pytest.raises(AssayError, match=said):
+            normalize(save({"model": state} | beside))
+
+
 def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
     state = student("painn").state_dict()
     for content, said in (

@@ -6,6 +6,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ def read_network(
     if said.get("architecture", ("",))[0] in OF_SCHNETPACK:
         return _read_normalized(state_dict, said, path, cutoff_A)
     tensors = state_dict.tensors
-    architecture = "seed-painn" if any(name.startswith("interactions.") for name in tensors) else "painn"
+    architecture = _architecture(tensors)
     shown = {"architecture": architecture} | _SHOWN[architecture](tensors, path)
     for name, (value, place) in said.items():
         if name in shown and shown[name] != value:
@@ -104,6 +105,20 @@ def read_network(
             hyperparameters[name], sources[name] = _unseen(name, tensors, said, path)
     complete, filled = _complete(architecture, hyperparameters, state_dict, path)
     return Network(architecture, hyperparameters, sources, complete, filled)
+
+
+def read_shown(state_dict: StateDict, path: Path) -> dict[str, Any]:
+    """The hyperparameters that names, shapes and buffers of a painn or seed-painn show; none of another network's."""
+    found: dict[str, Any] = {}
+    if not state_dict.is_schnetpack:
+        with suppress(AssayError):
+            found = _SHOWN[_architecture(state_dict.tensors)](state_dict.tensors, path)
+            found["cutoff_A"] = _cutoff(state_dict.tensors, {}, None, path)[0]
+    return found
+
+
+def _architecture(tensors: Mapping[str, Tensor]) -> str:
+    return "seed-painn" if any(name.startswith("interactions.") for name in tensors) else "painn"
 
 
 def _read_schnetpack(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,8 @@ _DOUBTFUL = {
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
+_OF_PROCESSES = {"world_size", "local_rank", "global_rank"}  # beside the rank of a process in distributed training
+_SIZES = ("hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A")
 _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
 _ACTIVATIONS = {"swish": "silu"}
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
@@ -66,33 +69,49 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def read_config(container: Container, notes: list[str] | None = None) -> dict[str, tuple[Any, str]]:
+def read_config(
+    container: Container, notes: list[str] | None = None, shown: Mapping[str, Any] | None = None
+) -> dict[str, tuple[Any, str]]:
     """Hyperparameters, under Assay's names, each with the place in the file that says so.
+
+    A section at no place of a config is of another network, such as the one that training started from or a part
+    beside this one, where it says another size than the tensors have, and that is not the width of their head.
 
     Args:
         container: the file.
         notes: sentences on what was not taken for a hyperparameter, to which others are added.
+        shown: the hyperparameters that the tensors show.
 
     Raises:
         AssayError: two places disagree, or a value is of the wrong kind.
     """
     found: dict[str, tuple[Any, str]] = {}
+    notes, shown = [] if notes is None else notes, shown or {}
     for section in sections(container):
-        if not section.known and _count_told(section) < 2:
-            continue
-        for name, key, value in _told(section):
+        told = list(_told(section))
+        if not section.known:
+            if section.of_run or len({name for name, _, _ in told}) < 2:
+                continue
+            told = [it for it in told if it[0] != "hidden" or it[2] not in shown.get("head", ())]
+            other = next((key for name, key, value in told if _differs(name, value, shown)), None)
+            if other is not None:
+                notes.append(
+                    f"{section.path_of(other)} = {reprlib.repr(section.entries[other])} is not of these tensors: "
+                    f"{section.place} was taken for the config of another network."
+                )
+                continue
+        for name, key, value in told:
             where = section.path_of(key)
             if name == "architecture" and value not in ARCHITECTURES:
                 continue
-            if name == "rank" and type(value) is int and value < 1:  # the rank of a process in distributed training
+            if name == "rank" and type(value) is int and (value < 1 or _OF_PROCESSES & section.entries.keys()):
                 continue
             beside = _optimizer_around(section) if in_words(key) == "epsilon" else []
             if beside:
-                if notes is not None:
-                    notes.append(
-                        f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
-                        f"{', '.join(beside)}, and not for the epsilon of the norms."
-                    )
+                notes.append(
+                    f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
+                    f"{', '.join(beside)}, and not for the epsilon of the norms."
+                )
                 continue
             value = _checked(name, value, where, container)
             if name in found and found[name][0] != value:
@@ -116,7 +135,7 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
     """
     for section in sections(container):
         for name, key, value in [*_told(section), *(_doubtful(section) if section.known else ())]:
-            if name not in assumed or value == assumed[name] or isinstance(value, Tensor):
+            if name not in assumed or value == assumed[name] or not _can_be(name, value):
                 continue
             if name == "epsilon" and (section.of_run or _optimizer_around(section)):
                 continue
@@ -132,6 +151,13 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
                     f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
                     f"and {assumed[name]} would be assumed: save its config as a dict"
                 )
+
+
+def _can_be(name: str, value: Any) -> bool:
+    """Whether ``value`` is of the kind of a hyperparameter, or a flag as a number."""
+    if _KINDS[name] is bool:
+        return value in (0, 1)
+    return isinstance(value, _KINDS[name]) and not isinstance(value, bool)
 
 
 def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
@@ -171,8 +197,11 @@ def _told(section: Section) -> Iterator[tuple[str, str, Any]]:
             yield name, key, plain
 
 
-def _count_told(section: Section) -> int:
-    return 0 if section.of_run else len({name for name, _, _ in _told(section)})
+def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
+    """Whether the tensors show another size or cutoff; 16 bits round that of a buffer."""
+    if name not in _SIZES or name not in shown or type(value) not in (int, float):
+        return False
+    return not math.isclose(value, shown[name], rel_tol=0.01)
 
 
 def _plain(name: str | None, value: Any) -> Any:

@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from assay.checkpoint.architecture import Network, read_network
+from assay.checkpoint.architecture import Network, read_network, read_shown
 from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import check_assumed, read_config
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
@@ -197,7 +197,7 @@ def normalize(
             choice = choose_weights(container, weights)
             parts = module_parts(container, choice.weights)
             notes: list[str] = []
-            said = read_config(container, notes)
+            said = read_config(container, notes, read_shown(choice.weights, container.path))
             network = read_network(choice.weights, said, container.path, cutoff_A, parts, units)
             network.notes.extend(notes)
         except (AssayError, *_UNEXPECTED) as error:

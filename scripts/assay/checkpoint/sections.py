@@ -27,7 +27,7 @@ MAX_TEXT = 1 << 20  # characters of a config that is kept as text
 _RUNS = {"training", "train", "trainer", "run", "experiment"}
 # Words of the names of sections that tell nothing of the network.
 _ELSEWHERE = re.compile(
-    r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|loss(?:es)?|criterion|metrics?|data\w*|loaders?|train\w*|val|valid\w*"
+    r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|foundation|oracle|adversarial|attack|prun\w*|loss(?:es)?|criterion|metrics?|data\w*|loaders?|train\w*|val|valid\w*"
     r"|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
 )
 # Names of the sections that tell of the data of a training.

@@ -35,6 +35,16 @@ PLACES_OF_CONFIGS = {
 }
 
 
+@pytest.mark.parametrize("around", ["best_loss", "trainer_state", "state", "test_data", "best_val_loss"])
+def test_a_config_counts_wherever_it_stands_beside_its_weights(around, save):
+    model = student("painn", epsilon=1e-4, activation="gelu", repulsion=True)
+    state = {"model": model.state_dict(), "config": model.hyperparameters}
+    teacher = {"model": {"a.b": state["model"]["head.0.bias"]}, "config": {"floor": True, "hidden": 8}}
+    checkpoint = normalize(save({around: state, "teacher_state": teacher}))
+    assert checkpoint.network.hyperparameters == model.hyperparameters
+    assert "assumed" not in checkpoint.network.sources.values()
+
+
 @pytest.mark.parametrize("place", PLACES_OF_CONFIGS)
 def test_a_config_is_found_wherever_it_is_nested(place, save):
     model = student("painn", envelope="cosine", epsilon=1e-4, activation="gelu", repulsion=True, floor=True)

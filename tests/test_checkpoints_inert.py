@@ -410,6 +410,27 @@ def test_a_path_may_lead_to_a_teacher_or_to_one_of_two_models(save):
     assert normalize(save(models), weights="models[1]").to_bytes() == expected
 
 
+@pytest.mark.parametrize("place", ["best_loss", "best_val_loss_state_dict", "best_metric_model", "opt_model"])
+def test_weights_that_are_best_by_a_loss_are_no_loss(place, save):
+    state = student().state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    assert normalize(save({place: state})).to_bytes() == plain
+    assert normalize(save({place: state, "model": state})).to_bytes() == plain
+
+
+def test_weights_whose_name_is_not_that_of_a_student_are_named_and_not_taken(save):
+    state = student().state_dict()
+    for place in ("teacher", "loss_model", "optimizer.exp_avg"):
+        outer, _, inner = place.partition(".")
+        path = save({outer: {inner: state} if inner else state})
+        with pytest.raises(AssayError, match=f"holds weights of a student under '{place}' alone, .* as variants"):
+            normalize(path)
+        assert normalize(path, weights=place).state_dict.place == place
+    best, last = {"best_val_loss_state_dict": moved(state)}, {"state_dict": state}
+    with pytest.raises(AssayError, match="two different models, under 'best_val_loss_state_dict' and 'state_dict'"):
+        normalize(save(best | last))
+
+
 def test_the_best_weights_beside_an_average_are_no_second_model(save):
     state = student().state_dict()
     average = moved(state, 0.5)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.sections import OF_BEST
 from assay.checkpoint.weights import (
     BUFFERS,
     SCHNETPACK_BASIS,
@@ -80,6 +81,12 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     """
     by_path = asked not in (None, RAW, AVERAGE)
     named, lists = find_models(container, everything=by_path)
+    if not named and not by_path and (others := find_models(container, everything=True)[0]):
+        places = ", ".join(repr(state.place[:100]) for state in others[:MAX_SETS])
+        raise AssayError(
+            f"{container.path} holds weights of a student under {places} alone, which is not the student by its name: "
+            "where it is, name it as variants.<name>.weights"
+        )
     if not named:
         names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]
         raise AssayError(
@@ -218,7 +225,7 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
     """The one of ``states`` at the most usual place, or any if they are equal."""
 
     def rank(state: StateDict) -> int:
-        place = _BEST.sub("", _last_part(state))  # the best weights go no farther than the last
+        place = _BEST.sub("", OF_BEST.sub("", _last_part(state)))  # the best weights go no farther than the last
         return _USUAL_PLACES.index(place) if place in _USUAL_PLACES else len(_USUAL_PLACES)
 
     best = [state for state in states if rank(state) == min(map(rank, states))]

@@ -6,7 +6,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -25,11 +25,19 @@ MAX_DEPTH, MAX_SECTIONS = 5, 2_000
 MAX_TEXT = 1 << 20  # characters of a config that is kept as text
 
 _RUNS = {"training", "train", "trainer", "run", "experiment"}
+# Words that name what weights are best by, or that they are optimal, and neither a loss nor an optimizer.
+OF_BEST = re.compile(
+    r"best_(?:(?:train|val|valid|validation|test|eval|energy|forces?|total)_)*(?:loss|losses|metrics?)_?"
+    r"|opt_(?=model|student|net|network|weights)",
+    re.IGNORECASE,
+)
 # Words of the names of sections that tell nothing of the network.
 _ELSEWHERE = re.compile(
-    r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|foundation|oracle|adversarial|attack|prun\w*|loss(?:es)?|criterion|metrics?|data\w*|loaders?|train\w*|val|valid\w*"
-    r"|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
+    r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|foundation|oracle|adversarial|attack|prun\w*|loss(?:es)?|criterion"
+    r"|metrics?|data\w*|loaders?|train\w*|val|valid\w*|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
 )
+# Words of those that tell of it after all where they hold its weights.
+_AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states?)(?=_|$)")
 # Names of the sections that tell of the data of a training.
 _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
@@ -88,9 +96,9 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
         for path, entries in _nested(section.entries) if depth < MAX_DEPTH else ():
             inner: Section | None = section
             for key in path:
-                inner = inner and _step(inner, key, with_data)
+                inner = inner and _step(inner, key, with_data, entries)
             if inner is not None:
-                queue.append((replace(inner, entries=entries), depth + 1))
+                queue.append((inner, depth + 1))
 
 
 def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
@@ -108,20 +116,26 @@ def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any
     yield from flattened.items()
 
 
-def _step(section: Section, key: str, with_data: bool) -> Section | None:
-    """The empty section under a key of another, or None where it is of those that are left out."""
+def _step(section: Section, key: str, with_data: bool, entries: dict[Any, Any]) -> Section | None:
+    """The section of ``entries`` under a key of another, or None where it is of those that are left out."""
     words = in_words(key)
     of_run = key in _RUNS
     of_data = with_data and bool(_OF_DATA.fullmatch(words))
-    if not of_run and not of_data and is_elsewhere(words):
+    if not of_run and not of_data and is_elsewhere(_AROUND.sub("", words) if _holds_weights(entries) else words):
         return None
     known = section.known and not of_run and not {key, words}.isdisjoint(NETWORKS if section.place else PLACES)
-    return Section(section.path_of(key), {}, known, of_run, of_data)
+    return Section(section.path_of(key), entries, known, of_run, of_data)
+
+
+def _holds_weights(entries: dict[Any, Any]) -> bool:
+    """Whether a state dict is among the values of a dict."""
+    inner = (value for value in entries.values() if isinstance(value, dict))
+    return any(Section("", value, False).holds_weights for value in inner)
 
 
 def is_elsewhere(words: str) -> bool:
     """Whether a key, in words, is that of a section that tells nothing of the network."""
-    return bool(_ELSEWHERE.search(words))
+    return bool(_ELSEWHERE.search(OF_BEST.sub("", words)))
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:

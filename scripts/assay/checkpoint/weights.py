@@ -19,6 +19,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.labels import is_neutral_buffer
+from assay.checkpoint.sections import OF_BEST
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
@@ -296,7 +297,7 @@ def _with_dots(keys: list[str]) -> dict[str, str]:
 def _models(where: str, entries: dict, container: Container, everything: bool) -> list[StateDict]:
     """The models whose tensors stand in one dict."""
     keys = [key for key, value in entries.items() if isinstance(key, str) and _is_tensor(value)]
-    if not keys or (not everything and _NOT_THE_MODEL.search(where)):
+    if not keys or (not everything and _NOT_THE_MODEL.search(OF_BEST.sub("", where))):
         return []
     averaged = "n_averaged" in keys or _is_averaged(where)
     groups: dict[tuple[str, ...], StateDict] = {}
@@ -304,7 +305,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
     dotted = _with_dots(keys)
     for key in keys:
         lost, group, bare = _split(dotted.get(key, key))
-        if not bare or (not everything and any(_NOT_THE_MODEL.search(part) for part in group)):
+        if not bare or (not everything and any(_NOT_THE_MODEL.search(OF_BEST.sub("", part)) for part in group)):
             continue
         average = averaged or any(map(_is_averaged, group))
         state = groups.setdefault(group, StateDict(where, average, group=".".join(group)))

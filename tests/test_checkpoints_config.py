@@ -154,6 +154,9 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         ),
         ({"training": {"energy_unit": "hartree"}}, r"training\.energy_unit = 'hartree'"),
         ({"units": "eV, bohr"}, r"units = 'eV, bohr'"),
+        ({"units": "energy: eV, length: bohr"}, r"units\.length = 'bohr'"),
+        ({"config": {"units": "wave: eV"}}, r"config\.units = 'wave: eV'"),
+        ({"config": {"model.energy_unit": "hartree"}}, r"config\.model\.energy_unit = 'hartree'"),
     ):
         path = save({"model": state} | content)
         with pytest.raises(AssayError, match=f"says {said}, and its energies would be taken to be in eV"):
@@ -163,6 +166,8 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         {"config": {"energy_unit": "eV", "units": {"energy": "ev", "length": "Angstrom", "time": "fs"}}},
         {"units": "metal", "config": {"units": "eV, angstrom, eV/A", "n_units": 64, "distance_unit": "Ang"}},
         {"config": {"data": {"energy_unit": "eV"}, "units": 64}, "dataset": {"units": "eV"}},
+        {"units": "energy: eV, length: angstrom, time=fs", "config": {"units": '{"energy": "eV", "stress": "GPa"}'}},
+        {"config": {"distance_unit": "Ångström", "force_unit": "eV Å⁻¹", "energy_unit": "electronvolt"}},
         {"datamodule_hyper_parameters": {"property_units": {"energy": "eV"}, "distance_unit": "Ang", "batch_size": 8}},
         {"teacher": {"energy_unit": "hartree"}, "training": {"time_unit": "s", "units": 3}},
     ):

@@ -426,6 +426,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path, name, monkeypatch):
         ("kbar", "stress", 0.1 * GPa),
         ("eV/angstrom**3", "stress", 1.0),
         ("nm", "length", 10.0),
+        ("eV/Å³", "stress", 1.0),
+        ("kcal mol⁻¹ Å⁻¹", "forces", KCAL),
+        ("Ångström", "length", 1.0),
+        ("electronvolts per angstrom", "forces", 1.0),
+        ("kJ/mole", "energy", kJ / mol),
+        ("nanometers", "length", 10.0),
     ],
 )
 def test_units_are_converted(unit, kind, value):
@@ -433,7 +439,8 @@ def test_units_are_converted(unit, kind, value):
 
 
 @pytest.mark.parametrize(
-    ("unit", "kind"), [("eV", "forces"), ("kcal", "energy"), ("", "energy"), ("eV/", "energy"), ("GPa", "virial")]
+    ("unit", "kind"),
+    [("eV", "forces"), ("kcal", "energy"), ("", "energy"), ("eV/", "energy"), ("GPa", "virial"), ("eV²", "energy")],
 )
 def test_units_of_something_else_are_refused(unit, kind):
     with pytest.raises(AssayError, match=f"is no unit of {kind}"):

@@ -10,10 +10,11 @@ from contextlib import suppress
 from typing import Any
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import in_words, sections
+from assay.checkpoint.sections import as_dict, in_words, sections
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor
 
+MAX_UNITS = 100  # characters of units in one text
 # What names a unit of each kind that a network has.
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
 _STATED = {
@@ -21,6 +22,8 @@ _STATED = {
 }
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?")
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
+_PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
+_OF_OTHERS = {"time", "mass", "charge", "temperature", "dipole"}
 _SEPARATOR = re.compile(r"\s*(?:,|;|\band\b|\s)\s*")
 
 
@@ -71,10 +74,20 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
             kind = next((kind for kind, pattern in _STATED.items() if pattern.fullmatch(words)), None)
             if kind is not None and isinstance(value, str):
                 yield place, value, kind
+            elif _UNITS.fullmatch(words) and (units := as_dict(value) or _pairs(value)):
+                yield from _of_kinds(place, units)
             elif _UNITS.fullmatch(words) and isinstance(value, str) and (section.known or section.of_data):
                 yield place, value, None
-            elif _UNITS.fullmatch(words) and isinstance(value, dict):
-                yield from _of_kinds(place, value)
+
+
+def _pairs(text: Any) -> dict[str, str]:
+    """The units of a text that names what each is of, such as "energy: eV, length: angstrom"; none of another."""
+    parts = re.split("[,;]", text) if isinstance(text, str) and len(text) <= MAX_UNITS else []
+    matches = [match for part in parts if (match := _PAIR.fullmatch(part))]
+    known = {word for words in KIND_WORDS.values() for word in words} | _OF_OTHERS
+    if len(matches) < len(parts) or not all(in_words(match[1]) in known for match in matches):
+        return {}
+    return {match[1]: match[2] for match in matches}
 
 
 def _of_kinds(place: str, units: dict[Any, Any]) -> Iterator[tuple[str, str, str]]:
@@ -88,7 +101,7 @@ def _is_of_assay(unit: str, kind: str | None) -> bool:
     """Whether a unit, or each of several in one text, is that of ASE; one that nobody knows is not."""
     if not unit.strip() or unit.strip().lower() in _OWN_SYSTEMS:
         return True
-    if len(unit) > 100:
+    if len(unit) > MAX_UNITS:
         return False
     words = [unit] if kind is not None else [word for word in _SEPARATOR.split(unit.strip()) if word]
     return all(_is_one(word, [kind] if kind is not None else [*_KINDS]) for word in words)

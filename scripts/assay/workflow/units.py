@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 import ase.units
 import numpy as np
@@ -12,6 +13,7 @@ from assay.workflow.errors import AssayError
 # How files and papers spell units, in lower case, and the value of each in ASE's units (eV, angstrom).
 _ENERGIES = {
     "ev": ase.units.eV,
+    "electronvolt": ase.units.eV,
     "mev": 1e-3 * ase.units.eV,
     "hartree": ase.units.Hartree,
     "ha": ase.units.Hartree,
@@ -29,7 +31,11 @@ _LENGTHS = {
     "bohr": ase.units.Bohr,
     "a0": ase.units.Bohr,
     "nm": ase.units.nm,
+    "nanometer": ase.units.nm,
+    "nanometre": ase.units.nm,
     "pm": 1e-2 * ase.units.Ang,
+    "picometer": 1e-2 * ase.units.Ang,
+    "picometre": 1e-2 * ase.units.Ang,
 }
 _PRESSURES = {
     "gpa": ase.units.GPa,
@@ -45,7 +51,7 @@ _WORDS = (
     | {word: (value, (1, 0, 1)) for word, value in _MOLAR_ENERGIES.items()}
     | {word: (value, (0, 1, 0)) for word, value in _LENGTHS.items()}
     | {word: (value, (1, -3, 0)) for word, value in _PRESSURES.items()}
-    | {"mol": (ase.units.mol, (0, 0, 1))}
+    | dict.fromkeys(("mol", "mole"), (ase.units.mol, (0, 0, 1)))
 )
 _TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:\^|\*\*)?(?P<power>-?\d+))?\s*")
 
@@ -85,7 +91,7 @@ def factor(unit: str, kind: str) -> float:
     Raises:
         AssayError: the unit is not known, or is one of something else.
     """
-    text = unit.strip().lower().replace("å", "angstrom").replace("·", "*")
+    text = _spelled(unit)
     text, sign = text.lstrip("+-").strip(), -1.0 if text.startswith("-") else 1.0
     text = re.sub(r"/\s*\(([^)]*)\)", lambda match: "/" + re.sub(r"[*\s]+", "/", match[1].strip()), text)
     energy, length = DIMENSIONS[kind]
@@ -104,6 +110,13 @@ def factor(unit: str, kind: str) -> float:
     if powers.tolist() != [energy, length, 0]:
         raise _unknown(unit, kind)
     return sign * value
+
+
+def _spelled(unit: str) -> str:
+    """A unit in small letters of ASCII: raised numbers, signs and the names of the angstrom as they are typed."""
+    text = unicodedata.normalize("NFKC", unit.replace("·", "*").replace("⋅", "*").replace("×", "*")).strip().lower()
+    text = re.sub("å(?:ngstr[oö]m)?|angström", "angstrom", text.replace("\N{MINUS SIGN}", "-"))
+    return re.sub(r"\s+per\s+", "/", text)
 
 
 def of_structure(unit: str) -> str:

@@ -111,6 +111,8 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says epsilon in the text under 'argv', .* 1e-08 would be"),
         ({"config": {"cutoffFn": "cosine"}}, r"says config\.cutoffFn = 'cosine', .* envelope = polynomial would be"),
         ({"config": {"hidden": 8, "eps": 1e-3}}, r"says config\.eps = 0\.001, .* save it with epsilon in its config"),
+        ({"argv": ["train.py", "--floor"]}, r"says floor in the text under 'argv', .* False would be"),
+        ({"config": {"model_floor": True}}, r"says config\.model_floor = True, .* and floor = False would be"),
         ({"run/floor": True}, r"says run\.floor = True, .* and floor = False would be"),
     ):
         with pytest.raises(AssayError, match=said):

@@ -58,6 +58,7 @@ _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"
 _ACTIVATIONS = {"swish": "silu"}
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 MAX_WORDS = 1000  # of a command
+_PREFIX = re.compile(r"^(?:model|student|network|net|painn)_")
 _COMMANDS = {"overrides", "argv", "command", "cmd"}
 _SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?\s*[:=]\s*['\"]?([\w.+-]*)")
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -163,8 +164,10 @@ def _can_be(name: str, value: Any) -> bool:
 def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
     """As ``_told``, of what may be a hyperparameter by its name and is not read as one."""
     for key, value in section.entries.items():
-        name = _DOUBTFUL.get(in_words(key)) if isinstance(key, str) else None
-        if name is not None and isinstance(value, str | int | float) and not isinstance(value, bool):
+        words = in_words(key) if isinstance(key, str) else ""
+        bare = _PREFIX.sub("", words)
+        name = _DOUBTFUL.get(bare) or (_NAMES.get(bare) if bare != words else None)
+        if name is not None and isinstance(value, str | int | float):
             yield name, key, _plain(name, value)
 
 
@@ -174,7 +177,7 @@ def _said_in_text(text: Any) -> dict[str, Any]:
         text = " ".join(text)
     if not isinstance(text, str) or as_dict(text) is not None:
         return {}
-    text = re.sub(r"--([\w-]+)\s+", r"\1=", text[:MAX_TEXT])
+    text = re.sub(r"--([\w-]+)(?:\s+|$)", r"\1=", text[:MAX_TEXT])
     said = ((_NAMES.get(in_words(match[1])), match[2]) for match in _SAID_IN_TEXT.finditer(text))
     return {name: _plain(name, value) for name, value in said if name is not None}
 

@@ -83,6 +83,7 @@ rule validate:
     params:
         code=code_of("validate"),
         splits=SPLITS,
+        recorded=RECORDED,
         teacher=teacher_name,
         settings=config["accuracy"],
         device=DEVICE,

@@ -35,7 +35,7 @@ from assay.workflow.config import (
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
-from assay.workflow.teachers import own_reference, reference_files, same_teacher, teacher_of
+from assay.workflow.teachers import own_reference, recorded_labels, reference_files, same_teacher, teacher_of
 
 if " " in sys.executable:
     raise WorkflowError(
@@ -77,6 +77,8 @@ SHIPPED_STUDENTS = {name: shipped_path(f"data/checkpoints/{name}.pt", ROOT) for 
 # Labelled splits by name, each a path or a set of keys with one; and their files.
 SPLITS = present(config["dataset"]["splits"])
 SPLIT_FILES = [on_disk(file_of(split)) for split in SPLITS.values()]
+# What is recorded of them: a parameter of the rules that ask whose labels a file holds.
+RECORDED = [recorded_labels(file_of(split)) for split in SPLITS.values()]
 UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 
 # The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.

@@ -9,6 +9,7 @@ from assay.quantize.names import SCHEME_NAMES
 
 # What a student is judged on, and what it is judged on where its teacher labelled none of that or it knows none of it.
 UNSEEN_OR_ELSE = [UNSEEN, *(split for split in SPLITS.values() if split != UNSEEN), config["dataset"]["validation"]]
+UNSEEN_RECORDED = [recorded_labels(file_of(split)) for split in UNSEEN_OR_ELSE]
 
 
 rule schemes:
@@ -39,6 +40,7 @@ rule schemes:
         code=code_of("schemes"),
         train=lambda wildcards: config["dataset"]["train"],
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
+        recorded=UNSEEN_RECORDED,
         teacher=teacher_name,
         settings={
             key: config["quantize"][key]
@@ -76,6 +78,7 @@ rule quantize:
     params:
         code=code_of("quantize"),
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
+        recorded=UNSEEN_RECORDED,
         teacher=teacher_name,
         settings={key: config["quantize"][key] for key in ["structures", "seconds", "seed", "limits"]},
     script:

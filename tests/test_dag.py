@@ -120,6 +120,15 @@ def test_what_tells_of_the_training_data_reruns_what_is_compared_with_them(tree)
     assert "tiny/domain.npz" not in changed(after, snapshot(tree))
 
 
+def test_a_record_of_who_labelled_a_split_reruns_what_asks_for_it(tree):
+    """Which is no input, since `snakemake dataset` makes it."""
+    record = {"teacher": {"name": "PBE"}, "parts": {"unseen_molecules": {"file_sha256": "12" * 32}}}
+    (tree / "data/dataset/dataset.json").write_text(json.dumps(record))
+    planned = snakemake(tree, "-n", "--quiet", "rules", "all").stdout
+    assert {"validate", "schemes", "quantize"} <= set(re.findall(r"^(\w+) +3$", planned, re.M)), planned
+    assert not re.search(r"^(normalize|export|probe) ", planned, re.M), planned
+
+
 def test_times_of_a_gpu_that_are_kept_write_the_report_again(tree):
     (tree / "jobs.jsonl").write_text("")
     record = tree / "data/benchmarks/gpu/speed.json"

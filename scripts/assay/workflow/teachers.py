@@ -145,8 +145,21 @@ def labelled_by(split: str | Path | Mapping[str, Any]) -> str | None:
     if isinstance(split, Mapping) and split.get("teacher"):
         return str(split["teacher"])
     path = Path(split["path"] if isinstance(split, Mapping) else split)
-    record = read_content(path.with_name(DATASET_RECORD))
-    recorded, name = look_up(record, "parts", path.stem, "file_sha256"), look_up(record, "teacher", "name")
-    if not isinstance(recorded, str) or not isinstance(name, str) or not path.is_file():
+    recorded = recorded_labels(path)
+    if recorded is None or not path.is_file():
         return None
-    return name if sha256_file(path) == recorded else None
+    return recorded["teacher"] if sha256_file(path) == recorded["file_sha256"] else None
+
+
+def recorded_labels(labelled: str | Path) -> dict[str, str] | None:
+    """What the ``dataset.json`` beside a labelled file says of it, whatever the file holds now.
+
+    Snakemake plans by it what rests on ``labelled_by``: the record cannot be an input, for a rule makes it.
+
+    Returns:
+        The name of the ``teacher``, and ``file_sha256`` of the file that is meant; None if one of them is not told.
+    """
+    path = Path(labelled)
+    record = read_content(path.with_name(DATASET_RECORD))
+    sha256, name = look_up(record, "parts", path.stem, "file_sha256"), look_up(record, "teacher", "name")
+    return {"teacher": name, "file_sha256": sha256} if isinstance(sha256, str) and isinstance(name, str) else None

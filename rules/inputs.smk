@@ -13,7 +13,7 @@ OWN = present(config["students"]) if config["data"] else {}
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
     if wildcards.variant in OWN:
-        in_words(check_trained, wildcards.variant, teacher_name(wildcards))
+        in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant])
     return VARIANTS[wildcards.variant].get("checkpoint")
 
 

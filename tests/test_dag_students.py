@@ -70,13 +70,15 @@ def test_a_student_of_another_teacher_or_other_data_is_not_judged_as_this_ones(t
     for name in ("small.pt", "tuned.pt", "train.h5", "validation.h5"):
         (folder / name).write_text(name)
     for teacher, held_out, words in (
-        ("PBE0", "12", None),
-        ("EMT", "12", "students/small.pt learned from EMT, and the config says from PBE0: run `snakemake distill`"),
-        ("PBE0", "34", "students/validation.h5 is of another `snakemake distill` than students/small.pt"),
+        ({"name": "PBE0"}, "12", None),
+        (
+            {"name": "EMT"},
+            "12",
+            "students/small.pt learned from EMT, and the config says from PBE0: run `snakemake distill`",
+        ),
+        ({"name": "PBE0"}, "34", "students/validation.h5 is of another `snakemake distill` than students/small.pt"),
     ):
-        (folder / "small.training.json").write_text(
-            json.dumps({"teacher": {"name": teacher}, "held_out_sha256": held_out})
-        )
+        (folder / "small.training.json").write_text(json.dumps({"teacher": teacher, "held_out_sha256": held_out}))
         (folder / "registered.json").write_text(json.dumps({"validation.h5": "12"}))
         done = plan(tree, "results/small/accuracy.json")[1]
         assert (done.returncode == 0) == (words is None) and (words or "") in done.stdout, done.stdout

@@ -43,6 +43,7 @@ from assay.workflow.config import complete_config, load_config
 from assay.workflow.config_models.students_yaml import Hyperparameters
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
+from assay.workflow.own_students import check_trained
 from assay.workflow.teachers import teacher_of
 from shared.molecules import molecules
 
@@ -50,6 +51,7 @@ ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
 
 TRAINING = load_config(CONFIG)["training"] | {"steps": 30, "atoms_per_step": 60}
+XTB = {"name": "TBLite", "calculator": "tblite.ase.TBLite"}
 TINY = {"parameters": 4_000, "hyperparameters": {"n_blocks": 2, "n_rbf": 6, "head": [8]}}
 
 
@@ -201,6 +203,29 @@ def test_hyperparameters_of_the_config_are_those_of_the_networks():
     config = own(data={"train": "my.xyz"}, students={"small": {"parameters": "4000", "hyperparameters": given}})
     read = config["students"]["small"]["hyperparameters"]
     assert read == {"cutoff_A": 6.5, "n_rbf": 12, "head": [8], "rank": 1, "floor": False}
+
+
+@pytest.mark.parametrize(
+    ("recorded", "words"),
+    [
+        ({"name": "PBE0"}, "learned from PBE0, and the config says from TBLite: run `snakemake distill`"),
+        (XTB | {"arguments": {"method": "GFN1-xTB"}}, "{'method': 'GFN1-xTB'}, and the config says from TBLite by"),
+        ({"name": "TBLite", "calculator": "xtb.ase.XTB"}, "learned from TBLite by xtb.ase.XTB with the arguments {}"),
+        (XTB | {"arguments": {"verbosity": 0, "method": "GFN2-xTB"}, "environment": "elsewhere"}, None),
+        ({"name": "TBLite"}, None),
+    ],
+)
+def test_a_student_of_the_same_class_with_other_arguments_has_another_teacher(tmp_path, monkeypatch, recorded, words):
+    monkeypatch.chdir(tmp_path)
+    teacher = teacher_of({"teacher": XTB | {"arguments": {"method": "GFN2-xTB", "verbosity": 0}}}, XTB)
+    (tmp_path / "students").mkdir()
+    (tmp_path / "students/small.pt").touch()
+    (tmp_path / "students/small.training.json").write_text(json.dumps({"teacher": recorded}))
+    if words is None:
+        check_trained("small", teacher)
+        return
+    with pytest.raises(AssayError, match=re.escape(words)):
+        check_trained("small", teacher)
 
 
 @pytest.mark.parametrize(("parameters", "hidden"), [(421_633, 80), (77_000, 32), (21_000, 16)])

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from assay.workflow.config_models.config_yaml import with_modules_of_their_own
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, training_record
-from assay.workflow.teachers import same_teacher
+from assay.workflow.teachers import TeacherEntry, same_teacher
 
 FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
 TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
@@ -94,16 +94,16 @@ def checkpoint_path(student: str) -> str:
     return f"{FOLDER}/{student}.pt"
 
 
-def check_trained(student: str, teacher: str) -> None:
+def check_trained(student: str, teacher: TeacherEntry) -> None:
     """Make sure that one's own student is what the config says, by the record of its training.
 
     Args:
         student: the name of the student.
-        teacher: the name of its teacher in the config.
+        teacher: its teacher in the config.
 
     Raises:
-        AssayError: it is not trained yet, it learned from another teacher, or its held-out structures were replaced by
-            those of another config.
+        AssayError: it is not trained yet, it learned from another teacher or from the same class with other arguments,
+            or its held-out structures were replaced by those of another config.
     """
     path, placed = checkpoint_path(student), Path(REGISTERED)
     if not Path(path).is_file():
@@ -115,11 +115,11 @@ def check_trained(student: str, teacher: str) -> None:
     if not record.is_file():
         return
     about = read_json(record)
-    learned_from = about.get("teacher", {}).get("name", teacher)
-    if learned_from != teacher:
+    learned_from = about.get("teacher", {})
+    if (other := _difference(learned_from, teacher)) is not None:
         raise AssayError(
-            f"{path} learned from {learned_from}, and the config says from {teacher}: run `snakemake distill` with "
-            "this config, or put the teacher back"
+            f"{path} learned from {other[0]}, and the config says from {other[1]}: run `snakemake distill` with this "
+            "config, or put the teacher back"
         )
     held_out = about.get("held_out_sha256")
     if held_out and placed.is_file() and read_json(placed).get(Path(VALIDATION).name, held_out) != held_out:
@@ -127,6 +127,23 @@ def check_trained(student: str, teacher: str) -> None:
             f"{VALIDATION} is of another `snakemake distill` than {path}, whose held-out structures it replaced: run "
             "it again with this config, or work in a folder of its own"
         )
+
+
+def _difference(recorded: Mapping[str, Any], teacher: TeacherEntry) -> tuple[str, str] | None:
+    """What tells a recorded teacher and that of the config apart, in words for each; None if nothing does.
+
+    Beside the name it is the calculator and its arguments, where both have one. The environment only says where it is
+    installed.
+    """
+    name = recorded.get("name", teacher["name"])
+    if name != teacher["name"]:
+        return str(name), str(teacher["name"])
+    if recorded.get("calculator") is None or teacher["calculator"] is None:
+        return None
+    was, is_now = ((one["calculator"], one.get("arguments") or {}) for one in (recorded, teacher))
+    if was == is_now:
+        return None
+    return f"{name} by {was[0]} with the arguments {was[1]}", f"{name} by {is_now[0]} with the arguments {is_now[1]}"
 
 
 def _teacher_of(data: Mapping[str, Any], given: Any) -> dict[str, Any]:

@@ -145,6 +145,8 @@ def origin_of(wildcards):
     origin = OWN[wildcards.student].get("from")
     if origin is None:
         return None
+    if origin in OWN:  # as it is trained, not as it was placed by an earlier run
+        return f"{OWN_BUILD}/{origin}.pt"
     if origin in VARIANTS:
         return VARIANTS[origin].get("checkpoint")
     return SHIPPED_STUDENTS.get(origin, origin)

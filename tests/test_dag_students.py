@@ -42,6 +42,22 @@ def test_labels_are_checked_and_learned_from_and_nothing_else_happens(tree):
     assert "data/checkpoints/tiny.pt" in done.stdout, "what `from: tiny` names"
 
 
+def test_a_student_that_another_one_goes_on_from_is_trained_before_it(tree):
+    """Also where an earlier one was placed, and in whatever order they stand."""
+    configure(
+        tree, students={"more": {"from": "small"}, "small": {"parameters": 77_000}}, data={"train": "my_train.xyz"}
+    )
+    for placed in (False, True):
+        if placed:
+            (tree / "students").mkdir()
+            (tree / "students/small.pt").write_text("before")
+        jobs, done = plan(tree, "distill")
+        assert jobs["train_own"] == 2, done.stdout
+        assert re.search(r"rule train_own:\n +input: .*data/build/own/small\.pt\n", done.stdout), done.stdout
+        assert "students/small.pt" not in done.stdout
+    shutil.rmtree(tree / "students")
+
+
 def test_structures_are_labelled_first_after_the_teacher_was_tried(tree):
     configure(tree, data={"structures": "bare.xyz", "teacher": TEACHER}, training={"labelling_jobs": 3})
     jobs, done = plan(tree, "distill")

@@ -128,6 +128,22 @@ def test_what_is_held_out_has_the_teacher_that_its_file_states():
         ({"data": {"train": "my.xyz"}, "students": {"a": {}}}, "`parameters`, `architecture` or `from`"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"parameters": 5, "from": "tiny"}}}, "one of the three"),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"from": "tiny", "hyperparameters": {}}}}, "are kept"),
+        (
+            {"data": {"train": "my.xyz"}, "students": {"a": {"from": "a"}}},
+            "in a circle (a from a): let one of them begin",
+        ),
+        (
+            {"data": {"train": "my.xyz"}, "students": {"a": {"from": "b"}, "b": {"from": "c"}, "c": {"from": "b"}}},
+            "in a circle (a from b from c from b)",
+        ),
+        (
+            {
+                "data": {"train": "my.xyz"},
+                "students": {"a": {"from": "lj"}},
+                "variants": {"lj": {"calculator": "ase.calculators.lj.LennardJones"}},
+            },
+            "`students.a.from` is lj, a calculator, which has no weights to go on from",
+        ),
         ({"data": {"train": "my.xyz"}, "students": {"a": {"parametres": 5}}}, "did you mean `parameters`?"),
         (
             {

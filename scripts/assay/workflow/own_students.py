@@ -42,7 +42,8 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
     Raises:
         AssayError: there are students without data, or data without students; structures without a calculator that
             labels them; data of two teachers; a student with the name of a variant, or with the Python module of one; a
-            change of a variant that is left out; or no split that students are judged on.
+            student that goes on from itself or from a calculator; a change of a variant that is left out; or no split
+            that students are judged on.
     """
     data, students = config["data"], present(config["students"])
     if data is None:
@@ -77,6 +78,7 @@ def with_own_students(config: dict[str, Any], given: Mapping[str, Any]) -> dict[
         with_modules_of_their_own(others | students)
     except ValueError as error:
         raise AssayError(f"students and variants of the config must be {error}") from None
+    _check_origins(students, others)
     config["variants"] = others | {name: _variant(name, student, teacher) for name, student in students.items()}
     config["dataset"] |= _data_files(_section(given, "dataset"), _teacher_of_held_out(data, teacher))
     if "calculator" in teacher:
@@ -195,6 +197,24 @@ def _own_variants(given: Mapping[str, Any]) -> dict[str, Any]:
                 "`checkpoint` besides, or remove the entry"
             )
     return {name: dict(entry) for name, entry in present(given).items() if isinstance(entry, Mapping)}
+
+
+def _check_origins(students: Mapping[str, Any], others: Mapping[str, Any]) -> None:
+    """Refuse students that go on from themselves, near or far, and those that go on from a calculator."""
+    for name in students:
+        line = [name]
+        while (origin := students[line[-1]].get("from")) in students:
+            if origin in line:
+                way = " from ".join([*line, origin])
+                raise AssayError(
+                    f"students go on from each other in a circle ({way}): let one of them begin with `parameters`, or "
+                    "`from` a checkpoint by its path"
+                )
+            line.append(origin)
+        if "calculator" in others.get(origin, {}):
+            raise AssayError(
+                f"`students.{line[-1]}.from` is {origin}, a calculator, which has no weights to go on from"
+            )
 
 
 def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:

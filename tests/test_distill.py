@@ -268,6 +268,18 @@ def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
     assert first.steps + 4 * last.steps == 1000 and last.peak < first.peak == 0.5
 
 
+def test_the_minutes_of_one_student_go_before_the_steps_of_all(labelled):
+    data, general = read_dataset(labelled), TRAINING | {"minutes": 0.5}
+
+    def steps(student, training):
+        return plan_run(TINY | student, training, None, data).recipe.steps
+
+    for said in ({"minutes": 0.2}, {"epochs": 1_000_000}):
+        alone = steps({}, general | {"steps": None} | said)
+        assert steps(said, general | {"steps": 20_000}) == alone != steps({}, general | {"steps": 20_000})
+    assert steps({"minutes": 0.2, "steps": 1_000}, general) == steps({"steps": 1_000}, general) < 1_001
+
+
 def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tmp_path):
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
     about = store_data([labelled], None, 0.2, 0, into)

@@ -62,7 +62,8 @@ def plan_run(
 
     Args:
         student: the entry of the config's ``students``.
-        training: the config's section of that name; keys of the student go before.
+        training: the config's section of that name; keys of the student go before, and its minutes or epochs before
+            the general steps.
         origin: the checkpoint to go on from; None for new weights.
         train: the structures that it learns from.
 
@@ -70,6 +71,8 @@ def plan_run(
         AssayError: a size is not possible, or the checkpoint to go on from cannot be used.
     """
     settings = {**training, **{key: student[key] for key in student if key in training or key == "steps"}}
+    if "steps" not in student and {"minutes", "epochs"} & student.keys():
+        settings["steps"] = None
     sample = train if isinstance(train, Dataset) else train.sample(FITTED)
     torch.manual_seed(settings["seed"])
     began = None if origin is None else read_origin(origin, sample)

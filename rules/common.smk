@@ -13,6 +13,7 @@ import re
 import sys
 from pathlib import Path
 
+from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses this one as a module
@@ -32,6 +33,7 @@ from assay.workflow.config import (
     shipped_path,
     why_no_gpu,
 )
+from assay.workflow.config_layers import merged
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sidecars, training_record
 from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
@@ -64,11 +66,14 @@ def files_behind(calculator):
     return list(map(on_disk, calculator_files(calculator)))
 
 
-# What the caller set, by --config and --configfile or by `config:` of a module.
-GIVEN = config or workflow.config_settings.overwrite_config
-
 for configfile_given in workflow.config_settings.configfiles:
     in_words(require_single_keys, configfile_given)
+
+# What the caller set: by `config:` of a module, by a workflow around these rules, or by --configfile and --config. Of these
+# Snakemake merges the parts as if each told of the same students and teachers.
+GIVEN = config
+if workflow.modifier.is_main_snakefile() and config == workflow.config_settings.overwrite_config:
+    GIVEN = merged([*map(load_configfile, workflow.config_settings.configfiles), workflow.config_settings.config])
 
 config = in_words(complete_config, GIVEN, ROOT / "config")
 

@@ -78,6 +78,37 @@ def test_default_config_is_accepted_unchanged():
     assert load_config(FOLDER) == config
 
 
+def test_what_one_file_says_of_a_student_or_teacher_is_not_said_of_another_files(tmp_path):
+    lj, morse = "ase.calculators.lj.LennardJones", "ase.calculators.morse.MorsePotential"
+    one = {
+        "teacher": {"name": "A", "calculator": lj, "arguments": {"sigma": 3.4, "epsilon": 0.01}},
+        "variants": {
+            "mine": {"checkpoint": "a.pt", "cutoff_A": 5.0, "teacher": "A", "licence": "of a"},
+            "same": {"checkpoint": "s.pt", "licence": "of s"},
+            "asked": {"calculator": lj, "arguments": {"path": "a", "name": "a", "sigma": 3.0}},
+        },
+        "dataset": {"splits": {"s": {"path": "a.xyz", "energy_key": "E"}, "t": {"path": "t.xyz", "energy_key": "E"}}},
+    }
+    other = {
+        "teacher": {"name": "B", "calculator": morse},
+        "variants": {
+            "mine": {"checkpoint": "b.pt"},
+            "same": {"checkpoint": "s.pt", "citation": "s"},
+            "asked": {"arguments": {"path": "b"}},
+        },
+        "dataset": {"splits": {"s": {"path": "b.xyz"}, "t": {"forces_key": "F"}}},
+    }
+    for name, content in (("one", one), ("other", other)):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    config = load_config(FOLDER, tmp_path / "one.yaml", tmp_path / "other.yaml")
+    assert config["teacher"] == {"name": "B", "calculator": morse, "arguments": {}}
+    assert config["variants"]["mine"] == {"checkpoint": "b.pt"}
+    assert config["variants"]["same"] == {"checkpoint": "s.pt", "licence": "of s", "citation": "s"}
+    assert config["variants"]["asked"]["arguments"] == {"path": "b", "name": "a", "sigma": 3.0}
+    assert config["dataset"]["splits"]["s"] == {"path": "b.xyz"}
+    assert config["dataset"]["splits"]["t"] == {"path": "t.xyz", "energy_key": "E", "forces_key": "F"}
+
+
 def test_no_key_stands_in_two_files():
     files = [{path for path in paths(yaml.safe_load((FOLDER / name).read_text())) if len(path) > 1} for name in FILES]
     assert all(one.isdisjoint(other) for one, other in zip(files, [*files[1:], files[0]], strict=True))

@@ -114,9 +114,30 @@ use rule * from assay
     assert done.returncode == 0, done.stdout
     assert "results/mine/accuracy.json" in done.stdout
     assert "results/tiny" not in done.stdout
+    (tmp_path / "theirs.yaml").write_text("samples: [a, b]")
+    outer = ("--configfile", "theirs.yaml", "--config", "variants={tiny: null}")
+    for own in ("        {}", ""):
+        empty = text.replace("    config:\n        mine\n", f"    config:\n{own}\n" if own else "")
+        (tmp_path / "Snakefile").write_text(empty)
+        done = snakemake(tmp_path, "-n", "--quiet", "rules", "all", *outer)
+        assert done.returncode == 0 and re.search(r"^validate +3$", done.stdout, re.M), done.stdout
     (tmp_path / "Snakefile").write_text(text.replace('"worst"', '"wurst"'))
     done = snakemake(tmp_path, "-n", "all")
     assert "`accuracy.wurst` is not a known key; did you mean `worst`?" in done.stdout
+
+
+@pytest.mark.slow
+def test_files_of_config_and_the_command_line_are_layers(tree):
+    (tree / "one.yaml").write_text("variants: {mine: {checkpoint: one.pt, cutoff_A: 4.0, licence: of one}}")
+    (tree / "two.yaml").write_text("variants: {mine: {checkpoint: two.pt}}")
+    (tree / "Layers").write_text(f"""
+include: "{tree / "Snakefile"}"
+
+print("mine:", VARIANTS["mine"])
+""")
+    layers = ("--configfile", "one.yaml", "two.yaml", "--config", "variants={mine: {licence: mine}}")
+    said = snakemake(tree, "-s", "Layers", "-n", "results/tiny/model.json", *layers).stdout
+    assert "mine: {'checkpoint': 'two.pt', 'licence': 'mine'}" in said, said
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "scripts").glob("*.py")))

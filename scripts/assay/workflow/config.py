@@ -20,6 +20,7 @@ from pydantic_core import ErrorDetails
 from snakemake.utils import update_config
 
 from assay.workflow.config_errors import most_telling, sentence, text_may_be
+from assay.workflow.config_layers import merged
 from assay.workflow.config_models import Config
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present, with_own_students
@@ -43,16 +44,15 @@ def load_config(folder: str | Path, *overrides: str | Path) -> dict[str, Any]:
 
     Args:
         folder: the folder with ``FILES``.
-        overrides: YAML files whose keys replace those of the defaults and of each other, as with ``--configfile``.
+        overrides: YAML files whose keys replace those of the defaults and of each other, as with ``--configfile``; see
+            ``merged``.
 
     Raises:
         AssayError: a file is missing or is not YAML, or as ``complete_config`` does.
     """
-    given: dict[str, Any] = {}
     for path in overrides:
         require_single_keys(path)
-        update_config(given, _read_yaml(Path(path)))
-    return complete_config(given, folder)
+    return complete_config(merged(_read_yaml(Path(path)) for path in overrides), folder)
 
 
 def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:

@@ -92,6 +92,28 @@ def test_a_file_without_molecules_is_one_sentence(tmp_path, frames):
         own_molecules(write(tmp_path / "my.xyz", *frames))
 
 
+def test_each_teacher_has_a_reference_of_its_own(tmp_path):
+    """Also where names differ in what no name of a file should hold."""
+    path = write(tmp_path / "my.xyz", molecule("H2O"))
+    names = [
+        "GFN2-xTB",
+        "B97X-D",
+        "ωB97X-D",
+        "PBE-D3",
+        "PBE D3",
+        "PBE+U",
+        "PBE-U",
+        "PBE-",
+        "DFT (PBE)",
+        "DFT, PBE!",
+        "教師",
+    ]
+    places = [own_reference(path, name) for name in names]
+    assert len(set(places)) == len(names) and places[0].name.endswith(".gfn2-xtb.xyz.gz")
+    assert all(place.name.isascii() and " " not in place.name for place in places)
+    assert own_reference(path, " Dft (pbe)") == own_reference(path, "DFT (PBE)")
+
+
 def test_crystals_are_scaled_strained_and_rattled(tmp_path):
     frames = [bulk("Cu", cubic=True), bulk("Cu", cubic=True), bulk("Al"), bulk("Ni", "fcc", a=3.52) * (5, 5, 5)]
     path, teacher = write(tmp_path / "my.xyz", *frames), Teacher(**EMT)
@@ -215,7 +237,10 @@ def test_one_command_makes_the_reference_and_the_checks_take_it(tmp_path):
     done = snakemake(tmp_path, "--cores", "1", "physics_reference", "--configfile", "mine.yaml")
     assert done.returncode == 0, done.stdout
     (made,) = (tmp_path / "data/build/references").glob("*.xyz.gz")
-    assert read_reference(made).teacher == EMT["name"] and made.name.endswith(".emt-of-ase.xyz.gz")
+    assert (
+        read_reference(made).teacher == EMT["name"]
+        and made.name == own_reference(tmp_path / "my.xyz", EMT["name"]).name
+    )
     plan = snakemake(tmp_path, "-n", "--cores", "1", "all", "--configfile", "mine.yaml").stdout
     inputs = {name: plan.split(f"results/{name}/physics.probe.json")[0].rpartition("input:")[2] for name in variants}
     assert made.name in inputs["mine"] and made.name not in inputs["other"]

@@ -5,6 +5,7 @@ Snakemake asks while it plans, so nothing here imports torch.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -93,7 +94,7 @@ def reference_files(physics: Mapping[str, Any], teachers: Iterable[str | None] =
 
 
 def own_reference(structures: str | Path, teacher: str) -> Path:
-    """Where the reference of somebody's own structures by a teacher lies; other structures have it elsewhere.
+    """Where the reference of somebody's own structures by a teacher lies; others have it elsewhere.
 
     Raises:
         AssayError: there is no file of structures.
@@ -101,7 +102,10 @@ def own_reference(structures: str | Path, teacher: str) -> Path:
     path = Path(structures)
     if not path.is_file():
         raise AssayError(f"there is no file {path}, which `physics.structures` in the config names: check the path")
-    name = re.sub(r"[^a-z0-9]+", "-", teacher.casefold()).strip("-")
+    spelled = teacher.strip().casefold()
+    name = re.sub(r"[^a-z0-9]+", "-", spelled).strip("-")
+    if name != spelled:  # what a name of a file leaves out tells teachers apart
+        name = f"{name}-{hashlib.sha256(spelled.encode()).hexdigest()[:8]}".lstrip("-")
     return OWN_REFERENCES / f"{path.stem}.{sha256_file(path)[:8]}.{name}.xyz.gz"
 
 

@@ -123,6 +123,16 @@ def record_of(wildcards):
     return [on_disk(record)] if record.is_file() else []
 
 
+def before_replacing(path, key, files):
+    """The files that a rule takes which replaces a path, named by a key of the config: none in a checkout of others."""
+    if Path.cwd() != ROOT.resolve() and Path(path).resolve().is_relative_to(ROOT.resolve() / "data"):
+        raise WorkflowError(
+            f"{path} belongs to the checkout, which others use too: name a file of your own as `{key}` in the config, or "
+            "run this command in the checkout"
+        )
+    return files
+
+
 def split_of(section):
     """The split that lends its molecules to a section of the config."""
     name = config[section]["split"]

@@ -66,7 +66,7 @@ rule regress:
 rule baseline:
     """Replace the stored ratios."""
     input:
-        BENCHMARKS,
+        lambda wildcards: before_replacing(BASELINE, "regress.baseline", BENCHMARKS),
     log:
         "logs/baseline.log",
     benchmark:

@@ -204,6 +204,12 @@ def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp
     assert {path for path in checkout.rglob("*") if "__pycache__" not in path.parts} == before
     again = snakemake(home, *arguments, "-n", "results/mine/accuracy.json")
     assert "Nothing to be done" in again.stdout
+    for command, key in (("baseline", "regress.baseline"), ("physics_reference", "physics.reference")):
+        refused = snakemake(home, *arguments, "-n", command)
+        words = f"belongs to the checkout, which others use too: name a file of your own as `{key}` in the config"
+        assert refused.returncode != 0 and words in refused.stdout, refused.stdout
+    own = snakemake(home, *arguments, "-n", "baseline", "--config", "regress={baseline: mine.json}")
+    assert own.returncode == 0, own.stdout
 
 
 @pytest.mark.slow

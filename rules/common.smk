@@ -61,9 +61,20 @@ def on_disk(path):
     return local(str(path)) if stored and not made else path
 
 
+PATH_MODIFIER = workflow.modifier.path_modifier  # while jobs are planned the workflow has another one
+
+
+def is_moved(path):
+    """Whether a module puts its prefix before a path of these rules."""
+    return PATH_MODIFIER.replace_prefix(path) != path
+
+
 def files_behind(calculator):
-    """The files that an ASE calculator rests on, a variant's or a teacher's; none of a teacher without a calculator."""
-    return list(map(on_disk, calculator_files(calculator)))
+    """The files that an ASE calculator rests on, a variant's or a teacher's; none of a teacher without a calculator.
+
+    They are found from the current folder, also where a module has a prefix.
+    """
+    return [local(path) if is_moved(path) else on_disk(path) for path in calculator_files(calculator)]
 
 
 for configfile_given in workflow.config_settings.configfiles:
@@ -76,6 +87,14 @@ if workflow.modifier.is_main_snakefile() and config == workflow.config_settings.
     GIVEN = merged([*map(load_configfile, workflow.config_settings.configfiles), workflow.config_settings.config])
 
 config = in_words(complete_config, GIVEN, ROOT / "config")
+
+# Students and references of one's own are put where later runs look for them, which no prefix moves.
+for key, is_used in (("data", config["data"]), ("physics.structures", "structures" in config["physics"])):
+    if is_used and is_moved("students/") | is_moved("data/build/"):
+        raise WorkflowError(
+            f"the config of the module names `{key}`, and its files cannot be made under a `prefix`: leave the prefix out, "
+            "or make them by a run of its own, and name the checkpoints and references by absolute paths"
+        )
 
 VARIANTS = present(config["variants"])
 SHIPPED_STUDENTS = {name: shipped_path(f"data/checkpoints/{name}.pt", ROOT) for name in config["distill"]["students"]}

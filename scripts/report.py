@@ -22,7 +22,7 @@ if "snakemake" not in globals():
 with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
-    jobs = dag.read_jobs("benchmarks", snakemake.params.tables, snakemake.params.timed)
+    jobs = dag.read_jobs(folder.parent / "benchmarks", snakemake.params.tables, snakemake.params.timed)
     goals = Goals(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)

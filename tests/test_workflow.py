@@ -236,6 +236,31 @@ rule mine:
     assert re.search(r"^assay_validate +2$", done.stdout, re.M), done.stdout
 
 
+@pytest.mark.slow
+def test_under_a_prefix_calculators_are_found_and_ones_own_data_refused(tree, tmp_path):
+    text = f"""
+module assay:
+    snakefile: "{tree / "Snakefile"}"
+    config: CONFIG
+    prefix: "judged"
+
+
+use rule * from assay as assay_*
+"""
+    lone = {"original": None, "tiny": None, "ultra_tiny": None, "lj": {"calculator": "mycalc.My", "cutoff_A": 5.0}}
+    data = {"students": {"small": {"parameters": 77_000}}, "data": {"train": str(tmp_path / "my.xyz")}}
+    for name in ("mycalc.py", "my.xyz"):
+        (tmp_path / name).touch()
+    (tmp_path / "Snakefile").write_text(text.replace("CONFIG", repr({"variants": lone})))
+    done = snakemake(tmp_path, "-n", "judged/results/lj/model.json")
+    assert done.returncode == 0 and re.search(r"input: +mycalc\.py\n", done.stdout), done.stdout
+    for key, config in (("data", data), ("physics.structures", {"physics": {"structures": "my.xyz"}})):
+        (tmp_path / "Snakefile").write_text(text.replace("CONFIG", repr(config)))
+        done = snakemake(tmp_path, "-n", "assay_all")
+        words = f"the config of the module names `{key}`, and its files cannot be made under a `prefix`"
+        assert done.returncode != 0 and words in done.stdout, done.stdout
+
+
 def test_a_users_paths_are_of_the_folder_and_shipped_ones_of_the_checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given = {"variants": {"mine": {"checkpoint": "mine.pt"}, "home": {"checkpoint": "~/mine.pt"}}}

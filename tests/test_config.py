@@ -177,6 +177,13 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
         (["dataset", "splits"], {"a": None}, ["keep at least one"]),
         (["dataset", "train"], 3, ["`dataset.train`", "is 3", "text"]),
         (["dataset", "train"], "", ["`dataset.train`", "text of at least 1 character"]),
+        (
+            ["dataset", "splits", "a"],
+            "own/{x}.h5",
+            ["`dataset.splits.a.path`", "without { and }, which are wildcards"],
+        ),
+        (["variants", "mine"], {"checkpoint": "{v}.pt"}, ["`variants.mine.checkpoint`", "rename the file"]),
+        (["physics", "reference"], ["{a}.xyz"], ["`physics.reference", "a path without { and }"]),
         (["dataset", "splits", "a"], {"energy_key": "E"}, ["`dataset.splits.a`", "lacks the key `path`"]),
         (["dataset", "splits", "a"], {"path": "x", "key": "E"}, ["`dataset.splits.a.key`", "known keys are", "path"]),
         (["dataset", "splits", "a"], 3, ["`dataset.splits.a`", "a set of keys or text or null"]),

@@ -62,6 +62,12 @@ def is_unit(kind: str, sign: bool = False, per_atom: bool = False) -> AfterValid
     return AfterValidator(known)
 
 
+def _without_wildcards(path: str) -> str:
+    if set("{}") & set(path):
+        raise ValueError("a path without { and }, which are wildcards to Snakemake: rename the file or its folder")
+    return path
+
+
 def _environment(path: str) -> str:
     if Path(path).is_dir():
         raise ValueError("a file and no folder: of a virtual environment, name its bin/python")
@@ -76,7 +82,7 @@ Portion = Annotated[float, Field(ge=0, le=1, description="a share")]
 PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a kind")]
 Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
 Text = Annotated[str, Field(min_length=1)]
-FilePath = Annotated[str, Field(min_length=1, description="a path")]
+FilePath = Annotated[str, Field(min_length=1, description="a path"), AfterValidator(_without_wildcards)]
 EnvironmentPath = Annotated[FilePath, AfterValidator(_environment)]
 FilePaths = Annotated[
     list[FilePath],

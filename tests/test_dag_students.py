@@ -71,6 +71,11 @@ def test_all_judges_what_distill_trained_and_trains_nothing(tree):
     assert done.returncode != 0
     assert "students/small.pt is not trained yet: run `snakemake distill` with the same config first" in done.stdout
     (tree / "students").mkdir()
+    (tree / "students/registered.json").write_text(json.dumps({"small.pt": "12"}))
+    done = snakemake(tree, "-n", "all", "--configfile", "mine.yaml")
+    assert "students/small.pt was trained and is gone: run `snakemake distill --forcerun distill`" in done.stdout
+    assert plan(tree, "distill", "--forcerun", "distill")[1].returncode == 0
+    (tree / "students/registered.json").unlink()
     for name in ("small.pt", "tuned.pt", "train.h5", "validation.h5"):
         (tree / "students" / name).write_text(name)
     jobs, done = plan(tree, "all")

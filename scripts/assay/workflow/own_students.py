@@ -104,14 +104,18 @@ def check_trained(student: str, teacher: TeacherEntry) -> None:
         teacher: its teacher in the config.
 
     Raises:
-        AssayError: it is not trained yet, it learned from another teacher or from the same class with other arguments,
-            or its held-out structures were replaced by those of another config.
+        AssayError: it is not trained yet, or gone, it learned from another teacher or from the same class with other
+            arguments, or its held-out structures were replaced by those of another config.
     """
     path, placed = checkpoint_path(student), Path(REGISTERED)
     if not Path(path).is_file():
+        was_placed = placed.is_file() and Path(path).name in read_json(placed)
         raise AssayError(
-            f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same command "
-            "again"
+            f"{path} was trained and is gone: run `snakemake distill --forcerun distill` with the same config, which "
+            "puts it back, and then the same command again"
+            if was_placed
+            else f"{path} is not trained yet: run `snakemake distill` with the same config first, and then the same "
+            "command again"
         )
     record = training_record(path)
     if not record.is_file():

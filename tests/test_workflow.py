@@ -91,6 +91,15 @@ print({{name: workflow.global_resources[name].value for name in ["licences", "de
     assert "jobs 7" in said and "ours" in said and "{'licences': 5, 'device_percent': 100}" in said, said
 
 
+def test_on_a_cluster_what_times_something_owns_its_node():
+    """And no rule asks for as many cores as the node has that plans."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    threads = [entry.partition("=")[0] for entry in profile["set-threads"]]
+    alone = [entry.partition(":")[0] for entry in profile["set-resources"] if "--exclusive" in entry]
+    assert sorted(threads) == sorted(name for name, body in RULES.items() if "threads: CORES" in body)
+    assert sorted(alone) == sorted(name for name, body in RULES.items() if "device_percent=100" in body)
+
+
 @pytest.mark.slow
 def test_a_module_with_a_config_of_its_own_has_the_defaults_beneath(tree, tmp_path):
     variants = dict.fromkeys(load_config(ROOT / "config")["variants"]) | {"mine": {"checkpoint": "mine.pt"}}

@@ -103,22 +103,24 @@ rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
         structures=PHYSICS.get("structures", []),
-        teacher_files=lambda wildcards: files_behind(ASKED.get(wildcards.reference, {}).get("teacher")),
+        teacher_files=lambda wildcards: files_behind(ASKED[wildcards.reference]["teacher"]),
     output:
         "data/build/physics/{reference}.xyz.gz",
     log:
         "logs/own_reference/{reference}.log",
     benchmark:
         "benchmarks/own_reference/{reference}.tsv"
+    wildcard_constraints:
+        reference=one_of(ASKED),
     conda:
         CONDA
     resources:
         **needs(mem_MB=2000, minutes=240),
     params:
         code=code_of("own_reference"),
-        teacher=lambda wildcards: ASKED.get(wildcards.reference, {}).get("teacher"),
+        teacher=lambda wildcards: ASKED[wildcards.reference]["teacher"],
         settings=PHYSICS["reference_recipe"],
-        shipped=lambda wildcards: ASKED.get(wildcards.reference, {}).get("shipped"),
+        shipped=lambda wildcards: ASKED[wildcards.reference]["shipped"],
     script:
         "../scripts/own_reference.py"
 

@@ -21,7 +21,7 @@ SENTENCE = "Error: the file is empty, in a.pt: save it again"
 def script():
     """Run a script whose body ends as named, with a log or without; the finished process."""
 
-    def run(body, log=None):
+    def run(body, log=None, **streams):
         code = f"""
 import os
 from assay.workflow.errors import AssayError, exit_on_error
@@ -32,7 +32,8 @@ with exit_on_error({log!r}):
 print("after")
 """
         environment = os.environ | {"PYTHONPATH": "scripts"}
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
+        return subprocess.run([sys.executable, "-c", code], text=True, env=environment, **streams)
 
     return run
 
@@ -61,6 +62,15 @@ def test_bug_keeps_its_traceback(script, tmp_path):
 def test_terminal_is_given_back(script, tmp_path):
     done = script("success", str(tmp_path / "rule.log"))
     assert (done.returncode, done.stdout, done.stderr) == (0, "after\n", "")
+
+
+def test_a_file_that_errors_are_appended_to_keeps_what_it_has(script, tmp_path):
+    kept = tmp_path / "err.log"
+    kept.write_text("earlier text\n")
+    with kept.open("a") as handle:
+        script("mistake", "/dev/stderr", stderr=handle)
+    lines = kept.read_text().splitlines()
+    assert lines[:3] == ["earlier text", "from Python", "from a library"] and lines[-1] == SENTENCE
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,14 @@ def test_a_script_whose_inputs_are_not_made_says_how_to_make_them(tree, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("script", "name"), [("train_own.py", "student"), ("own_reference.py", "reference")])
+def test_a_script_without_the_config_that_it_needs_says_so(tree, tmp_path, script, name):
+    done = run_alone(tree, script, tmp_path)
+    words = f"the config has no {name} for the rule {script[:-3]}: name files of config that have one by --configfile"
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == f"Error: {words}"
+
+
+@pytest.mark.slow
 def test_endurance_of_a_split_that_is_left_out_is_refused_in_words(tree):
     done = snakemake(tree, "-n", "endurance", "--config", "dataset={splits: {unseen_molecules: null}}")
     assert done.returncode != 0

@@ -60,7 +60,8 @@ def _output_to(log: Path) -> Iterator[None]:
     log.parent.mkdir(parents=True, exist_ok=True)
     stdout, screen = os.dup(1), os.fdopen(os.dup(2), "w")
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    log.write_bytes(b"")
+    if not _is_terminal(log):
+        log.write_bytes(b"")
     with log.open("a") as handle, screen:  # so that nothing overwrites what a logger writes to the same file
         _terminals.append(screen)
         _redirect(handle.fileno(), handle.fileno())
@@ -77,6 +78,11 @@ def _output_to(log: Path) -> Iterator[None]:
             _terminals.remove(screen)
             _redirect(stdout, screen.fileno())
             os.close(stdout)
+
+
+def _is_terminal(log: Path) -> bool:
+    """Whether a log is where errors go anyway, such as /dev/stderr, which may be a file that holds more."""
+    return log.exists() and os.path.samestat(log.stat(), os.fstat(2))
 
 
 def _peak_memory_MB() -> int:

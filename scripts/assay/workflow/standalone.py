@@ -58,6 +58,11 @@ def mock_snakemake(rule_name: str, **wildcards: str) -> Snakemake:
                 known = ", ".join(sorted(rule.wildcard_names)) or "none"
                 sys.exit(f"Error: the rule {rule_name} has no wildcard {name}: it has {known}")
             fitting = rule.wildcard_constraints.get(name, ".+")
+            if fitting == "(?!)":  # as `one_of` of the rules has it
+                sys.exit(
+                    f"Error: the config has no {name} for the rule {rule_name}: name files of config that have one by "
+                    "--configfile"
+                )
             if not re.fullmatch(fitting, value):
                 sys.exit(f"Error: {name}={value} is none that the workflow has: its {name} must match {fitting}")
         job = Job(rule, DAG(workflow, rules=[rule]), wildcards)

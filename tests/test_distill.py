@@ -264,8 +264,10 @@ def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
     assert count_steps(0.02, 256, 5_000, minutes=4, epochs=40) == 12_000
     assert count_steps(0.02, 256, 256_000, minutes=4, epochs=40) == 40_000
     assert count_steps(0.02, 256, 256_000_000, minutes=4, epochs=40) == 1_000_000, "an epoch"
-    first, last = rounds_of(1000, 256, 0.5)
-    assert first.steps + 4 * last.steps == 1000 and last.peak < first.peak == 0.5
+    for steps in (5, 10, 50, 100, 1000, 3000):
+        first, last = rounds_of(steps, 256, 0.5)
+        assert first.steps * first.atoms_per_step + last.steps * last.atoms_per_step == steps * 256
+        assert last.peak < first.peak == 0.5 and last.atoms_per_step == 1024
 
 
 def test_the_minutes_of_one_student_go_before_the_steps_of_all(labelled):

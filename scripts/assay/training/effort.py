@@ -51,7 +51,7 @@ def count_steps(step_s: float, atoms_per_step: float, n_atoms: int, minutes: flo
 
 
 def rounds_of(steps: int, atoms_per_step: int, peak: float) -> list[Round]:
-    """The rounds of a training with about so many steps of ``atoms_per_step`` atoms: the last part in larger steps."""
-    last = max(10, round(steps * LAST_SHARE / LAST_PACKS))
-    first = max(10, steps - LAST_PACKS * last)
+    """The rounds of a training that sees as many atoms as ``steps`` of ``atoms_per_step``; the last ones are larger."""
+    last = max(1, min(10, steps // (2 * LAST_PACKS)), round(steps * LAST_SHARE / LAST_PACKS))
+    first = max(1, steps - LAST_PACKS * last)
     return [Round(first, atoms_per_step, peak), Round(last, LAST_PACKS * atoms_per_step, LAST_PEAK * peak)]

@@ -109,7 +109,7 @@ class OwnTraining(Section):
 
     minutes: PositiveNumber = may_be_absent()
     epochs: PositiveNumber = may_be_absent()
-    steps: PositiveInteger = may_be_absent(description="the number of steps, where it does not follow from the data")
+    steps: PositiveInteger = may_be_absent(description="steps of `atoms_per_step`, where they do not follow")
     atoms_per_step: PositiveInteger = may_be_absent()
     matrix_lr: PositiveNumber = may_be_absent()
     other_lr: PositiveNumber = may_be_absent()

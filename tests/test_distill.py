@@ -45,6 +45,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
 from assay.workflow.own_students import check_trained
 from assay.workflow.teachers import teacher_of
+from shared.checkpoint_samples import store, student
 from shared.molecules import molecules
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +132,10 @@ def test_what_is_held_out_has_the_teacher_that_its_file_states():
         (
             {"data": {"train": "my.xyz"}, "students": {"a": {"from": "a"}}},
             "in a circle (a from a): let one of them begin",
+        ),
+        (
+            {"data": {"train": "my.xyz"}, "students": {"a": {"architecture": "seed-painn", "hyperparameters": {}}}},
+            '`students.a.architecture` (a network that Assay trains) is "seed-painn", but must be one of painn',
         ),
         (
             {"data": {"train": "my.xyz"}, "students": {"a": {"from": "b"}, "b": {"from": "c"}, "c": {"from": "b"}}},
@@ -705,6 +710,12 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
     assert record["before"]["force_mae_eV_per_A"] > 0
     assert load_model(second / "tuned.pt").max_z == 16
+
+
+def test_a_network_without_energies_of_atoms_is_not_trained_on(tmp_path):
+    store(tmp_path, {"state_dict": student("seed-painn").state_dict()}, "seed.pt")
+    with pytest.raises(AssayError, match=r"seed\.pt cannot be trained on: its network, seed-painn, has no energies of"):
+        read_origin(tmp_path / "seed.pt", from_structures(molecules(2, ["CH4"])))
 
 
 def test_an_element_beyond_the_hyperparameters_is_refused(labelled):

@@ -82,6 +82,11 @@ def _with_elements(checkpoint: Checkpoint, needed: list[int], known: list[int] |
     except TypeError as error:
         raise AssayError(f"{checkpoint.container.path} cannot be trained on ({error}): begin without `from`") from None
     state = model.state_dict()
+    if "reference_energy" not in state:
+        raise AssayError(
+            f"{checkpoint.container.path} cannot be trained on: its network, {network.architecture}, has no energies "
+            "of single atoms that other labels could set; begin without `from`"
+        )
     with torch.no_grad():
         for name, tensor in network.tensors.items():
             if tensor.shape == state[name].shape:

@@ -28,6 +28,7 @@ from assay.training.states import remove_states, unfinished
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sha256_file
 
+ARCHITECTURE = "painn"  # of new weights
 SAMPLED = 200  # structures that tell how many neighbors an atom has
 FITTED = 20_000  # structures that a student's energies are brought in line with before it goes on
 VALIDATIONS = 20  # of a training, unless it has more than so many thousand steps
@@ -165,13 +166,12 @@ def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Po
     """A network with new weights that knows the elements of the data."""
     elements = train.elements if isinstance(train, StoredDataset) else sorted(set(train.atomic_numbers.tolist()))
     given = dict(student.get("hyperparameters", {}))
-    architecture = student.get("architecture", "painn")
     if "parameters" in student:
         given = hyperparameters_for(student["parameters"], given, elements[-1])
-    elif architecture == "painn":
+    else:
         given.setdefault("max_z", max(36, elements[-1]))
-    count_parameters(architecture, given)
-    model = build_model(architecture, given)
+    count_parameters(ARCHITECTURE, given)
+    model = build_model(ARCHITECTURE, given)
     if model.max_z < elements[-1]:
         raise AssayError(
             f"the data hold the atomic number {elements[-1]} and `hyperparameters` of the student know those up to "

@@ -346,7 +346,7 @@ class Hyperparameters(Section):
 class Student(Section):
     """A student to train."""
 
-    architecture: Literal["painn", "seed-painn"] = Field(description="a network that Assay knows")
+    architecture: Literal["painn"] = Field(description="a network that Assay trains")
     hyperparameters: Hyperparameters = Field(description="arguments of the network")
     recipe: Recipe = Field(description="how students are trained")
 

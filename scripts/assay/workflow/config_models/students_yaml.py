@@ -147,7 +147,7 @@ class OwnStudent(OwnTraining):
     """A student that is trained on one's own data."""
 
     parameters: PositiveInteger = may_be_absent(description="about how many parameters it has")
-    architecture: Literal["painn", "seed-painn"] = may_be_absent(description="a network that Assay knows")
+    architecture: Literal["painn"] = may_be_absent(description="a network that Assay trains")
     hyperparameters: Hyperparameters = may_be_absent(description="arguments of the network")
     origin: Text = may_be_absent(alias="from", description="the name of a student or the path of a checkpoint")
     licence: Text = may_be_absent(description="the licence of the weights, in words")

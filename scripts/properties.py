@@ -8,7 +8,7 @@ import numpy as np
 from assay.benchmark.timing import limit_threads
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
-from assay.physics.material import MaterialSettings, material_record, read_start
+from assay.physics.material import HEATING_per_fs, MaterialSettings, material_record, read_start
 from assay.predictors.interface import load_predictor
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
@@ -35,7 +35,7 @@ with exit_on_error(snakemake.log[0]):
         about = header(card["variant"], identity, snakemake.params.device)
     start = read_start(snakemake.input.structure)
     atoms = [start.atomic_numbers, start.positions, start.pbc, np.zeros(0) if start.cell is None else start.cell]
-    what = [identity, predictor.runtime, asdict(settings), *(values.tolist() for values in atoms)]
+    what = [identity, predictor.runtime, HEATING_per_fs, asdict(settings), *(values.tolist() for values in atoms)]
     key = short_digest(what)
     found, labelled = material_record(predictor, start, settings, output.with_suffix(f".{key}"))
     write_json(output, about | {"runtime": predictor.runtime, "settings": asdict(settings)} | found)

@@ -1,7 +1,7 @@
 """Properties of a material by dynamics: known arrangements and walks come out as they are, and runs can be stopped."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import ase.build
 import numpy as np
@@ -19,6 +19,7 @@ from assay.physics.material import (
 )
 from assay.physics.material_figure import draw_material
 from assay.physics.transport import diffusion, radial_distributions
+from assay.predictors.interface import Prediction
 from assay.report.properties import read_properties
 from assay.structures.geometry import wrapped
 from assay.structures.structure import Structure
@@ -77,17 +78,57 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     model, structure = predictor(), crystal()
     common = {"step_fs": 2.0, "friction_per_fs": 0.01, "frame_every": 2, "seed": 3}
     whole = run_dynamics(model, [structure], temperature_K=300.0, n_steps=40, **common).frames
-    run = {"temperatures_K": [300.0], "frames_per_part": 4, "state": tmp_path / "state.npz", "title": "test"} | common
-    frames_in_parts(model, [structure], n_frames=8, **run)
-    resumed = frames_in_parts(model, [structure], n_frames=20, **run)
-    assert np.allclose(resumed, whole, atol=1e-5)
+    heating = {"heating_per_fs": 0.01, "heating_frames": 5}
+    run = {"temperatures_K": [300.0], "frames_per_part": 4, "state": tmp_path / "state.npz", "title": "test"}
+    frames_in_parts(model, [structure], n_frames=3, **run, **heating, **common)
+    resumed, heat_eV = frames_in_parts(model, [structure], n_frames=15, **run, **heating, **common)
+    assert np.allclose(resumed, whole[5:], atol=1e-5) and heat_eV.shape == (15, 1)
+
+
+@dataclass
+class Lattice:
+    """A predictor of copper atoms that are each held to their place by a spring, 4 eV/angstrom^2."""
+
+    places: np.ndarray
+
+    cutoff_A, max_z, dtype, device, name, runtime = 1.0, 29, "float64", "cpu", "lattice", "toy"
+    elements = scope = None
+
+    def predict(self, structures):
+        away = [structure.positions - self.places for structure in structures]
+        return [Prediction(2.0 * (x * x).sum(), -4.0 * x) for x in away]
+
+
+@pytest.mark.parametrize("friction_per_fs", [5e-4, 0.0])
+def test_a_crystal_at_rest_is_measured_at_the_temperature_that_was_asked_for(tmp_path, friction_per_fs):
+    structure = Structure.from_ase(ase.build.bulk("Cu", cubic=True).repeat(4), "Cu")
+    settings = replace(
+        SETTINGS, repeats=[[1, 1, 1]], temperatures_K=[1000.0], step_fs=8.0, friction_per_fs=friction_per_fs,
+        equilibration_ps=0.8, duration_ps=0.8, frame_every_fs=16.0, radial_to_A=3.0, lags_ps=[0.02, 0.1],
+    )  # fmt: skip
+    found, _ = material_record(Lattice(structure.positions), structure, settings, tmp_path / "state")
+    [row] = found["rows"]
+    assert row["mean_temperature_K"] == pytest.approx(1000.0, rel=0.08)
+    assert 0.0 < row["mean_temperature_standard_error_K"] < 40.0
+
+
+def test_the_heat_of_a_run_is_that_of_its_bath_whatever_the_step():
+    structure = Structure.from_ase(ase.build.bulk("H", "fcc", a=4.0, cubic=True).repeat(4), "H")
+    run = run_dynamics(
+        Lattice(structure.positions), [structure], temperature_K=300.0, step_fs=4.0, n_steps=1500,
+        friction_per_fs=0.05, frame_every=1,
+    )  # fmt: skip
+    bath = 1.5 * len(structure) * units.kB * 300.0
+    assert run.heat_eV[100:].mean() == pytest.approx(bath, rel=0.02)
+    assert run.kinetic_eV[100:].mean() < 0.9 * bath
 
 
 def test_a_run_that_blows_up_says_when(tmp_path):
     with pytest.raises(AssayError, match=r"KNa blew up after 0\.0\d+ ps"):
         frames_in_parts(
-            predictor(), [crystal()], temperatures_K=[1e7], step_fs=20.0, friction_per_fs=0.1, n_frames=10,
-            frame_every=2, frames_per_part=5, seed=0, state=tmp_path / "state.npz", title="test",
+            predictor(), [crystal()], temperatures_K=[1e7], step_fs=20.0, heating_per_fs=0.1, heating_frames=5,
+            friction_per_fs=0.1, n_frames=5, frame_every=2, frames_per_part=5, seed=0,
+            state=tmp_path / "state.npz", title="test",
         )  # fmt: skip
 
 

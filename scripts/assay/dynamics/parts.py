@@ -22,6 +22,8 @@ def frames_in_parts(
     *,
     temperatures_K: Sequence[float],
     step_fs: float,
+    heating_per_fs: float,
+    heating_frames: int,
     friction_per_fs: float,
     n_frames: int,
     frame_every: int,
@@ -29,39 +31,47 @@ def frames_in_parts(
     seed: int,
     state: Path,
     title: str,
-) -> np.ndarray:
-    """Move structures in one batch, and return their frames (n_frames, N, 3), angstrom.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move S structures in one batch.
 
-    No boundary puts an atom back into the cell.
+    A heat bath of its own brings them to their temperatures first. No boundary puts an atom back into the cell.
 
     Args:
         predictor: what gives energies and forces.
         structures: the structures, of N atoms in total.
         temperatures_K: the temperature of each.
         step_fs: the time step.
-        friction_per_fs: the coupling to the heat bath.
-        n_frames: the number of frames.
+        heating_per_fs: the coupling to the heat bath in the first frames.
+        heating_frames: how many these are.
+        friction_per_fs: the coupling to the heat bath afterwards; 0 is constant energy.
+        n_frames: the number of frames after those.
         frame_every: the number of steps between frames.
         frames_per_part: the number of frames in a part.
         seed: the seed of velocities and noise.
         state: the file that keeps the state after each part; if it exists, the run goes on from it.
         title: what the progress bar says.
 
+    Returns:
+        The frames after the heating, (n_frames, N, 3), angstrom; and the kinetic energy of each structure in the middle
+        of a step at each of them, (n_frames, S), eV.
+
     Raises:
         AssayError: a structure blew up.
     """
-    done, motion = _read(state) if state.exists() else (np.zeros((0, sum(map(len, structures)), 3)), None)
-    bar = progress(total=n_frames, initial=len(done), desc=title, unit="frames")
-    with bar:
-        while len(done) < n_frames:
-            coming = min(frames_per_part, n_frames - len(done))
+    nothing = np.zeros((0, sum(map(len, structures)), 3)), np.zeros((0, len(structures)))
+    done, heat, motion = _read(state) if state.exists() else (*nothing, None)
+    total = heating_frames + n_frames
+    with progress(total=total, initial=len(done), desc=title, unit="frames") as bar:
+        while len(done) < total:
+            heating = len(done) < heating_frames
+            coming = min(frames_per_part, (heating_frames if heating else total) - len(done))
             trajectory = run_dynamics(
                 predictor,
                 structures,
                 temperature_K=temperatures_K,
                 step_fs=step_fs,
                 n_steps=coming * frame_every,
-                friction_per_fs=friction_per_fs,
+                friction_per_fs=heating_per_fs if heating else friction_per_fs,
                 frame_every=frame_every,
                 seed=seed,
                 start=motion,
@@ -73,24 +83,26 @@ def frames_in_parts(
                         f"{structure.name} blew up after {ps:.2g} ps of dynamics by {predictor.name}: take a shorter "
                         "step_fs or a lower temperature, or train the student on such structures"
                     )
-            done, motion = np.concatenate([done, trajectory.frames]), trajectory.end
-            _write(state, done, motion)
+            done, heat = np.concatenate([done, trajectory.frames]), np.concatenate([heat, trajectory.heat_eV])
+            motion = trajectory.end
+            _write(state, done, heat, motion)
             bar.update(coming)
-    return done
+    return done[heating_frames:], heat[heating_frames:]
 
 
-def _write(path: Path, frames: np.ndarray, motion: Motion) -> None:
+def _write(path: Path, frames: np.ndarray, heat_eV: np.ndarray, motion: Motion) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             frames=frames.astype(np.float32),
+            heat_eV=heat_eV,
             positions=motion.positions,
             velocities=motion.velocities,
             noise=json.dumps(motion.noise),
         )
 
 
-def _read(path: Path) -> tuple[np.ndarray, Motion]:
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray, Motion]:
     with np.load(path) as kept:
         motion = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
-        return kept["frames"].astype(np.float64), motion
+        return kept["frames"].astype(np.float64), kept["heat_eV"], motion

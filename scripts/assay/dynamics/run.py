@@ -47,6 +47,9 @@ class Trajectory:
         shadow_eV: (T, S), the energy that the integrator conserves to fourth order in its step: its drift is the
             model's, its rounding's and its discontinuities', not the integrator's. Meaningless with friction.
         frames: (F, N, 3), positions every ``frame_every`` steps, angstrom.
+        heat_eV: (F, S), kinetic energy in the middle of a step at each frame. Its mean is that of the heat bath, where
+            the mean at the ends of steps is less by a term of second order in the step (Kieninger and Keller, J. Chem.
+            Theory Comput. 18, 5792, 2022).
         owner: (N,), the molecule of each atom.
         blown_up_fs: (S,), when a molecule was frozen; NaN where it never was.
         end: the motion after the last step.
@@ -57,6 +60,7 @@ class Trajectory:
     kinetic_eV: np.ndarray
     shadow_eV: np.ndarray
     frames: np.ndarray
+    heat_eV: np.ndarray
     owner: np.ndarray
     blown_up_fs: np.ndarray
     end: Motion
@@ -161,6 +165,7 @@ def run_dynamics(
 
     potential, kinetic, force_term, curvature = [], [], [], []
     frames: list[np.ndarray] = []
+    heat: list[np.ndarray] = []
     x, v = positions, velocities
     history: list[tuple[np.ndarray, np.ndarray]] = []  # velocities and forces of the latest three steps
     blown_up = np.full(len(structures), np.nan)
@@ -176,6 +181,7 @@ def run_dynamics(
             curvature.append(-np.bincount(evaluate.owner, (history[1][0] * slope).sum(1), n_molecules))
         if (index + 1) % frame_every == 0:
             frames.append(x)
+            heat.append(kinetic[-1] + (step_fs * units.fs) ** 2 / 8.0 * force_term[-1])
     inner = slice(1, -1)  # where the forces of both neighboring steps are known
     correction = (step_fs * units.fs) ** 2 * (np.array(curvature) / 12.0 - np.array(force_term)[inner] / 24.0)
     potential_eV, kinetic_eV = np.array(potential)[inner], np.array(kinetic)[inner]
@@ -185,6 +191,7 @@ def run_dynamics(
         kinetic_eV=kinetic_eV,
         shadow_eV=potential_eV + kinetic_eV + correction,
         frames=np.array(frames).reshape(len(frames), len(positions), 3),
+        heat_eV=np.array(heat).reshape(len(frames), n_molecules),
         owner=evaluate.owner,
         blown_up_fs=blown_up,
         end=Motion(x, v, rng.bit_generator.state),

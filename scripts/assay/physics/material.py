@@ -27,7 +27,8 @@ from assay.workflow.errors import AssayError
 PART_ps = 0.2  # of dynamics between two states that are kept
 PRESSURE_FRAMES = 40  # of a run, evenly over its time
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
-BLOCKS = 5  # of time, whose means tell the error of a pressure
+BLOCKS = 5  # of time, whose means tell the error of a temperature and of a pressure
+HEATING_per_fs = 0.01  # the least friction of the equilibration: a crystal at rest is warm in half a picosecond
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class MaterialSettings:
         repeats: how often its cell is repeated along its lattice vectors, one entry for each size.
         temperatures_K: the temperatures.
         step_fs: the time step.
-        friction_per_fs: the coupling to the heat bath.
-        equilibration_ps: the length of the dynamics before anything is measured.
+        friction_per_fs: the coupling to the heat bath while properties are measured; 0 is constant energy.
+        equilibration_ps: the length of the dynamics before anything is measured, with a friction that heats.
         duration_ps: the length of the dynamics in which properties are measured.
         frame_every_fs: the time between frames.
         radial_to_A: the largest distance of radial distribution functions.
@@ -133,26 +134,29 @@ def material_properties(
         whole = repeated(start, (int(repeat[0]), int(repeat[1]), int(repeat[2])))
         size = "x".join(str(int(count)) for count in repeat)
         structures = [replace(whole, name=f"{start.name} at {t:g} K") for t in settings.temperatures_K]
-        frames = _frames(predictor, structures, settings, state.with_name(f"{state.name}.{size}.npz"))
-        for structure, temperature, own in zip(structures, settings.temperatures_K, frames, strict=True):
+        runs = _runs(predictor, structures, settings, state.with_name(f"{state.name}.{size}.npz"))
+        for structure, temperature, (own, heat) in zip(structures, settings.temperatures_K, runs, strict=True):
             some = _labelled(predictor, structure, own)
-            rows.append({"repeats": list(repeat)} | _measured(structure, temperature, own, some, settings))
+            of_run = {"repeats": list(repeat), "temperature_K": float(temperature)}
+            rows.append(of_run | _measured(structure, own, heat, some, settings))
             labelled += some
     return rows, labelled
 
 
-def _frames(
+def _runs(
     predictor: Predictor, structures: Sequence[Structure], settings: MaterialSettings, state: Path
-) -> list[np.ndarray]:
-    """The frames (F, N, 3) of each structure after its equilibration, angstrom."""
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The frames (F, N, 3), angstrom, and kinetic energies (F,), eV, of each structure after its equilibration."""
     before, measured = (round(t / settings.frame_ps) for t in (settings.equilibration_ps, settings.duration_ps))
-    frames = frames_in_parts(
+    frames, heat = frames_in_parts(
         predictor,
         structures,
         temperatures_K=settings.temperatures_K,
         step_fs=settings.step_fs,
+        heating_per_fs=max(HEATING_per_fs, settings.friction_per_fs),
+        heating_frames=before,
         friction_per_fs=settings.friction_per_fs,
-        n_frames=before + measured,
+        n_frames=measured,
         frame_every=settings.frame_every,
         frames_per_part=max(1, round(PART_ps / settings.frame_ps)),
         seed=settings.seed,
@@ -160,7 +164,7 @@ def _frames(
         title=f"{len(structures[0])} atoms",
     )
     ends = np.cumsum([len(structure) for structure in structures])
-    return np.split(frames[before:], ends[:-1], axis=1)
+    return list(zip(np.split(frames, ends[:-1], axis=1), heat.T, strict=True))
 
 
 def _labelled(predictor: Predictor, structure: Structure, frames: np.ndarray) -> list[Structure]:
@@ -172,8 +176,8 @@ def _labelled(predictor: Predictor, structure: Structure, frames: np.ndarray) ->
 
 def _measured(
     structure: Structure,
-    temperature_K: float,
     frames: np.ndarray,
+    heat_eV: np.ndarray,
     labelled: Sequence[Structure],
     settings: MaterialSettings,
 ) -> dict[str, Any]:
@@ -181,10 +185,12 @@ def _measured(
     masses = atomic_masses[structure.atomic_numbers]
     distances, functions = radial_distributions(structure, frames, settings.radial_to_A, settings.radial_bins)
     lags = (settings.lags_ps[0], settings.lags_ps[1])
+    temperature_K, error_K = _mean_and_error(heat_eV / (1.5 * len(structure) * units.kB))
     displaced = diffusion(structure, frames, settings.frame_ps, lags, masses)
     return {
         "n_atoms": len(structure),
-        "temperature_K": float(temperature_K),
+        "mean_temperature_K": temperature_K,
+        "mean_temperature_standard_error_K": error_K,
         "volume_A3": volume,
         "density_g_per_cm3": float(masses.sum() / volume / (units.mol * 1e-24)),
         "n_frames": len(frames),
@@ -201,9 +207,14 @@ def _pressure(labelled: Sequence[Structure], temperature_K: float, volume_A3: fl
         return {"pressure_GPa": None, "pressure_standard_error_GPa": None}
     stresses = np.array([np.trace(np.asarray(stress)) / 3.0 for stress in found])
     pressures = (len(labelled[0]) * units.kB * temperature_K / volume_A3 - stresses) / units.GPa
-    means = [block.mean() for block in np.array_split(pressures, min(BLOCKS, len(pressures)))]
-    error = float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
-    return {"pressure_GPa": float(pressures.mean()), "pressure_standard_error_GPa": error}
+    mean, error = _mean_and_error(pressures)
+    return {"pressure_GPa": mean, "pressure_standard_error_GPa": error}
+
+
+def _mean_and_error(values: np.ndarray) -> tuple[float, float | None]:
+    """The mean of values in the course of time, and its standard error by blocks; None of a single value."""
+    means = [block.mean() for block in np.array_split(values, min(BLOCKS, len(values)))]
+    return float(values.mean()), float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None
 
 
 def without_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

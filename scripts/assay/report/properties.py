@@ -10,6 +10,7 @@ from assay.report.evidence import Student
 from assay.workflow.files import read_json
 
 FOLDER = "properties"  # beside the folders of the students
+OF_A_RUN = ("mean_temperature_K", "mean_temperature_standard_error_K")
 OF_A_ROW = ("n_atoms", "temperature_K", "density_g_per_cm3", "pressure_GPa", "pressure_standard_error_GPa")
 
 
@@ -59,5 +60,7 @@ def _rows(name: str | None, found: Mapping[str, Any]) -> list[dict[str, Any]]:
                 for symbol, own in row["diffusion"].items()
             }
         }
+        # Results of before a run told its own temperature have none.
+        | {key: row.get(key) for key in OF_A_RUN}
         for row in found["rows"]
     ]

@@ -6,10 +6,10 @@ import torch
 
 from assay.physics.checks import CHECKS, measure
 from assay.physics.locality import breathing, crossings
-from assay.physics.reference import Reference, read_reference, write_reference
+from assay.physics.reference import DYNAMICS, Frame, Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
 from assay.physics.verdict import table, unit_of, verdict_of
-from assay.structures.geometry import out_of_plane, superposed_rmsd
+from assay.structures.geometry import moved, out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.physics_toys import THRESHOLDS, predictor, subject, toy_reference
@@ -34,6 +34,25 @@ def test_exact_symmetries_are_exact_to_rounding(faultless):
     for name in ("rotation", "reflection", "translation", "batch", "extensivity"):
         assert max(faultless[name]["values"].values()) < 1e-9, name
     assert faultless["determinism"]["values"] == {"energy_spread_eV": 0.0, "force_error_eV_per_A": 0.0}
+
+
+def test_molecules_far_from_the_origin_and_long_ones_are_judged_as_others(faultless):
+    checks = ["extensivity", "translation", "net_force", "precision"]
+    away, long = (subject(predictor(), moving=predictor(dtype=torch.float32)) for _ in range(2))
+    frames = [frames[0] for frames in toy_reference().groups(DYNAMICS).values()]
+    sides = [(-15.0, 0.0, 0.0), (15.0, 1.0, 0.0), (900.0, 900.0, 900.0)]
+    away.reference = Reference(
+        [
+            Frame(moved(f.structure, f.structure.positions + x), DYNAMICS, f.group)
+            for f, x in zip(frames, sides, strict=True)
+        ]
+    )
+    atoms = np.arange(30)
+    chain = np.stack([1.4 * atoms, 0.4 * (-1.0) ** atoms, 0.0 * atoms], -1)
+    long.reference = Reference([Frame(Structure("chain", np.full(30, 6), chain), DYNAMICS, "chain")])
+    for asked_about in (away, long):
+        judged = verdict_of(measure(asked_about, checks), THRESHOLDS)
+        assert {name: own["message"] for name, own in judged["checks"].items() if own["outcome"] != "pass"} == {}
 
 
 def test_thresholds_alone_turn_the_verdict(faultless):

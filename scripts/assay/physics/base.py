@@ -13,7 +13,7 @@ import numpy as np
 from assay.physics import reference
 from assay.physics.reference import Frame, Reference
 from assay.predictors.interface import Prediction, Predictor
-from assay.structures.geometry import cut_out, droplet, shaken
+from assay.structures.geometry import centered, cut_out, droplet, shaken
 from assay.structures.structure import Structure
 from assay.workflow.teachers import same_teacher
 
@@ -134,7 +134,9 @@ class Subject:
 
     @cached_property
     def molecules(self) -> list[Structure]:
-        """Small and middling molecules without any symmetry left; clusters of crystals where there are none."""
+        """Small and middling molecules around the origin, without any symmetry left; clusters of crystals where there
+        are none.
+        """
         rng = self.rng("molecules")
         frames = [frames[0] for frames in self.reference.groups(reference.DYNAMICS, self.elements).values()]
         frames += [frames[0] for frames in self.reference.groups(reference.CONFORMER, self.elements).values()][:4]
@@ -143,7 +145,7 @@ class Subject:
             structures = [cut_out(crystal, size) for crystal in self.crystals for size in CUT_OUT_ATOMS]
         if not structures:
             raise NotApplicable("the reference has no molecule of the elements that the model knows")
-        return [shaken(structure, SHAKE_A, rng) for structure in structures]
+        return [centered(shaken(structure, SHAKE_A, rng)) for structure in structures]
 
     @cached_property
     def small(self) -> list[Structure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -12,7 +13,7 @@ from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 from assay.structures.geometry import joined, moved, random_rotations
 from assay.structures.structure import Structure
 
-APART_A = 30.0
+APART_A, CLEAR_A = 30.0, 20.0  # between the middles of molecules, and at least between their atoms
 MANY_ATOMS = 600
 NEAR_A = {True: 1e-5, False: 1e-3}  # the distance to the cutoff in float64 (True) and in anything coarser (False)
 SLOPE_A = 0.02  # the step of the formula for slopes
@@ -20,15 +21,22 @@ CROSSING_PAIRS, CROSSING_ATOMS = 24, 5  # the numbers of crossings of pairs of m
 GHOSTS = 6
 
 
+def _spacing_A(molecules: Sequence[Structure]) -> float:
+    """The distance between the middles of molecules around the origin, however they are turned, angstrom."""
+    radius = max(float(np.linalg.norm(molecule.positions, axis=1).max()) for molecule in molecules)
+    return max(APART_A, 2.0 * radius + CLEAR_A)
+
+
 def _scattered(subject: Subject) -> tuple[Structure, list[int]]:
     """Molecules far apart on a cubic lattice, of ``MANY_ATOMS`` atoms at least, and which molecule each of them is."""
     mean_size = float(np.mean([len(molecule) for molecule in subject.molecules]))
     side = int(np.ceil((MANY_ATOMS / mean_size) ** (1 / 3)))
-    sites = APART_A * (np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3) - 0.5 * (side - 1))
+    sites = _spacing_A(subject.molecules) * (
+        np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3) - 0.5 * (side - 1)
+    )
     chosen = [k % len(subject.molecules) for k in range(len(sites))]
     placed = [
-        moved(m, m.positions - m.positions.mean(0) + site)
-        for m, site in zip((subject.molecules[k] for k in chosen), sites, strict=True)
+        moved(m, m.positions + site) for m, site in zip((subject.molecules[k] for k in chosen), sites, strict=True)
     ]
     return joined(placed, "many molecules"), chosen
 
@@ -37,7 +45,7 @@ def extensivity(subject: Subject) -> Measurement:
     """Compare two molecules far apart, and hundreds of atoms, with the sum of the molecules."""
     firsts, seconds = subject.molecules, subject.molecules[1:] + subject.molecules[:1]
     pairs = [
-        joined([a, moved(b, b.positions + np.array([APART_A, 0.0, 0.0]))], f"{a.name} and {b.name}")
+        joined([a, moved(b, b.positions + np.array([_spacing_A([a, b]), 0.0, 0.0]))], f"{a.name} and {b.name}")
         for a, b in zip(firsts, seconds, strict=True)
     ]
     alone = subject.predictor.predict(firsts)

@@ -29,6 +29,11 @@ def moved(structure: Structure, positions: np.ndarray, name: str = "") -> Struct
     return replace(bare, positions=positions, name=name or structure.name)
 
 
+def centered(structure: Structure) -> Structure:
+    """The structure with the mean of its positions at the origin, and without labels."""
+    return moved(structure, structure.positions - structure.positions.mean(0))
+
+
 def wrapped(structure: Structure) -> np.ndarray:
     """The positions (N, 3), angstrom, with each atom in the cell along the axes that repeat."""
     if structure.cell is None or not structure.pbc.any():

@@ -1,5 +1,7 @@
 """Elements that a student names and its reference lacks: what is added, and what the verdict says of the rest."""
 
+from dataclasses import replace
+
 import ase.build
 import numpy as np
 import pytest
@@ -81,6 +83,23 @@ def test_held_out_structures_with_a_missing_element_come_before_the_reference(he
         "equation_of_state": ("not applicable", "reference"),
     }  # fmt: skip
     assert set(results["bonds"]["raw"]["bonds"]) == {"benzene"}
+
+
+def test_a_bare_atom_is_no_structure_of_the_checks(tmp_path):
+    atom = labelled("atom", [20], np.zeros((1, 3)))
+    boxed = replace(atom, cell=12.0 * np.eye(3), pbc=np.ones(3, dtype=bool))
+    salt = labelled("calcium", [20, 6, 6, 1, 1], FLAT)
+    known = {1, 6, 20}
+    for name, structures, left in (("beside", [atom, boxed, salt], []), ("alone", [boxed, atom], [20])):
+        outcomes = {"pass"} if name == "beside" else {"pass", "not applicable"}  # only calcium's molecule is small
+        with StoreWriter(tmp_path / f"{name}.h5") as store:
+            for structure in structures:
+                store.add(from_structures([structure]))
+        found = completed(SHIPPED, known, [tmp_path / f"{name}.h5"])
+        assert unseen(found, known) == left
+        results = measure(subject(known, found), ["elements", "jacobian_symmetry", "force_consistency"])
+        judged = verdict_of(results, THRESHOLDS)
+        assert {check["outcome"] for check in judged["checks"].values()} == outcomes
 
 
 def test_nothing_is_added_where_the_reference_has_all_elements(held_out):

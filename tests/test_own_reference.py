@@ -6,13 +6,16 @@ from functools import partial
 import ase.io
 import numpy as np
 import pytest
-from ase.build import bulk, molecule
+from ase import Atoms
+from ase.build import bulk, fcc111, molecule
+from scipy.spatial.distance import pdist
 
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
 from assay.physics.labelling import Entry, TeacherPredictor, finished_part, make_reference
-from assay.physics.own_structures import make_own_reference, own_molecules
-from assay.physics.reference import Frame, Reference, read_reference
+from assay.physics.own_structures import make_own_reference, own_crystals, own_molecules
+from assay.physics.reference import DYNAMICS as DYNAMICS_FRAME
+from assay.physics.reference import SCALED_CELL, Frame, Reference, geometries, read_reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from assay.sampling.teacher import Teacher
@@ -72,6 +75,27 @@ def test_molecules_are_what_bonds_hold_together_each_of_them_once(tmp_path):
     assert [each.name for each in found] == ["H2O", "CH4O", "C2H6O", "C2H6O 2", "C6H6"]
     assert [each.entry.smiles for each in found] == ["O", "CO", "CCO", "COC", "c1ccccc1"]
     assert [each.turnable is not None for each in found] == [False, True, True, True, False]
+
+
+def test_what_vacuum_surrounds_is_no_crystal(tmp_path):
+    boxed = molecule("CH3OH", vacuum=6.0, pbc=True)
+    boxed.positions += [0.0, 7.0, 0.0]  # so that its cell cuts it in two
+    boxed.wrap()
+    atom = Atoms("O", cell=[12.0, 12.0, 12.0], pbc=True)
+    slab = fcc111("Cu", (2, 2, 3), vacuum=8.0)
+    slab.pbc = True
+    wire = Atoms("Cu", cell=[15.0, 15.0, 2.5], pbc=True)
+    dense = [bulk("Xe", a=6.2), bulk("Cs", a=6.14), bulk("NaCl", "rocksalt", a=5.6, cubic=True)]
+    path = write(tmp_path / "boxes.xyz", boxed, atom, slab, wire, *dense)
+    assert {crystal.name for crystal in own_crystals(path)} == {"Xe crystal", "Cs crystal", "Cl4Na4 crystal"}
+    [found] = own_molecules(path)
+    assert found.name == "CH4O" and not found.structure.pbc.any() and found.structure.cell is None
+    assert pdist(found.structure.positions) == pytest.approx(pdist(molecule("CH3OH").positions))
+    structures = [Structure.from_ase(atoms, str(k)) for k, atoms in enumerate((boxed, atom, slab, wire, *dense))]
+    frames = geometries(structures).frames
+    assert {(frame.kind, frame.structure.name) for frame in frames} == {
+        (DYNAMICS_FRAME, "0"), (SCALED_CELL, "4"), (SCALED_CELL, "5"), (SCALED_CELL, "6"),
+    }  # fmt: skip
 
 
 def test_the_bond_that_turns_most_is_turned(tmp_path):

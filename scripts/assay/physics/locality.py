@@ -31,9 +31,8 @@ def _scattered(subject: Subject) -> tuple[Structure, list[int]]:
     """Molecules far apart on a cubic lattice, of ``MANY_ATOMS`` atoms at least, and which molecule each of them is."""
     mean_size = float(np.mean([len(molecule) for molecule in subject.molecules]))
     side = int(np.ceil((MANY_ATOMS / mean_size) ** (1 / 3)))
-    sites = _spacing_A(subject.molecules) * (
-        np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3) - 0.5 * (side - 1)
-    )
+    lattice = np.stack(np.meshgrid(*[np.arange(side)] * 3), -1).reshape(-1, 3) - 0.5 * (side - 1)
+    sites = _spacing_A(subject.molecules) * lattice
     chosen = [k % len(subject.molecules) for k in range(len(sites))]
     placed = [
         moved(m, m.positions + site) for m, site in zip((subject.molecules[k] for k in chosen), sites, strict=True)

@@ -22,6 +22,7 @@ from assay.physics.lattice import crystal_frames
 from assay.physics.lattice_dynamics import displaced_frames, vacancy_frames
 from assay.physics.reference import Frame
 from assay.physics.relax import relax
+from assay.physics.vacuum import without_vacuum
 from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
@@ -86,7 +87,7 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
 
     A molecule is what bonds hold together; equal ones have equal elements with equal bonds. Structures with a total
     charge or unpaired electrons are left out, since a teacher is asked for neutral closed shells, and so are periodic
-    ones.
+    ones, unless vacuum surrounds what is in their cell.
 
     Raises:
         AssayError: the file cannot be read, or it holds no molecule.
@@ -94,9 +95,9 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
     found: dict[str, Structure] = {}
     frames = [load() for load in read_frames(path)]
     for atoms in frames:
-        if _is_charged(atoms) or atoms.pbc.any():
+        structure = None if _is_charged(atoms) else without_vacuum(Structure.from_ase(atoms))
+        if structure is None or structure.pbc.any():
             continue
-        structure = Structure.from_ase(atoms)
         owner = fragments(structure)
         for number in np.unique(owner):
             here = owner == number
@@ -120,7 +121,7 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
 def own_crystals(path: str | Path) -> list[Structure]:
     """The structures of a file that repeat along all axes, the first of each composition, smallest cells first.
 
-    Cells of more than ``LARGEST_CELL`` atoms and charged ones are left out.
+    Cells of more than ``LARGEST_CELL`` atoms and charged ones are left out, and molecules, wires and slabs in vacuum.
 
     Raises:
         AssayError: the file cannot be read.
@@ -130,7 +131,9 @@ def own_crystals(path: str | Path) -> list[Structure]:
         atoms = load()
         if atoms.pbc.all() and len(atoms) <= LARGEST_CELL and not _is_charged(atoms):
             name = f"{atoms.get_chemical_formula()} crystal"
-            found.setdefault(name, Structure.from_ase(atoms, name))
+            crystal = without_vacuum(Structure.from_ase(atoms, name))
+            if crystal is not None and crystal.pbc.all():
+                found.setdefault(name, crystal)
     return sorted(found.values(), key=len)
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import ase.io
 import numpy as np
 
+from assay.physics.vacuum import without_vacuum
 from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -163,21 +164,20 @@ def reference_of(paths: Sequence[str | Path], teacher: str | None) -> Reference:
 def geometries(structures: Iterable[Structure], most: int = MOST_GEOMETRIES) -> Reference:
     """Geometries alone, for the checks that compare a model with itself: of each composition the structure with the
     lowest labelled energy, at most ``most`` molecules and as many crystals, evenly over sizes.
+
+    A molecule in a box counts as one without. Slabs and wires are left out, and so are bare atoms, which feel no force.
     """
     lowest: dict[str, Structure] = {}
     for structure in structures:
-        if structure.pbc.any() and not structure.pbc.all():
-            continue
         formula = str(structure.to_ase().symbols.formula.format("hill"))
         known = lowest.get(formula)
         if known is None or (structure.energy_eV or 0.0) < (known.energy_eV or 0.0):
             lowest[formula] = structure
+    kept = [(formula, without_vacuum(structure)) for formula, structure in lowest.items()]
+    told = [(formula, own) for formula, own in kept if own is not None and (len(own) > 1 or own.pbc.any())]
     frames = []
     for periodic, kind in ((False, DYNAMICS), (True, SCALED_CELL)):
-        own = sorted(
-            ((formula, structure) for formula, structure in lowest.items() if structure.pbc.any() == periodic),
-            key=lambda entry: len(entry[1]),
-        )
+        own = sorted((entry for entry in told if entry[1].pbc.any() == periodic), key=lambda entry: len(entry[1]))
         frames += [Frame(structure, kind, formula) for formula, structure in evenly(own, most)]
     return Reference(frames)
 

@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from ase.build import bulk
 
+from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
 from assay.physics.locality import breathing, crossings
-from assay.physics.reference import DYNAMICS, Frame, Reference, read_reference, write_reference
+from assay.physics.reference import DYNAMICS, SCALED_CELL, Frame, Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
 from assay.physics.verdict import table, unit_of, verdict_of
+from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.structures.geometry import moved, out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.physics_toys import DYNAMICS as DYNAMICS_OF_TOYS
 from shared.physics_toys import THRESHOLDS, predictor, subject, toy_reference
 
 
@@ -53,6 +57,14 @@ def test_molecules_far_from_the_origin_and_long_ones_are_judged_as_others(faultl
     for asked_about in (away, long):
         judged = verdict_of(measure(asked_about, checks), THRESHOLDS)
         assert {name: own["message"] for name, own in judged["checks"].items() if own["outcome"] != "pass"} == {}
+
+
+def test_images_are_judged_where_a_model_does_not_tell_its_cutoff():
+    emt = CalculatorPredictor(CalculatorModel("ase.calculators.emt.EMT", {}), "EMT", 1)
+    copper = Structure.from_ase(bulk("Cu"), "Cu")
+    found = Subject(emt, emt, Reference([Frame(copper, SCALED_CELL, "Cu")]), DYNAMICS_OF_TOYS)
+    judged = verdict_of(measure(found, ["images"]), THRESHOLDS)["checks"]["images"]
+    assert judged["outcome"] == "pass", judged["message"]
 
 
 def test_thresholds_alone_turn_the_verdict(faultless):

@@ -94,6 +94,32 @@ def test_energies_of_single_precision_are_no_jumps():
     assert found["values"]["largest_jump_eV"] < 1e-6 < 1e-3 > exact["largest_jump_eV"]
 
 
+class InSinglePrecision(Faulty):
+    """A faultless model whose total energies are numbers of single precision, its forces and stress times a factor."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.dtype, self.factor = "float32", factor
+
+    def predict(self, structures):
+        return [
+            Prediction(
+                float(np.float32(p.energy_eV - 100.0 * len(s))), self.factor * p.forces_eV_per_A,
+                None if p.stress_eV_per_A3 is None else self.factor * p.stress_eV_per_A3,
+            )
+            for s, p in zip(structures, self.inner.predict(structures), strict=True)
+        ]  # fmt: skip
+
+
+def test_energies_of_single_precision_are_no_fault_of_forces_and_stress():
+    checks = ["force_consistency", "work", "extensivity", "images", "stress"]
+    failed = []
+    for factor in (1.0, 1.02):
+        found = outcomes(InSinglePrecision(factor), checks)
+        failed.append({name for name in checks if found[name] != "pass"})
+    assert failed == [set(), {"force_consistency", "work", "stress"}]
+
+
 def test_an_energy_that_depends_on_batch_order():
     assert_caught(Faulty(lambda s, e, f, k: (e + 1e-3 * k, f)), ["batch"], ["permutation", "net_force"])
 

@@ -19,6 +19,7 @@ from assay.workflow.teachers import same_teacher
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
+STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))  # of a first derivative: steps and weights
 CUT_OUT_ATOMS = (6, 13)  # of a crystal: one cluster for derivatives, one with a whole shell of neighbors
 LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
 
@@ -180,6 +181,22 @@ def worst(values: Sequence[float] | np.ndarray) -> float:
     """The largest value; infinite if one is not a number, so that nothing passes by being undefined."""
     array = np.asarray(values, dtype=float)
     return float(array.max()) if np.isfinite(array).all() else float("inf")
+
+
+def rounding_eV(predictions: Sequence[Prediction]) -> float:
+    """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
+
+    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no fault of
+    its forces, and each energy is off by half of it.
+    """
+    energy = np.array([prediction.energy_eV for prediction in predictions])
+    rounded = energy.astype(np.float32)
+    return float(np.spacing(np.abs(rounded).max())) if (rounded == energy).all() else 0.0
+
+
+def slope_rounding(predictions: Sequence[Prediction], step: float) -> float:
+    """What rounded energies may add to a derivative by ``STENCIL``, eV over the unit of ``step``."""
+    return 0.5 * rounding_eV(predictions) * sum(abs(weight) for _, weight in STENCIL) / step
 
 
 def asked(subject: Subject, kind: str) -> dict[str, tuple[list[Frame], list[Prediction]]]:

@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import (
+    STENCIL,
+    Check,
+    Measurement,
+    NotApplicable,
+    Subject,
+    rounding_eV,
+    slope_rounding,
+    worst,
+)
 from assay.predictors.interface import Prediction
 from assay.structures.geometry import moved
 
 # The displacement of the four-point formula in float64 (True) and in anything coarser (False). It is chosen so that the
 # error of the formula is about that of the rounded energies.
 STEP_A = {True: 1e-3, False: 5e-3}
-STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 CURVED = 5e-3  # a displacement meets a kink where slopes over one and two steps differ by more than this share
 SQUEEZED = 0.9  # all distances of a molecule are shortened to this share, where forces are ten times as large
 PATH_A = 0.02  # the root-mean-square displacement over which work is measured
 NODES = 6
 
 
-def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray, np.ndarray]]:
-    """Predict each small molecule and displace its coordinates: its prediction, its gradient (3N,), its force Jacobian
-    (3N, 3N), and which coordinates (3N,) are free of kinks.
+def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """Predict each small molecule and displace its coordinates: its prediction, its gradient (3N,), what rounded
+    energies may add to that (3N,), its force Jacobian (3N, 3N), and which coordinates (3N,) are free of kinks.
     """
     if "displaced" in subject.cache:
         return subject.cache["displaced"]
@@ -34,25 +42,28 @@ def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarra
             copies += [moved(molecule, molecule.positions + n * shift.reshape(-1, 3)) for n, _ in STENCIL]
     found, results = iter(subject.predictor.predict(copies)), []
     for molecule, center in zip(subject.small, subject.predictor.predict(subject.small), strict=True):
-        gradient, jacobian, smooth = [], [], []
+        gradient, rounding, jacobian, smooth = [], [], [], []
         for _ in range(3 * len(molecule)):
             around = [next(found) for _ in STENCIL]
             gradient.append(sum(w * p.energy_eV for (_, w), p in zip(STENCIL, around, strict=True)) / step)
+            rounding.append(slope_rounding(around, step))
             outer_left, left, right, outer_right = (p.forces_eV_per_A.ravel() for p in around)
             near, far = (right - left) / (2 * step), (outer_right - outer_left) / (4 * step)
             jacobian.append((4 * near - far) / 3)  # the four points of the stencil
             smooth.append(bool(np.linalg.norm(near - far) <= CURVED * np.linalg.norm(jacobian[-1])))
-        results.append((center, np.array(gradient), np.array(jacobian), np.array(smooth)))
+        results.append((center, np.array(gradient), np.array(rounding), np.array(jacobian), np.array(smooth)))
     subject.cache["displaced"] = results
     return results
 
 
 def force_consistency(subject: Subject) -> Measurement:
-    """Compare every component of the force with a four-point difference of the energy."""
+    """Compare every component of the force with a four-point difference of the energy, less what rounded energies
+    explain.
+    """
     largest, squares, total, names = [], 0.0, 0.0, []
-    for molecule, (center, gradient, *_) in zip(subject.small, _displaced(subject), strict=True):
-        error = center.forces_eV_per_A.ravel() + gradient
-        largest.append(worst(np.abs(error)))
+    for molecule, (center, gradient, rounding, *_) in zip(subject.small, _displaced(subject), strict=True):
+        error = np.maximum(np.abs(center.forces_eV_per_A.ravel() + gradient) - rounding, 0.0)
+        largest.append(worst(error))
         squares, total = squares + float(error @ error), total + float(gradient @ gradient)
         names.append(molecule.name)
     relative = float(np.sqrt(squares / total)) if total > 0 and np.isfinite(squares) else float("inf")
@@ -101,9 +112,10 @@ def work(subject: Subject) -> Measurement:
     for index, (structure, path) in enumerate(zip(structures, paths, strict=True)):
         start, end, *inner = found[(NODES + 2) * index : (NODES + 2) * (index + 1)]
         done = 0.5 * sum(w * float((p.forces_eV_per_A * path).sum()) for w, p in zip(weights, inner, strict=True))
-        rows.append({"name": structure.name, "work_eV": done, "error_eV": end.energy_eV - start.energy_eV + done})
+        error = max(abs(end.energy_eV - start.energy_eV + done) - rounding_eV([start, end]), 0.0)
+        rows.append({"name": structure.name, "work_eV": done, "error_eV": error})
     ends = np.cumsum([len(kind) for kind in kinds])[:-1]
-    errors = [np.abs(part).sum() for part in np.split([row["error_eV"] for row in rows], ends)]
+    errors = [part.sum() for part in np.split([row["error_eV"] for row in rows], ends)]
     totals = [np.abs(part).sum() for part in np.split([row["work_eV"] for row in rows], ends)]
     relative = [error / total if total > 0 else np.inf for error, total in zip(errors, totals, strict=True)]
     return Measurement({"relative_error": worst(relative)}, {"paths": rows})

@@ -8,7 +8,17 @@ from dataclasses import replace
 import ase.build
 import numpy as np
 
-from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import (
+    SHAKE_A,
+    STENCIL,
+    Check,
+    Measurement,
+    NotApplicable,
+    Subject,
+    rounding_eV,
+    slope_rounding,
+    worst,
+)
 from assay.predictors.interface import Prediction
 from assay.structures.geometry import moved, random_rotations, shaken
 from assay.structures.structure import Structure
@@ -20,7 +30,6 @@ OTHER_VECTORS = np.array([[1, 1, 0], [0, 1, 0], [0, -1, 1]])  # the same lattice
 REPEATS = ((2, 1, 1), (1, 2, 3))
 VACUUM_A = 12.0
 STRAIN = {True: 1e-4, False: 2e-3}  # of the four-point formula, in float64 (True) and in anything coarser (False)
-STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))
 
 
 def crystals(subject: Subject) -> list[Structure]:
@@ -81,7 +90,8 @@ def images(subject: Subject) -> Measurement:
             a, b = next(found), next(found)
             copies = len(other) // len(one)
             names.append(f"{crystal.name}: {name}")
-            energies.append(abs(b.energy_eV / copies - a.energy_eV))
+            rounding = 0.5 * (rounding_eV([b]) / copies + rounding_eV([a]))
+            energies.append(max(abs(b.energy_eV / copies - a.energy_eV) - rounding, 0.0))
             forces.append(worst(np.abs(b.forces_eV_per_A @ turn - np.tile(a.forces_eV_per_A, (copies, 1)))))
     return Measurement(
         {"energy_error_eV": worst(energies), "force_error_eV_per_A": worst(forces)},
@@ -96,20 +106,25 @@ def strained(crystal: Structure, strain: np.ndarray) -> Structure:
 
 
 def stress(subject: Subject) -> Measurement:
-    """The stress beside the four-point derivative of the energy by each of the six strains."""
+    """The stress beside the four-point derivative of the energy by each of the six strains, apart by more than rounded
+    energies explain.
+    """
     made, step = crystals(subject), STRAIN[subject.exact]
     known = subject.predictor.predict(made)
     if all(prediction.stress_eV_per_A3 is None for prediction in known):
         raise NotApplicable("the model gives no stress")
     given = np.array([_given(prediction) for prediction in known])
-    expected = np.array([_by_strain(subject, crystal, step) for crystal in made])
-    relative = np.linalg.norm(given - expected, axis=(1, 2)) / np.linalg.norm(expected, axis=(1, 2))
+    derived = [_by_strain(subject, crystal, step) for crystal in made]
+    expected, rounding = np.array([found for found, _ in derived]), np.array([off for _, off in derived])
+    apart = np.maximum(np.abs(given - expected) - rounding[:, None, None], 0.0)
+    relative = np.linalg.norm(apart, axis=(1, 2)) / np.linalg.norm(expected, axis=(1, 2))
     return Measurement(
         {"relative_error": worst(relative)},
         {
             "crystals": [crystal.name for crystal in made],
             "stress_eV_per_A3": given,
             "by_strain_eV_per_A3": expected,
+            "rounding_eV_per_A3": rounding,
             "strain": step,
         },
     )
@@ -119,18 +134,21 @@ def _given(prediction: Prediction) -> np.ndarray:
     return np.full((3, 3), np.nan) if prediction.stress_eV_per_A3 is None else prediction.stress_eV_per_A3
 
 
-def _by_strain(subject: Subject, crystal: Structure, step: float) -> np.ndarray:
-    """(3, 3), eV/angstrom^3: the derivative of the energy by strain over the volume."""
-    volume, result = abs(float(np.linalg.det(np.asarray(crystal.cell)))), np.zeros((3, 3))
+def _by_strain(subject: Subject, crystal: Structure, step: float) -> tuple[np.ndarray, float]:
+    """The derivative of the energy by strain over the volume, (3, 3), and what rounded energies may add to each of its
+    components, eV/angstrom^3.
+    """
+    volume, result, rounding = abs(float(np.linalg.det(np.asarray(crystal.cell)))), np.zeros((3, 3)), 0.0
     for i, j in zip(*np.triu_indices(3), strict=True):
         direction = np.zeros((3, 3))
         direction[i, j] += 0.5
         direction[j, i] += 0.5
         copies = [strained(crystal, n * step * direction) for n, _ in STENCIL]
-        energies = [prediction.energy_eV for prediction in subject.predictor.predict(copies)]
-        slope = sum(weight * energy for (_, weight), energy in zip(STENCIL, energies, strict=True)) / step
+        found = subject.predictor.predict(copies)
+        slope = sum(weight * p.energy_eV for (_, weight), p in zip(STENCIL, found, strict=True)) / step
         result[i, j] = result[j, i] = slope / volume
-    return result
+        rounding = max(rounding, slope_rounding(found, step) / volume)
+    return result, rounding
 
 
 CHECKS = [

@@ -9,7 +9,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 from ase.data import chemical_symbols
 
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, rounding_eV, worst
 from assay.structures.geometry import joined, moved, random_rotations
 from assay.structures.structure import Structure
 
@@ -51,12 +51,15 @@ def extensivity(subject: Subject) -> Measurement:
     energies, forces = [], []
     for k, pair in enumerate(subject.predictor.predict(pairs)):
         a, b = alone[k], alone[(k + 1) % len(alone)]
-        energies.append(abs(pair.energy_eV - a.energy_eV - b.energy_eV))
+        rounding = 0.5 * sum(rounding_eV([own]) for own in (pair, a, b))
+        energies.append(max(abs(pair.energy_eV - a.energy_eV - b.energy_eV) - rounding, 0.0))
         both = np.concatenate([a.forces_eV_per_A, b.forces_eV_per_A])
         forces.append(float(np.abs(pair.forces_eV_per_A - both).max()))
     scattered, chosen = _scattered(subject)
     many = subject.predictor.predict([scattered])[0]
-    energies.append(abs(many.energy_eV - sum(alone[k].energy_eV for k in chosen)) / len(chosen))
+    rounding = 0.5 * sum(rounding_eV([own]) for own in (many, *(alone[k] for k in chosen)))
+    apart = abs(many.energy_eV - sum(alone[k].energy_eV for k in chosen))
+    energies.append(max(apart - rounding, 0.0) / len(chosen))
     each = np.concatenate([alone[k].forces_eV_per_A for k in chosen])
     forces.append(float(np.abs(many.forces_eV_per_A - each).max()))
     return Measurement(

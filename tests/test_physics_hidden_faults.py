@@ -14,7 +14,7 @@ from assay.neighbors.lists import build_graph
 from assay.physics.checks import CHECKS, SCOPE, measure
 from assay.physics.lattice import equation_of_state
 from assay.physics.lattice_dynamics import STEP_A, displaced_frames, doubled, phonon_wavenumbers
-from assay.physics.reference import Reference
+from assay.physics.reference import DISPLACED_CELL, SCALED_CELL, STRAINED_CELL, VACANCY, Reference
 from assay.physics.relax import force_jacobians, wavenumbers
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
@@ -313,7 +313,7 @@ def test_a_model_without_crystals_or_stress_is_not_blamed():
     ("change", "by"),
     [
         (
-            lambda model: model.depth.mul_(1.4),
+            lambda model: model.depth.mul_(2.0),
             ["equation_of_state", "elastic_constants", "rattled_cells", "phonons", "vacancies"],
         ),
         (lambda model: model.radius.mul_(1.03), ["equation_of_state", "rattled_cells", "phonons"]),
@@ -381,3 +381,26 @@ def test_crystals_have_no_say_where_the_reference_has_none():
 def test_every_check_is_shown_to_fail():
     sources = [path.read_text() for path in Path(__file__).parent.glob("test_physics_*faults.py")]
     assert [name for name in CHECKS if not any(f'"{name}"' in source for source in sources)] == []
+
+
+def test_a_constant_of_each_element_is_no_fault_of_a_vacancy():
+    shifted = Faulty(lambda s, e, f, k: (e + float(0.5 * len(s) + 0.7 * (s.atomic_numbers == 19).sum()), f))
+    assert_caught(shifted, [], ["vacancies", "equation_of_state", "elastic_constants", "phonons"])
+
+
+def test_a_crystal_is_judged_on_what_its_teacher_could_compute():
+    def without(*left_out):
+        """The faultless student beside a teacher that failed at the first frame of some kinds."""
+        found, frames = subject(predictor()), list(toy_reference().frames)
+        for kind in left_out:
+            del frames[[frame.kind for frame in frames].index(kind)]
+        found.reference = Reference(frames, toy_reference().teacher)
+        return found
+
+    kinds = {STRAINED_CELL: "elastic_constants", DISPLACED_CELL: "phonons", VACANCY: "vacancies"}
+    lacking = measure(without(*kinds), list(kinds.values()))
+    for name, result in lacking.items():
+        assert (result["status"], result["lacks"]) == ("not applicable", "reference"), name
+        assert result["message"].startswith("the teacher could not compute all")
+    assert np.allclose(without(SCALED_CELL).crystals[0].cell, without().crystals[0].cell)
+    assert [crystal.name for crystal in without(SCALED_CELL).crystals] == ["KNa"]

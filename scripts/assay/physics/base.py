@@ -157,7 +157,7 @@ class Subject:
     def crystals(self) -> list[Structure]:
         """The crystals of the reference, each as it was given."""
         scans = self.reference.groups(reference.SCALED_CELL, self.elements).values()
-        return [frames[len(frames) // 2].structure for frames in scans]
+        return [min(frames, key=lambda frame: abs(frame.coordinate - 1.0)).structure for frames in scans]
 
     @property
     def atoms_per_A3(self) -> float:

@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-from ase.data import atomic_masses, chemical_symbols
+from ase.data import atomic_masses
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, Subject, asked, worst
+from assay.physics.base import Check, Measurement, NoReference, Subject, asked, worst
 from assay.physics.crystals import repeated
 from assay.physics.reference import Frame
 from assay.physics.relax import wavenumbers
@@ -86,6 +86,8 @@ def phonons(subject: Subject) -> Measurement:
     rows, errors, imaginary = {}, [], []
     for name, (frames, predictions) in asked(subject, reference.DISPLACED_CELL).items():
         times = int(frames[0].known["times"][0])
+        if len(frames) != 6 * len(frames[0].structure) // times**3:
+            continue
         numbers = frames[0].structure.atomic_numbers[: len(frames[0].structure) // times**3]
         teacher, own = (
             phonon_wavenumbers(numbers, times, np.array(forces))
@@ -97,21 +99,32 @@ def phonons(subject: Subject) -> Measurement:
         rows[name] = {"wavenumbers_per_cm": own, "teacher_per_cm": teacher}
         errors.append(float(np.linalg.norm(own - teacher) / np.linalg.norm(teacher)))
         imaginary.append(max(0, int((own < -SOFT_per_cm).sum() - (teacher < -SOFT_per_cm).sum())))
+    if not rows:
+        raise NoReference(f"the teacher could not compute all displaced atoms of any crystal: {reference.HOW_TO_MAKE}")
     return Measurement({"relative_error": worst(errors), "imaginary_modes": sum(imaginary)}, {"crystals": rows})
 
 
 def vacancies(subject: Subject) -> Measurement:
-    """The energy to take an atom of each element out of each crystal, its neighbors held, beside the teacher's."""
+    """The energy to take an atom out of each crystal and to put it back as one more of the same crystal, its neighbors
+    held: the mean over its atoms, beside the teacher's.
+
+    For a crystal of N atoms E, of which n are of an element whose vacancy costs E' - E, it is the sum of n (E' - E) / N
+    over elements, plus E / N. No constant of an element is left in it.
+    """
     rows, errors = {}, []
     for name, (frames, predictions) in asked(subject, reference.VACANCY).items():
+        whole, *bare = frames
+        numbers = whole.structure.atomic_numbers
+        if whole.coordinate != 0.0 or {int(frame.coordinate) for frame in bare} != set(numbers.tolist()):
+            continue
+        shares = np.array([(numbers == frame.coordinate).mean() for frame in bare])
         teacher = np.array([frame.energy_eV for frame in frames])
         own = np.array([prediction.energy_eV for prediction in predictions])
-        known, found = teacher[1:] - teacher[0], own[1:] - own[0]
-        rows[name] = {
-            chemical_symbols[int(frame.coordinate)]: {"eV": float(a), "teacher_eV": float(b)}
-            for frame, a, b in zip(frames[1:], found, known, strict=True)
-        }
-        errors += np.abs(found - known).tolist()
+        known, found = (shares @ (e[1:] - e[0]) + e[0] / len(numbers) for e in (teacher, own))
+        rows[name] = {"eV": float(found), "teacher_eV": float(known)}
+        errors.append(abs(found - known))
+    if not rows:
+        raise NoReference(f"the teacher could not compute all vacancies of any crystal: {reference.HOW_TO_MAKE}")
     return Measurement({"error_eV": worst(errors)}, {"crystals": rows})
 
 

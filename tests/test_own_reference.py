@@ -13,12 +13,13 @@ from scipy.spatial.distance import pdist
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
 from assay.physics.labelling import Entry, TeacherPredictor, finished_part, make_reference
-from assay.physics.own_structures import make_own_reference, own_crystals, own_molecules
+from assay.physics.own_structures import _faces, make_own_reference, own_crystals, own_molecules
 from assay.physics.reference import DYNAMICS as DYNAMICS_FRAME
 from assay.physics.reference import SCALED_CELL, Frame, Reference, geometries, read_reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from assay.sampling.teacher import Teacher
+from assay.structures.geometry import contact
 from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
@@ -75,6 +76,15 @@ def test_molecules_are_what_bonds_hold_together_each_of_them_once(tmp_path):
     assert [each.name for each in found] == ["H2O", "CH4O", "C2H6O", "C2H6O 2", "C6H6"]
     assert [each.entry.smiles for each in found] == ["O", "CO", "CCO", "COC", "c1ccccc1"]
     assert [each.turnable is not None for each in found] == [False, True, True, True, False]
+
+
+def test_an_atom_in_the_middle_of_its_molecule_faces_nothing(tmp_path):
+    alone = own_molecules(write(tmp_path / "alone.xyz", molecule("CO2"), molecule("CH4"), molecule("CF4")))
+    assert set(_faces(alone)) == {"O", "H", "F"}
+    with_another = own_molecules(write(tmp_path / "another.xyz", molecule("CO2"), molecule("CH3OH")))
+    face, atom = _faces(with_another)["C"]
+    assert face.name == "CH4O" and face.atomic_numbers[atom] == 6
+    assert np.isfinite(contact(face, atom, face, atom, 3.0).positions).all()
 
 
 def test_what_vacuum_surrounds_is_no_crystal(tmp_path):

@@ -32,6 +32,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 LARGEST_CELL = 64  # atoms
+CENTRAL_A = 0.1  # an atom nearer to the middle of its molecule is in it
 HELD_eV_per_A = 0.01  # a molecule with a larger force left is not relaxed
 TURNABLE = Chem.MolFromSmarts("[!$(*#*)&!D1]-&!@[!$(*#*)&!D1]")  # RDKit's rotatable bond, of atoms with neighbors
 MAX_PERCEPTION_STEPS = 10_000  # of RDKit's search for bond orders
@@ -226,14 +227,17 @@ def _in_motion(
 
 
 def _faces(molecules: Sequence[OwnMolecule]) -> dict[str, tuple[Structure, int]]:
-    """For each element the smallest molecule with an atom of it at its surface, and that atom."""
+    """For each element the smallest molecule with an atom of it at its surface, and that atom; nothing for one whose
+    atoms are all in the middle of their molecules, such as carbon in CO2, and face nowhere.
+    """
     faces: dict[str, tuple[Structure, int]] = {}
     for molecule in molecules:
         structure = molecule.structure
         for z in np.unique(structure.atomic_numbers):
             atoms = np.flatnonzero(structure.atomic_numbers == z)
             outward = np.linalg.norm(structure.positions[atoms] - structure.positions.mean(0), axis=1)
-            faces.setdefault(chemical_symbols[z], (structure, int(atoms[np.argmax(outward)])))
+            if outward.max() > CENTRAL_A:
+                faces.setdefault(chemical_symbols[z], (structure, int(atoms[np.argmax(outward)])))
     return faces
 
 

@@ -8,7 +8,7 @@ import pytest
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.reference import CONFORMER, MINIMUM, TAUTOMER, TORSION, Frame, Reference
-from assay.physics.relax import force_jacobians, frequencies
+from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from shared.physics_toys import TEACHER, Springs
@@ -27,10 +27,12 @@ def measured(student, frames, *names):
     return measure(Subject(student, student, Reference(frames, TEACHER), {}, teacher=TEACHER), names)
 
 
-def vibrations(student, off_axis_A, first_mode=0):
+def vibrations(student, off_axis_A, first_mode=0, teacher=None):
     """What the check finds of the straight molecule, its ends off the axis, whose teacher has the modes from one on."""
-    (jacobian,) = force_jacobians(springs(), [LINE], 0.005)
-    known = {"frequencies_per_cm": frequencies(LINE, -jacobian)[first_mode:]}
+    teacher = teacher or springs()
+    [line], _ = relax(teacher, [LINE], 1e-4, 100)
+    (jacobian,) = force_jacobians(teacher, [line], 0.005)
+    known = {"frequencies_per_cm": frequencies(line, -jacobian)[first_mode:]}
     bent = replace(LINE, positions=LINE.positions + off_axis_A * ONE_SIDE)
     return measured(student, [Frame(bent, MINIMUM, "CO2", known=known)], "vibrations")["vibrations"]["values"]
 
@@ -45,6 +47,12 @@ def test_a_straight_molecule_that_is_bent_a_little_is_compared_by_all_of_its_mod
 
 def test_a_mode_that_the_teacher_has_not_makes_the_error_infinite():
     assert vibrations(springs(), 0.0, first_mode=1)["mae_per_cm"] is None
+
+
+def test_only_imaginary_modes_that_the_teacher_has_not_are_the_model_s():
+    saddle = springs(ends_A=2.2)  # the straight molecule is one, since its ends are drawn together
+    assert vibrations(saddle, 0.0, teacher=saddle)["imaginary_modes"] == 0
+    assert vibrations(saddle, 0.0)["imaginary_modes"] == 2
 
 
 class Springless(Springs):

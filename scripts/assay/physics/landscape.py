@@ -17,6 +17,7 @@ KCAL_PER_MOL = units.kcal / units.mol  # eV
 # anything coarser (False).
 RELAXED_eV_per_A = {True: 1e-3, False: 5e-3}
 STEP_A = {True: 0.005, False: 0.01}
+IMAGINARY_per_cm = -30.0  # forces that are left make softer ones of free turns
 MAX_STEPS = 60
 
 
@@ -48,7 +49,8 @@ def vibrations(subject: Subject) -> Measurement:
     """Harmonic frequencies at the model's minima, beside the teacher's at its own.
 
     A molecule that the teacher has straight is compared as a straight one, since forces that are left bend it a little.
-    One that is straight for the model alone has a mode that the teacher's has not, and makes the error infinite.
+    One that is straight for the model alone has a mode that the teacher's has not, and makes the error infinite. A
+    reference may hold saddle points of the teacher, so that only further imaginary modes are the model's.
     """
     frames, relaxed, residual = _minima(subject)
     usable = [k for k in range(len(frames)) if np.isfinite(residual[k])]
@@ -59,7 +61,7 @@ def vibrations(subject: Subject) -> Measurement:
         own = frequencies(relaxed[k], -jacobian, len(teacher))
         rows[frames[k].group] = {"frequencies_per_cm": own, "teacher_per_cm": teacher}
         errors += list(np.abs(own - teacher)) if len(own) == len(teacher) else [np.inf]
-        imaginary += int((own < -30.0).sum())
+        imaginary += max(0, int((own < IMAGINARY_per_cm).sum() - (teacher < IMAGINARY_per_cm).sum()))
     missing = len(frames) - len(usable)
     return Measurement(
         {

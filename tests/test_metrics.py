@@ -90,6 +90,24 @@ def test_element_shift_is_removed_and_nothing_else():
     assert np.abs(energy_after_element_shift(errors)[3]) > 0.5
 
 
+def test_as_many_constants_as_structures_leave_no_error_to_tell():
+    water_and_methane = np.array([1, 1, 8, 6, 1, 1, 1, 1])
+    errors = Errors(
+        water_and_methane, np.array([3, 5]), np.array([100.0, -50.0]), np.zeros(2), np.zeros((8, 3)), np.ones((8, 3))
+    )
+    found = metrics(errors)
+    assert found["energy_mae_eV"] == 75.0
+    assert found["energy_mae_after_element_shift_eV_per_atom"] is None
+    interval = confidence_intervals(errors, ["", ""], 50, 0.95, 0)
+    assert interval["energy_mae_after_element_shift_eV_per_atom"] == [None, None]
+
+
+def test_forces_below_what_a_label_can_be_have_no_share_that_is_explained():
+    labels = 1e-6 * np.random.default_rng(0).normal(size=(2, 3))
+    found = metrics(Errors(np.array([1, 8]), np.array([1, 1]), np.zeros(2), np.zeros(2), np.full((2, 3), 0.1), labels))
+    assert found["force_accuracy"] is None and found["force_r2"] is None
+
+
 def test_zero_force_baseline_has_no_accuracy():
     base = baselines(errors_of(make_dataset(50)))["zero_force_mean_energy"]
     assert base["force_accuracy"] == pytest.approx(0.0, abs=1e-12)

@@ -103,10 +103,14 @@ class Errors:
 
 
 def energy_after_element_shift(errors: Errors) -> np.ndarray:
-    """(S,) energy errors, eV, less the best constant per element, fitted by least squares to these very errors."""
+    """(S,) energy errors, eV, less the best constant per element, fitted by least squares to these very errors.
+
+    They are NaN where there are no more structures than constants that they tell, which then explain any errors.
+    """
     counts = composition(errors)
     difference = errors.energy - errors.energy_teacher
-    return difference - counts @ np.linalg.lstsq(counts, difference, rcond=None)[0]
+    constants, _, rank, _ = np.linalg.lstsq(counts, difference, rcond=None)
+    return difference - counts @ constants if len(errors) > rank else np.full(len(errors), np.nan)
 
 
 def composition(errors: Errors) -> np.ndarray:
@@ -161,9 +165,10 @@ def _from_sums(total: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             stress = {"mae": total["abs_s"] / components, "rmse": np.sqrt(total["sq_s"] / components)}
         accuracy = 1.0 - np.sqrt(total["sq_f"] / total["ff"])
         spread = total["ff"] - total["f"] ** 2 / m
+        labelled = total["ff"] > m * NO_FORCES_eV_per_A**2
         return {
-            "force_accuracy": np.where(total["ff"] > m * NO_FORCES_eV_per_A**2, accuracy, np.nan),
-            "force_r2": 1.0 - total["sq_f"] / spread,
+            "force_accuracy": np.where(labelled, accuracy, np.nan),
+            "force_r2": np.where(labelled, 1.0 - total["sq_f"] / spread, np.nan),
             "force_mae_eV_per_A": total["abs_f"] / m,
             "force_rmse_eV_per_A": np.sqrt(total["sq_f"] / m),
             "force_cosine": total["cos"] / total["angles"],

@@ -12,7 +12,7 @@ import numpy as np
 
 from assay.physics import reference
 from assay.physics.reference import Frame, Reference
-from assay.predictors.interface import Prediction, Predictor
+from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import centered, cut_out, droplet, shaken
 from assay.structures.structure import Structure
 from assay.workflow.teachers import same_teacher
@@ -181,17 +181,6 @@ def worst(values: Sequence[float] | np.ndarray) -> float:
     """The largest value; infinite if one is not a number, so that nothing passes by being undefined."""
     array = np.asarray(values, dtype=float)
     return float(array.max()) if np.isfinite(array).all() else float("inf")
-
-
-def rounding_eV(predictions: Sequence[Prediction]) -> float:
-    """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
-
-    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no fault of
-    its forces, and each energy is off by half of it.
-    """
-    energy = np.array([prediction.energy_eV for prediction in predictions])
-    rounded = energy.astype(np.float32)
-    return float(np.spacing(np.abs(rounded).max())) if (rounded == energy).all() else 0.0
 
 
 def slope_rounding(predictions: Sequence[Prediction], step: float) -> float:

@@ -10,11 +10,10 @@ from assay.physics.base import (
     Measurement,
     NotApplicable,
     Subject,
-    rounding_eV,
     slope_rounding,
     worst,
 )
-from assay.predictors.interface import Prediction
+from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import moved
 
 # The displacement of the four-point formula in float64 (True) and in anything coarser (False). It is chosen so that the

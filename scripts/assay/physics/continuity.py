@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import ase.build
 import numpy as np
 
-from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, rounding_eV, worst
+from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
 from assay.physics.crystals import crystals
 from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import droplet, fragments, moved

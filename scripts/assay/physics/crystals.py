@@ -15,11 +15,10 @@ from assay.physics.base import (
     Measurement,
     NotApplicable,
     Subject,
-    rounding_eV,
     slope_rounding,
     worst,
 )
-from assay.predictors.interface import Prediction
+from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import moved, random_rotations, shaken
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError

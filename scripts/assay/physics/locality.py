@@ -9,7 +9,8 @@ from itertools import combinations_with_replacement
 import numpy as np
 from ase.data import chemical_symbols
 
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, rounding_eV, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.predictors.interface import rounding_eV
 from assay.structures.geometry import joined, moved, random_rotations
 from assay.structures.structure import Structure
 

@@ -72,7 +72,8 @@ class Prediction:
 def rounding_eV(predictions: Sequence[Prediction]) -> float:
     """The spacing of single precision at these energies, where all of them are numbers of single precision; else 0.
 
-    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no jump.
+    A model that adds up total energies in single precision rounds those of -60,000 eV to 0.004 eV. That is no fault of
+    its forces, and each energy is off by half of it.
     """
     energy = np.array([prediction.energy_eV for prediction in predictions])
     rounded = energy.astype(np.float32)

@@ -1,6 +1,7 @@
-"""Hold the forces of a teacher against its energies on ten of the structures that it labels or has labelled."""
+"""Hold the forces of a teacher against its energies, and its labels against those that a file names as its own."""
 
 from assay.sampling.label_gradients import measure_slopes, require_gradient
+from assay.sampling.label_origin import require_own_labels
 from assay.sampling.own_labels import tried_structures
 from assay.sampling.teacher import Teacher
 from assay.workflow.errors import exit_on_error
@@ -13,9 +14,12 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     teacher = Teacher(**snakemake.params.teacher)
-    structures = tried_structures(snakemake.input.structures, snakemake.params.labelled)
-    slopes = measure_slopes(teacher.process(threads=1), structures)
+    labelled, predictor = snakemake.params.labelled, teacher.process(threads=1)
+    structures = tried_structures(snakemake.input.structures, labelled)
+    slopes = measure_slopes(predictor, structures)
     sentence = require_gradient(slopes, teacher.name)
+    if labelled:
+        sentence += "; " + require_own_labels(predictor, structures, teacher.name, str(snakemake.input.structures))
     write_json(
         snakemake.output[0],
         {

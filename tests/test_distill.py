@@ -31,6 +31,7 @@ from assay.predictors.interface import Prediction
 from assay.sampling import label_gradients
 from assay.sampling import teacher as teacher_module
 from assay.sampling.label_gradients import Slopes, measure_slopes, require_gradient, require_gradients, require_stresses
+from assay.sampling.label_origin import require_own_labels
 from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, places_of, read_structures
 from assay.sampling.teacher import Teacher
@@ -339,6 +340,33 @@ def test_forces_are_held_against_energies_along_neighbors(factor):
     else:
         with pytest.raises(AssayError, match=r"the forces of my.xyz are no gradient of its energies"):
             require_gradients(from_structures(frames), "my.xyz")
+
+
+def test_labels_of_another_teacher_than_the_one_that_is_asked_are_refused():
+    """Rounds would add its labels to those of the file, and the student would learn two levels of theory."""
+    frames = trajectory(6)
+
+    def other(change):
+        def ask(structures):
+            return [change(Prediction(s.energy_eV, s.forces_eV_per_A)) for s in structures]
+
+        return SimpleNamespace(predict=ask)
+
+    def unable(_prediction):
+        raise AssayError("it does not converge")
+
+    same = other(lambda p: replace(p, energy_eV=p.energy_eV + 0.001))
+    told = require_own_labels(same, frames, "EMT", "my.xyz")
+    assert told.startswith("the labels of 6 structures are those of EMT, to 0 eV/angstrom and ")
+    assert "labels none of the tried structures" in require_own_labels(other(unable), frames, "EMT", "my.xyz")
+    for change, kind in (
+        (lambda p: replace(p, forces_eV_per_A=1.2 * p.forces_eV_per_A), "forces"),
+        (lambda p: replace(p, energy_eV=p.energy_eV + 3.0), "energies"),
+    ):
+        with pytest.raises(
+            AssayError, match=rf"the labels of my\.xyz are not those of PBE: in 6 structures its {kind} "
+        ):
+            require_own_labels(other(change), frames, "PBE", "my.xyz")
 
 
 def test_one_pair_of_neighbors_does_not_speak_for_the_others():

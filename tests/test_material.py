@@ -7,6 +7,7 @@ import ase.build
 import numpy as np
 import pytest
 from ase import units
+from matplotlib.axes import Axes
 
 from assay.dynamics.parts import frames_in_parts
 from assay.dynamics.run import run_dynamics
@@ -194,6 +195,27 @@ def test_a_material_is_measured_at_every_size_and_temperature_and_shown(tmp_path
     assert "teacher" in (tmp_path / "one.svg").read_text()
 
 
+def test_a_figure_of_nothing_is_one_sentence_and_one_line_has_one_shape(tmp_path, monkeypatch):
+    unknown = {"not_applicable": "no"}
+    for teacher in (None, unknown):
+        with pytest.raises(AssayError, match="no variant knows all elements of the structure"):
+            draw_material(tmp_path / "none.svg", {"tiny": unknown}, teacher)
+
+    def row(repeats, temperature_K, coefficient):
+        told = {"coefficient_cm2_per_s": coefficient, "standard_error_cm2_per_s": 1e-7, "lags_ps": [0, 1]}
+        return {
+            "n_atoms": 64, "repeats": repeats, "temperature_K": temperature_K,
+            "radial_distribution": {"distance_A": [1.0, 2.0], "Cu-Cu": [0.0, 1.0]},
+            "diffusion": {"Cu": told | {"squared_A2": [0, 1]}},
+        }  # fmt: skip
+
+    lines = []
+    monkeypatch.setattr(Axes, "errorbar", lambda self, x, y, *rest, **style: lines.append(list(y)))
+    both = [row([2, 1, 1], 1e3, 1e-5), row([2, 1, 1], 2e3, 2e-5), row([1, 2, 1], 1e3, 8e-5), row([1, 2, 1], 2e3, 9e-5)]
+    draw_material(tmp_path / "two.svg", {"tiny": {"rows": both}}, unknown)
+    assert lines == [[1e-5, 2e-5]]
+
+
 def test_sizes_of_as_many_atoms_are_measured_each_in_its_own_cell(tmp_path):
     def rows(repeats, name):
         settings = replace(SETTINGS, repeats=repeats, temperatures_K=[300.0])
@@ -221,6 +243,28 @@ def test_a_run_shorter_than_its_lags_and_an_open_structure_are_refused(tmp_path)
     ase.build.molecule("H2O").write(tmp_path / "water.xyz")
     with pytest.raises(AssayError, match=r"water\.xyz does not begin with a structure that repeats"):
         read_start(tmp_path / "water.xyz")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"lags_ps": [0.06, 0.06]}, "hold fewer than 3 frames, which are 0.004 ps apart"),
+        ({"lags_ps": [0.0605, 0.0635]}, "hold fewer than 3 frames"),
+        ({"frame_every_fs": 40.0}, "hold fewer than 3 frames, which are 0.04 ps apart"),
+        ({"duration_ps": 0.0615}, "tell no displacement after"),
+        ({"temperatures_K": [300.0, 300.0]}, "names a temperature twice"),
+    ],
+)
+def test_what_tells_no_line_is_one_sentence_before_any_run(tmp_path, changed, said):
+    with pytest.raises(AssayError, match=said):
+        material_record(predictor(), crystal(), replace(SETTINGS, **changed), tmp_path / "state")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("n_steps", [1, 2])
+def test_a_part_of_one_or_two_steps_of_several_structures_is_a_run(n_steps):
+    run = run_dynamics(predictor(), [crystal()] * 2, temperature_K=[100.0, 300.0], step_fs=2.0, n_steps=n_steps)
+    assert run.shadow_eV.shape == run.kinetic_eV.shape == (0, 2)
 
 
 def test_atoms_are_put_back_into_their_cell():

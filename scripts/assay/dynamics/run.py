@@ -183,7 +183,9 @@ def run_dynamics(
             frames.append(x)
             heat.append(kinetic[-1] + (step_fs * units.fs) ** 2 / 8.0 * force_term[-1])
     inner = slice(1, -1)  # where the forces of both neighboring steps are known
-    correction = (step_fs * units.fs) ** 2 * (np.array(curvature) / 12.0 - np.array(force_term)[inner] / 24.0)
+    correction = (step_fs * units.fs) ** 2 * (
+        np.reshape(curvature, (-1, n_molecules)) / 12.0 - np.array(force_term)[inner] / 24.0
+    )
     potential_eV, kinetic_eV = np.array(potential)[inner], np.array(kinetic)[inner]
     return Trajectory(
         time_fs=step_fs * np.arange(2, n_steps),

@@ -26,6 +26,7 @@ from assay.workflow.errors import AssayError
 
 PART_ps = 0.2  # of dynamics between two states that are kept
 PRESSURE_FRAMES = 40  # of a run, evenly over its time
+LEAST_LAGS = 3  # frames through which the line of a mean squared displacement goes
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
 BLOCKS = 5  # of time, whose means tell the error of a temperature and of a pressure
 HEATING_per_fs = 0.01  # the least friction of the equilibration: a crystal at rest is warm in half a picosecond
@@ -72,6 +73,29 @@ class MaterialSettings:
     def frame_ps(self) -> float:
         """The time between frames, ps."""
         return 1e-3 * self.frame_every * self.step_fs
+
+    def check(self) -> None:
+        """Make sure that a run tells what is asked of it.
+
+        Raises:
+            AssayError: it is shorter than the longest lag, a line is to go through fewer than three of its frames, or a
+                temperature is there twice.
+        """
+        first = int(np.ceil(self.lags_ps[0] / self.frame_ps - 1e-6))
+        last, frames = (round(time / self.frame_ps) for time in (self.lags_ps[1], self.duration_ps))
+        if frames <= last:
+            raise AssayError(
+                f"dynamics of {self.duration_ps:g} ps tell no displacement after {self.lags_ps[1]:g} ps: lengthen "
+                "`duration_ps` or shorten `lags_ps`"
+            )
+        if last - first + 1 < LEAST_LAGS:
+            raise AssayError(
+                f"`lags_ps` from {self.lags_ps[0]:g} to {self.lags_ps[1]:g} ps hold fewer than {LEAST_LAGS} frames, "
+                f"which are {self.frame_ps:g} ps apart: a slope needs more, so widen `lags_ps` or shorten "
+                "`frame_every_fs`"
+            )
+        if len(set(self.temperatures_K)) < len(self.temperatures_K):
+            raise AssayError("`properties: temperatures_K` names a temperature twice: name each of them once")
 
 
 def read_start(path: str | Path) -> Structure:
@@ -122,13 +146,9 @@ def material_properties(
         A row for each size and temperature; and of each the frames that tell the pressure, labelled by ``predictor``.
 
     Raises:
-        AssayError: a run is shorter than the longest lag, or a structure blew up.
+        AssayError: as ``MaterialSettings.check`` says, or a structure blew up.
     """
-    if settings.duration_ps <= settings.lags_ps[1]:
-        raise AssayError(
-            f"dynamics of {settings.duration_ps:g} ps tell no displacement after {settings.lags_ps[1]:g} ps: lengthen "
-            "`duration_ps` or shorten `lags_ps`"
-        )
+    settings.check()
     rows, labelled = [], []
     for repeat in settings.repeats:
         whole = repeated(start, (int(repeat[0]), int(repeat[1]), int(repeat[2])))
@@ -238,14 +258,19 @@ def without_images(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, flo
     return found
 
 
+def of_largest_size(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The rows of the largest size, of one shape."""
+    largest = max(rows, key=lambda row: row["n_atoms"])
+    return [row for row in rows if all(row.get(key) == largest.get(key) for key in ("n_atoms", "repeats"))]
+
+
 def activation_energies(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
     """The activation energy of diffusion, eV, by element, of the largest size (Arrhenius); none of one temperature.
 
     It is None where an element diffuses no faster than the error of its coefficient at one of the temperatures, as in a
     cold crystal.
     """
-    largest = max(rows, key=lambda row: row["n_atoms"])
-    own = [row for row in rows if all(row.get(key) == largest.get(key) for key in ("n_atoms", "repeats"))]
+    own = of_largest_size(rows)
     if len(own) < 2:
         return {}
     inverse = [1.0 / (units.kB * row["temperature_K"]) for row in own]

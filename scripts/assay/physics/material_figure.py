@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from assay.physics.figures import TEACHER
+from assay.physics.material import of_largest_size
 from assay.workflow import plots
+from assay.workflow.errors import AssayError
 
 Found = Mapping[str, Mapping[str, Any]]  # the content of properties.json by student
 
@@ -22,8 +24,17 @@ def draw_material(path: str | Path, students: Found, teacher: Mapping[str, Any] 
         path: the SVG file to write.
         students: what was measured of each, by name.
         teacher: what was measured of the teacher; None if it was left out.
+
+    Raises:
+        AssayError: no model knows the elements of the structure, so that there is nothing to draw.
     """
     told = {name: found for name, found in students.items() if "rows" in found}
+    teacher = teacher if teacher and "rows" in teacher else None
+    if not told and teacher is None:
+        raise AssayError(
+            "no variant knows all elements of the structure of `properties`: name another structure, or a variant that "
+            "was trained on them"
+        )
     first = {name: found["rows"][0] for name, found in told.items()} | ({"": teacher["rows"][0]} if teacher else {})
     pairs = [key for key in next(iter(first.values()))["radial_distribution"] if key != "distance_A"]
     columns = len(pairs) + 2
@@ -47,14 +58,13 @@ def draw_material(path: str | Path, students: Found, teacher: Mapping[str, Any] 
 def _draw_arrhenius(panel: Any, students: Found, teacher: Mapping[str, Any] | None) -> None:
     """Draw diffusion coefficients of the largest size over the inverse temperature; the teacher's as a mark."""
     for place, found in enumerate(students.values()):
-        largest = max(row["n_atoms"] for row in found["rows"])
-        rows = [row for row in found["rows"] if row["n_atoms"] == largest]
+        rows = of_largest_size(found["rows"])
         for symbol in rows[0]["diffusion"]:
             values, errors = _of(rows, symbol)
             inverse = [1e3 / row["temperature_K"] for row in rows]
             panel.errorbar(inverse, values, errors, **plots.series(place))
             panel.annotate(f" {symbol}", (inverse[0], values[0]), fontsize=7)
-        panel.set_title(f"diffusion, {largest} atoms")
+        panel.set_title(f"diffusion, {rows[0]['n_atoms']} atoms")
     rows = teacher["rows"] if teacher else []
     for symbol in rows[0]["diffusion"] if rows else ():
         values, errors = _of(rows, symbol)

@@ -88,7 +88,8 @@ def diffusion(
         structure: the atoms.
         frames: (F, N, 3), positions that no boundary has put back into the cell, angstrom.
         frame_ps: the time between frames.
-        between_ps: the lags between which the slope is taken; the last one must be shorter than the trajectory.
+        between_ps: the lags between which the slope is taken, with two frames between them at least; the last one must
+            be shorter than the trajectory.
         masses: (N,), dalton.
     """
     center = np.einsum("fnx,n->fx", frames, masses) / masses.sum()
@@ -98,7 +99,7 @@ def diffusion(
     for lag in range(1, n_lags + 1):
         squared[lag] = ((moved[lag:] - moved[:-lag]) ** 2).sum(-1).mean(0)
     lags = frame_ps * np.arange(n_lags + 1)
-    fitted = lags >= between_ps[0]
+    fitted = lags >= between_ps[0] - 1e-6 * frame_ps
     slopes = np.polyfit(lags[fitted], squared[fitted], 1)[0] / 6.0 * A2_PER_PS_TO_CM2_PER_S
     found = {}
     for z in np.unique(structure.atomic_numbers):

@@ -285,7 +285,7 @@ def test_the_report_shows_only_what_the_weights_structure_and_teacher_of_today_d
 
     row = {
         "n_atoms": 64, "temperature_K": 1200.0, "density_g_per_cm3": 1.5, "pressure_GPa": 0.4,
-        "pressure_standard_error_GPa": 0.03,
+        "pressure_standard_error_GPa": 0.03, "mean_temperature_K": 1190.0,
         "diffusion": {"Na": {"coefficient_cm2_per_s": 1e-4, "standard_error_cm2_per_s": 6e-6}},
     }  # fmt: skip
     folder = tmp_path / "tiny"
@@ -300,6 +300,7 @@ def test_the_report_shows_only_what_the_weights_structure_and_teacher_of_today_d
     assert read_properties(tmp_path, [later], "melt.xyz", "DFT") is None
     shown = read_properties(tmp_path, [now], "melt.xyz", "DFT")
     assert [own["student"] for own in shown["rows"]] == ["tiny", None] and shown["teacher"] == "DFT"
+    assert [own["mean_temperature_K"] for own in shown["rows"]] == [1190.0, 1190.0]
     assert shown["figure"] == str(tmp_path / "properties/properties.svg")
     for structure in ("other.xyz", None):
         assert read_properties(tmp_path, [now], structure, "DFT") is None

@@ -404,3 +404,5 @@ def test_a_crystal_is_judged_on_what_its_teacher_could_compute():
         assert result["message"].startswith("the teacher could not compute all")
     assert np.allclose(without(SCALED_CELL).crystals[0].cell, without().crystals[0].cell)
     assert [crystal.name for crystal in without(SCALED_CELL).crystals] == ["KNa"]
+    raw = measure(without(), ["equation_of_state"])["equation_of_state"]["raw"]
+    assert (list(raw["crystals"]), raw["without_least_energy_of_teacher"]) == (["KNa"], [])

@@ -82,7 +82,8 @@ def equations_of_state(subject: Subject) -> Measurement:
     volumes = [abs(row["volume_A3"] / row["teacher_volume_A3"] - 1.0) for row in rows.values()]
     moduli = [abs(row["bulk_modulus_GPa"] / row["teacher_bulk_modulus_GPa"] - 1.0) for row in rows.values()]
     return Measurement(
-        {"relative_volume_error": worst(volumes), "relative_bulk_modulus_error": worst(moduli)}, {"crystals": rows}
+        {"relative_volume_error": worst(volumes), "relative_bulk_modulus_error": worst(moduli)},
+        {"crystals": rows, "without_least_energy_of_teacher": sorted(set(scans) - set(rows))},
     )
 
 

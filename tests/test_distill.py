@@ -306,6 +306,25 @@ def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tm
     assert store_data([labelled], given, 0.1, 0, into)["sentence"].endswith(f"8 structures of {given} are held out")
 
 
+@pytest.mark.parametrize("pbc", ["TTT", "TTF", "TFF", "FFF"])
+def test_what_was_never_wrapped_is_stored_near_the_origin(tmp_path, pbc):
+    """Single precision rounds 10,000 angstrom to 0.001."""
+    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+    atoms.rattle(0.1, seed=0)
+    atoms.pbc = [axis == "T" for axis in pbc]
+    far = atoms.copy()
+    far.positions += 2000 * atoms.cell[0] - 3000 * atoms.cell[1] + 1000 * atoms.cell[2]
+    for frame in (atoms, far):
+        frame.calc = EMT()
+        frame.get_forces()
+    ase.io.write(tmp_path / "my.xyz", [far] * 20 + [atoms] * 20, format="extxyz")
+    into = (tmp_path / "train.h5", tmp_path / "validation.h5")
+    store_data([str(tmp_path / "my.xyz")], None, 0.3, 0, into)
+    stored = [structure.to_ase() for path in into for structure in read_dataset(path)]
+    distances = atoms.get_all_distances(mic=True)
+    assert max(np.abs(found.get_all_distances(mic=True) - distances).max() for found in stored) < 2e-5
+
+
 def test_data_that_no_student_learns_from_are_refused_in_one_sentence(labelled, tmp_path):
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
     few = write(tmp_path / "few.xyz", molecules(12))

@@ -8,6 +8,7 @@ import pytest
 
 from assay.accuracy.fitting import fit
 from assay.data.dataset import from_structures
+from assay.dynamics.run import run_dynamics
 from assay.sampling.exploration import Exploration, Seen, explore, frames_of, worth_labelling
 from assay.sampling.supercells import supercells
 from assay.structures.structure import Structure
@@ -107,6 +108,20 @@ def test_a_trajectory_ends_where_students_part(started, domain):
     seen, ended = frames_of(committee, domain, started[:4], replace(SETTINGS, part_eV_per_A=1.5), 1)
     assert ended > 0 and len(seen) < 40
     assert all(frame.difference_eV_per_A <= 1.5 for frame in seen)
+
+
+def test_frames_end_where_a_trajectory_blew_up_whatever_the_step(started, domain, monkeypatch):
+    """Two steps of 2 fs lie between frames that a setting wants every 3 fs."""
+
+    def blown_up(*arguments, **settings):
+        found = run_dynamics(*arguments, **settings)
+        found.blown_up_fs[:] = 15.0
+        return found
+
+    monkeypatch.setattr("assay.sampling.exploration.run_dynamics", blown_up)
+    settings = replace(SETTINGS, step_fs=2.0, frame_every_fs=3.0, duration_ps=0.04)
+    seen, ended = frames_of((predictor(), predictor()), domain, started[:2], settings, 1)
+    assert ended == 2 and len(seen) == 2 * 3, "at 4, 8 and 12 fs"
 
 
 def test_a_short_trajectory_leaves_its_share_to_the_others():

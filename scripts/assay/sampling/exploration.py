@@ -115,6 +115,7 @@ def frames_of(
     number: int,
 ) -> tuple[list[Seen], int]:
     """The frames of the trajectories until each loses its meaning, and how many of the trajectories do."""
+    frame_every = max(1, round(settings.frame_every_fs / settings.step_fs))
     temperatures = [settings.temperatures_K[k % len(settings.temperatures_K)] for k in range(len(starts))]
     trajectory = run_dynamics(
         committee[0],
@@ -123,14 +124,14 @@ def frames_of(
         step_fs=settings.step_fs,
         n_steps=round(1e3 * settings.duration_ps / settings.step_fs),
         friction_per_fs=settings.friction_per_fs,
-        frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
+        frame_every=frame_every,
         seed=settings.seed + number,
     )
     found, ended = [], 0
     for k, start in enumerate(starts):
         begun = start.molecule or start.name.partition(MOTION)[0]  # which may be a frame itself
         name = f"{begun}{MOTION}{temperatures[k]:.0f}K-round{number}.{k}"
-        times = settings.frame_every_fs * np.arange(1, len(trajectory.frames) + 1)
+        times = frame_every * settings.step_fs * np.arange(1, len(trajectory.frames) + 1)
         alive = ~(times >= trajectory.blown_up_fs[k])  # a trajectory that never blows up has NaN
         frames = [
             _rounded(moved(start, frame[trajectory.owner == k], f"{name}.{index}"))

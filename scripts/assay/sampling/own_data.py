@@ -16,6 +16,7 @@ from assay.data.formats import read_blocks
 from assay.data.store import BLOCK, StoredDataset, StoreWriter
 from assay.sampling.held_out import FEWEST_HELD_OUT, hold_out
 from assay.sampling.label_gradients import require_gradients, require_stresses
+from assay.structures.geometry import completed_cell
 from assay.structures.structure import symbols_of
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
@@ -115,13 +116,11 @@ def _copy(source: Source, writer: StoreWriter) -> None:
 
 
 def _near_origin(block: Dataset) -> Dataset:
-    """The same structures with small coordinates."""
+    """The same structures with small coordinates: in the cell along periodic axes, about the origin along open ones."""
     positions = block.positions.copy()
     for index, structure in enumerate(block):
         atoms = slice(block.offsets[index], block.offsets[index + 1])
-        if structure.pbc.all() and structure.cell is not None:
-            fractional = structure.positions @ np.linalg.inv(structure.cell)
-            positions[atoms] -= np.floor(fractional) @ structure.cell
-        elif not structure.pbc.any():
-            positions[atoms] -= structure.positions.mean(axis=0)
+        cell = np.eye(3) if structure.cell is None else completed_cell(structure.cell, structure.pbc)
+        fractional = structure.positions @ np.linalg.inv(cell)
+        positions[atoms] -= np.where(structure.pbc, np.floor(fractional), fractional.mean(axis=0)) @ cell
     return replace(block, positions=positions)

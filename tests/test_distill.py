@@ -607,6 +607,20 @@ def test_a_part_that_no_teacher_labels_is_left_out_unless_the_teacher_works_no_m
     assert len(asked) == 18
 
 
+def test_moments_of_several_atoms_that_no_teacher_sees_are_told_once(tmp_path, capsys):
+    frames = [bulk("NiO", "rocksalt", a=4.17, cubic=True) for _ in range(3)]
+    ase.io.write(tmp_path / "none.xyz", frames)
+    list(read_structures(tmp_path / "none.xyz"))
+    assert "magnetic" not in capsys.readouterr().out
+    for atoms in frames[1:]:
+        atoms.set_initial_magnetic_moments([-2, 0, 2, 0, -2, 0, 2, 0])
+    ase.io.write(tmp_path / "some.xyz", frames)
+    found = list(read_structures(tmp_path / "some.xyz"))
+    told = capsys.readouterr().out
+    assert told.count("magnetic moments") == 1 and "structure 1 of " in told
+    assert [structure.spin for structure in found] == [None, 1, 1]
+
+
 @pytest.mark.parametrize("jobs", [1, 2, 3])
 def test_the_end_of_a_trajectory_is_held_out_however_many_jobs_label_it(tmp_path, jobs):
     path = write(tmp_path / "trajectory.xyz", trajectory(40))

@@ -23,11 +23,15 @@ from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 PER_FILE = 16  # structures that a stopped labelling loses at most
+LEAST_MOMENT = 0.05  # of an atom, in Bohr magnetons, that starts a calculation
 ENOUGH = 1000  # structures that those on which a teacher is tried are evenly taken from
 
 
 def read_structures(path: str | Path, places: range | None = None) -> Iterator[Structure]:
     """Bare structures of a file in any format that ASE reads, in single precision.
+
+    Their charge and multiplicity are kept, but no magnetic moments of single atoms: the first structure that loses some
+    is named in print.
 
     Args:
         path: the file.
@@ -37,8 +41,16 @@ def read_structures(path: str | Path, places: range | None = None) -> Iterator[S
         AssayError: the file or a structure cannot be read.
     """
     chosen = None if places is None else np.array(places, dtype=np.int64)
+    told = False
     for place, load in enumerate(read_frames(path, chosen), places.start if places else 0):
         atoms = load()
+        if not told and np.count_nonzero(np.abs(atoms.get_initial_magnetic_moments()) > LEAST_MOMENT) > 1:
+            print(
+                f"structure {place} of {path} has magnetic moments on several atoms, and a teacher is told only its "
+                "multiplicity, as a moment of the first atom: it may find another magnetic state; set its moments in "
+                "the calculator"
+            )
+            told = True
         structure = Structure.from_ase(atoms, str(atoms.info.get("name") or f"structure-{place}"))
         yield replace(structure, positions=structure.positions.astype(np.float32).astype(np.float64))
 

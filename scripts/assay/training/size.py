@@ -24,7 +24,7 @@ USUAL: dict[str, Any] = {
 }
 NARROW, FEWER_RBF = 16, 16  # up to this width so many radial functions are enough
 WIDTHS = range(8, 513, 8)  # whole vectors of the processor
-FAR = 1.5
+FAR = 2.0
 LARGEST_Z = 36  # students know at least the elements up to krypton
 
 

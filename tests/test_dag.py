@@ -46,7 +46,7 @@ def tree(finished, tmp_path):
 def test_the_report_times_the_rules_that_all_runs_and_no_others(tmp_path):
     lay_out(tmp_path, STAND_IN)
     with (tmp_path / "Snakefile").open("a") as snakefile:
-        snakefile.write('\nprint("timed:", *TIMED)\nprint("named:", *TABLES)\n')
+        snakefile.write('\nprint("timed:", *TIMED)\nprint("named:", *tables_of(None))\n')
     planned = snakemake(tmp_path, "-n", "all", "--set-scatter", "validate=2").stdout
     timed, named = (set(re.search(f"^{what}: (.*)$", planned, re.M)[1].split()) for what in ("timed", "named"))
     run = set(re.findall(r"^(?:localrule|rule|checkpoint|localcheckpoint) (\w+):$", planned, re.M))

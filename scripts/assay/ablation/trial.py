@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,7 @@ import torch
 from assay.data.dataset import Dataset
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
-from assay.training.size import LARGEST_Z
-from assay.workflow.errors import AssayError
+from assay.training.size import with_elements
 
 
 def run_trial(
@@ -47,7 +45,8 @@ def run_trial(
     data = train if n_drawn == len(train) else train.subset(drawn)
     rounds = [Round(training["steps"], training["atoms_per_step"])]
     recipe = Recipe(rounds=rounds, seed=seed, loss=Loss(**training["loss"]), **training["recipe"])
-    hyperparameters = _with_elements(training["hyperparameters"], train, validation)
+    largest_z = int(max(dataset.atomic_numbers.max() for dataset in (train, validation)))  # whatever share is drawn
+    hyperparameters = with_elements(training["hyperparameters"], largest_z, "the base")
     trainer = Trainer(training["architecture"], hyperparameters, data, validation, recipe, state_file, device)
     trainer.run()
     errors = {key: trainer.history[-1][key] for key in ("force_mae_eV_per_A", "energy_mae_eV_per_atom")}
@@ -60,15 +59,3 @@ def run_trial(
         "hyperparameters": trainer.model.hyperparameters,
         "curve": trainer.history,
     }
-
-
-def _with_elements(hyperparameters: Mapping[str, Any], *datasets: Dataset) -> dict[str, Any]:
-    """Hyperparameters of a network that knows all elements of the data, whatever share of these a trial draws."""
-    largest_z = max(int(dataset.atomic_numbers.max()) for dataset in datasets)
-    known = hyperparameters.get("max_z", max(LARGEST_Z, largest_z))
-    if known < largest_z:
-        raise AssayError(
-            f"the data hold the atomic number {largest_z} and `hyperparameters` of the base know those up to {known}: "
-            "raise `max_z`, or leave it out"
-        )
-    return dict(hyperparameters) | ({"max_z": known} if known > LARGEST_Z else {})

@@ -23,9 +23,8 @@ from assay.training.loss import Loss
 from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
 from assay.training.run import describe, on_record, write_student
-from assay.training.size import count_parameters, hyperparameters_for
+from assay.training.size import count_parameters, hyperparameters_for, with_elements
 from assay.training.states import remove_states, unfinished
-from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sha256_file
 
 ARCHITECTURE = "painn"  # of new weights
@@ -169,15 +168,9 @@ def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Po
     if "parameters" in student:
         given = hyperparameters_for(student["parameters"], given, elements[-1])
     else:
-        given.setdefault("max_z", max(36, elements[-1]))
+        given = with_elements(given, elements[-1], "the student")
     count_parameters(ARCHITECTURE, given)
-    model = build_model(ARCHITECTURE, given)
-    if model.max_z < elements[-1]:
-        raise AssayError(
-            f"the data hold the atomic number {elements[-1]} and `hyperparameters` of the student know those up to "
-            f"{model.max_z}: raise `max_z`, or leave it out"
-        )
-    return model
+    return build_model(ARCHITECTURE, given)
 
 
 def _recipe(settings: Mapping[str, Any], rounds: list[Round], train: Dataset | StoredDataset) -> Recipe:

@@ -24,7 +24,7 @@ USUAL: dict[str, Any] = {
 }
 NARROW, FEWER_RBF = 16, 16  # up to this width so many radial functions are enough
 WIDTHS = range(8, 513, 8)  # whole vectors of the processor
-FAR = 2.0
+FAR = 2.0  # times a budget, or of it, that no width comes near
 LARGEST_Z = 36  # students know at least the elements up to krypton
 
 
@@ -37,10 +37,10 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
         largest_z: the largest atomic number of the data.
 
     Raises:
-        AssayError: a hyperparameter is unknown or has a value that does not fit, or the nearest network is more than
-            ``FAR`` times larger or smaller than asked.
+        AssayError: a hyperparameter is unknown or has a value that does not fit, an element is beyond ``max_z``, or the
+            nearest network is more than ``FAR`` times larger or smaller than asked.
     """
-    fixed = {"max_z": max(LARGEST_Z, largest_z)} | dict(given)
+    fixed = with_elements(given, largest_z, "the student")
 
     def of_width(hidden: int) -> dict[str, Any]:
         narrow = {"n_rbf": FEWER_RBF} if hidden <= NARROW else {}
@@ -58,6 +58,26 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
             f"{count:,}; ask for about as many, or give hyperparameters"
         )
     return found
+
+
+def with_elements(given: Mapping[str, Any], largest_z: int, of_whom: str) -> dict[str, Any]:
+    """Hyperparameters of a painn that knows all elements of the data.
+
+    Args:
+        given: hyperparameters that are chosen already.
+        largest_z: the largest atomic number of the data.
+        of_whom: whose hyperparameters these are, in words.
+
+    Raises:
+        AssayError: a chosen ``max_z`` is less.
+    """
+    known = given.get("max_z", max(LARGEST_Z, largest_z))
+    if known < largest_z:
+        raise AssayError(
+            f"the data hold the atomic number {largest_z} and `hyperparameters` of {of_whom} know those up to {known}: "
+            "raise `max_z`, or leave it out"
+        )
+    return dict(given) | {"max_z": known}
 
 
 def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> int:

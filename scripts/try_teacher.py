@@ -14,12 +14,11 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     teacher = Teacher(**snakemake.params.teacher)
-    labelled, predictor = snakemake.params.labelled, teacher.process(threads=1)
-    structures = tried_structures(snakemake.input.structures, labelled)
-    slopes = measure_slopes(predictor, structures)
+    structures = tried_structures(snakemake.input.structures, snakemake.params.labelled)
+    slopes = measure_slopes(teacher.process(threads=1), structures)
     sentence = require_gradient(slopes, teacher.name)
-    if labelled:
-        sentence += "; " + require_own_labels(predictor, structures, teacher.name, str(snakemake.input.structures))
+    if snakemake.params.labelled:
+        sentence += "; " + require_own_labels(slopes.asked, teacher.name, str(snakemake.input.structures))
     write_json(
         snakemake.output[0],
         {

@@ -12,7 +12,7 @@ from itertools import islice
 import numpy as np
 
 from assay.data.dataset import Dataset
-from assay.predictors.interface import Predictor, rounding_eV
+from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import moved
 from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
@@ -41,11 +41,13 @@ class Slopes:
         of_energies: (K,) by finite differences.
         of_forces: (K,) minus the forces along the same directions.
         rounding: (K,) what the rounding of energies to single precision may add to those of differences.
+        asked: the K structures, each with what the teacher says of it.
     """
 
     of_energies: np.ndarray
     of_forces: np.ndarray
     rounding: np.ndarray | float = 0.0
+    asked: Sequence[tuple[Structure, Prediction]] = ()
 
 
 def measure_slopes(teacher: Predictor, structures: Sequence[Structure], seed: int = 0) -> Slopes:
@@ -60,14 +62,14 @@ def measure_slopes(teacher: Predictor, structures: Sequence[Structure], seed: in
         AssayError: the teacher gives no label for any of them.
     """
     rng = np.random.default_rng(seed)
-    rows, reason = [], ""
+    rows, asked, reason = [], [], ""
     for structure in evenly(structures, ASKED):
         direction = rng.normal(size=structure.positions.shape)
         direction /= np.linalg.norm(direction, axis=1).max()
         try:
-            row = _slope_of(teacher, structure, direction, STEP_A)
+            row, found = _slope_of(teacher, structure, direction, STEP_A)
             if row[2] > WORST_eV_per_A:
-                row = _slope_of(teacher, structure, direction, LONG_STEP_A)
+                row, found = _slope_of(teacher, structure, direction, LONG_STEP_A)
         except AssayError as error:
             reason = str(error)
             continue
@@ -75,20 +77,22 @@ def measure_slopes(teacher: Predictor, structures: Sequence[Structure], seed: in
             reason = f"energy or forces of {structure.name} are not finite"
             continue
         rows.append(row)
+        asked.append((structure, found))
     if not rows:
         raise AssayError(f"the teacher labels none of the first structures that it was asked about: {reason}")
-    return Slopes(*np.array(rows).T)
+    of_energies, of_forces, rounding = np.array(rows).T
+    return Slopes(of_energies, of_forces, rounding, asked)
 
 
 def _slope_of(
     teacher: Predictor, structure: Structure, direction: np.ndarray, step_A: float
-) -> tuple[float, float, float]:
-    """One of each of ``Slopes``, by points that are ``step_A`` apart."""
+) -> tuple[tuple[float, float, float], Prediction]:
+    """One of each number of ``Slopes``, by points ``step_A`` apart, and what the teacher says of the middle."""
     found = teacher.predict([moved(structure, structure.positions + k * step_A * direction) for k in (-2, -1, 0, 1, 2)])
     far_back, back, _, ahead, far_ahead = (prediction.energy_eV for prediction in found)
     by_energy = (8.0 * (ahead - back) - (far_ahead - far_back)) / (12.0 * step_A)
     rounding = 18.0 * rounding_eV(found) / (12.0 * step_A)
-    return by_energy, -float((found[2].forces_eV_per_A * direction).sum()), rounding
+    return (by_energy, -float((found[2].forces_eV_per_A * direction).sum()), rounding), found[2]
 
 
 def require_gradient(slopes: Slopes, teacher: str) -> str:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
-from assay.predictors.interface import Predictor
+from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
-MOST_RELATIVE, MOST_eV_per_A = (
-    0.05,
-    0.02,
-)  # root mean square of differences of forces, beside that of forces and in itself
+MOST_RELATIVE, MOST_eV_per_A = 0.05, 0.02  # of differences of forces (RMS), beside the forces and in itself
 MOST_eV_PER_ATOM = 0.005  # the middle difference of energies
 
 
-def require_own_labels(teacher: Predictor, structures: Sequence[Structure], name: str, path: str) -> str:
-    """Make sure that labels are those of a teacher, by asking it again.
+def require_own_labels(asked: Sequence[tuple[Structure, Prediction]], name: str, path: str) -> str:
+    """Make sure that labels are those of a teacher.
 
     Args:
-        teacher: the teacher.
-        structures: some labelled structures; those that it cannot label do not count.
+        asked: some labelled structures, each with what the teacher says of it now.
         name, path: what the teacher and the file of the labels are called.
 
     Returns:
@@ -31,19 +28,9 @@ def require_own_labels(teacher: Predictor, structures: Sequence[Structure], name
     Raises:
         AssayError: forces or energies are others.
     """
-    forces, differences, energies = [], [], []
-    for structure in structures:
-        try:
-            [found] = teacher.predict([structure])
-        except AssayError:
-            continue
-        if structure.forces_eV_per_A is None or structure.energy_eV is None:
-            continue
-        forces.append(found.forces_eV_per_A)
-        differences.append(found.forces_eV_per_A - structure.forces_eV_per_A)
-        energies.append(abs(found.energy_eV - structure.energy_eV) / len(structure))
-    if not forces:
-        return f"{name} labels none of the tried structures of {path}: nothing tells whether their labels are its own"
+    forces = [found.forces_eV_per_A for _, found in asked]
+    differences = [found.forces_eV_per_A - structure.forces_eV_per_A for structure, found in asked]
+    energies = [abs(found.energy_eV - cast(float, structure.energy_eV)) / len(structure) for structure, found in asked]
     size, off = (float(np.sqrt((np.concatenate(parts) ** 2).mean())) for parts in (forces, differences))
     energy = float(np.median(energies))
     kind, told = None, ""

@@ -51,7 +51,8 @@ _PERHAPS_NORMALIZER = re.compile(
 _TARGET = re.compile(rf"(?:{_LABELS}|forces?|stress|e)")
 _NOISE = re.compile(r"noise|jitter|augment|perturb|random|rattle", re.IGNORECASE)
 _REFERENCES = re.compile(
-    r"(?:initial_)?atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
+    r"(?:initial_)?atom_?refs?(?:_values)?|atom_references|e0s?(?:_dict)?"
+    r"|(?:atom|atomic|isolated_atom|self|reference)_energ(?:y|ies)"
     r"|atomic_ref(?:s|erences?|erence_energ(?:y|ies))|energy_references?|energies_of_atoms"
     rf"|(?:(?:per|free|single|isolated|self|ref|reference|dressed|linear|lin|{_KINDS_OF_ATOMS})_)+"
     r"(?:energ(?:y|ies)|ener|(?:energy_)?(?:shifts?|bias(?:es)?|offsets?|baselines?)|refs?|references?|e0s?)"
@@ -64,7 +65,8 @@ _OF_OTHERS = re.compile(
     r"(?:^|_)(?:colou?rs?|counts?|n|num|numbers?|histogram|fractions?|composition|abundances?|mass|masses|weights?"
     r"|radius|radii|size|sizes|cutoffs?|rcut|r_cut|r_max|r_min|neighbou?rs?|charges?|spins?|magmoms?|moments?"
     r"|electronegativit(?:y|ies)|hardness|polari[sz]abilit(?:y|ies)|hubbard|valences?|zbl|index|indices|map|mapping"
-    r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?|natoms|nodes?|edges?|degrees?|times?|seconds|speeds?|volumes?"
+    r"|mae|rmse|mse|r2|errors?|c6|distances?|lengths?|sigmas?|epsilons?"
+    r"|natoms|nodes?|edges?|degrees?|times?|seconds|speeds?|volumes?"
     r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?"
     r"|vdw|cov|covalent|epochs?|steps?|milestones)(?:_|$)"
 )

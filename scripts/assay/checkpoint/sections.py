@@ -34,7 +34,8 @@ OF_BEST = re.compile(
 # Words of the names of sections that tell nothing of the network.
 _ELSEWHERE = re.compile(
     r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|foundation|oracle|adversarial|attack|prun\w*|loss(?:es)?|criterion"
-    r"|metrics?|data\w*|loaders?|train\w*|val|valid\w*|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
+    r"|metrics?|data\w*|loaders?|train\w*|val|valid\w*|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*"
+    r"|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
 )
 # Words of those that tell of it after all where they hold its weights.
 _AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states?)(?=_|$)")

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from assay.checkpoint import normalize
 from assay.checkpoint.container import content_sha256
 from assay.checkpoint.scope import write_scope
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
@@ -164,9 +163,9 @@ def begin(path: str | Path, train: Dataset, teacher: str | None) -> Begun:
     Raises:
         AssayError: the checkpoint cannot be used.
     """
-    own, origin = normalize(path), read_origin(path, train)
+    origin = read_origin(path, train)
     if same_teacher(origin.record["teacher"], teacher) and not origin.record["new_elements"]:
-        return Begun(own.build(), own.scope, teacher)
+        return Begun(origin.checkpoint.build(), origin.checkpoint.scope, teacher)
     return Begun(origin.model.eval().requires_grad_(False), scope_of(train), origin.record["teacher"])
 
 

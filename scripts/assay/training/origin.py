@@ -29,10 +29,12 @@ class Origin:
     Attributes:
         model: its network, with an embedding for each element of the new data and reference energies that fit them.
         record: what the record of the new training says of it.
+        checkpoint: its file as it was read.
     """
 
     model: Potential
     record: dict[str, Any]
+    checkpoint: Checkpoint
 
 
 def read_origin(path: str | Path, train: Dataset) -> Origin:
@@ -70,7 +72,7 @@ def read_origin(path: str | Path, train: Dataset) -> Origin:
         "sentence": f"trained on from {path}"
         + (f", with new embeddings of {symbols_of(new)}" if new else ", whose elements are those of the data"),
     }
-    return Origin(model, record)
+    return Origin(model, record, checkpoint)
 
 
 def _with_elements(checkpoint: Checkpoint, needed: list[int], known: list[int] | None, new: list[int]) -> Potential:

@@ -1,5 +1,6 @@
 """What the report concludes: targets, choices, forms, and the time of the workflow."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from assay.report.evidence import Student
 from assay.report.forms import Form, comparable, compared_atoms, forms_of, front
 from assay.report.speed import teachers_timed
 from assay.report.targets import judge_targets
-from assay.report.wording import number
+from assay.report.wording import beside, number, percent
 from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read, write_report
 
 
@@ -130,6 +131,22 @@ def test_int8_is_asked_for_what_its_limits_say(results):
 def test_what_is_asked_for_is_what_judges(results, accuracy, asked):
     targets = targets_of(results, goals=replace(GOALS, force_accuracy=accuracy))
     assert targets["Force accuracy", "tiny"].asked == f"{asked}\u202f%"
+
+
+@pytest.mark.parametrize("off", [-1e-4, 1e-4, -0.03])
+def test_what_is_shown_does_not_look_like_the_limit_that_judges(results, off):
+    """4.9995 as 5.00 beside at least 5 would seem to be met."""
+    shown = {key: target.value for key, target in targets_of(results).items()}
+    speed, latency = (shown[name, "tiny"] for name in ("Speed over teacher", "Latency at batch 1"))
+    goals = replace(GOALS, speedup_over_teacher=speed * (1 + off), latency_ms=latency * (1 + off))
+    targets = targets_of(results, goals=goals)
+    assert targets["Speed over teacher", "tiny"].verdict == ("met" if off < 0 else "unmet")
+    for name, goal in (("Speed over teacher", goals.speedup_over_teacher), ("Latency at batch 1", goals.latency_ms)):
+        text = re.match(r"[\d.]+", targets[name, "tiny"].shown)[0]
+        assert text != number(goal, len(text) - 1) and float(text) == pytest.approx(shown[name, "tiny"], rel=5e-3)
+        assert (float(text) < goal) == (shown[name, "tiny"] < goal)
+    assert beside(5.0, 5.0, number, 3) == "5.00"
+    assert beside(0.95, None, percent, 1) == "not measured"
 
 
 def test_limits_of_int8_keep_their_digits(copy):

@@ -9,7 +9,18 @@ from typing import Any, Literal
 from assay.report.evidence import HEADLINE_SPLIT, Student
 from assay.report.forms import PACKAGED, Form, plain_form
 from assay.report.speed import disturbance
-from assay.report.wording import NOT_APPLICABLE, NOT_MEASURED, change, limit, number, of_each, percent, quantity, words
+from assay.report.wording import (
+    NOT_APPLICABLE,
+    NOT_MEASURED,
+    beside,
+    change,
+    limit,
+    number,
+    of_each,
+    percent,
+    quantity,
+    words,
+)
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
 
@@ -92,7 +103,7 @@ def _accuracy(student: Student, _: Sequence[Form], goals: Goals) -> Target:
         name="Force accuracy",
         variant=student.name,
         value=value,
-        shown=percent(value),
+        shown=beside(goals.force_accuracy, value, percent, 1),
         asked=f"> {limit(100 * goals.force_accuracy)}\u202f%",
         verdict=_verdict(value, value is not None and value > goals.force_accuracy and not student.gap(split)),
         how="1 − RMSE / RMS of forces" + (f", {words(split)}" if split else ""),
@@ -114,9 +125,10 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     value = None if plain is None else plain.restarted_ratio or plain.teacher_ratio
     shown, where, disturbed = NOT_MEASURED, "", disturbance(student)
     if plain and value is not None:
-        shown = _with_range(plain.teacher_ratio, plain.teacher_ratio_p5, plain.teacher_ratio_p95)
+        asked = goals.speedup_over_teacher
+        shown = _with_range(asked, plain.teacher_ratio, plain.teacher_ratio_p5, plain.teacher_ratio_p95)
         if plain.restarted_ratio is not None:
-            restarted = _with_range(plain.restarted_ratio, plain.restarted_ratio_p5, plain.restarted_ratio_p95)
+            restarted = _with_range(asked, plain.restarted_ratio, plain.restarted_ratio_p5, plain.restarted_ratio_p95)
             shown = f"{restarted} in dynamics, {shown} from scratch"
         where = f" of {plain.n_atoms} atoms"
     return Target(
@@ -132,8 +144,8 @@ def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
     )
 
 
-def _with_range(median: float | None, p5: float | None, p95: float | None) -> str:
-    return f"{number(median)}× ({number(p5, 2)}–{number(p95, 2)})"
+def _with_range(asked: float, median: float | None, p5: float | None, p95: float | None) -> str:
+    return f"{beside(asked, median, number, 3)}× ({number(p5, 2)}–{number(p95, 2)})"
 
 
 def _whose_time(student: Student) -> str:
@@ -160,7 +172,7 @@ def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
         name="Latency at batch 1",
         variant=student.name,
         value=value,
-        shown=quantity(value, "ms"),
+        shown=beside(goals.latency_ms, value, lambda ms, digits: quantity(ms, "ms", digits), 3),
         asked=f"< {goals.latency_ms:g}\u202fms",
         verdict=_verdict(None if disturbed else value, met),
         how=f"one structure{where}, energies and forces{_by_package(plain)}",
@@ -224,7 +236,7 @@ def _dag(dag: Mapping[str, Any] | None, goals: Goals) -> Target:
         name="Parallel workflow",
         variant=None,
         value=value,
-        shown=NOT_MEASURED if value is None else f"{number(value)}×",
+        shown=beside(goals.dag_speedup, value, lambda ratio, digits: f"{number(ratio, digits)}×", 3),
         asked=f"≥ {goals.dag_speedup:g}×",
         verdict=_verdict(value, value is not None and value >= goals.dag_speedup),
         reason="were the files under benchmarks/ copied?" if dag and value is None else None,

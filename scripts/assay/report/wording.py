@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
+MOST_MORE = 6  # digits that may tell a number from a limit
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -26,6 +27,21 @@ def limit(value: float) -> str:
     """Write a number that somebody chose with the digits it was given: 0.0001, 10⁻⁵, 0.043."""
     text = f"{value:g}"
     return _scientific(text).removeprefix("1 × ") if "e" in text else text
+
+
+def beside(limit: float, value: float | None, write: Callable[[float, int], str], digits: int) -> str:
+    """Write a number with so many digits, and with more where it would look like a limit that it misses or passes.
+
+    Args:
+        limit: what the number is held against.
+        value: the number.
+        write: writes a number with so many digits.
+        digits: so many digits are enough for others.
+    """
+    if value is None:
+        return NOT_MEASURED
+    enough = (n for n in range(digits, digits + MOST_MORE) if write(value, n) != write(limit, n))
+    return write(value, next(enough, digits))
 
 
 def quantity(value: float | None, unit: str, digits: int = 3) -> str:

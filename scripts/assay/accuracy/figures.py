@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 
 from assay.accuracy.domain import Novelty
@@ -15,6 +17,7 @@ from assay.accuracy.metrics import UNITS, Errors, composition
 from assay.workflow import plots
 
 _PERCENTILES = (50, 90, 99)
+BINS = 12  # of force, over which the error is drawn
 FEW = 3000  # so few points are drawn as larger squares
 
 
@@ -102,21 +105,20 @@ def _histogram(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
     values = values[np.isfinite(values)]
     if len(values):
         limit = max(float(np.percentile(np.abs(values), 99.8)), 1e-6)
-        heights, edges = np.histogram(values, bins=81, range=(-limit, limit), density=True)
-        axes.plot(0.5 * (edges[1:] + edges[:-1]), np.where(heights > 0, heights, np.nan), **style)
+        bins = {"bins": 81, "binrange": (-limit, limit), "stat": "density"}
+        sns.histplot(x=values, element="poly", fill=False, ax=axes, **bins, **style)
 
 
-def _binned(axes: Axes, x: np.ndarray, y: np.ndarray, style: dict[str, Any], bins: int = 12) -> None:
+def _binned(axes: Axes, x: np.ndarray, y: np.ndarray, style: dict[str, Any]) -> None:
     """Draw the median of y, with its quartiles as a band, in bins of x that hold equally many points."""
     usable = np.isfinite(y)
     x, y = x[usable], y[usable]
-    if len(x) < bins:
+    if len(x) < BINS:
         return
-    parts = np.array_split(np.argsort(x), bins)
-    centers = [np.median(x[part]) for part in parts]
-    low, middle, high = np.array([np.percentile(y[part], (25, 50, 75)) for part in parts]).T
-    axes.fill_between(centers, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    axes.plot(centers, middle, **style)
+    rank = np.argsort(np.argsort(x))
+    centers = pd.Series(x).groupby(rank * BINS // len(x)).transform("median")
+    band = {"errorbar": ("pi", 50), "err_kws": {"alpha": 0.15}}
+    sns.lineplot(x=centers, y=y, estimator="median", **band, markeredgewidth=0, legend=False, ax=axes, **style)
 
 
 def _per_size(axes: Axes, rows: Sequence[Mapping[str, Any]], style: dict[str, Any]) -> None:
@@ -125,16 +127,18 @@ def _per_size(axes: Axes, rows: Sequence[Mapping[str, Any]], style: dict[str, An
 
 
 def _per_element(axes: Axes, judged: Mapping[str, Any], key: str, label: str) -> None:
-    elements = sorted({symbol for split in judged.values() for symbol in split["per_element"]})
-    width = 0.8 / max(len(judged), 1)
-    for index, split in enumerate(judged.values()):
-        values = [split["per_element"].get(symbol, {}).get(key) for symbol in elements]
-        places = np.arange(len(elements)) + (index - (len(judged) - 1) / 2) * width
-        heights = [np.nan if value is None else value for value in values]
-        axes.bar(places, heights, width, color=plots.COLORS[index % len(plots.COLORS)])
-    axes.set_xticks(np.arange(len(elements)), elements)
+    found = [
+        {"split": split, "element": symbol, key: row[key]}
+        for split, errors in judged.items()
+        for symbol, row in errors["per_element"].items()
+    ]
+    if found:
+        rows = pd.DataFrame(found).astype({key: float}).sort_values("element")
+        colors = [plots.series(index)["color"] for index in range(len(judged))]
+        names = {"x": "element", "y": key, "hue": "split", "hue_order": list(judged)}
+        sns.barplot(rows, **names, palette=colors, saturation=1, errorbar=None, legend=False, ax=axes)
     axes.grid(False, axis="x")
-    axes.set(ylabel=label, title="per element")
+    axes.set(xlabel="", ylabel=label, title="per element")
 
 
 def draw_novelty(

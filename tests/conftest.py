@@ -1,4 +1,7 @@
-"""What tests share: made-up results with the report of them, and the molecules of the dataset."""
+"""What tests share: made-up results with the report of them, and the molecules of the dataset.
+
+Fixtures import what they need, since every process of pytest reads this file and few ask for a report or for molecules.
+"""
 
 import json
 import shutil
@@ -6,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
-from assay.sampling.molecules import read_molecules
-from shared.report_results import JOBS, make_benchmarks, make_results, write_report
-
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
+    from shared.report_results import make_results
+
     return make_results(tmp_path_factory.mktemp("results"))
 
 
 @pytest.fixture(scope="module")
 def benchmarks(tmp_path_factory):
+    from shared.report_results import JOBS, make_benchmarks
+
     return make_benchmarks(tmp_path_factory.mktemp("benchmarks"), JOBS)
 
 
 @pytest.fixture(scope="module")
 def report(results, benchmarks, tmp_path_factory):
     """A folder with the whole report."""
+    from shared.report_results import write_report
+
     target = tmp_path_factory.mktemp("report")
     summary = write_report(target, results, benchmarks)
     (target / "summary.json").write_text(json.dumps(summary))
@@ -38,4 +44,6 @@ def copy(results, tmp_path):
 @pytest.fixture(scope="session")
 def shipped():
     """The molecules that the dataset is made of, by split."""
+    from assay.sampling.molecules import read_molecules
+
     return read_molecules(Path(__file__).parents[1] / "data/molecules/molecules.csv")

@@ -1,5 +1,6 @@
 """The environments say the same thing in each of their forms."""
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import yaml
 
 ENVS = Path("envs")
 BUILD_TOOLS = {"setuptools", "wheel"}  # for compiling torch-cluster, which conda's environments leave out
+NAMED_ELSEWHERE = {"tblite"}  # the teacher of config/config.yaml
+IMPORTED_BY_OTHERS = {"onnxscript"}  # by torch.onnx
 
 
 def pins(name):
@@ -42,6 +45,16 @@ def test_lock_agrees_with_direct_pins(name):
         if package != "torch" and lock.get(package, version) != version
     }
     assert differing == set()
+
+
+def test_every_package_of_the_core_is_imported():
+    """A pin that nothing uses costs its installation, and what it brings along may slow every process down."""
+    files = [path for room in ("scripts", "rules", "workflow") for path in Path(room).rglob("*") if path.is_file()]
+    code = "\n".join(path.read_text() for path in files if path.suffix in (".py", ".smk"))
+    names = set(re.findall(r"^\s*(?:import|from) (\w+)|import_module\(\"(\w+)", code, re.M))
+    owners = importlib.metadata.packages_distributions()
+    used = {owner.lower() for pair in names for name in pair for owner in owners.get(name, [])}
+    assert set(pins("core.txt")) - used == BUILD_TOOLS | NAMED_ELSEWHERE | IMPORTED_BY_OTHERS
 
 
 def test_both_environments_differ_in_torch_only():

@@ -39,19 +39,16 @@ def code_digest(script: Path, library: Path) -> str:
     Raises:
         SyntaxError: the script or one of its modules is not Python.
     """
-    modules = _modules(library)
     waiting, found = [script], {script}
     while waiting:
-        for name in _read(waiting.pop(), library).imports:
-            new = [path for path in _run_by(name, modules) if path not in found]
-            found.update(new)
-            waiting += new
-    files = {path: _read(path, library).digest for path in found}
+        new = _run_by(waiting.pop(), library) - found
+        found |= new
+        waiting += new
+    lines = [_line(path, library) for path in found]
     _keep()
     for folder in {path.parent for path in found if path.name == "__init__.py"}:
-        files |= {path: _digest_of_file(path) for path in _other_files(folder)}
-    lines = sorted(f"{path.relative_to(library)} {digest}" for path, digest in files.items())
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        lines += _other_lines(folder, library)
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 class _Module:
@@ -117,13 +114,13 @@ def _modules(library: Path) -> dict[str, Path]:
     return {".".join(parts[:-1] if parts[-1] == "__init__" else parts): path for path, parts in names.items()}
 
 
-def _run_by(name: str, modules: dict[str, Path]) -> Iterator[Path]:
-    """The files that run when a name is imported: the module, and the packages that it lies in."""
-    parts = name.split(".")
-    for end in range(1, len(parts) + 1):
-        path = modules.get(".".join(parts[:end]))
-        if path is not None:
-            yield path
+@functools.cache
+def _run_by(path: Path, library: Path) -> frozenset[Path]:
+    """The files that run when a file does: of each name that it imports the module, and the packages around it."""
+    modules = _modules(library)
+    names = [name.split(".") for name in _read(path, library).imports]
+    places = {tuple(parts[:end]) for parts in names for end in range(1, len(parts) + 1)}
+    return frozenset(modules[place] for place in map(".".join, places) if place in modules)
 
 
 def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
@@ -151,10 +148,16 @@ def _drop_docstring(node: ast.AST) -> None:
 
 
 @functools.cache
-def _other_files(package: Path) -> list[Path]:
-    """What belongs to a package and is no module of it, but for what Python itself writes there."""
+def _line(path: Path, library: Path) -> str:
+    """The place of a file of Python and the digest of what it does."""
+    return f"{path.relative_to(library)} {_read(path, library).digest}"
+
+
+@functools.cache
+def _other_lines(package: Path, library: Path) -> list[str]:
+    """The places and digests of what belongs to a package and is no module of it, but for what Python itself writes."""
     return [
-        path
+        f"{path.relative_to(library)} {_digest_of_file(path)}"
         for path in package.rglob("*")
         if path.is_file()
         and path.suffix != ".pyc"
@@ -164,7 +167,6 @@ def _other_files(package: Path) -> list[Path]:
     ]
 
 
-@functools.cache
 def _digest_of_file(path: Path) -> str:
     content = path.read_bytes()
     if path.suffix in (".cpp", ".h"):

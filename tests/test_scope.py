@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import ase
@@ -12,7 +13,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk, fcc111, molecule
+from ase.calculators.calculator import PropertyNotImplementedError
 
 from assay.checkpoint import normalize, write
 from assay.checkpoint.scope import write_scope
@@ -335,6 +338,25 @@ def test_packaged_calculator_warns_once_counts_and_flags(calculator):
     assert student.n_outside == 2 and student.outside == [
         "its charge of +1 is ignored, because the student knows no charges"
     ]
+
+
+def test_packaged_calculator_warns_where_the_stress_that_is_asked_for_is_refused(calculator):
+    slab = molecule("CH3CH2OH", cell=[12.0] * 3, pbc=[True, True, False])
+    slab.info["charge"] = -1
+    slab.calc = calculator()
+    with pytest.warns(UserWarning, match="its charge of -1 is ignored"), pytest.raises(PropertyNotImplementedError):
+        slab.get_stress()
+    assert len(slab.calc.outside) == 2 and slab.calc.n_outside == 1
+
+
+def test_packaged_calculator_looks_at_distances_again_where_the_elements_are_others(calculator):
+    student, said = calculator(), {}
+    for name in ("H2", "Br2", "H2"):
+        atoms = Atoms(name, [[0.0, 0.0, 0.0], [0.0, 0.0, 0.74]], calculator=student)
+        with warnings.catch_warnings(record=True):
+            atoms.get_potential_energy()
+        said[name] = list(student.outside)
+    assert said["H2"] == [] and "0.74 angstrom apart" in said["Br2"][0]
 
 
 @pytest.mark.parametrize("charge", [0.4, "0.4", -1e-3, np.float32(0.4)])

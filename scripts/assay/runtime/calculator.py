@@ -134,7 +134,7 @@ class StudentCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         cell, pbc = self.atoms.cell.array, self.atoms.pbc
-        found, n_edges = self._evaluated(cell, pbc)
+        found, n_edges = self._evaluated(cell, pbc, "numbers" in system_changes)
         if not (np.isfinite(found.energy) and np.isfinite(found.forces).all()):
             raise ValueError(
                 f"the student gives no finite energy and forces of {self.atoms.get_chemical_formula()}: are atoms at "
@@ -148,6 +148,7 @@ class StudentCalculator(Calculator):
         self.results = {"energy": found.energy, "free_energy": found.energy, "forces": found.forces}
         if found.atomic_energies is not None:
             self.results["energies"] = found.atomic_energies
+        self._warn_outside(n_edges / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
         if pbc.all() and found.virial is not None:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-found.virial / self.atoms.get_volume())
         elif "stress" in properties:
@@ -156,10 +157,12 @@ class StudentCalculator(Calculator):
                 if found.virial is not None
                 else "this file of the student gives no virial, and so no stress: take model.assay or model.edges.onnx"
             )
-        self._warn_outside(n_edges / len(self.atoms) if self.student.cutoff == RADIUS_A else None)
 
-    def _evaluated(self, cell: np.ndarray, pbc: np.ndarray) -> tuple[Evaluated, int]:
-        """Evaluate the atoms; the number of pairs within the cutoff comes with the result."""
+    def _evaluated(self, cell: np.ndarray, pbc: np.ndarray, other_elements: bool) -> tuple[Evaluated, int]:
+        """Evaluate the atoms; the number of pairs within the cutoff comes with the result.
+
+        What is said of distances stands until neighbors are searched again or there are ``other_elements``.
+        """
         assert self.atoms is not None
         numbers, positions = self.atoms.numbers, self.atoms.positions
         if self.student.runtime == "triton":  # which finds neighbors on the GPU
@@ -169,7 +172,9 @@ class StudentCalculator(Calculator):
             return found, n_edges
         n_builds = self.neighbors.n_builds
         edge_index, vectors = self.neighbors.update(positions, cell, pbc)
-        if self.neighbors.n_builds > n_builds:  # atoms that have hardly moved since have no other distances
+        if (
+            other_elements or self.neighbors.n_builds > n_builds
+        ):  # atoms that have hardly moved since have no other distances
             self._strange = strange_distances(numbers, edge_index, vectors)
         return self.student.from_vectors(numbers, edge_index, vectors), edge_index.shape[1]
 

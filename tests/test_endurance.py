@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from assay.data.dataset import from_structures
 from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
-from shared.physics_toys import Pairs, cluster, labelled, predictor
+from assay.structures.structure import Structure
+from shared.physics_toys import Pairs, Springs, cluster, labelled, predictor
 
 SETTINGS = EnduranceSettings(
     split="unseen_molecules", molecules=2, temperature_K=300.0, step_fs=1.0, duration_ps=0.3, friction_per_fs=0.02,
@@ -86,3 +88,11 @@ def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
 def test_bonds_are_looked_at_however_far_apart_the_frames_are(molecules, state):
     found = endure(predictor(Pairs(depth_eV=0.02)), molecules, replace(SETTINGS, frame_every_fs=2000.0), state)
     assert found["n_survived"] == 0
+
+
+def test_a_straight_molecule_at_constant_energy_has_the_temperature_that_it_was_given(state):
+    straight = np.array([[0.0, 0.0, 0.0], [1.16, 0.0, 0.0], [-1.16, 0.0, 0.0]])
+    gas = [Structure(f"CO2 {k}", np.array([6, 8, 8]), straight) for k in range(500)]
+    settings = replace(SETTINGS, step_fs=0.5, duration_ps=0.003, friction_per_fs=0.0)
+    found = endure(Springs([]), gas, settings, state)
+    assert np.mean([row["mean_temperature_K"] for row in found["molecules"]]) == pytest.approx(300.0, rel=0.1)

@@ -12,7 +12,7 @@ from scipy.spatial.distance import pdist
 
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
-from assay.physics.labelling import Entry, TeacherPredictor, finished_part, make_reference
+from assay.physics.labelling import Entry, TeacherPredictor, finished_part, make_reference, minimum, moved_by_teacher
 from assay.physics.own_structures import _faces, make_own_reference, own_crystals, own_molecules
 from assay.physics.reference import DYNAMICS as DYNAMICS_FRAME
 from assay.physics.reference import SCALED_CELL, Frame, Reference, geometries, read_reference
@@ -24,7 +24,7 @@ from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import own_reference, reference_files
-from shared.physics_toys import DYNAMICS, THRESHOLDS
+from shared.physics_toys import DYNAMICS, THRESHOLDS, Springs
 from shared.workflow_copy import ROOT, lay_out, snakemake
 
 CONFIG = load_config(ROOT / "config")
@@ -97,7 +97,11 @@ def test_what_vacuum_surrounds_is_no_crystal(tmp_path):
     wire = Atoms("Cu", cell=[15.0, 15.0, 2.5], pbc=True)
     dense = [bulk("Xe", a=6.2), bulk("Cs", a=6.14), bulk("NaCl", "rocksalt", a=5.6, cubic=True)]
     path = write(tmp_path / "boxes.xyz", boxed, atom, slab, wire, *dense)
-    assert {crystal.name for crystal in own_crystals(path)} == {"Xe crystal", "Cs crystal", "Cl4Na4 crystal"}
+    assert {crystal.name for crystal in own_crystals(path, TeacherPredictor(GFN2))} == {
+        "Xe crystal",
+        "Cs crystal",
+        "Cl4Na4 crystal",
+    }
     [found] = own_molecules(path)
     assert found.name == "CH4O" and not found.structure.pbc.any() and found.structure.cell is None
     assert pdist(found.structure.positions) == pytest.approx(pdist(molecule("CH3OH").positions))
@@ -106,6 +110,38 @@ def test_what_vacuum_surrounds_is_no_crystal(tmp_path):
     assert {(frame.kind, frame.structure.name) for frame in frames} == {
         (DYNAMICS_FRAME, "0"), (SCALED_CELL, "4"), (SCALED_CELL, "5"), (SCALED_CELL, "6"),
     }  # fmt: skip
+
+
+def test_of_a_scan_of_volumes_the_crystal_of_lowest_energy_is_taken(tmp_path):
+    scan = []
+    for scale in np.linspace(0.9, 1.06, 9):
+        crystal = bulk("Al", cubic=True)
+        crystal.set_cell(scale * crystal.cell, scale_atoms=True)
+        scan.append(crystal)
+    [found] = own_crystals(write(tmp_path / "scan.xyz", *scan), TeacherPredictor(Teacher(**EMT)))
+    assert found.cell[0, 0] == pytest.approx(bulk("Al", cubic=True).cell[0, 0], rel=0.02)
+
+
+class FailsOnce(Springs):
+    """Springs whose label number ``at`` does not converge."""
+
+    def __init__(self, at):
+        super().__init__([(0, 1, 1.1, 20.0)])
+        self.at, self.calls = at, 0
+
+    def _one(self, positions):
+        self.calls += 1
+        found = super()._one(positions)
+        return Prediction(np.nan, np.full_like(positions, np.nan)) if self.calls == self.at else found
+
+
+def test_where_the_teacher_fails_once_nothing_is_made_of_what_it_said(caplog):
+    nitrogen = Structure("N2", np.array([7, 7]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.1]]))
+    [moved] = moved_by_teacher([nitrogen], [[]], FailsOnce(at=-1), QUICK["dynamics"])
+    assert moved.known["mean_bond_lengths_A"] == pytest.approx([1.1], abs=0.03)
+    assert list(moved_by_teacher([nitrogen], [[]], FailsOnce(at=40), QUICK["dynamics"])) == []
+    assert len(minimum(nitrogen, FailsOnce(at=-1))) == 1 and minimum(nitrogen, FailsOnce(at=4)) == []
+    assert caplog.text.count("N2: the teacher fails") == 2
 
 
 def test_the_bond_that_turns_most_is_turned(tmp_path):

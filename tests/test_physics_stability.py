@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import molecule
 
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.reference import DYNAMICS, Frame, Reference
-from assay.structures.geometry import bonds, nearest_unbonded
+from assay.structures.geometry import bonds, degrees_of_freedom, lasting_bonds, nearest_unbonded
 from assay.structures.structure import Structure
 from shared import physics_toys
 from shared.physics_toys import TEACHER, Springs
@@ -54,3 +56,37 @@ def test_what_has_no_bond_loses_none():
 def test_the_end_of_a_run_that_keeps_no_frame_is_looked_at():
     found = stability(springs(30.0), CHAIN, duration_fs=9.0)
     assert found["values"] == {"broken_fraction": 1.0}
+
+
+def test_bonds_of_metals_and_salts_may_change_and_those_of_molecules_may_not():
+    def lasting(atoms):
+        structure = Structure.from_ase(atoms, "it")
+        return sorted({"".join(atoms.symbols[list(pair)]) for pair in lasting_bonds(structure)})
+
+    triangle = [[0.0, 0.0, 0.0], [2.6, 0.0, 0.0], [1.3, 2.25, 0.0]]
+    assert lasting(Atoms("Al3", triangle)) == lasting(Atoms("NaCl", triangle[:2])) == []
+    assert lasting(Atoms("ZnCH", [[0.0, 0.0, 0.0], [1.95, 0.0, 0.0], [3.0, 0.0, 0.0]])) == ["CH", "ZnC"]
+    assert lasting(Atoms("LiCH", [[0.0, 0.0, 0.0], [1.95, 0.0, 0.0], [3.0, 0.0, 0.0]])) == ["CH"]
+    oxide = Atoms("ZnOH", [[0.0, 0.0, 0.0], [1.9, 0.0, 0.0], [2.8, 0.0, 0.0]], cell=[9.0, 9.0, 9.0], pbc=True)
+    assert lasting(oxide) == ["OH"]
+
+
+def test_a_cluster_that_flows_is_whole_until_it_collapses():
+    triangle = Structure("Al3", np.array([13] * 3), np.array([[0.0, 0.0, 0.0], [2.6, 0.0, 0.0], [1.3, 2.25, 0.0]]))
+    sides = [(0, 1), (0, 2), (1, 2)]
+
+    def judged(length_A, strength=2.0):
+        return stability(Springs([(*side, length_A, strength) for side in sides]), triangle)["values"]
+
+    assert judged(3.4) == {"broken_fraction": 0.0} and judged(0.9) == {"broken_fraction": 1.0}
+
+
+@pytest.mark.parametrize(("name", "expected"), [("CO2", 4), ("H2O", 3), ("N2", 1), ("CH4", 9), ("N", 0)])
+def test_degrees_of_freedom_leave_out_shifts_and_turns(name, expected):
+    atoms = molecule(name)
+    atoms.rotate(40.0, (1.0, 2.0, 3.0))
+    atoms.translate([900.0, 0.0, 0.0])
+    assert degrees_of_freedom(Structure.from_ase(atoms, name)) == expected
+    atoms.set_cell([20.0] * 3)
+    atoms.pbc = True
+    assert degrees_of_freedom(Structure.from_ase(atoms, name)) == 3 * len(atoms) - 3

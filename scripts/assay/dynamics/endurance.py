@@ -13,7 +13,7 @@ from ase import units
 
 from assay.dynamics.run import Motion, Trajectory, run_dynamics
 from assay.predictors.interface import Predictor
-from assay.structures.geometry import BROKEN_A, bond_lengths, bonds
+from assay.structures.geometry import BROKEN_A, bond_lengths, degrees_of_freedom, lasting_bonds
 from assay.structures.structure import Structure, evenly, molecule_numbers
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -58,7 +58,7 @@ def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Str
 def endure(
     predictor: Predictor, structures: Sequence[Structure], settings: EnduranceSettings, state: Path
 ) -> dict[str, Any]:
-    """Move all structures at once; a molecule survives if it never blows up and no bond changes by 0.5 angstrom.
+    """Move all structures at once; one survives if it never blows up and no lasting bond changes by 0.5 angstrom.
 
     Args:
         predictor: the student, which gives energies and forces.
@@ -86,8 +86,8 @@ def endure(
         )
         so_far = so_far.after(trajectory, structures, settings.step_fs * bounds[part], warm_up=n_parts // 10)
         so_far.write(state)
-    whole = 0 if settings.friction_per_fs else 6  # degrees of freedom that only a bath moves
-    degrees = [max(1, 3 * len(structure) - whole) for structure in structures]
+    bath = settings.friction_per_fs > 0  # which shifts and turns molecules, too
+    degrees = [3 * len(structure) if bath else max(1, degrees_of_freedom(structure)) for structure in structures]
     rows: list[dict[str, Any]] = [
         {
             "name": structure.name,
@@ -143,7 +143,7 @@ class _Record:
         """The record with one more part; kinetic energies count from the part numbered ``warm_up`` on."""
         stretch = self.stretch_A.copy()
         for k, structure in enumerate(structures):
-            looks, pairs = trajectory.looks[:, trajectory.owner == k], bonds(structure)
+            looks, pairs = trajectory.looks[:, trajectory.owner == k], lasting_bonds(structure)
             changes = np.abs(bond_lengths(looks, pairs) - bond_lengths(structure.positions, pairs))
             stretch[k] = max(stretch[k], changes.max(initial=0.0))
         counted, kinetic_eV = self.parts + 1 - warm_up, self.kinetic_eV

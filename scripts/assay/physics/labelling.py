@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,10 +23,12 @@ from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.predictors.interface import Prediction
 from assay.sampling.mechanics import Mechanics, embed
 from assay.sampling.teacher import LabelError, Labels, Teacher
-from assay.structures.geometry import bond_lengths, bonds, contact, out_of_plane
+from assay.structures.geometry import bond_lengths, contact, lasting_bonds, out_of_plane
 from assay.structures.structure import Structure
 from assay.workflow.files import short_digest
 from assay.workflow.progress import progress
+
+log = logging.getLogger(__name__)
 
 TORSION_STEP_DEG = 15
 RELAXED_eV_per_A = 2e-4
@@ -197,8 +200,11 @@ def turned(name: str, molecule: Chem.Mol, atoms: tuple[int, int, int, int]) -> l
 
 
 def minimum(structure: Structure, predictor: TeacherPredictor) -> list[Frame]:
-    """A minimum with its harmonic frequencies."""
+    """A minimum with its harmonic frequencies; nothing if the teacher fails on a displaced structure."""
     (jacobian,) = force_jacobians(predictor, [structure], 0.005)
+    if not np.isfinite(jacobian).all():
+        log.warning("%s: the teacher fails near its minimum, so its vibrations are not asked for", structure.name)
+        return []
     known = {"frequencies_per_cm": np.round(frequencies(structure, -jacobian), 3)}
     return [Frame(structure, reference.MINIMUM, structure.name, known=known)]
 
@@ -219,6 +225,8 @@ def moved_by_teacher(
 ) -> Iterator[Frame]:
     """Structures with the mean lengths of their bonds and the mean shape of a ring of each in the teacher's dynamics.
 
+    One that flies apart, or on which the teacher fails once, is left out, with a warning.
+
     Args:
         structures: relaxed molecules.
         rings: the indices of the atoms of a ring of each; none where it has no ring.
@@ -227,8 +235,14 @@ def moved_by_teacher(
     """
     trajectory = run_dynamics(predictor, structures, **options)
     for k, (structure, ring) in enumerate(zip(structures, rings, strict=True)):
+        if np.isfinite(trajectory.blown_up_fs[k]):
+            at_fs = trajectory.blown_up_fs[k]
+            log.warning(
+                "%s: the teacher fails after %g fs of its dynamics, so they are left out", structure.name, at_fs
+            )
+            continue
         frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
-        pairs = bonds(structure)
+        pairs = lasting_bonds(structure)
         known: dict[str, Any] = {
             "bonds": pairs.ravel(),
             "mean_bond_lengths_A": np.round(bond_lengths(frames, pairs).mean(0), 5),

@@ -10,7 +10,7 @@ from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
 from assay.physics.base import Check, Measurement, NoDynamics, NoReference, OutOfScope, Subject, worst
 from assay.physics.reference import Frame
-from assay.structures.geometry import BROKEN_A, COLLAPSED, bond_lengths, bonds, nearest_unbonded, out_of_plane
+from assay.structures.geometry import BROKEN_A, COLLAPSED, bond_lengths, lasting_bonds, nearest_unbonded, out_of_plane
 from assay.structures.structure import evenly
 
 LONG_RUN_PS = 50.0  # the time after which a drift is compared with the fluctuation of the kinetic energy
@@ -97,7 +97,7 @@ def _heated(subject: Subject) -> tuple[list[Frame], np.ndarray, Trajectory]:
 
 
 def stability(subject: Subject) -> Measurement:
-    """Molecules at 300 and 500 K: none may lose a bond, collapse, or blow up.
+    """Molecules at 300 and 500 K: none may lose a bond, collapse, or blow up; ``lasting_bonds`` says which bonds count.
 
     A molecule has collapsed where two atoms that were not bonded come nearer than ``COLLAPSED`` of the sum of their
     covalent radii: 0.43 angstrom for two hydrogens, 1.06 for two carbons, 0.68 for hydrogen and oxygen. No healthy
@@ -108,7 +108,7 @@ def stability(subject: Subject) -> Measurement:
     frames, temperatures, trajectory = _heated(subject)
     rows: list[dict[str, Any]] = []
     for k, frame in enumerate(frames):
-        pairs = bonds(frame.structure)
+        pairs = lasting_bonds(frame.structure)
         start = bond_lengths(frame.structure.positions, pairs)
         looks = trajectory.looks[:, trajectory.owner == k]
         stretch = np.abs(bond_lengths(looks, pairs) - start).max(initial=0.0)
@@ -163,8 +163,12 @@ def bond_statistics(subject: Subject) -> Measurement:
     rows = {}
     for frame, settled in _like_the_teacher(subject):
         pairs = frame.known["bonds"].reshape(-1, 2).astype(int)
+        if not len(pairs):
+            continue
         mean = bond_lengths(settled, pairs).mean(0)
         rows[frame.group] = {"mean_A": mean, "teacher_A": frame.known["mean_bond_lengths_A"]}
+    if not rows:
+        raise OutOfScope("the reference has no molecule with a bond that lasts")
     differences = np.concatenate([np.abs(row["mean_A"] - row["teacher_A"]) for row in rows.values()])
     return Measurement(
         {"max_difference_A": worst(differences), "mean_difference_A": float(differences.mean())}, {"bonds": rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -23,6 +23,7 @@ from assay.physics.lattice_dynamics import displaced_frames, vacancy_frames
 from assay.physics.reference import Frame
 from assay.physics.relax import relax
 from assay.physics.vacuum import without_vacuum
+from assay.predictors.interface import Predictor
 from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
@@ -32,6 +33,7 @@ from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 LARGEST_CELL = 64  # atoms
+LOOKED_AT = 16  # crystals of one composition, of which the teacher says the lowest
 CENTRAL_A = 0.1  # an atom nearer to the middle of its molecule is in it
 HELD_eV_per_A = 0.01  # a molecule with a larger force left is not relaxed
 TURNABLE = Chem.MolFromSmarts("[!$(*#*)&!D1]-&!@[!$(*#*)&!D1]")  # RDKit's rotatable bond, of atoms with neighbors
@@ -119,23 +121,35 @@ def own_molecules(path: str | Path) -> list[OwnMolecule]:
     return molecules
 
 
-def own_crystals(path: str | Path) -> list[Structure]:
-    """The structures of a file that repeat along all axes, the first of each composition, smallest cells first.
+def own_crystals(path: str | Path, predictor: Predictor) -> list[Structure]:
+    """The structures of a file that repeat along all axes, one of each composition, smallest cells first.
+
+    It is the one of lowest energy by the teacher, for a file may begin with a squeezed cell; of many structures of one
+    composition ``LOOKED_AT``, evenly over the file, are asked about, and one that the teacher fails on is never taken.
 
     Cells of more than ``LARGEST_CELL`` atoms and charged ones are left out, and molecules, wires and slabs in vacuum.
 
     Raises:
         AssayError: the file cannot be read.
     """
-    found: dict[str, Structure] = {}
+    found = defaultdict[str, list[Structure]](list)
     for load in read_frames(path):
         atoms = load()
         if atoms.pbc.all() and len(atoms) <= LARGEST_CELL and not _is_charged(atoms):
             name = f"{atoms.get_chemical_formula()} crystal"
             crystal = without_vacuum(Structure.from_ase(atoms, name))
             if crystal is not None and crystal.pbc.all():
-                found.setdefault(name, crystal)
-    return sorted(found.values(), key=len)
+                found[name].append(crystal)
+    lowest = (_lowest(evenly(structures, LOOKED_AT), predictor) for structures in found.values())
+    return sorted((crystal for crystal in lowest if crystal is not None), key=len)
+
+
+def _lowest(structures: Sequence[Structure], predictor: Predictor) -> Structure | None:
+    """The structure of lowest energy of one composition; None where the teacher fails on all of them."""
+    if len(structures) == 1:
+        return structures[0]
+    energies = np.array([prediction.energy_eV for prediction in predictor.predict(structures)])
+    return structures[int(np.nanargmin(energies))] if np.isfinite(energies).any() else None
 
 
 def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str, Any], parts: Path) -> Iterator[Frame]:
@@ -152,7 +166,8 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
     Raises:
         AssayError: the file holds neither molecule nor crystal, or the teacher relaxes no molecule.
     """
-    predictor, crystals = TeacherPredictor(teacher), own_crystals(path)
+    predictor = TeacherPredictor(teacher)
+    crystals = own_crystals(path, predictor)
     part = partial(labelling.finished_part, labelling.parts_folder(parts, teacher, settings), predictor)
     for crystal in progress(evenly(crystals, settings["molecules"]), unit="crystals", desc="straining"):
         yield from part(crystal.name, partial(crystal_frames, crystal))

@@ -20,7 +20,10 @@ BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum
 MAX_EXTENT_A = 1e4  # no structure is larger
 MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
 COLLAPSED = 0.7  # of the sum of covalent radii: nearer than this, atoms that were not bonded have collapsed
+MULTIPLE = 0.8  # of that sum: metals that begin nearer have a bond of several pairs of electrons
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii
+NONMETALS = (1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16, 17, 18, 32, 33, 34, 35, 36, 51, 52, 53, 54, 85, 86)  # semimetals too
+CATIONS = (3, 11, 19, 37, 55, 87, 12, 20, 38, 56, 88)  # of groups 1 and 2 but for hydrogen and beryllium
 
 
 def moved(structure: Structure, positions: np.ndarray, name: str = "") -> Structure:
@@ -118,6 +121,30 @@ def bonds(structure: Structure) -> np.ndarray:
     return np.stack([first, second], 1)[first < second]
 
 
+def lasting_bonds(structure: Structure) -> np.ndarray:
+    """The ``bonds`` that hold as long as a molecule does, int64 (B, 2).
+
+    Clusters of metals, salts and melts flow: atoms change their neighbors, and nothing is broken. So bonds between two
+    metals and those of the metals of groups 1 and 2 do not count; in what is periodic those of no metal do.
+    """
+    pairs = bonds(structure)
+    numbers = structure.atomic_numbers[pairs]
+    metals = ~np.isin(numbers, NONMETALS)
+    flows = metals.any(1) if structure.pbc.any() else metals.all(1) | np.isin(numbers, CATIONS).any(1)
+    return pairs[~flows]
+
+
+def degrees_of_freedom(structure: Structure) -> int:
+    """The number of ways to move that neither shift nor turn a structure: 3N - 6, or 3N - 5 of a straight molecule and
+    3N - 3 of what is periodic, whose turns are no motion of its own.
+    """
+    centered = structure.positions - structure.positions.mean(0)
+    turns = (
+        0 if structure.pbc.any() else (0, 2, 3, 3)[np.linalg.matrix_rank(centered, tol=1e-3 * np.abs(centered).max())]
+    )
+    return 3 * len(structure) - 3 - turns
+
+
 def fragments(structure: Structure, pairs: np.ndarray | None = None) -> np.ndarray:
     """Number the molecules that bonds hold together: for each atom, int64 (N,), the number of its own.
 
@@ -146,14 +173,18 @@ def bond_lengths(frames: np.ndarray, pairs: np.ndarray) -> np.ndarray:
 
 
 def nearest_unbonded(frames: np.ndarray, structure: Structure) -> float:
-    """The smallest distance in frames (F, N, 3) of two atoms that are not bonded in ``structure``, as a multiple of the
-    sum of their covalent radii; infinite where there are none.
+    """The smallest distance in frames (F, N, 3) of two atoms that have no lasting bond in ``structure``.
+
+    It is a multiple of the sum of their covalent radii, and infinite where there are none. Metals that begin as near to
+    each other as in V2 or Cr2 are left out.
     """
     first, second = np.triu_indices(len(structure), 1)
-    pairs = bonds(structure)
+    pairs = lasting_bonds(structure)
     apart = ~np.isin(first * len(structure) + second, pairs[:, 0] * len(structure) + pairs[:, 1])
     radii = covalent_radii[structure.atomic_numbers]
-    touching = (radii[first] + radii[second])[apart]
+    touching = radii[first] + radii[second]
+    apart &= pdist(structure.positions) > MULTIPLE * touching
+    touching = touching[apart]
     return min((float((pdist(x)[apart] / touching).min(initial=np.inf)) for x in frames), default=np.inf)
 
 

@@ -231,6 +231,24 @@ def test_a_folder_may_have_a_name_that_is_no_utf8(folder, tmp_path):
         EngineModel(strange / "other.assay", library_path())
 
 
+def test_an_unpacked_package_takes_the_files_that_lie_beside_its_module(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("assay.runtime.student.HERE", tmp_path / "student")
+    monkeypatch.setattr("assay.runtime.engine.HERE", tmp_path / "student")
+    for file in (folder / "model.assay", folder / "model.edges.onnx"):
+        shutil.copy(file, tmp_path)
+    with pytest.warns(RuntimeWarning, match="there is no engine in .*: give the paths of a model file and of libassay"):
+        assert open_student().runtime == "onnxruntime"
+    shutil.copy(library_path(), tmp_path / "libassay.so")
+    assert open_student().runtime == open_student(tmp_path / "model.assay").runtime == "engine"
+
+
+def test_the_engine_keeps_its_file_where_the_working_directory_changes(folder, another, monkeypatch):
+    monkeypatch.chdir(folder)
+    model = EngineModel("model.assay", library_path())
+    monkeypatch.chdir(another)
+    assert copy.deepcopy(model).metadata["variant"] == "toy1"
+
+
 def test_a_package_whose_model_file_is_missing_says_so(folder, tmp_path, monkeypatch):
     monkeypatch.setattr("assay.runtime.student.HERE", tmp_path)
     shutil.copy(folder / "model.edges.onnx", tmp_path)

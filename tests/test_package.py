@@ -367,9 +367,9 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     ):
         assert words in text, words
     assert "Not measured" not in text and "finds `pair_style assay`" not in text
-    assert "of the date 20250722 finds `pair_style assay`" in write_card(
-        {"model": card}, files, lammps="20250722", **SAID
-    )
+    with_engine = write_card({"model": card}, files, lammps="20250722", has_engine=True, **SAID)
+    assert "of the date 20250722 finds `pair_style assay`" in with_engine
+    assert "`libassay.so`" in with_engine and "`libassay.so`" not in text
     assert "Flagged as unlike the training data: 8.3 % of unseen molecules." in text
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| `model.onnx` | 1.23 |" in text

@@ -359,6 +359,15 @@ def test_packaged_calculator_looks_at_distances_again_where_the_elements_are_oth
     assert said["H2"] == [] and "0.74 angstrom apart" in said["Br2"][0]
 
 
+@pytest.mark.parametrize("charge", [-1e-9, np.float32(1e-7), -5.6e-17, "1e-6"])
+def test_a_charge_that_is_zero_but_for_rounding_is_none(calculator, charge):
+    water = molecule("H2O")
+    water.info.update(charge=charge, multiplicity=1.0000002)
+    water.calc = calculator()
+    water.get_potential_energy()
+    assert not water.calc.outside and packaged.charge_and_spin(water) == (0, 1)
+
+
 @pytest.mark.parametrize("charge", [0.4, "0.4", -1e-3, np.float32(0.4)])
 def test_packaged_calculator_warns_of_a_charge_that_is_not_whole(calculator, charge):
     water = molecule("H2O")

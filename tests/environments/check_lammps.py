@@ -65,6 +65,9 @@ def warnings_of(run, *commands):
 
 def test_what_is_unlike_the_training_data_is_warned_of_once(model, run):
     assert warnings_of(run, "mass 1 2.014", "set atom 1 charge 0.3") == []
+    heavy = ethanol_in_lammps(model)  # hydrogen took mass from carbon, and the oxygen is that of mass 18
+    assert warnings_of(heavy, "mass 1 3.024", "mass 2 5.963", "mass 3 17.999") == []
+    heavy.close()
     for options, commands, sentences in (
         ({"boundary": "p p p"}, [], ["C2H6O: it repeats along 3 axes, as no training data did; the student is for"]),
         ({}, ["set type 2 charge 0.5"], ["C2H6O: its charge of +1 is ignored, because the student knows no charges"]),

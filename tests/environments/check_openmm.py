@@ -1,6 +1,7 @@
 """Inside an environment with OpenMM: the force is the model in every box, and says no in sentences."""
 
 import copy
+import os
 import warnings
 
 import ase.build
@@ -11,9 +12,11 @@ from ase import units
 from openmm import app, unit
 from openmmml import MLPotential
 
+from assay.engine.library import library_path
 from assay.engines.openmm.simulation import topology_of
 from assay.engines.program import Start
 from assay.runtime import openmm as student_openmm
+from assay.runtime.engine import MODEL, EngineModel
 from assay.runtime.openmm import (
     ANGSTROM_PER_NM,
     KJ_PER_MOL_PER_EV,
@@ -118,6 +121,24 @@ def test_a_barostat_moves_the_box_by_the_energies_of_the_model(model):
     assert state.getPotentialEnergy()._value / KJ_PER_MOL_PER_EV == pytest.approx(exact(moved).energy[0], abs=1e-6)
 
 
+def test_the_force_is_of_the_file_that_was_opened_or_of_none(tmp_path, monkeypatch):
+    atoms, here = ethanol(), tmp_path / "here"
+    for folder, elements in ((here, [1, 6, 8]), (tmp_path / "there", [1, 6, 7, 8])):
+        folder.mkdir()
+        write_model(folder, elements)
+    monkeypatch.chdir(here)
+    opened = EngineModel(MODEL, library_path(), 64)
+    monkeypatch.chdir(tmp_path / "there")
+    force = compiled_force(atoms.numbers.tolist(), opened, range(len(atoms)))
+    assert answers(context_of(atoms, force))[0] == pytest.approx(exact(atoms).energy[0], abs=1e-8)
+    os.replace(tmp_path / "there" / MODEL, here / MODEL)
+    with pytest.raises(ValueError, match="was replaced since it was opened"):
+        compiled_force(atoms.numbers.tolist(), opened, range(len(atoms)))
+    (here / MODEL).unlink()
+    with pytest.raises(ValueError, match="cannot be read any more"):
+        compiled_force(atoms.numbers.tolist(), opened, range(len(atoms)))
+
+
 def test_the_force_outlives_files_and_copies(model):
     atoms = ethanol()
     force = compiled_force(atoms.numbers.tolist(), model, range(len(atoms)))
@@ -196,6 +217,14 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin)
     with pytest.raises(ValueError, match="friction of the heat bath is -1"):
         RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin, friction=-1 / unit.picosecond)
+    with pytest.raises(ValueError, match=r"n is 2\.5 and must be whole"):
+        RespaIntegrator(0.5 * unit.femtosecond, 2.5)
+
+
+def test_plain_numbers_of_a_bath_are_in_the_units_of_openmm():
+    plain = RespaIntegrator(0.0005, 4.0, temperature=300.0, friction=2.0)
+    told = RespaIntegrator(0.5 * unit.femtosecond, 4, temperature=300 * unit.kelvin, friction=2 / unit.picosecond)
+    assert openmm.XmlSerializer.serialize(plain) == openmm.XmlSerializer.serialize(told)
 
 
 @pytest.mark.parametrize(

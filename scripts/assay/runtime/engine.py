@@ -100,14 +100,14 @@ class EngineModel:
 
     def __init__(self, path: str | Path | bytes | None = None, library: str | Path | None = None, precision: int = 32):
         self._handle = ctypes.c_void_p()
-        self.path = HERE / MODEL if path is None else path
-        self.library_path, self.precision = HERE / LIBRARY if library is None else library, precision
+        self.path = path if isinstance(path, bytes) else Path(path or HERE / MODEL).absolute()  # wherever one goes
+        self.library_path, self.precision = Path(library or HERE / LIBRARY).absolute(), precision
         if library is None and not (HERE / LIBRARY).is_file():
             raise NotHere(f"there is no engine in {HERE}: give the paths of a model file and of libassay.so")
-        if is_cut_off(Path(self.library_path)):
+        if is_cut_off(self.library_path):
             raise self._wrong_library("is cut off")
         try:
-            self._library = ctypes.CDLL(str(Path(self.library_path).absolute()))  # and not one that the system has
+            self._library = ctypes.CDLL(str(self.library_path))  # and not one that the system has
             version = self._library.assay_interface_version()
         except (OSError, AttributeError) as error:
             raise self._wrong_library(f"is not the engine's library ({error})") from None

@@ -23,6 +23,23 @@ def sha256_of(source: str | Path | bytes) -> str:
     return "" if isinstance(source, bytes) else hashlib.sha256(Path(source).read_bytes()).hexdigest()
 
 
+def read_again(path: str | Path, sha256: str) -> bytes:
+    """The content of a file that was opened when it had this SHA-256, for a program that opens it by itself.
+
+    Raises:
+        ValueError: it is not there any more, or another one now.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read any more ({error.strerror}): put it back, or open it anew") from None
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ValueError(
+            f"{path} was replaced since it was opened, and what is opened now would be another student: open it anew"
+        )
+    return content
+
+
 def open_again(kind: Callable[..., Opened], arguments: tuple[Any, ...], sha256: str) -> Opened:
     """Open for a copy what was opened by these arguments, of which the first one is the file.
 

@@ -19,6 +19,22 @@ from .scope import RADIUS_A, Scope
 from .verlet import VerletList
 
 HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly one of it
+ISOTOPES_U = (
+    -8.2,
+    3.2,
+)  # unless it is an isotope, or hydrogen took mass from what it is bound to, as far as from methane
+
+
+def is_odd(mass: float, known: float, others: Sequence[float]) -> bool:
+    """Whether what weighs so much is hardly of its element: it weighs what another one does, or what no isotope does.
+
+    Args:
+        mass: the mass, u.
+        known: that of its element.
+        others: those of the other elements that the user names.
+    """
+    exchanged = any(abs(mass - other) < min(HEAVIER_U, abs(mass - known)) for other in others)
+    return abs(mass - known) > HEAVIER_U and (exchanged or not ISOTOPES_U[0] < mass - known < ISOTOPES_U[1])
 
 
 def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float = 0.5, threads: int = 1) -> None:
@@ -106,10 +122,11 @@ class _Forces:
         for kind in np.unique(types):
             known, own = atomic_masses[self.numbers[kind]], masses[types == kind]
             mass = own[np.abs(own - known).argmax()]
-            if abs(mass - known) > HEAVIER_U:
+            if is_odd(mass, known, atomic_masses[self.numbers[1:]]):
                 warnings.warn(
                     f"atom type {kind} is {chemical_symbols[self.numbers[kind]]}, which weighs {known:g} u, and has a "
-                    f"mass of {mass:g} u: name the elements in the order of the atom types",
+                    f"mass of {mass:g} u: name the elements in the order of the atom types, unless this "
+                    "is an isotope",
                     stacklevel=2,
                 )
         scope = Scope(self.model.metadata.get("scope"))

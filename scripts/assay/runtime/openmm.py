@@ -21,6 +21,7 @@ from openmm import unit
 from .batches import EngineBatches
 from .checks import integers
 from .engine import EngineModel
+from .identity import read_again
 from .scope import Scope
 
 KJ_PER_MOL_PER_EV, ANGSTROM_PER_NM = 96.48533212331002, 10.0
@@ -100,7 +101,8 @@ def compiled_force(
 
     Raises:
         CannotCompile: the plugin cannot be compiled here.
-        ValueError: the model was not opened from a file, which must still be there, or a number is not whole.
+        ValueError: the model was not opened from a file, which must still be there and the same, or a number is not
+            whole.
     """
     if isinstance(model.path, bytes):
         raise ValueError("OpenMM opens the model itself: open it from a file, and not from bytes")
@@ -108,9 +110,9 @@ def compiled_force(
     properties = {
         "type": "AssayForce",
         "version": 1,
-        "model": Path(model.path).absolute(),
-        "library": Path(model.library_path).absolute(),
-        "checksum": Path(model.path).read_bytes()[CHECKSUM].hex(),
+        "model": model.path,
+        "library": model.library_path,
+        "checksum": read_again(model.path, model.sha256)[CHECKSUM].hex(),
         "periodic": int(periodic),
         "threads": threads,
         "precision": model.precision,
@@ -155,29 +157,32 @@ def RespaIntegrator(
     Constraints of the system, such as rigid water, are kept in each short step, as by OpenMM's ``MTSIntegrator``.
 
     Args:
-        timestep: the short step; a step of the integrator is ``n`` of them.
+        timestep: the short step, a quantity or a number in ps; a step of the integrator is ``n`` of them.
         n: how many short steps a step has.
         student, teacher: the force groups of the two. Only the energy of the teacher's group is that of the system.
         temperature: the temperature of the heat bath; None keeps the energy.
-        friction: the coupling to the bath.
+        friction: the coupling to the bath, a quantity or a number in 1/ps.
 
     Raises:
-        ValueError: ``n`` is less than 1, of temperature and friction only one is given, or the friction is negative.
+        ValueError: ``n`` is not whole or less than 1, of temperature and friction only one is given, or the friction is
+            negative.
     """
-    if n < 1 or (temperature is None) != (friction is None):
+    if n != int(n) or n < 1 or (temperature is None) != (friction is None):
         raise ValueError(
-            "n must be at least 1, and a heat bath has a temperature and a friction: give both, or neither"
+            f"n is {n} and must be whole and at least 1, and a heat bath has a temperature and a friction: give both, "
+            "or neither"
         )
-    integrator = openmm.CustomIntegrator(n * timestep)
+    n, step_ps = int(n), _in(timestep, unit.picosecond)
+    integrator = openmm.CustomIntegrator(n * step_ps)
     integrator.addPerDofVariable("free", 0.0)
     drift = [("x", f"x+{1.0 / n}*dt*v")]
     if temperature is not None:
-        kept = float(np.exp(-friction * timestep))
+        kept = float(np.exp(-_in(friction, unit.picosecond**-1) * step_ps))
         if not kept <= 1.0:
             raise ValueError(f"the friction of the heat bath is {friction}: give a positive one")
         integrator.addGlobalVariable("kept", kept)
         integrator.addGlobalVariable("noise", float(np.sqrt(1.0 - kept**2)))
-        integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * temperature)
+        integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * _in(temperature, unit.kelvin) * unit.kelvin)
         half = ("x", f"x+{0.5 / n}*dt*v")
         drift = [half, ("v", "kept*v+noise*sqrt(kT/m)*gaussian"), half]
     kick = [("v", f"v+{0.5 / n}*dt*f{student}/m")]
@@ -194,6 +199,11 @@ def RespaIntegrator(
             integrator.addConstrainVelocities()
     integrator.addConstrainVelocities()
     return integrator
+
+
+def _in(value: Any, of: Any) -> float:
+    """The number of a quantity in a unit; a number is in that unit already, as OpenMM's own integrators take it."""
+    return float(value.value_in_unit(of) if unit.is_quantity(value) else value)
 
 
 def numbers_of(atoms: Sequence[Any]) -> list[int]:

@@ -14,6 +14,7 @@ RADIUS_A = 5.0  # of the sphere in which neighbors are counted
 CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")  # in ``atoms.info``
 SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
 OF_ATOMS = ("initial_charges", "formal_charges")  # in ``atoms.arrays``
+ROUNDING = 1e-4  # a charge that is no farther from a whole number is one, such as a sum of partial charges
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -69,7 +70,7 @@ def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
 
     They are what stands under the names of ``CHARGES`` and ``SPINS`` in ``atoms.info``, in small or capital letters, or
     else the sums of its initial or formal charges and of its initial magnetic moments, rounded, because partial charges
-    add up to whole numbers only about. What ``atoms.info`` names is as it stands: 0.4 is not neutral.
+    add up to whole numbers only about. What ``atoms.info`` names is as it stands, but for rounding: 0.4 is not neutral.
     """
     info, unpaired = _lower(atoms.info), _sum_of(atoms, "initial_magmoms")
     charge = _first(info, CHARGES, _sum_of(atoms, *OF_ATOMS))
@@ -86,7 +87,7 @@ def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | Non
     for name in names:
         number = _number(info.get(name))
         if number is not None and isfinite(number):
-            return number
+            return round(number) if abs(number - round(number)) < ROUNDING else number
     return None if otherwise is None or not isfinite(otherwise) else round(otherwise)
 
 

@@ -34,7 +34,7 @@ class EngineStudent:
         path: the model file, ``model.assay``.
         threads: the largest number of CPU threads; None takes all that the process may use.
         precision: 32 or 64, the bits of the numbers in which the network computes.
-        library: the shared library of the engine; None takes the one of this package.
+        library: the shared library of the engine; None takes the one of this package, or else one beside the file.
 
     Raises:
         NotHere: the engine does not run on this machine, or does not compute this network.
@@ -60,7 +60,10 @@ class EngineStudent:
         if precision not in (32, 64):
             raise ValueError(f"the precision is {precision}: choose 32 or 64 bits")
         check_threads(threads)
-        self.model = EngineModel(Path(path).resolve(), Path(library or HERE / LIBRARY).resolve(), precision)
+        file, beside = Path(path).resolve(), Path(path).with_name(LIBRARY)
+        if library is None and not (HERE / LIBRARY).is_file() and beside.is_file():
+            library = beside
+        self.model = EngineModel(file, library and Path(library).resolve(), precision)
         self.threads = threads or len(os.sched_getaffinity(0))
         self.identity, self.cutoff = self.model.metadata, self.model.cutoff
         self.elements = frozenset(filter(self.model.has_element, range(1, MAX_ATOMIC_NUMBER + 1)))
@@ -111,11 +114,12 @@ def open_student(
     """Open a student in what runs it fastest here.
 
     Args:
-        path: ``model.assay``, or an ONNX file, which ONNX Runtime evaluates; None takes the student of this package.
+        path: ``model.assay``, or an ONNX file, which ONNX Runtime evaluates; None takes the student of this package,
+            installed or unpacked.
         threads: the number of CPU threads; None leaves it to the runtime.
         device: "cpu" or "cuda", where the kernels of ``gpu`` compute a model file, and need torch with CUDA.
         precision: 32 or 64 bits; ONNX files and GPUs compute in 32.
-        library: the shared library of the engine; None takes the one of this package.
+        library: the shared library of the engine; None takes the one of this package, or else one beside the file.
         skin: how much farther apart than the cutoff candidates for neighbors may be on a GPU, angstrom.
 
     Returns:
@@ -129,15 +133,16 @@ def open_student(
     """
     if device not in ("cpu", "cuda"):
         raise NoDevice(f"there is no device {device!r}: choose one of cpu, cuda")
-    file = HERE / MODEL if path is None else Path(path)
+    home = HERE if (HERE / FALLBACK).is_file() or not (HERE.parent / FALLBACK).is_file() else HERE.parent  # unpacked
+    file = home / MODEL if path is None else Path(path)
     if path is None and not file.is_file():
-        is_torn = (HERE / LIBRARY).is_file()  # a package is made with both files, or with neither
+        is_torn = (home / LIBRARY).is_file()  # a package is made with both files, or with neither
         _warn(
             f"{file} is missing, so that this package must be installed again"
             if is_torn
             else "this package was made without the compiled engine"
         )
-        file = HERE / FALLBACK
+        file = home / FALLBACK
     if not file.is_file():
         raise ValueError(f"there is no file {file}: check the path")
     if file.suffix != ".onnx" and (device == "cpu" or precision == 32):

@@ -25,6 +25,8 @@ using namespace LAMMPS_NS;
 static constexpr double SCOPE_RADIUS_A = 5.0;  // of the sphere in which the scope of a model counts neighbors
 static constexpr double DENSER = 1.1;          // so many times the neighbors are no longer as dense as what was taught
 static constexpr double HEAVIER_U = 1.5;       // what weighs so much more or less than an element is hardly one of it
+static constexpr double HEAVIEST_U = 3.2;      // unless it is an isotope, or hydrogen took mass
+static constexpr double LIGHTEST_U = 8.2;      // from what it is bound to, as far as from methane
 
 static int atomic_number(const char *symbol) {
     const int count = sizeof assay::ELEMENTS / sizeof *assay::ELEMENTS;
@@ -210,6 +212,14 @@ void PairAssay::refuse_hidden_neighbors() {
                    "to another style: write hybrid/overlay and pair_coeff * * assay");
 }
 
+// Whether what weighs so much is hardly of its element: it weighs what another one does, or what no isotope does.
+bool PairAssay::is_odd(double mass, double known) const {
+    const double off = std::fabs(mass - known);
+    const auto like = [&](int z) { return std::fabs(mass - assay::ELEMENTS[z].mass_u) < std::min(HEAVIER_U, off); };
+    const bool exchanged = std::any_of(element.begin() + 1, element.end(), like);
+    return off > HEAVIER_U && (exchanged || mass < known - LIGHTEST_U || mass > known + HEAVIEST_U);
+}
+
 // Warns, once in each run, of types that weigh what their elements do not: the order of these may be another.
 void PairAssay::compare_masses() {
     std::vector<double> here(2 * element.size(), -INFINITY), all(here);  // of each type, the largest mass and -smallest
@@ -225,10 +235,10 @@ void PairAssay::compare_masses() {
         const assay::Element &known = assay::ELEMENTS[element[type]];
         const double largest = all[2 * type], smallest = -all[2 * type + 1];
         const double mass = largest - known.mass_u > known.mass_u - smallest ? largest : smallest;
-        if (std::isfinite(mass) && std::fabs(mass - known.mass_u) > HEAVIER_U)
+        if (std::isfinite(mass) && is_odd(mass, known.mass_u))
             error->warning(FLERR,
                            "pair_style assay: atom type {} is {}, which weighs {} u, and has a mass of {} u: name the "
-                           "elements in the order of the atom types",
+                           "elements in the order of the atom types, unless this is an isotope",
                            type, known.symbol, known.mass_u, mass);
     }
 }

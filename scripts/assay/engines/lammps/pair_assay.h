@@ -36,6 +36,7 @@ class PairAssay : public Pair {
     void find_edges();
     void refuse_hidden_neighbors();
     void compare_masses();
+    bool is_odd(double mass_u, double known_u) const;
     void compare_with_scope();
     void tally(double energy, const double *virial);
 

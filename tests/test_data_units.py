@@ -11,6 +11,7 @@ from assay.data import read_dataset
 from assay.data.stated_units import stated_units, tells_unit
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
+from assay.workflow.units import unit_told_by
 
 NUMBERS = np.array([8, 1])
 FORCES = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, -0.5]])
@@ -226,3 +227,27 @@ def test_a_file_may_state_energies_of_one_atom(tmp_path, units):
     np.testing.assert_allclose(read.forces[:2], FORCES * (1.0 if units else Hartree))
     whole = read_dataset({"path": tmp_path / "set.h5", "units": {"energy": "eV"}})
     np.testing.assert_allclose(whole.energy, labelled()["energy"])
+
+
+# What a name tells the unit of, in files of labels and in checkpoints alike.
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        *((name, "energy") for name in ("energy_unit", "units_of_energy", "unit_of_energy", "unitsEnergy", "e_units")),
+        *((name, "forces") for name in ("in_units_forces", "force_units", "Units of Forces", "units_f")),
+        *((name, "length") for name in ("r_unit", "in_units_of_positions", "cell_units", "cutoffUnit")),
+        ("units", ""), ("dft_energy_unit", "dftenergy"), ("energy_unit_dft", "energydft"),
+        ("internal_energy_unit", "internalenergy"),
+        *((name, None) for name in ("unit_cell", "unitcell", "hidden_units", "n_units", "energy", "united_atoms")),
+    ],
+)  # fmt: skip
+def test_a_name_tells_the_unit_of_one_thing_wherever_it_stands(name, told):
+    assert unit_told_by(name) == told
+
+
+@pytest.mark.parametrize("name", ["units_of_energy", "unit_of_energy", "in_units_energy"])
+def test_a_unit_of_energy_holds_in_a_comment_line_by_any_such_name(tmp_path, name):
+    rows = "O 0 0 0 0.1 0 0\nH 0 0 0.96 -0.1 0 0\n"
+    header = f'2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-75.0 forces_unit="eV/angstrom" {name}=hartree\n'
+    (tmp_path / "labels.xyz").write_text(header + rows)
+    assert read_dataset(tmp_path / "labels.xyz").energy == pytest.approx([-75.0 * Hartree])

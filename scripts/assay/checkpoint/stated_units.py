@@ -12,14 +12,11 @@ from typing import Any
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import as_dict, in_words, sections
 from assay.workflow.errors import AssayError
-from assay.workflow.units import KIND_WORDS, factor
+from assay.workflow.units import KIND_WORDS, factor, kind_of_label, unit_told_by
 
 MAX_UNITS = 100  # characters of units in one text
 # What names a unit of each kind that a network has.
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
-_STATED = {
-    kind: re.compile(rf"{words}_units?|units?_(?:of_)?{words}|(?:in_)?units?_{words}") for kind, words in _KINDS.items()
-}
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?")
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
@@ -71,13 +68,25 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
             if not isinstance(key, str):
                 continue
             words, place = in_words(key), section.path_of(key)
-            kind = next((kind for kind, pattern in _STATED.items() if pattern.fullmatch(words)), None)
-            if kind is not None and isinstance(value, str):
+            told = unit_told_by(key)
+            if told in _KINDS and isinstance(value, str):
+                yield place, value, told
+            elif told and isinstance(value, str) and (kind := _kind_of_other(told, value)) is not None:
                 yield place, value, kind
             elif _UNITS.fullmatch(words) and (units := as_dict(value) or _pairs(value)):
                 yield from _of_kinds(place, units)
             elif _UNITS.fullmatch(words) and isinstance(value, str) and (section.known or section.of_data):
                 yield place, value, None
+
+
+def _kind_of_other(letters: str, unit: str) -> str | None:
+    """The kind of a label by another name, such as ``dft_energy_unit``; None where what it says is no unit of it."""
+    kind = kind_of_label(letters)
+    if kind in _KINDS:
+        with suppress(AssayError, OverflowError):
+            factor(unit, kind)
+            return kind
+    return None
 
 
 def _pairs(text: Any) -> dict[str, str]:

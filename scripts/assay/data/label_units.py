@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from assay.data.frames import Layout
-from assay.data.stated_units import squeezed
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor, in_words, of_structure
+from assay.workflow.units import factor, in_words, of_structure, squeezed
 
 _USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 import ase.units
 import numpy as np
@@ -70,6 +71,8 @@ KIND_WORDS = {
     "stress": ("stress", "stresses"),
     "virial": ("virial", "virials"),
 }
+_KIND_OF = {word: kind for kind, words in KIND_WORDS.items() for word in words}
+_OF_LABELS = re.compile("(?P<energy>energ)|(?P<forces>force|grad)|(?P<stress>stress)|(?P<virial>virial)")
 EXAMPLES = {
     "energy": "eV, meV, hartree, rydberg, kcal/mol, kJ/mol",
     "length": "angstrom, bohr, nm",
@@ -127,6 +130,33 @@ def of_structure(unit: str) -> str:
 def in_words(unit: str, kind: str) -> str:
     """The name of a unit of energy or length that units of forces and stresses can be made of, also of "au"."""
     return {"energy": "hartree", "length": "bohr"}[kind] if is_atomic(unit) else unit
+
+
+def squeezed(name: str) -> str:
+    """A name in small letters, without digits and punctuation."""
+    return re.sub(r"[\W_\d]", "", name).lower()
+
+
+@cache
+def unit_told_by(name: str) -> str | None:
+    """What a name tells the unit of.
+
+    It is a kind of ``DIMENSIONS`` for ``energy_unit``, ``unitsOfForces``, ``in_units_r`` and the like; the letters of
+    another label for ``dft_energy_unit``; "" for ``units``; None for a name that tells no unit, such as ``unit_cell``.
+    """
+    if "unit" not in name.lower():
+        return None
+    letters = squeezed(name)
+    word = re.sub(r"(?:^in)?units?(?:of)?", "", letters)
+    if letters in ("unitcell", "unitcells"):
+        return None
+    return _KIND_OF.get(word) or (word if not word or _OF_LABELS.search(word) else None)
+
+
+def kind_of_label(letters: str) -> str | None:
+    """The kind of a label by the letters of its name, such as "energy" of ``dftenergy``; None where they tell none."""
+    match = _OF_LABELS.search(letters)
+    return None if match is None else match.lastgroup
 
 
 def is_atomic(unit: str) -> bool:

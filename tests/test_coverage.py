@@ -11,8 +11,9 @@ from assay.data.store import StoreWriter
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.coverage import completed, gaps, unseen
-from assay.physics.reference import SCALED_CELL, read_reference
+from assay.physics.reference import SCALED_CELL, Frame, Reference, read_reference
 from assay.physics.verdict import table, verdict_of
+from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from shared.physics_toys import CONFIG, DYNAMICS, THRESHOLDS, predictor
 from shared.workflow_copy import ROOT
@@ -67,6 +68,51 @@ def subject(elements, reference, teacher=GFN2):
     student = predictor()
     student.elements = None if elements is None else frozenset(elements)
     return Subject(student, student, reference, DYNAMICS, teacher=teacher)
+
+
+@pytest.mark.parametrize("elements", [OF_THE_SHIPPED_STUDENTS, {1, 6}, {1, 6, 9, 17}])
+def test_a_molecule_of_the_checks_holds_each_element_that_counts_as_seen(elements):
+    asked = subject(elements, SHIPPED)
+    assert {z for molecule in asked.molecules for z in molecule.atomic_numbers.tolist()} == elements
+
+
+def test_an_element_of_a_crystal_alone_is_cut_out_beside_the_molecules():
+    salt = Structure.from_ase(ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True), "salt")
+    found = Reference([*SHIPPED.frames, Frame(salt, SCALED_CELL, "salt", 1.0)], GFN2)
+    asked = subject(OF_THE_SHIPPED_STUDENTS | {11}, found)
+    assert unseen(found, asked.elements) == []
+    assert asked.molecules[-1].name == "13 atoms of salt" and asked.molecules[-1].atomic_numbers[0] == 11
+
+
+class Oriented:
+    """The faultless student, with an energy for the direction of the bonds of one element; forces are its gradient."""
+
+    def __init__(self, z):
+        self.z, self.inner = z, predictor()
+        self.elements, self.cutoff_A, self.max_z = frozenset(OF_THE_SHIPPED_STUDENTS), 5.0, 35
+        self.name, self.runtime, self.device, self.dtype = "oriented", "eager", "cpu", "float64"
+
+    def predict(self, structures):
+        lighter = [replace(s, atomic_numbers=np.minimum(s.atomic_numbers, 20)) for s in structures]
+        return [self._one(s, p) for s, p in zip(structures, self.inner.predict(lighter), strict=True)]
+
+    def _one(self, structure, found):
+        gaps = structure.positions[:, None] - structure.positions[None]
+        rows, columns = np.nonzero((np.linalg.norm(gaps, axis=-1) < 2.2) & ~np.eye(len(gaps), dtype=bool))
+        energy, forces = found.energy_eV, found.forces_eV_per_A.copy()
+        for i, j in zip(rows, columns, strict=True):
+            if structure.atomic_numbers[i] == self.z:
+                energy += 0.05 * gaps[i, j, 2] ** 2
+                push = np.array([0.0, 0.0, 0.1 * gaps[i, j, 2]])
+                forces[i], forces[j] = forces[i] - push, forces[j] + push
+        return Prediction(energy, forces)
+
+
+@pytest.mark.parametrize("z", sorted(OF_THE_SHIPPED_STUDENTS))
+def test_a_fault_of_one_element_alone_fails(z):
+    student = Oriented(z)
+    results = measure(Subject(student, student, SHIPPED, DYNAMICS, teacher=GFN2), ["rotation"])
+    assert verdict_of(results, THRESHOLDS)["checks"]["rotation"]["outcome"] == "fail"
 
 
 def test_held_out_structures_with_a_missing_element_come_before_the_reference(held_out):

@@ -14,7 +14,7 @@ from assay.physics import reference
 from assay.physics.reference import Frame, Reference
 from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import centered, cut_out, droplet, shaken
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, covering
 from assay.workflow.teachers import same_teacher
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
@@ -136,7 +136,7 @@ class Subject:
     @cached_property
     def molecules(self) -> list[Structure]:
         """Small and middling molecules around the origin, without any symmetry left; clusters of crystals where there
-        are none.
+        are none. Each element of which the reference has a molecule or crystal is in one of them.
         """
         rng = self.rng("molecules")
         frames = [frames[0] for frames in self.reference.groups(reference.DYNAMICS, self.elements).values()]
@@ -146,7 +146,17 @@ class Subject:
             structures = [cut_out(crystal, size) for crystal in self.crystals for size in CUT_OUT_ATOMS]
         if not structures:
             raise NotApplicable("the reference has no molecule of the elements that the model knows")
+        structures += self._with_other_elements(structures)
         return [centered(shaken(structure, SHAKE_A, rng)) for structure in structures]
+
+    def _with_other_elements(self, structures: list[Structure]) -> list[Structure]:
+        """Molecules, or clusters of crystals, with each element of the reference that no structure of a list holds."""
+        kinds = [self.reference.groups(kind, self.elements).values() for kind in reference.SPARE]
+        spare = [frames[0].structure for groups in kinds for frames in groups]
+        for crystal in self.crystals:
+            firsts = np.unique(crystal.atomic_numbers, return_index=True)[1]
+            spare += [cut_out(crystal, CUT_OUT_ATOMS[-1], int(atom)) for atom in firsts]
+        return covering(spare, self.elements.difference(*(s.atomic_numbers.tolist() for s in structures)))
 
     @cached_property
     def small(self) -> list[Structure]:

@@ -12,9 +12,9 @@ from assay.data.store import StoredDataset
 from assay.physics.reference import (
     CONFORMER,
     DYNAMICS,
-    MINIMUM,
     MOST_GEOMETRIES,
     SCALED_CELL,
+    SPARE,
     Frame,
     Reference,
     geometries,
@@ -28,14 +28,14 @@ WHOLE = (DYNAMICS, CONFORMER, SCALED_CELL)  # the kinds that the checks of a mod
 def unseen(found: Reference, elements: Collection[int] | None) -> list[int]:
     """Those of the atomic numbers that occur in no molecule or crystal of nothing but them, ascending.
 
-    All count as unseen where minima alone are left, since these serve only the comparison with a teacher. None is
-    unseen where nobody says which elements the model knows.
+    All count as unseen where none of ``WHOLE`` is left, since the others only complete these. None is unseen where
+    nobody says which elements the model knows.
     """
     if elements is None:
         return []
     frames = [frame for kind in WHOLE for frames in found.groups(kind, elements).values() for frame in frames]
     if frames:
-        frames += [frame for frames in found.groups(MINIMUM, elements).values() for frame in frames]
+        frames += [frame for kind in SPARE for frames in found.groups(kind, elements).values() for frame in frames]
     return sorted(set(elements) - {int(z) for frame in frames for z in frame.structure.atomic_numbers})
 
 

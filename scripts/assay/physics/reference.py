@@ -41,6 +41,8 @@ DISPLACED_CELL = "displaced cell"  # a crystal with one atom displaced; knows ho
 VACANCY = "vacancy"  # a crystal, and without one of its atoms
 CONTACT = "contact"  # two molecules that face each other at a distance, angstrom
 
+SPARE = (CONFORMER, MINIMUM, TORSION, TAUTOMER)  # where molecules are looked for with elements that no other ones have
+
 TEACHER = "teacher"  # the key of the comment line
 MOST_GEOMETRIES = 12
 

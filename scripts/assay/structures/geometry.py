@@ -157,11 +157,11 @@ def fragments(structure: Structure, pairs: np.ndarray | None = None) -> np.ndarr
     return np.asarray(connected_components(graph, directed=False)[1], dtype=np.int64)
 
 
-def cut_out(crystal: Structure, n_atoms: int) -> Structure:
-    """The ``n_atoms`` atoms of a crystal around its first one, as an open structure."""
+def cut_out(crystal: Structure, n_atoms: int, around: int = 0) -> Structure:
+    """The ``n_atoms`` atoms of a crystal around one of its atoms, as an open structure."""
     cell, steps = np.asarray(crystal.cell), np.arange(-3, 4)
     images = np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), -1).reshape(-1, 3) @ cell
-    positions = (crystal.positions[None] - crystal.positions[0] + images[:, None]).reshape(-1, 3)
+    positions = (crystal.positions[None] - crystal.positions[around] + images[:, None]).reshape(-1, 3)
     nearest = np.argsort(np.linalg.norm(positions, axis=1), kind="stable")[:n_atoms]
     numbers = np.tile(crystal.atomic_numbers, len(images))[nearest]
     return Structure(f"{n_atoms} atoms of {crystal.name}", numbers, positions[nearest])

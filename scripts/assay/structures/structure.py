@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -197,6 +198,26 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     """Pick ``count`` evenly spaced items, the first and the last among them; all where there are fewer."""
     picked = np.unique(np.linspace(0, len(items) - 1, count).round().astype(int))
     return [items[k] for k in picked] if items else []
+
+
+def covering(structures: Sequence[Structure], elements: Collection[int], least: int = 0) -> list[Structure]:
+    """Pick structures that together hold each element that occurs in any: for each, the rarest one first, the first
+    structure with it, unless one with it was picked; then the first others. The order stays.
+
+    Args:
+        structures: to pick from.
+        elements: the atomic numbers that are looked for.
+        least: how many are picked at least, as far as there are so many.
+    """
+    held = [set(structure.atomic_numbers.tolist()) for structure in structures]
+    counts = Counter(z for numbers in held for z in numbers.intersection(elements))
+    picked: set[int] = set()
+    for z in sorted(counts, key=lambda z: (counts[z], z)):
+        holders = [k for k, numbers in enumerate(held) if z in numbers]
+        if picked.isdisjoint(holders):
+            picked.add(holders[0])
+    others = [k for k in range(len(structures)) if k not in picked]
+    return [structures[k] for k in sorted(picked.union(others[: max(0, least - len(picked))]))]
 
 
 def collate(

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 from ase.build import bulk
+from ase.neighborlist import neighbor_list
 
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
+from assay.physics.crystals import crystals
 from assay.physics.locality import breathing, crossings
 from assay.physics.reference import DYNAMICS, SCALED_CELL, Frame, Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
@@ -224,6 +226,16 @@ def test_paths_cross_the_cutoff_with_one_pair_only():
         assert counts[0] - counts[1] == 1, path.name
     line = Structure("line", np.array([1, 1, 1]), np.array([[0.0, 0, 0], [2.4, 0, 0], [4.95, 0, 0]]))
     assert np.ptp(breathing(line, 5.0).start.positions[:, 0]) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_long_molecule_is_not_put_onto_its_own_images(axis):
+    zigzag = np.array([[1.4 * k, 0.4 * (-1) ** k, 0.0] for k in range(16)])
+    chain = Structure("chain", np.full(16, 6), np.roll(zigzag, axis, axis=1))
+    student = predictor()
+    (packed,) = crystals(Subject(student, student, Reference([Frame(chain, DYNAMICS, "chain")]), DYNAMICS_OF_TOYS))
+    assert neighbor_list("d", packed.to_ase(), 5.0).min() > 1.3
+    assert neighbor_list("d", packed.to_ase(), 5.0).size > neighbor_list("d", chain.to_ase(), 5.0).size
 
 
 def test_units_are_read_from_names():

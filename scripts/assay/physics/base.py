@@ -14,7 +14,7 @@ from assay.physics import reference
 from assay.physics.reference import Frame, Reference
 from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import centered, cut_out, droplet, shaken
-from assay.structures.structure import Structure, covering
+from assay.structures.structure import Structure, atomic_numbers, covering
 from assay.workflow.teachers import same_teacher
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
@@ -22,6 +22,7 @@ DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
 STENCIL = ((-2, 1 / 12), (-1, -8 / 12), (1, 8 / 12), (2, -1 / 12))  # of a first derivative: steps and weights
 CUT_OUT_ATOMS = (6, 13)  # of a crystal: one cluster for derivatives, one with a whole shell of neighbors
 LARGEST_FOR_DERIVATIVES = 10  # atoms: six molecules of this size need 1,400 displaced copies
+LARGEST_WITH_AN_ELEMENT = 20  # atoms of a molecule for derivatives that has an element which no smaller one has
 
 
 class NotApplicable(Exception):
@@ -156,12 +157,18 @@ class Subject:
         for crystal in self.crystals:
             firsts = np.unique(crystal.atomic_numbers, return_index=True)[1]
             spare += [cut_out(crystal, CUT_OUT_ATOMS[-1], int(atom)) for atom in firsts]
-        return covering(spare, self.elements.difference(*(s.atomic_numbers.tolist() for s in structures)))
+        return covering(spare, self.elements - atomic_numbers(structures))
 
     @cached_property
     def small(self) -> list[Structure]:
-        """The first molecules, at most six, that are small enough to displace every coordinate for a derivative."""
-        return [molecule for molecule in self.molecules if len(molecule) <= LARGEST_FOR_DERIVATIVES][:6]
+        """Molecules that are small enough to displace every coordinate for a derivative: six, or as many as hold each
+        element of those that are.
+        """
+        by_size = sorted(self.molecules, key=len)
+        smallest = [molecule for molecule in by_size if len(molecule) <= LARGEST_FOR_DERIVATIVES]
+        larger = [m for m in by_size if LARGEST_FOR_DERIVATIVES < len(m) <= LARGEST_WITH_AN_ELEMENT]
+        smallest += covering(larger, atomic_numbers(larger) - atomic_numbers(smallest))
+        return covering(smallest, atomic_numbers(smallest), 6)
 
     @property
     def crystals(self) -> list[Structure]:

@@ -83,8 +83,8 @@ def unexplained(predictions: Sequence[Prediction], velocities: np.ndarray) -> np
 
 
 def continuity(subject: Subject) -> Measurement:
-    """The energy along random loops of molecules, dense clusters and a crystal beside the work of its forces, step by
-    step. There is no crystal for a model that takes no periodic structure.
+    """The energy along random loops of molecules, dense clusters and crystals beside the work of its forces, step by
+    step. There are no crystals for a model that takes no periodic structure.
 
     The least explained step of each loop is walked again in ``FINE`` parts. A jump stays what it was, where the error
     of the quadrature falls by orders of magnitude.
@@ -117,13 +117,13 @@ def continuity(subject: Subject) -> Measurement:
 
 
 def loops_of(subject: Subject) -> list[Loop]:
-    """The loops that are walked: of so many molecules and clusters as the config says, and of a crystal."""
+    """The loops that are walked: of so many molecules and clusters as the config says, and of crystals."""
     rng, count = subject.rng("continuity"), subject.dynamics["loops"]
     loops = [random_loop(molecule, rng) for molecule in evenly(subject.molecules, count["molecules"])]
     loops += [random_loop(cluster, rng, SWELL) for cluster in dense_clusters(subject)[: count["clusters"]]]
     with suppress(NotApplicable):
-        crystal = crystals(subject)[0]
-        loops.append(random_loop(replace(crystal, name=f"crystal of {crystal.name}"), rng))
+        named = [replace(crystal, name=f"crystal of {crystal.name}") for crystal in crystals(subject)]
+        loops += [random_loop(crystal, rng) for crystal in named]
     return loops
 
 

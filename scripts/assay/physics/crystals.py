@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import ase.build
 import numpy as np
+from ase.data import covalent_radii
 
 from assay.physics.base import (
     SHAKE_A,
@@ -20,10 +21,10 @@ from assay.physics.base import (
 )
 from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import moved, random_rotations, shaken
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, atomic_numbers, covering
 from assay.workflow.errors import AssayError
 
-ATOMS_PER_A3 = 0.06  # a molecule of nine atoms then has a cell of about 5 angstrom
+ATOMS_PER_A3 = 0.06  # a molecule of nine atoms then has a cell of about 5 angstrom, if it is no longer than that
 SKEW = np.array([[1.0, 0.0, 0.0], [0.21, 1.0, 0.0], [-0.13, 0.19, 1.0]])
 OTHER_VECTORS = np.array([[1, 1, 0], [0, 1, 0], [0, -1, 1]])  # the same lattice, since the determinant is one
 REPEATS = ((2, 1, 1), (1, 2, 3))
@@ -32,22 +33,29 @@ STRAIN = {True: 1e-4, False: 2e-3}  # of the four-point formula, in float64 (Tru
 
 
 def crystals(subject: Subject) -> list[Structure]:
-    """The crystals of the reference, or triclinic ones of one small molecule a cell, whose cells are as small as the
-    cutoff: without any symmetry.
+    """Crystals of the reference and triclinic ones of one molecule a cell, whose cells are about as small as the
+    cutoff, without any symmetry: the two smallest, crystals of the reference first, and as many as hold each element.
 
     Raises:
         NotApplicable: the model takes no periodic structure.
     """
     rng = subject.rng("crystals")
-    made = [shaken(crystal, SHAKE_A, rng) for crystal in sorted(subject.crystals, key=len)[:2]]
-    for molecule in sorted(subject.molecules, key=len)[: 2 - len(made)]:
-        cell = SKEW * (len(molecule) / ATOMS_PER_A3) ** (1.0 / 3.0)
-        made.append(replace(shaken(molecule, SHAKE_A, rng), cell=cell, pbc=np.ones(3, dtype=bool)))
+    given = sorted(subject.crystals, key=len)
+    packed = [_packed(molecule) for molecule in sorted(subject.molecules, key=len)]
+    made = covering([*given, *packed], atomic_numbers([*given, *packed]), 2)
+    made = [shaken(crystal, SHAKE_A, rng) for crystal in made]
     try:
         subject.predictor.predict(made[:1])
     except AssayError as refusal:
         raise NotApplicable(str(refusal)) from None
     return made
+
+
+def _packed(molecule: Structure) -> Structure:
+    """A crystal of one molecule a cell, in which no image is nearer than a bond of its largest atoms."""
+    extent = np.ptp(molecule.positions, axis=0) + 2.0 * covalent_radii[molecule.atomic_numbers].max()
+    edges = np.maximum(extent, (len(molecule) / ATOMS_PER_A3) ** (1.0 / 3.0))
+    return replace(molecule, cell=SKEW * edges[:, None], pbc=np.ones(3, dtype=bool))
 
 
 def repeated(crystal: Structure, counts: tuple[int, int, int]) -> Structure:

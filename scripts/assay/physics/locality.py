@@ -12,7 +12,7 @@ from ase.data import chemical_symbols
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 from assay.predictors.interface import rounding_eV
 from assay.structures.geometry import joined, moved, random_rotations
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, atomic_numbers
 
 APART_A, CLEAR_A = 30.0, 20.0  # between the middles of molecules, and at least between their atoms
 MANY_ATOMS = 600
@@ -146,12 +146,11 @@ def breathing(molecule: Structure, cutoff: float) -> Crossing | None:
 
 
 def crossings(subject: Subject) -> list[Crossing]:
-    """Paths across the cutoff: between molecules, of single atoms of the commonest elements, and within molecules."""
+    """Paths across the cutoff: between molecules, of single atoms of each element, and within molecules."""
     rng, cutoff, molecules = subject.rng("cutoff"), subject.predictor.cutoff_A, subject.molecules
-    elements, counts = np.unique(np.concatenate([m.atomic_numbers for m in molecules]), return_counts=True)
     atoms = [
         Structure(chemical_symbols[z], np.array([z], dtype=np.int64), np.zeros((1, 3)))
-        for z in elements[np.argsort(-counts)][:4]
+        for z in sorted(atomic_numbers(molecules))
     ]
     pairs = [(molecules[a], molecules[b]) for a, b in rng.choice(len(molecules), (CROSSING_PAIRS, 2))]
     pairs += [(molecules[k], atom) for atom in atoms for k in rng.choice(len(molecules), CROSSING_ATOMS)]

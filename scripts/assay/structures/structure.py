@@ -200,6 +200,11 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
     return [items[k] for k in picked] if items else []
 
 
+def atomic_numbers(structures: Iterable[Structure]) -> set[int]:
+    """The atomic numbers that occur in any of the structures."""
+    return {int(z) for structure in structures for z in structure.atomic_numbers}
+
+
 def covering(structures: Sequence[Structure], elements: Collection[int], least: int = 0) -> list[Structure]:
     """Pick structures that together hold each element that occurs in any: for each, the rarest one first, the first
     structure with it, unless one with it was picked; then the first others. The order stays.

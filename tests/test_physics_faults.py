@@ -287,3 +287,12 @@ def test_far_atoms_that_are_felt():
         return energy, forces + 0.01 * (np.ptp(structure.positions, axis=0).max() > 12.0)
 
     assert_caught(Faulty(felt), ["locality"], ["rotation", "permutation"])
+
+
+def test_forces_that_pull_where_energies_repel():
+    def pulling(structure, energy, forces, _):
+        gaps = structure.positions[:, None] - structure.positions[None]
+        distance = np.linalg.norm(gaps, axis=-1, keepdims=True)
+        return energy, forces - (2000.0 * np.where(distance < 0.8, gaps, 0.0)).sum(1)
+
+    assert_caught(Faulty(pulling), ["short_range"], ["rotation"])

@@ -13,7 +13,9 @@ RIPPLE_eV = 0.01  # minima shallower than this are none
 
 
 def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
-    """Energies less that at the largest distance, and forces along the axis (repulsion positive), of both."""
+    """Energies less that at the largest distance, and their negative slopes (repulsion positive), of both; and what the
+    model's own forces do along the curve.
+    """
     key = f"curves {kind}"
     if key in subject.cache:
         return subject.cache[key]
@@ -24,11 +26,14 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
         distance = np.array([frame.coordinate for frame in frames])
         energy = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([frame.energy_eV for frame in frames])
+        path = np.gradient(np.array([frame.structure.positions for frame in frames]), distance, axis=0)
+        given = np.array([prediction.forces_eV_per_A for prediction in predictions])
         curves[name] = {
             "distance_A": distance,
             "energy_eV": energy - energy[-1],
             "teacher_eV": teacher - teacher[-1],
             "force_eV_per_A": -np.gradient(energy, distance),
+            "own_force_eV_per_A": (given * path).sum((1, 2)),
             "teacher_force_eV_per_A": -np.gradient(teacher, distance),
         }
     subject.cache[key] = curves
@@ -58,7 +63,8 @@ def short_range(subject: Subject) -> Measurement:
             if not stretches:
                 continue
             inside = np.concatenate(stretches)
-            pull = int((curve["force_eV_per_A"][inside] < -FLAT_eV_per_A).sum())
+            weaker = np.minimum(curve["force_eV_per_A"], curve["own_force_eV_per_A"])[inside]
+            pull = int((~(weaker >= -FLAT_eV_per_A)).sum())
             attractive.append(pull > 0)
             energies = [curve["energy_eV"][stretch] for stretch in stretches]
             holes.append(worst([energy[-1] - energy.min() for energy in energies]))

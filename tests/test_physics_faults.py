@@ -10,11 +10,11 @@ import torch
 from assay.models import PaiNN, SeedPaiNN
 from assay.models.graph import Term
 from assay.physics.checks import CHECKS, measure
-from assay.physics.reference import read_reference
+from assay.physics.reference import Reference, read_reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Prediction
 from shared.physics_faulty import Faulty, Neglectful, PairsOver, assert_caught, outcomes
-from shared.physics_toys import THRESHOLDS, Pairs, predictor, subject
+from shared.physics_toys import TEACHER, THRESHOLDS, Pairs, predictor, subject
 
 EXACT = ("rotation", "reflection", "translation", "permutation", "batch", "determinism", "extensivity", "locality")
 GRADIENT = ("force_consistency", "jacobian_symmetry", "work", "net_force")
@@ -296,3 +296,11 @@ def test_forces_that_pull_where_energies_repel():
         return energy, forces - (2000.0 * np.where(distance < 0.8, gaps, 0.0)).sum(1)
 
     assert_caught(Faulty(pulling), ["short_range"], ["rotation"])
+
+
+def test_a_teacher_without_a_wall_is_nothing_to_judge_by():
+    asked = subject(predictor())
+    frames = [replace(f, structure=replace(f.structure, energy_eV=-1.0)) for f in asked.reference.frames]
+    asked.reference = Reference(frames, TEACHER)
+    judged = verdict_of(measure(asked, ["short_range"]), THRESHOLDS)["checks"]["short_range"]
+    assert judged["outcome"] == "not applicable" and "no wall of 2 eV" in judged["message"]

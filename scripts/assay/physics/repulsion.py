@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, Subject, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
 
 WALL_eV = 2.0  # a wall is as high as this, over two separate atoms or molecules: nothing should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
@@ -69,6 +69,8 @@ def short_range(subject: Subject) -> Measurement:
             energies = [curve["energy_eV"][stretch] for stretch in stretches]
             holes.append(worst([energy[-1] - energy.min() for energy in energies]))
             raw[f"{kind} {name}"] = {"attractive_points": pull, "hole_eV": holes[-1], "points": len(inside)}
+    if not holes:
+        raise NotApplicable(f"the teacher has no wall of {WALL_eV:g} eV at the distances of the reference")
     return Measurement({"attractive_pairs": float(sum(attractive)), "deepest_hole_eV": worst(holes)}, {"pairs": raw})
 
 

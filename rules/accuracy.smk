@@ -20,7 +20,7 @@ rule predict_shard:
         model=model_of,
         card=CARD,
         taught=taught_of,
-        splits=SPLIT_FILES,
+        splits=split_files,
         domain="results/{variant}/domain.npz",
     output:
         temp("results/{variant}/shards/{scatteritem}.npz"),
@@ -48,7 +48,7 @@ rule validate:
         model=model_of,
         card=CARD,
         taught=taught_of,
-        splits=SPLIT_FILES,
+        splits=split_files,
         domain="results/{variant}/domain.npz",
         shards=SHARDS if len(SHARDS) > 1 else [],
     output:

@@ -12,7 +12,7 @@ rule benchmark:
         exported=lambda wildcards: [f"results/{wildcards.variant}/{file}" for file in files_timed(wildcards).values()],
         card=CARD,
         taught=taught_of,
-        splits=SPLIT_FILES,
+        splits=split_files,
         teacher_files=lambda wildcards: files_behind(timed_teacher(wildcards)),
     output:
         json="results/{variant}/benchmark.json",

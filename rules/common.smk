@@ -35,7 +35,7 @@ from assay.workflow.config import (
 )
 from assay.workflow.config_layers import merged
 from assay.workflow.errors import AssayError
-from assay.workflow.files import sidecars, training_record
+from assay.workflow.files import look_up, require_named, sidecars, training_record
 from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
 from assay.workflow.teachers import own_reference, recorded_labels, reference_files, same_teacher, teacher_of
 
@@ -59,6 +59,21 @@ def on_disk(path):
     stored = workflow.storage_settings.default_storage_provider is not None
     made = str(path).startswith(("results/", "data/build/"))
     return local(str(path)) if stored and not made else path
+
+
+def named(path, key):
+    """A file that a key of the config names, as the input of a rule, which is refused where the file is missing.
+
+    Snakemake by itself takes what such a rule made of another file for the result. It asks only the rules behind the
+    command. Nothing is said of files that rules make, nor of those that a prefix moves.
+    """
+
+    def _found(wildcards):
+        if path and not str(path).startswith(("results/", "data/build/")) and not is_moved(path):
+            in_words(require_named, path, key)
+        return path or []
+
+    return _found
 
 
 PATH_MODIFIER = workflow.modifier.path_modifier  # while jobs are planned the workflow has another one

@@ -9,8 +9,8 @@ it: those that are shipped where its record names a build that holds them all, o
 rule describe:
     """What structures cover that serve as training data for all students without a description of their own."""
     input:
-        train=lambda wildcards: on_disk(file_of(training_structures(wildcards))),
-        validation=on_disk(file_of(config["dataset"]["validation"])),
+        train=lambda wildcards: on_disk(named(file_of(training_structures(wildcards)), "dataset.train")(wildcards)),
+        validation=lambda wildcards: files_of_splits([config["dataset"]["validation"]]),
     output:
         "results/{data}.domain.npz",
     log:

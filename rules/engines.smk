@@ -70,7 +70,7 @@ rule run_engines:
         card=CARD,
         taught=taught_of,
         files=expand("results/{{variant}}/{file}", file=ENGINE_FILES),
-        splits=SPLIT_FILES,
+        splits=split_files,
         environments=sorted(
             {
                 ROOT / "envs/engines" / MD_PROGRAMS[name].environment

@@ -67,7 +67,7 @@ rule verify:
         card=CARD,
         taught=taught_of,
         files=exported_files,
-        splits=SPLIT_FILES,
+        splits=split_files,
     output:
         "results/{variant}/export.json",
     log:

@@ -1,6 +1,6 @@
 """What a job takes where that depends on its variant: files, and the teacher."""
 
-from assay.workflow.records import description_for, read_shipped_part, training_description
+from assay.workflow.records import description_for, read_content, read_shipped_part, training_description
 
 # What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
 SHIPPED_TRAIN = shipped("data/dataset/train.h5")
@@ -14,7 +14,10 @@ def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
     if wildcards.variant in OWN:
         in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant])
-    return VARIANTS[wildcards.variant].get("checkpoint")
+    path = VARIANTS[wildcards.variant].get("checkpoint")
+    if look_up(read_content(Path("results", wildcards.variant, "model.json")), "source", "path") == path:
+        return path  # results of a checkpoint that was moved away can be reported
+    return named(path, f"variants.{wildcards.variant}.checkpoint")(wildcards) or None
 
 
 def only_network(wildcards):
@@ -29,15 +32,28 @@ def teacher_name(wildcards):
 
 # The teachers that can be asked about the user's own structures, by the names of their references.
 ASKED = {}
+STRUCTURES_KEY = "physics.structures" if given("physics.structures") else "data.structures"
 if "structures" in config["physics"]:
     for asked in map(dict, ABLE_TEACHERS.values() or ([] if config["data"] else [config["teacher"]])):
-        made = in_words(own_reference, config["physics"]["structures"], asked["name"])
+        made = in_words(own_reference, config["physics"]["structures"], asked["name"], STRUCTURES_KEY)
         ASKED[made.name.removesuffix(".xyz.gz")] = {"shipped": str(made), "teacher": asked}
 
 
 def references_of(wildcards):
     """The references that a student may be held against: those of the user's own structures by its teacher first."""
-    return list(map(on_disk, in_words(reference_files, config["physics"], [teacher_name(wildcards)])))
+    files = in_words(reference_files, config["physics"], [teacher_name(wildcards)])
+    return [on_disk(named(path, "physics.reference")(wildcards)) for path in files]
+
+
+def files_of_splits(splits):
+    """The files of labelled splits of the config, or of its validation data."""
+    keys = {file_of(split): f"dataset.splits.{name}" for name, split in SPLITS.items()}
+    return [on_disk(named(path, keys.get(path, "dataset.validation"))(None)) for path in map(file_of, splits)]
+
+
+def split_files(wildcards):
+    """The files of all labelled splits that students are judged on."""
+    return files_of_splits(SPLITS.values())
 
 
 def held_out_of(wildcards):
@@ -138,6 +154,7 @@ def split_of(section):
     name = config[section]["split"]
     if name not in SPLITS:
         raise WorkflowError(f"`{section}.split` of the config is {name}: name one of {', '.join(SPLITS)}")
+    files_of_splits([SPLITS[name]])
     return SPLITS[name]
 
 
@@ -147,7 +164,7 @@ def structure_of_properties(wildcards):
         raise WorkflowError(
             "`properties: structure` of the config is null: name a file with the periodic structure at which dynamics begin"
         )
-    return config["properties"]["structure"]
+    return named(config["properties"]["structure"], "properties.structure")(wildcards)
 
 
 def origin_of(wildcards):
@@ -158,13 +175,18 @@ def origin_of(wildcards):
     if origin in OWN:  # as it is trained, not as it was placed by an earlier run
         return f"{OWN_BUILD}/{origin}.pt"
     if origin in VARIANTS:
-        return VARIANTS[origin].get("checkpoint")
-    return SHIPPED_STUDENTS.get(origin, origin)
+        return named(VARIANTS[origin].get("checkpoint"), f"variants.{origin}.checkpoint")(wildcards) or None
+    return named(SHIPPED_STUDENTS.get(origin, origin), f"students.{wildcards.student}.from")(wildcards)
 
 
 def labels_of_rounds(count):
     """The files with the labels of the first ``count`` rounds."""
     return expand(f"{OF_ROUND}/labels.{{part}}.h5", round=range(1, count + 1), part=LABEL_PARTS)
+
+
+def labelled_files(labelled):
+    """The files of the user's labels, and of those that the teacher gave."""
+    return [named(file_of(labels), "data.train")(None) for labels in labelled]
 
 
 def labelled_before(wildcards):

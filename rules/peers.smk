@@ -43,7 +43,7 @@ rule peers:
         models=expand("results/{variant}/{file}", variant=NETWORKS, file=PEER_RUNTIMES.values()),
         cards=CARDS,
         packages=expand("results/peers/packages/{package}", package=PEERS),
-        splits=SPLIT_FILES,
+        splits=split_files,
     output:
         json="results/peers/peers.json",
         table="results/peers/peers.csv",

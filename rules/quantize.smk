@@ -21,7 +21,7 @@ rule schemes:
         card=CARD,
         taught=taught_of,
         train=file_of(config["dataset"]["train"]),
-        unseen=list(map(file_of, UNSEEN_OR_ELSE)),
+        unseen=lambda wildcards: files_of_splits(UNSEEN_OR_ELSE),
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),
@@ -59,7 +59,7 @@ rule quantize:
         costs=rules.schemes.output.costs,
         card=CARD,
         taught=taught_of,
-        unseen=list(map(file_of, UNSEEN_OR_ELSE)),
+        unseen=lambda wildcards: files_of_splits(UNSEEN_OR_ELSE),
     output:
         model="results/{variant}/model.int8.onnx",
         table="results/{variant}/quantization.json",

@@ -91,7 +91,7 @@ rule measure_weights:
         onnx="results/{variant}/model.onnx",
         card=CARD,
         taught=taught_of,
-        unseen=file_of(UNSEEN),
+        unseen=lambda wildcards: files_of_splits([UNSEEN])[0],
     output:
         "results/{variant}/weights.json",
     log:

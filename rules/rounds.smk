@@ -12,7 +12,11 @@ A stopped labelling resumes from data/build/own/labels/, where labels are found 
 rule supercells:
     """Make rattled, strained and vacant supercells of crystals."""
     input:
-        [crystal["path"] for crystal in OWN_DATA.get("supercells", {}).get("crystals", []) if "path" in crystal],
+        lambda wildcards: [
+            named(crystal["path"], "data.supercells.crystals")(wildcards)
+            for crystal in OWN_DATA.get("supercells", {}).get("crystals", [])
+            if "path" in crystal
+        ],
     output:
         SUPERCELLS,
     log:
@@ -34,7 +38,7 @@ rule supercells:
 rule store_round:
     """Check what is labelled so far, and hold some of it out."""
     input:
-        lambda wildcards: list(map(file_of, labelled_before(wildcards))),
+        lambda wildcards: labelled_files(labelled_before(wildcards)),
     output:
         train=f"{OF_ROUND}/train.h5",
         validation=f"{OF_ROUND}/validation.h5",

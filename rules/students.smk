@@ -9,13 +9,15 @@ changed.
 Labelling and training resume from data/build/own/ wherever they stopped.
 """
 
+OWN_STRUCTURES = named(OWN_DATA.get("structures"), "data.structures")
+OWN_TRAIN = named(file_of(OWN_DATA.get("train", "")), "data.train")
 LABELLED = FIRST_LABELS + labels_of_rounds(ROUNDS["count"])
 
 
 rule try_teacher:
     """Hold the teacher's forces against its energies, before it labels anything or anybody learns from it."""
     input:
-        structures=OWN_DATA.get("structures", file_of(OWN_DATA["train"]) if "train" in OWN_DATA else []),
+        structures=OWN_STRUCTURES if "structures" in OWN_DATA else OWN_TRAIN,
         teacher_files=OWN_TEACHER_FILES,
     output:
         f"{OWN_BUILD}/teacher.json",
@@ -38,7 +40,7 @@ rule try_teacher:
 rule label_structures:
     """Let the teacher label a part of the structures."""
     input:
-        structures=OWN_DATA.get("structures", []),
+        structures=OWN_STRUCTURES,
         teacher_files=OWN_TEACHER_FILES,
         tried=rules.try_teacher.output[0],
     output:
@@ -63,8 +65,8 @@ rule label_structures:
 rule store_data:
     """Check the labelled structures, and hold some of them out."""
     input:
-        train=list(map(file_of, LABELLED)),
-        validation=file_of(OWN_DATA["validation"]) if "validation" in OWN_DATA else [],
+        train=lambda wildcards: labelled_files(LABELLED),
+        validation=named(file_of(OWN_DATA.get("validation", "")), "data.validation"),
         tried=rules.try_teacher.output if "calculator" in OWN_DATA.get("teacher", {}) else [],
     output:
         train=f"{OWN_BUILD}/train.h5",

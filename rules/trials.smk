@@ -23,8 +23,8 @@ FORMS = forms(COMPRESSION)
 rule ablate_trial:
     """Train one setting from one seed."""
     input:
-        train=ABLATION["train"],
-        validation=ABLATION["validation"],
+        train=named(ABLATION["train"], "ablate.train"),
+        validation=named(ABLATION["validation"], "ablate.validation"),
     output:
         "results/ablation/trials/{setting}/{seed}.json",
     log:
@@ -55,7 +55,7 @@ rule ablate:
     """Compare all settings with the base."""
     input:
         trials=expand("results/ablation/trials/{setting}/{seed}.json", setting=ABLATED, seed=ABLATION["seeds"]),
-        validation=ABLATION["validation"],
+        validation=named(ABLATION["validation"], "ablate.validation"),
     output:
         json="results/ablation/ablation.json",
         figure="results/ablation/ablation.svg",
@@ -81,9 +81,9 @@ rule compress_form:
         model=model_of,
         card=CARD,
         taught=taught_of,
-        train=COMPRESSION["train"],
-        validation=COMPRESSION["validation"],
-        smaller=COMPRESSION["smaller"] or [],
+        train=named(COMPRESSION["train"], "compress.train"),
+        validation=named(COMPRESSION["validation"], "compress.validation"),
+        smaller=named(COMPRESSION["smaller"], "compress.smaller"),
     output:
         checkpoint="results/{variant}/compression/{form}.pt",
         told=expand("results/{{variant}}/compression/{{form}}.{kind}.json", kind=["scope", "training"]),
@@ -116,7 +116,7 @@ rule compress_student:
         taught=taught_of,
         forms=expand("results/{{variant}}/compression/{form}.pt", form=FORMS),
         quantization="results/{variant}/quantization.json",
-        test=COMPRESSION["test"],
+        test=named(COMPRESSION["test"], "compress.test"),
         references=references_of,
     output:
         json="results/{variant}/compression/compression.json",

@@ -191,6 +191,17 @@ def test_refused_checkpoint_leaves_all_as_it_was_and_is_refused_again(tree):
     assert stand_ins_that_ran(tree) == set()
 
 
+def test_results_stand_for_the_missing_checkpoint_that_they_were_made_of_and_for_no_other(tree):
+    (tree / "mine.pt").unlink()
+    done = snakemake(tree, "-j", "1", "results/mine/accuracy.json", "results/report/report.html")
+    assert done.returncode == 0 and not (tree / "jobs.jsonl").exists(), done.stdout
+    done = snakemake(
+        tree, "-j", "1", "results/mine/accuracy.json", "--config", "variants={mine: {checkpoint: mine_v2.pt}}"
+    )
+    assert done.returncode != 0
+    assert "there is no file mine_v2.pt, which `variants.mine.checkpoint` in the config names" in done.stdout
+
+
 def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):
     """A config file alone names them. Their radial bases tell their sizes and cutoffs; the shipped files are gone."""
     lay_out(tmp_path, STAND_IN, real=("normalize.py", "adopt.py"))

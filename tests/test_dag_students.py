@@ -11,6 +11,7 @@ from shared.workflow_copy import STAND_IN, lay_out, snakemake
 
 pytestmark = pytest.mark.slow
 STUDENTS = {"small": {"parameters": 77_000}, "tuned": {"from": "tiny"}}
+MADE = ["physics.probe.json", "physics.exports.json", "accuracy.json"]  # of a variant
 TEACHER = {"name": "LJ", "calculator": "ase.calculators.lj.LennardJones"}
 
 
@@ -56,6 +57,53 @@ def test_a_student_that_another_one_goes_on_from_is_trained_before_it(tree):
         assert re.search(r"rule train_own:\n +input: .*data/build/own/small\.pt\n", done.stdout), done.stdout
         assert "students/small.pt" not in done.stdout
     shutil.rmtree(tree / "students")
+
+
+@pytest.mark.parametrize(
+    ("keys", "target", "words"),
+    [
+        ({"data": {"train": "typo.xyz"}}, "distill", "typo.xyz, which `data.train`"),
+        ({"data": {"train": "my_train.xyz", "validation": "typo.xyz"}}, "distill", "typo.xyz, which `data.validation`"),
+        (
+            {"data": {"train": "my_train.xyz"}, "students": {"small": {"from": "typo.pt"}}},
+            "distill",
+            "typo.pt, which `students.small.from`",
+        ),
+        ({"data": {"structures": "typo.xyz", "teacher": TEACHER}}, "distill", "typo.xyz, which `data.structures`"),
+        (
+            {"students": {}, "ablate": {"train": "typo.xyz"}},
+            "results/ablation/trials/base/0.json",
+            "typo.xyz, which `ablate.train`",
+        ),
+        (
+            {"students": {}, "compress": {"validation": "typo.xyz"}},
+            "compress",
+            "typo.xyz, which `compress.validation`",
+        ),
+        (
+            {"students": {}, "physics": {"reference": "typo.xyz"}},
+            "results/tiny/physics.json",
+            "typo.xyz, which `physics.reference`",
+        ),
+        (
+            {"students": {}, "dataset": {"splits": {"mine": "typo.xyz"}}},
+            "results/report/summary.json",
+            "typo.xyz, which `dataset.splits.mine`",
+        ),
+    ],
+)
+def test_a_missing_file_is_refused_though_earlier_ones_were_made_of_another(tree, tmp_path, keys, target, words):
+    copy = shutil.copytree(tree, tmp_path / "tree")
+    made = ["labels.0.h5", "train.h5", "validation.h5", "data.json", "teacher.json"]
+    made += [f"{name}.{kind}" for name in STUDENTS for kind in ("pt", "training.json", "domain.npz", "curve.svg")]
+    (copy / "data/build/own").mkdir(parents=True)
+    for path in [*(copy / "data/build/own" / name for name in made), *(copy / "results/tiny" / name for name in MADE)]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("earlier")
+    configure(copy, **keys)
+    done = plan(copy, target)[1]
+    assert done.returncode != 0
+    assert f"there is no file {words} in the config names: check the path" in " ".join(done.stdout.split())
 
 
 def test_structures_are_labelled_first_after_the_teacher_was_tried(tree):

@@ -85,6 +85,20 @@ def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence
         taken[target] = f"{option} writes"
 
 
+def require_named(path: str | Path, key: str) -> None:
+    """Make sure that a file of the user is there.
+
+    Args:
+        path: the file.
+        key: the key of the config that names it, as ``data.train``.
+
+    Raises:
+        AssayError: there is no such file.
+    """
+    if not Path(path).is_file():
+        raise AssayError(f"there is no file {path}, which `{key}` in the config names: check the path")
+
+
 def _sweep(folder: Path, prefix: str) -> None:
     """Remove temporary folders whose process is gone; their names tell it."""
     for stray in folder.glob(f"{glob.escape(prefix)}*"):

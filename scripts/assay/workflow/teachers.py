@@ -11,8 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
-from assay.workflow.errors import AssayError
-from assay.workflow.files import look_up, sha256_file, training_record
+from assay.workflow.files import look_up, require_named, sha256_file, training_record
 from assay.workflow.records import read_content
 
 DATASET_RECORD = "dataset.json"
@@ -93,15 +92,19 @@ def reference_files(physics: Mapping[str, Any], teachers: Iterable[str | None] =
     return [*(str(path) for path in own if path.is_file()), *([named] if isinstance(named, str) else named)]
 
 
-def own_reference(structures: str | Path, teacher: str) -> Path:
+def own_reference(structures: str | Path, teacher: str, key: str = "physics.structures") -> Path:
     """Where the reference of somebody's own structures by a teacher lies; others have it elsewhere.
+
+    Args:
+        structures: the file of the structures.
+        teacher: the name of the teacher.
+        key: the key of the config that names the file.
 
     Raises:
         AssayError: there is no file of structures.
     """
     path = Path(structures)
-    if not path.is_file():
-        raise AssayError(f"there is no file {path}, which `physics.structures` in the config names: check the path")
+    require_named(path, key)
     spelled = teacher.strip().casefold()
     name = re.sub(r"[^a-z0-9]+", "-", spelled).strip("-")
     if name != spelled:  # what a name of a file leaves out tells teachers apart

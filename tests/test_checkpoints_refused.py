@@ -67,3 +67,10 @@ def test_no_unpickler_is_used(tmp_path, monkeypatch):
     for owner, name in ((torch, "load"), (pickle, "load"), (pickle, "loads"), (pickle, "Unpickler")):
         monkeypatch.setattr(owner, name, refuse)
     assert len({normalize(file).to_bytes() for file in files}) == 1
+
+
+def test_a_network_that_is_none_of_ours_is_told_what_is_read_and_that_its_calculator_can_be_judged(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save({"layer.weight": torch.ones(3, 3)}, path)
+    with pytest.raises(AssayError, match=r"give a checkpoint of painn, .*seed-painn, or judge its ASE calculator"):
+        normalize(path)

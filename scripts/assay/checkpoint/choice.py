@@ -24,6 +24,7 @@ from assay.checkpoint.weights import (
     dense_floats,
     find_models,
 )
+from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
 RAW, AVERAGE = "raw", "average"
@@ -91,7 +92,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
         names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]
         raise AssayError(
             f"{container.path} holds no weights of a student that Assay knows (it holds {names or 'nothing by name'}): "
-            "give a seed-painn or painn checkpoint"
+            f"give a checkpoint of {', '.join(ARCHITECTURES)}, or judge its ASE calculator (docs/calculators.md)"
         )
     if len(named) > MAX_SETS or len(lists) > MAX_SETS:
         raise AssayError(f"{container.path} holds more than {MAX_SETS} sets of weights: save one model alone")

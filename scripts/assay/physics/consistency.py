@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from assay.physics.base import (
@@ -107,14 +109,14 @@ def work(subject: Subject) -> Measurement:
         path = rng.normal(0.0, PATH_A, structure.positions.shape)
         paths.append(path * np.where(path * start.forces_eV_per_A < 0, -1.0, 1.0))
         copies += [moved(structure, structure.positions + t * paths[-1]) for t in (0.0, 1.0, *(0.5 * (1.0 + nodes)))]
-    found, rows = subject.predictor.predict(copies), []
+    found, rows = subject.predictor.predict(copies), list[dict[str, Any]]()
     for index, (structure, path) in enumerate(zip(structures, paths, strict=True)):
         start, end, *inner = found[(NODES + 2) * index : (NODES + 2) * (index + 1)]
         powers = np.array([p.forces_eV_per_A * path for p in inner])
         done, effort = (0.5 * float(weights @ power.sum((1, 2))) for power in (powers, np.abs(powers)))
         error = max(abs(end.energy_eV - start.energy_eV + done) - rounding_eV([start, end]), 0.0)
-        rows.append({"name": structure.name, "work_eV": done, "error_eV": error})
-        rows[-1]["relative_error"] = error / effort if effort else np.inf
+        relative = error / effort if effort else np.inf if error else 0.0  # nothing pulls at an atom alone
+        rows.append({"name": structure.name, "work_eV": done, "error_eV": error, "relative_error": relative})
     return Measurement({"relative_error": worst([row["relative_error"] for row in rows])}, {"paths": rows})
 
 

@@ -95,7 +95,7 @@ def require_named(path: str | Path, key: str) -> None:
     Raises:
         AssayError: there is no such file.
     """
-    if not Path(path).is_file():
+    if not Path(path).exists():
         raise AssayError(f"there is no file {path}, which `{key}` in the config names: check the path")
 
 

@@ -2,9 +2,11 @@
 
 import argparse
 import functools
+import re
 
 import ase.units
 import pytest
+import safetensors.torch
 import torch
 from ase.build import molecule
 from torch.nn import functional
@@ -15,7 +17,7 @@ from assay.predictors.named import add_arguments, named_model
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared import schnetpack_alike as spk
-from shared.checkpoint_samples import store, student
+from shared.checkpoint_samples import store, student, torch_bytes
 from shared.schnetpack_forms import ACTIVATIONS, NETWORKS, PLAIN, REFUSED
 
 
@@ -63,6 +65,33 @@ def test_checkpoints_of_schnetpack(name, tmp_path):
     assert second.to_bytes() == first.to_bytes()
     write(first, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
     assert normalize(tmp_path / "model.safetensors").to_bytes() == first.to_bytes()
+
+
+@pytest.mark.parametrize("name", ["shared_interactions", "all_shared", "schnet_shared"])
+def test_shared_tensors_that_safetensors_keep_once_are_put_back(name, tmp_path):
+    made = spk.model(**NETWORKS[name])
+    for mixing in getattr(made.representation, "mixing", []):
+        mixing.epsilon = 1e-8
+    safetensors.torch.save_model(made, tmp_path / "model.safetensors")
+    assert len(safetensors.torch.load_file(tmp_path / "model.safetensors")) < len(made.state_dict())
+    assert_same(made, normalize(tmp_path / "model.safetensors"))
+
+
+def test_painn_of_schnetpack_that_lacks_blocks_is_refused(tmp_path):
+    """Its filters tell of all blocks, of which savers that drop shared tensors keep the first."""
+    state = spk.model(shared=True).state_dict()
+    kept = {name: tensor for name, tensor in state.items() if not re.search(r"\.(interactions|mixing)\.[1-9]", name)}
+    assert len(kept) < len(state)
+    with pytest.raises(AssayError, match=r"'representation.filter_net' of \d+ rows, but the interactions of 1 blocks"):
+        normalize(store(tmp_path, torch_bytes(kept)))
+
+
+@pytest.mark.parametrize(("key", "name"), [("n_interactions", "n_blocks"), ("n_atom_basis", "hidden"), ("n_rbf",) * 2])
+@pytest.mark.parametrize("kind", [spk.PaiNN, spk.SchNet])
+def test_config_that_contradicts_tensors_of_schnetpack_is_refused(key, name, kind, tmp_path):
+    content = {"state_dict": spk.model(kind=kind).state_dict(), "config": {key: 99 if key == "n_rbf" else 7}}
+    with pytest.raises(AssayError, match=rf"says config.{key} = \d+, but its tensors have {name} = \d+"):
+        normalize(store(tmp_path, torch_bytes(content)))
 
 
 @pytest.mark.parametrize("name", PLAIN)

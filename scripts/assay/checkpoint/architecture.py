@@ -28,6 +28,7 @@ OF_SCHNETPACK = ("schnetpack-painn", "schnetpack-schnet")
 _SPLIT_WEIGHT = re.compile(r"\.parametrizations\.|\.(?:weight|bias)_(?:g|v|orig)$")
 # What neither names nor shapes of a painn show; where its config says nothing either, the network's defaults hold.
 UNSEEN = ("envelope", "activation", "epsilon", "repulsion", "floor")
+_SIZES = {"hidden", "n_blocks", "n_rbf"}  # of a network of schnetpack, which a config must not contradict
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,13 @@ def _read_schnetpack(
     found: Translation,
 ) -> Network:
     """A network that had schnetpack's names, as it was translated."""
+    for name in _SIZES & said.keys():
+        value, place = said[name]
+        if value != found.hyperparameters[name]:
+            raise AssayError(
+                f"{path} says {place} = {value}, but its tensors have {name} = {found.hyperparameters[name]}: correct "
+                "its config, or save the whole state dict with torch.save, which keeps tensors that blocks share"
+            )
     known = [(found.hyperparameters["cutoff_A"], "tensors")]
     _one_cutoff(known + _cutoffs_said(said, cutoff_A), False, path)
     tensors, filled = _complete(

@@ -241,14 +241,22 @@ def content_sha256(tensors: dict[str, torch.Tensor], config: dict[str, Any]) -> 
 
 
 def _read_safetensors(data: bytes, path: Path) -> tuple[dict[str, Any], dict[str, Any], bool]:
-    """Tensors by name, the file's metadata (values that are JSON read as such), and whether a checksum held."""
+    """Tensors by name, the file's metadata (values that are JSON read as such), and whether a checksum held.
+
+    Of tensors that share their numbers ``safetensors.torch.save_model`` keeps one, and writes its name into the
+    metadata under the name of each other: they are put back.
+    """
     try:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     except Exception as error:
         raise _damaged(path, error) from None
     metadata: dict[str, Any] = {}
+    kept = dict(tensors)
     for key, text in header.get("__metadata__", {}).items():
+        if text in kept and key not in kept:
+            tensors[key] = kept[text]
+            continue
         try:
             metadata[key] = json.loads(text)
         except (ValueError, RecursionError):

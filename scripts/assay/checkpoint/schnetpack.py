@@ -251,6 +251,12 @@ def _read_painn(reader: Reader, result: Translation) -> None:
     hidden, n_blocks = result.hyperparameters["hidden"], _count_blocks(reader)
     weight = reader.take("representation.filter_net.weight", 2)
     bias = reader.take("representation.filter_net.bias", 1)
+    if len(weight) not in (3 * hidden, 3 * hidden * n_blocks) or len(bias) != len(weight):
+        raise AssayError(
+            f"{reader.path} holds a 'representation.filter_net' of {len(weight)} rows, but the interactions of "
+            f"{n_blocks} blocks with {hidden} features, which have {3 * hidden * n_blocks}, or share {3 * hidden}: "
+            "save the whole state dict with torch.save, because other ways leave out tensors that blocks share"
+        )
     shared_filters = n_blocks > 1 and len(weight) == 3 * hidden
     for index in range(1 if shared_filters else n_blocks):
         rows = slice(3 * hidden * index, 3 * hidden * (index + 1))

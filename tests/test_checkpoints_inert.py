@@ -6,6 +6,7 @@ import os
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from assay.checkpoint import normalize, write
 from assay.checkpoint.container import read_container
@@ -80,6 +81,44 @@ def test_config_of_a_whole_module_and_of_omegaconf_is_read(save):
     config = model.hyperparameters | {"lr": 1e-3, "layers": [1, {"a": 2}]}
     content = omegaconf(lambda node: lightning(prefixed(bare, "model."), hyper_parameters=node(config, None)))
     assert normalize(save(content)).network.hyperparameters == model.hyperparameters
+
+
+def averaged(model):
+    made = AveragedModel(model)
+    made.update_parameters(model)
+    return made
+
+
+class Wrapper(torch.nn.Module):
+    """A trainer's module, which has the network among its own."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.lr, self.epsilon = model, 1e-3, None
+
+
+@pytest.mark.parametrize("wrap", [torch.nn.DataParallel, averaged, Wrapper, lambda model: Wrapper(Wrapper(model))])
+def test_config_of_a_module_inside_another_is_read(wrap, save):
+    model = student("painn", activation="gelu", epsilon=1e-2, envelope="cosine")
+    for content in (wrap(model), {"model": wrap(model), "epoch": 3}):
+        assert normalize(save(torch_bytes(content))).network.hyperparameters == model.hyperparameters
+
+
+def test_config_of_another_network_in_a_module_is_not_that_of_the_student(save):
+    made, model = Wrapper(student("painn", activation="gelu")), student("painn", hidden=12, activation="silu")
+    made.teacher = model
+    expected = made.model.hyperparameters
+    assert normalize(save(torch_bytes(made)), weights="the top").network.hyperparameters == expected
+
+
+def test_activation_of_a_module_without_a_config_is_that_of_its_head(save):
+    model = student("painn", activation="gelu")
+    expected = dict(model.hyperparameters)
+    del model.hyperparameters
+    assert normalize(save(torch_bytes(model))).network.hyperparameters["activation"] == "gelu"
+    model.hyperparameters = expected | {"activation": "silu"}
+    with pytest.raises(AssayError, match="activation"):
+        normalize(save(torch_bytes(model)))
 
 
 def test_an_activation_is_read_from_its_class_function_or_name(save):

@@ -8,7 +8,7 @@ that it would have had, and where there is nothing to show, the record itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,6 +65,18 @@ class ModuleContents(dict):
     def __init__(self, parts: dict[str, ModulePart]):
         super().__init__()
         self.parts = parts
+
+    def networks(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """(dotted path, settings) of each module in it that embeds elements as a student does.
+
+        The settings are its attributes, and the activation of its head where that is a module of torch.
+        """
+        for path, part in self.parts.items():
+            prefix = f"{path}." if path else ""
+            if f"{prefix}embedding.weight" in self:
+                activation = self.parts.get(f"{prefix}head.1")
+                known = activation is not None and activation.name.startswith("torch.nn.modules.activation.")
+                yield path, part.attributes | ({"activation": Name(activation.name)} if activation and known else {})
 
 
 def foreign_names(names: list[str]) -> list[str]:

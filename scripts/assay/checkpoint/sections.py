@@ -6,12 +6,13 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.contents import ModuleContents
 
 PLACES = {
     "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
@@ -84,7 +85,8 @@ class Section:
 def sections(container: Container, with_data: bool = False) -> Iterator[Section]:
     """The sections of a file that may tell of its network, from the outside in, each once.
 
-    Sections of an optimizer, a schedule, data, metrics and a teacher are left out, those of data unless ``with_data``.
+    The settings of each network in a pickled module are among them. Sections of an optimizer, a schedule, data, metrics
+    and a teacher are left out, those of data unless ``with_data``.
     """
     queue = deque((Section("", as_dict(top) or {}, True), 0) for top in (container.content, container.config))
     seen: dict[int, Any] = {}  # dicts by their ids, which no other has while they are kept
@@ -100,6 +102,10 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
                 inner = inner and _step(inner, key, with_data, entries)
             if inner is not None:
                 queue.append((inner, depth + 1))
+        for path, settings in section.entries.networks() if isinstance(section.entries, ModuleContents) else ():
+            if not any(is_elsewhere(in_words(key)) for key in path.split(".")):
+                place = section.path_of(path).rstrip(".")
+                queue.append((replace(section, place=place, entries=settings, known=not path), depth + 1))
 
 
 def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:

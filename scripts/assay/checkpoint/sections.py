@@ -102,10 +102,10 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
                 inner = inner and _step(inner, key, with_data, entries)
             if inner is not None:
                 queue.append((inner, depth + 1))
-        for path, settings in section.entries.networks() if isinstance(section.entries, ModuleContents) else ():
-            if not any(is_elsewhere(in_words(key)) for key in path.split(".")):
-                place = section.path_of(path).rstrip(".")
-                queue.append((replace(section, place=place, entries=settings, known=not path), depth + 1))
+        for inside, settings in section.entries.networks() if isinstance(section.entries, ModuleContents) else ():
+            if not any(is_elsewhere(in_words(key)) for key in inside.split(".")):
+                place = section.path_of(inside).rstrip(".")
+                queue.append((replace(section, place=place, entries=settings, known=not inside), depth + 1))
 
 
 def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:

@@ -35,7 +35,7 @@ from assay.workflow.config import (
 )
 from assay.workflow.config_layers import merged
 from assay.workflow.errors import AssayError
-from assay.workflow.files import look_up, require_named, sidecars, training_record
+from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
 from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
 from assay.workflow.teachers import own_reference, recorded_labels, reference_files, same_teacher, teacher_of
 

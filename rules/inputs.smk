@@ -20,6 +20,17 @@ def checkpoint_of(wildcards):
     return named(path, f"variants.{wildcards.variant}.checkpoint")(wildcards) or None
 
 
+def content_of_checkpoint(wildcards):
+    """The SHA-256 of the checkpoint of a variant, or of the one that its results are of where it was moved away.
+
+    Snakemake looks at the content of a file only where its date is late; a replaced one may keep an earlier date.
+    """
+    path = Path(checkpoint_of(wildcards))
+    if path.is_file():
+        return sha256_file(path)
+    return look_up(read_content(Path("results", wildcards.variant, "model.json")), "source", "sha256")
+
+
 def only_network(wildcards):
     """The name of a variant in a list, which is empty for a calculator."""
     return [name for name in NETWORKS if name == wildcards.variant]

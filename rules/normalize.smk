@@ -66,5 +66,6 @@ checkpoint adopt:
         **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("adopt"),
+        content=content_of_checkpoint,
     script:
         "../scripts/adopt.py"

@@ -85,6 +85,19 @@ def test_equal_weights_rerun_normalize_and_nothing_after_it(tree, container):
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
 
 
+def test_a_checkpoint_that_is_replaced_by_an_older_file_is_read_again(tree):
+    before, plain = snapshot(tree), (tree / "mine.pt").read_bytes()
+    replace(tree, CONTAINERS["legacy"]())
+    os.utime(tree / "mine.pt", (1e9, 1e9))
+    assert snakemake(tree, "-j", "3", "all").returncode == 0
+    assert "mine/model.json" in changed(before, snapshot(tree))
+    (tree / "mine.pt").write_bytes(plain)
+    os.utime(tree / "mine.pt", (1e9, 1e9))
+    assert snakemake(tree, "-j", "3", "all").returncode == 0
+    (tree / "mine.pt").unlink()
+    assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout
+
+
 def test_a_compiler_that_is_gone_makes_stale_nothing_of_the_variants_before_a_new_one(tree, tmp_path, monkeypatch):
     (tmp_path / "bin").mkdir()
     for program in ("bash", "which"):

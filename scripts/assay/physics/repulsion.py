@@ -13,8 +13,8 @@ RIPPLE_eV = 0.01  # minima shallower than this are none
 
 
 def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
-    """Energies less that at the largest distance, and their negative slopes (repulsion positive), of both; and what the
-    model's own forces do along the curve.
+    """Energies less that at the largest distance, their negative slopes (repulsion positive), and what the forces
+    themselves do along the curve, of both.
     """
     key = f"curves {kind}"
     if key in subject.cache:
@@ -27,13 +27,16 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
         energy = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([frame.energy_eV for frame in frames])
         path = np.gradient(np.array([frame.structure.positions for frame in frames]), distance, axis=0)
-        given = np.array([prediction.forces_eV_per_A for prediction in predictions])
+        given = [prediction.forces_eV_per_A for prediction in predictions]
+        labels = [frame.structure.forces_eV_per_A for frame in frames]
+        told = [np.nan if forces is None else forces for forces in labels]
         curves[name] = {
             "distance_A": distance,
             "energy_eV": energy - energy[-1],
             "teacher_eV": teacher - teacher[-1],
             "force_eV_per_A": -np.gradient(energy, distance),
-            "own_force_eV_per_A": (given * path).sum((1, 2)),
+            "own_force_eV_per_A": np.array([np.sum(f * along) for f, along in zip(given, path, strict=True)]),
+            "teacher_own_force_eV_per_A": np.array([np.sum(f * along) for f, along in zip(told, path, strict=True)]),
             "teacher_force_eV_per_A": -np.gradient(teacher, distance),
         }
     subject.cache[key] = curves
@@ -54,6 +57,12 @@ def walls(curve: dict[str, np.ndarray]) -> list[np.ndarray]:
     return np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1) if len(inside) else []
 
 
+def _turns(force_eV_per_A: np.ndarray) -> np.ndarray:
+    """Where the teacher's own force does not repel, or is a point from where it does not, whatever its slopes say."""
+    turns = force_eV_per_A <= FLAT_eV_per_A
+    return turns | np.append(False, turns[:-1]) | np.append(turns[1:], False)
+
+
 def short_range(subject: Subject) -> Measurement:
     """Bare atoms and facing molecules pushed into each other, wherever the teacher repels."""
     holes, attractive, raw = [], [], {}
@@ -63,8 +72,9 @@ def short_range(subject: Subject) -> Measurement:
             if not stretches:
                 continue
             inside = np.concatenate(stretches)
-            weaker = np.minimum(curve["force_eV_per_A"], curve["own_force_eV_per_A"])[inside]
-            pull = int((~(weaker >= -FLAT_eV_per_A)).sum())
+            repels = curve["force_eV_per_A"] >= -FLAT_eV_per_A
+            repels &= (curve["own_force_eV_per_A"] >= -FLAT_eV_per_A) | _turns(curve["teacher_own_force_eV_per_A"])
+            pull = int((~repels[inside]).sum())
             attractive.append(pull > 0)
             energies = [curve["energy_eV"][stretch] for stretch in stretches]
             holes.append(worst([energy[-1] - energy.min() for energy in energies]))

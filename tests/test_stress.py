@@ -6,14 +6,16 @@ import ase.io
 import numpy as np
 import pytest
 import torch
-from ase.build import bulk
+from ase.build import bulk, molecule
 from ase.calculators.lj import LennardJones
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
 from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors
 from assay.accuracy.figures import draw_parity
 from assay.accuracy.metrics import confidence_intervals, metrics
 from assay.checkpoint import normalize, write
+from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.export import onnx_graphs, torchscript
 from assay.export.lowering import lower
@@ -214,3 +216,14 @@ def test_report_and_table_hold_the_errors_of_the_stress(tmp_path):
     assert "larger_molecules_stress_mae_GPa" in (tmp_path / "report/comparison.csv").read_text()
     page = (tmp_path / "report/report.html").read_text()
     assert ">0.123<" in page and ">399<" in page and "MAE (meV/Å³)" in page
+
+
+def test_zeros_in_the_place_of_the_stress_of_a_molecule_are_no_label(tmp_path):
+    """ASE and others write them where molecules stand beside crystals; as a virial they would be learned."""
+    copper, water = bulk("Cu", cubic=True), molecule("H2O", cell=[9.0] * 3)
+    for atoms in (copper, water):
+        results = {"energy": -1.0, "forces": np.zeros((len(atoms), 3)), "stress": np.zeros(6)}
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    ase.io.write(tmp_path / "mixed.xyz", [copper, water], format="extxyz")
+    dataset = read_dataset(tmp_path / "mixed.xyz")
+    assert np.isfinite(dataset.stress).all((1, 2)).tolist() == [True, False]

@@ -134,10 +134,15 @@ class Labels:
             energy_eV=float(found["energy"]) * (len(frame.atomic_numbers) if self.per_atom else 1),
             forces_eV_per_A=found["forces"],
             molecule=frame.molecule,
-            stress_eV_per_A3=None if cell is None or not np.linalg.det(cell) else found.get("stress"),
+            stress_eV_per_A3=found.get("stress") if self._has_stress(cell, frame) else None,
             charge=charge,
             spin=spin,
         )
+
+    @staticmethod
+    def _has_stress(cell: np.ndarray | None, frame: Frame) -> bool:
+        """Whether a structure can have one: others, such as molecules beside crystals, hold zeros in its place."""
+        return cell is not None and bool(frame.pbc.all() and np.linalg.det(cell))
 
     def _stress_of_virial(self, found: Mapping[str, Any], cell: np.ndarray | None, frame: Frame) -> np.ndarray | None:
         if cell is None or not np.linalg.det(cell):

@@ -187,3 +187,19 @@ def test_a_value_that_cannot_be_read_is_not_blamed_on_columns(tmp_path):
     (tmp_path / "set.xyz").write_text('2\nnote="_JSON [1, "\n' + ATOMS)
     with pytest.raises(AssayError, match=r"structure 0 of .*set\.xyz has a comment line with a value that cannot"):
         atoms_of(tmp_path / "set.xyz")
+
+
+@pytest.mark.parametrize("comment", ["energy -11.0", "single point energy forces from DFT", "energy=T", "energy=None"])
+def test_a_bare_word_is_no_energy(tmp_path, comment):
+    columns, rows = "Properties=species:S:1:pos:R:3:forces:R:3", "O 0 0 0 0.1 0 0\nH 0 0 0.96 -0.1 0 0\n"
+    (tmp_path / "labels.xyz").write_text(f"2\n{columns} energy=-10\n{rows}2\n{columns} {comment}\n{rows}")
+    with pytest.raises(AssayError, match="has no energy `energy`, but those before it have"):
+        read_dataset(tmp_path / "labels.xyz")
+
+
+def test_a_bare_word_names_no_molecule(tmp_path):
+    columns, rows = "Properties=species:S:1:pos:R:3:forces:R:3", "O 0 0 0 0.1 0 0\nH 0 0 0.96 -0.1 0 0\n"
+    said = ("water molecule in gas phase", "name ethanol molecule", "molecule=ethanol")
+    frames = [f"2\n{columns} energy=-10 {words}\n{rows}" for words in said]
+    (tmp_path / "labels.xyz").write_text("".join(frames))
+    assert [structure.molecule for structure in read_dataset(tmp_path / "labels.xyz")] == ["", "", "ethanol"]

@@ -21,7 +21,7 @@ from ase.io.formats import filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
-from assay.data.frames import Frame, Layout, with_results
+from assay.data.frames import Frame, Layout, with_results, word_of
 from assay.data.lammps_files import check_columns, data_options
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
 from assay.data.spellings import PBC, as_array, take_periodicity
@@ -242,8 +242,8 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
     return Frame(
         where,
-        str(said.get("name", "")),
-        str(said.get("molecule", "")),
+        word_of(said, "name"),
+        word_of(said, "molecule"),
         np.asarray(row.numbers, dtype=np.int64),
         np.asarray(row.positions, dtype=np.float64).reshape(n_atoms, 3),
         cell,

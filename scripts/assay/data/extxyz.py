@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from assay.data.frames import Frame, Layout
+from assay.data.frames import Frame, Layout, word_of
 from assay.data.lammps_files import check_elements
 from assay.data.spellings import Periodicity, as_array, atomic_numbers, is_cell, is_pbc, take_periodicity
 from assay.data.xyz_comments import said_in
@@ -105,8 +105,8 @@ def _frame(lines: list[str], where: str) -> Frame:
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
     return Frame(
         where,
-        str(info.get("name", "")),
-        str(info.get("molecule", "")),
+        word_of(info, "name"),
+        word_of(info, "molecule"),
         numbers,
         positions,
         cell,

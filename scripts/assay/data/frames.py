@@ -18,6 +18,12 @@ from assay.workflow.errors import AssayError
 _LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
 
 
+def word_of(said: Mapping[str, Any], name: str) -> str:
+    """The name of a structure or of its molecule; empty where there is none, or true alone stands there."""
+    value = said.get(name)
+    return "" if value is None or isinstance(value, bool | np.bool_) else str(value)
+
+
 @dataclass(frozen=True)
 class Frame:
     """One structure of a file.
@@ -56,8 +62,8 @@ class Frame:
         per_atom = {key: v for key, v in values.items() if key in own or (key in results and v.ndim == 2)}
         return cls(
             where,
-            str(atoms.info.get("name", "")),
-            str(atoms.info.get("molecule", "")),
+            word_of(atoms.info, "name"),
+            word_of(atoms.info, "molecule"),
             atoms.numbers.astype(np.int64),
             atoms.positions.astype(np.float64),
             np.array(atoms.cell, dtype=np.float64) if atoms.cell.rank else None,

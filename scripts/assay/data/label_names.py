@@ -138,12 +138,18 @@ def _detour(name: str) -> tuple[bool, int]:
     return is_gradient(name), len(name)
 
 
-def _is_none(value: Any) -> bool:
-    """Whether a value says that there is none."""
+def tells_none(value: Any) -> bool:
+    """Whether a value says that there is none, such as true of a bare word; numbers that are NaN do not."""
     array = as_array(value)
-    if array.dtype.kind == "f":
-        return bool(np.isnan(array).all())
-    return value is None or array.dtype.kind == "b" or str(value).strip().lower() in ("", "none", "nan")
+    return array.dtype.kind != "f" and (
+        value is None or array.dtype.kind == "b" or str(value).strip().lower() in ("", "none", "nan")
+    )
+
+
+def _is_none(value: Any) -> bool:
+    """As ``tells_none``, or that nothing but NaN is there."""
+    array = as_array(value)
+    return bool(np.isnan(array).all()) if array.dtype.kind == "f" else tells_none(value)
 
 
 def _described(value: Any) -> str:

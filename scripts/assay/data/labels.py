@@ -18,6 +18,7 @@ from assay.data.label_names import (
     kind_of_label,
     sets_of,
     stem_of,
+    tells_none,
     twins_of,
     unfit_names,
 )
@@ -109,11 +110,12 @@ class Labels:
             )
         found: dict[str, Any] = {}
         for kind, name in self.names.items():
-            if values.get(name) is None and kind in ("energy", "forces"):
+            missing = tells_none(values.get(name))
+            if missing and kind in ("energy", "forces"):
                 raise AssayError(
                     f"{frame.where} has no {kind} `{name}`, but those before it have: label it, or leave it out"
                 )
-            if values.get(name) is not None:
+            if not missing:
                 found[kind] = self.factors[kind] * _numbers(values[name], kind, name, frame)
         for kind in OF_CELLS:
             if frame.cell is None and not frame.is_told_open and np.nan_to_num(found.get(kind, 0.0)).any():

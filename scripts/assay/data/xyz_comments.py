@@ -47,9 +47,14 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
             "value that it is part of into double quotes"
         )
     said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
-    for word in [key for key in said if is_pbc(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
-        said.pop(word)  # of a sentence, such as "periodic slab"
+    for word in [key for key in said if _tells(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
+        said.pop(word)  # of a sentence, such as "periodic slab", "water molecule" or "energy -11.0"
     return said | _told_in_words(comment, said)
+
+
+def _tells(name: str) -> bool:
+    """Whether a value of this name is of weight, and not only a word."""
+    return is_pbc(name) or kind_of_label(name) is not None or name.lower() in ("name", "molecule")
 
 
 def _for_ase(part: re.Match[str]) -> str:

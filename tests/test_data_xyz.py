@@ -3,13 +3,18 @@
 import bz2
 import gzip
 import lzma
+from dataclasses import replace
 
+import ase.io
 import numpy as np
 import pytest
+from ase.build import molecule
 from ase.units import Bohr
 
 from assay.data import read_dataset
 from assay.predictors.structure_files import read_frames
+from assay.sampling.own_labels import read_structures
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 ATOMS = "O 0 0 0\nH 0 0 1.83\n"
@@ -203,3 +208,11 @@ def test_a_bare_word_names_no_molecule(tmp_path):
     frames = [f"2\n{columns} energy=-10 {words}\n{rows}" for words in said]
     (tmp_path / "labels.xyz").write_text("".join(frames))
     assert [structure.molecule for structure in read_dataset(tmp_path / "labels.xyz")] == ["", "", "ethanol"]
+
+
+@pytest.mark.parametrize("name", ["0012", "12e4567812345678", "F", "1_000", "1 2 3", "True", "[Na+].[Cl-]", "[1,2]"])
+def test_the_name_of_a_molecule_stays_as_it_is(tmp_path, name):
+    """As a number or a truth it would be another molecule than in the file that it came from."""
+    water = Structure.from_ase(molecule("H2O"), "w")
+    ase.io.write(tmp_path / "frames.xyz", replace(water, molecule=name).to_ase(), format="extxyz")
+    assert [structure.molecule for structure in read_structures(tmp_path / "frames.xyz")] == [name]

@@ -19,6 +19,8 @@ _PARTS = re.compile(
     r"""(?P<empty>(?<!\S)[\w-]+\s*=\s*(?:""|''|\[\]|{})(?=\s|$))"""
     rf"|(?P<quoted>{_QUOTED})|(?<!\w)(?P<special>Lattice|stress|virial)(?=[\s=]|$)"
 )
+# Names are text, and not the numbers and truths that ASE reads in 0012, 12e456 and F.
+_TEXT = re.compile(r"""(?<![^\s])(?P<name>name|molecule)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))""")
 _VALUES = re.compile(rf"=\s*(?:{_QUOTED})")
 _COLUMNS = re.compile(r"(?i)(?<!\S)properties\s*=\s*\w+:[a-z]:\d")
 _IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
@@ -49,6 +51,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
     said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
     for word in [key for key in said if _tells(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
         said.pop(word)  # of a sentence, such as "periodic slab", "water molecule" or "energy -11.0"
+    texts = {part["name"]: part["quoted"] or part["bare"] for part in _TEXT.finditer(comment)}
+    said |= {name: text for name, text in texts.items() if name in said and not isinstance(said[name], str)}
     return said | _told_in_words(comment, said)
 
 

@@ -151,7 +151,7 @@ def record_of(wildcards):
 
 
 def before_replacing(path, key, files):
-    """The files that a rule takes which replaces a path, named by a key of the config: none in a checkout of others."""
+    """The files that a rule takes which replaces a path, named by a key of the config; none in a checkout of others."""
     if Path.cwd() != ROOT.resolve() and Path(path).resolve().is_relative_to(ROOT.resolve() / "data"):
         raise WorkflowError(
             f"{path} belongs to the checkout, which others use too: name a file of your own as `{key}` in the config, or "
@@ -232,3 +232,9 @@ def compressed(wildcards):
             f"`compress.variant` of the config is {config['compress']['variant']}: name one of {', '.join(NETWORKS)}"
         )
     return f"results/{config['compress']['variant']}/compression/compression.json"
+
+
+def tables_of(wildcards):
+    """The names of the tables of time that count, without their ending."""
+    parts = expand("{variant}.{part}", variant=VARIANTS, part=gather.validate("{scatteritem}"))
+    return [*VARIANTS, *parts, "shipped", "named"]

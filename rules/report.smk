@@ -4,8 +4,6 @@ Needs what the other rules found out about each variant. Makes results/report/: 
 pull request, summary.json and comparison.csv for machines.
 """
 
-from assay.workflow.files import sha256_file
-
 
 report: "captions/workflow.rst"
 
@@ -56,12 +54,6 @@ TIMED = [
     "benchmark",
     "package",
 ]
-
-
-def tables_of(wildcards):
-    """The names of the tables of time that count, without their ending."""
-    parts = expand("{variant}.{part}", variant=VARIANTS, part=gather.validate("{scatteritem}"))
-    return [*VARIANTS, *parts, "shipped", "named"]
 
 
 rule report:

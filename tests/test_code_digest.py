@@ -36,7 +36,8 @@ def before(library):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(code, "_read", read)
-        patch.setattr(code, "_digest_of_file", code._digest_of_file.__wrapped__)
+        for name in ("_run_by", "_line", "_other_lines"):
+            patch.setattr(code, name, getattr(code, name).__wrapped__)
         yield digests(library)
 
 
@@ -108,7 +109,7 @@ def test_what_was_parsed_once_is_known_to_later_processes(library, tmp_path, mon
 
     def fresh_digest():
         """The digest of a script, as a new process finds it."""
-        for cached in (code._read, code._kept, code._modules, code._other_files, code._digest_of_file):
+        for cached in (code._read, code._kept, code._modules, code._run_by, code._line, code._other_lines):
             getattr(cached, "cache_clear", lambda: None)()
         parsed.clear()
         return code.code_digest(library / "adopt.py", library)

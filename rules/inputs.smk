@@ -10,12 +10,17 @@ SHIPPED_PART = read_shipped_part(shipped("data/dataset/dataset.json"))
 OWN = present(config["students"]) if config["data"] else {}
 
 
+def adopted(variant, what):
+    """The path or the SHA-256 of the checkpoint that the results of a variant are of; None before there are any."""
+    return look_up(read_content(Path("results", variant, "model.json")), "source", what)
+
+
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
     if wildcards.variant in OWN:
         in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant])
     path = VARIANTS[wildcards.variant].get("checkpoint")
-    if look_up(read_content(Path("results", wildcards.variant, "model.json")), "source", "path") == path:
+    if adopted(wildcards.variant, "path") == path:
         return path  # results of a checkpoint that was moved away can be reported
     return named(path, f"variants.{wildcards.variant}.checkpoint")(wildcards) or None
 
@@ -26,9 +31,7 @@ def content_of_checkpoint(wildcards):
     Snakemake looks at the content of a file only where its date is late; a replaced one may keep an earlier date.
     """
     path = Path(checkpoint_of(wildcards))
-    if path.is_file():
-        return sha256_file(path)
-    return look_up(read_content(Path("results", wildcards.variant, "model.json")), "source", "sha256")
+    return sha256_file(path) if path.is_file() else adopted(wildcards.variant, "sha256")
 
 
 def only_network(wildcards):

@@ -51,9 +51,9 @@ def test_every_package_of_the_core_is_imported():
     """A pin that nothing uses costs its installation, and what it brings along may slow every process down."""
     files = [path for room in ("scripts", "rules", "workflow") for path in Path(room).rglob("*") if path.is_file()]
     code = "\n".join(path.read_text() for path in files if path.suffix in (".py", ".smk"))
-    names = set(re.findall(r"^\s*(?:import|from) (\w+)|import_module\(\"(\w+)", code, re.M))
+    names = set(re.findall(r"^\s*(?:import|from) (\w+)", code, re.M))
     owners = importlib.metadata.packages_distributions()
-    used = {owner.lower() for pair in names for name in pair for owner in owners.get(name, [])}
+    used = {owner.lower() for name in names for owner in owners.get(name, [])}
     assert set(pins("core.txt")) - used == BUILD_TOOLS | NAMED_ELSEWHERE | IMPORTED_BY_OTHERS
 
 

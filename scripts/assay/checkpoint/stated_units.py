@@ -12,7 +12,7 @@ from typing import Any
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import as_dict, in_words, sections
 from assay.workflow.errors import AssayError
-from assay.workflow.units import KIND_WORDS, factor, kind_of_label, unit_told_by
+from assay.workflow.units import KIND_WORDS, factor, kind_in_letters, unit_told_by
 
 MAX_UNITS = 100  # characters of units in one text
 # What names a unit of each kind that a network has.
@@ -81,7 +81,7 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
 
 def _kind_of_other(letters: str, unit: str) -> str | None:
     """The kind of a label by another name, such as ``dft_energy_unit``; None where what it says is no unit of it."""
-    kind = kind_of_label(letters)
+    kind = kind_in_letters(letters)
     if kind in _KINDS:
         with suppress(AssayError, OverflowError):
             factor(unit, kind)

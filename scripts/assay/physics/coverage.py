@@ -19,7 +19,7 @@ from assay.physics.reference import (
     Reference,
     geometries,
 )
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, atomic_numbers
 from assay.workflow.teachers import same_teacher
 
 WHOLE = (DYNAMICS, CONFORMER, SCALED_CELL)  # the kinds that the checks of a model with itself look at
@@ -36,7 +36,7 @@ def unseen(found: Reference, elements: Collection[int] | None) -> list[int]:
     frames = [frame for kind in WHOLE for frames in found.groups(kind, elements).values() for frame in frames]
     if frames:
         frames += [frame for kind in SPARE for frames in found.groups(kind, elements).values() for frame in frames]
-    return sorted(set(elements) - {int(z) for frame in frames for z in frame.structure.atomic_numbers})
+    return sorted(set(elements) - atomic_numbers(frame.structure for frame in frames))
 
 
 def completed(found: Reference, elements: Collection[int] | None, own: Sequence[str | Path]) -> Reference:

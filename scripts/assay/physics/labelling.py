@@ -235,11 +235,9 @@ def moved_by_teacher(
     """
     trajectory = run_dynamics(predictor, structures, **options)
     for k, (structure, ring) in enumerate(zip(structures, rings, strict=True)):
-        if np.isfinite(trajectory.blown_up_fs[k]):
-            at_fs = trajectory.blown_up_fs[k]
-            log.warning(
-                "%s: the teacher fails after %g fs of its dynamics, so they are left out", structure.name, at_fs
-            )
+        failed_fs = trajectory.blown_up_fs[k]
+        if np.isfinite(failed_fs):
+            log.warning("%s: the teacher fails after %g fs of dynamics: they are left out", structure.name, failed_fs)
             continue
         frames = trajectory.frames[len(trajectory.frames) // 4 :, trajectory.owner == k]
         pairs = lasting_bonds(structure)

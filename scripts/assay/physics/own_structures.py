@@ -28,7 +28,7 @@ from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
 from assay.structures.geometry import bonds, contact, fragments
-from assay.structures.structure import Structure, evenly, told_charge_and_spin
+from assay.structures.structure import Structure, atomic_numbers, evenly, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
@@ -125,7 +125,7 @@ def own_crystals(path: str | Path, predictor: Predictor) -> list[Structure]:
     """The structures of a file that repeat along all axes, one of each composition, smallest cells first.
 
     It is the one of lowest energy by the teacher, for a file may begin with a squeezed cell; of many structures of one
-    composition ``LOOKED_AT``, evenly over the file, are asked about, and one that the teacher fails on is never taken.
+    composition ``LOOKED_AT``, evenly over the file, are asked about. One that the teacher fails on gives way to others.
 
     Cells of more than ``LARGEST_CELL`` atoms and charged ones are left out, and molecules, wires and slabs in vacuum.
 
@@ -193,7 +193,7 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
     for a, b in progress(list(combinations_with_replacement(sorted(faces), 2)), unit="pairs", desc="facing"):
         scan = partial(_contacts, faces[a], faces[b], settings["contact_distances_A"])
         yield from part(f"contact {a} {b}", scan)
-    elements = sorted({int(z) for molecule in every for z in molecule.structure.atomic_numbers})
+    elements = sorted(atomic_numbers(molecule.structure for molecule in every))
     for x, y in progress(list(combinations_with_replacement(elements, 2)), unit="pairs", desc="bare"):
         yield from part(f"dimer {x} {y}", partial(labelling.dimers, x, y, settings["dimer_distances"]))
 

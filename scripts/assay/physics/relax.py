@@ -9,11 +9,10 @@ from ase import units
 from ase.data import atomic_masses
 
 from assay.predictors.interface import Predictor
-from assay.structures.geometry import moved
+from assay.structures.geometry import STRAIGHT, moved
 from assay.structures.structure import Structure
 
 MAX_STEP_A = 0.15
-STRAIGHT = 1e-3  # a molecule with less of a radius of gyration about an axis than this part of the largest is straight
 FIRST_STIFFNESS = 40.0  # eV/angstrom^2, between a bend and a stretch
 
 

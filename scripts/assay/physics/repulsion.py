@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from assay.physics import reference
@@ -27,20 +29,23 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
         energy = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([frame.energy_eV for frame in frames])
         path = np.gradient(np.array([frame.structure.positions for frame in frames]), distance, axis=0)
-        given = [prediction.forces_eV_per_A for prediction in predictions]
-        labels = [frame.structure.forces_eV_per_A for frame in frames]
-        told = [np.nan if forces is None else forces for forces in labels]
         curves[name] = {
             "distance_A": distance,
             "energy_eV": energy - energy[-1],
             "teacher_eV": teacher - teacher[-1],
             "force_eV_per_A": -np.gradient(energy, distance),
-            "own_force_eV_per_A": np.array([np.sum(f * along) for f, along in zip(given, path, strict=True)]),
-            "teacher_own_force_eV_per_A": np.array([np.sum(f * along) for f, along in zip(told, path, strict=True)]),
+            "own_force_eV_per_A": _along(path, [prediction.forces_eV_per_A for prediction in predictions]),
+            "teacher_own_force_eV_per_A": _along(path, [frame.structure.forces_eV_per_A for frame in frames]),
             "teacher_force_eV_per_A": -np.gradient(teacher, distance),
         }
     subject.cache[key] = curves
     return curves
+
+
+def _along(path: np.ndarray, forces_eV_per_A: Sequence[np.ndarray | None]) -> np.ndarray:
+    """Forces (D, N, 3) along a path (D, N, 3), the change of positions by distance; NaN where there are none."""
+    pairs = zip(path, forces_eV_per_A, strict=True)
+    return np.array([np.nan if forces is None else np.sum(forces * step) for step, forces in pairs])
 
 
 def walls(curve: dict[str, np.ndarray]) -> list[np.ndarray]:

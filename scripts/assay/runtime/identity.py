@@ -34,9 +34,7 @@ def read_again(path: str | Path, sha256: str) -> bytes:
     except OSError as error:
         raise ValueError(f"{path} cannot be read any more ({error.strerror}): put it back, or open it anew") from None
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(
-            f"{path} was replaced since it was opened, and what is opened now would be another student: open it anew"
-        )
+        raise _replaced(path)
     return content
 
 
@@ -48,7 +46,9 @@ def open_again(kind: Callable[..., Opened], arguments: tuple[Any, ...], sha256: 
     """
     opened = kind(*arguments)
     if opened.sha256 != sha256:
-        raise ValueError(
-            f"{arguments[0]} was replaced since it was opened, and a copy would be of another student: open it anew"
-        )
+        raise _replaced(arguments[0])
     return opened
+
+
+def _replaced(path: str | Path) -> ValueError:
+    return ValueError(f"{path} was replaced since it was opened, and a copy would be of another student: open it anew")

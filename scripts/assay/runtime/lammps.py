@@ -19,10 +19,8 @@ from .scope import RADIUS_A, Scope
 from .verlet import VerletList
 
 HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly one of it
-ISOTOPES_U = (
-    -8.2,
-    3.2,
-)  # unless it is an isotope, or hydrogen took mass from what it is bound to, as far as from methane
+HEAVIEST_U = 3.2  # unless it is an isotope, or hydrogen took mass
+LIGHTEST_U = 8.2  # from what it is bound to, as far as from methane
 
 
 def is_odd(mass: float, known: float, others: Sequence[float]) -> bool:
@@ -31,10 +29,11 @@ def is_odd(mass: float, known: float, others: Sequence[float]) -> bool:
     Args:
         mass: the mass, u.
         known: that of its element.
-        others: those of the other elements that the user names.
+        others: those of the elements that the user names.
     """
     exchanged = any(abs(mass - other) < min(HEAVIER_U, abs(mass - known)) for other in others)
-    return abs(mass - known) > HEAVIER_U and (exchanged or not ISOTOPES_U[0] < mass - known < ISOTOPES_U[1])
+    is_isotope = -LIGHTEST_U < mass - known < HEAVIEST_U
+    return abs(mass - known) > HEAVIER_U and (exchanged or not is_isotope)
 
 
 def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float = 0.5, threads: int = 1) -> None:
@@ -125,8 +124,7 @@ class _Forces:
             if is_odd(mass, known, atomic_masses[self.numbers[1:]]):
                 warnings.warn(
                     f"atom type {kind} is {chemical_symbols[self.numbers[kind]]}, which weighs {known:g} u, and has a "
-                    f"mass of {mass:g} u: name the elements in the order of the atom types, unless this "
-                    "is an isotope",
+                    f"mass of {mass:g} u: name the elements in the order of the atom types, unless this is an isotope",
                     stacklevel=2,
                 )
         scope = Scope(self.model.metadata.get("scope"))

@@ -167,11 +167,10 @@ def RespaIntegrator(
         ValueError: ``n`` is not whole or less than 1, of temperature and friction only one is given, or the friction is
             negative.
     """
-    if n != int(n) or n < 1 or (temperature is None) != (friction is None):
-        raise ValueError(
-            f"n is {n} and must be whole and at least 1, and a heat bath has a temperature and a friction: give both, "
-            "or neither"
-        )
+    if n != int(n) or n < 1:
+        raise ValueError(f"n is {n} and must be whole and at least 1: give the number of short steps in a step")
+    if (temperature is None) != (friction is None):
+        raise ValueError("a heat bath has a temperature and a friction: give both, or neither")
     n, step_ps = int(n), _in(timestep, unit.picosecond)
     integrator = openmm.CustomIntegrator(n * step_ps)
     integrator.addPerDofVariable("free", 0.0)

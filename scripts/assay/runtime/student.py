@@ -133,7 +133,7 @@ def open_student(
     """
     if device not in ("cpu", "cuda"):
         raise NoDevice(f"there is no device {device!r}: choose one of cpu, cuda")
-    home = HERE if (HERE / FALLBACK).is_file() or not (HERE.parent / FALLBACK).is_file() else HERE.parent  # unpacked
+    home = next((folder for folder in (HERE, HERE.parent) if (folder / FALLBACK).is_file()), HERE)  # or unpacked
     file = home / MODEL if path is None else Path(path)
     if path is None and not file.is_file():
         is_torn = (home / LIBRARY).is_file()  # a package is made with both files, or with neither

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from assay.structures.structure import Structure
 
 LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
+STRAIGHT = 1e-3  # what spreads less about an axis than this part of its largest spread is straight
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
 MAX_EXTENT_A = 1e4  # no structure is larger
 MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
@@ -139,9 +140,8 @@ def degrees_of_freedom(structure: Structure) -> int:
     3N - 3 of what is periodic, whose turns are no motion of its own.
     """
     centered = structure.positions - structure.positions.mean(0)
-    turns = (
-        0 if structure.pbc.any() else (0, 2, 3, 3)[np.linalg.matrix_rank(centered, tol=1e-3 * np.abs(centered).max())]
-    )
+    spanned = np.linalg.matrix_rank(centered, tol=STRAIGHT * np.abs(centered).max())
+    turns = 0 if structure.pbc.any() else (0, 2, 3, 3)[spanned]
     return 3 * len(structure) - 3 - turns
 
 

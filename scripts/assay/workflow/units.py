@@ -153,7 +153,7 @@ def unit_told_by(name: str) -> str | None:
     return _KIND_OF.get(word) or (word if not word or _OF_LABELS.search(word) else None)
 
 
-def kind_of_label(letters: str) -> str | None:
+def kind_in_letters(letters: str) -> str | None:
     """The kind of a label by the letters of its name, such as "energy" of ``dftenergy``; None where they tell none."""
     match = _OF_LABELS.search(letters)
     return None if match is None else match.lastgroup

@@ -107,6 +107,8 @@ def _histogram(axes: Axes, values: np.ndarray, style: dict[str, Any]) -> None:
         limit = max(float(np.percentile(np.abs(values), 99.8)), 1e-6)
         bins = {"bins": 81, "binrange": (-limit, limit), "stat": "density"}
         sns.histplot(x=values, element="poly", fill=False, ax=axes, **bins, **style)
+        heights = np.asarray(axes.lines[-1].get_ydata(), dtype=float)
+        axes.lines[-1].set_ydata(np.where(heights > 0, heights, np.nan))  # bins that hold nothing are gaps
 
 
 def _binned(axes: Axes, x: np.ndarray, y: np.ndarray, style: dict[str, Any]) -> None:

@@ -142,9 +142,11 @@ def test_elements_in_another_order_than_the_types_and_charges_are_warned_of(pyth
     ):
         assert sentence in swapped
     assert "atom type 2" not in swapped
-    spheres = "set type * diameter 0.0\nset type 1 mass 1.008\nset type 2 mass 12.011\nset type 3 mass 14.2"
-    alone = warnings_of(python, model, tmp_path, ranks, masses="", charges=spheres, style="sphere")
-    assert "atom type 3 is O, which weighs 15.999 u, and has a mass of 14.2 u" in alone
+    spheres = "set type * diameter 0.0\nset type 1 mass 3.024\nset type 2 mass 12.011\nset type 3 mass "
+    light = warnings_of(python, model, tmp_path, ranks, masses="", charges=f"{spheres}13.983", style="sphere")
+    assert "weighs" not in light, "the mass that hydrogen took is missed by the oxygen"
+    alone = warnings_of(python, model, tmp_path, ranks, masses="", charges=f"{spheres}12.4", style="sphere")
+    assert "atom type 3 is O, which weighs 15.999 u, and has a mass of 12.4 u" in alone
     assert alone.count("weighs") == 1
     partial = warnings_of(python, model, tmp_path, ranks, charges="set atom 1 charge 0.3")
     assert "charge" not in partial

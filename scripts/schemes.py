@@ -24,7 +24,7 @@ with exit_on_error(snakemake.log[0]):
     training = sample_known([snakemake.params.train], n_calibration, settings["seed"], known)
     batches = [training[start : start + 8] for start in range(0, len(training), 8)]
     files = {"fp32": Path(snakemake.input.onnx), "fp16": Path(snakemake.input.half)}
-    if unseen[0].energy_eV is None:
+    if any(structure.energy_eV is None for structure in unseen):
         student, seed = load_predictor(snakemake.input.model, threads=n_threads), settings["seed"]
         usual = usual_errors(student, *whose, settings["structures"], seed, known)
         unseen = with_usual_errors(unseen, files["fp32"], usual, seed)

@@ -114,6 +114,14 @@ def test_open_structures_are_preferred_to_periodic_ones(structures):
     assert "diamond" not in {structure.name for point in points for structure in point.structures}
 
 
+def test_an_isolated_atom_is_not_timed_in_the_place_of_crystals():
+    crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
+    points = choose_points([molecule("C"), crystal], BenchmarkSettings(**{**vars(SETTINGS), "system_sizes": [8]}))
+    assert {structure.name for point in points if point.system_size == 8 for structure in point.structures} == {
+        "diamond"
+    }
+
+
 def test_rates_are_structures_and_atoms_over_time():
     timings = {
         "onnx": timing(0.02, 0.02, 0.02),

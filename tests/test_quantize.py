@@ -331,6 +331,32 @@ def test_a_student_of_crystals_is_weighed_on_clusters_of_them(tmp_path):
         sample_known([tmp_path / "crystals.xyz"], 40, 0, ["C"])
 
 
+def test_isolated_atoms_beside_crystals_calibrate_nothing_and_few_molecules_are_not_alone(tmp_path):
+    atoms = [ase.Atoms("C"), ase.Atoms("O")]
+    crystals = [ase.build.bulk("CO", "rocksalt", a=4.0, cubic=True) for _ in range(6)]
+    for k, crystal in enumerate(crystals):
+        crystal.rattle(0.1, seed=k)
+    molecules = [molecule("CO2"), molecule("CO")]
+
+    def drawn(*structures):
+        for structure in structures:
+            structure.calc = SinglePointCalculator(structure, energy=1.0, forces=np.zeros((len(structure), 3)))
+        ase.io.write(tmp_path / "data.xyz", structures, format="extxyz")
+        return sample_known([tmp_path / "data.xyz"], 20, 0, ["C", "O"])
+
+    assert min(map(len, drawn(*atoms, *crystals))) >= 12
+    found = drawn(*atoms, *molecules, *crystals)
+    assert len(found) == 20 and sorted(map(len, found[:2])) == [2, 3] and min(map(len, found[2:])) >= 12
+    assert sorted(map(len, drawn(*atoms, *molecules))) == [2, 3]
+    with pytest.raises(AssayError, match="of more than one atom"):
+        drawn(*atoms)
+
+    path = store(tmp_path, {"model": student("painn").state_dict()} | {"training": {"elements": ["C", "O"]}})
+    labelled = with_usual_errors(found, path, {"force_mae_eV_per_A": 0.05, "energy_mae_eV_per_atom": 0.002}, 0)
+    assert labelled[:2] == found[:2]
+    assert all(structure.energy_eV is not None for structure in labelled)
+
+
 def test_errors_are_judged_on_labels_of_the_own_teacher_wherever_they_are(tmp_path, structures):
     for name in ("one", "other", "none"):
         frames = [structure.to_ase() for structure in structures]

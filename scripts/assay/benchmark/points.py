@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet
-from assay.structures.structure import Structure, nearest_in_size
+from assay.structures.structure import Structure, nearest_in_size, open_molecules
 from assay.workflow.errors import AssayError
 
 DROPLET_MOLECULES = 12  # the number of different molecules in a droplet
@@ -83,7 +83,7 @@ def atoms_at(rows: Iterable[Mapping[str, Any]], system_size: int) -> int:
 def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) -> list[Point]:
     """Choose the batches of each system size that fit, and the single structures.
 
-    A batch holds the open structures whose size is nearest, repeated where there are too few. A single structure larger
+    A batch holds the molecules whose size is nearest, repeated where there are too few. A single structure larger
     than any of the data is a droplet of molecules, as dense as a liquid.
 
     Raises:
@@ -91,20 +91,21 @@ def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) 
     """
     if not structures:
         raise AssayError("there is no structure to time, in dataset.splits of the config: name splits that hold some")
-    open_ = [structure for structure in structures if not structure.pbc.any()] or list(structures)
+    periodic = [structure for structure in structures if structure.pbc.any()]
+    chosen = open_molecules(structures) or periodic or list(structures)
     points = []
     for size in settings.system_sizes:
-        nearest = nearest_in_size(open_, size)[: max(settings.batch_sizes)]
+        nearest = nearest_in_size(chosen, size)[: max(settings.batch_sizes)]
         for batch_size in sorted(settings.batch_sizes):
             batch = list(itertools.islice(itertools.cycle(nearest), batch_size))
             if batch_size == 1 or sum(map(len, batch)) <= settings.max_atoms:
                 points.append(Point(size, batch))
-    largest = max(map(len, open_))
-    molecules = nearest_in_size(open_, min(settings.system_sizes))[:DROPLET_MOLECULES]
+    largest = max(map(len, chosen))
+    molecules = nearest_in_size(chosen, min(settings.system_sizes))[:DROPLET_MOLECULES]
     for size in settings.single_sizes:
         if size > largest:
             made = droplet(molecules, size, LIQUID_ATOMS_PER_A3, np.random.default_rng(0))
         else:
-            made = nearest_in_size(open_, size)[0]
+            made = nearest_in_size(chosen, size)[0]
         points.append(Point(size, [made]))
     return points

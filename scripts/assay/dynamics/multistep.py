@@ -24,7 +24,7 @@ from assay.dynamics.run import MAX_FORCE_eV_per_A, still, thermal_velocities
 from assay.predictors.calculators import atoms_of
 from assay.predictors.worker import energy_of_forces
 from assay.runtime.respa import Respa
-from assay.structures.structure import Structure, knows
+from assay.structures.structure import Structure, knows, open_molecules
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -80,10 +80,8 @@ def molecules_for(
     """
     fitting = [
         structure
-        for structure in dataset
-        if len(structure) <= settings.max_atoms
-        and not structure.pbc.any()
-        and all(knows(own, structure) for own in elements)
+        for structure in open_molecules(dataset)
+        if len(structure) <= settings.max_atoms and all(knows(own, structure) for own in elements)
     ]
     if not fitting:
         raise AssayError(

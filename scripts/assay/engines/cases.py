@@ -12,7 +12,7 @@ from ase.md.velocitydistribution import Stationary, thermalize_momenta
 from ase.optimize import FIRE
 
 from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet, shaken
-from assay.structures.structure import Structure, nearest_in_size
+from assay.structures.structure import Structure, nearest_in_size, open_molecules
 from assay.workflow.errors import AssayError
 
 MOLECULE_ATOMS = 20
@@ -102,7 +102,10 @@ def strained(structure: Structure, amount: float) -> Structure:
 
 
 def _open(structures: Sequence[Structure]) -> list[Structure]:
-    found = [structure for structure in structures if not structure.pbc.any()]
+    found = open_molecules(structures)
     if not found:
-        raise AssayError("no split of the dataset holds an open structure that the student knows: name one that does")
+        raise AssayError(
+            "no split of the dataset holds an open structure of more than one atom that the student knows: "
+            "name one that does"
+        )
     return found

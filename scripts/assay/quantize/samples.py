@@ -13,22 +13,24 @@ from assay.data import read_examples
 from assay.predictors.interface import Predictor, load_predictor
 from assay.quantize.comparison import errors
 from assay.structures.geometry import cut_out, moved
-from assay.structures.structure import Structure, knows
+from assay.structures.structure import Structure, knows, open_molecules
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import labelled_by, whose_labels
 
 Source = str | Mapping[str, Any]  # a labelled file as ``read_dataset`` takes it
 CLUSTER_ATOMS = (12, 41)  # the fewest and, less one, the most atoms of a cluster that is cut out of a crystal
 NONE_KNOWN = (
-    "no file of labelled structures has open ones of elements that the model knows: name one as dataset.validation"
+    "no file of labelled structures has any of elements that the model knows, open ones of more than one atom or "
+    "crystals: name one as dataset.validation"
 )
 
 
 def sample_known(sources: Sequence[Source], count: int, seed: int, elements: Sequence[str] | None) -> list[Structure]:
     """Draw at most ``count`` structures at random from the first labelled file that has some for model.onnx.
 
-    It takes open structures, of elements that the model knows. Where the files have crystals alone, clusters are cut
-    out of them, which have no labels (see ``with_usual_errors``).
+    It takes open structures of more than one atom, of elements that the model knows. Where they are fewer than
+    ``count``, clusters are cut out of the crystals of the files until then, which have no labels (see
+    ``with_usual_errors``).
 
     Args:
         sources: labelled files, each given as to ``read_dataset``.
@@ -47,14 +49,18 @@ def sample_known(sources: Sequence[Source], count: int, seed: int, elements: Seq
 
 def _draw(sources: Sequence[Source], count: int, seed: int, elements: Sequence[str] | None) -> list[Structure]:
     """The structures of ``sample_known``; none if no file has any."""
-    rng, crystals = np.random.default_rng(seed), []
+    rng = np.random.default_rng(seed)
+    known: list[Structure] = []
+    crystals: list[Structure] = []
     for source in sources:
         every = [structure for structure in read_examples([source]) if knows(elements, structure)]
-        known = [structure for structure in every if not structure.pbc.any()]
-        if known:
-            return [known[k] for k in rng.permutation(len(known))[:count]]
         crystals += [structure for structure in every if structure.pbc.all()]
-    return [_cluster(crystals[k], rng) for k in rng.integers(len(crystals), size=count)] if crystals else []
+        if known := open_molecules(every):
+            break
+    drawn = [known[k] for k in rng.permutation(len(known))[:count]]
+    if crystals:
+        drawn += [_cluster(crystals[k], rng) for k in rng.integers(len(crystals), size=count - len(drawn))]
+    return drawn
 
 
 def sample_unseen(
@@ -103,15 +109,15 @@ def _cluster(crystal: Structure, rng: np.random.Generator) -> Structure:
 
 
 def with_usual_errors(
-    clusters: Sequence[Structure], exact: Path, usual: Mapping[str, float], seed: int
+    structures: Sequence[Structure], exact: Path, usual: Mapping[str, float], seed: int
 ) -> list[Structure]:
-    """Give clusters labels from which the model is as far as it is from those of its held-out structures.
+    """Give those without labels some from which the model is as far as it is from those of its held-out structures.
 
     The labels are its own predictions plus independent normal errors of that mean size, so that what a scheme adds to
     the errors is weighed as it is for labelled structures.
 
     Args:
-        clusters: structures without labels.
+        structures: clusters without labels, and labelled structures, which stay as they are.
         exact: the file of the model in single precision.
         usual: its mean absolute errors, as ``usual_errors`` finds them.
         seed: the seed of the errors.
@@ -119,14 +125,12 @@ def with_usual_errors(
     rng, of_mean = np.random.default_rng(seed), np.sqrt(np.pi / 2.0)  # a normal error over its mean size
     of_energies, of_forces = of_mean * usual["energy_mae_eV_per_atom"], of_mean * usual["force_mae_eV_per_A"]
     labelled = []
-    for cluster, found in zip(clusters, load_predictor(exact).predict(clusters), strict=True):
-        labelled.append(
-            replace(
-                cluster,
-                energy_eV=found.energy_eV + len(cluster) * of_energies * rng.normal(),
-                forces_eV_per_A=found.forces_eV_per_A + of_forces * rng.normal(size=(len(cluster), 3)),
-            )
-        )
+    for structure, found in zip(structures, load_predictor(exact).predict(structures), strict=True):
+        if structure.energy_eV is None:
+            energy = found.energy_eV + len(structure) * of_energies * rng.normal()
+            forces = found.forces_eV_per_A + of_forces * rng.normal(size=(len(structure), 3))
+            structure = replace(structure, energy_eV=energy, forces_eV_per_A=forces)
+        labelled.append(structure)
     return labelled
 
 

@@ -178,6 +178,11 @@ def knows(elements: Sequence[str] | None, structure: Structure) -> bool:
     return elements is None or {chemical_symbols[z] for z in structure.atomic_numbers}.issubset(elements)
 
 
+def open_molecules(structures: Iterable[Structure]) -> list[Structure]:
+    """The open structures of more than one atom: an isolated atom has no neighbors and shows nothing of a network."""
+    return [structure for structure in structures if len(structure) > 1 and not structure.pbc.any()]
+
+
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
     """Sort structures by how near their size is to ``n_atoms``, and equally near ones by name."""
     return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))

@@ -361,6 +361,18 @@ def test_forces_are_held_against_energies_along_neighbors(factor):
             require_gradients(from_structures(frames), "my.xyz")
 
 
+@pytest.mark.parametrize("state", [{"charge": -1}, {"spin": 3}])
+def test_structures_of_another_charge_or_multiplicity_are_no_neighbors(state):
+    """Their energies are other ones, of which their own forces are the gradient."""
+    frames = [replace(s, charge=0, spin=1) for s in trajectory()]
+    others = [replace(s, energy_eV=s.energy_eV + 2.0, **state) for s in frames]
+    assert "several charges" not in require_gradients(from_structures(frames), "my.xyz")
+    both = [s for pair in zip(frames, others, strict=True) for s in pair]
+    told = require_gradients(from_structures(both), "my.xyz")
+    assert told.startswith("forces explain the changes of energies")
+    assert "1 of 1 compositions have structures of several charges or multiplicities" in told
+
+
 def test_labels_of_another_teacher_than_the_one_that_is_asked_are_refused():
     """Rounds would add its labels to those of the file, and the student would learn two levels of theory."""
     frames = trajectory(6)

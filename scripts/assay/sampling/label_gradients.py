@@ -137,18 +137,20 @@ def require_gradient(slopes: Slopes, teacher: str) -> str:
 def require_gradients(dataset: Dataset, path: str) -> str:
     """Compare energies with forces along neighbors in labelled data, as far as there are any.
 
-    Between two structures of the same atoms in the same cell, none of which moves by more than ``NEAR_A``, the energy
-    changes by minus the mean of both forces times the displacement, but for a term of third order.
+    Between two structures of the same atoms, charge and multiplicity in the same cell, none of which moves by more than
+    ``NEAR_A``, the energy changes by minus the mean of both forces times the displacement, but for a term of third
+    order.
 
     Returns:
-        what was found, as a sentence.
+        what was found, as a sentence, and what several charges or multiplicities of the same atoms mean.
 
     Raises:
         AssayError: the forces do not explain the energies.
     """
+    several = _several_states(dataset)
     rise, work = _along(_neighbors(dataset, _pair))
     if len(work) < FEWEST_PAIRS or (np.abs(work) >= LEAST_WORK_eV).sum() < FEWEST_TELLING:
-        return f"{path} has too few structures near each other to compare forces with energies"
+        return f"{path} has too few structures near each other to compare forces with energies{several}"
     slope, correlation = _slope(rise, work)
     if not (SLOPE[0] <= slope <= SLOPE[1]) or correlation < LEAST_CORRELATION:
         raise AssayError(
@@ -156,7 +158,7 @@ def require_gradients(dataset: Dataset, path: str) -> str:
             f"change by {slope:.3g} times what the forces say (correlation {correlation:.2g}); check the names and "
             "units of the labels, and whether the energy is the one that the forces belong to"
         )
-    return f"forces explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g})"
+    return f"forces explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g}){several}"
 
 
 def require_stresses(dataset: Dataset, path: str) -> str:
@@ -190,6 +192,22 @@ def require_stresses(dataset: Dataset, path: str) -> str:
     return f"stresses explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g})"
 
 
+def _several_states(dataset: Dataset) -> str:
+    """The end of a sentence on atoms whose structures have several charges or multiplicities; "" if there are none."""
+    states: dict[bytes, tuple[set[int], set[int]]] = {}
+    for structure in dataset:
+        charges, spins = states.setdefault(np.sort(structure.atomic_numbers).tobytes(), (set(), set()))
+        charges.add(structure.charge or 0)
+        spins.update([] if structure.spin is None else [structure.spin])
+    count = sum(len(charges) > 1 or len(spins) > 1 for charges, spins in states.values())
+    if not count:
+        return ""
+    return (
+        f"; but {count} of {len(states)} compositions have structures of several charges or multiplicities, which no "
+        "student tells apart: it learns a mean of their energies, so keep one charge and multiplicity of each"
+    )
+
+
 def _slope(rise: np.ndarray, work: np.ndarray) -> tuple[float, float]:
     """The slope of rises (P,) of energies over works (P,), and their correlation."""
     size = np.maximum(np.abs(rise), np.abs(work))
@@ -212,6 +230,7 @@ def _neighbors(
     last: dict[bytes, Structure] = {}
     for structure in dataset:
         key = structure.atomic_numbers.tobytes() + structure.pbc.tobytes()
+        key += f"{structure.charge} {structure.spin}".encode()
         if pair is _pair and structure.cell is not None:
             key += structure.cell.round(6).tobytes()
         found = pair(last[key], structure) if key in last else None

@@ -6,10 +6,11 @@ from pathlib import Path
 from assay.benchmark.memory import share_session_memory
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
-from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, on_labels_of, typical
+from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, on_labels_of
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.samples import sample_unseen
 from assay.quantize.schemes import SCHEMES
+from assay.structures.structure import typical_batch
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
@@ -30,7 +31,9 @@ def main() -> None:
     files |= {scheme.name: Path(path) for scheme, path in zip(SCHEMES, snakemake.input.files, strict=True)}
     costs, times = read_json(snakemake.input.costs), measure_times(files, unseen, settings["seconds"], n_threads)
     rows = {name: costs[name] | times[name] for name in files}
-    work = arithmetic.integer_savings(files["fp32"], typical(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"])
+    work = arithmetic.integer_savings(
+        files["fp32"], typical_batch(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"]
+    )
     int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
     decision = choose_scheme(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
     decision = on_labels_of(decision, whose)

@@ -21,7 +21,7 @@ from assay.export.metadata import export_metadata
 from assay.models import build_model
 from assay.predictors.networks import EagerPredictor
 from assay.sampling.teacher import Teacher
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, typical_batch
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 
@@ -112,6 +112,13 @@ def test_open_structures_are_preferred_to_periodic_ones(structures):
     crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
     points = choose_points([crystal, *structures], BenchmarkSettings(**{**vars(SETTINGS), "system_sizes": [8]}))
     assert "diamond" not in {structure.name for point in points for structure in point.structures}
+
+
+def test_a_typical_batch_is_full_and_of_the_median_size(structures):
+    batch = typical_batch(structures[:5], 32)
+    assert len(batch) == 32 and len({structure.name for structure in batch}) == 5
+    assert len(batch[0]) == sorted(map(len, structures[:5]))[2]
+    assert len({structure.name for structure in typical_batch(structures, 2)}) == 2
 
 
 def test_an_isolated_atom_is_not_timed_in_the_place_of_crystals():

@@ -301,7 +301,7 @@ def test_a_file_that_does_not_run_is_a_row_with_its_error(exported, structures, 
     rows = _compared({"fp32": exported, "broken": broken}, labelled)
     assert "ONNXRuntimeError" in rows["broken"]["error"]
     assert rows["fp32"]["force_mae_increase_relative"] == 0.0
-    assert rows["fp32"]["latency"]["batch32"]["n_atoms"] == sum(map(len, structures))
+    assert rows["fp32"]["latency"]["batch32"]["n_atoms"] == 32 / len(structures) * sum(map(len, structures))
     assert rows["fp32"]["latency"]["batch1"]["ratio"]["p5"] != 1.0  # two sessions are compared, not one with itself
     with pytest.raises(AssayError, match="no eight-bit file"):
         choose_scheme(rows, ["broken"], LIMITS, 0.2)

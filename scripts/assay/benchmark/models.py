@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from assay.benchmark.timing import interleave, ratio
 from assay.models import Potential
 from assay.predictors.networks import predictor_of
-from assay.structures.structure import Structure, nearest_in_size
+from assay.structures.structure import Structure, typical_batch
 
 BATCH = 32  # structures in a call
 
@@ -15,7 +15,9 @@ BATCH = 32  # structures in a call
 def time_beside_first(
     models: Mapping[str, Potential], structures: Sequence[Structure], seconds: float
 ) -> dict[str, dict[str, float]]:
-    """Time energies and forces of 32 structures of about the median size, their neighbors found before.
+    """Time energies and forces of a batch of 32 structures of about the median size, their neighbors found before.
+
+    Structures are repeated where there are fewer.
 
     Args:
         models: the networks by name, the one that others are compared with first.
@@ -25,7 +27,7 @@ def time_beside_first(
     Returns:
         The times of each network over those of the first, round by round: ``median``, ``p5`` and ``p95``.
     """
-    batch = nearest_in_size(structures, sorted(map(len, structures))[len(structures) // 2])[:BATCH]
+    batch = typical_batch(structures, BATCH)
     times = interleave({name: predictor_of(model, name).prepare(batch) for name, model in models.items()}, seconds)
     first = times[next(iter(models))]
     return {name: ratio(timing, first) for name, timing in times.items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet
-from assay.structures.structure import Structure, nearest_in_size, open_molecules
+from assay.structures.structure import Structure, batch_of_size, nearest_in_size, open_molecules
 from assay.workflow.errors import AssayError
 
 DROPLET_MOLECULES = 12  # the number of different molecules in a droplet
@@ -95,9 +94,8 @@ def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) 
     chosen = open_molecules(structures) or periodic or list(structures)
     points = []
     for size in settings.system_sizes:
-        nearest = nearest_in_size(chosen, size)[: max(settings.batch_sizes)]
         for batch_size in sorted(settings.batch_sizes):
-            batch = list(itertools.islice(itertools.cycle(nearest), batch_size))
+            batch = batch_of_size(chosen, size, batch_size)
             if batch_size == 1 or sum(map(len, batch)) <= settings.max_atoms:
                 points.append(Point(size, batch))
     largest = max(map(len, chosen))

@@ -14,7 +14,7 @@ from assay.benchmark.timing import interleave, ratio
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
-from assay.structures.structure import Structure, nearest_in_size
+from assay.structures.structure import Structure, typical_batch
 from assay.workflow.errors import AssayError
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
@@ -48,11 +48,6 @@ class Limits:
     force_mae_increase_relative: float
     energy_force_consistency: float
     drift_ratio: float
-
-
-def typical(structures: Sequence[Structure], count: int) -> list[Structure]:
-    """Choose ``count`` structures of about the median size."""
-    return nearest_in_size(structures, sorted(map(len, structures))[len(structures) // 2])[:count]
 
 
 def errors(predictor: Predictor, structures: Sequence[Structure]) -> dict[str, float]:
@@ -152,7 +147,7 @@ def measure_times(
 
     Args:
         files: model files by name, "fp32" among them.
-        unseen: structures, of which those of median size are timed.
+        unseen: structures, of which those of median size are timed, repeated where they are fewer than a call takes.
         seconds: how long each call of 32 structures is timed; a call of one structure is timed four times as long.
         threads: number of CPU threads.
 
@@ -163,7 +158,7 @@ def measure_times(
     predictors, rows = _load(files, threads)
     again, _ = _load({AGAIN: files["fp32"]}, threads)
     sessions = predictors | again
-    times = {size: _times(sessions, typical(unseen, size), rounds * seconds) for size, rounds in ROUNDS.items()}
+    times = {size: _times(sessions, typical_batch(unseen, size), rounds * seconds) for size, rounds in ROUNDS.items()}
     for name in predictors:
         rows[name] |= {f"latency_ratio_batch{size}": times[size][name]["ratio"]["median"] for size in BATCH_SIZES}
         rows[name]["latency"] = {f"batch{size}": times[size][name] for size in BATCH_SIZES}

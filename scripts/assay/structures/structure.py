@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from typing import Any, TypeVar
 
 import ase
@@ -186,6 +187,16 @@ def open_molecules(structures: Iterable[Structure]) -> list[Structure]:
 def nearest_in_size(structures: Sequence[Structure], n_atoms: int) -> list[Structure]:
     """Sort structures by how near their size is to ``n_atoms``, and equally near ones by name."""
     return sorted(structures, key=lambda structure: (abs(len(structure) - n_atoms), structure.name))
+
+
+def batch_of_size(structures: Sequence[Structure], n_atoms: int, count: int) -> list[Structure]:
+    """A batch of ``count`` structures whose size is nearest to ``n_atoms``, repeated where there are too few."""
+    return list(islice(cycle(nearest_in_size(structures, n_atoms)), count))
+
+
+def typical_batch(structures: Sequence[Structure], count: int) -> list[Structure]:
+    """A batch of ``count`` structures of about the median size, repeated where there are too few."""
+    return batch_of_size(structures, sorted(map(len, structures))[len(structures) // 2], count)
 
 
 def molecule_numbers(molecules: Iterable[str]) -> np.ndarray:

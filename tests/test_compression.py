@@ -11,7 +11,7 @@ from ase.build import molecule
 
 from assay.checkpoint import normalize
 from assay.compression import methods
-from assay.compression.comparison import eight_bits, pays, recommendation
+from assay.compression.comparison import eight_bits, kind_of, pays, recommendation
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
 from assay.compression.low_rank import factored, truncated
 from assay.compression.methods import Workshop, begin, made, save
@@ -336,7 +336,7 @@ def test_a_form_pays_only_if_all_limits_hold():
         assert not pays(bad, student, LIMITS), bad["form"]
 
 
-def test_the_fastest_form_that_pays_is_recommended_and_a_table_never_is():
+def test_the_fastest_form_that_pays_is_recommended_and_a_table_or_factors_never_are(model):
     student = row("student", 1.0, 1.0, 1.0)
     rows = [
         student,
@@ -344,8 +344,10 @@ def test_the_fastest_form_that_pays_is_recommended_and_a_table_never_is():
         row("b", time=0.6),
         row("c", time=0.5, force=2.0),
         row("t", 1, 0.1, kind="table"),
+        row("f", 0.1, 0.1, kind=kind_of(*factored(model, 0.25))),
     ]
     assert recommendation(rows, LIMITS)["form"] == "b"
+    assert kind_of(model, made(model).n_numbers) == rows[1]["kind"]
     nothing = recommendation([student, row("c", force=2.0), row("d", force=1.5)], LIMITS)
     assert nothing["form"] is None
     assert nothing["says"].startswith("Nothing pays") and "smaller form is d" in nothing["says"]

@@ -20,7 +20,8 @@ from assay.structures.structure import Structure, evenly
 from assay.workflow.progress import progress
 
 STUDENT, FEW_TERMS = "student", "few terms"
-NETWORK, BITS, TABLE = "network", "bits", "table"  # kinds of rows: what the engine computes, and what it does not
+NETWORK, BITS = "network", "bits"  # kinds of rows: forms that a file can hold and a runtime computes
+TABLE, FACTORS = "table", "factors"  # and what no file holds as it is counted here
 
 
 def compare(
@@ -38,7 +39,7 @@ def compare(
 
     Args:
         student: the network.
-        forms: the networks of its forms by name, each with the count of numbers that its file holds.
+        forms: the networks of its forms by name, each with the count of its numbers.
         quantization: the content of the student's quantization.json.
         test: labelled structures.
         reference: what the physics checks hold students against.
@@ -69,7 +70,7 @@ def compare(
         rows.append(
             {
                 "form": name,
-                "kind": TABLE if name in tables else NETWORK,
+                "kind": TABLE if name in tables else kind_of(model, n_numbers),
                 "n_numbers": n_numbers,
                 "size_ratio": n_numbers / n_student,
                 "time_ratio": ratios.get(name, of_tables),
@@ -84,6 +85,16 @@ def compare(
             row[f"{key}_ratio"] = row[f"{key}_{unit}"] / rows[0][f"{key}_{unit}"]
     rows += eight_bits(quantization)
     return rows, recommendation(rows, settings["limits"])
+
+
+def kind_of(model: Potential, n_numbers: int) -> str:
+    """The kind of a form's row: a network, or factors whose products its checkpoint holds.
+
+    Args:
+        model: the network of the form.
+        n_numbers: how many numbers the form counts.
+    """
+    return NETWORK if n_numbers == sum(p.numel() for p in model.parameters()) else FACTORS
 
 
 def _costs(predictor: Predictor, test: Sequence[Structure], settings: Mapping[str, Any]) -> dict[str, float | None]:
@@ -175,14 +186,15 @@ def recommendation(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float
     """Choose the form that is worth shipping instead of the student: the fastest of those that pay.
 
     Args:
-        rows: the student's row first, then those of its forms; tables, which no engine reads yet, are never chosen.
+        rows: the student's row first, then those of its forms; tables, which no engine reads yet, and factors, which
+            no file holds, are never chosen.
         limits: as in ``pays``.
 
     Returns:
         ``form``, or None where nothing pays; and the sentence that ``says`` so.
     """
     student, *others = rows
-    built = [row for row in others if row["kind"] != TABLE]
+    built = [row for row in others if row["kind"] in (NETWORK, BITS)]
     paying = [row for row in built if pays(row, student, limits)]
     if not paying:
         networks = [row for row in built if row["kind"] == NETWORK]

@@ -1,6 +1,7 @@
 """Low-rank factors: each matrix inside a network is replaced by the nearest product of two thin ones.
 
-The engine multiplies the factors when it loads them, so that only the file becomes smaller.
+The engine would multiply the factors when it loads them, so that only a file of factors could be smaller. Nothing
+writes or reads one yet: checkpoints hold the products.
 """
 
 from __future__ import annotations

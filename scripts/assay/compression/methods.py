@@ -39,7 +39,7 @@ class Made:
 
     Attributes:
         model: the network.
-        n_numbers: how many numbers its file holds.
+        n_numbers: how many numbers it consists of; those of factors, whose products its file holds, are fewer.
     """
 
     model: Potential

@@ -10,10 +10,11 @@ from ase.build import molecule
 from assay.ablation.figures import draw
 from assay.ablation.plan import name_of, settings, training_of
 from assay.ablation.summary import relative_to_base, summarize
-from assay.ablation.trial import run_trial
+from assay.ablation.trial import run_trial, steps_within
 from assay.data.dataset import from_structures
 from assay.models import build_model
 from assay.structures.structure import Structure
+from assay.training.packs import PackedDataset
 from assay.training.states import remove_states, unfinished
 from assay.training.update import Update
 from assay.workflow.config import complete_config, load_config
@@ -68,9 +69,7 @@ def test_each_value_reaches_what_it_belongs_to():
     assert found["hyperparameters"] == BASE["hyperparameters"] | {"rank": 1}
     assert found["loss"] == BASE["recipe"]["loss"] | {"energy_weight": 9.0}
     assert (found["recipe"]["optimizer"], found["atoms_per_step"], found["data_share"]) == ("adamw", 20, 0.5)
-    assert found["steps"] == 50, "as many atoms as 25 steps of 40"
-    assert training_of({}, BASE, {"atoms": 1000})["steps"] == 25
-    assert training_of(change, BASE, {"steps": 7})["steps"] == 7
+    assert found["budget"] == {"atoms": 1000}
     assert BASE["recipe"]["loss"]["energy_weight"] == 4.0, "the base stays as it is"
 
 
@@ -95,6 +94,16 @@ def test_values_of_the_command_line_are_taken_and_wrong_ones_named():
 def test_a_budget_is_of_steps_or_of_atoms():
     with pytest.raises(AssayError, match="a number of `steps` or of `atoms`, one of the two"):
         complete_config({"ablate": {"budget": {"steps": 5, "atoms": 5}}}, ROOT / "config")
+
+
+def test_a_budget_of_atoms_is_that_of_whole_structures(dataset):
+    """Steps of 20 atoms and of 40 see as many, though neither is full."""
+    n_atoms = int(dataset.offsets[-1])
+    assert steps_within({"steps": 7}, dataset, 20) == 7
+    for atoms_per_step in (20, 40):
+        packs = PackedDataset(dataset, 5.0).plan(0, 0, atoms_per_step)
+        found = steps_within({"atoms": 10 * n_atoms}, dataset, atoms_per_step)
+        assert found == pytest.approx(10 * len(packs), rel=0.1) and found > 10 * n_atoms / atoms_per_step
 
 
 def test_intervals_are_those_computed_by_hand():

@@ -36,9 +36,10 @@ from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, places_of, read_structures
 from assay.sampling.teacher import Teacher
 from assay.structures.structure import Structure
-from assay.training.effort import count_steps, rounds_of
+from assay.training.effort import count_steps, rounds_of, steps_of_an_epoch
 from assay.training.origin import read_origin
 from assay.training.own import plan_run, train_own
+from assay.training.packs import packs_of_an_epoch
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.config import complete_config, load_config
 from assay.workflow.config_models.students_yaml import Hyperparameters
@@ -267,13 +268,28 @@ def test_a_budget_that_no_width_comes_near_is_refused(parameters):
 
 
 def test_steps_follow_from_time_for_few_data_and_from_epochs_for_many():
-    assert count_steps(0.02, 256, 5_000, minutes=4, epochs=40) == 12_000
-    assert count_steps(0.02, 256, 256_000, minutes=4, epochs=40) == 40_000
-    assert count_steps(0.02, 256, 256_000_000, minutes=4, epochs=40) == 1_000_000, "an epoch"
+    assert count_steps(0.02, 20, minutes=4, epochs=40) == 12_000
+    assert count_steps(0.02, 1_000, minutes=4, epochs=40) == 40_000
+    assert count_steps(0.02, 1_000_000, minutes=4, epochs=40) == 1_000_000, "an epoch"
     for steps in (5, 10, 50, 100, 1000, 3000):
         first, last = rounds_of(steps, 256, 0.5)
         assert first.steps * first.atoms_per_step + last.steps * last.atoms_per_step == steps * 256
         assert last.peak < first.peak == 0.5 and last.atoms_per_step == 1024
+
+
+@pytest.mark.parametrize("sizes", [[20], [90], [130], [150], [200], [300], [12, 25, 140]])
+def test_epochs_are_how_often_each_structure_is_seen_though_steps_hold_whole_ones(sizes):
+    offsets = np.cumsum([0, *np.resize(sizes, 1500)])
+    steps = count_steps(1.0, steps_of_an_epoch(offsets, 256), minutes=0.1, epochs=40)
+    seen = sum(part.steps / packs_of_an_epoch(offsets, part.atoms_per_step) for part in rounds_of(steps, 256, 1.0))
+    assert seen == pytest.approx(40, abs=1)
+
+
+def test_packs_of_many_structures_are_counted_by_a_sample(monkeypatch):
+    offsets = np.cumsum([0, *np.random.default_rng(0).integers(5, 60, 5000)])
+    counted = packs_of_an_epoch(offsets, 256)
+    monkeypatch.setattr("assay.training.packs.AT_ONCE", 1000)
+    assert packs_of_an_epoch(offsets, 256) == pytest.approx(counted, rel=0.02)
 
 
 def test_the_minutes_of_one_student_go_before_the_steps_of_all(labelled):

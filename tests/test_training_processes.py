@@ -88,7 +88,8 @@ def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
     own = []
     for rank in range(n_processes):
         monkeypatch.setattr(processes, "place", lambda rank=rank: (rank, n_processes))
-        own.append(processes.parts(plan, packs.sizes_of))
+        steps = [plan[k : k + n_processes] for k in range(0, len(plan), n_processes)]
+        own.append(processes.parts(steps, packs.sizes_of))
     assert {len(parts) for parts in own} == {-(-len(plan) // n_processes)}, "all take part in each step"
     for k, parts in enumerate(zip(*own, strict=True)):
         whole = packs.assemble(np.concatenate(plan[n_processes * k : n_processes * (k + 1)]))
@@ -97,6 +98,21 @@ def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
         torch.testing.assert_close(sum(losses), value)
         for expected, *found in zip(gradients, *summands, strict=True):
             torch.testing.assert_close(sum(found), expected, rtol=1e-3, atol=1e-5 * expected.abs().max().item() + 1e-7)
+
+
+@pytest.mark.parametrize(("size", "n_atoms"), [(20, 240), (60, 240), (100, 200), (150, 150), (300, 300)])
+def test_a_step_of_several_processes_holds_no_more_atoms_than_that_of_one(monkeypatch, size, n_atoms):
+    def sizes_of(indices):
+        return np.full(len(indices), size)
+
+    per_pack = max(1, 256 // 4 // size)
+    plan = [np.arange(k, k + per_pack) for k in range(0, 120, per_pack)]
+    monkeypatch.setattr(processes, "place", lambda: (0, 4))
+    ends = processes.ends_of_steps(plan, sizes_of, 256)
+    assert ends[-1] == len(plan)
+    assert {size * per_pack * packs for packs in np.diff([0, *ends])} == {n_atoms}
+    monkeypatch.setattr(processes, "place", lambda: (0, 1))
+    assert processes.ends_of_steps(plan, sizes_of, 256) == list(range(1, len(plan) + 1))
 
 
 def relative(found, expected):
@@ -115,7 +131,7 @@ def packings(monkeypatch):
         monkeypatch.setattr(processes, "place", lambda rank=rank: (rank, 2))
         parts += [
             part.weigh(packs.assemble(part.structures))
-            for part in processes.parts([whole[:4], whole[4:]], packs.sizes_of)
+            for part in processes.parts([[whole[:4], whole[4:]]], packs.sizes_of)
         ]
 
     def gradients_of(step, parameters):

@@ -47,7 +47,7 @@ def training_of(setting: Setting, base: Mapping[str, Any], budget: Mapping[str, 
         budget: ``{"steps": n}``, or ``{"atoms": n}`` for about as many atoms in all steps together.
 
     Returns:
-        ``architecture``, ``hyperparameters``, ``recipe``, ``loss``, ``steps``, ``atoms_per_step`` and ``data_share``.
+        ``architecture``, ``hyperparameters``, ``recipe``, ``loss``, ``budget``, ``atoms_per_step`` and ``data_share``.
     """
 
     def own(keys: tuple[str, ...]) -> Setting:
@@ -60,7 +60,7 @@ def training_of(setting: Setting, base: Mapping[str, Any], budget: Mapping[str, 
         "hyperparameters": base["hyperparameters"] | own(HYPERPARAMETERS),
         "recipe": recipe,
         "loss": loss,
-        "steps": budget["steps"] if "steps" in budget else max(1, round(budget["atoms"] / atoms_per_step)),
+        "budget": dict(budget),
         "atoms_per_step": atoms_per_step,
         "data_share": setting.get("data_share", 1.0),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,22 @@ import torch
 from assay.data.dataset import Dataset
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
+from assay.training.packs import packs_of_an_epoch
 from assay.training.size import with_elements
+
+
+def steps_within(budget: Mapping[str, int], train: Dataset, atoms_per_step: int) -> int:
+    """The number of steps of a training.
+
+    Args:
+        budget: ``{"steps": n}``, or ``{"atoms": n}`` for about as many atoms in all steps together.
+        train: the structures, which steps hold whole.
+        atoms_per_step: the largest number of atoms in a step, unless one structure alone has more.
+    """
+    if "steps" in budget:
+        return budget["steps"]
+    epochs = budget["atoms"] / int(train.offsets[-1])
+    return max(1, round(epochs * packs_of_an_epoch(train.offsets, atoms_per_step)))
 
 
 def run_trial(
@@ -43,7 +59,8 @@ def run_trial(
     n_drawn = max(1, round(training["data_share"] * len(train)))
     drawn = np.sort(np.random.default_rng(seed).permutation(len(train))[:n_drawn])
     data = train if n_drawn == len(train) else train.subset(drawn)
-    rounds = [Round(training["steps"], training["atoms_per_step"])]
+    steps = steps_within(training["budget"], train, training["atoms_per_step"])
+    rounds = [Round(steps, training["atoms_per_step"])]
     recipe = Recipe(rounds=rounds, seed=seed, loss=Loss(**training["loss"]), **training["recipe"])
     largest_z = int(max(dataset.atomic_numbers.max() for dataset in (train, validation)))  # whatever share is drawn
     hyperparameters = with_elements(training["hyperparameters"], largest_z, "the base")
@@ -54,7 +71,7 @@ def run_trial(
         "seed": seed,
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
         "n_structures": len(data),
-        "steps": training["steps"],
+        "steps": steps,
         "seconds": trainer.seconds,
         "hyperparameters": trainer.model.hyperparameters,
         "curve": trainer.history,

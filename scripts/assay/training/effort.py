@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from assay.training.loop import Round
+from assay.training.packs import packs_of_an_epoch
 
 # Microseconds for one block and one atom: for each channel and neighbor, and for each pair of channels.
 PER_NEIGHBOR_us, PER_PAIR_us = 0.04, 0.01
@@ -35,17 +38,26 @@ def seconds_per_step(hyperparameters: Mapping[str, Any], engine: bool, atoms: fl
     return atoms * per_atom_us * 1e-6 * (1.0 if engine else WITHOUT_ENGINE)
 
 
-def count_steps(step_s: float, atoms_per_step: float, n_atoms: int, minutes: float, epochs: float) -> int:
+def steps_of_an_epoch(offsets: np.ndarray, atoms_per_step: int) -> float:
+    """About how many steps show each structure once, on an average over both of ``rounds_of``.
+
+    Args:
+        offsets: (S + 1,), where the atoms of each structure begin, and where those of the last one end.
+        atoms_per_step: the largest number of atoms in a step, unless one structure alone has more.
+    """
+    first, last = (packs_of_an_epoch(offsets, packs * atoms_per_step) for packs in (1, LAST_PACKS))
+    return 1.0 / ((1.0 - LAST_SHARE) / first + LAST_SHARE / (LAST_PACKS * last))
+
+
+def count_steps(step_s: float, of_an_epoch: float, minutes: float, epochs: float) -> int:
     """The number of steps of a training: as many as fit into ``minutes``, or where that is more, as many as show each
     structure ``epochs`` times, up to the larger of ``MOST_STEPS`` and one epoch.
 
     Args:
         step_s: seconds that a step takes.
-        atoms_per_step: the number of atoms in a step.
-        n_atoms: the number of atoms of all structures.
+        of_an_epoch: how many steps show each structure once.
         minutes, epochs: the two measures of the effort.
     """
-    of_an_epoch = n_atoms / atoms_per_step
     steps = max(60.0 * minutes / step_s, min(epochs * of_an_epoch, max(MOST_STEPS, of_an_epoch)))
     return max(100, 100 * round(steps / 100))
 

@@ -213,7 +213,7 @@ class Trainer:
         began, start = self.seconds, time.perf_counter()
         while True:
             plan = steps.plan(self.recipe.seed, self.epoch, part.shares)
-            for pack in self._own_packs(steps, plan):
+            for pack in self._own_packs(steps, plan, part.atoms_per_step):
                 self._advance(steps, pack)
                 self.packs_done += 1
                 bar.update()
@@ -227,11 +227,12 @@ class Trainer:
                     return
             self.epoch, self.packs_done = self.epoch + 1, 0
 
-    def _own_packs(self, steps: Steps, plan: Plan) -> Iterator[Pack]:
+    def _own_packs(self, steps: Steps, plan: Plan, atoms_per_step: int) -> Iterator[Pack]:
         """What this process computes of the rest of an epoch, step by step."""
-        _, n_processes = processes.place()
-        for first in range(self.packs_done * n_processes, len(plan), AT_ONCE * n_processes):
-            own = processes.parts(plan[first : first + AT_ONCE * n_processes], self.packs.sizes_of)
+        ends = [0, *processes.ends_of_steps(plan, self.packs.sizes_of, atoms_per_step)]
+        for first in range(self.packs_done, len(ends) - 1, AT_ONCE):
+            of_steps = (plan[start:end] for start, end in itertools.pairwise(ends[first : first + AT_ONCE + 1]))
+            own = processes.parts(of_steps, self.packs.sizes_of)
             for member, pack in zip(own, steps.serve([member.structures for member in own]), strict=True):
                 yield member.weigh(pack)
 

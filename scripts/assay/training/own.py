@@ -16,7 +16,7 @@ from assay.engine.painn import why_unsupported
 from assay.models import Potential, build_model
 from assay.training import processes
 from assay.training.curve import draw_curve
-from assay.training.effort import count_steps, rounds_of, seconds_per_step
+from assay.training.effort import count_steps, rounds_of, seconds_per_step, steps_of_an_epoch
 from assay.training.evaluation import check_held_out, validation_errors
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss
@@ -80,8 +80,8 @@ def plan_run(
     neighbors, atoms = _mean_neighbors(sample, model.cutoff)
     per_step = max(float(settings["atoms_per_step"]), atoms)
     step_s = seconds_per_step(model.hyperparameters, why_unsupported(model) is None, per_step, neighbors)
-    n_atoms = int(train.offsets[-1])
-    counted = count_steps(step_s, per_step, n_atoms, settings["minutes"], settings["epochs"])
+    of_an_epoch = steps_of_an_epoch(train.offsets, settings["atoms_per_step"])
+    counted = count_steps(step_s, of_an_epoch, settings["minutes"], settings["epochs"])
     steps = settings.get("steps") or counted
     peak = settings["from_peak"] if began is not None else 1.0
     return OwnRun(model, began, _recipe(settings, rounds_of(steps, settings["atoms_per_step"], peak), train), step_s)

@@ -188,7 +188,7 @@ class PackedDataset:
             limits = [(self.sizes_of(part), atoms_per_pack)]
             if edges_per_pack is not None:
                 limits.append((self.n_edges[part], edges_per_pack))
-            of_part = _ends_of_packs([(counts.sum(1), most) for counts, most in limits])
+            of_part = ends_of_packs([(counts.sum(1), most) for counts, most in limits])
             if start + len(part) < len(groups):
                 of_part.pop()  # this pack may go on in the next part
             ends += [start + end for end in of_part]
@@ -233,7 +233,7 @@ class PackedDataset:
         )
 
 
-def _ends_of_packs(limits: Sequence[tuple[np.ndarray, int]]) -> list[int]:
+def ends_of_packs(limits: Sequence[tuple[np.ndarray, int]]) -> list[int]:
     """Where packs of consecutive groups end, each as long as the sums of its counts (G,) stay within all limits."""
     totals = [(np.concatenate([[0], np.cumsum(counts)]), most) for counts, most in limits]
     ends, n_groups = [0], len(limits[0][0])
@@ -242,6 +242,20 @@ def _ends_of_packs(limits: Sequence[tuple[np.ndarray, int]]) -> list[int]:
         reached = [np.searchsorted(total, total[start] + most, side="right") - 1 for total, most in totals]
         ends.append(max(start + 1, int(min(reached))))
     return ends[1:]
+
+
+def packs_of_an_epoch(offsets: np.ndarray, atoms_per_pack: int) -> float:
+    """About how many packs an epoch has, for packs hold whole structures and are rarely full; of many structures a
+    sample tells.
+
+    Args:
+        offsets: (S + 1,), where the atoms of each structure begin, and where those of the last one end.
+        atoms_per_pack: the largest number of atoms in a pack, unless one structure alone has more.
+    """
+    rng, count = np.random.default_rng(0), len(offsets) - 1
+    drawn = rng.permutation(count) if count <= AT_ONCE else rng.integers(count, size=AT_ONCE)
+    sizes = offsets[1:][drawn] - offsets[:-1][drawn]
+    return len(ends_of_packs([(sizes, atoms_per_pack)])) * float(offsets[-1] / sizes.sum())
 
 
 def virials(part: Dataset) -> tuple[np.ndarray, np.ndarray]:

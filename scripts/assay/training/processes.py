@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, distributed
 from torch.multiprocessing.spawn import ProcessRaisedException, start_processes
 
-from assay.training.packs import Pack
+from assay.training.packs import Pack, ends_of_packs
 from assay.workflow.errors import AssayError
 
 TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what a process needs to know to find the others
@@ -64,21 +64,38 @@ def leads() -> bool:
     return not is_member() or int(os.environ["RANK"]) == 0
 
 
-def parts(plan: Sequence[np.ndarray], sizes_of: Callable[[np.ndarray], np.ndarray]) -> list[Part]:
-    """Deal the packs of an epoch to the processes, as many to a step as there are processes.
+def ends_of_steps(
+    plan: Sequence[np.ndarray], sizes_of: Callable[[np.ndarray], np.ndarray], atoms_per_step: int
+) -> list[int]:
+    """Where the steps of an epoch end in its packs: each has at most one pack for each process, and at most so many
+    atoms, unless one pack alone has more.
 
     Args:
         plan: the indices of the structures of each pack, equal in all processes.
         sizes_of: gives the numbers of atoms of structures by their indices.
+        atoms_per_step: the largest number of atoms of all processes together.
+    """
+    _, n_processes = place()
+    if n_processes == 1:
+        return list(range(1, len(plan) + 1))
+    n_atoms = np.array([int(sizes_of(pack).sum()) for pack in plan])
+    return ends_of_packs([(n_atoms, atoms_per_step), (np.ones_like(n_atoms), n_processes)])
+
+
+def parts(steps: Iterable[Sequence[np.ndarray]], sizes_of: Callable[[np.ndarray], np.ndarray]) -> list[Part]:
+    """Deal the packs of each step to the processes.
+
+    Args:
+        steps: the indices of the structures of each pack of each step, equal in all processes.
+        sizes_of: gives the numbers of atoms of structures by their indices.
 
     Returns:
-        What this process computes, step by step. At the end of an epoch some processes may have no pack left: they
-        get one of weight zero, so that all take part in each sum.
+        What this process computes, step by step. A step may have fewer packs than there are processes: the others get
+        one of weight zero, so that all take part in each sum.
     """
-    rank, n_processes = place()
+    rank, _ = place()
     own = []
-    for first in range(0, len(plan), n_processes):
-        step = plan[first : first + n_processes]
+    for step in steps:
         if rank >= len(step):
             own.append(Part(step[0], 0.0, 0.0))
             continue

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
+from ase.calculators.lj import LennardJones
 
 from assay.ablation.figures import draw
 from assay.ablation.plan import name_of, settings, training_of
@@ -104,6 +105,33 @@ def test_a_budget_of_atoms_is_that_of_whole_structures(dataset):
         packs = PackedDataset(dataset, 5.0).plan(0, 0, atoms_per_step)
         found = steps_within({"atoms": 10 * n_atoms}, dataset, atoms_per_step)
         assert found == pytest.approx(10 * len(packs), rel=0.1) and found > 10 * n_atoms / atoms_per_step
+
+
+def test_stresses_are_learned_and_judged_where_structures_have_some(dataset, tmp_path):
+    frames = []
+    for k in range(12):
+        atoms = bulk("Ar", "fcc", a=5.2 + 0.02 * k, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        atoms.calc = LennardJones(sigma=3.4, epsilon=0.05, rc=5.0, smooth=True)
+        atoms.get_stress()
+        frames.append(Structure.from_ase(atoms, f"{k}"))
+    crystals = from_structures(frames)
+
+    def trial(data, virial_weight):
+        base = BASE | {"recipe": BASE["recipe"] | {"loss": BASE["recipe"]["loss"] | {"virial_weight": virial_weight}}}
+        return run_trial(
+            training_of({}, base, {"steps": 8}), 0, data, data, tmp_path / f"{len(data)}{virial_weight}", 1
+        )
+
+    learned, left_out = trial(crystals, 5.0), trial(crystals, 0.0)
+    assert learned["stress_mae_eV_per_A3"] < left_out["stress_mae_eV_per_A3"]
+    assert "stress_mae_eV_per_A3" not in trial(dataset, 5.0)
+    assert trial(dataset, 5.0)["force_mae_eV_per_A"] == trial(dataset, 0.0)["force_mae_eV_per_A"]
+    trials = [found | {"setting": name} for name, found in (("base", left_out), ("x=1", learned)) for _ in range(2)]
+    [_, row] = summarize([t | {"stress_mae_eV_per_A3": (1 + k) * 0.1} for k, t in enumerate(trials)], 0.9)
+    assert row["stress_mae_eV_per_A3"]["ratio"] == pytest.approx(math.sqrt(6.0))
+    draw(tmp_path / "a.svg", [row | {"setting": "base"}, row])
+    assert "stress" in (tmp_path / "a.svg").read_text()
 
 
 def test_intervals_are_those_computed_by_hand():

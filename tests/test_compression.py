@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from ase.build import molecule
+from ase.build import bulk, molecule
 
 from assay.checkpoint import normalize
 from assay.compression import methods
-from assay.compression.comparison import eight_bits, kind_of, pays, recommendation
+from assay.compression.comparison import eight_bits, kind_of, pays, recommendation, stress_mae
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
 from assay.compression.low_rank import factored, truncated
 from assay.compression.methods import Workshop, begin, made, save
@@ -41,6 +41,7 @@ LIMITS = {
     "slowest": 1.05,
     "force_mae_ratio": 1.1,
     "energy_mae_ratio": 1.3,
+    "stress_mae_ratio": 1.3,
     "energy_force_consistency": 0.01,
     "drift_ratio": 2.0,
 }
@@ -210,6 +211,35 @@ def test_a_larger_student_labels_what_a_smaller_one_learns(model):
     assert not np.allclose(labelled.forces, data.forces)
 
 
+def crystals(model, count=4):
+    """Crystals with the labels of a model, but for the stress of the first one, beside an open molecule."""
+    frames = []
+    for k in range(count):
+        atoms = bulk("CO", "rocksalt", a=4.0 + 0.05 * k, cubic=True)
+        atoms.rattle(0.1, seed=k)
+        frames.append(Structure.from_ase(atoms, f"crystal-{k}"))
+    labelled = [p.label(s) for s, p in zip(frames, EagerPredictor(model).predict(frames), strict=True)]
+    return [replace(labelled[0], stress_eV_per_A3=None), *labelled[1:], structures(1)[0]]
+
+
+def test_stresses_are_learned_from_the_larger_student_and_measured_where_they_are_labelled(model):
+    exact, predictor = crystals(model), EagerPredictor(model)
+    assert stress_mae(predictor, exact) == pytest.approx(0.0, abs=1e-9)
+    assert stress_mae(predictor, structures(2)) is None
+    off = [s if s.stress_eV_per_A3 is None else replace(s, stress_eV_per_A3=s.stress_eV_per_A3 + 0.01) for s in exact]
+    assert stress_mae(predictor, off) == pytest.approx(0.01)
+    found = relabelled(from_structures(off), predictor).stress
+    np.testing.assert_allclose(found[1:4], [s.stress_eV_per_A3 for s in exact[1:4]], atol=1e-9)
+    assert np.isnan(found[[0, 4]]).all()
+
+
+def test_virials_are_in_the_loss_of_a_form_where_structures_have_stresses(model, tmp_path):
+    settings = {"tuning": {"loss": {"energy_weight": 4.0, "virial_weight": 0.5}}}
+    for frames, weight in ((crystals(model), 0.5), (structures(4), 0.0)):
+        data = from_structures(frames)
+        assert Workshop(model, data, data, settings, tmp_path).loss["virial_weight"] == weight
+
+
 @needs_engine
 @pytest.mark.slow
 def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
@@ -314,7 +344,7 @@ def test_the_plan_has_each_form_of_the_config():
 def row(name, size=0.3, time=0.7, force=1.05, failed=(), kind="network", **others):
     return {
         "form": name, "kind": kind, "size_ratio": size, "time_ratio": {"median": time, "p5": time, "p95": time},
-        "force_mae_ratio": force, "energy_mae_ratio": 1.2, "energy_force_consistency": 1e-4,
+        "force_mae_ratio": force, "energy_mae_ratio": 1.2, "stress_mae_ratio": None, "energy_force_consistency": 1e-4,
         "nve_drift_meV_per_atom_per_ps": 0.1, "failed": list(failed),
     } | others  # fmt: skip
 
@@ -322,6 +352,7 @@ def row(name, size=0.3, time=0.7, force=1.05, failed=(), kind="network", **other
 def test_a_form_pays_only_if_all_limits_hold():
     student = row("student", 1.0, 1.0, 1.0, ["torsions"])
     assert pays(row("good", failed=["torsions"]), student, LIMITS)
+    assert pays(row("of crystals", stress_mae_ratio=1.2), student, LIMITS)
     assert pays(row("small alone", time=1.0), student, LIMITS) and pays(row("fast alone", size=1.0), student, LIMITS)
     for bad in (
         row("neither", size=1.0, time=1.0),
@@ -330,6 +361,7 @@ def test_a_form_pays_only_if_all_limits_hold():
         row("unsound", failed=["minima"]),
         row("no gradient", energy_force_consistency=0.5),
         row("wrong energies", energy_mae_ratio=30.0),
+        row("wrong stresses", stress_mae_ratio=2.0),
         row("drifts", nve_drift_meV_per_atom_per_ps=0.3),
         row("blows up", nve_drift_meV_per_atom_per_ps=None),
     ):

@@ -31,6 +31,22 @@ def test_a_row_says_the_ratio_its_interval_and_what_follows():
     assert "600 steps from 2 seeds" in text and "took 2.00 minutes" in text and "50" in text
 
 
+def test_stresses_have_a_column_where_structures_have_some():
+    setting = {"setting": "base", "n_parameters": 1, "steps": 1, "seeds": [0, 1], "time_ratio": TIMES,
+               "stress_mae_eV_per_A3": error(1.25)}  # fmt: skip
+    setting |= {"force_mae_eV_per_A": error(1.0), "energy_mae_eV_per_atom": error(1.0)}
+    text = ablation({"ablation": ABOUT | {"rows": [setting], "training_seconds": 60.0}})
+    assert "| stress error |" in text and "| 1.00 | 1.00 | 1.25 | – |" in text
+    row = {"size_ratio": 1.0, "time_ratio": TIMES, "force_mae_ratio": 1.0, "energy_mae_ratio": 1.0,
+           "energy_force_consistency": 1e-4, "nve_drift_meV_per_atom_per_ps": 0.01, "verdict": None}  # fmt: skip
+    rows = [
+        row | {"form": f, "kind": "bits", "failed": [], "stress_mae_ratio": r} for f, r in (("a", 1.5), ("b", None))
+    ]
+    found = ABOUT | {"variant": "tiny", "rows": rows, "recommendation": {"form": None, "says": ""}}
+    lines = compression({"compression": found}).splitlines()
+    assert "| stress error |" in lines[0] and "| 1.50 |" in lines[2] and "not measured" in lines[3]
+
+
 def test_a_table_of_filters_has_a_bound_and_failed_checks_are_named():
     row = {"size_ratio": 1.0, "time_ratio": TIMES, "force_mae_ratio": 1.0, "energy_mae_ratio": 1.0,
            "energy_force_consistency": 1e-4, "nve_drift_meV_per_atom_per_ps": 0.01}  # fmt: skip

@@ -7,19 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from assay.ablation.plan import BASE
-from assay.workflow.plots import BLUE, ORANGE, REFERENCE, figure
+from assay.workflow.plots import BLUE, GREEN, ORANGE, REFERENCE, figure
 
 
 def draw(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Draw forces and energies of all settings but the base, one line each, as ratios on a logarithmic axis."""
+    """Draw the errors of all settings but the base, one line for each kind, as ratios on a logarithmic axis."""
     shown = [row for row in rows if row["setting"] != BASE]
     with figure(path, size=(5.6, 0.7 + 0.34 * len(shown))) as (_, axes):
         panel = axes[0, 0]
         looks = [
             ("force_mae_eV_per_A", "forces", BLUE, "o", 0.12),
             ("energy_mae_eV_per_atom", "energy", ORANGE, "s", -0.12),
+            ("stress_mae_eV_per_A3", "stress", GREEN, "^", 0.0),
         ]
         for key, label, color, marker, shift in looks:
+            if any(key not in row for row in shown):
+                continue
             ratios = [row[key]["ratio"] for row in shown]
             ends = [
                 [row[key]["ratio"] - row[key]["low"] for row in shown],
@@ -33,4 +36,4 @@ def draw(path: str | Path, rows: Sequence[Mapping[str, Any]]) -> None:
         panel.xaxis.set_minor_formatter("{x:g}")
         panel.set_yticks(range(len(shown)), [row["setting"].replace("+", ", ") for row in reversed(shown)])
         panel.set_xlabel("mean absolute error over that of the base (left is better)")
-        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
+        panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)

@@ -12,6 +12,7 @@ HYPERPARAMETERS = ("rank", "n_blocks", "hidden", "n_rbf", "radial_basis", "cutof
 LOSS = ("force_delta_eV_per_A", "energy_delta_eV_per_atom", "energy_weight")
 RECIPE = ("optimizer", "matrix_lr", "other_lr", "atoms_per_step")
 DATA = ("data_share",)
+ERRORS = ("force_mae_eV_per_A", "energy_mae_eV_per_atom", "stress_mae_eV_per_A3")  # the last where there are stresses
 
 Setting = dict[str, Any]  # values by the names above, of those that differ from the base
 

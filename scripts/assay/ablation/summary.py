@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student_t
 
-from assay.ablation.plan import BASE
+from assay.ablation.plan import BASE, ERRORS
 from assay.workflow.errors import AssayError
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference seen"
@@ -52,7 +52,8 @@ def relative_to_base(values: Mapping[str, Sequence[float]], confidence: float) -
 
 
 def summarize(trials: Sequence[Mapping[str, Any]], confidence: float) -> list[dict[str, Any]]:
-    """One row for each setting, in the order of the trials: size, and errors beside the base.
+    """One row for each setting, in the order of the trials: size, and errors beside the base, of stresses where they
+    are labelled.
 
     Args:
         trials: results of ``run_trial``, each with the name of its ``setting``.
@@ -63,7 +64,8 @@ def summarize(trials: Sequence[Mapping[str, Any]], confidence: float) -> list[di
         by_setting.setdefault(trial["setting"], []).append(trial)
     compared = {
         key: relative_to_base({name: [t[key] for t in of] for name, of in by_setting.items()}, confidence)
-        for key in ("force_mae_eV_per_A", "energy_mae_eV_per_atom")
+        for key in ERRORS
+        if all(key in trial for trial in trials)
     }
     return [
         {

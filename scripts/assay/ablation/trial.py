@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from assay.ablation.plan import ERRORS
 from assay.data.dataset import Dataset
 from assay.training.loop import Recipe, Round, Trainer
-from assay.training.loss import Loss
+from assay.training.loss import Loss, for_labels_of
 from assay.training.packs import packs_of_an_epoch
 from assay.training.size import with_elements
 
@@ -61,12 +62,13 @@ def run_trial(
     data = train if n_drawn == len(train) else train.subset(drawn)
     steps = steps_within(training["budget"], train, training["atoms_per_step"])
     rounds = [Round(steps, training["atoms_per_step"])]
-    recipe = Recipe(rounds=rounds, seed=seed, loss=Loss(**training["loss"]), **training["recipe"])
+    loss = Loss(**for_labels_of(train, training["loss"]))
+    recipe = Recipe(rounds=rounds, seed=seed, loss=loss, **training["recipe"])
     largest_z = int(max(dataset.atomic_numbers.max() for dataset in (train, validation)))  # whatever share is drawn
     hyperparameters = with_elements(training["hyperparameters"], largest_z, "the base")
     trainer = Trainer(training["architecture"], hyperparameters, data, validation, recipe, state_file, device)
     trainer.run()
-    errors = {key: trainer.history[-1][key] for key in ("force_mae_eV_per_A", "energy_mae_eV_per_atom")}
+    errors = {key: trainer.history[-1][key] for key in ERRORS if key in trainer.history[-1]}
     return errors | {
         "seed": seed,
         "n_parameters": sum(p.numel() for p in trainer.model.parameters()),

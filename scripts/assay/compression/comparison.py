@@ -6,6 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from assay.benchmark.models import time_beside_first
 from assay.compression.tables import TERMS, tabulated
 from assay.models import PaiNN, Potential, build_model
@@ -19,6 +21,7 @@ from assay.quantize.comparison import Motion, consistency, drift, errors
 from assay.structures.structure import Structure, evenly
 from assay.workflow.progress import progress
 
+ERRORS = {"force_mae": "eV_per_A", "energy_mae": "eV_per_atom", "stress_mae": "eV_per_A3"}  # with their units
 STUDENT, FEW_TERMS = "student", "few terms"
 NETWORK, BITS = "network", "bits"  # kinds of rows: forms that a file can hold and a runtime computes
 TABLE, FACTORS = "table", "factors"  # and what no file holds as it is counted here
@@ -80,9 +83,9 @@ def compare(
             }
         )
     for row in rows:
-        for key in ("force_mae", "energy_mae"):
-            unit = "eV_per_A" if key == "force_mae" else "eV_per_atom"
-            row[f"{key}_ratio"] = row[f"{key}_{unit}"] / rows[0][f"{key}_{unit}"]
+        for key, unit in ERRORS.items():
+            of_student = rows[0][f"{key}_{unit}"]
+            row[f"{key}_ratio"] = None if of_student is None else row[f"{key}_{unit}"] / of_student
     rows += eight_bits(quantization)
     return rows, recommendation(rows, settings["limits"])
 
@@ -101,9 +104,19 @@ def _costs(predictor: Predictor, test: Sequence[Structure], settings: Mapping[st
     """The errors on labelled structures, and how well forces are the gradient of the energy in dynamics."""
     moving = evenly(sorted(test, key=len)[: max(1, len(test) // 2)], settings["molecules"])
     return errors(predictor, test) | {
+        "stress_mae_eV_per_A3": stress_mae(predictor, test),
         "energy_force_consistency": consistency(predictor, moving),
         "nve_drift_meV_per_atom_per_ps": drift(predictor, moving, Motion(**settings["motion"])),
     }
+
+
+def stress_mae(predictor: Predictor, structures: Sequence[Structure]) -> float | None:
+    """The mean absolute error of the stress, eV/angstrom^3, of those that are labelled with one; None if none is."""
+    labelled = [structure for structure in structures if structure.stress_eV_per_A3 is not None]
+    if not labelled:
+        return None
+    found = np.array([prediction.stress_eV_per_A3 for prediction in predictor.predict(labelled)])
+    return float(np.abs(found - np.array([structure.stress_eV_per_A3 for structure in labelled])).mean())
 
 
 def times(
@@ -147,6 +160,7 @@ def eight_bits(quantization: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "time_ratio": found.get("latency", {}).get("batch32", {}).get("ratio"),
                 "force_mae_ratio": 1.0 + found["force_mae_increase_relative"],
                 "energy_mae_ratio": 1.0 + found["energy_mae_increase_relative"],
+                "stress_mae_ratio": None,
                 "energy_force_consistency": found["energy_force_consistency"],
                 "nve_drift_meV_per_atom_per_ps": found["nve_drift_meV_per_atom_per_ps"],
                 "verdict": None,
@@ -172,7 +186,8 @@ def pays(row: Mapping[str, Any], student: Mapping[str, Any], limits: Mapping[str
     saves = row["size_ratio"] <= limits["size_ratio"] or time <= limits["time_ratio"]
     sound = set(row["failed"]) <= set(student["failed"])
     consistent = row["energy_force_consistency"] <= limits["energy_force_consistency"]
-    accurate = all(row[f"{key}_mae_ratio"] <= limits[f"{key}_mae_ratio"] for key in ("force", "energy"))
+    ratios = {f"{key}_ratio": row[f"{key}_ratio"] for key in ERRORS}
+    accurate = all(ratio <= limits[key] for key, ratio in ratios.items() if ratio is not None)
     return saves and time <= limits["slowest"] and accurate and sound and consistent and _is_calm(row, student, limits)
 
 
@@ -208,7 +223,9 @@ def recommendation(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
+    ratio = row["stress_mae_ratio"]
+    of_stress = "" if ratio is None else f" and {ratio:.2f} times that of the stress"
     return (
         f"{row['size_ratio']:.2f} of the size, {row['time_ratio']['median']:.2f} of the time and "
-        f"{row['force_mae_ratio']:.2f} times the force error"
+        f"{row['force_mae_ratio']:.2f} times the force error{of_stress}"
     )

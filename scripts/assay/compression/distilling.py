@@ -23,10 +23,15 @@ from assay.training.packs import Pack, PackedDataset
 
 
 def relabelled(dataset: Dataset, predictor: Predictor) -> Dataset:
-    """The same structures with the energies and forces that a larger student gives them."""
+    """The same structures with energies, forces and, where they have some, stresses as a larger student gives them."""
     predictions = predictor.predict(list(dataset))
     energy = np.array([p.energy_eV for p in predictions], dtype=np.float64)
-    return replace(dataset, energy=energy, forces=np.concatenate([p.forces_eV_per_A for p in predictions]))
+    forces = np.concatenate([p.forces_eV_per_A for p in predictions])
+    stress = None if dataset.stress is None else dataset.stress.copy()
+    for k, prediction in enumerate(predictions):
+        if stress is not None and np.isfinite(stress[k]).all():
+            stress[k] = prediction.stress_eV_per_A3
+    return replace(dataset, energy=energy, forces=forces, stress=stress)
 
 
 def in_pairs(dataset: Dataset, step_A: float, seed: int) -> Dataset:

@@ -21,7 +21,7 @@ from assay.engine.painn import why_unsupported
 from assay.models import PaiNN, Potential
 from assay.predictors.networks import EnginePredictor
 from assay.training.loop import Recipe, Round, Trainer
-from assay.training.loss import Loss, engine_gradients
+from assay.training.loss import Loss, engine_gradients, for_labels_of
 from assay.training.origin import read_origin
 from assay.training.packs import PackedDataset
 from assay.training.states import remove_states, unfinished
@@ -75,13 +75,14 @@ class Workshop:
             )
         self.student, self.train, self.validation = student, train, validation
         self.settings, self.folder = settings, folder
+        self.loss = for_labels_of(train, settings["tuning"]["loss"])
 
     def pruned(self, channels: int, tuned: bool) -> Made:
         """The student with fewer channels, as it is after the cut or after training went on."""
         recipe = self.settings["tuning"]
         packs = PackedDataset(self.train, self.student.cutoff)
         chosen = islice(packs.plan(recipe["seed"], 0, recipe["atoms_per_step"]), IMPORTANCE_PACKS)
-        gradients = engine_gradients(self.student, Loss(**recipe["loss"]))
+        gradients = engine_gradients(self.student, Loss(**self.loss))
         narrow = prune(self.student, importance(self.student, gradients, map(packs.assemble, chosen)), channels)
         return made(self.trained(narrow, self.train, f"pruned-{channels}") if tuned else narrow)
 
@@ -105,7 +106,7 @@ class Workshop:
         if learns == "forces":
             return made(self.trained(start, relabelled(self.train, teacher), "smaller-forces"))
         pairs = in_pairs(self.train, self.settings["hessian"]["step_A"], self.settings["tuning"]["seed"])
-        loss = HessianLoss(**self.settings["tuning"]["loss"], **self.settings["hessian"])
+        loss = HessianLoss(**self.loss, **self.settings["hessian"])
         return made(self.trained(start, relabelled(pairs, teacher), "smaller-hessians", loss, PairTrainer))
 
     def trained(
@@ -119,7 +120,7 @@ class Workshop:
         """Train a network further by the recipe `compress: tuning`; a stopped training resumes."""
         recipe = dict(self.settings["tuning"])
         rounds = [Round(recipe.pop("steps"), recipe.pop("atoms_per_step"))]
-        recipe["loss"] = loss or Loss(**recipe["loss"])
+        recipe["loss"] = loss or Loss(**self.loss)
         origin = content_sha256(start.state_dict(), {"architecture": start.architecture, **start.hyperparameters})
         data = [dataset.content_sha256() for dataset in (train, self.validation)]
         state = unfinished(self.folder, name, [origin, self.settings["tuning"], asdict(recipe["loss"]), data])

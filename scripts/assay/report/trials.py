@@ -13,6 +13,7 @@ from assay.workflow.files import atomic_path, read_json
 from assay.workflow.markdown import table
 
 TRIALS = {"ablation": "ablate", "compression": "compress"}  # keys of docs/figures.json, and what measures them
+STRESS = "stress_mae_eV_per_A3"  # of a row of an ablation whose structures have stresses
 
 Figures = Mapping[str, Any]
 
@@ -47,7 +48,7 @@ def ablation(figures: Figures) -> str:
     found = figures.get("ablation")
     if found is None:
         return _missing("ablation")
-    rows = []
+    rows, with_stress = [], any(STRESS in row for row in found["rows"])
     for row in found["rows"]:
         force, energy = row["force_mae_eV_per_A"], row["energy_mae_eV_per_atom"]
         change = words(row["setting"].replace("+", ", "))
@@ -59,11 +60,13 @@ def ablation(figures: Figures) -> str:
                 number(1e3 * force["mean"]),
                 _interval(force),
                 _interval(energy),
+                *([_interval(row[STRESS])] if with_stress else []),
                 force["says"] or "–",
             ]
         )
     first = found["rows"][0]
-    heads = ["setting", "parameters", "time", "force MAE (meV/Å)", "force error", "energy error", "forces are"]
+    heads = ["setting", "parameters", "time", "force MAE (meV/Å)", "force error", "energy error"]
+    heads += [*(["stress error"] if with_stress else []), "forces are"]
     minutes, seeds = number(found["training_seconds"] / 60), len(first["seeds"])
     text = (
         f"{_origin(found)} Each setting was trained for {count(first['steps'])} steps from {seeds} seeds. "
@@ -84,7 +87,7 @@ def compression(figures: Figures) -> str:
     found = figures.get("compression")
     if found is None:
         return _missing("compression")
-    rows = []
+    rows, with_stress = [], any(row.get("stress_mae_ratio") is not None for row in found["rows"])
     for row in found["rows"]:
         ratio = row["time_ratio"]
         time = f"≥ {number(ratio['median'])}" if row["kind"] == "table" else spread(ratio)
@@ -96,11 +99,13 @@ def compression(figures: Figures) -> str:
                 time,
                 number(row["force_mae_ratio"]),
                 number(row["energy_mae_ratio"]),
+                *([number(row["stress_mae_ratio"])] if with_stress else []),
                 number(row["energy_force_consistency"], 2),
                 number(row["nve_drift_meV_per_atom_per_ps"], 2),
                 NOT_MEASURED if row["verdict"] is None else failed,
             ]
         )
-    heads = ["form", "size", "time", "force error", "energy error", "forces − slope", "drift (meV/atom/ps)", "fails"]
+    heads = ["form", "size", "time", "force error", "energy error", *(["stress error"] if with_stress else [])]
+    heads += ["forces − slope", "drift (meV/atom/ps)", "fails"]
     says = f"{code(found['variant'])}: {found['recommendation']['says']}"
     return f"{table(heads, rows)}\n\n{says}\n\n{_origin(found)}"

@@ -14,12 +14,14 @@ differentiates twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from assay.data.dataset import Dataset
+from assay.data.store import StoredDataset
 from assay.engine.model_file import Network
 from assay.engine.painn import Engine
 from assay.models import EnergyForces, Potential
@@ -108,6 +110,12 @@ def eager_gradients(model: Potential, loss: Loss) -> LossGradients:
         return value.detach(), [g.detach() for g in gradients]
 
     return gradients_of
+
+
+def for_labels_of(data: Dataset | StoredDataset, values: Mapping[str, float]) -> dict[str, float]:
+    """The arguments of a ``Loss`` for the labels of the data: without any stress there are no virials to learn."""
+    has_stress = data.stress is not None if isinstance(data, Dataset) else data.has_stress
+    return {**values} if has_stress else {**values, "virial_weight": 0.0}
 
 
 def engine_gradients(model: Network, loss: Loss, displacement_A: float = DISPLACEMENT_A) -> LossGradients:

@@ -19,7 +19,7 @@ from assay.training.curve import draw_curve
 from assay.training.effort import count_steps, rounds_of, seconds_per_step, steps_of_an_epoch
 from assay.training.evaluation import check_held_out, validation_errors
 from assay.training.loop import Recipe, Round, Trainer
-from assay.training.loss import Loss
+from assay.training.loss import Loss, for_labels_of
 from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
 from assay.training.run import describe, on_record, write_student
@@ -175,13 +175,11 @@ def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Po
 
 def _recipe(settings: Mapping[str, Any], rounds: list[Round], train: Dataset | StoredDataset) -> Recipe:
     first, steps = rounds[0].steps, sum(part.steps for part in rounds)
-    has_stress = train.stress is not None if isinstance(train, Dataset) else train.has_stress
-    loss = Loss(**settings["loss"] | ({} if has_stress else {"virial_weight": 0.0}))
     return Recipe(
         rounds=rounds,
         warmup=max(1, min(LONGEST_WARM_UP, round(WARM_UP * first))),
         ema_decay=min(settings["ema_decay"], 1.0 - IN_MEAN / steps) if steps > IN_MEAN else 0.0,
-        loss=loss,
+        loss=Loss(**for_labels_of(train, settings["loss"])),
         validate_every=min(1000, max(1, steps // VALIDATIONS)),
         **{key: settings[key] for key in OF_RECIPE},
     )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from assay.workflow.config_models.physics_yaml import Motion
-from assay.workflow.config_models.recipes_yaml import Hyperparameters, Loss
+from assay.workflow.config_models.recipes_yaml import Hyperparameters
+from assay.workflow.config_models.students_yaml import TrainingLoss
 from assay.workflow.config_models.types import (
     FilePath,
     Friction,
@@ -164,7 +165,7 @@ class AblationRecipe(Section):
     warmup: PositiveInteger
     ema_decay: float = Field(ge=0, lt=1, description="a decay below 1")
     validate_every: PositiveInteger
-    loss: Loss
+    loss: TrainingLoss
 
 
 class AblationBase(Section):
@@ -234,6 +235,7 @@ class CompressLimits(Section):
     slowest: PositiveNumber
     force_mae_ratio: PositiveNumber
     energy_mae_ratio: PositiveNumber
+    stress_mae_ratio: PositiveNumber
     energy_force_consistency: PositiveNumber
     drift_ratio: PositiveNumber
 

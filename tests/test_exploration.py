@@ -70,6 +70,21 @@ def test_a_crystal_may_come_from_a_file_and_one_that_cannot_be_made_is_a_sentenc
         supercells([SALT | {"prototype": "rockpop"}], 1, **RANGES)
     with pytest.raises(AssayError, match="lacks the atoms of the vacancy K9: repeat the cell"):
         supercells([SALT | {"vacancy": "K9"}], 3, **RANGES)
+    with pytest.raises(AssayError, match="the vacancy Kkk is no formula"):
+        supercells([SALT | {"vacancy": "Kkk"}], 3, **RANGES)
+    with pytest.raises(AssayError, match="the vacancy K4Na4 takes every atom of its cell"):
+        supercells([SALT | {"vacancy": "K4Na4", "repeat": [1, 1, 1]}], 3, **RANGES)
+    ase.build.molecule("H2O").write(tmp_path / "water.xyz")
+    with pytest.raises(AssayError, match=r"water\.xyz has no cell that repeats"):
+        supercells([{"path": str(tmp_path / "water.xyz"), "repeat": [2, 2, 2]}], 1, **RANGES)
+
+
+@pytest.mark.parametrize(
+    ("formula", "prototype", "n_atoms"), [("Mg", "hcp", 2), ("ZnO", "wurtzite", 4), ("Fe", "bcc", 2)]
+)
+def test_a_crystal_without_a_cubic_cell_has_another(formula, prototype, n_atoms):
+    [made] = supercells([{"formula": formula, "prototype": prototype, "a_A": 3.2, "repeat": [2, 1, 1]}], 1, **RANGES)
+    assert len(made) == 2 * n_atoms and made.pbc.all()
 
 
 def test_students_that_agree_on_what_they_know_ask_for_nothing(started, domain):

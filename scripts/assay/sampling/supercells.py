@@ -37,7 +37,7 @@ def supercells(
         seed: the seed of all draws.
 
     Raises:
-        AssayError: a crystal is not known, or lacks an atom of its vacancy.
+        AssayError: a crystal is not known, its vacancy is no formula, or it lacks an atom of that or has no other.
     """
     draw = np.random.default_rng(seed)
     made = []
@@ -63,27 +63,43 @@ def unit_cell(crystal: Mapping[str, Any]) -> ase.Atoms:
     """The cell of a crystal: the first structure of its ``path``, or ``formula``, ``prototype`` and ``a_A`` of ASE.
 
     Raises:
-        AssayError: the file cannot be read, or ASE makes no such crystal.
+        AssayError: the file cannot be read or has no cell, or ASE makes no such crystal.
     """
     if "path" in crystal:
-        return next(read_frames(crystal["path"]))()
-    try:
-        return ase.build.bulk(crystal["formula"], crystal["prototype"], a=crystal["a_A"], cubic=True)
-    except (ValueError, RuntimeError, KeyError) as error:
-        raise AssayError(
-            f"there is no crystal {crystal['formula']} of the prototype {crystal['prototype']} ({error}): name another "
-            "prototype of ase.build.bulk, or the `path` of a file with its cell"
-        ) from None
+        atoms = next(read_frames(crystal["path"]))()
+        if atoms.cell.rank < 3 or not atoms.pbc.any():
+            raise AssayError(
+                f"{crystal['path']} has no cell that repeats, of three lattice vectors: name the file of a crystal in "
+                "`data: supercells`"
+            )
+        return atoms
+    for cubic in (True, False):  # crystals such as hcp have no cubic cell
+        try:
+            return ase.build.bulk(crystal["formula"], crystal["prototype"], a=crystal["a_A"], cubic=cubic)
+        except (ValueError, RuntimeError, KeyError, AssertionError) as error:
+            reason = str(error)
+    raise AssayError(
+        f"there is no crystal {crystal['formula']} of the prototype {crystal['prototype']} ({reason}): name another "
+        "prototype of ase.build.bulk, or the `path` of a file with its cell"
+    )
 
 
 def _lacking(atoms: ase.Atoms, formula: str, draw: np.random.Generator) -> list[int]:
     """Draw the indices of the atoms of a formula."""
+    try:
+        wanted = Formula(formula).count()
+    except ValueError:
+        raise AssayError(
+            f"the vacancy {formula} is no formula: name the atoms that are to lack, such as NaCl"
+        ) from None
     chosen: list[int] = []
-    for symbol, number in Formula(formula).count().items():
+    for symbol, number in wanted.items():
         places = [index for index, own in enumerate(atoms.symbols) if own == symbol]
         if len(places) < number:
             raise AssayError(
                 f"{atoms.get_chemical_formula()} lacks the atoms of the vacancy {formula}: repeat the cell more often"
             )
         chosen += draw.choice(places, number, replace=False).tolist()
+    if len(chosen) == len(atoms):
+        raise AssayError(f"the vacancy {formula} takes every atom of its cell: repeat the cell more often")
     return chosen

@@ -111,6 +111,16 @@ def test_frames_that_students_see_differently_are_chosen_from_every_trajectory(s
     assert all(np.array_equal(a.positions, b.positions) for a, b in zip(chosen, same, strict=True))
 
 
+def test_rounds_of_few_trajectories_take_the_temperatures_in_turn(started, domain):
+    committee = predictor(), predictor()
+    found = []
+    for number in (1, 2, 3):
+        settings = replace(SETTINGS, temperatures_K=[100.0, 200.0, 300.0], duration_ps=0.008)
+        seen, _ = frames_of(committee, domain, started[:2], settings, number)
+        found.append([frame.structure.name.split("-")[-2] for frame in seen])
+    assert found == [["100K", "200K"], ["300K", "100K"], ["200K", "300K"]]
+
+
 def test_frames_unlike_the_training_data_are_chosen_where_students_agree(started, domain):
     strange = replace(domain, threshold=1e-3)
     chosen, record = explore((predictor(), predictor()), strange, started, SETTINGS, 1)

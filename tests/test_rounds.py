@@ -45,6 +45,21 @@ def test_what_cannot_be_made_or_labelled_is_one_sentence(data, sentence):
         completed(data=data, rounds={"count": 1})
 
 
+@pytest.mark.parametrize(
+    ("rounds", "sentence"),
+    [
+        ({"duration_ps": 0.05}, "no trajectory has a frame"),
+        ({"duration_ps": 0.05, "step_fs": 200, "frame_every_fs": 40}, "no trajectory has a frame"),
+        ({"trajectories": 2}, "as many `trajectories` of all rounds as `temperatures_K`, or more"),
+    ],
+)
+def test_rounds_that_can_find_nothing_are_refused(rounds, sentence):
+    data = {"supercells": MADE, "teacher": EMT}
+    with pytest.raises(AssayError, match=sentence):
+        completed(data=data, rounds={"count": 1, **rounds})
+    assert completed(data=data, rounds={"count": 2, "trajectories": 2})["rounds"]["trajectories"] == 2
+
+
 @pytest.mark.slow
 def test_a_crystal_and_a_teacher_become_a_student_by_rounds(tmp_path):
     lay_out(tmp_path)

@@ -28,7 +28,7 @@ class Exploration:
 
     Attributes:
         trajectories: the number of trajectories, which begin at structures drawn from all that are labelled.
-        temperatures_K: the temperatures of the trajectories, in turn.
+        temperatures_K: the temperatures of the trajectories of all rounds, in turn.
         duration_ps: the length of each trajectory.
         step_fs: the time step.
         friction_per_fs: the coupling to the heat bath.
@@ -116,7 +116,8 @@ def frames_of(
 ) -> tuple[list[Seen], int]:
     """The frames of the trajectories until each loses its meaning, and how many of the trajectories do."""
     frame_every = max(1, round(settings.frame_every_fs / settings.step_fs))
-    temperatures = [settings.temperatures_K[k % len(settings.temperatures_K)] for k in range(len(starts))]
+    before = (number - 1) * len(starts)  # turns go on where those of the last round ended
+    temperatures = [settings.temperatures_K[(before + k) % len(settings.temperatures_K)] for k in range(len(starts))]
     trajectory = run_dynamics(
         committee[0],
         starts,

@@ -177,6 +177,16 @@ def test_a_state_of_another_recipe_or_network_is_refused(dataset, tmp_path, name
         trainer(other, replace(recipe, **change))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, None])
+def test_a_damaged_state_is_one_sentence(dataset, tmp_path, share):
+    recipe, state = Recipe(rounds=[Round(2, 40)], warmup=1, validate_every=1), tmp_path / "state.pt"
+    Trainer("painn", STUDENT, dataset, dataset, recipe, state).run()
+    whole = state.read_bytes()
+    state.write_bytes(b"no state" * 100 if share is None else whole[: int(share * len(whole))])
+    with pytest.raises(AssayError, match=r"state\.pt, from which .* is damaged, .*: remove it to start anew"):
+        Trainer("painn", STUDENT, dataset, dataset, recipe, state)
+
+
 def test_a_round_has_its_own_weight_of_energies(dataset, tmp_path):
     """It ends where a run ends that goes on, after the round before, with a loss of that weight."""
     first, second, heavier = Round(4, 40), Round(4, 40), Loss(energy_weight=40.0)

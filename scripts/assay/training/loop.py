@@ -9,7 +9,9 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -133,6 +135,9 @@ class Trainer:
         start: the student to go on from, with reference energies that fit the data; None for new weights.
         device: the device that trains. On a GPU a whole step is one replayed CUDA graph. The order of its sums changes,
             so that two runs agree in their errors but not in every digit.
+
+    Raises:
+        AssayError: the state file is damaged, or of another network or recipe.
     """
 
     packing: type[PackedDataset] = PackedDataset
@@ -289,7 +294,7 @@ class Trainer:
         return errors
 
     def _resume(self) -> None:
-        state = torch.load(self.state_file, weights_only=True, map_location=self.device)
+        state = self._read_state()
         self._check_origin(state.get("decides", self._decides()))
         self.model.load_state_dict(state["model"])
         self.update.load_state_dict(state["update"])
@@ -297,6 +302,18 @@ class Trainer:
             setattr(self, name, state["progress"][name])
         self._note_origin(state["data_sets"], state["devices"])
         logger.info("resumed at step %d", self.step_number)
+
+    def _read_state(self) -> dict[str, Any]:
+        content = BytesIO(self.state_file.read_bytes())
+        try:
+            return torch.load(content, weights_only=True, map_location=self.device)
+        except torch.OutOfMemoryError:
+            raise
+        except (EOFError, RuntimeError, ValueError, OSError, UnpicklingError) as error:
+            raise AssayError(
+                f"{self.state_file}, from which an unfinished training would go on, is damaged, as a power cut leaves "
+                "files: remove it to start anew"
+            ) from error
 
     def _decides(self) -> dict[str, Any]:
         """What a training cannot change on its way: all but its data, its device, validations and rounds to come."""

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.shards import Shard, predict_piece, write_shard
+from assay.accuracy.shards import Shard, about_predictor, predict_piece, write_shard
 from assay.benchmark.memory import keep_freed_memory
 from assay.data import read_dataset
 from assay.predictors.interface import load_predictor
@@ -28,12 +28,7 @@ def main() -> None:
     for name, split in params.splits.items():
         dataset = read_dataset(split, params.max_structures, params.seed, part=(number - 1, n_shards))
         pieces[name] = predict_piece(predictor, domain, dataset, name)
-    about = {
-        "runtime": predictor.runtime,
-        "dtype": predictor.dtype,
-        "scope": predictor.scope.record if predictor.scope else None,
-        "wall_s": time.perf_counter() - started,
-    }
+    about = about_predictor(predictor) | {"wall_s": time.perf_counter() - started}
     write_shard(snakemake.output[0], Shard(pieces, about))
 
 

@@ -13,11 +13,13 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from assay.accuracy.domain import Novelty
-from assay.accuracy.evaluation import OutsideScope, predict_all, with_labels
+from assay.accuracy.evaluation import AccuracySettings, OutsideScope, predict_all, with_labels
 from assay.accuracy.shards import Shard, predict_piece, read_shards, write_shard
+from assay.accuracy.splits import judge_split
 from assay.accuracy.training_data import TrainingData
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
+from assay.data.scope import Scope
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -43,6 +45,9 @@ class Counted:
     """A domain whose scores tell which structure they belong to."""
 
     training_data = TrainingData("all", 1, 1, None)
+
+    def overlap_with(self, structures):
+        return {"sentence": f"of {len(structures)} structures none is known"}
 
     def novelties_of(self, structures):
         return [Novelty(float(s.name[1:]), 1, ("C bonded to F",) if s.name == "s4" else ()) for s in structures]
@@ -97,6 +102,26 @@ def test_a_shard_of_unknown_elements_does_not_speak_for_the_split(dataset, tmp_p
     merged = in_shards(strange, tmp_path, 5)  # more shards than structures
     with pytest.raises(OutsideScope, match="it does not know: F"):
         with_labels(merged.pieces["a/b ö"].predictions, strange)
+
+
+def test_a_split_is_judged_by_what_has_a_prediction_and_says_the_rest(dataset):
+    class Nowhere(Counted):
+        training_data = TrainingData("unknown", 0, None, None, "nothing tells")
+
+    piece = predict_piece(Echo(), Counted(), dataset, "mine")
+    scope = Scope(elements=("H", "C", "O"), charges=(0,), spins=(1,), axes=(0,), n_atoms=(1, 50))
+    settings = AccuracySettings(resamples=20, worst=2)
+    judged = judge_split(piece, dataset, Counted(), scope, settings, "mine")
+    assert judged.row["n_structures"] == len(judged.errors) == len(judged.novelties) == 9
+    assert [novelty.score for novelty in judged.novelties] == [0, 1, 4, 5, 6, 8, 9, 10, 11]
+    assert judged.row["domain"]["unknown_pattern_fraction"] == 1 / 9
+    assert [atoms.info["name"] for atoms in judged.worst] == [row["name"] for row in judged.row["worst"]]
+    said = list(judged.sentences("mine"))
+    assert said[0].startswith("mine: 3 of 12 structures have no prediction") and said[1].startswith("labels of mine: ")
+    assert said[2].startswith("2 structures of mine are outside of the scope, such as s5: ")
+    assert said[3:] == ["mine: of 9 structures none is known"]
+    unknown = judge_split(piece, dataset, Nowhere(), None, settings, "mine")
+    assert unknown.novelties is None and unknown.row["domain"] is None and unknown.row["scope"] is None
 
 
 def test_what_is_no_shard_is_refused_in_words(tmp_path):

@@ -45,6 +45,12 @@ class Shard:
     about: Mapping[str, Any]
 
 
+def about_predictor(predictor: Predictor) -> dict[str, Any]:
+    """What ``Shard.about`` says of the predictor: ``runtime``, ``dtype``, and its ``scope`` as a record, or None."""
+    scope = predictor.scope.record if predictor.scope else None
+    return {"runtime": predictor.runtime, "dtype": predictor.dtype, "scope": scope}
+
+
 def predict_piece(predictor: Predictor, domain: Domain, dataset: Dataset, label: str) -> Piece:
     """Predict structures, and compare those that were not refused with the training data."""
     predictions = predict_all(predictor, dataset, label)

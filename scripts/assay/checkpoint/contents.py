@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from assay.checkpoint.arrays import ArrayReader
 from assay.checkpoint.pickles import Instance, Name, Pickle, PickleError
 from assay.checkpoint.tensors import DTYPES, is_storage, is_tensor_record, rebuild
 
@@ -24,13 +24,11 @@ MAX_KEY = 1000  # characters
 MAX_MODULE_DEPTH = 40
 MAX_MODULE_TENSORS = 100_000
 MAX_MODULE_PARTS = 20_000
-MAX_ARRAY_BYTES = 1 << 26
 
 _DICTS = {"dict", "builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
 _LISTS = {"set", "builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "collections.deque"}
 _SCALAR = re.compile(r"numpy\._?core\.multiarray\.scalar")
 _ARRAY = re.compile(r"numpy\._?core\.(multiarray\._reconstruct|numeric\._frombuffer)")
-_NUMPY_CODES = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"}
 NAMES = re.compile(
     r"collections\.(OrderedDict|defaultdict|Counter|deque)"
     r"|builtins\.(dict|list|tuple|set|frozenset|int|long|float|bool|str|bytes|bytearray|complex|range|slice)"
@@ -104,7 +102,7 @@ class _Reader:
         self.made: dict[int, Any] = {}
         self.unfilled: list[tuple[Any, Any]] = []
         self.room = MAX_ITEMS
-        self.array_room = MAX_ARRAY_BYTES
+        self.arrays = ArrayReader()
 
     def read(self, root: Any) -> Any:
         """The contents of ``root`` and of all that it holds."""
@@ -156,7 +154,7 @@ class _Reader:
         if source.name == "torch.Size" and source.args and isinstance(source.args[0], tuple):
             return self.list_of(source.args[0])
         if _SCALAR.fullmatch(source.name):
-            array = self.array(source.args[1], source.args[0], ()) if len(source.args) == 2 else None
+            array = self.arrays.array(source.args[1], source.args[0], ()) if len(source.args) == 2 else None
             return source if array is None else array.item()
         if _ARRAY.fullmatch(source.name):
             return self.of_array(source)
@@ -278,60 +276,13 @@ class _Reader:
         """An array of numpy as a tensor; one of text or objects is the record itself."""
         if source.name.endswith("_frombuffer") and len(source.args) == 4:
             data, dtype, shape, order = source.args
-            array = self.array(data, dtype, shape, "F" if order == "F" else "C")
+            array = self.arrays.array(data, dtype, shape, "F" if order == "F" else "C")
         elif isinstance(source.state, tuple) and len(source.state) == 5:
             _, shape, dtype, fortran, data = source.state
-            array = self.array(data, dtype, shape, "F" if fortran is True else "C")
+            array = self.arrays.array(data, dtype, shape, "F" if fortran is True else "C")
         else:
             return source
         return source if array is None else torch.from_numpy(array)
-
-    def array(self, data: Any, dtype: Any, shape: Any, order: Any = "C") -> np.ndarray | None:
-        """A copy of the array with these bytes, in native byte order; None if they do not make one of numbers."""
-        kind, raw = _dtype(dtype), self.raw_bytes(data)
-        if kind is None or raw is None or not isinstance(shape, tuple) or len(shape) > 32:
-            return None
-        if not raw or not all(type(count) is int and count > 0 for count in shape):
-            return None
-        try:
-            values = np.frombuffer(raw, dtype=kind).reshape(shape, order=order)
-        except ValueError:
-            return None
-        return np.array(values, dtype=kind.newbyteorder("="), order="C")
-
-    def raw_bytes(self, data: Any) -> bytes | None:
-        """The bytes of an array, which protocols before 3 spell as text."""
-        if isinstance(data, Instance) and data.name == "_codecs.encode" and len(data.args) == 2:
-            text, encoding = data.args
-            if not isinstance(text, str) or encoding != "latin1":
-                return None
-            self.spend_bytes(len(text))
-            try:
-                return text.encode("latin1")
-            except UnicodeEncodeError:
-                return None
-        if not isinstance(data, bytes | bytearray):
-            return None
-        self.spend_bytes(len(data))
-        return bytes(data)
-
-    def spend_bytes(self, count: int) -> None:
-        """Count the bytes of an array against what all may have."""
-        self.array_room -= count
-        if self.array_room < 0:
-            raise PickleError(f"arrays of more than {MAX_ARRAY_BYTES >> 20} MiB")
-
-
-def _dtype(source: Any) -> np.dtype | None:
-    """The numpy dtype of numbers that ``source`` names, with its byte order."""
-    if not isinstance(source, Instance) or source.name != "numpy.dtype" or not source.args:
-        return None
-    code = source.args[0]
-    if not isinstance(code, str) or code not in _NUMPY_CODES:
-        return None
-    state = source.state
-    order = state[1] if isinstance(state, tuple) and len(state) > 1 else "<"
-    return np.dtype((">" if order == ">" else "<") + code)
 
 
 def _key(key: Any) -> Any:

@@ -8,6 +8,7 @@ import pathlib
 import re
 import tempfile
 
+import numpy as np
 import pytest
 import torch
 
@@ -315,6 +316,10 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         {"elements": "H-C-O"},
         {"elements": "['H', 'C', 'O']"},
         {"elements": {"value": listed, "desc": None}},
+        {"elements": np.unique(listed)},
+        {"elements": [np.str_(symbol) for symbol in listed]},
+        {"species": np.array(listed, dtype=object)},
+        {"elements": np.array(listed, dtype="S1")},
     ):
         assert normalize(save({"model_state_dict": state, "config": said})).elements == listed
         assert normalize(save({"model_state_dict": state, "hparams": {"model": said}})).elements == listed

@@ -89,6 +89,10 @@ def averaged(model):
     return made
 
 
+class Wall(torch.nn.Module):
+    """Something of somebody's own in the place of a floor."""
+
+
 class Wrapper(torch.nn.Module):
     """A trainer's module, which has the network among its own."""
 
@@ -111,11 +115,19 @@ def test_config_of_another_network_in_a_module_is_not_that_of_the_student(save):
     assert normalize(save(torch_bytes(made)), weights="the top").network.hyperparameters == expected
 
 
-def test_activation_of_a_module_without_a_config_is_that_of_its_head(save):
-    model = student("painn", activation="gelu")
+def test_a_module_without_a_config_tells_its_settings_by_its_modules(save):
+    model = student("painn", activation="gelu", envelope="cosine", epsilon=1e-3, repulsion=True, floor=True)
     expected = dict(model.hyperparameters)
     del model.hyperparameters
-    assert normalize(save(torch_bytes(model))).network.hyperparameters["activation"] == "gelu"
+    checkpoint = normalize(save(torch_bytes(model)))
+    assert checkpoint.network.hyperparameters == expected
+    assert "assumed" not in checkpoint.network.sources.values()
+    with library(far__away__Wall=Wall):
+        model.floor = Wall()
+        path = save(torch_bytes(model))
+    with pytest.raises(AssayError, match=r"holds floor as <far\.away\.Wall>, which cannot be read, and floor = False"):
+        normalize(path)
+    del model.floor
     model.hyperparameters = expected | {"activation": "silu"}
     with pytest.raises(AssayError, match="activation"):
         normalize(save(torch_bytes(model)))

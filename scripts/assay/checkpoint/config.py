@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, in_words, sections
+from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, in_words, may_hold_config, sections
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -135,6 +135,12 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
         AssayError: there is one.
     """
     for section in sections(container):
+        for name, key, value in _values(section):
+            if name in assumed and isinstance(value, Name | Instance):
+                raise AssayError(
+                    f"{container.path} holds {section.path_of(key)} as {value}, which cannot be read, and {name} = "
+                    f"{assumed[name]} would be assumed: save it as a word, a number or a flag"
+                )
         for name, key, value in [*_told(section), *(_doubtful(section) if section.known else ())]:
             if name not in assumed or value == assumed[name] or not _can_be(name, value):
                 continue
@@ -144,6 +150,14 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
                 f"{container.path} says {section.path_of(key)} = {reprlib.repr(value)}, which is not taken for its "
                 f"network's, and {name} = {assumed[name]} would be assumed: save it with {name} in its config"
             )
+        for key, value in section.entries.items():
+            opaque = isinstance(value, Instance) and (value.args or value.state is not None)
+            if assumed and opaque and may_hold_config(section, key):
+                raise AssayError(
+                    f"{container.path} holds {section.path_of(key)} as {value}, whose values cannot be read, and "
+                    f"{', '.join(f'{name} = {it}' for name, it in assumed.items())} would be assumed: save its config "
+                    "as a dict"
+                )
         for key in (PLACES | _COMMANDS) & section.entries.keys():
             said = _said_in_text(section.entries[key])
             name = next((name for name in said if name in assumed and said[name] != assumed[name]), None)
@@ -192,11 +206,18 @@ def _optimizer_around(section: Section) -> list[str]:
 
 def _told(section: Section) -> Iterator[tuple[str, str, Any]]:
     """(name, key, value) of every hyperparameter that a section tells, under Assay's name and under its own."""
+    for name, key, value in _values(section):
+        if not isinstance(value, dict | Name | Instance):
+            yield name, key, value
+
+
+def _values(section: Section) -> Iterator[tuple[str, str, Any]]:
+    """As ``_told``, with values that cannot be read: dicts, and classes and instances that are no activation."""
     for key, value in section.entries.items():
         large = isinstance(value, Tensor) and value.numel() != 1
         name = _NAMES.get(in_words(key)) if isinstance(key, str) and not large else None
         plain = _plain(name, value)
-        if name is not None and plain is not None and not isinstance(plain, dict):
+        if name is not None and plain is not None:
             yield name, key, plain
 
 
@@ -208,10 +229,7 @@ def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
 
 
 def _plain(name: str | None, value: Any) -> Any:
-    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name.
-
-    Another class or instance says nothing that a hyperparameter could be: None.
-    """
+    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name."""
     if isinstance(value, str) and name is not None:
         value = _from_text(name, value)
     if isinstance(value, Tensor) and value.numel() == 1:
@@ -220,7 +238,7 @@ def _plain(name: str | None, value: Any) -> Any:
         said = value if isinstance(value, str) else value.name
         bare = said.partition("(")[0].rpartition(".")[2].lower()
         return _ACTIVATIONS.get(bare, bare)
-    return None if isinstance(value, Name | Instance) else value
+    return value
 
 
 def _from_text(name: str, text: str) -> Any:

@@ -1,8 +1,8 @@
 """Turns the records of a pickle into dicts, lists, numbers and tensors, without running what they name.
 
-``NAMES`` is the short list of classes and functions whose meaning is known: tensors, plain containers, numbers and
-arrays of numpy. An instance of any other class becomes the dict of its entries and attributes, a module the state dict
-that it would have had, and where there is nothing to show, the record itself.
+``NAMES`` is the short list of classes and functions whose meaning is known: tensors, plain containers, numbers, texts
+and arrays of numpy. An instance of any other class becomes the dict of its entries and attributes, a module the state
+dict that it would have had, a member of an Enum its value, and where there is nothing to show, the record itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from assay.checkpoint.arrays import ArrayReader
+from assay.checkpoint.arrays import BYTES, ArrayReader
 from assay.checkpoint.pickles import Instance, Name, Pickle, PickleError
 from assay.checkpoint.tensors import DTYPES, is_storage, is_tensor_record, rebuild
 
@@ -24,11 +24,16 @@ MAX_KEY = 1000  # characters
 MAX_MODULE_DEPTH = 40
 MAX_MODULE_TENSORS = 100_000
 MAX_MODULE_PARTS = 20_000
+MAX_NESTED_NAMES = 10  # of classes in each other
 
 _DICTS = {"dict", "builtins.dict", "collections.OrderedDict", "collections.defaultdict", "collections.Counter"}
 _LISTS = {"set", "builtins.set", "builtins.frozenset", "builtins.list", "builtins.tuple", "collections.deque"}
 _SCALAR = re.compile(r"numpy\._?core\.multiarray\.scalar")
 _ARRAY = re.compile(r"numpy\._?core\.(multiarray\._reconstruct|numeric\._frombuffer)")
+# Attributes in which models of pydantic and dicts of ml_collections keep their entries, and UserDict and ChainMap where
+# they have no others.
+_ENTRIES = ("__dict__", "__pydantic_extra__", "_fields")
+_ENTRIES_ALONE = ("data", "maps")
 NAMES = re.compile(
     r"collections\.(OrderedDict|defaultdict|Counter|deque)"
     r"|builtins\.(dict|list|tuple|set|frozenset|int|long|float|bool|str|bytes|bytearray|complex|range|slice)"
@@ -67,14 +72,26 @@ class ModuleContents(dict):
     def networks(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(dotted path, settings) of each module in it that embeds elements as a student does.
 
-        The settings are its attributes, and the activation of its head where that is a module of torch.
+        The settings are its attributes, and what its modules tell: the activation of its head where that is a module of
+        torch, the epsilon of its blocks, and the envelope, repulsion and floor.
         """
         for path, part in self.parts.items():
             prefix = f"{path}." if path else ""
             if f"{prefix}embedding.weight" in self:
-                activation = self.parts.get(f"{prefix}head.1")
-                known = activation is not None and activation.name.startswith("torch.nn.modules.activation.")
-                yield path, part.attributes | ({"activation": Name(activation.name)} if activation and known else {})
+                yield path, part.attributes | dict(self._told_by_parts(prefix))
+
+    def _told_by_parts(self, prefix: str) -> Iterator[tuple[str, Any]]:
+        """Names and values of the settings that modules under ``prefix`` tell; the name of one that tells none."""
+        head, block = self.parts.get(f"{prefix}head.1"), self.parts.get(f"{prefix}blocks.0")
+        if head is not None and head.name.startswith("torch.nn.modules.activation."):
+            yield "activation", Name(head.name)
+        if block is not None and "epsilon" in block.attributes:
+            yield "epsilon", block.attributes["epsilon"]
+        for name in ("envelope", "repulsion", "floor"):
+            part = self.parts.get(prefix + name)
+            if part is not None:
+                told = part.attributes.get("kind") if name == "envelope" else part.name.startswith("assay.models.")
+                yield name, told or Name(part.name)
 
 
 def foreign_names(names: list[str]) -> list[str]:
@@ -124,10 +141,13 @@ class _Reader:
 
     def contents(self, source: Any) -> Any:
         """The contents of one value. Members of containers follow later, so that no depth is too deep."""
-        if not isinstance(source, list | tuple | Instance):
+        if not isinstance(source, list | tuple | bytes | bytearray | Instance):
             return source
         if id(source) not in self.made:
-            made = self.of_instance(source) if isinstance(source, Instance) else self.list_of(source)
+            if isinstance(source, Instance):
+                made = self.of_instance(source)
+            else:
+                made = self.list_of(source) if isinstance(source, list | tuple) else self.arrays.text(source)
             self.made[id(source)] = made
         return self.made[id(source)]
 
@@ -158,21 +178,60 @@ class _Reader:
             return source if array is None else array.item()
         if _ARRAY.fullmatch(source.name):
             return self.of_array(source)
+        if source.name in BYTES:
+            return self.arrays.text(source)
+        if source.name == "builtins.getattr":
+            return self.of_attribute(source)
+        if source.name == "functools.partial":
+            return self.of_partial(source)
         if source.name.startswith("omegaconf."):
             return self.of_omegaconf(source)
         return self.of_foreign(source)
 
     def of_foreign(self, source: Instance) -> Any:
-        """A module as its state dict and its attributes; another instance as its entries and attributes."""
+        """A module as its state dict; another instance as its entries and attributes, or what it was made of."""
         attributes = self.attributes(source)
         if "_parameters" in attributes and "_modules" in attributes:
             return self.of_module(source, attributes)
-        pairs = [*self.pairs(source), *attributes.items()]
+        pairs = [*self.pairs(source), *self.opened(attributes)]
         if pairs:
             return self.dict_of(pairs)
         if source.members:
             return self.list_of(source.members)
-        return source
+        return _value(source)
+
+    def opened(self, attributes: dict[str, Any]) -> list[tuple[str, Any]]:
+        """Attributes, with their entries in the place of a dict in which another library keeps those of its own."""
+        alone = _ENTRIES_ALONE if len(attributes) == 1 else ()
+        found: list[tuple[str, Any]] = []
+        for key, value in attributes.items():
+            inner = reversed(value) if key == "maps" and isinstance(value, list) else [value]
+            opened = [self.pairs(held) for held in inner] if key in (*_ENTRIES, *alone) else []
+            found += [pair for pairs in opened for pair in pairs] or [(key, value)]
+        return found
+
+    def of_attribute(self, source: Instance) -> Any:
+        """What ``getattr`` would find, such as a member of an Enum, by its full name; else the record."""
+        names: list[str] = []
+        owner: Any = source
+        while isinstance(owner, Instance) and owner.name == source.name and len(owner.args) == 2:
+            owner, name = owner.args
+            names.append(name)
+            if not isinstance(name, str) or len(names) > MAX_NESTED_NAMES:
+                return source
+        return Name(".".join([owner.name, *reversed(names)])) if names and isinstance(owner, Name) else source
+
+    def of_partial(self, source: Instance) -> Any:
+        """A function by its name, or the dict of it and its arguments by name, as Hydra has it; else the record."""
+        if not isinstance(source.state, tuple) or len(source.state) < 3:
+            return source
+        function, args, keywords, *_ = source.state
+        if isinstance(function, Instance) and function.name == "builtins.getattr":
+            function = self.of_attribute(function)
+        if not isinstance(function, Name) or args != ():
+            return source
+        pairs = self.pairs(keywords)
+        return self.dict_of([("_target_", function), *pairs]) if pairs else function
 
     def of_omegaconf(self, source: Instance) -> Any:
         """The value of a node of OmegaConf, or the contents of a container of nodes."""
@@ -273,16 +332,38 @@ class _Reader:
         return {key: value for part in dicts for key, value in self.pairs(part) if isinstance(key, str)}
 
     def of_array(self, source: Instance) -> Any:
-        """An array of numpy as a tensor; one of text or objects is the record itself."""
+        """An array of numpy as a tensor, one of text or objects as a list; another is the record itself."""
         if source.name.endswith("_frombuffer") and len(source.args) == 4:
             data, dtype, shape, order = source.args
             array = self.arrays.array(data, dtype, shape, "F" if order == "F" else "C")
         elif isinstance(source.state, tuple) and len(source.state) == 5:
             _, shape, dtype, fortran, data = source.state
+            if isinstance(data, list):
+                return self.of_objects(source, shape, data)
             array = self.arrays.array(data, dtype, shape, "F" if fortran is True else "C")
         else:
             return source
-        return source if array is None else torch.from_numpy(array)
+        if array is None:
+            return source
+        return array.tolist() if array.dtype == object else torch.from_numpy(array)
+
+    def of_objects(self, source: Instance, shape: Any, items: list[Any]) -> Any:
+        """The one object in an array of numpy, or the list of those along its axis; else the record itself."""
+        if isinstance(shape, tuple) and len(shape) == 1:
+            return self.list_of(items)
+        single = shape == () and len(items) == 1
+        nested = single and isinstance(items[0], Instance) and _ARRAY.fullmatch(items[0].name)
+        return self.contents(items[0]) if single and not nested else source
+
+
+def _value(source: Instance) -> Any:
+    """The number or text that an instance of a class was made of, such as a member of an Enum, or its record."""
+    args, bare = source.args, source.name.rpartition(".")[2]
+    if source.state is not None or source.keywords is not None:
+        return source
+    if source.name.startswith("pathlib.") and args and all(isinstance(part, str) for part in args):
+        return "/".join(args)
+    return args[0] if bare[:1].isupper() and len(args) == 1 and isinstance(args[0], str | int | float) else source
 
 
 def _key(key: Any) -> Any:

@@ -11,6 +11,7 @@ import ase.data
 from torch import Tensor
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.pickles import Instance
 from assay.checkpoint.sections import MAX_TEXT, PLACES, as_dict, sections
 from assay.workflow.errors import AssayError
 
@@ -131,4 +132,6 @@ def _says_something(value: Any) -> bool:
     """Whether an entry is neither absent, a flag, a count nor empty."""
     if isinstance(value, str):
         return value.strip().lower() not in ("", "none", "null", "all", "any") and not value.strip().isdecimal()
-    return value.numel() > 1 if isinstance(value, Tensor) else isinstance(value, list | tuple | dict) and bool(value)
+    if isinstance(value, Tensor):
+        return value.numel() > 1
+    return isinstance(value, Instance) or (isinstance(value, list | tuple | dict) and bool(value))

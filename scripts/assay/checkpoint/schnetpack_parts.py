@@ -93,14 +93,8 @@ def _activation(reader: Reader, layer: str, default: str) -> tuple[str, list[flo
 
 
 def _function(value: Any) -> str:
-    """The full name of a function: one of a module, or a built-in one that the pickle looks up by its name."""
-    if isinstance(value, Name):
-        return value.name
-    if isinstance(value, Instance) and value.name == "builtins.getattr" and len(value.args) == 2:
-        owner, name = value.args
-        if isinstance(owner, Name) and isinstance(name, str):
-            return f"{owner.name}.{name}"
-    return value.name if isinstance(value, Instance) else ""
+    """The full name of a function."""
+    return value.name if isinstance(value, Name | Instance) else ""
 
 
 def postprocessed(reader: Reader, notes: list[str], key: str, max_z: int) -> tuple[float, Tensor]:

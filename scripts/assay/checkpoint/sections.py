@@ -45,6 +45,12 @@ _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
     r"|datamodule(?:_hyper_parameters|_hparams)?"
 )
+# Names under which other things than sections may say what the config of a network says: text, words of a command, and
+# instances of classes.
+_OF_CONFIG = re.compile(
+    r"(?:^|_)(?:config\w*|cfg|hparams|hyper_?parameters|settings|options|args|arguments|yaml|overrides|argv"
+    r"|command|cmd|cmdline)(?:_|$)"
+)
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
 _JOINT = re.compile(r"[./]|--|__")
 _BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
@@ -143,6 +149,14 @@ def _holds_weights(entries: dict[Any, Any]) -> bool:
 def is_elsewhere(words: str) -> bool:
     """Whether a key, in words, is that of a section that tells nothing of the network."""
     return bool(_ELSEWHERE.search(OF_BEST.sub("", words)))
+
+
+def may_hold_config(section: Section, key: Any) -> bool:
+    """Whether what stands under a key of a section and is no section itself may be a config of the network."""
+    if not isinstance(key, str) or is_elsewhere(in_words(key)):
+        return False
+    inside = section.known and section.place and in_words(key) in NETWORKS
+    return bool(inside) or key in PLACES or bool(_OF_CONFIG.search(in_words(key)))
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:

@@ -114,6 +114,28 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         ({"argv": ["train.py", "--floor"]}, r"says floor in the text under 'argv', .* False would be"),
         ({"config": {"model_floor": True}}, r"says config\.model_floor = True, .* and floor = False would be"),
         ({"run/floor": True}, r"says run\.floor = True, .* and floor = False would be"),
+        ({"config": {"use_zbl": True}}, r"says config\.use_zbl = True, .* and repulsion = False would be"),
+        ({"config": {"distance_floor": 1}}, r"says config\.distance_floor = 1, .* and floor = False would be"),
+        ({"config": {"cutoff_fn": {"type": "cosine"}}}, r"says config\.cutoff_fn = 'cosine', .* envelope = polynomial"),
+        ({"config": {"norm": {"eps": 0.5}}}, r"says config\.norm\.eps = 0\.5, .* and epsilon = 1e-08 would be"),
+        (
+            {"config": {"activation": {"_target_": "torch.nn.Softplus", "beta": 2.0}}},
+            r"holds config\.activation as \{.*\}, which cannot be read, and activation = silu would be",
+        ),
+        ({"config": {"repulsion": {"type": "zbl", "k": 1}}}, r"holds config\.repulsion as \{.*, and repulsion = False"),
+        *(
+            ({key: "model:\n  envelope: cosine\n"}, rf"says envelope in the text under '{key}'")
+            for key in ("config_yaml", "yaml", "hparams_text", "model_yaml", "experiment_config", "options")
+        ),
+        (
+            {"sys_argv": ["train.py", "--verbose", "--envelope", "cosine"]},
+            r"says envelope in the text under 'sys_argv'",
+        ),
+        ({"command_line": "train.py --envelope cosine"}, r"says envelope in the text under 'command_line'"),
+        (
+            {"hydra": {"overrides": {"task": ["model.envelope=cosine"]}}},
+            r"says envelope in the text under 'hydra\.overrides\.task'",
+        ),
     ):
         with pytest.raises(AssayError, match=said):
             normalize(save({"state_dict": state} | content))
@@ -131,6 +153,8 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
             }
         },
         {"config": "activation: silu\nenvelope: polynomial", "argv": ["train.py", "--lr", "1e-3"]},
+        {"config": {"use_zbl": False, "repulsion": {}, "norm": {"eps": 1e-8}, "batch_size": 4}},
+        {"optimizer_config": "epsilon: 0.1", "data_args": "--floor", "message": "activation: gelu"},
     ):
         assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
 
@@ -208,6 +232,11 @@ def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
         {"cutoff_A": "5.0", "max_z": "9"},
         {"head": "(4,)", "rank": "None"},
         {"head": "energy", "n_layers": 5, "num_layers": 1},
+        {"activation": {"_target_": "torch.nn.SiLU", "_partial_": True}, "envelope": {"name": "cosine"}},
+        {
+            "activation": {"class_path": "torch.nn.SiLU", "init_args": {}},
+            "hidden_act": {"type": "silu", "inplace": True},
+        },
     ):
         assert normalize(save({"model": state, "config": config | other})).to_bytes() == plain
     renamed = {"hiddenDim": 8, "Activation": "silu", "norm_eps": 1e-3, "Repulsion": True, "FLOOR": True}

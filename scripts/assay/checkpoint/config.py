@@ -14,7 +14,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.sections import MAX_TEXT, NETWORKS, PLACES, Section, as_dict, in_words, may_hold_config, sections
+from assay.checkpoint.sections import MAX_TEXT, NETWORKS, Section, as_dict, in_words, may_hold_config, sections
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -28,7 +28,10 @@ SYNONYMS = {
     "radial_basis": "radial_basis rbf_type",
     "envelope": "envelope envelope_type envelope_function",
     "filter_bias": "filter_bias",
-    "activation": "activation activation_fn activation_function act act_fn nonlinearity non_linearity",
+    "activation": (
+        "activation activation_fn activation_function activation_name activation_type act act_fn act_func act_type "
+        "hidden_act nonlinearity non_linearity"
+    ),
     "head": "head",
     "epsilon": "epsilon norm_eps norm_epsilon",
     "repulsion": "repulsion",
@@ -44,11 +47,15 @@ SYNONYMS = {
     "shared_interactions": "shared_interactions",
 }
 _NAMES = {in_words(synonym): name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
-# Names in a config that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list.
+# Names that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list, of another wall.
 _DOUBTFUL = {
     "eps": "epsilon", "layer_norm_eps": "epsilon", "layer_norm_epsilon": "epsilon", "cutoff_function": "envelope",
-    "cutoff_fn": "envelope", "cutoff_type": "envelope",
+    "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "zbl": "repulsion",
 }  # fmt: skip
+_NORM = re.compile(r"(?:\w+_)?norms?")  # sections whose epsilon is of norms
+# Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, and keys that say nothing of it.
+_NAMING = ("_target_", "class_path", "name", "type")
+_IDLE = {"_recursive_", "_partial_", "_convert_", "inplace"}
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
@@ -58,9 +65,9 @@ _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"
 _ACTIVATIONS = {"swish": "silu"}
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 MAX_WORDS = 1000  # of a command
-_PREFIX = re.compile(r"^(?:model|student|network|net|painn)_")
+_PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
 _COMMANDS = {"overrides", "argv", "command", "cmd"}
-_SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?\s*[:=]\s*['\"]?([\w.+-]*)")
+_SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?[ \t]*[:=][ \t]*['\"]?([\w.+-]*)")
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -134,38 +141,55 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
     Raises:
         AssayError: there is one.
     """
-    for section in sections(container):
-        for name, key, value in _values(section):
-            if name in assumed and isinstance(value, Name | Instance):
-                raise AssayError(
-                    f"{container.path} holds {section.path_of(key)} as {value}, which cannot be read, and {name} = "
-                    f"{assumed[name]} would be assumed: save it as a word, a number or a flag"
-                )
-        for name, key, value in [*_told(section), *(_doubtful(section) if section.known else ())]:
-            if name not in assumed or value == assumed[name] or not _can_be(name, value):
-                continue
-            if name == "epsilon" and (section.of_run or _optimizer_around(section)):
-                continue
+    for section in sections(container) if assumed else ():
+        _check_settings(section, assumed, container)
+        _check_texts(section, assumed, container)
+
+
+def _check_settings(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
+    """Refuse other values of hyperparameters, and values that cannot be read."""
+    of_norms = _NORM.fullmatch(_last_words(section))
+    for name, key, value in [*_values(section), *(_doubtful(section) if section.known or of_norms else ())]:
+        if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section))):
+            continue
+        where = section.path_of(key)
+        if _is_unread(value):
+            shown = reprlib.repr(value) if isinstance(value, dict) else value
             raise AssayError(
-                f"{container.path} says {section.path_of(key)} = {reprlib.repr(value)}, which is not taken for its "
-                f"network's, and {name} = {assumed[name]} would be assumed: save it with {name} in its config"
+                f"{container.path} holds {where} as {shown}, which cannot be read, and {name} = {assumed[name]} would "
+                "be assumed: save it as a word, a number or a flag"
             )
-        for key, value in section.entries.items():
-            opaque = isinstance(value, Instance) and (value.args or value.state is not None)
-            if assumed and opaque and may_hold_config(section, key):
-                raise AssayError(
-                    f"{container.path} holds {section.path_of(key)} as {value}, whose values cannot be read, and "
-                    f"{', '.join(f'{name} = {it}' for name, it in assumed.items())} would be assumed: save its config "
-                    "as a dict"
-                )
-        for key in (PLACES | _COMMANDS) & section.entries.keys():
-            said = _said_in_text(section.entries[key])
-            name = next((name for name in said if name in assumed and said[name] != assumed[name]), None)
-            if name is not None:
-                raise AssayError(
-                    f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
-                    f"and {assumed[name]} would be assumed: save its config as a dict"
-                )
+        if value != assumed[name] and _can_be(name, value):
+            raise AssayError(
+                f"{container.path} says {where} = {reprlib.repr(value)}, which is not taken for its network's, and "
+                f"{name} = {assumed[name]} would be assumed: save it with {name} in its config"
+            )
+
+
+def _check_texts(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
+    """Refuse text and words of commands that say otherwise, and whole configs that cannot be read."""
+    of_command = _last_words(section) in _COMMANDS
+    for key, value in section.entries.items():
+        if not (of_command or may_hold_config(section, key)):
+            continue
+        if isinstance(value, Instance) and (value.args or value.state is not None):
+            values = ", ".join(f"{name} = {it}" for name, it in assumed.items())
+            raise AssayError(
+                f"{container.path} holds {section.path_of(key)} as {value}, whose values cannot be read, and {values} "
+                "would be assumed: save its config as a dict"
+            )
+        said = _said_in_text(value)
+        name = next((name for name in said if name in assumed and said[name] != assumed[name]), None)
+        if name is not None:
+            raise AssayError(
+                f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
+                f"and {assumed[name]} would be assumed: save its config as a dict"
+            )
+
+
+def _last_words(section: Section) -> str:
+    """The name of a section, without those around it, in words."""
+    return in_words(section.place.rpartition(".")[2])
 
 
 def _can_be(name: str, value: Any) -> bool:
@@ -181,8 +205,9 @@ def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
         words = in_words(key) if isinstance(key, str) else ""
         bare = _PREFIX.sub("", words)
         name = _DOUBTFUL.get(bare) or (_NAMES.get(bare) if bare != words else None)
-        if name is not None and isinstance(value, str | int | float):
-            yield name, key, _plain(name, value)
+        plain = _plain(name, value)
+        if name is not None and (isinstance(plain, str | int | float) or _is_unread(plain)):
+            yield name, key, plain
 
 
 def _said_in_text(text: Any) -> dict[str, Any]:
@@ -191,7 +216,7 @@ def _said_in_text(text: Any) -> dict[str, Any]:
         text = " ".join(text)
     if not isinstance(text, str) or as_dict(text) is not None:
         return {}
-    text = re.sub(r"--([\w-]+)(?:\s+|$)", r"\1=", text[:MAX_TEXT])
+    text = re.sub(r"--([\w-]+)(?:\s+|$)", r"\n\1=", text[:MAX_TEXT])
     said = ((_NAMES.get(in_words(match[1])), match[2]) for match in _SAID_IN_TEXT.finditer(text))
     return {name: _plain(name, value) for name, value in said if name is not None}
 
@@ -207,7 +232,7 @@ def _optimizer_around(section: Section) -> list[str]:
 def _told(section: Section) -> Iterator[tuple[str, str, Any]]:
     """(name, key, value) of every hyperparameter that a section tells, under Assay's name and under its own."""
     for name, key, value in _values(section):
-        if not isinstance(value, dict | Name | Instance):
+        if not _is_unread(value):
             yield name, key, value
 
 
@@ -217,8 +242,12 @@ def _values(section: Section) -> Iterator[tuple[str, str, Any]]:
         large = isinstance(value, Tensor) and value.numel() != 1
         name = _NAMES.get(in_words(key)) if isinstance(key, str) and not large else None
         plain = _plain(name, value)
-        if name is not None and plain is not None:
+        if name is not None and plain is not None and plain != {}:
             yield name, key, plain
+
+
+def _is_unread(value: Any) -> bool:
+    return isinstance(value, dict | Name | Instance)
 
 
 def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
@@ -229,7 +258,12 @@ def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
 
 
 def _plain(name: str | None, value: Any) -> Any:
-    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name."""
+    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name.
+
+    A dict that names a class or a function and no arguments of it is that name.
+    """
+    if isinstance(value, dict) and name is not None and _KINDS[name] is str:
+        value = _named(value)
     if isinstance(value, str) and name is not None:
         value = _from_text(name, value)
     if isinstance(value, Tensor) and value.numel() == 1:
@@ -239,6 +273,13 @@ def _plain(name: str | None, value: Any) -> Any:
         bare = said.partition("(")[0].rpartition(".")[2].lower()
         return _ACTIVATIONS.get(bare, bare)
     return value
+
+
+def _named(value: dict[Any, Any]) -> Any:
+    """What a dict names, or the dict itself where it says more."""
+    empty = [key for key, it in value.items() if it is None or (isinstance(it, dict | list) and not it)]
+    said = {key: it for key, it in value.items() if key not in _IDLE and key not in empty}
+    return next(iter(said.values())) if len(said) == 1 and said.keys() <= set(_NAMING) else value
 
 
 def _from_text(name: str, text: str) -> Any:

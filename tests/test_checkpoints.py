@@ -248,7 +248,13 @@ def test_an_epsilon_among_settings_of_an_optimizer_is_none_of_the_norms(save):
 @pytest.mark.parametrize("rank", [1, 2])
 def test_rank_comes_from_shapes_and_no_config_may_say_another(rank, save, tmp_path):
     state = student("painn", rank=rank).state_dict()
-    for config in ({}, {"rank": rank}, {"rank": 0}, {"rank": -1}):  # the last two of a process among others
+    for config in (
+        {},
+        {"rank": rank},
+        {"rank": 0},
+        {"rank": -1},
+        {"rank": 3},
+    ):  # the last ones of a process among others
         read = normalize(save({"model": state, "config": config}))
         assert (read.network.hyperparameters["rank"], read.network.sources["rank"]) == (rank, "shapes")
     write(read, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
@@ -317,6 +323,8 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         {"elements": "['H', 'C', 'O']"},
         {"elements": {"value": listed, "desc": None}},
         {"elements": np.unique(listed)},
+        {"elements": ["1", "6", "8"]},
+        {"atomic_numbers": ["1", "6", "8"]},
         {"elements": [np.str_(symbol) for symbol in listed]},
         {"species": np.array(listed, dtype=object)},
         {"elements": np.array(listed, dtype="S1")},
@@ -328,6 +336,7 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         {"species": [1, 2]},
         {"atomic_numbers": [6, 1, 1]},
         {"elements": "all"},
+        {"elements": "auto"},
         {"zs": [0, 1]},
     ):
         assert normalize(save({"model_state_dict": state, "config": said})).elements is None

@@ -3,7 +3,9 @@
 import functools
 import json
 
+import numpy as np
 import pytest
+import torch
 
 from assay.checkpoint import normalize
 from assay.workflow.errors import AssayError
@@ -152,6 +154,7 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
                 "cutoff_fn": "polynomial",
             }
         },
+        {"config": {"eps": np.float32(1e-8)}},
         {"config": "activation: silu\nenvelope: polynomial", "argv": ["train.py", "--lr", "1e-3"]},
         {"config": {"use_zbl": False, "repulsion": {}, "norm": {"eps": 1e-8}, "batch_size": 4}},
         {"optimizer_config": "epsilon: 0.1", "data_args": "--floor", "message": "activation: gelu"},
@@ -233,6 +236,13 @@ def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
         {"head": "(4,)", "rank": "None"},
         {"head": "energy", "n_layers": 5, "num_layers": 1},
         {"activation": {"_target_": "torch.nn.SiLU", "_partial_": True}, "envelope": {"name": "cosine"}},
+        {"radial_basis": "Bessel", "envelope": "CosineCutoff"},
+        {"rbf_type": "BesselBasis", "envelope_type": "cosine_cutoff"},
+        {"hidden": 8.0, "repulsion": 1, "floor": 1.0},
+        {"head": [4, 1]},
+        {"model": {"epsilon": np.float32(1e-3), "cutoff": torch.tensor(5.0)}},
+        {"rank": 8},
+        {"rank": 2, "lora_alpha": 4},
         {
             "activation": {"class_path": "torch.nn.SiLU", "init_args": {}},
             "hidden_act": {"type": "silu", "inplace": True},
@@ -242,6 +252,6 @@ def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
     renamed = {"hiddenDim": 8, "Activation": "silu", "norm_eps": 1e-3, "Repulsion": True, "FLOOR": True}
     other_names = {name: config[name] for name in ("n_blocks", "head")} | renamed | {"envelope_type": "cosine"}
     assert normalize(save({"model": state, "config": other_names})).to_bytes() == plain
-    for other in ({"cutoff_A": "far"}, {"floor": "maybe"}, {"epsilon": "nan"}, {"hidden": "8.5"}):
+    for other in ({"cutoff_A": "far"}, {"floor": "maybe"}, {"epsilon": "nan"}, {"hidden": "8.5"}, {"repulsion": 2}):
         with pytest.raises(AssayError, match="which cannot be"):
             normalize(save({"model": state, "config": config | other}))

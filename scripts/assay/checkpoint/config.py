@@ -59,10 +59,15 @@ _IDLE = {"_recursive_", "_partial_", "_convert_", "inplace"}
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
-_OF_PROCESSES = {"world_size", "local_rank", "global_rank"}  # beside the rank of a process in distributed training
+# What stands beside the rank of a process in distributed training, or of a low-rank adapter.
+_OF_OTHER_RANKS = {"world_size", "local_rank", "global_rank", "node_rank", "dist_url", "dist_backend", "lora_alpha"}
 _SIZES = ("hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A")
 _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
 _ACTIVATIONS = {"swish": "silu"}
+_KNOWN = {"radial_basis": {"gaussian", "bessel"}, "envelope": {"cosine", "polynomial"}}
+# Words that say again what those are names of, as in GaussianRBF and CosineCutoff.
+_SAID_AGAIN = re.compile(r"(?:^|_)(?:radial|rbf|basis|smearing|expansion|envelope|cutoff|function|fn)(?=_|$)")
+_SINGLE = 1e-6  # relative difference of a number in single and in double precision, with room
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 MAX_WORDS = 1000  # of a command
 _PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
@@ -112,7 +117,7 @@ def read_config(
             where = section.path_of(key)
             if name == "architecture" and value not in ARCHITECTURES:
                 continue
-            if name == "rank" and type(value) is int and (value < 1 or _OF_PROCESSES & section.entries.keys()):
+            if name == "rank" and _is_other_rank(value, section):
                 continue
             beside = _optimizer_around(section) if in_words(key) == "epsilon" else []
             if beside:
@@ -122,7 +127,9 @@ def read_config(
                 )
                 continue
             value = _checked(name, value, where, container)
-            if name in found and found[name][0] != value:
+            if name == "head" and value == [*shown.get(name, ()), 1]:
+                value = value[:-1]  # without the output
+            if name in found and not _is_same(found[name][0], value):
                 raise AssayError(
                     f"{container.path} says {name} = {found[name][0]} under {found[name][1]!r} and {value} "
                     f"under {where!r}: save it with one config"
@@ -159,7 +166,7 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
                 f"{container.path} holds {where} as {shown}, which cannot be read, and {name} = {assumed[name]} would "
                 "be assumed: save it as a word, a number or a flag"
             )
-        if value != assumed[name] and _can_be(name, value):
+        if not _is_same(value, assumed[name]) and _can_be(name, value):
             raise AssayError(
                 f"{container.path} says {where} = {reprlib.repr(value)}, which is not taken for its network's, and "
                 f"{name} = {assumed[name]} would be assumed: save it with {name} in its config"
@@ -179,12 +186,26 @@ def _check_texts(section: Section, assumed: Mapping[str, Any], container: Contai
                 "would be assumed: save its config as a dict"
             )
         said = _said_in_text(value)
-        name = next((name for name in said if name in assumed and said[name] != assumed[name]), None)
+        name = next((name for name in said if name in assumed and not _is_same(said[name], assumed[name])), None)
         if name is not None:
             raise AssayError(
                 f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
                 f"and {assumed[name]} would be assumed: save its config as a dict"
             )
+
+
+def _is_same(value: Any, other: Any) -> bool:
+    """Whether two values are one, of which either may have been in single precision."""
+    if isinstance(value, float) and isinstance(other, float):
+        return math.isclose(value, other, rel_tol=_SINGLE)
+    return bool(value == other)
+
+
+def _is_other_rank(value: Any, section: Section) -> bool:
+    """Whether a number is the rank of a process or an adapter: that of features is 1 or 2."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value not in (1, 2) or not _OF_OTHER_RANKS.isdisjoint(section.entries)
 
 
 def _last_words(section: Section) -> str:
@@ -258,7 +279,7 @@ def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
 
 
 def _plain(name: str | None, value: Any) -> Any:
-    """``value`` as a number if it is a tensor of one or the text of one, and an activation by its bare name.
+    """``value`` as a number if it is a tensor of one or the text of one; an activation, basis or envelope by its name.
 
     A dict that names a class or a function and no arguments of it is that name.
     """
@@ -268,10 +289,13 @@ def _plain(name: str | None, value: Any) -> Any:
         value = _from_text(name, value)
     if isinstance(value, Tensor) and value.numel() == 1:
         return value.item()
-    if isinstance(value, Name | str) and name == "activation":
+    if isinstance(value, Name | str) and (name == "activation" or name in _KNOWN):
         said = value if isinstance(value, str) else value.name
-        bare = said.partition("(")[0].rpartition(".")[2].lower()
-        return _ACTIVATIONS.get(bare, bare)
+        bare = said.partition("(")[0].rpartition(".")[2]
+        if name == "activation":
+            return _ACTIVATIONS.get(bare.lower(), bare.lower())
+        bare = _SAID_AGAIN.sub("", in_words(bare)).strip("_")
+        return bare if bare in _KNOWN[name] else value
     return value
 
 
@@ -298,6 +322,10 @@ def _from_text(name: str, text: str) -> Any:
 
 def _checked(name: str, value: Any, place: str, container: Container) -> Any:
     """``value`` as the hyperparameter ``name``: of the right kind, finite, plain."""
+    if _KINDS[name] is int and isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if _KINDS[name] is bool and isinstance(value, int | float) and value in (0, 1):
+        value = bool(value)
     fits = isinstance(value, _KINDS[name]) and (isinstance(value, bool) == (_KINDS[name] is bool))
     if name in ("cutoff_A", "epsilon"):
         fits = fits and 0 < value < 1e6

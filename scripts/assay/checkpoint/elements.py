@@ -97,12 +97,12 @@ def _items(value: Any) -> list[Any]:
         words = list(filter(None, _BETWEEN.split(value[:MAX_TEXT])))
         if len(words) == 1:
             words = _of_one_word(words[0])
-        value = [int(word) if re.fullmatch("[0-9]{1,3}", word) else word for word in words]
+        value = words
     if not isinstance(value, list | tuple | dict) or len(value) > MAX_ELEMENTS:
         return []
     if isinstance(value, dict) and all(isinstance(item, str) and _number(item) >= 0 for item in value.values()):
         return list(value.values())
-    return list(value)
+    return [int(item) if isinstance(item, str) and re.fullmatch("[0-9]{1,3}", item) else item for item in value]
 
 
 def _of_one_word(word: str) -> list[str]:
@@ -131,7 +131,7 @@ def _repeats(value: Any) -> bool:
 def _says_something(value: Any) -> bool:
     """Whether an entry is neither absent, a flag, a count nor empty."""
     if isinstance(value, str):
-        return value.strip().lower() not in ("", "none", "null", "all", "any") and not value.strip().isdecimal()
+        return value.strip().lower() not in ("", "none", "null", "all", "any", "auto") and not value.strip().isdecimal()
     if isinstance(value, Tensor):
         return value.numel() > 1
     return isinstance(value, Instance) or (isinstance(value, list | tuple | dict) and bool(value))

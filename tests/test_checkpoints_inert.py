@@ -135,12 +135,31 @@ def test_a_module_without_a_config_tells_its_settings_by_its_modules(save):
 
 def test_an_activation_is_read_from_its_class_function_or_name(save):
     model = student("painn", activation="gelu")
-    for activation in (torch.nn.GELU(), torch.nn.GELU, torch.nn.functional.gelu, "gelu", "GELU", "torch.nn.GELU"):
+    texts = (
+        "gelu",
+        "GELU",
+        "torch.nn.GELU",
+        "GELU(approximate='none')",
+        "<class 'torch.nn.GELU'>",
+        "<function gelu at 0x7f>",
+    )
+    for activation in (torch.nn.GELU(), torch.nn.GELU, torch.nn.functional.gelu, *texts):
         content = {"model": model.state_dict(), "config": {"activation": activation}}
         assert normalize(save(content)).network.hyperparameters["activation"] == "gelu"
-    contradiction = {"model": model.state_dict(), "config": {"activation": torch.nn.ReLU()}}
-    with pytest.raises(AssayError, match="cannot be built"):
-        normalize(save(contradiction))
+    tanh = torch.nn.GELU(approximate="tanh")
+    for other in (torch.nn.ReLU(), tanh, repr(tanh), torch.nn.Softplus(beta=2.0), "Softplus(beta=2.0, threshold=20.0)"):
+        with pytest.raises(AssayError, match="cannot be built"):
+            normalize(save({"model": model.state_dict(), "config": {"activation": other}}))
+
+
+def test_a_module_with_other_activations_than_its_config_says_is_refused(save):
+    model = student("painn", activation="gelu")
+    model.head[1] = torch.nn.GELU(approximate="tanh")
+    with pytest.raises(AssayError, match=r"activation = gelu under .* and torch.*approximate=none.* and .*=tanh"):
+        normalize(save(torch_bytes(model)))
+    del model.hyperparameters
+    with pytest.raises(AssayError, match=r"cannot be built \(.*approximate=none.* and .*=tanh"):
+        normalize(save(torch_bytes(model)))
 
 
 def test_contents_of_foreign_classes(save):
@@ -168,7 +187,7 @@ def test_contents_of_foreign_classes(save):
     read = content.content["layer"]
     assert {name for name, value in read.items() if isinstance(value, torch.Tensor)} == expected.keys()
     assert all(torch.equal(read[name], expected[name]) for name in expected)
-    assert (read["cutoff"], read["act"].name) == (4.5, "torch.nn.modules.activation.SiLU")
+    assert (read["cutoff"], read["act"].name) == (4.5, "torch.nn.modules.activation.SiLU(inplace=False)")
     assert content.content["slots"] == {"a": 1, "b": [2]}
     assert {"far.away.Layer", "far.away.Slots"} < set(content.not_run)
 

@@ -64,6 +64,9 @@ _OF_OTHER_RANKS = {"world_size", "local_rank", "global_rank", "node_rank", "dist
 _SIZES = ("hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A")
 _OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
 _ACTIVATIONS = {"swish": "silu"}
+# Arguments with which an activation computes what it does without, and how ``str`` writes a function or a class.
+_IDLE_ARGUMENTS = re.compile(r"(?:(?:inplace=\w+|approximate='?none'?|beta=1(?:\.0)?|threshold=20(?:\.0)?)(?:, ?|$))*")
+_OF_PYTHON = re.compile(r"<(?:class|function) '?([\w.]+)")
 _KNOWN = {"radial_basis": {"gaussian", "bessel"}, "envelope": {"cosine", "polynomial"}}
 # Words that say again what those are names of, as in GaussianRBF and CosineCutoff.
 _SAID_AGAIN = re.compile(r"(?:^|_)(?:radial|rbf|basis|smearing|expansion|envelope|cutoff|function|fn)(?=_|$)")
@@ -291,7 +294,11 @@ def _plain(name: str | None, value: Any) -> Any:
         return value.item()
     if isinstance(value, Name | str) and (name == "activation" or name in _KNOWN):
         said = value if isinstance(value, str) else value.name
-        bare = said.partition("(")[0].rpartition(".")[2]
+        called, _, arguments = said.partition("(")
+        called = match[1] if (match := _OF_PYTHON.match(called)) else called
+        bare = called.rpartition(".")[2]
+        if name == "activation" and not _IDLE_ARGUMENTS.fullmatch(arguments.removesuffix(")")):
+            return said
         if name == "activation":
             return _ACTIVATIONS.get(bare.lower(), bare.lower())
         bare = _SAID_AGAIN.sub("", in_words(bare)).strip("_")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain, count, takewhile
 from typing import Any
 
 import torch
@@ -59,7 +60,7 @@ class ModulePart:
 
 
 class ModuleContents(dict):
-    """A pickled module as its state dict, its plain attributes, and the classes of its children without tensors.
+    """A pickled module as its state dict, its plain attributes, and the names of its children without tensors.
 
     Attributes:
         parts: the module itself, under "", and all modules in it, by their dotted paths.
@@ -72,8 +73,8 @@ class ModuleContents(dict):
     def networks(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """(dotted path, settings) of each module in it that embeds elements as a student does.
 
-        The settings are its attributes, and what its modules tell: the activation of its head where that is a module of
-        torch, the epsilon of its blocks, and the envelope, repulsion and floor.
+        The settings are its attributes, and what its modules tell: their activation, the epsilon of its blocks, and the
+        envelope, repulsion and floor.
         """
         for path, part in self.parts.items():
             prefix = f"{path}." if path else ""
@@ -82,9 +83,10 @@ class ModuleContents(dict):
 
     def _told_by_parts(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Names and values of the settings that modules under ``prefix`` tell; the name of one that tells none."""
-        head, block = self.parts.get(f"{prefix}head.1"), self.parts.get(f"{prefix}blocks.0")
-        if head is not None and head.name.startswith("torch.nn.modules.activation."):
-            yield "activation", Name(head.name)
+        activations = {_called(part.name, part.attributes) for part in self._activations(prefix)}
+        if activations:
+            yield "activation", Name(" and ".join(sorted(activations)))
+        block = self.parts.get(f"{prefix}blocks.0")
         if block is not None and "epsilon" in block.attributes:
             yield "epsilon", block.attributes["epsilon"]
         for name in ("envelope", "repulsion", "floor"):
@@ -92,6 +94,20 @@ class ModuleContents(dict):
             if part is not None:
                 told = part.attributes.get("kind") if name == "envelope" else part.name.startswith("assay.models.")
                 yield name, told or Name(part.name)
+
+    def _activations(self, prefix: str) -> Iterator[ModulePart]:
+        """The modules between the layers of blocks and head."""
+        blocks = takewhile(self.parts.__contains__, (f"{prefix}blocks.{index}" for index in count()))
+        head = takewhile(self.parts.__contains__, (f"{prefix}head.{index}" for index in count(1, 2)))
+        inside = (f"{block}.{layers}.1" for block in blocks for layers in ("context", "update"))
+        return (self.parts[path] for path in chain(inside, head) if path in self.parts)
+
+
+def _called(name: str, attributes: Mapping[str, Any]) -> str:
+    """A class of modules and the arguments that an instance keeps, such as "GELU(approximate=tanh)"."""
+    own = {key: value for key, value in attributes.items() if key not in _OF_EVERY_MODULE}
+    plain = [f"{key}={value!s:.40}" for key, value in own.items() if isinstance(value, str | int | float)]
+    return f"{name}({', '.join(plain)})" if plain else name
 
 
 def foreign_names(names: list[str]) -> list[str]:
@@ -244,14 +260,14 @@ class _Reader:
         raise PickleError("nodes of OmegaConf without an end")
 
     def of_module(self, source: Instance, attributes: dict[str, Any]) -> Any:
-        """A module as its state dict and its plain attributes. One without tensors is its class's name.
+        """A module as its state dict and its plain attributes. One without tensors is the name of its class.
 
-        A child without tensors, such as an activation, appears as the name of its class too.
+        With the name come its arguments. A child without tensors, such as an activation, appears as such a name too.
         """
         parts: dict[str, ModulePart] = {}
         tensors, children = self.state_dict(source, parts)
         if not tensors:
-            return Name(source.name)
+            return Name(_called(source.name, attributes))
         plain = [(key, value) for key, value in attributes.items() if not key.startswith("_")]
         return self.dict_of([*plain, *children, *tensors], ModuleContents(parts))
 
@@ -263,7 +279,8 @@ class _Reader:
         All modules are added to ``parts``.
         """
         tensors: list[tuple[str, Any]] = []
-        children = {key: child.name for key, child in self.submodules(self.attributes(module))}
+        submodules = self.submodules(self.attributes(module))
+        children = {key: _called(child.name, self.attributes(child)) for key, child in submodules}
         unread = [("", "", module, 0)]
         while unread:
             child, prefix, part, depth = unread.pop()

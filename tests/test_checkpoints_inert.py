@@ -442,6 +442,14 @@ WEIGHTS_OF_FILES = {
 }  # fmt: skip
 
 
+for _name in ("emaModel", "EMAModel", "ModelEMA", "model-ema", "ema model", "ema1", "ema0.999", "ewma", "swaWeights"):
+    WEIGHTS_OF_FILES[_name] = (lambda raw, ema, other, name=_name: {"state_dict": raw, name: ema}, "average")
+WEIGHTS_OF_FILES["nonEMA"] = (lambda raw, ema, other: {"state_dict": ema, "nonEMAWeights": raw}, "average")
+WEIGHTS_OF_FILES["bestModel"] = (lambda raw, ema, other: {"bestModel": raw, "weights": other}, "raw")
+for _name in ("teacherModel", "TeacherNet", "teacher1", "lossNet", "OptimState"):
+    WEIGHTS_OF_FILES[_name] = (lambda raw, ema, other, name=_name: {"weights": raw, name: other}, "raw")
+
+
 @pytest.mark.parametrize("case", WEIGHTS_OF_FILES)
 def test_the_weights_that_come_out_of_a_file(case, save):
     raw = student().state_dict()

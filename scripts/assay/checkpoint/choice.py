@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import torch
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import OF_BEST
+from assay.checkpoint.sections import OF_BEST, in_words
 from assay.checkpoint.weights import (
     BUFFERS,
     SCHNETPACK_BASIS,
@@ -243,7 +243,7 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
 
 
 def _last_part(state: StateDict) -> str:
-    return state.where.rpartition(".")[2]
+    return in_words(state.where.rpartition(".")[2])
 
 
 def _completed(average: StateDict, raw: list[StateDict], container: Container) -> StateDict:

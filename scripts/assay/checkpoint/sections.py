@@ -54,7 +54,7 @@ _OF_CONFIG = re.compile(
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
 _JOINT = re.compile(r"[./]|--|__")
 _BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
-_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")  # of a word: emaModel, EMAModel
 _OF_GRADIENT_SCALER = "growth_factor"
 _OF_IDENTITY_CARD = "model.json"
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.labels import is_neutral_buffer
-from assay.checkpoint.sections import OF_BEST
+from assay.checkpoint.sections import OF_BEST, in_words
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
@@ -41,14 +41,13 @@ MAX_PARTS = 50  # parts of a name between dots
 
 _INSIDE = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _OUTSIDE = {"model", "student", "net", "network", "online_model", "state_dict"}
-# Words of a dotted place, e.g. "callbacks.EMA" or "optimizer_states[0].ema".
-_AVERAGE = re.compile(r"(^|[_.])(ema|swa|avg|average|averaged|shadow|polyak)([_.\[]|$)", re.IGNORECASE)
+# Words of the parts of a dotted place, e.g. "callbacks.EMA", "optimizer_states[0].ema" or "emaModel".
+_AVERAGE = re.compile(r"(?:^|_)(?:ema|ewma|swa|avg|average|averaged|shadow|polyak)\d*(?:_|$)")
 # Words of what was put aside while the average stood in the model.
-_ASIDE = re.compile(r"(^|[_.])(non|no|not|without|before|pre|backup|original|raw)([_.\[]|$)", re.IGNORECASE)
+_ASIDE = re.compile(r"(?:^|_)(?:non|no|not|without|before|pre|backup|original|raw)(?:_|$)")
 _NOT_THE_MODEL = re.compile(
-    r"(^|[_.])(teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
-    r"([_.\[]|$)",
-    re.IGNORECASE,
+    r"(?:^|_)(?:teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
+    r"\d*(?:_|$)"
 )
 # Small tensors that a task keeps beside its network: weights of a loss, scores.
 _OF_TASK = re.compile(
@@ -208,12 +207,22 @@ def _is_tensor(value: Any) -> bool:
 
 
 def _tells_of_average(key: str) -> bool:
-    return key == _PUT_ASIDE or bool(_AVERAGE.search(key))
+    return key == _PUT_ASIDE or _has_word(_AVERAGE, key)
 
 
 def _is_averaged(place: str) -> bool:
     """Whether a dotted place is that of a moving average, and not of weights that were put aside for one."""
-    return bool(_AVERAGE.search(place)) and not _ASIDE.search(place)
+    return _has_word(_AVERAGE, place) and not _has_word(_ASIDE, place)
+
+
+def _is_not_the_model(place: str) -> bool:
+    """Whether a dotted place is that of a teacher, a loss, an optimizer and the like."""
+    return any(_NOT_THE_MODEL.search(OF_BEST.sub("", in_words(part))) for part in place.split("."))
+
+
+def _has_word(words: re.Pattern[str], place: str) -> bool:
+    """Whether a part of a dotted place has one of ``words``, however its trainer joined them."""
+    return any(words.search(in_words(part)) for part in place.split("."))
 
 
 def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
@@ -280,7 +289,7 @@ def _telling(parts: list[str]) -> tuple[str, ...]:
 
 def _with_dots(keys: list[str]) -> dict[str, str]:
     """The names of LitEma, which takes the dots out of the names that it averages, each with its dots."""
-    averaged = {key for key in keys if "." in key and _AVERAGE.search(key.split(".")[-2])}
+    averaged = {key for key in keys if "." in key and _has_word(_AVERAGE, key.split(".")[-2])}
     known: dict[str, set[str]] = {}
     for key in set(keys) - averaged if averaged else ():
         parts = key.split(".", MAX_PARTS)
@@ -297,7 +306,7 @@ def _with_dots(keys: list[str]) -> dict[str, str]:
 def _models(where: str, entries: dict, container: Container, everything: bool) -> list[StateDict]:
     """The models whose tensors stand in one dict."""
     keys = [key for key, value in entries.items() if isinstance(key, str) and _is_tensor(value)]
-    if not keys or (not everything and _NOT_THE_MODEL.search(OF_BEST.sub("", where))):
+    if not keys or (not everything and _is_not_the_model(where)):
         return []
     averaged = "n_averaged" in keys or _is_averaged(where)
     groups: dict[tuple[str, ...], StateDict] = {}
@@ -305,7 +314,7 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
     dotted = _with_dots(keys)
     for key in keys:
         lost, group, bare = _split(dotted.get(key, key))
-        if not bare or (not everything and any(_NOT_THE_MODEL.search(OF_BEST.sub("", part)) for part in group)):
+        if not bare or (not everything and any(map(_is_not_the_model, group))):
             continue
         average = averaged or any(map(_is_averaged, group))
         state = groups.setdefault(group, StateDict(where, average, group=".".join(group)))
@@ -328,13 +337,13 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
 
 def _belongs_elsewhere(key: str, tensor: Tensor) -> bool:
     of_task = tensor.numel() <= MAX_OF_TASK and _OF_TASK.search(key)
-    return bool(_bookkeeping(key) or _NOT_THE_MODEL.search(key) or of_task) or is_neutral_buffer(key, tensor)
+    return bool(_bookkeeping(key) or _has_word(_NOT_THE_MODEL, key) or of_task) or is_neutral_buffer(key, tensor)
 
 
 def _bookkeeping(key: Any) -> str:
     """The bare name of what counts the steps of an average, at its own place or behind its name; else empty."""
     place, _, name = key.rpartition(".") if isinstance(key, str) else ("", "", "")
-    return name if name in _BOOKKEEPING and (not place or _AVERAGE.search(place)) else ""
+    return name if name in _BOOKKEEPING and (not place or _has_word(_AVERAGE, place)) else ""
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:

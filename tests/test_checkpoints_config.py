@@ -188,6 +188,19 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         ({"units": "energy: eV, length: bohr"}, r"units\.length = 'bohr'"),
         ({"config": {"units": "wave: eV"}}, r"config\.units = 'wave: eV'"),
         ({"config": {"model.energy_unit": "hartree"}}, r"config\.model\.energy_unit = 'hartree'"),
+        ({"config": {"targets": {"energy": {"unit": "kcal/mol"}}}}, r"config\.targets\.energy\.unit = 'kcal/mol'"),
+        ({"config": {"data": {"energy": {"units": "Hartree"}}}}, r"config\.data\.energy\.units = 'Hartree'"),
+        (
+            {"config": {"training_set": {"systems": {"length_unit": "bohr"}}}},
+            r"config\.training_set\.systems\.length_unit = 'bohr'",
+        ),
+        ({"config": {"targets": {"U0": {"quantity": "energy", "unit": "Ha"}}}}, r"config\.targets\.U0\.unit = 'Ha'"),
+        ({"config": {"outputs": [{"name": "energy", "unit": "Ha"}]}}, r"config\.outputs\[0\]\.unit = 'Ha'"),
+        ({"config": {"outputs": {"U0_energy": {"unit": "Ha"}}}}, r"config\.outputs\.U0_energy\.unit = 'Ha'"),
+        ({"config": {"energy_units": ("eV", "kcal/mol")}}, r"config\.energy_units = 'kcal/mol'"),
+        ({"hparams": {"units": ["eV", "bohr"]}}, r"hparams\.units = 'bohr'"),
+        ({"config": {"units": {"energy": {"name": "Hartree"}}}}, r"config\.units\.energy = 'Hartree'"),
+        ({"config": {"unit_style": "real", "unit_system": "metal"}}, r"config\.unit_style = 'real'"),
     ):
         path = save({"model": state} | content)
         with pytest.raises(AssayError, match=f"says {said}, and its energies would be taken to be in eV"):
@@ -202,6 +215,9 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         {"config": {"distance_unit": "Ångström", "force_unit": "eV Å⁻¹", "energy_unit": "electronvolt"}},
         {"datamodule_hyper_parameters": {"property_units": {"energy": "eV"}, "distance_unit": "Ang", "batch_size": 8}},
         {"teacher": {"energy_unit": "hartree"}, "training": {"time_unit": "s", "units": 3}},
+        {"config": {"units": ["eV", "angstrom"], "unit_system": "ASE", "targets": {"energy": {"unit": "eV"}}}},
+        {"results": {"energy": {"unit": "meV"}}, "logs": [{"name": "forces", "unit": "meV/A"}]},
+        {"config": {"time": {"unit": "s"}, "layers": [{"name": "in", "units": "tanh"}], "stress": {"unit": "GPa"}}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 

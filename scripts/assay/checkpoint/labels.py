@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import Section, as_dict, in_words, is_elsewhere, sections
+from assay.checkpoint.sections import Section, as_dict, in_words, is_elsewhere, is_of_results, sections
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
@@ -70,8 +70,6 @@ _OF_OTHERS = re.compile(
     r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?"
     r"|vdw|cov|covalent|epochs?|steps?|milestones)(?:_|$)"
 )
-# Words of what records how well a network does.
-_EVALUATED = re.compile(r"(?:^|_)(?:histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)")
 
 
 def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> None:
@@ -121,7 +119,7 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
     """
     for section in sections(container, with_data=True):
         record = section.of_run or section.of_data
-        results = any(_EVALUATED.search(in_words(part)) for part in section.place.split("."))
+        results = is_of_results(section.place)
         words_of = {key: in_words(key) for key in section.entries if isinstance(key, str)}
         bare = [
             key
@@ -159,7 +157,7 @@ def _is_of_elements(words: str, value: Any) -> bool:
     a schedule, so that a dict of them counts only where one of its values is negative, as energies of atoms are, and
     its keys do not count.
     """
-    elsewhere = _OF_OTHERS.search(words) or _EVALUATED.search(words) or is_elsewhere(words)
+    elsewhere = _OF_OTHERS.search(words) or is_of_results(words) or is_elsewhere(words)
     if not isinstance(value, dict) or not value or elsewhere or _is_counted(value):
         return False
     numbers = _numbers(value)

@@ -23,6 +23,7 @@ NETWORKS = {
     "model_config", "model_args", "model_kwargs", "model_params",
 }  # fmt: skip
 MAX_DEPTH, MAX_SECTIONS = 5, 2_000
+MAX_LISTED = 50  # dicts of one list
 MAX_TEXT = 1 << 20  # characters of a config that is kept as text
 
 _RUNS = {"training", "train", "trainer", "run", "experiment"}
@@ -43,7 +44,7 @@ _AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states
 # Names of the sections that tell of the data of a training.
 _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
-    r"|datamodule(?:_hyper_parameters|_hparams)?"
+    r"|datamodule(?:_hyper_parameters|_hparams)?|train(?:ing)?_set"
 )
 # Names under which other things than sections may say what the config of a network says: text, words of a command, and
 # instances of classes.
@@ -51,6 +52,9 @@ _OF_CONFIG = re.compile(
     r"(?:^|_)(?:config\w*|cfg|hparams|hyper_?parameters|settings|options|args|arguments|yaml|overrides|argv"
     r"|command|cmd|cmdline)(?:_|$)"
 )
+# Words of what records how well a network does.
+_OF_RESULTS = re.compile(r"(?:^|_)(?:histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)")
+_INDEX = re.compile(r"\[\d+\]$")
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
 _JOINT = re.compile(r"[./]|--|__")
 _BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
@@ -88,11 +92,11 @@ class Section:
         return f"{self.place}.{key}".lstrip(".")
 
 
-def sections(container: Container, with_data: bool = False) -> Iterator[Section]:
+def sections(container: Container, with_data: bool = False, with_lists: bool = False) -> Iterator[Section]:
     """The sections of a file that may tell of its network, from the outside in, each once.
 
     The settings of each network in a pickled module are among them. Sections of an optimizer, a schedule, data, metrics
-    and a teacher are left out, those of data unless ``with_data``.
+    and a teacher are left out, those of data unless ``with_data``, and dicts in lists unless ``with_lists``.
     """
     queue = deque((Section("", as_dict(top) or {}, True), 0) for top in (container.content, container.config))
     seen: dict[int, Any] = {}  # dicts by their ids, which no other has while they are kept
@@ -102,7 +106,7 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
             continue
         seen[id(section.entries)] = section.entries
         yield section
-        for path, entries in _nested(section.entries) if depth < MAX_DEPTH else ():
+        for path, entries in _nested(section.entries, with_lists) if depth < MAX_DEPTH else ():
             inner: Section | None = section
             for key in path:
                 inner = inner and _step(inner, key, with_data, entries)
@@ -114,8 +118,11 @@ def sections(container: Container, with_data: bool = False) -> Iterator[Section]
                 queue.append((replace(section, place=place, entries=settings, known=not inside), depth + 1))
 
 
-def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
-    """(path, entries) of the dicts in another: its values, and those whose flattened entries it holds."""
+def _nested(entries: dict[Any, Any], with_lists: bool) -> Iterator[tuple[tuple[str, ...], dict[Any, Any]]]:
+    """(path, entries) of the dicts in another: its values, and those whose flattened entries it holds.
+
+    Members of lists are among them if ``with_lists``.
+    """
     flattened: dict[tuple[str, ...], dict[Any, Any]] = {}
     for key, value in list(entries.items())[:MAX_SECTIONS]:
         if not isinstance(key, str) or isinstance(value, Tensor) or key == _OF_IDENTITY_CARD:
@@ -124,6 +131,9 @@ def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any
         path = (key,) if key in PLACES else tuple(filter(None, _JOINT.split(key)))
         if inner is not None:
             yield path or (key,), inner
+        elif with_lists and isinstance(value, list):
+            listed = ((f"{key}[{index}]", item) for index, item in enumerate(value[:MAX_LISTED]))
+            yield from (((place,), item) for place, item in listed if isinstance(item, dict))
         elif len(path) > 1:
             flattened.setdefault(path[:-1], {})[path[-1]] = value
     yield from flattened.items()
@@ -131,7 +141,7 @@ def _nested(entries: dict[Any, Any]) -> Iterator[tuple[tuple[str, ...], dict[Any
 
 def _step(section: Section, key: str, with_data: bool, entries: dict[Any, Any]) -> Section | None:
     """The section of ``entries`` under a key of another, or None where it is of those that are left out."""
-    words = in_words(key)
+    words = in_words(_INDEX.sub("", key))
     of_run = key in _RUNS
     of_data = with_data and bool(_OF_DATA.fullmatch(words))
     if not of_run and not of_data and is_elsewhere(_AROUND.sub("", words) if _holds_weights(entries) else words):
@@ -157,6 +167,11 @@ def may_hold_config(section: Section, key: Any) -> bool:
         return False
     inside = section.known and section.place and in_words(key) in NETWORKS
     return bool(inside) or key in PLACES or bool(_OF_CONFIG.search(in_words(key)))
+
+
+def is_of_results(place: str) -> bool:
+    """Whether a dotted place is that of a record of how well a network does."""
+    return any(_OF_RESULTS.search(in_words(part)) for part in place.split("."))
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:

@@ -10,14 +10,17 @@ from contextlib import suppress
 from typing import Any
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import as_dict, in_words, sections
+from assay.checkpoint.sections import Section, as_dict, in_words, is_of_results, sections
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor, kind_in_letters, unit_told_by
 
 MAX_UNITS = 100  # characters of units in one text
+MAX_LISTED = 100  # units of one list
 # What names a unit of each kind that a network has.
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
-_UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?")
+_UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?|unit_(?:system|style)")
+_NAMES = ("quantity", "property", "name")  # of what an entry of a list, or a target of its own name, is
+_BOX = ("name", "unit", "symbol")  # keys under which a dict has the text of one unit
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
 _OF_OTHERS = {"time", "mass", "charge", "temperature", "dipole"}
@@ -63,20 +66,37 @@ def are_of_assay(units: Mapping[str, str]) -> bool:
 
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
     """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
-    for section in sections(container, with_data=True):
+    for section in sections(container, with_data=True, with_lists=True):
         for key, value in section.entries.items():
             if not isinstance(key, str):
                 continue
-            words, place = in_words(key), section.path_of(key)
-            told = unit_told_by(key)
-            if told in _KINDS and isinstance(value, str):
-                yield place, value, told
-            elif told and isinstance(value, str) and (kind := _kind_of_other(told, value)) is not None:
-                yield place, value, kind
-            elif _UNITS.fullmatch(words) and (units := as_dict(value) or _pairs(value)):
+            place, told = section.path_of(key), unit_told_by(key) or unit_told_by(f"{_owner(section, key)}_unit")
+            units = as_dict(value) or _pairs(value)
+            if told in _KINDS:
+                yield from ((place, unit, told) for unit in _texts(value))
+            elif told:
+                kinds = ((unit, _kind_of_other(told, unit)) for unit in _texts(value))
+                yield from ((place, unit, kind) for unit, kind in kinds if kind is not None)
+            elif _UNITS.fullmatch(in_words(key)) and units and units.keys().isdisjoint(_BOX):
                 yield from _of_kinds(place, units)
-            elif _UNITS.fullmatch(words) and isinstance(value, str) and (section.known or section.of_data):
-                yield place, value, None
+            elif _UNITS.fullmatch(in_words(key)) and (section.known or section.of_data):
+                yield from ((place, unit, None) for unit in _texts(value))
+
+
+def _owner(section: Section, key: str) -> str:
+    """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys, and for results."""
+    if unit_told_by(key) is None or is_of_results(section.place):
+        return ""
+    names = [section.place.rpartition(".")[2], *map(section.entries.get, _NAMES)]
+    return next((name for name in names if isinstance(name, str) and unit_told_by(f"{name[:MAX_UNITS]}_unit")), "")
+
+
+def _texts(value: Any) -> list[str]:
+    """The units in a text, a list of texts, or a dict that has a text under "name"; none in anything else."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in _BOX if key in value), None)
+    texts = value if isinstance(value, list) and len(value) <= MAX_LISTED else [value]
+    return [text for text in texts if isinstance(text, str)]
 
 
 def _kind_of_other(letters: str, unit: str) -> str | None:
@@ -102,8 +122,8 @@ def _pairs(text: Any) -> dict[str, str]:
 def _of_kinds(place: str, units: dict[Any, Any]) -> Iterator[tuple[str, str, str]]:
     for key, unit in units.items():
         for kind, words in _KINDS.items():
-            if isinstance(key, str) and isinstance(unit, str) and re.fullmatch(words, in_words(key)):
-                yield f"{place}.{key}", unit, kind
+            if isinstance(key, str) and re.fullmatch(words, in_words(key)):
+                yield from ((f"{place}.{key}", text, kind) for text in _texts(unit))
 
 
 def _is_of_assay(unit: str, kind: str | None) -> bool:

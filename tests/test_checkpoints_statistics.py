@@ -1,7 +1,10 @@
 """Statistics of labels beside the weights of a checkpoint are refused, where its network does not apply them."""
 
+import collections
+import decimal
 import functools
 
+import numpy as np
 import pytest
 import torch
 
@@ -87,9 +90,51 @@ def test_statistics_of_labels_are_refused_under_whichever_name(architecture, sav
         ({"config": {"out_scale": 2.5}}, r"config\.out_scale = 2\.5"),
         ({"config": {"global_rescale_shift": 3.0}}, r"config\.global_rescale_shift = 3\.0"),
         ({"config": {"energy.mean": -4.2, "energy.std": 2.0}}, r"config\.energy\.mean = -4\.2"),
+        ({"energy_mean": "-300.5", "energy_std": "2.5"}, r"energy_mean = -300\.5"),
+        ({"args": {"E0s": "{1: -13.6, 8: -2040.0}"}}, r"args\.E0s = several numbers"),
+        ({"config": {"atomic_energies": "H:-13.6,O:-2040."}}, r"config\.atomic_energies = several numbers"),
+        ({"config": {"atomic_energies": "{'H': np.float64(-13.6)}"}}, r"config\.atomic_energies = -13\.6"),
+        ({"atomic_energies": {"H": "-13.6"}}, r"atomic_energies = -13\.6"),
+        ({"config": {"of_nobody": {"H": "-13.6", "O": "-2040"}}}, r"config\.of_nobody = several numbers"),
+        ({"E0s": '{"1": -13.6}'}, r"E0s = -13\.6"),
+        ({"atom_refs": "[0.0, -13.6]"}, r"atom_refs = several numbers"),
+        ({"normalizer": "mean=-400.0, std=2.5"}, r"normalizer\.mean = -400\.0"),
     ):
         with pytest.raises(AssayError, match=f"keeps {said} beside its weights"):
             normalize(save({"model": state} | content))
+
+
+def test_statistics_of_labels_whose_numbers_cannot_be_read_are_refused(save):
+    state = student().state_dict()
+    pair = collections.namedtuple("Pair", "mean std")
+
+    class Frozen:
+        def __init__(self, *values):
+            self.values = values
+
+        def __getstate__(self):
+            return list(self.values)
+
+    table = np.array([(1, -13.6)], dtype=[("z", "i8"), ("e", "f8")])
+    with library(trainer__Pair=pair, trainer__Frozen=Frozen):
+        refused = [
+            (torch_bytes({"model": state} | content), f"keeps {place} beside .* cannot be read .{name}")
+            for content, place, name in (
+                ({"normalizer": pair(-400.0, 2.5)}, "normalizer", "trainer.Pair"),
+                ({"config": {"scaler": Frozen(-400.0, 2.5)}}, r"config\.scaler", "trainer.Frozen"),
+                ({"normalizers": [Frozen(-400.0)]}, r"normalizers\[0\]", "trainer.Frozen"),
+                ({"energy_mean": decimal.Decimal("-400.0")}, "energy_mean", "decimal.Decimal"),
+                ({"atomic_energies": {"H": decimal.Decimal("-13.6")}}, "atomic_energies", "decimal.Decimal"),
+                ({"energy_mean": np.longdouble(-400.0)}, "energy_mean", "numpy"),
+                ({"E0s": np.array({1: -13.6}, dtype=object)}, "E0s", "numpy"),
+                ({"E0s": table}, "E0s", "numpy"),
+            )
+        ]
+        read = torch_bytes({"model": state, "config": {"E0s": Frozen("average")}, "normalizer": Frozen(None, True)})
+    for content, said in refused:
+        with pytest.raises(AssayError, match=said):
+            normalize(save(content))
+    assert normalize(save(read)).to_bytes() == normalize(save(state, "plain.pt")).to_bytes()
 
 
 def test_statistics_of_labels_are_refused_among_those_of_data(save):
@@ -149,6 +194,9 @@ def test_what_is_no_statistic_of_labels_or_changes_nothing_is_let_pass(save):
         {"mean": 0.0, "std": 1.0, "E0s": {"H": 0.0, 8: 0}, "atom_refs": [0.0, 0.0]},
         {"config": {"scale": True, "E0s": "average", "normalizer": None, "energy_scale": 2.5}},
         {"config": {"atomic_energies": applied, "reference_energies": state["reference_energy"]}},
+        {"args": {"E0s": repr({1: applied["H"], 8: applied["O"]}), "energy_scale": "2.5", "shift": "0.0"}},
+        {"config": {"atomic_energies": {"H": str(applied["H"])}, "E0s": "H: {H}, O: {O}".format(**applied)}},
+        {"config": {"E0s": "e0s.json", "energy_mean": "from 10 structures", "scale": "2x", "normalizer": "mean=0"}},
         {"hparams": {"average": 10, "scale": {"width": 2.0}, "scaling": "log"}},
         {"config": {"per_type_energy_shifts": applied, "mine": applied, "sae": {"H": 0.0}, "scales": {"H": 1.0}}},
         {"colors": {"H": 0.5, "O": 0.1}, "config": {"counts": {"H": 3.0, "O": 4.5}, "loss_weights": {"H": 0.5}}},

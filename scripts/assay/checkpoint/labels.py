@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.pickles import Instance
 from assay.checkpoint.sections import Section, as_dict, in_words, is_elsewhere, is_of_results, sections
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
 MAX_DEPTH = 5
 MAX_LISTED, MAX_TEXT = 100, 1000  # normalizers in a list, characters of a name
+MAX_NUMBERS_TEXT = 10_000  # characters of a text of numbers
 _TABLES = {"reference_energy", "atomref"}  # tensors of energies by atomic number
 _OF_TABLES = {"weight", "bias", "values"}  # names of the tensor in a module that is such a table
 
@@ -70,6 +72,8 @@ _OF_OTHERS = re.compile(
     r"|density|densities|positions?|cells?|dipoles?|lr|grads?|gradients?|loss(?:es)?"
     r"|vdw|cov|covalent|epochs?|steps?|milestones)(?:_|$)"
 )
+# One of the numbers of a text, with or without its name: "-13.6", "H:-13.6", "'H':np.float64(-13.6)".
+_IN_TEXT = re.compile(r"(?:['\"]?(\w{1,20})['\"]?:)?(?:np\.float\d+\()?([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\)?")
 
 
 def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> None:
@@ -86,6 +90,12 @@ def check_statistics(container: Container, tensors: Mapping[str, Tensor]) -> Non
         AssayError: there are some.
     """
     for place, value, neutral in _statistics(container):
+        record = _record_of_numbers(value)
+        if record is not None:
+            raise AssayError(
+                f"{container.path} keeps {place} beside its weights in a form whose numbers cannot be read "
+                f"({record.name}): save them as plain numbers, or remove it where it only records the data"
+            )
         numbers = _numbers(value)
         if numbers == [] or _is_applied(place, value, tensors):
             continue
@@ -160,8 +170,10 @@ def _is_of_elements(words: str, value: Any) -> bool:
     elsewhere = _OF_OTHERS.search(words) or is_of_results(words) or is_elsewhere(words)
     if not isinstance(value, dict) or not value or elsewhere or _is_counted(value):
         return False
+    if not all(_atomic_number(key) > 0 for key in value):
+        return False
     numbers = _numbers(value)
-    if not numbers or len(numbers) != len(value) or not all(_atomic_number(key) > 0 for key in value):
+    if not numbers or len(numbers) != len(value):
         return False
     if any(number < 0.0 for number in numbers):
         return True
@@ -194,8 +206,10 @@ def _of_normalizer(place: str, value: Any, in_pairs: bool = False, depth: int = 
             noise or of something that is no label.
         depth: how many dicts and lists lie around it.
     """
-    entries = as_dict(value)
-    if entries is None and not in_pairs and _is_of_numbers(value):
+    entries = _entries(value)
+    if isinstance(value, Instance) and not in_pairs:
+        yield place, value, 0.0
+    elif entries is None and not in_pairs and _is_of_numbers(value):
         yield f"{place}[0]", value[0], 0.0
         yield f"{place}[1]", value[1], 1.0
     elif entries is None and isinstance(value, list) and depth < MAX_DEPTH:
@@ -235,8 +249,48 @@ def _neutral(words: str) -> float:
     return 1.0 if _SPREAD.search(words) else 0.0
 
 
+def _entries(value: Any) -> dict[Any, Any] | None:
+    """``value`` as a dict, if it is one or the text of one."""
+    entries = as_dict(value)
+    listed = _in_text(value) if entries is None and isinstance(value, str) else None
+    return listed if isinstance(listed, dict) else entries
+
+
+def _in_text(text: str) -> dict[str, float] | list[float] | None:
+    """The numbers of a text such as "-13.6", "[0.0, -13.6]", "{1: -13.6}" or "H:-13.6,C:-1029."; None of another."""
+    if len(text) > MAX_NUMBERS_TEXT:
+        return None
+    words = re.sub(" ?[:=] ?", ":", " ".join(text.strip().strip("{}[]()").split()))
+    matches = [_IN_TEXT.fullmatch(word) for word in re.split("[,; ]+", words.strip(",; "))]
+    found = [(match[1], float(match[2])) for match in matches if match]
+    names = {name for name, _ in found if name is not None}
+    if len(found) < len(matches) or len(names) not in (0, len(found)):
+        return None
+    return dict(found) if names else [number for _, number in found]
+
+
+def _record_of_numbers(value: Any) -> Instance | None:
+    """The first instance in ``value`` that holds numbers at places which only its class knows."""
+    if isinstance(value, Instance):
+        return value if _holds_numbers(value) else None
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next((item for item in inner if isinstance(item, Instance) and _holds_numbers(item)), None)
+
+
+def _holds_numbers(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, Instance):
+        value = [value.args, value.keywords, value.state, value.members, value.entries]
+    if isinstance(value, list | tuple):
+        return depth > MAX_DEPTH or any(_holds_numbers(item, depth + 1) for item in value)
+    if isinstance(value, str):
+        return bool(_numbers(value))
+    return isinstance(value, int | float | bytes | bytearray) and not isinstance(value, bool)
+
+
 def _numbers(value: Any, depth: int = 0) -> list[float] | None:
-    """All numbers in ``value``, apart from flags; None where there are too many."""
+    """All numbers in ``value`` and in texts of numbers, apart from flags; None where there are too many."""
+    if isinstance(value, str):
+        value = as_dict(value) or _in_text(value)
     if isinstance(value, Tensor):
         plain = value.layout is torch.strided and not value.is_quantized and not value.is_nested
         if not plain or value.device.type != "cpu" or value.numel() > MAX_STATISTICS:
@@ -261,7 +315,8 @@ def _is_applied(place: str, value: Any, tensors: Mapping[str, Tensor]) -> bool:
         return True
     if _REFERENCES.fullmatch(words) or _is_of_elements(words, value):
         tables = [tensor for name, tensor in tensors.items() if name.rpartition(".")[2] in _TABLES]
-        pairs = list(value.items() if isinstance(value, dict) else enumerate(numbers or ()))
+        entries = _entries(value)
+        pairs = list(enumerate(numbers or ()) if entries is None else entries.items())
         if any(
             all(_is_close(table.flatten(), _atomic_number(key), number) for key, number in pairs) for table in tables
         ):
@@ -280,7 +335,8 @@ def _atomic_number(key: Any) -> int:
 
 def _is_close(known: Tensor, index: int, number: Any) -> bool:
     """Whether ``number`` is the entry of ``known`` at ``index``, to single precision."""
-    if not 0 <= index < len(known) or not isinstance(number, int | float | Tensor):
+    numbers = _numbers(number)
+    if not 0 <= index < len(known) or numbers is None or len(numbers) != 1:
         return False
-    wanted = torch.as_tensor(number, dtype=torch.float64)
-    return wanted.numel() == 1 and bool(torch.isclose(known[index].double(), wanted.reshape(()), rtol=1e-6, atol=1e-9))
+    wanted = torch.tensor(numbers[0], dtype=torch.float64)
+    return bool(torch.isclose(known[index].double(), wanted, rtol=1e-6, atol=1e-9))

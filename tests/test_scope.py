@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import ase
@@ -38,6 +39,7 @@ from assay.structures.structure import Structure, told_charge_and_spin
 from assay.verification.dynamics import DynamicsSettings
 from assay.verification.verify import VerificationSettings, verify
 from assay.workflow.errors import AssayError
+from assay.workflow.records import told_beside, trained_on
 from shared.physics_toys import CONFIG
 
 ROOT = Path(__file__).parents[1]
@@ -252,6 +254,37 @@ def test_the_record_of_its_own_training_counts(tmp_path, taught):
     assert normalize(checkpoint).scope.n_atoms == (3, 9)
     record.write_text(json.dumps({"train_sha256": "0" * 64, "scope": taught.record}))
     assert not normalize(checkpoint).scope.known
+
+
+def test_a_link_to_a_checkpoint_has_the_scope_of_what_it_leads_to(tmp_path, taught):
+    """Also through a second link, of which each may have a file of its own beside it."""
+    (tmp_path / "run").mkdir()
+    checkpoint = Path(shutil.copy(TINY, tmp_path / "run" / "epoch=12.pt"))
+    write_scope(checkpoint, taught)
+    shutil.copy(TINY.with_suffix(".training.json"), tmp_path / "run" / "epoch=12.training.json")
+    (tmp_path / "run" / "last.pt").symlink_to("epoch=12.pt")
+    (tmp_path / "best.pt").symlink_to(Path("run") / "last.pt")
+    assert normalize(tmp_path / "best.pt").scope.n_structures == 201
+    assert trained_on(tmp_path / "best.pt") == trained_on(TINY)
+    assert told_beside(tmp_path / "best.pt") == told_beside(checkpoint)
+    assert write_scope(tmp_path / "best.pt", replace(taught, n_structures=3)) == tmp_path / "best.scope.json"
+    assert normalize(tmp_path / "best.pt").scope.n_structures == 3
+    assert normalize(checkpoint).scope.n_structures == 201
+    (tmp_path / "loop.pt").symlink_to("loop.pt")
+    assert told_beside(tmp_path / "loop.pt") == []
+
+
+def test_a_link_to_a_normalized_model_has_its_card(tmp_path):
+    write(normalize(TINY), "mine", tmp_path / "model.safetensors", tmp_path / "model.json")
+    (tmp_path / "best.safetensors").symlink_to("model.safetensors")
+    assert normalize(tmp_path / "best.safetensors").scope == normalize(TINY).scope
+
+
+def test_checkpoints_whose_names_end_in_a_version_have_a_scope_each(tmp_path, taught):
+    for number, name in enumerate(("model.v1", "model.v2", "model.v2.10")):
+        write_scope(shutil.copy(TINY, tmp_path / name), replace(taught, n_structures=number))
+    scopes = [normalize(tmp_path / name).scope.n_structures for name in ("model.v1", "model.v2", "model.v2.10")]
+    assert scopes == [0, 1, 2]
 
 
 @pytest.mark.parametrize(

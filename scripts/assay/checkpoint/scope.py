@@ -10,9 +10,9 @@ from typing import Any
 from assay.checkpoint.container import Container
 from assay.checkpoint.elements import read_elements
 from assay.data.scope import Scope
-from assay.workflow.files import sha256_file, training_record, write_json
+from assay.workflow.files import named_after, sha256_file, training_record, write_json
 from assay.workflow.provenance import header
-from assay.workflow.records import read_content, training_scope
+from assay.workflow.records import SCOPE, read_content, training_scope
 
 
 def read_scope(container: Container, max_z: int) -> Scope:
@@ -36,7 +36,7 @@ def read_scope(container: Container, max_z: int) -> Scope:
 
 def write_scope(checkpoint: str | Path, scope: Scope) -> Path:
     """Write the scope of a checkpoint into the file beside it where ``read_scope`` looks, and return its path."""
-    path = training_scope(checkpoint)
+    path = named_after(checkpoint, SCOPE)
     write_json(path, header(None) | {"file_sha256": sha256_file(checkpoint), "scope": scope.record})
     return path
 

@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -19,6 +20,7 @@ import psutil
 
 from assay.workflow.errors import AssayError
 
+_SUFFIX = re.compile(r"\.(?:[a-zA-Z]+|pt2)")  # of a file of a model
 _ADVICE = {
     errno.ENOSPC: "free some space",
     errno.EDQUOT: "free some of your quota",
@@ -156,9 +158,29 @@ def sha256_file(path: str | Path) -> str:
 
 def sidecars(path: str | Path) -> list[Path]:
     """Files beside a checkpoint that belong to it: config.json (HuggingFace), model.json of a normalized one."""
-    path = Path(path)
     names = {"model.safetensors": ("config.json", "model.json"), "pytorch_model.bin": ("config.json",)}
-    return [file for name in names.get(path.name, ()) if (file := path.with_name(name)).is_file()]
+    found = ([place.with_name(name) for name in names.get(place.name, ())] for place in _places(path))
+    return next(filter(None, ([file for file in files if file.is_file()] for files in found)), [])
+
+
+def named_after(checkpoint: str | Path, ending: str) -> Path:
+    """The path beside a checkpoint of the file that has its name with another ending.
+
+    What follows the last dot of a name is a part of it where it is a number, as in ``model.v1`` or ``model.10``.
+    """
+    path = Path(checkpoint)
+    return path.with_name((path.stem if _SUFFIX.fullmatch(path.suffix) else path.name) + ending)
+
+
+def beside(checkpoint: str | Path, ending: str) -> Path:
+    """The file that is named after a checkpoint: of a link without one, that beside the file which it leads to."""
+    paths = [named_after(place, ending) for place in _places(checkpoint)]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def _places(checkpoint: str | Path) -> list[Path]:
+    """A path, and where it is a link what it leads to."""
+    return [Path(checkpoint), *([Path(os.path.realpath(checkpoint))] if Path(checkpoint).is_symlink() else [])]
 
 
 def look_up(content: Any, *keys: str | int | None) -> Any:
@@ -175,7 +197,7 @@ def look_up(content: Any, *keys: str | int | None) -> Any:
 
 def training_record(checkpoint: str | Path) -> Path:
     """The path beside a checkpoint where the record of its training lies, if there is one."""
-    return Path(checkpoint).with_suffix(".training.json") if str(checkpoint) else Path()
+    return beside(checkpoint, ".training.json") if str(checkpoint) else Path()
 
 
 def _plain(value: Any) -> Any:

@@ -10,21 +10,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
-from assay.workflow.files import training_record
+from assay.workflow.files import beside, training_record
 
 # The description of training data that a student is compared by: its own, that of the shipped structures, that of the
 # structures which the config names, or none.
 Description = Literal["own", "shipped", "named", "none"]
 
+SCOPE = ".scope.json"  # the ending of the file with the scope of a checkpoint
+
 
 def training_description(checkpoint: str | Path) -> Path:
     """Where the description of a checkpoint's training data lies, if there is one: beside it."""
-    return Path(checkpoint).with_suffix(".domain.npz")
+    return beside(checkpoint, ".domain.npz")
 
 
 def training_scope(checkpoint: str | Path) -> Path:
     """Where the scope of a checkpoint lies, if it was written down: beside it."""
-    return Path(checkpoint).with_suffix(".scope.json")
+    return beside(checkpoint, SCOPE)
 
 
 def told_beside(checkpoint: str | Path) -> list[Path]:

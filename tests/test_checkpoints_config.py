@@ -222,6 +222,29 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 
 
+@pytest.mark.parametrize("architecture", SIZES)
+def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(architecture, save):
+    state = student(architecture).state_dict()
+    for content, said in (
+        ({"config": {"readout": "mean"}}, r"config\.readout = 'mean'"),
+        ({"hparams": {"aggregation_mode": "avg"}}, r"hparams\.aggregation_mode = 'avg'"),
+        ({"config": {"model": {"graph_pooling": "global_mean_pool"}}}, r"config\.model\.graph_pooling = 'global_mean"),
+        ({"config": {"readout": {"_target_": "nets.MeanReadout"}}}, r"config\.readout\._target_ = 'nets\.MeanReadout'"),
+        ({"config": {"heads": [{"aggr": "max"}]}}, r"config\.heads\[0\]\.aggr = 'max'"),
+        ({"config": {"is_intensive": True}}, r"config\.is_intensive = True"),
+        ({"config": {"extensive": False}}, r"config\.extensive = False"),
+    ):
+        with pytest.raises(AssayError, match=f"says {said}.* the sum over its atoms"):
+            normalize(save({"model": state} | content))
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    for content in (
+        {"config": {"readout": "sum", "aggr": "add", "pooling": {"_target_": "nets.SumPool"}, "is_extensive": True}},
+        {"config": {"reduce": True, "pool": 4, "name": "mean", "ensemble": {"aggregation": "mean"}}},
+        {"loss": {"reduce": "mean"}, "metrics": {"aggregation": "mean"}, "config": {"do_postprocessing": False}},
+    ):
+        assert normalize(save({"model": state} | content)).to_bytes() == plain
+
+
 def test_units_that_a_file_of_schnetpack_states_have_to_be_given(save):
     path = save({"state_dict": spk.model().state_dict(), "hyper_parameters": {"energy_unit": "kcal/mol"}})
     with pytest.raises(AssayError, match=r"energy_unit = 'kcal/mol', .* as variants\.<name>\.units"):

@@ -67,6 +67,22 @@ def test_checkpoints_of_schnetpack(name, tmp_path):
     assert normalize(tmp_path / "model.safetensors").to_bytes() == first.to_bytes()
 
 
+def test_a_state_dict_of_schnetpack_beside_another_word_on_its_energy_is_refused(tmp_path):
+    """Where a pickled module tells, or no offset is there that the config could speak of, it is read."""
+    made, plain = spk.model(), spk.model(after=[])
+    average = {"model": {"output_modules": [{"_target_": "schnetpack.atomistic.Atomwise", "aggregation_mode": "avg"}]}}
+    offsets = {"postprocessors": [{"_target_": "schnetpack.transform.AddOffsets", "is_extensive": False}]}
+    for config in (average, offsets, {"do_postprocessing": False}):
+        for model in (made, plain):
+            path = store(tmp_path, {"state_dict": model.state_dict(), "config": config})
+            if model is made or config is average:
+                with pytest.raises(AssayError, match=r"says config\..*, and its energy would be taken to be the sum"):
+                    normalize(path)
+            else:
+                assert normalize(path).to_bytes() == normalize(store(tmp_path, model.state_dict(), "s.pt")).to_bytes()
+        assert_same(made, normalize(store(tmp_path, spk.checkpoint(made, config=config), "last.ckpt")))
+
+
 @pytest.mark.parametrize("name", ["shared_interactions", "all_shared", "schnet_shared"])
 def test_shared_tensors_that_safetensors_keep_once_are_put_back(name, tmp_path):
     made = spk.model(**NETWORKS[name])

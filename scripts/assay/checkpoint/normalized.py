@@ -28,6 +28,7 @@ from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.scope import read_scope
+from assay.checkpoint.stated_sums import check_sum
 from assay.checkpoint.stated_units import check_units
 from assay.checkpoint.weights import StateDict, tensor_names
 from assay.data.scope import Scope
@@ -206,6 +207,8 @@ def normalize(
         check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
         check_statistics(container, choice.weights.tensors | network.tensors)
         check_units(container, units)
+        if parts is None:
+            check_sum(container, network)
         checkpoint = Checkpoint(network, container, choice, read_scope(container, network.hyperparameters["max_z"]))
         _check_evaluates(checkpoint)
     except AssayError as error:

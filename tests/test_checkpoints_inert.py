@@ -361,6 +361,30 @@ def test_the_best_weights_beside_an_average_are_no_second_model(save):
     assert normalize(save(content)).to_bytes() == normalize(save(average, "plain.pt")).to_bytes()
 
 
+def test_an_adapter_that_is_not_merged_into_the_weights_is_refused(save):
+    """It changes the energies, whether it stands in the network or beside it; a student may be called one."""
+    state = student("painn").state_dict()
+    low = {"A": torch.ones(2, 8), "B": torch.ones(8, 2)}
+    layer = {f"blocks.0.filter.lora_{side}.default.weight": tensor for side, tensor in low.items()}
+    inside = prefixed(state, "base_model.model.") | prefixed(layer, "base_model.model.")
+    inside["base_model.model.blocks.0.filter.base_layer.weight"] = inside.pop("base_model.model.blocks.0.filter.weight")
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    for content in (
+        inside,
+        {"state_dict": state, "lora": {"0.A": low["A"]}},
+        {"state_dict": state, "adapters": {"mine": {"down": low["A"]}}},
+        {"state_dict": state, "delta": layer},
+        {"state_dict": state, "loraWeights": low},
+    ):
+        path = save(content)
+        with pytest.raises(AssayError, match=r"a part of an adapter such as LoRA.*merge_and_unload"):
+            normalize(path)
+        if "state_dict" in content:
+            assert normalize(path, weights="state_dict").to_bytes() == plain
+    for content in ({"adapter": state}, {"state_dict": prefixed(state, "adapter.")}, {"m": state, "lora": {"rank": 2}}):
+        assert normalize(save(content)).to_bytes() == plain
+
+
 def test_weights_that_are_not_there_are_refused_with_those_that_are(save):
     state = student().state_dict()
     for content, asked, match in (

@@ -20,6 +20,7 @@ from assay.checkpoint.weights import (
     STEPS_OF_MMENGINE,
     StateDict,
     TensorList,
+    adapter_in,
     counted_averages,
     dense_floats,
     find_models,
@@ -29,6 +30,7 @@ from assay.workflow.errors import AssayError
 
 RAW, AVERAGE = "raw", "average"
 MAX_SETS = 20
+MAX_PLACE = 100  # characters of a place that are shown
 _USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
 _BEST = re.compile(r"^best_|_best$")
 _LIGHTNING_RAW = "current_model_state"  # Lightning's WeightAveraging saves the average as the state dict
@@ -83,7 +85,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     by_path = asked not in (None, RAW, AVERAGE)
     named, lists = find_models(container, everything=by_path)
     if not named and not by_path and (others := find_models(container, everything=True)[0]):
-        places = ", ".join(repr(state.place[:100]) for state in others[:MAX_SETS])
+        places = ", ".join(repr(state.place[:MAX_PLACE]) for state in others[:MAX_SETS])
         raise AssayError(
             f"{container.path} holds weights of a student under {places} alone, which is not the student by its name: "
             "where it is, name it as variants.<name>.weights"
@@ -93,6 +95,13 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
         raise AssayError(
             f"{container.path} holds no weights of a student that Assay knows (it holds {names or 'nothing by name'}): "
             f"give a checkpoint of {', '.join(ARCHITECTURES)}, or judge its ASE calculator (docs/calculators.md)"
+        )
+    adapter = "" if by_path else adapter_in(container, named)
+    if adapter:
+        raise AssayError(
+            f"{container.path} holds {adapter[:MAX_PLACE]!r}, a part of an adapter such as LoRA, which changes the "
+            "weights: call merge_and_unload() of its model before saving, or name weights that have it in them as "
+            "variants.<name>.weights"
         )
     if len(named) > MAX_SETS or len(lists) > MAX_SETS:
         raise AssayError(f"{container.path} holds more than {MAX_SETS} sets of weights: save one model alone")
@@ -309,5 +318,5 @@ def _nothing_begun(average: StateDict, container: Container) -> AssayError:
 
 def _nothing_of_kind(what: str, named: list[StateDict], lists: list[TensorList], container: Container) -> AssayError:
     places = [state.place for state in named] + [values.where for values in lists]
-    listed = ", ".join(repr(place[:100]) for place in dict.fromkeys(places[:20]))
+    listed = ", ".join(repr(place[:MAX_PLACE]) for place in dict.fromkeys(places[:20]))
     return AssayError(f"{container.path} holds no {what}: set variants.<name>.weights to one of {listed}")

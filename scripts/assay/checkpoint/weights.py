@@ -49,6 +49,8 @@ _NOT_THE_MODEL = re.compile(
     r"(?:^|_)(?:teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
     r"\d*(?:_|$)"
 )
+# Words of what changes weights that it stands beside, as LoRA does.
+_ADAPTER = re.compile(r"(?:^|_)(?:q?lora|dora|adapters?|peft)\d*(?:_|$)")
 # Small tensors that a task keeps beside its network: weights of a loss, scores.
 _OF_TASK = re.compile(
     r"(?:^|[_.])(?:(?:task|energy|forces?|stress|virial)_weights?|log_(?:vars?|sigmas?))$"
@@ -170,6 +172,22 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
                     average = key != _PUT_ASIDE
                     listed.append(TensorList(f"{where}.{key}".lstrip("."), average, values))
     return found, listed
+
+
+def adapter_in(container: Container, named: list[StateDict]) -> str:
+    """The dotted place of a tensor of an adapter that is not merged into the weights; "" if there is none.
+
+    Args:
+        container: the file.
+        named: the models in it, which may be called adapters themselves.
+    """
+    models = {state.where for state in named}
+    for where, entries in nested_dicts(container.content):
+        beside = where not in models and _has_word(_ADAPTER, where)
+        for key, value in entries.items() if not _is_not_the_model(where) else ():
+            if isinstance(key, str) and _is_tensor(value) and (beside or _has_word(_ADAPTER, _split(key)[2] or key)):
+                return f"{where}.{key}".lstrip(".")
+    return ""
 
 
 def counted_averages(container: Container) -> dict[str, str]:

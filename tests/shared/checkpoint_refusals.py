@@ -57,6 +57,10 @@ def _without(*names):
     return torch_bytes({name: tensor for name, tensor in SEED.items() if name not in names})
 
 
+def _quantized():
+    return torch.ao.quantization.quantize_dynamic(student("painn"), {torch.nn.Linear}, dtype=torch.qint8)
+
+
 def _overlapping():
     """Two records that claim the same bytes of the file."""
     content = bytearray(_zip({"a/data.pkl": b"." * 10, "a/data/0": b"x" * 10_000}))
@@ -100,7 +104,8 @@ REFUSED = {
         lambda: _zip(_records(torch_bytes({"x": torch.ones(16)})) | {"archive/data/0": b"x"}),
         "is damaged",
     ),
-    "list": (lambda: torch_bytes([torch.ones(2)]), "holds a list"),
+    "list": (lambda: torch_bytes([torch.ones(2)]), "holds a list or tuple and"),
+    "tuple": (lambda: torch_bytes((SEED, {})), "holds a list or tuple and"),
     "tensor": (lambda: torch_bytes(torch.ones(2)), "holds a Tensor"),
     "nothing": (lambda: torch_bytes({}), "holds nothing by name"),
     "other_model": (lambda: torch_bytes(torch.nn.Linear(2, 2).state_dict()), "holds 'weight', 'bias'"),
@@ -108,7 +113,11 @@ REFUSED = {
     "infinity": (lambda: _changed(WEIGHT, lambda t: t / 0), "NaN or infinite"),
     "overflow": (lambda: _changed(WEIGHT, lambda t: t.double() * 1e300), "not finite"),
     "complex": (lambda: _changed(WEIGHT, lambda t: t.to(torch.complex64)), "as complex64"),
-    "integers": (lambda: _changed(WEIGHT, lambda t: t.to(torch.int8)), "as int8"),
+    "integers": (lambda: _changed(WEIGHT, lambda t: t.to(torch.int8)), "as int8: .* before it was quantized"),
+    "quantized_layers": (lambda: torch_bytes(_quantized()), "holds a quantized network .it names torch.*Linear"),
+    "sharded": (
+        lambda: torch_bytes({"module": {name: torch.empty(0) for name in PAINN}}), "without its numbers.*zero_to_fp32"
+    ),
     "float8": (lambda: _changed(WEIGHT, lambda t: t.to(torch.float8_e4m3fn)), "as float8_e4m3fn"),
     "quantized": (lambda: _changed(WEIGHT, lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8)), "quantized"),
     "sparse": (lambda: _changed(WEIGHT, lambda t: t.to_sparse()), "sparse"),

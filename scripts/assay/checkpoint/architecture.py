@@ -169,6 +169,11 @@ def _shape(tensors: dict[str, Tensor], name: str, path: Path) -> tuple[int, int]
     if name not in tensors:
         raise AssayError(f"{path} lacks {name!r}, without which its network cannot be told: save the whole state dict")
     shape = tuple(tensors[name].shape)
+    if shape == (0,):
+        raise AssayError(
+            f"{path} holds {name!r} without its numbers, as each process of a sharded training does: join their parts, "
+            "those of DeepSpeed ZeRO-3 by its zero_to_fp32.py"
+        )
     if len(shape) != 2 or not all(0 < size <= MAX_SIZE for size in shape):
         raise AssayError(f"{path} holds {name!r} of shape {list(shape)}, which no student has: save it again")
     return shape

@@ -33,6 +33,7 @@ MAX_SETS = 20
 MAX_PLACE = 100  # characters of a place that are shown
 _USUAL_PLACES = ("model_state_dict", "state_dict", "model", "student", "net", "network", "")
 _BEST = re.compile(r"^best_|_best$")
+_QUANTIZED = re.compile(r"torch\.(?:ao\.)?nn\.(?:intrinsic\.)?quantized\.")  # modules of torch
 _LIGHTNING_RAW = "current_model_state"  # Lightning's WeightAveraging saves the average as the state dict
 
 
@@ -89,6 +90,12 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
         raise AssayError(
             f"{container.path} holds weights of a student under {places} alone, which is not the student by its name: "
             "where it is, name it as variants.<name>.weights"
+        )
+    quantized = next((name for name in container.not_run if _QUANTIZED.match(name)), None)
+    if not named and quantized is not None:
+        raise AssayError(
+            f"{container.path} holds a quantized network (it names {quantized[:MAX_PLACE]}): save the network before "
+            "it is quantized"
         )
     if not named:
         names = ", ".join(repr(key[:40]) for key in container.content if isinstance(key, str))[:200]

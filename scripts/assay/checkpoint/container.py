@@ -98,6 +98,7 @@ def read_container(path: str | Path) -> Container:
         raise _not_a_checkpoint(data, path)
     if not isinstance(content, dict):
         what = content.name if isinstance(content, Instance | Name) else type(content).__name__
+        what = "list or tuple" if isinstance(content, list) else what
         raise model_of_another_program(path, names, []) or AssayError(
             f"{path} holds a {what} and no weights by name: {SAVE_AGAIN}"
         )

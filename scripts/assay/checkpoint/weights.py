@@ -269,10 +269,16 @@ def dense_floats(name: str, tensor: Any, path: Path) -> Tensor:
         AssayError: it is not a dense tensor of floats whose elements all have their own place in the file.
     """
     if type(tensor) is not Tensor or tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
-        raise AssayError(f"{path} holds {name!r} as a sparse, quantized or special tensor: save plain float weights")
+        raise AssayError(
+            f"{path} holds {name!r} as a sparse, quantized, distributed or special tensor: save plain float weights, "
+            "of a DTensor its full_tensor()"
+        )
     if tensor.dtype not in FLOATS:
         kind = str(tensor.dtype).removeprefix("torch.")
-        raise AssayError(f"{path} holds {name!r} as {kind}: save weights of 16, 32 or 64-bit floats")
+        raise AssayError(
+            f"{path} holds {name!r} as {kind}: save weights of 16, 32 or 64-bit floats, of a quantized network those "
+            "before it was quantized"
+        )
     tensor = Tensor.detach(tensor)
     if tensor.device.type != "cpu" or _overlaps(tensor):
         raise AssayError(f"{path} holds {name!r} with elements that share their place in the file: save plain weights")

@@ -51,3 +51,36 @@ def test_a_stress_of_three_atoms_is_read_from_arrays(tmp_path):
         write(tmp_path / name, **given)
         stress = read_dataset({"path": tmp_path / name, "units": UNITS}).stress
         np.testing.assert_allclose(stress, [np.diag([1.0, 2.0, 3.0])] * 3)
+
+
+TENSOR = '"1 0 0 0 1 0 0 0 1"'
+
+
+@pytest.mark.parametrize(
+    ("comment", "columns", "keys"),
+    [
+        ("energy=-10 free_energy=-10.1", "forces:R:3", {"energy_key": "free_energy"}),
+        ("E_pbe=-10.1", "forces:R:3", {"energy_key": "E_pbe"}),
+        ("energy=-10 corrected_energy=-10.1", "forces:R:3", {"energy_key": "corrected_energy"}),
+        ("dft_energy=-10.1", "dft_forces:R:3", {"energy_key": "dft_energy"}),
+        ("REF_energy=-10.1", "REF_forces:R:3", {}),
+        ("energy=-10.1", "raw_forces:R:3", {"forces_key": "raw_forces"}),
+    ],
+)
+def test_a_stress_is_that_of_the_energy_or_of_the_forces_beside_it(tmp_path, comment, columns, keys):
+    """What stands beside it may have a key, and a name with which it shares no more."""
+    path = tmp_path / "one.xyz"
+    path.write_text(
+        FRAME.format(comment=f'{comment} stress={TENSOR} Lattice="9 0 0 0 9 0 0 0 9"', columns=columns, more="")
+    )
+    read = read_dataset({"path": path, **keys})
+    assert read.energy.tolist() == [-10.1] and read.stress[0].tolist() == np.eye(3).tolist()
+
+
+@pytest.mark.parametrize(("method", "other"), [("", "dft_"), ("dft_", "")])
+def test_a_stress_of_other_labels_is_not_read(tmp_path, method, other):
+    comment = f'energy=-10 dft_energy=-10 {other}stress={TENSOR} Lattice="9 0 0 0 9 0 0 0 9"'
+    text = FRAME.format(comment=comment, columns="forces:R:3:dft_forces:R:3", more=" 0.1 0 0")
+    (tmp_path / "one.xyz").write_text(text)
+    keys = {"energy_key": f"{method}energy", "forces_key": f"{method}forces"}
+    assert read_dataset({"path": tmp_path / "one.xyz", **keys}).stress is None

@@ -46,6 +46,16 @@ def stem_of(name: str, kind: str) -> str:
     return _NEUTRAL.sub("", KINDS[kind].sub("", name)).lower()
 
 
+def set_of(name: str, kind: str) -> str:
+    """The stem of the set that a label is of; a free energy is one of the plain names, whose forces belong to it."""
+    stem = stem_of(name, kind)
+    return "" if _is_free(stem, kind) else stem
+
+
+def _is_free(stem: str, kind: str) -> bool:
+    return kind == "energy" and stem == "free"
+
+
 def _kinds_of(values: Mapping[str, Any]) -> dict[str, str]:
     """The kinds of the names that may be labels; letters only side by side, for E alone may be an electric field."""
     are_letters = _LETTERS.keys() <= values.keys()
@@ -62,12 +72,8 @@ def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
     values = frame.values
     for name, kind in _kinds_of(values).items():
         if values[name] is not None and _fits(frame, name, values[name]):
-            own = sets.setdefault(stem_of(name, kind), {})
+            own = sets.setdefault(set_of(name, kind), {})
             own[kind] = min(own.get(kind, name), name, key=_detour)
-    if "free" in sets:
-        free = sets.pop("free")
-        if "energy" in free:
-            sets.setdefault("", {}).setdefault("energy", free["energy"])
     return sets
 
 
@@ -81,12 +87,12 @@ def _fits(frame: Frame, name: str, value: Any) -> bool:
     return array.size in (6, 9) if kind in OF_CELLS else name in frame.info and array.size == 1 and array.ndim <= 1
 
 
-def unfit_names(frame: Frame, stem: str, known: Container[str]) -> list[str]:
-    """Names of labels whose values cannot be any; one of the stem that is read, of a stress or virial, is an error.
+def unfit_names(frame: Frame, stems: Container[str], known: Container[str]) -> list[str]:
+    """Names of labels whose values cannot be any; one of a stem that is read, of a stress or virial, is an error.
 
     Args:
         frame: a structure.
-        stem: that of the labels that are read.
+        stems: those of the labels that are read.
         known: the kinds that are read, or that a key names.
 
     Raises:
@@ -97,7 +103,7 @@ def unfit_names(frame: Frame, stem: str, known: Container[str]) -> list[str]:
         value = values[name]
         if tells_unit(name) or _fits(frame, name, value) or _is_none(value):
             continue
-        is_read = kind in OF_CELLS and stem_of(name, kind) == stem and name in frame.info and kind not in known
+        is_read = kind in OF_CELLS and stem_of(name, kind) in stems and name in frame.info and kind not in known
         if is_read and frame.cell is not None:
             raise AssayError(
                 f"{frame.where} has a {kind} `{name}` of {_described(value)}, which should be six or nine numbers: "
@@ -110,7 +116,7 @@ def unfit_names(frame: Frame, stem: str, known: Container[str]) -> list[str]:
 
 def free_energy_of(frame: Frame) -> str | None:
     """The name of ASE's ``free_energy``, which forces belong to where electrons are smeared; None if there is none."""
-    names = [name for name in frame.info if kind_of_label(name) == "energy" and stem_of(name, "energy") == "free"]
+    names = [name for name in frame.info if (kind := kind_of_label(name)) and _is_free(stem_of(name, kind), kind)]
     return next((name for name in names if _fits(frame, name, frame.info[name])), None)
 
 
@@ -133,9 +139,9 @@ def is_gradient(name: str) -> bool:
     return "grad" in name.lower()
 
 
-def _detour(name: str) -> tuple[bool, int]:
+def _detour(name: str) -> tuple[bool, bool, int]:
     """How far a name is from the plain word for a label: of several of one set the nearest is read."""
-    return is_gradient(name), len(name)
+    return is_gradient(name), "free" in name.lower(), len(name)
 
 
 def tells_none(value: Any) -> bool:

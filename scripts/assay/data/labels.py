@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from assay.data.label_names import (
     free_energy_of,
     is_gradient,
     kind_of_label,
+    set_of,
     sets_of,
-    stem_of,
     tells_none,
     twins_of,
     unfit_names,
@@ -178,14 +178,13 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     for kind in ("energy", "forces"):
         if kind not in names:
             names[kind] = _partner(sets, stem, kind, frame)
+    stems = [stem, *(set_of(names[kind], kind) for kind in _RIVALS)]
     if all(given[kind] is None for kind in OF_CELLS):
-        for kind in OF_CELLS:
-            if kind in sets.get(stem, {}):
-                names[kind] = sets[stem][kind]
+        names |= _of_cell(sets, stems, layout)
     names = {kind: names[kind] for kind in KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
     others += [twin for kind, name in names.items() for twin in twins_of(frame, kind, name)]
-    others += unfit_names(frame, stem, OF_CELLS if any(given[kind] for kind in OF_CELLS) else names)
+    others += unfit_names(frame, stems, OF_CELLS if any(given[kind] for kind in OF_CELLS) else names)
     gradient = "forces" if is_gradient(names["forces"]) else ""
     layout = layout._replace(kinds={**layout.kinds, **stated})
     units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
@@ -264,7 +263,7 @@ def _stem(sets: Mapping[str, Mapping[str, str]], names: Mapping[str, str], frame
     """The stem of the set that is read."""
     for kind in ("energy", "forces"):
         if kind in names:
-            return stem_of(names[kind], kind)
+            return set_of(names[kind], kind)
     whole = [stem for stem, own in sets.items() if {"energy", "forces"} <= set(own)]
     own = [stem for stem in (*_OWN_STEMS, *layout.stems) if stem in whole]
     if own:
@@ -288,6 +287,13 @@ def _partner(sets: Mapping[str, Mapping[str, str]], stem: str, kind: str, frame:
     if len(candidates) == 1:
         return candidates[0]
     raise AssayError(f"{frame.where} has no {kind} that goes with the given key; give {kind}_key too: {_there(frame)}")
+
+
+def _of_cell(sets: Mapping[str, Mapping[str, str]], stems: Sequence[str], layout: Layout) -> dict[str, str]:
+    """The names of a stress and a virial: of the first of these sets that has one, or of one without other labels."""
+    lone = [stem for stem in (*_OWN_STEMS, *layout.stems) if not {*_RIVALS} & sets.get(stem, {}).keys()]
+    found = ({kind: sets[stem][kind] for kind in OF_CELLS if kind in sets.get(stem, {})} for stem in (*stems, *lone))
+    return next(filter(None, found), {})
 
 
 def _numbers(value: Any, kind: str, name: str, frame: Frame) -> np.ndarray:

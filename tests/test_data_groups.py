@@ -36,7 +36,7 @@ def test_the_only_labels_may_lie_in_a_subgroup(tmp_path):
     np.testing.assert_allclose(read.forces[:2], FORCES)
 
 
-def test_structures_below_a_structure_are_not_its_labels(tmp_path):
+def test_structures_below_a_structure_are_not_its_labels(tmp_path, capsys):
     """As in Transition1x, where the ends of a reaction path lie in groups below it."""
     write_groups(tmp_path / "set.h5")
     with h5py.File(tmp_path / "set.h5", "a") as file:
@@ -45,6 +45,18 @@ def test_structures_below_a_structure_are_not_its_labels(tmp_path):
     read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
     np.testing.assert_allclose(read.energy, arrays()["energy"])
     np.testing.assert_allclose(read.forces[:2], FORCES)
+    assert "such as diamond/product, are left out" in capsys.readouterr().out
+
+
+def test_a_group_that_links_lead_to_again_is_read_once(tmp_path):
+    """As in Transition1x, whose splits are links to the groups of all data."""
+    write_groups(tmp_path / "set.h5")
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        file["soft"], file["test"] = h5py.SoftLink("/diamond"), h5py.SoftLink("/")
+        file["train/diamond"] = file["diamond"]
+    read = read_dataset({"path": tmp_path / "set.h5", "units": UNITS})
+    np.testing.assert_allclose(read.energy, arrays()["energy"])
+    assert set(read.molecules) == {"diamond"}
 
 
 @pytest.mark.parametrize("empty", [0, -1])

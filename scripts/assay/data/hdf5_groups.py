@@ -34,7 +34,8 @@ class GroupFile:
     or one structure, if they are (N, 3). Its name is that of the molecule, unless atomic numbers are a table (C, N), in
     which 0 or -1 stand where a structure is smaller. In SPICE the labels are those of
     ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
-    What lies in a group below it, such as the labels of another method, has its path as its name, as ``xtb/energy``.
+    What lies in a group below it, such as the labels of another method, has its path as its name, as ``xtb/energy``,
+    unless it holds structures of its own: these are left out. A group that links lead to again is read once.
     Units that the first group states are those of all, and a group that states others is refused.
     """
 
@@ -47,6 +48,7 @@ class GroupFile:
                 f"({', '.join(_POSITIONS)}), and no structures/: it follows no layout that is known"
             )
         self._stated, self._told, self._first = _stated(file[first]), stated_units(told), first
+        self._left_out = next(_structures_below(file[first]), None)
         self.layout = _layout(file[first], self._stated, self._told)
 
     def count(self) -> int:
@@ -57,6 +59,11 @@ class GroupFile:
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         begin = 0
+        if self._left_out is not None:
+            print(
+                f"structures of {self.path} that lie in groups below other structures, such as {self._left_out}, are "
+                "left out"
+            )
         with opened(self.path) as file:
             for name, told in self._groups(file):
                 of_all = {key: (value, False) for key, value in told.items() if tells_charge_or_spin(key)}
@@ -101,9 +108,15 @@ class GroupFile:
         The attributes are those of ``told_of``, of the group or, where it has none, of those above it.
         """
 
+        visited: set[tuple[int, int]] = set()
+
         def _walk(group: h5py.Group, path: str, above: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+            place = h5py.h5o.get_info(group.id)
+            if (place.fileno, place.addr) in visited:
+                return
+            visited.add((place.fileno, place.addr))
             told = above | told_of(group)
-            if _name(group, _NUMBERS) and _name(group, _POSITIONS):
+            if _holds_structures(group):
                 yield path or "/", told
                 return
             is_mace = any(key.startswith("config_") for key in group)
@@ -219,6 +232,16 @@ def unit_of(item: Any) -> str:
     if not len(item.attrs):
         return ""
     return next((text_of(item.attrs[name]) for name in item.attrs if tells_unit(name)), "")
+
+
+def _holds_structures(group: h5py.Group) -> bool:
+    return bool(_name(group, _NUMBERS) and _name(group, _POSITIONS))
+
+
+def _structures_below(group: h5py.Group) -> Iterator[str]:
+    """The paths of groups below one with structures that hold structures, too, such as the ends of a reaction path."""
+    below = (item for item in group.values() if isinstance(item, h5py.Group))
+    return (item.name.strip("/") for item in below if _holds_structures(item))
 
 
 def _n_geometries(group: h5py.Group) -> int:

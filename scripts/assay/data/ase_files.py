@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
 from assay.data.frames import Frame, Layout, with_results, word_of
-from assay.data.lammps_files import check_columns, data_options
+from assay.data.lammps_files import check_columns, data_options, stated_length_A
+from assay.data.passed_over import KINDS, length_A_of
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
 from assay.data.spellings import PBC, as_array, take_periodicity
 from assay.data.stated_units import stated_units, text_of
@@ -30,11 +30,6 @@ from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
 _INPUT, _PDB, _OF_GROMACS = "gaussian-in", "proteindatabank", ("gromacs", "gromos")  # formats of ASE
-_NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
-_LENGTHS: Mapping[str, Callable[[list[str]], int]] = {  # lines of a first structure, behind which ASE reads nothing
-    "gromacs": lambda lines: 3 + int(lines[1]),
-    "gen": lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF"),
-}
 _OF_INPUTS = ("charge", "mult")
 _INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
@@ -133,6 +128,8 @@ class AseFile:
                     atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
                 if source.told:
                     atoms.info |= source.told[index]
+                atoms.set_cell(source.length_A * atoms.cell)
+                atoms.positions *= source.length_A
                 if source.zeros_are_none and not atoms.cell.any():
                     atoms.pbc = False
                 if wanted is None or index in wanted:
@@ -159,48 +156,42 @@ class _Source(NamedTuple):
         options: further arguments.
         told: what the text tells of each structure that ASE passes over; empty if nothing is.
         zeros_are_none: whether a cell of zeros stands for none.
+        length_A: what the lengths that ASE gives are to be multiplied by.
     """
 
     file: Path | StringIO
     options: Mapping[str, Any]
     told: Sequence[Mapping[str, Any]] = ()
     zeros_are_none: bool = False
+    length_A: float = 1.0
 
 
 def _source(path: Path) -> _Source:
     """What ``ase.io.read`` has to be given of a file.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, atoms or types that do not tell their
-            elements, or alternatives of an atom.
+        AssayError: it has several structures that ASE does not read one by one, a unit or a cell that it does not read,
+            atoms or types that do not tell their elements, or alternatives of an atom.
     """
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
     if kind == "lammps-dump-text":
         with open_with_compression(str(path), "r") as file:
             check_columns(path, file)
-    if kind not in (*_LENGTHS, _INPUT, _PDB, *WITH_ELEMENTS):
+    if kind in ("lammps-data", "lammps-dump-text"):
+        with open_with_compression(str(path), "r") as file:
+            return _Source(path, options, length_A=stated_length_A(path, file))
+    if kind not in (_PDB, *KINDS, *WITH_ELEMENTS):
         return _Source(path, options)
     with open_with_compression(str(path), "r") as file:
         text = file.read()
-    if kind in (*_LENGTHS, _INPUT) and _goes_on(text, kind):
-        raise AssayError(
-            f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
-        )
+    length_A = length_A_of(kind, text, path) if kind in KINDS else 1.0
     if kind == _PDB:
         text, told = with_elements(text, path)
         return _Source(StringIO(text), {"format": kind}, told)
     if kind in WITH_ELEMENTS:
         return _Source(StringIO(WITH_ELEMENTS[kind](text, path)), {"format": kind}, zeros_are_none=kind in _OF_GROMACS)
-    return _Source(path, options | ({"attach_calculator": True} if kind == _INPUT else {}))
-
-
-def _goes_on(text: str, kind: str) -> bool:
-    """Whether a file has another structure behind the first; jobs of Gaussian may go on with the atoms of the first."""
-    if kind == _INPUT:
-        return not all(_SAME_ATOMS.search(job) for job in _NEXT_JOB.split(text)[1:])
-    lines = text.splitlines()
-    return any(map(str.strip, lines[_LENGTHS[kind](lines) :]))
+    return _Source(path, options | ({"attach_calculator": True} if kind == _INPUT else {}), length_A=length_A)
 
 
 def _whole_frame(atoms: ase.Atoms, where: str) -> Frame:

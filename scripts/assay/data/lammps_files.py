@@ -11,12 +11,15 @@ from typing import IO, Any
 import numpy as np
 from ase.data import atomic_masses, atomic_numbers
 from ase.io.formats import open_with_compression
+from ase.units import Bohr, nm
 
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 
 _HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
 _COUNTS = (re.compile(r"\s*\d+\s+atoms\b"), re.compile(r"\s*\d+\s+atom\s+types\b"))
 _DUMP_XYZ = re.compile(r"\s*Atoms\. Timestep: \d")
+_STYLE = re.compile(r"\A(?:ITEM: UNITS\s*\n\s*|LAMMPS data file[^\n]*\bunits\s*=\s*)(\w+)")
+_LENGTHS_A = {"real": 1.0, "metal": 1.0, "electron": Bohr, "nano": nm}
 _HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
 _TOLERANCE, _TOLERANCE_OF_HEAVY = 0.015, 0.3
 _MASSES = np.append(atomic_masses[1:], 2.014)  # deuterium at the end; ASE has a dummy atom of mass 1, too
@@ -54,6 +57,22 @@ def check_columns(path: Path, file: IO[str]) -> None:
         )
     atoms = takewhile(lambda line: not line.startswith("ITEM:"), file)
     _elements_of(path, np.array([line.split()[columns.index("mass")] for line in atoms], float))
+
+
+def stated_length_A(path: Path, file: IO[str]) -> float:
+    """The unit of length of a dump or a data file, in angstrom, which it is where no style of units is stated.
+
+    Raises:
+        AssayError: the style is one that is not read, such as that of reduced units.
+    """
+    match = _STYLE.search("".join(islice(file, _HEADER_LINES)))
+    style = "metal" if match is None else match[1]
+    if style not in _LENGTHS_A:
+        raise AssayError(
+            f"{path} is in units of LAMMPS' style `{printable(style, 20)}`, which is not read: write it in one of "
+            f"{', '.join(_LENGTHS_A)}, or convert it to extended XYZ"
+        )
+    return _LENGTHS_A[style]
 
 
 def check_elements(comment: str, symbols: np.ndarray, where: str) -> None:

@@ -1,0 +1,84 @@
+"""What files of other programs state and ASE's readers pass over: units of length, and cells."""
+
+import ase.units
+import numpy as np
+import pytest
+
+from assay.predictors.structure_files import read_frames
+from assay.workflow.errors import AssayError
+
+BOHR = ase.units.Bohr
+COORD = "{}\n 0.0 0.0 0.0 o\n 1.8 0.0 0.0 h\n{}$end\n"
+GJF = "%mem=1GB\n#p hf/sto-3g {}\n\nunits=bohr\n\n0 2\nO 0.0 0.0 0.0\nH 1.8 0.0 0.0\n\n"
+DATA = """LAMMPS data file via write_data, version 2 Aug 2023, timestep = 0{}
+
+2 atoms
+1 atom types
+
+0 20 xlo xhi
+0 20 ylo yhi
+0 20 zlo zhi
+
+Masses
+
+1 15.999
+
+Atoms # atomic
+
+1 1 5 5 5
+2 1 6.8 5 5
+"""
+DUMP = """{}ITEM: TIMESTEP
+0
+ITEM: NUMBER OF ATOMS
+2
+ITEM: BOX BOUNDS pp pp pp
+0 20
+0 20
+0 20
+ITEM: ATOMS id element x y z
+1 O 5 5 5
+2 O 6.8 5 5
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "length_A"),
+    [
+        ("coord", COORD.format("$coord", ""), BOHR),
+        ("coord", COORD.format("$coord bohr natoms= 2", "$periodic 0\n"), BOHR),
+        ("a.tmol", COORD.format("$coord angs", "$user-defined bonds\n"), 1.0),
+        ("a.gjf", GJF.format(""), 1.0),
+        ("a.com", GJF.format("units=(ang, deg)"), 1.0),
+        ("a.com", GJF.format("units=au opt(tight)"), BOHR),
+        ("a.com", GJF.format("opt\n UNITS(Deg,Bohr)"), BOHR),
+        ("a.data", DATA.format(""), 1.0),
+        ("a.data", DATA.format(", units = real"), 1.0),
+        ("a.data", DATA.format(", units = electron"), BOHR),
+        ("a.dump", DUMP.format("ITEM: UNITS\nmetal\nITEM: TIME\n0.5\n"), 1.0),
+        ("a.dump", DUMP.format("ITEM: UNITS\nnano\n"), 10.0),
+    ],
+)
+def test_a_unit_of_length_that_a_file_states_is_that_of_its_positions_and_cell(tmp_path, name, text, length_A):
+    (tmp_path / name).write_text(text)
+    [load] = read_frames(tmp_path / name)
+    np.testing.assert_allclose(np.ptp(load().positions, axis=0), [1.8 * length_A, 0.0, 0.0])
+    if load().pbc.any():
+        np.testing.assert_allclose(load().cell, 20.0 * length_A * np.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("coord", COORD.format("$coord frac", ""), r"`\$coord frac`"),
+        ("coord", COORD.format("$coord", "$periodic 2\n$cell\n 20 20 90\n"), r"`\$periodic 2`"),
+        ("a.tmol", COORD.format("$coord", "$lattice angs\n 9 0 0\n 0 9 0\n 0 0 9\n"), r"`\$lattice angs`"),
+        ("a.gjf", GJF.format("units=rad"), "`units=rad`"),
+        ("a.data", DATA.format(", units = lj"), "units of LAMMPS' style `lj`"),
+        ("a.dump", DUMP.format("ITEM: UNITS\nsi\n"), "units of LAMMPS' style `si`"),
+    ],
+)
+def test_a_cell_or_a_unit_that_is_not_read_is_refused(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AssayError, match=rf"{name} .*{words}.*convert it to extended XYZ"):
+        list(read_frames(tmp_path / name))

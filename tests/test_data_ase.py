@@ -165,11 +165,25 @@ def test_a_bad_record_of_an_sdf_costs_no_other(tmp_path, old, new, words):
 
 GRO = "water t= {}\n1\n    1SOL     OW    1   0.{}00   0.000   0.012\n   1.0 1.0 1.0\n"
 GEN = "1 S\nO\n1 1 0.{} 0.0 0.1\n0 0 0\n9 0 0\n0 9 0\n0 0 9\n"
+POSCAR = "water {0}\n1.0\n9 0 0\n0 9 0\n0 0 9\nO\n1\nDirect\n0.{0} 0 0\n"
+MOTION = "Lattice velocities and vectors\n 1\n{0}{0}{0}{1}{1}{1}\n{0}\n1\n 0.5\n{1}{0}{0}".format(
+    " 0.0 0.0 0.0\n", " 12.0 12.0 12.0\n"
+)
+RES = "TITL water\nCELL 1.0 9 9 9 90 90 90\nLATT -1\nSFAC O\nO 1 0.{} 0 0 1.0\nEND\n"
 GJF = "#p hf\n\nwater\n\n-1 2\nO 0.{} 0 0\n\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "one", "between"), [("a.gro", GRO, ""), ("a.gen", GEN, ""), ("a.gjf", GJF, "--Link1--\n")]
+    ("name", "one", "between"),
+    [
+        ("a.gro", GRO, ""),
+        ("a.gen", GEN, ""),
+        ("a.gjf", GJF, "--Link1--\n"),
+        ("POSCAR", POSCAR, ""),
+        ("a.vasp", POSCAR + MOTION, ""),
+        ("a.res", RES, ""),
+        ("coord", "$coord\n 0.{} 0 0 o\n$end\n", ""),
+    ],
 )
 def test_a_file_whose_structures_ase_does_not_read_one_by_one_is_refused(tmp_path, name, one, between):
     (tmp_path / name).write_text(one.format(1, 1))
@@ -178,6 +192,14 @@ def test_a_file_whose_structures_ase_does_not_read_one_by_one_is_refused(tmp_pat
     (tmp_path / name).write_text(one.format(1, 1) + between + one.format(2, 2))
     with pytest.raises(AssayError, match=rf"{name} has several structures, which ASE does not read one by one"):
         list(read_frames(tmp_path / name))
+
+
+def test_a_cube_is_refused_for_it_does_not_say_whether_its_box_repeats(tmp_path):
+    """A molecule with a grid around it would be a crystal."""
+    cube = "water\n\n1 0 0 0\n1 9 0 0\n1 0 9 0\n1 0 0 9\n8 8.0 0 0 0\n0.5\n"
+    (tmp_path / "a.cube").write_text(cube)
+    with pytest.raises(AssayError, match=r"a\.cube .* does not say whether its box repeats: .* extended XYZ"):
+        list(read_frames(tmp_path / "a.cube"))
 
 
 def test_an_input_of_gaussian_tells_its_charge_and_multiplicity(tmp_path):

@@ -171,7 +171,8 @@ def _source(path: Path) -> _Source:
 
     Raises:
         AssayError: it has several structures that ASE does not read one by one, a unit or a cell that it does not read,
-            atoms or types that do not tell their elements, or alternatives of an atom.
+            a box that may or may not repeat, atoms or types that do not tell their elements, or alternatives of an
+            atom.
     """
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
@@ -181,6 +182,11 @@ def _source(path: Path) -> _Source:
     if kind in ("lammps-data", "lammps-dump-text"):
         with open_with_compression(str(path), "r") as file:
             return _Source(path, options, length_A=stated_length_A(path, file))
+    if kind == "cube":
+        raise AssayError(
+            f"{path} is a cube file, which does not say whether its box repeats: convert it to extended XYZ, with a "
+            "Lattice if it does"
+        )
     if kind not in (_PDB, *KINDS, *WITH_ELEMENTS):
         return _Source(path, options)
     with open_with_compression(str(path), "r") as file:

@@ -13,6 +13,10 @@ from assay.workflow.errors import AssayError, printable
 _NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
 _ROUTE = re.compile(r"(?s)\A\s*(.*?)(?:\n\s*\n|\Z)")
 _UNITS = re.compile(r"(?i)\bunits\s*[=(]\s*(?:\(?([a-z, ]+)\)|[a-z]+)")
+_NUMBER = r"[-+.\d][-+.\deEdD]*"
+_SCALE, _VECTOR = rf"[ \t]*{_NUMBER}[ \t]*\n", rf"[ \t]*(?:{_NUMBER}[ \t]+){{2}}{_NUMBER}[ \t]*\n"
+_ELEMENTS_OR_COUNTS = r"[ \t]*(?:[A-Z]|\d+(?:[ \t]+\d+)*[ \t]*\n)"
+_POSCAR = re.compile(rf"(?m)^{_SCALE}(?:{_VECTOR}){{3}}{_ELEMENTS_OR_COUNTS}")
 _COORD = re.compile(r"(?m)^\s*\$coord\b(.*)$")
 _OF_COORD = re.compile(r"natoms\s*=\s*\d+")  # which says nothing of a unit
 _PERIODIC = re.compile(r"(?m)^\s*(\$(?:periodic\s+[1-9]|cell|lattice).*)$")
@@ -30,6 +34,8 @@ _SEVERAL: Mapping[str, Callable[[str], bool]] = {
         text, lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF")
     ),
     "gaussian-in": lambda text: not all(_SAME_ATOMS.search(job) for job in _NEXT_JOB.split(text)[1:]),
+    "vasp": lambda text: len(_POSCAR.findall(text)) > 1,
+    "res": lambda text: len(re.findall(r"(?im)^\s*TITL\b", text)) > 1,
     "turbomole": lambda text: len(_COORD.findall(text)) > 1,
 }
 KINDS = frozenset(_SEVERAL)  # formats of ASE

@@ -23,6 +23,47 @@ def test_a_charge_or_a_spin_that_is_not_whole_is_refused(tmp_path, told):
         read_dataset(tmp_path / "one.xyz")
 
 
+def told_in(path, told):
+    path.write_text(FRAME.format(comment=f"energy=-1 {told}", columns="forces:R:3", more=""))
+    [load] = read_frames(path)
+    structure = Structure.from_ase(load())
+    return structure.charge, structure.spin
+
+
+@pytest.mark.parametrize(
+    ("told", "charge", "spin"),
+    [
+        ("spin=1 multiplicity=2", None, 2),
+        ("spin=0.5 Multiplicity=2", None, 2),
+        ("spin=0 mult=3", None, 3),
+        ("spin=-1 mult=2", None, 2),
+        ("spin=2 multiplicity=3 total_spin=1.0", None, 3),
+        ("spin=3 multiplicity=3", None, 3),
+        ("spin=2 multiplicity=0", None, 2),
+        ("spin=-2", None, None),
+        ("charge=-1 total_charge=-1.0 net_charge=-0.93", -1, None),
+    ],
+)
+def test_of_a_spin_and_a_multiplicity_the_multiplicity_counts(tmp_path, told, charge, spin):
+    """Beside it a spin is S, 2S or 2S + 1."""
+    assert told_in(tmp_path / "one.xyz", told) == (charge, spin)
+
+
+@pytest.mark.parametrize(
+    ("told", "names"),
+    [
+        ("charge=0 total_charge=-1", "`charge` 0 and `total_charge` -1"),
+        ("Charge=0 charge=1", "`Charge` 0 and `charge` 1"),
+        ("multiplicity=1 mult=3", "`multiplicity` 1 and `mult` 3"),
+        ("spin=4 multiplicity=2", "`multiplicity` 2 and `spin` 4"),
+        ("spin=1 total_spin=2", "`spin` 1 and `total_spin` 2"),
+    ],
+)
+def test_two_charges_or_spins_that_differ_are_refused(tmp_path, told, names):
+    with pytest.raises(AssayError, match=f"has {names}, which differ: leave one of them out"):
+        told_in(tmp_path / "one.xyz", told)
+
+
 @pytest.mark.parametrize("given", [-1, np.array([-1.0]), np.full((3, 1), -1), np.full(3, -1)])
 @pytest.mark.parametrize(("write", "name"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
 @pytest.mark.parametrize(

@@ -193,6 +193,8 @@ TOLD = [
     {"total_charge": "1"},
     {"spin": 0},
     {"SPIN_MULTIPLICITY": 3},
+    {"spin": 1, "Multiplicity": 2},
+    {"multiplicity": 0, "spin": 3},
     {"charge": "ionic", "total_charge": -2},
     {"charge": None, "multiplicity": float("nan")},
 ]

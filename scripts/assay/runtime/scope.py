@@ -12,7 +12,7 @@ from ase import Atoms
 
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
 CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")  # in ``atoms.info``
-SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
+SPINS = ("multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "spin", "total_spin")
 OF_ATOMS = ("initial_charges", "formal_charges")  # in ``atoms.arrays``
 ROUNDING = 1e-4  # a charge that is no farther from a whole number is one, such as a sum of partial charges
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
@@ -55,7 +55,7 @@ class Scope:
         for kind, names in (("charge", CHARGES), ("spin", SPINS)):
             words = _unread(_lower(atoms.info), names)
             if words:
-                found.setdefault(kind, f"its {names[0]} {words} is ignored, because it cannot be read as a number")
+                found.setdefault(kind, f"its {kind} {words} is ignored, because it cannot be read as a number")
         if axes is not None and int(atoms.pbc.sum()) not in axes:
             found["periodicity"] = f"it repeats along {int(atoms.pbc.sum())} axes, as no training data did"
         if n_atoms is not None and len(atoms) > n_atoms[1]:
@@ -71,10 +71,12 @@ def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     They are what stands under the names of ``CHARGES`` and ``SPINS`` in ``atoms.info``, in small or capital letters, or
     else the sums of its initial or formal charges and of its initial magnetic moments, rounded, because partial charges
     add up to whole numbers only about. What ``atoms.info`` names is as it stands, but for rounding: 0.4 is not neutral.
+    A multiplicity counts before a spin, which may be S or 2S, and zero is none.
     """
     info, unpaired = _lower(atoms.info), _sum_of(atoms, "initial_magmoms")
     charge = _first(info, CHARGES, _sum_of(atoms, *OF_ATOMS))
-    spin = _first(info, SPINS, None if unpaired is None else abs(unpaired) + 1)
+    some = {name: value for name, value in info.items() if _number(value)}
+    spin = _first(some, SPINS, None if unpaired is None else abs(unpaired) + 1)
     return charge, spin if spin is None or spin > 0 else None
 
 

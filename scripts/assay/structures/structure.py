@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle, islice, pairwise
 from typing import Any, TypeVar
 
 import ase
@@ -20,9 +20,10 @@ from assay.workflow.errors import AssayError
 
 Item = TypeVar("Item")
 
-# What files call the total charge and the multiplicity, as in packages; the first that holds a number counts.
+# What files call the total charge and the multiplicity, as in packages.
 _CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")
-_SPINS = ("spin", "multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "total_spin")
+_MULTIPLICITIES = ("multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity")
+_SPINS = ("spin", "total_spin")  # a multiplicity, too, unless this stands beside it
 _OF_ATOMS = ("initial_charges", "formal_charges")  # arrays of charges whose sum is the total
 NO_FORCES_eV_per_A = 1e-4  # labelled forces with a smaller root mean square are none to compare with
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
@@ -70,7 +71,7 @@ class Structure:
         moments add up to.
 
         Raises:
-            AssayError: a charge or a spin is not whole.
+            AssayError: a charge or a spin is not whole, or two of them differ.
         """
         results = atoms.calc.results if atoms.calc is not None else {}
         given = atoms.info.get("name", "")  # which a file may give as a number
@@ -112,7 +113,7 @@ def full_stress(values: np.ndarray) -> np.ndarray:
 
 def tells_charge_or_spin(name: str) -> bool:
     """Whether a number of this name is the total charge or the multiplicity of a structure."""
-    return name.lower() in (*_CHARGES, *_SPINS)
+    return name.lower() in (*_CHARGES, *_MULTIPLICITIES, *_SPINS)
 
 
 def told_charge_and_spin(
@@ -121,33 +122,59 @@ def told_charge_and_spin(
     """The total charge and the multiplicity that a file or an ``ase.Atoms`` tells of a structure; None if it does not.
 
     Args:
-        info: what is said of the structure as a whole: ``charge`` and its synonyms, and ``spin`` and its synonyms, in
-            small or capital letters; see ``tells_charge_or_spin``.
+        info: what is said of the structure as a whole: ``charge`` and its synonyms, and ``multiplicity`` or ``spin``
+            and their synonyms, in small or capital letters; see ``tells_charge_or_spin``. Beside a multiplicity 2S + 1
+            a spin may be S or 2S.
         arrays: what is said of each atom (N,): the sum of ``initial_charges``, or else of ``formal_charges``, counts
             where no total is told, that of ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded,
             because partial charges add up to whole numbers only about.
         where: how errors name the structure.
 
     Raises:
-        AssayError: a total is not whole.
+        AssayError: a total is not whole, or two of them differ.
     """
-    unpaired, said = _sum_of(arrays, "initial_magmoms"), {str(name).lower(): value for name, value in info.items()}
-    charge = _first_told(said, _CHARGES, "total charge", _sum_of(arrays, *_OF_ATOMS), where)
-    spin = _first_told(said, _SPINS, "multiplicity", None if unpaired is None else abs(unpaired) + 1, where)
-    return charge, spin if spin is None or spin > 0 else None
+    unpaired = _number(_sum_of(arrays, "initial_magmoms"))
+    charge, spin = _total(_told(info, _CHARGES), "total charge", where), _multiplicity(info, where)
+    if charge is None and (partial := _number(_sum_of(arrays, *_OF_ATOMS))) is not None:
+        charge = round(partial)
+    return charge, round(abs(unpaired) + 1) if spin is None and unpaired is not None else spin
 
 
-def _first_told(
-    said: Mapping[str, Any], names: Sequence[str], what: str, otherwise: float | None, where: str
-) -> int | None:
-    """The first finite number under these names, which must be whole, or else ``otherwise``, rounded."""
-    for name in names:
-        number = _number(said.get(name))
-        if number is not None and abs(number - round(number)) > _ROUNDING:
-            raise AssayError(f"{where} has `{name}` {number:g}, but a {what} is a whole number: correct it")
-        if number is not None:
-            return round(number)
-    return None if _number(otherwise) is None else round(otherwise)  # type: ignore[arg-type]
+def _told(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """The finite numbers under these names, by name."""
+    numbers = {str(name): _number(value) for name, value in info.items() if str(name).lower() in names}
+    return {name: number for name, number in numbers.items() if number is not None}
+
+
+def _total(told: Mapping[str, float], what: str, where: str) -> int | None:
+    """The whole number that is told; others beside it, such as sums of partial charges, say nothing."""
+    whole = {name: round(number) for name, number in told.items() if abs(number - round(number)) <= _ROUNDING}
+    if told and not whole:
+        name, number = next(iter(told.items()))
+        raise AssayError(f"{where} has `{name}` {number:g}, but a {what} is a whole number: correct it")
+    for (name, total), (other, its) in pairwise(whole.items()):
+        if total != its:
+            raise _differ(name, total, other, its, where)
+    return next(iter(whole.values()), None)
+
+
+def _multiplicity(info: Mapping[str, Any], where: str) -> int | None:
+    """The multiplicity 2S + 1, beside which a spin may be S or 2S; zero and less tell nothing."""
+    told, spins = (
+        {name: number for name, number in _told(info, names).items() if abs(number) > _ROUNDING}
+        for names in (_MULTIPLICITIES, _SPINS)
+    )
+    total = _total(told or spins, "multiplicity", where)
+    if total is None or total < 0:
+        return None
+    for name, spin in spins.items() if told else ():
+        if min(abs(abs(spin) - alike) for alike in (total, total - 1, (total - 1) / 2)) > _ROUNDING:
+            raise _differ(next(iter(told)), total, name, spin, where)
+    return total
+
+
+def _differ(name: str, number: float, other: str, its: float, where: str) -> AssayError:
+    return AssayError(f"{where} has `{name}` {number:g} and `{other}` {its:g}, which differ: leave one of them out")
 
 
 def _sum_of(arrays: Mapping[str, Any], *names: str) -> float | None:

@@ -84,3 +84,13 @@ def test_a_stress_of_other_labels_is_not_read(tmp_path, method, other):
     (tmp_path / "one.xyz").write_text(text)
     keys = {"energy_key": f"{method}energy", "forces_key": f"{method}forces"}
     assert read_dataset({"path": tmp_path / "one.xyz", **keys}).stress is None
+
+
+def test_a_stress_by_another_name_in_a_later_structure_is_read(tmp_path, capsys):
+    """As where files of several programs were put together."""
+    lines = [crystal_line(f"{name}={TENSOR}") for name in ("virial", "virials", "Virial", "virials", "stresses")]
+    (tmp_path / "set.xyz").write_text("".join(lines))
+    stress = read_dataset(tmp_path / "set.xyz").stress
+    volume = np.linalg.det(CELL)
+    np.testing.assert_allclose(stress, [*[-np.eye(3) / volume] * 4, np.eye(3)])
+    assert capsys.readouterr().out.count("virial from `virials`") == 2

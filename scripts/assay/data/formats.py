@@ -168,8 +168,8 @@ def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:
 
 
 def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure, Labels]]:
-    """The place of each labelled structure in the file, the structure, and what its labels are; prints the last."""
-    labels, n_gaps = None, 0
+    """The place of each labelled structure in the file, the structure, and what its labels are, which it prints."""
+    labels, n_gaps, said = None, 0, set[str]()
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
         if not len(frame.atomic_numbers):
@@ -178,8 +178,9 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
             found = find_labels(frame, keys, file.layout, file.path)
         else:
             found = with_stress_of(frame, labels, keys, file.layout, file.path)
-        if found != labels:
-            labels = found
+        labels = found
+        if labels.sentence not in said:
+            said.add(labels.sentence)
             print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys, file.layout)
         structure = labels.structure(frame, f"structure-{number}")

@@ -192,7 +192,9 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
 
 
 def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:
-    """The labels, with the stress or virial that a frame has and those before it had not, such as an atom alone.
+    """The labels, with the stress or virial that a frame has where it has not that of those before it.
+
+    Those may have had none, as an atom alone, or one by another name.
 
     Raises:
         AssayError: as ``find_labels``.
@@ -203,13 +205,13 @@ def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout
     if not there or there & read:
         return labels
     found = find_labels(frame, keys, layout, path)
-    new = found.names.keys() - labels.names.keys()
-    if not new or any(found.names[kind] != name for kind, name in labels.names.items() if kind not in OF_CELLS):
+    new = [kind for kind in OF_CELLS if kind in found.names]
+    if not new or any(found.names[kind] != labels.names[kind] for kind in _RIVALS):
         return labels
-    both = {**found.names, **labels.names}
-    names = {kind: both[kind] for kind in KINDS if kind in both}
-    units, factors = {**found.units, **labels.units}, {**found.factors, **labels.factors}
-    return replace(labels, names=names, units=units, factors=factors)
+    names = {**labels.names, **{kind: found.names[kind] for kind in new}}
+    units = {**labels.units, **{kind: found.units[kind] for kind in new}}
+    factors = {**labels.factors, **{kind: found.factors[kind] for kind in new}}
+    return replace(labels, names={kind: names[kind] for kind in KINDS if kind in names}, units=units, factors=factors)
 
 
 def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) -> None:

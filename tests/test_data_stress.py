@@ -94,3 +94,21 @@ def test_a_stress_by_another_name_in_a_later_structure_is_read(tmp_path, capsys)
     volume = np.linalg.det(CELL)
     np.testing.assert_allclose(stress, [*[-np.eye(3) / volume] * 4, np.eye(3)])
     assert capsys.readouterr().out.count("virial from `virials`") == 2
+
+
+def test_a_stress_of_nan_in_a_later_structure_is_none(tmp_path):
+    (tmp_path / "set.xyz").write_text("".join(crystal_line(f"stress={own}") for own in (TENSOR, "nan", "None")))
+    stress = read_dataset(tmp_path / "set.xyz").stress
+    assert stress[0].tolist() == np.eye(3).tolist() and np.isnan(stress[1:]).all()
+
+
+@pytest.mark.parametrize("label", ["stress", "virial"])
+def test_the_log_counts_stresses_of_what_does_not_repeat_along_all_axes(tmp_path, label, capsys):
+    """Such as a slab without a third vector, which has no volume."""
+    slab = f'energy=-1 Lattice="9 0 0 0 9 0 0 0 {{}}" pbc="T T F" {label}={{}}'
+    comments = [slab.format(0, TENSOR), slab.format(9, TENSOR), slab.format(9, TENSOR.replace("1", "0"))]
+    (tmp_path / "set.xyz").write_text(
+        "".join(FRAME.format(comment=own, columns="forces:R:3", more="") for own in comments) + crystal_line("")
+    )
+    assert read_dataset(tmp_path / "set.xyz").stress is None
+    assert "the stress of 2 structures of " in capsys.readouterr().out

@@ -16,6 +16,7 @@ from assay.predictors.structure_files import read_frames
 from assay.sampling.own_labels import read_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.label_files import FRAME
 
 ATOMS = "O 0 0 0\nH 0 0 1.83\n"
 IPI = "2\n# {cell} Step:  7  Bead:  0 {units}\n" + ATOMS
@@ -216,3 +217,14 @@ def test_the_name_of_a_molecule_stays_as_it_is(tmp_path, name):
     water = Structure.from_ase(molecule("H2O"), "w")
     ase.io.write(tmp_path / "frames.xyz", replace(water, molecule=name).to_ase(), format="extxyz")
     assert [structure.molecule for structure in read_structures(tmp_path / "frames.xyz")] == [name]
+
+
+@pytest.mark.parametrize("given", ["N/A", '"-10 eV"'])
+def test_an_energy_that_is_no_number_is_quoted(tmp_path, given):
+    lines = [FRAME.format(comment=f"energy={own}", columns="forces:R:3", more="") for own in (-1, given)]
+    (tmp_path / "two.xyz").write_text("".join(lines))
+    words = given.strip('"')
+    with pytest.raises(
+        AssayError, match=f"structure 1 .* has energy `energy` of '{words}', which should be one number"
+    ):
+        read_dataset(tmp_path / "two.xyz")

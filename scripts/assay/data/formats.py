@@ -169,7 +169,7 @@ def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:
 
 def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure, Labels]]:
     """The place of each labelled structure in the file, the structure, and what its labels are, which it prints."""
-    labels, n_gaps, said = None, 0, set[str]()
+    labels, n_gaps, n_open, said = None, 0, 0, set[str]()
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
         if not len(frame.atomic_numbers):
@@ -184,6 +184,7 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
             print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys, file.layout)
         structure = labels.structure(frame, f"structure-{number}")
+        n_open += labels.leaves_out_stress(frame, structure)
         assert structure.forces_eV_per_A is not None
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
             n_gaps += 1
@@ -192,5 +193,9 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
         if chosen is None and labels is not None and key is not None and kind not in labels.names:
             raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")
+    if n_open:
+        print(
+            f"the stress of {n_open} structures of {file.path} is left out, because they do not repeat along all axes"
+        )
     if n_gaps:
         print(f"{n_gaps} structures of {file.path} have no such label and are left out")

@@ -101,12 +101,12 @@ def unfit_names(frame: Frame, stems: Container[str], known: Container[str]) -> l
     unfit, values = [], frame.values
     for name, kind in _kinds_of(values).items():
         value = values[name]
-        if tells_unit(name) or _fits(frame, name, value) or _is_none(value):
+        if tells_unit(name) or _fits(frame, name, value) or is_none(value):
             continue
         is_read = kind in OF_CELLS and stem_of(name, kind) in stems and name in frame.info and kind not in known
         if is_read and frame.cell is not None:
             raise AssayError(
-                f"{frame.where} has a {kind} `{name}` of {_described(value)}, which should be six or nine numbers: "
+                f"{frame.where} has a {kind} `{name}` of {described(value)}, which should be six or nine numbers: "
                 f"write it again, or name another by {kind}_key"
             )
         if as_array(value).dtype.kind in "iufO":
@@ -152,12 +152,13 @@ def tells_none(value: Any) -> bool:
     )
 
 
-def _is_none(value: Any) -> bool:
+def is_none(value: Any) -> bool:
     """As ``tells_none``, or that nothing but NaN is there."""
     array = as_array(value)
     return bool(np.isnan(array).all()) if array.dtype.kind == "f" else tells_none(value)
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
+    """The shape of numbers, or anything else itself."""
     array = as_array(value)
     return f"shape {array.shape}" if array.dtype.kind in "iuf" else f"{printable(str(value), 40)!r}"

@@ -13,8 +13,10 @@ from assay.data.frames import Frame, Layout
 from assay.data.label_names import (
     KINDS,
     OF_CELLS,
+    described,
     free_energy_of,
     is_gradient,
+    is_none,
     kind_of_label,
     set_of,
     sets_of,
@@ -110,8 +112,8 @@ class Labels:
             )
         found: dict[str, Any] = {}
         for kind, name in self.names.items():
-            missing = tells_none(values.get(name))
-            if missing and kind in ("energy", "forces"):
+            missing = (is_none if kind in OF_CELLS else tells_none)(values.get(name))
+            if missing and kind in _RIVALS:
                 raise AssayError(
                     f"{frame.where} has no {kind} `{name}`, but those before it have: label it, or leave it out"
                 )
@@ -140,6 +142,11 @@ class Labels:
             charge=charge,
             spin=spin,
         )
+
+    def leaves_out_stress(self, frame: Frame, structure: Structure) -> bool:
+        """Whether a frame has a stress or virial that its structure cannot have, other than zeros."""
+        values = [frame.values.get(self.names[kind]) for kind in OF_CELLS if kind in self.names]
+        return structure.stress_eV_per_A3 is None and any(not is_none(own) and np.any(own) for own in values)
 
     @staticmethod
     def _has_stress(cell: np.ndarray | None, frame: Frame) -> bool:
@@ -309,7 +316,7 @@ def _numbers(value: Any, kind: str, name: str, frame: Frame) -> np.ndarray:
     except (ValueError, TypeError):
         sizes = {"energy": "one number", "forces": "three numbers for each atom"}
         raise AssayError(
-            f"{frame.where} has {kind} `{name}` of shape {np.shape(value)}, which should be "
+            f"{frame.where} has {kind} `{name}` of {described(value)}, which should be "
             f"{sizes.get(kind, 'six or nine numbers')}: write it again"
         ) from None
 

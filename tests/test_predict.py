@@ -17,9 +17,9 @@ from assay.checkpoint import normalize, write
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
 from assay.export.metadata import export_metadata
-from assay.predictors.interface import BACKENDS, kind_of, load_predictor
+from assay.predictors.interface import BACKENDS, Prediction, kind_of, load_predictor
 from assay.predictors.networks import EagerPredictor
-from assay.predictors.structure_files import predict_file, read_frames
+from assay.predictors.structure_files import PredictionFiles, predict_file, read_frames
 from assay.structures.batching import count_edges
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -235,3 +235,23 @@ def test_each_record_of_an_sdf_has_its_row(checkpoint, tmp_path):
     result = predict(checkpoint, tmp_path / "three.sdf", "--json", tmp_path / "out.json")
     assert result.returncode == 0 and all(f"at-{z}" in result.stdout for z in (90, 95, 99)), result.stderr
     assert len({row["energy_eV"] for row in json.loads((tmp_path / "out.json").read_text())}) == 3
+
+
+def test_what_extended_xyz_cannot_hold_is_left_out_of_predictions(tmp_path):
+    """Such as the empty names of residues of a PDB file: the columns behind them shift, and nothing reads the file."""
+    atoms = molecule("H2O")
+    atoms.info |= {"empty": "", "lines": "a\nb", "path": "C:\\", "none": np.zeros(0), "comment": "two words"}
+    kept = {"residues": np.array(["SOL", "SOL", "-"]), "weights": np.arange(3.0), "fixed": np.array([True] * 3)}
+    lost = {"names": np.array(["OW", "", "HW"]), "words": np.array(["a b", "c", "d"]), "tensors": np.zeros((3, 3, 3))}
+    lost |= {"types": np.arange(3, dtype=np.uint8), "x y": np.arange(3), "nothing": np.zeros((3, 0))}
+    for name, values in (lost | kept).items():
+        atoms.set_array(name, values)
+    forces = np.arange(9.0).reshape(3, 3)
+    with PredictionFiles(None, tmp_path / "out.xyz") as files:
+        files.write(atoms, Prediction(-1.5, forces), {"flagged": False, "flag_reason": ""})
+    read = ase.io.read(tmp_path / "out.xyz")
+    np.testing.assert_allclose(read.get_forces(), forces)
+    assert read.get_potential_energy() == -1.5 and read.info == {"comment": "two words", "flagged": False}
+    assert read.arrays.keys() == {"numbers", "positions", *kept}
+    [load] = read_frames(tmp_path / "out.xyz")
+    assert load().arrays["residues"].tolist() == ["SOL", "SOL", "-"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -144,12 +145,13 @@ class PredictionFiles:
         Args:
             atoms: the structure.
             prediction: what was predicted for it.
-            note: further entries; empty text is left out of the header in extended XYZ.
+            note: further entries. What extended XYZ cannot hold of these and of the structure's own is left out there.
         """
         self._entry({**prediction.record, **note})
         if self._xyz is not None:
             copy = atoms.copy()
-            copy.info |= {key: value for key, value in note.items() if value != ""}  # ASE reads "" as the next key
+            copy.info = {key: value for key, value in (copy.info | dict(note)).items() if _is_readable(value)}
+            copy.arrays = {name: values for name, values in copy.arrays.items() if _is_column(name, values)}
             results = {"energy": prediction.energy_eV, "forces": prediction.forces_eV_per_A}
             if prediction.stress_eV_per_A3 is not None:
                 results["stress"] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
@@ -164,3 +166,19 @@ class PredictionFiles:
         if self._json is not None:
             self._json.write(f"{',' if self._begun else '['}\n{json_text(entry)}")
             self._begun = True
+
+
+def _is_column(name: str, values: np.ndarray) -> bool:
+    """Whether extended XYZ can hold values of atoms: numbers, or text of one word each, for columns shift by others."""
+    if re.search(r"[\s:=\"]", name) or values.ndim > 2 or not values[:1].size:
+        return False
+    return values.dtype.kind in "ifb" or (
+        values.dtype.kind in "UO" and all(len(str(word).split()) == 1 for word in values.flat)
+    )
+
+
+def _is_readable(value: Any) -> bool:
+    """Whether the header of extended XYZ can hold a value: ASE takes what follows an empty one for the value."""
+    if isinstance(value, str):
+        return bool(value) and "\n" not in value and not value.endswith("\\")
+    return not isinstance(value, np.ndarray) or bool(value.size)

@@ -12,6 +12,7 @@ from assay.data.stated_units import stated_units, tells_unit
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 from assay.workflow.units import unit_told_by
+from shared.label_files import FRAME
 
 NUMBERS = np.array([8, 1])
 FORCES = np.array([[0.0, 0.0, 0.5], [0.0, 0.0, -0.5]])
@@ -251,3 +252,40 @@ def test_a_unit_of_energy_holds_in_a_comment_line_by_any_such_name(tmp_path, nam
     header = f'2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-75.0 forces_unit="eV/angstrom" {name}=hartree\n'
     (tmp_path / "labels.xyz").write_text(header + rows)
     assert read_dataset(tmp_path / "labels.xyz").energy == pytest.approx([-75.0 * Hartree])
+
+
+@pytest.mark.parametrize(
+    ("words", "length_A"),
+    [
+        ("units: bohr", Bohr),
+        ("Water, units bohr, by hand", Bohr),
+        ("unit (Bohr)", Bohr),
+        ("units: a.u.", Bohr),
+        ("units: nm", 10.0),
+        ("Coordinates (a.u.)", Bohr),
+        ("Positions are given in atomic units", Bohr),
+        ("geometry in nm", 10.0),
+        ("units=angstrom (bohr)", 1.0),
+        ("unit cell, coordinates from a crystal, geometry of step 7", 1.0),
+        ('cutoff 5.0 bohr, max force 1e-3 Ha/bohr, 0.1 Bohr magneton title="in bohr"', 1.0),
+        ("energy in a.u. -76.4", 1.0),
+    ],
+)
+def test_a_unit_of_length_in_words_holds_for_positions(tmp_path, words, length_A):
+    (tmp_path / "one.xyz").write_text(f"2\n{words}\nO 0 0 0\nH 0 0 1.8\n")
+    [load] = read_frames(tmp_path / "one.xyz")
+    np.testing.assert_allclose(load().positions[1], [0.0, 0.0, 1.8 * length_A])
+
+
+@pytest.mark.parametrize("words", ["water (bohr)", "H2O in Bohr", "bohr"])
+def test_bohr_of_nothing_in_particular_are_refused(tmp_path, words):
+    (tmp_path / "one.xyz").write_text(f"2\n{words}\nO 0 0 0\nH 0 0 1.8\n")
+    [load] = read_frames(tmp_path / "one.xyz")
+    with pytest.raises(AssayError, match=r"structure 0 of .* has `bohr` in its comment line, .*: write units=bohr"):
+        load()
+
+
+def test_units_of_labels_may_be_told_in_words(tmp_path):
+    comment = "energy=-1 units: kcal/mol"
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns="forces:R:3", more=""))
+    assert read_dataset(tmp_path / "one.xyz").energy[0] == pytest.approx(-kcal / mol)

@@ -10,9 +10,10 @@ from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
 from assay.data.spellings import is_cell, is_pbc, numbers_in
+from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor
+from assay.workflow.units import DIMENSIONS, factor
 
 _QUOTED = "|".join(rf"{a}(?:\\.|[^{b}\\])*{b}" for a, b in (('"', '"'), ("'", "'"), (r"\[", r"\]"), (r"\{", r"\}")))
 _PARTS = re.compile(
@@ -24,6 +25,12 @@ _TEXT = re.compile(r"""(?<![^\s])(?P<name>name|molecule)\s*=\s*(?:"(?P<quoted>[^
 _VALUES = re.compile(rf"=\s*(?:{_QUOTED})")
 _COLUMNS = re.compile(r"(?i)(?<!\S)properties\s*=\s*\w+:[a-z]:\d")
 _IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
+_UNIT = r":?\s+[(\[]?(atomic units?|[^\s,;()\[\]]+)"
+_UNIT_IN_WORDS = re.compile(rf"(?i)(?<!\S)units?{_UNIT}")
+_LENGTH_IN_WORDS = re.compile(
+    rf"(?i)(?<!\S)(?:coordinates?|coords?|positions?|geometry|lengths?|distances?)(?::?\s+(?:are|given|in))*{_UNIT}"
+)
+_BOHR = re.compile(r"(?i)(?<![\w/*^.=-])(?<![\d.]\s)bohr(?![\w/*^=-]|\s+magneton)")  # but for that of a number
 _IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")
 _IPI_UNIT = re.compile(r"(?<!\S)(\w+)\{(\w+)\}")
 _IPI_LENGTHS = {"atomic_unit": "bohr", "nanometer": "nm", "picometer": "pm"}  # those that have another name here
@@ -34,8 +41,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
     """Names and values of a comment line.
 
     Raises:
-        AssayError: a value cannot be read, or holds what seem to be the next ones; or it is of i-PI, and its columns
-            are no positions, or its cell or units cannot be read.
+        AssayError: a value cannot be read, or holds what seem to be the next ones; bohr are named, and not of what; or
+            it is of i-PI, and its columns are no positions, or its cell or units cannot be read.
     """
     if _IPI_CELL.search(comment):
         return _said_by_ipi(comment, where)
@@ -53,7 +60,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
         said.pop(word)  # of a sentence, such as "periodic slab", "water molecule" or "energy -11.0"
     texts = {part["name"]: part["quoted"] or part["bare"] for part in _TEXT.finditer(comment)}
     said |= {name: text for name, text in texts.items() if name in said and not isinstance(said[name], str)}
-    return said | _told_in_words(comment, said)
+    words = _VALUES.sub("=", comment)
+    return said | _told_in_words(words, said) | _units_in_words(words, said, where)
 
 
 def _tells(name: str) -> bool:
@@ -69,10 +77,32 @@ def _for_ase(part: re.Match[str]) -> str:
     return "" if part["empty"] else part["quoted"] or f"{part['special']}__"
 
 
-def _told_in_words(comment: str, said: dict[str, Any]) -> dict[str, Any]:
+def _told_in_words(words: str, said: dict[str, Any]) -> dict[str, Any]:
     """The charge and the spin that stand behind their names without "=", as in ``total charge -2, spin 1``."""
-    found = _IN_WORDS.findall(_VALUES.sub("=", comment))
+    found = _IN_WORDS.findall(words)
     return {name: int(number) for name, number in found if tells_charge_or_spin(name) and said.get(name, True) is True}
+
+
+def _units_in_words(words: str, said: dict[str, Any], where: str) -> dict[str, str]:
+    """The units that stand there without "=", as in ``units: bohr`` and ``Coordinates (a.u.)``, if they are any."""
+    if "length" in stated_units(said):
+        return {}
+    units = [unit for unit in _UNIT_IN_WORDS.findall(words) if any(_is_unit(unit, kind) for kind in DIMENSIONS)]
+    lengths = [unit for unit in _LENGTH_IN_WORDS.findall(words) if _is_unit(unit, "length")]
+    if not units and not lengths and _BOHR.search(words):
+        raise AssayError(
+            f"{where} has `bohr` in its comment line, and not of what: write units=bohr if positions are in bohr, or "
+            "leave it out"
+        )
+    return {name: found[0] for name, found in (("units", units), ("positions_unit", lengths)) if found}
+
+
+def _is_unit(word: str, kind: str) -> bool:
+    try:
+        factor(word, kind)
+    except AssayError:
+        return False
+    return True
 
 
 def _value(name: str, value: Any) -> Any:

@@ -194,6 +194,24 @@ def test_a_file_whose_structures_ase_does_not_read_one_by_one_is_refused(tmp_pat
         list(read_frames(tmp_path / name))
 
 
+XTB = "3\n energy: -5.07 gnorm: 0.01\nO 0 0 0\nH 0 0 0.96\nH 0 0.93 -0.24\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("xtbopt.log", XTB, "holds no structures as gaussian-out, for which ASE takes it: give it the suffix"),
+        ("xtb.trj", XTB, "is of no format that ASE knows by its suffix or content: give it the suffix"),
+        ("mm.cif", "data_1ABC\n#\n_entry.id 1ABC\n", "holds no structures as cif, for which ASE takes it"),
+        ("qc.json", '{"schema_name": "qcschema_output"}', "or convert it to extended XYZ if it is of another program"),
+    ],
+)
+def test_a_file_that_is_taken_for_another_kind_is_told_so(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AssayError, match=f"{name} .*{words}"):
+        list(read_frames(tmp_path / name))
+
+
 def test_a_cube_is_refused_for_it_does_not_say_whether_its_box_repeats(tmp_path):
     """A molecule with a grid around it would be a crystal."""
     cube = "water\n\n1 0 0 0\n1 9 0 0\n1 0 9 0\n1 0 0 9\n8 8.0 0 0 0\n0.5\n"

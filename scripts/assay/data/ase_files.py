@@ -16,7 +16,7 @@ import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
-from ase.io.formats import filetype, open_with_compression
+from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
 from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
@@ -30,6 +30,7 @@ from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
 _INPUT, _PDB, _OF_GROMACS = "gaussian-in", "proteindatabank", ("gromacs", "gromos")  # formats of ASE
+_RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
 _OF_INPUTS = ("charge", "mult")
 _INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
@@ -92,7 +93,8 @@ class DatabaseFile:
             raise
         except Exception as error:  # of sqlite, LMDB, zlib, JSON
             raise AssayError(
-                f"{self.path} cannot be read as an ASE database ({reason_of(error)}): check the file"
+                f"{self.path} cannot be read as an ASE database ({reason_of(error)}): check the file, or "
+                "convert it to extended XYZ if it is of another program"
             ) from None
 
 
@@ -120,10 +122,10 @@ class AseFile:
         wanted = None if chosen is None else set(chosen.tolist())
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source = _source(self.path)
+            source, index = _source(self.path), -1
             for index, atoms in enumerate(ase.io.iread(source.file, index=":", **source.options)):
                 if not isinstance(atoms, ase.Atoms):
-                    raise AssayError(f"{self.path} holds no structures: give a file with at least one")
+                    raise self._without_structures()
                 if "attach_calculator" in source.options:
                     atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
                 if source.told:
@@ -134,6 +136,13 @@ class AseFile:
                     atoms.pbc = False
                 if wanted is None or index in wanted:
                     yield partial(_whole_frame, atoms, f"structure {index} of {self.path}")
+            if index < 0:
+                raise self._without_structures()
+
+    def _without_structures(self) -> AssayError:
+        return AssayError(
+            f"{self.path} holds no structures as {filetype(str(self.path))}, for which ASE takes it: {_RENAME}"
+        )
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -141,6 +150,10 @@ class AseFile:
             yield
         except AssayError:
             raise
+        except UnknownFileTypeError:
+            raise AssayError(
+                f"{self.path} is of no format that ASE knows by its suffix or content: {_RENAME}"
+            ) from None
         except Exception as error:  # of any of ASE's readers
             raise AssayError(
                 f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "

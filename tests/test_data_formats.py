@@ -22,6 +22,7 @@ from assay.data import read_dataset
 from assay.data.checks import COINCIDENT_A, check, lacks_hydrogens
 from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import write_hdf5
+from assay.data.spellings import ELEMENTS, ELEMENTS_OF_ARRAYS, POSITIONS, POSITIONS_OF_ARRAYS
 from assay.data.store import StoredDataset, StoreWriter
 from assay.sampling.mechanics import embed
 from assay.structures.structure import Structure
@@ -325,3 +326,36 @@ def molecule_of(smiles: str) -> ase.Atoms:
     conformer = embed(smiles, 1, 7)
     numbers = [atom.GetAtomicNum() for atom in conformer.GetAtoms()]
     return labelled(ase.Atoms(numbers, conformer.GetConformer().GetPositions()))
+
+
+def write_columns(path, elements, positions):
+    """Extended XYZ of one structure."""
+    text = "2\nenergy=-1 Properties={}:S:1:{}:R:3:forces:R:3\nC 0 0 0 0 0 0.1\nO 0 0 1.1 0 0 -0.1\n"
+    path.write_text(text.format(elements, positions))
+
+
+def write_arrays(path, elements, positions):
+    """The same as .npz, or as a group of HDF5."""
+    values = {elements: [6, 8], positions: [[[0.0, 0.0, 0.0], [0.0, 0.0, 1.1]]]}
+    values |= {"energy": [-1.0], "forces": [[[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]]]}
+    if path.suffix == ".npz":
+        np.savez(path, **values)
+        return
+    with h5py.File(path, "w") as file:
+        for name, own in values.items():
+            file[f"CO/{name}"] = own
+
+
+@pytest.mark.parametrize(
+    ("elements", "positions"),
+    [*((own, "positions") for own in ELEMENTS_OF_ARRAYS), *(("species", own) for own in POSITIONS_OF_ARRAYS)],
+)
+@pytest.mark.parametrize(("name", "write"), [("a.xyz", write_columns), ("a.npz", write_arrays), ("a.h5", write_arrays)])
+def test_elements_and_positions_have_the_same_names_in_every_format(tmp_path, elements, positions, name, write):
+    write(tmp_path / name, elements, positions)
+    if name == "a.xyz" and not (elements in ELEMENTS and positions in POSITIONS):
+        with pytest.raises(AssayError, match="has no column"):
+            read_dataset(tmp_path / name)
+        return
+    read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
+    assert read.atomic_numbers.tolist() == [6, 8] and read.positions[1].tolist() == [0.0, 0.0, 1.1]

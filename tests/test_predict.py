@@ -243,7 +243,12 @@ def test_what_extended_xyz_cannot_hold_is_left_out_of_predictions(tmp_path):
     atoms.info |= {"empty": "", "lines": "a\nb", "path": "C:\\", "none": np.zeros(0), "comment": "two words"}
     kept = {"residues": np.array(["SOL", "SOL", "-"]), "weights": np.arange(3.0), "fixed": np.array([True] * 3)}
     lost = {"names": np.array(["OW", "", "HW"]), "words": np.array(["a b", "c", "d"]), "tensors": np.zeros((3, 3, 3))}
-    lost |= {"types": np.arange(3, dtype=np.uint8), "x y": np.arange(3), "nothing": np.zeros((3, 0))}
+    lost |= {
+        "types": np.arange(3, dtype=np.uint8),
+        "x y": np.arange(3),
+        "species": np.arange(3),
+        "nothing": np.zeros((3, 0)),
+    }
     for name, values in (lost | kept).items():
         atoms.set_array(name, values)
     forces = np.arange(9.0).reshape(3, 3)

@@ -19,7 +19,17 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout, word_of
 from assay.data.lammps_files import check_elements
-from assay.data.spellings import Periodicity, as_array, atomic_numbers, is_cell, is_pbc, take_periodicity
+from assay.data.spellings import (
+    ELEMENTS,
+    POSITIONS,
+    Periodicity,
+    as_array,
+    atomic_numbers,
+    is_cell,
+    is_pbc,
+    named,
+    take_periodicity,
+)
 from assay.data.xyz_comments import said_in
 from assay.workflow.errors import AssayError, printable
 
@@ -29,8 +39,6 @@ _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
 _PROPERTIES = "properties"
 _NAMES = ("name", "molecule")
-_ELEMENTS = ("Z", "species", "element", "elements", "symbol", "symbols")
-_POSITIONS = ("pos", "positions", "position", "coords", "coordinates")
 
 
 class XyzFile:
@@ -96,10 +104,10 @@ def _frame(lines: list[str], where: str) -> Frame:
         info = said_in(lines[0], where)
         properties = [text for key, text in info.items() if key.lower() == _PROPERTIES and isinstance(text, str)]
         columns = _columns(properties[0] if properties else "species:S:1:pos:R:3", lines[1:])
-        symbols = _taken(columns, _ELEMENTS, where)
+        symbols = _taken(columns, ELEMENTS, where)
         check_elements(lines[0], symbols, where)
         numbers = atomic_numbers(symbols, where)
-        positions = _taken(columns, _POSITIONS, where).astype(np.float64).reshape(len(numbers), 3)
+        positions = _taken(columns, POSITIONS, where).astype(np.float64).reshape(len(numbers), 3)
         cell, pbc, is_told_open = _periodicity(info, where)
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError):
         raise AssayError(f"{where} does not have the columns that its Properties promise: write it again") from None
@@ -161,7 +169,7 @@ def _converted(values: np.ndarray, kind: str) -> np.ndarray:
 
 def _taken(columns: dict[str, np.ndarray], names: tuple[str, ...], where: str) -> np.ndarray:
     """The first column of one of these names, which is removed."""
-    name = next((name for name in names if name in columns), None)
+    name = named(columns, names)
     if name is None:
-        raise AssayError(f"{where} has no column {' or '.join(names)} in its Properties: give one of these names")
+        raise AssayError(f"{where} has no column {', '.join(names)} in its Properties: give one of these names")
     return columns.pop(name)

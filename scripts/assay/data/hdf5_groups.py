@@ -13,16 +13,22 @@ import numpy as np
 
 from assay.data.frames import Frame, Layout
 from assay.data.label_names import kind_of_label, stem_of
-from assay.data.spellings import atomic_numbers, check_one_for_all, is_one_for_all, take_periodicity
+from assay.data.label_units import USUAL
+from assay.data.spellings import (
+    ELEMENTS_OF_ARRAYS,
+    POSITIONS_OF_ARRAYS,
+    atomic_numbers,
+    check_one_for_all,
+    is_one_for_all,
+    named,
+    take_periodicity,
+)
 from assay.data.stated_units import stated_units, tells_unit, text_of
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 500  # geometries that are in memory at once
-_NUMBERS = ("atomic_numbers", "species", "numbers", "z", "nuclear_charges")
-_POSITIONS = ("conformations", "coordinates", "positions", "coords", "coord", "geometries")
 _PROPERTIES = "properties"  # the group of labels in MACE
-_MACE_UNITS = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 _ATOMIC_UNITS = {"energy": "hartree", "length": "bohr", "forces": "hartree/bohr"}
 _ANI_UNITS = {"energy": "hartree", "length": "angstrom", "forces": "hartree/angstrom"}
 
@@ -44,8 +50,8 @@ class GroupFile:
         first, told = next(self._groups(file), ("", {}))
         if not first:
             raise AssayError(
-                f"{path} has no group with atomic numbers ({', '.join(_NUMBERS)}) and positions "
-                f"({', '.join(_POSITIONS)}), and no structures/: it follows no layout that is known"
+                f"{path} has no group with atomic numbers ({', '.join(ELEMENTS_OF_ARRAYS)}) and positions "
+                f"({', '.join(POSITIONS_OF_ARRAYS)}), and no structures/: it follows no layout that is known"
             )
         self._stated, self._told, self._first = _stated(file[first]), stated_units(told), first
         self._left_out = next(_structures_below(file[first]), None)
@@ -83,11 +89,11 @@ class GroupFile:
     def _columns(self, group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
-        is_single = group[_name(group, _POSITIONS)].ndim == 2
+        is_single = group[named(group, POSITIONS_OF_ARRAYS)].ndim == 2
         for name, item in _datasets(group).items():
-            for_all = is_one_for_all(name, item.shape) or (name in _NUMBERS and item.ndim == 1)
+            for_all = is_one_for_all(name, item.shape) or (name in ELEMENTS_OF_ARRAYS and item.ndim == 1)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
-            if name in _NUMBERS or item.dtype.kind in "iufb":
+            if name in ELEMENTS_OF_ARRAYS or item.dtype.kind in "iufb":
                 self._check_unit(group.name, name, unit_of(item), self._stated)
                 columns[name] = item[rows] if is_row else item[()], is_row
                 if for_all and not is_single:
@@ -130,9 +136,11 @@ class GroupFile:
         where = f"structure {number} ({group.strip('/')}, {index}) of {self.path}"
         said = {name: value[row] if is_row else value for name, (value, is_row) in columns.items()}
         is_single = not any(is_row for _, is_row in columns.values())
-        is_table = any(is_row for key, (_, is_row) in columns.items() if key in _NUMBERS)
+        is_table = any(is_row for key, (_, is_row) in columns.items() if key in ELEMENTS_OF_ARRAYS)
         try:
-            numbers, positions = (np.asarray(said.pop(_name(said, names) or "")) for names in (_NUMBERS, _POSITIONS))
+            numbers, positions = (
+                np.asarray(said.pop(named(said, names) or "")) for names in (ELEMENTS_OF_ARRAYS, POSITIONS_OF_ARRAYS)
+            )
             numbers = atomic_numbers(numbers, where)
             positions = positions.astype(np.float64).reshape(len(numbers), 3)
         except (ValueError, KeyError):
@@ -196,7 +204,7 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     inside = [
         (key, name, dataset)
         for key, item in below
-        if _name(item, _POSITIONS) is None
+        if named(item, POSITIONS_OF_ARRAYS) is None
         for name, dataset in _datasets(item).items()
     ]
     are_rivals = any(map(kind_of_label, found)) or len({key for key, name, _ in inside if kind_of_label(name)}) > 1
@@ -207,7 +215,7 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
 
 
 def _layout(group: h5py.Group, stated: Mapping[str, str], told: Mapping[str, str]) -> Layout:
-    positions = _name(group, _POSITIONS) or ""
+    positions = named(group, POSITIONS_OF_ARRAYS) or ""
     kinds = {**told, **({"length": stated[positions]} if positions in stated else {})}
     names = set(stated) | set(group)
     if "conformations" in names and "dft_total_energy" in names:
@@ -216,7 +224,7 @@ def _layout(group: h5py.Group, stated: Mapping[str, str], told: Mapping[str, str
         stems = {stem_of(name, "energy") for name in names if name.endswith(".energy")}
         return Layout(stated, _ANI_UNITS, tuple(sorted(stems)), has_gaps=True, kinds=kinds)
     if group[positions].ndim == 2 and group.name.rpartition("/")[2].startswith("config_"):
-        return Layout(stated, _MACE_UNITS, kinds=kinds)
+        return Layout(stated, USUAL, kinds=kinds)
     return Layout(stated, unknown_units=True, kinds=kinds)
 
 
@@ -235,7 +243,7 @@ def unit_of(item: Any) -> str:
 
 
 def _holds_structures(group: h5py.Group) -> bool:
-    return bool(_name(group, _NUMBERS) and _name(group, _POSITIONS))
+    return bool(named(group, ELEMENTS_OF_ARRAYS) and named(group, POSITIONS_OF_ARRAYS))
 
 
 def _structures_below(group: h5py.Group) -> Iterator[str]:
@@ -245,12 +253,8 @@ def _structures_below(group: h5py.Group) -> Iterator[str]:
 
 
 def _n_geometries(group: h5py.Group) -> int:
-    positions = group[_name(group, _POSITIONS)]
+    positions = group[named(group, POSITIONS_OF_ARRAYS)]
     return 1 if positions.ndim == 2 else len(positions)
-
-
-def _name(names: Any, wanted: tuple[str, ...]) -> str | None:
-    return next((name for name in wanted if name in names), None)
 
 
 def _natural(name: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from assay.data.frames import Layout
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor, in_words, of_structure, squeezed
 
-_USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
+USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 
 
 def units_of(
@@ -43,7 +43,7 @@ def units_of(
         if "energy" in said:
             per_structure = of_structure(said["energy"])
             is_per_atom, said["energy"] = per_structure != said["energy"], per_structure
-    usual = {**_USUAL, **layout.usual}
+    usual = {**USUAL, **layout.usual}
     if {"energy", "length"} & {*given, *stated}:
         energy, length = (in_words({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
         usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -12,13 +12,21 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.spellings import atomic_numbers, check_one_for_all, is_cell, is_one_for_all, is_pbc, take_periodicity
+from assay.data.spellings import (
+    ELEMENTS_OF_ARRAYS,
+    POSITIONS_OF_ARRAYS,
+    atomic_numbers,
+    check_one_for_all,
+    is_cell,
+    is_one_for_all,
+    is_pbc,
+    named,
+    take_periodicity,
+)
 from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError
 
-_NUMBERS = ("nuclear_charges", "atomic_numbers", "numbers", "species", "z", "Z")
-_POSITIONS = ("coords", "positions", "coordinates", "R", "r")
 _RMD17 = {"nuclear_charges", "coords", "energies", "forces"}
 _OF_MD17 = ("old_energies", "old_forces")  # which rMD17 calculated again
 _MD17 = {"z", "R", "E", "F"}
@@ -38,7 +46,8 @@ class NpzFile:
         self.path = path
         with _archive(path) as archive:
             headers = {name.removesuffix(".npy"): _Column(archive, name) for name in archive.namelist()}
-            self._positions, self._numbers = self._first(headers, _POSITIONS), self._first(headers, _NUMBERS)
+            self._positions = self._first(headers, POSITIONS_OF_ARRAYS)
+            self._numbers = self._first(headers, ELEMENTS_OF_ARRAYS)
             positions, numbers = headers[self._positions].shape, headers[self._numbers].shape
             if len(positions) != 3 or positions[2] != 3 or numbers not in (positions[1:2], positions[:2]):
                 raise AssayError(
@@ -111,11 +120,11 @@ class NpzFile:
         is_row = shape[:1] == (self._count,) and not is_one_for_all(name, shape)
         return is_row and (name != self._numbers or len(shape) == 2)
 
-    def _first(self, names: Container[str], wanted: tuple[str, ...]) -> str:
-        for name in wanted:
-            if name in names:
-                return name
-        raise AssayError(f"{self.path} has no array {' or '.join(wanted)}: it follows no layout that is known")
+    def _first(self, names: Container[str], wanted: Sequence[str]) -> str:
+        name = named(names, wanted)
+        if name is None:
+            raise AssayError(f"{self.path} has no array {', '.join(wanted)}: it follows no layout that is known")
+        return name
 
 
 class _Column:

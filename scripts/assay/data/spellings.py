@@ -1,8 +1,9 @@
-"""Elements, lattice vectors and periodicity under the names and in the forms in which files spell them."""
+"""Elements, positions, lattice vectors and periodicity under the names and in the forms in which files spell them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,12 @@ from ase.geometry import cellpar_to_cell
 
 from assay.workflow.errors import AssayError, printable
 
+# Of several names the first counts: ``species`` may number types, and ``numbers`` anything, where others stand beside.
+ELEMENTS = (
+    "atomic_numbers", "nuclear_charges", "Z", "species", "element", "elements", "symbol", "symbols", "numbers",
+)  # fmt: skip
+POSITIONS = ("pos", "conformations", "positions", "coords", "coordinates", "position", "coord", "geometries")
+ELEMENTS_OF_ARRAYS, POSITIONS_OF_ARRAYS = (*ELEMENTS, "z"), (*POSITIONS, "R", "r")  # letters may be an axis in columns
 PBC = "pbc"
 _PERIODICITIES = (PBC, "periodic")
 _CELLS = ("cell", "cells", "lattice", "lattices", "box", "unitcell", "cellvectors", "latticevectors")
@@ -37,6 +44,11 @@ class Periodicity(NamedTuple):
     cell: np.ndarray | None
     pbc: np.ndarray
     is_told_open: bool
+
+
+def named(names: Container[str], wanted: Sequence[str]) -> str | None:
+    """The first of the wanted names that is there; None if none is."""
+    return next((name for name in wanted if name in names), None)
 
 
 def is_cell(name: str) -> bool:

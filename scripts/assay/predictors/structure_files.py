@@ -24,6 +24,8 @@ from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, json_text
 from assay.workflow.units import factor
 
+_OWN_COLUMNS = ("species", "pos")  # which ASE writes of each structure
+
 
 def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[Callable[[], ase.Atoms]]:
     """Yield a call for each structure in a file that reads it, in angstrom and without labels.
@@ -170,7 +172,7 @@ class PredictionFiles:
 
 def _is_column(name: str, values: np.ndarray) -> bool:
     """Whether extended XYZ can hold values of atoms: numbers, or text of one word each, for columns shift by others."""
-    if re.search(r"[\s:=\"]", name) or values.ndim > 2 or not values[:1].size:
+    if name in _OWN_COLUMNS or re.search(r"[\s:=\"]", name) or values.ndim > 2 or not values[:1].size:
         return False
     return values.dtype.kind in "ifb" or (
         values.dtype.kind in "UO" and all(len(str(word).split()) == 1 for word in values.flat)

@@ -123,11 +123,16 @@ def test_statistics_of_labels_whose_numbers_cannot_be_read_are_refused(save):
                 ({"normalizer": pair(-400.0, 2.5)}, "normalizer", "trainer.Pair"),
                 ({"config": {"scaler": Frozen(-400.0, 2.5)}}, r"config\.scaler", "trainer.Frozen"),
                 ({"normalizers": [Frozen(-400.0)]}, r"normalizers\[0\]", "trainer.Frozen"),
-                ({"energy_mean": decimal.Decimal("-400.0")}, "energy_mean", "decimal.Decimal"),
-                ({"atomic_energies": {"H": decimal.Decimal("-13.6")}}, "atomic_energies", "decimal.Decimal"),
                 ({"energy_mean": np.longdouble(-400.0)}, "energy_mean", "numpy"),
-                ({"E0s": np.array({1: -13.6}, dtype=object)}, "E0s", "numpy"),
                 ({"E0s": table}, "E0s", "numpy"),
+            )
+        ]
+        refused += [
+            (torch_bytes({"model": state} | content), said)
+            for content, said in (
+                ({"energy_mean": decimal.Decimal("-400.0")}, r"keeps energy_mean = -400\.0 beside"),
+                ({"atomic_energies": {"H": decimal.Decimal("-13.6")}}, "keeps atomic_energies = .* beside"),
+                ({"E0s": np.array({1: -13.6}, dtype=object)}, "keeps E0s = .* beside"),
             )
         ]
         read = torch_bytes({"model": state, "config": {"E0s": Frozen("average")}, "normalizer": Frozen(None, True)})

@@ -331,6 +331,21 @@ def test_virial_is_that_of_the_network(student, cases):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["model.ts.pt", "model.ts.pt from_edges"])
+def test_torchscript_keeps_the_digits_of_double_positions_wherever_they_lie(painn, name):
+    numbers, at, index = collate([random_cluster(np.random.default_rng(4), ELEMENTS, 12, 1.9)], dtype=torch.float64)
+    pairs = torch.stack(find_pairs(at, index, CUTOFF)).numpy()
+    edges = [pairs, np.zeros((pairs.shape[1], 3))] if "edges" in name else []
+
+    def forces(positions):
+        return runs_of(painn, name)(numbers.numpy(), positions.numpy(), index.numpy(), *edges)[1]
+
+    here, far = forces(at), at + 1000.0
+    largest = np.abs(here).max()
+    np.testing.assert_allclose(forces(far), here, rtol=0, atol=1e-6 * largest)
+    assert np.abs(forces(far.float()) - here).max() > 1e-5 * largest, "their digits should count"
+
+
 def test_results_are_the_same_bits_run_after_run(painn):
     draw = np.random.default_rng(8)
     batch = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (20, 7)]

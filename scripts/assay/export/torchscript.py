@@ -28,7 +28,9 @@ OF_MACHINE = (".debug_pkl", ".data/serialization_id")  # records of source lines
 class ScriptedPotential(nn.Module):
     """``forward`` finds the neighbors of open structures; ``from_edges`` takes a neighbor list.
 
-    Both convert their inputs to the dtypes that they name. Results are NaN where ``LoweredPotential`` says so.
+    Both convert their inputs: integers to int64, and positions to float32 unless they are float64. Vectors of edges are
+    formed before they are rounded to float32, so that float64 positions keep their digits wherever a structure lies.
+    Results are NaN where ``LoweredPotential`` says so.
 
     Raises:
         torch.jit.Error: inputs of other shapes, or no atoms.
@@ -50,10 +52,8 @@ class ScriptedPotential(nn.Module):
         atomic_numbers int64 (N,); positions (N, 3), angstrom; batch int64 (N,), the structure of each atom.
         """
         numbers, at, structure = self._converted(atomic_numbers, positions, batch)
-        neighbor, atom = find_pairs(at, structure, self.cutoff)
-        shift = at.new_zeros(neighbor.shape[0], 3)
-        energy, forces, _ = self._evaluate(numbers, at, structure, neighbor, atom, shift)
-        return energy, forces
+        neighbor, atom = find_pairs(at.to(torch.float32), structure, self.cutoff)
+        return self._evaluate(numbers, at, structure, neighbor, atom, at[neighbor] - at[atom])[:2]
 
     @torch.jit.export
     def from_edges(
@@ -70,10 +70,11 @@ class ScriptedPotential(nn.Module):
             raise ValueError("edge_index must have the shape (2, E) and edge_shift (E, 3)")
         given = edge_index.to(torch.int64)
         edges = given.clamp(min=0)
-        return self._evaluate(numbers, tainted(at, given), structure, edges[0], edges[1], edge_shift.to(at.dtype))
+        vectors = at[edges[0]] - at[edges[1]] + edge_shift
+        return self._evaluate(numbers, tainted(at, given), structure, edges[0], edges[1], vectors)
 
     def _converted(self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the atoms in the dtypes of the network.
+        """Return the atoms with positions in float32 or float64.
 
         All coordinates are NaN in the place of one that is not finite, and all of them where an index is negative.
         """
@@ -82,13 +83,16 @@ class ScriptedPotential(nn.Module):
             raise ValueError("there must be atoms")
         if list(positions.shape) != [n_atoms, 3] or list(batch.shape) != [n_atoms] or atomic_numbers.dim() != 1:
             raise ValueError("atomic_numbers and batch must have the shape (N,), and positions (N, 3)")
-        at, structure = positions.to(torch.float32), batch.to(torch.int64)
+        at = positions if positions.dtype == torch.float64 else positions.to(torch.float32)
+        structure = batch.to(torch.int64)
         return atomic_numbers.to(torch.int64), tainted(at + 0.0 * at, structure), structure.clamp(min=0)
 
     def _evaluate(
-        self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, neighbor: Tensor, atom: Tensor, shift: Tensor
+        self, atomic_numbers: Tensor, positions: Tensor, batch: Tensor, neighbor: Tensor, atom: Tensor, vectors: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inputs = table_inputs(atomic_numbers, positions, batch, neighbor, atom, shift, self.cutoff)
+        """Evaluate edges by their vectors (E, 3): to the network all atoms are at the origin, or NaN."""
+        still, shift = (0.0 * positions).to(torch.float32), vectors.to(torch.float32)
+        inputs = table_inputs(atomic_numbers, still, batch, neighbor, atom, shift, self.cutoff)
         energy, forces, virial = self.network(
             inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5], inputs[6], inputs[7]
         )

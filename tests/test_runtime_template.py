@@ -4,6 +4,7 @@ import ase.io
 import numpy as np
 import pytest
 from ase.build import bulk, molecule
+from ase.io.formats import open_with_compression
 
 from assay.runtime.template import read_template
 
@@ -12,7 +13,7 @@ DUMP = (
 )
 
 
-@pytest.mark.parametrize("name", ["a.xyz", "a.pdb", "POSCAR"])
+@pytest.mark.parametrize("name", ["a.xyz", "a.pdb", "POSCAR", "a.cif", "a.pdb.gz", "a.xyz.bz2"])
 def test_a_template_that_tells_elements_is_read(tmp_path, name):
     salt = bulk("NaCl", "rocksalt", 5.64, cubic=True)
     ase.io.write(tmp_path / name, salt)
@@ -29,11 +30,39 @@ def test_a_template_that_tells_elements_is_read(tmp_path, name):
         ("CONFIG", "ion\n0 0 1\nCL 1\n0 0 0\n"),
         ("POSCAR", "POSCAR\n1.0\n4 0 0\n0 4 0\n0 0 4\n1\nDirect\n0 0 0\n"),
         ("a.lammpstrj", DUMP.format("type x y z", "1 0 0 0")),
+        (
+            "a.lammps-data",
+            "ion\n\n1 atoms\n1 atom types\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n",
+        ),
+        (
+            "a.cif",
+            "data_i\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCL1 0 0 0\n",
+        ),
     ],
 )
-def test_a_template_without_elements_is_refused(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=rf"{name} does not tell elements, but names or types of atoms"):
+@pytest.mark.parametrize("packed", ["", ".gz", ".xz"])
+def test_a_template_without_elements_is_refused(tmp_path, name, text, packed):
+    with open_with_compression(str(tmp_path / f"{name}{packed}"), "w") as file:
+        file.write(text)
+    with pytest.raises(ValueError, match=rf"{name}{packed} does not tell elements, but names or types of atoms"):
+        read_template(str(tmp_path / f"{name}{packed}"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("a.xyz", "1\n\n6 0 0 0\n", r"cannot be read as a template \(KeyError\('6'\)\)"),
+        ("a.xyz", "1\n\nD 0 0 0\n", "with deuterium as H"),
+        ("POSCAR", "cut off\n", r"cannot be read as a template \(IndexError"),
+        ("a.pdb", "END\n", "has no atoms"),
+        (".", None, "there is no file"),
+        ("none.xyz", None, "there is no file"),
+    ],
+)
+def test_what_is_no_template_is_said_in_a_sentence(tmp_path, name, text, why):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=why):
         read_template(str(tmp_path / name))
 
 

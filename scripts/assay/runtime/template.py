@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from io import StringIO
 from pathlib import Path
 
 import ase
 import ase.io
 from ase.data import atomic_numbers
-from ase.io.formats import filetype
+from ase.io.cif import parse_cif
+from ase.io.formats import filetype, open_with_compression
 
 _PDB = "proteindatabank"
+_GUESSED = ("gromacs", "gromos", "dlp4", "dlp-history", "lammps-data", "lammps-dump-binary")  # formats of ASE
 _NO_CELL = 1.0  # angstrom, lengths of a cell in PDB where there is none
 
 
@@ -30,25 +33,45 @@ def _has_symbols(text: str) -> bool:
     return not text.splitlines()[5].split()[0].isdecimal()
 
 
+def _has_written_symbols(text: str) -> bool:
+    """Whether atoms of a CIF are named by symbols as they are usually written: of CL, ASE takes the first letter."""
+    blocks = parse_cif(StringIO(text))
+    named = (block.get("_atom_site_type_symbol") or block.get("_atom_site_label") or () for block in blocks)
+    return not any(label[1:2].isupper() for labels in named for label in labels)
+
+
 _TELLS: Mapping[str, Callable[[str], bool]] = {  # by format of ASE, which guesses elements of the others
     _PDB: _has_elements,
     "lammps-dump-text": _names_types,
     "vasp": _has_symbols,
-    **dict.fromkeys(("gromacs", "gromos", "dlp4", "dlp-history"), lambda text: False),
+    "cif": _has_written_symbols,
 }
+_INSTEAD = "write it as extended XYZ, with deuterium as H"
 
 
 def read_template(path: str) -> ase.Atoms:
-    """The atoms of a file of any format of ASE, of several structures the last.
+    """The atoms of a file of any format of ASE, compressed or not, of several structures the last.
 
     Raises:
-        ValueError: the file has names or types of atoms and no elements.
+        ValueError: the file is not there, cannot be read, has no atoms, or has names or types of atoms and no elements.
     """
-    kind = filetype(path)
-    if kind in _TELLS and not _TELLS[kind](Path(path).read_text(errors="replace")):
-        raise ValueError(f"{path} does not tell elements, but names or types of atoms: write it as extended XYZ")
-    atoms = ase.io.read(path)
-    assert isinstance(atoms, ase.Atoms)  # as of one frame
+    if not Path(path).is_file():
+        raise ValueError(f"there is no file {path}: check the path of the template")
+    try:
+        kind = filetype(path)
+        tells = kind not in _GUESSED and (kind not in _TELLS or _TELLS[kind](_text_of(path)))
+        atoms = ase.io.read(path) if tells else None
+    except Exception as error:  # of any of ASE's readers
+        raise ValueError(f"{path} cannot be read as a template ({error!r:.160}): {_INSTEAD}") from None
+    if atoms is None:
+        raise ValueError(f"{path} does not tell elements, but names or types of atoms: {_INSTEAD}")
+    if not isinstance(atoms, ase.Atoms) or len(atoms) == 0:
+        raise ValueError(f"{path} has no atoms: give a file with those of the simulation, in their order")
     if kind == _PDB and (atoms.cell.lengths() <= _NO_CELL).all():
         atoms.pbc = False
     return atoms
+
+
+def _text_of(path: str) -> str:
+    with open_with_compression(path, "r") as file:
+        return file.read()

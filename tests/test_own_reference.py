@@ -199,6 +199,30 @@ def test_crystals_are_scaled_strained_and_rattled(tmp_path):
     assert copper["bulk_modulus_GPa"] == pytest.approx(134.0, abs=8.0)
 
 
+class Holed(TeacherPredictor):
+    """A teacher as a student, whose energy falls into a hole where two atoms come close."""
+
+    cutoff_A = 8.0
+
+    def predict(self, structures):
+        found = super().predict(structures)
+        return [replace(f, energy_eV=f.energy_eV - self._hole_eV(s)) for f, s in zip(found, structures, strict=True)]
+
+    @staticmethod
+    def _hole_eV(structure):
+        return float(100.0 * np.exp(-((pdist(structure.positions) / 1.5) ** 4)).sum())
+
+
+def test_elements_of_crystals_alone_are_pushed_into_each_other(tmp_path):
+    path, teacher = write(tmp_path / "my.xyz", bulk("Al"), bulk("Cu")), Teacher(**EMT)
+    settings = QUICK | {"dimer_distances": DISTANCES | {"from": 0.5}}
+    made = Reference(make_own_reference(path, teacher, settings, tmp_path / "parts"), EMT["name"])
+    assert set(made.groups("dimer")) == {"Al-Al", "Al-Cu", "Cu-Cu"}
+    for student, outcome in ((TeacherPredictor(teacher), "pass"), (Holed(teacher), "fail")):
+        measured = measure(Subject(student, student, made, DYNAMICS, teacher=EMT["name"]), ["short_range"])
+        assert verdict_of(measured, THRESHOLDS)["checks"]["short_range"]["outcome"] == outcome
+
+
 def test_a_teacher_that_relaxes_nothing_is_one_sentence(tmp_path):
     nowhere = Teacher("LJ", "ase.calculators.lj.LennardJones", {"sigma": 9.0, "rc": 30.0})
     with pytest.raises(AssayError, match="LJ relaxes no molecule of"):

@@ -154,8 +154,8 @@ def _lowest(structures: Sequence[Structure], predictor: Predictor) -> Structure 
 
 def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str, Any], parts: Path) -> Iterator[Frame]:
     """All frames of a reference of a structure file: of its molecules minima with their vibrations, dynamics, scans of
-    a bond that turns, conformers, contacts and dimers of the elements that occur; of its crystals scaled, strained and
-    rattled cells, displaced atoms and vacancies.
+    a bond that turns, conformers and contacts; of its crystals scaled, strained and rattled cells, displaced atoms and
+    vacancies; and dimers of the elements of both.
 
     Args:
         path: the structure file.
@@ -174,17 +174,36 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
         yield from part(f"{crystal.name} in motion", partial(displaced_frames, crystal))
         yield from part(f"{crystal.name} with vacancies", partial(vacancy_frames, crystal))
     try:
-        every = own_molecules(path)
+        molecules = own_molecules(path)
     except AssayError:
         if not crystals:
             raise
-        return
+        molecules = []
+    if molecules:
+        yield from _of_molecules(evenly(molecules, settings["molecules"]), predictor, settings, part, path)
+    elements = sorted(atomic_numbers([*crystals, *(molecule.structure for molecule in molecules)]))
+    for x, y in progress(list(combinations_with_replacement(elements, 2)), unit="pairs", desc="bare"):
+        yield from part(f"dimer {x} {y}", partial(labelling.dimers, x, y, settings["dimer_distances"]))
+
+
+def _of_molecules(
+    molecules: Sequence[OwnMolecule],
+    predictor: TeacherPredictor,
+    settings: Mapping[str, Any],
+    part: Callable[[str, Callable[[], Iterable[Frame]]], list[Frame]],
+    path: str | Path,
+) -> Iterator[Frame]:
+    """The frames of the molecules of a file, each part finished by ``part``.
+
+    Raises:
+        AssayError: the teacher relaxes none of them.
+    """
     chosen = []
-    for molecule in progress(evenly(every, settings["molecules"]), unit="molecules", desc="relaxing"):
+    for molecule in progress(molecules, unit="molecules", desc="relaxing"):
         frames = part(f"relaxed {molecule.name}", partial(_relaxed, molecule, predictor))
         chosen += [OwnMolecule(molecule.name, frame.structure) for frame in frames]
     if not chosen:
-        raise AssayError(f"{teacher.name} relaxes no molecule of {path}: check its calculator on one of them")
+        raise AssayError(f"{predictor.teacher.name} relaxes no molecule of {path}: check its calculator on one of them")
     for molecule in progress(chosen, unit="molecules", desc="asking"):
         for name, make in _questions(molecule, predictor, settings):
             yield from part(f"{name} {molecule.name}", make)
@@ -193,9 +212,6 @@ def make_own_reference(path: str | Path, teacher: Teacher, settings: Mapping[str
     for a, b in progress(list(combinations_with_replacement(sorted(faces), 2)), unit="pairs", desc="facing"):
         scan = partial(_contacts, faces[a], faces[b], settings["contact_distances_A"])
         yield from part(f"contact {a} {b}", scan)
-    elements = sorted(atomic_numbers(molecule.structure for molecule in every))
-    for x, y in progress(list(combinations_with_replacement(elements, 2)), unit="pairs", desc="bare"):
-        yield from part(f"dimer {x} {y}", partial(labelling.dimers, x, y, settings["dimer_distances"]))
 
 
 def _questions(

@@ -71,7 +71,9 @@ def _turns(force_eV_per_A: np.ndarray) -> np.ndarray:
 def short_range(subject: Subject) -> Measurement:
     """Bare atoms and facing molecules pushed into each other, wherever the teacher repels."""
     holes, attractive, raw = [], [], {}
-    for kind in (reference.DIMER, reference.CONTACT):
+    # Crystals alone have no contacts, and a reference without either kind says so.
+    kinds = [kind for kind in (reference.DIMER, reference.CONTACT) if subject.reference.groups(kind)]
+    for kind in kinds or [reference.DIMER]:
         for name, curve in _curves(subject, kind).items():
             stretches = walls(curve)
             if not stretches:

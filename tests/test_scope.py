@@ -446,6 +446,20 @@ def test_packaged_calculator_warns_of_what_it_cannot_read_until_another_structur
     assert water.calc.outside == []
 
 
+@pytest.mark.parametrize(("name", "told"), [("charge", "-"), ("spin", "triplet")])
+def test_what_cannot_be_read_is_warned_of_after_an_energy_and_forgotten_when_it_goes(calculator, name, told):
+    water = molecule("H2O")
+    water.calc = calculator()
+    water.get_potential_energy()
+    water.info[name] = told
+    with pytest.warns(UserWarning, match=f"its {name} '{told}' is ignored, because it cannot be read as a number"):
+        water.get_forces()
+    assert len(water.calc.outside) == 1
+    del water.info[name]
+    water.get_forces()
+    assert water.calc.outside == []
+
+
 def test_partial_charges_add_up_to_a_whole_number(calculator):
     water = molecule("H2O")
     water.set_initial_charges([-0.834, 0.417, 0.41701])

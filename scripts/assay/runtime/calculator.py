@@ -15,7 +15,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from .arguments import refuse_unknown
 from .distances import strange_distances
 from .result import Evaluated
-from .scope import RADIUS_A, Scope, charge_and_spin
+from .scope import RADIUS_A, Scope, charge_and_spin, unread
 from .student import open_student
 from .threads import OneThread
 from .verlet import VerletList
@@ -107,11 +107,11 @@ class StudentCalculator(Calculator):
             "cell": np.array_equal(self.atoms.cell.array, atoms.cell.array),
             "pbc": np.array_equal(self.atoms.pbc, atoms.pbc),
         }
-        told = zip(charge_and_spin(self.atoms), charge_and_spin(atoms), strict=True)  # of which `info` may speak too
-        for name, (before, now) in zip(("initial_charges", "initial_magmoms"), told, strict=True):
+        before, now = (zip(charge_and_spin(each), unread(each), strict=True) for each in (self.atoms, atoms))
+        for name, told, tells in zip(("initial_charges", "initial_magmoms"), before, now, strict=True):
             own, other = self.atoms.arrays.get(name), atoms.arrays.get(name)
             alike = own is other or (own is not None and other is not None and np.array_equal(own, other))
-            same[name] = alike and before == now
+            same[name] = alike and told == tells  # of which `info` may speak too
         return [name for name in all_changes if not same[name]]
 
     def get_property(self, name: str, atoms: Atoms | None = None, allow_calculation: bool = True) -> Any:

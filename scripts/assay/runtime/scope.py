@@ -52,8 +52,7 @@ class Scope:
             found["charge"] = f"its charge of {charge:+.9g} is ignored, because the student knows no charges"
         if own is not None and (own not in (spins or [1]) or (spin is not None and len(spins or [1]) > 1)):
             found["spin"] = f"its multiplicity of {own:.9g} is ignored, because the student knows no spins"
-        for kind, names in (("charge", CHARGES), ("spin", SPINS)):
-            words = _unread(_lower(atoms.info), names)
+        for kind, words in zip(("charge", "spin"), unread(atoms), strict=True):
             if words:
                 found.setdefault(kind, f"its {kind} {words} is ignored, because it cannot be read as a number")
         if axes is not None and int(atoms.pbc.sum()) not in axes:
@@ -78,6 +77,12 @@ def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     some = {name: value for name, value in info.items() if _number(value)}
     spin = _first(some, SPINS, None if unpaired is None else abs(unpaired) + 1)
     return charge, spin if spin is None or spin > 0 else None
+
+
+def unread(atoms: Atoms) -> tuple[str, str]:
+    """What stands in ``atoms.info`` for the charge and the multiplicity and is no number; empty where nothing is."""
+    info = _lower(atoms.info)
+    return _unread(info, CHARGES), _unread(info, SPINS)
 
 
 def _lower(info: Mapping[Any, Any]) -> dict[str, Any]:

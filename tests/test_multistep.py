@@ -97,6 +97,15 @@ def test_a_bath_gives_the_distribution_of_the_teacher():
     assert atoms.get_temperature() == pytest.approx(temperature_K, rel=0.1)
 
 
+def test_a_seed_is_the_source_of_noise_that_it_makes():
+    ended = []
+    for rng in (42, np.random.default_rng(42)):
+        atoms = moving(toy())
+        Respa(atoms, STEP, toy(), 2, 300.0, 0.05 / units.fs, rng).run(2)
+        ended.append(atoms.positions)
+    np.testing.assert_array_equal(*ended)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -215,8 +215,16 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
         context_of(ase.Atoms("C"), force)
     with pytest.raises(ValueError, match="both, or neither"):
         RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin)
-    with pytest.raises(ValueError, match="friction of the heat bath is -1"):
-        RespaIntegrator(0.5 * unit.femtosecond, 2, temperature=300 * unit.kelvin, friction=-1 / unit.picosecond)
+    for wrong in ((300, -1), (-300, 1), (float("nan"), 1), (300, float("inf"))):
+        kelvin, per_ps = wrong
+        with pytest.raises(
+            ValueError, match=f"a heat bath of {float(kelvin)} K and a friction of {float(per_ps)} per ps"
+        ):
+            RespaIntegrator(
+                0.5 * unit.femtosecond, 2, temperature=kelvin * unit.kelvin, friction=per_ps / unit.picosecond
+            )
+    with pytest.raises(ValueError, match="both the force group 0"):
+        RespaIntegrator(0.5 * unit.femtosecond, 2, student=0)
     with pytest.raises(ValueError, match=r"n is 2\.5 and must be whole"):
         RespaIntegrator(0.5 * unit.femtosecond, 2.5)
 

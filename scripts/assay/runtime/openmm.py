@@ -164,11 +164,13 @@ def RespaIntegrator(
         friction: the coupling to the bath, a quantity or a number in 1/ps.
 
     Raises:
-        ValueError: ``n`` is not whole or less than 1, of temperature and friction only one is given, or the friction is
-            negative.
+        ValueError: ``n`` is not whole or less than 1, both force groups are one, of temperature and friction only one
+            is given, or one of them is negative or not finite.
     """
     if n != int(n) or n < 1:
         raise ValueError(f"n is {n} and must be whole and at least 1: give the number of short steps in a step")
+    if student == teacher:
+        raise ValueError(f"student and teacher are both the force group {student}: give each a group of its own")
     if (temperature is None) != (friction is None):
         raise ValueError("a heat bath has a temperature and a friction: give both, or neither")
     n, step_ps = int(n), _in(timestep, unit.picosecond)
@@ -176,12 +178,13 @@ def RespaIntegrator(
     integrator.addPerDofVariable("free", 0.0)
     drift = [("x", f"x+{1.0 / n}*dt*v")]
     if temperature is not None:
-        kept = float(np.exp(-_in(friction, unit.picosecond**-1) * step_ps))
-        if not kept <= 1.0:
-            raise ValueError(f"the friction of the heat bath is {friction}: give a positive one")
+        kelvin, per_ps = _in(temperature, unit.kelvin), _in(friction, unit.picosecond**-1)
+        if not (0.0 <= kelvin < np.inf and 0.0 <= per_ps < np.inf):
+            raise ValueError(f"a heat bath of {kelvin} K and a friction of {per_ps} per ps is none: give positive ones")
+        kept = float(np.exp(-per_ps * step_ps))
         integrator.addGlobalVariable("kept", kept)
         integrator.addGlobalVariable("noise", float(np.sqrt(1.0 - kept**2)))
-        integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * _in(temperature, unit.kelvin) * unit.kelvin)
+        integrator.addGlobalVariable("kT", unit.MOLAR_GAS_CONSTANT_R * kelvin * unit.kelvin)
         half = ("x", f"x+{0.5 / n}*dt*v")
         drift = [half, ("v", "kept*v+noise*sqrt(kT/m)*gaussian"), half]
     kick = [("v", f"v+{0.5 / n}*dt*f{student}/m")]

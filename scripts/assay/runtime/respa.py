@@ -32,7 +32,7 @@ class Respa(MolecularDynamics):
         n: how many short steps a step has; the teacher is called once a step.
         temperature_K: the temperature of the heat bath; None keeps the energy.
         friction: the coupling to the bath, in inverse units of ASE's time (``0.01 / ase.units.fs``).
-        rng: the source of the noise, ``numpy.random.default_rng(seed)``; None draws anew.
+        rng: the source of the noise, ``numpy.random.default_rng(seed)`` or the seed alone; None draws anew.
         arguments: those of ASE's ``MolecularDynamics``, such as ``trajectory``; its intervals count steps of ``n``.
 
     Raises:
@@ -48,7 +48,7 @@ class Respa(MolecularDynamics):
         n: int,
         temperature_K: float | None = None,
         friction: float = 0.0,
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | int | None = None,
         **arguments: Any,
     ):
         if not isinstance(n, int | np.integer) or n < 1:
@@ -71,7 +71,7 @@ class Respa(MolecularDynamics):
         self.inverse_mass = 1.0 / masses
         self.kept = float(np.exp(-friction * timestep))
         self.noise = np.sqrt((1.0 - self.kept**2) * units.kB * (temperature_K or 0.0) / masses)
-        self.rng = np.random.default_rng() if rng is None else rng
+        self.rng = np.random.default_rng(rng) if rng is None or isinstance(rng, int | np.integer) else rng
 
     def step(self, forces: np.ndarray | None = None) -> np.ndarray:
         """Move the atoms by ``n`` short steps; return the teacher's forces, eV/angstrom (N, 3).

@@ -4,6 +4,8 @@ import copy
 import os
 import pickle
 import shutil
+import subprocess
+import sys
 import threading
 import warnings
 from types import SimpleNamespace
@@ -23,6 +25,7 @@ from assay.models import build_model
 from assay.runtime import OnnxStudent, StudentCalculator, open_student
 from assay.runtime.engine import EngineModel, NotHere, is_cut_off
 from assay.runtime.gpu.student import GpuStudent
+from shared.workflow_copy import ROOT
 
 PAINN = {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "rank": 2}
 
@@ -240,6 +243,26 @@ def test_an_unpacked_package_takes_the_files_that_lie_beside_its_module(folder, 
         assert open_student().runtime == "onnxruntime"
     shutil.copy(library_path(), tmp_path / "libassay.so")
     assert open_student().runtime == open_student(tmp_path / "model.assay").runtime == "engine"
+
+
+def test_a_package_with_the_engine_alone_imports_whole_and_says_what_is_missing():
+    program = """
+import sys
+sys.modules["onnxruntime"] = None
+from assay.runtime import *
+import assay.runtime
+assert EngineStudent and "OnnxStudent" not in globals()
+for name in ("OnnxStudent", "nothing"):
+    try:
+        getattr(assay.runtime, name)
+    except (ImportError, AttributeError) as error:
+        print(error)
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    missing, unknown = done.stdout.splitlines()
+    assert missing.startswith("ONNX Runtime must evaluate this, and is not here") and "pip install" in missing
+    assert unknown == "module 'assay.runtime' has no attribute 'nothing'"
 
 
 def test_the_engine_keeps_its_file_where_the_working_directory_changes(folder, another, monkeypatch):

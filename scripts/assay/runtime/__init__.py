@@ -14,21 +14,17 @@ from .engine import HERE
 from .engine import LIBRARY as LIBRARY_NAME
 from .engine import MODEL as MODEL_NAME
 from .result import Result
-from .student import EngineStudent, open_student
+from .student import EngineStudent, onnx_student, open_student
 from .verlet import VerletList
 
 # Where a wheel has the model file and the library, for programs in other languages.
 MODEL, LIBRARY = HERE / MODEL_NAME, HERE / LIBRARY_NAME
 
-__all__ = [
-    "LIBRARY", "MODEL", "EngineStudent", "OnnxStudent", "Result", "StudentCalculator", "VerletList", "open_student",
-]  # fmt: skip
+__all__ = ["LIBRARY", "MODEL", "EngineStudent", "Result", "StudentCalculator", "VerletList", "open_student"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what needs ONNX Runtime only when it is asked for."""
     if name == "OnnxStudent":
-        from .session import OnnxStudent
-
-        return OnnxStudent
-    raise AttributeError(name)
+        return onnx_student()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

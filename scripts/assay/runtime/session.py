@@ -103,15 +103,7 @@ class OnnxStudent:
         edge_index: np.ndarray | None = None,
         edge_shift: np.ndarray | None = None,
     ) -> Result:
-        """Evaluate structures.
-
-        Args:
-            atomic_numbers: (N,), N >= 1.
-            positions: (N, 3), angstrom.
-            batch: (N,), the structure of each atom, counted from 0; None for one structure.
-            edge_index: (2, E), rows (neighbor, atom), both directions of every pair within the cutoff; None searches
-                the neighbors of structures that do not repeat.
-            edge_shift: (E, 3), angstrom: the vector of an edge is positions[neighbor] - positions[atom] + edge_shift.
+        """Evaluate structures; the arguments are those of ``EngineStudent``.
 
         Raises:
             ValueError: what ``check_atoms``, ``check_edges`` and ``check_pairs`` refuse, or edges where the graph takes

@@ -76,7 +76,15 @@ class EngineStudent:
         edge_index: ArrayLike | None = None,
         edge_shift: ArrayLike | None = None,
     ) -> Result:
-        """Evaluate structures; the arguments are those of ``OnnxStudent``.
+        """Evaluate structures.
+
+        Args:
+            atomic_numbers: (N,), N >= 1.
+            positions: (N, 3), angstrom.
+            batch: (N,), the structure of each atom, counted from 0; None for one structure.
+            edge_index: (2, E), rows (neighbor, atom), both directions of every pair within the cutoff; None searches
+                the neighbors of structures that do not repeat.
+            edge_shift: (E, 3), angstrom: the vector of an edge is positions[neighbor] - positions[atom] + edge_shift.
 
         Raises:
             ValueError: what ``check_atoms`` and ``check_edges`` refuse.
@@ -155,21 +163,31 @@ def open_student(
             _warn(f"{what} not run here ({error})")
     if precision != 32:
         raise ValueError("this student computes here in 32 bits: choose the precision 32, or a model file on the cpu")
-    try:
-        from .session import OnnxStudent
-    except ImportError as error:
-        raise ImportError(
-            f"ONNX Runtime must evaluate this, and is not here ({error}): pip install onnxruntime"
-        ) from None
+    make = onnx_student()
     if file.suffix == ".onnx":
-        return OnnxStudent(file, threads, device)
-    student = OnnxStudent(file.with_name(FALLBACK), threads, device)
+        return make(file, threads, device)
+    student = make(file.with_name(FALLBACK), threads, device)
     if student.identity.get(CHECKPOINT) != read_metadata(file).get(CHECKPOINT):
         raise ValueError(
             f"{file.with_name(FALLBACK)}, which ONNX Runtime would compute instead, is of another student than {file}: "
             "put the files of one package there"
         )
     return student
+
+
+def onnx_student() -> type[OnnxStudent]:
+    """The class ``OnnxStudent``.
+
+    Raises:
+        ImportError: ONNX Runtime is not installed.
+    """
+    try:
+        from .session import OnnxStudent
+    except ImportError as error:
+        raise ImportError(
+            f"ONNX Runtime must evaluate this, and is not here ({error}): pip install onnxruntime"
+        ) from None
+    return OnnxStudent
 
 
 def _on_gpu(file: Path, skin: float) -> GpuStudent:

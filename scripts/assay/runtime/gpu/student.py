@@ -73,7 +73,7 @@ class GpuStudent:
         edge_index: ArrayLike | None = None,
         edge_shift: ArrayLike | None = None,
     ) -> Result:
-        """Evaluate structures; the arguments are those of ``OnnxStudent``.
+        """Evaluate structures; the arguments are those of ``EngineStudent``.
 
         Raises:
             ValueError: what ``check_atoms`` and ``check_edges`` refuse, edges of which not each has its reverse, or two

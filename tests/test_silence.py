@@ -419,6 +419,16 @@ def test_a_file_that_is_no_student_is_refused_in_words(folder, tmp_path, damage)
         OnnxStudent(file)
 
 
+def test_what_a_file_of_others_says_cannot_confuse_a_terminal(folder, tmp_path):
+    graph = onnx.load(folder / "model.onnx")
+    graph.graph.node[0].op_type = "\x1b[31mEvil\x07"
+    assert graph.metadata_props.pop().key == "sha256"
+    onnx.save(graph, tmp_path / "model.onnx")
+    with pytest.raises(AssayError, match=r"is not an ONNX file of a student .*Evil.*: export it again") as refused:
+        load_predictor(tmp_path / "model.onnx")
+    assert str(refused.value).isprintable()
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.int8.onnx"])
 def test_one_damaged_bit_of_a_file_is_seen(folder, tmp_path, name):
     whole, random = (folder / name).read_bytes(), np.random.default_rng(0)

@@ -18,7 +18,7 @@ from typing import Any
 import onnx
 
 from assay.checkpoint.programs import model_of_another_program, program_of_code, refusal_of
-from assay.workflow.errors import AssayError, printable
+from assay.workflow.errors import AssayError, printable, reason_of
 
 # Where each kind of exported file of Assay says that it is one: the extra file of TorchScript, the key of others.
 IDENTITY_FILE, IDENTITY_KEY = "identity.json", "identity"
@@ -72,7 +72,7 @@ def check_exported_here(path: Path) -> None:
             if (record := archive.testzip()) is not None:  # torch compares no checksums
                 raise ValueError(f"the checksum of {record} does not hold")
     except Exception as error:  # zipfile passes on what its codecs raise
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error, 400)
         raise AssayError(
             printable(f"{path} is damaged, or Assay did not export it ({reason}): export it again")
         ) from None

@@ -16,7 +16,7 @@ from assay.export.tables import slot_inputs
 from assay.predictors.inputs import attributes, edge_inputs
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, reason_of
 
 
 class CompiledPredictor(BatchPredictor):
@@ -62,6 +62,6 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPr
         package = torch._inductor.aoti_load_package(str(path))
         metadata = json.loads(package.get_metadata()[METADATA_KEY])
     except (RuntimeError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error, 400)
         raise AssayError(f"{path} is not a compiled student of this machine ({reason}): export it again") from error
     return CompiledPredictor(package, path, metadata)

@@ -15,7 +15,7 @@ from assay.predictors.interface import BatchPredictor
 from assay.runtime.result import NoDevice, Result
 from assay.runtime.session import PROVIDERS, OnnxStudent
 from assay.structures.structure import Structure
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, reason_of
 
 
 class OnnxPredictor(BatchPredictor):
@@ -86,5 +86,5 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredic
         foreign = onnx_by_others(path)
         if foreign is not None:
             raise foreign from None
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error, 400)
         raise AssayError(f"{path} is not an ONNX file of a student ({reason}): export it again") from error

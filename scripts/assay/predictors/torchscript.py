@@ -14,7 +14,7 @@ from assay.export.metadata import METADATA_FILE
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, reason_of
 
 
 class TorchScriptPredictor(BatchPredictor):
@@ -63,6 +63,6 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScrip
         module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
         metadata = json.loads(extra[METADATA_FILE])
     except (RuntimeError, ValueError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error, 400)
         raise AssayError(f"{path} is not a TorchScript file of a student ({reason}): export it again") from error
     return TorchScriptPredictor(module, path, metadata, device)

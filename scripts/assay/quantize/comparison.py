@@ -15,7 +15,7 @@ from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
 from assay.structures.structure import Structure, typical_batch
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, reason_of
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
 BATCH_SIZES = tuple(ROUNDS)
@@ -173,7 +173,7 @@ def _load(files: Mapping[str, Path], threads: int) -> tuple[dict[str, BatchPredi
         try:
             predictor = load_predictor(path, threads=threads)
         except AssayError as error:
-            rows[name]["error"] = str(error.__cause__ or error).splitlines()[0]  # what the runtime itself says
+            rows[name]["error"] = reason_of(error.__cause__ or error, 400)  # what the runtime itself says
             continue
         assert isinstance(predictor, BatchPredictor)
         predictors[name] = predictor

@@ -41,8 +41,10 @@ def crystal_frames(crystal: Structure, seed: int = 0) -> Iterator[Frame]:
 def equation_of_state(scales: np.ndarray, energies_eV: np.ndarray, volume_A3: float) -> tuple[float, float]:
     """The volume of least energy (angstrom^3) and the bulk modulus V d2E/dV2 there (GPa), of a cubic through E(scale).
 
-    Both are NaN where the cubic has no minimum within 10 % of the scanned lengths.
+    Both are NaN where an energy is no number, or the cubic has no minimum within 10 % of the scanned lengths.
     """
+    if not np.isfinite(energies_eV).all():
+        return np.nan, np.nan
     fit = np.polynomial.Polynomial.fit(scales, energies_eV, 3)
     turns = fit.deriv().roots()
     real = turns[np.isreal(turns)].real

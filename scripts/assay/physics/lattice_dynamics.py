@@ -13,7 +13,7 @@ from assay.physics import reference
 from assay.physics.base import Check, Measurement, NoReference, Subject, asked, worst
 from assay.physics.crystals import repeated
 from assay.physics.reference import Frame
-from assay.physics.relax import wavenumbers
+from assay.physics.relax import eigenvalues, wavenumbers
 from assay.structures.geometry import moved
 from assay.structures.structure import Structure
 
@@ -72,7 +72,7 @@ def phonon_wavenumbers(atomic_numbers: np.ndarray, times: int, forces: np.ndarra
     for q in cells:
         signs = np.array([(-1.0) ** np.dot(q, cell) for cell in cells])
         matrix = np.einsum("ick,c->ik", constants, signs) / np.outer(root, root)
-        values = np.linalg.eigvalsh(0.5 * (matrix + matrix.T))
+        values = eigenvalues(0.5 * (matrix + matrix.T))
         if not any(q):
             values = np.sort(values[np.argsort(np.abs(values))[3:]])
         found.append(wavenumbers(values))

@@ -101,7 +101,12 @@ def frequencies(structure: Structure, hessian: np.ndarray, n_modes: int = 0) -> 
     root = np.sqrt(np.repeat(atomic_masses[structure.atomic_numbers], 3))
     weighted = 0.5 * (hessian + hessian.T) / np.outer(root, root)
     inner = _internal_directions(structure, root, n_modes)
-    return wavenumbers(np.linalg.eigvalsh(inner.T @ weighted @ inner))
+    return wavenumbers(eigenvalues(inner.T @ weighted @ inner))
+
+
+def eigenvalues(matrix: np.ndarray) -> np.ndarray:
+    """The eigenvalues of a symmetric matrix (M, M), ascending; NaN where one of its entries is no number."""
+    return np.linalg.eigvalsh(matrix) if np.isfinite(matrix).all() else np.full(len(matrix), np.nan)
 
 
 def wavenumbers(eigenvalues: np.ndarray) -> np.ndarray:

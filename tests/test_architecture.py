@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from assay import runtime
+
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "scripts/assay"
 ROOMS = sorted(folder for folder in LIBRARY.iterdir() if (folder / "__init__.py").is_file())
@@ -64,6 +66,19 @@ def test_room_says_what_lives_there_and_what_may_enter(room):
     text = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
     assert "\n\n" in text
     assert "enter" in text
+
+
+def test_what_the_runtime_offers_is_imported_when_it_is_asked_for():
+    heavy = "sorted(sys.modules.keys() & {'ase', 'numpy', 'vesin', 'torch'})"
+    lines = f"import sys, assay.runtime as offered\nprint({heavy}, offered.MODEL.name, {heavy})"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "scripts")}
+    found = subprocess.check_output([sys.executable, "-c", lines], env=environment)
+    assert found.decode().split() == ["[]", "model.assay", "['numpy']"]
+    assert [getattr(runtime, name).__name__ for name in runtime.__all__ if name[1].islower()] == [
+        "EngineStudent", "OnnxStudent", "Result", "StudentCalculator", "VerletList", "open_student",
+    ]  # fmt: skip
+    with pytest.raises(AttributeError, match="has no attribute 'open_students'"):
+        _ = runtime.open_students
 
 
 def modules_imported_by(path):

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from assay import runtime
 from assay.workflow import code
 from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
@@ -100,6 +101,20 @@ def test_an_edit_reaches_what_runs_it_and_nothing_else(stale_after):
     assert "package" in reached("assay/runtime/verlet.py")
     assert "package" in reached("assay/package/files/example.py")  # which lies in no package of Python
     assert "run_engines" in reached("assay/runtime/ipi.py")  # imported by a program that stands in text
+
+
+def test_imports_for_types_alone_do_not_count():
+    text = "if TYPE_CHECKING:\n    import assay.a\nelse:\n    import assay.b\n    if True:\n        import assay.c"
+    assert set(code._imports(ast.parse(text), ("x.py",))) == {"assay.b", "assay.c"}
+
+
+def test_no_code_that_runs_imports_what_the_runtime_imports_when_asked():
+    """Its digest would not hold the module where that lives."""
+    library = ROOT / "scripts"
+    found = {(path, name) for path in library.rglob("*.py") for name in code._read(path, library).imports}
+    offered = {f"assay.runtime.{name}" for name in runtime.__all__}
+    assert any(name.startswith("assay.runtime.") for _, name in found)
+    assert {(path.name, name) for path, name in found if name in offered} == set()
 
 
 def test_what_was_parsed_once_is_known_to_later_processes(library, tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from .identity import Opened, open_again, sha256_of
 
 HERE = Path(__file__).parent
 MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
+MODEL_PATH, LIBRARY_PATH = HERE / MODEL, HERE / LIBRARY  # where it has them, for programs in other languages
 INTERFACE_VERSION = 1
 UNSUPPORTED = 4  # ASSAY_UNSUPPORTED of assay.h
 ELF_HEADER = struct.Struct("<40xQ10xHH2x")  # where the table of sections is, the size of an entry, and their number

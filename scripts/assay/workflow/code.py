@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from assay.workflow.errors import AssayError
 from assay.workflow.files import cache_folder, write_json
@@ -124,7 +124,7 @@ def _run_by(path: Path, library: Path) -> frozenset[Path]:
 
 
 def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
-    """Every name that may be a module: those of import statements, and text that is spelled like one.
+    """Every name that may be a module: those of import statements that may run, and text that is spelled like one.
 
     Backends and peers are imported by names that stand in a table, and a program of another process may stand in text.
 
@@ -132,7 +132,10 @@ def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
         tree: the content of a file.
         place: the parts of its path from the library on, to which relative imports refer.
     """
-    for node in ast.walk(tree):
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        waiting += node.orelse if _is_for_types(node) else ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -140,6 +143,11 @@ def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
             yield from (".".join([*base, alias.name]) for alias in node.names)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield from NAMED.findall(node.value)
+
+
+def _is_for_types(node: ast.AST) -> TypeGuard[ast.If]:
+    """Whether a statement is ``if TYPE_CHECKING:``, which never runs."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def _drop_docstring(node: ast.AST) -> None:

@@ -46,6 +46,7 @@ def test_imports_go_down_only():
         ("structures/batching.py", "from assay.models.graph import EdgeGraph"),
         ("physics/base.py", "from assay.report import wording"),
         ("runtime/session.py", "import torch"),
+        ("runtime/scope.py", "from assay.workflow import errors"),
         ("basement/__init__.py", ""),
     ],
 )

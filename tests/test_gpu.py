@@ -15,14 +15,11 @@ from ase import Atoms
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.checkpoint import normalize
-from assay.engine import constants as engine
-from assay.engine import model_file as written
 from assay.engine.model_file import to_bytes
 from assay.models import build_model
 from assay.package.wheel import runtime_sources
 from assay.predictors.interface import load_predictor
 from assay.runtime import gpu
-from assay.runtime.gpu import constants
 from assay.runtime.gpu.model_file import read_model_file
 from assay.runtime.gpu.neighbors import CandidateList, Structures, find_candidates, sorted_edges
 from assay.workflow.errors import AssayError
@@ -259,15 +256,6 @@ def test_every_kernel_compiles_for_a_gpu(tmp_path, name):
     kernels = {label.split()[0] for label in found}
     assert {"add_messages", "add_pair_forces", "describe_pairs", "find_near", "make_filters", "linear"} <= kernels
     assert max(found.values()) <= 48 * 1024  # what every GPU gives without being asked
-
-
-def test_constants_are_those_of_the_project():
-    numbers = engine._NUMBERS | engine._ARRAYS | engine._BY_RANK
-    assert {name: getattr(constants, name) for name in numbers} == numbers
-    for name in ("MAX_HEAD", "INTEGERS", "REALS", "ENVELOPES", "ACTIVATIONS"):
-        assert getattr(constants, name) == getattr(engine, name)
-    for name in ("VERSION", "MAGIC", "PARTS"):
-        assert getattr(constants, name) == getattr(written, name)
 
 
 @pytest.mark.parametrize("name", ["shipped", "bare", "schnetpack bessel"])

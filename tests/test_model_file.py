@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from assay.engine import library, model_file
-from assay.engine.constants import INTEGERS, MAX_HEAD, REALS
-from assay.engine.model_file import PARTS, to_bytes
+from assay.engine.model_file import to_bytes
 from assay.runtime.engine import EngineModel
+from assay.runtime.network_constants import INTEGERS, MAX_HEAD, PARTS, REALS
 from shared.engine_inputs import arrays_of, network, rattled
 from shared.mutations import MUTATIONS
 

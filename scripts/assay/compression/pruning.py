@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from assay.models import PaiNN, build_model
-from assay.models.painn import N_FILTERS, N_GATES
+from assay.runtime.network_constants import N_FILTERS, N_GATES
 from assay.training.loss import LossGradients
 from assay.training.packs import Pack
 from assay.workflow.errors import AssayError

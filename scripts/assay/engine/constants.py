@@ -8,18 +8,24 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable
 
-from assay.models.floor import FLAT_BELOW, UNCHANGED_BEYOND
-from assay.models.painn import N_FILTERS, N_GATES
-from assay.models.repulsion import BOHR_A, COEFFICIENTS, COULOMB_EV_A, EXPONENTS, SCREENING_BOHR
-from assay.models.tensors import HALF_ROOT
-
-MAX_HEAD = 8  # hidden layers of the head
-INTEGERS = ("rank", "hidden", "n_blocks", "n_rbf", "max_z", "filter_bias", "gaussian", "envelope", "activation",
-            "head_activation", "repulsion", "floor", "parameter_bits", "n_head")  # fmt: skip
-REALS = ("cutoff", "envelope_begin", "envelope_end", "epsilon", "energy_scale")
-ENVELOPES = ("polynomial", "cosine", "mollifier", "switch")
-ACTIVATIONS = ("silu", "softplus", "shifted_softplus")
-SOFTPLUS_IS_LINEAR_FROM = 20.0  # the threshold of torch.nn.functional.softplus
+from assay.runtime.network_constants import (
+    ACTIVATIONS,
+    BOHR_A,
+    COEFFICIENTS,
+    COULOMB_EV_A,
+    ENVELOPES,
+    EXPONENTS,
+    FLAT_BELOW,
+    HALF_ROOT,
+    INTEGERS,
+    MAX_HEAD,
+    N_FILTERS,
+    N_GATES,
+    REALS,
+    SCREENING_BOHR,
+    SOFTPLUS_IS_LINEAR_FROM,
+    UNCHANGED_BEYOND,
+)
 
 _NUMBERS = {
     "FLAT_BELOW": FLAT_BELOW, "UNCHANGED_BEYOND": UNCHANGED_BEYOND, "COULOMB_EV_A": COULOMB_EV_A, "BOHR_A": BOHR_A,

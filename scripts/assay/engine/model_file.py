@@ -15,24 +15,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from assay.engine.constants import (
-    ACTIVATIONS,
-    ENVELOPES,
-    INTEGERS,
-    MAX_HEAD,
-    REALS,
-    SOFTPLUS_IS_LINEAR_FROM,
-)
 from assay.models import PaiNN, Potential, SchnetpackPaiNN
 from assay.models.painn import Block
-from assay.models.repulsion import CHARGE_POWER, contact_radii
+from assay.models.repulsion import contact_radii
+from assay.runtime.network_constants import (
+    ACTIVATIONS,
+    CHARGE_POWER,
+    ENVELOPES,
+    INTEGERS,
+    MAGIC,
+    MAX_HEAD,
+    PARTS,
+    REALS,
+    SOFTPLUS_IS_LINEAR_FROM,
+    VERSION,
+)
 
 Network = PaiNN | SchnetpackPaiNN
 
-VERSION = 1
-MAGIC = b"ASSAYMDL"
 ALIGNMENT_bytes = 64
-PARTS = ("metadata", "settings", "elements", "radial", "parameters")
 
 RADIAL_BASES = ("gaussian", "bessel")
 

@@ -6,9 +6,7 @@ from torch import Tensor, nn
 
 from assay.models.graph import Graph
 from assay.models.repulsion import contact_radii
-
-# Distances over the sum of both covalent radii: below the first the result is constant, beyond the second it is d.
-FLAT_BELOW, UNCHANGED_BEYOND = 0.55, 0.85
+from assay.runtime.network_constants import FLAT_BELOW, UNCHANGED_BEYOND
 
 
 class DistanceFloor(nn.Module):

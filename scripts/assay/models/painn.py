@@ -20,6 +20,7 @@ from assay.models.graph import Graph, Term
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
 from assay.models.tensors import contraction, harmonics, traceless_product
+from assay.runtime.network_constants import N_FILTERS, N_GATES
 
 ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "gelu": nn.GELU}
 
@@ -76,11 +77,6 @@ class Envelope(nn.Module):
             return 0.5 * (torch.cos(math.pi * x) + 1.0)
         x3 = x * x * x
         return 1.0 - x3 * x3 * (28.0 - 48.0 * x + 21.0 * x * x)
-
-
-# The number of filters of an edge, each of which makes one kind of message, and of gates of the update, by rank.
-N_FILTERS = {1: 3, 2: 5}
-N_GATES = {1: 3, 2: 7}
 
 
 class Block(nn.Module):

@@ -7,13 +7,14 @@ from ase.data import covalent_radii
 from torch import Tensor, nn
 
 from assay.models.graph import Graph, Term
-
-COULOMB_EV_A = 14.3996454784  # e^2 / (4 pi epsilon_0)
-BOHR_A = 0.529177210903
-# The universal screening function phi(x) = sum_k c_k exp(-b_k x), x = d / a, a = 0.8854 bohr / (Z_i^0.23 + Z_j^0.23).
-COEFFICIENTS = (0.1818, 0.5099, 0.2802, 0.02817)
-EXPONENTS = (3.2, 0.9423, 0.4028, 0.2016)
-SCREENING_BOHR, CHARGE_POWER = 0.8854, 0.23
+from assay.runtime.network_constants import (
+    BOHR_A,
+    CHARGE_POWER,
+    COEFFICIENTS,
+    COULOMB_EV_A,
+    EXPONENTS,
+    SCREENING_BOHR,
+)
 
 
 def contact_radii(max_z: int, cutoff: float) -> Tensor:

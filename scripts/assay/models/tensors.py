@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HALF_ROOT = 0.5 * 3.0**0.5
+from assay.runtime.network_constants import HALF_ROOT
 
 
 def traceless_product(left: Tensor, right: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ calculator that uses both. ``OnnxStudent`` does without the engine, and needs ON
 asked for, so that a module of this room costs what it imports itself.
 
 In the project this is the room `runtime`; the wheel of a student carries it as `assay_<variant>` with the model inside.
-Only what a user of the package runs enters here, and nothing of the project is imported.
+Only what a user of the package runs enters here, and nothing of the project is imported: what other rooms share with
+it, they take from here.
 """
 
 from importlib import import_module

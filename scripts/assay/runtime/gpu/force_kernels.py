@@ -9,8 +9,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..network_constants import HALF_ROOT
 from .component_kernels import after_inputs, load3, load5, store3
-from .constants import HALF_ROOT
 from .message_kernels import _first, _rows, _tensor
 
 _OMEGA = tl.constexpr(HALF_ROOT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..network_constants import ACTIVATIONS, SOFTPLUS_IS_LINEAR_FROM
 from .component_kernels import after_inputs
-from .constants import ACTIVATIONS, SOFTPLUS_IS_LINEAR_FROM
 
 _SILU, _SHIFTED = tl.constexpr(ACTIVATIONS.index("silu")), tl.constexpr(ACTIVATIONS.index("shifted_softplus"))
 _LINEAR_FROM = tl.constexpr(SOFTPLUS_IS_LINEAR_FROM)

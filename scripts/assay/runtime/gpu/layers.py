@@ -10,8 +10,8 @@ import torch
 import triton
 from torch import Tensor
 
+from ..network_constants import ACTIVATIONS, SOFTPLUS_IS_LINEAR_FROM
 from . import launch, layer_kernels
-from .constants import ACTIVATIONS, SOFTPLUS_IS_LINEAR_FROM
 from .model_file import Layer
 
 PRECISION = "ieee"

@@ -11,8 +11,8 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from ..network_constants import HALF_ROOT
 from .component_kernels import after_inputs, load3, load5, store3, store5
-from .constants import HALF_ROOT
 
 _OMEGA = tl.constexpr(HALF_ROOT)
 

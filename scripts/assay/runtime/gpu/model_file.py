@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .constants import INTEGERS, MAGIC, MAX_HEAD, N_FILTERS, N_GATES, PARTS, REALS, VERSION
+from ..network_constants import INTEGERS, MAGIC, MAX_HEAD, N_FILTERS, N_GATES, PARTS, REALS, VERSION
 
 _ENTRY = struct.Struct("<16sQQ32s")
 _DIGEST_bytes = 32

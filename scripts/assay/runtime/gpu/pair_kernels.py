@@ -8,8 +8,7 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from .component_kernels import after_inputs, load3, store3
-from .constants import (
+from ..network_constants import (
     BOHR_A,
     COEFFICIENTS,
     COULOMB_EV_A,
@@ -19,6 +18,7 @@ from .constants import (
     SCREENING_BOHR,
     UNCHANGED_BEYOND,
 )
+from .component_kernels import after_inputs, load3, store3
 
 _PI = tl.constexpr(3.141592653589793)
 _FLAT, _UNCHANGED = tl.constexpr(FLAT_BELOW), tl.constexpr(UNCHANGED_BEYOND)

@@ -9,8 +9,8 @@ import torch
 import triton
 from torch import Tensor
 
+from ..network_constants import N_FILTERS
 from . import filter_kernels, launch, pair_kernels
-from .constants import N_FILTERS
 from .model_file import ModelFile
 from .neighbors import Candidates
 

@@ -425,7 +425,7 @@ def test_packaged_calculator_reads_a_charge_in_an_array_of_its_own(calculator, n
 
 
 def test_files_and_packages_know_a_charge_and_a_spin_by_the_same_names():
-    for place, names in enumerate((packaged.CHARGES, packaged.SPINS)):
+    for place, names in enumerate((packaged.CHARGES, (*packaged.MULTIPLICITIES, *packaged.SPINS))):
         for name in names:
             water = molecule("H2O")
             water.info[name] = 3

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from math import isfinite
 from typing import Any
 
-import numpy as np
 from ase import Atoms
 
+from .charges import (
+    CHARGES,
+    MULTIPLICITIES,
+    SPINS,
+    number_in,
+    numbers_in,
+    summed_charge_and_spin,
+    told_by,
+)
+
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
-CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")  # in ``atoms.info``
-SPINS = ("multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity", "spin", "total_spin")
-OF_ATOMS = ("initial_charges", "formal_charges")  # in ``atoms.arrays``
 ROUNDING = 1e-4  # a charge that is no farther from a whole number is one, such as a sum of partial charges
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
@@ -67,56 +71,29 @@ class Scope:
 def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:
     """The total charge and the multiplicity that a structure names; None for what it does not name.
 
-    They are what stands under the names of ``CHARGES`` and ``SPINS`` in ``atoms.info``, in small or capital letters, or
-    else the sums of its initial or formal charges and of its initial magnetic moments, rounded, because partial charges
-    add up to whole numbers only about. What ``atoms.info`` names is as it stands, but for rounding: 0.4 is not neutral.
-    A multiplicity counts before a spin, which may be S or 2S, and zero is none.
+    They are what stands under the names of ``CHARGES``, ``MULTIPLICITIES`` and ``SPINS`` in ``atoms.info``, in small or
+    capital letters, or else what ``summed_charge_and_spin`` says. What ``atoms.info`` names is as it stands, but for
+    rounding: 0.4 is not neutral. A multiplicity counts before a spin, which may be S or 2S, and zero is none.
     """
-    info, unpaired = _lower(atoms.info), _sum_of(atoms, "initial_magmoms")
-    charge = _first(info, CHARGES, _sum_of(atoms, *OF_ATOMS))
-    some = {name: value for name, value in info.items() if _number(value)}
-    spin = _first(some, SPINS, None if unpaired is None else abs(unpaired) + 1)
+    sums = summed_charge_and_spin(atoms.arrays)
+    charge = _first(atoms.info, CHARGES, sums[0])
+    spin = _first(atoms.info, (*MULTIPLICITIES, *SPINS), sums[1], lowest=ROUNDING)
     return charge, spin if spin is None or spin > 0 else None
 
 
 def unread(atoms: Atoms) -> tuple[str, str]:
     """What stands in ``atoms.info`` for the charge and the multiplicity and is no number; empty where nothing is."""
-    info = _lower(atoms.info)
-    return _unread(info, CHARGES), _unread(info, SPINS)
+    return _unread(atoms.info, CHARGES), _unread(atoms.info, (*MULTIPLICITIES, *SPINS))
 
 
-def _lower(info: Mapping[Any, Any]) -> dict[str, Any]:
-    return {str(key).lower(): value for key, value in info.items()}
-
-
-def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None) -> float | None:
-    """The first finite number under these names, or else ``otherwise``, rounded."""
-    for name in names:
-        number = _number(info.get(name))
-        if number is not None and isfinite(number):
-            return round(number) if abs(number - round(number)) < ROUNDING else number
-    return None if otherwise is None or not isfinite(otherwise) else round(otherwise)
+def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None, lowest: float = 0.0) -> float | None:
+    """The first number under these names whose size is not below ``lowest``, rounded if it is nearly whole."""
+    told = (number for number in numbers_in(info, names).values() if abs(number) >= lowest)
+    number = next(told, otherwise)
+    return round(number) if number is not None and abs(number - round(number)) < ROUNDING else number
 
 
 def _unread(info: Mapping[str, Any], names: Sequence[str]) -> str:
     """What stands under these names, if none of it is a number; empty if one is, or nothing does."""
-    told = [info[name] for name in names if info.get(name) is not None]
-    return "" if any(_number(value) is not None for value in told) else f"{told[0]!r:.40}" if told else ""
-
-
-def _number(value: object) -> float | None:
-    """A number, which may stand in an array of its own; None for anything else, such as true and false."""
-    if value is None:
-        return None
-    with suppress(TypeError, ValueError, OverflowError):
-        given = np.asarray(value)
-        if given.dtype.kind == "b":
-            return None
-        [number] = given.ravel().astype(np.float64)
-        return float(number)
-    return None
-
-
-def _sum_of(atoms: Atoms, *names: str) -> float | None:
-    found = (atoms.arrays[name] for name in names if name in atoms.arrays and atoms.arrays[name].ndim == 1)
-    return next((float(np.sum(values)) for values in found), None)
+    told = [*told_by(info, names).values()]
+    return "" if any(number_in(value) is not None for value in told) else f"{told[0]!r:.40}" if told else ""

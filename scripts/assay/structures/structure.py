@@ -16,15 +16,11 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from torch import Tensor
 
+from assay.runtime.charges import CHARGES, MULTIPLICITIES, SPINS, numbers_in, summed_charge_and_spin
 from assay.workflow.errors import AssayError
 
 Item = TypeVar("Item")
 
-# What files call the total charge and the multiplicity, as in packages.
-_CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_charge")
-_MULTIPLICITIES = ("multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity")
-_SPINS = ("spin", "total_spin")  # a multiplicity, too, unless this stands beside it
-_OF_ATOMS = ("initial_charges", "formal_charges")  # arrays of charges whose sum is the total
 NO_FORCES_eV_per_A = 1e-4  # labelled forces with a smaller root mean square are none to compare with
 _ROUNDING = 1e-3  # of a number that a program meant to be whole
 
@@ -113,7 +109,7 @@ def full_stress(values: np.ndarray) -> np.ndarray:
 
 def tells_charge_or_spin(name: str) -> bool:
     """Whether a number of this name is the total charge or the multiplicity of a structure."""
-    return name.lower() in (*_CHARGES, *_MULTIPLICITIES, *_SPINS)
+    return name.lower() in (*CHARGES, *MULTIPLICITIES, *SPINS)
 
 
 def told_charge_and_spin(
@@ -125,25 +121,15 @@ def told_charge_and_spin(
         info: what is said of the structure as a whole: ``charge`` and its synonyms, and ``multiplicity`` or ``spin``
             and their synonyms, in small or capital letters; see ``tells_charge_or_spin``. Beside a multiplicity 2S + 1
             a spin may be S or 2S.
-        arrays: what is said of each atom (N,): the sum of ``initial_charges``, or else of ``formal_charges``, counts
-            where no total is told, that of ``initial_magmoms`` as the number of unpaired electrons. Sums are rounded,
-            because partial charges add up to whole numbers only about.
+        arrays: what is said of each atom (N,), which counts where no total is told; see ``summed_charge_and_spin``.
         where: how errors name the structure.
 
     Raises:
         AssayError: a total is not whole, or two of them differ.
     """
-    unpaired = _number(_sum_of(arrays, "initial_magmoms"))
-    charge, spin = _total(_told(info, _CHARGES), "total charge", where), _multiplicity(info, where)
-    if charge is None and (partial := _number(_sum_of(arrays, *_OF_ATOMS))) is not None:
-        charge = round(partial)
-    return charge, round(abs(unpaired) + 1) if spin is None and unpaired is not None else spin
-
-
-def _told(info: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
-    """The finite numbers under these names, by name."""
-    numbers = {str(name): _number(value) for name, value in info.items() if str(name).lower() in names}
-    return {name: number for name, number in numbers.items() if number is not None}
+    charge, spin = summed_charge_and_spin(arrays)
+    total, multiplicity = _total(numbers_in(info, CHARGES), "total charge", where), _multiplicity(info, where)
+    return charge if total is None else total, spin if multiplicity is None else multiplicity
 
 
 def _total(told: Mapping[str, float], what: str, where: str) -> int | None:
@@ -161,8 +147,8 @@ def _total(told: Mapping[str, float], what: str, where: str) -> int | None:
 def _multiplicity(info: Mapping[str, Any], where: str) -> int | None:
     """The multiplicity 2S + 1, beside which a spin may be S or 2S; zero and less tell nothing."""
     told, spins = (
-        {name: number for name, number in _told(info, names).items() if abs(number) > _ROUNDING}
-        for names in (_MULTIPLICITIES, _SPINS)
+        {name: number for name, number in numbers_in(info, names).items() if abs(number) > _ROUNDING}
+        for names in (MULTIPLICITIES, SPINS)
     )
     total = _total(told or spins, "multiplicity", where)
     if total is None or total < 0:
@@ -175,25 +161,6 @@ def _multiplicity(info: Mapping[str, Any], where: str) -> int | None:
 
 def _differ(name: str, number: float, other: str, its: float, where: str) -> AssayError:
     return AssayError(f"{where} has `{name}` {number:g} and `{other}` {its:g}, which differ: leave one of them out")
-
-
-def _sum_of(arrays: Mapping[str, Any], *names: str) -> float | None:
-    """The sum over the first array of per-atom values that is there; None if none is."""
-    return next((float(np.sum(arrays[name])) for name in names if name in arrays and np.ndim(arrays[name]) == 1), None)
-
-
-def _number(value: object) -> float | None:
-    """A finite number, which may stand in an array of its own; None for anything else, such as true and false."""
-    if value is None:
-        return None
-    try:
-        given = np.asarray(value)
-        if given.dtype.kind == "b":
-            return None
-        [number] = given.ravel().astype(np.float64)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return float(number) if np.isfinite(number) else None
 
 
 def symbols_of(atomic_numbers: Iterable[int]) -> str:

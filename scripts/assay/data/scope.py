@@ -13,13 +13,12 @@ from ase.data import chemical_symbols
 
 from assay.data.dataset import Dataset
 from assay.neighbors.lists import neighbor_list
+from assay.runtime.charges import lowest_spin
+from assay.runtime.scope import RADIUS_A, values_outside
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure, collate
 
 RARE = 0.01  # a charge or spin of a smaller share of the structures is not in scope
-RADIUS_A = 5.0  # of the sphere in which neighbors are counted
-DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
-IGNORED = "the model knows no charges and spins"
 
 
 @dataclass(frozen=True)
@@ -100,31 +99,24 @@ class Scope:
         symbols = {chemical_symbols[z] for z in structure.atomic_numbers.tolist()}
         if self.elements is not None and (new := sorted(symbols.difference(self.elements))):
             found["elements"] = f"it holds {_listed(new)}, which it was not trained on"
-        charge, spin = charge_and_spin(structure)
-        taught_charges, taught_spins = self.charges or (0,), self.spins or (1,)
-        if structure.charge is not None and (charge not in taught_charges or len(taught_charges) > 1):
-            found["charge"] = f"its charge of {charge:+d} is ignored: {IGNORED}"
-        told = structure.spin is not None
-        compared = spin is not None and (told or self.spins is not None)
-        if compared and (spin not in taught_spins or (told and len(taught_spins) > 1)):
-            found["spin"] = f"its multiplicity of {spin} is ignored: {IGNORED}"
-        axes = int(structure.pbc.sum())
-        if self.axes is not None and axes not in self.axes:
-            taught = _listed([name for number, name in _KINDS if number in self.axes])
-            found["periodicity"] = f"it repeats along {axes} axes, and its training data were {taught}"
-        if self.n_atoms is not None and len(structure) > self.n_atoms[1]:
-            found["size"] = f"it has {len(structure):,} atoms, and its training data at most {self.n_atoms[1]:,}"
-        if self.neighbors is not None and len(structure):
-            dense = float(neighbor_means([structure])[0])
-            if dense > DENSER * self.neighbors[1]:
-                found["density"] = (
-                    f"it has {dense:.0f} neighbors within {RADIUS_A:g} angstrom of an atom on average, and its "
-                    f"training data at most {self.neighbors[1]:.0f}"
-                )
-        return found
+        dense = None if self.neighbors is None or not len(structure) else float(neighbor_means([structure])[0])
+        values = values_outside(
+            vars(self), structure.atomic_numbers, structure.pbc, structure.charge, structure.spin, dense
+        )
+        taught = _listed([name for number, name in _KINDS if number in (self.axes or ())])
+        known = {"taught": taught, "n_atoms": self.n_atoms, "neighbors": self.neighbors, "radius": RADIUS_A}
+        return found | {kind: _SENTENCES[kind].format(value, **known) for kind, value in values.items()}
 
 
 _KINDS = ((0, "molecules"), (1, "wires"), (2, "slabs"), (3, "periodic structures"))
+_SENTENCES = {
+    "charge": "its charge of {:+d} is ignored: the model knows no charges and spins",
+    "spin": "its multiplicity of {} is ignored: the model knows no charges and spins",
+    "periodicity": "it repeats along {} axes, and its training data were {taught}",
+    "size": "it has {:,} atoms, and its training data at most {n_atoms[1]:,}",
+    "density": "it has {:.0f} neighbors within {radius:g} angstrom of an atom on average, "
+    "and its training data at most {neighbors[1]:.0f}",
+}
 
 
 def charge_and_spin(structure: Structure) -> tuple[int, int | None]:
@@ -132,7 +124,7 @@ def charge_and_spin(structure: Structure) -> tuple[int, int | None]:
     electrons allow, which is None for a periodic one: a metal has no other spin with an odd number in a cell.
     """
     charge = structure.charge or 0
-    lowest = None if structure.pbc.any() else 1 + (int(structure.atomic_numbers.sum()) - charge) % 2
+    lowest = None if structure.pbc.any() else lowest_spin(structure.atomic_numbers, charge)
     return charge, structure.spin or lowest
 
 

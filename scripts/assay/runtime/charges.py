@@ -51,6 +51,11 @@ def summed_charge_and_spin(arrays: Mapping[str, Any]) -> tuple[int | None, int |
     return None if charge is None else round(charge), None if unpaired is None else round(abs(unpaired) + 1)
 
 
+def lowest_spin(numbers: np.ndarray, charge: float) -> int:
+    """The lowest multiplicity that the electrons of atoms with these atomic numbers (N,) allow."""
+    return 1 + (int(numbers.sum()) - round(charge)) % 2
+
+
 def _sum_of(arrays: Mapping[str, Any], *names: str) -> float | None:
     """The sum over the first array of values of atoms that is there; None if none is, or it is not finite."""
     sums = (float(np.sum(arrays[name])) for name in names if name in arrays and np.ndim(arrays[name]) == 1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from ase import Atoms
 
 from .charges import (
     CHARGES,
     MULTIPLICITIES,
     SPINS,
+    lowest_spin,
     number_in,
     numbers_in,
     summed_charge_and_spin,
@@ -44,28 +46,60 @@ class Scope:
             atoms: the structure, whose total charge and multiplicity are as ``charge_and_spin`` reads them.
             neighbors: the mean number of atoms within 5 angstrom of an atom; None if it is not known.
         """
-        charges, spins, axes, n_atoms, dense = (
-            self.record.get(key) for key in ("charges", "spins", "axes", "n_atoms", "neighbors")
-        )
         found = {}
-        charge, spin = charge_and_spin(atoms)
-        own = spin
-        if spins and spin is None and not atoms.pbc.any():  # of a molecule, the lowest that its electrons allow
-            own = 1 + (int(atoms.numbers.sum()) - round(charge or 0)) % 2
-        if charge is not None and (charge not in (charges or [0]) or len(charges or [0]) > 1):
-            found["charge"] = f"its charge of {charge:+.9g} is ignored, because the student knows no charges"
-        if own is not None and (own not in (spins or [1]) or (spin is not None and len(spins or [1]) > 1)):
-            found["spin"] = f"its multiplicity of {own:.9g} is ignored, because the student knows no spins"
         for kind, words in zip(("charge", "spin"), unread(atoms), strict=True):
             if words:
-                found.setdefault(kind, f"its {kind} {words} is ignored, because it cannot be read as a number")
-        if axes is not None and int(atoms.pbc.sum()) not in axes:
-            found["periodicity"] = f"it repeats along {int(atoms.pbc.sum())} axes, as no training data did"
-        if n_atoms is not None and len(atoms) > n_atoms[1]:
-            found["size"] = f"it has {len(atoms)} atoms, and the training data had at most {n_atoms[1]}"
-        if neighbors is not None and dense is not None and neighbors > DENSER * dense[1]:
-            found["density"] = f"an atom has {neighbors:.0f} neighbors, and in the training data at most {dense[1]:.0f}"
-        return found
+                found[kind] = f"its {kind} {words} is ignored, because it cannot be read as a number"
+        values = values_outside(self.record, atoms.numbers, atoms.pbc, *charge_and_spin(atoms), neighbors)
+        known = {name: self.record.get(name) for name in ("n_atoms", "neighbors")}
+        return found | {kind: _SENTENCES[kind].format(value, **known) for kind, value in values.items()}
+
+
+_SENTENCES = {
+    "charge": "its charge of {:+.9g} is ignored, because the student knows no charges",
+    "spin": "its multiplicity of {:.9g} is ignored, because the student knows no spins",
+    "periodicity": "it repeats along {} axes, as no training data did",
+    "size": "it has {} atoms, and the training data had at most {n_atoms[1]}",
+    "density": "an atom has {:.0f} neighbors, and in the training data at most {neighbors[1]:.0f}",
+}
+
+
+def values_outside(
+    record: Mapping[str, Any],
+    numbers: np.ndarray,
+    pbc: np.ndarray,
+    charge: float | None,
+    spin: float | None,
+    neighbors: float | None,
+) -> dict[str, float]:
+    """What of a structure lies outside of a scope: by kind, the charge, multiplicity, number of periodic axes, number
+    of atoms, and mean number of neighbors that do.
+
+    Args:
+        record: as ``Scope`` takes it.
+        numbers: (N,) int, atomic numbers.
+        pbc: (3,) bool, which axes are periodic.
+        charge, spin: the total charge and the multiplicity that it names; None for what it does not name. What it names
+            lies outside wherever not all training data had just that, since the student ignores it.
+        neighbors: the mean number of atoms within ``RADIUS_A`` of an atom; None if it is not known.
+    """
+    found: dict[str, float] = {}
+    charges, spins = record.get("charges") or (0,), record.get("spins") or (1,)
+    if charge is not None and (charge not in charges or len(charges) > 1):
+        found["charge"] = charge
+    own = spin
+    if record.get("spins") and spin is None and not pbc.any():
+        own = lowest_spin(numbers, charge or 0)
+    if own is not None and (own not in spins or (spin is not None and len(spins) > 1)):
+        found["spin"] = own
+    axes, n_atoms, dense = (record.get(key) for key in ("axes", "n_atoms", "neighbors"))
+    if axes is not None and int(pbc.sum()) not in axes:
+        found["periodicity"] = int(pbc.sum())
+    if n_atoms is not None and len(numbers) > n_atoms[1]:
+        found["size"] = len(numbers)
+    if neighbors is not None and dense is not None and neighbors > DENSER * dense[1]:
+        found["density"] = neighbors
+    return found
 
 
 def charge_and_spin(atoms: Atoms) -> tuple[float | None, float | None]:

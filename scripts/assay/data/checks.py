@@ -12,7 +12,8 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import pdist
 
 from assay.data.dataset import Dataset
-from assay.structures.geometry import MAX_EXTENT_A, completed_cell, lattice_fault
+from assay.runtime.cells import MAX_EXTENT_A
+from assay.structures.geometry import completed_cell, lattice_fault
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from assay.engine.neighbors import can_search, open_pairs
 from assay.models.graph import EdgeGraph
-from assay.structures.geometry import completed_cell, periodic_heights
+from assay.runtime.cells import cell_heights, enclosing_cell, keeps_boxes
+from assay.structures.geometry import completed_cell
 
 HAVE_TORCH_CLUSTER = importlib.util.find_spec("torch_cluster") is not None
 LARGE_STRUCTURE = {"engine": 4000, "pairs": 600}  # atoms from which on the quadratic search is slower than vesin
-VESIN_BOXES = 1e5  # vesin 0.6 coarsens its grid beyond so many boxes
 
 
 def neighbor_list(
@@ -125,8 +125,8 @@ def _vesin(
             continue
         flags = np.zeros(3, bool) if pbc is None else np.asarray(pbc[structure], bool)
         cell = np.zeros((3, 3)) if cells is None else np.asarray(cells[structure], np.float64)
-        cell = _enclosing_cell(x[here], cell, flags, cutoff)
-        if _is_sound(cell, cutoff):
+        cell = enclosing_cell(x[here], completed_cell(cell, flags), flags, cutoff)
+        if keeps_boxes(cell_heights(cell), cutoff):
             i, j, image = calculator.compute(x[here], cell, np.ones(3, bool), "ijS")
         else:
             i, j, image = _tree(x[here], cell, flags, cutoff)
@@ -138,27 +138,6 @@ def _vesin(
     return edge_index[:, order], shift[order]
 
 
-def _enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
-    """A cell that may repeat along all axes: so long along the open ones that no pair crosses them.
-
-    vesin divides the axes of slabs and wires by their own lattice vectors, which may be zero: where atoms are far apart
-    along them it takes minutes or ends the process by SIGFPE.
-    """
-    full = completed_cell(cell, pbc)
-    lengths = np.ptp(positions @ np.linalg.inv(full), axis=0) + 2.0 * cutoff
-    return np.where(pbc[:, None], full, full * lengths[:, None])
-
-
-def _is_sound(cell: np.ndarray, cutoff: float) -> bool:
-    """Whether vesin's grid for a periodic cell keeps several boxes along each axis, where it must be coarsened.
-
-    Long and flat cells end the process by SIGFPE, or take minutes.
-    """
-    boxes = np.maximum(periodic_heights(cell, np.ones(3, bool)) // cutoff, 1.0)
-    coarser = (VESIN_BOXES / boxes.prod()) ** (1.0 / 3.0)
-    return bool(coarser >= 1.0 or boxes.min() * coarser >= 4.0)
-
-
 def _tree(
     positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -166,7 +145,7 @@ def _tree(
     inverse = np.linalg.inv(cell)
     home = np.where(pbc, np.floor(positions @ inverse), 0.0)
     fractional = positions @ inverse - home
-    margin = cutoff / periodic_heights(cell, np.ones(3, bool))
+    margin = cutoff / cell_heights(cell)
     reach = np.where(pbc, np.ceil(margin), 0.0).astype(int)
     atoms, images = [], []
     for translation in itertools.product(*(range(-n, n + 1) for n in reach)):

@@ -20,8 +20,9 @@ import numpy as np
 import torch
 
 from assay.data.scope import Scope
+from assay.runtime.cells import MAX_EXTENT_A
 from assay.structures.batching import pack_structures
-from assay.structures.geometry import MAX_EXTENT_A, lattice_fault
+from assay.structures.geometry import lattice_fault
 from assay.structures.structure import Structure, symbols_of
 from assay.workflow.errors import AssayError
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import vesin
 
-MAX_EXTENT_A = 1e4  # no structure is larger
-MIN_HEIGHT_A = 0.1  # below it, each atom has thousands of images within a cutoff
-VESIN_BOXES = 1e5  # vesin 0.6 coarsens its grid beyond so many boxes, and fails where no box is left along an axis
+from .cells import searchable_cell
 
 
 class VerletList:
@@ -48,11 +46,10 @@ class VerletList:
             edge_index int64 (2, E), rows (neighbor, atom), and the vector (E, 3) float64 from the atom to the neighbor.
 
         Raises:
-            ValueError: no atoms, positions that are not finite or farther apart than ``MAX_EXTENT_A``, or periodic axes
-                whose lattice vectors are not finite, zero, dependent, or leave a cell too long and flat.
+            ValueError: as ``searchable_cell`` says.
         """
         if self._is_stale(positions, cell, pbc):
-            box = enclosing_cell(positions, cell, pbc, self.cutoff + self.skin)
+            box = searchable_cell(positions, cell, pbc, self.cutoff + self.skin)
             atom, neighbor, image = self._search.compute(positions, box, np.ones(3, bool), "ijS")
             self._edge_index = np.stack([neighbor, atom]).astype(np.int64)
             self._shift = image @ box
@@ -70,46 +67,6 @@ class VerletList:
         moved = positions - self._positions
         farthest = np.einsum("ik,ik->i", moved, moved).max(initial=0.0)
         return not farthest <= (0.5 * self.skin) ** 2  # NaN is farther than anything
-
-
-def enclosing_cell(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray, cutoff: float) -> np.ndarray:
-    """A cell that may repeat along all axes: so long along the open ones that no pair crosses them.
-
-    vesin divides the axes of slabs and wires by their own lattice vectors, which may be zero: where atoms are far apart
-    along them it takes minutes or ends the process by SIGFPE.
-
-    Args:
-        positions: (N, 3), angstrom.
-        cell: (3, 3), lattice vectors in rows, angstrom; those of open axes are not read.
-        pbc: bool (3,), which axes are periodic.
-        cutoff: radius of the neighbor search, angstrom.
-
-    Returns:
-        (3, 3), angstrom; the vectors of the periodic axes are those of ``cell``.
-
-    Raises:
-        ValueError: as ``VerletList.update`` says.
-    """
-    if len(positions) == 0:
-        raise ValueError("there must be atoms")
-    if not np.isfinite(positions).all():
-        raise ValueError("there are positions that are not finite")
-    if np.ptp(positions, axis=0).max() > MAX_EXTENT_A:
-        raise ValueError(f"atoms are more than {MAX_EXTENT_A:g} angstrom apart: is one astray?")
-    periodic = np.asarray(pbc, bool)
-    if not np.isfinite(cell[periodic]).all():
-        raise ValueError("there are lattice vectors that are not finite")
-    axes = np.linalg.svd(cell[periodic])[2][periodic.sum() :]  # perpendicular to all that repeat
-    full = np.array(cell, dtype=np.float64)
-    full[~periodic] = axes
-    if abs(np.linalg.det(full)) > 0.0:
-        inverse = np.linalg.inv(full)
-        full[~periodic] *= (np.ptp(positions @ inverse, axis=0) + 2.0 * cutoff)[~periodic, None]
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(full), axis=0)
-        boxes = np.maximum(heights // cutoff, 1.0)
-        if heights.min() > MIN_HEIGHT_A and boxes.min() ** 3 > 1.5 * boxes.prod() / VESIN_BOXES:
-            return full
-    raise ValueError("the cell is too flat for a neighbor search, or has no volume: correct its lattice vectors")
 
 
 def open_neighbors(positions: np.ndarray, batch: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:

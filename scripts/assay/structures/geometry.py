@@ -13,13 +13,12 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist
 from scipy.spatial.transform import Rotation
 
+from assay.runtime.cells import MIN_HEIGHT_A
 from assay.structures.structure import Structure
 
 LIQUID_ATOMS_PER_A3 = 0.1  # density of liquids of organic molecules
 STRAIGHT = 1e-3  # what spreads less about an axis than this part of its largest spread is straight
 BROKEN_A = 0.5  # a bond that is this much longer or shorter than at the minimum is broken (Fu et al., 2023)
-MAX_EXTENT_A = 1e4  # no structure is larger
-MIN_HEIGHT_A = 0.1  # where images are closer, each atom has thousands of them within a cutoff
 COLLAPSED = 0.7  # of the sum of covalent radii: nearer than this, atoms that were not bonded have collapsed
 MULTIPLE = 0.8  # of that sum: metals that begin nearer have a bond of several pairs of electrons
 BOND_STRETCH = 1.3  # atoms are bonded up to this multiple of the sum of their covalent radii

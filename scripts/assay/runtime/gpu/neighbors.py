@@ -15,7 +15,7 @@ import torch
 import vesin
 from torch import Tensor
 
-from ..verlet import MAX_EXTENT_A, MIN_HEIGHT_A, VESIN_BOXES, enclosing_cell
+from ..cells import MAX_EXTENT_A, MIN_HEIGHT_A, cell_heights, keeps_boxes, searchable_cell
 
 ALL_PAIRS = 96  # up to so many atoms, all pairs of an open structure are candidates
 MOST_PAIRS = 1 << 30  # their entries are counted in 32 bits
@@ -225,19 +225,18 @@ def _full_cells(structures: Structures, extents: np.ndarray, radius: float) -> n
     for index in np.flatnonzero(structures.pbc.any(1) & ~good):
         axes = structures.pbc[index]
         corners = np.array(list(itertools.product(*extents[index].T)))[: 8 * structures.sizes[index]]
-        full[index] = enclosing_cell(corners, structures.cells[index], axes, radius)
+        full[index] = searchable_cell(corners, structures.cells[index], axes, radius)
         full[index][~axes] /= np.linalg.norm(full[index][~axes], axis=1, keepdims=True)
     return full
 
 
 def _are_compact(cells: np.ndarray, radius: float) -> np.ndarray:
-    """Which cells (S, 3, 3) ``enclosing_cell`` takes as they are where all axes repeat, all at once: bool (S,)."""
+    """Which cells (S, 3, 3) ``searchable_cell`` takes as they are where all axes repeat, all at once: bool (S,)."""
     try:
-        heights = 1.0 / np.linalg.norm(np.linalg.inv(cells), axis=1)
+        apart = cell_heights(cells)
     except np.linalg.LinAlgError:  # one of them has no volume
         return np.zeros(len(cells), bool)
-    boxes = np.maximum(heights // radius, 1.0)
-    return (heights.min(1) > MIN_HEIGHT_A) & (boxes.min(1) ** 3 > 1.5 * boxes.prod(1) / VESIN_BOXES)
+    return (apart.min(1) > MIN_HEIGHT_A) & keeps_boxes(apart, radius)
 
 
 def _all_pairs_on_host(structures: Structures) -> Candidates:
@@ -254,7 +253,7 @@ def _cell_list_on_host(structures: Structures, radius: float) -> Candidates:
     search = vesin.NeighborList(cutoff=radius, full_list=False, sorted=True)
     found = []
     for index, own in enumerate(np.split(structures.positions.numpy(), starts[1:-1])):
-        box = enclosing_cell(own, structures.cells[index], structures.pbc[index], radius)
+        box = searchable_cell(own, structures.cells[index], structures.pbc[index], radius)
         first, second, image = search.compute(own, box, np.ones(3, bool), "ijS")
         found.append((first.astype(np.int32) + starts[index], second.astype(np.int32) + starts[index], image @ box))
     first, second, shift = (torch.as_tensor(np.concatenate(part)) for part in zip(*found, strict=True))

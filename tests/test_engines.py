@@ -128,14 +128,25 @@ def test_a_program_that_is_right_passes(run, tmp_path):
         "programs": {"toy": found},
         "load_of_other_processes": 0.5,
         "settings": dataclasses.asdict(SETTINGS),
+        "device_name": "a processor",
     }
-    result = {"device_name": "a processor", "students": {"tiny": own}}
+    result = {"students": {"tiny": own}}
     write_markdown(tmp_path / "page.md", result)
     draw(tmp_path / "figure.svg", result)
     page = (tmp_path / "page.md").read_text()
     assert page.count("| passes |") == 2
     assert "9 atoms" in page and "its times are rough" in page
     assert "a toy" in (tmp_path / "figure.svg").read_text()
+
+
+def test_the_page_names_the_machine_of_each_student(tmp_path):
+    own = {"programs": {}, "load_of_other_processes": 0.0, "settings": dataclasses.asdict(SETTINGS)}
+    machines = {"a": "one processor", "b": "one processor", "c": "another"}
+    students = {name: own | {"device_name": machine} for name, machine in machines.items()}
+    write_markdown(tmp_path / "page.md", {"device_name": "that of the node which submits", "students": students})
+    page = (tmp_path / "page.md").read_text()
+    assert "a, b: on one thread of one processor, each" in page and "c: on one thread of another, each" in page
+    assert "submits" not in page
 
 
 @pytest.mark.slow
@@ -166,7 +177,8 @@ def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_ou
     assert case["duration_ps"] == pytest.approx(0.005)
     assert case["shortened"].startswith("moved for 0.005 ps, as 0.02 ps would take about")
     own = {"programs": {"toy": slow}, "load_of_other_processes": 0.0, "settings": dataclasses.asdict(SETTINGS)}
-    write_markdown(tmp_path / "page.md", {"device_name": "a processor", "students": {"tiny": own}})
+    own["device_name"] = "a processor"
+    write_markdown(tmp_path / "page.md", {"students": {"tiny": own}})
     page = (tmp_path / "page.md").read_text()
     assert second["left_out"] in page and case["shortened"] in page
     assert case["verdict"] == TOO_SHORT and "| too short to tell |" in page

@@ -267,7 +267,9 @@ def test_front_is_of_one_number_of_atoms_and_one_split():
     slower = replace(one, variant="b", latency_ms=2.0, force_mae_eV_per_A=0.02)
     small = replace(one, variant="c", n_atoms=5, latency_ms=0.1, force_mae_eV_per_A=0.01)
     easy = replace(one, variant="d", split="easy", latency_ms=0.2, force_mae_eV_per_A=0.001)
-    assert comparable([small, one, easy, slower]) == [one, slower]
+    elsewhere = replace(one, variant="e", machine="another", latency_ms=0.2, force_mae_eV_per_A=0.001)
+    one, slower, small = (replace(form, machine="a processor") for form in (one, slower, small))
+    assert comparable([elsewhere, small, one, easy, slower]) == [one, slower]
     assert comparable([small]) == [small]
     assert comparable([easy, small]) == [small], "the split decides first"
     assert compared_atoms([64, 20, None]) == 20 and compared_atoms([64, 20, 64]) == 64 and compared_atoms([]) is None

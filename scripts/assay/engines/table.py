@@ -26,8 +26,8 @@ def write_markdown(path: str | Path, result: Mapping[str, Any]) -> None:
     lines = [
         "# Students in programs of molecular dynamics",
         "",
-        f"On one thread of {result['device_name']}. Errors are those against the network in double precision. The "
-        "virial and the slope are told as fractions of the largest element of the virial.",
+        "Errors are those against the network in double precision. The virial and the slope are told as fractions of "
+        "the largest element of the virial.",
         "",
         *_loads(result),
         *_limits(result),
@@ -68,16 +68,17 @@ def _loads(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _limits(result: Mapping[str, Any]) -> Iterator[str]:
-    """Say how long each program had, once for all students that had the same."""
-    students: dict[tuple[float, ...], list[str]] = {}
+    """Say on what and for how long each program ran, once for all students of which it is the same."""
+    students: dict[tuple[str, float, float, float, float], list[str]] = {}
     for student, own in result["students"].items():
-        asked = tuple(own["settings"][name] for name in ("drift_ps", "drift_s", "size_s", "longest_s"))
-        students.setdefault(asked, []).append(student)
-    for (drift_ps, drift_s, size_s, longest_s), names in students.items():
+        asked = own["settings"]
+        limits = (asked["drift_ps"], asked["drift_s"], asked["size_s"], asked["longest_s"])
+        students.setdefault((own["device_name"], *limits), []).append(student)
+    for (machine, drift_ps, drift_s, size_s, longest_s), names in students.items():
         yield (
-            f"{', '.join(names)}: each structure moved for {drift_ps:g} ps, or for as long as fits in {drift_s:g} s. "
-            f"Each size was timed for {size_s:g} s or three steps, and left out where these would take more than "
-            f"{longest_s:g} s."
+            f"{', '.join(names)}: on one thread of {machine}, each structure moved for {drift_ps:g} ps, or for as long "
+            f"as fits in {drift_s:g} s. Each size was timed for {size_s:g} s or three steps, and left out where these "
+            f"would take more than {longest_s:g} s."
         )
         yield ""
 

@@ -27,7 +27,7 @@ def pareto_of(summary: Mapping[str, Any]) -> str | None:
 
 
 def apart(summary: Mapping[str, Any]) -> list[str]:
-    """Name the students that are compared with none: times of other atoms than most, or errors on another split."""
+    """Name the students that are compared with none: timed on other atoms or elsewhere, or judged on another split."""
     points = [Form(**form) for form in summary["forms"]]
     same = comparable(points)
     return [name for name in summary["variants"] if any(p.variant == name and p not in same for p in known_of(points))]
@@ -77,7 +77,7 @@ def draw_pareto(points: Sequence[Form], variants: Sequence[str], teacher_ms: flo
         radius = max(MIN_RADIUS, MAX_RADIUS * math.sqrt((point.size_bytes or 0) / largest))
         color = svg.color_of(variants.index(point.variant))
         where = (point.latency_ms, point.force_mae_eV_per_A)
-        on = "" if point in same else f", of {point.n_atoms} atoms, on {words(point.split or '')}"
+        on = "" if point in same else f", of {point.n_atoms} atoms, on {words(point.split or '')}, by {point.machine}"
         tip = (
             f"{point.variant} {name_of(point.precision)} by {words(point.runtime or '')}: {quantity(where[0], 'ms')}, "
             f"{quantity(where[1], 'eV/Å')}, {file_size(point.size_bytes)}{on}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.evidence import Student
-from assay.report.forms import Form, compared_atoms, compared_split, plain_form
+from assay.report.forms import Form, compared_atoms, compared_machine, compared_split, plain_form
 from assay.report.wording import file_size, listing, percent, quantity, words
 
 
@@ -58,13 +58,15 @@ def _screening(students: Sequence[Student], forms: Mapping[str, Sequence[Form]])
     if not usable:
         return Choice(job, None, "physics rejects every student")
     timed = {s.name: form for s in usable if (form := plain_form(forms[s.name])) and form.latency_ms is not None}
-    n_atoms = compared_atoms(form.n_atoms for form in timed.values())
-    times = {name: form.latency_ms for name, form in timed.items() if form.n_atoms == n_atoms}
+    machine = compared_machine(form.machine for form in timed.values())
+    here = {name: form for name, form in timed.items() if form.machine == machine}
+    n_atoms = compared_atoms(form.n_atoms for form in here.values())
+    times = {name: form.latency_ms for name, form in here.items() if form.n_atoms == n_atoms}
     best = _best(usable, lambda s: None if (t := times.get(s.name)) is None else -t)
     if best is None:
         return Choice(job, None, "speed was not measured")
-    others = [form for name, form in timed.items() if name not in times]
-    notes = "".join(f"; {form.variant} is not compared: it was timed on {form.n_atoms} atoms" for form in others)
+    others = {n: f"{form.n_atoms} atoms" if n in here else form.machine for n, form in timed.items() if n not in times}
+    notes = "".join(f"; {name} is not compared: it was timed on {other}" for name, other in others.items())
     return Choice(job, best.name, f"fastest that physics does not reject ({quantity(times[best.name], 'ms')}){notes}")
 
 

@@ -16,7 +16,6 @@ OF_THE_RUN = (
     "device",
     "device_name",
     "versions",
-    "created_utc",
     "teacher",
     "load_of_other_processes",
 )
@@ -52,6 +51,7 @@ def digest(summary: Mapping[str, Any], students: Sequence[Student], peers: str |
         peers: path of ``peers.json``; a missing file is a comparison that was not made.
     """
     return {key: summary[key] for key in OF_THE_RUN} | {
+        "created_utc": summary["measured_utc"],
         "data": summary["data"],
         "variants": summary["variants"],
         "forms": summary["forms"],

@@ -55,6 +55,12 @@ class Student:
         return self.get("accuracy", "teacher") or self.get("physics", "teacher")
 
     @property
+    def machine(self) -> str | None:
+        """The machine that it was timed on and the threads that it had, in words; None if it was not timed."""
+        name, threads = self.get("benchmark", "device_name"), self.get("benchmark", "threads", "torch")
+        return f"{name} with {threads} thread{'s' if threads > 1 else ''}" if name and threads else name
+
+    @property
     def headline_split(self) -> str | None:
         """The split whose errors stand for the student: unseen molecules if there are any, else the first one.
 

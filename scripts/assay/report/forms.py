@@ -30,6 +30,7 @@ class Form:
         restarted_ratio, restarted_ratio_p5, restarted_ratio_p95: the same where the teacher starts from the step
             before, as in dynamics.
         split: the headline split of the student, which the force error is of.
+        machine: the machine and its threads that the times were taken on.
     """
 
     variant: str
@@ -47,6 +48,7 @@ class Form:
     restarted_ratio_p5: float | None = None
     restarted_ratio_p95: float | None = None
     split: str | None = None
+    machine: str | None = None
 
 
 def forms_of(student: Student) -> list[Form]:
@@ -77,6 +79,7 @@ def forms_of(student: Student) -> list[Form]:
             restarted_ratio_p5=restarted.get("p5"),
             restarted_ratio_p95=restarted.get("p95"),
             split=student.headline_split,
+            machine=student.machine,
         )
         found.append(form)
     return found
@@ -123,6 +126,12 @@ def compared_atoms(sizes: Iterable[int | None]) -> int | None:
     return min(known, key=lambda size: (-known.count(size), abs(size - HEADLINE_ATOMS)), default=None)
 
 
+def compared_machine(machines: Iterable[str | None]) -> str | None:
+    """The machine that times are compared on: that of most, of equals the first."""
+    known = [machine for machine in machines if machine is not None]
+    return max(known, key=known.count, default=None)
+
+
 def compared_split(splits: Iterable[str | None]) -> str | None:
     """The split on which errors are compared: ``HEADLINE_SPLIT`` if a student is judged on it, or else that of most."""
     known = [split for split in splits if split is not None]
@@ -135,12 +144,17 @@ def known_of(points: Sequence[Form]) -> list[Form]:
 
 
 def comparable(points: Sequence[Form]) -> list[Form]:
-    """Of the forms with a time and an error, those of one split and one number of atoms; none only if there is none."""
+    """Of the forms with a time and an error, those of one split, one machine and one number of atoms.
+
+    There is none only if there is no form with both.
+    """
     known = known_of(points)
     split = compared_split({p.variant: p.split for p in known}.values())
     judged = [p for p in known if p.split == split]
-    n_atoms = compared_atoms({p.variant: p.n_atoms for p in judged}.values())
-    return [p for p in judged if p.n_atoms == n_atoms]
+    machine = compared_machine({p.variant: p.machine for p in judged}.values())
+    timed = [p for p in judged if p.machine == machine]
+    n_atoms = compared_atoms({p.variant: p.n_atoms for p in timed}.values())
+    return [p for p in timed if p.n_atoms == n_atoms]
 
 
 def front(points: Sequence[Form]) -> list[Form]:

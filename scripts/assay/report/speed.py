@@ -8,7 +8,7 @@ from typing import Any
 
 from assay.benchmark.points import atoms_at
 from assay.report.evidence import Student
-from assay.report.forms import HEADLINE_ATOMS, compared_atoms, forms_of, precision_of, timed_rows
+from assay.report.forms import HEADLINE_ATOMS, compared_atoms, compared_machine, forms_of, precision_of, timed_rows
 from assay.report.wording import of_each, percent
 from assay.workflow.markdown import BUSY
 from assay.workflow.teachers import same_teacher
@@ -71,11 +71,11 @@ def teacher_throughput(student: Student) -> float | None:
 def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
     """Return the time of one call of each teacher in milliseconds, by its name, on the structure of ``by_runtime``.
 
-    It is the median of the benchmarks of all students, each of which times the teacher anew, for as many atoms as times
-    are compared at. Listed are teachers whose error is zero by definition: the student's own, and what labelled its
-    headline split.
+    It is the median of the benchmarks of all students, each of which times the teacher anew, on the machine and for as
+    many atoms as times are compared at. Listed are teachers whose error is zero by definition: the student's own, and
+    what labelled its headline split.
     """
-    found: dict[str, list[tuple[int, float]]] = {}
+    found: dict[str, list[tuple[str | None, int, float]]] = {}
     for student in students:
         size, name = headline_size(student), student.get("benchmark", "teacher", "name")
         labelled_by = student.get("accuracy", "splits", student.headline_split or "", "labelled_by", "name")
@@ -83,9 +83,16 @@ def teachers_timed(students: Sequence[Student]) -> dict[str, float]:
             continue
         for row in student.get("benchmark", "teacher", "rows") or []:
             if (row["call"], row["system_size"], row["batch_size"]) == ("teacher", size, 1):
-                found.setdefault(name, []).append((row["n_atoms"], row["latency_ms_median"]))
-    compared = {name: compared_atoms(n_atoms for n_atoms, _ in times) for name, times in found.items()}
-    return {name: median(ms for n_atoms, ms in times if n_atoms == compared[name]) for name, times in found.items()}
+                found.setdefault(name, []).append((student.machine, row["n_atoms"], row["latency_ms_median"]))
+    return {name: _compared(times) for name, times in found.items()}
+
+
+def _compared(times: Sequence[tuple[str | None, int, float]]) -> float:
+    """The median of times, each after its machine and its number of atoms, of those that are compared."""
+    machine = compared_machine(machine for machine, _, _ in times)
+    here = [(n_atoms, ms) for own, n_atoms, ms in times if own == machine]
+    compared = compared_atoms(n_atoms for n_atoms, _ in here)
+    return median(ms for n_atoms, ms in here if n_atoms == compared)
 
 
 def timed_teachers(students: Sequence[Student]) -> list[str]:
@@ -109,6 +116,11 @@ def disturbance(student: Student) -> str:
 def headline_size(student: Student) -> int | None:
     """Return the measured system size that stands for all: the one nearest to ``HEADLINE_ATOMS``."""
     return min((row["system_size"] for row in timed_rows(student)), key=lambda n: abs(n - HEADLINE_ATOMS), default=None)
+
+
+def machines(students: Sequence[Student]) -> str:
+    """Write on which machine the students were timed, by student where they differ; empty if none was timed."""
+    return of_each({student.name: student.machine for student in students if student.machine})
 
 
 def headline_atoms(students: Sequence[Student]) -> str:

@@ -15,7 +15,7 @@ from assay.report.forms import Form, forms_of, plain_form
 from assay.report.labels import labels_by_split
 from assay.report.speed import busiest, teachers_timed
 from assay.report.targets import Goals, judge_targets
-from assay.report.wording import listing
+from assay.report.wording import listing, of_each
 from assay.workflow.files import atomic_path, sha256_file
 from assay.workflow.provenance import header
 
@@ -47,8 +47,7 @@ def summarize(
         data: the files that results rest on, by name.
     """
     deployable = {student.name: forms_of(student) for student in students}
-    device = next((d for s in students for b in ("benchmark", "accuracy") if (d := s.get(b, "device"))), "cpu")
-    return header(None, device=device) | {
+    return _header(students) | {
         "teacher": common_teacher(teachers),
         "judged_against": _in_words(teachers),
         "variants": {student.name: _variant(student, deployable[student.name], teachers) for student in students},
@@ -60,6 +59,27 @@ def summarize(
         "data": {name: {"path": str(path), "sha256": sha256_file(path)} for name, path in data.items()},
         "teachers_timed": teachers_timed(students),
         "workflow": dict(dag) if dag else None,
+    }
+
+
+def _header(students: Sequence[Student]) -> dict[str, Any]:
+    """The header, with the machine, the versions and the time of the measurements, as these tell them.
+
+    Values that differ are told by student. Those of this process, which may run much later and elsewhere, stand only
+    where nothing was measured.
+    """
+    own = header(None)
+    measured = {s.name: found for s in students if (found := s.results.get("benchmark") or s.results.get("accuracy"))}
+    found = {name: own | dict(result) for name, result in measured.items()} or {"": own}
+    latest = max(found.values(), key=lambda result: result["created_utc"])
+    return own | {
+        "device": latest["device"],
+        "device_name": of_each({name: result["device_name"] for name, result in found.items()}),
+        "versions": {
+            package: of_each({name: result["versions"].get(package, "none") for name, result in found.items()})
+            for package in dict.fromkeys(package for result in found.values() for package in result["versions"])
+        },
+        "measured_utc": latest["created_utc"],
     }
 
 
@@ -98,6 +118,7 @@ def _variant(student: Student, deployable: Sequence[Form], teachers: Mapping[str
         **{metric: student.headline(metric) for metric in HEADLINE_METRICS},
         "latency_ms_batch1": plain.latency_ms if plain else None,
         "latency_n_atoms": plain.n_atoms if plain else None,
+        "timed_on": student.machine,
         "fastest_runtime": plain.runtime if plain else None,
         "speedup_over_teacher": plain.teacher_ratio if plain else None,
         "speedup_over_teacher_p5": plain.teacher_ratio_p5 if plain else None,

@@ -165,10 +165,15 @@ if "device_percent" not in workflow.global_resources:
     workflow.register_resource("device_percent", 100)
 
 
-# Before a job deletes an earlier result. On a cluster the node that plans need not have a GPU.
+# Before a job deletes an earlier result. On a cluster the node that plans need not have a GPU, and others may have one.
 onstart:
     if config["device"] == "cuda" and workflow.local_exec and why_no_gpu():
         raise WorkflowError(f"the config asks for `device: cuda`, but {why_no_gpu()}")
+    if config["device"] == "auto" and not workflow.local_exec:
+        raise WorkflowError(
+            "each node would choose a device of its own, because `device` of the config is auto: say `device=cpu` or "
+            "`device=cuda` in --config, which takes the place of the whole `config` of a profile"
+        )
 
 
 wildcard_constraints:

@@ -1,6 +1,12 @@
 """What a job takes where that depends on its variant: files, and the teacher."""
 
-from assay.workflow.records import description_for, read_content, read_shipped_part, training_description
+from assay.workflow.records import (
+    description_for,
+    read_content,
+    read_shipped_part,
+    told_beside,
+    training_description,
+)
 
 # What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
 SHIPPED_TRAIN = shipped("data/dataset/train.h5")
@@ -23,6 +29,11 @@ def checkpoint_of(wildcards):
     if adopted(wildcards.variant, "path") == path:
         return path  # results of a checkpoint that was moved away can be reported
     return named(path, f"variants.{wildcards.variant}.checkpoint")(wildcards) or None
+
+
+def files_beside(path):
+    """The files beside a checkpoint that no rule makes which are read with it; none without a checkpoint."""
+    return [on_disk(file) for file in (*sidecars(path), *told_beside(path))] if path else []
 
 
 def content_of_checkpoint(wildcards):
@@ -191,6 +202,20 @@ def origin_of(wildcards):
     if origin in VARIANTS:
         return named(VARIANTS[origin].get("checkpoint"), f"variants.{origin}.checkpoint")(wildcards) or None
     return named(SHIPPED_STUDENTS.get(origin, origin), f"students.{wildcards.student}.from")(wildcards)
+
+
+def told_of_origin(wildcards):
+    """The checkpoint that a student goes on from, and what its variant says of how to read it; None as origin_of."""
+    path = origin_of(wildcards)
+    origin = OWN[wildcards.student].get("from")
+    said = {} if origin in OWN else VARIANTS.get(origin, {})
+    return path and {"path": path} | {key: said[key] for key in ("cutoff_A", "weights", "units") if key in said}
+
+
+def beside_origin(wildcards):
+    """The files that are read with the checkpoint that a student goes on from; those of an own one are made with it."""
+    is_own = OWN[wildcards.student].get("from") in OWN
+    return [] if is_own else files_beside(origin_of(wildcards))
 
 
 def labels_of_rounds(count):

@@ -10,8 +10,6 @@ weights from another file rerun nothing, and elements or a scope told later reru
 take `model=model_of`, and where they read the card `card=CARD` and `taught=taught_of`.
 """
 
-from assay.workflow.records import told_beside
-
 
 rule normalize:
     """Read, understand and check a checkpoint."""

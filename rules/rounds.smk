@@ -88,7 +88,7 @@ rule train_member:
         code=code_of("train_own"),
         student=lambda wildcards: MEMBERS[wildcards.student],
         training=TRAINING,
-        origin=member_before,
+        origin=lambda wildcards: {"path": path} if (path := member_before(wildcards)) else None,
         teacher=lambda wildcards: OWN_DATA["teacher"],
         states=f"{OF_ROUND}/states",
         device=DEVICE,

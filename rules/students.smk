@@ -97,6 +97,7 @@ rule train_own:
         validation=rules.store_data.output.validation,
         about=rules.store_data.output.about,
         origin=lambda wildcards: origin_of(wildcards) or [],
+        beside=beside_origin,
     output:
         student=f"{OWN_BUILD}/{{student}}.pt",
         record=f"{OWN_BUILD}/{{student}}.training.json",
@@ -117,7 +118,7 @@ rule train_own:
         code=code_of("train_own"),
         student=lambda wildcards: OWN[wildcards.student],
         training=TRAINING,
-        origin=origin_of,
+        origin=told_of_origin,
         teacher=lambda wildcards: OWN_DATA["teacher"],
         states=f"{OWN_BUILD}/states",
         device=DEVICE,

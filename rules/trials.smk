@@ -84,6 +84,7 @@ rule compress_form:
         train=named(COMPRESSION["train"], "compress.train"),
         validation=named(COMPRESSION["validation"], "compress.validation"),
         smaller=named(COMPRESSION["smaller"], "compress.smaller"),
+        beside=lambda wildcards: files_beside(COMPRESSION["smaller"]),
     output:
         checkpoint="results/{variant}/compression/{form}.pt",
         told=expand("results/{{variant}}/compression/{{form}}.{kind}.json", kind=["scope", "training"]),

@@ -59,6 +59,28 @@ def test_a_student_that_another_one_goes_on_from_is_trained_before_it(tree):
     shutil.rmtree(tree / "students")
 
 
+def test_what_a_student_goes_on_from_is_read_as_its_variant_is(tree, tmp_path):
+    """By what the config says of it and by the files beside it, of which each trains the student anew."""
+    copy = shutil.copytree(tree, tmp_path / "tree")
+    target, mine = "data/build/own/s.pt", {"checkpoint": "mine/model.safetensors", "teacher": "LJ"}
+    (copy / "mine").mkdir()
+    for name in ("model.safetensors", "config.json"):
+        (copy / "mine" / name).write_text(name)
+    common = {"data": {"train": "my_train.xyz"}, "students": {"s": {"from": "mine"}}}
+    configure(copy, **common, variants={"mine": mine})
+    made = snakemake(copy, "-j", "2", target, "--configfile", "mine.yaml")
+    assert made.returncode == 0, made.stdout
+    assert plan(copy, target)[0] == {}
+    configure(copy, **common, variants={"mine": mine | {"weights": "raw", "cutoff_A": 5.0}})
+    assert plan(copy, target)[0] == {"train_own": 1}
+    configure(copy, **common, variants={"mine": mine})
+    (copy / "mine/config.json").write_text("another")
+    assert plan(copy, target)[0] == {"train_own": 1}
+    (copy / "mine/config.json").write_text("config.json")
+    (copy / "mine/model.scope.json").write_text("told later")
+    assert plan(copy, target)[0] == {"train_own": 1}
+
+
 @pytest.mark.parametrize(
     ("keys", "target", "words"),
     [

@@ -38,7 +38,7 @@ from assay.sampling.teacher import Teacher
 from assay.structures.structure import Structure
 from assay.training.effort import count_steps, rounds_of, steps_of_an_epoch
 from assay.training.origin import read_origin
-from assay.training.own import plan_run, train_own
+from assay.training.own import _decides, plan_run, train_own
 from assay.training.packs import packs_of_an_epoch
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.config import complete_config, load_config
@@ -706,7 +706,7 @@ def train_stored(folder, student, name="small", **training):
         folder / "data.json",
         student,
         TRAINING | training,
-        student.get("from"),
+        {"path": student["from"]} if "from" in student else None,
         {"name": "EMT"},
         folder / "states",
         "cpu",
@@ -791,6 +791,22 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
     assert record["before"]["force_mae_eV_per_A"] > 0
     assert load_model(second / "tuned.pt").max_z == 16
+
+
+def test_a_training_goes_on_from_the_weights_that_the_variant_names(tmp_path):
+    raw = student("painn").state_dict()
+    average = {name: 1.01 * tensor if name == "embedding.weight" else tensor for name, tensor in raw.items()}
+    store(tmp_path, {"model_state_dict": raw, "ema_state_dict": average}, "two.pt")
+    data = from_structures(molecules(2, ["CH4"]))
+    begun = {word: read_origin(tmp_path / "two.pt", data, weights=word) for word in ("raw", "average")}
+    assert torch.equal(begun["raw"].model.embedding.weight, raw["embedding.weight"])
+    assert torch.equal(begun["average"].model.embedding.weight, average["embedding.weight"])
+    assert begun["raw"].record["told"] == {"weights": "raw"}
+    runs = [
+        plan_run(TINY | {"from": "two"}, TRAINING, {"path": tmp_path / "two.pt", "weights": word}, data)
+        for word in begun
+    ]
+    assert _decides(runs[0], data) != _decides(runs[1], data), "a stopped training of the other is not gone on with"
 
 
 def test_a_network_without_energies_of_atoms_is_not_trained_on(tmp_path):

@@ -37,7 +37,7 @@ class Origin:
     checkpoint: Checkpoint
 
 
-def read_origin(path: str | Path, train: Dataset) -> Origin:
+def read_origin(path: str | Path, train: Dataset, **told: Any) -> Origin:
     """Read a checkpoint to go on from, and make it ready for other data.
 
     Elements that it was not trained on, or has no row for, begin with the mean embedding of those that it knows.
@@ -47,11 +47,12 @@ def read_origin(path: str | Path, train: Dataset) -> Origin:
     Args:
         path: the checkpoint, in any form that a variant may have.
         train: structures that it goes on with.
+        told: what the user says of the checkpoint: ``cutoff_A``, ``weights`` and ``units`` of ``normalize``.
 
     Raises:
         AssayError: the checkpoint cannot be used, or its network cannot learn new elements.
     """
-    checkpoint = normalize(path)
+    checkpoint = normalize(path, **told)
     needed = sorted(set(train.atomic_numbers.tolist()))
     known = checkpoint.atomic_numbers
     new = [
@@ -65,6 +66,7 @@ def read_origin(path: str | Path, train: Dataset) -> Origin:
     record = {
         "path": str(path),
         "sha256": sha256_file(path),
+        "told": told,
         "architecture": model.architecture,
         "teacher": teacher_beside(path),
         "elements": known,

@@ -56,7 +56,10 @@ class OwnRun:
 
 
 def plan_run(
-    student: Mapping[str, Any], training: Mapping[str, Any], origin: str | Path | None, train: Dataset | StoredDataset
+    student: Mapping[str, Any],
+    training: Mapping[str, Any],
+    origin: Mapping[str, Any] | None,
+    train: Dataset | StoredDataset,
 ) -> OwnRun:
     """Decide the size of a student and how long it is trained.
 
@@ -64,7 +67,8 @@ def plan_run(
         student: the entry of the config's ``students``.
         training: the config's section of that name; keys of the student go before, and its minutes or epochs before
             the general steps.
-        origin: the checkpoint to go on from; None for new weights.
+        origin: the ``path`` of the checkpoint to go on from, and what is told of it, as ``read_origin`` takes them;
+            None for new weights.
         train: the structures that it learns from.
 
     Raises:
@@ -75,7 +79,7 @@ def plan_run(
         settings["steps"] = None
     sample = train if isinstance(train, Dataset) else train.sample(FITTED)
     torch.manual_seed(settings["seed"])
-    began = None if origin is None else read_origin(origin, sample)
+    began = None if origin is None else read_origin(train=sample, **origin)
     model = _new_model(student, train) if began is None else began.model
     neighbors, atoms = _mean_neighbors(sample, model.cutoff)
     per_step = max(float(settings["atoms_per_step"]), atoms)
@@ -94,7 +98,7 @@ def train_own(
     about_data: Path,
     student: Mapping[str, Any],
     training: Mapping[str, Any],
-    origin: str | Path | None,
+    origin: Mapping[str, Any] | None,
     teacher: Mapping[str, Any],
     states: Path,
     device: torch.device | str,
@@ -202,5 +206,5 @@ def _minutes(run: OwnRun) -> str:
 
 def _decides(run: OwnRun, data: Dataset | StoredDataset) -> list[Any]:
     """All that decides the weights."""
-    origin = None if run.origin is None else run.origin.record["sha256"]
+    origin = None if run.origin is None else [run.origin.record["sha256"], run.origin.record["told"]]
     return [run.model.architecture, run.model.hyperparameters, on_record(run.recipe), data.content_sha256(), origin]

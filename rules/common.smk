@@ -21,9 +21,9 @@ ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
+from assay.workflow.calculator_files import calculator_files
 from assay.workflow.code import code_digest
 from assay.workflow.config import (
-    calculator_files,
     calculator_of,
     complete_config,
     file_of,

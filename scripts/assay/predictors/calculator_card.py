@@ -23,7 +23,7 @@ def description_of(variant: str, predictor: CalculatorPredictor, files: Iterable
     Args:
         variant: the name of the variant.
         predictor: the calculator.
-        files: the files that it rests on, see ``assay.workflow.config.calculator_files``.
+        files: the files that it rests on, see ``assay.workflow.calculator_files``.
     """
     return {
         "variant": variant,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from assay.workflow.calculator_files import environment_files, is_interpreter
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import atomic_path, cache_folder
 
@@ -43,16 +43,15 @@ def interpreter(environment: str | Path | None) -> Path:
     return _made(path)
 
 
-def is_interpreter(path: str | Path) -> bool:
-    """Whether the file of an environment is a Python interpreter, and not a requirements file."""
-    return Path(path).suffix != ".txt" and os.access(path, os.X_OK)
-
-
 def content_of(environment: str | Path | None) -> str:
-    """A hash of all that decides what an environment holds: what the file pins, Python, and the shared packages."""
-    pins = b"" if environment is None or is_interpreter(environment) else Path(environment).read_bytes()
+    """A hash of all that decides what an environment holds: what the file pins, with what it includes and the packages
+    on the disk that it names, Python, and the shared packages.
+    """
+    pins = [] if environment is None or is_interpreter(environment) else environment_files(environment)
     shared = [f"{name} {version(name)}" for name in SHARED]
-    return hashlib.sha256(b"\n".join([pins, sys.version.encode(), *map(str.encode, shared)])).hexdigest()[:16]
+    return hashlib.sha256(
+        b"\n".join([*(path.read_bytes() for path in pins), sys.version.encode(), *map(str.encode, shared)])
+    ).hexdigest()[:16]
 
 
 def _made(requirements: Path) -> Path:

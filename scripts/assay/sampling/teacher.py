@@ -17,7 +17,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.predictors.worker import energy_of_forces, what_was_raised
-from assay.workflow.config import calculator_files
+from assay.workflow.calculator_files import calculator_files
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import sha256_file
 
@@ -57,7 +57,7 @@ class Teacher:
     @property
     def identity(self) -> dict[str, Any]:
         """All that its labels rest on, as JSON can hold it: what is stated here, and the SHA-256 of the files behind it
-        (see ``assay.workflow.config.calculator_files``).
+        (see ``assay.workflow.calculator_files``).
         """
         stated = asdict(self)
         del stated["time_limit_s"]

@@ -56,7 +56,7 @@ class _Module:
 
     def __init__(self, path: Path, library: Path):
         tree = ast.parse(path.read_bytes(), str(path))
-        self.imports = set(_imports(tree, path.relative_to(library).parts))
+        self.imports = set(imports_of(tree, path.relative_to(library).parts))
         for node in ast.walk(tree):
             _drop_docstring(node)
         self.digest = hashlib.sha256(ast.dump(tree).encode()).hexdigest()
@@ -123,7 +123,7 @@ def _run_by(path: Path, library: Path) -> frozenset[Path]:
     return frozenset(modules[place] for place in map(".".join, places) if place in modules)
 
 
-def _imports(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
+def imports_of(tree: ast.Module, place: tuple[str, ...]) -> Iterator[str]:
     """Every name that may be a module: those of import statements that may run, and text that is spelled like one.
 
     Backends and peers are imported by names that stand in a table, and a program of another process may stand in text.

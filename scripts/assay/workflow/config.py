@@ -180,43 +180,6 @@ def calculator_of(variant: Mapping[str, Any]) -> dict[str, Any]:
     return {"arguments": {}} | {key: variant[key] for key in keys if key in variant}
 
 
-def texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value of a config, however deep."""
-    if isinstance(value, str):
-        yield value
-    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for item in inside:
-        yield from texts_in(item)
-
-
-def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
-    """The files that a calculator rests on, so that its results follow them.
-
-    They are the files that its environment and its arguments name, all files in a folder that an argument names, and
-    the code of a module that lies in the working directory. ASE's argument ``directory``, where a calculator writes,
-    is left out, and so are folders around the working directory, caches and hidden files.
-
-    Args:
-        variant: an entry of ``variants``, or a teacher; without a calculator it rests on no file.
-    """
-    if not variant or "calculator" not in variant:
-        return []
-    arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
-    module = Path(variant["calculator"].partition(".")[0])
-    named = [*map(Path, texts_in([variant.get("environment"), arguments])), module.with_suffix(".py")]
-    if (module / "__init__.py").is_file():
-        named.append(module)
-    found = [path for path in named if path.is_file()]
-    for folder in filter(Path.is_dir, named):
-        if not Path.cwd().is_relative_to(folder.resolve()):
-            found += sorted(path for path in folder.rglob("*") if path.is_file() and not _is_of_cache(path, folder))
-    return list(dict.fromkeys(map(str, found)))
-
-
-def _is_of_cache(path: Path, folder: Path) -> bool:
-    return any(part == "__pycache__" or part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def file_of(labelled: str | Mapping[str, Any]) -> str:
     """The path of a file of labelled structures, which may stand alone or beside names and units of its labels."""
     return labelled if isinstance(labelled, str) else labelled["path"]

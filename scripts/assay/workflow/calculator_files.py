@@ -1,0 +1,126 @@
+"""The files that a calculator rests on: its arguments and environment name them, and its code may be the user's own."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from assay.workflow.code import imports_of
+
+INCLUDES = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
+PACKAGES = (".whl", ".zip", ".tar.gz")
+
+
+def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
+    """The files that a calculator rests on, so that its results follow them.
+
+    They are the files that its environment and its arguments name, all files in a folder that an argument names, and
+    code in the working directory that is imported with it. ASE's argument ``directory``, where a calculator writes, is
+    left out, and so are folders around the working directory, caches and hidden files.
+
+    Args:
+        variant: an entry of ``variants``, or a teacher; without a calculator it rests on no file.
+    """
+    if not variant or "calculator" not in variant:
+        return []
+    arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
+    found = [path for text in _texts_in(arguments) for path in _files_of(Path(text))]
+    found += environment_files(variant.get("environment"))
+    return list(dict.fromkeys(map(str, [*found, *_own_code(variant["calculator"])])))
+
+
+def environment_files(environment: str | Path | None) -> list[Path]:
+    """The file of an environment and, of requirements, what it includes and the packages on the disk that it names.
+
+    What pip or a compiler leaves beside the sources of a package is none of its files.
+    """
+    waiting, found = [Path(environment)] if environment is not None else [], []
+    while waiting:
+        file = waiting.pop()
+        if file in found or not file.is_file():
+            continue
+        found.append(file)
+        for line in [] if is_interpreter(file) else file.read_text(errors="replace").splitlines():
+            text = re.split(r"(?:^|\s)#", line)[0].strip()
+            if included := INCLUDES.match(text):
+                waiting.append(file.parent / included[1])
+            elif not text.startswith("-") or text.startswith(("-e", "--editable")):
+                found += _packages_in(text)
+    return list(dict.fromkeys(found))
+
+
+def is_interpreter(path: str | Path) -> bool:
+    """Whether the file of an environment is a Python interpreter, and not a requirements file."""
+    return Path(path).suffix != ".txt" and os.access(path, os.X_OK)
+
+
+def _packages_in(requirement: str) -> Iterator[Path]:
+    """The files of a package that a requirement names by its path, such as ./wheels/mine.whl or -e ./mine[gpu]."""
+    for word in re.split(r"[\s;=\[\]]+|file:(?://)?", requirement):
+        if "/" in word or word.startswith(".") or word.endswith(PACKAGES):
+            for path in _files_of(Path(word)):
+                parts = path.relative_to(word).parts
+                if parts[:1] != ("build",) and path.suffix != ".so" and not any(".egg-info" in part for part in parts):
+                    yield path
+
+
+def _own_code(module: str) -> list[Path]:
+    """The files in the working directory that are imported with a module, be it itself or what others import.
+
+    A package counts with all its files, since its code may read the others.
+    """
+    waiting, found = list(_places_of(module)), list[Path]()
+    while waiting:
+        path = waiting.pop(0)
+        if path not in found:
+            found.append(path)
+            waiting += [place for name in _imported_by(path) for place in _places_of(name)]
+    return found
+
+
+def _places_of(name: str) -> Iterator[Path]:
+    """The files in the working directory that are imported for a dotted name, which may end with what is no module."""
+    folder = Path()
+    for part in filter(None, name.split(".")):
+        folder /= part
+        if (folder / "__init__.py").is_file():
+            yield from _files_of(folder)
+            return
+        if (code := folder.with_suffix(".py")).is_file():
+            yield code
+
+
+def _imported_by(path: Path) -> Iterator[str]:
+    if path.suffix != ".py":
+        return
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError, RecursionError):
+        return  # whoever imports it says so
+    yield from imports_of(tree, path.parts)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """A file itself; all files of a folder but for caches and hidden ones, none of one around the current one."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir() or Path.cwd().is_relative_to(path.resolve()):
+        return []
+    return sorted(file for file in path.rglob("*") if file.is_file() and not _is_of_cache(file.relative_to(path)))
+
+
+def _is_of_cache(path: Path) -> bool:
+    return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value of a config, however deep."""
+    if isinstance(value, str):
+        yield value
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for item in inside:
+        yield from _texts_in(item)

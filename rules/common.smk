@@ -16,7 +16,8 @@ from pathlib import Path
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
 
-ROOT = Path(workflow.current_basedir).parent  # also where another workflow uses this one as a module
+# Also where another workflow uses this one as a module, and the same by whatever links it is reached: inputs lie in it.
+ROOT = Path(workflow.current_basedir).parent.resolve()
 
 sys.path.insert(0, str(ROOT / "scripts"))
 

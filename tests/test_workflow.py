@@ -221,6 +221,11 @@ def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp
     assert {path for path in checkout.rglob("*") if "__pycache__" not in path.parts} == before
     again = snakemake(home, *arguments, "-n", "results/mine/accuracy.json")
     assert "Nothing to be done" in again.stdout
+    (tmp_path / "link").symlink_to(checkout)
+    by_link = snakemake(
+        home, "-s", tmp_path / "link/Snakefile", *arguments[2:], "-n", "results/ultra_tiny/accuracy.json"
+    )
+    assert "Nothing to be done" in by_link.stdout, by_link.stdout
     for command, key in (("baseline", "regress.baseline"), ("physics_reference", "physics.reference")):
         refused = snakemake(home, *arguments, "-n", command)
         words = f"belongs to the checkout, which others use too: name a file of your own as `{key}` in the config"

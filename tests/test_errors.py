@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from assay.engine.library import library_path
+from assay.workflow import code
+from assay.workflow.errors import AssayError
+from assay.workflow.files import cache_folder
+
 SCRIPTS = Path(__file__).parents[1] / "scripts"
 BODIES = {
     "success": "pass",
@@ -36,6 +41,25 @@ print("after")
         return subprocess.run([sys.executable, "-c", code], text=True, env=environment, **streams)
 
     return run
+
+
+def test_the_cache_is_where_the_user_says_and_without_a_home_nowhere(monkeypatch, tmp_path):
+    """An empty variable says nothing, and a home is asked for where it is needed alone."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    for said, meant in (("", tmp_path / ".cache/assay/engine"), ("/kept", Path("/kept/assay/engine"))):
+        monkeypatch.setenv("XDG_CACHE_HOME", said)
+        assert cache_folder("engine") == meant
+
+    def homeless():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_folder("engine") == Path("/kept/assay/engine")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with pytest.raises(AssayError, match=r"no home .*: set XDG_CACHE_HOME to a folder"):
+        cache_folder("engine")
+    assert code._kept.__wrapped__() == {}, "planning goes on without what was kept"
+    assert library_path.__wrapped__() is None, "and PyTorch works without the engine"
 
 
 def test_mistake_is_one_sentence_and_exit_status_1(script):

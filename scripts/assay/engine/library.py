@@ -31,9 +31,9 @@ def library_path(portable: bool = False) -> Path | None:
         return None
     levels = list(PORTABLE.get(platform.machine(), ())) if portable else []
     levels = levels or [level_of_this_processor()]
-    cache = cache_folder("engine")
-    built = cache / f"libassay-{fingerprint(command, levels)[:16]}.so"
     try:
+        cache = cache_folder("engine")
+        built = cache / f"libassay-{fingerprint(command, levels)[:16]}.so"
         if not built.exists():
             cache.mkdir(parents=True, exist_ok=True)
             with FileLock(built.with_suffix(".lock")):
@@ -41,7 +41,7 @@ def library_path(portable: bool = False) -> Path | None:
                     build(built, command, levels)
         return built
     except (AssayError, OSError, subprocess.CalledProcessError) as error:
-        print(f"the engine could not be built with {command} in {cache} ({error}): torch works alone", file=sys.stderr)
+        print(f"the engine could not be built with {command} ({error}): torch works alone", file=sys.stderr)
         return None
 
 

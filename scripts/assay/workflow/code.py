@@ -95,7 +95,7 @@ def _kept() -> dict[str, _Known]:
     try:
         known = json.loads(_store().read_text())
         return {key: _Known(*said) for key, said in known.items()} if len(known) < MOST_KEPT else {}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (AssayError, OSError, ValueError, TypeError, AttributeError):
         return {}
 
 

@@ -115,8 +115,18 @@ def _cannot_write(path: Path, number: int | None) -> AssayError:
 
 
 def cache_folder(kind: str) -> Path:
-    """The folder of the user for what is made once and kept, such as the compiled engine; it need not be there yet."""
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"), "assay", kind)
+    """The folder of the user for what is made once and kept, such as the compiled engine; it need not be there yet.
+
+    Raises:
+        AssayError: there is neither such a folder nor a home.
+    """
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache", "assay", kind)
+    except RuntimeError:
+        raise AssayError(
+            "the user has no home in which what is made once could be kept: set XDG_CACHE_HOME to a folder"
+        ) from None
 
 
 def read_json(path: str | Path) -> Any:

@@ -46,9 +46,9 @@ rule teachers_material:
         json="results/properties/teacher.json",
         frames="results/properties/teacher.h5",
     log:
-        "logs/material/teacher.log",
+        "logs/teachers_material.log",
     benchmark:
-        "benchmarks/material/teacher.tsv"
+        "benchmarks/teachers_material.tsv"
     conda:
         CONDA
     threads: CORES

@@ -100,6 +100,16 @@ def test_on_a_cluster_what_times_something_owns_its_node():
     assert sorted(alone) == sorted(name for name, body in RULES.items() if "device_percent=100" in body)
 
 
+@pytest.mark.parametrize("kind", ["log", "benchmark"])
+def test_no_two_rules_write_one_log_whatever_a_variant_is_called(kind):
+    places = [re.search(rf' {kind}:\s+f?"(.*?)"', body)[1] for body in RULES.values() if f" {kind}:" in body]
+    patterns = [re.sub(r"\\\{.*?\\\}", ".+", re.escape(place)) for place in places]
+    assert len(places) > 50
+    assert [[place for place in places if re.fullmatch(pattern, place)] for pattern in patterns] == [
+        [p] for p in places
+    ]
+
+
 @pytest.mark.slow
 def test_a_module_with_a_config_of_its_own_has_the_defaults_beneath(tree, tmp_path):
     variants = dict.fromkeys(load_config(ROOT / "config")["variants"]) | {"mine": {"checkpoint": "mine.pt"}}

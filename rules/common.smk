@@ -90,7 +90,8 @@ def files_behind(calculator):
 
     They are found from the current folder, also where a module has a prefix.
     """
-    return [local(path) if is_moved(path) else on_disk(path) for path in calculator_files(calculator)]
+    found = in_words(calculator_files, calculator)
+    return [local(path) if is_moved(path) else on_disk(path) for path in found]
 
 
 for configfile_given in workflow.config_settings.configfiles:

@@ -184,6 +184,7 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
             ["`dataset.splits.a.path`", "without { and }, which are wildcards"],
         ),
         (["variants", "mine"], {"checkpoint": "{v}.pt"}, ["`variants.mine.checkpoint`", "rename the file"]),
+        (["students", "s"], {"from": "m{1}.pt"}, ["`students.s.from`", "a path without { and }"]),
         (["physics", "reference"], ["{a}.xyz"], ["`physics.reference", "a path without { and }"]),
         (["dataset", "splits", "a"], {"energy_key": "E"}, ["`dataset.splits.a`", "lacks the key `path`"]),
         (["dataset", "splits", "a"], {"path": "x", "key": "E"}, ["`dataset.splits.a.key`", "known keys are", "path"]),
@@ -444,6 +445,14 @@ def test_a_calculator_rests_on_its_files_folders_and_own_code(tmp_path, monkeypa
     for around in (".", "..", str(tmp_path)):
         assert calculator_files({"calculator": "a.A", "arguments": {"path": around}}) == []
     assert calculator_files({"calculator": "a.A", "arguments": {"path": "../folder"}}) == ["../folder/weights.bin"]
+
+
+def test_a_file_behind_a_calculator_that_snakemake_takes_for_wildcards_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/a{1}.bin").touch()
+    with pytest.raises(AssayError, match=re.escape("rests on models/a{1}.bin, and { and } are wildcards to Snakemake")):
+        calculator_files({"calculator": "ase.calculators.emt.EMT", "arguments": {"folder": "models"}})
 
 
 def test_own_code_is_followed_through_folders_that_are_no_packages_and_through_imports(tmp_path, monkeypatch):

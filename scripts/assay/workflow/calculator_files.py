@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.workflow.code import imports_of
+from assay.workflow.errors import AssayError
 
 INCLUDES = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
 PACKAGES = (".whl", ".zip", ".tar.gz")
@@ -24,13 +25,22 @@ def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
 
     Args:
         variant: an entry of ``variants``, or a teacher; without a calculator it rests on no file.
+
+    Raises:
+        AssayError: a file has a name that Snakemake takes for wildcards.
     """
     if not variant or "calculator" not in variant:
         return []
     arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
     found = [path for text in _texts_in(arguments) for path in _files_of(Path(text))]
     found += environment_files(variant.get("environment"))
-    return list(dict.fromkeys(map(str, [*found, *_own_code(variant["calculator"])])))
+    names = list(dict.fromkeys(map(str, [*found, *_own_code(variant["calculator"])])))
+    if bad := [name for name in names if set("{}") & set(name)]:
+        raise AssayError(
+            f"the calculator {variant['calculator']} rests on {bad[0]}, and {{ and }} are wildcards to Snakemake: "
+            "rename the file or its folder"
+        )
+    return names
 
 
 def environment_files(environment: str | Path | None) -> list[Path]:

@@ -149,7 +149,7 @@ class OwnStudent(OwnTraining):
     parameters: PositiveInteger = may_be_absent(description="about how many parameters it has")
     architecture: Literal["painn"] = may_be_absent(description="a network that Assay trains")
     hyperparameters: Hyperparameters = may_be_absent(description="arguments of the network")
-    origin: Text = may_be_absent(alias="from", description="the name of a student or the path of a checkpoint")
+    origin: FilePath = may_be_absent(alias="from", description="the name of a student or the path of a checkpoint")
     licence: Text = may_be_absent(description="the licence of the weights, in words")
     citation: Text = may_be_absent(description="how the student is cited, in words")
 

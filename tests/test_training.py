@@ -285,6 +285,42 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     assert [row["step"] for row in anew_record["curve"]] == [4, 5, 8, 11], "another recipe starts anew"
 
 
+TEACHER = {"name": "A", "calculator": "my.A", "arguments": {"level": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [(None, {}), ("seed", {"recipe": {"seed": 1}}), ("matrix_lr", {"recipe": {"matrix_lr": 1e-4}}),
+     ("optimizer", {"recipe": {"optimizer": "adamw"}}), ("ema_decay", {"recipe": {"ema_decay": 0.9}}),
+     ("loss", {"recipe": {"loss": RECIPE["loss"] | {"energy_weight": 40.0}}}),
+     (None, {"teacher": {"time_limit_s": 60}}), ("teacher", {"teacher": {"name": "B"}}),
+     ("teacher", {"teacher": {"arguments": {"level": 2}}})],
+)  # fmt: skip
+def test_a_round_is_added_to_the_work_of_the_same_teacher_and_recipe_alone(dataset, tmp_path, name, change, caplog):
+    """Its weights would be of another teacher or recipe than its record says."""
+    write_hdf5(tmp_path / "data.h5", dataset)
+    data = dict.fromkeys(("train", "validation"), tmp_path / "data.h5")
+
+    def run(steps, student, recipe, teacher):
+        parts = [{"steps": n, "atoms_per_step": 40} for n in steps]
+        about = {"architecture": "painn", "hyperparameters": STUDENT, "recipe": {"rounds": parts} | recipe}
+        made = {"checkpoint": tmp_path / f"{student}.pt", "record": training_record(tmp_path / f"{student}.pt")}
+        given = {"shipped": tmp_path / "first.pt", "state_file": tmp_path / f"{student}.state", "log": tmp_path / "log"}
+        about_run = {"student": about, "recipe": RECIPE, "teacher": teacher, "threads": 1, "device": "cpu"}
+        train_student(student, **data, **about_run, **given, **made)
+        return json.loads(made["record"].read_text())
+
+    first = run([4], "first", {}, TEACHER)
+    recipe, teacher = change.get("recipe", {}), TEACHER | change.get("teacher", {})
+    with caplog.at_level("INFO"):
+        second = run([4, 4], "second", recipe, teacher)
+    assert (first["curve"][0] == second["curve"][0]) == (name is None)
+    assert (f"was trained with other values of {name}" in caplog.text) == (name is not None)
+    if name == "teacher":
+        with pytest.raises(AssayError, match=r"first\.state is of a training with other values of teacher: remove it"):
+            run([4], "first", {}, teacher)
+
+
 def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
     recipe = Recipe(rounds=[Round(10, 40)], warmup=1, clip=2.0)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")

@@ -131,10 +131,11 @@ class Trainer:
         validation: labelled structures of the same kind.
         recipe: how the student is trained.
         state_file: the file that keeps the run's state. An existing one is resumed, on other data too, which is
-            recorded; of another network or recipe it is refused, but for further rounds.
+            recorded; of another network, recipe or teacher it is refused, but for further rounds.
         start: the student to go on from, with reference energies that fit the data; None for new weights.
         device: the device that trains. On a GPU a whole step is one replayed CUDA graph. The order of its sums changes,
             so that two runs agree in their errors but not in every digit.
+        teacher: what decides the labels of the data; None where the name of the state file follows from the data.
 
     Raises:
         AssayError: the state file is damaged, or of another network or recipe.
@@ -152,9 +153,10 @@ class Trainer:
         state_file: Path,
         device: torch.device | str = "cpu",
         start: Potential | None = None,
+        teacher: Mapping[str, Any] | None = None,
     ):
         torch.manual_seed(recipe.seed)
-        self.recipe, self.state_file, self.validation = recipe, state_file, validation
+        self.recipe, self.state_file, self.validation, self.teacher = recipe, state_file, validation, teacher
         self.device = torch.device(device)
         self.model = build_model(architecture, hyperparameters)
         if start is not None:
@@ -295,7 +297,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state = self._read_state()
-        self._check_origin(state.get("decides", self._decides()))
+        self._check_origin({"teacher": self.teacher} | state.get("decides", self._decides()))
         self.model.load_state_dict(state["model"])
         self.update.load_state_dict(state["update"])
         for name in PROGRESS:
@@ -318,7 +320,8 @@ class Trainer:
     def _decides(self) -> dict[str, Any]:
         """What a training cannot change on its way: all but its data, its device, validations and rounds to come."""
         network = {"architecture": self.model.architecture, "hyperparameters": dict(self.model.hyperparameters)}
-        return network | {key: value for key, value in asdict(self.recipe).items() if key != "validate_every"}
+        recipe = {key: value for key, value in asdict(self.recipe).items() if key != "validate_every"}
+        return network | recipe | {"teacher": self.teacher}
 
     def _check_origin(self, earlier: Mapping[str, Any]) -> None:
         own = self._decides()

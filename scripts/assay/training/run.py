@@ -22,6 +22,8 @@ from assay.training.loss import Loss
 from assay.workflow.files import atomic_path, read_json, training_record, write_json
 from assay.workflow.provenance import header
 
+logger = logging.getLogger(__name__)
+
 SCOPED = 100_000  # structures that tell the scope of a student that learned from more than fit into memory
 
 
@@ -53,7 +55,8 @@ def train_student(
             are validated on at most.
         teacher: the config's section of that name, which the record keeps.
         shipped: the checkpoint of an earlier run, with its record beside it. If the rounds of that run are the
-            first ones of the recipe, but not all of them, the run is continued; otherwise training starts anew.
+            first ones of the recipe, but not all of them, and the teacher and all else of the recipe are the same, the
+            run is continued; otherwise training starts anew.
         state_file: the file that a stopped run resumes from.
         threads: the number of CPU threads of each process.
         device: the device that trains; on a machine with several GPUs each process takes its own.
@@ -62,7 +65,7 @@ def train_student(
         record: the JSON file to write: hashes of the data, recipe, curve, device, versions, hours.
 
     Raises:
-        AssayError: a data file cannot be read.
+        AssayError: a data file cannot be read, or the state is of another network, recipe or teacher.
     """
     if processes.leads():
         logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
@@ -72,7 +75,14 @@ def train_student(
     check_held_out(held_out, validation)
     with processes.joined(device) as own_device:
         trainer = Trainer(
-            student["architecture"], student["hyperparameters"], data, held_out, own_recipe, state_file, own_device
+            student["architecture"],
+            student["hyperparameters"],
+            data,
+            held_out,
+            own_recipe,
+            state_file,
+            own_device,
+            teacher=_labels_by(teacher),
         )
         if not state_file.exists():
             _continue_shipped(shipped, trainer)
@@ -128,17 +138,35 @@ def describe(name: str, teacher: Mapping[str, Any], trainer: Trainer, threads: i
 
 
 def _continue_shipped(shipped: Path, trainer: Trainer) -> None:
-    """Continue the shipped checkpoint if its rounds are the first ones of the recipe, but not all of them."""
+    """Continue the shipped checkpoint if its rounds are the first ones of the recipe, but not all of them.
+
+    One of another teacher, network or recipe is left as it is, and the log says why.
+    """
     path = training_record(shipped)
     if not (shipped.exists() and path.exists()):
         return
     record, checkpoint = read_json(path), torch.load(shipped, weights_only=True)
-    done, asked = record["recipe"]["rounds"], on_record(trainer.recipe)["rounds"]
+    done, asked = record["recipe"], on_record(trainer.recipe)
+    n_done = len(done["rounds"])
+    free = ("rounds", "validate_every")
+    changed = [key for key in {**asked, **done} if key not in free and done.get(key) != asked.get(key)]
+    if asked["rounds"][:n_done] != done["rounds"]:
+        changed.append("rounds")
     config, model = dict(checkpoint["config"]), trainer.model
     earlier = build_model(config.pop("architecture"), config)
-    same = (earlier.architecture, earlier.hyperparameters) == (model.architecture, model.hyperparameters)
-    if same and len(done) < len(asked) and asked[: len(done)] == done:
+    if (earlier.architecture, earlier.hyperparameters) != (model.architecture, model.hyperparameters):
+        changed.append("hyperparameters")
+    if _labels_by(record["teacher"]) != trainer.teacher:
+        changed.append("teacher")
+    if changed:
+        logger.info("begins anew: %s was trained with other values of %s", shipped, ", ".join(changed))
+    elif n_done < len(asked["rounds"]):
         trainer.continue_from(checkpoint["model_state_dict"], record)
+
+
+def _labels_by(teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides the labels of a teacher, of its section in the config: not where or how long it may run."""
+    return {key: teacher.get(key) or None for key in ("name", "calculator", "arguments")}
 
 
 def on_record(recipe: Recipe) -> dict[str, Any]:

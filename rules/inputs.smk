@@ -194,14 +194,34 @@ def structure_of_properties(wildcards):
 
 def origin_of(wildcards):
     """The checkpoint that a student goes on from; None where it begins with new weights."""
-    origin = OWN[wildcards.student].get("from")
+    return origin_of_student(wildcards.student)
+
+
+def origin_of_student(student):
+    """The checkpoint that one of the user's students goes on from; None where it begins with new weights."""
+    origin = OWN[student].get("from")
     if origin is None:
         return None
     if origin in OWN:  # as it is trained, not as it was placed by an earlier run
         return f"{OWN_BUILD}/{origin}.pt"
     if origin in VARIANTS:
-        return named(VARIANTS[origin].get("checkpoint"), f"variants.{origin}.checkpoint")(wildcards) or None
-    return named(SHIPPED_STUDENTS.get(origin, origin), f"students.{wildcards.student}.from")(wildcards)
+        return named(VARIANTS[origin].get("checkpoint"), f"variants.{origin}.checkpoint")(None) or None
+    return named(SHIPPED_STUDENTS.get(origin, origin), f"students.{student}.from")(None)
+
+
+def earlier_students():
+    """The checkpoints of other runs that the user's students go on from."""
+    found = [origin_of_student(name) for name, student in OWN.items() if student.get("from") not in OWN]
+    return sorted({str(path) for path in found if path})
+
+
+def described(checkpoint):
+    """The description of what a checkpoint learned from, if there is one, or if rules make it with the checkpoint."""
+    if checkpoint is None:
+        return []
+    path = training_description(checkpoint)
+    made = str(path).startswith("data/build/")
+    return [path if made else on_disk(path)] if made or path.is_file() else []
 
 
 def told_of_origin(wildcards):

@@ -57,6 +57,7 @@ rule store_round:
         validation=None,
         share=TRAINING["validation_share"],
         seed=TRAINING["seed"],
+        origins=[],
     script:
         "../scripts/store_data.py"
 
@@ -67,6 +68,7 @@ rule train_member:
         train=rules.store_round.output.train,
         validation=rules.store_round.output.validation,
         about=rules.store_round.output.about,
+        learned=lambda wildcards: described(member_before(wildcards)),
         origin=lambda wildcards: member_before(wildcards) or [],
     output:
         student=f"{OF_ROUND}/{{student}}.pt",

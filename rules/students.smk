@@ -68,6 +68,7 @@ rule store_data:
         train=lambda wildcards: labelled_files(LABELLED),
         validation=named(file_of(OWN_DATA.get("validation", "")), "data.validation"),
         tried=rules.try_teacher.output if "calculator" in OWN_DATA.get("teacher", {}) else [],
+        learned=lambda wildcards: [path for origin in earlier_students() for path in described(origin)],
     output:
         train=f"{OWN_BUILD}/train.h5",
         validation=f"{OWN_BUILD}/validation.h5",
@@ -86,6 +87,7 @@ rule store_data:
         validation=lambda wildcards: OWN_DATA.get("validation"),
         share=TRAINING["validation_share"],
         seed=TRAINING["seed"],
+        origins=lambda wildcards: earlier_students(),
     script:
         "../scripts/store_data.py"
 
@@ -96,6 +98,7 @@ rule train_own:
         train=rules.store_data.output.train,
         validation=rules.store_data.output.validation,
         about=rules.store_data.output.about,
+        learned=lambda wildcards: described(origin_of(wildcards)),
         origin=lambda wildcards: origin_of(wildcards) or [],
         beside=beside_origin,
     output:

@@ -3,8 +3,9 @@
 from functools import partial
 from pathlib import Path
 
-from assay.accuracy.domain import write_domain
-from assay.accuracy.fitting import fit_stored
+from assay.accuracy.domain import domain_beside, write_domain
+from assay.accuracy.fitting import DESCRIBED, fit_stored
+from assay.data.store import StoredDataset
 from assay.training.own import train_own
 from assay.training.processes import leads, run_in
 from assay.workflow.errors import exit_on_error
@@ -16,7 +17,9 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     train, validation = Path(snakemake.input.train), Path(snakemake.input.validation)
-    n_processes = snakemake.params.training["processes"]
+    n_processes, origin = snakemake.params.training["processes"], snakemake.params.origin
+    learned = domain_beside(origin["path"]) if origin else None
+    seen = learned.overlap_with(list(StoredDataset(validation).sample(DESCRIBED))) if learned else None
     run = partial(
         train_own,
         name=snakemake.wildcards.student,
@@ -25,7 +28,8 @@ with exit_on_error(snakemake.log[0]):
         about_data=Path(snakemake.input.about),
         student=snakemake.params.student,
         training=snakemake.params.training | {"threads": max(1, snakemake.threads // n_processes)},
-        origin=snakemake.params.origin,
+        origin=origin,
+        seen=seen,
         teacher=snakemake.params.teacher,
         states=Path(snakemake.params.states),
         device=snakemake.params.device,
@@ -36,4 +40,5 @@ with exit_on_error(snakemake.log[0]):
     )
     run_in(n_processes, run)
     if leads():
-        write_domain(snakemake.output.domain, fit_stored(train, validation, **snakemake.params.domain))
+        domain = fit_stored(train, validation, **snakemake.params.domain)
+        write_domain(snakemake.output.domain, domain.after(learned) if origin else domain)

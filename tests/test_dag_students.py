@@ -128,6 +128,15 @@ def test_a_missing_file_is_refused_though_earlier_ones_were_made_of_another(tree
     assert f"there is no file {words} in the config names: check the path" in " ".join(done.stdout.split())
 
 
+def test_what_an_earlier_student_learned_from_is_looked_at_before_anything_is_held_out(tree):
+    for name in ("earlier.pt", "earlier.domain.npz"):
+        (tree / name).write_text(name)
+    configure(tree, students={"more": {"from": "earlier.pt"}}, data={"train": "my_train.xyz"})
+    done = plan(tree, "distill")[1]
+    for rule in ("store_data", "train_own"):
+        assert re.search(rf"rule {rule}:\n +input: .*earlier\.domain\.npz", done.stdout), done.stdout
+
+
 def test_structures_are_labelled_first_after_the_teacher_was_tried(tree):
     configure(tree, data={"structures": "bare.xyz", "teacher": TEACHER}, training={"labelling_jobs": 3})
     jobs, done = plan(tree, "distill")

@@ -18,6 +18,7 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
 from assay.accuracy.fitting import fit_stored
+from assay.accuracy.overlap import are_among, fingerprints_of
 from assay.accuracy.training_data import PART
 from assay.checkpoint import load_model
 from assay.data import read_dataset
@@ -48,7 +49,7 @@ from assay.workflow.files import training_record
 from assay.workflow.own_students import check_trained
 from assay.workflow.teachers import teacher_of
 from shared.checkpoint_samples import store, student
-from shared.molecules import molecules
+from shared.molecules import LABELLED, molecules
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config"
@@ -306,20 +307,36 @@ def test_the_minutes_of_one_student_go_before_the_steps_of_all(labelled):
 
 def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tmp_path):
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
-    about = store_data([labelled], None, 0.2, 0, into)
+    about = store_data([labelled], None, 0.2, 0, into, {})
     assert re.search(r"12 structures of 2 of 10 compositions are held out", about["sentence"])
     train, held_out = map(read_dataset, into)
     kinds = [{str(name).partition("-")[0] for name in data.names} for data in (train, held_out)]
     assert not kinds[0] & kinds[1] and len(train) + len(held_out) == 60
     named = [replace(s, molecule=f"m{k % 20}") for k, s in enumerate(molecules(60))]
-    assert "molecules are held out" in store_data([write(tmp_path / "n.xyz", named)], None, 0.1, 0, into)["sentence"]
+    assert (
+        "molecules are held out" in store_data([write(tmp_path / "n.xyz", named)], None, 0.1, 0, into, {})["sentence"]
+    )
     train, held_out = map(read_dataset, into)
     assert not set(train.molecules) & set(held_out.molecules)
     one = write(tmp_path / "one.xyz", molecules(60, ["CH3OH"], 0.3))
-    about = store_data([one], None, 0.1, 0, into)
+    about = store_data([one], None, 0.1, 0, into, {})
     assert "too few compositions" in about["sentence"] and about["n_validation"] == 6
     given = write(tmp_path / "given.xyz", molecules(8, ["CH3OH"], seed=99))
-    assert store_data([labelled], given, 0.1, 0, into)["sentence"].endswith(f"8 structures of {given} are held out")
+    assert store_data([labelled], given, 0.1, 0, into, {})["sentence"].endswith(f"8 structures of {given} are held out")
+
+
+def test_what_the_student_learned_from_that_another_goes_on_from_is_not_held_out(tmp_path):
+    first, grown = molecules(60), molecules(90, [*LABELLED, "CH4", "C3H8", "CH3OCH3", "HCOOH", "H2CO"])
+    into = (tmp_path / "train.h5", tmp_path / "validation.h5")
+    store_data([write(tmp_path / "first.xyz", first)], None, 0.2, 0, into, {})
+    learned = fingerprints_of(list(read_dataset(into[0])))
+    more = write(tmp_path / "more.xyz", [*first, *(replace(s, name=f"new-{s.name}") for s in grown)])
+    store_data([more], None, 0.3, 0, into, {"small.pt": learned})
+    held_out = read_dataset(into[1])
+    assert len(held_out) > 20 and not are_among(learned, fingerprints_of(list(held_out))).any()
+    known = fingerprints_of(list(first))
+    with pytest.raises(AssayError, match=r"60 of 60 structures of .*first\.xyz were learned from by small\.pt, "):
+        store_data([str(tmp_path / "first.xyz")], None, 0.2, 0, into, {"small.pt": known})
 
 
 @pytest.mark.parametrize("pbc", ["TTT", "TTF", "TFF", "FFF"])
@@ -335,7 +352,7 @@ def test_what_was_never_wrapped_is_stored_near_the_origin(tmp_path, pbc):
         frame.get_forces()
     ase.io.write(tmp_path / "my.xyz", [far] * 20 + [atoms] * 20, format="extxyz")
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
-    store_data([str(tmp_path / "my.xyz")], None, 0.3, 0, into)
+    store_data([str(tmp_path / "my.xyz")], None, 0.3, 0, into, {})
     stored = [structure.to_ase() for path in into for structure in read_dataset(path)]
     distances = atoms.get_all_distances(mic=True)
     assert max(np.abs(found.get_all_distances(mic=True) - distances).max() for found in stored) < 2e-5
@@ -345,13 +362,13 @@ def test_data_that_no_student_learns_from_are_refused_in_one_sentence(labelled, 
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
     few = write(tmp_path / "few.xyz", molecules(12))
     with pytest.raises(AssayError, match=r"few.xyz holds 12 labelled structures, and a student needs at least 30"):
-        store_data([few], None, 0.1, 0, into)
+        store_data([few], None, 0.1, 0, into, {})
     sulfur = write(tmp_path / "s.xyz", molecules(8, ["CH3OH"]) + molecules(1, ["N2"]))
     with pytest.raises(AssayError, match="hold N, which no training structure has"):
-        store_data([write(tmp_path / "co.xyz", molecules(40, ["CH3OH", "C2H6"]))], sulfur, 0.1, 0, into)
+        store_data([write(tmp_path / "co.xyz", molecules(40, ["CH3OH", "C2H6"]))], sulfur, 0.1, 0, into, {})
     two = write(tmp_path / "two.xyz", molecules(2))
     with pytest.raises(AssayError, match="2 structures are held out, and a verdict needs at least 5"):
-        store_data([labelled], two, 0.1, 0, into)
+        store_data([labelled], two, 0.1, 0, into, {})
 
 
 def trajectory(count=60, step=0.02):
@@ -649,7 +666,7 @@ def test_the_end_of_a_trajectory_is_held_out_however_many_jobs_label_it(tmp_path
     for part, into in enumerate(parts):
         label_structures(read_structures(path, places_of(path, part, jobs)), teacher, tmp_path / "kept", into)
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
-    store_data(list(map(str, parts)), None, 0.2, 0, into)
+    store_data(list(map(str, parts)), None, 0.2, 0, into, {})
     learned, held_out = ([str(name) for name in read_dataset(file).names] for file in into)
     assert learned + held_out == [structure.name for structure in read_structures(path)]
     assert len(held_out) == 8
@@ -693,11 +710,11 @@ def stored(folder, labelled):
     """The files of what a student learns from and of what is held out."""
     into = (folder / "train.h5", folder / "validation.h5")
     if not into[0].exists():
-        (folder / "data.json").write_text(json.dumps(store_data([labelled], None, 0.2, 0, into)))
+        (folder / "data.json").write_text(json.dumps(store_data([labelled], None, 0.2, 0, into, {})))
     return into
 
 
-def train_stored(folder, student, name="small", **training):
+def train_stored(folder, student, name="small", seen=None, **training):
     """Train a student on stored data, as the rule does."""
     train_own(
         name,
@@ -707,6 +724,7 @@ def train_stored(folder, student, name="small", **training):
         student,
         TRAINING | training,
         {"path": student["from"]} if "from" in student else None,
+        seen,
         {"name": "EMT"},
         folder / "states",
         "cpu",
@@ -717,10 +735,10 @@ def train_stored(folder, student, name="small", **training):
     )
 
 
-def run_training(folder, labelled, student, name="small", **training):
+def run_training(folder, labelled, student, name="small", seen=None, **training):
     """Train a student; its record."""
     stored(folder, labelled)
-    train_stored(folder, student, name, **training)
+    train_stored(folder, student, name, seen, **training)
     return json.loads(training_record(folder / f"{name}.pt").read_text())
 
 
@@ -787,7 +805,14 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     assert np.abs(now.reference_energy.numpy()[[2, 3, 4]]).max() == 0.0
     second = tmp_path / "second"
     second.mkdir()
-    record = run_training(second, write(tmp_path / "n.xyz", later), {"from": str(first / "small.pt")}, "tuned")
+    tuned = {"from": str(first / "small.pt")}
+    unknown = run_training(second, write(tmp_path / "n.xyz", later), tuned, "unknown", steps=1)
+    assert unknown["from"]["held_out"] is None
+    assert unknown["split"].endswith(f"and it is not known which of them {tuned['from']} learned from")
+    seen = {"same_structure": 3, "is_lower_bound": True}
+    record = run_training(second, str(tmp_path / "n.xyz"), tuned, "tuned", seen)
+    assert record["from"]["held_out"] == seen
+    assert record["split"].endswith(f", at least 3 of which {tuned['from']} learned from")
     assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
     assert record["before"]["force_mae_eV_per_A"] > 0
     assert load_model(second / "tuned.pt").max_z == 16

@@ -17,11 +17,12 @@ def labelled(name, atomic_numbers):
     return Structure(name, np.array(atomic_numbers), positions, energy_eV=0.0, forces_eV_per_A=zeros)
 
 
-def held_out_of(folder, structures, share=0.1, seed=0):
-    """The structures that are held out, in their order, and how."""
+def held_out_of(folder, structures, share=0.1, seed=0, learned=()):
+    """The structures that are held out, in their order, and how; none of those whose names were learned."""
     with StoreWriter(folder / "all.h5") as store:
         store.add(from_structures(structures))
-    mask, how = hold_out(StoredDataset(folder / "all.h5"), share, seed)
+    seen = np.isin([structure.name for structure in structures], list(learned))
+    mask, how = hold_out(StoredDataset(folder / "all.h5"), share, seed, seen)
     return [structure for structure, held in zip(structures, mask, strict=True) if held], how
 
 
@@ -66,3 +67,20 @@ def test_names_of_their_own_are_no_series(tmp_path):
     """The last frames are held out, and not every tenth, where no number at the end of a name tells the order."""
     held, _ = held_out_of(tmp_path, [labelled(f"at {0.5 * k:.1f} fs", [11, 17]) for k in range(50)])
     assert [structure.name for structure in held] == [f"at {0.5 * k:.1f} fs" for k in range(45, 50)]
+
+
+@pytest.mark.parametrize(("per_group", "n_groups", "words"), [(8, 66, "compositions"), (700, 1, "series")])
+def test_nothing_that_was_learned_from_before_is_held_out_of_grown_data(tmp_path, per_group, n_groups, words):
+    grown = [
+        labelled(f"{group}.{k}", [6] * (1 + group % 12) + [1] * (2 + group // 12))
+        for group in range(n_groups)
+        for k in range(per_group)
+    ]
+    first = grown[: len(grown) * 10 // 11]
+    held_before = {structure.name for structure in held_out_of(tmp_path, first)[0]}
+    learned = {structure.name for structure in first} - held_before
+    held, how = held_out_of(tmp_path, grown, learned=learned)
+    assert 0.07 * len(grown) < len(held) < 0.13 * len(grown) and words in how
+    assert not learned & {structure.name for structure in held}
+    anew = {structure.name for structure in held_out_of(tmp_path, grown)[0]}
+    assert bool(learned & anew) == (n_groups > 1), "which a draw by itself does not see to"

@@ -109,6 +109,17 @@ def test_a_part_of_the_training_data_gives_a_lower_bound(domain):
     assert counted["is_lower_bound"] and "at least 1 are training structures" in counted["sentence"]
 
 
+def test_a_student_also_learned_from_what_the_one_did_that_it_went_on_from(domain, tmp_path):
+    earlier = [thermal(name, 50) for name in ("CH4", "C2H6", "CH3OH")]
+    origin = fit(from_structures(earlier), from_structures(earlier), points_per_element=50, seed=0)
+    split, known_of = [*earlier[:2], thermal("C6H6", 2)], []
+    for described in (domain, domain.after(origin), domain.after(None), domain.after(origin.after(None))):
+        write_domain(tmp_path / "domain.npz", described)
+        counted = read_domain(tmp_path / "domain.npz").overlap_with(split)
+        known_of.append((counted["same_structure"], counted["is_lower_bound"]))
+    assert known_of == [(1, False), (3, False), (1, True), (3, True)]
+
+
 def test_nothing_is_counted_where_the_training_data_are_unknown(domain, tmp_path):
     assert without_training_data(unknown("nobody tells")).overlap_with([thermal("C6H6")]) is None
     write_domain(tmp_path / "old.npz", replace(domain, fingerprints=None))

@@ -85,6 +85,7 @@ def train(folder: Path, sampled: int | None = None) -> None:
             STUDENT,
             load_config(CONFIG)["training"],
             None,
+            None,
             {"name": "springs"},
             folder / "states",
             "cpu",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +84,8 @@ class Domain:
         scales: (E,) the distance that is usual for an element.
         threshold: the largest distance over scale, among its atoms, at which a structure is flagged.
         patterns: bonding patterns and how many training atoms have them.
-        fingerprints: what the training structures are told by; None in a description that an earlier version wrote.
+        fingerprints: what the training structures are told by, with those of the student that a training went on from;
+            None in a description that an earlier version wrote.
         nearest: the shortest distances of two elements; None as above.
     """
 
@@ -146,11 +147,23 @@ class Domain:
         chosen = np.flatnonzero(known & (contacts.distances_A < NEARER * limits))
         return [(contacts.atoms[k], in_words(contacts.kinds[k], limits[k], CUTOFF_A)) for k in chosen]
 
-    def overlap_with(self, structures: Sequence[Structure]) -> dict[str, Any] | None:
-        """How many structures are among the training data, see ``overlap.overlap``; None if that is not known."""
+    @property
+    def seen(self) -> Fingerprints | None:
+        """What is known of the structures that the student learned from; None if nothing is."""
         if not self.training_data.known or self.fingerprints is None:
             return None
-        return overlap(self.fingerprints, fingerprints_of(structures), self.training_data.extent == ALL)
+        return replace(self.fingerprints, whole=self.fingerprints.whole and self.training_data.extent == ALL)
+
+    def overlap_with(self, structures: Sequence[Structure]) -> dict[str, Any] | None:
+        """How many structures are among the training data, see ``overlap.overlap``; None if that is not known."""
+        seen = self.seen
+        return None if seen is None else overlap(seen, fingerprints_of(structures), seen.whole)
+
+    def after(self, origin: Domain | None) -> Domain:
+        """The same of a student that had learned before as ``origin`` says; None if that is not known."""
+        if self.fingerprints is None:
+            return self
+        return replace(self, fingerprints=self.fingerprints.joined(None if origin is None else origin.seen))
 
     def coverage(self) -> dict[str, dict[str, Any]]:
         """What the training data hold of each element, by its symbol: the number of atoms, how many bonding patterns
@@ -213,13 +226,16 @@ def read_domain(path: str | Path) -> Domain:
                 file["scales"],
                 float(file["threshold"]),
                 dict(zip(file["patterns"].tolist(), file["pattern_counts"].tolist(), strict=True)),
-                Fingerprints(file["training_molecules"], file["training_shapes"])
-                if "training_molecules" in file
-                else None,
+                _fingerprints_in(file) if "training_molecules" in file else None,
                 Nearest(file["nearest_kinds"], file["nearest_distances_A"]) if "nearest_kinds" in file else None,
             )
     except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise AssayError(f"{path} is no description of training data ({error}): make it again") from None
+
+
+def _fingerprints_in(file: Mapping[str, np.ndarray]) -> Fingerprints:
+    whole = bool(file["training_whole"]) if "training_whole" in file else True  # as of students without an origin
+    return Fingerprints(file["training_molecules"], file["training_shapes"], whole)
 
 
 def domain_of(

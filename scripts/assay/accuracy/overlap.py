@@ -8,7 +8,7 @@ another order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,13 +31,25 @@ class Fingerprints:
     Attributes:
         molecules: (S,) uint64, a hash of the graph of atoms and bonds.
         shapes: (S, 4) float32, sums over the descriptions of all atoms.
+        whole: of what a student learned from, whether these are all.
     """
 
     molecules: np.ndarray
     shapes: np.ndarray
+    whole: bool = True
 
     def __len__(self) -> int:
         return len(self.molecules)
+
+    def joined(self, others: Fingerprints | None) -> Fingerprints:
+        """Those of these structures and of others, which are unknown without any."""
+        if others is None:
+            return replace(self, whole=False)
+        return Fingerprints(
+            np.concatenate([self.molecules, others.molecules]),
+            np.concatenate([self.shapes, others.shapes]),
+            self.whole and others.whole,
+        )
 
 
 def projection(n_numbers: int) -> np.ndarray:
@@ -74,6 +86,19 @@ def fingerprints_of(structures: Sequence[Structure]) -> Fingerprints:
     return Fingerprints(molecules, shapes)
 
 
+def are_among(known: Fingerprints, others: Fingerprints) -> np.ndarray:
+    """Which structures (S,) of others, bool, are structures that are known."""
+    same = np.zeros(len(others), dtype=bool)
+    order = np.argsort(known.molecules, kind="stable")
+    molecules = known.molecules[order]
+    for molecule in np.intersect1d(others.molecules, molecules):
+        here = np.flatnonzero(others.molecules == molecule)
+        start, end = np.searchsorted(molecules, molecule), np.searchsorted(molecules, molecule, side="right")
+        distance, _ = cKDTree(known.shapes[order[start:end]]).query(others.shapes[here])
+        same[here] = distance < SAME_SHAPE
+    return same
+
+
 def overlap(training: Fingerprints, split: Fingerprints, all_described: bool) -> dict[str, Any]:
     """How many structures of a split are training structures, and how many are of molecules that training had.
 
@@ -82,16 +107,8 @@ def overlap(training: Fingerprints, split: Fingerprints, all_described: bool) ->
         split: the structures of the split.
         all_described: whether these are all training structures; else the numbers are lower bounds.
     """
-    same_molecule = np.isin(split.molecules, training.molecules)
-    same_structure = np.zeros(len(split), dtype=bool)
-    order = np.argsort(training.molecules, kind="stable")
-    known = training.molecules[order]
-    for molecule in np.unique(split.molecules[same_molecule]):
-        here = np.flatnonzero(split.molecules == molecule)
-        start, end = np.searchsorted(known, molecule), np.searchsorted(known, molecule, side="right")
-        distance, _ = cKDTree(training.shapes[order[start:end]]).query(split.shapes[here])
-        same_structure[here] = distance < SAME_SHAPE
-    n_structures, n_molecules = int(same_structure.sum()), int(same_molecule.sum())
+    n_structures = int(are_among(training, split).sum())
+    n_molecules = int(np.isin(split.molecules, training.molecules).sum())
     bound = "" if all_described else "at least "
     return {
         "n_structures": len(split),

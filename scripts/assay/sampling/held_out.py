@@ -18,7 +18,7 @@ MOST_HELD_OUT = 10_000  # structures are enough for any error
 LEAST_SHARE = 0.3  # of what should be held out: where whole groups cannot make up as much, parts of them are
 
 
-def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray, str]:
+def hold_out(found: StoredDataset, share: float, seed: int, seen: np.ndarray) -> tuple[np.ndarray, str]:
     """Which structures (S,) are held out, bool, and how they were chosen, as a clause.
 
     Whole molecules are held out where all structures name theirs, and otherwise whole compositions. Where those that
@@ -30,7 +30,9 @@ def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray,
         found: all structures.
         share: how large a part of them is held out.
         seed: the seed of the draw.
+        seen: which structures (S,), bool, are not held out, because a student learned from them before.
     """
+    free = ~seen
     groups, kind, stock = _groups(found)
     wanted = max(min(round(share * len(found)), MOST_HELD_OUT), FEWEST_HELD_OUT)
     order = np.argsort(groups, kind="stable")
@@ -39,7 +41,8 @@ def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray,
     n_held = 0
     for group in np.random.default_rng(seed).permutation(len(ends)).tolist():
         members = order[ends[group - 1] if group else 0 : ends[group]]
-        if n_held < wanted and n_held + len(members) <= 1.3 * wanted and stock.spare(members):
+        fits = n_held < wanted and n_held + len(members) <= 1.3 * wanted
+        if fits and free[members].all() and stock.spare(members):
             held.append(members)
             n_held += len(members)
     if n_held >= max(LEAST_SHARE * wanted, FEWEST_HELD_OUT):
@@ -47,7 +50,7 @@ def hold_out(found: StoredDataset, share: float, seed: int) -> tuple[np.ndarray,
     for members in held:
         stock.put_back(members)
     parts = _parts(found, groups)
-    last = _last_of_each(parts, wanted, stock)
+    last = _last_of_each(parts, wanted, stock, free)
     how = (
         f"{len(last):,} structures are held out, the last ones of {parts.max() + 1:,} series in {len(ends):,} {kind}, "
         f"since there are too few {kind} that can be spared whole"
@@ -71,8 +74,8 @@ def _parts(found: StoredDataset, groups: np.ndarray) -> np.ndarray:
     return np.array([places[part] for part in series], dtype=np.int64)[numbers]
 
 
-def _last_of_each(parts: np.ndarray, wanted: int, stock: _Stock) -> np.ndarray:
-    """The last structures of each part that can be spared, in shares that add up to what is wanted."""
+def _last_of_each(parts: np.ndarray, wanted: int, stock: _Stock, free: np.ndarray) -> np.ndarray:
+    """The last free structures of each part that can be spared, in shares that add up to what is wanted."""
     order, ends = np.argsort(parts, kind="stable"), np.cumsum(np.bincount(parts))
     last: list[int] = []
     for start, end in pairwise([0, *ends.tolist()]):
@@ -80,7 +83,7 @@ def _last_of_each(parts: np.ndarray, wanted: int, stock: _Stock) -> np.ndarray:
         for member in order[start:end][::-1]:
             if len(last) >= due:
                 break
-            if stock.spare(member[None]):
+            if free[member] and stock.spare(member[None]):
                 last.append(int(member))
     return np.array(last, dtype=np.int64)
 

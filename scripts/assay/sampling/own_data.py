@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from ase.data import chemical_symbols
 
+from assay.accuracy.overlap import Fingerprints, are_among, fingerprints_of
 from assay.data.dataset import Dataset
 from assay.data.formats import read_blocks
 from assay.data.store import BLOCK, StoredDataset, StoreWriter
@@ -33,6 +34,7 @@ def store_data(
     share: float,
     seed: int,
     into: tuple[Path, Path],
+    origins: Mapping[str, Fingerprints],
 ) -> dict[str, Any]:
     """Check labelled structures and write those for training and those that are held out.
 
@@ -45,6 +47,8 @@ def store_data(
         share: how large that part is.
         seed: the seed of its draw.
         into: the files to write, training first.
+        origins: what the students learned from that others go on from, by their checkpoint. Nothing of it is drawn to
+            be held out.
 
     Returns:
         What was done: ``sentence`` for people, and the numbers of structures.
@@ -70,11 +74,18 @@ def store_data(
             print(about_stresses)
         held_out = np.zeros(len(found), dtype=bool)
         if validation is None:
-            held_out, how = hold_out(found, share, seed)
-        with StoreWriter(into[0]) as learned, StoreWriter(into[1]) as kept:
+            seen = _seen(found, origins)
+            held_out, how = hold_out(found, share, seed, seen)
+            if seen.any() and held_out.sum() < FEWEST_HELD_OUT:
+                raise AssayError(
+                    f"{seen.sum():,} of {len(found):,} structures of {named} were learned from by "
+                    f"{' or '.join(origins)}, from which students go on, so that too few can be held out: name others "
+                    "as `data.validation`"
+                )
+        with StoreWriter(into[0]) as taught, StoreWriter(into[1]) as kept:
             for start, block in enumerate(found.blocks()):
                 mask = held_out[start * BLOCK : start * BLOCK + len(block)]
-                learned.add(block.subset(~mask))
+                taught.add(block.subset(~mask))
                 kept.add(block.subset(mask))
             if validation is not None:
                 _copy(validation, kept)
@@ -99,6 +110,19 @@ def store_data(
         "n_train": len(stored),
         "n_validation": len(judged),
     }
+
+
+def _seen(found: StoredDataset, origins: Mapping[str, Fingerprints]) -> np.ndarray:
+    """Which structures (S,), bool, a student is known to have learned from."""
+    if not origins:
+        return np.zeros(len(found), dtype=bool)
+    masks = []
+    with progress(desc=f"looking for what {' and '.join(origins)} learned from", unit="structures") as bar:
+        for block in found.blocks():
+            own = fingerprints_of(list(block))
+            masks.append(np.any([are_among(known, own) for known in origins.values()], axis=0))
+            bar.update(len(block))
+    return np.concatenate(masks)
 
 
 def _folder(path: Path) -> Path:

@@ -99,6 +99,7 @@ def train_own(
     student: Mapping[str, Any],
     training: Mapping[str, Any],
     origin: Mapping[str, Any] | None,
+    seen: Mapping[str, Any] | None,
     teacher: Mapping[str, Any],
     states: Path,
     device: torch.device | str,
@@ -117,6 +118,8 @@ def train_own(
         train, validation: stored structures, see ``data.store``.
         about_data: the JSON that says how they were split.
         student, training, origin: as in ``plan_run``.
+        seen: how many of the held-out structures the origin learned from, as ``accuracy.overlap.overlap`` says; None if
+            that is not known.
         teacher: the keys of a ``NamedTeacher``, which the record keeps.
         states: the folder of the files that a stopped run resumes from. Their names follow from all that decides the
             weights and their errors, so that another config or other data start anew.
@@ -159,7 +162,8 @@ def train_own(
     if not processes.leads():
         return
     if run.origin is not None:
-        about |= {"from": run.origin.record, "before": before}
+        about |= {"from": run.origin.record | {"held_out": seen}, "before": before}
+        about["split"] += f", {_seen_before(seen)} {origin} learned from"
     write_student(trained, about, checkpoint, record, device)
     draw_curve(curve, trainer.history, about["recipe"]["rounds"])
     remove_states(states, name, but=state)
@@ -202,6 +206,14 @@ def _minutes(run: OwnRun) -> str:
         for part in run.recipe.rounds
     )
     return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(1, round(seconds / 60))} minutes"
+
+
+def _seen_before(seen: Mapping[str, Any] | None) -> str:
+    """How many of the held-out structures the origin learned from, as the beginning of a clause."""
+    if seen is None:
+        return "and it is not known which of them"
+    bound = "at least " if seen["is_lower_bound"] else ""
+    return f"{bound}{seen['same_structure']:,} of which"
 
 
 def _decides(run: OwnRun, data: Dataset | StoredDataset) -> list[Any]:

@@ -325,6 +325,28 @@ def test_structures_are_held_out_by_whole_compositions_or_molecules(labelled, tm
     assert store_data([labelled], given, 0.1, 0, into, {})["sentence"].endswith(f"8 structures of {given} are held out")
 
 
+def test_nothing_that_is_equal_to_a_held_out_structure_is_learned_from(tmp_path):
+    """Neither where a file has its frames twice, nor where those of `validation` stand in `train` too."""
+    frames = molecules(60, ["CH3OH"], 0.3)
+    into = (tmp_path / "train.h5", tmp_path / "validation.h5")
+    twice = write(tmp_path / "twice.xyz", [*frames, *(replace(s, positions=s.positions + 3.0) for s in frames)])
+    some = write(tmp_path / "some.xyz", frames[40:])
+    for train, validation, words in (
+        (twice, None, "96 structures of H, C, O are learned from; .* and 12 equal ones are not learned from$"),
+        (
+            write(tmp_path / "once.xyz", frames),
+            some,
+            "40 .*; 20 structures of .*some.xyz are held out, and 20 equal ones",
+        ),
+    ):
+        about = store_data([train], validation, 0.1, 0, into, {})
+        learned, held_out = (fingerprints_of(list(read_dataset(path))) for path in into)
+        assert not are_among(learned, held_out).any()
+        assert re.match(words, about["sentence"]), about["sentence"]
+    with pytest.raises(AssayError, match=r"60 of 60 labelled structures of .*once\.xyz are equal to held-out ones"):
+        store_data([str(tmp_path / "once.xyz")], str(tmp_path / "once.xyz"), 0.1, 0, into, {})
+
+
 def test_what_the_student_learned_from_that_another_goes_on_from_is_not_held_out(tmp_path):
     first, grown = molecules(60), molecules(90, [*LABELLED, "CH4", "C3H8", "CH3OCH3", "HCOOH", "H2CO"])
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
@@ -342,20 +364,24 @@ def test_what_the_student_learned_from_that_another_goes_on_from_is_not_held_out
 @pytest.mark.parametrize("pbc", ["TTT", "TTF", "TFF", "FFF"])
 def test_what_was_never_wrapped_is_stored_near_the_origin(tmp_path, pbc):
     """Single precision rounds 10,000 angstrom to 0.001."""
-    atoms = bulk("Cu", cubic=True) * (2, 2, 2)
-    atoms.rattle(0.1, seed=0)
-    atoms.pbc = [axis == "T" for axis in pbc]
-    far = atoms.copy()
-    far.positions += 2000 * atoms.cell[0] - 3000 * atoms.cell[1] + 1000 * atoms.cell[2]
-    for frame in (atoms, far):
-        frame.calc = EMT()
-        frame.get_forces()
-    ase.io.write(tmp_path / "my.xyz", [far] * 20 + [atoms] * 20, format="extxyz")
+    frames, distances = [], {}
+    for k in range(40):
+        atoms = bulk("Cu", cubic=True) * (2, 2, 2)
+        atoms.rattle(0.1, seed=k)
+        atoms.pbc = [axis == "T" for axis in pbc]
+        atoms.info["name"] = f"copper-{k}"
+        distances[f"copper-{k}"] = atoms.get_all_distances(mic=True)
+        if k < 20:
+            atoms.positions += 2000 * atoms.cell[0] - 3000 * atoms.cell[1] + 1000 * atoms.cell[2]
+        atoms.calc = EMT()
+        atoms.get_forces()
+        frames.append(atoms)
+    ase.io.write(tmp_path / "my.xyz", frames, format="extxyz")
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
     store_data([str(tmp_path / "my.xyz")], None, 0.3, 0, into, {})
-    stored = [structure.to_ase() for path in into for structure in read_dataset(path)]
-    distances = atoms.get_all_distances(mic=True)
-    assert max(np.abs(found.get_all_distances(mic=True) - distances).max() for found in stored) < 2e-5
+    stored = [structure for path in into for structure in read_dataset(path)]
+    apart = [found.to_ase().get_all_distances(mic=True) - distances[found.name] for found in stored]
+    assert len(stored) == 40 and max(np.abs(part).max() for part in apart) < 2e-5
 
 
 def test_data_that_no_student_learns_from_are_refused_in_one_sentence(labelled, tmp_path):

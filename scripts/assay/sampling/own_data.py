@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def store_data(
     """Check labelled structures and write those for training and those that are held out.
 
     Positions are moved so that single precision keeps them: into the cell along periodic axes, and about the origin
-    along open ones.
+    along open ones. Of ``train`` nothing is learned from that is equal to a held-out structure.
 
     Args:
         train: files of labelled structures, as ``read_dataset`` takes them.
@@ -82,17 +83,18 @@ def store_data(
                     f"{' or '.join(origins)}, from which students go on, so that too few can be held out: name others "
                     "as `data.validation`"
                 )
-        with StoreWriter(into[0]) as taught, StoreWriter(into[1]) as kept:
-            for start, block in enumerate(found.blocks()):
-                mask = held_out[start * BLOCK : start * BLOCK + len(block)]
-                taught.add(block.subset(~mask))
-                kept.add(block.subset(mask))
-            if validation is not None:
-                _copy(validation, kept)
+        n_equal, n_found = _write(found, held_out, validation, into), len(found)
     stored, judged = map(StoredDataset, into)
     if validation is not None:
         path = validation if isinstance(validation, str) else validation["path"]
         how = f"{len(judged):,} structures of {path} are held out"
+    if n_equal:
+        how += f", and {n_equal:,} equal ones are not learned from"
+    if n_found - n_equal < FEWEST:
+        raise AssayError(
+            f"{n_equal} of {n_found} labelled structures of {named} are equal to held-out ones, and a student needs at "
+            f"least {FEWEST} others: label more"
+        )
     if len(judged) < FEWEST_HELD_OUT:
         raise AssayError(
             f"{len(judged)} structures are held out, and a verdict needs at least {FEWEST_HELD_OUT}: add some to "
@@ -123,6 +125,34 @@ def _seen(found: StoredDataset, origins: Mapping[str, Fingerprints]) -> np.ndarr
             masks.append(np.any([are_among(known, own) for known in origins.values()], axis=0))
             bar.update(len(block))
     return np.concatenate(masks)
+
+
+def _write(found: StoredDataset, held_out: np.ndarray, validation: Source | None, into: tuple[Path, Path]) -> int:
+    """Write what is held out (S,), bool, with a file of its own, and the others but for those that are equal to some of
+    that; the number of these.
+    """
+    with StoreWriter(into[1]) as kept:
+        for start, block in zip(range(0, len(found), BLOCK), found.blocks(), strict=True):
+            kept.add(block.subset(held_out[start : start + BLOCK]))
+        if validation is not None:
+            _copy(validation, kept)
+    judged = {digest for block in StoredDataset(into[1]).blocks() for digest in _digests(block)}
+    n_equal = 0
+    with StoreWriter(into[0]) as learned:
+        for start, block in zip(range(0, len(found), BLOCK), found.blocks(), strict=True):
+            others = block.subset(~held_out[start : start + BLOCK])
+            equal = np.array([digest in judged for digest in _digests(others)], dtype=bool)
+            learned.add(others.subset(~equal))
+            n_equal += int(equal.sum())
+    return n_equal
+
+
+def _digests(block: Dataset) -> Iterator[bytes]:
+    """What tells each structure: its atoms, where they are to 0.001 angstrom, and its cell."""
+    for structure in block:
+        places = [structure.positions] if structure.cell is None else [structure.positions, structure.cell]
+        parts = [structure.atomic_numbers, structure.pbc, *(np.rint(1e3 * place).astype(np.int64) for place in places)]
+        yield hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).digest()
 
 
 def _folder(path: Path) -> Path:

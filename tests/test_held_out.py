@@ -53,14 +53,15 @@ def test_ends_of_compositions_add_up_to_the_share(tmp_path, n_compositions):
     assert n_compositions < 40 or all(3 <= b - a <= 4 for a, b in pairwise(kinds))
 
 
-def test_every_trajectory_has_its_end_held_out(tmp_path):
-    """As text 1600K sorts before 800K, and the frame 10 before 2."""
-    names = [f"NaCl-student_md-{800 * (1 + k % 2)}K-round{n}.{k}" for n in (1, 2) for k in range(6)]
+@pytest.mark.parametrize("before", ["", "runs/2026-10/" * 6])
+def test_every_trajectory_has_its_end_held_out(tmp_path, before):
+    """As text 1600K sorts before 800K, and the frame 10 before 2; and names may begin with a long path."""
+    names = [f"{before}NaCl-student_md-{800 * (1 + k % 2)}K-round{n}.{k}" for n in (1, 2) for k in range(6)]
     frames = [labelled(f"{name}.{frame}", [11, 17]) for name in names for frame in range(12)]
-    first = [labelled(f"NaCl-{kind}.{k}", [11, 17]) for k in range(12) for kind in ("rattled", "strained")]
+    first = [labelled(f"{before}NaCl-{kind}.{k}", [11, 17]) for k in range(12) for kind in ("rattled", "strained")]
     held, _ = held_out_of(tmp_path, [*first, *frames], share=1 / 12)
     kept = [f"{name}.11" for name in names]
-    assert [structure.name for structure in held] == ["NaCl-rattled.11", "NaCl-strained.11", *kept]
+    assert [structure.name for structure in held] == [f"{before}NaCl-rattled.11", f"{before}NaCl-strained.11", *kept]
 
 
 def test_names_of_their_own_are_no_series(tmp_path):

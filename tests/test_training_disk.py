@@ -38,6 +38,25 @@ def test_stored_structures_are_those_that_were_written(tmp_path, monkeypatch, ga
     np.testing.assert_allclose(found.forces, expected.forces, atol=1e-5)
 
 
+def test_names_of_any_length_are_kept_whole(tmp_path):
+    """Their ends tell the series of a trajectory, and the temperature of a round."""
+    path = "runs/2026-10/" + "polymer_electrolytes/" * 4
+    several = [
+        ["short", "b"],
+        [f"{path}nvt_T{t}K_frame_{k:06d}" for t in (300, 1000) for k in range(2)],
+        [],
+        ["Å" * 40],
+    ]
+    with StoreWriter(tmp_path / "all.h5", rows=2) as store:
+        for names in several:
+            parts = [replace(s, name=n, molecule=n[::-1]) for s, n in zip(molecules(len(names)), names, strict=True)]
+            store.add(from_structures(parts))
+    expected = [name for names in several for name in names]
+    for data in (open_stored(tmp_path / "all.h5"), read_dataset(tmp_path / "all.h5")):
+        assert data.names.tolist() == expected
+        assert data.molecules.tolist() == [name[::-1] for name in expected]
+
+
 def test_a_sample_holds_every_element(tmp_path):
     """Reference energies and embeddings of a long training are made from a sample."""
     structures = [Structure(f"{k}", np.array([1, 1]), np.zeros((2, 3)), energy_eV=0.0, forces_eV_per_A=np.zeros((2, 3)))

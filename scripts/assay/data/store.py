@@ -1,7 +1,8 @@
 """Labelled structures in a file that is written piece by piece and read as it is needed, for any number of structures.
 
 The file has the layout of ``hdf5`` in eV and angstrom, uncompressed and in chunks, so that every reader of labelled
-files reads it too. Positions and forces are float32, all other numbers float64.
+files reads it too. Positions and forces are float32, all other numbers float64. Names have 64 bytes each, or as many as
+they need where one is longer.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ IN_MEMORY_ATOMS = 10_000_000  # up to so many atoms a training keeps all structu
 
 _NUMBERS = "structures/atomic_numbers"
 _SPLITS = "structures/atomic_numbers_splits"
-_TEXT = "S64"
+_WIDTH = 64
+_TEXT = f"S{_WIDTH}"
 # The columns by their name in the file: the attribute of a dataset, shape of a row, type, and unit.
 _PER_ATOM: dict[str, tuple[str, tuple[int, ...], Any, str]] = {
     _NUMBERS: ("atomic_numbers", (), "u1", ""),
@@ -85,11 +87,25 @@ class StoreWriter:
         """Append structures."""
         for name, (attribute, shape, dtype, _) in {**_PER_ATOM, **_PER_STRUCTURE}.items():
             values = getattr(part, attribute)
+            if dtype == _TEXT:
+                self._append_texts(name, [text.encode() for text in values])
+                continue
             if values is None:
                 values = np.full((len(part), *shape), np.nan)
-            _append(self._file[name], _encoded(values) if dtype == _TEXT else values)
+            _append(self._file[name], values)
         _append(self._file[_SPLITS], part.offsets[1:] + self._n_atoms)
         self._n_atoms += len(part.atomic_numbers)
+
+    def _append_texts(self, name: str, texts: list[bytes]) -> None:
+        """Append to a column of texts, which has no width any more once one of them is longer than it."""
+        column = self._file[name]
+        if column.dtype.kind == "S" and any(len(text) > _WIDTH for text in texts):
+            self._file.move(name, "narrow")
+            column = self._file.create_dataset(name, (0,), h5py.string_dtype(), maxshape=(None,), chunks=(self.rows,))
+            for part in _parts(self._file["narrow"]):
+                _append(column, part.astype(object))
+            del self._file["narrow"]
+        _append(column, np.array(texts, dtype=_TEXT if column.dtype.kind == "S" else object))
 
 
 class StoredDataset:
@@ -139,7 +155,7 @@ class StoredDataset:
         values = np.concatenate(parts) if parts else column[:0]
         if name == _NUMBERS:
             return values.astype(np.int64)
-        if column.dtype.kind == "S":
+        if column.dtype.kind in "SO":
             return np.array([value.decode(errors="replace") for value in values], dtype=object)
         return values if column.dtype.kind == "b" else values.astype(np.float64)
 
@@ -199,10 +215,6 @@ def open_stored(path: str | Path) -> Dataset | StoredDataset:
     """
     stored = StoredDataset(path)
     return stored.subset(np.arange(len(stored))) if stored.n_atoms <= IN_MEMORY_ATOMS else stored
-
-
-def _encoded(texts: np.ndarray) -> np.ndarray:
-    return np.array([text.encode()[:64] for text in texts], dtype=_TEXT)
 
 
 def _append(column: h5py.Dataset, values: np.ndarray) -> None:

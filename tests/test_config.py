@@ -25,7 +25,7 @@ from assay.workflow.config import (
     load_config,
     require_single_keys,
 )
-from assay.workflow.config_schema import editor_schema
+from assay.workflow.config_schema import editor_schema, keys_at
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present
 
@@ -414,6 +414,21 @@ def test_a_file_names_its_schema_and_every_section_has_a_comment(name):
         if line[:1].isalpha() and not above.startswith("#") and line not in {"dataset:"}
     ]
     assert uncommented == []
+
+
+@pytest.mark.parametrize(("section", "below"), [("training", ()), ("rounds", ()), ("students", ("any",))])
+def test_a_section_names_each_of_its_keys(section, below):
+    """As a value or, in backticks, in a comment."""
+    text = (FOLDER / "students.yaml").read_text()
+    [own] = re.findall(rf"^{section}:.*\n(?: .*\n|\n)*", text, re.M)
+    above = re.findall(r"(?:^#.*\n)+", text[: text.index(own)], re.M)[-1]
+    keys = set(keys_at((section, *below))) - set(keys_at(("training",)) if below else ())
+    assert [key for key in keys if not re.search(rf"^  {key}:|`{key}`", above + own, re.M)] == []
+
+
+def test_the_guide_names_each_key_of_a_labelled_file():
+    guide = (FOLDER.parent / "docs/datasets.md").read_text()
+    assert [key for key in keys_at(("dataset", "splits", "any")) if not re.search(rf"\b{key}:|`{key}`", guide)] == []
 
 
 def test_what_a_user_meets_first_fits_on_a_few_screens():

@@ -1,12 +1,13 @@
 """The figures of the documentation are those of one run, with the students and the data that are shipped."""
 
 import re
+import runpy
 from pathlib import Path
 
 import ase.build
+import ase.io
 import pytest
 
-from assay.predictors.interface import load_predictor
 from assay.report.digest import digest
 from assay.report.document import (
     EXAMPLE,
@@ -26,7 +27,6 @@ from assay.report.example import example_digest
 from assay.report.gpu import KINDS, NOTHING, RECORDS, shares_of
 from assay.report.gpu import TABLES as OF_A_GPU
 from assay.report.readme import write_figure
-from assay.structures.structure import Structure
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, sha256_file, write_json
@@ -113,13 +113,18 @@ def test_every_table_is_shown_somewhere():
     assert set(re.findall(r"<!-- figures: ([\w-]+) -->", text)) == {*TABLES, *FROM_FILES}
 
 
-def test_output_of_the_walkthrough_is_that_of_the_student():
-    shown = re.search(r"^ +0  C2H6O +9 +(\S+) +(\S+)$", (ROOT / "docs/walkthrough.md").read_text(), re.M)
-    energy, largest = map(float, shown.groups())
-    ethanol = Structure.from_ase(ase.build.molecule("CH3CH2OH"))
-    [found] = load_predictor(ROOT / "data/checkpoints/tiny.pt").predict([ethanol])
-    assert energy == pytest.approx(found.energy_eV, abs=1e-4)
-    assert largest == pytest.approx((found.forces_eV_per_A**2).sum(1).max() ** 0.5, abs=1e-4)
+def test_output_of_the_walkthrough_is_that_of_the_student(tmp_path, monkeypatch, capsys):
+    [shown] = re.findall(r"^```text\n( +#  structure .*?)^```", (ROOT / "docs/walkthrough.md").read_text(), re.M | re.S)
+    ase.io.write(tmp_path / "molecules.xyz", ase.build.molecule("CH3CH2OH"))
+    script = ROOT / "scripts/predict.py"
+    given = [script, ROOT / "data/checkpoints/tiny.pt", tmp_path / "molecules.xyz"]
+    monkeypatch.setattr("sys.argv", list(map(str, given)))
+    runpy.run_path(str(script))
+    number = re.compile(r"-?\d+\.\d{6}")
+    expected, found = shown, capsys.readouterr().out
+    assert number.split(expected) == number.split(found)
+    numbers = (list(map(float, number.findall(text))) for text in (expected, found))
+    assert next(numbers) == pytest.approx(next(numbers), abs=1e-4)
 
 
 def test_pages_are_written_from_a_run(made_up, tmp_path):

@@ -115,6 +115,24 @@ def test_whatever_a_teacher_raises_while_it_is_made_is_one_sentence(error):
         Teacher("none", f"{__name__}.Unmade", {"error": error}).make()
 
 
+class Reader(EMT):
+    """A calculator whose parameters another package reads, and fails."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.read = json.loads(text)
+
+
+def test_the_place_of_a_failure_is_the_users_own_last_line():
+    with pytest.raises(AssayError, match=r"\(JSONDecodeError: .*, in line \d+ of test_sampling_labels\.py\)"):
+        Teacher("none", f"{__name__}.Reader", {"text": "{"}).make()
+    told = rf"\(AttributeError: the module {__name__} \(.*test_sampling_labels\.py\) has no Writer\): "
+    with pytest.raises(AssayError, match=told):
+        Teacher("none", f"{__name__}.Writer").make()
+    with pytest.raises(AssayError, match=r"\(ModuleNotFoundError: No module named 'no_such_teacher'\)"):
+        Teacher("none", "no_such_teacher.Morse").make()
+
+
 def test_whatever_a_teacher_raises_at_one_structure_leaves_that_out():
     water, ethane = (ase.build.molecule(name) for name in ("H2O", "C2H6"))
     labels = Labels(Teacher("Frail", f"{__name__}.Frail"))

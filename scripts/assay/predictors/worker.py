@@ -34,6 +34,7 @@ MAGIC = b"assaycal"
 LENGTHS = struct.Struct("<8sQQ")
 DTYPES = ("<f8", "<i8", "|b1")
 MAX_HEADER_bytes, MAX_ARRAYS_bytes = 2**26, 2**33
+_INSTALLED = ("stdlib", "purelib", "platlib")  # where packages lie
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent dies
 
 Arrays = Mapping[str, np.ndarray]
@@ -110,8 +111,11 @@ def write_to(descriptor: int, message: bytes) -> None:
 
 def make(request: Mapping[str, Any]) -> Any:
     """The calculator that a request names."""
-    module, _, name = request["calculator"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**request["arguments"])
+    path, _, name = request["calculator"].rpartition(".")
+    module = importlib.import_module(path)
+    if not hasattr(module, name):
+        raise AttributeError(f"the module {path} ({getattr(module, '__file__', 'built in')}) has no {name}")
+    return getattr(module, name)(**request["arguments"])
 
 
 def known_of(calculator: Any, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,9 +251,13 @@ def serve(requests: int, answers: int) -> None:
 
 
 def what_was_raised(error: BaseException) -> str:
-    """What was raised, and where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {str(error)[:2000]}, in line {last.lineno} of {Path(last.filename).name}"
+    """What was raised, and where: in the user's own code if that called what raised it, or else in a package."""
+    passed = ("<", importlib.__file__, str(Path(__file__).parents[1]))
+    installed = tuple({sysconfig.get_path(name) for name in _INSTALLED})
+    lines = [line for line in traceback.extract_tb(error.__traceback__) if not line.filename.startswith(passed)]
+    own = [line for line in lines if not line.filename.startswith(installed)]
+    place = "".join(f", in line {line.lineno} of {Path(line.filename).name}" for line in (own or lines)[-1:])
+    return f"{type(error).__name__}: {str(error)[:2000]}{place}"
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ def require_gradients(dataset: Dataset, path: str) -> str:
     several = _several_states(dataset)
     rise, work = _along(_neighbors(dataset, _pair))
     if len(work) < FEWEST_PAIRS or (np.abs(work) >= LEAST_WORK_eV).sum() < FEWEST_TELLING:
-        return f"{path} has too few structures near each other to compare forces with energies{several}"
+        return f"there are too few structures near each other in {path} to compare forces with energies{several}"
     slope, correlation = _slope(rise, work)
     if not (SLOPE[0] <= slope <= SLOPE[1]) or correlation < LEAST_CORRELATION:
         raise AssayError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import sys
@@ -16,7 +15,7 @@ from ase.calculators.calculator import CalculationFailed, Calculator
 
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
-from assay.predictors.worker import energy_of_forces, what_was_raised
+from assay.predictors.worker import energy_of_forces, make, what_was_raised
 from assay.workflow.calculator_files import calculator_files
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import sha256_file
@@ -74,11 +73,10 @@ class Teacher:
         """
         if self.runs_apart:
             return PredictorCalculator(self.process())
-        module, _, name = self.calculator.rpartition(".")
         if os.getcwd() not in sys.path:
             sys.path.append(os.getcwd())  # where a user's own calculator may lie, as for one in a process of its own
         try:
-            return getattr(importlib.import_module(module), name)(**self.arguments)
+            return make({"calculator": self.calculator, "arguments": self.arguments})
         except (Exception, SystemExit) as error:
             raise AssayError(
                 f"the teacher {self.calculator} cannot be made ({_raised(error)}): set teacher.calculator and "

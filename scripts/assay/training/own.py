@@ -205,7 +205,9 @@ def _minutes(run: OwnRun) -> str:
         part.steps * run.step_s * part.atoms_per_step / run.recipe.rounds[0].atoms_per_step
         for part in run.recipe.rounds
     )
-    return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{max(1, round(seconds / 60))} minutes"
+    if seconds < 90:
+        return "a minute or less"
+    return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{round(seconds / 60)} minutes"
 
 
 def _seen_before(seen: Mapping[str, Any] | None) -> str:

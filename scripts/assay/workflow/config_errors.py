@@ -46,7 +46,7 @@ def sentence(error: ErrorDetails) -> str:
     """One error of a model of the config in plain words."""
     path = error["loc"]
     if error["type"] in _UNKNOWN:
-        return f"{_where(path)} is not a known key; {_suggestion(str(path[-1]), keys_at(path[:-1]))}"
+        return f"{_where(path)} is not a known key; {_suggestion(path)}"
     if error["type"] == "missing":
         return f"{_where(path[:-1])} lacks the key `{path[-1]}`"
     if path[-1:] == ("[key]",):
@@ -75,10 +75,14 @@ def _wanted(error: ErrorDetails) -> str:
     return " or ".join(_TYPE_NAMES[name] for name in types_at(error["loc"]))
 
 
-def _suggestion(key: str, known: Sequence[str]) -> str:
-    """The known key that looks most like ``key``, or all known keys."""
-    close = difflib.get_close_matches(key, known, n=1)
-    return f"did you mean `{close[0]}`?" if close else f"known keys are {', '.join(sorted(known))}"
+def _suggestion(path: Sequence[str | int]) -> str:
+    """The known key that looks most like the last one of ``path``, a section below that has it, or all known keys."""
+    key, known = str(path[-1]), keys_at(path[:-1])
+    if close := difflib.get_close_matches(key, known, n=1):
+        return f"did you mean `{close[0]}`?"
+    if section := next((name for name in known if key in keys_at((*path[:-1], name))), None):
+        return f"it is one of `{section}`: write `{section}: {{{key}: ...}}`"
+    return f"known keys are {', '.join(sorted(known))}"
 
 
 def text_may_be(error: ErrorDetails, value: Any) -> bool:

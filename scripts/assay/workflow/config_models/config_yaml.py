@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -44,8 +45,19 @@ def _not_reserved(name: str) -> str:
     return name
 
 
+_CLASS = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$"
+
+
+def _names_a_class(name: str) -> str:
+    if not re.match(_CLASS, name) or name.endswith(".py"):
+        raise ValueError("module.Class, such as my_teacher.Morse for the class Morse in my_teacher.py")
+    return name
+
+
 CalculatorClass = Annotated[
-    str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$", description="an ASE calculator class as module.Class")
+    str,
+    Field(description="an ASE calculator class as module.Class", json_schema_extra={"pattern": _CLASS}),
+    AfterValidator(_names_a_class),
 ]
 
 

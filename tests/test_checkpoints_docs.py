@@ -1,4 +1,4 @@
-"""docs/checkpoints.md lists every form that is accepted or refused, each with the test that proves it."""
+"""The pages of docs/checkpoints/ list every form that is accepted or refused, each with the test that proves it."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from shared.schnetpack_forms import ACTIVATIONS, NETWORKS
 from shared.schnetpack_forms import REFUSED as NOT_COMPUTED
 
 TESTS = Path(__file__).parent
-DOCS = TESTS.parent / "docs/checkpoints.md"
+DOCS = TESTS.parent / "docs/checkpoints"
 CASES = {
     "test_container": CONTAINERS,
     "test_nesting": NESTINGS,
@@ -33,7 +33,8 @@ CASES = {
 
 
 def test_every_form_in_the_docs_has_its_test_and_every_case_its_row():
-    rows = re.findall(r"^\| .* \| `(test_\w+)(?:\[(\w+)\])?` \|$", DOCS.read_text(), re.MULTILINE)
+    pages = "".join(path.read_text() for path in DOCS.glob("*.md"))
+    rows = re.findall(r"^\| .* \| `(test_\w+)(?:\[(\w+)\])?` \|$", pages, re.MULTILINE)
     proofs = "".join(path.read_text() for path in TESTS.glob("test_checkpoints*.py"))
     for test, case in rows:
         assert f"def {test}(" in proofs, test

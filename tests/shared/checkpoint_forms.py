@@ -1,4 +1,4 @@
-"""The forms of checkpoint that are accepted, by name: the rows of docs/checkpoints.md.
+"""The forms of checkpoint that are accepted, by name: the rows of docs/checkpoints/accepted.md.
 
 Each table maps a form's name to a function that wraps the state dict of a student in that form.
 """

@@ -1,4 +1,4 @@
-"""Pickles that mean harm, by name: the rows of docs/checkpoints.md.
+"""Pickles that mean harm, by name: the rows of docs/checkpoints/pickles.md.
 
 `READ` maps a name to the opcodes of a value and to what must be true of the data that comes of it, `REJECTED` to the
 opcodes and to a pattern of the reason for which the file is refused.

@@ -1,4 +1,4 @@
-"""The files that are refused as checkpoints, by name: the rows of docs/checkpoints.md.
+"""The files that are refused as checkpoints, by name: the rows of docs/checkpoints/refused.md.
 
 `REFUSED` maps a name to a function that makes the bytes of such a file, and to a pattern of the sentence that says no.
 """

@@ -180,7 +180,7 @@ def normalize(
     weights: str | None = None,
     units: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Read, understand and check a checkpoint of any accepted form (docs/checkpoints.md lists them).
+    """Read, understand and check a checkpoint of any accepted form (docs/checkpoints/accepted.md lists them).
 
     Args:
         path: the file; a normalized ``model.safetensors`` is one of the forms.

@@ -163,7 +163,7 @@ def train_own(
         return
     if run.origin is not None:
         about |= {"from": run.origin.record | {"held_out": seen}, "before": before}
-        about["split"] += f", {_seen_before(seen)} {origin} learned from"
+        about["split"] += f", {_seen_before(seen)} {run.origin.record['path']} learned from"
     write_student(trained, about, checkpoint, record, device)
     draw_curve(curve, trainer.history, about["recipe"]["rounds"])
     remove_states(states, name, but=state)

@@ -1,4 +1,4 @@
-"""Every form of checkpoint that docs/checkpoints/accepted.md lists is accepted, and means the same; every other is refused."""
+"""Every form of checkpoint in docs/checkpoints/accepted.md is accepted, and means the same; every other is refused."""
 
 import functools
 import hashlib

@@ -21,6 +21,7 @@ from assay.report.labels import scopes_of, suspicious, units_of_splits
 from assay.report.molecules import worst_scenes
 from assay.report.targets import said_of
 from assay.workflow.files import atomic_path
+from assay.workflow.markdown import cell
 
 TEMPLATES = Path(__file__).parent / "templates"
 TONES = {
@@ -80,7 +81,8 @@ def write_page(
 
 def write_markdown(path: str | Path, summary: Mapping[str, Any]) -> None:
     """Write ``report.md``: the first page of the report as tables."""
-    content = _environment().get_template("report.md.j2").render(summary=summary, headline=headline(summary))
+    environment = _environment().overlay(finalize=lambda value: cell(value) if isinstance(value, str) else value)
+    content = environment.get_template("report.md.j2").render(summary=summary, headline=headline(summary))
     with atomic_path(path) as temporary:
         temporary.write_text(content)
 

@@ -65,24 +65,10 @@ def store_data(
             for source in train:
                 _copy(source, writer)
         found = StoredDataset(everything)
-        if len(found) < FEWEST:
-            raise AssayError(
-                f"{named} holds {len(found)} labelled structures, and a student needs at least {FEWEST}: label more"
-            )
-        compared = found.subset(np.arange(min(len(found), COMPARED)))
-        print(require_gradients(compared, named))
-        if about_stresses := require_stresses(compared, named):
-            print(about_stresses)
-        held_out = np.zeros(len(found), dtype=bool)
+        _check_labels(found, named)
+        held_out, how = np.zeros(len(found), dtype=bool), ""
         if validation is None:
-            seen = _seen(found, origins)
-            held_out, how = hold_out(found, share, seed, seen)
-            if seen.any() and held_out.sum() < FEWEST_HELD_OUT:
-                raise AssayError(
-                    f"{seen.sum():,} of {len(found):,} structures of {named} were learned from by "
-                    f"{' or '.join(origins)}, from which students go on, so that too few can be held out: name others "
-                    "as `data.validation`"
-                )
+            held_out, how = _drawn(found, share, seed, origins, named)
         n_equal, n_found = _write(found, held_out, validation, into), len(found)
     stored, judged = map(StoredDataset, into)
     if validation is not None:
@@ -95,6 +81,43 @@ def store_data(
             f"{n_equal} of {n_found} labelled structures of {named} are equal to held-out ones, and a student needs at "
             f"least {FEWEST} others: label more"
         )
+    _check_parts(stored, judged)
+    elements = ", ".join(chemical_symbols[z] for z in stored.elements)
+    return {
+        "sentence": f"{len(stored):,} structures of {elements} are learned from; {how}",
+        "n_train": len(stored),
+        "n_validation": len(judged),
+    }
+
+
+def _check_labels(found: StoredDataset, named: str) -> None:
+    """Print what the labels say of each other; refuse too few, and those that contradict each other."""
+    if len(found) < FEWEST:
+        raise AssayError(
+            f"{named} holds {len(found)} labelled structures, and a student needs at least {FEWEST}: label more"
+        )
+    compared = found.subset(np.arange(min(len(found), COMPARED)))
+    print(require_gradients(compared, named))
+    if about_stresses := require_stresses(compared, named):
+        print(about_stresses)
+
+
+def _drawn(
+    found: StoredDataset, share: float, seed: int, origins: Mapping[str, Fingerprints], named: str
+) -> tuple[np.ndarray, str]:
+    """Which structures (S,), bool, are held out of the labelled ones, and how they were drawn, in words."""
+    seen = _seen(found, origins)
+    held_out, how = hold_out(found, share, seed, seen)
+    if seen.any() and held_out.sum() < FEWEST_HELD_OUT:
+        raise AssayError(
+            f"{seen.sum():,} of {len(found):,} structures of {named} were learned from by {' or '.join(origins)}, from "
+            "which students go on, so that too few can be held out: name others as `data.validation`"
+        )
+    return held_out, how
+
+
+def _check_parts(stored: StoredDataset, judged: StoredDataset) -> None:
+    """Refuse too few held-out structures, and elements of theirs that no structure has that is learned from."""
     if len(judged) < FEWEST_HELD_OUT:
         raise AssayError(
             f"{len(judged)} structures are held out, and a verdict needs at least {FEWEST_HELD_OUT}: add some to "
@@ -106,12 +129,6 @@ def store_data(
             f"the structures that are held out hold {symbols_of(unknown)}, which no training structure has: add "
             "structures with it to the training, or leave those out"
         )
-    elements = ", ".join(chemical_symbols[z] for z in stored.elements)
-    return {
-        "sentence": f"{len(stored):,} structures of {elements} are learned from; {how}",
-        "n_train": len(stored),
-        "n_validation": len(judged),
-    }
 
 
 def _seen(found: StoredDataset, origins: Mapping[str, Fingerprints]) -> np.ndarray:

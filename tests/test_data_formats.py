@@ -334,10 +334,10 @@ def write_columns(path, elements, positions):
     path.write_text(text.format(elements, positions))
 
 
-def write_arrays(path, elements, positions):
+def write_arrays(path, elements, positions, more=()):
     """The same as .npz, or as a group of HDF5."""
     values = {elements: [6, 8], positions: [[[0.0, 0.0, 0.0], [0.0, 0.0, 1.1]]]}
-    values |= {"energy": [-1.0], "forces": [[[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]]]}
+    values |= {"energy": [-1.0], "forces": [[[0.0, 0.0, 0.1], [0.0, 0.0, -0.1]]]} | dict(more)
     if path.suffix == ".npz":
         np.savez(path, **values)
         return
@@ -357,5 +357,13 @@ def test_elements_and_positions_have_the_same_names_in_every_format(tmp_path, el
         with pytest.raises(AssayError, match="has no column"):
             read_dataset(tmp_path / name)
         return
+    read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
+    assert read.atomic_numbers.tolist() == [6, 8] and read.positions[1].tolist() == [0.0, 0.0, 1.1]
+
+
+@pytest.mark.parametrize("beside", [{"species": [1, 2]}, {"elements": [6, 8, 1]}, {"positions": [[[0.0] * 3] * 2]}])
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_types_and_fractions_beside_elements_and_positions_are_passed_over(tmp_path, name, beside):
+    write_arrays(tmp_path / name, "numbers", "coords", beside)
     read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
     assert read.atomic_numbers.tolist() == [6, 8] and read.positions[1].tolist() == [0.0, 0.0, 1.1]

@@ -269,6 +269,9 @@ def test_a_unit_of_energy_holds_in_a_comment_line_by_any_such_name(tmp_path, nam
         ("unit cell, coordinates from a crystal, geometry of step 7", 1.0),
         ('cutoff 5.0 bohr, max force 1e-3 Ha/bohr, 0.1 Bohr magneton title="in bohr"', 1.0),
         ("energy in a.u. -76.4", 1.0),
+        ("cutoff=60 units Ry, barrier 0.4 unit kcal/mol", 1.0),
+        ("Coordinates in Angstrom", 1.0),
+        ("dipole (e Bohr) 1 2 3, forces in Hartree per Bohr, converted from Bohr", 1.0),
     ],
 )
 def test_a_unit_of_length_in_words_holds_for_positions(tmp_path, words, length_A):
@@ -283,6 +286,31 @@ def test_bohr_of_nothing_in_particular_are_refused(tmp_path, words):
     [load] = read_frames(tmp_path / "one.xyz")
     with pytest.raises(AssayError, match=r"structure 0 of .* has `bohr` in its comment line, .*: write units=bohr"):
         load()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Positions: Bohr Forces: Hartree/Bohr",
+        "energies in Hartree, positions in Bohr",
+        "lengths: bohr forces: eV/angstrom",
+        "Coordinates (bohr) converted to Angstrom",
+    ],
+)
+def test_words_that_name_several_units_are_refused(tmp_path, words):
+    """Positions were read in bohr, and the energy beside them in eV."""
+    (tmp_path / "one.xyz").write_text(f"2\n{words}\nO 0 0 0\nH 0 0 1.8\n")
+    [load] = read_frames(tmp_path / "one.xyz")
+    with pytest.raises(AssayError, match=r"structure 0 of .* does not say of which numbers: write units="):
+        load()
+
+
+def test_frames_of_which_some_state_what_is_usual_are_read_together(tmp_path):
+    frames = [
+        FRAME.format(comment=f"energy=-1 {words}", columns="forces:R:3", more="") for words in ("units: eV", "xtb")
+    ]
+    (tmp_path / "two.xyz").write_text("".join(frames))
+    assert read_dataset(tmp_path / "two.xyz").energy.tolist() == [-1.0, -1.0]
 
 
 def test_units_of_labels_may_be_told_in_words(tmp_path):

@@ -353,6 +353,17 @@ def test_nothing_that_is_equal_to_a_held_out_structure_is_learned_from(tmp_path)
         store_data([str(tmp_path / "once.xyz")], str(tmp_path / "once.xyz"), 0.1, 0, into, {})
 
 
+def test_lone_atoms_are_learned_from_though_they_are_held_out_too(tmp_path):
+    """Without them reference energies follow from compositions alone."""
+    into, frames = (tmp_path / "train.h5", tmp_path / "validation.h5"), molecules(60, ["CH3OH"], 0.3)
+    atom = replace(
+        frames[0], atomic_numbers=np.array([8]), positions=np.zeros((1, 3)), forces_eV_per_A=np.zeros((1, 3)), name="O"
+    )
+    train, validation = write(tmp_path / "a.xyz", [*frames[:40], atom]), write(tmp_path / "b.xyz", [*frames[40:], atom])
+    about = store_data([train], validation, 0.1, 0, into, {})
+    assert about["n_train"] == 41 and "equal" not in about["sentence"]
+
+
 def test_what_the_student_learned_from_that_another_goes_on_from_is_not_held_out(tmp_path):
     first, grown = molecules(60), molecules(90, [*LABELLED, "CH4", "C3H8", "CH3OCH3", "HCOOH", "H2CO"])
     into = (tmp_path / "train.h5", tmp_path / "validation.h5")
@@ -436,6 +447,16 @@ def test_structures_of_another_charge_or_multiplicity_are_no_neighbors(state):
     told = require_gradients(from_structures(both), "my.xyz")
     assert told.startswith("forces explain the changes of energies")
     assert "1 of 1 compositions have structures of several charges or multiplicities" in told
+
+
+def test_moments_of_a_periodic_cell_fluctuate_and_are_no_states():
+    cell = {"cell": 9.0 * np.eye(3), "pbc": np.ones(3, bool)}
+    frames = [replace(s, spin=60 + k % 7, **cell) for k, s in enumerate(trajectory())]
+    told = require_gradients(from_structures(frames), "my.xyz")
+    assert told.startswith("forces explain the changes of energies") and "several charges" not in told
+    wrong = [replace(s, forces_eV_per_A=-s.forces_eV_per_A) for s in frames]
+    with pytest.raises(AssayError, match="no gradient of its energies"):
+        require_gradients(from_structures(wrong), "my.xyz")
 
 
 def test_labels_of_another_teacher_than_the_one_that_is_asked_are_refused():

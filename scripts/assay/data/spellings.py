@@ -17,8 +17,14 @@ from assay.workflow.errors import AssayError, printable
 ELEMENTS = (
     "atomic_numbers", "nuclear_charges", "Z", "species", "element", "elements", "symbol", "symbols", "numbers",
 )  # fmt: skip
-POSITIONS = ("pos", "conformations", "positions", "coords", "coordinates", "position", "coord", "geometries")
-ELEMENTS_OF_ARRAYS, POSITIONS_OF_ARRAYS = (*ELEMENTS, "z"), (*POSITIONS, "R", "r")  # letters may be an axis in columns
+POSITIONS = ("pos", "positions", "coords", "coordinates", "position", "coord", "conformations", "geometries")
+# In files of arrays; letters may be axes in columns, ``species`` types beside ``numbers``, and ``positions`` fractions.
+ELEMENTS_OF_ARRAYS = (
+    "atomic_numbers", "nuclear_charges", "numbers", "z", "Z", "species", "element", "elements", "symbol", "symbols",
+)  # fmt: skip
+POSITIONS_OF_ARRAYS = (
+    "conformations", "coords", "coordinates", "positions", "coord", "geometries", "pos", "position", "R", "r",
+)  # fmt: skip
 PBC = "pbc"
 _PERIODICITIES = (PBC, "periodic")
 _CELLS = ("cell", "cells", "lattice", "lattices", "box", "unitcell", "cellvectors", "latticevectors")

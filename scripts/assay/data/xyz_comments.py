@@ -26,11 +26,13 @@ _VALUES = re.compile(rf"=\s*(?:{_QUOTED})")
 _COLUMNS = re.compile(r"(?i)(?<!\S)properties\s*=\s*\w+:[a-z]:\d")
 _IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
 _UNIT = r":?\s+[(\[]?(atomic units?|[^\s,;()\[\]]+)"
-_UNIT_IN_WORDS = re.compile(rf"(?i)(?<!\S)units?{_UNIT}")
+_UNIT_IN_WORDS = re.compile(rf"(?i)(?:(?<!\S)units?(?=:)|(?:^|[,;(])\s*units?){_UNIT}")
 _LENGTH_IN_WORDS = re.compile(
     rf"(?i)(?<!\S)(?:coordinates?|coords?|positions?|geometry|lengths?|distances?)(?::?\s+(?:are|given|in))*{_UNIT}"
 )
-_BOHR = re.compile(r"(?i)(?<![\w/*^.=-])(?<![\d.]\s)bohr(?![\w/*^=-]|\s+magneton)")  # but for that of a number
+# But for that of a number, and of what has another unit.
+_BOHR = re.compile(r"(?i)(?<![\w/*^.=-])(?<![\d.]\s)(?<!\bper\s)(?<!\be\s)(?<!\bfrom\s)bohr(?![\w/*^=-]|\s+magneton)")
+_WORDS = re.compile(r"[^\s,;:()\[\]]{2,}")
 _IPI_CELL = re.compile(r"CELL[(\[{](\w+)[)\]}]:((?:\s+[-+.\d][-+.\deE]*)+)")
 _IPI_UNIT = re.compile(r"(?<!\S)(\w+)\{(\w+)\}")
 _IPI_LENGTHS = {"atomic_unit": "bohr", "nanometer": "nm", "picometer": "pm"}  # those that have another name here
@@ -89,12 +91,27 @@ def _units_in_words(words: str, said: dict[str, Any], where: str) -> dict[str, s
         return {}
     units = [unit for unit in _UNIT_IN_WORDS.findall(words) if any(_is_unit(unit, kind) for kind in DIMENSIONS)]
     lengths = [unit for unit in _LENGTH_IN_WORDS.findall(words) if _is_unit(unit, "length")]
-    if not units and not lengths and _BOHR.search(words):
+    found = {name: told[0] for name, told in (("units", units), ("positions_unit", lengths)) if told}
+    if not found and _BOHR.search(words):
         raise AssayError(
             f"{where} has `bohr` in its comment line, and not of what: write units=bohr if positions are in bohr, or "
             "leave it out"
         )
-    return {name: found[0] for name, found in (("units", units), ("positions_unit", lengths)) if found}
+    found = {name: unit for name, unit in found.items() if _changes(unit)}
+    chosen = {word for unit in found.values() for word in (unit, *unit.split())}
+    others = [word for word in _WORDS.findall(words) if word not in chosen]
+    differing = next((word for word in others if any(_is_unit(word, kind) for kind in DIMENSIONS)), None)
+    if found and differing:
+        raise AssayError(
+            f"{where} has `{next(iter(found.values()))}` and `{differing}` in its comment line, and does not say of "
+            "which numbers: write units=..., energy_unit=... and positions_unit=... for them, or leave the words out"
+        )
+    return found
+
+
+def _changes(word: str) -> bool:
+    """Whether a word is a unit in which some number is another than in eV and angstrom."""
+    return any(_is_unit(word, kind) and factor(word, kind) != 1.0 for kind in DIMENSIONS)
 
 
 def _is_unit(word: str, kind: str) -> bool:

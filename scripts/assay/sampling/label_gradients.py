@@ -198,7 +198,8 @@ def _several_states(dataset: Dataset) -> str:
     for structure in dataset:
         charges, spins = states.setdefault(np.sort(structure.atomic_numbers).tobytes(), (set(), set()))
         charges.add(structure.charge or 0)
-        spins.update([] if structure.spin is None else [structure.spin])
+        if (spin := _spin_of(structure)) is not None:
+            spins.add(spin)
     count = sum(len(charges) > 1 or len(spins) > 1 for charges, spins in states.values())
     if not count:
         return ""
@@ -230,13 +231,18 @@ def _neighbors(
     last: dict[bytes, Structure] = {}
     for structure in dataset:
         key = structure.atomic_numbers.tobytes() + structure.pbc.tobytes()
-        key += f"{structure.charge} {structure.spin}".encode()
+        key += f"{structure.charge} {_spin_of(structure)}".encode()
         if pair is _pair and structure.cell is not None:
             key += structure.cell.round(6).tobytes()
         found = pair(last[key], structure) if key in last else None
         if found is not None:
             yield found
         last[key] = structure
+
+
+def _spin_of(structure: Structure) -> int | None:
+    """The multiplicity that is a state of its own; moments of a periodic cell fluctuate, and are none."""
+    return None if structure.pbc.any() else structure.spin
 
 
 def _pair(one: Structure, other: Structure) -> tuple[float, float] | None:

@@ -153,7 +153,7 @@ def _write(found: StoredDataset, held_out: np.ndarray, validation: Source | None
             kept.add(block.subset(held_out[start : start + BLOCK]))
         if validation is not None:
             _copy(validation, kept)
-    judged = {digest for block in StoredDataset(into[1]).blocks() for digest in _digests(block)}
+    judged = {digest for block in StoredDataset(into[1]).blocks() for digest in _digests(block)} - {b""}
     n_equal = 0
     with StoreWriter(into[0]) as learned:
         for start, block in zip(range(0, len(found), BLOCK), found.blocks(), strict=True):
@@ -165,11 +165,14 @@ def _write(found: StoredDataset, held_out: np.ndarray, validation: Source | None
 
 
 def _digests(block: Dataset) -> Iterator[bytes]:
-    """What tells each structure: its atoms, where they are to 0.001 angstrom, and its cell."""
+    """What tells each structure: its atoms, where they are to 0.001 angstrom, and its cell; nothing tells a lone atom,
+    whose energy all need.
+    """
     for structure in block:
         places = [structure.positions] if structure.cell is None else [structure.positions, structure.cell]
         parts = [structure.atomic_numbers, structure.pbc, *(np.rint(1e3 * place).astype(np.int64) for place in places)]
-        yield hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).digest()
+        told = hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).digest()
+        yield told if len(structure) > 1 else b""
 
 
 def _folder(path: Path) -> Path:

@@ -211,8 +211,8 @@ def origin_of_student(student):
 
 def earlier_students():
     """The checkpoints of other runs that the user's students go on from."""
-    found = [origin_of_student(name) for name, student in OWN.items() if student.get("from") not in OWN]
-    return sorted({str(path) for path in found if path})
+    of_this = {f"{OWN_BUILD}/{name}.pt" for name in OWN}
+    return sorted({str(path) for path in map(origin_of_student, OWN) if path} - of_this)
 
 
 def described(checkpoint):

@@ -79,6 +79,7 @@ def test_what_the_runtime_offers_is_imported_when_it_is_asked_for():
         "EngineStudent", "Result", "StudentCalculator", "VerletList", "open_student",
     ]  # fmt: skip
     assert runtime.OnnxStudent.__name__ == "OnnxStudent"
+    assert {*runtime.__all__, "OnnxStudent"} <= {*dir(runtime)}
     with pytest.raises(AttributeError, match="has no attribute 'open_students'"):
         _ = runtime.open_students
 

@@ -57,6 +57,10 @@ def test_a_student_that_another_one_goes_on_from_is_trained_before_it(tree):
         assert re.search(r"rule train_own:\n +input: .*data/build/own/small\.pt\n", done.stdout), done.stdout
         assert "students/small.pt" not in done.stdout
     shutil.rmtree(tree / "students")
+    by_path = {"more": {"from": "data/build/own/small.pt"}, "small": {"parameters": 77_000}}
+    configure(tree, students=by_path, data={"train": "my_train.xyz"})
+    jobs, done = plan(tree, "distill")
+    assert jobs == {"store_data": 1, "train_own": 2, "distill": 1}, done.stdout
 
 
 def test_what_a_student_goes_on_from_is_read_as_its_variant_is(tree, tmp_path):

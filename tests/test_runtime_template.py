@@ -76,3 +76,22 @@ def test_a_cell_of_one_angstrom_in_pdb_is_none(tmp_path):
 def test_a_dump_with_elements_is_a_template(tmp_path):
     (tmp_path / "a.lammpstrj").write_text(DUMP.format("element x y z", "O 0 0 0"))
     assert read_template(str(tmp_path / "a.lammpstrj")).numbers.tolist() == [8]
+
+
+CIF = "data_i\n_publ_author_name 'M\xfcller'\n_cell_length_a 9\n_cell_length_b 9\n_cell_length_c 9\n" + "".join(
+    [*(f"_cell_angle_{angle} 90\n" for angle in ("alpha", "beta", "gamma")), "loop_\n_atom_site_label\n"]
+    + [f"_atom_site_fract_{axis}\n" for axis in "xyz"]
+)
+
+
+@pytest.mark.parametrize("labels", [("OW1", "HW1", "HW2"), ("O1", "H1", "H2")])
+def test_a_cif_in_latin_1_and_with_labels_of_water_is_read(tmp_path, labels):
+    rows = "".join(f"{label} 0 0 0.{k}\n" for k, label in enumerate(labels))
+    (tmp_path / "a.cif").write_bytes((CIF + rows).encode("latin-1"))
+    assert sorted(read_template(str(tmp_path / "a.cif")).numbers) == [1, 1, 8]
+
+
+def test_a_data_file_of_lammps_tells_elements_by_masses(tmp_path):
+    water = molecule("H2O", cell=[9, 9, 9], pbc=True)
+    water.write(tmp_path / "a.lammps-data", format="lammps-data", masses=True)
+    assert sorted(read_template(str(tmp_path / "a.lammps-data")).numbers) == [1, 1, 8]

@@ -423,6 +423,12 @@ def test_packaged_calculator_reads_a_charge_in_an_array_of_its_own(calculator, n
     assert any("charge of +1" in sentence for sentence in water.calc.outside)
 
 
+def test_a_total_charge_goes_before_a_partial_one_in_files_and_packages():
+    water = molecule("H2O")
+    water.info |= {"charge": -0.4, "total_charge": 0}
+    assert packaged.charge_and_spin(water)[0] == told_charge_and_spin(water.info, {}, "water")[0] == 0
+
+
 def test_files_and_packages_know_a_charge_and_a_spin_by_the_same_names():
     for place, names in enumerate((packaged.CHARGES, (*packaged.MULTIPLICITIES, *packaged.SPINS))):
         for name in names:

@@ -47,3 +47,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, own = _HOMES[name]
     return getattr(import_module(f".{module}", __name__), own)
+
+
+def __dir__() -> list[str]:
+    """What the room offers, for whoever looks before it is imported."""
+    return sorted({*globals(), *_HOMES, "OnnxStudent"})

@@ -121,9 +121,12 @@ def unread(atoms: Atoms) -> tuple[str, str]:
 
 
 def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | None, lowest: float = 0.0) -> float | None:
-    """The first number under these names whose size is not below ``lowest``, rounded if it is nearly whole."""
-    told = (number for number in numbers_in(info, names).values() if abs(number) >= lowest)
-    number = next(told, otherwise)
+    """The first number under these names whose size is not below ``lowest``; one that is nearly whole, which is
+    then rounded, goes before partial charges.
+    """
+    told = [number for number in numbers_in(info, names).values() if abs(number) >= lowest]
+    whole = [number for number in told if abs(number - round(number)) < ROUNDING]
+    number = next(iter(whole or told), otherwise)
     return round(number) if number is not None and abs(number - round(number)) < ROUNDING else number
 
 

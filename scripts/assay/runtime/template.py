@@ -13,7 +13,7 @@ from ase.io.cif import parse_cif
 from ase.io.formats import filetype, open_with_compression
 
 _PDB = "proteindatabank"
-_GUESSED = ("gromacs", "gromos", "dlp4", "dlp-history", "lammps-data", "lammps-dump-binary")  # formats of ASE
+_GUESSED = ("gromacs", "gromos", "dlp4", "dlp-history", "lammps-dump-binary")  # formats of ASE
 _NO_CELL = 1.0  # angstrom, lengths of a cell in PDB where there is none
 
 
@@ -34,14 +34,22 @@ def _has_symbols(text: str) -> bool:
 
 
 def _has_written_symbols(text: str) -> bool:
-    """Whether atoms of a CIF are named by symbols as they are usually written: of CL, ASE takes the first letter."""
+    """Whether no atom of a CIF is named by a symbol in capitals: of CL, ASE takes the first letter."""
     blocks = parse_cif(StringIO(text))
     named = (block.get("_atom_site_type_symbol") or block.get("_atom_site_label") or () for block in blocks)
-    return not any(label[1:2].isupper() for labels in named for label in labels)
+    return not any(
+        label[1:2].isupper() and label[:2].capitalize() in atomic_numbers for labels in named for label in labels
+    )
+
+
+def _has_masses(text: str) -> bool:
+    """Whether a data file of LAMMPS has the masses of its types, by which ASE tells their elements."""
+    return any(line.split("#")[0].strip() == "Masses" for line in text.splitlines())
 
 
 _TELLS: Mapping[str, Callable[[str], bool]] = {  # by format of ASE, which guesses elements of the others
     _PDB: _has_elements,
+    "lammps-data": _has_masses,
     "lammps-dump-text": _names_types,
     "vasp": _has_symbols,
     "cif": _has_written_symbols,
@@ -73,5 +81,5 @@ def read_template(path: str) -> ase.Atoms:
 
 
 def _text_of(path: str) -> str:
-    with open_with_compression(path, "r") as file:
-        return file.read()
+    with open_with_compression(path, "rb") as file:
+        return file.read().decode(errors="replace")

@@ -83,22 +83,31 @@ def _own_code(module: str) -> list[Path]:
 
     A package counts with all its files, since its code may read the others.
     """
-    waiting, found = list(_places_of(module)), list[Path]()
-    while waiting:
-        path = waiting.pop(0)
-        if path not in found:
-            found.append(path)
-            waiting += [place for name in _imported_by(path) for place in _places_of(name)]
-    return found
+    names, asked, packages, found = [module], set[str](), set[Path](), dict[Path, None]()
+    while names:
+        name = names.pop()
+        if name in asked:
+            continue
+        asked.add(name)
+        for place in _places_of(name, packages):
+            if place not in found:
+                found[place] = None
+                names += _imported_by(place)
+    return list(found)
 
 
-def _places_of(name: str) -> Iterator[Path]:
-    """The files in the working directory that are imported for a dotted name, which may end with what is no module."""
+def _places_of(name: str, packages: set[Path]) -> Iterator[Path]:
+    """The files in the working directory that are imported for a dotted name, which may end with what is no module.
+
+    The files of a package are listed once: it is added to ``packages``, and none of those that are there is listed.
+    """
     folder = Path()
     for part in filter(None, name.split(".")):
         folder /= part
         if (folder / "__init__.py").is_file():
-            yield from _files_of(folder)
+            if folder not in packages:
+                packages.add(folder)
+                yield from _files_of(folder)
             return
         if (code := folder.with_suffix(".py")).is_file():
             yield code

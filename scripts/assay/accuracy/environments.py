@@ -17,7 +17,7 @@ from assay.accuracy.contacts import Contacts, kinds_of
 from assay.data.dataset import Dataset
 from assay.neighbors.lists import neighbor_list
 from assay.structures.batching import pack_structures
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.progress import progress
 
 CUTOFF_A = 5.0
@@ -50,8 +50,7 @@ class Described(NamedTuple):
 def describe(structures: Sequence[Structure]) -> Described:
     """Describe the atoms of a batch of structures, each of which has at least one."""
     atomic_numbers, positions, batch = collate(structures, dtype=torch.float64)
-    cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-    edges, shift = neighbor_list(positions, batch, CUTOFF_A, cells, np.stack([s.pbc for s in structures]))
+    edges, shift = neighbor_list(positions, batch, CUTOFF_A, *cells_of(structures))
     neighbor, atom = edges.numpy()
     x, numbers = positions.numpy(), atomic_numbers.numpy()
     distance = np.linalg.norm(x[neighbor] - x[atom] + shift.numpy(), axis=1)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.structures.structure import Structure, evenly
+from assay.structures.structure import Structure, cells_of, evenly
 
 
 @dataclass(frozen=True)
@@ -153,12 +153,13 @@ def content_digest(column: Callable[[str], Iterable[np.ndarray]], stress: Iterab
 def from_structures(structures: Sequence[Structure]) -> Dataset:
     """Columns of labelled structures: every one has ``energy_eV`` and ``forces_eV_per_A``."""
     sizes = np.array([len(structure) for structure in structures], dtype=np.int64)
+    cells, pbc = cells_of(structures)
     return Dataset(
         atomic_numbers=_stack([s.atomic_numbers for s in structures], (0,), np.int64),
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
         positions=_stack([s.positions for s in structures], (0, 3), np.float64),
-        cells=np.array([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures]).reshape(-1, 3, 3),
-        pbc=np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3),
+        cells=cells,
+        pbc=pbc,
         energy=np.array([s.energy_eV for s in structures], dtype=np.float64),
         forces=_stack([s.forces_eV_per_A for s in structures], (0, 3), np.float64),
         names=np.array([s.name for s in structures], dtype=object),

@@ -16,7 +16,7 @@ from assay.neighbors.lists import neighbor_list
 from assay.runtime.charges import lowest_spin
 from assay.runtime.scope import RADIUS_A, values_outside
 from assay.structures.batching import pack_structures
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 
 RARE = 0.01  # a charge or spin of a smaller share of the structures is not in scope
 
@@ -134,8 +134,7 @@ def neighbor_means(structures: Sequence[Structure]) -> np.ndarray:
     for packed in pack_structures(structures, RADIUS_A):
         here = [structures[k] for k in packed]
         _, positions, batch = collate(here, dtype=torch.float64)
-        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in here])
-        edges, _ = neighbor_list(positions, batch, RADIUS_A, cells, np.stack([s.pbc for s in here]))
+        edges, _ = neighbor_list(positions, batch, RADIUS_A, *cells_of(here))
         counts = np.bincount(batch.numpy()[edges[1].numpy()], minlength=len(here))
         means[packed] = counts / np.array([len(structure) for structure in here])
     return means

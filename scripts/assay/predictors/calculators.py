@@ -18,7 +18,7 @@ from assay.predictors.interface import BatchPredictor, Prediction, check_structu
 from assay.predictors.virtual_environments import interpreter
 from assay.predictors.worker import structures_of
 from assay.predictors.worker_process import Answer, WorkerProcess
-from assay.structures.structure import Structure
+from assay.structures.structure import Structure, cells_of
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json
 
@@ -240,10 +240,11 @@ def _known(structure: Structure) -> dict[str, int]:
 
 
 def _arrays(structures: Sequence[Structure]) -> dict[str, np.ndarray]:
+    cells, pbc = cells_of(structures)
     return {
         "sizes": np.array([len(structure) for structure in structures], dtype=np.int64),
         "numbers": np.concatenate([structure.atomic_numbers for structure in structures]).astype(np.int64),
         "positions": np.concatenate([structure.positions for structure in structures]).astype(np.float64),
-        "cells": np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures]).astype(np.float64),
-        "pbc": np.stack([structure.pbc for structure in structures]).astype(bool),
+        "cells": cells,
+        "pbc": pbc,
     }

@@ -16,7 +16,7 @@ from assay.predictors.inputs import attributes
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.engine import Evaluation
 from assay.runtime.student import EngineStudent
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
 COINCIDENT_A = 1e-6  # of ``prepare.h``: two atoms that are nearer are at one place
@@ -62,9 +62,7 @@ class EngineFilePredictor(BatchPredictor):
         A structure with two atoms at one place, which the engine refuses, has no numbers, as in other runtimes.
         """
         numbers, positions, batch = collate(structures, dtype=torch.float64)
-        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-        pbc = np.stack([s.pbc for s in structures])
-        edge_index, shift = neighbor_list(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
+        edge_index, shift = neighbor_list(positions, batch, self.cutoff_A, *cells_of(structures))
         vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
         arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
 

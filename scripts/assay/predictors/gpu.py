@@ -15,7 +15,7 @@ from assay.engine.model_file import to_bytes, why_not_computed
 from assay.models import Potential
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.gpu import why_not_here
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class GpuPredictor(BatchPredictor):
 
     def _inputs(self, structures: Sequence[Structure]) -> tuple[Tensor, Structures]:
         numbers, positions, _ = collate(structures, dtype=torch.float64)
-        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-        sizes, pbc = np.array([len(s) for s in structures]), np.stack([s.pbc for s in structures])
-        return numbers.to(self.student.device, torch.int32), self.student.structures(sizes, positions, cells, pbc)
+        sizes = np.array([len(s) for s in structures])
+        here = self.student.structures(sizes, positions, *cells_of(structures))
+        return numbers.to(self.student.device, torch.int32), here
 
     def _values(
         self, structures: Sequence[Structure], inputs: tuple[Tensor, Structures]

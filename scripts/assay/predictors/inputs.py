@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from assay.data.scope import Scope
 from assay.neighbors.lists import neighbor_list
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
 
@@ -65,6 +64,4 @@ def edge_inputs(structures: Sequence[Structure], cutoff: float, device: str = "c
     ``cutoff`` and shift are in angstrom.
     """
     inputs = Inputs(*collate(structures, device, torch.float32))
-    cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-    pbc = np.stack([s.pbc for s in structures])
-    return inputs, *neighbor_list(inputs.positions, inputs.batch, cutoff, cells=cells, pbc=pbc)
+    return inputs, *neighbor_list(inputs.positions, inputs.batch, cutoff, *cells_of(structures))

@@ -16,7 +16,7 @@ from assay.models import EnergyForces, Potential
 from assay.neighbors.lists import build_graph
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
 from assay.predictors.interface import BatchPredictor
-from assay.structures.structure import Structure, collate
+from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
 
@@ -59,8 +59,7 @@ class EagerPredictor(BatchPredictor):
     def _call(self, structures: Sequence[Structure]) -> Callable[..., EnergyForces]:
         """Find the neighbors of structures, and return what evaluates them."""
         numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
-        cells = np.stack([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures])
-        pbc = np.stack([s.pbc for s in structures])
+        cells, pbc = cells_of(structures)
         graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
         return partial(self.energy_and_forces, numbers, positions, batch, len(structures), graph)
 

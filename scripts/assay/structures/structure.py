@@ -235,6 +235,16 @@ def covering(structures: Sequence[Structure], elements: Collection[int], least: 
     return [structures[k] for k in sorted(picked.union(others[: max(0, least - len(picked))]))]
 
 
+def cells_of(structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+    """The lattice vectors of structures and the axes along which they repeat.
+
+    Returns:
+        cells float64 (S, 3, 3), vectors in rows, angstrom, zeros of a structure without a cell; pbc bool (S, 3).
+    """
+    cells = np.array([np.zeros((3, 3)) if s.cell is None else s.cell for s in structures], dtype=np.float64)
+    return cells.reshape(-1, 3, 3), np.array([s.pbc for s in structures], dtype=bool).reshape(-1, 3)
+
+
 def collate(
     structures: Sequence[Structure],
     device: torch.device | str = "cpu",

@@ -54,8 +54,8 @@ def test_a_model_that_explodes_is_noted_with_the_time(molecules, state):
     model = predictor()
     forces = model.energy_and_forces
 
-    def explosive(numbers, positions, *others):
-        result = forces(numbers, positions, *others)
+    def explosive(*inputs, **options):
+        result = forces(*inputs, **options)
         return result._replace(forces=-1e3 * result.forces)
 
     model.energy_and_forces = explosive
@@ -71,12 +71,12 @@ def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
     model, calls = predictor(), 0
     forces = model.energy_and_forces
 
-    def stops_in_the_third_picosecond(*inputs):
+    def stops_in_the_third_picosecond(*inputs, **options):
         nonlocal calls
         calls += 1
         if calls == 2500:
             raise KeyboardInterrupt
-        return forces(*inputs)
+        return forces(*inputs, **options)
 
     model.energy_and_forces = stops_in_the_third_picosecond
     with pytest.raises(KeyboardInterrupt):

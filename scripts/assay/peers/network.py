@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from assay.peers.packages import use
 from assay.predictors.inputs import Inputs, edge_inputs
-from assay.predictors.interface import BatchPredictor, load_runtime
+from assay.predictors.interface import BatchPredictor, ListPredictor, load_runtime
+from assay.runtime.result import Result
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, printable
 
@@ -79,7 +80,7 @@ class Adapter(Protocol):
         ...
 
 
-class PeerPredictor(BatchPredictor):
+class PeerPredictor(ListPredictor):
     """A peer with its neighbors found by the lists of this project, so that networks are compared and nothing else."""
 
     def __init__(self, adapter: Adapter, network: nn.Module, size: Size, device: str):
@@ -94,20 +95,16 @@ class PeerPredictor(BatchPredictor):
         )
         self.adapter, self.network, self.size = adapter, network, size
 
-    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate as ``BatchPredictor.evaluate`` describes."""
-        return self.prepare(structures)()
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """Prepare a call as ``BatchPredictor.prepare`` describes."""
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         atoms, edge_index, _ = edge_inputs(structures, self.cutoff_A, self.device)
-        call = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
+        evaluate = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
 
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            energies, forces = call()
-            return energies.detach().cpu().numpy(), forces.detach().cpu().numpy()
+        def _evaluate() -> Result:
+            energies, forces = evaluate()
+            return Result(energies.detach().cpu().numpy(), forces.detach().cpu().numpy(), None)
 
-        return evaluate
+        return _evaluate
 
 
 def load_peers(

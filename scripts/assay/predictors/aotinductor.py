@@ -7,48 +7,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_KEY
 from assay.export.tables import slot_inputs
 from assay.predictors.inputs import attributes, edge_inputs
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import ListPredictor
+from assay.runtime.result import Result
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, reason_of
 
 
-class CompiledPredictor(BatchPredictor):
+class CompiledPredictor(ListPredictor):
     """A ``.pt2`` file of ``export.aotinductor``."""
 
     def __init__(self, package: Any, path: Path, metadata: dict):
         super().__init__(**attributes(metadata, path, "aotinductor", "cpu"))
         self.package = package
 
-    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """See ``BatchPredictor.evaluate``."""
-        return self.prepare(structures)()
-
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        return self._call(structures)()
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """See ``BatchPredictor.prepare``."""
-        call = self._call(structures)
-        return lambda: call()[:2]
-
-    def _call(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Find the neighbors of structures, and return what evaluates them: energies, forces and virials."""
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A)
         inputs = slot_inputs(*atoms, edge_index[0], edge_index[1], shift, self.cutoff_A)
-
-        def evaluate() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-            energy, forces, virial = self.package(*inputs)
-            return energy.numpy(), forces.numpy(), virial.numpy()
-
-        return evaluate
+        return lambda: Result(*(value.numpy() for value in self.package(*inputs)))
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPredictor:

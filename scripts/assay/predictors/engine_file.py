@@ -13,8 +13,8 @@ from assay.engine.library import library_path
 from assay.neighbors.lists import neighbor_list
 from assay.predictors.gpu import GpuPredictor
 from assay.predictors.inputs import attributes
-from assay.predictors.interface import BatchPredictor
-from assay.runtime.engine import Evaluation
+from assay.predictors.interface import ListPredictor
+from assay.runtime.result import Result
 from assay.runtime.student import EngineStudent
 from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
@@ -22,7 +22,7 @@ from assay.workflow.errors import AssayError
 COINCIDENT_A = 1e-6  # of ``prepare.h``: two atoms that are nearer are at one place
 
 
-class EngineFilePredictor(BatchPredictor):
+class EngineFilePredictor(ListPredictor):
     """A model file in the engine, in single precision; neighbors and their vectors are in double precision."""
 
     def __init__(self, student: EngineStudent, path: Path):
@@ -36,28 +36,8 @@ class EngineFilePredictor(BatchPredictor):
         numbers, positions, batch = (x.numpy() for x in collate(structures, dtype=torch.float64))
         return partial(self.student, numbers, positions, batch)
 
-    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """See ``BatchPredictor.evaluate``."""
-        result = self._call(structures)()
-        return result.energy, result.forces
-
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        result = self._call(structures)()
-        return result.energy, result.forces, result.virial
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
-        """See ``BatchPredictor.prepare``."""
-        call = self._call(structures)
-
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = call()
-            return result.energy, result.forces
-
-        return evaluate
-
-    def _call(self, structures: Sequence[Structure]) -> Callable[[], Evaluation]:
-        """Find the neighbors of structures, and return what evaluates them.
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``.
 
         A structure with two atoms at one place, which the engine refuses, has no numbers, as in other runtimes.
         """
@@ -66,17 +46,18 @@ class EngineFilePredictor(BatchPredictor):
         vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
         arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
 
-        def _evaluate() -> Evaluation:
+        def _evaluate() -> Result:
             try:
-                return self.model(*arrays, threads=self.threads)
+                found = self.model(*arrays, threads=self.threads)
+                return Result(found.energy, found.forces, found.virial)
             except ValueError as error:
                 if len(structures) > 1:  # of which only some may be refused
-                    alone = [vars(self._call([structure])()).values() for structure in structures]
-                    return Evaluation(*(np.concatenate(parts) for parts in zip(*alone, strict=True)))
+                    alone = [self.call([structure], virial)() for structure in structures]
+                    return Result(*(np.concatenate(parts) for parts in zip(*alone, strict=True)))
                 if not (np.square(arrays[2]).sum(1) < COINCIDENT_A**2).any():
                     raise AssayError(f"{self.name} cannot evaluate {structures[0].name}: {error}") from None
                 n = len(numbers)
-                return Evaluation(*(np.full(shape, np.nan) for shape in ((1,), (n,), (n, 3), (1, 3, 3))))
+                return Result(*(np.full(shape, np.nan) for shape in ((1,), (n, 3), (1, 3, 3))))
 
         return _evaluate
 

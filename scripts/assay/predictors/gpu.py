@@ -13,8 +13,9 @@ from torch import Tensor
 from assay.data.scope import Scope
 from assay.engine.model_file import to_bytes, why_not_computed
 from assay.models import Potential
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import ListPredictor
 from assay.runtime.gpu import why_not_here
+from assay.runtime.result import Result
 from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
@@ -27,7 +28,7 @@ def why_no_kernels(model: Potential) -> str | None:
     return why_not_computed(model) or why_not_here()
 
 
-class GpuPredictor(BatchPredictor):
+class GpuPredictor(ListPredictor):
     """A student in the kernels for GPUs, in single precision; neighbors and distances are in double precision.
 
     Args:
@@ -60,14 +61,6 @@ class GpuPredictor(BatchPredictor):
             scope=Scope.from_record(self.student.identity.get("scope")),
         )
 
-    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """See ``BatchPredictor.evaluate``."""
-        return self._values(structures, self._inputs(structures))[:2]
-
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        return self._values(structures, self._inputs(structures))
-
     def timed_call(self, structures: Sequence[Structure], search: bool = True) -> Callable[[], object]:
         """Return a call on positions that the GPU has, as dynamics there has them.
 
@@ -84,26 +77,25 @@ class GpuPredictor(BatchPredictor):
 
         return call
 
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """See ``BatchPredictor.prepare``."""
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         inputs = self._inputs(structures)
-        return lambda: self._values(structures, inputs)[:2]
+
+        def _evaluate() -> Result:
+            try:
+                out = self.student.evaluate(*inputs)
+            except ValueError as error:
+                raise AssayError(f"{self.name} cannot evaluate {structures[0].name}: {error}") from None
+            energy, forces, virials = (part.cpu().numpy().copy() for part in (out.energy[:, 0], out.forces, out.virial))
+            return Result(energy, forces, virials.reshape(-1, 3, 3))
+
+        return _evaluate
 
     def _inputs(self, structures: Sequence[Structure]) -> tuple[Tensor, Structures]:
         numbers, positions, _ = collate(structures, dtype=torch.float64)
         sizes = np.array([len(s) for s in structures])
         here = self.student.structures(sizes, positions, *cells_of(structures))
         return numbers.to(self.student.device, torch.int32), here
-
-    def _values(
-        self, structures: Sequence[Structure], inputs: tuple[Tensor, Structures]
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        try:
-            out = self.student.evaluate(*inputs)
-        except ValueError as error:
-            raise AssayError(f"{self.name} cannot evaluate {structures[0].name}: {error}") from None
-        energy, forces, virial = (value.cpu().numpy().copy() for value in (out.energy[:, 0], out.forces, out.virial))
-        return energy, forces, virial.reshape(-1, 3, 3)
 
 
 def of_network(model: Potential, name: str, elements: frozenset[int] | None) -> GpuPredictor:

@@ -1,7 +1,7 @@
 """One interface to every form of a model, so that the same code judges each of them.
 
 A backend is a module with ``load(path, device, dtype, threads) -> Predictor``; ``BACKENDS`` says which one serves which
-kind of file. Most derive from ``BatchPredictor`` and only say how a batch is evaluated.
+kind of file. Most derive from ``BatchPredictor`` or ``ListPredictor`` and only say how a batch is evaluated.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 
 from assay.data.scope import Scope
 from assay.runtime.cells import MAX_EXTENT_A
+from assay.runtime.result import Result
 from assay.structures.batching import pack_structures
 from assay.structures.geometry import lattice_fault
 from assay.structures.structure import Structure, symbols_of
@@ -151,11 +152,11 @@ class BatchPredictor(ABC):
     def give_back_memory(self) -> None:  # noqa: B027
         """Return to the system what the runtime keeps for its next call, as far as it can."""
 
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> Result:
         """Do as ``evaluate``, and return the virials too, -dE/d(strain), (S, 3, 3) in eV; None from a model without."""
-        return *self.evaluate(structures), None
+        return Result(*self.evaluate(structures), None)
 
-    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> Result:
         """Do as ``evaluate_with_virial``, in halves where a GPU has too little memory for all at once.
 
         Without a structure that repeats along all axes no virial is computed.
@@ -163,7 +164,7 @@ class BatchPredictor(ABC):
         try:
             if any(structure.pbc.all() for structure in structures):
                 return self.evaluate_with_virial(structures)
-            return *self.evaluate(structures), None
+            return Result(*self.evaluate(structures), None)
         except torch.OutOfMemoryError:
             if len(structures) == 1:
                 raise AssayError(
@@ -176,9 +177,10 @@ class BatchPredictor(ABC):
         left, right = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
         virials = [
             np.full((n, 3, 3), np.nan) if own is None else own
-            for own, n in ((left[2], middle), (right[2], len(structures) - middle))
+            for own, n in ((left.virial, middle), (right.virial, len(structures) - middle))
         ]
-        return np.concatenate([left[0], right[0]]), np.concatenate([left[1], right[1]]), np.concatenate(virials)
+        energy, forces = np.concatenate([left.energy, right.energy]), np.concatenate([left.forces, right.forces])
+        return Result(energy, forces, np.concatenate(virials))
 
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""
@@ -194,6 +196,32 @@ class BatchPredictor(ABC):
                 stress = None if virials is None else stress_of(structures[index], virials[k])
                 predictions[index] = Prediction(float(energies[k]), own.astype(np.float64), stress)
         return predictions
+
+
+class ListPredictor(BatchPredictor):
+    """A predictor whose model takes a neighbor list, which is made here, so that dynamics can keep it."""
+
+    @abstractmethod
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """Find the neighbors of structures, and return what evaluates them.
+
+        Args:
+            structures: a batch, as ``evaluate`` takes it.
+            virial: whether the virials are asked for; what comes without effort may come anyway.
+        """
+
+    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
+        """See ``BatchPredictor.evaluate``."""
+        return self.prepare(structures)()
+
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> Result:
+        """See ``BatchPredictor.evaluate_with_virial``."""
+        return self.call(structures, virial=True)()
+
+    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+        """See ``BatchPredictor.prepare``."""
+        call = self.call(structures, virial=False)
+        return lambda: call()[:2]
 
 
 def stress_of(structure: Structure, virial: np.ndarray) -> np.ndarray | None:

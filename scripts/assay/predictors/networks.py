@@ -7,20 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
-from assay.models import EnergyForces, Potential
+from assay.models import Potential
 from assay.neighbors.lists import build_graph
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import ListPredictor
+from assay.runtime.result import Result
 from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
 
-class EagerPredictor(BatchPredictor):
+class EagerPredictor(ListPredictor):
     """A ``Potential`` in PyTorch, operation by operation."""
 
     def __init__(self, model: Potential, name: str = "model", elements: frozenset[int] | None = None):
@@ -36,32 +36,20 @@ class EagerPredictor(BatchPredictor):
         )
         self.energy_and_forces = model.energy_and_forces
 
-    def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
-        """See ``BatchPredictor.evaluate``."""
-        return self.prepare(structures)()
-
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        result = self._call(structures)(virial=True)
-        assert result.virial is not None  # it was asked for
-        return result.energy.cpu().numpy(), result.forces.cpu().numpy(), result.virial.cpu().numpy()
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """See ``BatchPredictor.prepare``."""
-        call = self._call(structures)
-
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = call()
-            return result.energy.cpu().numpy(), result.forces.cpu().numpy()
-
-        return evaluate
-
-    def _call(self, structures: Sequence[Structure]) -> Callable[..., EnergyForces]:
-        """Find the neighbors of structures, and return what evaluates them."""
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
         cells, pbc = cells_of(structures)
         graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
-        return partial(self.energy_and_forces, numbers, positions, batch, len(structures), graph)
+        evaluate = partial(self.energy_and_forces, numbers, positions, batch, len(structures), graph, virial=virial)
+
+        def _evaluate() -> Result:
+            energy, forces, virials = evaluate()
+            return Result(
+                energy.cpu().numpy(), forces.cpu().numpy(), None if virials is None else virials.cpu().numpy()
+            )
+
+        return _evaluate
 
 
 class EnginePredictor(EagerPredictor):

@@ -11,7 +11,7 @@ import onnxruntime
 
 from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import BatchPredictor, ListPredictor
 from assay.runtime.result import NoDevice, Result
 from assay.runtime.session import PROVIDERS, OnnxStudent
 from assay.structures.structure import Structure
@@ -19,7 +19,7 @@ from assay.workflow.errors import AssayError, reason_of
 
 
 class OnnxPredictor(BatchPredictor):
-    """An ONNX file; the neighbor list is made here where the file takes one."""
+    """An ONNX file that finds neighbors itself."""
 
     def __init__(self, student: OnnxStudent, path: Path):
         device = "cuda" if student.provider.startswith("CUDA") else "cpu"
@@ -28,31 +28,7 @@ class OnnxPredictor(BatchPredictor):
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
-        prepared = self.prepare(structures)
-        if prepared is not None:
-            return prepared()
-        result = self.student(*(x.numpy() for x in open_inputs(structures, self.name)))
-        return result.energy, result.forces
-
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        call = self._call(structures)
-        if call is None:
-            return *self.evaluate(structures), None
-        result = call()
-        return result.energy, result.forces, result.virial
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]] | None:
-        """See ``BatchPredictor.prepare``."""
-        call = self._call(structures)
-        if call is None:
-            return None
-
-        def evaluate() -> tuple[np.ndarray, np.ndarray]:
-            result = call()
-            return result.energy, result.forces
-
-        return evaluate
+        return self.student(*(x.numpy() for x in open_inputs(structures, self.name)))[:2]
 
     def give_back_memory(self) -> None:
         """See ``BatchPredictor.give_back_memory``; ONNX Runtime does it at the end of a call, here of a single atom."""
@@ -65,10 +41,12 @@ class OnnxPredictor(BatchPredictor):
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self.student.session.run(None, {name: x.numpy() for name, x in feed.items()}, options)
 
-    def _call(self, structures: Sequence[Structure]) -> Callable[[], Result] | None:
-        """Find the neighbors of structures, and return what evaluates them; None for a file that finds them itself."""
-        if not self.student.needs_edges:
-            return None
+
+class OnnxListPredictor(ListPredictor, OnnxPredictor):
+    """An ONNX file that takes a neighbor list."""
+
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A)
         return partial(self.student, *(x.numpy() for x in (*inputs, edge_index, shift)))
 
@@ -79,7 +57,8 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> OnnxPredic
         raise AssayError(f"there is no file {path}: check the path")
     try:
         has_gpu = PROVIDERS["cuda"] in onnxruntime.get_available_providers()
-        return OnnxPredictor(OnnxStudent(path, threads, device if has_gpu else "cpu"), path)
+        student = OnnxStudent(path, threads, device if has_gpu else "cpu")
+        return (OnnxListPredictor if student.needs_edges else OnnxPredictor)(student, path)
     except NoDevice as error:
         raise AssayError(f"{path} cannot be evaluated: {error}") from error
     except Exception as error:  # the errors of ONNX Runtime have no common base class

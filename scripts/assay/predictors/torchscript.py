@@ -12,12 +12,13 @@ import torch
 from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_FILE
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
-from assay.predictors.interface import BatchPredictor
+from assay.predictors.interface import ListPredictor
+from assay.runtime.result import Result
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, reason_of
 
 
-class TorchScriptPredictor(BatchPredictor):
+class TorchScriptPredictor(ListPredictor):
     """A scripted student, which evaluates periodic structures by ``from_edges``."""
 
     def __init__(self, module: torch.jit.ScriptModule, path: Path, metadata: dict, device: str):
@@ -27,30 +28,20 @@ class TorchScriptPredictor(BatchPredictor):
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
         if any(structure.pbc.any() for structure in structures):
-            return self.prepare(structures)()
+            return super().evaluate(structures)
         with torch.inference_mode():
             energy, forces = self.module(*open_inputs(structures, self.name, self.device))
         return energy.cpu().numpy(), forces.cpu().numpy()
 
-    def evaluate_with_virial(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """See ``BatchPredictor.evaluate_with_virial``."""
-        return self._call(structures)()
-
-    def prepare(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
-        """See ``BatchPredictor.prepare``."""
-        call = self._call(structures)
-        return lambda: call()[:2]
-
-    def _call(self, structures: Sequence[Structure]) -> Callable[[], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Find the neighbors of structures, and return what evaluates them: energies, forces and virials."""
+    def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
+        """See ``ListPredictor.call``."""
         inputs, edge_index, shift = edge_inputs(structures, self.cutoff_A, self.device)
 
-        def evaluate() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def _evaluate() -> Result:
             with torch.inference_mode():
-                energy, forces, virial = self.module.from_edges(*inputs, edge_index, shift)
-            return energy.cpu().numpy(), forces.cpu().numpy(), virial.cpu().numpy()
+                return Result(*(part.cpu().numpy() for part in self.module.from_edges(*inputs, edge_index, shift)))
 
-        return evaluate
+        return _evaluate
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScriptPredictor:

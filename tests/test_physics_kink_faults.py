@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from shared.physics_faulty import assert_caught
-from shared.physics_toys import Pairs, predictor
+from assay.physics.checks import measure
+from assay.physics.continuity import STEPS
+from shared.physics_faulty import Faulty, assert_caught
+from shared.physics_toys import Pairs, predictor, subject
 
 
 class SwitchedOff(Pairs):
@@ -33,3 +35,14 @@ class Tabulated(Pairs):
 @pytest.mark.parametrize("model", [SwitchedOff, Tabulated])
 def test_a_kink_in_a_second_derivative(model):
     assert_caught(predictor(model()), ["smoothness"], ["work", "force_consistency", "nve"])
+
+
+def test_both_checks_of_the_loops_share_one_walk():
+    def _asked_for(*names):
+        asked = []
+        found = measure(subject(Faulty(question=lambda structure: asked.append(structure) or structure)), names)
+        return len(asked), len(found[names[0]]["raw"]["paths"])
+
+    (rough, loops), (fine, _) = _asked_for("continuity"), _asked_for("smoothness")
+    both, _ = _asked_for("continuity", "smoothness")
+    assert rough + fine - both == loops * STEPS + 1  # and a crystal, to see whether the model takes any

@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from functools import cached_property, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import centered, cut_out, droplet, shaken
 from assay.structures.structure import Structure, atomic_numbers, covering
 from assay.workflow.teachers import same_teacher
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 SHAKE_A = 0.03  # it stretches a bond of 35 eV/angstrom^2 by what kT at 300 K allows: k * shake^2 = kT
 DENSE_CLUSTER_ATOMS, DENSE_CLUSTER_ATOMS_PER_A3 = 120, 0.07
@@ -189,9 +192,22 @@ class Subject:
         return droplet(sorted(self.molecules, key=len)[:3], DENSE_CLUSTER_ATOMS, self.atoms_per_A3, self.rng("crowd"))
 
     @cached_property
-    def cache(self) -> dict[str, Any]:
-        """Evaluations that several checks share."""
+    def cache(self) -> dict[Any, Any]:
+        """What functions that are made ``once`` returned, by the function and its arguments."""
         return {}
+
+
+def once(make: Callable[Concatenate[Subject, P], R]) -> Callable[Concatenate[Subject, P], R]:
+    """Call a function once for each subject and further arguments, for all checks that share what it evaluates."""
+
+    @wraps(make)
+    def _kept(subject: Subject, *args: P.args, **kwargs: P.kwargs) -> R:
+        key = (make, args, *kwargs.items())
+        if key not in subject.cache:
+            subject.cache[key] = make(subject, *args, **kwargs)
+        return cast(R, subject.cache[key])
+
+    return _kept
 
 
 def worst(values: Sequence[float] | np.ndarray) -> float:

@@ -12,6 +12,7 @@ from assay.physics.base import (
     Measurement,
     NotApplicable,
     Subject,
+    once,
     slope_rounding,
     worst,
 )
@@ -27,12 +28,11 @@ PATH_A = 0.02  # the root-mean-square displacement over which work is measured
 NODES = 12
 
 
+@once
 def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
     """Predict each small molecule and displace its coordinates: its prediction, its gradient (3N,), what rounded
     energies may add to that (3N,), its force Jacobian (3N, 3N), and which coordinates (3N,) are free of kinks.
     """
-    if "displaced" in subject.cache:
-        return subject.cache["displaced"]
     if not subject.small:
         raise NotApplicable("no molecule of the reference is small enough")
     step, copies = STEP_A[subject.exact], []
@@ -53,7 +53,6 @@ def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarra
             jacobian.append((4 * near - far) / 3)  # the four points of the stencil
             smooth.append(bool(np.linalg.norm(near - far) <= CURVED * np.linalg.norm(jacobian[-1])))
         results.append((center, np.array(gradient), np.array(rounding), np.array(jacobian), np.array(smooth)))
-    subject.cache["displaced"] = results
     return results
 
 

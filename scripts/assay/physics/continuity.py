@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 import ase.build
 import numpy as np
 
-from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import SHAKE_A, Check, Measurement, NotApplicable, Subject, once, worst
 from assay.physics.crystals import crystals
 from assay.predictors.interface import Prediction, rounding_eV
 from assay.structures.geometry import droplet, fragments, moved
 from assay.structures.structure import Structure, evenly
 
 STEPS = 32
+AROUND = np.arange(-2.0, STEPS + 3.0)  # the nodes of a closed walk, of which the first two and last three come twice
 FINE = 6  # the parts of the step that is least explained, to tell a jump from the error of the quadrature
 SWELL = 0.2  # a cluster grows by this share and shrinks again, so that its atoms leave and enter all neighborhoods
 WATERS, WATER_ATOMS_PER_A3 = 32, 0.1
@@ -89,20 +90,18 @@ def continuity(subject: Subject) -> Measurement:
     The least explained step of each loop is walked again in ``FINE`` parts. A jump stays what it was, where the error
     of the quadrature falls by orders of magnitude.
     """
-    loops = loops_of(subject)
-    around = np.arange(-2.0, STEPS + 3.0)
-    walks = walk(subject, loops, [around[2:-3]] * len(loops))
-    rough = [unexplained([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]
+    loops, walks = closed_walks(subject)
+    rough = [unexplained(w, loop.velocities(AROUND)) for w, loop in zip(walks, loops, strict=True)]
     closer = [float(np.abs(left).argmax()) + np.arange(-2.0, FINE + 3.0) / FINE for left in rough]
     again = walk(subject, loops, closer)
     rows = []
     for loop, whole, left, steps, parts in zip(loops, walks, rough, closer, again, strict=True):
-        energy, atoms = np.array([prediction.energy_eV for prediction in whole]), len(loop.middle)
+        energy, atoms = np.array([prediction.energy_eV for prediction in whole[2:-3]]), len(loop.middle)
         fine, rounding = unexplained(parts, loop.velocities(steps) / FINE), rounding_eV(whole)
         row = {
             "name": loop.middle.name,
             "atoms": atoms,
-            "path_A": float(np.linalg.norm(loop.velocities(around[2:-3]), axis=-1).mean(1).sum()),
+            "path_A": float(np.linalg.norm(loop.velocities(AROUND[2:-3]), axis=-1).mean(1).sum()),
             "energy_eV": energy - energy[0],
             "unexplained_eV": left,
             "rounding_eV": rounding,
@@ -114,6 +113,14 @@ def continuity(subject: Subject) -> Measurement:
         {key: worst([row[key] for row in rows]) for key in ("largest_jump_eV", "sum_eV_per_atom")},
         {"paths": rows},
     )
+
+
+@once
+def closed_walks(subject: Subject) -> tuple[list[Loop], list[list[Prediction]]]:
+    """The loops, and what is predicted at the nodes ``AROUND`` of each."""
+    loops = loops_of(subject)
+    walks = walk(subject, loops, [AROUND[2:-3]] * len(loops))
+    return loops, [[*whole[-2:], *whole, *whole[:3]] for whole in walks]
 
 
 def loops_of(subject: Subject) -> list[Loop]:

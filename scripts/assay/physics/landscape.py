@@ -6,7 +6,7 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, OutOfScope, Subject, worst
+from assay.physics.base import Check, Measurement, OutOfScope, Subject, once, worst
 from assay.physics.reference import Frame
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.structures.geometry import superposed_rmsd
@@ -21,15 +21,12 @@ IMAGINARY_per_cm = -30.0  # forces that are left make softer ones of free turns
 MAX_STEPS = 60
 
 
+@once
 def _minima(subject: Subject) -> tuple[list[Frame], list[Structure], np.ndarray]:
     """The teacher's minima, the model's that they relax to, and the forces that are left."""
-    if "minima" not in subject.cache:
-        frames = [frames[0] for frames in subject.groups(reference.MINIMUM).values()]
-        relaxed, residual = relax(
-            subject.predictor, [frame.structure for frame in frames], RELAXED_eV_per_A[subject.exact], MAX_STEPS
-        )
-        subject.cache["minima"] = (frames, relaxed, residual)
-    return subject.cache["minima"]
+    frames = [frames[0] for frames in subject.groups(reference.MINIMUM).values()]
+    structures = [frame.structure for frame in frames]
+    return frames, *relax(subject.predictor, structures, RELAXED_eV_per_A[subject.exact], MAX_STEPS)
 
 
 def minima(subject: Subject) -> Measurement:

@@ -8,7 +8,7 @@ import numpy as np
 
 from assay.dynamics.run import Trajectory, run_dynamics
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NoDynamics, NoReference, OutOfScope, Subject, worst
+from assay.physics.base import Check, Measurement, NoDynamics, NoReference, OutOfScope, Subject, once, worst
 from assay.physics.reference import Frame
 from assay.structures.geometry import BROKEN_A, COLLAPSED, bond_lengths, lasting_bonds, nearest_unbonded, out_of_plane
 from assay.structures.structure import evenly
@@ -77,23 +77,22 @@ def slopes(trajectory: Trajectory, energy_eV: np.ndarray) -> np.ndarray:
     return np.polyfit(trajectory.time_fs, energy_eV - energy_eV[0], 1)[0] * 1e6
 
 
+@once
 def _heated(subject: Subject) -> tuple[list[Frame], np.ndarray, Trajectory]:
     """Every molecule at every temperature, in one batch of Langevin dynamics."""
-    if "heated" not in subject.cache:
-        options = subject.dynamics["stability"]
-        frames = [frame for _ in options["temperatures_K"] for frame in _frames(subject)]
-        temperatures = np.repeat(options["temperatures_K"], len(frames) // len(options["temperatures_K"]))
-        trajectory = run_dynamics(
-            subject.moving,
-            [frame.structure for frame in frames],
-            temperature_K=temperatures,
-            step_fs=options["step_fs"],
-            n_steps=int(options["duration_fs"] / options["step_fs"]),
-            friction_per_fs=options["friction_per_fs"],
-            seed=subject.seed,
-        )
-        subject.cache["heated"] = (frames, temperatures, trajectory)
-    return subject.cache["heated"]
+    options = subject.dynamics["stability"]
+    frames = [frame for _ in options["temperatures_K"] for frame in _frames(subject)]
+    temperatures = np.repeat(options["temperatures_K"], len(frames) // len(options["temperatures_K"]))
+    trajectory = run_dynamics(
+        subject.moving,
+        [frame.structure for frame in frames],
+        temperature_K=temperatures,
+        step_fs=options["step_fs"],
+        n_steps=int(options["duration_fs"] / options["step_fs"]),
+        friction_per_fs=options["friction_per_fs"],
+        seed=subject.seed,
+    )
+    return frames, temperatures, trajectory
 
 
 def stability(subject: Subject) -> Measurement:

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, once, worst
 
 WALL_eV = 2.0  # a wall is as high as this, over two separate atoms or molecules: nothing should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
 RIPPLE_eV = 0.01  # minima shallower than this are none
 
 
+@once
 def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
     """Energies less that at the largest distance, their negative slopes (repulsion positive), and what the forces
     themselves do along the curve, of both.
     """
-    key = f"curves {kind}"
-    if key in subject.cache:
-        return subject.cache[key]
     groups, curves = subject.groups(kind), {}
     found = iter(subject.predictor.predict([f.structure for frames in groups.values() for f in frames]))
     for name, frames in groups.items():
@@ -38,7 +36,6 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
             "teacher_own_force_eV_per_A": _along(path, [frame.structure.forces_eV_per_A for frame in frames]),
             "teacher_force_eV_per_A": -np.gradient(teacher, distance),
         }
-    subject.cache[key] = curves
     return curves
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.physics.base import Check, Measurement, NotApplicable, Subject, worst
-from assay.physics.continuity import STEPS, loops_of, walk
+from assay.physics.continuity import AROUND, closed_walks, walk
 from assay.predictors.interface import Prediction
 
 FINE = 6  # the parts of a step that is looked at more closely
@@ -45,9 +45,8 @@ def smoothness(subject: Subject) -> Measurement:
     """
     if not subject.exact:
         raise NotApplicable("forces of single precision are too coarse to tell a kink from a curve")
-    loops, around = loops_of(subject), np.arange(-2.0, STEPS + 3.0)
-    walks = walk(subject, loops, [around[2:-3]] * len(loops))
-    rough = [bends([*w[-2:], *w, *w[:3]], loop.velocities(around)) for w, loop in zip(walks, loops, strict=True)]
+    loops, walks = closed_walks(subject)
+    rough = [bends(w, loop.velocities(AROUND)) for w, loop in zip(walks, loops, strict=True)]
     places = [np.argsort(-found)[:CANDIDATES].astype(float) for found in rough]
     paths = [loop for loop, own in zip(loops, places, strict=True) for _ in own]
     starts = np.concatenate(places)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ase.calculators.emt import EMT
 
-from assay.accuracy.evaluation import OutsideScope, predict_split
+from assay.accuracy.evaluation import OutsideScope
 from assay.benchmark.run import teacher_calls
 from assay.data import read_dataset
 from assay.predictors.calculators import CalculatorModel, CalculatorPredictor, CallInWorker
@@ -21,6 +21,7 @@ from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 from assay.workflow.teachers import labelled_by
+from shared.predict_labelled import predict_labelled
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "data/crystals/crystals.h5"
@@ -92,9 +93,9 @@ def test_split_of_unknown_elements_is_outside_the_scope_and_others_are_judged_in
     copper = Structure.from_ase(ase.build.bulk("Cu"), "Cu")
     water = Structure.from_ase(ase.build.molecule("H2O"), "H2O")
     both = labelled(iter([copper, water]), CalculatorPredictor(CalculatorModel("ase.calculators.emt.EMT", {})))
-    assert len(predict_split(Molecules(), both).dataset) == 1
+    assert len(predict_labelled(Molecules(), both).dataset) == 1
     with pytest.raises(OutsideScope, match=r"every structure of metals holds elements that it does not know: Cu"):
-        predict_split(Molecules(), both.subset([0]), "metals")
+        predict_labelled(Molecules(), both.subset([0]), "metals")
 
 
 def test_eight_bits_are_judged_on_the_first_file_that_has_structures_for_them():

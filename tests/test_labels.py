@@ -12,7 +12,6 @@ from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from assay.accuracy.evaluation import predict_errors
 from assay.accuracy.label_checks import check_labels
 from assay.accuracy.metrics import Errors
 from assay.data import read_dataset
@@ -20,6 +19,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.predictors.interface import load_predictor
 from assay.structures.structure import Structure
 from assay.workflow.units import factor, of_structure
+from shared.predict_labelled import predict_labelled
 
 ROOT = Path(__file__).parents[1]
 INPUTS = ROOT / "../shared/reference/inputs"
@@ -635,7 +635,9 @@ def test_sound_stresses_pass_in_silence_whatever_the_student(strained, predict):
 def test_shipped_splits_pass_in_silence(student, split):
     dataset = read_dataset(ROOT / f"data/dataset/{split}.h5")
     dataset = dataset.subset(np.arange(0, len(dataset), 8))
-    found = check_labels(predict_errors(load_predictor(ROOT / f"data/checkpoints/{student}.pt"), dataset), dataset)
+    found = check_labels(
+        predict_labelled(load_predictor(ROOT / f"data/checkpoints/{student}.pt"), dataset).errors, dataset
+    )
     assert found["sentence"] == "Energies are taken for eV; forces are taken for eV/angstrom."
 
 
@@ -651,6 +653,6 @@ def test_shipped_splits_pass_in_silence(student, split):
 )
 def test_files_of_others_are_seen_through(file, words):
     dataset = read_dataset(INPUTS / file)
-    found = check_labels(predict_errors(load_predictor(ROOT / "data/checkpoints/tiny.pt"), dataset), dataset)
+    found = check_labels(predict_labelled(load_predictor(ROOT / "data/checkpoints/tiny.pt"), dataset).errors, dataset)
     assert words in found["sentence"]
     assert bool(found["suspicions"]) == ("Stands apart" not in words)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors, predict_split, worst
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
@@ -18,6 +18,7 @@ from assay.predictors.interface import Prediction
 from assay.structures.batching import count_edges, pack, pack_structures
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
+from shared.predict_labelled import predict_labelled
 
 
 def make_dataset(count, seed=0):
@@ -205,14 +206,14 @@ def test_worst_names_the_worst():
 class Echo:
     """Predicts half of the labels, so that a wrong order shows."""
 
-    cutoff_A = 5.0
+    cutoff_A, max_z, elements, dtype = 5.0, 118, None, "float64"
 
     def predict(self, structures):
         return [Prediction(s.energy_eV / 2, s.forces_eV_per_A / 2) for s in structures]
 
 
 def test_predictions_come_back_in_order_whatever_the_batches():
-    errors = predict_errors(Echo(), make_dataset(70))
+    errors = predict_labelled(Echo(), make_dataset(70)).errors
     assert np.allclose(errors.energy, errors.energy_teacher / 2)
     assert np.allclose(errors.forces, errors.forces_teacher / 2)
     assert metrics(errors)["force_accuracy"] == pytest.approx(0.5)
@@ -265,7 +266,7 @@ def test_structures_without_a_prediction_are_named_and_the_rest_is_judged():
     structures[3] = replace(structures[3], positions=structures[3].positions * 1e6)
     structures[5] = replace(structures[5], atomic_numbers=np.full(len(structures[5]), 9))
     dataset = replace(from_structures(structures), numbers=100 + np.arange(20))
-    found = predict_split(Holey(), dataset, "mine")
+    found = predict_labelled(Holey(), dataset, "mine")
     assert [(row["name"], row["number"]) for row in found.without] == [("s3", 103), ("s5", 105), ("s7", 107)]
     assert "angstrom apart" in found.without[0]["reason"] and "holds F" in found.without[1]["reason"]
     assert found.without[2]["reason"] == "energy or forces are not finite"
@@ -273,7 +274,7 @@ def test_structures_without_a_prediction_are_named_and_the_rest_is_judged():
     assert len(found.errors) == len(found.dataset) == 17 and np.isfinite(found.errors.energy).all()
     assert list(found.dataset.numbers) == [100 + k for k in range(20) if k not in (3, 5, 7)]
     json.dumps(accuracy_of_split(found.errors, found.dataset, AccuracySettings(resamples=20)), allow_nan=False)
-    whole = predict_split(Holey(), from_structures(structures[10:]))
+    whole = predict_labelled(Holey(), from_structures(structures[10:]))
     assert whole.sentence == "" and whole.record == {"n_structures": 0, "structures": []}
     with pytest.raises(AssayError, match=r"no structure of mine can be judged: 1 of 1 .* s3 \(number 0\)"):
-        predict_split(Holey(), from_structures(structures[3:4]), "mine")
+        predict_labelled(Holey(), from_structures(structures[3:4]), "mine")

@@ -11,7 +11,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, predict_errors
+from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split
 from assay.accuracy.figures import draw_parity
 from assay.accuracy.metrics import confidence_intervals, metrics
 from assay.checkpoint import normalize, write
@@ -25,6 +25,7 @@ from assay.predictors.structure_files import PredictionFiles
 from assay.structures.structure import Structure
 from shared.checkpoint_samples import store, student
 from shared.physics_toys import predictor
+from shared.predict_labelled import predict_labelled
 from shared.report_results import change, make_benchmarks, make_results, read, write_report
 
 
@@ -124,7 +125,7 @@ def test_predictions_of_crystals_are_written_with_their_stress(files, tmp_path):
 class Off:
     """The labels, with a stress that is off by a constant tensor."""
 
-    cutoff_A = 5.0
+    cutoff_A, max_z, elements, dtype = 5.0, 118, None, "float64"
 
     def __init__(self, structures, tensor):
         self.known, self.tensor = {s.name: s for s in structures}, tensor
@@ -146,7 +147,7 @@ TENSOR = np.array([[3.0, 1.0, 0.0], [1.0, -2.0, 0.0], [0.0, 0.0, 0.0]]) * 1e-3
 
 def test_errors_of_the_stress_equal_their_definitions():
     structures = labelled(without=(3, 5))
-    errors = predict_errors(Off(structures, TENSOR), from_structures(structures))
+    errors = predict_labelled(Off(structures, TENSOR), from_structures(structures)).errors
     found = metrics(errors)
     components = np.array([3.0, 2.0, 0.0, 0.0, 0.0, 1.0])  # xx, yy, zz, yz, xz, xy in meV/angstrom^3
     assert found["stress_mae_meV_per_A3"] == pytest.approx(components.mean())
@@ -167,20 +168,20 @@ def test_errors_of_the_stress_equal_their_definitions():
 
 def test_a_student_without_stress_is_not_called_right_about_it():
     structures = labelled(4)
-    errors = predict_errors(Off(structures, None), from_structures(structures))
+    errors = predict_labelled(Off(structures, None), from_structures(structures)).errors
     judged = accuracy_of_split(errors, from_structures(structures), AccuracySettings(resamples=20))
     assert (judged["n_stress_labels"], judged["n_stresses"], judged["stress_mae_GPa"]) == (4, 0, None)
 
 
 def test_labels_without_stress_have_no_such_errors():
     structures = labelled(3, without=range(3))
-    errors = predict_errors(Off(structures, TENSOR), from_structures(structures))
+    errors = predict_labelled(Off(structures, TENSOR), from_structures(structures)).errors
     assert errors.stress is None and not [key for key in metrics(errors) if "stress" in key]
 
 
 def test_a_student_that_learned_nothing_of_stress_is_seen():
     structures = labelled(3)
-    errors = predict_errors(predictor(dtype=torch.float64), from_structures(structures))
+    errors = predict_labelled(predictor(dtype=torch.float64), from_structures(structures)).errors
     assert metrics(errors)["stress_rmse_GPa"] > 0.1
     assert len(errors.subset(np.array([True, False, True])).stress) == 2
 
@@ -188,7 +189,7 @@ def test_a_student_that_learned_nothing_of_stress_is_seen():
 def test_parity_has_a_row_of_stress_where_a_split_has_one(tmp_path):
     crystals, plain = labelled(4), labelled(4, without=range(4))
     splits = {
-        name: predict_errors(Off(structures, TENSOR), from_structures(structures))
+        name: predict_labelled(Off(structures, TENSOR), from_structures(structures)).errors
         for name, structures in (("crystals", crystals), ("plain", plain))
     }
     for name, chosen in (("both.svg", splits), ("plain.svg", {"plain": splits["plain"]})):

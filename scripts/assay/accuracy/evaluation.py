@@ -123,20 +123,29 @@ def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> f
 
 
 def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Predictions:
-    """Predict every structure that the predictor does not refuse."""
+    """Predict every structure that the predictor does not refuse, in batches of bounded size, with a progress bar that
+    counts atoms.
+    """
     refused: dict[int, str] = {}
+    accepted: dict[int, Structure] = {}
     for index, structure in enumerate(dataset):
         try:
             check_structure(structure, predictor)
+            accepted[index] = structure
         except AssayError as error:
             refused[index] = str(error).removeprefix(f"{structure.name} ")
-    accepted = np.array([index not in refused for index in range(len(dataset))], dtype=bool)
-    errors = predict_errors(predictor, dataset.subset(accepted), label)
+    places, structures = list(accepted), list(accepted.values())
     energy, forces = np.full(len(dataset), np.nan), np.full((int(dataset.offsets[-1]), 3), np.nan)
-    energy[accepted], forces[np.repeat(accepted, dataset.sizes)] = errors.energy, errors.forces
     stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
-    if stress is not None:
-        stress[accepted] = errors.stress
+    with progress(total=int(dataset.sizes[places].sum()), unit="atoms", desc=label or "predicting") as bar:
+        for batch in pack_structures(structures, predictor.cutoff_A):
+            here = [places[k] for k in batch]
+            for index, prediction in zip(here, predictor.predict([structures[k] for k in batch]), strict=True):
+                energy[index] = prediction.energy_eV
+                forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
+                if stress is not None and prediction.stress_eV_per_A3 is not None:
+                    stress[index] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
+            bar.update(int(dataset.sizes[here].sum()))
     return Predictions(energy, forces, stress, refused, unknown_elements(predictor, dataset))
 
 
@@ -168,34 +177,6 @@ def with_labels(predictions: Predictions, dataset: Dataset, label: str = "") -> 
     if not len(found.dataset):
         raise AssayError(f"no structure of {label or 'the split'} can be judged: {found.sentence}")
     return found
-
-
-def predict_split(predictor: Predictor, dataset: Dataset, label: str = "") -> Predicted:
-    """Predict a split, and set apart the structures that the predictor refuses or gives no finite numbers for.
-
-    Raises:
-        OutsideScope, AssayError: as ``with_labels`` does.
-    """
-    return with_labels(predict_all(predictor, dataset, label), dataset, label)
-
-
-def predict_errors(predictor: Predictor, dataset: Dataset, label: str = "") -> Errors:
-    """Predict every structure, in batches of bounded size, with a progress bar that counts atoms."""
-    energy = np.full(len(dataset), np.nan)
-    forces = np.full((int(dataset.offsets[-1]), 3), np.nan)
-    stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
-    structures = list(dataset)
-    with progress(total=int(dataset.offsets[-1]), unit="atoms", desc=label or "predicting") as bar:
-        for batch in pack_structures(structures, predictor.cutoff_A):
-            for index, prediction in zip(batch, predictor.predict([structures[k] for k in batch]), strict=True):
-                energy[index] = prediction.energy_eV
-                forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
-                if stress is not None and prediction.stress_eV_per_A3 is not None:
-                    stress[index] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
-            bar.update(int(dataset.sizes[batch].sum()))
-    labelled = None if dataset.stress is None else full_3x3_to_voigt_6_stress(dataset.stress)
-    columns = (energy, dataset.energy, forces, dataset.forces, stress, labelled)
-    return Errors(dataset.atomic_numbers, dataset.sizes, *columns)
 
 
 def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.config_models.recipes_yaml import Hyperparameters
 from assay.workflow.config_models.students_yaml import TrainingLoss
 from assay.workflow.config_models.types import (
+    Decay,
     FilePath,
     Friction,
     Integers,
@@ -163,7 +164,7 @@ class AblationRecipe(Section):
     matrix_lr: PositiveNumber
     other_lr: PositiveNumber
     warmup: PositiveInteger
-    ema_decay: float = Field(ge=0, lt=1, description="a decay below 1")
+    ema_decay: Decay
     validate_every: PositiveInteger
     loss: TrainingLoss
 

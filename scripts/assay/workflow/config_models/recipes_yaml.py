@@ -8,8 +8,10 @@ from pydantic import Field
 
 from assay.workflow.config_models.types import (
     CUTOFF_RANGE_A,
+    Clip,
     Count,
     Counts,
+    Decay,
     FilePath,
     Numbers,
     Portion,
@@ -17,6 +19,7 @@ from assay.workflow.config_models.types import (
     PositiveNumber,
     PositivePortion,
     Range,
+    Rate,
     Section,
     Seed,
     may_be_absent,
@@ -312,9 +315,9 @@ class Recipe(Section):
     other_lr: PositiveNumber = may_be_absent()
     warmup: PositiveInteger = may_be_absent()
     cooldown: float = may_be_absent(gt=0, le=1, description="a fraction of a round")
-    weight_decay: float = may_be_absent(ge=0, description="a rate")
-    clip: float = may_be_absent(ge=1, description="a multiple of the usual gradient")
-    ema_decay: float = may_be_absent(ge=0, lt=1, description="a decay below 1")
+    weight_decay: Rate = may_be_absent()
+    clip: Clip = may_be_absent()
+    ema_decay: Decay = may_be_absent()
     seed: Seed = may_be_absent()
     optimizer: Literal["muon", "adamw"] = may_be_absent(description="what trains the matrices")
     loss: Loss = may_be_absent()

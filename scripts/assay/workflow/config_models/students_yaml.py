@@ -14,15 +14,18 @@ from assay.workflow.config_models.config_yaml import (
     by_name,
     with_modules_of_their_own,
 )
-from assay.workflow.config_models.recipes_yaml import Hyperparameters
+from assay.workflow.config_models.recipes_yaml import Hyperparameters, Loss
 from assay.workflow.config_models.types import (
+    Clip,
     Count,
+    Decay,
     FilePath,
     Friction,
     Numbers,
     PositiveInteger,
     PositiveNumber,
     Range,
+    Rate,
     Section,
     Seed,
     Text,
@@ -94,12 +97,9 @@ class Data(Section):
         return self
 
 
-class TrainingLoss(Section):
+class TrainingLoss(Loss):
     """The loss of a training with stresses."""
 
-    force_delta_eV_per_A: PositiveNumber
-    energy_delta_eV_per_atom: PositiveNumber
-    energy_weight: PositiveNumber
     virial_delta_eV_per_atom: PositiveNumber
     virial_weight: float = Field(ge=0, description="a weight")
 
@@ -114,9 +114,9 @@ class OwnTraining(Section):
     matrix_lr: PositiveNumber = may_be_absent()
     other_lr: PositiveNumber = may_be_absent()
     from_peak: PositiveNumber = may_be_absent()
-    weight_decay: float = may_be_absent(ge=0, description="a rate")
-    clip: float = may_be_absent(ge=1, description="a multiple of the usual gradient")
-    ema_decay: float = may_be_absent(ge=0, lt=1, description="a decay below 1")
+    weight_decay: Rate = may_be_absent()
+    clip: Clip = may_be_absent()
+    ema_decay: Decay = may_be_absent()
     seed: Seed = may_be_absent()
     loss: TrainingLoss = may_be_absent()
     validation_structures: PositiveInteger = may_be_absent()
@@ -131,9 +131,9 @@ class Training(OwnTraining):
     matrix_lr: PositiveNumber
     other_lr: PositiveNumber
     from_peak: PositiveNumber
-    weight_decay: float = Field(ge=0, description="a rate")
-    clip: float = Field(ge=1, description="a multiple of the usual gradient")
-    ema_decay: float = Field(ge=0, lt=1, description="a decay below 1")
+    weight_decay: Rate
+    clip: Clip
+    ema_decay: Decay
     seed: Seed
     loss: TrainingLoss
     validation_structures: PositiveInteger

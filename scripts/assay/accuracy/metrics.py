@@ -6,7 +6,7 @@ only the weight of each in those sums, so that each resample is one matrix produ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import ase.units
@@ -16,6 +16,7 @@ from assay.structures.structure import NO_FORCES_eV_per_A, molecule_numbers
 
 # Below this a teacher's force has no direction worth comparing: about the noise of a tight self-consistent field.
 MIN_FORCE_FOR_ANGLE_eV_per_A = 0.05
+PERCENTILES = (5, 25, 50, 75, 90, 95, 99, 100)
 
 UNITS = {"GPa": 1.0 / ase.units.GPa, "meV_per_A3": 1e3}  # of stress, in eV/angstrom^3
 
@@ -282,10 +283,10 @@ def force_metrics_of_atoms(errors: Errors, atoms: np.ndarray) -> dict[str, float
     }
 
 
-def percentiles(values: np.ndarray, at: Sequence[int] = (5, 25, 50, 75, 90, 95, 99, 100)) -> dict[str, float]:
+def percentiles(values: np.ndarray) -> dict[str, float]:
     """Percentiles of finite values by name: p5 ... p100."""
     finite = values[np.isfinite(values)]
-    return {f"p{p}": float(np.percentile(finite, p)) for p in at} if len(finite) else {}
+    return {f"p{p}": float(np.percentile(finite, p)) for p in PERCENTILES} if len(finite) else {}
 
 
 def _number(value: Any) -> float | None:

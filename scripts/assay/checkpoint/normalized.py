@@ -235,9 +235,9 @@ def write(checkpoint: Checkpoint, variant: str, model_path: str | Path, card_pat
         write_json(card_path, card)
 
 
-def load_model(path: str | Path, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu") -> Potential:
+def load_model(path: str | Path, dtype: torch.dtype = torch.float32) -> Potential:
     """The network in a checkpoint, normalized or not. Raises as ``normalize`` does."""
-    return normalize(path).build(dtype, device)
+    return normalize(path).build(dtype)
 
 
 def probe(max_z: int, cutoff_A: float) -> tuple[Tensor, Tensor]:

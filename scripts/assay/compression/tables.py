@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from assay.models import PaiNN
 from assay.models.painn import RadialBasis
 
+FIRST_A = 0.1  # the smallest distance of a table; nearer atoms have the filters of this distance
 TERMS = 4  # products of a number and a table's entry in one cubic interpolation
 
 
@@ -24,17 +25,16 @@ class TabulatedBasis(RadialBasis):
     Args:
         basis: the basis that is tabulated.
         cutoff: the largest distance, angstrom.
-        points: the number of distances, the smallest of which is ``first_A``.
-        first_A: the smallest distance, angstrom; nearer atoms have the filters of this distance.
+        points: the number of distances, the smallest of which is ``FIRST_A``.
     """
 
     values: Tensor
     slopes: Tensor
 
-    def __init__(self, basis: RadialBasis, cutoff: float, points: int, first_A: float = 0.1):
+    def __init__(self, basis: RadialBasis, cutoff: float, points: int):
         nn.Module.__init__(self)
-        self.kind, self.first, self.spacing = "table", first_A, (cutoff - first_A) / (points - 1)
-        at = torch.linspace(first_A, cutoff, points, dtype=torch.float64)
+        self.kind, self.first, self.spacing = "table", FIRST_A, (cutoff - FIRST_A) / (points - 1)
+        at = torch.linspace(FIRST_A, cutoff, points, dtype=torch.float64)
         exact = copy.deepcopy(basis).double()
         values, slopes = torch.func.jvp(exact, (at,), (torch.ones_like(at),))[:2]
         dtype = next(basis.buffers()).dtype

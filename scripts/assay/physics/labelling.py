@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 TORSION_STEP_DEG = 15
 RELAXED_eV_per_A = 2e-4
+CONFORMERS = 3  # of which the lowest minimum is looked for
 SAME_CONFORMER_eV = 2e-3
 
 
@@ -157,9 +158,9 @@ def _embedded(entry: Entry, count: int) -> tuple[Chem.Mol, list[Structure]]:
     return molecule, [Structure(entry.name, numbers, x) for x in positions]
 
 
-def lowest(entry: Entry, predictor: TeacherPredictor, count: int = 3) -> list[Frame]:
+def lowest(entry: Entry, predictor: TeacherPredictor) -> list[Frame]:
     """The teacher's lowest minimum among a few conformers."""
-    _, structures = _embedded(entry, count)
+    _, structures = _embedded(entry, CONFORMERS)
     relaxed, residual = relax(predictor, structures, RELAXED_eV_per_A, 150)
     energies = [prediction.energy_eV for prediction in predictor.predict(relaxed)]
     best = int(np.nanargmin(np.where(residual < 0.01, energies, np.nan)))

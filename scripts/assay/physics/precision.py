@@ -35,11 +35,11 @@ def precision(subject: Subject) -> Measurement:
     )
 
 
-def turned_energy_spread_eV(predictor: Predictor, structures: Sequence[Structure], seed: int = 0) -> float:
+def turned_energy_spread_eV(predictor: Predictor, structures: Sequence[Structure]) -> float:
     """The largest difference of a structure's energy between six random orientations (eV), as the predictor rounds."""
     energies = [
         [p.energy_eV for p in predictor.predict([moved(s, s.positions @ turn.T) for s in structures])]
-        for turn in random_rotations(COPIES, np.random.default_rng(seed))
+        for turn in random_rotations(COPIES, np.random.default_rng(0))
     ]
     return float(np.ptp(energies, axis=0).max())
 

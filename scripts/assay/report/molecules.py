@@ -16,7 +16,7 @@ PER_SPLIT = 4
 BOND = 1.25  # the longest bond, in sums of covalent radii
 
 
-def worst_scenes(student: Student, per_split: int = PER_SPLIT) -> list[dict[str, Any]]:
+def worst_scenes(student: Student) -> list[dict[str, Any]]:
     """Read the worst structures of each split, worst first; an empty list where none were kept.
 
     ``worst.xyz`` holds the structures that ``accuracy.json`` names, split by split, in the same order.
@@ -28,7 +28,7 @@ def worst_scenes(student: Student, per_split: int = PER_SPLIT) -> list[dict[str,
     found = []
     for split, judged in student.splits.items():
         rows = [(row, next(frames)) for row in judged["worst"]]
-        found += [_scene(atoms, row, split) for row, atoms in rows[:per_split]]
+        found += [_scene(atoms, row, split) for row, atoms in rows[:PER_SPLIT]]
     return found
 
 

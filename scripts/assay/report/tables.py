@@ -28,9 +28,9 @@ from assay.workflow.markdown import table
 Figures = Mapping[str, Any]
 
 
-def _milli(value: float | None, digits: int = 3) -> str:
+def _milli(value: float | None) -> str:
     """A value in thousandths of its unit."""
-    return number(None if value is None else 1e3 * value, digits)
+    return number(None if value is None else 1e3 * value, 3)
 
 
 IN_DYNAMICS = "in dynamics"  # the head of a column: the same where the teacher starts from the step before

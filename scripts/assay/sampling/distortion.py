@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from assay.sampling.elements import COVALENT_RADII, ELEMENTS
 
+FARTHEST_PAIR_A = 6.0  # of diatomics
 _CARBON_HYDROGEN_A = 1.09
 _ROTATABLE = Chem.MolFromSmarts("[!D1]~[!D1]-&!@[!D1]~[!D1]")
 _TURNING = Chem.MolFromSmarts("[!#1]~[!D1;!$([CH3])]-&!@[!D1;!$([CH3])]~*")
@@ -78,14 +79,14 @@ def place_dimer(first: np.ndarray, second: np.ndarray, distance: float, rng: np.
     return np.concatenate([first, second + far * direction])
 
 
-def element_pairs(n_distances: int, max_distance: float = 6.0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def element_pairs(n_distances: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """(atomic numbers (2,), positions (2, 3)) of diatomics of every pair of elements.
 
-    Distances run from 0.45 of the sum of the covalent radii to ``max_distance`` angstrom, evenly in 1/distance.
+    Distances run from 0.45 of the sum of the covalent radii to ``FARTHEST_PAIR_A``, evenly in 1/distance.
     """
     for first, second in itertools.combinations_with_replacement(ELEMENTS, 2):
         shortest = 0.45 * (COVALENT_RADII[first] + COVALENT_RADII[second])
-        for inverse in np.linspace(1.0 / shortest, 1.0 / max_distance, n_distances):
+        for inverse in np.linspace(1.0 / shortest, 1.0 / FARTHEST_PAIR_A, n_distances):
             yield np.array([first, second]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 1.0 / inverse]])
 
 

@@ -61,10 +61,8 @@ def pack(
     return [np.array(batch, dtype=np.int64) for batch in batches]
 
 
-def pack_structures(
-    structures: Sequence[Structure], cutoff: float, max_atoms: int = MAX_ATOMS, max_edges: int = MAX_EDGES
-) -> list[np.ndarray]:
+def pack_structures(structures: Sequence[Structure], cutoff: float, max_edges: int = MAX_EDGES) -> list[np.ndarray]:
     """Group structures by ``pack``, with their edges within ``cutoff`` angstrom."""
     n_atoms = [len(structure) for structure in structures]
     n_edges = [count_edges(structure, cutoff) for structure in structures]
-    return pack(n_atoms, n_edges, max_atoms, max_edges)
+    return pack(n_atoms, n_edges, MAX_ATOMS, max_edges)

@@ -13,6 +13,7 @@ from assay.training.packs import Pack, PackedDataset, Plan, virials
 
 SPARE_EDGES = 1.04  # edges that a pack has room for, in units of the mean number of edges in a pack
 CHUNK = 256  # packs that are assembled at once
+MULTIPLE = 16  # of atoms and edges that a pack has room for
 
 
 class PaddedPacks:
@@ -138,5 +139,5 @@ def _before(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
     return before - before[np.searchsorted(owner, owner)]
 
 
-def _round_up(number: float, to: int = 16) -> int:
-    return int(-(-number // to) * to)
+def _round_up(number: float) -> int:
+    return int(-(-number // MULTIPLE) * MULTIPLE)

@@ -17,16 +17,15 @@ LARGEST_IN_BATCH = 60  # the largest molecule of a batch, in atoms
 CLUSTER_SPACING_A = 1.9
 
 
-def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure], seed: int = 0) -> Cases:
+def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Structure]) -> Cases:
     """Return batches of isolated structures, by the name of the case.
 
     Args:
         elements: atomic numbers that random clusters are made of.
         cutoff: radius of the neighbor search of the model, angstrom.
         molecules: structures that a droplet and batches are made of; random clusters replace them where there are none.
-        seed: seed of everything random.
     """
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(0)
 
     def cluster(n_atoms: int) -> Structure:
         return _cluster(draw, elements, n_atoms)
@@ -52,7 +51,7 @@ def open_cases(elements: Sequence[int], cutoff: float, molecules: Sequence[Struc
     }
 
 
-def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cases:
+def periodic_cases(elements: Sequence[int], cutoff: float) -> Cases:
     """Return batches with periodic structures, by the name of the case.
 
     Some cells are smaller than the cutoff and some larger, and one is a slab.
@@ -60,9 +59,8 @@ def periodic_cases(elements: Sequence[int], cutoff: float, seed: int = 1) -> Cas
     Args:
         elements: atomic numbers that the structures are made of.
         cutoff: radius of the neighbor search of the model, angstrom.
-        seed: seed of everything random.
     """
-    draw = np.random.default_rng(seed)
+    draw = np.random.default_rng(1)
     every, slab = np.ones(3, bool), np.array([True, True, False])
     small = np.array([[0.72, 0.0, 0.0], [0.21, 0.81, 0.0], [-0.13, 0.19, 0.77]]) * cutoff
     large = np.diag([2.3, 2.6, 2.1]) * cutoff

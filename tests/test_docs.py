@@ -134,7 +134,7 @@ def finished(tmp_path_factory):
 @pytest.mark.parametrize(("page", "command"), named(pair for pair in OTHERS if "bin/python" in pair[1]))
 def test_command_runs(finished, page, command):
     write_config(finished, page)
-    words = shlex.split(command)[1:]
+    words = [re.sub(r"0{5,}$", "000", word) for word in shlex.split(command)[1:]]  # thousands instead of millions
     tests = ["--collect-only"] if words[:2] == ["-m", "pytest"] else []
     done = subprocess.run([sys.executable, *words, *tests], cwd=finished, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

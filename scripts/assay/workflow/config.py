@@ -21,7 +21,7 @@ from snakemake.utils import update_config
 
 from assay.workflow.config_errors import most_telling, sentence, text_may_be
 from assay.workflow.config_layers import merged
-from assay.workflow.config_models import Config
+from assay.workflow.config_models.whole import Config
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present, with_own_students
 from assay.workflow.teachers import same_teacher

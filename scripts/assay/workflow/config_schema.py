@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from assay.workflow.config_models import Config
+from assay.workflow.config_models.whole import Config
 
 
 @cache

@@ -25,6 +25,7 @@ from assay.workflow.config import (
     load_config,
     require_single_keys,
 )
+from assay.workflow.config_models.whole import Config
 from assay.workflow.config_schema import editor_schema, keys_at
 from assay.workflow.errors import AssayError
 from assay.workflow.own_students import present
@@ -399,6 +400,12 @@ LABELS = "dataset.recipe.labels"
 def test_a_key_that_moved_is_told_with_its_new_place(mine, words):
     with pytest.raises(AssayError, match=re.escape(f"the config cannot be used: {words}")):
         complete_config(mine, FOLDER)
+
+
+@pytest.mark.parametrize("name", sorted(DEFAULT.keys() - {"dataset", "physics"}))
+def test_settings_have_each_number_as_the_config_spells_it(name):
+    whole = Config.model_validate(DEFAULT).model_dump(by_alias=True, exclude_unset=True)
+    assert json.dumps(whole[name], sort_keys=True) == json.dumps(DEFAULT[name], sort_keys=True)
 
 
 def test_schema_for_editors_is_the_one_of_the_models():

@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from assay.workflow.errors import AssayError
 from assay.workflow.units import EXAMPLES, factor, of_structure
@@ -17,7 +25,7 @@ CUTOFF_RANGE_A = (0.5, 20.0)  # of students, in angstrom
 class Section(BaseModel):
     """A set of keys that are all required, unless they say otherwise; any other key is an error."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
 def may_be_absent(**about: Any) -> Any:
@@ -32,6 +40,11 @@ def may_be_absent(**about: Any) -> Any:
 def module_name(variant: str) -> str:
     """The Python module that the package of a variant installs, which is the name of its distribution as well."""
     return f"assay_{re.sub('[-_]+', '_', variant).lower()}"
+
+
+def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    check(value)
+    return value
 
 
 def _rising(values: list[Any]) -> list[Any]:
@@ -74,15 +87,19 @@ def _environment(path: str) -> str:
     return path
 
 
+# Behind the bounds of a number, which then stays as the config spells it, and so in results that quote settings: 300
+# does not become 300.0.
+AS_GIVEN = WrapValidator(_as_given)
+
 Count = Annotated[int, Field(ge=0)]
 PositiveInteger = Annotated[int, Field(ge=1)]
-PositiveNumber = Annotated[float, Field(gt=0)]
-Friction = Annotated[float, Field(ge=0, description="a friction")]
-Portion = Annotated[float, Field(ge=0, le=1, description="a share")]
-PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a kind")]
-Rate = Annotated[float, Field(ge=0, description="a rate")]
-Clip = Annotated[float, Field(ge=1, description="a multiple of the usual gradient")]
-Decay = Annotated[float, Field(ge=0, lt=1, description="a decay below 1")]
+PositiveNumber = Annotated[float, Field(gt=0), AS_GIVEN]
+Friction = Annotated[float, Field(ge=0, description="a friction"), AS_GIVEN]
+Portion = Annotated[float, Field(ge=0, le=1, description="a share"), AS_GIVEN]
+PositivePortion = Annotated[float, Field(gt=0, le=1, description="a share of a kind"), AS_GIVEN]
+Rate = Annotated[float, Field(ge=0, description="a rate"), AS_GIVEN]
+Clip = Annotated[float, Field(ge=1, description="a multiple of the usual gradient"), AS_GIVEN]
+Decay = Annotated[float, Field(ge=0, lt=1, description="a decay below 1"), AS_GIVEN]
 Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
 Text = Annotated[str, Field(min_length=1)]
 FilePath = Annotated[str, Field(min_length=1, description="a path"), AfterValidator(_without_wildcards)]

@@ -1,16 +1,15 @@
 """Long dynamics: a good model keeps every molecule, a bad one loses bonds or blows up, and the count says so."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from assay.data.dataset import from_structures
-from assay.dynamics.endurance import EnduranceSettings, endure, molecules_of_all_sizes
+from assay.dynamics.endurance import endure, molecules_of_all_sizes
 from assay.structures.structure import Structure
+from assay.workflow.config_models.commands_yaml import Endurance
 from shared.physics_toys import Pairs, Springs, cluster, labelled, predictor
 
-SETTINGS = EnduranceSettings(
+SETTINGS = Endurance(
     split="unseen_molecules", molecules=2, temperature_K=300.0, step_fs=1.0, duration_ps=0.3, friction_per_fs=0.02,
     frame_every_fs=10.0, seed=0,
 )  # fmt: skip
@@ -66,7 +65,7 @@ def test_a_model_that_explodes_is_noted_with_the_time(molecules, state):
 
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
-    settings = replace(SETTINGS, duration_ps=4.0, friction_per_fs=0.002)
+    settings = SETTINGS.model_copy(update={"duration_ps": 4.0, "friction_per_fs": 0.002})
     whole = endure(predictor(), molecules, settings, tmp_path / "whole.npz")
     model, calls = predictor(), 0
     forces = model.energy_and_forces
@@ -86,13 +85,14 @@ def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
 
 
 def test_bonds_are_looked_at_however_far_apart_the_frames_are(molecules, state):
-    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, replace(SETTINGS, frame_every_fs=2000.0), state)
+    rarely = SETTINGS.model_copy(update={"frame_every_fs": 2000.0})
+    found = endure(predictor(Pairs(depth_eV=0.02)), molecules, rarely, state)
     assert found["n_survived"] == 0
 
 
 def test_a_straight_molecule_at_constant_energy_has_the_temperature_that_it_was_given(state):
     straight = np.array([[0.0, 0.0, 0.0], [1.16, 0.0, 0.0], [-1.16, 0.0, 0.0]])
     gas = [Structure(f"CO2 {k}", np.array([6, 8, 8]), straight) for k in range(500)]
-    settings = replace(SETTINGS, step_fs=0.5, duration_ps=0.003, friction_per_fs=0.0)
+    settings = SETTINGS.model_copy(update={"step_fs": 0.5, "duration_ps": 0.003, "friction_per_fs": 0.0})
     found = endure(Springs([]), gas, settings, state)
     assert np.mean([row["mean_temperature_K"] for row in found["molecules"]]) == pytest.approx(300.0, rel=0.1)

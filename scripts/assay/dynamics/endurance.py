@@ -15,36 +15,12 @@ from assay.dynamics.run import Motion, Trajectory, run_dynamics
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import BROKEN_A, bond_lengths, degrees_of_freedom, lasting_bonds
 from assay.structures.structure import Structure, evenly, molecule_numbers
+from assay.workflow.config_models.commands_yaml import Endurance
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
 
 PART_ps = 1.0  # the state file is written after each part of this length
 KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # what the state file holds besides the motion
-
-
-@dataclass(frozen=True)
-class EnduranceSettings:
-    """How the dynamics are run.
-
-    Attributes:
-        split: the labelled structures that molecules are taken from.
-        molecules: the number of molecules, evenly over sizes.
-        temperature_K: the temperature of the first velocities and of the heat bath.
-        step_fs: the time step.
-        duration_ps: the length of each trajectory.
-        friction_per_fs: the coupling to the bath (Langevin, BAOAB); 0 is constant energy.
-        frame_every_fs: the time between looks at the bonds, of which there is one at the end of each picosecond too.
-        seed: the seed of velocities and noise.
-    """
-
-    split: str
-    molecules: int
-    temperature_K: float
-    step_fs: float
-    duration_ps: float
-    friction_per_fs: float
-    frame_every_fs: float
-    seed: int
 
 
 def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Structure]:
@@ -55,9 +31,7 @@ def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Str
     return evenly(by_size, count)
 
 
-def endure(
-    predictor: Predictor, structures: Sequence[Structure], settings: EnduranceSettings, state: Path
-) -> dict[str, Any]:
+def endure(predictor: Predictor, structures: Sequence[Structure], settings: Endurance, state: Path) -> dict[str, Any]:
     """Move all structures at once; one survives if it never blows up and no lasting bond changes by 0.5 angstrom.
 
     Args:
@@ -109,7 +83,7 @@ def endure(
     }
 
 
-def _part_bounds(settings: EnduranceSettings) -> list[int]:
+def _part_bounds(settings: Endurance) -> list[int]:
     """The numbers of the steps at which parts begin and end: 0, one for each picosecond, and the last step."""
     n_steps = round(1e3 * settings.duration_ps / settings.step_fs)
     n_parts = max(1, round(settings.duration_ps / PART_ps))

@@ -30,14 +30,16 @@ from assay.workflow.config_models.types import (
 class Endurance(Section):
     """Long dynamics of unseen molecules."""
 
-    split: Text = Field(description="a name under dataset.splits")
-    molecules: PositiveInteger
-    temperature_K: PositiveNumber
-    step_fs: PositiveNumber
-    duration_ps: PositiveNumber
-    friction_per_fs: Friction
-    frame_every_fs: PositiveNumber
-    seed: Seed
+    split: Text = Field(description="a name under dataset.splits, of which molecules are taken")
+    molecules: PositiveInteger = Field(description="the number of molecules, evenly over sizes")
+    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities and of the heat bath")
+    step_fs: PositiveNumber = Field(description="the time step")
+    duration_ps: PositiveNumber = Field(description="the length of each trajectory")
+    friction_per_fs: Friction = Field(description="the coupling to the bath (Langevin, BAOAB); 0 is constant energy")
+    frame_every_fs: PositiveNumber = Field(
+        description="the time between looks at the bonds, of which there is one at the end of each picosecond too"
+    )
+    seed: Seed = Field(description="the seed of velocities and noise")
 
 
 class PeerSettings(Section):

@@ -1,16 +1,15 @@
 """Time a student's runtimes and its teacher on the same structures: benchmark.json and its chart."""
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 from assay.benchmark.figures import draw_benchmark
-from assay.benchmark.points import BenchmarkSettings
 from assay.benchmark.run import Benchmark
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_examples
 from assay.sampling.teacher import Teacher
 from assay.structures.structure import knows
+from assay.workflow.config_models import config_yaml
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -23,7 +22,7 @@ if "snakemake" not in globals():
 
 def main() -> None:
     params, started, others = snakemake.params, time.perf_counter(), OtherLoad()
-    settings, timed = BenchmarkSettings(**params.settings), dict(params.teacher or {"own": False})
+    settings, timed = config_yaml.Benchmark(**params.settings), dict(params.teacher or {"own": False})
     own = timed.pop("own")
     teacher = Teacher(**timed) if timed else None
     if teacher:
@@ -40,7 +39,7 @@ def main() -> None:
     result = header(card["variant"], card["checkpoint_sha256"], params.device) | {
         "threads": threads(),
         "load_of_other_processes": others.fraction(),
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "wall_s": time.perf_counter() - started,
         **result,
     }

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from assay.benchmark.memory import share_session_memory
-from assay.benchmark.points import BenchmarkSettings, choose_points
+from assay.benchmark.points import choose_points
 from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
 from assay.data import read_examples
 from assay.peers.compare import beside_themselves, fastest, time_beside_peers
@@ -11,6 +11,7 @@ from assay.peers.network import Size, in_engine, load_peers
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import load_runtime
 from assay.sampling.elements import ELEMENTS
+from assay.workflow.config_models.config_yaml import Benchmark
 from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -56,7 +57,7 @@ def main() -> None:
     share_session_memory()
     n_threads = limit_threads(snakemake.threads)
     structures = read_examples(snakemake.params.splits.values())
-    points = choose_points(structures, BenchmarkSettings(**params.settings))
+    points = choose_points(structures, Benchmark(**params.settings))
     settings = {**params.settings, "threads": n_threads}
     students = {variant: student(variant, points, settings) for variant in params.variants}
     result = header(None, device=params.device) | {

@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.memory import PeakMemory
-from assay.benchmark.points import BenchmarkSettings, Point, choose_points
+from assay.benchmark.points import Point, choose_points
 from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
@@ -22,10 +22,11 @@ from assay.models import build_model
 from assay.predictors.networks import EagerPredictor
 from assay.sampling.teacher import Teacher
 from assay.structures.structure import Structure, typical_batch
+from assay.workflow.config_models import config_yaml
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 
-SETTINGS = BenchmarkSettings(
+SETTINGS = config_yaml.Benchmark(
     system_sizes=[3, 9],
     single_sizes=[],
     batch_sizes=[1, 2, 4],
@@ -97,7 +98,7 @@ def test_points_take_the_structures_nearest_in_size(structures):
 def test_batches_that_are_too_large_are_left_out_and_single_structures_never(structures):
     keys = [point.key for point in choose_points(structures, SETTINGS)]
     assert keys == [(3, 1), (3, 2), (3, 4), (9, 1), (9, 2), (9, 4)]
-    narrow = BenchmarkSettings(**{**vars(SETTINGS), "max_atoms": 8})
+    narrow = config_yaml.Benchmark(**{**vars(SETTINGS), "max_atoms": 8})
     assert [point.key for point in choose_points(structures, narrow)] == [(3, 1), (3, 2), (9, 1)]
 
 
@@ -110,7 +111,7 @@ def test_few_structures_are_repeated_and_none_is_an_error():
 
 def test_open_structures_are_preferred_to_periodic_ones(structures):
     crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
-    points = choose_points([crystal, *structures], BenchmarkSettings(**{**vars(SETTINGS), "system_sizes": [8]}))
+    points = choose_points([crystal, *structures], config_yaml.Benchmark(**{**vars(SETTINGS), "system_sizes": [8]}))
     assert "diamond" not in {structure.name for point in points for structure in point.structures}
 
 
@@ -123,7 +124,7 @@ def test_a_typical_batch_is_full_and_of_the_median_size(structures):
 
 def test_an_isolated_atom_is_not_timed_in_the_place_of_crystals():
     crystal = Structure.from_ase(ase.build.bulk("C", cubic=True), "diamond")
-    points = choose_points([molecule("C"), crystal], BenchmarkSettings(**{**vars(SETTINGS), "system_sizes": [8]}))
+    points = choose_points([molecule("C"), crystal], config_yaml.Benchmark(**{**vars(SETTINGS), "system_sizes": [8]}))
     assert {structure.name for point in points if point.system_size == 8 for structure in point.structures} == {
         "diamond"
     }
@@ -153,7 +154,7 @@ def test_rates_are_structures_and_atoms_over_time():
 
 
 def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structures):
-    settings = BenchmarkSettings(**{**vars(SETTINGS), "single_sizes": [4, 300]})
+    settings = config_yaml.Benchmark(**{**vars(SETTINGS), "single_sizes": [4, 300]})
     water, (*_, formaldehyde, droplet) = structures[0], choose_points(structures, settings)
     assert [structure.name for structure in formaldehyde.structures] == ["H2CO"]
     assert droplet.key == (300, 1)
@@ -168,7 +169,7 @@ def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structure
 def test_large_structures_are_timed_without_the_teacher_and_without_slow_runtimes(
     model_file, structures, teacher, monkeypatch
 ):
-    settings = BenchmarkSettings(**{**vars(SETTINGS), "single_sizes": [4, 30], "longest_s": 0.025})
+    settings = config_yaml.Benchmark(**{**vars(SETTINGS), "single_sizes": [4, 30], "longest_s": 0.025})
     result = run({"eager": model_file}, structures, teacher, monkeypatch, settings)
     assert {row["system_size"] for row in result["teacher"]["rows"]} == {3, 4, 9}
     [large] = [row for row in result["rows"] if row["system_size"] == 30]

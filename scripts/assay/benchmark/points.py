@@ -10,39 +10,10 @@ import numpy as np
 
 from assay.structures.geometry import LIQUID_ATOMS_PER_A3, droplet
 from assay.structures.structure import Structure, batch_of_size, nearest_in_size, open_molecules
+from assay.workflow.config_models.config_yaml import Benchmark
 from assay.workflow.errors import AssayError
 
 DROPLET_MOLECULES = 12  # the number of different molecules in a droplet
-
-
-@dataclass(frozen=True)
-class BenchmarkSettings:
-    """The sizes, batches and times of a benchmark: the config's section ``benchmark``.
-
-    Attributes:
-        system_sizes: numbers of atoms; the structures of the data that are nearest to each are timed.
-        single_sizes: further numbers of atoms, timed one structure a call; the teacher is timed beside them up to the
-            largest of ``system_sizes``.
-        batch_sizes: numbers of structures in one call.
-        detailed_batch_sizes: the batch sizes at which the teacher and calls without neighbor search are timed too.
-        max_atoms: the largest number of atoms in a batch; larger batches are left out.
-        seconds: the time for which each call is measured at each point.
-        min_rounds, max_rounds: the least and the largest number of turns of each call.
-        longest_s: the longest first call, in seconds, after which a runtime is still timed at points larger than
-            ``system_sizes``.
-        time_step_fs: the time step that ns/day refer to, in femtoseconds.
-    """
-
-    system_sizes: Sequence[int]
-    single_sizes: Sequence[int]
-    batch_sizes: Sequence[int]
-    detailed_batch_sizes: Sequence[int]
-    max_atoms: int
-    seconds: float
-    min_rounds: int
-    max_rounds: int
-    longest_s: float
-    time_step_fs: float
 
 
 @dataclass(frozen=True)
@@ -79,7 +50,7 @@ def atoms_at(rows: Iterable[Mapping[str, Any]], system_size: int) -> int:
     return round(row["n_atoms"] / row["batch_size"])
 
 
-def choose_points(structures: Sequence[Structure], settings: BenchmarkSettings) -> list[Point]:
+def choose_points(structures: Sequence[Structure], settings: Benchmark) -> list[Point]:
     """Choose the batches of each system size that fit, and the single structures.
 
     A batch holds the molecules whose size is nearest, repeated where there are too few. A single structure larger

@@ -13,7 +13,7 @@ import numpy as np
 from torch.utils.flop_counter import FlopCounterMode
 
 from assay.benchmark.memory import PeakMemory, largest_cache_MB, share_session_memory
-from assay.benchmark.points import BenchmarkSettings, Point, choose_points
+from assay.benchmark.points import Point, choose_points
 from assay.benchmark.throughput import falls
 from assay.benchmark.timing import Call, Timing, clock, interleave, matrix_peak, ratio
 from assay.neighbors.lists import neighbor_list
@@ -22,6 +22,7 @@ from assay.predictors.interface import BatchPredictor, load_runtime
 from assay.sampling.teacher import Labels, Teacher
 from assay.structures.geometry import moved
 from assay.structures.structure import Structure, collate
+from assay.workflow.config_models import config_yaml
 from assay.workflow.errors import AssayError
 
 SUMMARY = ("runtime", "system_size", "batch_size", "n_atoms", "latency_ms_median", "structures_per_s", "atoms_per_s",
@@ -49,7 +50,7 @@ class Benchmark:
         files: Mapping[str, Path],
         structures: Sequence[Structure],
         teacher: Teacher | None,
-        settings: BenchmarkSettings,
+        settings: config_yaml.Benchmark,
         device: str,
         threads: int,
     ):

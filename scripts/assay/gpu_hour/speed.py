@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from assay.benchmark.points import BenchmarkSettings, Point, choose_points
+from assay.benchmark.points import Point, choose_points
 from assay.benchmark.timing import Call, clock, interleave, matrix_peak
 from assay.checkpoint import normalize
 from assay.gpu_hour.hour import Hour, Piece
@@ -21,20 +21,22 @@ from assay.predictors.gpu import GpuPredictor
 from assay.predictors.interface import BatchPredictor
 from assay.runtime.gpu.neighbors import lists_all_pairs
 from assay.structures.structure import Structure
+from assay.workflow.config_models.config_yaml import Benchmark
 from assay.workflow.errors import AssayError
 
 BOX_ATOMS = 20_000
 SPACE_A = 1.5  # between the molecules of two images of the box
 
 
-def settings(dry: bool) -> BenchmarkSettings:
+def settings(dry: bool) -> Benchmark:
     """The sizes and batches that are timed."""
-    full = BenchmarkSettings(
+    full = Benchmark(
         system_sizes=[20], single_sizes=[100, 1000, 5000, BOX_ATOMS], batch_sizes=[1, 4, 16, 64, 256, 1024],
         detailed_batch_sizes=[], max_atoms=40_000, seconds=0.25, min_rounds=5, max_rounds=50, longest_s=2.0,
         time_step_fs=0.5,
     )  # fmt: skip
-    return replace(full, single_sizes=[60], batch_sizes=[1, 2], seconds=0.01, max_rounds=5) if dry else full
+    less = {"single_sizes": [60], "batch_sizes": [1, 2], "seconds": 0.01, "max_rounds": 5}
+    return full.model_copy(update=less) if dry else full
 
 
 def in_box(structure: Structure) -> Structure:
@@ -84,7 +86,7 @@ def _loaded(hour: Hour, variant: str, folder: Path) -> tuple[dict[str, BatchPred
     return runtimes | peers, reasons
 
 
-def _timed(hour: Hour, load: Any, point: Point, chosen: BenchmarkSettings) -> dict[str, Any]:
+def _timed(hour: Hour, load: Any, point: Point, chosen: Benchmark) -> dict[str, Any]:
     runtimes, reasons = load()
     timed, first_s = clock(hour.device), {}
     calls: dict[str, Call] = {}

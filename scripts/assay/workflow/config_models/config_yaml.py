@@ -189,18 +189,29 @@ class Accuracy(Section):
 
 
 class Benchmark(Section):
-    """What is timed, and for how long."""
+    """The sizes, batches and times of a benchmark."""
 
-    system_sizes: Integers
-    single_sizes: list[PositiveInteger]
-    batch_sizes: Integers
-    detailed_batch_sizes: list[PositiveInteger]
-    max_atoms: PositiveInteger
-    seconds: PositiveNumber
-    min_rounds: PositiveInteger
-    max_rounds: PositiveInteger
-    longest_s: PositiveNumber
-    time_step_fs: PositiveNumber
+    system_sizes: Integers = Field(
+        description="numbers of atoms; the structures of the data that are nearest to each are timed"
+    )
+    single_sizes: list[PositiveInteger] = Field(
+        description="further numbers of atoms, timed one structure a call; the teacher is timed beside them up to the "
+        "largest of system_sizes"
+    )
+    batch_sizes: Integers = Field(description="numbers of structures in one call")
+    detailed_batch_sizes: list[PositiveInteger] = Field(
+        description="the batch sizes at which the teacher and calls without neighbor search are timed too"
+    )
+    max_atoms: PositiveInteger = Field(
+        description="the largest number of atoms in a batch; larger batches are left out"
+    )
+    seconds: PositiveNumber = Field(description="the time for which each call is measured at each point")
+    min_rounds: PositiveInteger = Field(description="the least number of turns of each call")
+    max_rounds: PositiveInteger = Field(description="the largest number of turns of each call")
+    longest_s: PositiveNumber = Field(
+        description="the longest first call after which a runtime is still timed at points larger than system_sizes"
+    )
+    time_step_fs: PositiveNumber = Field(description="the time step that ns/day refer to")
 
     @model_validator(mode="after")
     def _rounds_rise(self) -> Benchmark:

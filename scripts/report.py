@@ -10,7 +10,7 @@ from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
 from assay.report.properties import read_properties
 from assay.report.summary import summarize, write_comparison
-from assay.report.targets import Goals
+from assay.workflow.config_models.config_yaml import Targets
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import write_json
 
@@ -23,7 +23,7 @@ with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
     jobs = dag.read_jobs(folder.parent / "benchmarks", snakemake.params.tables, snakemake.params.timed)
-    goals = Goals(**snakemake.params.targets)
+    goals = Targets(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)
     summary["peers"] = read_peers(folder / "peers/peers.json", students)
     summary["properties"] = read_properties(folder, students, **snakemake.params.properties)

@@ -2,13 +2,12 @@
 
 import resource
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import ase.io
 
 from assay.accuracy.domain import read_domain
-from assay.accuracy.evaluation import AccuracySettings, OutsideScope
+from assay.accuracy.evaluation import OutsideScope
 from assay.accuracy.figures import draw_errors, draw_novelty, draw_parity
 from assay.accuracy.shards import about_predictor, predict_piece, read_shards
 from assay.accuracy.splits import Judged, judge_split
@@ -17,6 +16,7 @@ from assay.data import read_dataset
 from assay.data.formats import count_structures
 from assay.data.scope import Scope
 from assay.predictors.interface import load_predictor
+from assay.workflow.config_models.config_yaml import Accuracy
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
@@ -31,7 +31,7 @@ if "snakemake" not in globals():
 def main() -> None:
     keep_freed_memory()
     params, started = snakemake.params, time.perf_counter()
-    settings = AccuracySettings(**params.settings)
+    settings = Accuracy(**params.settings)
     domain = read_domain(snakemake.input.domain)
     judged: dict[str, Judged] = {}
     outside: dict[str, str] = {}
@@ -62,7 +62,7 @@ def main() -> None:
         "teacher": params.teacher,
         "dtype": about["dtype"],
         "runtime": about["runtime"],
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "wall_s": time.perf_counter() - started + about.get("wall_s", 0.0),
         "peak_memory_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
         "training_data": domain.training_data.record,

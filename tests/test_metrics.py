@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, worst
+from assay.accuracy.evaluation import accuracy_of_split, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
@@ -18,7 +18,7 @@ from assay.predictors.interface import Prediction
 from assay.structures.batching import count_edges, pack, pack_structures
 from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
-from shared.predict_labelled import predict_labelled
+from shared.predict_labelled import JUDGED, predict_labelled
 
 
 def make_dataset(count, seed=0):
@@ -120,7 +120,7 @@ def test_zero_force_baseline_has_no_accuracy():
 def test_forces_that_are_none_tell_no_accuracy(size):
     dataset = make_dataset(20)
     dataset = replace(dataset, forces=size * dataset.forces)
-    found = accuracy_of_split(errors_of(dataset), dataset, AccuracySettings(resamples=20, confidence=0.9, seed=0))
+    found = accuracy_of_split(errors_of(dataset), dataset, JUDGED)
     assert found["force_accuracy"] is None
     assert found["confidence_intervals"]["force_accuracy"] == [None, None]
     assert {element["force_accuracy"] for element in found["per_element"].values()} == {None}
@@ -131,7 +131,7 @@ def test_molecules_without_a_name_are_counted_one_by_one():
     dataset = make_dataset(6)
     names = np.array(["", "water", "", "water", "ice", ""], dtype=object)
     dataset = replace(dataset, molecules=names)
-    found = accuracy_of_split(errors_of(dataset), dataset, AccuracySettings(resamples=2, confidence=0.9, seed=0))
+    found = accuracy_of_split(errors_of(dataset), dataset, JUDGED)
     assert found["n_molecules"] == 5
 
 
@@ -220,7 +220,7 @@ def test_predictions_come_back_in_order_whatever_the_batches():
 
 
 def test_split_is_complete_and_drawn_by_seed(tmp_path):
-    settings = AccuracySettings(max_structures=25, size_bins=(4, 6))
+    settings = JUDGED.model_copy(update={"max_structures": 25, "size_bins": [4, 6], "resamples": 1000})
     write_hdf5(tmp_path / "set.h5", make_dataset(60))
     dataset, again = (read_dataset(tmp_path / "set.h5", settings.max_structures, settings.seed) for _ in range(2))
     judged = accuracy_of_split(errors_of(dataset), dataset, settings)
@@ -273,7 +273,7 @@ def test_structures_without_a_prediction_are_named_and_the_rest_is_judged():
     assert found.sentence.startswith("3 of 20 structures have no prediction") and found.record["n_structures"] == 3
     assert len(found.errors) == len(found.dataset) == 17 and np.isfinite(found.errors.energy).all()
     assert list(found.dataset.numbers) == [100 + k for k in range(20) if k not in (3, 5, 7)]
-    json.dumps(accuracy_of_split(found.errors, found.dataset, AccuracySettings(resamples=20)), allow_nan=False)
+    json.dumps(accuracy_of_split(found.errors, found.dataset, JUDGED), allow_nan=False)
     whole = predict_labelled(Holey(), from_structures(structures[10:]))
     assert whole.sentence == "" and whole.record == {"n_structures": 0, "structures": []}
     with pytest.raises(AssayError, match=r"no structure of mine can be judged: 1 of 1 .* s3 \(number 0\)"):

@@ -46,7 +46,7 @@ def test_targets_are_judged_by_their_numbers(results):
 @pytest.mark.parametrize("latency_ms", [4.0, 1e-3])
 def test_no_ratio_of_times_is_judged_on_a_machine_that_others_use(copy, latency_ms):
     change(copy, "benchmark", lambda content: content.update(load_of_other_processes=0.46))
-    targets = targets_of(copy, goals=replace(GOALS, latency_ms=latency_ms))
+    targets = targets_of(copy, goals=GOALS.model_copy(update={"latency_ms": latency_ms}))
     speed, latency = targets["Speed over teacher", "tiny"], targets["Latency at batch 1", "tiny"]
     assert speed.verdict == "not measured" and "in dynamics" in speed.shown
     assert "others used 46\u202f% of the processor: time it on a quiet machine" in speed.reason
@@ -129,7 +129,7 @@ def test_int8_is_asked_for_what_its_limits_say(results):
     ("accuracy", "asked"), [(0.95, "> 95"), (0.955, "> 95.5"), (0.985, "> 98.5"), (0.999, "> 99.9")]
 )
 def test_what_is_asked_for_is_what_judges(results, accuracy, asked):
-    targets = targets_of(results, goals=replace(GOALS, force_accuracy=accuracy))
+    targets = targets_of(results, goals=GOALS.model_copy(update={"force_accuracy": accuracy}))
     assert targets["Force accuracy", "tiny"].asked == f"{asked}\u202f%"
 
 
@@ -138,7 +138,8 @@ def test_what_is_shown_does_not_look_like_the_limit_that_judges(results, off):
     """4.9995 as 5.00 beside at least 5 would seem to be met."""
     shown = {key: target.value for key, target in targets_of(results).items()}
     speed, latency = (shown[name, "tiny"] for name in ("Speed over teacher", "Latency at batch 1"))
-    goals = replace(GOALS, speedup_over_teacher=speed * (1 + off), latency_ms=latency * (1 + off))
+    asked = {"speedup_over_teacher": speed * (1 + off), "latency_ms": latency * (1 + off)}
+    goals = GOALS.model_copy(update=asked)
     targets = targets_of(results, goals=goals)
     assert targets["Speed over teacher", "tiny"].verdict == ("met" if off < 0 else "unmet")
     for name, goal in (("Speed over teacher", goals.speedup_over_teacher), ("Latency at batch 1", goals.latency_ms)):

@@ -13,7 +13,7 @@ from ase.build import bulk, molecule
 from ase.io import write
 
 from assay.accuracy.domain import Novelty
-from assay.accuracy.evaluation import AccuracySettings, OutsideScope, predict_all, with_labels
+from assay.accuracy.evaluation import OutsideScope, predict_all, with_labels
 from assay.accuracy.shards import Shard, predict_piece, read_shards, write_shard
 from assay.accuracy.splits import judge_split
 from assay.accuracy.training_data import TrainingData
@@ -23,6 +23,7 @@ from assay.data.scope import Scope
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.predict_labelled import JUDGED
 from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
 SAID_OF_THE_JOB = ("created_utc", "wall_s", "peak_memory_MB")
@@ -110,7 +111,7 @@ def test_a_split_is_judged_by_what_has_a_prediction_and_says_the_rest(dataset):
 
     piece = predict_piece(Echo(), Counted(), dataset, "mine")
     scope = Scope(elements=("H", "C", "O"), charges=(0,), spins=(1,), axes=(0,), n_atoms=(1, 50))
-    settings = AccuracySettings(resamples=20, worst=2)
+    settings = JUDGED.model_copy(update={"worst": 2})
     judged = judge_split(piece, dataset, Counted(), scope, settings, "mine")
     assert judged.row["n_structures"] == len(judged.errors) == len(judged.novelties) == 9
     assert [novelty.score for novelty in judged.novelties] == [0, 1, 4, 5, 6, 8, 9, 10, 11]

@@ -11,7 +11,7 @@ from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
 
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split
+from assay.accuracy.evaluation import accuracy_of_split
 from assay.accuracy.figures import draw_parity
 from assay.accuracy.metrics import confidence_intervals, metrics
 from assay.checkpoint import normalize, write
@@ -25,7 +25,7 @@ from assay.predictors.structure_files import PredictionFiles
 from assay.structures.structure import Structure
 from shared.checkpoint_samples import store, student
 from shared.physics_toys import predictor
-from shared.predict_labelled import predict_labelled
+from shared.predict_labelled import JUDGED, predict_labelled
 from shared.report_results import change, make_benchmarks, make_results, read, write_report
 
 
@@ -156,7 +156,7 @@ def test_errors_of_the_stress_equal_their_definitions():
     assert 1e-3 / GPa == pytest.approx(0.1602177, rel=1e-6)
     low, high = confidence_intervals(errors, [""] * len(errors), 50, 0.95, 0)["stress_rmse_GPa"]
     assert low == pytest.approx(high) == pytest.approx(found["stress_rmse_GPa"])
-    judged = accuracy_of_split(errors, from_structures(structures), AccuracySettings(resamples=20))
+    judged = accuracy_of_split(errors, from_structures(structures), JUDGED)
     assert (judged["n_stress_labels"], judged["n_stresses"]) == (10, 10)
     rms = np.sqrt(
         np.mean(
@@ -169,7 +169,7 @@ def test_errors_of_the_stress_equal_their_definitions():
 def test_a_student_without_stress_is_not_called_right_about_it():
     structures = labelled(4)
     errors = predict_labelled(Off(structures, None), from_structures(structures)).errors
-    judged = accuracy_of_split(errors, from_structures(structures), AccuracySettings(resamples=20))
+    judged = accuracy_of_split(errors, from_structures(structures), JUDGED)
     assert (judged["n_stress_labels"], judged["n_stresses"], judged["stress_mae_GPa"]) == (4, 0, None)
 
 

@@ -16,10 +16,10 @@ from assay.report import dag
 from assay.report.evidence import read_students
 from assay.report.page import write_markdown, write_page
 from assay.report.summary import summarize, write_comparison
-from assay.report.targets import Goals
 from assay.workflow import plots
+from assay.workflow.config_models.config_yaml import Targets
 
-GOALS = Goals(force_accuracy=0.95, speedup_over_teacher=5.0, latency_ms=4.0, dag_speedup=1.2)
+GOALS = Targets(force_accuracy=0.95, speedup_over_teacher=5.0, latency_ms=4.0, dag_speedup=1.2)
 STUDENTS = {"original": (427_292, 1.0), "tiny": (77_203, 1.6), "ultra_tiny": (21_459, 2.9)}
 JOBS = [("validate", name, 1e9 + k, 10.0) for k, name in enumerate(STUDENTS)]
 RUNTIMES = {

@@ -28,31 +28,11 @@ from assay.data.dataset import Dataset
 from assay.predictors.interface import Predictor, check_structure
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure, molecule_numbers, symbols_of
+from assay.workflow.config_models.config_yaml import Accuracy
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
 LISTED = 100  # so many structures without a prediction are listed in a file
-
-
-@dataclass(frozen=True)
-class AccuracySettings:
-    """How accuracy is judged; the keys of the config's section ``accuracy``.
-
-    Attributes:
-        max_structures: number of structures of a split that are judged at most, drawn at random; None for all.
-        resamples: number of resamples of the bootstrap, each a draw of molecules.
-        confidence: share of the bootstrap distribution that an interval covers.
-        size_bins: upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open.
-        worst: number of the worst structures that are named.
-        seed: seed of the drawn structures and of the bootstrap.
-    """
-
-    max_structures: int | None = None
-    resamples: int = 1000
-    confidence: float = 0.95
-    size_bins: Sequence[int] = (10, 20, 30, 40, 60, 100)
-    worst: int = 10
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,7 +159,7 @@ def with_labels(predictions: Predictions, dataset: Dataset, label: str = "") -> 
     return found
 
 
-def accuracy_of_split(errors: Errors, dataset: Dataset, settings: AccuracySettings) -> dict[str, Any]:
+def accuracy_of_split(errors: Errors, dataset: Dataset, settings: Accuracy) -> dict[str, Any]:
     """Everything that ``accuracy.json`` says of one split.
 
     Args:

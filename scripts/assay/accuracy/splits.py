@@ -10,11 +10,12 @@ import ase
 import numpy as np
 
 from assay.accuracy.domain import Domain, Novelty
-from assay.accuracy.evaluation import AccuracySettings, accuracy_of_split, by_novelty, with_both_forces, with_labels
+from assay.accuracy.evaluation import accuracy_of_split, by_novelty, with_both_forces, with_labels
 from assay.accuracy.metrics import Errors
 from assay.accuracy.shards import Piece
 from assay.data.dataset import Dataset
 from assay.data.scope import Scope, count_outside
+from assay.workflow.config_models.config_yaml import Accuracy
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Judged:
 
 
 def judge_split(
-    piece: Piece, dataset: Dataset, domain: Domain, scope: Scope | None, settings: AccuracySettings, name: str
+    piece: Piece, dataset: Dataset, domain: Domain, scope: Scope | None, settings: Accuracy, name: str
 ) -> Judged:
     """Judge the predictions of a split by its labels.
 

@@ -14,8 +14,9 @@ from assay.report.evidence import BRANCHES, Student
 from assay.report.forms import Form, forms_of, plain_form
 from assay.report.labels import labels_by_split
 from assay.report.speed import busiest, teachers_timed
-from assay.report.targets import Goals, judge_targets
+from assay.report.targets import judge_targets
 from assay.report.wording import listing, of_each
+from assay.workflow.config_models.config_yaml import Targets
 from assay.workflow.files import atomic_path, sha256_file
 from assay.workflow.provenance import header
 
@@ -33,7 +34,7 @@ STRESS_METRICS = ("stress_mae_GPa", "stress_rmse_GPa", "stress_mae_meV_per_A3", 
 def summarize(
     students: Sequence[Student],
     dag: Mapping[str, Any] | None,
-    goals: Goals,
+    goals: Targets,
     teachers: Mapping[str, str | None],
     data: Mapping[str, str | Path],
 ) -> dict[str, Any]:

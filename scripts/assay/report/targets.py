@@ -21,25 +21,9 @@ from assay.report.wording import (
     quantity,
     words,
 )
+from assay.workflow.config_models.config_yaml import Targets
 
 Verdict = Literal["met", "unmet", "not measured", "not applicable"]
-
-
-@dataclass(frozen=True)
-class Goals:
-    """The numbers that are asked for: the config's section ``report: targets``.
-
-    Attributes:
-        force_accuracy: 1 - RMSE / RMS of forces must exceed this.
-        speedup_over_teacher: the teacher's time over the student's for one structure must reach this.
-        latency_ms: the time for energies and forces of one structure, in milliseconds, must stay below this.
-        dag_speedup: the sum of the jobs' times over the wall time must reach this.
-    """
-
-    force_accuracy: float
-    speedup_over_teacher: float
-    latency_ms: float
-    dag_speedup: float
 
 
 @dataclass(frozen=True)
@@ -57,7 +41,7 @@ class Target:
 
 
 def judge_targets(
-    students: Sequence[Student], forms: Mapping[str, Sequence[Form]], dag: Mapping[str, Any] | None, goals: Goals
+    students: Sequence[Student], forms: Mapping[str, Sequence[Form]], dag: Mapping[str, Any] | None, goals: Targets
 ) -> list[Target]:
     """Judge every target for every student, in the order of the report's table.
 
@@ -97,7 +81,7 @@ def _verdict(value: float | None, met: bool) -> Verdict:
     return "met" if met else "unmet"
 
 
-def _accuracy(student: Student, _: Sequence[Form], goals: Goals) -> Target:
+def _accuracy(student: Student, _: Sequence[Form], goals: Targets) -> Target:
     value, split = student.headline("force_accuracy"), student.headline_split
     return Target(
         name="Force accuracy",
@@ -120,7 +104,7 @@ def _whose_labels(student: Student, split: str | None) -> str:
     return "; ".join(filter(None, [student.doubt_of_labels(split), leaked]))
 
 
-def _speedup(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
+def _speedup(student: Student, forms: Sequence[Form], goals: Targets) -> Target:
     plain = plain_form(forms)
     value = None if plain is None else plain.restarted_ratio or plain.teacher_ratio
     shown, where, disturbed = NOT_MEASURED, "", disturbance(student)
@@ -162,7 +146,7 @@ def _by_package(form: Form | None) -> str:
     return ", as the package computes them" if form and form.runtime == PACKAGED else ""
 
 
-def _latency(student: Student, forms: Sequence[Form], goals: Goals) -> Target:
+def _latency(student: Student, forms: Sequence[Form], goals: Targets) -> Target:
     plain = plain_form(forms)
     value = plain.latency_ms if plain else None
     where = f" of {plain.n_atoms} atoms" if plain and value is not None else ""
@@ -230,7 +214,7 @@ def _int8(student: Student) -> Target:
     )
 
 
-def _dag(dag: Mapping[str, Any] | None, goals: Goals) -> Target:
+def _dag(dag: Mapping[str, Any] | None, goals: Targets) -> Target:
     value = dag["parallel_speedup"] if dag else None
     return Target(
         name="Parallel workflow",

@@ -165,10 +165,14 @@ class LabelledFile(Section):
 class Targets(Section):
     """What the report holds the students against."""
 
-    force_accuracy: float = Field(gt=0, le=1, description="force accuracy asked for")
-    speedup_over_teacher: PositiveNumber
-    latency_ms: PositiveNumber
-    dag_speedup: PositiveNumber
+    force_accuracy: float = Field(gt=0, le=1, description="what 1 - RMSE / RMS of the forces must exceed")
+    speedup_over_teacher: PositiveNumber = Field(
+        description="what the teacher's time over the student's for one structure must reach"
+    )
+    latency_ms: PositiveNumber = Field(
+        description="what the time for energy and forces of one structure must stay below"
+    )
+    dag_speedup: PositiveNumber = Field(description="what the sum of the jobs' times over the wall time must reach")
 
 
 class Report(Section):
@@ -180,12 +184,16 @@ class Report(Section):
 class Accuracy(Section):
     """How errors against the teacher are summarized."""
 
-    max_structures: PositiveInteger | None = Field(description="structures judged per split")
-    resamples: PositiveInteger
-    confidence: float = Field(gt=0, lt=1, description="mass of the intervals")
-    size_bins: Integers
-    worst: PositiveInteger
-    seed: Seed
+    max_structures: PositiveInteger | None = Field(
+        description="the most structures of a split that are judged, drawn at random; null for all"
+    )
+    resamples: PositiveInteger = Field(description="the number of resamples of the bootstrap, each a draw of molecules")
+    confidence: float = Field(gt=0, lt=1, description="the share of the bootstrap distribution that an interval covers")
+    size_bins: Integers = Field(
+        description="upper ends (inclusive) of the bins of structure size, in atoms; a last bin is open"
+    )
+    worst: PositiveInteger = Field(description="the number of the worst structures that are named")
+    seed: Seed = Field(description="the seed of the drawn structures and of the bootstrap")
 
 
 class Benchmark(Section):

@@ -6,11 +6,12 @@ from pathlib import Path
 from assay.benchmark.memory import share_session_memory
 from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.quantize import arithmetic
-from assay.quantize.comparison import BATCH_SIZES, Limits, choose_scheme, measure_times, on_labels_of
+from assay.quantize.comparison import BATCH_SIZES, choose_scheme, measure_times, on_labels_of
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.samples import sample_unseen
 from assay.quantize.schemes import SCHEMES
 from assay.structures.structure import typical_batch
+from assay.workflow.config_models.physics_yaml import QuantizeLimits
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, read_json, write_json
 from assay.workflow.provenance import header
@@ -35,7 +36,7 @@ def main() -> None:
         files["fp32"], typical_batch(unseen, BATCH_SIZES[-1]), n_threads, settings["seconds"]
     )
     int8 = [scheme.name for scheme in SCHEMES if scheme.is_int8]
-    decision = choose_scheme(rows, int8, Limits(**settings["limits"]), work["matmul_share"])
+    decision = choose_scheme(rows, int8, QuantizeLimits(**settings["limits"]), work["matmul_share"])
     decision = on_labels_of(decision, whose)
     for scheme in SCHEMES:
         rows[scheme.name]["description"] = scheme.description

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
 from assay.predictors.interface import load_predictor
-from assay.quantize.comparison import Motion, measure_costs
+from assay.quantize.comparison import measure_costs
 from assay.quantize.samples import sample_known, sample_unseen, usual_errors, with_usual_errors
 from assay.quantize.schemes import SCHEMES
+from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 

@@ -19,8 +19,6 @@ from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.quantize import arithmetic, schemes
 from assay.quantize.comparison import (
-    Limits,
-    Motion,
     choose_scheme,
     consistency,
     errors,
@@ -35,11 +33,13 @@ from assay.quantize.schemes import SCHEMES, dynamic, gradient, static, weights
 from assay.quantize.sessions import integer_share, loaded_operators
 from assay.structures.structure import Structure
 from assay.verification import determinism
+from assay.workflow.config_models.physics_yaml import Motion, QuantizeLimits
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import whose_labels
 from shared.checkpoint_samples import store, student
 
-LIMITS = Limits(
+MOTION = Motion(temperature_K=300.0, step_fs=0.5, duration_fs=4.0)
+LIMITS = QuantizeLimits(
     size_ratio=0.35,
     latency_ratio_batch1=1.0,
     latency_ratio_batch32=0.7,
@@ -244,7 +244,7 @@ def test_a_broken_calibration_is_caught(exported, structures, tmp_path):
 
 
 def _compared(files, labelled):
-    costs, times = measure_costs(files, labelled, Motion(300.0, 0.5, 4.0), 2, 1), measure_times(files, labelled, 0.0, 1)
+    costs, times = measure_costs(files, labelled, MOTION, 2, 1), measure_times(files, labelled, 0.0, 1)
     return {name: costs[name] | times[name] for name in files}
 
 

@@ -17,8 +17,9 @@ from assay.physics.reference import Reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Predictor
 from assay.predictors.networks import predictor_of
-from assay.quantize.comparison import Motion, consistency, drift, errors
+from assay.quantize.comparison import consistency, drift, errors
 from assay.structures.structure import Structure, evenly
+from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.progress import progress
 
 ERRORS = {"force_mae": "eV_per_A", "energy_mae": "eV_per_atom", "stress_mae": "eV_per_A3"}  # with their units

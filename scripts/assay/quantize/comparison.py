@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,39 +15,13 @@ from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
 from assay.structures.structure import Structure, typical_batch
+from assay.workflow.config_models.physics_yaml import Motion, QuantizeLimits
 from assay.workflow.errors import AssayError, reason_of
 
 ROUNDS = {1: 4, 32: 1}  # factor of the rounds by batch size: other processes disturb the shortest calls most
 BATCH_SIZES = tuple(ROUNDS)
 AGAIN = "fp32 in a second session"
 STEP_A = 0.01  # half the step of a finite difference: its energies differ by more than float32's noise
-
-
-@dataclass(frozen=True)
-class Motion:
-    """The dynamics at constant energy that the drift is read from.
-
-    Attributes:
-        temperature_K: temperature of the first velocities.
-        step_fs: time step, fs.
-        duration_fs: length of a run, fs.
-    """
-
-    temperature_K: float
-    step_fs: float
-    duration_fs: float
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits that a scheme must hold to be worth shipping; config.yaml gives the reasons."""
-
-    size_ratio: float
-    latency_ratio_batch1: float
-    latency_ratio_batch32: float
-    force_mae_increase_relative: float
-    energy_force_consistency: float
-    drift_ratio: float
 
 
 def errors(predictor: Predictor, structures: Sequence[Structure]) -> dict[str, float]:
@@ -200,14 +174,14 @@ def _times(
 
 
 def choose_scheme(
-    rows: Mapping[str, Mapping[str, Any]], candidates: Sequence[str], limits: Limits, matmul_share: float
+    rows: Mapping[str, Mapping[str, Any]], candidates: Sequence[str], limits: QuantizeLimits, matmul_share: float
 ) -> dict[str, Any]:
     """Choose the scheme to ship, and say in a sentence whether to use it and why.
 
     Args:
         rows: the rows of ``measure_costs`` and ``measure_times``, joined; others are held against "fp32".
         candidates: the schemes that may be shipped.
-        limits: see ``Limits``.
+        limits: what a scheme must hold.
         matmul_share: the share of matrix products in the time of float32, which bounds what integers can save.
 
     Raises:
@@ -257,7 +231,7 @@ def _unless(failed: Sequence[str]) -> str:
     return " unless its file is too large" if failed == ["latency_ratio_batch32"] else ""
 
 
-def _failed(row: Mapping[str, Any], exact: Mapping[str, Any], limits: Limits) -> list[str]:
+def _failed(row: Mapping[str, Any], exact: Mapping[str, Any], limits: QuantizeLimits) -> list[str]:
     drifts = row["nve_drift_meV_per_atom_per_ps"], exact["nve_drift_meV_per_atom_per_ps"]
     passed = {
         "size_ratio": row["size_ratio"] <= limits.size_ratio,

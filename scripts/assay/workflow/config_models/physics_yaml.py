@@ -181,22 +181,26 @@ class Export(Section):
 
 
 class Motion(Section):
-    """Dynamics at constant energy of quantized files."""
+    """The dynamics at constant energy that the drift of a smaller form of a student is read from."""
 
-    temperature_K: PositiveNumber
-    step_fs: PositiveNumber
-    duration_fs: PositiveNumber
+    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
+    step_fs: PositiveNumber = Field(description="the time step")
+    duration_fs: PositiveNumber = Field(description="the length of a run")
 
 
 class QuantizeLimits(Section):
-    """What a scheme must hold to be recommended."""
+    """What a scheme must hold to be worth shipping; ``config/physics.yaml`` gives the reasons."""
 
-    size_ratio: PositiveNumber
-    latency_ratio_batch1: PositiveNumber
-    latency_ratio_batch32: PositiveNumber
-    force_mae_increase_relative: PositiveNumber
-    energy_force_consistency: PositiveNumber
-    drift_ratio: PositiveNumber
+    size_ratio: PositiveNumber = Field(description="the largest file, over that of float32")
+    latency_ratio_batch1: PositiveNumber = Field(description="the longest time of one structure, over that of float32")
+    latency_ratio_batch32: PositiveNumber = Field(description="the longest time of 32 structures, over that of float32")
+    force_mae_increase_relative: PositiveNumber = Field(
+        description="the largest growth of the force error over that of float32, as a fraction of it"
+    )
+    energy_force_consistency: PositiveNumber = Field(
+        description="the largest relative difference of forces and differences of energies"
+    )
+    drift_ratio: PositiveNumber = Field(description="the largest drift of the energy, over that of float32")
 
 
 class Quantize(Section):

@@ -1,7 +1,7 @@
 """Half an hour on a bare machine with a GPU: what is measured there comes back as records of JSON.
 
 Each part ends within ten minutes, writes a record as it goes on, and continues an earlier one. The machine needs torch,
-Triton, ASE and vesin.
+Triton, ASE, h5py, pydantic, PyYAML, SciPy, tqdm and vesin.
 
     python scripts/gpu_hour.py --out $OUT --part 1          parity of every runtime with the network on the CPU
     python scripts/gpu_hour.py --out $OUT --part 2          speed, from one molecule to 20,000 atoms

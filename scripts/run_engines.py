@@ -11,7 +11,7 @@ from assay.engines.cases import of_size
 from assay.engines.programs import PROGRAMS
 from assay.engines.run import EngineSettings, expect, run_program
 from assay.structures.structure import knows
-from assay.verification.parity import Tolerance
+from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header

@@ -10,8 +10,8 @@ import torch
 from assay.benchmark.memory import keep_freed_memory
 from assay.checkpoint import normalize
 from assay.data import read_examples
-from assay.verification import dynamics
-from assay.verification.verify import VerificationSettings, verify
+from assay.verification.verify import verify
+from assay.workflow.config_models.physics_yaml import Export
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -24,8 +24,7 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     keep_freed_memory()
     torch.set_num_threads(snakemake.threads)
-    options = dict(snakemake.params.settings)
-    settings = VerificationSettings(**options | {"dynamics": dynamics.DynamicsSettings(**options["dynamics"])})
+    settings = Export(**snakemake.params.settings)
     card, checkpoint = read_json(snakemake.input.card), normalize(snakemake.input.model)
     files = {Path(path).name: Path(path) for path in snakemake.input.files}
     structures = read_examples(snakemake.params.splits.values())

@@ -24,13 +24,15 @@ from assay.engines.table import FAILS, PASSES, TOO_SHORT, draw, write_markdown
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.predictors.virtual_environments import interpreter
-from assay.verification.parity import Tolerance
+from assay.workflow.config import load_config
+from assay.workflow.config_models.physics_yaml import Tolerance
 from shared.molecules import shaken
 from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
 TOY = Program("a toy", "shared.toy_program", ("model.safetensors", "fault"))
 # In so short a time the total energy swings by more than it drifts.
+TOLERANCE = Tolerance(**load_config(ROOT / "config")["export"]["tolerances"]["default"])
 SETTINGS = EngineSettings([9], 0.1, 60.0, 0.02, 60.0, 0.5, 300.0, 5.0, 1e-3)
 
 
@@ -55,7 +57,7 @@ def run(student, monkeypatch):
         files = {name: folder / name for name in TOY.files}
         asked = dataclasses.replace(SETTINGS, **settings)
         timed = [cases.of_size(structures, size) for size in asked.sizes]
-        return run_program(TOY, files, timed, expected, asked, Tolerance())
+        return run_program(TOY, files, timed, expected, asked, TOLERANCE)
 
     return run
 
@@ -221,7 +223,7 @@ def test_programs_run_the_student(student, name):
         WRITE[file](model, folder / file)
     files = {file: folder / file for file in program.files}
     timed = [cases.of_size(structures, size) for size in SETTINGS.sizes]
-    found = run_program(program, files, timed, expected, SETTINGS, Tolerance())
+    found = run_program(program, files, timed, expected, SETTINGS, TOLERANCE)
     assert "error" not in found, found
     assert {name: case for name, case in found["cases"].items() if case["verdict"] != PASSES} == {}
     told = [case["virial_error_relative"] for case in found["cases"].values() if "virial_error_relative" in case]

@@ -41,6 +41,8 @@ from assay.structures.structure import Structure, collate
 from assay.verification import determinism, graph_checks, parity
 from assay.verification.cases import open_cases, periodic_cases
 from assay.verification.verify import largest_errors
+from assay.workflow.config import load_config
+from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import AssayError
 
 STUDENTS = {
@@ -58,6 +60,7 @@ STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
 ELEMENTS = [1, 6, 7, 8]
 CUTOFF = 5.0
 ROOT = Path(__file__).parents[1]
+TOLERANCE = Tolerance(**load_config(ROOT / "config")["export"]["tolerances"]["default"])
 FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
 
 
@@ -127,7 +130,7 @@ def test_every_file_agrees_with_double_precision_on_every_case(student, cases):
     expected = references(student.model, isolated | periodic)
     for name in FILES if why_not_computed(student.model) or library() is None else (*FILES, "model.assay"):
         judged = isolated if name == "model.onnx" else isolated | periodic
-        rows = parity.parity_rows(student.predictor(name), judged, expected, parity.Tolerance())
+        rows = parity.parity_rows(student.predictor(name), judged, expected, TOLERANCE)
         assert len(rows) == len(judged)
         assert failed(rows) == [], name
 
@@ -171,7 +174,7 @@ def test_parity_sees_a_wrong_model(student, cases, change):
         return (energy[:, None] if change == "shape" else energy), forces, virial
 
     predictor.evaluate_with_virial = wrong
-    (row,) = parity.parity_rows(predictor, batch, references(student.model, batch), parity.Tolerance())
+    (row,) = parity.parity_rows(predictor, batch, references(student.model, batch), TOLERANCE)
     assert not row["passed"]
     assert ("error" in row) == (change in ("shape", "crash"))
     json.dumps(row, allow_nan=False)
@@ -429,7 +432,9 @@ def test_half_precision_keeps_positions_and_energies_in_single(student, cases):
     path = student.folder / "model.fp16.onnx"
     onnx_graphs.save(half, path)
     # The bound grows with the number of atoms: in a crystal the errors of equal atoms add up.
-    loose = parity.Tolerance(energy_eV=0.01, energy_eV_per_atom=5e-3, forces_eV_per_A=0.02, forces_relative=1.5e-2)
+    loose = Tolerance(
+        energy_eV=0.01, energy_eV_per_atom=5e-3, energy_relative=1e-6, forces_eV_per_A=0.02, forces_relative=1.5e-2
+    )
     rows = parity.parity_rows(load_predictor(path, threads=1), cases[0], references(student.model, cases[0]), loose)
     assert failed(rows) == []
     casts = {node.output[0]: node.input[0] for node in half.graph.node if node.op_type == "Cast"}
@@ -536,7 +541,7 @@ def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
     aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", export_metadata(single, card))
     predictor, everything = load_predictor(tmp_path / "model.pt2", threads=1), cases[0] | cases[1]
     expected = references(single.double(), everything)
-    assert failed(parity.parity_rows(predictor, everything, expected, parity.Tolerance())) == []
+    assert failed(parity.parity_rows(predictor, everything, expected, TOLERANCE)) == []
     assert determinism.check_determinism(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])[
         "passed"
     ]

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
-from assay.gpu_hour import training
+from assay.gpu_hour import parity, training
 from assay.gpu_hour.hour import MOST_FILES, Hour, bring_along, check_folder
 from assay.gpu_hour.speed import in_box, settings
 from assay.gpu_hour.travel import PACKED, pack, unpack
@@ -36,13 +37,13 @@ def test_all_parts_run_in_small_on_a_cpu(tmp_path):
     assert set(records) == {"parity", "speed", "physics", "training", "profile"}
     assert all(record["left"] == [] and record["dry"] for record in records.values())
     assert len(list(tmp_path.iterdir())) <= MOST_FILES
-    parity = records["parity"]["pieces"]
+    judged = records["parity"]["pieces"]
     for name in ("eager", "eager float64", "torchscript", "onnx"):
-        assert parity[f"ultra_tiny, {name}"]["passed"], name
-    assert parity["ultra_tiny, eager float64"]["forces_error_eV_per_A_max"] < 1e-10
-    assert "not available" in parity["ultra_tiny, aotinductor"]["error"]
+        assert judged[f"ultra_tiny, {name}"]["passed"], name
+    assert judged["ultra_tiny, eager float64"]["forces_error_eV_per_A_max"] < 1e-10
+    assert "not available" in judged["ultra_tiny, aotinductor"]["error"]
     if not torch.cuda.is_available():
-        assert "not available" in parity["ultra_tiny, triton"]["error"]
+        assert "not available" in judged["ultra_tiny, triton"]["error"]
     for name, piece in records["speed"]["pieces"].items():
         if "atoms" in name:
             assert piece["runtimes"]["eager"]["latency_ms_median"] > 0.0
@@ -53,6 +54,16 @@ def test_all_parts_run_in_small_on_a_cpu(tmp_path):
     trained = torch.load(tmp_path / "ultra_tiny.trained.pt", weights_only=True)
     assert trained["config"]["architecture"] == "painn"
     assert records["profile"]["pieces"]["ultra_tiny, eager, 1 x 20 atoms"]["rows"]
+
+
+def test_parity_is_judged_by_the_tolerance_of_the_config(tmp_path, monkeypatch):
+    physics = yaml.safe_load((ROOT / "config/physics.yaml").read_text())
+    assert parity.tolerance().model_dump(exclude_unset=True) == physics["export"]["tolerances"]["default"]
+    physics["export"]["tolerances"]["default"]["energy_eV"] = 0.5
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/physics.yaml").write_text(yaml.safe_dump(physics))
+    monkeypatch.setattr(parity, "ROOT", tmp_path)
+    assert parity.tolerance().energy_eV == 0.5
 
 
 def test_a_shipped_student_is_trained_further(tmp_path):

@@ -38,6 +38,7 @@ from assay.runtime.engine import LIBRARY, MODEL
 from assay.runtime.student import FALLBACK
 from assay.structures.structure import Structure
 from assay.verification import dynamics, parity
+from assay.workflow.config_models.physics_yaml import ParityDynamics
 
 ROOT = Path(__file__).parents[1]
 PAINN = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True}
@@ -216,9 +217,7 @@ def test_threads_that_wait_leave_their_core_where_openmp_is_told_so(files, polic
 
 def test_dynamics_conserve_energy_as_the_network_does(model, files):
     molecules = [Structure.from_ase(ase.build.molecule(name)) for name in ("H2O", "C6H6", "CH3CONH2")]
-    settings = dynamics.DynamicsSettings(
-        n_atoms=[12], steps=100, step_fs=0.5, temperature_K=300.0, energy_eV_per_atom=2e-6
-    )
+    settings = ParityDynamics(n_atoms=[12], steps=100, step_fs=0.5, temperature_K=300.0, energy_eV_per_atom=2e-6)
     right = dynamics.check_dynamics(model, files["model.edges.onnx"], molecules, settings)
     (row,) = right["molecules"]
     assert right["passed"] and row["n_atoms"] == 12 and row["neighbor_lists_made"] < 20

@@ -36,8 +36,8 @@ from assay.predictors.interface import load_predictor
 from assay.runtime import scope as packaged
 from assay.runtime.calculator import StudentCalculator
 from assay.structures.structure import Structure, told_charge_and_spin
-from assay.verification.dynamics import DynamicsSettings
-from assay.verification.verify import VerificationSettings, verify
+from assay.verification.verify import verify
+from assay.workflow.config_models.physics_yaml import Export
 from assay.workflow.errors import AssayError
 from assay.workflow.records import told_beside, trained_on
 from shared.physics_toys import CONFIG
@@ -310,7 +310,7 @@ def test_elements_that_a_scope_file_alone_tells_hold_for_all_that_judges(tmp_pat
     onnx_graphs.save(onnx_graphs.assemble(network, model.cutoff, metadata, search=True), tmp_path / "model.onnx")
     engine_file.save(model, tmp_path / "model.assay", metadata)
     files = {name: tmp_path / name for name in ("model.onnx", "model.assay")}
-    settings = VerificationSettings(CONFIG["export"]["tolerances"], 2, [1], DynamicsSettings([9], 2, 0.5, 300.0, 1e-5))
+    settings = Export(**CONFIG["export"] | {"runs": 2, "threads": [1]})
     judged = verify(read.build(torch.float64), read.atomic_numbers, files, {}, [], settings)
     assert judged["passed"] and judged["files"].keys() == files.keys(), judged
     (tmp_path / "example.xyz").write_bytes(example_files(read.build(torch.float64), read.atomic_numbers)["example.xyz"])

@@ -24,7 +24,8 @@ from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.networks import EagerPredictor, EnginePredictor
 from assay.predictors.virtual_environments import interpreter
 from assay.structures.structure import Structure
-from assay.verification.parity import Reference, Tolerance, errors_of, references
+from assay.verification.parity import Reference, errors_of, references
+from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 

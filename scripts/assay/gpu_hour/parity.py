@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from assay.checkpoint import load_model
 from assay.data import read_examples
@@ -15,7 +15,8 @@ from assay.gpu_hour.hour import ROOT, Hour, Piece
 from assay.gpu_hour.runtimes import NAMES, load_runtime_of
 from assay.structures.structure import Structure
 from assay.verification.cases import Cases, open_cases, periodic_cases
-from assay.verification.parity import Reference, Tolerance, parity_rows, references
+from assay.verification.parity import Reference, allowed, parity_rows, references
+from assay.workflow.config_models.physics_yaml import Tolerance
 
 ELEMENTS = (1, 6, 7, 8)  # what random structures are made of, as for export.json
 DRY_CASES = ("1 atom", "5 atoms", "slab", "batch of 2")
@@ -41,6 +42,12 @@ def _references(checkpoint: Path, dry: bool) -> tuple[Cases, dict[str, Reference
     return cases, references(model, cases)
 
 
+def tolerance() -> Tolerance:
+    """How far the config lets an exported file be from the network."""
+    physics = yaml.safe_load((ROOT / "config/physics.yaml").read_text())
+    return Tolerance(**physics["export"]["tolerances"]["default"])
+
+
 def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
     """What is measured: each runtime of each student, over the cases of export.json.
 
@@ -53,10 +60,10 @@ def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:
         """How far one runtime of a student is from the network in double precision, over all cases."""
         predictor = load_runtime_of(hour, variant, name, folder)
         cases, expected = _references(hour.checkpoint(variant), hour.dry)
-        tolerance = Tolerance()
-        rows = parity_rows(predictor, cases, expected, tolerance)
+        limit = tolerance()
+        rows = parity_rows(predictor, cases, expected, limit)
         return {
-            "tolerance": asdict(tolerance),
+            "tolerance": allowed(limit),
             "passed": all(row["passed"] for row in rows),
             "forces_error_eV_per_A_max": _largest(rows, "forces_error_eV_per_A"),
             "energy_error_eV_max": _largest(rows, "energy_error_eV"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +18,12 @@ from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.networks import EagerPredictor
 from assay.runtime.calculator import StudentCalculator
 from assay.structures.structure import Structure, nearest_in_size
+from assay.workflow.config_models.physics_yaml import ParityDynamics
 from assay.workflow.errors import AssayError
 
 
-@dataclass(frozen=True)
-class DynamicsSettings:
-    """How molecules are moved at constant energy.
-
-    Attributes:
-        n_atoms: sizes of the molecules; for each the structure nearest in size is taken.
-        steps: number of time steps.
-        step_fs: time step, fs.
-        temperature_K: temperature of the first velocities.
-        energy_eV_per_atom: how far the change of the total energy may be from that in double precision.
-    """
-
-    n_atoms: Sequence[int]
-    steps: int
-    step_fs: float
-    temperature_K: float
-    energy_eV_per_atom: float
-
-
 def check_dynamics(
-    model: Potential, path: Path, structures: Sequence[Structure], settings: DynamicsSettings
+    model: Potential, path: Path, structures: Sequence[Structure], settings: ParityDynamics
 ) -> dict[str, Any]:
     """Run each molecule twice from one start: by ``model``, in float64, and by the ``model.edges.onnx`` at ``path``.
 
@@ -62,7 +43,7 @@ def check_dynamics(
     }
 
 
-def _run_both(model: Potential, path: Path, structure: Structure, settings: DynamicsSettings) -> dict[str, Any]:
+def _run_both(model: Potential, path: Path, structure: Structure, settings: ParityDynamics) -> dict[str, Any]:
     calculator = StudentCalculator(path, threads=torch.get_num_threads())
     exact = total_energies(structure, PredictorCalculator(EagerPredictor(model)), settings)
     exported = total_energies(structure, calculator, settings)
@@ -84,7 +65,7 @@ def _run_both(model: Potential, path: Path, structure: Structure, settings: Dyna
     }
 
 
-def total_energies(structure: Structure, calculator: Calculator, settings: DynamicsSettings) -> np.ndarray:
+def total_energies(structure: Structure, calculator: Calculator, settings: ParityDynamics) -> np.ndarray:
     """Return potential plus kinetic energy, eV, at the start and after each step of velocity Verlet.
 
     The first velocities are drawn with a fixed seed.

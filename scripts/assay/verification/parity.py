@@ -15,25 +15,12 @@ from assay.models.graph import EdgeGraph
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure, collate
 from assay.verification.cases import Cases
+from assay.workflow.config_models.physics_yaml import Tolerance
 
-
-@dataclass(frozen=True)
-class Tolerance:
-    """How far an export may be from the network in double precision.
-
-    The energy E of a structure may be off by ``energy_eV`` + ``energy_eV_per_atom`` for each atom +
-    ``energy_relative`` |E|; a force by ``forces_eV_per_A`` + ``forces_relative`` times the largest force of the batch.
-    Forces may always be off by ``roundings`` times the error that single precision makes in the network itself, and so
-    may virials. These may be off by what the forces may over a distance of ``virial_A`` for each atom, too.
-    """
-
-    energy_eV: float = 1e-4
-    energy_eV_per_atom: float = 0.0
-    energy_relative: float = 1e-6
-    forces_eV_per_A: float = 1e-4
-    forces_relative: float = 1e-6
-    roundings: float = 2.0
-    virial_A: float = 5.0
+# Whatever the tolerance says, forces and virials may be off by so many times the error that single precision makes in
+# the network itself. Virials may be off by what the forces may over so many angstrom for each atom, too.
+ROUNDINGS = 2.0
+VIRIAL_A = 5.0
 
 
 @dataclass(frozen=True)
@@ -127,6 +114,11 @@ def _row(
     return row | errors_of(energy, forces, [len(structure) for structure in batch], expected, tolerance, virial)
 
 
+def allowed(tolerance: Tolerance) -> dict[str, float]:
+    """What a record says of how far energies, forces and virials may be off."""
+    return tolerance.model_dump() | {"roundings": ROUNDINGS, "virial_A": VIRIAL_A}
+
+
 def errors_of(
     energy: np.ndarray,
     forces: np.ndarray,
@@ -157,15 +149,15 @@ def errors_of(
     )
     forces_allowed = max(
         tolerance.forces_eV_per_A + tolerance.forces_relative * largest_force,
-        tolerance.roundings * expected.rounding_eV_per_A,
+        ROUNDINGS * expected.rounding_eV_per_A,
     )
     finite = bool(np.isfinite(energy_error).all() and np.isfinite(force_error))
     of_virial: dict[str, Any] = {}
     is_right = True
     if virial is not None and expected.virial_eV is not None:
         errors_eV = np.abs(virial - expected.virial_eV).max((1, 2), initial=0.0)
-        apart_eV = forces_allowed * tolerance.virial_A * np.array(sizes)
-        is_right = bool((errors_eV <= np.maximum(apart_eV, tolerance.roundings * expected.virial_rounding_eV)).all())
+        apart_eV = forces_allowed * VIRIAL_A * np.array(sizes)
+        is_right = bool((errors_eV <= np.maximum(apart_eV, ROUNDINGS * expected.virial_rounding_eV)).all())
         of_virial = {"virial_error_eV": float(errors_eV.max()) if np.isfinite(errors_eV).all() else None}
     return {
         "energy_error_eV": float(energy_error.max()) if finite else None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,12 @@ from assay.structures.geometry import random_cluster
 from assay.structures.structure import Structure
 from assay.verification import determinism, dynamics, graph_checks, parity
 from assay.verification.cases import open_cases, periodic_cases
+from assay.workflow.config_models.physics_yaml import Export
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 
 LIGHT = (1, 6, 7, 8)  # elements that test structures are made of
 MOVING = "model.edges.onnx"  # the file that molecules are moved by
-
-
-@dataclass(frozen=True)
-class VerificationSettings:
-    """What the checks of exported files do.
-
-    Attributes:
-        tolerances: arguments of ``parity.Tolerance`` by name of file; other files take those of "default".
-        runs: number of evaluations that must agree to the last bit, with each number of threads.
-        threads: numbers of CPU threads.
-        dynamics: how molecules are moved.
-    """
-
-    tolerances: Mapping[str, Mapping[str, float]]
-    runs: int
-    threads: Sequence[int]
-    dynamics: dynamics.DynamicsSettings
 
 
 def verify(
@@ -48,7 +31,7 @@ def verify(
     files: Mapping[str, Path],
     missing: Mapping[str, str],
     structures: Sequence[Structure],
-    settings: VerificationSettings,
+    settings: Export,
 ) -> dict[str, Any]:
     """Check each exported file, and return the content of export.json.
 
@@ -81,12 +64,12 @@ def verify(
         rows[name] = row
         if path.suffix == ".onnx":
             row["graph"] = graph_checks.check_graph(path)
-        tolerance = parity.Tolerance(**settings.tolerances.get(name, settings.tolerances["default"]))
+        tolerance = settings.tolerances.get(name, settings.tolerances["default"])
         try:
             predictor = load_predictor(path, threads=torch.get_num_threads())
             assert isinstance(predictor, BatchPredictor)
             judged = parity.parity_rows(predictor, everything if takes_cells(name) else isolated, references, tolerance)
-            row["parity"] = {"tolerance": asdict(tolerance), "cases": judged, **largest_errors(judged)}
+            row["parity"] = {"tolerance": parity.allowed(tolerance), "cases": judged, **largest_errors(judged)}
             row["determinism"] = determinism.check_determinism(path, repeated, settings.runs, settings.threads)
             if name == MOVING and real:
                 row["dynamics"] = dynamics.check_dynamics(model, path, real, settings.dynamics)

@@ -150,34 +150,44 @@ class Physics(Section):
 
 
 class Tolerance(Section):
-    """How far energies and forces of an exported file may be off."""
+    """How far an exported file may be from the network in double precision: the sums of these parts."""
 
-    energy_eV: PositiveNumber
-    energy_eV_per_atom: PositiveNumber = may_be_absent()
-    energy_relative: PositiveNumber
-    forces_eV_per_A: PositiveNumber
-    forces_relative: PositiveNumber
+    energy_eV: PositiveNumber = Field(description="how far the energy of a structure may be off anyway")
+    energy_eV_per_atom: PositiveNumber = Field(
+        default=0.0, description="how much further it may be off for each atom; nothing if the key is absent"
+    )
+    energy_relative: PositiveNumber = Field(description="how much further it may be off, as a fraction of the energy")
+    forces_eV_per_A: PositiveNumber = Field(description="how far a force may be off anyway")
+    forces_relative: PositiveNumber = Field(
+        description="how much further it may be off, as a fraction of the largest force of the batch"
+    )
 
 
 class ParityDynamics(Section):
-    """Dynamics at constant energy by an exported file and by the network."""
+    """How molecules are moved at constant energy, by an exported file and by the network."""
 
-    n_atoms: Integers = Field(description="numbers of atoms")
-    steps: PositiveInteger
-    step_fs: PositiveNumber
-    temperature_K: PositiveNumber
-    energy_eV_per_atom: PositiveNumber
+    n_atoms: Integers = Field(
+        description="numbers of atoms of the molecules; for each the structure nearest in size is taken"
+    )
+    steps: PositiveInteger = Field(description="the number of time steps")
+    step_fs: PositiveNumber = Field(description="the time step")
+    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
+    energy_eV_per_atom: PositiveNumber = Field(
+        description="how far the change of the total energy may be from that in double precision"
+    )
 
 
 class Export(Section):
     """How exported files are judged."""
 
     tolerances: dict[str, Annotated[Tolerance, Field(description="a tolerance")]] = Field(
-        description="tolerances by name of file, and a default"
+        description="tolerances by name of file, and a default for the others"
     )
-    runs: PositiveInteger
-    threads: Integers = Field(description="numbers of threads")
-    dynamics: ParityDynamics = Field(description="runs at constant energy")
+    runs: PositiveInteger = Field(
+        description="the number of evaluations that must agree to the last bit, with each number of threads"
+    )
+    threads: Integers = Field(description="numbers of CPU threads")
+    dynamics: ParityDynamics = Field(description="how molecules are moved at constant energy")
 
 
 class Motion(Section):

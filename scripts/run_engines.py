@@ -9,8 +9,9 @@ from assay.checkpoint import load_model
 from assay.data import read_examples
 from assay.engines.cases import of_size
 from assay.engines.programs import PROGRAMS
-from assay.engines.run import EngineSettings, expect, run_program
+from assay.engines.run import expect, run_program
 from assay.structures.structure import knows
+from assay.workflow.config_models.commands_yaml import EngineTask
 from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -27,7 +28,7 @@ def main() -> None:
     torch.set_num_threads(1)
     card = read_json(snakemake.input.card)
     structures = [s for s in read_examples(params.splits.values()) if knows(card.get("elements"), s)]
-    settings, tolerance = EngineSettings(**params.settings), Tolerance(**params.tolerance)
+    settings, tolerance = EngineTask(**params.settings), Tolerance(**params.tolerance)
     expected = expect(load_model(snakemake.input.model, torch.float64), structures)
     timed = [of_size(structures, size) for size in sorted(settings.sizes)]
     files = {path.name: path for path in map(Path, snakemake.input.files)}

@@ -2,7 +2,6 @@
 real program where ``ASSAY_TEST_ENVIRONMENTS`` names it.
 """
 
-import dataclasses
 import os
 import re
 import subprocess
@@ -19,12 +18,13 @@ from assay.engine.model_file import to_bytes
 from assay.engines import cases
 from assay.engines.drift import drift_of, drift_passes
 from assay.engines.programs import PROGRAMS, Program
-from assay.engines.run import BOX, ENVIRONMENTS, MOLECULE, EngineSettings, expect, run_program
+from assay.engines.run import BOX, ENVIRONMENTS, MOLECULE, expect, run_program
 from assay.engines.table import FAILS, PASSES, TOO_SHORT, draw, write_markdown
 from assay.export import onnx_graphs
 from assay.export.lowering import lower
 from assay.predictors.virtual_environments import interpreter
 from assay.workflow.config import load_config
+from assay.workflow.config_models.commands_yaml import EngineTask
 from assay.workflow.config_models.physics_yaml import Tolerance
 from shared.molecules import shaken
 from shared.opt_in import installs
@@ -33,7 +33,10 @@ ROOT = Path(__file__).parents[1]
 TOY = Program("a toy", "shared.toy_program", ("model.safetensors", "fault"))
 # In so short a time the total energy swings by more than it drifts.
 TOLERANCE = Tolerance(**load_config(ROOT / "config")["export"]["tolerances"]["default"])
-SETTINGS = EngineSettings([9], 0.1, 60.0, 0.02, 60.0, 0.5, 300.0, 5.0, 1e-3)
+SETTINGS = EngineTask(
+    sizes=[9], size_s=0.1, longest_s=60.0, drift_ps=0.02, drift_s=60.0, step_fs=0.5, temperature_K=300.0,
+    max_drift_meV_per_atom_per_ps=5.0, strain_relative=1e-3,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +58,7 @@ def run(student, monkeypatch):
     def run(fault, **settings):
         (folder / "fault").write_text(fault)
         files = {name: folder / name for name in TOY.files}
-        asked = dataclasses.replace(SETTINGS, **settings)
+        asked = SETTINGS.model_copy(update=settings)
         timed = [cases.of_size(structures, size) for size in asked.sizes]
         return run_program(TOY, files, timed, expected, asked, TOLERANCE)
 
@@ -129,7 +132,7 @@ def test_a_program_that_is_right_passes(run, tmp_path):
     own = {
         "programs": {"toy": found},
         "load_of_other_processes": 0.5,
-        "settings": dataclasses.asdict(SETTINGS),
+        "settings": SETTINGS.model_dump(),
         "device_name": "a processor",
     }
     result = {"students": {"tiny": own}}
@@ -142,7 +145,7 @@ def test_a_program_that_is_right_passes(run, tmp_path):
 
 
 def test_the_page_names_the_machine_of_each_student(tmp_path):
-    own = {"programs": {}, "load_of_other_processes": 0.0, "settings": dataclasses.asdict(SETTINGS)}
+    own = {"programs": {}, "load_of_other_processes": 0.0, "settings": SETTINGS.model_dump()}
     machines = {"a": "one processor", "b": "one processor", "c": "another"}
     students = {name: own | {"device_name": machine} for name, machine in machines.items()}
     write_markdown(tmp_path / "page.md", {"device_name": "that of the node which submits", "students": students})
@@ -178,7 +181,7 @@ def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_ou
     case = slow["cases"][MOLECULE]
     assert case["duration_ps"] == pytest.approx(0.005)
     assert case["shortened"].startswith("moved for 0.005 ps, as 0.02 ps would take about")
-    own = {"programs": {"toy": slow}, "load_of_other_processes": 0.0, "settings": dataclasses.asdict(SETTINGS)}
+    own = {"programs": {"toy": slow}, "load_of_other_processes": 0.0, "settings": SETTINGS.model_dump()}
     own["device_name"] = "a processor"
     write_markdown(tmp_path / "page.md", {"students": {"tiny": own}})
     page = (tmp_path / "page.md").read_text()

@@ -65,7 +65,7 @@ class Measurements:
     Args:
         job: ``module`` of the program, ``files`` of the student, ``cases`` to evaluate and ``sizes`` to time (each a
             structure with ``velocities_A_per_fs``), ``step_fs``, ``drift_steps``, and the limits ``drift_s``,
-            ``size_s`` and ``longest_s`` of ``EngineSettings``.
+            ``size_s`` and ``longest_s`` of ``EngineTask``.
         save: what is called with all results after each part.
     """
 

@@ -25,6 +25,7 @@ from assay.predictors.networks import EagerPredictor, EnginePredictor
 from assay.predictors.virtual_environments import interpreter
 from assay.structures.structure import Structure
 from assay.verification.parity import Reference, errors_of, references
+from assay.workflow.config_models.commands_yaml import EngineTask
 from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
@@ -33,34 +34,6 @@ LIBRARY = Path(__file__).parents[2]
 ENVIRONMENTS = LIBRARY.parent / "envs/engines"
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 MOLECULE, BOX = "open molecule", "periodic box"
-
-
-@dataclass(frozen=True)
-class EngineSettings:
-    """What programs are asked: the section ``engines`` of the config.
-
-    Attributes:
-        sizes: numbers of atoms that are timed.
-        size_s: the seconds that each size is timed for, if three time steps do not take longer.
-        longest_s: the seconds that these few time steps may take, beyond which a size is left out.
-        drift_ps: how long the open molecule and the periodic box move, ps.
-        drift_s: the seconds that each of the two may take, beyond which it moves for a shorter time.
-        step_fs: the time step, fs.
-        temperature_K: the temperature of the first velocities.
-        max_drift_meV_per_atom_per_ps: the largest drift of the total energy that passes.
-        strain_relative: how far the slope of the energy along a strain may be from the virial, as a fraction of its
-            largest element.
-    """
-
-    sizes: Sequence[int]
-    size_s: float
-    longest_s: float
-    drift_ps: float
-    drift_s: float
-    step_fs: float
-    temperature_K: float
-    max_drift_meV_per_atom_per_ps: float
-    strain_relative: float
 
 
 @dataclass(frozen=True)
@@ -87,7 +60,7 @@ def run_program(
     files: Mapping[str, Path],
     timed: Sequence[Structure],
     expected: Expected,
-    settings: EngineSettings,
+    settings: EngineTask,
     tolerance: Tolerance,
 ) -> dict[str, Any]:
     """Run one program on all cases, on one thread, and judge it.
@@ -156,12 +129,12 @@ def measured(program: Program, job: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _case(structure: Structure, settings: EngineSettings) -> dict[str, Any]:
+def _case(structure: Structure, settings: EngineTask) -> dict[str, Any]:
     velocities = cases.velocities_A_per_fs(structure, settings.temperature_K)
     return {"structure": structure_to_json(structure), "velocities_A_per_fs": velocities}
 
 
-def _judge(case: dict[str, Any], name: str, expected: Expected, settings: EngineSettings, tolerance: Tolerance) -> None:
+def _judge(case: dict[str, Any], name: str, expected: Expected, settings: EngineTask, tolerance: Tolerance) -> None:
     """Replace the answers of a program by their errors, and say which of them pass."""
     energy, forces = np.array([case.pop("energy_eV")]), np.array(case.pop("forces_eV_per_A"))
     virial, exact = case.pop("virial_eV"), expected.virials_eV[name]

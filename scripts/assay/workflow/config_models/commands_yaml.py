@@ -60,7 +60,32 @@ class Peers(Section):
     targets: dict[str, PositiveNumber] = Field(description="targets by package")
 
 
-class Engines(Section):
+class EngineTask(Section):
+    """What programs of molecular dynamics are asked."""
+
+    sizes: Integers = Field(description="numbers of atoms that are timed")
+    size_s: PositiveNumber = Field(
+        description="the time that each size is timed for, if three time steps do not take longer"
+    )
+    longest_s: PositiveNumber = Field(
+        description="the time that these few time steps may take, beyond which a size is left out"
+    )
+    drift_ps: PositiveNumber = Field(description="how long the open molecule and the periodic box move")
+    drift_s: PositiveNumber = Field(
+        description="the time that each of the two may take, beyond which it moves for less long"
+    )
+    step_fs: PositiveNumber = Field(description="the time step")
+    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
+    max_drift_meV_per_atom_per_ps: PositiveNumber = Field(
+        description="the largest drift of the total energy that passes"
+    )
+    strain_relative: PositiveNumber = Field(
+        description="how far the slope of the energy along a strain may be from the virial, as a fraction of its "
+        "largest element"
+    )
+
+
+class Engines(EngineTask):
     """Which programs of molecular dynamics run the students, and what they are asked."""
 
     programs: list[
@@ -81,15 +106,6 @@ class Engines(Section):
             Field(description="a program"),
         ]
     ] = Field(min_length=1)
-    sizes: Integers
-    size_s: PositiveNumber
-    longest_s: PositiveNumber
-    drift_ps: PositiveNumber
-    drift_s: PositiveNumber
-    step_fs: PositiveNumber
-    temperature_K: PositiveNumber
-    max_drift_meV_per_atom_per_ps: PositiveNumber
-    strain_relative: PositiveNumber
 
 
 class Regress(Section):

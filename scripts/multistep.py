@@ -6,10 +6,11 @@ from assay.benchmark.multistep import collect, draw, time_steps
 from assay.benchmark.multistep_page import write_page
 from assay.benchmark.timing import OtherLoad, limit_threads
 from assay.data import MANY, read_dataset
-from assay.dynamics.multistep import MultistepSettings, molecules_for
+from assay.dynamics.multistep import molecules_for
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.interface import load_predictor
 from assay.sampling.teacher import Teacher
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -28,7 +29,7 @@ with exit_on_error(snakemake.log[0]):
             "a variant, or configure the teacher of your students"
         )
     limit_threads(1)  # the teacher's molecules are small
-    settings = MultistepSettings(**params.settings)
+    settings = MultistepDynamics(**params.settings)
     cards = [read_json(card) for card in snakemake.input.cards]
     elements = [card["elements"] for card in cards if card["variant"] in names]
     molecules = molecules_for(read_dataset(params.split, MANY), settings, elements)

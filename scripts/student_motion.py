@@ -7,7 +7,6 @@ from assay.data import MANY, read_dataset
 from assay.dynamics.multistep import (
     REPEATED,
     TEACHER,
-    MultistepSettings,
     describe,
     molecules_for,
     read_runs,
@@ -16,6 +15,7 @@ from assay.dynamics.multistep import (
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.predictors.interface import load_predictor
 from assay.sampling.teacher import Teacher
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, sha256_file, short_digest, write_json
 from assay.workflow.provenance import header
@@ -27,7 +27,7 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     params = snakemake.params
-    settings, teacher = MultistepSettings(**params.settings), Teacher(**params.teacher)
+    settings, teacher = MultistepDynamics(**params.settings), Teacher(**params.teacher)
     predictor = load_predictor(Path(snakemake.input.model), threads=snakemake.threads)
     cards = [read_json(card) for card in snakemake.input.cards]
     elements = [card["elements"] for card in cards if card["variant"] in params.inner_forces]

@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 
 from assay.data import MANY, read_dataset
-from assay.dynamics.multistep import MultistepSettings, molecules_for, teacher_runs, write_runs
+from assay.dynamics.multistep import molecules_for, teacher_runs, write_runs
 from assay.sampling.teacher import Teacher
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, short_digest
 
@@ -16,7 +17,7 @@ if "snakemake" not in globals():
 
 with exit_on_error(snakemake.log[0]):
     params = snakemake.params
-    settings, teacher = MultistepSettings(**params.settings), Teacher(**params.teacher)
+    settings, teacher = MultistepDynamics(**params.settings), Teacher(**params.teacher)
     dataset = read_dataset(params.split, MANY)
     cards = [read_json(card) for card in snakemake.input.cards]
     elements = [card["elements"] for card in cards if card["variant"] in params.inner_forces]

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from assay.dynamics.parts import frames_in_parts
 from assay.dynamics.run import run_dynamics
 from assay.physics.material import (
-    MaterialSettings,
     activation_energies,
     material_record,
     read_start,
@@ -24,11 +23,12 @@ from assay.predictors.interface import Prediction
 from assay.report.properties import read_properties
 from assay.structures.geometry import wrapped
 from assay.structures.structure import Structure
+from assay.workflow.config_models.commands_yaml import MaterialDynamics
 from assay.workflow.errors import AssayError
 from assay.workflow.files import write_json
 from shared.physics_toys import crystal, predictor
 
-SETTINGS = MaterialSettings(
+SETTINGS = MaterialDynamics(
     structure="crystal.xyz", repeats=[[2, 1, 1], [2, 2, 1]], temperatures_K=[100.0, 300.0], step_fs=2.0,
     friction_per_fs=0.01, equilibration_ps=0.02, duration_ps=0.2, frame_every_fs=4.0, radial_to_A=8.0, radial_bins=40,
     lags_ps=[0.02, 0.06], seed=0,
@@ -103,9 +103,10 @@ class Lattice:
 @pytest.mark.parametrize("friction_per_fs", [5e-4, 0.0])
 def test_a_crystal_at_rest_is_measured_at_the_temperature_that_was_asked_for(tmp_path, friction_per_fs):
     structure = Structure.from_ase(ase.build.bulk("Cu", cubic=True).repeat(4), "Cu")
-    settings = replace(
-        SETTINGS, repeats=[[1, 1, 1]], temperatures_K=[1000.0], step_fs=8.0, friction_per_fs=friction_per_fs,
-        equilibration_ps=0.8, duration_ps=0.8, frame_every_fs=16.0, radial_to_A=3.0, lags_ps=[0.02, 0.1],
+    settings = MaterialDynamics(
+        structure="copper.xyz", repeats=[[1, 1, 1]], temperatures_K=[1000.0], step_fs=8.0,
+        friction_per_fs=friction_per_fs, equilibration_ps=0.8, duration_ps=0.8, frame_every_fs=16.0, radial_to_A=3.0,
+        radial_bins=40, lags_ps=[0.02, 0.1], seed=0,
     )  # fmt: skip
     found, _ = material_record(Lattice(structure.positions), structure, settings, tmp_path / "state")
     [row] = found["rows"]
@@ -165,7 +166,7 @@ def test_what_hardly_moves_has_no_activation_energy():
 
 
 def test_one_atom_of_an_element_has_no_error_and_is_kept_and_shown(tmp_path):
-    settings = replace(SETTINGS, repeats=[[1, 1, 1]])
+    settings = SETTINGS.model_copy(update={"repeats": [[1, 1, 1]]})
     found, _ = material_record(predictor(), crystal(), settings, tmp_path / "properties.key")
     told = [row["diffusion"][symbol] for row in found["rows"] for symbol in ("K", "Na")]
     assert {own["standard_error_cm2_per_s"] for own in told} == {None}
@@ -218,7 +219,7 @@ def test_a_figure_of_nothing_is_one_sentence_and_one_line_has_one_shape(tmp_path
 
 def test_sizes_of_as_many_atoms_are_measured_each_in_its_own_cell(tmp_path):
     def rows(repeats, name):
-        settings = replace(SETTINGS, repeats=repeats, temperatures_K=[300.0])
+        settings = SETTINGS.model_copy(update={"repeats": repeats, "temperatures_K": [300.0]})
         return material_record(predictor(), crystal(), settings, tmp_path / name)[0]["rows"]
 
     both, alone = rows([[2, 1, 1], [1, 2, 1]], "both"), rows([[1, 2, 1]], "alone")
@@ -239,7 +240,7 @@ def test_a_model_that_does_not_know_the_elements_says_so(tmp_path):
 
 def test_a_run_shorter_than_its_lags_and_an_open_structure_are_refused(tmp_path):
     with pytest.raises(AssayError, match="tell no displacement after"):
-        material_record(predictor(), crystal(), replace(SETTINGS, duration_ps=0.05), tmp_path / "state")
+        material_record(predictor(), crystal(), SETTINGS.model_copy(update={"duration_ps": 0.05}), tmp_path / "state")
     ase.build.molecule("H2O").write(tmp_path / "water.xyz")
     with pytest.raises(AssayError, match=r"water\.xyz does not begin with a structure that repeats"):
         read_start(tmp_path / "water.xyz")
@@ -257,7 +258,7 @@ def test_a_run_shorter_than_its_lags_and_an_open_structure_are_refused(tmp_path)
 )
 def test_what_tells_no_line_is_one_sentence_before_any_run(tmp_path, changed, said):
     with pytest.raises(AssayError, match=said):
-        material_record(predictor(), crystal(), replace(SETTINGS, **changed), tmp_path / "state")
+        material_record(predictor(), crystal(), SETTINGS.model_copy(update=changed), tmp_path / "state")
     assert not list(tmp_path.iterdir())
 
 

@@ -14,17 +14,18 @@ from assay.benchmark.multistep import collect, draw, time_steps
 from assay.benchmark.multistep_page import write_page
 from assay.dynamics import multistep
 from assay.dynamics.internal import InternalCoordinates, compare, dihedral_angles
-from assay.dynamics.multistep import MultistepSettings, describe, molecules_for, student_runs, teacher_runs
+from assay.dynamics.multistep import describe, molecules_for, student_runs, teacher_runs
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 from assay.workflow.errors import AssayError
 from shared.physics_toys import Pairs, cluster, predictor
 from shared.respa_toys import Wells
 from shared.toy_calculators import Smeared
 
 STEP = 0.5 * units.fs
-SETTINGS = MultistepSettings(
+SETTINGS = MultistepDynamics(
     split="unseen_molecules", molecules=2, max_atoms=6, corrected_every=[1, 4], step_fs=0.5, temperature_K=300.0,
     constant_energy_ps=0.03, bath_ps=0.02, friction_per_fs=0.02, sample_every_fs=2.0, seed=0,
 )  # fmt: skip

@@ -14,12 +14,13 @@ from ase.md.verlet import VelocityVerlet
 
 from assay.benchmark.timing import interleave, ratio
 from assay.dynamics.internal import BOND_EDGES_A, TORSION_EDGES_deg
-from assay.dynamics.multistep import ALONE, REPEATED, TEACHER, MultistepSettings
+from assay.dynamics.multistep import ALONE, REPEATED, TEACHER
 from assay.dynamics.run import still, thermal_velocities
 from assay.predictors.calculators import atoms_of
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
 from assay.workflow import plots
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 
 Row = Mapping[str, Any]
 
@@ -28,7 +29,7 @@ def time_steps(
     structure: Structure,
     teacher: Callable[[], Calculator],
     students: Mapping[str, Calculator],
-    settings: MultistepSettings,
+    settings: MultistepDynamics,
     seconds: float,
 ) -> list[dict[str, Any]]:
     """Time one step of the teacher's own dynamics and one of RESPA by each student at each n, in turns.

@@ -6,7 +6,6 @@ A student is the inner force of reversible RESPA, and its teacher corrects it ev
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +24,7 @@ from assay.predictors.calculators import atoms_of
 from assay.predictors.worker import energy_of_forces
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure, knows, open_molecules
+from assay.workflow.config_models.commands_yaml import MultistepDynamics
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -34,39 +34,8 @@ TEACHER, REPEATED, ALONE = "teacher", "teacher again", "student alone"  # what m
 WARM_UP = 0.1  # the share of a run at a temperature that does not count
 
 
-@dataclass(frozen=True)
-class MultistepSettings:
-    """How the dynamics are run.
-
-    Attributes:
-        split: the labelled structures that molecules are taken from.
-        molecules: the number of molecules, evenly over sizes.
-        max_atoms: larger molecules are left out.
-        corrected_every: the numbers n of short steps between two corrections by the teacher.
-        step_fs: the short step.
-        temperature_K: the temperature of the first velocities and of the heat bath.
-        constant_energy_ps: the length of a run at constant energy, which tells the drift.
-        bath_ps: the length of a run in a heat bath, which tells distributions.
-        friction_per_fs: the coupling to the bath.
-        sample_every_fs: the least time between two samples of a distribution.
-        seed: the seed of velocities and noise.
-    """
-
-    split: str
-    molecules: int
-    max_atoms: int
-    corrected_every: list[int]
-    step_fs: float
-    temperature_K: float
-    constant_energy_ps: float
-    bath_ps: float
-    friction_per_fs: float
-    sample_every_fs: float
-    seed: int
-
-
 def molecules_for(
-    dataset: Iterable[Structure], settings: MultistepSettings, elements: list[list[str] | None]
+    dataset: Iterable[Structure], settings: MultistepDynamics, elements: list[list[str] | None]
 ) -> list[Structure]:
     """The molecules that are moved: evenly over sizes, of elements that all students know.
 
@@ -110,7 +79,7 @@ class Run(NamedTuple):
 
 
 def run(
-    structure: Structure, teacher: Calculator, student: Calculator | None, n: int, settings: MultistepSettings, *,
+    structure: Structure, teacher: Calculator, student: Calculator | None, n: int, settings: MultistepDynamics, *,
     bath: bool, seed: int,
 ) -> Run:  # fmt: skip
     """Move one molecule.
@@ -181,7 +150,7 @@ def kept(path: Path, make: Callable[[], Run]) -> Run:
 
 
 def teacher_runs(
-    structures: Sequence[Structure], teacher: Make, settings: MultistepSettings, folder: Path
+    structures: Sequence[Structure], teacher: Make, settings: MultistepDynamics, folder: Path
 ) -> list[dict[str, Run]]:
     """The teacher's own dynamics of each molecule: at constant energy, and twice in a heat bath.
 
@@ -205,7 +174,7 @@ def teacher_runs(
     return found
 
 
-def _teacher_run(structure: Structure, teacher: Make, settings: MultistepSettings, bath: bool, seed: int) -> Run:
+def _teacher_run(structure: Structure, teacher: Make, settings: MultistepDynamics, bath: bool, seed: int) -> Run:
     return run(structure, teacher(), None, 1, settings, bath=bath, seed=seed)
 
 
@@ -232,7 +201,7 @@ def read_runs(path: str | Path) -> list[dict[str, Run]]:
 
 
 def student_runs(
-    structures: Sequence[Structure], student: Make, teacher: Make, settings: MultistepSettings, folder: Path
+    structures: Sequence[Structure], student: Make, teacher: Make, settings: MultistepDynamics, folder: Path
 ) -> Iterator[tuple[int, int | str, dict[str, Run]]]:
     """The dynamics of each molecule by the student alone, and by the student with its teacher at each n.
 
@@ -259,7 +228,7 @@ def student_runs(
 
 
 def _student_run(
-    structure: Structure, inner: Make | None, outer: Make, n: int, settings: MultistepSettings, bath: bool, seed: int
+    structure: Structure, inner: Make | None, outer: Make, n: int, settings: MultistepDynamics, bath: bool, seed: int
 ) -> Run:
     return run(structure, outer(), inner and inner(), n, settings, bath=bath, seed=seed)
 

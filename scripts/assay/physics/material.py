@@ -6,7 +6,7 @@ Whatever gives energies and forces of periodic structures can be asked, a studen
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from assay.predictors.interface import Predictor, check_structure
 from assay.predictors.structure_files import read_frames
 from assay.structures.geometry import moved, wrapped
 from assay.structures.structure import Structure, evenly
+from assay.workflow.config_models.commands_yaml import MaterialDynamics
 from assay.workflow.errors import AssayError
 
 PART_ps = 0.2  # of dynamics between two states that are kept
@@ -30,72 +31,6 @@ LEAST_LAGS = 3  # frames through which the line of a mean squared displacement g
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
 BLOCKS = 5  # of time, whose means tell the error of a temperature and of a pressure
 HEATING_per_fs = 0.01  # the least friction of the equilibration: a crystal at rest is warm in half a picosecond
-
-
-@dataclass(frozen=True)
-class MaterialSettings:
-    """How properties are measured.
-
-    Attributes:
-        structure: the file with the periodic structure at which dynamics begin.
-        repeats: how often its cell is repeated along its lattice vectors, one entry for each size.
-        temperatures_K: the temperatures.
-        step_fs: the time step.
-        friction_per_fs: the coupling to the heat bath while properties are measured; 0 is constant energy.
-        equilibration_ps: the length of the dynamics before anything is measured, with a friction that heats.
-        duration_ps: the length of the dynamics in which properties are measured.
-        frame_every_fs: the time between frames.
-        radial_to_A: the largest distance of radial distribution functions.
-        radial_bins: the number of shells of equal thickness up to there.
-        lags_ps: the times between which the mean squared displacement is fitted by a line.
-        seed: the seed of velocities and noise.
-    """
-
-    structure: str
-    repeats: Sequence[Sequence[int]]
-    temperatures_K: Sequence[float]
-    step_fs: float
-    friction_per_fs: float
-    equilibration_ps: float
-    duration_ps: float
-    frame_every_fs: float
-    radial_to_A: float
-    radial_bins: int
-    lags_ps: Sequence[float]
-    seed: int
-
-    @property
-    def frame_every(self) -> int:
-        """The number of steps between frames."""
-        return max(1, round(self.frame_every_fs / self.step_fs))
-
-    @property
-    def frame_ps(self) -> float:
-        """The time between frames, ps."""
-        return 1e-3 * self.frame_every * self.step_fs
-
-    def check(self) -> None:
-        """Make sure that a run tells what is asked of it.
-
-        Raises:
-            AssayError: it is shorter than the longest lag, a line is to go through fewer than three of its frames, or a
-                temperature is there twice.
-        """
-        first = int(np.ceil(self.lags_ps[0] / self.frame_ps - 1e-6))
-        last, frames = (round(time / self.frame_ps) for time in (self.lags_ps[1], self.duration_ps))
-        if frames <= last:
-            raise AssayError(
-                f"dynamics of {self.duration_ps:g} ps tell no displacement after {self.lags_ps[1]:g} ps: lengthen "
-                "`duration_ps` or shorten `lags_ps`"
-            )
-        if last - first + 1 < LEAST_LAGS:
-            raise AssayError(
-                f"`lags_ps` from {self.lags_ps[0]:g} to {self.lags_ps[1]:g} ps hold fewer than {LEAST_LAGS} frames, "
-                f"which are {self.frame_ps:g} ps apart: a slope needs more, so widen `lags_ps` or shorten "
-                "`frame_every_fs`"
-            )
-        if len(set(self.temperatures_K)) < len(self.temperatures_K):
-            raise AssayError("`properties: temperatures_K` names a temperature twice: name each of them once")
 
 
 def read_start(path: str | Path) -> Structure:
@@ -110,8 +45,37 @@ def read_start(path: str | Path) -> Structure:
     return Structure.from_ase(atoms)
 
 
+def _frame_every(settings: MaterialDynamics) -> int:
+    """The number of steps between frames."""
+    return max(1, round(settings.frame_every_fs / settings.step_fs))
+
+
+def _frame_ps(settings: MaterialDynamics) -> float:
+    """The time between frames, ps."""
+    return 1e-3 * _frame_every(settings) * settings.step_fs
+
+
+def _check(settings: MaterialDynamics) -> None:
+    """Make sure that a run tells what is asked of it, or raise an AssayError."""
+    frame_ps, (shortest_ps, longest_ps) = _frame_ps(settings), settings.lags_ps
+    first = int(np.ceil(shortest_ps / frame_ps - 1e-6))
+    last, frames = (round(time / frame_ps) for time in (longest_ps, settings.duration_ps))
+    if frames <= last:
+        raise AssayError(
+            f"dynamics of {settings.duration_ps:g} ps tell no displacement after {longest_ps:g} ps: lengthen "
+            "`duration_ps` or shorten `lags_ps`"
+        )
+    if last - first + 1 < LEAST_LAGS:
+        raise AssayError(
+            f"`lags_ps` from {shortest_ps:g} to {longest_ps:g} ps hold fewer than {LEAST_LAGS} frames, "
+            f"which are {frame_ps:g} ps apart: a slope needs more, so widen `lags_ps` or shorten `frame_every_fs`"
+        )
+    if len(set(settings.temperatures_K)) < len(settings.temperatures_K):
+        raise AssayError("`properties: temperatures_K` names a temperature twice: name each of them once")
+
+
 def material_record(
-    predictor: Predictor, start: Structure, settings: MaterialSettings, state: Path
+    predictor: Predictor, start: Structure, settings: MaterialDynamics, state: Path
 ) -> tuple[dict[str, Any], list[Structure]]:
     """The properties of a material as ``properties.json`` keeps them; arguments as in ``material_properties``.
 
@@ -132,7 +96,7 @@ def material_record(
 
 
 def material_properties(
-    predictor: Predictor, start: Structure, settings: MaterialSettings, state: Path
+    predictor: Predictor, start: Structure, settings: MaterialDynamics, state: Path
 ) -> tuple[list[dict[str, Any]], list[Structure]]:
     """Run dynamics at every size and temperature, and measure.
 
@@ -146,9 +110,10 @@ def material_properties(
         A row for each size and temperature; and of each the frames that tell the pressure, labelled by ``predictor``.
 
     Raises:
-        AssayError: as ``MaterialSettings.check`` says, or a structure blew up.
+        AssayError: a run would be shorter than the longest lag, a line would go through fewer than three of its frames,
+            a temperature is there twice, or a structure blew up.
     """
-    settings.check()
+    _check(settings)
     rows, labelled = [], []
     for repeat in settings.repeats:
         whole = repeated(start, (int(repeat[0]), int(repeat[1]), int(repeat[2])))
@@ -164,10 +129,10 @@ def material_properties(
 
 
 def _runs(
-    predictor: Predictor, structures: Sequence[Structure], settings: MaterialSettings, state: Path
+    predictor: Predictor, structures: Sequence[Structure], settings: MaterialDynamics, state: Path
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """The frames (F, N, 3), angstrom, and kinetic energies (F,), eV, of each structure after its equilibration."""
-    before, measured = (round(t / settings.frame_ps) for t in (settings.equilibration_ps, settings.duration_ps))
+    before, measured = (round(t / _frame_ps(settings)) for t in (settings.equilibration_ps, settings.duration_ps))
     frames, heat = frames_in_parts(
         predictor,
         structures,
@@ -177,8 +142,8 @@ def _runs(
         heating_frames=before,
         friction_per_fs=settings.friction_per_fs,
         n_frames=measured,
-        frame_every=settings.frame_every,
-        frames_per_part=max(1, round(PART_ps / settings.frame_ps)),
+        frame_every=_frame_every(settings),
+        frames_per_part=max(1, round(PART_ps / _frame_ps(settings))),
         seed=settings.seed,
         state=state,
         title=f"{len(structures[0])} atoms",
@@ -199,14 +164,14 @@ def _measured(
     frames: np.ndarray,
     heat_eV: np.ndarray,
     labelled: Sequence[Structure],
-    settings: MaterialSettings,
+    settings: MaterialDynamics,
 ) -> dict[str, Any]:
     volume = abs(float(np.linalg.det(np.asarray(structure.cell))))
     masses = atomic_masses[structure.atomic_numbers]
     distances, functions = radial_distributions(structure, frames, settings.radial_to_A, settings.radial_bins)
     lags = (settings.lags_ps[0], settings.lags_ps[1])
     temperature_K, error_K = _mean_and_error(heat_eV / (1.5 * len(structure) * units.kB))
-    displaced = diffusion(structure, frames, settings.frame_ps, lags, masses)
+    displaced = diffusion(structure, frames, _frame_ps(settings), lags, masses)
     return {
         "n_atoms": len(structure),
         "mean_temperature_K": temperature_K,

@@ -122,43 +122,65 @@ class TeachersShare(Section):
     duration_ps: PositiveNumber
 
 
-class Properties(Section):
-    """Properties of a material by dynamics of each variant."""
+class MaterialDynamics(Section):
+    """The dynamics of a material, and what is measured in them."""
 
-    structure: FilePath | None = Field(description="a path, or null for no properties")
+    structure: FilePath | None = Field(
+        description="a path of the periodic structure at which dynamics begin, or null for no properties"
+    )
     repeats: Annotated[
         list[Annotated[list[PositiveInteger], Field(min_length=3, max_length=3, description="three numbers")]],
         Field(min_length=1, description="how often the cell is repeated along each lattice vector, for each size"),
     ]
-    temperatures_K: Numbers
-    step_fs: PositiveNumber
-    friction_per_fs: Friction
-    equilibration_ps: PositiveNumber
-    duration_ps: PositiveNumber
-    frame_every_fs: PositiveNumber
-    radial_to_A: PositiveNumber
-    radial_bins: PositiveInteger
-    lags_ps: Range
+    temperatures_K: Numbers = Field(description="the temperatures")
+    step_fs: PositiveNumber = Field(description="the time step")
+    friction_per_fs: Friction = Field(
+        description="the coupling to the heat bath while properties are measured; 0 is constant energy"
+    )
+    equilibration_ps: PositiveNumber = Field(
+        description="the length of the dynamics before anything is measured, with a friction that heats"
+    )
+    duration_ps: PositiveNumber = Field(description="the length of the dynamics in which properties are measured")
+    frame_every_fs: PositiveNumber = Field(description="the time between frames")
+    radial_to_A: PositiveNumber = Field(description="the largest distance of radial distribution functions")
+    radial_bins: PositiveInteger = Field(description="the number of shells of equal thickness up to there")
+    lags_ps: Range = Field(
+        description="the times [least, most] between which the mean squared displacement is fitted by a line"
+    )
+    seed: Seed = Field(description="the seed of velocities and noise")
+
+
+class Properties(MaterialDynamics):
+    """Properties of a material by dynamics of each variant."""
+
     teacher: TeachersShare | None = Field(description="lengths of the teacher's dynamics, or null to leave it out")
-    seed: Seed
 
 
-class Multistep(Section):
+class MultistepDynamics(Section):
+    """The dynamics in which a teacher corrects a student every few steps."""
+
+    split: Text = Field(description="a name under dataset.splits, of which molecules are taken")
+    molecules: PositiveInteger = Field(description="the number of molecules, evenly over sizes")
+    max_atoms: PositiveInteger = Field(
+        description="the largest number of atoms in a molecule; larger ones are left out"
+    )
+    corrected_every: Integers = Field(description="the numbers of short steps between two corrections by the teacher")
+    step_fs: PositiveNumber = Field(description="the short step")
+    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities and of the heat bath")
+    constant_energy_ps: PositiveNumber = Field(
+        description="the length of a run at constant energy, which tells the drift"
+    )
+    bath_ps: PositiveNumber = Field(description="the length of a run in a heat bath, which tells distributions")
+    friction_per_fs: PositiveNumber = Field(description="the coupling to the bath")
+    sample_every_fs: PositiveNumber = Field(description="the least time between two samples of a distribution")
+    seed: Seed = Field(description="the seed of velocities and noise")
+
+
+class Multistep(MultistepDynamics):
     """A student as the inner force of its teacher's dynamics."""
 
-    split: Text = Field(description="a name under dataset.splits")
-    molecules: PositiveInteger
-    max_atoms: PositiveInteger
-    corrected_every: Integers
-    step_fs: PositiveNumber
-    temperature_K: PositiveNumber
-    constant_energy_ps: PositiveNumber
-    bath_ps: PositiveNumber
-    friction_per_fs: PositiveNumber
-    sample_every_fs: PositiveNumber
-    seed: Seed
-    drift_limit: PositiveNumber = Field(description="meV/atom/ps")
-    seconds: PositiveNumber
+    drift_limit: PositiveNumber = Field(description="the largest drift that counts as stable, meV/atom/ps")
+    seconds: PositiveNumber = Field(description="the time for which steps of each student are timed")
 
 
 class Budget(Section):

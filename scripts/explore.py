@@ -5,7 +5,8 @@ import ase.io
 from assay.accuracy.domain import read_domain
 from assay.data.store import StoredDataset
 from assay.predictors.interface import load_predictor
-from assay.sampling.exploration import Exploration, explore
+from assay.sampling.exploration import explore
+from assay.workflow.config_models.students_yaml import Exploration
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import atomic_path, write_json
 

@@ -9,9 +9,10 @@ import pytest
 from assay.accuracy.fitting import fit
 from assay.data.dataset import from_structures
 from assay.dynamics.run import run_dynamics
-from assay.sampling.exploration import Exploration, Seen, explore, frames_of, worth_labelling
+from assay.sampling.exploration import Seen, explore, frames_of, worth_labelling
 from assay.sampling.supercells import supercells
 from assay.structures.structure import Structure
+from assay.workflow.config_models.students_yaml import Exploration
 from assay.workflow.errors import AssayError
 from shared.physics_toys import Pairs, labelled, predictor
 
@@ -88,7 +89,7 @@ def test_a_crystal_without_a_cubic_cell_has_another(formula, prototype, n_atoms)
 
 
 def test_students_that_agree_on_what_they_know_ask_for_nothing(started, domain):
-    calm = replace(SETTINGS, temperatures_K=[1.0])
+    calm = SETTINGS.model_copy(update={"temperatures_K": [1.0]})
     known = replace(domain, threshold=1e6, patterns=Everything(), nearest=None)
     chosen, record = explore((predictor(), predictor()), known, started, calm, 1)
     assert chosen == [] and record["n_frames"] == 40 and record["n_frames_apart"] == 0
@@ -115,7 +116,7 @@ def test_rounds_of_few_trajectories_take_the_temperatures_in_turn(started, domai
     committee = predictor(), predictor()
     found = []
     for number in (1, 2, 3):
-        settings = replace(SETTINGS, temperatures_K=[100.0, 200.0, 300.0], duration_ps=0.008)
+        settings = SETTINGS.model_copy(update={"temperatures_K": [100.0, 200.0, 300.0], "duration_ps": 0.008})
         seen, _ = frames_of(committee, domain, started[:2], settings, number)
         found.append([frame.structure.name.split("-")[-2] for frame in seen])
     assert found == [["100K", "200K"], ["300K", "100K"], ["200K", "300K"]]
@@ -130,7 +131,7 @@ def test_frames_unlike_the_training_data_are_chosen_where_students_agree(started
 
 def test_a_trajectory_ends_where_students_part(started, domain):
     committee = predictor(), predictor(Pairs(depth_eV=30.0))
-    seen, ended = frames_of(committee, domain, started[:4], replace(SETTINGS, part_eV_per_A=1.5), 1)
+    seen, ended = frames_of(committee, domain, started[:4], SETTINGS.model_copy(update={"part_eV_per_A": 1.5}), 1)
     assert ended > 0 and len(seen) < 40
     assert all(frame.difference_eV_per_A <= 1.5 for frame in seen)
 
@@ -144,7 +145,7 @@ def test_frames_end_where_a_trajectory_blew_up_whatever_the_step(started, domain
         return found
 
     monkeypatch.setattr("assay.sampling.exploration.run_dynamics", blown_up)
-    settings = replace(SETTINGS, step_fs=2.0, frame_every_fs=3.0, duration_ps=0.04)
+    settings = SETTINGS.model_copy(update={"step_fs": 2.0, "frame_every_fs": 3.0, "duration_ps": 0.04})
     seen, ended = frames_of((predictor(), predictor()), domain, started[:2], settings, 1)
     assert ended == 2 and len(seen) == 2 * 3, "at 4, 8 and 12 fs"
 
@@ -162,7 +163,7 @@ def test_chosen_frames_are_in_the_order_of_time(started, domain):
     nameless = [replace(structure, molecule="") for structure in started]
     known = nameless
     for number in (1, 2):
-        chosen, _ = explore(committee, domain, known, replace(SETTINGS, duration_ps=0.1), number)
+        chosen, _ = explore(committee, domain, known, SETTINGS.model_copy(update={"duration_ps": 0.1}), number)
         found = [tuple(map(int, structure.name.rsplit(".", 2)[1:])) for structure in chosen]
         assert found == sorted(found) and len(set(found)) == 12 and max(index for _, index in found) >= 10
         known = chosen

@@ -7,7 +7,7 @@ Two students of equal size and other first weights form the committee (query by 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,38 +17,10 @@ from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import moved, wrapped
 from assay.structures.structure import Structure, evenly
+from assay.workflow.config_models.students_yaml import Exploration
 
 MOTION = "-student_md-"  # after the name of a start in that of its frames
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
-
-
-@dataclass(frozen=True)
-class Exploration:
-    """How a round of active learning looks for structures.
-
-    Attributes:
-        trajectories: the number of trajectories, which begin at structures drawn from all that are labelled.
-        temperatures_K: the temperatures of the trajectories of all rounds, in turn.
-        duration_ps: the length of each trajectory.
-        step_fs: the time step.
-        friction_per_fs: the coupling to the heat bath.
-        frame_every_fs: the time between frames.
-        label: the largest number of frames that are labelled.
-        agree_eV_per_A: a difference of forces up to which the committee agrees.
-        part_eV_per_A: a difference of forces beyond which a trajectory has no meaning any more, and ends.
-        seed: the seed of starts, velocities and noise; the number of the round is added to it.
-    """
-
-    trajectories: int
-    temperatures_K: Sequence[float]
-    duration_ps: float
-    step_fs: float
-    friction_per_fs: float
-    frame_every_fs: float
-    label: int
-    agree_eV_per_A: float
-    part_eV_per_A: float
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +66,7 @@ def explore(
     differences = np.array([frame.difference_eV_per_A for frame in seen])
     record = {
         "round": number,
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "n_trajectories": len(starts),
         "n_trajectories_ended_early": ended,
         "n_frames": len(seen),

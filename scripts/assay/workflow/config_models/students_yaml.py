@@ -179,21 +179,32 @@ class Committee(Section):
     minutes: PositiveNumber
 
 
-class Rounds(Section):
+class Exploration(Section):
+    """How a round of active learning looks for structures."""
+
+    trajectories: PositiveInteger = Field(
+        description="the number of trajectories, which begin at structures drawn from all that are labelled"
+    )
+    temperatures_K: Numbers = Field(description="the temperatures of the trajectories of all rounds, in turn")
+    duration_ps: PositiveNumber = Field(description="the length of each trajectory")
+    step_fs: PositiveNumber = Field(description="the time step")
+    friction_per_fs: Friction = Field(description="the coupling to the heat bath")
+    frame_every_fs: PositiveNumber = Field(description="the time between frames")
+    label: PositiveInteger = Field(description="the largest number of frames that are labelled")
+    agree_eV_per_A: PositiveNumber = Field(description="a difference of forces up to which the committee agrees")
+    part_eV_per_A: PositiveNumber = Field(
+        description="a difference of forces beyond which a trajectory has no meaning any more, and ends"
+    )
+    seed: Seed = Field(
+        description="the seed of starts, velocities and noise, to which the number of the round is added"
+    )
+
+
+class Rounds(Exploration):
     """Rounds of active learning."""
 
-    count: Count
+    count: Count = Field(description="the number of rounds")
     committee: Committee
-    trajectories: PositiveInteger
-    temperatures_K: Numbers
-    duration_ps: PositiveNumber
-    step_fs: PositiveNumber
-    friction_per_fs: Friction
-    frame_every_fs: PositiveNumber
-    label: PositiveInteger
-    agree_eV_per_A: PositiveNumber
-    part_eV_per_A: PositiveNumber
-    seed: Seed
 
     @model_validator(mode="after")
     def _can_find_something(self) -> Rounds:

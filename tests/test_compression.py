@@ -1,7 +1,7 @@
 """Smaller forms of a student: what changes nothing changes nothing, what converges converges, and what pays is said."""
 
 import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -26,11 +26,12 @@ from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.predictors.networks import EagerPredictor, predictor_of
 from assay.structures.structure import Structure
-from assay.training.loss import Loss, eager_gradients
+from assay.training.loss import eager_gradients
 from assay.training.packs import PackedDataset
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import teacher_of
+from shared.recipes import LOSS
 from shared.workflow_copy import ROOT
 
 SHAPE = {"hidden": 6, "n_blocks": 2, "n_rbf": 5, "head": [4], "radial_basis": "gaussian", "epsilon": 1e-3}
@@ -102,7 +103,7 @@ def test_pruning_channels_that_are_zero_changes_nothing(model):
     data = from_structures(structures())
     packs = PackedDataset(data, model.cutoff)
     pack = packs.assemble(np.arange(6))
-    scores = importance(wide, eager_gradients(wide, Loss()), [pack])
+    scores = importance(wide, eager_gradients(wide, LOSS), [pack])
     assert set(scores) == {"channels", *(f"blocks.{k}.{part}" for k in range(2) for part in ("context", "update"))}
     assert all((score == 0).sum() == 3 for score in scores.values())
     narrow = prune(wide, scores, SHAPE["hidden"])
@@ -195,8 +196,8 @@ def test_the_loss_of_pairs_is_that_of_hessian_vector_products():
     pack = PackedPairs(data, 5.0).assemble(np.arange(len(data)))
     stiffness = 3.0
     own = pack.forces - stiffness * pack.positions
-    loss = HessianLoss(hessian_weight=2.0, hessian_delta_eV_per_A2=1.0, step_A=0.01)
-    added = loss(pack.energy, own, None, pack) - Loss()(pack.energy, own, None, pack)
+    loss = HessianLoss(**asdict(LOSS), hessian_weight=2.0, hessian_delta_eV_per_A2=1.0, step_A=0.01)
+    added = loss(pack.energy, own, None, pack) - LOSS(pack.energy, own, None, pack)
     u = (pack.positions[pack.batch % 2 == 1] - pack.positions[pack.batch % 2 == 0]) / 0.01
     expected = 2.0 * (torch.sqrt(((stiffness * u) ** 2).sum(-1) + 1.0) - 1.0).mean()
     assert added.item() == pytest.approx(expected.item(), rel=2e-3)

@@ -12,11 +12,13 @@ import yaml
 
 from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
+from assay.gpu_hour import hour as of_hour
 from assay.gpu_hour import parity, training
 from assay.gpu_hour.hour import MOST_FILES, Hour, bring_along, check_folder
 from assay.gpu_hour.speed import in_box, settings
 from assay.gpu_hour.travel import PACKED, pack, unpack
 from assay.structures.structure import Structure
+from assay.training.run import on_record
 from assay.workflow.errors import AssayError
 from assay.workflow.files import read_json, write_json
 
@@ -62,8 +64,20 @@ def test_parity_is_judged_by_the_tolerance_of_the_config(tmp_path, monkeypatch):
     physics["export"]["tolerances"]["default"]["energy_eV"] = 0.5
     (tmp_path / "config").mkdir()
     (tmp_path / "config/physics.yaml").write_text(yaml.safe_dump(physics))
-    monkeypatch.setattr(parity, "ROOT", tmp_path)
+    monkeypatch.setattr(of_hour, "ROOT", tmp_path)
     assert parity.tolerance().energy_eV == 0.5
+
+
+def test_a_training_has_the_recipe_of_the_config_but_for_what_is_its_own():
+    recipe = training.recipe_with({"steps": 30, "atoms_per_step": 64, **training.FURTHER}, warmup=7, validate_every=9)
+    [part] = recipe.rounds
+    assert (part.steps, part.atoms_per_step, part.peak, part.energy_weight) == (30, 64, 0.4, 8.0)
+    shared = yaml.safe_load((ROOT / "config/recipes.yaml").read_text())["distill"]["recipe"]
+    own = {"rounds", "warmup", "validate_every"}
+    assert {key: value for key, value in on_record(recipe).items() if key not in own} == {
+        key: value for key, value in shared.items() if key not in own | {"validation_structures"}
+    }
+    assert (recipe.warmup, recipe.validate_every) == (7, 9) and shared["warmup"] != 7
 
 
 def test_a_shipped_student_is_trained_further(tmp_path):

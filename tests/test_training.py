@@ -15,25 +15,22 @@ from assay.engine.library import library
 from assay.models import build_model
 from assay.neighbors.lists import build_graph
 from assay.structures.structure import Structure, collate
-from assay.training.loop import Recipe, Round, Trainer
-from assay.training.loss import Loss, eager_gradients, engine_gradients
+from assay.training.loop import Round, Trainer
+from assay.training.loss import eager_gradients, engine_gradients
 from assay.training.muon import orthogonalize
 from assay.training.packs import PackedDataset
 from assay.training.padded import PaddedPacks
 from assay.training.references import reference_energies
-from assay.training.run import _recipe_of, on_record, train_student
+from assay.training.run import on_record, recipe_of, train_student
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
+from shared.recipes import LOSS, recipe_with
 
-ROOT = Path(__file__).parents[1]
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "head": [8], "repulsion": True}
-RECIPE = {
-    "warmup": 2,
-    "validate_every": 4,
-    "validation_structures": 5,
-    "loss": {"force_delta_eV_per_A": 0.1, "energy_delta_eV_per_atom": 0.01, "energy_weight": 4.0},
-}
+ROOT = Path(__file__).parents[1]
+OF_CONFIG = load_config(ROOT / "config")["distill"]["recipe"]
+RECIPE = OF_CONFIG | {"warmup": 2, "validate_every": 4, "validation_structures": 5}
 NAMES = ["CH3CH2OH", "CH3SH", "C6H6", "CH3COOH", "NH3", "CH3Cl"]
 
 
@@ -76,7 +73,7 @@ def _plain_gradients(model, part, loss):
 def test_gradients_are_those_of_the_loss(dataset, model):
     packs = PackedDataset(dataset, model.cutoff)
     chosen = packs.plan(0, 0, 40)[0]
-    loss = Loss()
+    loss = LOSS
     value, gradients = eager_gradients(model, loss)(list(model.parameters()), packs.assemble(chosen))
     expected, expected_gradients = _plain_gradients(model, dataset.subset(chosen), loss)
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -88,11 +85,11 @@ def test_gradients_are_those_of_the_loss(dataset, model):
 def test_the_engine_takes_the_step_of_autograd(dataset, model):
     """To a hundredth, for packs and parameters that it was not made with."""
     packs = PackedDataset(dataset, model.cutoff)
-    step = engine_gradients(model, Loss())
+    step = engine_gradients(model, LOSS)
     for chosen in packs.plan(0, 0, 40)[1:3]:
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
         value, gradients = step(parameters, pack)
-        expected, expected_gradients = eager_gradients(model, Loss())(parameters, pack)
+        expected, expected_gradients = eager_gradients(model, LOSS)(parameters, pack)
         assert value.item() == pytest.approx(expected.item(), rel=1e-5)
         error = torch.stack([(a - b).norm() for a, b in zip(gradients, expected_gradients, strict=True)]).norm()
         assert error < 0.01 * torch.stack([g.norm() for g in expected_gradients]).norm()
@@ -102,7 +99,7 @@ def test_packs_of_one_size_give_the_loss_of_those_they_hold(dataset, model):
     packs = PackedDataset(dataset, model.cutoff)
     fixed, step, parameters = (
         PaddedPacks(packs, 40, torch.device("cpu")),
-        eager_gradients(model, Loss()),
+        eager_gradients(model, LOSS),
         list(model.parameters()),
     )
     plan = fixed.plan(0, 0, {})
@@ -139,12 +136,12 @@ def test_a_round_has_its_share_of_each_kind(dataset):
     assert set.union(*epochs) == set(range(400))
     halved = packs.plan(0, 0, 40, {"student_md": 0.5})
     assert 0.3 < sum(index % 2 == 0 for pack in halved for index in pack) / 200 < 0.7
-    recipe = Recipe(rounds=[Round(3), Round(4, shares={"thermal": 0.3}), Round(2)])
+    recipe = recipe_with(Round(3), Round(4, shares={"thermal": 0.3}), Round(2))
     assert [len(recipe.round_at(step)[0].shares) for step in range(recipe.steps)] == [0, 0, 0, 1, 1, 1, 1, 0, 0]
 
 
 def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
-    recipe = Recipe(rounds=[Round(12, 40)], warmup=2, validate_every=4)
+    recipe = recipe_with(Round(12, 40), warmup=2, validate_every=4)
 
     def trainer(state):
         return Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state)
@@ -161,11 +158,12 @@ def test_a_resumed_run_is_the_uninterrupted_run(dataset, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "change"),
-    [("hyperparameters", {}), ("matrix_lr", {"matrix_lr": 0.1}), ("seed", {"seed": 1}), ("loss", {"loss": Loss(1.0)}),
+    [("hyperparameters", {}), ("matrix_lr", {"matrix_lr": 0.1}), ("seed", {"seed": 1}),
+     ("loss", {"loss": replace(LOSS, force_delta_eV_per_A=1.0)}),
      ("rounds", {"rounds": [Round(6, 20)]})],
 )  # fmt: skip
 def test_a_state_of_another_recipe_or_network_is_refused(dataset, tmp_path, name, change):
-    recipe = Recipe(rounds=[Round(6, 40)], warmup=2, validate_every=3)
+    recipe = recipe_with(Round(6, 40), warmup=2, validate_every=3)
 
     def trainer(hyperparameters, recipe):
         return Trainer("painn", hyperparameters, dataset, dataset, recipe, tmp_path / "state.pt")
@@ -179,7 +177,7 @@ def test_a_state_of_another_recipe_or_network_is_refused(dataset, tmp_path, name
 
 @pytest.mark.parametrize("share", [0.0, 0.5, None])
 def test_a_damaged_state_is_one_sentence(dataset, tmp_path, share):
-    recipe, state = Recipe(rounds=[Round(2, 40)], warmup=1, validate_every=1), tmp_path / "state.pt"
+    recipe, state = recipe_with(Round(2, 40), warmup=1, validate_every=1), tmp_path / "state.pt"
     Trainer("painn", STUDENT, dataset, dataset, recipe, state).run()
     whole = state.read_bytes()
     state.write_bytes(b"no state" * 100 if share is None else whole[: int(share * len(whole))])
@@ -189,25 +187,25 @@ def test_a_damaged_state_is_one_sentence(dataset, tmp_path, share):
 
 def test_a_round_has_its_own_weight_of_energies(dataset, tmp_path):
     """It ends where a run ends that goes on, after the round before, with a loss of that weight."""
-    first, second, heavier = Round(4, 40), Round(4, 40), Loss(energy_weight=40.0)
+    first, second, heavier = Round(4, 40), Round(4, 40), replace(LOSS, energy_weight=40.0)
 
     def weights(state, rounds, loss):
-        recipe = Recipe(rounds, warmup=2, validate_every=4, loss=loss)
+        recipe = recipe_with(*rounds, warmup=2, validate_every=4, loss=loss)
         model = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / state).run()
         return torch.cat([p.detach().ravel() for p in model.parameters()])
 
-    own = weights("own.pt", [first, replace(second, energy_weight=40.0)], Loss())
-    weights("changed.pt", [first], Loss())
+    own = weights("own.pt", [first, replace(second, energy_weight=40.0)], LOSS)
+    weights("changed.pt", [first], LOSS)
     state = torch.load(tmp_path / "changed.pt", weights_only=True)
     del state["decides"]  # as states were before it was kept
     torch.save(state, tmp_path / "changed.pt")
     assert torch.equal(own, weights("changed.pt", [first, second], heavier))
-    assert not torch.equal(own, weights("same.pt", [first, second], Loss()))
+    assert not torch.equal(own, weights("same.pt", [first, second], LOSS))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_takes_the_steps_of_the_processor(dataset, tmp_path):
-    recipe = Recipe(rounds=[Round(6, 40)], warmup=2, validate_every=3)
+    recipe = recipe_with(Round(6, 40), warmup=2, validate_every=3)
     here, there = (
         Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / device, device).run()
         for device in ("cpu", "cuda")
@@ -217,7 +215,7 @@ def test_a_gpu_takes_the_steps_of_the_processor(dataset, tmp_path):
 
 
 def test_the_learning_rate_rises_holds_and_falls_to_zero():
-    recipe = Recipe(rounds=[Round(100), Round(50, peak=0.5)], warmup=5, cooldown=0.4)
+    recipe = recipe_with(Round(100), Round(50, peak=0.5), warmup=5, cooldown=0.4)
     factors = np.array([recipe.learning_rate_factor(step) for step in range(recipe.steps)])
     np.testing.assert_allclose(factors[:5], [0.2, 0.4, 0.6, 0.8, 1.0])
     assert (factors[5:60] == 1.0).all() and (np.diff(factors[60:100]) < 0).all()
@@ -229,7 +227,7 @@ def test_the_learning_rate_rises_holds_and_falls_to_zero():
 @pytest.mark.parametrize("name", ["original", "tiny", "ultra_tiny"])
 def test_a_shipped_record_and_the_config_tell_of_one_recipe(name):
     distill = load_config(ROOT / "config")["distill"]
-    recipe, _ = _recipe_of(distill["students"][name], distill["recipe"])
+    recipe, _ = recipe_of(distill["students"][name], distill["recipe"])
     record = json.loads((ROOT / f"data/checkpoints/{name}.training.json").read_text())
     asked = json.loads(json.dumps(on_record(recipe))) | {"validate_every": record["recipe"]["validate_every"]}
     assert asked == record["recipe"], "but for how often it is looked at"
@@ -322,7 +320,7 @@ def test_a_round_is_added_to_the_work_of_the_same_teacher_and_recipe_alone(datas
 
 
 def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(dataset, tmp_path):
-    recipe = Recipe(rounds=[Round(10, 40)], warmup=1, clip=2.0)
+    recipe = recipe_with(Round(10, 40), warmup=1, clip=2.0)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     usual = [torch.full_like(p, 1e-3) for p in trainer.model.parameters()]
     norm = torch.stack([g.norm() for g in usual]).norm().item()
@@ -341,7 +339,7 @@ def test_a_wild_gradient_is_shortened_and_one_that_is_not_finite_is_skipped(data
 
 
 def test_a_training_that_diverges_ends_at_its_next_validation(dataset, tmp_path):
-    recipe = Recipe(rounds=[Round(40, 40)], warmup=1, matrix_lr=1e4, other_lr=1e4, validate_every=10)
+    recipe = recipe_with(Round(40, 40), warmup=1, matrix_lr=1e4, other_lr=1e4, validate_every=10)
     with pytest.raises(AssayError, match=r"diverged: after \d+ steps .* lower matrix_lr and other_lr"):
         Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt").run()
     assert not (tmp_path / "state.pt").exists()
@@ -349,7 +347,7 @@ def test_a_training_that_diverges_ends_at_its_next_validation(dataset, tmp_path)
 
 def test_training_learns_and_says_so(dataset, tmp_path):
     rates = {"matrix_lr": 2e-2, "other_lr": 2e-2, "warmup": 5, "ema_decay": 0.9}
-    recipe = Recipe(rounds=[Round(80, 40)], validate_every=40, **rates)
+    recipe = recipe_with(Round(80, 40), validate_every=40, **rates)
     trainer = Trainer("painn", STUDENT, dataset, dataset, recipe, tmp_path / "state.pt")
     trainer.run()
     assert trainer.history[-1]["loss"] < 0.8 * trainer.history[0]["loss"]

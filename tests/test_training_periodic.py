@@ -14,13 +14,14 @@ from assay.models import build_model
 from assay.models.graph import EdgeGraph
 from assay.structures.structure import Structure
 from assay.training.evaluation import validation_errors
-from assay.training.loop import Recipe, Round, Trainer
-from assay.training.loss import Loss, eager_gradients, engine_gradients
+from assay.training.loop import Round, Trainer
+from assay.training.loss import eager_gradients, engine_gradients
 from assay.training.packs import Pack, PackedDataset
 from assay.training.padded import PaddedPacks
+from shared.recipes import LOSS, recipe_with
 
 STUDENT = {"hidden": 8, "n_blocks": 2, "n_rbf": 6, "head": [8], "repulsion": True, "epsilon": 1e-3, "rank": 2}
-LOSS = Loss(virial_weight=0.7)
+WITH_VIRIAL = replace(LOSS, virial_weight=0.7)
 
 
 def crystal(seed, size=(2, 1, 1)):
@@ -77,11 +78,11 @@ def relative_error(found, expected):
 def test_the_engine_differentiates_forces_and_virials_as_autograd_does(dataset, model):
     """In double precision, where the difference can be small: all that is left is its own error."""
     packs = PackedDataset(dataset, model.cutoff)
-    step = engine_gradients(model, LOSS, displacement_A=1e-6)
+    step = engine_gradients(model, WITH_VIRIAL, displacement_A=1e-6)
     for chosen in packs.plan(0, 0, 60):
         pack, parameters = double(packs.assemble(chosen)), [p * 1.1 for p in model.parameters()]
         value, gradients = step(parameters, pack)
-        expected, expected_gradients = eager_gradients(model, LOSS)(parameters, pack)
+        expected, expected_gradients = eager_gradients(model, WITH_VIRIAL)(parameters, pack)
         assert value.item() == pytest.approx(expected.item(), rel=1e-10)
         assert relative_error(gradients, expected_gradients) < 1e-5
 
@@ -91,11 +92,11 @@ def test_in_single_precision_the_step_is_right_to_a_hundredth(dataset):
     torch.manual_seed(0)
     model = build_model("painn", STUDENT)
     packs = PackedDataset(dataset, model.cutoff)
-    step = engine_gradients(model, LOSS)
+    step = engine_gradients(model, WITH_VIRIAL)
     for chosen in packs.plan(0, 0, 60):
         pack, parameters = packs.assemble(chosen), [p * 1.1 for p in model.parameters()]
         _, gradients = step(parameters, pack)
-        _, expected = eager_gradients(model, LOSS)(parameters, pack)
+        _, expected = eager_gradients(model, WITH_VIRIAL)(parameters, pack)
         assert relative_error(gradients, expected) < 0.01
 
 
@@ -138,7 +139,7 @@ def test_padding_changes_nothing_of_a_periodic_loss(dataset):
     packs = PackedDataset(dataset, model.cutoff)
     fixed, step, parameters = (
         PaddedPacks(packs, 60, torch.device("cpu")),
-        eager_gradients(model, LOSS),
+        eager_gradients(model, WITH_VIRIAL),
         list(model.parameters()),
     )
     plan = fixed.plan(0, 0, {})
@@ -155,14 +156,14 @@ def test_stresses_are_learned(tmp_path):
     data = labelled(20)
     errors = {}
     for weight in (0.0, 2.0):
-        recipe = Recipe(
-            rounds=[Round(120, 60)],
+        recipe = recipe_with(
+            Round(120, 60),
             warmup=5,
             validate_every=60,
             ema_decay=0.9,
             matrix_lr=2e-2,
             other_lr=2e-2,
-            loss=Loss(virial_weight=weight),
+            loss=replace(LOSS, virial_weight=weight),
         )
         trainer = Trainer("painn", STUDENT, data, data, recipe, tmp_path / f"{weight}.pt")
         trainer.run()
@@ -191,7 +192,7 @@ def test_a_step_takes_structures_of_one_atom_and_of_500(model):
     assert [len(pack) for pack in packs.plan(0, 0, 10)] in ([1, 1, 1], [2, 1], [1, 2])
     for chosen in ([0], [0, 2], [0, 1, 2]):
         pack = double(packs.assemble(np.array(chosen)))
-        value, gradients = engine_gradients(model, LOSS, displacement_A=1e-6)(list(model.parameters()), pack)
-        expected, expected_gradients = eager_gradients(model, LOSS)(list(model.parameters()), pack)
+        value, gradients = engine_gradients(model, WITH_VIRIAL, displacement_A=1e-6)(list(model.parameters()), pack)
+        expected, expected_gradients = eager_gradients(model, WITH_VIRIAL)(list(model.parameters()), pack)
         assert value.item() == pytest.approx(expected.item(), rel=1e-10)
         assert relative_error(gradients, expected_gradients) < 1e-5

@@ -11,9 +11,10 @@ import torch
 from assay.engine.library import library
 from assay.models import build_model
 from assay.training import processes
-from assay.training.loss import DISPLACEMENT_A, Loss, eager_gradients, engine_gradients
+from assay.training.loss import DISPLACEMENT_A, eager_gradients, engine_gradients
 from assay.training.packs import PackedDataset
 from assay.workflow.errors import AssayError
+from shared.recipes import LOSS
 from shared.train_together import STEPS, STUDENT, dataset
 
 PROGRAM = Path(__file__).parent / "shared" / "train_together.py"
@@ -83,7 +84,7 @@ def test_gradients_of_parts_sum_to_that_of_the_step(monkeypatch, n_processes):
     data = dataset()
     torch.manual_seed(0)
     model = build_model("painn", STUDENT)
-    packs, step, parameters = PackedDataset(data, 5.0), eager_gradients(model, Loss()), list(model.parameters())
+    packs, step, parameters = PackedDataset(data, 5.0), eager_gradients(model, LOSS), list(model.parameters())
     plan = [np.arange(5), np.array([7, 9]), np.arange(10, 14), np.array([20])]
     own = []
     for rank in range(n_processes):
@@ -159,10 +160,10 @@ def test_in_single_precision_two_processes_differ_as_any_two_orders_of_one_step(
         torch.manual_seed(seed)
         model = build_model("painn", STUDENT)
         parameters = list(model.parameters())
-        by_autograd, two, reordered = packings(eager_gradients(model, Loss()), parameters)
+        by_autograd, two, reordered = packings(eager_gradients(model, LOSS), parameters)
         assert relative(two, by_autograd) < 1e-6 and relative(reordered, by_autograd) < 1e-6
         for length in (DISPLACEMENT_A, 10 * DISPLACEMENT_A):
-            one, two, reordered = packings(engine_gradients(model, Loss(), length), parameters)
+            one, two, reordered = packings(engine_gradients(model, LOSS, length), parameters)
             apart.append((relative(two, one), relative(reordered, one)))
             errors.append(relative(one, by_autograd))
     (two, reordered), (two_far, reordered_far) = np.exp(np.log(apart).reshape(8, 2, 2).mean(0))  # of all models

@@ -29,6 +29,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.structures.structure import Structure
 from assay.training import processes
 from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loss import Loss
 from assay.training.packs import PackedDataset
 from assay.workflow.errors import AssayError
 
@@ -53,7 +54,10 @@ def dataset() -> Dataset:
 def train(out: Path) -> None:
     """Take 20 steps of at most 72 atoms, and write the parameters and losses of the first process."""
     with processes.joined("cpu"):
-        recipe = Recipe(rounds=[Round(STEPS, atoms_per_step=72)], warmup=2, validate_every=1)
+        recipe = Recipe(
+            rounds=[Round(STEPS, atoms_per_step=72)], matrix_lr=4e-3, other_lr=2e-3, warmup=2, ema_decay=0.999, seed=0,
+            loss=Loss(force_delta_eV_per_A=0.1, energy_delta_eV_per_atom=0.01, energy_weight=4.0), validate_every=1,
+        )  # fmt: skip
         trainer = Trainer("painn", STUDENT, dataset(), dataset(), recipe, out.with_suffix(".state"))
         trainer.run()
     if processes.leads():

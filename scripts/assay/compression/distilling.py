@@ -48,7 +48,7 @@ def in_pairs(dataset: Dataset, step_A: float, seed: int) -> Dataset:
     return replace(twice, positions=positions)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HessianLoss(Loss):
     """The loss of energies and forces, and of Hessian-vector products, for packs of pairs (see ``in_pairs``).
 
@@ -58,9 +58,9 @@ class HessianLoss(Loss):
         step_A: the distance of the two structures of a pair, as in ``in_pairs``.
     """
 
-    hessian_weight: float = 0.1
-    hessian_delta_eV_per_A2: float = 1.0
-    step_A: float = 0.02
+    hessian_weight: float
+    hessian_delta_eV_per_A2: float
+    step_A: float
 
     def __call__(self, energy: Tensor, forces: Tensor, virial: Tensor | None, pack: Pack) -> Tensor:
         """The loss of a pack of pairs, eV/angstrom; see ``Loss``."""

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import read_json, write_json
 from assay.workflow.provenance import header
@@ -96,6 +98,11 @@ class Hour:
         write_json(path, record)
         check_folder(self.out)
         return record
+
+
+def config(name: str) -> dict[str, Any]:
+    """One of the files of ``config/`` as it is, for a machine that cannot check it."""
+    return yaml.safe_load((ROOT / "config" / name).read_text())
 
 
 def _earlier(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

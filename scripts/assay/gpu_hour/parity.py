@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from assay.checkpoint import load_model
 from assay.data import read_examples
-from assay.gpu_hour.hour import ROOT, Hour, Piece
+from assay.gpu_hour.hour import ROOT, Hour, Piece, config
 from assay.gpu_hour.runtimes import NAMES, load_runtime_of
 from assay.structures.structure import Structure
 from assay.verification.cases import Cases, open_cases, periodic_cases
@@ -44,8 +43,7 @@ def _references(checkpoint: Path, dry: bool) -> tuple[Cases, dict[str, Reference
 
 def tolerance() -> Tolerance:
     """How far the config lets an exported file be from the network."""
-    physics = yaml.safe_load((ROOT / "config/physics.yaml").read_text())
-    return Tolerance(**physics["export"]["tolerances"]["default"])
+    return Tolerance(**config("physics.yaml")["export"]["tolerances"]["default"])
 
 
 def pieces(hour: Hour, folder: Path) -> dict[str, Piece]:

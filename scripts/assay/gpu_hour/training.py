@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,18 @@ import torch
 from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
-from assay.gpu_hour.hour import ROOT, Hour, Piece
+from assay.gpu_hour.hour import ROOT, Hour, Piece, config
 from assay.gpu_hour.travel import PACKED, unpack
 from assay.structures.structure import symbols_of
-from assay.training.loop import Recipe, Round, Trainer
+from assay.training.loop import Recipe, Trainer
+from assay.training.run import recipe_of
 from assay.workflow.files import atomic_path
 
 ATOMS_PER_STEP = (512, 2048, 4096, 8192)
 TRAINED_AT = 2048  # atoms in a step of the training itself
-FURTHER_PEAK, FURTHER_ENERGY_WEIGHT_A = 0.4, 8.0  # of the round that trains a shipped student further
+FURTHER = {"peak": 0.4, "energy_weight": 8.0}  # of the round that trains a shipped student further
 VALIDATED = 512  # structures
+WARM_UP = 200  # steps; the shipped students, which train longer, have more
 RESERVE_s = 90.0  # for compiling the step and for the last validation
 
 
@@ -61,6 +64,16 @@ def _data(dry: bool, path: Path | None) -> tuple[Dataset, Dataset]:
     return unpack(path) if path.suffix == PACKED else read_dataset(path), held_out
 
 
+def recipe_with(part: Mapping[str, Any], **own: Any) -> Recipe:
+    """What the config trains the shipped students by, for one round.
+
+    Args:
+        part: the attributes of the ``Round``.
+        own: further attributes of the recipe that are others than in the config.
+    """
+    return recipe_of({"recipe": {"rounds": [part], **own}}, config("recipes.yaml")["distill"]["recipe"])[0]
+
+
 def _trainer(hour: Hour, variant: str, recipe: Recipe, read: Any, state: Path, further: bool = False) -> Trainer:
     model, (train, held_out) = load_model(hour.checkpoint(variant)), read()
     start = model if further else None
@@ -70,7 +83,8 @@ def _trainer(hour: Hour, variant: str, recipe: Recipe, read: Any, state: Path, f
 def _steps_per_s(hour: Hour, variant: str, atoms: int, read: Any) -> dict[str, Any]:
     """Time steps after those that compile and warm up."""
     warm, timed = (2, 2) if hour.dry else (50, 200)
-    recipe = Recipe(rounds=[Round(2 * max(warm, timed), atoms)], validate_every=max(warm, timed))
+    part = {"steps": 2 * max(warm, timed), "atoms_per_step": atoms}
+    recipe = recipe_with(part, warmup=WARM_UP, validate_every=max(warm, timed))
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"))
         trainer.run()
@@ -85,10 +99,8 @@ def _train(hour: Hour, variant: str, read: Any, further: bool) -> dict[str, Any]
     atoms = 256 if hour.dry else TRAINED_AT
     rate = _steps_per_s(hour, variant, atoms, read)["steps_per_s"]
     steps = 4 if hour.dry else max(100, int(rate * (hour.left_s - RESERVE_s)))
-    part = Round(steps, atoms)
-    if further:
-        part = Round(steps, atoms, peak=FURTHER_PEAK, energy_weight=FURTHER_ENERGY_WEIGHT_A)
-    recipe = Recipe(rounds=[part], warmup=min(200, steps), validate_every=max(1, steps // 10))
+    part = {"steps": steps, "atoms_per_step": atoms} | (FURTHER if further else {})
+    recipe = recipe_with(part, warmup=min(WARM_UP, steps), validate_every=max(1, steps // 10))
     with tempfile.TemporaryDirectory() as folder:
         trainer = _trainer(hour, variant, recipe, read, Path(folder, "state"), further)
         model = trainer.run()

@@ -61,9 +61,12 @@ class Round:
     energy_weight: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How a student is trained.
+    """How a student is trained; ``config/recipes.yaml`` has the values for the shipped ones.
+
+    Values stand here only of what some trainings have no key for: those of an ablation, of a smaller form, or of one's
+    own students.
 
     Attributes:
         rounds: the rounds, one after the other. Each starts with new optimizers from the running mean of the weights at
@@ -82,16 +85,16 @@ class Recipe:
     """
 
     rounds: Sequence[Round]
-    matrix_lr: float = 4e-3
-    other_lr: float = 2e-3
+    matrix_lr: float
+    other_lr: float
     weight_decay: float = 0.05
-    warmup: int = 200
+    warmup: int
     cooldown: float = 0.7
     clip: float = 3.0
-    ema_decay: float = 0.999
-    seed: int = 0
-    loss: Loss = field(default_factory=Loss)
-    validate_every: int = 1000
+    ema_decay: float
+    seed: int
+    loss: Loss
+    validate_every: int
     optimizer: str = "muon"
 
     @property

@@ -49,9 +49,9 @@ class Loss:
         virial_weight: the weight of the virial's term, 1/angstrom; 0 where virials are not learned.
     """
 
-    force_delta_eV_per_A: float = 0.1
-    energy_delta_eV_per_atom: float = 0.01
-    energy_weight: float = 4.0
+    force_delta_eV_per_A: float
+    energy_delta_eV_per_atom: float
+    energy_weight: float
     virial_delta_eV_per_atom: float = 0.05
     virial_weight: float = 0.0
 

@@ -70,7 +70,7 @@ def train_student(
     if processes.leads():
         logging.basicConfig(filename=log, level=logging.INFO, format="%(message)s")
     torch.set_num_threads(threads)
-    own_recipe, n_validation = _recipe_of(student, recipe)
+    own_recipe, n_validation = recipe_of(student, recipe)
     data, held_out = read_dataset(train), read_dataset(validation).spaced(n_validation)
     check_held_out(held_out, validation)
     with processes.joined(device) as own_device:
@@ -102,9 +102,9 @@ def write_student(
     write_json(record, header(training["student"], device=device) | training)
 
 
-def _recipe_of(student: dict[str, Any], recipe: dict[str, Any]) -> tuple[Recipe, int]:
+def recipe_of(student: Mapping[str, Any], recipe: Mapping[str, Any]) -> tuple[Recipe, int]:
     """The recipe of a student, and how many structures it is validated on at most; arguments: see ``train_student``."""
-    settings = recipe | student.get("recipe", {})
+    settings = {**recipe, **student.get("recipe", {})}
     n_validation = settings.pop("validation_structures")
     settings["loss"] = Loss(**settings["loss"])
     settings["rounds"] = [Round(**part) for part in settings["rounds"]]

@@ -331,6 +331,7 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
     ):
         assert normalize(save({"model_state_dict": state, "config": said})).elements == listed
         assert normalize(save({"model_state_dict": state, "hparams": {"model": said}})).elements == listed
+    assert normalize(save({"model_state_dict": state, "elements": range(6, 9)})).elements == ["C", "N", "O"]
     for said in (
         {"elements": 3},
         {"species": [1, 2]},
@@ -342,7 +343,7 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
         assert normalize(save({"model_state_dict": state, "config": said})).elements is None
     ranges = ("H-F", "H - F", "1-9", "H..F", "H to F", "CHNO (H-F)", "H, C, 7-9")
     words = ("HCQ", "HCC", "NO", "organic")
-    lists = (["H", "Q"], [0, 1], {"H": 1, "Q": 2}, {0: "H", 1: "Q"})
+    lists = (["H", "Q"], [0, 1], range(2), {"H": 1, "Q": 2}, {0: "H", 1: "Q"})
     for said in (*({"elements": value} for value in (*ranges, *words, *lists)), {"chemical_symbols": [[1]]}):
         with pytest.raises(AssayError, match=r"says config\.\w+ = .*, which are no elements: give them as a list"):
             normalize(save({"model_state_dict": state, "config": said}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import ase.data
@@ -17,6 +18,7 @@ from assay.workflow.errors import AssayError
 
 MAX_ELEMENTS = 1000  # entries of a list of them
 _BETWEEN = re.compile(r"[\s,;|/&+'\"()\[\]{}]+")
+_RANGES = {"builtins.range", "builtins.xrange"}  # names of one class in pickles
 _SYMBOL = re.compile("[A-Z][a-z]?")
 _ELEMENT_LISTS = (
     "elements", "atomic_numbers", "z_table", "zs", "chemical_symbols", "type_names", "chemical_species", "type_map",
@@ -86,13 +88,16 @@ def _elements_in(value: Any, of_numbers: bool) -> list[int] | None:
 
 
 def _items(value: Any) -> list[Any]:
-    """What ``value`` lists: a list, a tensor, a text, or a dict from or to symbols; nothing where it is none of them.
+    """What ``value`` lists: a list, a range, a tensor, a text, or a dict from or to symbols; nothing where it is none.
 
     A text is a list such as "H C O", or one word such as "H-C-O" and "HCO". Two elements with a dash between them may
     be a range, and stay one word, which is no element.
     """
     if isinstance(value, Tensor):
         return value.tolist() if value.ndim == 1 and len(value) <= MAX_ELEMENTS else []
+    if isinstance(value, Instance) and value.name in _RANGES:
+        with suppress(TypeError, ValueError):
+            value = list(range(*value.args)[: MAX_ELEMENTS + 1])
     if isinstance(value, str):
         words = list(filter(None, _BETWEEN.split(value[:MAX_TEXT])))
         if len(words) == 1:

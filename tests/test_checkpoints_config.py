@@ -112,7 +112,10 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         ),
         ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says epsilon in the text under 'argv', .* 1e-08 would be"),
         ({"config": {"cutoffFn": "cosine"}}, r"says config\.cutoffFn = 'cosine', .* envelope = polynomial would be"),
-        ({"config": {"hidden": 8, "eps": 1e-3}}, r"says config\.eps = 0\.001, .* save it with epsilon in its config"),
+        (
+            {"config": {"hidden": 8, "eps": 1e-3}},
+            r"says config\.eps = 0\.001, .* save its config as a dict with epsilon in it",
+        ),
         ({"argv": ["train.py", "--floor"]}, r"says floor in the text under 'argv', .* False would be"),
         ({"config": {"model_floor": True}}, r"says config\.model_floor = True, .* and floor = False would be"),
         ({"run/floor": True}, r"says run\.floor = True, .* and floor = False would be"),
@@ -160,6 +163,51 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         {"optimizer_config": "epsilon: 0.1", "data_args": "--floor", "message": "activation: gelu"},
     ):
         assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
+
+
+@pytest.mark.parametrize(
+    ("said", "activation"),
+    [
+        ({"class_path": "torch.nn.SiLU", "init_args": {"inplace": False}}, "silu"),
+        ({"name": "silu", "args": {"inplace": True}}, "silu"),
+        ({"name": "gelu", "kwargs": {"approximate": "none"}}, "gelu"),
+        ({"_target_": "torch.nn.Softplus", "beta": 1.0, "threshold": 20.0}, "softplus"),
+        ({"class_path": "torch.nn.Softplus", "init_args": {"beta": 2.0}}, None),
+        ({"name": "gelu", "kwargs": {"approximate": "tanh"}}, None),
+        ({"name": "silu", "params": {"name": "gelu"}}, None),
+        ({"name": "softplus", "args": [2.0]}, None),
+    ],
+)
+def test_an_activation_is_read_from_a_dict_whose_arguments_change_nothing(said, activation, save):
+    path = save({"state_dict": student("painn").state_dict(), "config": {"model": {"activation": said}}})
+    if activation is None:
+        with pytest.raises(AssayError, match=r"holds config\.model\.activation as \{.*\}, which cannot be read"):
+            normalize(path)
+    else:
+        assert normalize(path).network.hyperparameters["activation"] == activation
+
+
+def test_dicts_count_where_they_are_settings_of_the_network_alone(save):
+    state = student("painn").state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    for content in (
+        {"config": {"repulsion": {"enabled": False, "cutoff": 2.0}, "floor": {"enabled": "no"}, "zbl": {}}},
+        {"sweep_config": {"parameters": {"activation": {"values": ["silu", "gelu"]}, "epsilon": {"min": 1e-9}}}},
+        {"config": {"hidden": 8, "sweep": {"parameters": {"activation": {"values": ["silu", "gelu"]}}}}},
+        {"quantization": {"activation": {"bits": 8}}, "md": {"repulsion": {"k": 1.0}, "envelope": {"width": 1.0}}},
+        {"quantization": {"activation": "int8"}, "captured": {"activation": {"mean": 0.1, "std": 0.3}}},
+        {"exploration": {"epsilon": {"start": 1.0, "end": 0.1}}, "annealing": {"floor": {"steps": 5}}},
+    ):
+        assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
+    for content, place in (
+        ({"config": {"repulsion": {"enabled": True}}}, "config.repulsion"),
+        ({"config": {"floor": {"k": 1.0}}}, "config.floor"),
+        ({"student_options": {"repulsion": {"k": 1.0}}}, "student_options.repulsion"),
+        ({"my_run": {"hidden": 8, "cutoff": 5.0, "repulsion": {"k": 1.0}}}, "my_run.repulsion"),
+        ({"config": {"interaction": {"activation": {"name": "gelu", "k": 1}}}}, "config.interaction.activation"),
+    ):
+        with pytest.raises(AssayError, match=rf"holds {place} as \{{.*\}}, which cannot be read"):
+            normalize(save({"state_dict": state} | content))
 
 
 @pytest.mark.parametrize("architecture", SIZES)

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
-from assay.checkpoint.sections import MAX_TEXT, NETWORKS, Section, as_dict, in_words, may_hold_config, sections
+from assay.checkpoint.sections import (
+    MAX_TEXT,
+    NETWORK_WORDS,
+    NETWORKS,
+    Section,
+    as_dict,
+    in_words,
+    may_hold_config,
+    sections,
+)
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -53,9 +62,11 @@ _DOUBTFUL = {
     "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "zbl": "repulsion",
 }  # fmt: skip
 _NORM = re.compile(r"(?:\w+_)?norms?")  # sections whose epsilon is of norms
-# Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, and keys that say nothing of it.
-_NAMING = ("_target_", "class_path", "name", "type")
-_IDLE = {"_recursive_", "_partial_", "_convert_", "inplace"}
+# Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, of its arguments, and of neither.
+_NAMING = {"_target_", "class_path", "name", "type"}
+_ARGUMENTS = {"init_args", "dict_kwargs", "kwargs", "args", "params"}
+_IDLE = {"_recursive_", "_partial_", "_convert_"}
+_SWITCHES = {"enabled", "enable", "use", "active"}  # keys of a dict that may be off
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
 _OF_NETWORK = ("envelope", "repulsion", "floor")
@@ -71,6 +82,7 @@ _KNOWN = {"radial_basis": {"gaussian", "bessel"}, "envelope": {"cosine", "polyno
 # Words that say again what those are names of, as in GaussianRBF and CosineCutoff.
 _SAID_AGAIN = re.compile(r"(?:^|_)(?:radial|rbf|basis|smearing|expansion|envelope|cutoff|function|fn)(?=_|$)")
 _SINGLE = 1e-6  # relative difference of a number in single and in double precision, with room
+_ON, _OFF = ("true", "yes", "on"), ("false", "no", "off")
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 MAX_WORDS = 1000  # of a command
 _PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
@@ -157,12 +169,17 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
 
 
 def _check_settings(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
-    """Refuse other values of hyperparameters, and values that cannot be read."""
-    of_norms = _NORM.fullmatch(_last_words(section))
-    for name, key, value in [*_values(section), *(_doubtful(section) if section.known or of_norms else ())]:
+    """Refuse other values of hyperparameters, and values that cannot be read.
+
+    A dict that names nothing may be the settings of anything, and counts in the section of a network alone.
+    """
+    doubtful = section.known or _NORM.fullmatch(section.name)
+    for name, key, value in [*_values(section), *(_doubtful(section) if doubtful else ())]:
         if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section))):
             continue
         where = section.path_of(key)
+        if isinstance(value, dict) and _NAMING.isdisjoint(value) and not _is_of_network(section):
+            continue
         if _is_unread(value):
             shown = reprlib.repr(value) if isinstance(value, dict) else value
             raise AssayError(
@@ -172,13 +189,13 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
         if not _is_same(value, assumed[name]) and _can_be(name, value):
             raise AssayError(
                 f"{container.path} says {where} = {reprlib.repr(value)}, which is not taken for its network's, and "
-                f"{name} = {assumed[name]} would be assumed: save it with {name} in its config"
+                f"{name} = {assumed[name]} would be assumed: save its config as a dict with {name} in it"
             )
 
 
 def _check_texts(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
     """Refuse text and words of commands that say otherwise, and whole configs that cannot be read."""
-    of_command = _last_words(section) in _COMMANDS
+    of_command = section.name in _COMMANDS
     for key, value in section.entries.items():
         if not (of_command or may_hold_config(section, key)):
             continue
@@ -197,6 +214,12 @@ def _check_texts(section: Section, assumed: Mapping[str, Any], container: Contai
             )
 
 
+def _is_of_network(section: Section) -> bool:
+    """Whether a section is that of a network or a run, by its place, its name, or two hyperparameters in it."""
+    named = not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
+    return section.known or section.of_run or named or len({name for name, _, _ in _told(section)}) > 1
+
+
 def _is_same(value: Any, other: Any) -> bool:
     """Whether two values are one, of which either may have been in single precision."""
     if isinstance(value, float) and isinstance(other, float):
@@ -209,11 +232,6 @@ def _is_other_rank(value: Any, section: Section) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return value not in (1, 2) or not _OF_OTHER_RANKS.isdisjoint(section.entries)
-
-
-def _last_words(section: Section) -> str:
-    """The name of a section, without those around it, in words."""
-    return in_words(section.place.rpartition(".")[2])
 
 
 def _can_be(name: str, value: Any) -> bool:
@@ -266,7 +284,7 @@ def _values(section: Section) -> Iterator[tuple[str, str, Any]]:
         large = isinstance(value, Tensor) and value.numel() != 1
         name = _NAMES.get(in_words(key)) if isinstance(key, str) and not large else None
         plain = _plain(name, value)
-        if name is not None and plain is not None and plain != {}:
+        if name is not None and plain is not None:
             yield name, key, plain
 
 
@@ -284,10 +302,10 @@ def _differs(name: str, value: Any, shown: Mapping[str, Any]) -> bool:
 def _plain(name: str | None, value: Any) -> Any:
     """``value`` as a number if it is a tensor of one or the text of one; an activation, basis or envelope by its name.
 
-    A dict that names a class or a function and no arguments of it is that name.
+    A dict that says no more than such a value is that value.
     """
-    if isinstance(value, dict) and name is not None and _KINDS[name] is str:
-        value = _named(value)
+    if isinstance(value, dict) and name is not None:
+        value = _from_dict(name, value)
     if isinstance(value, str) and name is not None:
         value = _from_text(name, value)
     if isinstance(value, Tensor) and value.numel() == 1:
@@ -306,11 +324,23 @@ def _plain(name: str | None, value: Any) -> Any:
     return value
 
 
-def _named(value: dict[Any, Any]) -> Any:
-    """What a dict names, or the dict itself where it says more."""
-    empty = [key for key, it in value.items() if it is None or (isinstance(it, dict | list) and not it)]
-    said = {key: it for key, it in value.items() if key not in _IDLE and key not in empty}
-    return next(iter(said.values())) if len(said) == 1 and said.keys() <= set(_NAMING) else value
+def _from_dict(name: str, value: dict[Any, Any]) -> Any:
+    """What a dict says: the class or function that it names, False where it is off, None where it is empty.
+
+    It is the dict itself where it says more, such as arguments that change what the class computes.
+    """
+    groups = [it.items() if key in _ARGUMENTS and isinstance(it, dict) else [(key, it)] for key, it in value.items()]
+    said = [(key, it) for group in groups for key, it in group if key not in _IDLE and it is not None]
+    said = [(key, it) for key, it in said if not (isinstance(it, dict | list) and not it)]
+    if not said:
+        return None
+    if _KINDS[name] is bool:
+        switches = [_from_text(name, it) if isinstance(it, str) else it for key, it in said if key in _SWITCHES]
+        return False if any(it is False for it in switches) else value
+    names = [it for key, it in said if key in _NAMING]
+    shown = [(key, it if isinstance(it, str) else reprlib.repr(it)) for key, it in said if key not in _NAMING]
+    idle = _IDLE_ARGUMENTS.fullmatch(", ".join(f"{key}={it}" for key, it in shown))
+    return names[0] if _KINDS[name] is str and len(names) == 1 and idle else value
 
 
 def _from_text(name: str, text: str) -> Any:
@@ -320,8 +350,8 @@ def _from_text(name: str, text: str) -> Any:
         return None
     if _KINDS[name] is str or len(word) > MAX_VALUE_TEXT:
         return text
-    if word in ("true", "false"):
-        return word == "true"
+    if word in (*_ON, *_OFF):
+        return word in _ON
     with suppress(ValueError, RecursionError):
         return json.loads(word.replace("(", "[").replace(",)", "]").replace(")", "]"))
     return None if name == "head" else text  # which names what it predicts

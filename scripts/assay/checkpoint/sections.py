@@ -37,7 +37,7 @@ OF_BEST = re.compile(
 _ELSEWHERE = re.compile(
     r"(?:^|_)(?:optim\w*|sched\w*|lr|teachers?|foundation|oracle|adversarial|attack|prun\w*|loss(?:es)?|criterion"
     r"|metrics?|data\w*|loaders?|train\w*|val|valid\w*|test|eval\w*|callbacks?|loops?|logg\w*|augment\w*"
-    r"|transforms?|sampler|rng|states?|amp|grad|scope)(?:_|$)"
+    r"|transforms?|sampler|rng|states?|amp|grad|scope|quanti[sz]ation)(?:_|$)"
 )
 # Words of those that tell of it after all where they hold its weights.
 _AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states?)(?=_|$)")
@@ -46,6 +46,7 @@ _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
     r"|datamodule(?:_hyper_parameters|_hparams)?|train(?:ing)?_set"
 )
+NETWORK_WORDS = {"model", "student", "network", "net", "painn"}
 # Names under which other things than sections may say what the config of a network says: text, words of a command, and
 # instances of classes.
 _OF_CONFIG = re.compile(
@@ -86,6 +87,11 @@ class Section:
         """Whether it is a state dict."""
         keys = (key for key, value in self.entries.items() if isinstance(value, Tensor))
         return any(isinstance(key, str) and "." in key for key in keys)
+
+    @property
+    def name(self) -> str:
+        """Its key, in words."""
+        return in_words(self.place.rpartition(".")[2])
 
     def path_of(self, key: str) -> str:
         """The dotted path of one of its entries."""

@@ -210,6 +210,23 @@ def test_dicts_count_where_they_are_settings_of_the_network_alone(save):
             normalize(save({"state_dict": state} | content))
 
 
+def test_an_epsilon_of_distances_or_clipping_is_not_that_of_the_norms(save):
+    state = student("painn").state_dict()
+    plain = normalize(save(state, "plain.pt")).to_bytes()
+    for content in (
+        {"config": {"distance_eps": 1e-12, "pair_eps": 1e-12}},
+        {"clip_norm": {"max": 1.0, "eps": 1e-6}, "config": {"gradient_norm": {"eps": 1e-6}}},
+    ):
+        assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
+    for content, said in (
+        ({"some": {"lr": 1e-3, "norm_eps": 1e-3}}, r"some\.norm_eps = 0\.001"),
+        ({"vector_norm": {"eps": 1e-3}}, r"vector_norm\.eps = 0\.001"),
+        ({"config": {"pair_repulsion": True}}, r"config\.pair_repulsion = True"),
+    ):
+        with pytest.raises(AssayError, match=f"says {said}, which is not taken for"):
+            normalize(save({"state_dict": state} | content))
+
+
 @pytest.mark.parametrize("architecture", SIZES)
 def test_units_that_a_file_states_of_its_network_are_not_passed_over(architecture, save):
     state = student(architecture).state_dict()

@@ -59,9 +59,10 @@ _NAMES = {in_words(synonym): name for name, synonyms in SYNONYMS.items() for syn
 # Names that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list, of another wall.
 _DOUBTFUL = {
     "eps": "epsilon", "layer_norm_eps": "epsilon", "layer_norm_epsilon": "epsilon", "cutoff_function": "envelope",
-    "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "zbl": "repulsion",
+    "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "pair_activation": "activation",
+    "zbl": "repulsion", "pair_repulsion": "repulsion", "nuclear_repulsion": "repulsion", "distance_floor": "floor",
 }  # fmt: skip
-_NORM = re.compile(r"(?:\w+_)?norms?")  # sections whose epsilon is of norms
+_NORM = re.compile(r"(?!.*(?:clip|grad))(?:\w+_)?norms?")  # sections whose epsilon is of norms
 # Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, of its arguments, and of neither.
 _NAMING = {"_target_", "class_path", "name", "type"}
 _ARGUMENTS = {"init_args", "dict_kwargs", "kwargs", "args", "params"}
@@ -85,7 +86,7 @@ _SINGLE = 1e-6  # relative difference of a number in single and in double precis
 _ON, _OFF = ("true", "yes", "on"), ("false", "no", "off")
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 MAX_WORDS = 1000  # of a command
-_PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
+_PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with)_")
 _COMMANDS = {"overrides", "argv", "command", "cmd"}
 _SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?[ \t]*[:=][ \t]*['\"]?([\w.+-]*)")
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -134,7 +135,7 @@ def read_config(
                 continue
             if name == "rank" and _is_other_rank(value, section):
                 continue
-            beside = _optimizer_around(section) if in_words(key) == "epsilon" else []
+            beside = _optimizer_around(section, key) if name == "epsilon" else []
             if beside:
                 notes.append(
                     f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
@@ -175,7 +176,7 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
     """
     doubtful = section.known or _NORM.fullmatch(section.name)
     for name, key, value in [*_values(section), *(_doubtful(section) if doubtful else ())]:
-        if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section))):
+        if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section, key))):
             continue
         where = section.path_of(key)
         if isinstance(value, dict) and _NAMING.isdisjoint(value) and not _is_of_network(section):
@@ -263,10 +264,14 @@ def _said_in_text(text: Any) -> dict[str, Any]:
     return {name: _plain(name, value) for name, value in said if name is not None}
 
 
-def _optimizer_around(section: Section) -> list[str]:
-    """The settings of an optimizer among which an epsilon stands; none in a section that describes the network."""
+def _optimizer_around(section: Section, key: str) -> list[str]:
+    """The settings of an optimizer among which an epsilon stands.
+
+    There are none where its key says that it is of norms, or its section describes the network.
+    """
     entries = section.entries
-    if section.place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in entries for name in _OF_NETWORK):
+    of_network = section.place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in entries for name in _OF_NETWORK)
+    if of_network or in_words(key) in ("norm_eps", "norm_epsilon"):
         return []
     return [name for name in _OF_OPTIMIZER if name in entries and not isinstance(entries[name], dict)]
 

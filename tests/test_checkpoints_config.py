@@ -104,19 +104,19 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         ),
         (
             {"config": "hidden: 8\nenvelope: cosine"},
-            r"says envelope in the text under 'config', .* polynomial would be",
+            r"says config\.envelope = 'cosine', .* polynomial would be",
         ),
         (
             {"config": {"overrides": ["model.floor=true", "lr=0.1"]}},
-            r"says floor in the text under .*overrides'",
+            r"says config\.overrides\.model\.floor = True, ",
         ),
-        ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says epsilon in the text under 'argv', .* 1e-08 would be"),
+        ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says argv\.norm-eps = 0\.001, .* 1e-08 would be"),
         ({"config": {"cutoffFn": "cosine"}}, r"says config\.cutoffFn = 'cosine', .* envelope = polynomial would be"),
         (
             {"config": {"hidden": 8, "eps": 1e-3}},
             r"says config\.eps = 0\.001, .* save its config as a dict with epsilon in it",
         ),
-        ({"argv": ["train.py", "--floor"]}, r"says floor in the text under 'argv', .* False would be"),
+        ({"argv": ["train.py", "--floor"]}, r"says argv\.floor = True, .* False would be"),
         ({"config": {"model_floor": True}}, r"says config\.model_floor = True, .* and floor = False would be"),
         ({"run/floor": True}, r"says run\.floor = True, .* and floor = False would be"),
         ({"config": {"use_zbl": True}}, r"says config\.use_zbl = True, .* and repulsion = False would be"),
@@ -129,17 +129,17 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
         ),
         ({"config": {"repulsion": {"type": "zbl", "k": 1}}}, r"holds config\.repulsion as \{.*, and repulsion = False"),
         *(
-            ({key: "model:\n  envelope: cosine\n"}, rf"says envelope in the text under '{key}'")
+            ({key: "model:\n  envelope: cosine\n"}, rf"says {key}\.model\.envelope = 'cosine', ")
             for key in ("config_yaml", "yaml", "hparams_text", "model_yaml", "experiment_config", "options")
         ),
         (
             {"sys_argv": ["train.py", "--verbose", "--envelope", "cosine"]},
-            r"says envelope in the text under 'sys_argv'",
+            r"says sys_argv\.envelope = 'cosine', ",
         ),
-        ({"command_line": "train.py --envelope cosine"}, r"says envelope in the text under 'command_line'"),
+        ({"command_line": "train.py --envelope cosine"}, r"says command_line\.envelope = 'cosine', "),
         (
             {"hydra": {"overrides": {"task": ["model.envelope=cosine"]}}},
-            r"says envelope in the text under 'hydra\.overrides\.task'",
+            r"says hydra\.overrides\.task\.model\.envelope = 'cosine', ",
         ),
     ):
         with pytest.raises(AssayError, match=said):

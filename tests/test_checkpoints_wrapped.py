@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import datetime
 import enum
 import functools
 import json
@@ -135,6 +136,9 @@ def test_values_that_cannot_be_read_are_not_replaced_by_what_would_be_assumed(sa
             r"config\.repulsion as .*system>, which cannot be read",
         ),
         ({"config": config, "args": Point(1, 2)}, None),
+        ({"tracker_config": Point(8, 5.0), "hyper_parameters": {"slurm_args": Frozen(5.0)}}, None),
+        ({"config_device": torch.device("cuda"), "config": {"config_date": datetime.date(2026, 11, 1)}}, None),
+        ({"student_config": Point(8, 5.0)}, r"student_config as <an instance of"),
         ({"config": pathlib.Path("configs/painn.yaml"), "args": object()}, None),
     ):
         path = save(torch_bytes({"model": state} | content))

@@ -15,15 +15,16 @@ from torch import Tensor
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
 from assay.checkpoint.sections import (
-    MAX_TEXT,
     NETWORK_WORDS,
     NETWORKS,
     Section,
-    as_dict,
     in_words,
-    may_hold_config,
+    is_of_config,
+    names_config,
     sections,
+    sections_within,
 )
+from assay.checkpoint.texts import settings_in_text
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -85,10 +86,7 @@ _SAID_AGAIN = re.compile(r"(?:^|_)(?:radial|rbf|basis|smearing|expansion|envelop
 _SINGLE = 1e-6  # relative difference of a number in single and in double precision, with room
 _ON, _OFF = ("true", "yes", "on"), ("false", "no", "off")
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
-MAX_WORDS = 1000  # of a command
 _PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with)_")
-_COMMANDS = {"overrides", "argv", "command", "cmd"}
-_SAID_IN_TEXT = re.compile(r"([\w-]+)['\"]?[ \t]*[:=][ \t]*['\"]?([\w.+-]*)")
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -162,11 +160,20 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
         assumed: the hyperparameters that neither its weights nor its configs tell, and what would be assumed.
 
     Raises:
-        AssayError: there is one.
+        AssayError: there is one, or the config of the network is in a form that cannot be read.
     """
     for section in sections(container) if assumed else ():
         _check_settings(section, assumed, container)
-        _check_texts(section, assumed, container)
+        for key in [key for key in section.entries if is_of_config(section, key)]:
+            value, place = section.entries[key], section.path_of(key)
+            if isinstance(value, Instance) and (value.args or value.state is not None):
+                values = ", ".join(f"{name} = {it}" for name, it in assumed.items())
+                raise AssayError(
+                    f"{container.path} holds {place} as {value}, whose values cannot be read, and {values} would be "
+                    "assumed: save its config as a dict"
+                )
+            for inner in sections_within(Section(place, settings_in_text(value), known=False)):
+                _check_settings(inner, assumed, container)
 
 
 def _check_settings(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
@@ -194,30 +201,9 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
             )
 
 
-def _check_texts(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
-    """Refuse text and words of commands that say otherwise, and whole configs that cannot be read."""
-    of_command = section.name in _COMMANDS
-    for key, value in section.entries.items():
-        if not (of_command or may_hold_config(section, key)):
-            continue
-        if isinstance(value, Instance) and (value.args or value.state is not None):
-            values = ", ".join(f"{name} = {it}" for name, it in assumed.items())
-            raise AssayError(
-                f"{container.path} holds {section.path_of(key)} as {value}, whose values cannot be read, and {values} "
-                "would be assumed: save its config as a dict"
-            )
-        said = _said_in_text(value)
-        name = next((name for name in said if name in assumed and not _is_same(said[name], assumed[name])), None)
-        if name is not None:
-            raise AssayError(
-                f"{container.path} says {name} in the text under {section.path_of(key)!r}, which is no JSON, "
-                f"and {assumed[name]} would be assumed: save its config as a dict"
-            )
-
-
 def _is_of_network(section: Section) -> bool:
-    """Whether a section is that of a network or a run, by its place, its name, or two hyperparameters in it."""
-    named = not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
+    """Whether a section is that of a network or a run, by its place, its name or two hyperparameters in it."""
+    named = names_config(section.name) or not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
     return section.known or section.of_run or named or len({name for name, _, _ in _told(section)}) > 1
 
 
@@ -251,17 +237,6 @@ def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
         plain = _plain(name, value)
         if name is not None and (isinstance(plain, str | int | float) or _is_unread(plain)):
             yield name, key, plain
-
-
-def _said_in_text(text: Any) -> dict[str, Any]:
-    """The hyperparameters that a text that is no JSON, or a list of the words of a command, gives a value."""
-    if isinstance(text, list) and len(text) <= MAX_WORDS and all(isinstance(word, str) for word in text):
-        text = " ".join(text)
-    if not isinstance(text, str) or as_dict(text) is not None:
-        return {}
-    text = re.sub(r"--([\w-]+)(?:\s+|$)", r"\n\1=", text[:MAX_TEXT])
-    said = ((_NAMES.get(in_words(match[1])), match[2]) for match in _SAID_IN_TEXT.finditer(text))
-    return {name: _plain(name, value) for name, value in said if name is not None}
 
 
 def _optimizer_around(section: Section, key: str) -> list[str]:

@@ -47,12 +47,17 @@ _OF_DATA = re.compile(
     r"|datamodule(?:_hyper_parameters|_hparams)?|train(?:ing)?_set"
 )
 NETWORK_WORDS = {"model", "student", "network", "net", "painn"}
-# Names under which other things than sections may say what the config of a network says: text, words of a command, and
-# instances of classes.
-_OF_CONFIG = re.compile(
-    r"(?:^|_)(?:config\w*|cfg|hparams|hyper_?parameters|settings|options|args|arguments|yaml|overrides|argv"
-    r"|command|cmd|cmdline)(?:_|$)"
-)
+# Words of the keys under which text, a command or an instance of a class may say what the config of a network says: one
+# of the first, and beside it none but those, words of networks, and the second.
+_CONFIGS = {
+    "config", "configs", "configuration", "cfg", "hparams", "hyper", "hyperparameters", "settings", "options", "args",
+    "arguments", "yaml", "overrides", "argv", "command", "cmd", "cmdline",
+}  # fmt: skip
+_OF_CONFIGS = {
+    "run", "job", "experiment", "exp", "main", "full", "raw", "base", "best", "final", "original", "default", "global",
+    "user", "my", "hydra", "omega", "sys", "cli", "shell", "script", "parameters", "line", "text", "str", "dict",
+}  # fmt: skip
+_COMMANDS = {"overrides", "argv", "command", "cmd"}  # sections whose entries are words of commands
 # Words of what records how well a network does.
 _OF_RESULTS = re.compile(r"(?:^|_)(?:histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)")
 _INDEX = re.compile(r"\[\d+\]$")
@@ -104,7 +109,13 @@ def sections(container: Container, with_data: bool = False, with_lists: bool = F
     The settings of each network in a pickled module are among them. Sections of an optimizer, a schedule, data, metrics
     and a teacher are left out, those of data unless ``with_data``, and dicts in lists unless ``with_lists``.
     """
-    queue = deque((Section("", as_dict(top) or {}, True), 0) for top in (container.content, container.config))
+    tops = (Section("", as_dict(top) or {}, True) for top in (container.content, container.config))
+    return sections_within(*tops, with_data=with_data, with_lists=with_lists)
+
+
+def sections_within(*tops: Section, with_data: bool = False, with_lists: bool = False) -> Iterator[Section]:
+    """As ``sections``, of the given ones and those within them."""
+    queue = deque((top, 0) for top in tops)
     seen: dict[int, Any] = {}  # dicts by their ids, which no other has while they are kept
     while queue and len(seen) < MAX_SECTIONS:
         section, depth = queue.popleft()
@@ -167,12 +178,19 @@ def is_elsewhere(words: str) -> bool:
     return bool(_ELSEWHERE.search(OF_BEST.sub("", words)))
 
 
-def may_hold_config(section: Section, key: Any) -> bool:
-    """Whether what stands under a key of a section and is no section itself may be a config of the network."""
-    if not isinstance(key, str) or is_elsewhere(in_words(key)):
+def is_of_config(section: Section, key: Any) -> bool:
+    """Whether what stands under a key of a section, and is no section itself, may be the config of the network."""
+    if not isinstance(key, str):
         return False
-    inside = section.known and section.place and in_words(key) in NETWORKS
-    return bool(inside) or key in PLACES or bool(_OF_CONFIG.search(in_words(key)))
+    words = in_words(key)
+    inside = section.known and bool(section.place) and words in NETWORKS
+    return inside or section.name in _COMMANDS or key in PLACES or names_config(words)
+
+
+def names_config(words: str) -> bool:
+    """Whether a key, in words, is one of a config of a network or of a whole run."""
+    parts = set(words.split("_"))
+    return parts <= _CONFIGS | _OF_CONFIGS | NETWORK_WORDS and not parts.isdisjoint(_CONFIGS)
 
 
 def is_of_results(place: str) -> bool:

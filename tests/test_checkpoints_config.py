@@ -283,6 +283,9 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         {"config": {"units": ["eV", "angstrom"], "unit_system": "ASE", "targets": {"energy": {"unit": "eV"}}}},
         {"results": {"energy": {"unit": "meV"}}, "logs": [{"name": "forces", "unit": "meV/A"}]},
         {"config": {"time": {"unit": "s"}, "layers": [{"name": "in", "units": "tanh"}], "stress": {"unit": "GPa"}}},
+        {"performance": {"energy": {"mae": 3.1, "unit": "meV"}}, "errors": [{"name": "forces", "unit": "meV/A"}]},
+        {"config": {"threshold": {"energy": {"unit": "meV"}}, "units": ["eV", "angstrom", "fs"]}},
+        {"codecarbon": {"energy_unit": "kWh"}, "card": {"energy": {"value": 1.2, "unit": "kcal/mol"}}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 
@@ -298,6 +301,9 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         ({"config": {"heads": [{"aggr": "max"}]}}, r"config\.heads\[0\]\.aggr = 'max'"),
         ({"config": {"is_intensive": True}}, r"config\.is_intensive = True"),
         ({"config": {"extensive": False}}, r"config\.extensive = False"),
+        ({"training": {"model": {"reduce": "mean"}}}, r"training\.model\.reduce = 'mean'"),
+        ({"config": {"targets": {"energy": {"extensive": False}}}}, r"config\.targets\.energy\.extensive = False"),
+        ({"student_options": {"pooling": {"name": "mean"}}}, r"student_options\.pooling\.name = 'mean'"),
     ):
         with pytest.raises(AssayError, match=f"says {said}.* the sum over its atoms"):
             normalize(save({"model": state} | content))
@@ -306,6 +312,9 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         {"config": {"readout": "sum", "aggr": "add", "pooling": {"_target_": "nets.SumPool"}, "is_extensive": True}},
         {"config": {"reduce": True, "pool": 4, "name": "mean", "ensemble": {"aggregation": "mean"}}},
         {"loss": {"reduce": "mean"}, "metrics": {"aggregation": "mean"}, "config": {"do_postprocessing": False}},
+        {"hyper_parameters": {"reduce": "mean"}, "training": {"reduce": "mean"}, "history": {"aggregation": "mean"}},
+        {"slurm": {"pool": "max_nodes"}, "config": {"heads": {"dipole": {"readout": "mean"}}}, "kd": {"aggr": "mean"}},
+        {"config": {"targets": [{"name": "gap", "extensive": False}, {"name": "energy", "extensive": True}]}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 

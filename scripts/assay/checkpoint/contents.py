@@ -104,8 +104,15 @@ class ModuleContents(dict):
 
 
 def _called(name: str, attributes: Mapping[str, Any]) -> str:
-    """A class of modules and the arguments that an instance keeps, such as "GELU(approximate=tanh)"."""
+    """A class of modules and the arguments that an instance keeps, such as "GELU(approximate=tanh)".
+
+    Of an activation of torch they are those that change what it computes, and not what tools have set on it.
+    """
     own = {key: value for key, value in attributes.items() if key not in _OF_EVERY_MODULE}
+    module, _, kind = name.rpartition(".")
+    if module == torch.nn.modules.activation.__name__:
+        arguments = getattr(getattr(torch.nn.modules.activation, kind, None), "__constants__", ())
+        own = {key: value for key, value in own.items() if key in arguments and key != "inplace"}
     plain = [f"{key}={value!s:.40}" for key, value in own.items() if isinstance(value, str | int | float)]
     return f"{name}({', '.join(plain)})" if plain else name
 

@@ -59,7 +59,9 @@ _OF_CONFIGS = {
 }  # fmt: skip
 _COMMANDS = {"overrides", "argv", "command", "cmd"}  # sections whose entries are words of commands
 # Words of what records how well a network does.
-_OF_RESULTS = re.compile(r"(?:^|_)(?:histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)")
+_OF_RESULTS = re.compile(
+    r"(?:^|_)(?:codecarbon|emissions?|errors?|histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)"
+)
 _INDEX = re.compile(r"\[\d+\]$")
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
 _JOINT = re.compile(r"[./]|--|__")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import Section, as_dict, in_words, is_of_results, sections
+from assay.checkpoint.sections import NETWORKS, PLACES, Section, as_dict, in_words, is_of_results, sections
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor, kind_in_letters, unit_told_by
 
@@ -20,9 +20,12 @@ MAX_LISTED = 100  # units of one list
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?|unit_(?:system|style)")
 _NAMES = ("quantity", "property", "name")  # of what an entry of a list, or a target of its own name, is
+# Sections that say what a network gives, and what it learns from.
+_OUTPUTS = re.compile(r"(?:^|_)(?:targets?|outputs?|heads?|labels?|properties|data\w*|training_set)(?:_|$)")
 _BOX = ("name", "unit", "symbol")  # keys under which a dict has the text of one unit
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
+_OTHER_UNITS = {"fs", "ps", "e", "amu", "u", "K", "GPa"}  # of quantities that a network does not have
 _OF_OTHERS = {"time", "mass", "charge", "temperature", "dipole"}
 _SEPARATOR = re.compile(r"\s*(?:,|;|\band\b|\s)\s*")
 
@@ -67,7 +70,7 @@ def are_of_assay(units: Mapping[str, str]) -> bool:
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
     """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
     for section in sections(container, with_data=True, with_lists=True):
-        for key, value in section.entries.items():
+        for key, value in section.entries.items() if not is_of_results(section.place) else ():
             if not isinstance(key, str):
                 continue
             place, told = section.path_of(key), unit_told_by(key) or unit_told_by(f"{_owner(section, key)}_unit")
@@ -84,10 +87,16 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _owner(section: Section, key: str) -> str:
-    """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys, and for results."""
-    if unit_told_by(key) is None or is_of_results(section.place):
+    """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys.
+
+    Beside a number it is the unit of that.
+    """
+    numbers = (isinstance(value, int | float) and not isinstance(value, bool) for value in section.entries.values())
+    *around, last = section.place.split(".")
+    outputs = any(_OUTPUTS.search(in_words(part)) for part in [*around, last])
+    if unit_told_by(key) is None or any(numbers) or not (outputs or all(part in PLACES | NETWORKS for part in around)):
         return ""
-    names = [section.place.rpartition(".")[2], *map(section.entries.get, _NAMES)]
+    names = [last, *map(section.entries.get, _NAMES if outputs else ())]
     return next((name for name in names if isinstance(name, str) and unit_told_by(f"{name[:MAX_UNITS]}_unit")), "")
 
 
@@ -133,7 +142,8 @@ def _is_of_assay(unit: str, kind: str | None) -> bool:
     if len(unit) > MAX_UNITS:
         return False
     words = [unit] if kind is not None else [word for word in _SEPARATOR.split(unit.strip()) if word]
-    return all(_is_one(word, [kind] if kind is not None else [*_KINDS]) for word in words)
+    kinds = [kind] if kind is not None else [*_KINDS]
+    return all(_is_one(word, kinds) or (kind is None and word in _OTHER_UNITS) for word in words)
 
 
 def _is_one(unit: str, kinds: list[str]) -> bool:

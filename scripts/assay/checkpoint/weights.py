@@ -49,8 +49,11 @@ _NOT_THE_MODEL = re.compile(
     r"(?:^|_)(?:teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
     r"\d*(?:_|$)"
 )
-# Words of what changes weights that it stands beside, as LoRA does.
-_ADAPTER = re.compile(r"(?:^|_)(?:q?lora|dora|adapters?|peft)\d*(?:_|$)")
+# Words of what changes weights that it stands beside, as LoRA does; of what may do so; and of the layers that turn
+# features of a student into those of its teacher.
+_LORA = re.compile(r"(?:^|_)(?:q?lora|dora|peft)\d*(?:_|$)")
+_ADAPTER = re.compile(r"(?:^|_)adapters?\d*(?:_|$)")
+_OF_FEATURES = re.compile(r"(?:^|_)(?:feats?|features?|hints?|distill\w*|kd|domain|teachers?)(?:_|$)")
 # Small tensors that a task keeps beside its network: weights of a loss, scores.
 _OF_TASK = re.compile(
     r"(?:^|[_.])(?:(?:task|energy|forces?|stress|virial)_weights?|log_(?:vars?|sigmas?))$"
@@ -182,11 +185,16 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
         named: the models in it, which may be called adapters themselves.
     """
     models = {state.where for state in named}
+    of_distillation = any("student" in f"{state.where}.{''.join(state.stripped)}".split(".") for state in named)
     for where, entries in nested_dicts(container.content):
-        beside = where not in models and _has_word(_ADAPTER, where)
+        around = "" if where in models else where
         for key, value in entries.items() if not _is_not_the_model(where) else ():
-            if isinstance(key, str) and _is_tensor(value) and (beside or _has_word(_ADAPTER, _split(key)[2] or key)):
-                return f"{where}.{key}".lstrip(".")
+            if not isinstance(key, str) or not _is_tensor(value) or (isinstance(value, Tensor) and value.numel() == 1):
+                continue
+            layer, place = _split(key)[2], f"{where}.{key}".lstrip(".")
+            told, of_features = f"{around}.{layer or key}", of_distillation or _has_word(_OF_FEATURES, place)
+            if _has_word(_LORA, told) or (_has_word(_ADAPTER, told) and (layer or not of_features)):
+                return place
     return ""
 
 

@@ -1,12 +1,14 @@
 """What a job takes where that depends on its variant: files, and the teacher."""
 
 from assay.workflow.records import (
+    description_beside,
     description_for,
     read_content,
     read_shipped_part,
     told_beside,
     training_description,
 )
+from assay.workflow.teachers import records_of
 
 # What is shipped of the training data. Its record is read here and is no rule's input: it is an output of `dataset`.
 SHIPPED_TRAIN = shipped("data/dataset/train.h5")
@@ -216,12 +218,15 @@ def earlier_students():
 
 
 def described(checkpoint):
-    """The description of what a checkpoint learned from, if there is one, or if rules make it with the checkpoint."""
+    """The files that tell what a checkpoint learned from, and from whom: those that there are, or that rules make with it."""
     if checkpoint is None:
         return []
-    path = training_description(checkpoint)
-    made = str(path).startswith("data/build/")
-    return [path if made else on_disk(path)] if made or path.is_file() else []
+    if str(checkpoint).startswith("data/build/"):
+        return [training_description(checkpoint)]
+    folder = Path(checkpoint).parent
+    made = folder / "domain.npz" if folder in [Path("results", name) for name in VARIANTS] else None
+    description = made or description_beside(checkpoint)
+    return [on_disk(path) for path in (description, *records_of(checkpoint)) if path]
 
 
 def told_of_origin(wildcards):

@@ -68,6 +68,7 @@ rule store_data:
         train=lambda wildcards: labelled_files(LABELLED),
         validation=named(file_of(OWN_DATA.get("validation", "")), "data.validation"),
         tried=rules.try_teacher.output if "calculator" in OWN_DATA.get("teacher", {}) else [],
+        origins=lambda wildcards: earlier_students(),
         learned=lambda wildcards: [path for origin in earlier_students() for path in described(origin)],
     output:
         train=f"{OWN_BUILD}/train.h5",

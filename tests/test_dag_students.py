@@ -85,6 +85,24 @@ def test_what_a_student_goes_on_from_is_read_as_its_variant_is(tree, tmp_path):
     assert plan(copy, target)[0] == {"train_own": 1}
 
 
+def test_what_tells_of_the_origin_of_a_student_trains_it_anew(tree, tmp_path):
+    """Its description in a folder of results, and the records that tell of its teacher."""
+    copy = shutil.copytree(tree, tmp_path / "tree")
+    (copy / "results/mine").mkdir(parents=True)
+    (copy / "results/mine/model.json").write_text(json.dumps({"source": {"path": "mine.pt"}}))
+    told = ["results/mine/domain.npz", "mine.training.json"]
+    for name in ("results/mine/model.safetensors", *told):
+        (copy / name).write_text(json.dumps(name))
+    configure(copy, data={"train": "my_train.xyz"}, students={"s": {"from": "results/mine/model.safetensors"}})
+    target = "data/build/own/s.pt"
+    assert snakemake(copy, "-j", "2", target, "--configfile", "mine.yaml").returncode == 0
+    assert plan(copy, target)[0] == {}
+    for name in told:
+        (copy / name).write_text("another")
+        assert plan(copy, target)[0] == {"store_data": 1, "train_own": 1}, name
+        (copy / name).write_text(json.dumps(name))
+
+
 @pytest.mark.parametrize(
     ("keys", "target", "words"),
     [

@@ -29,7 +29,13 @@ from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
-from assay.workflow.records import NOTHING_SHIPPED, Description, ShippedPart, training_description
+from assay.workflow.records import (
+    NOTHING_SHIPPED,
+    Description,
+    ShippedPart,
+    description_beside,
+    training_description,
+)
 
 FARTHEST = 1e9  # the score where nothing is near: JSON holds no infinity
 RARE = 5  # what fewer training atoms have is unknown: a bonding pattern, or two elements so near to each other
@@ -259,15 +265,14 @@ def domain_of(
 
 
 def domain_beside(model: str | Path) -> Domain | None:
-    """What structures are compared with for a model: results/<variant>/domain.npz for results/<variant>/<file>, or the
-    description that training left beside a checkpoint; None if there is neither.
+    """What structures are compared with for a model, by ``records.description_beside``; None if nothing describes it.
 
     Raises:
         AssayError: as ``domain_of`` does.
     """
-    path = Path(model)
-    if (beside := path.with_name("domain.npz")).is_file():
-        return read_domain(beside)
-    if (beside := training_description(path)).is_file():
-        return domain_of(path, "own", beside, NOTHING_SHIPPED)
-    return None
+    description = description_beside(model)
+    if description is None:
+        return None
+    if description == training_description(model):
+        return domain_of(model, "own", description, NOTHING_SHIPPED)
+    return read_domain(description)

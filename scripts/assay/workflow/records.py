@@ -24,6 +24,14 @@ def training_description(checkpoint: str | Path) -> Path:
     return beside(checkpoint, ".domain.npz")
 
 
+def description_beside(model: str | Path) -> Path | None:
+    """The description of training data that is read with a model: results/<variant>/domain.npz of
+    results/<variant>/<file>, or the one that training left beside a checkpoint; None if there is neither.
+    """
+    places = (Path(model).with_name("domain.npz"), training_description(model))
+    return next((path for path in places if path.is_file()), None)
+
+
 def training_scope(checkpoint: str | Path) -> Path:
     """Where the scope of a checkpoint lies, if it was written down: beside it."""
     return beside(checkpoint, SCOPE)

@@ -66,17 +66,19 @@ def teacher_of(variant: Mapping[str, Any], configured: Mapping[str, Any]) -> Tea
 
 
 def teacher_beside(model: str | Path) -> str | None:
-    """The name of the teacher of a model file, by the record of its training; None if there is none that tells.
+    """The name of the teacher of a model file, by the ``records_of`` its training; None if there is none that tells."""
+    names = (look_up(read_content(record), "teacher", "name") for record in records_of(model))
+    return next((name for name in names if isinstance(name, str)), None)
 
-    The record lies beside a checkpoint, or beside the checkpoint that ``model.json`` in the same folder names.
+
+def records_of(model: str | Path) -> list[Path]:
+    """The records of training that may tell of a model file, as far as they exist: first the one beside it, then that
+    beside the checkpoint which ``model.json`` in the same folder names.
     """
     path = Path(model)
     origin = look_up(read_content(path.with_name("model.json")), "source", "path")
-    for checkpoint in (path, origin):
-        name = look_up(read_content(training_record(checkpoint or "")), "teacher", "name")
-        if isinstance(name, str):
-            return name
-    return None
+    places = [training_record(checkpoint) for checkpoint in (path, origin) if checkpoint]
+    return [record for record in places if record.is_file()]
 
 
 def reference_files(physics: Mapping[str, Any], teachers: Iterable[str | None] = ()) -> list[str]:

@@ -37,7 +37,7 @@ from assay.workflow.config import (
 from assay.workflow.config_layers import merged
 from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
-from assay.workflow.own_students import REGISTERED, SUPERCELLS, VALIDATION, check_trained, present
+from assay.workflow.own_students import EARLIER, REGISTERED, SUPERCELLS, VALIDATION, check_trained, present, said_of
 from assay.workflow.teachers import own_reference, recorded_labels, reference_files, same_teacher, teacher_of
 
 if " " in sys.executable:

@@ -70,5 +70,6 @@ rule distill:
     params:
         code=code_of("distill"),
         folder="students" if OWN else "data/checkpoints",
+        earlier=EARLIER if OWN else None,
     script:
         "../scripts/distill.py"

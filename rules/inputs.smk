@@ -26,7 +26,8 @@ def adopted(variant, what):
 def checkpoint_of(wildcards):
     """The checkpoint file of a variant, as the user gave it; None for a calculator."""
     if wildcards.variant in OWN:
-        in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant])
+        said = said_of(OWN[wildcards.variant], OWN_DATA)
+        in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant], said)
     path = VARIANTS[wildcards.variant].get("checkpoint")
     if adopted(wildcards.variant, "path") == path:
         return path  # results of a checkpoint that was moved away can be reported

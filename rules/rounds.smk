@@ -92,6 +92,7 @@ rule train_member:
         training=TRAINING,
         origin=lambda wildcards: {"path": path} if (path := member_before(wildcards)) else None,
         teacher=lambda wildcards: OWN_DATA["teacher"],
+        said=lambda wildcards: said_of(MEMBERS[wildcards.student], OWN_DATA),
         states=f"{OF_ROUND}/states",
         device=DEVICE,
         domain=config["domain"],

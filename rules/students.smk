@@ -124,6 +124,7 @@ rule train_own:
         training=TRAINING,
         origin=told_of_origin,
         teacher=lambda wildcards: OWN_DATA["teacher"],
+        said=lambda wildcards: said_of(OWN[wildcards.student], OWN_DATA),
         states=f"{OWN_BUILD}/states",
         device=DEVICE,
         domain=config["domain"],

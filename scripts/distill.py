@@ -21,10 +21,26 @@ def place(source, target):
         shutil.copyfile(source, target)
 
 
+def keep(student, earlier):
+    """Keep a student with the files that its training left beside it, before another one of its name replaces it."""
+    folder = Path(earlier, sha256_file(student)[:8])
+    for kind in (".pt", ".training.json", ".domain.npz", ".curve.svg"):
+        if (file := student.with_suffix(kind)).is_file():
+            with atomic_path(folder / file.name) as path:
+                place(file, path)
+    print(f"{student} is replaced by another one: the earlier student lies in {folder}", file=terminal())
+
+
 with exit_on_error(log=snakemake.log[0]):
     placed = {}
-    for source in map(Path, snakemake.input):
-        with atomic_path(Path(snakemake.params.folder, source.name)) as path:
+    folder, earlier = Path(snakemake.params.folder), snakemake.params.earlier
+    sources = [Path(path) for path in snakemake.input]
+    for source in sources:
+        there = folder / source.name
+        if earlier and source.suffix == ".pt" and there.is_file() and sha256_file(there) != sha256_file(source):
+            keep(there, earlier)
+    for source in sources:
+        with atomic_path(folder / source.name) as path:
             place(source, path)
         placed[source.name] = sha256_file(source)
         if source.name.endswith(".training.json"):

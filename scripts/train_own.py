@@ -31,6 +31,7 @@ with exit_on_error(snakemake.log[0]):
         origin=origin,
         seen=seen,
         teacher=snakemake.params.teacher,
+        said=snakemake.params.said,
         states=Path(snakemake.params.states),
         device=snakemake.params.device,
         log=Path(snakemake.log[0]),

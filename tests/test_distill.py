@@ -3,6 +3,7 @@
 import inspect
 import json
 import re
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
@@ -46,7 +47,7 @@ from assay.workflow.config import complete_config, load_config
 from assay.workflow.config_models.students_yaml import Hyperparameters
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
-from assay.workflow.own_students import check_trained
+from assay.workflow.own_students import check_trained, said_of
 from assay.workflow.teachers import teacher_of
 from shared.checkpoint_samples import store, student
 from shared.molecules import LABELLED, molecules
@@ -246,10 +247,58 @@ def test_a_student_of_the_same_class_with_other_arguments_has_another_teacher(tm
     (tmp_path / "students/small.pt").touch()
     (tmp_path / "students/small.training.json").write_text(json.dumps({"teacher": recorded}))
     if words is None:
-        check_trained("small", teacher)
+        check_trained("small", teacher, said_of({}, {}))
         return
     with pytest.raises(AssayError, match=re.escape(words)):
-        check_trained("small", teacher)
+        check_trained("small", teacher, said_of({}, {}))
+
+
+@pytest.mark.parametrize(
+    ("student", "data", "words"),
+    [
+        ({"parameters": 21_000}, {}, "was trained with `students.small.parameters` 77000, and the config says 21000"),
+        ({}, {"train": "b.xyz"}, "was trained with `data.train` a.xyz, and the config says b.xyz: run `snakemake"),
+        ({}, {"validation": "v.xyz"}, "was trained with `data.validation` left out, and the config says v.xyz"),
+        ({"licence": "MIT"}, {"teacher": {"name": "PBE"}}, None),
+    ],
+)
+def test_a_student_of_another_config_in_the_same_folder_is_not_judged_as_this_ones(
+    tmp_path, monkeypatch, student, data, words
+):
+    monkeypatch.chdir(tmp_path)
+    was = said_of({"parameters": 77_000, "citation": "me"}, {"train": "a.xyz", "teacher": {"name": "PBE"}})
+    said = said_of({"parameters": 77_000} | student, {"train": "a.xyz"} | data)
+    teacher = teacher_of({"teacher": XTB}, XTB)
+    (tmp_path / "students").mkdir()
+    (tmp_path / "students/small.pt").touch()
+    (tmp_path / "students/small.training.json").write_text(json.dumps({"config": was, "train_file_sha256": "12"}))
+    if words is None:
+        check_trained("small", teacher, said)
+        (tmp_path / "students/registered.json").write_text(json.dumps({"train.h5": "34"}))
+        words = "students/train.h5 is of another `snakemake distill` than students/small.pt"
+    with pytest.raises(AssayError, match=re.escape(words)):
+        check_trained("small", teacher, said)
+
+
+def test_a_student_that_another_one_of_its_name_replaces_is_kept(tmp_path, monkeypatch, capfd):
+    """With what its training left beside it, and once, however often the same one is placed."""
+    monkeypatch.chdir(tmp_path)
+    kinds = ("pt", "training.json", "domain.npz", "curve.svg")
+    made = [tmp_path / f"built/small.{kind}" for kind in kinds]
+    (tmp_path / "built").mkdir()
+    params = SimpleNamespace(folder="students", earlier="students/earlier")
+    for content in ("first", "first", "second"):
+        for file in made:
+            file.unlink(missing_ok=True)
+            file.write_text(json.dumps({"student": content, "curve": [{"force_mae_eV_per_A": 0.1}]}))
+        snakemake = SimpleNamespace(input=made, output=["students/registered.json"], log=["log"], params=params)
+        runpy.run_path(str(ROOT / "scripts/distill.py"), {"snakemake": snakemake})
+    [folder] = (tmp_path / "students/earlier").iterdir()
+    assert {path.name for path in folder.iterdir()} == {path.name for path in made}
+    for path in made:
+        assert json.loads((folder / path.name).read_text())["student"] == "first"
+        assert json.loads((tmp_path / "students" / path.name).read_text())["student"] == "second"
+    assert f"the earlier student lies in students/earlier/{folder.name}" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(("parameters", "hidden"), [(421_633, 80), (77_000, 32), (21_000, 16)])
@@ -779,6 +828,7 @@ def train_stored(folder, student, name="small", seen=None, **training):
         {"path": student["from"]} if "from" in student else None,
         seen,
         {"name": "EMT"},
+        said_of(student, {"train": "labelled.xyz"}),
         folder / "states",
         "cpu",
         folder / "log",

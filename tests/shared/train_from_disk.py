@@ -87,6 +87,7 @@ def train(folder: Path, sampled: int | None = None) -> None:
             None,
             None,
             {"name": "springs"},
+            {},
             folder / "states",
             "cpu",
             *(folder / name for name in ("log", "student.pt", "student.json", "curve.svg")),

@@ -101,6 +101,7 @@ def train_own(
     origin: Mapping[str, Any] | None,
     seen: Mapping[str, Any] | None,
     teacher: Mapping[str, Any],
+    said: Mapping[str, Any],
     states: Path,
     device: torch.device | str,
     log: Path,
@@ -121,6 +122,7 @@ def train_own(
         seen: how many of the held-out structures the origin learned from, as ``accuracy.overlap.overlap`` says; None if
             that is not known.
         teacher: the keys of a ``NamedTeacher``, which the record keeps.
+        said: what the config says of the student, as ``own_students.said_of`` gives it, which the record keeps.
         states: the folder of the files that a stopped run resumes from. Their names follow from all that decides the
             weights and their errors, so that another config or other data start anew.
         device: the device that trains; on a machine with several GPUs each process takes its own.
@@ -158,7 +160,8 @@ def train_own(
         before = validation_errors(start, held_out) if start is not None and processes.leads() else None
         trained = trainer.run()
         about = describe(name, teacher, trainer, training["threads"])
-        about |= {"split": split["sentence"], "held_out_sha256": sha256_file(validation)}
+        about |= {"split": split["sentence"], "config": said}
+        about |= {"held_out_sha256": sha256_file(validation), "train_file_sha256": sha256_file(train)}
     if not processes.leads():
         return
     if run.origin is not None:

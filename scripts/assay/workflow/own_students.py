@@ -14,8 +14,11 @@ from assay.workflow.teachers import TeacherEntry, same_teacher
 FOLDER = "students"  # where trained students and their data lie, in the folder that the workflow runs in
 TRAIN, VALIDATION = f"{FOLDER}/train.h5", f"{FOLDER}/validation.h5"
 SUPERCELLS = "data/build/own/supercells.xyz"  # the structures that `data: supercells` makes
+EARLIER = f"{FOLDER}/earlier"  # where students lie that a later one of the same name replaced
 REGISTERED = f"{FOLDER}/registered.json"  # what was put there last, with the SHA-256 of each file
 HELD_OUT = "held_out"  # the name of the split that they are judged on
+
+_ABOUT_WEIGHTS = ("licence", "citation")  # keys of a student that say how its weights may be used
 
 Value = TypeVar("Value")
 
@@ -96,16 +99,31 @@ def checkpoint_path(student: str) -> str:
     return f"{FOLDER}/{student}.pt"
 
 
-def check_trained(student: str, teacher: TeacherEntry) -> None:
+def said_of(student: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, Any]:
+    """What tells one's own student from others of its name, which the record of its training keeps.
+
+    Args:
+        student: its entry in the config.
+        data: the config's section of that name.
+    """
+    return {
+        "data": {key: value for key, value in data.items() if key != "teacher"},
+        "student": {key: value for key, value in student.items() if key not in _ABOUT_WEIGHTS},
+    }
+
+
+def check_trained(student: str, teacher: TeacherEntry, said: Mapping[str, Any]) -> None:
     """Make sure that one's own student is what the config says, by the record of its training.
 
     Args:
         student: the name of the student.
         teacher: its teacher in the config.
+        said: what the config says of it, as ``said_of`` gives it.
 
     Raises:
         AssayError: it is not trained yet, or gone, it learned from another teacher or from the same class with other
-            arguments, or its held-out structures were replaced by those of another config.
+            arguments, it is of another config that names a student so, or the structures that it learned from or that
+            were held out were replaced by those of another config.
     """
     path, placed = checkpoint_path(student), Path(REGISTERED)
     if not Path(path).is_file():
@@ -127,12 +145,23 @@ def check_trained(student: str, teacher: TeacherEntry) -> None:
             f"{path} learned from {other[0]}, and the config says from {other[1]}: run `snakemake distill` with this "
             "config, or put the teacher back"
         )
-    held_out = about.get("held_out_sha256")
-    if held_out and placed.is_file() and read_json(placed).get(Path(VALIDATION).name, held_out) != held_out:
-        raise AssayError(
-            f"{VALIDATION} is of another `snakemake distill` than {path}, whose held-out structures it replaced: run "
-            "it again with this config, or work in a folder of its own"
-        )
+    for section, where in (("data", "data"), ("student", f"students.{student}")):
+        was, is_now = about.get("config", said)[section], said[section]
+        for key in sorted({*was, *is_now}):
+            if was.get(key) != is_now.get(key):
+                raise AssayError(
+                    f"{path} was trained with `{where}.{key}` {was.get(key, 'left out')}, and the config says "
+                    f"{is_now.get(key, 'nothing of it')}: run `snakemake distill` with this config, which keeps the "
+                    f"earlier student in {EARLIER}, or work in a folder of its own"
+                )
+    registered = read_json(placed) if placed.is_file() else {}
+    for file, key in ((VALIDATION, "held_out_sha256"), (TRAIN, "train_file_sha256")):
+        own = about.get(key)
+        if own and registered.get(Path(file).name, own) != own:
+            raise AssayError(
+                f"{file} is of another `snakemake distill` than {path}, whose structures it replaced: run it again "
+                "with this config, or work in a folder of its own"
+            )
 
 
 def _difference(recorded: Mapping[str, Any], teacher: TeacherEntry) -> tuple[str, str] | None:
@@ -222,7 +251,7 @@ def _check_origins(students: Mapping[str, Any], others: Mapping[str, Any]) -> No
 
 
 def _variant(name: str, student: Mapping[str, Any], teacher: Mapping[str, Any]) -> dict[str, Any]:
-    told = {key: student[key] for key in ("licence", "citation") if key in student}
+    told = {key: student[key] for key in _ABOUT_WEIGHTS if key in student}
     return {"checkpoint": checkpoint_path(name), "teacher": dict(teacher)} | told
 
 

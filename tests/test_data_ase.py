@@ -6,11 +6,13 @@ import ase
 import ase.io
 import numpy as np
 import pytest
-from ase.build import molecule
+from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io.formats import open_with_compression
 
 from assay.data import read_dataset
 from assay.predictors.structure_files import read_frames
+from assay.runtime.template import read_template
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -400,6 +402,19 @@ def test_a_poscar_whose_comment_is_no_list_of_elements_is_refused(tmp_path, comm
 def test_a_poscar_of_an_old_vasp_takes_the_elements_of_the_potentials_beside_it(tmp_path):
     (tmp_path / "POTCAR").write_text("   TITEL  = PAW_PBE Ga_d 06Jul2010\n   TITEL  = PAW_PBE N 08Apr2002\n")
     assert numbers_of(tmp_path / "POSCAR", POSCAR.format("P O in a box", "1 1")) == [31, 7]
+
+
+@pytest.mark.parametrize("name", ["a.cif", "a.pdb", "POSCAR", "a.cif.gz"])
+def test_a_name_in_latin_1_is_passed_over(tmp_path, name):
+    salt, path = bulk("NaCl", "rocksalt", 5.64, cubic=True), tmp_path / name
+    ase.io.write(path, salt)
+    with open_with_compression(str(path), "rb") as file:
+        first, rest = file.read().split(b"\n", 1)
+    by = {"a.pdb": b"REMARK M\xfcller\n" + first, "POSCAR": b"M\xfcller"}.get(name, b"# M\xfcller\n" + first)
+    with open_with_compression(str(path), "wb") as file:
+        file.write(by + b"\n" + rest)
+    assert len(next(iter(read_frames(path)))()) == len(salt)
+    assert read_template(str(path)).numbers.tolist() == salt.numbers.tolist()
 
 
 def test_capital_letters_for_an_element_of_a_crystal_are_refused(tmp_path):

@@ -16,7 +16,7 @@ import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
-from ase.io.formats import UnknownFileTypeError, filetype, open_with_compression
+from ase.io.formats import UnknownFileTypeError, filetype
 from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
@@ -26,6 +26,7 @@ from assay.data.passed_over import KINDS, length_A_of
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
 from assay.data.spellings import PBC, as_array, take_periodicity
 from assay.data.stated_units import stated_units, text_of
+from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
@@ -190,10 +191,10 @@ def _source(path: Path) -> _Source:
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
     if kind == "lammps-dump-text":
-        with open_with_compression(str(path), "r") as file:
+        with open_text(path) as file:
             check_columns(path, file)
     if kind in ("lammps-data", "lammps-dump-text"):
-        with open_with_compression(str(path), "r") as file:
+        with open_text(path) as file:
             return _Source(path, options, length_A=stated_length_A(path, file))
     if kind == "cube":
         raise AssayError(
@@ -202,7 +203,7 @@ def _source(path: Path) -> _Source:
         )
     if kind not in (_PDB, *KINDS, *WITH_ELEMENTS):
         return _Source(path, options)
-    with open_with_compression(str(path), "r") as file:
+    with open_text(path) as file:
         text = file.read()
     length_A = length_A_of(kind, text, path) if kind in KINDS else 1.0
     if kind == _PDB:

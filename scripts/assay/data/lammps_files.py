@@ -13,6 +13,7 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.io.formats import open_with_compression
 from ase.units import Bohr, nm
 
+from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, printable
 
 _HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
@@ -34,7 +35,7 @@ def data_options(path: Path) -> dict[str, Any]:
     with open_with_compression(str(path), "rb") as file:
         if b"\0" in file.read(1024):
             return {}
-    with open_with_compression(str(path), "r") as file:
+    with open_text(path) as file:
         header = list(islice(file, _HEADER_LINES))
         if all(any(count.match(line) for line in header) for count in _COUNTS):
             return {"format": "lammps-data", "Z_of_type": _elements_of_types(path, chain(header, file))}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
+from typing import TextIO
 
 import ase
 import ase.io
@@ -67,8 +68,12 @@ def read_template(path: str) -> ase.Atoms:
         raise ValueError(f"there is no file {path}: check the path of the template")
     try:
         kind = filetype(path)
-        tells = kind not in _GUESSED and (kind not in _TELLS or _TELLS[kind](_text_of(path)))
-        atoms = ase.io.read(path) if tells else None
+        if kind in _TELLS:
+            with open_text(path) as file:
+                text = file.read()
+            atoms = ase.io.read(StringIO(text), format=kind) if _TELLS[kind](text) else None
+        else:
+            atoms = None if kind in _GUESSED else ase.io.read(path)
     except Exception as error:  # of any of ASE's readers
         raise ValueError(f"{path} cannot be read as a template ({error!r:.160}): {_INSTEAD}") from None
     if atoms is None:
@@ -80,6 +85,6 @@ def read_template(path: str) -> ase.Atoms:
     return atoms
 
 
-def _text_of(path: str) -> str:
-    with open_with_compression(path, "rb") as file:
-        return file.read().decode(errors="replace")
+def open_text(path: str | Path) -> TextIO:
+    """Open a file of structures, compressed or not, as text, in which what is not UTF-8 is replaced."""
+    return TextIOWrapper(open_with_compression(str(path), "rb"), encoding="utf-8", errors="replace")

@@ -402,7 +402,7 @@ def test_a_charge_that_is_zero_but_for_rounding_is_none(calculator, charge):
     assert not water.calc.outside and packaged.charge_and_spin(water) == (0, 1)
 
 
-@pytest.mark.parametrize("charge", [0.4, "0.4", -1e-3, np.float32(0.4)])
+@pytest.mark.parametrize("charge", [0.4, "0.4", -2e-3, np.float32(0.4)])
 def test_packaged_calculator_warns_of_a_charge_that_is_not_whole(calculator, charge):
     water = molecule("H2O")
     water.calc = calculator()
@@ -421,6 +421,18 @@ def test_packaged_calculator_reads_a_charge_in_an_array_of_its_own(calculator, n
     with pytest.warns(UserWarning, match=r"its charge of \+1 is ignored"):
         water.get_potential_energy()
     assert any("charge of +1" in sentence for sentence in water.calc.outside)
+
+
+@pytest.mark.parametrize(("charge", "read"), [(9e-4, 0), (-1.0009, -1), (2e-3, None)])
+def test_a_charge_is_rounded_alike_in_files_and_packages(charge, read):
+    water = molecule("H2O")
+    water.info |= {"charge": charge}
+    assert packaged.charge_and_spin(water)[0] == (charge if read is None else read)
+    if read is None:
+        with pytest.raises(AssayError, match="a total charge is a whole number"):
+            told_charge_and_spin(water.info, {}, "water")
+    else:
+        assert told_charge_and_spin(water.info, {}, "water")[0] == read
 
 
 def test_a_total_charge_goes_before_a_partial_one_in_files_and_packages():

@@ -14,6 +14,7 @@ CHARGES = ("charge", "total_charge", "net_charge", "molecular_charge", "tot_char
 MULTIPLICITIES = ("multiplicity", "spin_multiplicity", "mult", "molecular_multiplicity")
 SPINS = ("spin", "total_spin")  # a multiplicity, too, unless one stands beside it
 OF_ATOMS = ("initial_charges", "formal_charges")  # arrays of charges whose sum is the total
+ROUNDING = 1e-3  # of a number that a program meant to be whole, such as a sum of partial charges
 
 
 def told_by(info: Mapping[Any, Any], names: Sequence[str]) -> dict[str, Any]:
@@ -26,6 +27,11 @@ def numbers_in(info: Mapping[Any, Any], names: Sequence[str]) -> dict[str, float
     """The finite numbers among ``told_by``."""
     numbers = ((name, number_in(value)) for name, value in told_by(info, names).items())
     return {name: number for name, number in numbers if number is not None and isfinite(number)}
+
+
+def is_whole(number: float) -> bool:
+    """Whether a charge or a multiplicity is a whole number but for rounding."""
+    return abs(number - round(number)) <= ROUNDING
 
 
 def number_in(value: object) -> float | None:

@@ -11,7 +11,9 @@ from ase import Atoms
 from .charges import (
     CHARGES,
     MULTIPLICITIES,
+    ROUNDING,
     SPINS,
+    is_whole,
     lowest_spin,
     number_in,
     numbers_in,
@@ -20,7 +22,6 @@ from .charges import (
 )
 
 RADIUS_A = 5.0  # of the sphere in which neighbors are counted
-ROUNDING = 1e-4  # a charge that is no farther from a whole number is one, such as a sum of partial charges
 DENSER = 1.1  # structures with so many times the neighbors are no longer as dense as those that were taught
 
 
@@ -125,9 +126,8 @@ def _first(info: Mapping[str, Any], names: Sequence[str], otherwise: float | Non
     then rounded, goes before partial charges.
     """
     told = [number for number in numbers_in(info, names).values() if abs(number) >= lowest]
-    whole = [number for number in told if abs(number - round(number)) < ROUNDING]
-    number = next(iter(whole or told), otherwise)
-    return round(number) if number is not None and abs(number - round(number)) < ROUNDING else number
+    number = next(iter([*filter(is_whole, told)] or told), otherwise)
+    return round(number) if number is not None and is_whole(number) else number
 
 
 def _unread(info: Mapping[str, Any], names: Sequence[str]) -> str:

@@ -16,13 +16,20 @@ from ase.data import chemical_symbols
 from ase.stress import full_3x3_to_voigt_6_stress, voigt_6_to_full_3x3_stress
 from torch import Tensor
 
-from assay.runtime.charges import CHARGES, MULTIPLICITIES, SPINS, numbers_in, summed_charge_and_spin
+from assay.runtime.charges import (
+    CHARGES,
+    MULTIPLICITIES,
+    ROUNDING,
+    SPINS,
+    is_whole,
+    numbers_in,
+    summed_charge_and_spin,
+)
 from assay.workflow.errors import AssayError
 
 Item = TypeVar("Item")
 
 NO_FORCES_eV_per_A = 1e-4  # labelled forces with a smaller root mean square are none to compare with
-_ROUNDING = 1e-3  # of a number that a program meant to be whole
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def told_charge_and_spin(
 
 def _total(told: Mapping[str, float], what: str, where: str) -> int | None:
     """The whole number that is told; others beside it, such as sums of partial charges, say nothing."""
-    whole = {name: round(number) for name, number in told.items() if abs(number - round(number)) <= _ROUNDING}
+    whole = {name: round(number) for name, number in told.items() if is_whole(number)}
     if told and not whole:
         name, number = next(iter(told.items()))
         raise AssayError(f"{where} has `{name}` {number:g}, but a {what} is a whole number: correct it")
@@ -147,14 +154,14 @@ def _total(told: Mapping[str, float], what: str, where: str) -> int | None:
 def _multiplicity(info: Mapping[str, Any], where: str) -> int | None:
     """The multiplicity 2S + 1, beside which a spin may be S or 2S; zero and less tell nothing."""
     told, spins = (
-        {name: number for name, number in numbers_in(info, names).items() if abs(number) > _ROUNDING}
+        {name: number for name, number in numbers_in(info, names).items() if abs(number) > ROUNDING}
         for names in (MULTIPLICITIES, SPINS)
     )
     total = _total(told or spins, "multiplicity", where)
     if total is None or total < 0:
         return None
     for name, spin in spins.items() if told else ():
-        if min(abs(abs(spin) - alike) for alike in (total, total - 1, (total - 1) / 2)) > _ROUNDING:
+        if min(abs(abs(spin) - alike) for alike in (total, total - 1, (total - 1) / 2)) > ROUNDING:
             raise _differ(next(iter(told)), total, name, spin, where)
     return total
 

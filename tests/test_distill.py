@@ -495,7 +495,19 @@ def test_structures_of_another_charge_or_multiplicity_are_no_neighbors(state):
     both = [s for pair in zip(frames, others, strict=True) for s in pair]
     told = require_gradients(from_structures(both), "my.xyz")
     assert told.startswith("forces explain the changes of energies")
-    assert "1 of 1 compositions have structures of several charges or multiplicities" in told
+    assert f"{len(both)} of {len(both)} structures are of molecules or cells in several charges or mult" in told
+
+
+def test_isomers_in_several_charges_are_no_states_of_one_molecule():
+    """A student tells them apart by their bonds; crystals it does not, nor one molecule in both charges."""
+    alcohol, ether = (Structure.from_ase(molecule(name), name) for name in ("CH3CH2OH", "CH3OCH3"))
+    frames = [replace(s, energy_eV=0.0, forces_eV_per_A=0.0 * s.positions) for s in (alcohol, ether)]
+    apart = [replace(s, charge=charge) for s, charge in zip(frames, (0, 1), strict=True)]
+    assert "several charges" not in require_gradients(from_structures(apart), "my.xyz")
+    told = require_gradients(from_structures([*apart, replace(frames[0], charge=1)]), "my.xyz")
+    assert "2 of 3 structures are of molecules or cells in several charges" in told
+    cells = [replace(s, cell=9.0 * np.eye(3), pbc=np.ones(3, bool)) for s in apart]
+    assert "2 of 2 structures" in require_gradients(from_structures(cells), "my.xyz")
 
 
 def test_moments_of_a_periodic_cell_fluctuate_and_are_no_states():

@@ -5,12 +5,13 @@ A student's forces are the exact gradient of its energy, so that it cannot learn
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
+from assay.accuracy.overlap import fingerprints_of
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Prediction, Predictor, rounding_eV
 from assay.structures.geometry import moved
@@ -192,20 +193,37 @@ def require_stresses(dataset: Dataset, path: str) -> str:
 
 
 def _several_states(dataset: Dataset) -> str:
-    """The end of a sentence on atoms whose structures have several charges or multiplicities; "" if there are none."""
-    states: dict[bytes, tuple[set[int], set[int]]] = {}
-    for structure in dataset:
-        charges, spins = states.setdefault(np.sort(structure.atomic_numbers).tobytes(), (set(), set()))
-        charges.add(structure.charge or 0)
-        if (spin := _spin_of(structure)) is not None:
-            spins.add(spin)
-    count = sum(len(charges) > 1 or len(spins) > 1 for charges, spins in states.values())
+    """The end of a sentence on molecules in several charges or multiplicities; "" if there are none.
+
+    Isomers are molecules of their own. What is periodic has bonds that come and go, and is told by its atoms alone.
+    """
+    structures = list(dataset)
+    atoms = [np.sort(structure.atomic_numbers).tobytes() + structure.pbc.tobytes() for structure in structures]
+    some = _in_several_states(structures, atoms)
+    molecules = [structure for structure in some if not structure.pbc.any()]
+    count = len(some) - len(molecules)
+    count += len(_in_several_states(molecules, fingerprints_of(molecules).molecules.tolist()))
     if not count:
         return ""
     return (
-        f"; but {count} of {len(states)} compositions have structures of several charges or multiplicities, which no "
-        "student tells apart: it learns a mean of their energies, so keep one charge and multiplicity of each"
+        f"; but {count:,} of {len(dataset):,} structures are of molecules or cells in several charges or "
+        "multiplicities, which no student tells apart: it learns a mean of their energies, so keep one charge and "
+        "multiplicity of each"
     )
+
+
+def _in_several_states(structures: Sequence[Structure], molecules: Sequence[Hashable]) -> list[Structure]:
+    """The structures of those molecules, of which each is told by a value, that have several charges or
+    multiplicities.
+    """
+    states: dict[Hashable, tuple[set[int], set[int]]] = {}
+    for structure, molecule in zip(structures, molecules, strict=True):
+        charges, spins = states.setdefault(molecule, (set(), set()))
+        charges.add(structure.charge or 0)
+        if (spin := _spin_of(structure)) is not None:
+            spins.add(spin)
+    several = {molecule for molecule, found in states.items() if max(map(len, found)) > 1}
+    return [structure for structure, molecule in zip(structures, molecules, strict=True) if molecule in several]
 
 
 def _slope(rise: np.ndarray, work: np.ndarray) -> tuple[float, float]:

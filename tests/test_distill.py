@@ -40,7 +40,7 @@ from assay.sampling.teacher import Teacher
 from assay.structures.structure import Structure
 from assay.training.effort import count_steps, rounds_of, steps_of_an_epoch
 from assay.training.origin import read_origin
-from assay.training.own import _decides, plan_run, train_own
+from assay.training.own import _decides, _seen_before, plan_run, train_own
 from assay.training.packs import packs_of_an_epoch
 from assay.training.size import count_parameters, hyperparameters_for
 from assay.workflow.config import complete_config, load_config
@@ -928,6 +928,7 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     record = run_training(second, str(tmp_path / "n.xyz"), tuned, "tuned", seen)
     assert record["from"]["held_out"] == seen
     assert record["split"].endswith(f", at least 3 of which {tuned['from']} learned from")
+    assert _seen_before(seen | {"same_structure": 0}, "a.pt") == "none of which a.pt is known to have learned from"
     assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
     assert record["before"]["force_mae_eV_per_A"] > 0
     assert load_model(second / "tuned.pt").max_z == 16

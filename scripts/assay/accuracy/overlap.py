@@ -109,12 +109,16 @@ def overlap(training: Fingerprints, split: Fingerprints, all_described: bool) ->
     """
     n_structures = int(are_among(training, split).sum())
     n_molecules = int(np.isin(split.molecules, training.molecules).sum())
-    bound = "" if all_described else "at least "
+    are_structures = f"{n_structures:,} are training structures"
+    are_of_molecules = f"{n_molecules:,} are of molecules that the training data hold"
+    if not all_described:
+        are_structures = f"at least {are_structures}" if n_structures else "none is known to be a training structure"
+        none = "none is of a molecule that the training data are known to hold"
+        are_of_molecules = f"at least {are_of_molecules}" if n_molecules else none
     return {
         "n_structures": len(split),
         "same_structure": n_structures,
         "same_molecule": n_molecules,
         "is_lower_bound": not all_described,
-        "sentence": f"of {len(split):,} structures {bound}{n_structures:,} are training structures, and {bound}"
-        f"{n_molecules:,} are of molecules that the training data hold",
+        "sentence": f"of {len(split):,} structures {are_structures}, and {are_of_molecules}",
     }

@@ -166,7 +166,7 @@ def train_own(
         return
     if run.origin is not None:
         about |= {"from": run.origin.record | {"held_out": seen}, "before": before}
-        about["split"] += f", {_seen_before(seen)} {run.origin.record['path']} learned from"
+        about["split"] += f", {_seen_before(seen, run.origin.record['path'])}"
     write_student(trained, about, checkpoint, record, device)
     draw_curve(curve, trainer.history, about["recipe"]["rounds"])
     remove_states(states, name, but=state)
@@ -213,12 +213,14 @@ def _minutes(run: OwnRun) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds > 7200 else f"{round(seconds / 60)} minutes"
 
 
-def _seen_before(seen: Mapping[str, Any] | None) -> str:
-    """How many of the held-out structures the origin learned from, as the beginning of a clause."""
+def _seen_before(seen: Mapping[str, Any] | None, origin: str) -> str:
+    """How many of the held-out structures the origin, named by its path, learned from, as a clause."""
     if seen is None:
-        return "and it is not known which of them"
+        return f"and it is not known which of them {origin} learned from"
+    if seen["is_lower_bound"] and not seen["same_structure"]:
+        return f"none of which {origin} is known to have learned from"
     bound = "at least " if seen["is_lower_bound"] else ""
-    return f"{bound}{seen['same_structure']:,} of which"
+    return f"{bound}{seen['same_structure']:,} of which {origin} learned from"
 
 
 def _decides(run: OwnRun, data: Dataset | StoredDataset) -> list[Any]:

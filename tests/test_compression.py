@@ -249,7 +249,7 @@ def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
     data = relabelled(from_structures(structures(12)), EagerPredictor(student))
     tuning = {"steps": 40, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
               "seed": 0, "validate_every": 20,
-              "loss": {"force_delta_eV_per_A": 0.1, "energy_weight": 4.0}}  # fmt: skip
+              "loss": asdict(LOSS)}  # fmt: skip
     hessian = {"hessian_weight": 0.1, "hessian_delta_eV_per_A2": 1.0, "step_A": 0.02}
     workshop = Workshop(student, data, data, {"tuning": tuning, "hessian": hessian}, tmp_path)
 
@@ -272,7 +272,7 @@ def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
 @pytest.mark.slow
 def test_what_an_earlier_student_left_is_no_state_of_another(tmp_path, monkeypatch):
     tuning = {"steps": 6, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
-              "seed": 0, "validate_every": 2, "loss": {"force_delta_eV_per_A": 0.1, "energy_weight": 4.0}}  # fmt: skip
+              "seed": 0, "validate_every": 2, "loss": asdict(LOSS)}  # fmt: skip
     networks = []
     for seed in range(2):
         torch.manual_seed(seed)

@@ -372,6 +372,28 @@ def test_determinism_sees_one_bit(painn, monkeypatch):
     assert not verdict["passed"]
 
 
+@pytest.mark.parametrize("part", ["forward", "from_edges"])
+def test_what_torchscript_computes_either_way_is_judged(part, painn, cases):
+    """Its ``forward`` finds neighbors itself, and ``from_edges`` takes them; each may be wrong alone."""
+
+    class Wrong:
+        def __init__(self, module):
+            self.module = module
+
+        def __call__(self, *inputs):
+            energy, forces = self.module(*inputs)
+            return energy + (part == "forward"), forces
+
+        def from_edges(self, *inputs):
+            energy, forces, virial = self.module.from_edges(*inputs)
+            return energy + (part == "from_edges"), forces, virial + (part == "from_edges")
+
+    predictor = painn.predictor("model.ts.pt")
+    predictor.module = Wrong(predictor.module)
+    case = {"5 atoms": cases[0]["5 atoms"]}
+    assert len(failed(parity.parity_rows(predictor, case, references(painn.model, case), TOLERANCE))) == 1
+
+
 @pytest.mark.slow
 def test_torchscript_runs_in_plain_pytorch(painn, cases):
     structure = cases[0]["5 atoms"][0]

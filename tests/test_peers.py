@@ -57,6 +57,16 @@ def test_peer_is_as_large_as_the_student_and_its_forces_are_those_of_its_energy(
     assert -(up - down) / 2e-2 == pytest.approx(forces[0, 0], rel=0.02, abs=1e-4)
 
 
+def test_a_periodic_structure_is_no_structure_of_a_peer(fake):
+    """Other packages are given pairs without images, and so would compute another structure."""
+    peers, _ = load_peers(fake, SIZE)
+    box = Structure.from_ase(ase.build.bulk("C", cubic=True), "box")
+    own, _ = network.in_engine(peers)
+    rows = time_beside_peers({"engine": own["fake"]}, peers, [Point(8, [box])], 0.02, 2)
+    refused = "AssayError: box is periodic, and Fake PaiNN is timed with open structures alone"
+    assert [row["error"] for row in rows if "error" in row] == [refused]
+
+
 def test_network_of_a_peer_is_read_into_the_engine_or_the_reason_is_said(fake):
     peers, _ = load_peers(fake, SIZE)
     peers["stranger"] = PeerPredictor(peers["fake"].adapter, torch.nn.Linear(2, 3), SIZE, "cpu")

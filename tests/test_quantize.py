@@ -25,6 +25,7 @@ from assay.quantize.comparison import (
     measure_costs,
     measure_times,
     on_labels_of,
+    smaller_moving,
 )
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.names import SCHEME_NAMES
@@ -79,6 +80,15 @@ def _export(model, path):
     identity = {"architecture": "painn", "cutoff_A": model.cutoff, "max_z": model.max_z, "elements": None}
     onnx_graphs.save(onnx_graphs.assemble(lower(model), model.cutoff, identity, search=True), path)
     return path
+
+
+def test_structures_of_symmetry_tell_nothing_of_gradients_and_drift():
+    """Their forces are rounding, which no form of a student keeps."""
+    cells = [Structure.from_ase(ase.build.bulk("C", "diamond", a=3.5 + 0.02 * k)) for k in range(6)]
+    ideal = [replace(cell, forces_eV_per_A=np.full((2, 3), 1e-7)) for cell in cells]
+    felt = [replace(cell, name=f"{k}", forces_eV_per_A=np.eye(2, 3)) for k, cell in enumerate(cells)]
+    assert [structure.name for structure in smaller_moving([*ideal, *felt])] == ["0", "1", "2"]
+    assert smaller_moving(ideal) == ideal[:3]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from assay.physics.reference import Reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Predictor
 from assay.predictors.networks import predictor_of
-from assay.quantize.comparison import consistency, drift, errors
+from assay.quantize.comparison import consistency, drift, errors, smaller_moving
 from assay.structures.structure import Structure, evenly
 from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.progress import progress
@@ -103,7 +103,7 @@ def kind_of(model: Potential, n_numbers: int) -> str:
 
 def _costs(predictor: Predictor, test: Sequence[Structure], settings: Mapping[str, Any]) -> dict[str, float | None]:
     """The errors on labelled structures, and how well forces are the gradient of the energy in dynamics."""
-    moving = evenly(sorted(test, key=len)[: max(1, len(test) // 2)], settings["molecules"])
+    moving = evenly(smaller_moving(test), settings["molecules"])
     return errors(predictor, test) | {
         "stress_mae_eV_per_A3": stress_mae(predictor, test),
         "energy_force_consistency": consistency(predictor, moving),

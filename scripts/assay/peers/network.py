@@ -96,7 +96,14 @@ class PeerPredictor(ListPredictor):
         self.adapter, self.network, self.size = adapter, network, size
 
     def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
-        """See ``ListPredictor.call``."""
+        """See ``ListPredictor.call``.
+
+        Raises:
+            AssayError: a structure is periodic: other packages are given pairs of atoms without their images.
+        """
+        periodic = next((structure for structure in structures if structure.pbc.any()), None)
+        if periodic is not None:
+            raise AssayError(f"{periodic.name} is periodic, and {self.name} is timed with open structures alone")
         atoms, edge_index, _ = edge_inputs(structures, self.cutoff_A, self.device)
         evaluate = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
 

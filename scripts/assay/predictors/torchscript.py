@@ -19,7 +19,7 @@ from assay.workflow.errors import AssayError, reason_of
 
 
 class TorchScriptPredictor(ListPredictor):
-    """A scripted student, which evaluates periodic structures by ``from_edges``."""
+    """A scripted student, which finds neighbors of open structures itself and takes those of periodic ones."""
 
     def __init__(self, module: torch.jit.ScriptModule, path: Path, metadata: dict, device: str):
         super().__init__(**attributes(metadata, path, "torchscript", device))
@@ -27,11 +27,16 @@ class TorchScriptPredictor(ListPredictor):
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
-        if any(structure.pbc.any() for structure in structures):
+        if _is_periodic(structures):
             return super().evaluate(structures)
         with torch.inference_mode():
             energy, forces = self.module(*open_inputs(structures, self.name, self.device))
         return energy.cpu().numpy(), forces.cpu().numpy()
+
+    def evaluate_with_virial(self, structures: Sequence[Structure]) -> Result:
+        """See ``BatchPredictor.evaluate_with_virial``; of open structures only the virial takes neighbors from here."""
+        found = super().evaluate_with_virial(structures)
+        return found if _is_periodic(structures) else Result(*self.evaluate(structures), found.virial)
 
     def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
         """See ``ListPredictor.call``."""
@@ -42,6 +47,10 @@ class TorchScriptPredictor(ListPredictor):
                 return Result(*(part.cpu().numpy() for part in self.module.from_edges(*inputs, edge_index, shift)))
 
         return _evaluate
+
+
+def _is_periodic(structures: Sequence[Structure]) -> bool:
+    return any(structure.pbc.any() for structure in structures)
 
 
 def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScriptPredictor:

@@ -14,7 +14,7 @@ from assay.benchmark.timing import interleave, ratio
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
-from assay.structures.structure import Structure, typical_batch
+from assay.structures.structure import NO_FORCES_eV_per_A, Structure, typical_batch
 from assay.workflow.config_models.physics_yaml import Motion, QuantizeLimits
 from assay.workflow.errors import AssayError, reason_of
 
@@ -75,6 +75,12 @@ def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion)
     return float(np.median(np.abs(slopes) / [len(s) for s in structures]))
 
 
+def smaller_moving(structures: Sequence[Structure]) -> list[Structure]:
+    """The smaller half of labelled structures, by atoms, without those of symmetry, whose atoms feel no forces."""
+    felt = [s for s in structures if s.forces_eV_per_A is not None and np.std(s.forces_eV_per_A) > NO_FORCES_eV_per_A]
+    return sorted(felt or structures, key=len)[: max(1, len(felt or structures) // 2)]
+
+
 def measure_costs(
     files: Mapping[str, Path], unseen: Sequence[Structure], motion: Motion, n_moving: int, threads: int
 ) -> dict[str, dict[str, Any]]:
@@ -91,8 +97,7 @@ def measure_costs(
         A row for each file; that of a file that does not run holds its error.
     """
     predictors, rows = _load(files, threads)
-    by_size = sorted(unseen, key=len)
-    smaller = by_size[: max(1, len(by_size) // 2)]
+    smaller = smaller_moving(unseen)
     moving = smaller[:: max(1, len(smaller) // n_moving)][:n_moving]
     exact = errors(predictors["fp32"], unseen)
     for name, path in files.items():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from assay.checkpoint.contents import ModulePart
+from assay.checkpoint.modules import ModulePart
 from assay.checkpoint.schnetpack import Translation, translate
 from assay.checkpoint.stated_units import are_of_assay
 from assay.checkpoint.weights import BUFFERS, StateDict

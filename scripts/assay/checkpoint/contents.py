@@ -8,15 +8,14 @@ dict that it would have had, a member of an Enum its value, and where there is n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from itertools import chain, count, takewhile
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from assay.checkpoint.arrays import BYTES, ArrayReader
+from assay.checkpoint.modules import OF_EVERY_MODULE, ModuleContents, ModulePart, called
 from assay.checkpoint.pickles import Instance, Name, Pickle, PickleError
 from assay.checkpoint.tensors import DTYPES, is_storage, is_tensor_record, rebuild
 
@@ -43,78 +42,6 @@ NAMES = re.compile(
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_\w+"
     r"|numpy\.(dtype|ndarray)|numpy\._?core\.(multiarray\.(scalar|_reconstruct)|numeric\._frombuffer)"
 )
-_OF_EVERY_MODULE = frozenset(vars(torch.nn.Module()))
-
-
-@dataclass(frozen=True)
-class ModulePart:
-    """One module of a network.
-
-    Attributes:
-        name: its class.
-        attributes: what its code has set on it, apart from tensors and modules.
-    """
-
-    name: str
-    attributes: dict[str, Any]
-
-
-class ModuleContents(dict):
-    """A pickled module as its state dict, its plain attributes, and the names of its children without tensors.
-
-    Attributes:
-        parts: the module itself, under "", and all modules in it, by their dotted paths.
-    """
-
-    def __init__(self, parts: dict[str, ModulePart]):
-        super().__init__()
-        self.parts = parts
-
-    def networks(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """(dotted path, settings) of each module in it that embeds elements as a student does.
-
-        The settings are its attributes, and what its modules tell: their activation, the epsilon of its blocks, and the
-        envelope, repulsion and floor.
-        """
-        for path, part in self.parts.items():
-            prefix = f"{path}." if path else ""
-            if f"{prefix}embedding.weight" in self:
-                yield path, part.attributes | dict(self._told_by_parts(prefix))
-
-    def _told_by_parts(self, prefix: str) -> Iterator[tuple[str, Any]]:
-        """Names and values of the settings that modules under ``prefix`` tell; the name of one that tells none."""
-        activations = {_called(part.name, part.attributes) for part in self._activations(prefix)}
-        if activations:
-            yield "activation", Name(" and ".join(sorted(activations)))
-        block = self.parts.get(f"{prefix}blocks.0")
-        if block is not None and "epsilon" in block.attributes:
-            yield "epsilon", block.attributes["epsilon"]
-        for name in ("envelope", "repulsion", "floor"):
-            part = self.parts.get(prefix + name)
-            if part is not None:
-                told = part.attributes.get("kind") if name == "envelope" else part.name.startswith("assay.models.")
-                yield name, told or Name(part.name)
-
-    def _activations(self, prefix: str) -> Iterator[ModulePart]:
-        """The modules between the layers of blocks and head."""
-        blocks = takewhile(self.parts.__contains__, (f"{prefix}blocks.{index}" for index in count()))
-        head = takewhile(self.parts.__contains__, (f"{prefix}head.{index}" for index in count(1, 2)))
-        inside = (f"{block}.{layers}.1" for block in blocks for layers in ("context", "update"))
-        return (self.parts[path] for path in chain(inside, head) if path in self.parts)
-
-
-def _called(name: str, attributes: Mapping[str, Any]) -> str:
-    """A class of modules and the arguments that an instance keeps, such as "GELU(approximate=tanh)".
-
-    Of an activation of torch they are those that change what it computes, and not what tools have set on it.
-    """
-    own = {key: value for key, value in attributes.items() if key not in _OF_EVERY_MODULE}
-    module, _, kind = name.rpartition(".")
-    if module == torch.nn.modules.activation.__name__:
-        arguments = getattr(getattr(torch.nn.modules.activation, kind, None), "__constants__", ())
-        own = {key: value for key, value in own.items() if key in arguments and key != "inplace"}
-    plain = [f"{key}={value!s:.40}" for key, value in own.items() if isinstance(value, str | int | float)]
-    return f"{name}({', '.join(plain)})" if plain else name
 
 
 def foreign_names(names: list[str]) -> list[str]:
@@ -274,7 +201,7 @@ class _Reader:
         parts: dict[str, ModulePart] = {}
         tensors, children = self.state_dict(source, parts)
         if not tensors:
-            return Name(_called(source.name, attributes))
+            return Name(called(source.name, attributes))
         plain = [(key, value) for key, value in attributes.items() if not key.startswith("_")]
         return self.dict_of([*plain, *children, *tensors], ModuleContents(parts))
 
@@ -287,7 +214,7 @@ class _Reader:
         """
         tensors: list[tuple[str, Any]] = []
         submodules = self.submodules(self.attributes(module))
-        children = {key: _called(child.name, self.attributes(child)) for key, child in submodules}
+        children = {key: called(child.name, self.attributes(child)) for key, child in submodules}
         unread = [("", "", module, 0)]
         while unread:
             child, prefix, part, depth = unread.pop()
@@ -308,7 +235,7 @@ class _Reader:
 
     def part(self, module: Instance, attributes: dict[str, Any]) -> ModulePart:
         """The class of one module, and what its own code has set on it."""
-        own = [(key, value) for key, value in attributes.items() if key not in _OF_EVERY_MODULE]
+        own = [(key, value) for key, value in attributes.items() if key not in OF_EVERY_MODULE]
         return ModulePart(module.name, self.dict_of(own))
 
     def own_tensors(self, attributes: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.contents import ModuleContents, ModulePart
+from assay.checkpoint.modules import ModuleContents, ModulePart
 from assay.checkpoint.schnetpack_parts import activation_of, check_version, postprocessed
 from assay.checkpoint.stated_units import positive_factor
 from assay.checkpoint.weights import StateDict, nested_dicts

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.contents import ModuleContents
+from assay.checkpoint.modules import ModuleContents
 
 PLACES = {
     "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",

@@ -37,7 +37,7 @@ def test_what_is_no_file_is_refused(tmp_path):
     check_refused(tmp_path, "is a folder")
     (tmp_path / "sharded").mkdir()
     (tmp_path / "sharded/.metadata").touch()
-    check_refused(tmp_path / "sharded", "distributed checkpoint of torch: .*dcp_to_torch_save")
+    check_refused(tmp_path / "sharded", "is a distributed checkpoint of torch: .* of it with .*dcp_to_torch_save")
     check_refused(tmp_path / "nowhere.pt", "there is no checkpoint")
     check_refused(tmp_path / ("x" * 300), "cannot be read")
     os.mkfifo(tmp_path / "pipe.pt")
@@ -45,6 +45,25 @@ def test_what_is_no_file_is_refused(tmp_path):
     with (tmp_path / "sparse.pt").open("wb") as handle:
         handle.truncate(10 << 30)
     check_refused(tmp_path / "sparse.pt", "more than any student")
+
+
+def test_parts_of_a_checkpoint_are_refused_with_the_call_that_joins_them(tmp_path):
+    distributed = tmp_path / "sharded"
+    distributed.mkdir()
+    for name in (".metadata", "__0_0.distcp"):
+        (distributed / name).write_bytes(b"PK")
+        check_refused(
+            distributed / name, "is a part of a distributed checkpoint of torch: .* of its folder with .*dcp_to"
+        )
+    for name in ("model-00001-of-00002.safetensors", "pytorch_model-00002-of-00002.bin"):
+        (tmp_path / name).write_bytes(safetensors_bytes(SEED))
+        check_refused(tmp_path / name, "is one of several shards of a checkpoint: .*max_shard_size")
+    for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
+        (tmp_path / name).write_text('{"weight_map": {}}')
+        check_refused(tmp_path / name, "lists the shards of a checkpoint: .*max_shard_size")
+    for name in ("model-00001-of-00001.safetensors", "fold-3-of-5.pt"):
+        (tmp_path / name).write_bytes(safetensors_bytes(SEED))
+        assert normalize(tmp_path / name).network.architecture == "seed-painn"
 
 
 def test_refusal_leaves_an_earlier_model_as_it_was(tmp_path):

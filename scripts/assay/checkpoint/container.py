@@ -34,6 +34,9 @@ MAX_PICKLE_BYTES = 1 << 26
 MAX_RECORDS = 20_000
 SAVE_AGAIN = "save model.state_dict() with torch.save"
 
+_OF_TORCH = ".metadata"  # the index in the folder of a distributed checkpoint
+_SHARD = re.compile(r"-\d{5}-of-(\d{5})\.(?:safetensors|bin)$")  # of Hugging Face, as the index
+_INDEX = (".safetensors.index.json", ".bin.index.json")
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_VERSION = 1001
 _ONNX = b"\x08"
@@ -123,12 +126,8 @@ def _read_sidecars(path: Path, sha256: str) -> dict[str, Any]:
 def _read_bytes(path: Path) -> bytes:
     try:
         status = path.stat()
+        _require_one_file(path)
         if stat.S_ISDIR(status.st_mode):
-            if (path / ".metadata").is_file():
-                raise AssayError(
-                    f"{path} is a distributed checkpoint of torch: make one file of it with "
-                    "torch.distributed.checkpoint.format_utils.dcp_to_torch_save"
-                )
             raise AssayError(f"{path} is a folder: name the checkpoint file in it")
         if not stat.S_ISREG(status.st_mode):
             raise AssayError(f"{path} is not a regular file: name a checkpoint file")
@@ -142,6 +141,24 @@ def _read_bytes(path: Path) -> bytes:
         raise AssayError(f"there is no checkpoint {path}: check the path") from None
     except (OSError, ValueError) as error:
         raise AssayError(f"{path} cannot be read ({error}): check its path and permissions") from None
+
+
+def _require_one_file(path: Path) -> None:
+    """Refuse checkpoints in several files: those that torch distributes, whose index is a pickle that torch would run,
+    and the shards of Hugging Face.
+    """
+    is_part = path.name == _OF_TORCH or path.suffix == ".distcp"
+    if is_part or (path / _OF_TORCH).is_file():
+        raise AssayError(
+            f"{path} is {'a part of a' if is_part else 'a'} distributed checkpoint of torch: make one file of "
+            f"{'its folder' if is_part else 'it'} with torch.distributed.checkpoint.format_utils.dcp_to_torch_save"
+        )
+    shard = _SHARD.search(path.name)
+    if (shard and int(shard[1]) > 1) or path.name.endswith(_INDEX):
+        raise AssayError(
+            f"{path} {'is one of several' if shard else 'lists the'} shards of a checkpoint: save it as one file, as "
+            "by model.save_pretrained(folder, max_shard_size='1GB')"
+        )
 
 
 def _read_archive(data: bytes, path: Path) -> tuple[Any, list[str], bool]:

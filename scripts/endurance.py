@@ -6,6 +6,7 @@ from assay.benchmark.timing import limit_threads
 from assay.data import MANY, read_dataset
 from assay.dynamics.endurance import endure, molecules_of_all_sizes
 from assay.predictors.interface import load_predictor
+from assay.structures.structure import knows
 from assay.workflow.config_models.commands_yaml import Endurance
 from assay.workflow.errors import exit_on_error
 from assay.workflow.files import read_json, short_digest, write_json
@@ -21,15 +22,15 @@ with exit_on_error(snakemake.log[0]):
     threads = limit_threads(snakemake.threads)
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
     dataset, card = read_dataset(snakemake.params.split, MANY), read_json(snakemake.input.card)
+    molecules = molecules_of_all_sizes(dataset, settings.molecules, card["elements"])
     what = [card["checkpoint_sha256"], predictor.runtime, settings.model_dump(), dataset.content_sha256()]
     key = short_digest(what)
     output = Path(snakemake.output[0])
     result = header(card["variant"], card["checkpoint_sha256"], snakemake.params.device) | {
         "runtime": predictor.runtime,
         "settings": settings.model_dump(),
-        **endure(
-            predictor, molecules_of_all_sizes(dataset, settings.molecules), settings, output.with_suffix(f".{key}.npz")
-        ),
+        "n_structures_of_other_elements": sum(not knows(card["elements"], structure) for structure in dataset),
+        **endure(predictor, molecules, settings, output.with_suffix(f".{key}.npz")),
     }
     write_json(output, result)
     for state in output.parent.glob("endurance.*.npz"):

@@ -260,3 +260,10 @@ def test_what_extended_xyz_cannot_hold_is_left_out_of_predictions(tmp_path):
     assert read.arrays.keys() == {"numbers", "positions", *kept}
     [load] = read_frames(tmp_path / "out.xyz")
     assert load().arrays["residues"].tolist() == ["SOL", "SOL", "-"]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2", "model.assay", "calculator.json"])
+def test_what_a_checkpoint_leaves_open_is_not_said_of_another_file(name, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(AssayError, match=f"cutoff_A and units is said of .*{name}, which is a .* and knows its own"):
+        load_predictor(tmp_path / name, cutoff_A=5.0, units={"energy": "eV"})

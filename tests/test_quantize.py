@@ -11,6 +11,7 @@ import pytest
 import torch
 from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
+from scipy.optimize import brentq
 from scipy.spatial.distance import pdist
 
 from assay.export import onnx_graphs
@@ -38,6 +39,7 @@ from assay.workflow.config_models.physics_yaml import Motion, QuantizeLimits
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import whose_labels
 from shared.checkpoint_samples import store, student
+from shared.physics_toys import predictor
 
 MOTION = Motion(temperature_K=300.0, step_fs=0.5, duration_fs=4.0)
 LIMITS = QuantizeLimits(
@@ -80,6 +82,19 @@ def _export(model, path):
     identity = {"architecture": "painn", "cutoff_A": model.cutoff, "max_z": model.max_z, "elements": None}
     onnx_graphs.save(onnx_graphs.assemble(lower(model), model.cutoff, identity, search=True), path)
     return path
+
+
+def test_small_forces_of_relaxed_structures_are_resolved():
+    """Where the force is small beside the curvature, a difference of the second order is off by more than it."""
+    model = predictor()
+
+    def pair(distance_A):
+        return Structure("pair", np.array([6, 6]), np.array([[0.0, 0.0, 0.0], [distance_A, 0.0, 0.0]]))
+
+    relaxed_A = brentq(lambda x: model.predict([pair(x)])[0].forces_eV_per_A[0, 0], 1.2, 2.0)
+    near = pair(relaxed_A + 0.002)
+    assert 1e-3 < np.abs(model.predict([near])[0].forces_eV_per_A).max() < 0.05
+    assert consistency(model, [near]) < 1e-3
 
 
 def test_structures_of_symmetry_tell_nothing_of_gradients_and_drift():

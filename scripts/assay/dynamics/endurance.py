@@ -14,8 +14,9 @@ from ase import units
 from assay.dynamics.run import Motion, Trajectory, run_dynamics
 from assay.predictors.interface import Predictor
 from assay.structures.geometry import BROKEN_A, bond_lengths, degrees_of_freedom, lasting_bonds
-from assay.structures.structure import Structure, evenly, molecule_numbers
+from assay.structures.structure import Structure, evenly, knows, molecule_numbers
 from assay.workflow.config_models.commands_yaml import Endurance
+from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
 
@@ -23,9 +24,23 @@ PART_ps = 1.0  # the state file is written after each part of this length
 KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # what the state file holds besides the motion
 
 
-def molecules_of_all_sizes(dataset: Iterable[Structure], count: int) -> list[Structure]:
-    """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer."""
-    structures = list(dataset)
+def molecules_of_all_sizes(dataset: Iterable[Structure], count: int, elements: Sequence[str] | None) -> list[Structure]:
+    """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer.
+
+    Args:
+        dataset: the structures; single atoms, which nothing can break, are no molecules.
+        count: how many are chosen.
+        elements: the elements that a student knows, None for all; molecules of others are left out.
+
+    Raises:
+        AssayError: none is left.
+    """
+    structures = [structure for structure in dataset if len(structure) > 1 and knows(elements, structure)]
+    if not structures:
+        raise AssayError(
+            "the split of `endurance` has no molecule of two atoms or more with elements that the student knows alone: "
+            "name another one as endurance.split"
+        )
     _, first = np.unique(molecule_numbers(structure.molecule for structure in structures), return_index=True)
     by_size = sorted((structures[k] for k in first), key=lambda structure: (len(structure), structure.name))
     return evenly(by_size, count)

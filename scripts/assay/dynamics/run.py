@@ -15,7 +15,7 @@ from ase import units
 from ase.data import atomic_masses
 
 from assay.dynamics.langevin import langevin
-from assay.predictors.interface import BatchPredictor, Predictor
+from assay.predictors.interface import BatchPredictor, Predictor, check_structure
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 
@@ -83,9 +83,14 @@ class BatchForces:
         energy: (S,), of the latest call, eV.
         forces: (N, 3), of the latest call, eV/angstrom; zero for frozen molecules.
         frozen: (S,), which molecules have blown up.
+
+    Raises:
+        AssayError: ``predictor`` cannot judge one of the structures, as ``check_structure`` says.
     """
 
     def __init__(self, predictor: Predictor, structures: Sequence[Structure]):
+        for structure in structures:
+            check_structure(structure, predictor)
         self.structures, self._predictor = list(structures), predictor
         self.sizes = np.array([len(structure) for structure in structures])
         self.owner = np.repeat(np.arange(len(structures)), self.sizes)

@@ -283,7 +283,8 @@ def load_predictor(
             takes them.
 
     Raises:
-        AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device.
+        AssayError: the file is missing, damaged, or of a kind that nothing here evaluates; or there is no such device;
+            or a file that is no checkpoint is given what a checkpoint leaves open.
     """
     path = Path(path)
     if device == "cuda" and not torch.cuda.is_available():
@@ -295,6 +296,12 @@ def load_predictor(
     if kind not in BACKENDS:
         raise AssayError(
             f"nothing here evaluates {path}, which is a {kind} file: give a checkpoint or model.safetensors"
+        )
+    if of_checkpoint and kind != "checkpoint":
+        keys = " and ".join(of_checkpoint)
+        raise AssayError(
+            f"{keys} is said of {path}, which is a {kind} file and knows its own: leave {keys} out, or give the "
+            "checkpoint that it was made of"
         )
     options = {} if runtime is None else {"runtime": runtime}
     return importlib.import_module(BACKENDS[kind]).load(path, device, dtype, threads, **options, **of_checkpoint)

@@ -143,6 +143,32 @@ def test_formal_charges_of_atoms_add_up(tmp_path):
     assert read_dataset(tmp_path / "set.xyz").charge.tolist() == [-2]
 
 
+@pytest.mark.parametrize("name", ["initial_charges", "formal_charges"])
+@pytest.mark.parametrize("n", [2, 3])
+@pytest.mark.parametrize(("write", "file"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_charges_of_the_atoms_of_arrays_add_up(tmp_path, write, file, n, name):
+    """Given once for all geometries, also where these are as many as the atoms, or for each."""
+    for given, moments in ((np.array([1, 0]), np.array([1.0, -1.0])), (np.array([[1, 0]] * n), np.ones((n, 2)))):
+        write(tmp_path / file, **arrays(n), **{name: given}, initial_magmoms=moments)
+        read = read_dataset({"path": tmp_path / file, "units": UNITS})
+        assert read.charge.tolist() == [1] * n and read.spin.tolist() == [1 + moments.sum(axis=-1).max()] * n
+
+
+@pytest.mark.parametrize(("write", "file"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_charges_where_a_structure_is_smaller_do_not_count(tmp_path, write, file):
+    write(
+        tmp_path / file, numbers=np.array([[6, 6], [6, 0], [6, -1]]), formal_charges=np.array([[1, 1], [1, -9], [2, 9]])
+    )
+    assert read_dataset({"path": tmp_path / file, "units": UNITS}).charge.tolist() == [2, 1, 2]
+
+
+def test_charges_of_atoms_in_the_data_of_a_database_add_up(tmp_path):
+    with ase.db.connect(tmp_path / "set.db") as database:
+        database.write(crystal_with(-31.7), data={"formal_charges": np.array([-1, -1])})
+        database.write(crystal_with(-31.7), data={"initial_charges": [1.2, -0.2]})
+    assert read_dataset(tmp_path / "set.db").charge.tolist() == [-2, 1]
+
+
 @pytest.mark.parametrize("charge", ["+1", '"[1.0]"', "[1]", "1.0D0"])
 def test_a_charge_of_extended_xyz_may_stand_in_brackets(tmp_path, charge):
     (tmp_path / "set.xyz").write_text(FRAME.format(comment=f"energy=-1 charge={charge}", columns="forces:R:3", more=""))

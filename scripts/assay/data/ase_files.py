@@ -22,9 +22,10 @@ from ase.io.trajectory import Trajectory
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
 from assay.data.frames import Frame, Layout, with_results, word_of
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
+from assay.data.of_atoms import IN_NUMBERS, by_atoms
 from assay.data.passed_over import KINDS, length_A_of
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
-from assay.data.spellings import PBC, as_array, take_periodicity
+from assay.data.spellings import PBC, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, reason_of
@@ -33,7 +34,6 @@ _BLOCK = 1000  # rows that are in memory at once
 _INPUT, _PDB, _OF_GROMACS = "gaussian-in", "proteindatabank", ("gromacs", "gromos")  # formats of ASE
 _RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
 _OF_INPUTS = ("charge", "mult")
-_INITIAL = ("initial_charges", "initial_magmoms")  # columns of a row that tell its charge and its spin
 
 
 class DatabaseFile:
@@ -246,10 +246,11 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     """
     own = {**row.key_value_pairs, **dict(row.data)}
     names = () if units.keys() & own.keys() else all_properties
-    said = with_results(own, {name: row.get(name) for name in names if row.get(name) is not None}, where)
+    results = {name: row.get(name) for name in names if row.get(name) is not None}
+    initial = {name: row.get(name) for name in IN_NUMBERS if row.get(name) is not None}
+    said = initial | with_results(own, results, where)
     n_atoms = len(row.numbers)
-    per_atom = {name for name, value in said.items() if as_array(value).ndim == 2 and len(value) == n_atoms}
-    initial = {name: np.asarray(row.get(name)) for name in _INITIAL if row.get(name) is not None}
+    info, columns = by_atoms(said, n_atoms)
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
     return Frame(
         where,
@@ -259,7 +260,7 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
         np.asarray(row.positions, dtype=np.float64).reshape(n_atoms, 3),
         cell,
         pbc,
-        {name: value for name, value in said.items() if name not in per_atom},
-        initial | {name: np.asarray(said[name]) for name in per_atom},
+        info,
+        columns,
         is_told_open,
     )

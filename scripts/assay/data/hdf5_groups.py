@@ -14,6 +14,7 @@ import numpy as np
 from assay.data.frames import Frame, Layout
 from assay.data.label_names import kind_of_label, stem_of
 from assay.data.label_units import USUAL
+from assay.data.of_atoms import by_atoms, is_for_all_atoms
 from assay.data.spellings import (
     ELEMENTS_OF_ARRAYS,
     POSITIONS_OF_ARRAYS,
@@ -90,8 +91,9 @@ class GroupFile:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[named(group, POSITIONS_OF_ARRAYS)].ndim == 2
+        numbers = group[named(group, ELEMENTS_OF_ARRAYS)].shape
         for name, item in _datasets(group).items():
-            for_all = is_one_for_all(name, item.shape) or (name in ELEMENTS_OF_ARRAYS and item.ndim == 1)
+            for_all = is_one_for_all(name, item.shape) or is_for_all_atoms(name, item.shape, numbers)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
             if name in ELEMENTS_OF_ARRAYS or item.dtype.kind in "iufb":
                 self._check_unit(group.name, name, unit_of(item), self._stated)
@@ -146,7 +148,7 @@ class GroupFile:
         except (ValueError, KeyError):
             raise AssayError(f"{where} has positions that do not fit its atomic numbers: write it again") from None
         cell, pbc, is_told_open = take_periodicity(said, where)
-        per_atom = {name for name, value in said.items() if np.ndim(value) == 2 and len(value) == len(numbers)}
+        info, of_atoms = by_atoms(said, len(numbers))
         name = "" if is_single else group.strip("/")
         frame = Frame(
             where,
@@ -156,8 +158,8 @@ class GroupFile:
             positions,
             cell,
             pbc,
-            {name: value for name, value in said.items() if name not in per_atom},
-            {name: np.asarray(said[name]) for name in per_atom},
+            info,
+            of_atoms,
             is_told_open,
         )
         return frame.unpadded() if is_table else frame

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.frames import Frame, Layout
+from assay.data.of_atoms import IN_NUMBERS, by_atoms, is_for_all_atoms
 from assay.data.spellings import (
     ELEMENTS_OF_ARRAYS,
     POSITIONS_OF_ARRAYS,
@@ -61,13 +62,13 @@ class NpzFile:
             plain = {name for name, column in headers.items() if column.is_plain}
             plain -= set(_OF_MD17 if headers.keys() >= _RMD17 else ())
             self._rows = [
-                name for name, column in headers.items() if name in plain and self._is_row(name, column.shape)
+                name for name, column in headers.items() if name in plain and self._is_row(name, column.shape, numbers)
             ]
             self._constants = {name: headers[name].all() for name in headers if name in plain.difference(self._rows)}
         self._of_all = {
             name: value
             for name, value in self._constants.items()
-            if name in (self._numbers, _CHARGE_OF_PHYSNET)
+            if name in (self._numbers, _CHARGE_OF_PHYSNET, *IN_NUMBERS)
             or is_cell(name)
             or is_pbc(name)
             or tells_charge_or_spin(name)
@@ -100,7 +101,7 @@ class NpzFile:
             said |= {name: value.T for name, value in said.items() if is_cell(name)}
         numbers, positions = atomic_numbers(np.asarray(said.pop(self._numbers)), where), said.pop(self._positions)
         cell, pbc, is_told_open = take_periodicity(said, where)
-        per_atom = {name for name, value in said.items() if value.shape == positions.shape}
+        info, columns = by_atoms(said, len(numbers))
         frame = Frame(
             where,
             "",
@@ -109,16 +110,16 @@ class NpzFile:
             positions.astype(np.float64),
             cell,
             pbc,
-            {name: value for name, value in said.items() if name not in per_atom},
-            {name: said[name] for name in per_atom},
+            info,
+            columns,
             is_told_open,
         )
         return frame.unpadded() if self._numbers in row else frame
 
-    def _is_row(self, name: str, shape: tuple[int, ...]) -> bool:
+    def _is_row(self, name: str, shape: tuple[int, ...], numbers: tuple[int, ...]) -> bool:
         """Whether an array has a row for each structure, and not one value for all of them."""
-        is_row = shape[:1] == (self._count,) and not is_one_for_all(name, shape)
-        return is_row and (name != self._numbers or len(shape) == 2)
+        for_all = is_one_for_all(name, shape) or is_for_all_atoms(name, shape, numbers)
+        return shape[:1] == (self._count,) and not for_all
 
     def _first(self, names: Container[str], wanted: Sequence[str]) -> str:
         name = named(names, wanted)

@@ -53,6 +53,17 @@ def test_a_stress_of_three_atoms_is_read_from_arrays(tmp_path):
         np.testing.assert_allclose(stress, [np.diag([1.0, 2.0, 3.0])] * 3)
 
 
+@pytest.mark.parametrize("name", ["stress", "virial"])
+@pytest.mark.parametrize(("write", "file"), [(write_npz, "set.npz"), (write_groups, "set.h5")])
+def test_a_stress_stays_whole_where_a_structure_is_smaller_than_three_atoms(tmp_path, write, file, name):
+    numbers, positions = np.array([[6, 6, 6], [6, 6, 0], [6, 0, 0]]), np.vstack([POSITIONS, [0.0, 0.0, 5.0]])
+    given = np.stack([np.diag([1.0, 2.0, 3.0])] * 3)
+    columns = {"numbers": numbers, "positions": np.stack([positions] * 3), "forces": np.zeros((3, 3, 3)), name: given}
+    write(tmp_path / file, **columns, cell=CELL)
+    stress = read_dataset({"path": tmp_path / file, "units": UNITS}).stress
+    np.testing.assert_allclose(stress, given if name == "stress" else -given / np.linalg.det(CELL))
+
+
 TENSOR = '"1 0 0 0 1 0 0 0 1"'
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from assay.data.label_names import OF_CELLS, kind_of_label
 from assay.data.spellings import ELEMENTS_OF_ARRAYS, as_array
 from assay.runtime.charges import OF_ATOMS
 
@@ -26,8 +27,8 @@ def is_for_all_atoms(name: str, shape: tuple[int, ...], numbers: tuple[int, ...]
 def by_atoms(said: Mapping[str, Any], n_atoms: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Divide what is said by name into what is of the structure, and what is of each atom, (N,) or (N, K).
 
-    Tables with a row for each atom are of the atoms, and so are N charges or moments, in whatever shape: N other
-    numbers may be anything.
+    Tables with a row for each atom are of the atoms, but for nine numbers of a stress or virial of three atoms; and so
+    are N charges or moments, in whatever shape: N other numbers may be anything.
     """
     of_atoms = {name: column for name, value in said.items() if (column := _column(name, value, n_atoms)) is not None}
     return {name: value for name, value in said.items() if name not in of_atoms}, of_atoms
@@ -38,4 +39,5 @@ def _column(name: str, value: Any, n_atoms: int) -> np.ndarray | None:
     values = as_array(value)
     if name in IN_NUMBERS and values.size == n_atoms and values.dtype.kind in "iuf":
         return values.reshape(n_atoms)
-    return values if values.ndim == 2 and len(values) == n_atoms else None
+    is_of_cell = values.shape == (3, 3) and kind_of_label(name) in OF_CELLS
+    return values if values.ndim == 2 and len(values) == n_atoms and not is_of_cell else None

@@ -107,6 +107,18 @@ def test_charges_and_spins_of_atoms_add_up_in_every_file_of_ase(tmp_path, suffix
     assert read.charge.tolist() == [-2] and read.spin.tolist() == [3]
 
 
+@pytest.mark.parametrize("suffix", ["db", "json", "traj"])
+def test_moments_with_directions_tell_no_spin_in_any_file_of_ase(tmp_path, suffix):
+    """A database gives three numbers of each atom back in one row."""
+    atoms = crystal_with(-31.7)
+    atoms.set_initial_magnetic_moments([[0.0, 0.0, 2.0], [0.0, 1.0, 0.0]])
+    atoms.calc.atoms = atoms.copy()
+    ase.io.write(tmp_path / f"set.{suffix}", atoms)
+    assert read_dataset(tmp_path / f"set.{suffix}").spin is None
+    [load] = read_frames(tmp_path / f"set.{suffix}")
+    assert load().get_initial_magnetic_moments().tolist() == [[0.0, 0.0, 2.0], [0.0, 1.0, 0.0]]
+
+
 @pytest.mark.parametrize(("more", "charge"), [({"N": np.array([2, 2, 2])}, [-1, 0, 1]), ({}, None)])
 def test_the_q_of_physnet_is_a_total_charge_and_another_is_not(tmp_path, more, charge):
     own = {"R": "positions", "Z": "numbers", "E": "energy", "F": "forces"}

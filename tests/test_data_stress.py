@@ -1,11 +1,13 @@
 """Stresses and virials in the forms in which files write them."""
 
+import ase.db
+import ase.io
 import numpy as np
 import pytest
 
 from assay.data import read_dataset
 from assay.workflow.errors import AssayError
-from shared.label_files import CELL, FRAME, POSITIONS, UNITS, crystal_line, write_groups, write_npz
+from shared.label_files import CELL, FRAME, POSITIONS, UNITS, crystal_line, crystal_with, write_groups, write_npz
 
 
 @pytest.mark.parametrize("stress", ["[[1.0,2.0,3.0],[2.0,4.0,5.0],[3.0,5.0,6.0]]", "1.D0 2d0 3 2 4 5 3 5 6"])
@@ -62,6 +64,29 @@ def test_a_stress_stays_whole_where_a_structure_is_smaller_than_three_atoms(tmp_
     write(tmp_path / file, **columns, cell=CELL)
     stress = read_dataset({"path": tmp_path / file, "units": UNITS}).stress
     np.testing.assert_allclose(stress, given if name == "stress" else -given / np.linalg.det(CELL))
+
+
+@pytest.mark.parametrize("suffix", ["db", "traj"])
+@pytest.mark.parametrize(("more", "is_refused"), [(0.0, False), (0.1, True)])
+def test_a_stress_may_stand_twice_as_nine_and_as_six_numbers(tmp_path, suffix, more, is_refused):
+    """As ASE before 3.23 left it of extended XYZ: nine in ``info``, and six in the calculator."""
+    atoms, path = crystal_with(-31.7), tmp_path / f"old.{suffix}"
+    atoms.set_cell(CELL)
+    atoms.pbc = True
+    atoms.calc.results["stress"] = np.array([1.0, 4.0, 6.0, 5.0, 3.0, 2.0 + more])
+    atoms.calc.atoms = atoms.copy()
+    own = np.array([[1.0, 2.0, 3.0], [2.0, 4.0, 5.0], [3.0, 5.0, 6.0]])
+    if suffix == "db":
+        with ase.db.connect(path) as database:
+            database.write(atoms, data={"stress": own})
+    else:
+        atoms.info["stress"] = own
+        ase.io.write(path, atoms)
+    if is_refused:
+        with pytest.raises(AssayError, match="two values of `stress`"):
+            read_dataset(path)
+    else:
+        np.testing.assert_allclose(read_dataset(path).stress, [own])
 
 
 TENSOR = '"1 0 0 0 1 0 0 0 1"'

@@ -13,6 +13,7 @@ from ase.calculators.calculator import all_properties
 
 from assay.data.spellings import as_array
 from assay.data.stated_units import tells_unit
+from assay.structures.structure import full_stress
 from assay.workflow.errors import AssayError
 
 _LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
@@ -120,15 +121,23 @@ def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str
         AssayError: both have a label, and its values differ.
     """
     for name in said.keys() & results.keys() & set(_LABELS):
-        own, other = as_array(said[name]).ravel(), as_array(results[name]).ravel()
-        if own.shape != other.shape or not (
-            own.dtype.kind in "iuf" and np.allclose(own, other, rtol=1e-6, equal_nan=True)
-        ):
+        if not _agree(name, said[name], results[name]):
             raise AssayError(
                 f"{where} has two values of `{name}`, one of its own and one of the calculator that is stored with it: "
                 "write it again with the label alone"
             )
     return {**results, **said}
+
+
+def _agree(name: str, own: Any, other: Any) -> bool:
+    """Whether two values of a label are the same numbers; those of a stress may be nine or six."""
+    values = [as_array(value).ravel() for value in (own, other)]
+    if not all(value.dtype.kind in "iuf" for value in values):
+        return False
+    if name == "stress" and all(value.size in (6, 9) for value in values):
+        values = [full_stress(value) for value in values]
+    this, that = values
+    return this.shape == that.shape and np.allclose(this, that, rtol=1e-6, equal_nan=True)
 
 
 class Layout(NamedTuple):

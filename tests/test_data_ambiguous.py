@@ -10,6 +10,7 @@ from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
 from assay.data.spellings import booleans
+from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 from shared.label_files import (
     CELL,
@@ -257,15 +258,20 @@ def test_a_calculators_forces_are_not_taken_for_those_that_schnetpack_lacks(tmp_
 
 @pytest.mark.parametrize("name", ["other.db", "other.traj"])
 def test_a_label_and_a_stored_result_that_differ_are_refused(tmp_path, name):
-    atoms = crystal_with(-31.7)
+    """Where labels are asked for, and no key names others."""
+    atoms, others = crystal_with(-31.7), {"energy_key": "dft_energy", "forces_key": "dft_forces"}
     if name.endswith("db"):
         with ase.db.connect(tmp_path / name) as database:
-            database.write(atoms, data={"energy": -99.0})
+            database.write(atoms, data={"energy": -99.0, "dft_energy": -1.0, "dft_forces": FORCES})
     else:
-        atoms.info["energy"] = -99.0
+        atoms.info |= {"energy": -99.0, "dft_energy": -1.0, "dft_forces": FORCES}
         ase.io.write(tmp_path / name, atoms)
-    with pytest.raises(AssayError, match="two values of `energy`, one of its own and one of the calculator"):
-        read_dataset(tmp_path / name)
+    for keys in ({}, {"energy_key": "energy"}):
+        with pytest.raises(AssayError, match="two values of `energy`, one of its own and one of the calculator"):
+            read_dataset({"path": tmp_path / name, **keys})
+    assert read_dataset({"path": tmp_path / name, **others}).energy == [-1.0]
+    [load] = read_frames(tmp_path / name)
+    assert load().symbols.get_chemical_formula() == "C2"
 
 
 def test_stress_is_read_though_the_first_structure_has_none(tmp_path):

@@ -248,7 +248,7 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
     names = () if units.keys() & own.keys() else all_properties
     results = {name: row.get(name) for name in names if row.get(name) is not None}
     initial = {name: row.get(name) for name in IN_NUMBERS if row.get(name) is not None}
-    said = initial | with_results(own, results, where)
+    said, unclear = with_results({**initial, **own}, results)
     n_atoms = len(row.numbers)
     info, columns = by_atoms(said, n_atoms)
     cell, pbc, is_told_open = take_periodicity({"cell": row.cell, PBC: row.pbc}, where)
@@ -263,4 +263,5 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
         info,
         columns,
         is_told_open,
+        unclear,
     )

@@ -14,7 +14,6 @@ from ase.calculators.calculator import all_properties
 from assay.data.spellings import as_array
 from assay.data.stated_units import tells_unit
 from assay.structures.structure import full_stress
-from assay.workflow.errors import AssayError
 
 _LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
 
@@ -40,6 +39,7 @@ class Frame:
         info: what the file says of the structure as a whole, by name.
         arrays: what the file says of each atom, (N,) or (N, K), by name.
         is_told_open: whether the file itself says that no axis repeats.
+        unclear: labels whose values are others than those of the calculator that is stored with the structure.
     """
 
     where: str
@@ -52,13 +52,14 @@ class Frame:
     info: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     is_told_open: bool = False
+    unclear: tuple[str, ...] = ()
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, where: str) -> Frame:
         """Copy an ``ase.Atoms``; stored results of its calculator stand beside ``info`` and ``arrays``."""
         results = {} if atoms.calc is None else {k: v for k, v in atoms.calc.results.items() if v is not None}
         own = {key: value for key, value in atoms.arrays.items() if key not in ("numbers", "positions")}
-        said = with_results({**{str(key): value for key, value in atoms.info.items()}, **own}, results, where)
+        said, unclear = with_results({**{str(key): value for key, value in atoms.info.items()}, **own}, results)
         values = {key: as_array(value) for key, value in said.items()}
         per_atom = {key: v for key, v in values.items() if key in own or (key in results and v.ndim == 2)}
         return cls(
@@ -71,7 +72,8 @@ class Frame:
             atoms.pbc.copy(),
             {key: value for key, value in said.items() if key not in per_atom},
             per_atom,
-            is_told_open=not atoms.pbc.any(),
+            not atoms.pbc.any(),
+            unclear,
         )
 
     def unpadded(self) -> Frame:
@@ -112,21 +114,15 @@ class Frame:
         return {**self.info, **columns}
 
 
-def with_results(said: Mapping[str, Any], results: Mapping[str, Any], where: str) -> dict[str, Any]:
+def with_results(said: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What a file says by name, and the results of a calculator that are stored beside it.
 
-    Where both have a name that is no label, such as ``charges``, the file's own value stands.
-
-    Raises:
-        AssayError: both have a label, and its values differ.
+    Returns:
+        the values by name, the file's own where both have one; and the labels of which both have one that differs.
     """
-    for name in said.keys() & results.keys() & set(_LABELS):
-        if not _agree(name, said[name], results[name]):
-            raise AssayError(
-                f"{where} has two values of `{name}`, one of its own and one of the calculator that is stored with it: "
-                "write it again with the label alone"
-            )
-    return {**results, **said}
+    both = [name for name in _LABELS if name in said and name in results]
+    unclear = tuple(name for name in both if not _agree(name, said[name], results[name]))
+    return {**results, **said}, unclear
 
 
 def _agree(name: str, own: Any, other: Any) -> bool:

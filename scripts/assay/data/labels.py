@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -169,9 +169,10 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     """Find the names of the labels of a file in its first frame.
 
     Raises:
-        AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; or a
-            unit is not known.
+        AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; a
+            unit is not known; or a label differs from the result of a calculator that is stored with it.
     """
+    _check_unclear(frame, keys)
     sets, stated = sets_of(frame), stated_units(frame.info)
     names: dict[str, str] = {}
     given = {kind: getattr(keys, f"{kind}_key") for kind in KINDS}
@@ -229,8 +230,9 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
     Raises:
         AssayError: both sets are named.
     """
-    values = frame.values
-    if values.keys() <= set(labels.names.values()) or any(values.get(labels.names[kind]) is None for kind in _RIVALS):
+    values, read = frame.values, set(labels.names.values())
+    _check_unclear(frame, keys, read)
+    if values.keys() <= read or any(values.get(labels.names[kind]) is None for kind in _RIVALS):
         return
     for kind, key in zip(_RIVALS, (keys.energy_key, keys.forces_key), strict=True):
         name = labels.names[kind]
@@ -256,6 +258,17 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
                     f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "
                     "say which are the labels, by energy_key and forces_key"
                 )
+
+
+def _check_unclear(frame: Frame, keys: LabelKeys, read: Container[str] = ()) -> None:
+    """Refuse a label whose value is not that of the calculator stored with it; with keys only one that is read."""
+    is_chosen = any(getattr(keys, f"{kind}_key") for kind in KINDS)
+    for name in frame.unclear:
+        if not is_chosen or name in read:
+            raise AssayError(
+                f"{frame.where} has two values of `{name}`, one of its own and one of the calculator that is stored "
+                "with it: write it again with the label alone"
+            )
 
 
 def _differ(frame: Frame, kind: str, name: str, other: str) -> bool:

@@ -348,7 +348,10 @@ def test_odd_frames_that_are_clear_are_read(tmp_path, more, symbol, number, pbc)
             "structure 1 (structure-1) of {} is periodic along lattice vectors that are zero",
         ),
         (f"1\nenergy=1.0 {COLUMNS}3\nQ 0 0 0 0 0 0\n", "structure 1 of {} has an atom 'Q'"),
-        ("1\nenergy=1.0 Properties=species:S:1:pos:R:3\nH 0 0 0\n", "structure 1 of {} has no forces `forces`"),
+        (
+            "2\nenergy=1.0 Properties=species:S:1:pos:R:3\nH 0 0 0\nH 0 0 1\n",
+            "structure 1 of {} has no forces `forces`",
+        ),
         (f"1\nenergy=1.0 {COLUMNS}2\nH 0 0 0 0 0\n", "structure 1 of {} has forces `forces` of shape"),
         (f"2\nenergy=1.0 {COLUMNS}3\nH 0 0 0 0 0 0\n", "structure 1 of {} is not"),
         ("two\n", "structure 1 of {} is not extended XYZ: 'two'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import count, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,17 @@ from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
-from assay.data.frames import FrameFile
+from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.labels import LabelKeys, Labels, check_rivals, find_labels, with_stress_of
+from assay.data.labels import (
+    LabelKeys,
+    Labels,
+    check_rivals,
+    find_labels,
+    lacks_forces,
+    with_stress_of,
+    with_zero_forces,
+)
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.structures.structure import Structure
@@ -169,16 +177,20 @@ def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:
 
 def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure, Labels]]:
     """The place of each labelled structure in the file, the structure, and what its labels are, which it prints."""
-    labels, n_gaps, n_open, said = None, 0, 0, set[str]()
-    for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
-        frame = load()
-        if not len(frame.atomic_numbers):
-            raise AssayError(f"{frame.where} has no atoms: leave it out")
-        if labels is None:
-            found = find_labels(frame, keys, file.layout, file.path)
-        else:
-            found = with_stress_of(frame, labels, keys, file.layout, file.path)
-        labels = found
+    frames = _frames(file, chosen)
+    begin = _until_forces(frames, keys)
+    if not begin:
+        return
+    telling = begin[-1][1]
+    if chosen is not None and lacks_forces(telling, keys.forces_key):
+        telling = _until_forces(_frames(file, None), keys)[-1][1]
+    labels = find_labels(telling, keys, file.layout, file.path)
+    n_gaps, n_open, n_lone, said = 0, 0, 0, set[str]()
+    for number, frame in chain(begin, frames):
+        if lacks_forces(frame, labels.names["forces"]):
+            frame = with_zero_forces(frame, labels.names["forces"])
+            n_lone += 1
+        labels = with_stress_of(frame, labels, keys, file.layout, file.path)
         if labels.sentence not in said:
             said.add(labels.sentence)
             print(f"labels of {file.path}: {labels.sentence}")
@@ -191,11 +203,36 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
             continue
         yield number, structure, labels
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
-        if chosen is None and labels is not None and key is not None and kind not in labels.names:
+        if chosen is None and key is not None and kind not in labels.names:
             raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")
     if n_open:
         print(
             f"the stress of {n_open} structures of {file.path} is left out, because they do not repeat along all axes"
         )
+    if n_lone:
+        print(f"{n_lone} structures of {file.path} are one atom each without forces, which are zero")
     if n_gaps:
         print(f"{n_gaps} structures of {file.path} have no such label and are left out")
+
+
+def _frames(file: FrameFile, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
+    """The frames of a file with their places in it.
+
+    Raises:
+        AssayError: one of them has no atoms.
+    """
+    for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
+        frame = load()
+        if not len(frame.atomic_numbers):
+            raise AssayError(f"{frame.where} has no atoms: leave it out")
+        yield number, frame
+
+
+def _until_forces(frames: Iterable[tuple[int, Frame]], keys: LabelKeys) -> list[tuple[int, Frame]]:
+    """The next frames up to the first that tells the names of labels, for atoms alone may lack forces."""
+    begin = []
+    for number, frame in frames:
+        begin.append((number, frame))
+        if not lacks_forces(frame, keys.forces_key):
+            break
+    return begin

@@ -166,7 +166,7 @@ class Labels:
 
 
 def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:
-    """Find the names of the labels of a file in its first frame.
+    """Find the names of the labels of a file in its first frame that does not lack forces.
 
     Raises:
         AssayError: there are no labels, or several sets that differ, and no key says which; a key is not there; a
@@ -197,6 +197,25 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     layout = layout._replace(kinds={**layout.kinds, **stated})
     units, factors, is_per_atom = units_of(names, keys.units, layout, gradient, path)
     return Labels(names, units, factors, is_per_atom, tuple(dict.fromkeys(others)), stated)
+
+
+def lacks_forces(frame: Frame, name: str | None) -> bool:
+    """Whether a structure is one atom without forces, which are zero by symmetry, also in a crystal.
+
+    Args:
+        frame: the structure.
+        name: that of the forces; None where any of a set of labels counts.
+    """
+    if len(frame.atomic_numbers) != 1:
+        return False
+    if name is None:
+        return not any("forces" in own for own in sets_of(frame).values())
+    return tells_none(frame.values.get(name))
+
+
+def with_zero_forces(frame: Frame, name: str) -> Frame:
+    """The structure with forces of zero by that name."""
+    return replace(frame, arrays={**frame.arrays, name: np.zeros(frame.positions.shape)})
 
 
 def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout, path: str | Path) -> Labels:

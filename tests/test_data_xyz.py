@@ -133,6 +133,25 @@ def test_numbers_in_place_of_symbols_are_atomic_numbers(tmp_path):
     assert atoms.numbers.tolist() == [6, 8]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "rows"),
+    [
+        ("species:I:1", "element:S:1", ["1 {} O", "2 {} H"]),
+        ("element:S:1", "species:I:1", ["O {} 1", "H {} 2"]),
+        ("species:S:1", "symbols:S:1", ["1 {} O", "2 {} h"]),
+        ("elements:I:1", "species:S:1", ["0 {} O", "1 {} D"]),
+        ("species:S:1", "symbols:S:1", ["O {} OW", "H {} HW"]),
+        ("species:S:1", "Z:I:1", ["CA {} 8", "HA {} 1"]),
+        ("species:I:1", "numbers:I:1", ["8 {} 0", "1 {} 1"]),
+    ],
+)
+def test_symbols_count_before_numbers_that_may_be_of_types(tmp_path, first, second, rows):
+    placed = [row.format(f"0 0 {z}") for z, row in enumerate(rows)]
+    (tmp_path / "set.xyz").write_text("\n".join(["2", f"Properties={first}:pos:R:3:{second}", *placed, ""]))
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert atoms.numbers.tolist() == [8, 1]
+
+
 @pytest.mark.parametrize("name", ["pbc", "Pbc", "PBC", "periodic", "Periodic"])
 @pytest.mark.parametrize(
     ("value", "axes"), [('"F F F"', [False] * 3), ("F", [False] * 3), ('"T T F"', [True, True, False])]

@@ -8,7 +8,7 @@ import lzma
 import re
 import sys
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -21,6 +21,7 @@ from assay.data.frames import Frame, Layout, word_of
 from assay.data.lammps_files import check_elements
 from assay.data.spellings import (
     ELEMENTS,
+    OF_ATOMIC_NUMBERS,
     POSITIONS,
     Periodicity,
     as_array,
@@ -46,7 +47,8 @@ class XyzFile:
 
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
     its ``Properties`` name, all but the names in small or capital letters. Deuterium and tritium are read as hydrogen,
-    numbers in place of symbols as atomic numbers, and lattice vectors of zeros as none.
+    numbers in place of symbols as atomic numbers, unless symbols stand in another column, and lattice vectors of zeros
+    as none.
     """
 
     layout = Layout()
@@ -104,7 +106,7 @@ def _frame(lines: list[str], where: str) -> Frame:
         info = said_in(lines[0], where)
         properties = [text for key, text in info.items() if key.lower() == _PROPERTIES and isinstance(text, str)]
         columns = _columns(properties[0] if properties else "species:S:1:pos:R:3", lines[1:])
-        symbols = _taken(columns, ELEMENTS, where)
+        symbols = _taken(columns, sorted(ELEMENTS, key=lambda name: _may_be_types(name, columns)), where)
         check_elements(lines[0], symbols, where)
         numbers = atomic_numbers(symbols, where)
         positions = _taken(columns, POSITIONS, where).astype(np.float64).reshape(len(numbers), 3)
@@ -167,7 +169,15 @@ def _converted(values: np.ndarray, kind: str) -> np.ndarray:
         return np.char.replace(np.char.upper(values), "D", "E").astype(_TYPES[kind])
 
 
-def _taken(columns: dict[str, np.ndarray], names: tuple[str, ...], where: str) -> np.ndarray:
+def _may_be_types(name: str, columns: Mapping[str, np.ndarray]) -> bool:
+    """Whether a column by a name of elements may number types: it then counts after those of words."""
+    column = columns.get(name)
+    if column is None or name in OF_ATOMIC_NUMBERS:
+        return False
+    return column.dtype.kind != "U" or not np.char.isalpha(column).any()
+
+
+def _taken(columns: dict[str, np.ndarray], names: Sequence[str], where: str) -> np.ndarray:
     """The first column of one of these names, which is removed."""
     name = named(columns, names)
     if name is None:

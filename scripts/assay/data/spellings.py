@@ -13,10 +13,9 @@ from ase.geometry import cellpar_to_cell
 
 from assay.workflow.errors import AssayError, printable
 
-# Of several names the first counts: ``species`` may number types, and ``numbers`` anything, where others stand beside.
-ELEMENTS = (
-    "atomic_numbers", "nuclear_charges", "Z", "species", "element", "elements", "symbol", "symbols", "numbers",
-)  # fmt: skip
+# Of several names the first counts, but types may go by all names except those of atomic numbers.
+OF_ATOMIC_NUMBERS = ("atomic_numbers", "nuclear_charges", "Z")
+ELEMENTS = (*OF_ATOMIC_NUMBERS, "species", "element", "elements", "symbol", "symbols", "numbers")
 POSITIONS = ("pos", "positions", "coords", "coordinates", "position", "coord", "conformations", "geometries")
 # In files of arrays; letters may be axes in columns, ``species`` types beside ``numbers``, and ``positions`` fractions.
 ELEMENTS_OF_ARRAYS = (

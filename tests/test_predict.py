@@ -14,6 +14,7 @@ from ase import Atoms
 from ase.build import bulk, graphene, molecule
 
 from assay.checkpoint import normalize, write
+from assay.data import read_dataset
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
 from assay.export.metadata import export_metadata
@@ -267,3 +268,40 @@ def test_what_a_checkpoint_leaves_open_is_not_said_of_another_file(name, tmp_pat
     (tmp_path / name).write_bytes(b"")
     with pytest.raises(AssayError, match=f"cutoff_A and units is said of .*{name}, which is a .* and knows its own"):
         load_predictor(tmp_path / name, cutoff_A=5.0, units={"energy": "eV"})
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"virial": np.arange(6.0)},
+        {"virial": None},
+        {"series": [[1, 2], [3]]},
+        {"text": "_JSON [1"},
+        {"lines": "a\rb"},
+        {"Properties": "x"},
+        {"Lattice": "fcc"},
+        {"box": 5.43},
+        {"PBC": "slab"},
+        {"total_energy": -7.0, "virial": np.eye(3)},
+    ],
+)
+def test_what_would_hide_predictions_or_pass_for_one_is_left_out(tmp_path, told):
+    crystal = bulk("Cu")
+    crystal.info = {"source": "set 3", **told, "name": "copper", "REF_energy": -8.0}
+    with PredictionFiles(None, tmp_path / "out.xyz") as files:
+        files.write(crystal, Prediction(-1.5, np.zeros((1, 3)), 0.1 * np.eye(3)), {})
+    read = ase.io.read(tmp_path / "out.xyz")
+    assert read.info == {"source": "set 3", "name": "copper", "REF_energy": -8.0}
+    assert read.get_potential_energy() == -1.5 and read.cell[0, 1] == crystal.cell[0, 1] and read.pbc.all()
+    labelled = read_dataset({"path": tmp_path / "out.xyz", "energy_key": "energy"})
+    assert labelled.energy.tolist() == [-1.5] and labelled.stress[0, 0, 0] == 0.1
+
+
+@pytest.mark.parametrize("name", ["symbols", "Z", "atomic_numbers", "nuclear_charges"])
+def test_columns_that_would_be_read_as_elements_are_left_out_of_predictions(tmp_path, name):
+    water = molecule("H2O")
+    water.set_array(name, np.array(["OW", "HW", "HW"]) if name == "symbols" else np.arange(1, 4))
+    with PredictionFiles(None, tmp_path / "out.xyz") as files:
+        files.write(water, Prediction(-1.5, np.zeros((3, 3))), {})
+    [load] = read_frames(tmp_path / "out.xyz")
+    assert ase.io.read(tmp_path / "out.xyz").numbers.tolist() == load().numbers.tolist() == [8, 1, 1]

@@ -12,19 +12,23 @@ from typing import Any, NamedTuple, TextIO
 import ase
 import numpy as np
 from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.extxyz import write_xyz
+from ase.io.extxyz import key_val_dict_to_str, key_val_str_to_dict, write_xyz
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.data.formats import open_any
 from assay.data.frames import Frame
+from assay.data.label_names import kind_of_label, set_of
+from assay.data.spellings import OF_ATOMIC_NUMBERS, is_cell, is_pbc
 from assay.data.stated_units import stated_units
+from assay.data.xyz_comments import said_in
 from assay.predictors.interface import Prediction, Predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path, json_text
 from assay.workflow.units import factor
 
-_OWN_COLUMNS = ("species", "pos")  # which ASE writes of each structure
+# By which ASE writes elements and positions, or by which it or Assay would read elements instead of these.
+_OWN_COLUMNS = ("species", "pos", "symbols", *OF_ATOMIC_NUMBERS)
 
 
 def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[Callable[[], ase.Atoms]]:
@@ -152,7 +156,7 @@ class PredictionFiles:
         self._entry({**prediction.record, **note})
         if self._xyz is not None:
             copy = atoms.copy()
-            copy.info = {key: value for key, value in (copy.info | dict(note)).items() if _is_readable(value)}
+            copy.info = _entries(copy.info | dict(note))
             copy.arrays = {name: values for name, values in copy.arrays.items() if _is_column(name, values)}
             results = {"energy": prediction.energy_eV, "forces": prediction.forces_eV_per_A}
             if prediction.stress_eV_per_A3 is not None:
@@ -172,15 +176,37 @@ class PredictionFiles:
 
 def _is_column(name: str, values: np.ndarray) -> bool:
     """Whether extended XYZ can hold values of atoms: numbers, or text of one word each, for columns shift by others."""
-    if name in _OWN_COLUMNS or re.search(r"[\s:=\"]", name) or values.ndim > 2 or not values[:1].size:
+    if name in _OWN_COLUMNS or _is_replaced(name) or re.search(r"[\s:=\"]", name):
+        return False
+    if values.ndim > 2 or not values[:1].size:
         return False
     return values.dtype.kind in "ifb" or (
         values.dtype.kind in "UO" and all(len(str(word).split()) == 1 for word in values.flat)
     )
 
 
-def _is_readable(value: Any) -> bool:
-    """Whether the header of extended XYZ can hold a value: ASE takes what follows an empty one for the value."""
-    if isinstance(value, str):
-        return bool(value) and "\n" not in value and not value.endswith("\\")
-    return not isinstance(value, np.ndarray) or bool(value.size)
+def _entries(info: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header of extended XYZ can hold; cells and periodicity are those of the structure, by whatever name."""
+    own = {
+        name: value
+        for name, value in info.items()
+        if not (is_cell(name) or is_pbc(name) or name.lower() == "properties" or _is_replaced(name))
+    }
+    return own if _are_read(own) else {name: value for name, value in own.items() if _are_read({name: value})}
+
+
+def _are_read(entries: Mapping[str, Any]) -> bool:
+    """Whether ASE and Assay find these in a header by their names, and what stands before and behind."""
+    entries = {"before": 0, **entries, "behind": 0}
+    try:
+        header = key_val_dict_to_str(entries)
+        found = key_val_str_to_dict(header), said_in(header, "")
+    except (ValueError, AssayError):
+        return False
+    return not re.search(r"[\r\n]", header) and all(read.keys() == entries.keys() for read in found)
+
+
+def _is_replaced(name: str) -> bool:
+    """Whether a name is that of a label which the prediction replaces, such as ``total_energy`` or ``virial``."""
+    kind = kind_of_label(name)
+    return kind is not None and not set_of(name, kind)

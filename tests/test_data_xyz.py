@@ -99,6 +99,17 @@ def test_a_column_that_is_not_there_is_named(tmp_path, column, others):
         read_dataset(tmp_path / "set.xyz")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ['unitcell="Fm-3m 225"', 'lattice="fcc (a = 3.61)"', 'cell="mp-1234_3x3x1"', 'unit_cell="1x1"', "box=5.43"],
+)
+def test_words_by_the_name_of_a_cell_stand_beside_lattice_vectors(tmp_path, words):
+    text = LABELLED.format(lattice="Lattice", properties="Properties", columns="species:S:1:pos:R:3")
+    (tmp_path / "set.xyz").write_text(text.replace("nan", "0").replace("energy", f"{words} energy"))
+    [atoms] = atoms_of(tmp_path / "set.xyz")
+    assert np.diag(atoms.cell).tolist() == [5.0, 6.0, 7.0] and read_dataset(tmp_path / "set.xyz").pbc.all()
+
+
 @pytest.mark.parametrize("name", ["set.XYZ", "set.xyz", "set.xyz.gz", "set.XYZ.GZ", "set.xyz.bz2", "set.xyz.xz"])
 @pytest.mark.parametrize("opener", [open, gzip.open, bz2.open, lzma.open])
 def test_compression_is_told_by_content_and_a_suffix_in_any_case(tmp_path, name, opener):

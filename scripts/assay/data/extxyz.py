@@ -129,21 +129,18 @@ def _frame(lines: list[str], where: str) -> Frame:
 
 def _periodicity(info: dict[str, Any], where: str) -> Periodicity:
     """That of ``Lattice``, or else of numbers by another name for lattice vectors."""
-    cells = {key: _vectors(key, info[key], where) for key in ("Lattice", *info) if key in info and is_cell(key)}
-    name = next((key for key, value in cells.items() if value is not None), None)
-    said = {key: info.pop(key) for key in list(info) if key == name or is_pbc(key)}
-    if name is not None:
-        said[name] = cells[name]
-    return take_periodicity(said, where)
+    names = [key for key in ("Lattice", *info) if key in info and is_cell(key)]
+    name = next((key for key in names if _is_of_numbers(key, info[key], where)), None)
+    return take_periodicity({key: info.pop(key) for key in list(info) if key == name or is_pbc(key)}, where)
 
 
-def _vectors(name: str, value: Any, where: str) -> np.ndarray | None:
-    """The numbers of a cell; None for words, such as ``lattice=fcc``, and for true and false."""
+def _is_of_numbers(name: str, value: Any, where: str) -> bool:
+    """Whether a cell is one of numbers, and not of words, such as ``lattice=fcc``, or of true and false."""
     if isinstance(value, str) and (name == "Lattice" or _NUMBER.search(value)):
         raise AssayError(
             f"{where} has a cell `{name}` {printable(value, 40)!r} that cannot be read: write nine numbers"
         )
-    return as_array(value) if as_array(value).dtype.kind in "iuf" else None
+    return as_array(value).dtype.kind in "iuf"
 
 
 def _columns(properties: str, rows: list[str]) -> dict[str, np.ndarray]:

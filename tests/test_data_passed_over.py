@@ -82,3 +82,11 @@ def test_a_cell_or_a_unit_that_is_not_read_is_refused(tmp_path, name, text, word
     (tmp_path / name).write_text(text)
     with pytest.raises(AssayError, match=rf"{name} .*{words}.*convert it to extended XYZ"):
         list(read_frames(tmp_path / name))
+
+
+def test_lengths_of_n2p2_are_taken_for_no_unit(tmp_path):
+    """RuNNer has them in bohr, for which ASE takes them, and n2p2 in whatever unit one likes."""
+    atoms = "".join(f"atom {x} 0.0 0.0 H 0.0 0.0 0.0 0.1 0.0 0.0\n" for x in (0.0, 0.74))
+    (tmp_path / "input.data").write_text(f"begin\ncomment in angstrom\n{atoms}energy -1.0\ncharge 0.0\nend\n")
+    with pytest.raises(AssayError, match=r"input\.data .* does not say its unit of length: convert it to extended XYZ"):
+        list(read_frames(tmp_path / "input.data"))

@@ -23,7 +23,7 @@ from assay.data.atom_names import WITH_ELEMENTS, check_labels
 from assay.data.frames import Frame, Layout, with_results, word_of
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
-from assay.data.passed_over import KINDS, length_A_of
+from assay.data.passed_over import KINDS, UNTOLD, length_A_of
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
 from assay.data.spellings import PBC, take_periodicity
 from assay.data.stated_units import stated_units, text_of
@@ -184,9 +184,9 @@ def _source(path: Path) -> _Source:
     """What ``ase.io.read`` has to be given of a file.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, a unit or a cell that it does not read,
-            a box that may or may not repeat, atoms or types that do not tell their elements, or alternatives of an
-            atom.
+        AssayError: it has several structures that ASE does not read one by one, a unit or a cell that it does not read
+            or tell, a box that may or may not repeat, atoms or types that do not tell their elements, or alternatives
+            of an atom.
     """
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
@@ -196,11 +196,8 @@ def _source(path: Path) -> _Source:
     if kind in ("lammps-data", "lammps-dump-text"):
         with open_text(path) as file:
             return _Source(path, options, length_A=stated_length_A(path, file))
-    if kind == "cube":
-        raise AssayError(
-            f"{path} is a cube file, which does not say whether its box repeats: convert it to extended XYZ, with a "
-            "Lattice if it does"
-        )
+    if kind in UNTOLD:
+        raise AssayError(f"{path} {UNTOLD[kind]}")
     if kind not in (_PDB, *KINDS, *WITH_ELEMENTS):
         return _Source(path, options)
     with open_text(path) as file:

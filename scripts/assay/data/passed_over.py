@@ -39,6 +39,12 @@ _SEVERAL: Mapping[str, Callable[[str], bool]] = {
     "turbomole": lambda text: len(_COORD.findall(text)) > 1,
 }
 KINDS = frozenset(_SEVERAL)  # formats of ASE
+UNTOLD: Mapping[str, str] = {  # formats of ASE that do not tell what ASE makes up, and what to do
+    "cube": "is a cube file, which does not say whether its box repeats: convert it to extended XYZ, with a Lattice if "
+    "it does",
+    "runnerdata": "is in the format of RuNNer and n2p2, which does not say its unit of length: convert it to extended "
+    "XYZ, in angstrom",
+}
 
 
 def length_A_of(kind: str, text: str, path: Path) -> float:

@@ -435,6 +435,18 @@ def test_memory_does_not_grow_with_the_file(tmp_path, name, monkeypatch):
         ("electronvolts per angstrom", "forces", 1.0),
         ("kJ/mole", "energy", kJ / mol),
         ("nanometers", "length", 10.0),
+        ("electron_volt", "energy", 1.0),
+        ("electron volt / angstrom ** 3", "stress", 1.0),
+        ("kilocalorie / mole", "energy", KCAL),
+        ("kilojoules_per_mole", "energy", kJ / mol),
+        ("kilojoule / mole / nanometer", "forces", kJ / mol / 10),
+        ("gigapascal", "stress", GPa),
+        ("mEh", "energy", 1e-3 * Hartree),
+        ("Ry/au", "forces", 0.5 * Hartree / Bohr),
+        ("Ha/a.u.", "forces", Hartree / Bohr),
+        ("au/angstrom", "forces", Hartree),
+        ("eV/AA", "forces", 1.0),
+        ("eV/Ang.", "forces", 1.0),
     ],
 )
 def test_units_are_converted(unit, kind, value):
@@ -443,7 +455,17 @@ def test_units_are_converted(unit, kind, value):
 
 @pytest.mark.parametrize(
     ("unit", "kind"),
-    [("eV", "forces"), ("kcal", "energy"), ("", "energy"), ("eV/", "energy"), ("GPa", "virial"), ("eV²", "energy")],
+    [
+        *(
+            ("eV", "forces"),
+            ("kcal", "energy"),
+            ("", "energy"),
+            ("eV/", "energy"),
+            ("GPa", "virial"),
+            ("eV²", "energy"),
+        ),
+        *(("kilojoule", "energy"), ("Ry/au", "energy"), ("Ry au", "forces"), ("_", "energy")),
+    ],
 )
 def test_units_of_something_else_are_refused(unit, kind):
     with pytest.raises(AssayError, match=f"is no unit of {kind}"):

@@ -15,19 +15,30 @@ from assay.workflow.errors import AssayError
 _ENERGIES = {
     "ev": ase.units.eV,
     "electronvolt": ase.units.eV,
+    "millielectronvolt": 1e-3 * ase.units.eV,
     "mev": 1e-3 * ase.units.eV,
     "hartree": ase.units.Hartree,
     "ha": ase.units.Hartree,
     "eh": ase.units.Hartree,
     "mha": 1e-3 * ase.units.Hartree,
+    "meh": 1e-3 * ase.units.Hartree,
     "mhartree": 1e-3 * ase.units.Hartree,
+    "millihartree": 1e-3 * ase.units.Hartree,
     "rydberg": ase.units.Rydberg,
     "ry": ase.units.Rydberg,
 }
-_MOLAR_ENERGIES = {"kcal": ase.units.kcal, "kj": ase.units.kJ, "j": ase.units.J}  # never without "mol"
+_MOLAR_ENERGIES = {  # never without "mol"
+    "kcal": ase.units.kcal,
+    "kilocalorie": ase.units.kcal,
+    "kj": ase.units.kJ,
+    "kilojoule": ase.units.kJ,
+    "j": ase.units.J,
+    "joule": ase.units.J,
+}
 _LENGTHS = {
     "angstrom": ase.units.Ang,
     "ang": ase.units.Ang,
+    "aa": ase.units.Ang,
     "a": ase.units.Ang,
     "bohr": ase.units.Bohr,
     "a0": ase.units.Bohr,
@@ -40,10 +51,14 @@ _LENGTHS = {
 }
 _PRESSURES = {
     "gpa": ase.units.GPa,
+    "gigapascal": ase.units.GPa,
     "mpa": 1e-3 * ase.units.GPa,
+    "megapascal": 1e-3 * ase.units.GPa,
     "pa": ase.units.Pascal,
+    "pascal": ase.units.Pascal,
     "bar": ase.units.bar,
     "kbar": 1e3 * ase.units.bar,
+    "kilobar": 1e3 * ase.units.bar,
     "kb": 1e3 * ase.units.bar,
 }
 # The value of each word, and its powers of energy, length and amount of substance.
@@ -54,8 +69,9 @@ _WORDS = (
     | {word: (value, (1, -3, 0)) for word, value in _PRESSURES.items()}
     | dict.fromkeys(("mol", "mole"), (ase.units.mol, (0, 0, 1)))
 )
-_TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:\^|\*\*)?(?P<power>-?\d+))?\s*")
+_TERM = re.compile(r"(?P<sign>[*/]?)\s*(?P<word>[a-z]+0?)\s*(?:(?:(?:\^|\*\*)\s*)?(?P<power>-?\d+))?\s*")
 
+_ONE_WORD = {"a.u.": "au", "ang.": "ang", "electron volt": "electronvolt"}
 _ATOMIC = {"au", "a.u.", "atomic", "atomic units", "atomic unit", "atomic_units", "atomic_unit"}
 
 # The power of an energy and of a length in each kind of label.
@@ -87,8 +103,8 @@ def factor(unit: str, kind: str) -> float:
 
     Args:
         unit: a product or quotient of names and powers, such as "kcal/mol/angstrom", "hartree/bohr", "GPa" or "eV/A^3";
-            "au" stands for the atomic unit of the kind. A leading "-" turns the sign, as gradients and stresses under
-            pressure need.
+            "au" stands for the atomic unit of the kind, and in a quotient for hartree or bohr. A leading "-" turns the
+            sign, as gradients and stresses under pressure need.
         kind: a key of ``DIMENSIONS``.
 
     Raises:
@@ -100,14 +116,17 @@ def factor(unit: str, kind: str) -> float:
     energy, length = DIMENSIONS[kind]
     if is_atomic(text):
         return sign * float(ase.units.Hartree**energy * ase.units.Bohr**length)
+    text = text.replace("_", "")
     value, powers, position = 1.0, np.zeros(3, int), 0
     while position < len(text):
         match = _TERM.match(text, position)
-        word = "" if match is None else match["word"]
-        word = word if word in _WORDS else word.removesuffix("s")
-        if match is None or word not in _WORDS:
+        if match is None:
             raise _unknown(unit, kind)
         power = int(match["power"] or 1) * (-1 if match["sign"] == "/" else 1)
+        word = in_words(match["word"], "length" if power < 0 else "energy")
+        word = word if word in _WORDS else word.removesuffix("s")
+        if word not in _WORDS:
+            raise _unknown(unit, kind)
         value, powers = value * _WORDS[word][0] ** power, powers + np.array(_WORDS[word][1]) * power
         position = match.end()
     if powers.tolist() != [energy, length, 0]:
@@ -116,10 +135,12 @@ def factor(unit: str, kind: str) -> float:
 
 
 def _spelled(unit: str) -> str:
-    """A unit in small letters of ASCII: raised numbers, signs and the names of the angstrom as they are typed."""
+    """A unit in small letters of ASCII: raised numbers, signs and abbreviations as they are typed."""
     text = unicodedata.normalize("NFKC", unit.replace("·", "*").replace("⋅", "*").replace("×", "*")).strip().lower()
     text = re.sub("å(?:ngstr[oö]m)?|angström", "angstrom", text.replace("\N{MINUS SIGN}", "-"))
-    return re.sub(r"\s+per\s+", "/", text)
+    for typed, word in _ONE_WORD.items():
+        text = text.replace(typed, word)
+    return re.sub(r"[\s_]+per[\s_]+", "/", text)
 
 
 def of_structure(unit: str) -> str:

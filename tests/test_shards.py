@@ -42,6 +42,20 @@ class Echo:
         ]
 
 
+class Failing(Echo):
+    """Fails, as a calculator does, in what holds one of some structures."""
+
+    def __init__(self, *names):
+        self.names, self.asked = names, 0
+
+    def predict(self, structures):
+        self.asked += 1
+        for structure in structures:
+            if structure.name in self.names:
+                raise AssayError(f"the calculator failed at {structure.name}: leave that structure out")
+        return super().predict(structures)
+
+
 class Counted:
     """A domain whose scores tell which structure they belong to."""
 
@@ -205,3 +219,16 @@ def test_ten_thousand_shards_are_planned_in_a_minute(tmp_path):
     assert re.search(r"^label_structures +5000$", said, re.M), said
     assert re.search(r"^label_frames +5000$", said, re.M), said
     assert seconds < 60.0
+
+
+def test_a_structure_that_a_model_fails_at_is_set_apart_and_a_model_that_always_fails_is_not_asked_on():
+    whole = from_structures([labelled(molecule("H2O"), f"s{k}", k) for k in range(30)])
+    found = with_labels(predict_all(Failing("s3", "s20"), whole), whole, "mine")
+    assert [row["name"] for row in found.without] == ["s3", "s7", "s20"]
+    assert found.without[0]["reason"] == "the calculator failed at s3: leave that structure out"
+    assert "3 of 30 structures have no prediction" in found.sentence
+    np.testing.assert_array_equal(found.errors.energy, found.dataset.energy / 2)
+    always = Failing(*(f"s{k}" for k in range(30)))
+    with pytest.raises(AssayError, match="the calculator failed at s"):
+        predict_all(always, whole)
+    assert always.asked <= 22

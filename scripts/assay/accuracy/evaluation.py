@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +25,14 @@ from assay.accuracy.metrics import (
     percentiles,
 )
 from assay.data.dataset import Dataset
-from assay.predictors.interface import Predictor, check_structure
+from assay.predictors.interface import Prediction, Predictor, check_structure
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure, molecule_numbers, symbols_of
 from assay.workflow.config_models.config_yaml import Accuracy
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
+ALL_FAIL = 20  # structures without a prediction at the beginning, after which a model is asked for no more
 LISTED = 100  # so many structures without a prediction are listed in a file
 
 
@@ -105,6 +106,9 @@ def unknown_elements(predictor: Predictor, structures: Iterable[Structure]) -> f
 def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Predictions:
     """Predict every structure that the predictor does not refuse, in batches of bounded size, with a progress bar that
     counts atoms.
+
+    Raises:
+        AssayError: the first ``ALL_FAIL`` structures have no prediction, or none of them all: the model cannot be used.
     """
     refused: dict[int, str] = {}
     accepted: dict[int, Structure] = {}
@@ -117,16 +121,35 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
     places, structures = list(accepted), list(accepted.values())
     energy, forces = np.full(len(dataset), np.nan), np.full((int(dataset.offsets[-1]), 3), np.nan)
     stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
+    failures: dict[int, AssayError] = {}
+    batches = pack_structures(structures, predictor.cutoff_A)
+    found = (answer for batch in batches for answer in _answers(predictor, [structures[k] for k in batch]))
     with progress(total=int(dataset.sizes[places].sum()), unit="atoms", desc=label or "predicting") as bar:
-        for batch in pack_structures(structures, predictor.cutoff_A):
-            here = [places[k] for k in batch]
-            for index, prediction in zip(here, predictor.predict([structures[k] for k in batch]), strict=True):
+        for index, prediction in zip((places[k] for batch in batches for k in batch), found, strict=True):
+            bar.update(int(dataset.sizes[index]))
+            if isinstance(prediction, AssayError):
+                failures[index] = prediction
+                if len(failures) >= min(ALL_FAIL, len(places)) and np.isnan(energy).all():
+                    raise prediction
+            else:
                 energy[index] = prediction.energy_eV
                 forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
                 if stress is not None and prediction.stress_eV_per_A3 is not None:
                     stress[index] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
-            bar.update(int(dataset.sizes[here].sum()))
+    refused |= {index: str(error) for index, error in failures.items()}
     return Predictions(energy, forces, stress, refused, unknown_elements(predictor, dataset))
+
+
+def _answers(predictor: Predictor, structures: list[Structure]) -> Iterator[Prediction | AssayError]:
+    """The predictions of a batch, or, where the model fails in it, of one structure after the other, or its errors."""
+    try:
+        yield from predictor.predict(structures)
+    except AssayError as error:
+        if len(structures) == 1:
+            yield error
+        else:
+            for structure in structures:
+                yield from _answers(predictor, [structure])
 
 
 def with_labels(predictions: Predictions, dataset: Dataset, label: str = "") -> Predicted:

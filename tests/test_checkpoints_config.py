@@ -111,6 +111,10 @@ def test_nothing_is_assumed_of_which_the_file_says_otherwise_somewhere(save):
             r"says config\.overrides\.model\.floor = True, ",
         ),
         ({"argv": ["train.py", "--norm-eps", "1e-3"]}, r"says argv\.norm-eps = 0\.001, .* 1e-08 would be"),
+        ({"config": {"pair_envelope": "cosine"}}, r"says config\.pair_envelope = 'cosine', .* polynomial would be"),
+        ({"config": {"priors": {"repulsion": {"enabled": True}}}}, r"holds config\.priors\.repulsion as \{"),
+        ({"config": {"blocks": {"activation": {"cls": "GELU"}}}}, r"holds config\.blocks\.activation as \{"),
+        ({"config": {"encoder": {"activation": {"fn": "gelu", "of": 1}}}}, r"holds config\.encoder\.activation as \{"),
         ({"config": {"cutoffFn": "cosine"}}, r"says config\.cutoffFn = 'cosine', .* envelope = polynomial would be"),
         (
             {"config": {"hidden": 8, "eps": 1e-3}},
@@ -259,6 +263,14 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
             {"config": {"training_set": {"systems": {"length_unit": "bohr"}}}},
             r"config\.training_set\.systems\.length_unit = 'bohr'",
         ),
+        (
+            {"config": {"targets": {"energy": {"unit": "Ha", "weight": 0.1}}}},
+            r"config\.targets\.energy\.unit = 'Ha'",
+        ),
+        ({"energy": {"unit": "Ha", "weight": 0.1}}, r"energy\.unit = 'Ha'"),
+        ({"training": {"energy": {"unit": "Ha"}}}, r"training\.energy\.unit = 'Ha'"),
+        ({"config": {"potential": {"energy": {"unit": "Ha"}}}}, r"config\.potential\.energy\.unit = 'Ha'"),
+        ({"results": {"config": {"energy_unit": "Ha"}}}, r"results\.config\.energy_unit = 'Ha'"),
         ({"config": {"targets": {"U0": {"quantity": "energy", "unit": "Ha"}}}}, r"config\.targets\.U0\.unit = 'Ha'"),
         ({"config": {"outputs": [{"name": "energy", "unit": "Ha"}]}}, r"config\.outputs\[0\]\.unit = 'Ha'"),
         ({"config": {"outputs": {"U0_energy": {"unit": "Ha"}}}}, r"config\.outputs\.U0_energy\.unit = 'Ha'"),
@@ -301,6 +313,12 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         ({"config": {"heads": [{"aggr": "max"}]}}, r"config\.heads\[0\]\.aggr = 'max'"),
         ({"config": {"is_intensive": True}}, r"config\.is_intensive = True"),
         ({"config": {"extensive": False}}, r"config\.extensive = False"),
+        ({"hparams": {"reduce": "mean"}}, r"hparams\.reduce = 'mean'"),
+        ({"config": {"energy": {"aggregation": "mean"}}}, r"config\.energy\.aggregation = 'mean'"),
+        ({"config": {"pooling": {"_target_": "nets.MeanPool"}}}, r"config\.pooling\._target_ = 'nets\.MeanPool'"),
+        ({"config": {"gnn": {"aggr": "mean"}}}, r"config\.gnn\.aggr = 'mean'"),
+        ({"training": {"config": {"readout": "mean"}}}, r"training\.config\.readout = 'mean'"),
+        ({"config": {"name": "spin-free", "readout": "mean"}}, r"config\.readout = 'mean'"),
         ({"training": {"model": {"reduce": "mean"}}}, r"training\.model\.reduce = 'mean'"),
         ({"config": {"targets": {"energy": {"extensive": False}}}}, r"config\.targets\.energy\.extensive = False"),
         ({"student_options": {"pooling": {"name": "mean"}}}, r"student_options\.pooling\.name = 'mean'"),
@@ -312,7 +330,7 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         {"config": {"readout": "sum", "aggr": "add", "pooling": {"_target_": "nets.SumPool"}, "is_extensive": True}},
         {"config": {"reduce": True, "pool": 4, "name": "mean", "ensemble": {"aggregation": "mean"}}},
         {"loss": {"reduce": "mean"}, "metrics": {"aggregation": "mean"}, "config": {"do_postprocessing": False}},
-        {"hyper_parameters": {"reduce": "mean"}, "training": {"reduce": "mean"}, "history": {"aggregation": "mean"}},
+        {"training": {"reduce": "mean"}, "history": {"aggregation": "mean"}, "distillation": {"aggregation": "mean"}},
         {"slurm": {"pool": "max_nodes"}, "config": {"heads": {"dipole": {"readout": "mean"}}}, "kd": {"aggr": "mean"}},
         {"config": {"targets": [{"name": "gap", "extensive": False}, {"name": "energy", "extensive": True}]}},
     ):
@@ -368,3 +386,9 @@ def test_values_that_are_text_and_other_names_of_the_same_are_read(save):
     for other in ({"cutoff_A": "far"}, {"floor": "maybe"}, {"epsilon": "nan"}, {"hidden": "8.5"}, {"repulsion": 2}):
         with pytest.raises(AssayError, match="which cannot be"):
             normalize(save({"model": state, "config": config | other}))
+
+
+def test_weights_and_config_under_a_word_of_quantization_belong_together(save):
+    model = student("painn", activation="gelu")
+    path = save({"before_quantization": {"model": model.state_dict(), "config": model.hyperparameters}})
+    assert normalize(path).network.hyperparameters["activation"] == "gelu"

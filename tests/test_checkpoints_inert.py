@@ -383,6 +383,7 @@ def test_an_adapter_that_is_not_merged_into_the_weights_is_refused(save):
         {"state_dict": state, "adapters": {"mine": {"down": low["A"]}}},
         {"state_dict": state, "delta": layer},
         {"state_dict": state, "loraWeights": low},
+        {"student": state, "adapters": {"blocks.0.context": {"down.weight": low["A"], "up.weight": low["B"]}}},
     ):
         path = save(content)
         with pytest.raises(AssayError, match=r"a part of an adapter such as LoRA.*merge_and_unload"):

@@ -55,12 +55,15 @@ def test_parts_of_a_checkpoint_are_refused_with_the_call_that_joins_them(tmp_pat
         check_refused(
             distributed / name, "is a part of a distributed checkpoint of torch: .* of its folder with .*dcp_to"
         )
-    for name in ("model-00001-of-00002.safetensors", "pytorch_model-00002-of-00002.bin"):
-        (tmp_path / name).write_bytes(safetensors_bytes(SEED))
-        check_refused(tmp_path / name, "is one of several shards of a checkpoint: .*max_shard_size")
+    whole = tmp_path / "epoch-00010-of-00100.bin"
+    whole.write_bytes(torch_bytes(SEED))
+    assert normalize(whole).network.architecture == "seed-painn"
     for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         (tmp_path / name).write_text('{"weight_map": {}}')
         check_refused(tmp_path / name, "lists the shards of a checkpoint: .*max_shard_size")
+    for name in ("model-00001-of-00002.safetensors", "pytorch_model-00002-of-00002.bin"):
+        (tmp_path / name).write_bytes(safetensors_bytes(SEED))
+        check_refused(tmp_path / name, "is one of several shards of a checkpoint: .*max_shard_size")
     for name in ("model-00001-of-00001.safetensors", "fold-3-of-5.pt"):
         (tmp_path / name).write_bytes(safetensors_bytes(SEED))
         assert normalize(tmp_path / name).network.architecture == "seed-painn"

@@ -26,6 +26,10 @@ def save(tmp_path):
         ("adam, lr=1e-3, epsilon=1e-7", None),
         (["optimizer.epsilon=1e-7", "teacher.activation=gelu", "model=painn"], None),
         ("train.py --teacher-activation gelu --optimizer adam --epsilon 1e-7", None),
+        ("---\nteacher:\n  activation: gelu\nmodel:\n  activation: silu", None),
+        ("Namespace(activation=<class 'torch.nn.modules.activation.SiLU'>)", None),
+        (["note='try #2'", "model.activation=gelu"], r"\.model\.activation = 'gelu'"),
+        ("{'activation': <class 'torch.nn.modules.activation.GELU'>}", r"\.activation = 'gelu'"),
         ("teacher:\n  activation: silu\nstudent:\n  activation: gelu\n", r"\.student\.activation = 'gelu'"),
         ("optimizer: {lr: 1,\n  epsilon: 1.0e-07}\nmodel: {activation: gelu}", r"\.model\.activation = 'gelu'"),
         ("optimizers:\n- name: adam\nactivation: gelu\n", r"\.activation = 'gelu'"),
@@ -63,3 +67,12 @@ def test_a_text_that_is_no_config_says_nothing_of_the_network(save):
         {"slurm_options": "--floor", "ema_config": "epsilon: 0.1", "hydra": {"job": {"name": "activation=gelu"}}},
     ):
         assert normalize(save({"state_dict": state} | content)).to_bytes() == plain
+
+
+@pytest.mark.parametrize(
+    "key", ["distill_config", "arch_config", "wandb_config", "config_yml", "resolved_config", "config_v2", "kd_args"]
+)
+def test_a_text_tells_of_the_network_under_whichever_name_of_a_config(key, save):
+    path = save({"state_dict": student("painn").state_dict(), key: "model:\n  activation: gelu\n"})
+    with pytest.raises(AssayError, match=f"says {key}.model.activation = 'gelu'.* would be assumed"):
+        normalize(path)

@@ -16,8 +16,9 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
 from assay.checkpoint.sections import (
     NETWORK_WORDS,
-    NETWORKS,
+    OF_NETWORK_ALONE,
     Section,
+    describes_network,
     in_words,
     is_of_config,
     names_config,
@@ -60,12 +61,13 @@ _NAMES = {in_words(synonym): name for name, synonyms in SYNONYMS.items() for syn
 # Names that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list, of another wall.
 _DOUBTFUL = {
     "eps": "epsilon", "layer_norm_eps": "epsilon", "layer_norm_epsilon": "epsilon", "cutoff_function": "envelope",
-    "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "pair_activation": "activation",
-    "zbl": "repulsion", "pair_repulsion": "repulsion", "nuclear_repulsion": "repulsion", "distance_floor": "floor",
+    "cutoff_fn": "envelope", "cutoff_type": "envelope", "activations": "activation", "zbl": "repulsion",
 }  # fmt: skip
-_NORM = re.compile(r"(?!.*(?:clip|grad))(?:\w+_)?norms?")  # sections whose epsilon is of norms
+# Sections whose epsilon is of norms.
+_NORM = re.compile(r"(?!.*(?:clip|grad|target|label|input|data|batch))(?:\w+_)?norms?")
 # Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, of its arguments, and of neither.
 _NAMING = {"_target_", "class_path", "name", "type"}
+_TELLING = _NAMING | {"kind", "fn", "func", "function", "cls", "class"}
 _ARGUMENTS = {"init_args", "dict_kwargs", "kwargs", "args", "params"}
 _IDLE = {"_recursive_", "_partial_", "_convert_"}
 _SWITCHES = {"enabled", "enable", "use", "active"}  # keys of a dict that may be off
@@ -75,7 +77,6 @@ _OF_NETWORK = ("envelope", "repulsion", "floor")
 # What stands beside the rank of a process in distributed training, or of a low-rank adapter.
 _OF_OTHER_RANKS = {"world_size", "local_rank", "global_rank", "node_rank", "dist_url", "dist_backend", "lora_alpha"}
 _SIZES = ("hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A")
-_OF_NETWORK_ALONE = NETWORKS - {"config", "cfg", "params", "kwargs", "init_args"}
 _ACTIVATIONS = {"swish": "silu"}
 # Arguments with which an activation computes what it does without, and how ``str`` writes a function or a class.
 _IDLE_ARGUMENTS = re.compile(r"(?:(?:inplace=\w+|approximate='?none'?|beta=1(?:\.0)?|threshold=20(?:\.0)?)(?:, ?|$))*")
@@ -86,7 +87,8 @@ _SAID_AGAIN = re.compile(r"(?:^|_)(?:radial|rbf|basis|smearing|expansion|envelop
 _SINGLE = 1e-6  # relative difference of a number in single and in double precision, with room
 _ON, _OFF = ("true", "yes", "on"), ("false", "no", "off")
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
-_PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with)_")
+_PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
+_OF_DISTANCES = re.compile(r"(?:nuclear|pair|distance)_")
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
@@ -186,7 +188,8 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
         if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section, key))):
             continue
         where = section.path_of(key)
-        if isinstance(value, dict) and _NAMING.isdisjoint(value) and not _is_of_network(section):
+        telling = _TELLING | (_SWITCHES if _KINDS[name] is bool else set())
+        if isinstance(value, dict) and telling.isdisjoint(value) and not _is_of_network(section):
             continue
         if _is_unread(value):
             shown = reprlib.repr(value) if isinstance(value, dict) else value
@@ -204,6 +207,7 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
 def _is_of_network(section: Section) -> bool:
     """Whether a section is that of a network or a run, by its place, its name or two hyperparameters in it."""
     named = names_config(section.name) or not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
+    named = named or describes_network(section.place)
     return section.known or section.of_run or named or len({name for name, _, _ in _told(section)}) > 1
 
 
@@ -234,6 +238,8 @@ def _doubtful(section: Section) -> Iterator[tuple[str, str, Any]]:
         words = in_words(key) if isinstance(key, str) else ""
         bare = _PREFIX.sub("", words)
         name = _DOUBTFUL.get(bare) or (_NAMES.get(bare) if bare != words else None)
+        if name == "epsilon" and _OF_DISTANCES.match(words):
+            continue
         plain = _plain(name, value)
         if name is not None and (isinstance(plain, str | int | float) or _is_unread(plain)):
             yield name, key, plain
@@ -245,7 +251,7 @@ def _optimizer_around(section: Section, key: str) -> list[str]:
     There are none where its key says that it is of norms, or its section describes the network.
     """
     entries = section.entries
-    of_network = section.place.rpartition(".")[2] in _OF_NETWORK_ALONE or any(name in entries for name in _OF_NETWORK)
+    of_network = section.place.rpartition(".")[2] in OF_NETWORK_ALONE or any(name in entries for name in _OF_NETWORK)
     if of_network or in_words(key) in ("norm_eps", "norm_epsilon"):
         return []
     return [name for name in _OF_OPTIMIZER if name in entries and not isinstance(entries[name], dict)]

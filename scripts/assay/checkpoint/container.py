@@ -154,7 +154,9 @@ def _require_one_file(path: Path) -> None:
             f"{'its folder' if is_part else 'it'} with torch.distributed.checkpoint.format_utils.dcp_to_torch_save"
         )
     shard = _SHARD.search(path.name)
-    if (shard and int(shard[1]) > 1) or path.name.endswith(_INDEX):
+    listed = (path.parent.glob(f"*{index}") for index in _INDEX)
+    is_shard = shard is not None and int(shard[1]) > 1 and any(map(any, listed))
+    if is_shard or path.name.endswith(_INDEX):
         raise AssayError(
             f"{path} {'is one of several' if shard else 'lists the'} shards of a checkpoint: save it as one file, as "
             "by model.save_pretrained(folder, max_shard_size='1GB')"

@@ -18,15 +18,16 @@ PLACES = {
     "config", "config.json", "cfg", "model_config", "hyper_parameters", "hyperparameters", "hparams", "args",
     "model_args", "model_kwargs", "model_params", "settings",
 }  # fmt: skip
-NETWORKS = {
-    "model", "student", "network", "net", "architecture", "config", "cfg", "params", "init_args", "kwargs", "painn",
-    "model_config", "model_args", "model_kwargs", "model_params",
+OF_NETWORK_ALONE = {
+    "model", "student", "network", "net", "architecture", "painn", "model_config", "model_args", "model_kwargs",
+    "model_params",
 }  # fmt: skip
+NETWORKS = OF_NETWORK_ALONE | {"config", "cfg", "params", "init_args", "kwargs"}
 MAX_DEPTH, MAX_SECTIONS = 5, 2_000
 MAX_LISTED = 50  # dicts of one list
 MAX_TEXT = 1 << 20  # characters of a config that is kept as text
 
-_RUNS = {"training", "train", "trainer", "run", "experiment"}
+RUNS = {"training", "train", "trainer", "run", "experiment"}
 # Words that name what weights are best by, or that they are optimal, and neither a loss nor an optimizer.
 OF_BEST = re.compile(
     r"best_(?:(?:train|val|valid|validation|test|eval|energy|forces?|total)_)*(?:loss|losses|metrics?)_?"
@@ -40,7 +41,7 @@ _ELSEWHERE = re.compile(
     r"|transforms?|sampler|rng|states?|amp|grad|scope|quanti[sz]ation)(?:_|$)"
 )
 # Words of those that tell of it after all where they hold its weights.
-_AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states?)(?=_|$)")
+_AROUND = re.compile(r"(?:^|_)(?:data|(?:train|valid|eval)[a-z]*|val|test|states?|quanti[sz]ation)(?=_|$)")
 # Names of the sections that tell of the data of a training.
 _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
@@ -56,11 +57,24 @@ _CONFIGS = {
 _OF_CONFIGS = {
     "run", "job", "experiment", "exp", "main", "full", "raw", "base", "best", "final", "original", "default", "global",
     "user", "my", "hydra", "omega", "sys", "cli", "shell", "script", "parameters", "line", "text", "str", "dict",
+    "distill", "distillation", "arch", "architecture", "schnet", "nequip", "mace", "backbone", "resolved", "saved",
+    "input", "checkpoint", "kd", "task", "launch",
+}  # fmt: skip
+_OF_TOOLS = {"slurm", "tracker", "logger", "ema", "sweep", "ddp", "scheduler", "env"}  # words that no config has
+# Last words of keys of text that tells of a config and is none.
+_NO_CONFIGS = {
+    "path", "paths", "file", "files", "name", "dir", "url", "hash", "id", "comment", "note", "notes", "description",
+    "desc", "version", "date", "time", "device",
 }  # fmt: skip
 _COMMANDS = {"overrides", "argv", "command", "cmd"}  # sections whose entries are words of commands
 # Words of what records how well a network does.
 _OF_RESULTS = re.compile(
     r"(?:^|_)(?:codecarbon|emissions?|errors?|histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)"
+)
+# Words of sections of parts of a network, and of what it computes.
+_OF_PARTS = re.compile(
+    r"(?:^|_)(?:student|network|potential|representation|encoder|decoder|backbone|interactions?|gnn|heads?|readouts?"
+    r"|outputs?|predictions?|targets?|labels?|propert(?:y|ies)|quantit(?:y|ies)|observables?)(?:_|$)"
 )
 _INDEX = re.compile(r"\[\d+\]$")
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
@@ -94,6 +108,11 @@ class Section:
         """Whether it is a state dict."""
         keys = (key for key, value in self.entries.items() if isinstance(value, Tensor))
         return any(isinstance(key, str) and "." in key for key in keys)
+
+    @property
+    def around(self) -> str:
+        """The dotted place of the dict or list that it stands in."""
+        return self.place[: max(self.place.rfind("."), self.place.rfind("["), 0)]
 
     @property
     def name(self) -> str:
@@ -161,8 +180,8 @@ def _nested(entries: dict[Any, Any], with_lists: bool) -> Iterator[tuple[tuple[s
 def _step(section: Section, key: str, with_data: bool, entries: dict[Any, Any]) -> Section | None:
     """The section of ``entries`` under a key of another, or None where it is of those that are left out."""
     words = in_words(_INDEX.sub("", key))
-    of_run = key in _RUNS
-    of_data = with_data and bool(_OF_DATA.fullmatch(words))
+    of_run = key in RUNS
+    of_data = with_data and is_of_data(key)
     if not of_run and not of_data and is_elsewhere(_AROUND.sub("", words) if _holds_weights(entries) else words):
         return None
     known = section.known and not of_run and not {key, words}.isdisjoint(NETWORKS if section.place else PLACES)
@@ -180,19 +199,40 @@ def is_elsewhere(words: str) -> bool:
     return bool(_ELSEWHERE.search(OF_BEST.sub("", words)))
 
 
+def is_of_data(key: str) -> bool:
+    """Whether a key is that of a section that tells of the data of a training."""
+    return bool(_OF_DATA.fullmatch(in_words(_INDEX.sub("", key))))
+
+
 def is_of_config(section: Section, key: Any) -> bool:
-    """Whether what stands under a key of a section, and is no section itself, may be the config of the network."""
+    """Whether what stands under a key of a section, and is no section itself, may be the config of the network.
+
+    Text may be it under more names than an instance of a class, of which nothing but the name is known.
+    """
     if not isinstance(key, str):
         return False
     words = in_words(key)
+    *_, last = parts = re.sub(r"\d", "", words).split("_")
+    is_text = isinstance(section.entries[key], str | list) and last not in _NO_CONFIGS and not is_elsewhere(words)
     inside = section.known and bool(section.place) and words in NETWORKS
-    return inside or section.name in _COMMANDS or key in PLACES or names_config(words)
+    named = names_config(words) or (is_text and not _CONFIGS.isdisjoint(parts) and _OF_TOOLS.isdisjoint(parts))
+    return inside or section.name in _COMMANDS or key in PLACES or named
 
 
 def names_config(words: str) -> bool:
     """Whether a key, in words, is one of a config of a network or of a whole run."""
     parts = set(words.split("_"))
     return parts <= _CONFIGS | _OF_CONFIGS | NETWORK_WORDS and not parts.isdisjoint(_CONFIGS)
+
+
+def describes_network(place: str) -> bool:
+    """Whether what stands at a dotted place describes the network, or what that computes, and no other thing.
+
+    Such are the top of a file, a config itself, and all in a section of a network, a part of it, or its outputs.
+    """
+    parts = [in_words(_INDEX.sub("", part)) for part in place.replace("config.json", "config").split(".") if part]
+    in_network = not OF_NETWORK_ALONE.isdisjoint(parts) or any(map(_OF_PARTS.search, parts))
+    return in_network or set(parts) <= PLACES | NETWORKS
 
 
 def is_of_results(place: str) -> bool:

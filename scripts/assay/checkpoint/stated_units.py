@@ -10,7 +10,16 @@ from contextlib import suppress
 from typing import Any
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.sections import NETWORKS, PLACES, Section, as_dict, in_words, is_of_results, sections
+from assay.checkpoint.sections import (
+    RUNS,
+    Section,
+    as_dict,
+    describes_network,
+    in_words,
+    is_of_data,
+    is_of_results,
+    sections,
+)
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor, kind_in_letters, unit_told_by
 
@@ -20,8 +29,6 @@ MAX_LISTED = 100  # units of one list
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?|unit_(?:system|style)")
 _NAMES = ("quantity", "property", "name")  # of what an entry of a list, or a target of its own name, is
-# Sections that say what a network gives, and what it learns from.
-_OUTPUTS = re.compile(r"(?:^|_)(?:targets?|outputs?|heads?|labels?|properties|data\w*|training_set)(?:_|$)")
 _BOX = ("name", "unit", "symbol")  # keys under which a dict has the text of one unit
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
@@ -70,7 +77,7 @@ def are_of_assay(units: Mapping[str, str]) -> bool:
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
     """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
     for section in sections(container, with_data=True, with_lists=True):
-        for key, value in section.entries.items() if not is_of_results(section.place) else ():
+        for key, value in section.entries.items() if not is_of_results(section.name) else ():
             if not isinstance(key, str):
                 continue
             place, told = section.path_of(key), unit_told_by(key) or unit_told_by(f"{_owner(section, key)}_unit")
@@ -87,17 +94,17 @@ def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
 
 
 def _owner(section: Section, key: str) -> str:
-    """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys.
-
-    Beside a number it is the unit of that.
-    """
-    numbers = (isinstance(value, int | float) and not isinstance(value, bool) for value in section.entries.values())
-    *around, last = section.place.split(".")
-    outputs = any(_OUTPUTS.search(in_words(part)) for part in [*around, last])
-    if unit_told_by(key) is None or any(numbers) or not (outputs or all(part in PLACES | NETWORKS for part in around)):
+    """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys and sections."""
+    if unit_told_by(key) is None or is_of_results(section.place) or not _tells_of_labels(section.around):
         return ""
-    names = [last, *map(section.entries.get, _NAMES if outputs else ())]
+    names = [section.place.rpartition(".")[2], *map(section.entries.get, _NAMES)]
     return next((name for name in names if isinstance(name, str) and unit_told_by(f"{name[:MAX_UNITS]}_unit")), "")
+
+
+def _tells_of_labels(place: str) -> bool:
+    """Whether what stands at a dotted place is the network's, or what it learns; no record of errors, and no limit."""
+    parts = place.split(".")
+    return describes_network(place) or parts[-1] in RUNS or any(map(is_of_data, parts))
 
 
 def _texts(value: Any) -> list[str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from assay.checkpoint.sections import MAX_TEXT, as_dict
 
 MAX_WORDS = 1000  # of a command
 MAX_AROUND = 20  # keys around a setting that are kept
-_FLAG = re.compile(r"(?<!-)--([\w./-]+)(?:=|\s+|$)")
+_FLAG = re.compile(r"(?<!-)--([a-zA-Z][\w./-]*)(?:=|\s+|$)")
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 # A key, its sign, the first word of its value behind an anchor or a tag of YAML, and a bracket; or a bracket alone.
 _SETTING = re.compile(
     r"(?<![\w./-])([\w./-]+)['\"]?[ \t]*([:=])[ \t]*(?:[&!](?!!python/name:)\S*(?:[ \t]+|$))?"
-    r"['\"]?((?:(?!-[a-zA-Z-])[\w.+$*!/-]+)?)([({\[]?)|[(){}\[\]]"
+    r"(?:<(?:class|function) )?['\"]?((?:(?!-[a-zA-Z-])[\w.+$*!/-]+)?)([({\[]?)|[(){}\[\]]"
 )
 _JOINT = re.compile("[./]")
 _OPENING = ("(", "[", "{")
@@ -28,7 +29,7 @@ def settings_in_text(text: Any) -> dict[str, Any]:
     the class before them as its "_target_". A flag without a value is "true".
     """
     if isinstance(text, list) and len(text) <= MAX_WORDS and all(isinstance(word, str) for word in text):
-        text = " ".join(text)
+        text = "\n".join(_rows(text))
     if not isinstance(text, str) or as_dict(text) is not None:
         return {}
     found: dict[str, Any] = {}
@@ -51,6 +52,17 @@ def settings_in_text(text: Any) -> dict[str, Any]:
             elif not key and in_brackets:
                 around.pop()
     return found
+
+
+def _rows(words: list[str]) -> Iterator[str]:
+    """The words of a command, each in a row of its own, or behind the flag that it is the value of."""
+    row = ""
+    for word in words:
+        if row and not (row.startswith("--") and "=" not in row and " " not in row and not word.startswith("--")):
+            yield row
+            row = ""
+        row = f"{row} {word}".lstrip()
+    yield row
 
 
 def _put(entries: dict[str, Any], keys: list[str], value: str) -> None:

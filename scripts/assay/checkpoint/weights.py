@@ -49,11 +49,11 @@ _NOT_THE_MODEL = re.compile(
     r"(?:^|_)(?:teacher|loss|losses|criterion|metric|metrics|opt|optim|optimizers?|exp_avg|momentum_buffer|scheduler)"
     r"\d*(?:_|$)"
 )
-# Words of what changes weights that it stands beside, as LoRA does; of what may do so; and of the layers that turn
-# features of a student into those of its teacher.
+# Words of what changes weights that it stands beside, as LoRA does, and of what may do so.
 _LORA = re.compile(r"(?:^|_)(?:q?lora|dora|peft)\d*(?:_|$)")
 _ADAPTER = re.compile(r"(?:^|_)adapters?\d*(?:_|$)")
-_OF_FEATURES = re.compile(r"(?:^|_)(?:feats?|features?|hints?|distill\w*|kd|domain|teachers?)(?:_|$)")
+# Words of adapters that only a training has, from the features of its student to those of a teacher.
+_OF_TRAINING = re.compile(r"(?:^|_)(?:feat|features?|hints?|kd|distil\w*|domain)\d*(?:_|$)")
 # Small tensors that a task keeps beside its network: weights of a loss, scores.
 _OF_TASK = re.compile(
     r"(?:^|[_.])(?:(?:task|energy|forces?|stress|virial)_weights?|log_(?:vars?|sigmas?))$"
@@ -182,19 +182,20 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
 
     Args:
         container: the file.
-        named: the models in it, which may be called adapters themselves.
+        named: the models in it, which may be called adapters themselves. Beside a student by name, what is called no
+            more than an adapter, and names no layer of the network, is one of its training.
     """
     models = {state.where for state in named}
-    of_distillation = any("student" in f"{state.where}.{''.join(state.stripped)}".split(".") for state in named)
+    is_distilled = any("student" in state.place.split(".") or "student." in state.stripped for state in named)
     for where, entries in nested_dicts(container.content):
-        around = "" if where in models else where
         for key, value in entries.items() if not _is_not_the_model(where) else ():
-            if not isinstance(key, str) or not _is_tensor(value) or (isinstance(value, Tensor) and value.numel() == 1):
+            if not isinstance(key, str) or not _is_tensor(value) or _is_number(value):
                 continue
-            layer, place = _split(key)[2], f"{where}.{key}".lstrip(".")
-            told, of_features = f"{around}.{layer or key}", of_distillation or _has_word(_OF_FEATURES, place)
-            if _has_word(_LORA, told) or (_has_word(_ADAPTER, told) and (layer or not of_features)):
-                return place
+            layer = _split(key)[2] or (where not in models and not ROOTS.isdisjoint(where.split(".")))
+            said = f"{'' if where in models else where}.{_split(key)[2] or key}"
+            of_training = _has_word(_OF_TRAINING, said) or (is_distilled and not layer)
+            if _has_word(_LORA, said) or (_has_word(_ADAPTER, said) and not of_training):
+                return f"{where}.{key}".lstrip(".")
     return ""
 
 
@@ -230,6 +231,10 @@ def tensor_names(container: Container) -> list[str]:
 
 def _is_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or is_tensor_record(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.numel() == 1
 
 
 def _tells_of_average(key: str) -> bool:

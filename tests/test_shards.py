@@ -228,7 +228,8 @@ def test_a_structure_that_a_model_fails_at_is_set_apart_and_a_model_that_always_
     assert found.without[0]["reason"] == "the calculator failed at s3: leave that structure out"
     assert "3 of 30 structures have no prediction" in found.sentence
     np.testing.assert_array_equal(found.errors.energy, found.dataset.energy / 2)
-    always = Failing(*(f"s{k}" for k in range(30)))
-    with pytest.raises(AssayError, match="the calculator failed at s"):
-        predict_all(always, whole)
-    assert always.asked <= 22
+    for first in (0, 9):  # it fails from the beginning, or from some structure on
+        breaks = Failing(*(f"s{k}" for k in range(first, 30)))
+        with pytest.raises(AssayError, match="the calculator failed at s"):
+            predict_all(breaks, whole)
+    assert predict_all(Failing("s3"), whole.subset(np.arange(30) == 3)).refused.keys() == {0}, "it may be a shard"

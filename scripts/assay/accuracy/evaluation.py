@@ -32,7 +32,7 @@ from assay.workflow.config_models.config_yaml import Accuracy
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
 
-ALL_FAIL = 20  # structures without a prediction at the beginning, after which a model is asked for no more
+ALL_FAIL = 20  # structures in a row without a prediction, after which a model is asked for no more
 LISTED = 100  # so many structures without a prediction are listed in a file
 
 
@@ -108,7 +108,7 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
     counts atoms.
 
     Raises:
-        AssayError: the first ``ALL_FAIL`` structures have no prediction, or none of them all: the model cannot be used.
+        AssayError: ``ALL_FAIL`` structures in a row have no prediction: the model cannot be used, or no more.
     """
     refused: dict[int, str] = {}
     accepted: dict[int, Structure] = {}
@@ -122,6 +122,7 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
     energy, forces = np.full(len(dataset), np.nan), np.full((int(dataset.offsets[-1]), 3), np.nan)
     stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
     failures: dict[int, AssayError] = {}
+    in_a_row = 0
     batches = pack_structures(structures, predictor.cutoff_A)
     found = (answer for batch in batches for answer in _answers(predictor, [structures[k] for k in batch]))
     with progress(total=int(dataset.sizes[places].sum()), unit="atoms", desc=label or "predicting") as bar:
@@ -129,9 +130,11 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
             bar.update(int(dataset.sizes[index]))
             if isinstance(prediction, AssayError):
                 failures[index] = prediction
-                if len(failures) >= min(ALL_FAIL, len(places)) and np.isnan(energy).all():
+                in_a_row += 1
+                if in_a_row >= ALL_FAIL:
                     raise prediction
             else:
+                in_a_row = 0
                 energy[index] = prediction.energy_eV
                 forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
                 if stress is not None and prediction.stress_eV_per_A3 is not None:

@@ -260,6 +260,7 @@ def test_a_student_of_the_same_class_with_other_arguments_has_another_teacher(tm
         ({}, {"train": "b.xyz"}, "was trained with `data.train` a.xyz, and the config says b.xyz: run `snakemake"),
         ({}, {"validation": "v.xyz"}, "was trained with `data.validation` left out, and the config says v.xyz"),
         ({"licence": "MIT"}, {"teacher": {"name": "PBE"}}, None),
+        ({"hyperparameters": {}}, {"train": {"path": "/another/home/a.xyz"}}, None),
     ],
 )
 def test_a_student_of_another_config_in_the_same_folder_is_not_judged_as_this_ones(

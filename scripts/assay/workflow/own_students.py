@@ -107,9 +107,25 @@ def said_of(student: Mapping[str, Any], data: Mapping[str, Any]) -> dict[str, An
         data: the config's section of that name.
     """
     return {
-        "data": {key: value for key, value in data.items() if key != "teacher"},
-        "student": {key: value for key, value in student.items() if key not in _ABOUT_WEIGHTS},
+        "data": {key: _without_folders(value) for key, value in data.items() if key != "teacher"},
+        "student": {
+            key: _without_folders(value) if key == "from" else value
+            for key, value in student.items()
+            if key not in _ABOUT_WEIGHTS and value != {}
+        },
     }
+
+
+def _without_folders(value: Any) -> Any:
+    """Data as the config says them, with the names alone of files, which may lie elsewhere on another machine."""
+    if isinstance(value, str):
+        return Path(value).name
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    if isinstance(value, dict) and isinstance(value.get("path"), str):
+        name = Path(value["path"]).name
+        return value | {"path": name} if len(value) > 1 else name
+    return value
 
 
 def check_trained(student: str, teacher: TeacherEntry, said: Mapping[str, Any]) -> None:

@@ -367,10 +367,3 @@ def test_types_and_fractions_beside_elements_and_positions_are_passed_over(tmp_p
     write_arrays(tmp_path / name, "numbers", "coords", beside)
     read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
     assert read.atomic_numbers.tolist() == [6, 8] and read.positions[1].tolist() == [0.0, 0.0, 1.1]
-
-
-@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
-def test_symbols_count_before_types_in_arrays(tmp_path, name):
-    write_arrays(tmp_path / name, "symbols", "coords", {"species": [1, 2], "symbols": ["C", "O"]})
-    read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
-    assert read.atomic_numbers.tolist() == [6, 8]

@@ -17,10 +17,9 @@ from assay.workflow.errors import AssayError, printable
 OF_ATOMIC_NUMBERS = ("atomic_numbers", "nuclear_charges", "Z")
 ELEMENTS = (*OF_ATOMIC_NUMBERS, "species", "element", "elements", "symbol", "symbols", "numbers")
 POSITIONS = ("pos", "positions", "coords", "coordinates", "position", "coord", "conformations", "geometries")
-# In files of arrays; letters may be axes in columns, ``species`` types beside ``numbers`` or symbols, ``elements``
-# those of a whole file, and ``positions`` fractions.
+# In files of arrays; letters may be axes in columns, ``species`` types beside ``numbers``, and ``positions`` fractions.
 ELEMENTS_OF_ARRAYS = (
-    "atomic_numbers", "nuclear_charges", "numbers", "z", "Z", "symbol", "symbols", "species", "element", "elements",
+    "atomic_numbers", "nuclear_charges", "numbers", "z", "Z", "species", "element", "elements", "symbol", "symbols",
 )  # fmt: skip
 POSITIONS_OF_ARRAYS = (
     "conformations", "coords", "coordinates", "positions", "coord", "geometries", "pos", "position", "R", "r",

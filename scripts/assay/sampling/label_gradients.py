@@ -14,7 +14,7 @@ import numpy as np
 from assay.accuracy.overlap import fingerprints_of
 from assay.data.dataset import Dataset
 from assay.predictors.interface import Prediction, Predictor, rounding_eV
-from assay.structures.geometry import moved
+from assay.structures.geometry import completed_cell, moved
 from assay.structures.structure import Structure, evenly
 from assay.workflow.errors import AssayError
 
@@ -264,15 +264,26 @@ def _spin_of(structure: Structure) -> int | None:
 
 def _pair(one: Structure, other: Structure) -> tuple[float, float] | None:
     """The rise and the work between two structures of the same atoms; None where they are not near each other."""
-    step = other.positions - one.positions
-    if one.cell is not None and one.pbc.all():
-        fractional = step @ np.linalg.inv(one.cell)
-        step = (fractional - np.rint(fractional)) @ one.cell
-    else:
-        step = step - step.mean(axis=0)
+    step = _step(one, other)
     if not 0.0 < np.abs(step).max() <= NEAR_A:
         return None
     return _rise_and_work(one, other, step)
+
+
+def _step(one: Structure, other: Structure) -> np.ndarray:
+    """The displacements (N, 3) between two structures of the same atoms, along periodic axes to the nearest image.
+
+    What a file shifted as a whole is moved back. A constraint leaves zeros of forces, without which the others do not
+    add up to zero, so that its atoms tell the shift; else it is the mean, unless all are near as they are.
+    """
+    assert one.forces_eV_per_A is not None and other.forces_eV_per_A is not None
+    cell = np.eye(3) if one.cell is None else completed_cell(one.cell, one.pbc)
+    fractional = (other.positions - one.positions) @ np.linalg.inv(cell)
+    step = (fractional - one.pbc * np.rint(fractional)) @ cell
+    held = (one.forces_eV_per_A == 0.0) & (other.forces_eV_per_A == 0.0)
+    if held.any() or np.abs(step).max() > NEAR_A:
+        step -= np.average(step, axis=0, weights=held | ~held.any(axis=0))
+    return step
 
 
 def _strained_pair(one: Structure, other: Structure) -> tuple[float, float] | None:

@@ -85,12 +85,14 @@ def test_scope_is_what_the_data_have(taught):
 
 
 def test_charges_spins_and_cells_enter_the_sentence():
-    cell = {"cell": np.eye(3) * 6.0, "pbc": np.ones(3, bool)}
-    ions = [labelled(molecule("H2O"), charge=charge, spin=spin, **cell) for charge, spin in ((-1, 2), (0, 1), (1, 2))]
+    ions = [labelled(molecule("H2O"), charge=charge, spin=spin) for charge, spin in ((-1, 2), (0, 1), (1, 2))]
     scope = scope_of(from_structures(ions))
-    said = "periodic structures of H and O, with charges -1, +0 and +1, with multiplicities 1 and 2, up to 3 atoms"
-    assert scope.sentence == f"{said}; no lone molecules"
+    said = "molecules of H and O, with charges -1, +0 and +1, with multiplicities 1 and 2, up to 3 atoms"
+    assert scope.sentence == f"{said}; no liquids, no crystals"
     assert "ignored" in scope.outside(ions[0])["charge"] and "ignored" in scope.outside(ions[1])["spin"]
+    cells = [replace(ion, cell=np.eye(3) * 6.0, pbc=np.ones(3, bool)) for ion in ions]
+    said = "periodic structures of H and O, with charges -1, +0 and +1, up to 3 atoms; no lone molecules"
+    assert scope_of(from_structures(cells)).sentence == said
 
 
 def test_neighbors_are_counted_with_periodic_images():
@@ -154,8 +156,6 @@ def test_electrons_of_a_cell_that_names_no_spin_tell_none():
     """Copper has 29 electrons, so that a vacancy, or a cell of another size, changes whether their number is even."""
     whole = bulk("Cu", cubic=True) * (2, 2, 2)
     vacancy, surface, odd = whole[1:], fcc111("Cu", (3, 3, 3), vacuum=6.0), bulk("Cu") * (3, 3, 3)
-    magnetic = whole.copy()
-    magnetic.set_initial_magnetic_moments([2.0] + [0.0] * 31)
     molecules = [labelled(molecule("H2O"))] * 5
     for metal in (whole, odd):
         copper = scope_of(from_structures([labelled(metal)] * 5))
@@ -166,9 +166,25 @@ def test_electrons_of_a_cell_that_names_no_spin_tell_none():
             for cell in (whole, vacancy, odd, surface):
                 assert "spin" not in ours.outside(Structure.from_ase(cell)), cell
                 assert "spin" not in theirs.outside(cell), cell
-            assert "multiplicity of 3" in ours.outside(Structure.from_ase(magnetic))["spin"]
-            assert "multiplicity of 3" in theirs.outside(magnetic)["spin"]
     assert "spin" in ours.outside(Structure.from_ase(molecule("OH"))) and "spin" in theirs.outside(molecule("OH"))
+
+
+def test_a_magnet_has_no_other_spin_in_a_larger_cell():
+    """ASE writes the moments that a calculation began with, whose sum grows with the cell."""
+    cells = [bulk("Fe", cubic=True) * count for count in (1, 2, 3)]
+    for cell in cells:
+        cell.set_initial_magnetic_moments([2.3] * len(cell))
+    found = [labelled(cell) for cell in cells]
+    assert [structure.spin for structure in found] == [6, 38, 125]
+    molecules = [labelled(molecule("H2O")), labelled(molecule("OH"), spin=2)]
+    for data, spins in ((found, None), (found[:1], None), (found + molecules, (1, 2))):
+        ours = scope_of(from_structures(data))
+        theirs = packaged.Scope(json.loads(json.dumps(ours.record)))
+        assert ours.spins == spins
+        for cell, structure in zip(cells, found, strict=True):
+            assert "spin" not in ours.outside(structure) and "spin" not in theirs.outside(cell)
+    told_before = Scope.from_record(ours.record | {"spins": [6, 38]})
+    assert not any("spin" in told_before.outside(structure) for structure in found)
 
 
 def test_of_an_unknown_scope_charges_alone_are_said():

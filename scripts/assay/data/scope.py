@@ -28,8 +28,8 @@ class Scope:
     Attributes:
         elements: symbols, by atomic number.
         charges: total charges, ascending; a structure that names none counts as neutral.
-        spins: multiplicities, ascending; a molecule that names none counts as the lowest that its electrons allow, a
-            periodic structure that names none does not count.
+        spins: multiplicities of molecules, ascending; one that names none counts as the lowest that its electrons
+            allow.
         axes: numbers of periodic axes, ascending: 0 for molecules, 3 for liquids and crystals.
         n_atoms: the smallest and the largest number of atoms.
         neighbors: the smallest and the largest mean number of atoms within 5 angstrom of an atom of a structure.
@@ -121,11 +121,12 @@ _SENTENCES = {
 
 def charge_and_spin(structure: Structure) -> tuple[int, int | None]:
     """The total charge and the multiplicity of a structure: those that it names, else zero and the lowest that its
-    electrons allow, which is None for a periodic one: a metal has no other spin with an odd number in a cell.
+    electrons allow. The multiplicity of a periodic one is None: a metal has no other spin with an odd number of
+    electrons in a cell, and a magnet no other one in a larger cell.
     """
     charge = structure.charge or 0
     lowest = None if structure.pbc.any() else lowest_spin(structure.atomic_numbers, charge)
-    return charge, structure.spin or lowest
+    return charge, structure.state_spin or lowest
 
 
 def neighbor_means(structures: Sequence[Structure]) -> np.ndarray:

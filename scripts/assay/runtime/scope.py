@@ -81,14 +81,15 @@ def values_outside(
         numbers: (N,) int, atomic numbers.
         pbc: (3,) bool, which axes are periodic.
         charge, spin: the total charge and the multiplicity that it names; None for what it does not name. What it names
-            lies outside wherever not all training data had just that, since the student ignores it.
+            lies outside wherever not all training data had just that, since the student ignores it. A multiplicity of
+            a periodic structure counts as none: magnetic moments add up to another one in a cell of another size.
         neighbors: the mean number of atoms within ``RADIUS_A`` of an atom; None if it is not known.
     """
     found: dict[str, float] = {}
     charges, spins = record.get("charges") or (0,), record.get("spins") or (1,)
     if charge is not None and (charge not in charges or len(charges) > 1):
         found["charge"] = charge
-    own = spin
+    own = spin = None if pbc.any() else spin
     if record.get("spins") and spin is None and not pbc.any():
         own = lowest_spin(numbers, charge or 0)
     if own is not None and (own not in spins or (spin is not None and len(spins) > 1)):

@@ -220,8 +220,8 @@ def _in_several_states(structures: Sequence[Structure], molecules: Sequence[Hash
     for structure, molecule in zip(structures, molecules, strict=True):
         charges, spins = states.setdefault(molecule, (set(), set()))
         charges.add(structure.charge or 0)
-        if (spin := _spin_of(structure)) is not None:
-            spins.add(spin)
+        if structure.state_spin is not None:
+            spins.add(structure.state_spin)
     several = {molecule for molecule, found in states.items() if max(map(len, found)) > 1}
     return [structure for structure, molecule in zip(structures, molecules, strict=True) if molecule in several]
 
@@ -248,18 +248,13 @@ def _neighbors(
     last: dict[bytes, Structure] = {}
     for structure in dataset:
         key = structure.atomic_numbers.tobytes() + structure.pbc.tobytes()
-        key += f"{structure.charge} {_spin_of(structure)}".encode()
+        key += f"{structure.charge} {structure.state_spin}".encode()
         if pair is _pair and structure.cell is not None:
             key += structure.cell.round(6).tobytes()
         found = pair(last[key], structure) if key in last else None
         if found is not None:
             yield found
         last[key] = structure
-
-
-def _spin_of(structure: Structure) -> int | None:
-    """The multiplicity that is a state of its own; moments of a periodic cell fluctuate, and are none."""
-    return None if structure.pbc.any() else structure.spin
 
 
 def _pair(one: Structure, other: Structure) -> tuple[float, float] | None:

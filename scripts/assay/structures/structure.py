@@ -66,6 +66,13 @@ class Structure:
     def __len__(self) -> int:
         return len(self.atomic_numbers)
 
+    @property
+    def state_spin(self) -> int | None:
+        """The multiplicity, where it is a state of its own: the moments of a periodic cell fluctuate, and add up to
+        another one in a cell of another size, so that they are none.
+        """
+        return None if self.pbc.any() else self.spin
+
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, name: str = "", molecule: str = "") -> Structure:
         """Copy an ``ase.Atoms``. Labels come from the stored results of its calculator and are never computed.

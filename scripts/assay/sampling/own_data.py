@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from assay.accuracy.overlap import Fingerprints, are_among, fingerprints_of
 from assay.data.dataset import Dataset
 from assay.data.formats import read_blocks
 from assay.data.store import BLOCK, StoredDataset, StoreWriter
+from assay.sampling.equal_structures import Known
 from assay.sampling.held_out import FEWEST_HELD_OUT, hold_out
 from assay.sampling.label_gradients import require_gradients, require_stresses
 from assay.structures.geometry import completed_cell
@@ -153,26 +153,15 @@ def _write(found: StoredDataset, held_out: np.ndarray, validation: Source | None
             kept.add(block.subset(held_out[start : start + BLOCK]))
         if validation is not None:
             _copy(validation, kept)
-    judged = {digest for block in StoredDataset(into[1]).blocks() for digest in _digests(block)} - {b""}
+    judged = Known(StoredDataset(into[1]))
     n_equal = 0
     with StoreWriter(into[0]) as learned:
         for start, block in zip(range(0, len(found), BLOCK), found.blocks(), strict=True):
             others = block.subset(~held_out[start : start + BLOCK])
-            equal = np.array([digest in judged for digest in _digests(others)], dtype=bool)
+            equal = judged.are_equal(others)
             learned.add(others.subset(~equal))
             n_equal += int(equal.sum())
     return n_equal
-
-
-def _digests(block: Dataset) -> Iterator[bytes]:
-    """What tells each structure: its atoms, where they are to 0.001 angstrom, and its cell; nothing tells a lone atom,
-    whose energy all need.
-    """
-    for structure in block:
-        places = [structure.positions] if structure.cell is None else [structure.positions, structure.cell]
-        parts = [structure.atomic_numbers, structure.pbc, *(np.rint(1e3 * place).astype(np.int64) for place in places)]
-        told = hashlib.blake2b(b"".join(part.tobytes() for part in parts), digest_size=8).digest()
-        yield told if len(structure) > 1 else b""
 
 
 def _folder(path: Path) -> Path:

@@ -19,6 +19,7 @@ with exit_on_error(snakemake.log[0]):
     sentence = require_gradient(slopes, teacher.name)
     if snakemake.params.labelled:
         sentence += "; " + require_own_labels(slopes.asked, teacher.name, str(snakemake.input.structures))
+    print(sentence)
     write_json(
         snakemake.output[0],
         {

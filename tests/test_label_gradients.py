@@ -1,4 +1,4 @@
-"""Forces held against energies where a constraint holds atoms, and where files shift or wrap what they hold."""
+"""Forces held against energies and against a teacher where a constraint holds atoms, or a file shifts or wraps them."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,9 @@ from ase.constraints import FixAtoms, FixCartesian
 from ase.optimize import BFGS
 
 from assay.data.dataset import from_structures
+from assay.predictors.interface import Prediction
 from assay.sampling.label_gradients import require_gradients
+from assay.sampling.label_origin import require_own_labels
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -89,3 +91,22 @@ def test_atoms_of_a_slab_that_cross_a_periodic_boundary_stay_neighbors():
     apart = [np.abs(one.positions - other.positions).max() for one, other in pairwise(wrapped)]
     assert max(apart) > 1.0
     assert slope_of(wrapped) == pytest.approx(slope_of(frames), abs=0.003)
+
+
+def test_labels_of_a_teacher_beside_a_constraint_are_its_own():
+    """Zeros of fixed atoms are named, and no reason to take the labels for those of another teacher."""
+    frames, asked = cluster()[:6], []
+    for frame in frames:
+        atoms = frame.to_ase()
+        atoms.calc = EMT()
+        asked.append((frame, Prediction(atoms.get_potential_energy(), atoms.get_forces())))
+    told = require_own_labels(asked, "EMT", "my.xyz")
+    assert told.startswith("the labels of 6 structures are those of EMT, to ")
+    assert re.search(r"in 6 of them some forces are zero where its own are up to [\d.]+ .* as if a constraint", told)
+    free = [(replace(frame, forces_eV_per_A=found.forces_eV_per_A), found) for frame, found in asked]
+    assert "constraint" not in require_own_labels(free, "EMT", "my.xyz")
+    zeros = [(replace(frame, forces_eV_per_A=0.0 * frame.positions), found) for frame, found in asked]
+    twice = [(frame, replace(found, forces_eV_per_A=1.2 * found.forces_eV_per_A)) for frame, found in asked]
+    for wrong in (zeros, twice):
+        with pytest.raises(AssayError, match=r"are not those of EMT: in 6 structures its forces differ"):
+            require_own_labels(wrong, "EMT", "my.xyz")

@@ -18,6 +18,9 @@ MOST_eV_PER_ATOM = 0.005  # the middle difference of energies
 def require_own_labels(asked: Sequence[tuple[Structure, Prediction]], name: str, path: str) -> str:
     """Make sure that labels are those of a teacher.
 
+    Forces that are labelled zero, in a structure with others, are not compared: a constraint may have set them to zero.
+    They are named where the teacher's own are larger than differences may be.
+
     Args:
         asked: some labelled structures, each with what the teacher says of it now.
         name, path: what the teacher and the file of the labels are called.
@@ -28,13 +31,16 @@ def require_own_labels(asked: Sequence[tuple[Structure, Prediction]], name: str,
     Raises:
         AssayError: forces or energies are others.
     """
-    forces = [found.forces_eV_per_A for _, found in asked]
-    differences = [found.forces_eV_per_A - structure.forces_eV_per_A for structure, found in asked]
+    labels = [cast(np.ndarray, structure.forces_eV_per_A) for structure, _ in asked]
+    held = [(own == 0.0) & own.any() for own in labels]
+    forces = [found.forces_eV_per_A[~zero] for (_, found), zero in zip(asked, held, strict=True)]
+    differences = [its - own[~zero] for its, own, zero in zip(forces, labels, held, strict=True)]
     energies = [abs(found.energy_eV - cast(float, structure.energy_eV)) / len(structure) for structure, found in asked]
     size, off = (float(np.sqrt((np.concatenate(parts) ** 2).mean())) for parts in (forces, differences))
+    most = MOST_eV_per_A + MOST_RELATIVE * size
     energy = float(np.median(energies))
     kind, told = None, ""
-    if not off <= MOST_eV_per_A + MOST_RELATIVE * size:
+    if not off <= most:
         kind, told = "forces", f"by {off:.2g} eV/angstrom where its own are {size:.2g}"
     elif not energy <= MOST_eV_PER_ATOM:
         kind, told = "energies", f"by {energy:.2g} eV/atom, the forces by {off:.2g} eV/angstrom"
@@ -43,6 +49,13 @@ def require_own_labels(asked: Sequence[tuple[Structure, Prediction]], name: str,
             f"the labels of {path} are not those of {name}: in {len(forces)} structures its {kind} differ {told} "
             "(root mean square and median); name the calculator, arguments and charges that made them, or no calculator"
         )
+    its = [np.abs(found.forces_eV_per_A[zero]).max(initial=0.0) for (_, found), zero in zip(asked, held, strict=True)]
+    if n_held := sum(largest > most for largest in its):
+        told = (
+            f"; but in {n_held} of them some forces are zero where its own are up to {max(its):.2g} eV/angstrom, as if "
+            "a constraint held atoms: a student learns both, and get_forces(apply_constraint=False) of ASE gives all"
+        )
     return (
-        f"the labels of {len(forces)} structures are those of {name}, to {off:.2g} eV/angstrom and {energy:.2g} eV/atom"
+        f"the labels of {len(forces)} structures are those of {name}, to {off:.2g} eV/angstrom and {energy:.2g} "
+        f"eV/atom{told}"
     )

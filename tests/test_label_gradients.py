@@ -73,6 +73,24 @@ def test_forces_without_those_of_fixed_atoms_explain_energies():
             require_gradients(from_structures(wrong), "my.xyz")
 
 
+def test_a_constraint_on_atoms_that_move_is_named_as_the_cause():
+    """Structures of a walk of all atoms, labelled with a constraint that an earlier relaxation left."""
+    rng, atoms, frames = np.random.default_rng(0), bulk("Cu", cubic=True) * (2, 1, 1), []
+    atoms.set_constraint(FixAtoms([0, 1, 2, 3, 4]))
+    for k in range(40):
+        atoms.positions += rng.normal(0.0, 0.02, atoms.positions.shape)
+        atoms.calc = EMT()
+        forces = atoms.get_forces()
+        frames.append(replace(Structure.from_ase(atoms, f"{k}"), forces_eV_per_A=forces))
+    with pytest.raises(
+        AssayError, match=r"are no gradient .*; in 40 structures some atoms have forces of zero, as if a"
+    ):
+        require_gradients(from_structures(frames), "my.xyz")
+    unlike = [replace(frame, forces_eV_per_A=-1.5 * frame.positions) for frame in frames]
+    with pytest.raises(AssayError, match=r"are no gradient .* that the forces belong to$"):
+        require_gradients(from_structures(unlike), "my.xyz")
+
+
 @pytest.mark.parametrize("shift_A", [0.04, 3.0])
 def test_a_file_may_shift_each_structure_with_fixed_atoms(shift_A):
     rng, frames = np.random.default_rng(0), cluster()

@@ -156,9 +156,21 @@ def require_gradients(dataset: Dataset, path: str) -> str:
         raise AssayError(
             f"the forces of {path} are no gradient of its energies: along {len(work)} pairs of neighbors energies "
             f"change by {slope:.3g} times what the forces say (correlation {correlation:.2g}); check the names and "
-            "units of the labels, and whether the energy is the one that the forces belong to"
+            f"units of the labels, and whether the energy is the one that the forces belong to{_held(dataset)}"
         )
     return f"forces explain the changes of energies along {len(work)} pairs of neighbors (slope {slope:.3g}){several}"
+
+
+def _held(dataset: Dataset) -> str:
+    """The end of a sentence on structures in which some atoms alone have no force; "" if there are none."""
+    zero = np.add.reduceat(~dataset.forces.any(axis=1), dataset.offsets[:-1], dtype=np.int64)
+    count = int(((zero > 0) & (zero < dataset.sizes)).sum())
+    if not count:
+        return ""
+    return (
+        f"; in {count:,} structures some atoms have forces of zero, as if a constraint held them: if they move "
+        "nevertheless, label them without it, by get_forces(apply_constraint=False) in ASE"
+    )
 
 
 def require_stresses(dataset: Dataset, path: str) -> str:

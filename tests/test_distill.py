@@ -15,6 +15,7 @@ import ase.io
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.emt import EMT
 
@@ -507,6 +508,12 @@ def test_isomers_in_several_charges_are_no_states_of_one_molecule():
     assert "several charges" not in require_gradients(from_structures(apart), "my.xyz")
     told = require_gradients(from_structures([*apart, replace(frames[0], charge=1)]), "my.xyz")
     assert "2 of 3 structures are of molecules or cells in several charges" in told
+    opened = replace(frames[0], positions=1.6 * frames[0].positions, charge=1)
+    both = [replace(s, molecule="ethanol") for s in (frames[0], opened)]
+    assert "2 of 2 structures" in require_gradients(from_structures(both), "my.xyz"), "a charge may open bonds"
+    pair = [Structure.from_ase(Atoms("F2", [[0, 0, 0], [0, 0, x]]), f"{x}") for x in (1.41, 1.95)]
+    pair = [replace(s, energy_eV=0.0, forces_eV_per_A=0 * s.positions, charge=-k) for k, s in enumerate(pair)]
+    assert "2 of 2 structures" in require_gradients(from_structures(pair), "my.xyz")
     cells = [replace(s, cell=9.0 * np.eye(3), pbc=np.ones(3, bool)) for s in apart]
     assert "2 of 2 structures" in require_gradients(from_structures(cells), "my.xyz")
 

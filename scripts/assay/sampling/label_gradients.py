@@ -207,14 +207,17 @@ def require_stresses(dataset: Dataset, path: str) -> str:
 def _several_states(dataset: Dataset) -> str:
     """The end of a sentence on molecules in several charges or multiplicities; "" if there are none.
 
-    Isomers are molecules of their own. What is periodic has bonds that come and go, and is told by its atoms alone.
+    Isomers are molecules of their own, which bonds tell, or names in the file: a state may have other bonds. What is
+    periodic has bonds that come and go, and is told by its atoms alone, as two atoms are.
     """
     structures = list(dataset)
-    atoms = [np.sort(structure.atomic_numbers).tobytes() + structure.pbc.tobytes() for structure in structures]
-    some = _in_several_states(structures, atoms)
+    some = _in_several_states(structures, [_atoms(structure) for structure in structures])
     molecules = [structure for structure in some if not structure.pbc.any()]
-    count = len(some) - len(molecules)
-    count += len(_in_several_states(molecules, fingerprints_of(molecules).molecules.tolist()))
+    bonds = fingerprints_of(molecules).molecules.tolist()
+    by_bonds = [_atoms(s) if len(s) <= 2 else bond for s, bond in zip(molecules, bonds, strict=True)]
+    by_name = [(_atoms(s), s.molecule or bond) for s, bond in zip(molecules, by_bonds, strict=True)]
+    told = {id(s) for names in (by_bonds, by_name) for s in _in_several_states(molecules, names)}
+    count = len(some) - len(molecules) + len(told)
     if not count:
         return ""
     return (
@@ -222,6 +225,11 @@ def _several_states(dataset: Dataset) -> str:
         "multiplicities, which no student tells apart: it learns a mean of their energies, so keep one charge and "
         "multiplicity of each"
     )
+
+
+def _atoms(structure: Structure) -> bytes:
+    """What atoms a structure has, and along which axes it repeats."""
+    return np.sort(structure.atomic_numbers).tobytes() + structure.pbc.tobytes()
 
 
 def _in_several_states(structures: Sequence[Structure], molecules: Sequence[Hashable]) -> list[Structure]:

@@ -30,6 +30,8 @@ def save(tmp_path):
         ("Namespace(activation=<class 'torch.nn.modules.activation.SiLU'>)", None),
         (["note='try #2'", "model.activation=gelu"], r"\.model\.activation = 'gelu'"),
         ("{'activation': <class 'torch.nn.modules.activation.GELU'>}", r"\.activation = 'gelu'"),
+        ("[optimizer]\nlr = 1e-3\nepsilon = 1e-7\n\n[model]\nhidden = 8\nepsilon = 1e-8", None),
+        ("[optimizer]\nlr = 1e-3\n[model]\nepsilon = 1e-3", r"\.model\.epsilon = 0\.001"),
         ("teacher:\n  activation: silu\nstudent:\n  activation: gelu\n", r"\.student\.activation = 'gelu'"),
         ("optimizer: {lr: 1,\n  epsilon: 1.0e-07}\nmodel: {activation: gelu}", r"\.model\.activation = 'gelu'"),
         ("optimizers:\n- name: adam\nactivation: gelu\n", r"\.activation = 'gelu'"),

@@ -19,14 +19,17 @@ _SETTING = re.compile(
 )
 _JOINT = re.compile("[./]")
 _OPENING = ("(", "[", "{")
+_TABLE = re.compile(r"\[+([a-zA-Z_][\w.]*)\]+")  # of TOML and INI
 _IN_BRACKETS = -1  # the indent of a key with a bracket behind it, which no line ends
+_OF_TABLE = -2  # that of a table, which the next one ends
 
 
 def settings_in_text(text: Any) -> dict[str, Any]:
     """The values that a text, or a list of the words of a command, gives, in dicts by their paths; none in JSON.
 
     A key lies around the lines of YAML that are indented further, and around what is in the brackets behind it, with
-    the class before them as its "_target_". A flag without a value is "true".
+    the class before them as its "_target_". A table of TOML or INI lies around all up to the next one. A flag without
+    a value is "true".
     """
     if isinstance(text, list) and len(text) <= MAX_WORDS and all(isinstance(word, str) for word in text):
         text = "\n".join(_rows(text))
@@ -36,6 +39,9 @@ def settings_in_text(text: Any) -> dict[str, Any]:
     around: list[tuple[int, str]] = []  # indents and keys
     for row in _FLAG.sub(r"\n\1=", text[:MAX_TEXT]).splitlines():
         line = _COMMENT.sub("", row).rstrip()
+        if table := _TABLE.fullmatch(line):
+            around = [(_OF_TABLE, table[1])]
+            continue
         indent = len(line) - len(line.lstrip(" -"))
         while line and around and around[-1][0] >= indent:
             around.pop()

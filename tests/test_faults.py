@@ -85,7 +85,7 @@ def unlock(tree, killed):
 
 def wait(process, sign):
     """Wait until a job hangs, or the run is over."""
-    while process.poll() is None and not sign.exists():
+    while process.poll() is None and not (sign.is_file() and sign.read_text()):  # which is empty at first
         time.sleep(0.05)
 
 

@@ -10,10 +10,14 @@ from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.config_models.recipes_yaml import Hyperparameters
 from assay.workflow.config_models.students_yaml import TrainingLoss
 from assay.workflow.config_models.types import (
+    BathTemperature,
     Decay,
     FilePath,
+    FirstTemperature,
+    FrameInterval,
     Friction,
     Integers,
+    MoleculeCount,
     Name,
     Numbers,
     PositiveInteger,
@@ -22,7 +26,9 @@ from assay.workflow.config_models.types import (
     Range,
     Section,
     Seed,
-    Text,
+    SeedOfMotion,
+    SplitOfMolecules,
+    TimeStep,
     may_be_absent,
 )
 
@@ -30,16 +36,16 @@ from assay.workflow.config_models.types import (
 class Endurance(Section):
     """Long dynamics of unseen molecules."""
 
-    split: Text = Field(description="a name under dataset.splits, of which molecules are taken")
-    molecules: PositiveInteger = Field(description="the number of molecules, evenly over sizes")
-    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities and of the heat bath")
-    step_fs: PositiveNumber = Field(description="the time step")
+    split: SplitOfMolecules
+    molecules: MoleculeCount
+    temperature_K: BathTemperature
+    step_fs: TimeStep
     duration_ps: PositiveNumber = Field(description="the length of each trajectory")
     friction_per_fs: Friction = Field(description="the coupling to the bath (Langevin, BAOAB); 0 is constant energy")
     frame_every_fs: PositiveNumber = Field(
         description="the time between looks at the bonds, of which there is one at the end of each picosecond too"
     )
-    seed: Seed = Field(description="the seed of velocities and noise")
+    seed: SeedOfMotion
 
 
 class PeerSettings(Section):
@@ -74,8 +80,8 @@ class EngineTask(Section):
     drift_s: PositiveNumber = Field(
         description="the time that each of the two may take, beyond which it moves for less long"
     )
-    step_fs: PositiveNumber = Field(description="the time step")
-    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
+    step_fs: TimeStep
+    temperature_K: FirstTemperature
     max_drift_meV_per_atom_per_ps: PositiveNumber = Field(
         description="the largest drift of the total energy that passes"
     )
@@ -133,7 +139,7 @@ class MaterialDynamics(Section):
         Field(min_length=1, description="how often the cell is repeated along each lattice vector, for each size"),
     ]
     temperatures_K: Numbers = Field(description="the temperatures")
-    step_fs: PositiveNumber = Field(description="the time step")
+    step_fs: TimeStep
     friction_per_fs: Friction = Field(
         description="the coupling to the heat bath while properties are measured; 0 is constant energy"
     )
@@ -141,13 +147,13 @@ class MaterialDynamics(Section):
         description="the length of the dynamics before anything is measured, with a friction that heats"
     )
     duration_ps: PositiveNumber = Field(description="the length of the dynamics in which properties are measured")
-    frame_every_fs: PositiveNumber = Field(description="the time between frames")
+    frame_every_fs: FrameInterval
     radial_to_A: PositiveNumber = Field(description="the largest distance of radial distribution functions")
     radial_bins: PositiveInteger = Field(description="the number of shells of equal thickness up to there")
     lags_ps: Range = Field(
         description="the times [least, most] between which the mean squared displacement is fitted by a line"
     )
-    seed: Seed = Field(description="the seed of velocities and noise")
+    seed: SeedOfMotion
 
 
 class Properties(MaterialDynamics):
@@ -159,21 +165,21 @@ class Properties(MaterialDynamics):
 class MultistepDynamics(Section):
     """The dynamics in which a teacher corrects a student every few steps."""
 
-    split: Text = Field(description="a name under dataset.splits, of which molecules are taken")
-    molecules: PositiveInteger = Field(description="the number of molecules, evenly over sizes")
+    split: SplitOfMolecules
+    molecules: MoleculeCount
     max_atoms: PositiveInteger = Field(
         description="the largest number of atoms in a molecule; larger ones are left out"
     )
     corrected_every: Integers = Field(description="the numbers of short steps between two corrections by the teacher")
     step_fs: PositiveNumber = Field(description="the short step")
-    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities and of the heat bath")
+    temperature_K: BathTemperature
     constant_energy_ps: PositiveNumber = Field(
         description="the length of a run at constant energy, which tells the drift"
     )
     bath_ps: PositiveNumber = Field(description="the length of a run in a heat bath, which tells distributions")
     friction_per_fs: PositiveNumber = Field(description="the coupling to the bath")
     sample_every_fs: PositiveNumber = Field(description="the least time between two samples of a distribution")
-    seed: Seed = Field(description="the seed of velocities and noise")
+    seed: SeedOfMotion
 
 
 class Multistep(MultistepDynamics):

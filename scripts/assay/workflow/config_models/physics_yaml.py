@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from assay.workflow.config_models.types import (
     FilePath,
     FilePaths,
+    FirstTemperature,
     Friction,
     Integers,
     Numbers,
@@ -17,6 +18,7 @@ from assay.workflow.config_models.types import (
     Section,
     Seed,
     Text,
+    TimeStep,
     may_be_absent,
 )
 
@@ -170,8 +172,8 @@ class ParityDynamics(Section):
         description="numbers of atoms of the molecules; for each the structure nearest in size is taken"
     )
     steps: PositiveInteger = Field(description="the number of time steps")
-    step_fs: PositiveNumber = Field(description="the time step")
-    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
+    step_fs: TimeStep
+    temperature_K: FirstTemperature
     energy_eV_per_atom: PositiveNumber = Field(
         description="how far the change of the total energy may be from that in double precision"
     )
@@ -193,8 +195,8 @@ class Export(Section):
 class Motion(Section):
     """The dynamics at constant energy that the drift of a smaller form of a student is read from."""
 
-    temperature_K: PositiveNumber = Field(description="the temperature of the first velocities")
-    step_fs: PositiveNumber = Field(description="the time step")
+    temperature_K: FirstTemperature
+    step_fs: TimeStep
     duration_fs: PositiveNumber = Field(description="the length of a run")
 
 

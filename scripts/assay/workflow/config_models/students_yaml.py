@@ -20,6 +20,7 @@ from assay.workflow.config_models.types import (
     Count,
     Decay,
     FilePath,
+    FrameInterval,
     Friction,
     Numbers,
     PositiveInteger,
@@ -29,6 +30,7 @@ from assay.workflow.config_models.types import (
     Section,
     Seed,
     Text,
+    TimeStep,
     may_be_absent,
 )
 
@@ -187,9 +189,9 @@ class Exploration(Section):
     )
     temperatures_K: Numbers = Field(description="the temperatures of the trajectories of all rounds, in turn")
     duration_ps: PositiveNumber = Field(description="the length of each trajectory")
-    step_fs: PositiveNumber = Field(description="the time step")
+    step_fs: TimeStep
     friction_per_fs: Friction = Field(description="the coupling to the heat bath")
-    frame_every_fs: PositiveNumber = Field(description="the time between frames")
+    frame_every_fs: FrameInterval
     label: PositiveInteger = Field(description="the largest number of frames that are labelled")
     agree_eV_per_A: PositiveNumber = Field(description="a difference of forces up to which the committee agrees")
     part_eV_per_A: PositiveNumber = Field(

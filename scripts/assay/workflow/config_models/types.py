@@ -102,6 +102,18 @@ Clip = Annotated[float, Field(ge=1, description="a multiple of the usual gradien
 Decay = Annotated[float, Field(ge=0, lt=1, description="a decay below 1"), AS_GIVEN]
 Seed = Annotated[int, Field(ge=0, description="a seed of random numbers")]
 Text = Annotated[str, Field(min_length=1)]
+
+# Of dynamics: times in fs, temperatures in kelvin.
+TimeStep = Annotated[PositiveNumber, Field(description="the time step")]
+FrameInterval = Annotated[PositiveNumber, Field(description="the time between frames")]
+FirstTemperature = Annotated[PositiveNumber, Field(description="the temperature of the first velocities")]
+BathTemperature = Annotated[
+    PositiveNumber, Field(description="the temperature of the first velocities and of the heat bath")
+]
+SeedOfMotion = Annotated[Seed, Field(description="the seed of velocities and noise")]
+SplitOfMolecules = Annotated[Text, Field(description="a name under dataset.splits, of which molecules are taken")]
+MoleculeCount = Annotated[PositiveInteger, Field(description="the number of molecules, evenly over sizes")]
+
 FilePath = Annotated[str, Field(min_length=1, description="a path"), AfterValidator(_without_wildcards)]
 EnvironmentPath = Annotated[FilePath, AfterValidator(_environment)]
 FilePaths = Annotated[

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.benchmark.timing import limit_threads
 from assay.data import MANY, read_dataset
-from assay.dynamics.endurance import endure, molecules_of_all_sizes
+from assay.dynamics.endurance import endure, known_molecules, molecules_of_all_sizes
 from assay.predictors.interface import load_predictor
 from assay.structures.structure import knows
 from assay.workflow.config_models.commands_yaml import Endurance
@@ -22,7 +22,7 @@ with exit_on_error(snakemake.log[0]):
     threads = limit_threads(snakemake.threads)
     predictor = load_predictor(Path(snakemake.input.model), device=snakemake.params.device, threads=threads)
     dataset, card = read_dataset(snakemake.params.split, MANY), read_json(snakemake.input.card)
-    molecules = molecules_of_all_sizes(dataset, settings.molecules, card["elements"])
+    molecules = molecules_of_all_sizes(known_molecules(dataset, card["elements"]), settings.molecules)
     what = [card["checkpoint_sha256"], predictor.runtime, settings.model_dump(), dataset.content_sha256()]
     key = short_digest(what)
     output = Path(snakemake.output[0])

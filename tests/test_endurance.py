@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from assay.data.dataset import from_structures
-from assay.dynamics.endurance import endure, molecules_of_all_sizes
+from assay.dynamics.endurance import endure, known_molecules, molecules_of_all_sizes
 from assay.structures.structure import Structure
 from assay.workflow.config_models.commands_yaml import Endurance
 from assay.workflow.errors import AssayError
@@ -30,19 +30,19 @@ def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
     frames = [labelled(structure, predictor()) for structure in (*molecules, cluster("gamma", [8, 1, 6], 2))]
     named = [type(s)(**{**vars(s), "molecule": s.name}) for s in frames for _ in range(3)]
     dataset = from_structures(named)
-    assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 2, None)] == ["gamma", "beta"]
-    assert [structure.molecule for structure in molecules_of_all_sizes(dataset, 9, None)] == ["gamma", "alpha", "beta"]
+    assert [structure.molecule for structure in molecules_of_all_sizes(list(dataset), 2)] == ["gamma", "beta"]
+    assert [structure.molecule for structure in molecules_of_all_sizes(list(dataset), 9)] == ["gamma", "alpha", "beta"]
     unnamed = from_structures([type(s)(**{**vars(s), "molecule": ""}) for s in frames])
-    assert len(molecules_of_all_sizes(unnamed, 9, None)) == len(frames)
+    assert len(molecules_of_all_sizes(list(unnamed), 9)) == len(frames)
 
 
 def test_atoms_alone_and_molecules_of_elements_that_a_student_does_not_know_are_not_moved(molecules, state):
     atom = cluster("atom", [8], 0)
     salt = Structure("NaCl", np.array([11, 17]), np.array([[0.0, 0.0, 0.0], [2.4, 0.0, 0.0]]))
-    chosen = molecules_of_all_sizes([atom, salt, *molecules], 9, ["H", "C", "N", "O"])
+    chosen = known_molecules([atom, salt, *molecules], ["H", "C", "N", "O"])
     assert [structure.name for structure in chosen] == ["alpha", "beta"]
     with pytest.raises(AssayError, match="no molecule of two atoms or more with elements that the student knows"):
-        molecules_of_all_sizes([atom, salt], 9, ["H", "C", "N", "O"])
+        known_molecules([atom, salt], ["H", "C", "N", "O"])
     learned = predictor()
     learned.elements = frozenset([1, 6, 7, 8])
     with pytest.raises(AssayError, match=r"NaCl holds .*Na.*, which .* was not trained on"):

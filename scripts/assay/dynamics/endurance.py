@@ -24,13 +24,8 @@ PART_ps = 1.0  # the state file is written after each part of this length
 KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # what the state file holds besides the motion
 
 
-def molecules_of_all_sizes(dataset: Iterable[Structure], count: int, elements: Sequence[str] | None) -> list[Structure]:
-    """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer.
-
-    Args:
-        dataset: the structures; single atoms, which nothing can break, are no molecules.
-        count: how many are chosen.
-        elements: the elements that a student knows, None for all; molecules of others are left out.
+def known_molecules(dataset: Iterable[Structure], elements: Sequence[str] | None) -> list[Structure]:
+    """The structures of elements that a student knows, None for all, without single atoms, which nothing can break.
 
     Raises:
         AssayError: none is left.
@@ -41,6 +36,11 @@ def molecules_of_all_sizes(dataset: Iterable[Structure], count: int, elements: S
             "the split of `endurance` has no molecule of two atoms or more with elements that the student knows alone: "
             "name another one as endurance.split"
         )
+    return structures
+
+
+def molecules_of_all_sizes(structures: Sequence[Structure], count: int) -> list[Structure]:
+    """The first structure of each of ``count`` molecules, evenly over sizes, or of all molecules if they are fewer."""
     _, first = np.unique(molecule_numbers(structure.molecule for structure in structures), return_index=True)
     by_size = sorted((structures[k] for k in first), key=lambda structure: (len(structure), structure.name))
     return evenly(by_size, count)

@@ -57,7 +57,7 @@ def molecules_for(
             f"no molecule of `multistep: split: {settings.split}` has at most {settings.max_atoms} atoms and only "
             "elements that all students know: raise `multistep: max_atoms`, or name another split"
         )
-    return molecules_of_all_sizes(fitting, settings.molecules, None)
+    return molecules_of_all_sizes(fitting, settings.molecules)
 
 
 class Run(NamedTuple):

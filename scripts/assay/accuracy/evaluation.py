@@ -121,7 +121,6 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
     places, structures = list(accepted), list(accepted.values())
     energy, forces = np.full(len(dataset), np.nan), np.full((int(dataset.offsets[-1]), 3), np.nan)
     stress = None if dataset.stress is None else np.full((len(dataset), 6), np.nan)
-    failures: dict[int, AssayError] = {}
     in_a_row = 0
     batches = pack_structures(structures, predictor.cutoff_A)
     found = (answer for batch in batches for answer in _answers(predictor, [structures[k] for k in batch]))
@@ -129,7 +128,7 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
         for index, prediction in zip((places[k] for batch in batches for k in batch), found, strict=True):
             bar.update(int(dataset.sizes[index]))
             if isinstance(prediction, AssayError):
-                failures[index] = prediction
+                refused[index] = str(prediction)
                 in_a_row += 1
                 if in_a_row >= ALL_FAIL:
                     raise prediction
@@ -139,7 +138,6 @@ def predict_all(predictor: Predictor, dataset: Dataset, label: str = "") -> Pred
                 forces[dataset.offsets[index] : dataset.offsets[index + 1]] = prediction.forces_eV_per_A
                 if stress is not None and prediction.stress_eV_per_A3 is not None:
                     stress[index] = full_3x3_to_voigt_6_stress(prediction.stress_eV_per_A3)
-    refused |= {index: str(error) for index, error in failures.items()}
     return Predictions(energy, forces, stress, refused, unknown_elements(predictor, dataset))
 
 

@@ -206,9 +206,14 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], container: Con
 
 def _is_of_network(section: Section) -> bool:
     """Whether a section is that of a network or a run, by its place, its name or two hyperparameters in it."""
-    named = names_config(section.name) or not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
-    named = named or describes_network(section.place)
-    return section.known or section.of_run or named or len({name for name, _, _ in _told(section)}) > 1
+    return (
+        section.known
+        or section.of_run
+        or names_config(section.name)
+        or describes_network(section.place)
+        or not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
+        or len({name for name, _, _ in _told(section)}) > 1
+    )
 
 
 def _is_same(value: Any, other: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from assay.checkpoint.sections import MAX_TEXT, as_dict
@@ -11,6 +10,7 @@ from assay.checkpoint.sections import MAX_TEXT, as_dict
 MAX_WORDS = 1000  # of a command
 MAX_AROUND = 20  # keys around a setting that are kept
 _FLAG = re.compile(r"(?<!-)--([a-zA-Z][\w./-]*)(?:=|\s+|$)")
+_FLAG_ALONE = re.compile(r"--[^=\s]*")  # whose value is the next word
 _COMMENT = re.compile(r"(?:^|(?<=\s))#.*")
 # A key, its sign, the first word of its value behind an anchor or a tag of YAML, and a bracket; or a bracket alone.
 _SETTING = re.compile(
@@ -60,15 +60,15 @@ def settings_in_text(text: Any) -> dict[str, Any]:
     return found
 
 
-def _rows(words: list[str]) -> Iterator[str]:
+def _rows(words: list[str]) -> list[str]:
     """The words of a command, each in a row of its own, or behind the flag that it is the value of."""
-    row = ""
+    rows: list[str] = []
     for word in words:
-        if row and not (row.startswith("--") and "=" not in row and " " not in row and not word.startswith("--")):
-            yield row
-            row = ""
-        row = f"{row} {word}".lstrip()
-    yield row
+        if rows and _FLAG_ALONE.fullmatch(rows[-1]) and not word.startswith("--"):
+            rows[-1] += f" {word}"
+        else:
+            rows.append(word)
+    return rows
 
 
 def _put(entries: dict[str, Any], keys: list[str], value: str) -> None:

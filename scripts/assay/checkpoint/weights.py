@@ -191,9 +191,9 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
         for key, value in entries.items() if not _is_not_the_model(where) else ():
             if not isinstance(key, str) or not _is_tensor(value) or _is_number(value):
                 continue
-            layer = _split(key)[2] or (where not in models and not ROOTS.isdisjoint(where.split(".")))
-            said = f"{'' if where in models else where}.{_split(key)[2] or key}"
-            of_training = _has_word(_OF_TRAINING, said) or (is_distilled and not layer)
+            around, layer = "" if where in models else where, _split(key)[2]
+            said, names_layer = f"{around}.{layer or key}", bool(layer) or not ROOTS.isdisjoint(around.split("."))
+            of_training = _has_word(_OF_TRAINING, said) or (is_distilled and not names_layer)
             if _has_word(_LORA, said) or (_has_word(_ADAPTER, said) and not of_training):
                 return f"{where}.{key}".lstrip(".")
     return ""

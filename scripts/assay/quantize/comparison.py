@@ -80,7 +80,8 @@ def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion)
 def smaller_moving(structures: Sequence[Structure]) -> list[Structure]:
     """The smaller half of labelled structures, by atoms, without those of symmetry, whose atoms feel no forces."""
     felt = [s for s in structures if s.forces_eV_per_A is not None and np.std(s.forces_eV_per_A) > NO_FORCES_eV_per_A]
-    return sorted(felt or structures, key=len)[: max(1, len(felt or structures) // 2)]
+    by_size = sorted(felt or structures, key=len)
+    return by_size[: max(1, len(by_size) // 2)]
 
 
 def measure_costs(

@@ -525,6 +525,23 @@ def test_healthy_splits_pass_in_silence(sound, name, energy, forces):
     assert found["energy_unit"] in (energy, None) and found["force_unit"] in (forces, None)
 
 
+@pytest.mark.parametrize(("n_structures", "seed"), [(5, seed) for seed in range(8)] + [(8, seed) for seed in range(8)])
+def test_few_structures_of_one_element_tell_no_unit_by_chance(n_structures, seed):
+    generator, structures = np.random.default_rng(seed), []
+    for k in range(n_structures):
+        atoms = bulk("Cu", cubic=True).repeat((1, 1, 1 + k))
+        atoms.rattle(0.02, seed=1000 * seed + k)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        structures.append(Structure.from_ase(atoms, f"crystal-{k}"))
+    dataset = from_structures(structures)
+    energy = dataset.energy + dataset.sizes * (3.0 + 0.003 * generator.normal(size=n_structures))
+    errors = of_student(dataset)
+    errors.energy[:] = energy
+    found = check_labels(errors, dataset)
+    assert found["energy_unit"] in ("eV", None) and not found["suspicions"], found["sentence"]
+
+
 @pytest.fixture(scope="module")
 def strained() -> Dataset:
     """Crystals of copper and gold in strained and rattled cells, with energies, forces and stresses of EMT."""

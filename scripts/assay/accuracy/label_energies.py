@@ -218,9 +218,18 @@ def _unit_of_most(
     if shared and (by_size is as_read or score[by_size] <= score[as_read]):
         return by_size if by_size is not as_read or score[as_read] < UNEXPLAINED else None
     best = min(units, key=lambda u: score[u])
-    if best is as_read or not trusted or score[best] > 0.5 * score[as_read] or score[best] > 0.5:
+    bound = _bound_by_chance(differences.degrees_of_freedom) * score[as_read]
+    if best is as_read or not trusted or score[best] > min(0.5, bound):
         return as_read if score[as_read] < UNEXPLAINED else None
     return best
+
+
+def _bound_by_chance(degrees_of_freedom: int) -> float:
+    """How small the score of the best of all units must be beside that of the unit as read, so that it is not the best
+    by chance: a half where differences are many, the less the fewer there are, and 0 where no more than ``ENOUGH`` are.
+    """
+    left = degrees_of_freedom - ENOUGH
+    return float(0.5 ** max(1.0, MANY_DIFFERENCES / left)) if left > 0 else 0.0
 
 
 def _close(predicted: np.ndarray | float, energy: np.ndarray | float) -> np.ndarray:

@@ -399,9 +399,11 @@ def test_a_poscar_whose_comment_is_no_list_of_elements_is_refused(tmp_path, comm
         list(read_frames(tmp_path / "POSCAR"))
 
 
-def test_a_poscar_of_an_old_vasp_takes_the_elements_of_the_potentials_beside_it(tmp_path):
+def test_potentials_beside_a_poscar_do_not_tell_its_elements(tmp_path):
     (tmp_path / "POTCAR").write_text("   TITEL  = PAW_PBE Ga_d 06Jul2010\n   TITEL  = PAW_PBE N 08Apr2002\n")
-    assert numbers_of(tmp_path / "POSCAR", POSCAR.format("P O in a box", "1 1")) == [31, 7]
+    (tmp_path / "POSCAR").write_text(POSCAR.format("P O in a box", "1 1"))
+    with pytest.raises(AssayError, match="POSCAR does not say its elements"):
+        list(read_frames(tmp_path / "POSCAR"))
 
 
 @pytest.mark.parametrize("name", ["a.cif", "a.pdb", "POSCAR", "a.cif.gz"])

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import ase
 from ase.data import atomic_numbers, chemical_symbols
-from ase.io import ParseError
 from ase.io.cif import parse_cif
-from ase.io.vasp import atomtypes_outpot
 
 from assay.workflow.errors import AssayError, printable
 
@@ -88,19 +86,16 @@ def _gromos(text: str, path: Path) -> str:
 
 
 def _vasp(text: str, path: Path) -> str:
-    """A POSCAR with its line of elements: those of its comment, if it holds nothing else, or of a file beside it."""
+    """A POSCAR with its line of elements: those of its comment, if it holds nothing else."""
     lines = text.splitlines(keepends=True)
     numbers = lines[_COUNTS].partition("!")[0].split()
     if not all(map(str.isdecimal, numbers)):
         return text
     elements = lines[0].split()
     if len(elements) != len(numbers) or not set(elements) <= _NATURAL:
-        try:
-            elements = atomtypes_outpot(str(path), len(numbers))
-        except ParseError:
-            raise AssayError(
-                f"{path} does not say its elements: write a line with their symbols above the numbers of their atoms"
-            ) from None
+        raise AssayError(
+            f"{path} does not say its elements: write a line with their symbols above the numbers of their atoms"
+        )
     return "".join([*lines[:_COUNTS], " ".join(elements) + "\n", *lines[_COUNTS:]])
 
 

@@ -367,3 +367,14 @@ def test_types_and_fractions_beside_elements_and_positions_are_passed_over(tmp_p
     write_arrays(tmp_path / name, "numbers", "coords", beside)
     read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
     assert read.atomic_numbers.tolist() == [6, 8] and read.positions[1].tolist() == [0.0, 0.0, 1.1]
+
+
+@pytest.mark.parametrize("symbols", [["C", "O"], [["C", "O"]]])
+@pytest.mark.parametrize("names", [("species", "elements"), ("element", "symbols"), ("symbols", "species")])
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_symbols_beside_integers_are_the_elements(tmp_path, name, names, symbols):
+    types, elements = names
+    beside = {types: np.ones_like(symbols, dtype=np.int64), elements: np.array(symbols, dtype="S")}
+    write_arrays(tmp_path / name, types, "coords", beside)
+    read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
+    assert read.atomic_numbers.tolist() == [6, 8]

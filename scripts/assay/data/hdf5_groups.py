@@ -22,6 +22,7 @@ from assay.data.spellings import (
     check_one_for_all,
     is_one_for_all,
     named,
+    named_elements,
     take_periodicity,
 )
 from assay.data.stated_units import stated_units, tells_unit, text_of
@@ -91,7 +92,7 @@ class GroupFile:
         """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[named(group, POSITIONS_OF_ARRAYS)].ndim == 2
-        numbers = group[named(group, ELEMENTS_OF_ARRAYS)].shape
+        numbers = group[named_elements(group)].shape
         for name, item in _datasets(group).items():
             for_all = is_one_for_all(name, item.shape) or is_for_all_atoms(name, item.shape, numbers)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
@@ -140,9 +141,8 @@ class GroupFile:
         is_single = not any(is_row for _, is_row in columns.values())
         is_table = any(is_row for key, (_, is_row) in columns.items() if key in ELEMENTS_OF_ARRAYS)
         try:
-            numbers, positions = (
-                np.asarray(said.pop(named(said, names) or "")) for names in (ELEMENTS_OF_ARRAYS, POSITIONS_OF_ARRAYS)
-            )
+            names = (named_elements(said), named(said, POSITIONS_OF_ARRAYS))
+            numbers, positions = (np.asarray(said.pop(name or "")) for name in names)
             numbers = atomic_numbers(numbers, where)
             positions = positions.astype(np.float64).reshape(len(numbers), 3)
         except (ValueError, KeyError):
@@ -245,7 +245,7 @@ def unit_of(item: Any) -> str:
 
 
 def _holds_structures(group: h5py.Group) -> bool:
-    return bool(named(group, ELEMENTS_OF_ARRAYS) and named(group, POSITIONS_OF_ARRAYS))
+    return bool(named_elements(group) and named(group, POSITIONS_OF_ARRAYS))
 
 
 def _structures_below(group: h5py.Group) -> Iterator[str]:

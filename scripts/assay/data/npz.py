@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from assay.data.spellings import (
     is_one_for_all,
     is_pbc,
     named,
+    named_elements,
     take_periodicity,
 )
 from assay.data.stated_units import stated_units
@@ -47,8 +48,8 @@ class NpzFile:
         self.path = path
         with _archive(path) as archive:
             headers = {name.removesuffix(".npy"): _Column(archive, name) for name in archive.namelist()}
-            self._positions = self._first(headers, POSITIONS_OF_ARRAYS)
-            self._numbers = self._first(headers, ELEMENTS_OF_ARRAYS)
+            self._positions = self._found(named(headers, POSITIONS_OF_ARRAYS), POSITIONS_OF_ARRAYS)
+            self._numbers = self._found(named_elements(headers), ELEMENTS_OF_ARRAYS)
             positions, numbers = headers[self._positions].shape, headers[self._numbers].shape
             if len(positions) != 3 or positions[2] != 3 or numbers not in (positions[1:2], positions[:2]):
                 raise AssayError(
@@ -121,8 +122,7 @@ class NpzFile:
         for_all = is_one_for_all(name, shape) or is_for_all_atoms(name, shape, numbers)
         return shape[:1] == (self._count,) and not for_all
 
-    def _first(self, names: Container[str], wanted: Sequence[str]) -> str:
-        name = named(names, wanted)
+    def _found(self, name: str | None, wanted: Sequence[str]) -> str:
         if name is None:
             raise AssayError(f"{self.path} has no array {', '.join(wanted)}: it follows no layout that is known")
         return name
@@ -133,6 +133,7 @@ class _Column:
 
     Attributes:
         shape: its shape.
+        dtype: that of NumPy.
         is_plain: whether it holds numbers or text.
     """
 
@@ -140,8 +141,8 @@ class _Column:
         self._stream = archive.open(name)
         major = np.lib.format.read_magic(self._stream)[0]
         read = np.lib.format.read_array_header_1_0 if major == 1 else np.lib.format.read_array_header_2_0
-        self.shape, is_fortran, self._dtype = read(self._stream)
-        self.is_plain = not self._dtype.hasobject
+        self.shape, is_fortran, self.dtype = read(self._stream)
+        self.is_plain = not self.dtype.hasobject
         self._by_columns = is_fortran and len(self.shape) > 1
         self._rest: np.ndarray | None = None
 
@@ -152,13 +153,13 @@ class _Column:
             self._rest = rest[count:]
             return rest[:count]
         shape = (count, *self.shape[1:])
-        data = self._stream.read(int(np.prod(shape)) * self._dtype.itemsize)
-        return np.frombuffer(data, self._dtype).reshape(shape)
+        data = self._stream.read(int(np.prod(shape)) * self.dtype.itemsize)
+        return np.frombuffer(data, self.dtype).reshape(shape)
 
     def all(self) -> np.ndarray:
         """The whole array."""
-        data = self._stream.read(int(np.prod(self.shape)) * self._dtype.itemsize)
-        return np.frombuffer(data, self._dtype).reshape(self.shape, order="F" if self._by_columns else "C")
+        data = self._stream.read(int(np.prod(self.shape)) * self.dtype.itemsize)
+        return np.frombuffer(data, self.dtype).reshape(self.shape, order="F" if self._by_columns else "C")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +18,8 @@ OF_ATOMIC_NUMBERS = ("atomic_numbers", "nuclear_charges", "Z")
 ELEMENTS = (*OF_ATOMIC_NUMBERS, "species", "element", "elements", "symbol", "symbols", "numbers")
 POSITIONS = ("pos", "positions", "coords", "coordinates", "position", "coord", "conformations", "geometries")
 # In files of arrays; letters may be axes in columns, ``species`` types beside ``numbers``, and ``positions`` fractions.
-ELEMENTS_OF_ARRAYS = (
-    "atomic_numbers", "nuclear_charges", "numbers", "z", "Z", "species", "element", "elements", "symbol", "symbols",
-)  # fmt: skip
+_SYMBOLS = ("species", "element", "elements", "symbol", "symbols")
+ELEMENTS_OF_ARRAYS = ("atomic_numbers", "nuclear_charges", "numbers", "z", "Z", *_SYMBOLS)
 POSITIONS_OF_ARRAYS = (
     "conformations", "coords", "coordinates", "positions", "coord", "geometries", "pos", "position", "R", "r",
 )  # fmt: skip
@@ -54,6 +53,18 @@ class Periodicity(NamedTuple):
 def named(names: Container[str], wanted: Sequence[str]) -> str | None:
     """The first of the wanted names that is there; None if none is."""
     return next((name for name in wanted if name in names), None)
+
+
+def named_elements(arrays: Mapping[str, Any]) -> str | None:
+    """The name under which arrays, of NumPy or HDF5, have elements; None if none is there.
+
+    Integers by a name of symbols are types where symbols in the same shape stand beside them.
+    """
+    name = named(arrays, ELEMENTS_OF_ARRAYS)
+    if name not in _SYMBOLS or arrays[name].dtype.kind not in "iu":
+        return name
+    others = [other for other in _SYMBOLS if other in arrays and arrays[other].dtype.kind not in "iufb"]
+    return next((other for other in others if arrays[other].shape == arrays[name].shape), name)
 
 
 def is_cell(name: str) -> bool:

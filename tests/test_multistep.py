@@ -128,9 +128,21 @@ def test_constraints_and_a_missing_teacher_are_refused():
     atoms = moving(toy())
     with pytest.raises(ValueError, match="is the teacher"):
         Respa(atoms, STEP, atoms.calc, 2)
+    motion = Respa(atoms, STEP, toy(), 2)
     atoms.set_constraint(FixAtoms([0]))
     with pytest.raises(ValueError, match="constraints"):
         Respa(atoms, STEP, toy(), 2)
+    with pytest.raises(ValueError, match="constraints"):
+        motion.run(1)
+
+
+def test_masses_that_change_move_atoms_from_then_on():
+    one, other = moving(toy()), moving(toy())
+    first, second = Respa(one, STEP, toy(), 1), VelocityVerlet(other, STEP)
+    for motion, atoms in ((first, one), (second, other)):
+        atoms.set_masses(3.0 * atoms.get_masses())
+        motion.run(5)
+    np.testing.assert_allclose(one.positions, other.positions, atol=1e-12)
 
 
 def test_torsions_are_those_of_bonds_in_no_ring():

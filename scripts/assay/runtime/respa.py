@@ -36,8 +36,9 @@ class Respa(MolecularDynamics):
         arguments: those of ASE's ``MolecularDynamics``, such as ``trajectory``; its intervals count steps of ``n``.
 
     Raises:
-        ValueError: ``n`` is not whole, or less than 1; there are constraints, or no teacher; the temperature comes
-            without friction, or friction without a temperature; or one of them is negative or not finite.
+        ValueError: ``n`` is not whole, or less than 1; there are constraints, also such as come later; there is no
+            teacher; the temperature comes without friction, or friction without a temperature; or one of them is
+            negative or not finite.
     """
 
     def __init__(
@@ -59,18 +60,15 @@ class Respa(MolecularDynamics):
             raise ValueError(
                 f"a heat bath of {temperature_K} K and a friction of {friction} is none: give positive ones"
             )
-        if atoms.constraints:
-            raise ValueError("Respa moves all atoms freely: remove the constraints of the atoms")
+        _refuse_constraints(atoms)
         if atoms.calc is None or atoms.calc is student:
             raise ValueError("the calculator of the atoms is the teacher, and not the student: set atoms.calc")
         super().__init__(atoms, n * timestep, **arguments)
         self.short, self.n = timestep, n
         self.moved = atoms.copy()  # the atoms as the student sees them
         self.moved.calc = student
-        masses = atoms.get_masses()[:, None]
-        self.inverse_mass = 1.0 / masses
         self.kept = float(np.exp(-friction * timestep))
-        self.noise = np.sqrt((1.0 - self.kept**2) * units.kB * (temperature_K or 0.0) / masses)
+        self.noise_eV = (1.0 - self.kept**2) * units.kB * (temperature_K or 0.0)
         self.rng = np.random.default_rng(rng) if rng is None or isinstance(rng, int | np.integer) else rng
 
     def step(self, forces: np.ndarray | None = None) -> np.ndarray:
@@ -78,23 +76,34 @@ class Respa(MolecularDynamics):
 
         Args:
             forces: the teacher's forces now, eV/angstrom (N, 3); None asks for them.
+
+        Raises:
+            ValueError: the atoms have got constraints.
         """
-        atoms, inner, half = self.atoms, self.moved, 0.5 * self.short * self.inverse_mass
+        _refuse_constraints(self.atoms)
+        inverse_mass = 1.0 / self.atoms.get_masses()[:, None]
+        atoms, inner, half = self.atoms, self.moved, 0.5 * self.short * inverse_mass
+        noise = np.sqrt(self.noise_eV * inverse_mass)
         teacher = atoms.get_forces(md=True) if forces is None else forces
         inner.positions = atoms.positions
         inner.cell, inner.pbc = atoms.cell, atoms.pbc
         student = inner.get_forces(md=True)
-        v = atoms.get_momenta() * self.inverse_mass + self.n * half * (teacher - student)
+        v = atoms.get_momenta() * inverse_mass + self.n * half * (teacher - student)
         for _ in range(self.n):
             v += half * student
             inner.positions += 0.5 * self.short * v
             if self.kept < 1.0:
-                v = self.kept * v + self.noise * self.rng.standard_normal(v.shape)
+                v = self.kept * v + noise * self.rng.standard_normal(v.shape)
             inner.positions += 0.5 * self.short * v
             student = inner.get_forces(md=True)
             v += half * student
         atoms.set_positions(inner.positions)
         teacher = atoms.get_forces(md=True)
         v += self.n * half * (teacher - student)
-        atoms.set_momenta(v / self.inverse_mass)
+        atoms.set_momenta(v / inverse_mass)
         return teacher
+
+
+def _refuse_constraints(atoms: Atoms) -> None:
+    if atoms.constraints:
+        raise ValueError("Respa moves all atoms freely: remove the constraints of the atoms")

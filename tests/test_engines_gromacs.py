@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("gromacs")
     student = network("vectors", torch.float32)
-    save(to_torchscript(lower(student), student.cutoff), folder / "model.ts.pt", {})
+    save(to_torchscript(lower(student, elements=[1, 6, 7, 8]), student.cutoff), folder / "model.ts.pt", {})
     write(folder / "model.ts.pt", student.cutoff, folder / "model.gromacs.pt")
     return torch.jit.load(str(folder / "model.gromacs.pt"))
 
@@ -80,3 +80,32 @@ def test_a_box_that_is_too_narrow_is_refused(model):
     with pytest.raises(torch.jit.Error, match="two cutoffs"):
         model(positions, numbers, 0.99 * torch.eye(3), torch.tensor([True, True, True]))
     model(positions, numbers, 0.99 * torch.eye(3), torch.tensor([False, False, False]))
+    tilted = 2.0 * torch.eye(3)
+    tilted[2, 0] = float("nan")
+    with pytest.raises(torch.jit.Error, match="two cutoffs"):
+        model(positions, numbers, tilted, torch.tensor([True, True, True]))
+
+
+@pytest.mark.parametrize("pbc", [[False, False, False], [True, True, False]])
+def test_lattice_vectors_of_zero_along_which_nothing_repeats_are_none(model, pbc):
+    atoms = structures()[0]
+    atoms.positions[::2, 0] += 15.0 if any(pbc) else 0.0
+    box = np.diag([1.5, 1.5, 0.0] if any(pbc) else [0.0, 0.0, 0.0])
+    atoms.cell, atoms.pbc = box * ANGSTROM_PER_NM, pbc
+    energy, forces = EagerPredictor(network("vectors")).evaluate([Structure.from_ase(atoms)])
+    positions = torch.tensor(atoms.positions / ANGSTROM_PER_NM, requires_grad=True)
+    found = model(positions, torch.tensor(atoms.numbers), torch.tensor(box), torch.tensor(pbc))
+    found.backward()
+    assert float(found.detach()) / KJ_PER_MOL_PER_EV == pytest.approx(energy[0], abs=1e-4 + 1e-6 * abs(energy[0]))
+    np.testing.assert_allclose(-positions.grad.numpy() / (KJ_PER_MOL_PER_EV * ANGSTROM_PER_NM), forces, atol=2e-4)
+
+
+def test_what_has_no_energy_is_refused(model):
+    atoms = structures()[0]
+    positions, numbers = torch.tensor(atoms.positions / 10.0), torch.tensor(atoms.numbers)
+    numbers[[1, 3, 4]] = torch.tensor([26, 26, 3])
+    with pytest.raises(torch.jit.Error, match=r"not trained on atomic numbers \[3, 26\]"):
+        model(positions, numbers)
+    positions[1] = positions[0]
+    with pytest.raises(torch.jit.Error, match="atoms at one place"):
+        model(positions, torch.tensor(atoms.numbers))

@@ -40,6 +40,10 @@ class NNPotStudent(nn.Module):
             atomic_numbers: integers (N,).
             box: (3, 3), nm, lower triangular, lattice vectors in rows.
             pbc: bool (3,), which axes repeat; all do where there is a box and this is None.
+
+        Raises:
+            ValueError: a position is not finite, a lattice vector along which the box repeats is not two cutoffs wide,
+                or there is no energy, of an element that the student was not trained on or of atoms at one place.
         """
         at = positions.to(torch.float64) * self.to_angstrom
         if not bool(torch.isfinite(at).all()):
@@ -51,23 +55,45 @@ class NNPotStudent(nn.Module):
             repeats = torch.ones(3, dtype=torch.float64, device=at.device)
             if pbc is not None:
                 repeats = pbc.to(torch.float64)
-            if not bool((repeats * torch.diagonal(cell) >= 2.0 * self.cutoff * repeats).all()):
-                raise ValueError("the box must be at least two cutoffs of the student wide")
             for axis in [2, 1, 0]:
-                images = torch.round(vectors[:, :, axis].detach() / cell[axis, axis]) * repeats[axis]
-                vectors = vectors - images.unsqueeze(-1) * cell[axis]
+                if bool(repeats[axis] > 0.0):
+                    is_finite = bool(torch.isfinite(cell[axis]).all())
+                    if not is_finite or float(cell[axis, axis]) < 2.0 * self.cutoff:
+                        raise ValueError("the box must be at least two cutoffs of the student wide")
+                    images = torch.round(vectors[:, :, axis].detach() / cell[axis, axis])
+                    vectors = vectors - images.unsqueeze(-1) * cell[axis]
         near = (vectors.detach() ** 2).sum(-1) < self.cutoff * self.cutoff
         near = near & ~torch.eye(n_atoms, dtype=torch.bool, device=at.device)
         atom, neighbor = torch.where(near)
+        energy = self.energy(atomic_numbers, torch.stack([neighbor, atom]), vectors[atom, neighbor])
+        if not bool(torch.isfinite(energy)):
+            self.refuse(atomic_numbers)
+        return energy * self.to_kJ_per_mol
+
+    def energy(self, atomic_numbers: Tensor, edge_index: Tensor, vectors: Tensor) -> Tensor:
+        """Energy, eV, of atoms (N,) with edges (2, E) and their vectors, angstrom (E, 3)."""
+        n_atoms = atomic_numbers.shape[0]
         # The positions of the network stay at the origin, so that vectors keep the digits of double precision.
         energy, _, _ = self.network.from_edges(
             atomic_numbers.to(torch.int64),
-            torch.zeros([n_atoms, 3], dtype=torch.float32, device=at.device),
-            torch.zeros([n_atoms], dtype=torch.int64, device=at.device),
-            torch.stack([neighbor, atom]),
-            vectors[atom, neighbor],
+            torch.zeros([n_atoms, 3], dtype=torch.float32, device=vectors.device),
+            torch.zeros([n_atoms], dtype=torch.int64, device=vectors.device),
+            edge_index,
+            vectors,
         )
-        return energy.sum() * self.to_kJ_per_mol
+        return energy.sum()
+
+    def refuse(self, atomic_numbers: Tensor) -> None:
+        """Say why there is no energy: an atom of some element has none by itself, or else atoms lie at one place."""
+        unknown: list[int] = []
+        for element in torch.unique(atomic_numbers):
+            no_edges = torch.zeros([2, 0], dtype=torch.int64, device=atomic_numbers.device)
+            vectors = torch.zeros([0, 3], dtype=torch.float64, device=atomic_numbers.device)
+            if not bool(torch.isfinite(self.energy(element.reshape(1), no_edges, vectors))):
+                unknown.append(int(element))
+        if len(unknown) > 0:
+            raise ValueError("the student was not trained on atomic numbers " + str(unknown))
+        raise ValueError("there are atoms at one place")
 
 
 def write(scripted: Path, cutoff: float, path: Path) -> None:

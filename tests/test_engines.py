@@ -190,6 +190,20 @@ def test_a_program_that_fails_says_why_and_a_size_that_takes_too_long_is_left_ou
 
 
 @pytest.mark.slow
+def test_what_a_program_that_died_has_not_measured_fails_and_says_why(run, tmp_path):
+    found = run("death", sizes=[9, 30])
+    assert found["cases"][MOLECULE]["verdict"] == PASSES
+    assert found["cases"][BOX]["verdict"] == FAILS and "energy_error_eV" in found["cases"][BOX]
+    why = "the program ended with status 7 before it was measured"
+    assert [part["error"] for part in (found["cases"][BOX], *found["speed"])] == [why] * 3
+    own = {"programs": {"toy": found}, "load_of_other_processes": 0.0, "settings": SETTINGS.model_dump()}
+    write_markdown(tmp_path / "page.md", {"students": {"tiny": own | {"device_name": "a processor"}}})
+    page = (tmp_path / "page.md").read_text()
+    assert "- tiny in a toy: ended with status 7" in page
+    assert f"- tiny in a toy, {BOX}: {why}" in page and f"- tiny in a toy, 36 atoms: {why}" in page
+
+
+@pytest.mark.slow
 def test_a_slow_first_step_shortens_no_motion(run):
     for case in run("slow start", sizes=[], drift_s=2.0)["cases"].values():
         assert "shortened" not in case

@@ -1,5 +1,7 @@
 """A program of molecular dynamics that is ASE with a spring, and wrong in the ways that its file names."""
 
+import os
+
 import numpy as np
 from ase import units
 from ase.calculators.calculator import Calculator, all_changes
@@ -45,7 +47,16 @@ class SlowStart(AseSimulation):
         return told_s
 
 
-SIMULATIONS = {"drift": Heating, "slow start": SlowStart}
+class Dying(AseSimulation):
+    """Dynamics that end the process at the first step of the second case."""
+
+    def move(self, steps):
+        if self.atoms.pbc.any():
+            os._exit(7)
+        super().move(steps)
+
+
+SIMULATIONS = {"drift": Heating, "slow start": SlowStart, "death": Dying}
 
 
 def start(start):

@@ -124,9 +124,21 @@ def measured(program: Program, job: Mapping[str, Any]) -> dict[str, Any]:
             )
         found: dict[str, Any] = read_json(result)
     if done.returncode != 0:
-        print(f"{program.title} ended with status {done.returncode}", file=sys.stderr)
-        found["ended_with_status"] = done.returncode
+        why = f"ended with status {done.returncode}"
+        print(f"{program.title} {why}", file=sys.stderr)
+        found["ended"] = why
+        _tell_unmeasured(found, job, why)
     return found
+
+
+def _tell_unmeasured(found: dict[str, Any], job: Mapping[str, Any], why: str) -> None:
+    """Add to what a program found an ``error`` for each case and each size that it did not come to the end of."""
+    cases = [found["cases"].setdefault(name, {}) for name in job["cases"]]
+    sizes = [len(size["structure"]["atomic_numbers"]) for size in job["sizes"]]
+    found["speed"] += [{"n_atoms": n_atoms} for n_atoms in sizes[len(found["speed"]) :]]
+    for part in cases + found["speed"]:
+        if not part.keys() & {"duration_ps", "ms_per_step", "left_out", "error"}:
+            part["error"] = f"the program {why} before it was measured"
 
 
 def _case(structure: Structure, settings: EngineTask) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _failures(result: Mapping[str, Any]) -> Iterator[str]:
             parts = {"": program, **program.get("cases", {})}
             parts |= {f"{point['n_atoms']:,} atoms": point for point in program.get("speed", [])}
             for name, part in parts.items():
-                why = part.get("error") or part.get("shortened")
+                why = part.get("error") or part.get("shortened") or part.get("ended")
                 if why:
                     yield f"- {student} in {program['title']}{name and f', {name}'}: {why}"
 

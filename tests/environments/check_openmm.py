@@ -223,10 +223,34 @@ def test_what_cannot_be_is_refused_in_a_sentence(model, tmp_path):
             RespaIntegrator(
                 0.5 * unit.femtosecond, 2, temperature=kelvin * unit.kelvin, friction=per_ps / unit.picosecond
             )
+    with pytest.raises(ValueError, match="a dict is no model of the engine: give EngineModel"):
+        createForce([6], {})
+    with pytest.raises(ValueError, match="a dict is no model of the engine: give EngineModel"):
+        MLPotential("assay", model={}).createSystem(topology(ethanol()))
+    with pytest.raises(ValueError, match=r"there is no engine in .*give the paths"):
+        createSystem(topology(ethanol()), tmp_path / MODEL)
     with pytest.raises(ValueError, match="both the force group 0"):
         RespaIntegrator(0.5 * unit.femtosecond, 2, student=0)
     with pytest.raises(ValueError, match=r"n is 2\.5 and must be whole"):
         RespaIntegrator(0.5 * unit.femtosecond, 2.5)
+
+
+def test_minimizers_and_barostats_under_a_corrected_student_ask_for_the_energy_of_the_teacher():
+    system = openmm.System()
+    for group, length_nm in {0: 0.16, 1: 0.15}.items():
+        bond = openmm.HarmonicBondForce()
+        bond.addBond(0, 1, length_nm, 1e5)
+        bond.setForceGroup(group)
+        system.addForce(bond)
+    for _ in range(2):
+        system.addParticle(12.0)
+    integrator = RespaIntegrator(0.0005, 2, student=0, teacher=1)
+    context = openmm.Context(system, integrator, openmm.Platform.getPlatformByName("Reference"))
+    context.setPositions(np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.17]]))
+    openmm.LocalEnergyMinimizer.minimize(context, 1e-6)
+    found = context.getState(getPositions=True).getPositions(asNumpy=True)._value
+    assert np.linalg.norm(found[1] - found[0]) == pytest.approx(0.15, abs=1e-5)
+    assert integrator.getIntegrationForceGroups() == 1 << 1
 
 
 def test_plain_numbers_of_a_bath_are_in_the_units_of_openmm():

@@ -216,3 +216,18 @@ class EngineModel:
         wanted = _Output(ctypes.sizeof(_Output), *(array.ctypes.data for array in vars(out).values()))
         self._check(self._library.assay_evaluate(self._handle, ctypes.byref(given), ctypes.byref(wanted)))
         return out
+
+
+def opened(model: Any) -> EngineModel:
+    """An ``EngineModel`` as it is, or that of a path, in single precision and with the library of this package.
+
+    Raises:
+        NotHere, ValueError: as ``EngineModel`` does; or ``model`` is something else.
+    """
+    if isinstance(model, EngineModel):
+        return model
+    if isinstance(model, str | Path):
+        return EngineModel(model)
+    raise ValueError(
+        f"a {type(model).__name__} is no model of the engine: give EngineModel(path), or the path of {MODEL}"
+    )

@@ -20,7 +20,7 @@ from openmm import unit
 
 from .batches import EngineBatches
 from .checks import integers
-from .engine import EngineModel
+from .engine import EngineModel, opened
 from .identity import read_again
 from .scope import Scope
 
@@ -32,19 +32,23 @@ SOURCES = (HERE / "plugins/openmm", HERE.parent / "engines/openmm", HERE.parent 
 
 
 def createSystem(
-    topology: Any, model: EngineModel, threads: int = 1, removeCMMotion: bool = True, plugin: str | Path | None = None
+    topology: Any,
+    model: EngineModel | str | Path,
+    threads: int = 1,
+    removeCMMotion: bool = True,
+    plugin: str | Path | None = None,
 ) -> Any:
     """Make a system whose only force is the student.
 
     Args:
         topology: an ``openmm.app.Topology``; with box vectors it is periodic.
-        model: the opened model.
+        model: the opened model, or the path of ``model.assay``.
         threads: the largest number of threads.
         removeCMMotion: whether the motion of the center of mass is removed.
         plugin: a compiled ``libAssayOpenMM.so``; None compiles it.
 
     Raises:
-        ValueError: an atom has no element, or one that the student was not trained on.
+        ValueError: an atom has no element, or one that the student was not trained on; or the model is none.
     """
     system = openmm.System()
     vectors = topology.getPeriodicBoxVectors()
@@ -61,7 +65,7 @@ def createSystem(
 
 def createForce(
     numbers: Sequence[int],
-    model: EngineModel,
+    model: EngineModel | str | Path,
     particles: Sequence[int] | None = None,
     periodic: bool = False,
     threads: int = 1,
@@ -71,15 +75,16 @@ def createForce(
 
     Args:
         numbers: the atomic numbers.
-        model: the opened model.
+        model: the opened model, or the path of ``model.assay``.
         particles: the indices of the particles that these are; None for the first ones.
         periodic: whether the box repeats, along all axes.
         threads: the largest number of threads.
         plugin: a compiled ``libAssayOpenMM.so``; None compiles it.
 
     Raises:
-        ValueError: the student was not trained on an element, or a number is not whole.
+        ValueError: the student was not trained on an element, a number is not whole, or the model is none.
     """
+    model = opened(model)
     _check(numbers, model, periodic)
     indices = range(len(numbers)) if particles is None else particles
     try:
@@ -159,7 +164,8 @@ def RespaIntegrator(
     Args:
         timestep: the short step, a quantity or a number in ps; a step of the integrator is ``n`` of them.
         n: how many short steps a step has.
-        student, teacher: the force groups of the two. Only the energy of the teacher's group is that of the system.
+        student, teacher: the force groups of the two. Only the energy of the teacher's group is that of the system,
+            also for a barostat and for ``minimizeEnergy``.
         temperature: the temperature of the heat bath; None keeps the energy.
         friction: the coupling to the bath, a quantity or a number in 1/ps.
 
@@ -175,6 +181,7 @@ def RespaIntegrator(
         raise ValueError("a heat bath has a temperature and a friction: give both, or neither")
     n, step_ps = int(n), _in(timestep, unit.picosecond)
     integrator = openmm.CustomIntegrator(n * step_ps)
+    integrator.setIntegrationForceGroups({teacher})  # the energy that barostats and minimizers ask for
     integrator.addPerDofVariable("free", 0.0)
     drift = [("x", f"x+{1.0 / n}*dt*v")]
     if temperature is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from openmmml.mlpotential import MLPotential, MLPotentialImpl, MLPotentialImplFactory
 
-from .engine import EngineModel
+from .engine import EngineModel, opened
 from .openmm import createForce, numbers_of
 
 NAME = "assay"
@@ -17,11 +18,14 @@ class StudentPotential(MLPotentialImpl):
     """Adds the force of a student to a system.
 
     Args:
-        model: the opened model.
+        model: the opened model, or the path of ``model.assay``.
+
+    Raises:
+        ValueError: the model is none.
     """
 
-    def __init__(self, model: EngineModel):
-        self.model = model
+    def __init__(self, model: EngineModel | str | Path):
+        self.model = opened(model)
 
     def addForces(
         self, topology: Any, system: Any, atoms: Iterable[int] | None, forceGroup: int, threads: int = 1, **other: Any
@@ -49,8 +53,8 @@ class StudentPotential(MLPotentialImpl):
 class StudentPotentialFactory(MLPotentialImplFactory):
     """Makes the potential ``assay`` of a ``model``."""
 
-    def createImpl(self, name: str, *, model: EngineModel) -> MLPotentialImpl:
-        """See ``MLPotentialImplFactory.createImpl``; ``model`` is the opened model."""
+    def createImpl(self, name: str, *, model: EngineModel | str | Path) -> MLPotentialImpl:
+        """See ``MLPotentialImplFactory.createImpl``; ``model`` is that of ``StudentPotential``."""
         return StudentPotential(model)
 
 

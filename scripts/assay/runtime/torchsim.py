@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch_sim.models.interface import ModelInterface
 
 from .batches import EngineBatches
 from .checks import check_elements
-from .engine import EngineModel
+from .engine import EngineModel, opened
 from .scope import RADIUS_A, Scope
 
 if TYPE_CHECKING:
@@ -26,24 +27,31 @@ class StudentModel(ModelInterface):
     taught; ``scope.outside`` has the sentences.
 
     Args:
-        model: the model as the engine opens it, for states on the CPU, or as ``GpuStudent`` does, for those on its GPU.
+        model: the model as the engine opens it, or the path of ``model.assay``, for states on the CPU; or as
+            ``GpuStudent`` opens it, for those on its GPU.
         dtype: the type of the states and of the results; the network computes in the precision that it was opened with.
         threads: the largest number of threads of the engine.
 
     Attributes:
         scope: what the student was taught.
+
+    Raises:
+        ValueError: the model is none.
     """
 
-    def __init__(self, model: EngineModel | GpuStudent, dtype: torch.dtype = torch.float64, threads: int = 1):
+    def __init__(
+        self, model: EngineModel | GpuStudent | str | Path, dtype: torch.dtype = torch.float64, threads: int = 1
+    ):
         super().__init__()
-        self._dtype, self.cutoff = dtype, model.cutoff
+        own: Any = model if hasattr(model, "device") else opened(model)  # a student on a GPU has one
+        self._dtype, self.cutoff = dtype, own.cutoff
         self._compute_forces = self._compute_stress = True
         self.engine: EngineBatches | None = None
         self.student: GpuStudent | None = None
-        if isinstance(model, EngineModel):
-            self.engine, self._device, about = EngineBatches(model, threads), torch.device("cpu"), model.metadata
+        if isinstance(own, EngineModel):
+            self.engine, self._device, about = EngineBatches(own, threads), torch.device("cpu"), own.metadata
         else:
-            self.student, self._device, about = model, model.device, model.identity
+            self.student, self._device, about = own, own.device, own.identity
         self.scope = Scope(about.get("scope"))
 
     def forward(self, state: Any, **_: Any) -> dict[str, torch.Tensor]:

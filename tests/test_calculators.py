@@ -67,6 +67,17 @@ def test_energy_forces_and_stress_are_those_of_ase():
     assert predictor.predict([Structure.from_ase(atoms)])[0].stress_eV_per_A3 is None
 
 
+def test_a_calculator_in_single_precision_is_asked_near_the_origin_alone():
+    predictor = CalculatorPredictor(CalculatorModel("ase.calculators.emt.EMT", {}))
+    atoms = copper()
+    atoms.positions += 5000.0
+    [found] = predictor.predict([Structure.from_ase(atoms, "far")])
+    assert np.isfinite(found.energy_eV)
+    predictor.dtype = "float32"
+    with pytest.raises(AssayError, match="far has an atom more than 4096 angstrom from the origin"):
+        predictor.predict([Structure.from_ase(atoms, "far")])
+
+
 @pytest.mark.parametrize("smeared", [True, False])
 def test_the_energy_is_the_one_that_forces_belong_to(smeared):
     """The free energy where electrons are smeared; ``energy`` where the calculator tells no other."""

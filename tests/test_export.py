@@ -36,7 +36,8 @@ from assay.export.simplify import simplify
 from assay.export.tables import find_pairs, make_table, slot_inputs
 from assay.models import ARCHITECTURES, build_model
 from assay.predictors.interface import BatchPredictor, load_predictor
-from assay.structures.geometry import random_cluster
+from assay.predictors.networks import predictor_of
+from assay.structures.geometry import moved, random_cluster
 from assay.structures.structure import Structure, collate
 from assay.verification import determinism, graph_checks, parity
 from assay.verification.cases import open_cases, periodic_cases
@@ -334,6 +335,33 @@ def test_virial_is_that_of_the_network(student, cases):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("runtime", ["eager", "engine", *FILES, "model.assay"])
+def test_predictors_lose_no_digit_wherever_atoms_lie(painn, tmp_path, runtime):
+    """Far from the origin, in a batch with others, and unwrapped over many cells of a crystal."""
+    if runtime in ("engine", "model.assay") and library() is None:
+        pytest.skip("no C++ compiler on this machine")
+    if "." in runtime:
+        predictor = painn.predictor(runtime)
+    else:
+        predictor = predictor_of(copy.deepcopy(painn.model).float(), runtime=runtime)
+    draw = np.random.default_rng(6)
+    here = [random_cluster(draw, ELEMENTS, n, 1.9) for n in (12, 7)]
+    away = [moved(here[0], here[0].positions + 2e5), moved(here[1], here[1].positions - np.array([3e6, 0.0, 7e3]))]
+    if runtime != "model.onnx":
+        crystal = Structure.from_ase(ase.build.bulk("C", cubic=True) * (2, 1, 1))
+        crystal = moved(crystal, crystal.positions + draw.normal(scale=0.05, size=crystal.positions.shape))
+        cells = draw.integers(-300, 300, crystal.positions.shape) @ crystal.cell
+        here, away = [*here, crystal], [*away, moved(crystal, crystal.positions + cells)]
+    for near, far in zip(predictor.predict(here), predictor.predict(away), strict=True):
+        largest = np.abs(near.forces_eV_per_A).max()
+        assert largest > 1e-3
+        np.testing.assert_allclose(far.forces_eV_per_A, near.forces_eV_per_A, rtol=0, atol=2e-5 * largest)
+        assert far.energy_eV == pytest.approx(near.energy_eV, rel=1e-5)
+        if near.stress_eV_per_A3 is not None:
+            largest = np.abs(near.stress_eV_per_A3).max()
+            np.testing.assert_allclose(far.stress_eV_per_A3, near.stress_eV_per_A3, rtol=0, atol=2e-5 * largest)
+
+
 @pytest.mark.parametrize("name", ["model.ts.pt", "model.ts.pt from_edges"])
 def test_torchscript_keeps_the_digits_of_double_positions_wherever_they_lie(painn, name):
     numbers, at, index = collate([random_cluster(np.random.default_rng(4), ELEMENTS, 12, 1.9)], dtype=torch.float64)
@@ -345,7 +373,8 @@ def test_torchscript_keeps_the_digits_of_double_positions_wherever_they_lie(pain
 
     here, far = forces(at), at + 1000.0
     largest = np.abs(here).max()
-    np.testing.assert_allclose(forces(far), here, rtol=0, atol=1e-6 * largest)
+    for place in (far, at + 2.0**24):  # where numbers of single precision are two angstrom apart
+        np.testing.assert_allclose(forces(place), here, rtol=0, atol=1e-6 * largest)
     assert np.abs(forces(far.float()) - here).max() > 1e-5 * largest, "their digits should count"
 
 

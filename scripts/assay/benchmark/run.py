@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from assay.benchmark.memory import PeakMemory, largest_cache_MB, share_session_memory
@@ -202,7 +203,7 @@ class Benchmark:
         cutoff = max(predictor.cutoff_A for predictor in self.runtimes.values())
         if not np.isfinite(cutoff):
             return None, None
-        _, positions, batch = collate(point.structures, self.device)
+        _, positions, batch = collate(point.structures, self.device, torch.float64)
         search = partial(neighbor_list, positions, batch, cutoff)
         return search, search()[0].shape[1]
 

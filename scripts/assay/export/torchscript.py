@@ -52,7 +52,7 @@ class ScriptedPotential(nn.Module):
         atomic_numbers int64 (N,); positions (N, 3), angstrom; batch int64 (N,), the structure of each atom.
         """
         numbers, at, structure = self._converted(atomic_numbers, positions, batch)
-        neighbor, atom = find_pairs(at.to(torch.float32), structure, self.cutoff)
+        neighbor, atom = find_pairs(at, structure, self.cutoff)
         return self._evaluate(numbers, at, structure, neighbor, atom, at[neighbor] - at[atom])[:2]
 
     @torch.jit.export

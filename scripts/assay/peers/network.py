@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from assay.neighbors.lists import neighbor_list
 from assay.peers.packages import use
-from assay.predictors.inputs import Inputs, edge_inputs
+from assay.predictors.inputs import Inputs, open_inputs
 from assay.predictors.interface import BatchPredictor, ListPredictor, load_runtime
 from assay.runtime.result import Result
 from assay.structures.structure import Structure
@@ -104,7 +105,8 @@ class PeerPredictor(ListPredictor):
         periodic = next((structure for structure in structures if structure.pbc.any()), None)
         if periodic is not None:
             raise AssayError(f"{periodic.name} is periodic, and {self.name} is timed with open structures alone")
-        atoms, edge_index, _ = edge_inputs(structures, self.cutoff_A, self.device)
+        atoms = open_inputs(structures, self.name, self.device)
+        edge_index, _ = neighbor_list(atoms.positions, atoms.batch, self.cutoff_A)
         evaluate = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))
 
         def _evaluate() -> Result:

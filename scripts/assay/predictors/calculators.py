@@ -14,7 +14,7 @@ import ase
 import numpy as np
 from ase.geometry import complete_cell
 
-from assay.predictors.interface import BatchPredictor, Prediction, check_structure
+from assay.predictors.interface import BatchPredictor, Prediction, check_positions, check_structure
 from assay.predictors.virtual_environments import interpreter
 from assay.predictors.worker import structures_of
 from assay.predictors.worker_process import Answer, WorkerProcess
@@ -24,6 +24,7 @@ from assay.workflow.files import read_json
 
 MAX_Z = 118
 STRUCTURES_PER_REQUEST = 256
+MAX_SINGLE_A = 4096.0  # up to here positions in single precision are exact to 1.3e-4 angstrom
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ class CalculatorPredictor(BatchPredictor):
         """See ``Predictor.predict``; the stress comes with it where the calculator has one."""
         for structure in structures:
             check_structure(structure, self)
+            if self.dtype == "float32":  # a calculator rounds positions, and not the vectors between atoms
+                check_positions(structure, MAX_SINGLE_A)
         found = [Prediction(0.0, np.zeros((0, 3)))] * len(structures)
         present = [index for index, structure in enumerate(structures) if len(structure)]
         answers = self.predictions([structures[index] for index in present], stress=bool(self.told.get("stress")))

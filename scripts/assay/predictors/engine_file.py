@@ -10,13 +10,12 @@ import numpy as np
 import torch
 
 from assay.engine.library import library_path
-from assay.neighbors.lists import neighbor_list
 from assay.predictors.gpu import GpuPredictor
-from assay.predictors.inputs import attributes
+from assay.predictors.inputs import attributes, edge_inputs
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
 from assay.runtime.student import EngineStudent
-from assay.structures.structure import Structure, cells_of, collate
+from assay.structures.structure import Structure, collate
 from assay.workflow.errors import AssayError
 
 COINCIDENT_A = 1e-6  # of ``prepare.h``: two atoms that are nearer are at one place
@@ -41,9 +40,7 @@ class EngineFilePredictor(ListPredictor):
 
         A structure with two atoms at one place, which the engine refuses, has no numbers, as in other runtimes.
         """
-        numbers, positions, batch = collate(structures, dtype=torch.float64)
-        edge_index, shift = neighbor_list(positions, batch, self.cutoff_A, *cells_of(structures))
-        vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
+        (numbers, _, batch), edge_index, vectors = edge_inputs(structures, self.cutoff_A, dtype=torch.float64)
         arrays = [x.numpy() for x in (numbers, edge_index, vectors, batch)]
 
         def _evaluate() -> Result:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from assay.data.scope import Scope
 from assay.neighbors.lists import neighbor_list
+from assay.runtime.checks import centred
 from assay.structures.structure import Structure, cells_of, collate
 from assay.workflow.errors import AssayError
 
@@ -20,7 +21,7 @@ class Inputs(NamedTuple):
 
     Attributes:
         atomic_numbers: int64 (N,).
-        positions: float32 (N, 3), angstrom.
+        positions: (N, 3), angstrom, relative to some place in each structure.
         batch: int64 (N,), the structure of each atom.
     """
 
@@ -44,8 +45,12 @@ def attributes(metadata: Mapping[str, Any], path: Path, runtime: str, device: st
     }
 
 
-def open_inputs(structures: Sequence[Structure], name: str, device: str = "cpu") -> Inputs:
-    """Return the inputs of a file that finds neighbors itself; errors call it ``name``.
+def open_inputs(
+    structures: Sequence[Structure], name: str, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> Inputs:
+    """Return the inputs of a model that takes positions of open structures; errors call it ``name``.
+
+    Positions are ``dtype``, about the mean of each structure, so that they keep their digits wherever it lies.
 
     Raises:
         AssayError: a periodic structure.
@@ -55,13 +60,20 @@ def open_inputs(structures: Sequence[Structure], name: str, device: str = "cpu")
             raise AssayError(
                 f"{structure.name} is periodic and {name} is not: use model.edges.onnx or model.safetensors"
             )
-    return Inputs(*collate(structures, device, torch.float32))
+    numbers, positions, batch = collate(structures, dtype=torch.float64)
+    about = torch.from_numpy(centred(positions.numpy(), batch.numpy()))
+    return Inputs(numbers.to(device), about.to(device, dtype), batch.to(device))
 
 
-def edge_inputs(structures: Sequence[Structure], cutoff: float, device: str = "cpu") -> tuple[Inputs, Tensor, Tensor]:
-    """Return the inputs of a file that takes a neighbor list: atoms, edge_index int64 (2, E), shift float32 (E, 3).
+def edge_inputs(
+    structures: Sequence[Structure], cutoff: float, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Inputs, Tensor, Tensor]:
+    """Return the inputs of a model that takes a neighbor list: atoms, edge_index int64 (2, E), shift ``dtype`` (E, 3).
 
-    ``cutoff`` and shift are in angstrom.
+    All atoms are at the origin, or NaN, and each shift is the whole vector of its edge, which is formed in double
+    precision: no digit is lost wherever the atoms lie. ``cutoff`` and shift are in angstrom.
     """
-    inputs = Inputs(*collate(structures, device, torch.float32))
-    return inputs, *neighbor_list(inputs.positions, inputs.batch, cutoff, *cells_of(structures))
+    numbers, positions, batch = collate(structures, device, torch.float64)
+    edge_index, shift = neighbor_list(positions, batch, cutoff, *cells_of(structures))
+    vectors = positions[edge_index[0]] - positions[edge_index[1]] + shift
+    return Inputs(numbers, (0.0 * positions).to(dtype), batch), edge_index, vectors.to(dtype)

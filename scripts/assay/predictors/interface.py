@@ -40,8 +40,7 @@ BACKENDS = {
 # The runtimes of a checkpoint: PyTorch, operation by operation, the compiled engine, and the kernels for GPUs.
 NETWORK_RUNTIMES = ("eager", "engine", "triton")
 
-# Up to here positions are exact to 1.3e-4 angstrom in float32, and to 1e-9 in float64.
-MAX_POSITION_A = {"float32": 4096.0, "float64": 1e7}
+MAX_POSITION_A = 1e7  # up to here positions in double precision are exact to 1e-9 angstrom
 
 
 @dataclass(frozen=True)
@@ -252,14 +251,19 @@ def check_structure(structure: Structure, predictor: Predictor) -> None:
         raise AssayError(
             f"{structure.name} has atoms more than {MAX_EXTENT_A:g} angstrom apart: is one astray, or the unit another?"
         )
-    if np.abs(structure.positions).max(initial=0.0) > MAX_POSITION_A[predictor.dtype]:
-        raise AssayError(
-            f"{structure.name} has an atom more than {MAX_POSITION_A[predictor.dtype]:g} angstrom from the origin, "
-            f"where {predictor.dtype} is too coarse: correct the structure, or move it to the origin"
-        )
+    check_positions(structure, MAX_POSITION_A)
     fault = lattice_fault(structure)
     if fault:
         raise AssayError(f"{structure.name} {fault}")
+
+
+def check_positions(structure: Structure, limit_A: float) -> None:
+    """Raise an AssayError where an atom is so far from the origin that its position loses digits."""
+    if np.abs(structure.positions).max(initial=0.0) > limit_A:
+        raise AssayError(
+            f"{structure.name} has an atom more than {limit_A:g} angstrom from the origin, where its position loses "
+            "digits: correct the structure, or move it to the origin"
+        )
 
 
 def load_predictor(

@@ -12,11 +12,12 @@ import torch
 from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
 from assay.models import Potential
-from assay.neighbors.lists import build_graph
+from assay.models.graph import EdgeGraph
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
+from assay.predictors.inputs import edge_inputs
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
-from assay.structures.structure import Structure, cells_of, collate
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 
@@ -38,10 +39,9 @@ class EagerPredictor(ListPredictor):
 
     def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
         """See ``ListPredictor.call``."""
-        numbers, positions, batch = collate(structures, self.device, getattr(torch, self.dtype))
-        cells, pbc = cells_of(structures)
-        graph = build_graph(positions, batch, self.cutoff_A, cells=cells, pbc=pbc)
-        evaluate = partial(self.energy_and_forces, numbers, positions, batch, len(structures), graph, virial=virial)
+        atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A, self.device, getattr(torch, self.dtype))
+        graph = EdgeGraph(edge_index, shift, len(atoms.batch))
+        evaluate = partial(self.energy_and_forces, *atoms, len(structures), graph, virial=virial)
 
         def _evaluate() -> Result:
             energy, forces, virials = evaluate()

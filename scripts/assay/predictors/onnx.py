@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import torch
 
 from assay.checkpoint.exported import onnx_by_others
 from assay.predictors.inputs import attributes, edge_inputs, open_inputs
@@ -28,7 +29,7 @@ class OnnxPredictor(BatchPredictor):
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
-        return self.student(*(x.numpy() for x in open_inputs(structures, self.name)))[:2]
+        return self.student(*(x.numpy() for x in open_inputs(structures, self.name, dtype=torch.float64)))[:2]
 
     def give_back_memory(self) -> None:
         """See ``BatchPredictor.give_back_memory``; ONNX Runtime does it at the end of a call, here of a single atom."""

@@ -3,14 +3,11 @@
 from pathlib import Path
 
 from assay.benchmark.memory import share_session_memory
-from assay.benchmark.points import choose_points
-from assay.benchmark.timing import OtherLoad, clock, limit_threads, threads
+from assay.benchmark.timing import OtherLoad, limit_threads, threads
 from assay.data import read_examples
-from assay.peers.compare import beside_themselves, fastest, time_beside_peers
-from assay.peers.network import Size, in_engine, load_peers
+from assay.peers.student import beside_peers
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import load_runtime
-from assay.sampling.elements import ELEMENTS
 from assay.workflow.config_models.config_yaml import Benchmark
 from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import read_json, write_json
@@ -22,34 +19,16 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("peers")
 
 
-def student(variant: str, points, settings: dict) -> dict:
-    """Everything about one student and its peers."""
-    folder, params = Path("results", variant), snakemake.params
-    card = read_json(folder / "model.json")
-    own = {}
-    for runtime, file in params.runtimes.items():
+def runtimes_of(variant: str, n_threads: int) -> dict:
+    """The runtimes of a student that load, by name."""
+    found = {}
+    for runtime, file in snakemake.params.runtimes.items():
+        path, device = Path("results", variant, file), snakemake.params.device
         try:
-            own[runtime] = load_runtime(runtime, folder / file, device=params.device, threads=settings["threads"])
+            found[runtime] = load_runtime(runtime, path, device=device, threads=n_threads)
         except AssayError as error:
             print(f"{variant} is timed without {runtime}: {error}")
-    shape = card["hyperparameters"]
-    size = Size(card["n_parameters"], shape["n_blocks"], shape["n_rbf"], shape["cutoff_A"], tuple(ELEMENTS))
-    folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))
-    peers, about = load_peers(folders, size, params.device)
-    same, reasons = in_engine(peers) if params.device == "cpu" else ({}, {})
-    for package, reason in reasons.items():
-        about[package]["not_in_engine"] = reason
-    rows = time_beside_peers(
-        own, peers, points, settings["seconds"], settings["min_rounds"], clock(params.device), same
-    )
-    return {
-        "checkpoint_sha256": card["checkpoint_sha256"],
-        "n_parameters": card["n_parameters"],
-        "peers": about,
-        "fastest": fastest(rows),
-        "in_engine": beside_themselves(rows),
-        "rows": rows,
-    }
+    return found
 
 
 def main() -> None:
@@ -57,9 +36,12 @@ def main() -> None:
     share_session_memory()
     n_threads = limit_threads(snakemake.threads)
     structures = read_examples(snakemake.params.splits.values())
-    points = choose_points(structures, Benchmark(**params.settings))
-    settings = {**params.settings, "threads": n_threads}
-    students = {variant: student(variant, points, settings) for variant in params.variants}
+    settings = Benchmark(**params.settings)
+    folders = dict(zip(params.packages, map(Path, snakemake.input.packages), strict=True))
+    students = {}
+    for variant in params.variants:
+        card, own = read_json(Path("results", variant, "model.json")), runtimes_of(variant, n_threads)
+        students[variant] = beside_peers(card, own, folders, structures, settings, params.device)
     result = header(None, device=params.device) | {
         "threads": threads(),
         "load_of_other_processes": others.fraction(),

@@ -2,6 +2,8 @@
 
 import sys
 import zipfile
+from dataclasses import replace
+from pathlib import Path
 
 import ase.build
 import numpy as np
@@ -10,14 +12,17 @@ import pytest
 import torch
 
 from assay.benchmark.points import Point
-from assay.peers import network
+from assay.peers import network, student
 from assay.peers.compare import beside_themselves, fastest, time_beside_peers
 from assay.peers.network import PeerPredictor, Size, load_peers, nearest_width
 from assay.peers.packages import install, use
 from assay.peers.table import write_csv, write_markdown
 from assay.predictors.interface import BatchPredictor
 from assay.structures.structure import Structure
+from assay.workflow.config import load_config
+from assay.workflow.config_models.config_yaml import Benchmark
 
+ROOT = Path(__file__).parents[1]
 SIZE = Size(n_parameters=21_589, n_blocks=2, n_rbf=11, cutoff_A=5.0, elements=(1, 6, 8))
 
 
@@ -63,8 +68,35 @@ def test_a_periodic_structure_is_no_structure_of_a_peer(fake):
     box = Structure.from_ase(ase.build.bulk("C", cubic=True), "box")
     own, _ = network.in_engine(peers)
     rows = time_beside_peers({"engine": own["fake"]}, peers, [Point(8, [box])], 0.02, 2)
-    refused = "AssayError: box is periodic, and Fake PaiNN is timed with open structures alone"
+    refused = (
+        "AssayError: box is periodic, and Fake PaiNN is timed with open structures alone: name a split of molecules in "
+        "dataset.splits of the config"
+    )
     assert [row["error"] for row in rows if "error" in row] == [refused]
+
+
+def test_peers_know_the_elements_of_the_student_and_are_timed_on_what_it_knows(fake, monkeypatch):
+    card = {"checkpoint_sha256": "0" * 64, "n_parameters": SIZE.n_parameters, "elements": ["O", "H"]}
+    card["hyperparameters"] = {"n_blocks": 2, "n_rbf": 11, "cutoff_A": 5.0}
+    settings = {**load_config(ROOT / "config")["benchmark"], "seconds": 0.02, "min_rounds": 2}
+    settings = Benchmark(**settings | {"system_sizes": [2], "single_sizes": [], "batch_sizes": [1]})
+    sizes = []
+
+    def load(folders, size, device):
+        sizes.append(size)
+        return load_peers(folders, size, device)
+
+    monkeypatch.setattr(student, "load_peers", load)
+    structures, own = molecules("NaCl", "H2O"), {"onnx": Scripted(0.01, 0.01)}
+    found = student.beside_peers(card, own, fake, structures, settings)
+    assert sizes == [replace(SIZE, elements=(1, 8))]
+    assert {row["n_atoms"] for row in found["rows"]} == {3}, "NaCl is nearer to two atoms, and Na is not known"
+    assert [row["error"] for row in found["rows"] if "error" in row] == []
+    assert {row["peer"] for row in found["fastest"]} == {"fake"}
+    student.beside_peers(card | {"elements": None}, own, fake, structures[:1], settings)
+    assert sizes[1].elements == (11, 17), "those of the structures, where the student does not tell"
+    nothing = student.beside_peers(card, own, fake, structures[:1], settings)
+    assert "elements that it does not know" in nothing["not_applicable"] and nothing["rows"] == []
 
 
 def test_network_of_a_peer_is_read_into_the_engine_or_the_reason_is_said(fake):
@@ -224,9 +256,12 @@ def result():
 
 
 def test_table_judges_ratios_and_names_what_was_not_timed(result, tmp_path):
+    unknown = {"not_applicable": "it knows none of them", "peers": {}, "rows": [], "fastest": [], "in_engine": []}
+    result["students"]["salty"] = unknown
     write_markdown(tmp_path / "peers.md", result)
     text = (tmp_path / "peers.md").read_text()
     assert "- tiny: gone was not timed: not installed" in text
+    assert "- salty was not timed: it knows none of them" in text
     assert "Other processes used 40 % of the processor" in text
     assert "990 parameters (0.99 of the student's)" in text
     assert "- tiny: odd's network was not timed in the engine: it is odd" in text

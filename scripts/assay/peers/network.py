@@ -104,7 +104,10 @@ class PeerPredictor(ListPredictor):
         """
         periodic = next((structure for structure in structures if structure.pbc.any()), None)
         if periodic is not None:
-            raise AssayError(f"{periodic.name} is periodic, and {self.name} is timed with open structures alone")
+            raise AssayError(
+                f"{periodic.name} is periodic, and {self.name} is timed with open structures alone: name a split of "
+                "molecules in dataset.splits of the config"
+            )
         atoms = open_inputs(structures, self.name, self.device)
         edge_index, _ = neighbor_list(atoms.positions, atoms.batch, self.cutoff_A)
         evaluate = self.adapter.bind(self.network, self.size, atoms, edge_index, len(structures))

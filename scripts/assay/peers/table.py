@@ -65,6 +65,8 @@ def _load(of_others: float) -> Iterator[str]:
 def _peers(result: Mapping[str, Any]) -> Iterator[str]:
     """Say of each peer of each student what it is, or why it was not timed."""
     for student, own in result["students"].items():
+        if "not_applicable" in own:
+            yield f"- {student} was not timed: {own['not_applicable']}"
         for package, about in own["peers"].items():
             failed = [row for row in own["rows"] if "error" in row]
             failures = {row["error"] for row in failed if package in (row["network"], row.get("same_as"))}

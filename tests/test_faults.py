@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from assay.dynamics.run import BatchForces
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -258,9 +259,11 @@ def test_no_gpu_is_one_sentence():
 class Small(BatchPredictor):
     """A GPU that holds two structures; energy and forces tell which structure they are of."""
 
+    error = torch.OutOfMemoryError("CUDA out of memory")
+
     def evaluate(self, structures):
         if len(structures) > self.holds:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         energies = np.array([structure.positions.sum() for structure in structures])
         return energies, np.concatenate([structure.positions for structure in structures])
 
@@ -283,6 +286,30 @@ def test_too_little_memory_makes_smaller_batches_and_says_so(small, capsys):
         assert prediction.energy_eV == structure.positions.sum()
         assert (prediction.forces_eV_per_A == structure.positions).all()
     assert "no memory for 7 structures at once" in capsys.readouterr().err
+
+
+OF_TORCHSCRIPT = "The following operation failed in the TorchScript interpreter.\nOutOfMemoryError: CUDA out of memory."
+OF_ONNX_RUNTIME = (
+    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
+)
+
+
+@pytest.mark.parametrize("words", [OF_TORCHSCRIPT, OF_ONNX_RUNTIME, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])
+def test_too_little_memory_is_known_by_words_where_a_runtime_has_no_type_for_it(small, words):
+    small.error = RuntimeError(words)
+    assert [p.energy_eV for p in small.predict(structures(5))] == [s.positions.sum() for s in structures(5)]
+    small.error = RuntimeError("the memory of an elephant")
+    with pytest.raises(RuntimeError, match="elephant"):
+        small.predict(structures(5))
+
+
+def test_too_little_memory_halves_the_batches_of_dynamics_once(small, capsys):
+    forces = BatchForces(small, structures(7))
+    positions = np.concatenate([structure.positions for structure in structures(7)])
+    for scale in (1.0, 1.1):
+        np.testing.assert_array_equal(forces(scale * positions), scale * positions)
+        np.testing.assert_allclose(forces.energy, [scale * structure.positions.sum() for structure in structures(7)])
+    assert capsys.readouterr().err.count("no memory for 7 structures at once") == 1
 
 
 def test_structure_that_does_not_fit_at_all_is_named(small):

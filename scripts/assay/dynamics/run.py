@@ -16,6 +16,7 @@ from ase.data import atomic_masses
 
 from assay.dynamics.langevin import langevin
 from assay.predictors.interface import BatchPredictor, Predictor, check_structure
+from assay.predictors.memory import in_memory
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 
@@ -117,10 +118,14 @@ class BatchForces:
         parts = np.split(positions, self._ends[:-1])
         moved = [replace(structure, positions=x) for structure, x in zip(self.structures, parts, strict=True)]
         energy, forces = np.empty(len(moved)), [np.empty(0)] * len(moved)
+        fitting = []
         for batch in self._batches:
-            energy[batch], own = self._evaluate_batch([moved[k] for k in batch])
-            for k, f in zip(batch, own, strict=True):
-                forces[k] = f
+            for piece, (energies, own) in in_memory(moved, batch, self._evaluate_batch):
+                energy[piece] = energies
+                for k, f in zip(piece, own, strict=True):
+                    forces[k] = f
+                fitting.append(piece)
+        self._batches = fitting  # so that no step tries again what did not fit
         return energy, np.concatenate(forces).astype(np.float64)
 
     def _evaluate_batch(self, structures: list[Structure]) -> tuple[np.ndarray, list[np.ndarray]]:

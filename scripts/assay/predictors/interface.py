@@ -7,7 +7,6 @@ kind of file. Most derive from ``BatchPredictor`` or ``ListPredictor`` and only 
 from __future__ import annotations
 
 import importlib
-import sys
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 
 from assay.data.scope import Scope
+from assay.predictors.memory import in_memory
 from assay.runtime.cells import MAX_EXTENT_A
 from assay.runtime.result import Result
 from assay.structures.batching import pack_structures
@@ -155,46 +155,25 @@ class BatchPredictor(ABC):
         """Do as ``evaluate``, and return the virials too, -dE/d(strain), (S, 3, 3) in eV; None from a model without."""
         return Result(*self.evaluate(structures), None)
 
-    def _evaluate_in_memory(self, structures: Sequence[Structure]) -> Result:
-        """Do as ``evaluate_with_virial``, in halves where a GPU has too little memory for all at once.
-
-        Without a structure that repeats along all axes no virial is computed.
-        """
-        try:
-            if any(structure.pbc.all() for structure in structures):
-                return self.evaluate_with_virial(structures)
-            return Result(*self.evaluate(structures), None)
-        except torch.OutOfMemoryError:
-            if len(structures) == 1:
-                raise AssayError(
-                    f"{structures[0].name} with {len(structures[0])} atoms does not fit into the memory of the GPU: "
-                    "set device: cpu in the config"
-                ) from None
-        print(f"the GPU has no memory for {len(structures)} structures at once: in halves", file=sys.stderr)
-        torch.cuda.empty_cache()
-        middle = len(structures) // 2
-        left, right = self._evaluate_in_memory(structures[:middle]), self._evaluate_in_memory(structures[middle:])
-        virials = [
-            np.full((n, 3, 3), np.nan) if own is None else own
-            for own, n in ((left.virial, middle), (right.virial, len(structures) - middle))
-        ]
-        energy, forces = np.concatenate([left.energy, right.energy]), np.concatenate([left.forces, right.forces])
-        return Result(energy, forces, np.concatenate(virials))
-
     def predict(self, structures: Sequence[Structure]) -> list[Prediction]:
         """See ``Predictor.predict``."""
         for structure in structures:
             check_structure(structure, self)
         predictions = [Prediction(0.0, np.zeros((0, 3)))] * len(structures)
-        present = [index for index, structure in enumerate(structures) if len(structure)]
+        present = np.array([index for index, structure in enumerate(structures) if len(structure)], dtype=np.int64)
         for batch in pack_structures([structures[index] for index in present], self.cutoff_A):
-            indices = [present[position] for position in batch]
-            energies, forces, virials = self._evaluate_in_memory([structures[index] for index in indices])
-            ends = np.cumsum([len(structures[index]) for index in indices])
-            for k, (index, own) in enumerate(zip(indices, np.split(forces, ends[:-1]), strict=True)):
-                stress = None if virials is None else stress_of(structures[index], virials[k])
-                predictions[index] = Prediction(float(energies[k]), own.astype(np.float64), stress)
+            for indices, (energies, forces, virials) in in_memory(structures, present[batch], self._evaluate):
+                ends = np.cumsum([len(structures[index]) for index in indices])
+                for k, (index, own) in enumerate(zip(indices, np.split(forces, ends[:-1]), strict=True)):
+                    stress = None if virials is None else stress_of(structures[index], virials[k])
+                    predictions[index] = Prediction(float(energies[k]), own.astype(np.float64), stress)
         return predictions
+
+    def _evaluate(self, structures: Sequence[Structure]) -> Result:
+        """Do as ``evaluate``, with the virials where a structure repeats along all axes."""
+        if any(structure.pbc.all() for structure in structures):
+            return self.evaluate_with_virial(structures)
+        return Result(*self.evaluate(structures), None)
 
 
 class ListPredictor(BatchPredictor):

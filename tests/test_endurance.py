@@ -39,8 +39,8 @@ def test_molecules_are_chosen_once_each_and_over_all_sizes(molecules):
 def test_atoms_alone_and_molecules_of_elements_that_a_student_does_not_know_are_not_moved(molecules, state):
     atom = cluster("atom", [8], 0)
     salt = Structure("NaCl", np.array([11, 17]), np.array([[0.0, 0.0, 0.0], [2.4, 0.0, 0.0]]))
-    chosen = known_molecules([atom, salt, *molecules], ["H", "C", "N", "O"])
-    assert [structure.name for structure in chosen] == ["alpha", "beta"]
+    chosen, n_of_others = known_molecules(iter([atom, salt, *molecules]), ["H", "C", "N", "O"])
+    assert [structure.name for structure in chosen] == ["alpha", "beta"] and n_of_others == 1
     with pytest.raises(AssayError, match="no molecule of two atoms or more with elements that the student knows"):
         known_molecules([atom, salt], ["H", "C", "N", "O"])
     learned = predictor()

@@ -289,9 +289,7 @@ def test_too_little_memory_makes_smaller_batches_and_says_so(small, capsys):
 
 
 OF_TORCHSCRIPT = "The following operation failed in the TorchScript interpreter.\nOutOfMemoryError: CUDA out of memory."
-OF_ONNX_RUNTIME = (
-    "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
-)
+OF_ONNX_RUNTIME = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Failed to allocate memory for requested buffer"
 
 
 @pytest.mark.parametrize("words", [OF_TORCHSCRIPT, OF_ONNX_RUNTIME, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED"])

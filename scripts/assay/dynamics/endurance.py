@@ -24,19 +24,27 @@ PART_ps = 1.0  # the state file is written after each part of this length
 KEPT = ("parts", "stretch_A", "blown_up_fs", "kinetic_eV")  # what the state file holds besides the motion
 
 
-def known_molecules(dataset: Iterable[Structure], elements: Sequence[str] | None) -> list[Structure]:
+def known_molecules(dataset: Iterable[Structure], elements: Sequence[str] | None) -> tuple[list[Structure], int]:
     """The structures of elements that a student knows, None for all, without single atoms, which nothing can break.
+
+    Returns:
+        The structures, and how many hold other elements.
 
     Raises:
         AssayError: none is left.
     """
-    structures = [structure for structure in dataset if len(structure) > 1 and knows(elements, structure)]
+    structures, n_of_others = [], 0
+    for structure in dataset:
+        if not knows(elements, structure):
+            n_of_others += 1
+        elif len(structure) > 1:
+            structures.append(structure)
     if not structures:
         raise AssayError(
             "the split of `endurance` has no molecule of two atoms or more with elements that the student knows alone: "
             "name another one as endurance.split"
         )
-    return structures
+    return structures, n_of_others
 
 
 def molecules_of_all_sizes(structures: Sequence[Structure], count: int) -> list[Structure]:

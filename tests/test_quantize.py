@@ -25,8 +25,8 @@ from assay.quantize.comparison import (
     errors,
     measure_costs,
     measure_times,
+    moving_molecules,
     on_labels_of,
-    smaller_moving,
 )
 from assay.quantize.instructions import int8_instructions
 from assay.quantize.names import SCHEME_NAMES
@@ -102,8 +102,9 @@ def test_structures_of_symmetry_tell_nothing_of_gradients_and_drift():
     cells = [Structure.from_ase(ase.build.bulk("C", "diamond", a=3.5 + 0.02 * k)) for k in range(6)]
     ideal = [replace(cell, forces_eV_per_A=np.full((2, 3), 1e-7)) for cell in cells]
     felt = [replace(cell, name=f"{k}", forces_eV_per_A=np.eye(2, 3)) for k, cell in enumerate(cells)]
-    assert [structure.name for structure in smaller_moving([*ideal, *felt])] == ["0", "1", "2"]
-    assert smaller_moving(ideal) == ideal[:3]
+    assert [structure.name for structure in moving_molecules([*ideal, *felt], 9)] == ["0", "1", "2"]
+    assert [structure.name for structure in moving_molecules([*ideal, *felt], 2)] == ["0", "2"]
+    assert moving_molecules(ideal, 9) == ideal[:3]
 
 
 @pytest.mark.slow

@@ -17,8 +17,8 @@ from assay.physics.reference import Reference
 from assay.physics.verdict import verdict_of
 from assay.predictors.interface import Predictor
 from assay.predictors.networks import predictor_of
-from assay.quantize.comparison import consistency, drift, errors, smaller_moving
-from assay.structures.structure import Structure, evenly
+from assay.quantize.comparison import costs, moving_molecules
+from assay.structures.structure import Structure
 from assay.workflow.config_models.physics_yaml import Motion
 from assay.workflow.progress import progress
 
@@ -59,6 +59,7 @@ def compare(
     tables = {f"table-{points}": (tabulated(student, points), n_student) for points in settings["table_points"]}
     every: dict[str, tuple[Potential, int]] = {STUDENT: (student, n_student), **forms}
     ratios, of_tables = times({name: model for name, (model, _) in every.items()}, test, settings["seconds"])
+    moving, motion = moving_molecules(test, settings["molecules"]), Motion(**settings["motion"])
     names = [name for name in CHECKS if name not in settings["without_checks"]]
     rows: list[dict[str, Any]] = []
     for name, (model, n_numbers) in progress([*every.items(), *tables.items()], unit="forms", desc="measuring"):
@@ -78,7 +79,8 @@ def compare(
                 "n_numbers": n_numbers,
                 "size_ratio": n_numbers / n_student,
                 "time_ratio": ratios.get(name, of_tables),
-                **_costs(subject.moving, test, settings),
+                **costs(subject.moving, test, moving, motion),
+                "stress_mae_eV_per_A3": stress_mae(subject.moving, test),
                 "verdict": judged["verdict"],
                 "failed": judged["failed"],
             }
@@ -99,16 +101,6 @@ def kind_of(model: Potential, n_numbers: int) -> str:
         n_numbers: how many numbers the form counts.
     """
     return NETWORK if n_numbers == sum(p.numel() for p in model.parameters()) else FACTORS
-
-
-def _costs(predictor: Predictor, test: Sequence[Structure], settings: Mapping[str, Any]) -> dict[str, float | None]:
-    """The errors on labelled structures, and how well forces are the gradient of the energy in dynamics."""
-    moving = evenly(smaller_moving(test), settings["molecules"])
-    return errors(predictor, test) | {
-        "stress_mae_eV_per_A3": stress_mae(predictor, test),
-        "energy_force_consistency": consistency(predictor, moving),
-        "nve_drift_meV_per_atom_per_ps": drift(predictor, moving, Motion(**settings["motion"])),
-    }
 
 
 def stress_mae(predictor: Predictor, structures: Sequence[Structure]) -> float | None:

@@ -15,7 +15,7 @@ from assay.dynamics.run import run_dynamics
 from assay.physics.base import STENCIL
 from assay.predictors.interface import BatchPredictor, Predictor, load_predictor
 from assay.quantize.sessions import integer_share
-from assay.structures.structure import NO_FORCES_eV_per_A, Structure, typical_batch
+from assay.structures.structure import NO_FORCES_eV_per_A, Structure, evenly, typical_batch
 from assay.workflow.config_models.physics_yaml import Motion, QuantizeLimits
 from assay.workflow.errors import AssayError, reason_of
 
@@ -77,11 +77,31 @@ def drift(predictor: Predictor, structures: Sequence[Structure], motion: Motion)
     return float(np.median(np.abs(slopes) / [len(s) for s in structures]))
 
 
-def smaller_moving(structures: Sequence[Structure]) -> list[Structure]:
-    """The smaller half of labelled structures, by atoms, without those of symmetry, whose atoms feel no forces."""
+def costs(
+    predictor: Predictor, structures: Sequence[Structure], moving: Sequence[Structure], motion: Motion
+) -> dict[str, Any]:
+    """The errors of a form of a student on labelled structures, and how well its forces keep the energy.
+
+    Args:
+        predictor: the form.
+        structures: labelled structures.
+        moving: those that are moved, and displaced for ``consistency``; see ``moving_molecules``.
+        motion: the dynamics that the drift is read from.
+    """
+    return errors(predictor, structures) | {
+        "energy_force_consistency": consistency(predictor, moving),
+        "nve_drift_meV_per_atom_per_ps": drift(predictor, moving, motion),
+    }
+
+
+def moving_molecules(structures: Sequence[Structure], count: int) -> list[Structure]:
+    """So many of the smaller half of labelled structures, evenly over their sizes.
+
+    Those of symmetry, whose atoms feel no forces, are left out where there are others.
+    """
     felt = [s for s in structures if s.forces_eV_per_A is not None and np.std(s.forces_eV_per_A) > NO_FORCES_eV_per_A]
     by_size = sorted(felt or structures, key=len)
-    return by_size[: max(1, len(by_size) // 2)]
+    return evenly(by_size[: max(1, len(by_size) // 2)], count)
 
 
 def measure_costs(
@@ -100,9 +120,8 @@ def measure_costs(
         A row for each file; that of a file that does not run holds its error.
     """
     predictors, rows = _load(files, threads)
-    smaller = smaller_moving(unseen)
-    moving = smaller[:: max(1, len(smaller) // n_moving)][:n_moving]
-    exact = errors(predictors["fp32"], unseen)
+    moving = moving_molecules(unseen, n_moving)
+    found = {name: costs(predictor, unseen, moving, motion) for name, predictor in predictors.items()}
     for name, path in files.items():
         rows[name] |= {
             "size_bytes": path.stat().st_size,
@@ -110,14 +129,12 @@ def measure_costs(
         }
         if name not in predictors:
             continue
-        own = exact if name == "fp32" else errors(predictors[name], unseen)
+        own, exact = found[name], found["fp32"]
         rows[name] |= {
             "integer_products_share": integer_share(path),
             **own,
             "force_mae_increase_relative": own["force_mae_eV_per_A"] / exact["force_mae_eV_per_A"] - 1.0,
             "energy_mae_increase_relative": own["energy_mae_eV_per_atom"] / exact["energy_mae_eV_per_atom"] - 1.0,
-            "energy_force_consistency": consistency(predictors[name], moving),
-            "nve_drift_meV_per_atom_per_ps": drift(predictors[name], moving, motion),
         }
     return rows
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 import ase
 import ase.build
 import numpy as np
-from ase.data import chemical_symbols
 
 from assay.data.checks import check
 from assay.data.dataset import Dataset, from_structures
 from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.predictors.interface import Predictor
+from assay.sampling.shipping import describe
+from assay.sampling.supercells import DECIMALS, KINDS
 from assay.structures.structure import Structure
 from assay.workflow.files import sha256_file, write_json
 from assay.workflow.provenance import header
@@ -29,10 +29,8 @@ CRYSTALS = {
     "SiC": ("zincblende", 4.36), "BN": ("zincblende", 3.62), "CsCl": ("cesiumchloride", 4.12),
     "CaF2": ("fluorite", 5.46),
 }  # fmt: skip
-KINDS = ("rattled", "strained", "vacancy")
 FEWEST_ATOMS = 8
 RATTLE_A, STRAIN = (0.02, 0.15), 0.05
-DECIMALS = 4  # of positions in angstrom: what a file keeps of them
 
 
 def crystals(per_crystal: int, seed: int) -> Iterator[Structure]:
@@ -76,14 +74,5 @@ def ship(dataset: Dataset, teacher: Mapping[str, Any], record: str | Path) -> No
     path = Path(record).with_name("crystals.h5")
     check(dataset, path)
     write_hdf5(path, dataset)
-    elements = Counter(chemical_symbols[z] for z in dataset.atomic_numbers)
-    about = {
-        "n_structures": len(dataset),
-        "n_atoms": len(dataset.atomic_numbers),
-        "atoms_per_structure_max": int(dataset.sizes.max()),
-        "force_rms_eV_per_A": float(np.sqrt((dataset.forces**2).mean())),
-        "elements": dict(sorted(elements.items())),
-        "content_sha256": read_hdf5(path).content_sha256(),  # of numbers as the file rounds them
-        "file_sha256": sha256_file(path),
-    }
+    about = describe(read_hdf5(path)) | {"file_sha256": sha256_file(path)}  # of numbers as the file rounds them
     write_json(record, header(None) | {"teacher": dict(teacher), "parts": {path.stem: about}})

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from assay.data.checks import check, lacks_hydrogens
 from assay.data.dataset import Dataset
 from assay.data.hdf5 import read_hdf5, write_hdf5
 from assay.data.kinds import kind_of, on_disk
-from assay.sampling.elements import ELEMENTS
 from assay.workflow.files import sha256_file, write_json
 from assay.workflow.provenance import header
 
@@ -64,7 +64,7 @@ def describe(dataset: Dataset) -> dict[str, Any]:
         "atoms_per_structure_mean": float(dataset.sizes.mean()),
         "atoms_per_structure_max": int(dataset.sizes.max()),
         "force_rms_eV_per_A": float(np.sqrt((dataset.forces**2).mean())),
-        "elements": {ELEMENTS[number]: count for number, count in sorted(elements.items())},
+        "elements": {chemical_symbols[number]: count for number, count in sorted(elements.items())},
         "kinds": dict(sorted(kinds.items())),
         "content_sha256": dataset.content_sha256(),
     }

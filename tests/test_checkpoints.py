@@ -15,7 +15,7 @@ import torch
 from assay.checkpoint import load_model, normalize, write
 from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
 from assay.checkpoint.container import content_sha256
-from assay.checkpoint.normalized import count_parameters
+from assay.checkpoint.normalized import parameter_counts
 from assay.checkpoint.weights import BUFFERS, ROOTS
 from assay.models import PaiNN
 from assay.neighbors.lists import build_graph
@@ -206,7 +206,7 @@ def test_card(architecture, state, save, tmp_path):
 
 def test_parameters_that_can_influence_the_energy(save):
     """seed-painn: not its last mixing matrix, its last gates, its first vector filter, the embedding of Z = 0."""
-    total, used = count_parameters(normalize(save(dict(STATES["seed-painn"]))).network)
+    total, used = parameter_counts(normalize(save(dict(STATES["seed-painn"]))).network)
     hidden = 8
     unused = 9 + 2 * hidden * (hidden + 1) + hidden * (hidden + 1) + hidden
     assert (total, used) == (sum(t.numel() for t in parameters_of(STATES["seed-painn"]).values()), total - unused)
@@ -214,7 +214,7 @@ def test_parameters_that_can_influence_the_energy(save):
 
 def test_zero_weights_still_count_as_usable(architecture, state, save):
     zeros = {name: tensor if name.startswith(BUFFERS) else torch.zeros_like(tensor) for name, tensor in state.items()}
-    assert count_parameters(normalize(save(zeros)).network) == count_parameters(normalize(save(state)).network)
+    assert parameter_counts(normalize(save(zeros)).network) == parameter_counts(normalize(save(state)).network)
 
 
 def test_unseen_hyperparameters_come_from_the_config_or_are_said_to_be_assumed(save):

@@ -43,7 +43,7 @@ from assay.training.effort import count_steps, rounds_of, steps_of_an_epoch
 from assay.training.origin import read_origin
 from assay.training.own import _decides, _seen_before, plan_run, train_own
 from assay.training.packs import packs_of_an_epoch
-from assay.training.size import count_parameters, hyperparameters_for
+from assay.training.size import hyperparameters_for, parameters_of_shape
 from assay.workflow.config import complete_config, load_config
 from assay.workflow.config_models.students_yaml import Hyperparameters
 from assay.workflow.errors import AssayError
@@ -307,7 +307,7 @@ def test_a_student_that_another_one_of_its_name_replaces_is_kept(tmp_path, monke
 def test_a_width_follows_from_a_budget_as_the_shipped_students_have_it(parameters, hidden):
     found = hyperparameters_for(parameters, {}, 17)
     assert found["hidden"] == hidden and found["max_z"] == 36
-    assert count_parameters("painn", found) == pytest.approx(parameters, rel=0.02)
+    assert parameters_of_shape("painn", found) == pytest.approx(parameters, rel=0.02)
     assert hyperparameters_for(parameters, {"cutoff_A": 6.0}, 55)["max_z"] == 55
     with pytest.raises(AssayError, match="`hyperparameters`"):
         hyperparameters_for(parameters, {"width": 3}, 17)

@@ -11,6 +11,7 @@ import torch
 
 from assay.ablation.plan import ERRORS
 from assay.data.dataset import Dataset
+from assay.models import count_parameters
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss, for_labels_of
 from assay.training.packs import packs_of_an_epoch
@@ -71,7 +72,7 @@ def run_trial(
     errors = {key: trainer.history[-1][key] for key in ERRORS if key in trainer.history[-1]}
     return errors | {
         "seed": seed,
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_parameters": count_parameters(trainer.model),
         "n_structures": len(data),
         "steps": steps,
         "seconds": trainer.seconds,

@@ -32,7 +32,7 @@ from assay.checkpoint.stated_sums import check_sum
 from assay.checkpoint.stated_units import check_units
 from assay.checkpoint.weights import StateDict, tensor_names
 from assay.data.scope import Scope
-from assay.models import Potential, build_model
+from assay.models import Potential, build_model, count_parameters
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import atomic_path, write_json
@@ -137,7 +137,7 @@ class Checkpoint:
     def card(self, variant: str) -> dict[str, Any]:
         """The content of ``model.json``."""
         content_hash = hashlib.sha256(self.to_bytes()).hexdigest()
-        total, used = count_parameters(self.network)
+        total, used = parameter_counts(self.network)
         return header(variant, content_hash) | {
             "architecture": self.network.architecture,
             "hyperparameters": self.network.hyperparameters,
@@ -251,7 +251,7 @@ def probe(max_z: int, cutoff_A: float) -> tuple[Tensor, Tensor]:
     return torch.arange(1, len(sites) + 1), (sites + 0.5 * jitter) * cutoff_A / 3
 
 
-def count_parameters(network: Network) -> tuple[int, int]:
+def parameter_counts(network: Network) -> tuple[int, int]:
     """Number of parameters, and of those whose gradient of the energy is not zero by construction.
 
     Measured on a network with random weights in float64, so that weights that happen to be zero count as usable.
@@ -265,7 +265,7 @@ def count_parameters(network: Network) -> tuple[int, int]:
     parameters = list(model.parameters())
     gradients = torch.autograd.grad(energy.sum(), parameters, allow_unused=True)
     used = sum(int((gradient != 0).sum()) for gradient in gradients if gradient is not None)
-    return sum(parameter.numel() for parameter in parameters), used
+    return count_parameters(model), used
 
 
 def _check_evaluates(checkpoint: Checkpoint) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from assay.benchmark.models import time_beside_first
 from assay.compression.tables import TERMS, tabulated
-from assay.models import PaiNN, Potential, build_model
+from assay.models import PaiNN, Potential, build_model, count_parameters
 from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
 from assay.physics.reference import Reference
@@ -55,7 +55,7 @@ def compare(
     Returns:
         A row for each form, the student's first, and the ``recommendation``.
     """
-    n_student = sum(p.numel() for p in student.parameters())
+    n_student = count_parameters(student)
     tables = {f"table-{points}": (tabulated(student, points), n_student) for points in settings["table_points"]}
     every: dict[str, tuple[Potential, int]] = {STUDENT: (student, n_student), **forms}
     ratios, of_tables = times({name: model for name, (model, _) in every.items()}, test, settings["seconds"])
@@ -100,7 +100,7 @@ def kind_of(model: Potential, n_numbers: int) -> str:
         model: the network of the form.
         n_numbers: how many numbers the form counts.
     """
-    return NETWORK if n_numbers == sum(p.numel() for p in model.parameters()) else FACTORS
+    return NETWORK if n_numbers == count_parameters(model) else FACTORS
 
 
 def stress_mae(predictor: Predictor, structures: Sequence[Structure]) -> float | None:

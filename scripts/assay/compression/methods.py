@@ -18,7 +18,7 @@ from assay.compression.pruning import importance, prune
 from assay.data.dataset import Dataset
 from assay.data.scope import Scope, scope_of
 from assay.engine.painn import why_unsupported
-from assay.models import PaiNN, Potential
+from assay.models import PaiNN, Potential, count_parameters
 from assay.predictors.networks import EnginePredictor
 from assay.training.loop import Recipe, Round, Trainer
 from assay.training.loss import Loss, engine_gradients, for_labels_of
@@ -48,7 +48,7 @@ class Made:
 
 def made(model: Potential) -> Made:
     """A network whose file holds its parameters."""
-    return Made(model, sum(p.numel() for p in model.parameters()))
+    return Made(model, count_parameters(model))
 
 
 class Workshop:

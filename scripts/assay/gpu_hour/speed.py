@@ -16,6 +16,7 @@ from assay.gpu_hour.hour import Hour, Piece
 from assay.gpu_hour.names import KEPT, KERNELS, PEAK
 from assay.gpu_hour.parity import examples
 from assay.gpu_hour.runtimes import NAMES, load_runtime_of
+from assay.models import count_parameters
 from assay.peers.network import PEERS, Size, load_peers
 from assay.predictors.gpu import GpuPredictor
 from assay.predictors.interface import BatchPredictor
@@ -79,7 +80,7 @@ def _loaded(hour: Hour, variant: str, folder: Path) -> tuple[dict[str, BatchPred
     checkpoint = normalize(hour.checkpoint(variant))
     model = checkpoint.build()
     h = model.hyperparameters
-    n_parameters, elements = sum(p.numel() for p in model.parameters()), tuple(checkpoint.atomic_numbers or ())
+    n_parameters, elements = count_parameters(model), tuple(checkpoint.atomic_numbers or ())
     size = Size(n_parameters, h["n_blocks"], h["n_rbf"], model.cutoff, elements)
     peers, about = load_peers(dict.fromkeys(PEERS, folder), size, hour.device)
     reasons |= {package: f"not available: {said['error']}" for package, said in about.items() if "error" in said}

@@ -6,7 +6,7 @@ Only differentiable networks in PyTorch enter here: no file, no device, no neigh
 from __future__ import annotations
 
 from assay.models.painn import PaiNN
-from assay.models.potential import EnergyForces, Potential
+from assay.models.potential import EnergyForces, Potential, count_parameters
 from assay.models.schnetpack_painn import SchnetpackPaiNN
 from assay.models.schnetpack_schnet import SchnetpackSchNet
 from assay.models.seed_painn import SeedPaiNN
@@ -24,6 +24,7 @@ __all__ = [
     "SchnetpackSchNet",
     "SeedPaiNN",
     "build_model",
+    "count_parameters",
 ]
 
 

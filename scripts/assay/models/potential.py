@@ -10,6 +10,11 @@ from torch import Tensor, nn
 from assay.models.graph import Graph
 
 
+def count_parameters(network: nn.Module) -> int:
+    """The number of parameters of a network."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
 class EnergyForces(NamedTuple):
     """What a potential predicts.
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from assay.models import count_parameters
 from assay.neighbors.lists import neighbor_list
 from assay.peers.packages import use
 from assay.predictors.inputs import Inputs, open_inputs
@@ -167,9 +168,9 @@ def _load(package: str, folder: Path, size: Size, device: str) -> tuple[PeerPred
     use(folder)
     adapter = cast(Adapter, importlib.import_module(PEERS[package]))
     torch.manual_seed(0)
-    width = nearest_width(lambda width: _count(adapter.build(size, width)), size.n_parameters)
+    width = nearest_width(lambda width: count_parameters(adapter.build(size, width)), size.n_parameters)
     network = adapter.build(size, width).to(device).eval().requires_grad_(False)
-    n_parameters = _count(network)
+    n_parameters = count_parameters(network)
     return PeerPredictor(adapter, network, size, device), {
         "name": adapter.NAME,
         "package": adapter.DISTRIBUTION,
@@ -179,10 +180,6 @@ def _load(package: str, folder: Path, size: Size, device: str) -> tuple[PeerPred
         "n_parameters": n_parameters,
         "parameter_ratio": n_parameters / size.n_parameters,
     }
-
-
-def _count(network: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def nearest_width(count: Callable[[int], int], n_parameters: int) -> int:

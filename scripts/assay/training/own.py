@@ -13,7 +13,7 @@ import torch
 from assay.data.dataset import Dataset
 from assay.data.store import StoredDataset, open_stored
 from assay.engine.painn import why_unsupported
-from assay.models import Potential, build_model
+from assay.models import Potential, build_model, count_parameters
 from assay.training import processes
 from assay.training.curve import draw_curve
 from assay.training.effort import count_steps, rounds_of, seconds_per_step, steps_of_an_epoch
@@ -23,7 +23,7 @@ from assay.training.loss import Loss, for_labels_of
 from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
 from assay.training.run import describe, on_record, write_student
-from assay.training.size import count_parameters, hyperparameters_for, with_elements
+from assay.training.size import hyperparameters_for, parameters_of_shape, with_elements
 from assay.training.states import remove_states, unfinished
 from assay.workflow.files import read_json, sha256_file
 
@@ -145,7 +145,7 @@ def train_own(
     check_held_out(held_out, validation)
     run = plan_run(student, training, origin, data)
     model = run.model
-    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    n_parameters = count_parameters(model)
     if processes.leads():
         print(
             f"{name}: {n_parameters:,} parameters, {len(data):,} structures; {run.recipe.steps:,} steps, about "
@@ -180,7 +180,7 @@ def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Po
         given = hyperparameters_for(student["parameters"], given, elements[-1])
     else:
         given = with_elements(given, elements[-1], "the student")
-    count_parameters(ARCHITECTURE, given)
+    parameters_of_shape(ARCHITECTURE, given)
     return build_model(ARCHITECTURE, given)
 
 

@@ -14,7 +14,7 @@ from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
-from assay.models import Potential, build_model
+from assay.models import Potential, build_model, count_parameters
 from assay.training import processes
 from assay.training.evaluation import check_held_out
 from assay.training.loop import Recipe, Round, Trainer
@@ -126,7 +126,7 @@ def describe(name: str, teacher: Mapping[str, Any], trainer: Trainer, threads: i
         "elements": elements,
         "scope": scope.record,
         "recipe": on_record(trainer.recipe),
-        "n_parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "n_parameters": count_parameters(trainer.model),
         "threads": threads,
         "processes": processes.place()[1],
         "hours": trainer.seconds / 3600,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from assay.models import build_model
+from assay.models import build_model, count_parameters
 from assay.workflow.errors import AssayError
 
 # What all students have in common that the shipped ones are made of.
@@ -48,10 +48,10 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
 
     if "hidden" in fixed:
         return of_width(fixed["hidden"])
-    first = bisect_left(WIDTHS, parameters, key=lambda hidden: count_parameters("painn", of_width(hidden)))
+    first = bisect_left(WIDTHS, parameters, key=lambda hidden: parameters_of_shape("painn", of_width(hidden)))
     nearest = [of_width(hidden) for hidden in WIDTHS[max(first - 1, 0) : first + 1]]
-    found = min(nearest, key=lambda candidate: abs(count_parameters("painn", candidate) - parameters))
-    count = count_parameters("painn", found)
+    found = min(nearest, key=lambda candidate: abs(parameters_of_shape("painn", candidate) - parameters))
+    count = parameters_of_shape("painn", found)
     if max(count, parameters) > FAR * min(count, parameters):
         raise AssayError(
             f"no student of {parameters:,} parameters can be made: the nearest, of {found['hidden']} channels, has "
@@ -80,7 +80,7 @@ def with_elements(given: Mapping[str, Any], largest_z: int, of_whom: str) -> dic
     return dict(given) | {"max_z": known}
 
 
-def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> int:
+def parameters_of_shape(architecture: str, hyperparameters: Mapping[str, Any]) -> int:
     """Count the parameters of a network without making any.
 
     Raises:
@@ -93,4 +93,4 @@ def count_parameters(architecture: str, hyperparameters: Mapping[str, Any]) -> i
         raise AssayError(
             f"a student cannot be made with `hyperparameters` {dict(hyperparameters)} ({error}): correct them"
         ) from None
-    return sum(parameter.numel() for parameter in model.parameters())
+    return count_parameters(model)

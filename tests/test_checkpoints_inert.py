@@ -376,6 +376,8 @@ def test_an_adapter_that_is_not_merged_into_the_weights_is_refused(save):
     layer = {f"blocks.0.filter.lora_{side}.default.weight": tensor for side, tensor in low.items()}
     inside = prefixed(state, "base_model.model.") | prefixed(layer, "base_model.model.")
     inside["base_model.model.blocks.0.filter.base_layer.weight"] = inside.pop("base_model.model.blocks.0.filter.weight")
+    scales = {"blocks.0.filter.scale": torch.full((24, 1), 2.0), "embedding.weight": state["embedding.weight"]}
+    biases = {name: tensor for name, tensor in state.items() if name.endswith("bias")}
     plain = normalize(save(state, "plain.pt")).to_bytes()
     for content in (
         inside,
@@ -383,6 +385,9 @@ def test_an_adapter_that_is_not_merged_into_the_weights_is_refused(save):
         {"state_dict": state, "adapters": {"mine": {"down": low["A"]}}},
         {"state_dict": state, "delta": layer},
         {"state_dict": state, "loraWeights": low},
+        {"state_dict": state, "peft": scales},
+        {"state_dict": state, "adapters": biases},
+        {"state_dict": state, "delta": {"blocks.0.filter.ia3_l": low["A"], "blocks.1.filter.hada_w1_a": low["A"]}},
         {"student": state, "adapters": {"blocks.0.context": {"down.weight": low["A"], "up.weight": low["B"]}}},
     ):
         path = save(content)
@@ -393,6 +398,7 @@ def test_an_adapter_that_is_not_merged_into_the_weights_is_refused(save):
     of_features = {"0.weight": low["A"]}
     for content in (
         {"adapter": state},
+        {"adapter": state, "ema": parameters_of(state)},
         {"state_dict": prefixed(state, "adapter.")},
         {"m": state, "lora": {"rank": 2}, "peft_config": {"scale": torch.tensor(2.0)}},
         {"student": state, "adapter": of_features, "kd": {"adapter": of_features}},

@@ -50,7 +50,7 @@ _NOT_THE_MODEL = re.compile(
     r"\d*(?:_|$)"
 )
 # Words of what changes weights that it stands beside, as LoRA does, and of what may do so.
-_LORA = re.compile(r"(?:^|_)(?:q?lora|dora|peft)\d*(?:_|$)")
+_LORA = re.compile(r"(?:^|_)(?:q?lora|dora|loha|hada|lokr|ia3|b?oft|vera|lycoris|peft)\d*(?:_|$)")
 _ADAPTER = re.compile(r"(?:^|_)adapters?\d*(?:_|$)")
 # Words of adapters that only a training has, from the features of its student to those of a teacher.
 _OF_TRAINING = re.compile(r"(?:^|_)(?:feat|features?|hints?|kd|distil\w*|domain)\d*(?:_|$)")
@@ -182,10 +182,12 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
 
     Args:
         container: the file.
-        named: the models in it, which may be called adapters themselves. Beside a student by name, what is called no
-            more than an adapter, and names no layer of the network, is one of its training.
+        named: the models in it. One that has all parameters which any has may be called an adapter itself. Beside a
+            student by name, what is called no more than an adapter, and names no layer of the network, is one of its
+            training.
     """
-    models = {state.where for state in named}
+    parameters = {name for state in named for name in state.parameters}
+    models = {state.where for state in named if state.parameters.keys() == parameters}
     is_distilled = any("student" in state.place.split(".") or "student." in state.stripped for state in named)
     for where, entries in nested_dicts(container.content):
         for key, value in entries.items() if not _is_not_the_model(where) else ():

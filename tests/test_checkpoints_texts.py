@@ -60,6 +60,21 @@ def test_a_text_tells_of_the_network_what_it_says_of_nothing_else(text, said, sa
             normalize(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "beside"),
+    [
+        ("config", "hidden: 8\nlr: 1e-3\nepsilon: 1e-3\n", "lr"),
+        ("config", "optimizer: adam\nepsilon: 1e-3\n", "optimizer"),
+        ("argv", ["train.py", "--lr", "1e-2", "--epsilon", "1e-3"], "lr"),
+        ("config", {"lr": 1e-3, "eps": 1e-3}, "lr"),
+    ],
+)
+def test_an_epsilon_among_settings_of_an_optimizer_is_said_to_be_passed_over(key, text, beside, save):
+    read = normalize(save({"state_dict": student("painn").state_dict(), key: text}))
+    assert read.network.sources["epsilon"] == "assumed"
+    assert f" = 0.001 was taken for an optimizer's, beside {beside}, and not for the epsilon" in read.summary()
+
+
 def test_a_text_that_is_no_config_says_nothing_of_the_network(save):
     state = student("painn").state_dict()
     plain = normalize(save(state, "plain.pt")).to_bytes()

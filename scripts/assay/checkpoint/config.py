@@ -135,12 +135,7 @@ def read_config(
                 continue
             if name == "rank" and _is_other_rank(value, section):
                 continue
-            beside = _optimizer_around(section, key) if name == "epsilon" else []
-            if beside:
-                notes.append(
-                    f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside "
-                    f"{', '.join(beside)}, and not for the epsilon of the norms."
-                )
+            if name == "epsilon" and _optimizer_around(section, key):
                 continue
             value = _checked(name, value, where, container)
             if name == "head" and value == [*shown.get(name, ()), 1]:
@@ -154,18 +149,19 @@ def read_config(
     return found
 
 
-def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
+def check_assumed(container: Container, assumed: Mapping[str, Any], notes: list[str]) -> None:
     """Refuse to assume a hyperparameter of which the file says something else at a place that is no config's.
 
     Args:
         container: the file.
         assumed: the hyperparameters that neither its weights nor its configs tell, and what would be assumed.
+        notes: sentences on what was taken for something else, to which others are added.
 
     Raises:
         AssayError: there is one, or the config of the network is in a form that cannot be read.
     """
     for section in sections(container) if assumed else ():
-        _check_settings(section, assumed, container)
+        _check_settings(section, assumed, notes, container)
         for key in [key for key in section.entries if is_of_config(section, key)]:
             value, place = section.entries[key], section.path_of(key)
             if isinstance(value, Instance) and (value.args or value.state is not None):
@@ -175,19 +171,25 @@ def check_assumed(container: Container, assumed: Mapping[str, Any]) -> None:
                     "assumed: save its config as a dict"
                 )
             for inner in sections_within(Section(place, settings_in_text(value), known=False)):
-                _check_settings(inner, assumed, container)
+                _check_settings(inner, assumed, notes, container)
 
 
-def _check_settings(section: Section, assumed: Mapping[str, Any], container: Container) -> None:
+def _check_settings(section: Section, assumed: Mapping[str, Any], notes: list[str], container: Container) -> None:
     """Refuse other values of hyperparameters, and values that cannot be read.
 
     A dict that names nothing may be the settings of anything, and counts in the section of a network alone.
     """
     doubtful = section.known or _NORM.fullmatch(section.name)
     for name, key, value in [*_values(section), *(_doubtful(section) if doubtful else ())]:
-        if name not in assumed or (name == "epsilon" and (section.of_run or _optimizer_around(section, key))):
+        if name not in assumed or (name == "epsilon" and section.of_run):
             continue
         where = section.path_of(key)
+        if name == "epsilon" and (beside := _optimizer_around(section, key)):
+            notes.append(
+                f"{where} = {reprlib.repr(value)} was taken for an optimizer's, beside {', '.join(beside)}, and not "
+                "for the epsilon of the norms."
+            )
+            continue
         telling = _TELLING | (_SWITCHES if _KINDS[name] is bool else set())
         if isinstance(value, dict) and telling.isdisjoint(value) and not _is_of_network(section):
             continue

@@ -204,7 +204,8 @@ def normalize(
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
         values, sources = network.hyperparameters, network.sources
-        check_assumed(container, {name: values[name] for name in values if sources.get(name) == "assumed"})
+        assumed = {name: values[name] for name in values if sources.get(name) == "assumed"}
+        check_assumed(container, assumed, network.notes)
         check_statistics(container, choice.weights.tensors | network.tensors)
         check_units(container, units)
         if parts is None:

@@ -277,6 +277,8 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         ({"config": {"energy_units": ("eV", "kcal/mol")}}, r"config\.energy_units = 'kcal/mol'"),
         ({"hparams": {"units": ["eV", "bohr"]}}, r"hparams\.units = 'bohr'"),
         ({"config": {"units": {"energy": {"name": "Hartree"}}}}, r"config\.units\.energy = 'Hartree'"),
+        ({"net_options": {"energy": {"unit": "Ha"}}}, r"net_options\.energy\.unit = 'Ha'"),
+        ({"exp_config": {"forces": {"unit": "Ha/bohr"}}}, r"exp_config\.forces\.unit = 'Ha/bohr'"),
         ({"config": {"unit_style": "real", "unit_system": "metal"}}, r"config\.unit_style = 'real'"),
     ):
         path = save({"model": state} | content)
@@ -322,6 +324,8 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         ({"training": {"model": {"reduce": "mean"}}}, r"training\.model\.reduce = 'mean'"),
         ({"config": {"targets": {"energy": {"extensive": False}}}}, r"config\.targets\.energy\.extensive = False"),
         ({"student_options": {"pooling": {"name": "mean"}}}, r"student_options\.pooling\.name = 'mean'"),
+        ({"painn_options": {"aggr": "mean"}}, r"painn_options\.aggr = 'mean'"),
+        ({"base_config": {"reduce": "mean"}}, r"base_config\.reduce = 'mean'"),
     ):
         with pytest.raises(AssayError, match=f"says {said}.* the sum over its atoms"):
             normalize(save({"model": state} | content))
@@ -331,6 +335,7 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         {"config": {"reduce": True, "pool": 4, "name": "mean", "ensemble": {"aggregation": "mean"}}},
         {"loss": {"reduce": "mean"}, "metrics": {"aggregation": "mean"}, "config": {"do_postprocessing": False}},
         {"training": {"reduce": "mean"}, "history": {"aggregation": "mean"}, "distillation": {"aggregation": "mean"}},
+        {"sampling": {"reduce": "mean"}, "sweep_config": {"reduce": "mean"}},
         {"slurm": {"pool": "max_nodes"}, "config": {"heads": {"dipole": {"readout": "mean"}}}, "kd": {"aggr": "mean"}},
         {"config": {"targets": [{"name": "gap", "extensive": False}, {"name": "energy", "extensive": True}]}},
     ):

@@ -15,13 +15,11 @@ from torch import Tensor
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
 from assay.checkpoint.sections import (
-    NETWORK_WORDS,
     OF_NETWORK_ALONE,
     Section,
     describes_network,
     in_words,
     is_of_config,
-    names_config,
     sections,
     sections_within,
 )
@@ -208,14 +206,8 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], notes: list[st
 
 def _is_of_network(section: Section) -> bool:
     """Whether a section is that of a network or a run, by its place, its name or two hyperparameters in it."""
-    return (
-        section.known
-        or section.of_run
-        or names_config(section.name)
-        or describes_network(section.place)
-        or not NETWORK_WORDS.isdisjoint(in_words(section.place).split("_"))
-        or len({name for name, _, _ in _told(section)}) > 1
-    )
+    stands_there = section.known or section.of_run or describes_network(section.place)
+    return stands_there or len({name for name, _, _ in _told(section)}) > 1
 
 
 def _is_same(value: Any, other: Any) -> bool:

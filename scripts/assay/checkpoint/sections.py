@@ -47,7 +47,7 @@ _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
     r"|datamodule(?:_hyper_parameters|_hparams)?|train(?:ing)?_set"
 )
-NETWORK_WORDS = {"model", "student", "network", "net", "painn"}
+_NETWORK_WORDS = ("model", "student", "network", "net", "painn")
 # Words of the keys under which text, a command or an instance of a class may say what the config of a network says: one
 # of the first, and beside it none but those, words of networks, and the second.
 _CONFIGS = {
@@ -71,10 +71,11 @@ _COMMANDS = {"overrides", "argv", "command", "cmd"}  # sections whose entries ar
 _OF_RESULTS = re.compile(
     r"(?:^|_)(?:codecarbon|emissions?|errors?|histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)"
 )
-# Words of sections of parts of a network, and of what it computes.
-_OF_PARTS = re.compile(
-    r"(?:^|_)(?:student|network|potential|representation|encoder|decoder|backbone|interactions?|gnn|heads?|readouts?"
-    r"|outputs?|predictions?|targets?|labels?|propert(?:y|ies)|quantit(?:y|ies)|observables?)(?:_|$)"
+# Words of sections of a network, of its parts, and of what it computes.
+_OF_NETWORK = re.compile(
+    rf"(?:^|_)(?:{'|'.join(_NETWORK_WORDS)}|architecture|potential|representation|encoder|decoder|backbone"
+    r"|interactions?|gnn|heads?|readouts?|outputs?|predictions?|targets?|labels?|propert(?:y|ies)|quantit(?:y|ies)"
+    r"|observables?)(?:_|$)"
 )
 _INDEX = re.compile(r"\[\d+\]$")
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
@@ -215,24 +216,23 @@ def is_of_config(section: Section, key: Any) -> bool:
     *_, last = parts = re.sub(r"\d", "", words).split("_")
     is_text = isinstance(section.entries[key], str | list) and last not in _NO_CONFIGS and not is_elsewhere(words)
     inside = section.known and bool(section.place) and words in NETWORKS
-    named = names_config(words) or (is_text and not _CONFIGS.isdisjoint(parts) and _OF_TOOLS.isdisjoint(parts))
+    named = _names_config(words) or (is_text and not _CONFIGS.isdisjoint(parts) and _OF_TOOLS.isdisjoint(parts))
     return inside or section.name in _COMMANDS or key in PLACES or named
 
 
-def names_config(words: str) -> bool:
+def _names_config(words: str) -> bool:
     """Whether a key, in words, is one of a config of a network or of a whole run."""
     parts = set(words.split("_"))
-    return parts <= _CONFIGS | _OF_CONFIGS | NETWORK_WORDS and not parts.isdisjoint(_CONFIGS)
+    return parts <= _CONFIGS.union(_OF_CONFIGS, _NETWORK_WORDS) and not parts.isdisjoint(_CONFIGS)
 
 
 def describes_network(place: str) -> bool:
     """Whether what stands at a dotted place describes the network, or what that computes, and no other thing.
 
-    Such are the top of a file, a config itself, and all in a section of a network, a part of it, or its outputs.
+    Such are the top of a file, a config, and all in a section of a network, a part of it, or its outputs.
     """
     parts = [in_words(_INDEX.sub("", part)) for part in place.replace("config.json", "config").split(".") if part]
-    in_network = not OF_NETWORK_ALONE.isdisjoint(parts) or any(map(_OF_PARTS.search, parts))
-    return in_network or set(parts) <= PLACES | NETWORKS
+    return any(map(_OF_NETWORK.search, parts)) or set(parts) <= PLACES | NETWORKS or _names_config(parts[-1])
 
 
 def is_of_results(place: str) -> bool:

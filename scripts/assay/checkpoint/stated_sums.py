@@ -60,7 +60,8 @@ def check_sum(container: Container, network: Network) -> None:
                 raise AssayError(
                     f"{container.path} says {section.path_of(key)} = {reprlib.repr(value)}, and its energy would be "
                     "taken to be the sum over its atoms, with all scales and offsets of its weights: train with a sum, "
-                    f"{'give its pickled model, ' if of_schnetpack else ''}or remove that where it says something else"
+                    f"{'give its pickled model, ' if of_schnetpack else ''}or save the file without that where it is "
+                    "about something else, such as a loss"
                 )
 
 

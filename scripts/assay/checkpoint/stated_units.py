@@ -47,8 +47,8 @@ def check_units(container: Container, units: Mapping[str, str] | None) -> None:
         if not _is_of_assay(unit, kind):
             raise AssayError(
                 f"{container.path} says {place} = {reprlib.repr(unit)}, and its energies would be taken to be in eV, "
-                "distances in angstrom: train or convert it in those, or say as variants.<name>.units in which units "
-                "its network computes"
+                "distances in angstrom: train or convert it in those, or say as variants.<name>.units in which its "
+                "network computes: {energy: eV, length: angstrom} where that is the unit of something else"
             )
 
 

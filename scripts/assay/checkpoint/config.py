@@ -27,35 +27,29 @@ from assay.checkpoint.texts import settings_in_text
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
-SYNONYMS = {
-    "architecture": "architecture arch model_type",
-    "hidden": "hidden hidden_dim hidden_channels hidden_size hidden_features n_features feature_dim n_atom_basis",
-    "n_blocks": "n_blocks num_blocks n_interactions num_interactions",
-    "n_rbf": "n_rbf num_rbf n_radial num_radial n_gaussians num_gaussians num_basis",
-    "max_z": "max_z z_max max_atomic_number",
-    "cutoff_A": "cutoff_A cutoff r_cut rcut r_max cutoff_radius",
-    "radial_basis": "radial_basis rbf_type",
-    "envelope": "envelope envelope_type envelope_function",
-    "filter_bias": "filter_bias",
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
+    "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
+    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int, "cutoff_function": str,
+    "cutoff_arguments": list, "activation_arguments": list, "head_activation": str, "head_activation_arguments": list,
+    "n_filters": int, "shared_filters": bool, "shared_interactions": bool,
+}  # fmt: skip
+_SYNONYMS = {
+    "architecture": "arch model_type",
+    "hidden": "hidden_dim hidden_channels hidden_size hidden_features n_features feature_dim n_atom_basis",
+    "n_blocks": "num_blocks n_interactions num_interactions",
+    "n_rbf": "num_rbf n_radial num_radial n_gaussians num_gaussians num_basis",
+    "max_z": "z_max max_atomic_number",
+    "cutoff_A": "cutoff r_cut rcut r_max cutoff_radius",
+    "radial_basis": "rbf_type",
+    "envelope": "envelope_type envelope_function",
     "activation": (
-        "activation activation_fn activation_function activation_name activation_type act act_fn act_func act_type "
-        "hidden_act nonlinearity non_linearity"
+        "activation_fn activation_function activation_name activation_type act act_fn act_func act_type hidden_act "
+        "nonlinearity non_linearity"
     ),
-    "head": "head",
-    "epsilon": "epsilon norm_eps norm_epsilon",
-    "repulsion": "repulsion",
-    "floor": "floor",
-    "rank": "rank",
-    "cutoff_function": "cutoff_function",
-    "cutoff_arguments": "cutoff_arguments",
-    "activation_arguments": "activation_arguments",
-    "head_activation": "head_activation",
-    "head_activation_arguments": "head_activation_arguments",
-    "n_filters": "n_filters",
-    "shared_filters": "shared_filters",
-    "shared_interactions": "shared_interactions",
+    "epsilon": "norm_eps norm_epsilon",
 }
-_NAMES = {in_words(synonym): name for name, synonyms in SYNONYMS.items() for synonym in synonyms.split()}
+_NAMES = {in_words(word): name for name in _KINDS for word in (name, *_SYNONYMS.get(name, "").split())}
 # Names that may be of a hyperparameter, or else of an optimizer, of other norms, of a neighbor list, of another wall.
 _DOUBTFUL = {
     "eps": "epsilon", "layer_norm_eps": "epsilon", "layer_norm_epsilon": "epsilon", "cutoff_function": "envelope",
@@ -87,13 +81,6 @@ _ON, _OFF = ("true", "yes", "on"), ("false", "no", "off")
 MAX_VALUE_TEXT = 200  # characters of a value that is kept as text
 _PREFIX = re.compile(r"^(?:model|student|network|net|painn|use|with|nuclear|pair|distance)_")
 _OF_DISTANCES = re.compile(r"(?:nuclear|pair|distance)_")
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
-    "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
-    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int, "cutoff_function": str,
-    "cutoff_arguments": list, "activation_arguments": list, "head_activation": str, "head_activation_arguments": list,
-    "n_filters": int, "shared_filters": bool, "shared_interactions": bool,
-}  # fmt: skip
 
 
 def read_config(

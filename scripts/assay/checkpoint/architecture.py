@@ -17,7 +17,7 @@ from torch import Tensor
 from assay.checkpoint.modules import ModulePart
 from assay.checkpoint.schnetpack import Translation, translate
 from assay.checkpoint.stated_units import are_of_assay
-from assay.checkpoint.weights import BUFFERS, StateDict
+from assay.checkpoint.weights import DERIVED, StateDict
 from assay.models import ARCHITECTURES, PaiNN, build_model
 from assay.workflow.config_models.types import CUTOFF_RANGE_A
 from assay.workflow.errors import AssayError
@@ -330,7 +330,7 @@ def _complete(
         raise AssayError(
             f"{path} describes a {architecture} that cannot be built ({error}): correct its config"
         ) from None
-    derived = [name for name in expected if name not in tensors and name.startswith(BUFFERS[:2])]
+    derived = [name for name in expected if name not in tensors and name.startswith(DERIVED)]
     missing = [name for name in expected if name not in tensors and name not in derived]
     unexpected = [name for name in tensors if name not in expected] + state_dict.unknown
     if missing or unexpected:

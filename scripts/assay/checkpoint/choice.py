@@ -14,6 +14,7 @@ import torch
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import OF_BEST, in_words
+from assay.checkpoint.tensors import are_same
 from assay.checkpoint.weights import (
     BUFFERS,
     SCHNETPACK_BASIS,
@@ -124,7 +125,8 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     fitting = [_from_list(chosen, values, container) for values in lists if _fits(chosen, values)]
     others += [state for state in fitting if state.where != chosen.where]
     passed_over = [
-        PassedOver(state.place, state.average, _same_parameters(state, chosen), state.not_begun) for state in others
+        PassedOver(state.place, state.average, are_same(state.parameters, chosen.parameters), state.not_begun)
+        for state in others
     ]
     return Choice(chosen, asked, passed_over, not settled and _is_in_doubt(chosen, others, lists))
 
@@ -233,7 +235,7 @@ def _is_in_doubt(chosen: StateDict, others: list[StateDict], lists: list[TensorL
         ):
             names = average.parameters.keys()
             raw = [state for state in sets if not state.average and state.parameters.keys() == names]
-            if any(not _same_parameters(state, average) for state in raw):
+            if any(not are_same(state.parameters, average.parameters) for state in raw):
                 return True
     return False
 
@@ -248,8 +250,7 @@ def _only(states: list[StateDict], container: Container) -> StateDict:
     best = [state for state in states if rank(state) == min(map(rank, states))]
     first = best[0]
     for other in best[1:]:
-        same = first.tensors.keys() == other.tensors.keys()
-        if not same or not all(torch.equal(first.tensors[name], other.tensors[name]) for name in first.tensors):
+        if not are_same(first.tensors, other.tensors):
             places = " and ".join(repr(state.place) for state in (first, other))
             raise AssayError(
                 f"{container.path} holds two different models, under {places}: "
@@ -289,11 +290,6 @@ def _fits(state: StateDict, values: TensorList) -> bool:
 def _equal_values(state: StateDict, values: TensorList) -> bool:
     pairs = zip(state.parameters.values(), values.tensors, strict=True)
     return all(torch.equal(ours.double(), theirs.double()) for ours, theirs in pairs)
-
-
-def _same_parameters(state: StateDict, other: StateDict) -> bool:
-    ours, theirs = state.parameters, other.parameters
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def _from_list(owner: StateDict, values: TensorList, container: Container) -> StateDict:

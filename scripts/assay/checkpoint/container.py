@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from assay.checkpoint.contents import foreign_names, read_contents
-from assay.checkpoint.exported import exported_by_others, kind_of_archive, onnx_by_others
+from assay.checkpoint.exported import MAX_RECORDS, exported_by_others, kind_of_archive, onnx_by_others
 from assay.checkpoint.pickles import Instance, Name, PickleError, read_pickle
 from assay.checkpoint.programs import frozen_deepmd, model_of_another_program
 from assay.checkpoint.tensors import storage_from_bytes, wanted_storages
@@ -31,7 +31,6 @@ from assay.workflow.files import read_json, sidecars
 CHECKSUM = "content_sha256"  # key in the metadata of a normalized model
 MAX_FILE_BYTES = 1 << 30
 MAX_PICKLE_BYTES = 1 << 26
-MAX_RECORDS = 20_000
 SAVE_AGAIN = "save model.state_dict() with torch.save"
 
 _OF_TORCH = ".metadata"  # the index in the folder of a distributed checkpoint

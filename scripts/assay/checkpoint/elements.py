@@ -13,7 +13,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance
-from assay.checkpoint.sections import MAX_TEXT, PLACES, as_dict, sections
+from assay.checkpoint.sections import IDENTITY_CARD, MAX_TEXT, PLACES, as_dict, sections
 from assay.workflow.errors import AssayError
 
 MAX_ELEMENTS = 1000  # entries of a list of them
@@ -26,7 +26,7 @@ _ELEMENT_LISTS = (
 )  # fmt: skip
 _OF_NUMBERS = {"elements", "atomic_numbers", "z_table", "zs"}
 _OF_ELEMENTS_ALONE = {"elements", "chemical_symbols", "chemical_species"}
-_RECORDS = {"training", "train", "training_record", "metadata", "model.json"} | PLACES
+_RECORDS = {"training", "train", "training_record", "metadata", IDENTITY_CARD} | PLACES
 
 
 def read_elements(container: Container, max_z: int, told: Sequence[str] | None = None) -> list[str] | None:

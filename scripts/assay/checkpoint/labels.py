@@ -13,7 +13,15 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance
-from assay.checkpoint.sections import Section, as_dict, in_words, is_elsewhere, is_of_results, sections
+from assay.checkpoint.sections import (
+    OF_GRADIENT_SCALER,
+    Section,
+    as_dict,
+    in_words,
+    is_elsewhere,
+    is_of_results,
+    sections,
+)
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
@@ -215,7 +223,7 @@ def _of_normalizer(place: str, value: Any, in_pairs: bool = False, depth: int = 
     elif entries is None and isinstance(value, list) and depth < MAX_DEPTH:
         for index, item in enumerate(value[:MAX_LISTED]):
             yield from _of_normalizer(f"{place}[{index}]", item, in_pairs, depth + 1)
-    if entries is None or "growth_factor" in entries or depth == MAX_DEPTH:
+    if entries is None or OF_GRADIENT_SCALER in entries or depth == MAX_DEPTH:
         return
     words_of = {key: in_words(key) for key in entries if isinstance(key, str)}
     named = [words for words in words_of.values() if _IN_NORMALIZER.fullmatch(words)]

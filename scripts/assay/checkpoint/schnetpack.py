@@ -19,6 +19,7 @@ from assay.checkpoint.container import Container
 from assay.checkpoint.modules import ModuleContents, ModulePart
 from assay.checkpoint.schnetpack_parts import activation_of, check_version, postprocessed
 from assay.checkpoint.stated_units import positive_factor
+from assay.checkpoint.tensors import are_same
 from assay.checkpoint.weights import StateDict, nested_dicts
 from assay.workflow.errors import AssayError
 
@@ -315,10 +316,7 @@ def _read_blocks(reader: Reader, result: Translation, n_blocks: int, places: Map
         }
         blocks.append({ours: reader.take(theirs) for ours, theirs in names.items()})
     first, *others = blocks
-    shared = bool(others) and all(
-        block.keys() == first.keys() and all(torch.equal(block[name], first[name]) for name in first)
-        for block in others
-    )
+    shared = bool(others) and all(are_same(block, first) for block in others)
     for index, block in enumerate([first] if shared else blocks):
         result.tensors |= {f"blocks.{index}.{name}": tensor for name, tensor in block.items()}
     activated = [place for place in places if place.endswith(".0")]

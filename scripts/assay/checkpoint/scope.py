@@ -9,6 +9,7 @@ from typing import Any
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.elements import read_elements
+from assay.checkpoint.sections import IDENTITY_CARD
 from assay.data.scope import Scope
 from assay.workflow.files import named_after, sha256_file, training_record, write_json
 from assay.workflow.provenance import header
@@ -44,7 +45,7 @@ def write_scope(checkpoint: str | Path, scope: Scope) -> Path:
 def _told_beside(container: Container) -> tuple[Mapping[str, Any] | None, str]:
     """The record of a scope, or None and why there is none."""
     path = container.path
-    card = container.config.get("model.json")
+    card = container.config.get(IDENTITY_CARD)
     if isinstance(card, Mapping) and isinstance(card.get("scope"), Mapping):
         return card["scope"], ""
     own, record = read_content(training_scope(path)), read_content(training_record(path))

@@ -82,8 +82,8 @@ _INDEX = re.compile(r"\[\d+\]$")
 _JOINT = re.compile(r"[./]|--|__")
 _BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")  # of a word: emaModel, EMAModel
-_OF_GRADIENT_SCALER = "growth_factor"
-_OF_IDENTITY_CARD = "model.json"
+OF_GRADIENT_SCALER = "growth_factor"
+IDENTITY_CARD = "model.json"
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Section:
 
     def path_of(self, key: str) -> str:
         """The dotted path of one of its entries."""
-        return f"{self.place}.{key}".lstrip(".")
+        return dotted(self.place, key)
 
 
 def sections(container: Container, with_data: bool = False, with_lists: bool = False) -> Iterator[Section]:
@@ -141,7 +141,7 @@ def sections_within(*tops: Section, with_data: bool = False, with_lists: bool = 
     seen: dict[int, Any] = {}  # dicts by their ids, which no other has while they are kept
     while queue and len(seen) < MAX_SECTIONS:
         section, depth = queue.popleft()
-        if id(section.entries) in seen or _OF_GRADIENT_SCALER in section.entries:
+        if id(section.entries) in seen or OF_GRADIENT_SCALER in section.entries:
             continue
         seen[id(section.entries)] = section.entries
         yield section
@@ -164,7 +164,7 @@ def _nested(entries: dict[Any, Any], with_lists: bool) -> Iterator[tuple[tuple[s
     """
     flattened: dict[tuple[str, ...], dict[Any, Any]] = {}
     for key, value in list(entries.items())[:MAX_SECTIONS]:
-        if not isinstance(key, str) or isinstance(value, Tensor) or key == _OF_IDENTITY_CARD:
+        if not isinstance(key, str) or isinstance(value, Tensor) or key == IDENTITY_CARD:
             continue
         inner = as_dict(value)
         path = (key,) if key in PLACES else tuple(filter(None, _JOINT.split(key)))
@@ -262,6 +262,11 @@ def _is_item(value: Any) -> bool:
 
 def _is_box(value: Any) -> bool:
     return isinstance(value, dict) and "value" in value and value.keys() <= _BOX
+
+
+def dotted(place: str, key: str) -> str:
+    """The dotted place of what stands under a key at a dotted place, "" at the top."""
+    return f"{place}.{key}".lstrip(".")
 
 
 def in_words(key: str) -> str:

@@ -42,6 +42,11 @@ def is_storage(name: str) -> bool:
     return any(f"{place}{kind}Storage" == name for place in _STORAGE_PLACES for kind in _STORAGES)
 
 
+def are_same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    """Whether two sets of tensors have the same names and, under each, the same shape and numbers."""
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
 def wanted_storages(persistent: Iterable[Persistent]) -> dict[str, tuple[torch.dtype, int]]:
     """The type and the number of elements of each storage that a pickle refers to, by its key.
 

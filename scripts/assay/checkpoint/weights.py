@@ -19,7 +19,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.labels import is_neutral_buffer
-from assay.checkpoint.sections import OF_BEST, in_words
+from assay.checkpoint.sections import OF_BEST, dotted, in_words
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
@@ -30,11 +30,10 @@ ROOTS = frozenset(
 )
 SCHNETPACK_ROOTS = frozenset(("representation", "input_modules", "output_modules", "postprocessors"))
 SCHNETPACK_BASIS = "representation.radial_basis."  # trained in some networks
+DERIVED = ("rbf.", "radial.")  # buffers that follow from the hyperparameters
 BUFFERS = (
-    "rbf.", "radial.", "reference_energy", "energy_scale", "postprocessors.", "representation.cutoff_fn.",
-    SCHNETPACK_BASIS,
+    *DERIVED, "reference_energy", "energy_scale", "postprocessors.", "representation.cutoff_fn.", SCHNETPACK_BASIS,
 )  # fmt: skip
-SCHNETPACK = "representation."  # so begin the names of a network of schnetpack
 MAX_DEPTH, MAX_DICTS = 8, 10_000
 MAX_TENSORS = 100_000  # names of tensors in all dicts together
 MAX_PARTS = 50  # parts of a name between dots
@@ -116,7 +115,7 @@ class StateDict:
     @property
     def is_schnetpack(self) -> bool:
         """Whether they have the names of a network of schnetpack."""
-        return any(name.startswith(SCHNETPACK) for name in self.tensors)
+        return any(name.startswith("representation.") for name in self.tensors)
 
     @property
     def repeated(self) -> dict[str, str]:
@@ -173,7 +172,7 @@ def find_models(container: Container, everything: bool = False) -> tuple[list[St
                 seen.add(id(values))
                 if all(isinstance(value, Tensor) for value in values):
                     average = key != _PUT_ASIDE
-                    listed.append(TensorList(f"{where}.{key}".lstrip("."), average, values))
+                    listed.append(TensorList(dotted(where, key), average, values))
     return found, listed
 
 
@@ -197,7 +196,7 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
             said, names_layer = f"{around}.{layer or key}", bool(layer) or not ROOTS.isdisjoint(around.split("."))
             of_training = _has_word(_OF_TRAINING, said) or (is_distilled and not names_layer)
             if _has_word(_LORA, said) or (_has_word(_ADAPTER, said) and not of_training):
-                return f"{where}.{key}".lstrip(".")
+                return dotted(where, key)
     return ""
 
 
@@ -269,7 +268,7 @@ def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
         seen.add(id(value))
         if isinstance(value, dict):
             yield where, value
-            inner = ((f"{where}.{key}".lstrip("."), item) for key, item in value.items() if isinstance(key, str))
+            inner = ((dotted(where, key), item) for key, item in value.items() if isinstance(key, str))
         else:
             inner = ((f"{where}[{index}]", item) for index, item in enumerate(value))
         for place, item in inner:

@@ -20,7 +20,7 @@ from assay.checkpoint.stated_units import are_of_assay
 from assay.checkpoint.weights import DERIVED, StateDict
 from assay.models import ARCHITECTURES, PaiNN, build_model
 from assay.workflow.config_models.types import CUTOFF_RANGE_A
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, listed
 
 MAX_SIZE = 10_000  # the longest axis of a tensor
 MAX_Z = 255
@@ -156,7 +156,7 @@ def _read_normalized(
     names = inspect.signature(ARCHITECTURES[architecture]).parameters
     missing = [name for name in names if name not in said]
     if missing:
-        raise AssayError(f"{path} does not say {_listed(missing)} of its {architecture}: normalize the file again")
+        raise AssayError(f"{path} does not say {listed(missing)} of its {architecture}: normalize the file again")
     hyperparameters = {name: said[name][0] for name in names}
     _one_cutoff(_cutoffs_said(said, cutoff_A), False, path)
     tensors, filled = _complete(architecture, hyperparameters, state_dict, path)
@@ -335,7 +335,7 @@ def _complete(
     unexpected = [name for name in tensors if name not in expected] + state_dict.unknown
     if missing or unexpected:
         kinds = (("lacks", missing), ("has unknown", unexpected))
-        lists = [f"{what} {_listed(names)}" for what, names in kinds if names]
+        lists = [f"{what} {listed(names)}" for what, names in kinds if names]
         found, again = "is not", "save the whole state dict"
         if not missing:
             found, again = "holds more than", "where that does not change its energies, save its state dict without it"
@@ -346,10 +346,10 @@ def _complete(
         if tensor.shape != expected[name].shape
     ]
     if misfits:
-        raise AssayError(f"{path} has tensors that do not fit together: {_listed(misfits)}; save the state dict again")
+        raise AssayError(f"{path} has tensors that do not fit together: {listed(misfits)}; save the state dict again")
     bad = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
     if bad:
-        raise AssayError(f"{path} has NaN or infinite values in {_listed(bad)}: use an earlier checkpoint")
+        raise AssayError(f"{path} has NaN or infinite values in {listed(bad)}: use an earlier checkpoint")
     complete = expected | tensors
     return {name: _canonical(complete[name], expected[name].dtype) for name in expected}, derived
 
@@ -359,7 +359,3 @@ def _canonical(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     tensor = tensor.contiguous()
     converted = tensor.to(dtype)
     return converted if torch.equal(converted.double(), tensor.double()) else tensor.double()
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")

@@ -27,7 +27,7 @@ from assay.checkpoint.weights import (
     find_models,
 )
 from assay.models import ARCHITECTURES
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, listed
 
 RAW, AVERAGE = "raw", "average"
 MAX_SETS = 20
@@ -87,7 +87,7 @@ def choose_weights(container: Container, asked: str | None = None) -> Choice:
     by_path = asked not in (None, RAW, AVERAGE)
     named, lists = find_models(container, everything=by_path)
     if not named and not by_path and (others := find_models(container, everything=True)[0]):
-        places = ", ".join(repr(state.place[:MAX_PLACE]) for state in others[:MAX_SETS])
+        places = listed(repr(state.place[:MAX_PLACE]) for state in others)
         raise AssayError(
             f"{container.path} holds weights of a student under {places} alone, which is not the student by its name: "
             "where it is, name it as variants.<name>.weights"
@@ -225,13 +225,13 @@ def _find_not_begun(named: list[StateDict], lists: list[TensorList], counted: di
 
 def _is_in_doubt(chosen: StateDict, others: list[StateDict], lists: list[TensorList]) -> bool:
     """Whether a raw and an averaged set differ, and only a list or a callback calls the second an average."""
-    listed = {values.where for values in lists}
+    in_lists = {values.where for values in lists}
     sets = [chosen, *others]
     for average in sets:
         if (
             average.average
             and not average.not_begun
-            and (average.where in listed or "callbacks" in average.where.split("."))
+            and (average.where in in_lists or "callbacks" in average.where.split("."))
         ):
             names = average.parameters.keys()
             raw = [state for state in sets if not state.average and state.parameters.keys() == names]
@@ -321,5 +321,5 @@ def _nothing_begun(average: StateDict, container: Container) -> AssayError:
 
 def _nothing_of_kind(what: str, named: list[StateDict], lists: list[TensorList], container: Container) -> AssayError:
     places = [state.place for state in named] + [values.where for values in lists]
-    listed = ", ".join(repr(place[:MAX_PLACE]) for place in dict.fromkeys(places[:20]))
-    return AssayError(f"{container.path} holds no {what}: set variants.<name>.weights to one of {listed}")
+    known = listed(repr(place[:MAX_PLACE]) for place in dict.fromkeys(places))
+    return AssayError(f"{container.path} holds no {what}: set variants.<name>.weights to one of {known}")

@@ -18,7 +18,7 @@ from typing import Any
 import onnx
 
 from assay.checkpoint.programs import model_of_another_program, program_of_code, refusal_of
-from assay.workflow.errors import AssayError, printable, reason_of
+from assay.workflow.errors import AssayError, listed, printable, reason_of
 
 # Where each kind of exported file of Assay says that it is one: the extra file of TorchScript, the key of others.
 IDENTITY_FILE, IDENTITY_KEY = "identity.json", "identity"
@@ -26,7 +26,7 @@ OWN_ONNX_KEYS = {"cutoff_A", "max_z", "checkpoint_sha256"}
 MAX_METADATA_BYTES = 1 << 20
 MAX_ONNX_BYTES = 1 << 24  # a message of protobuf takes up to a hundred times its bytes when it is read
 MAX_RECORDS = 20_000
-MAX_SHOWN = 8
+MAX_SHOWN, MAX_NAME = 8, 60  # names that are shown, and characters of one
 MAX_METADATA_FILES = 8
 
 _KINDS = (
@@ -105,8 +105,8 @@ def onnx_by_others(path: Path, data: bytes | None = None) -> AssayError | None:
     if not model.graph.node or OWN_ONNX_KEYS <= {entry.key for entry in model.metadata_props}:
         return None
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = _listed(value.name for value in model.graph.input if value.name not in weights)
-    outputs = _listed(value.name for value in model.graph.output)
+    inputs = listed((it.name for it in model.graph.input if it.name not in weights), MAX_SHOWN, MAX_NAME)
+    outputs = listed((it.name for it in model.graph.output), MAX_SHOWN, MAX_NAME)
     evidence = f"it takes {inputs or 'nothing'} and returns {outputs or 'nothing'}"
     return model_of_another_program(path, [], sorted(weights)) or _unknown(path, "an ONNX file", evidence)
 
@@ -123,7 +123,7 @@ def _refusal(path: Path, kind: str, archive: zipfile.ZipFile, entries: list[zipf
         return refusal_of(path, *found, form=kind)
     own = [name for name in modules if name.partition(".")[0] not in ("torch", "collections")]
     names = own or sorted(metadata)
-    code = f"it holds {_listed(names)}" if names else "it names nothing"
+    code = f"it holds {listed(names, MAX_SHOWN, MAX_NAME)}" if names else "it names nothing"
     return _unknown(path, f"a {kind}", code)
 
 
@@ -145,8 +145,3 @@ def _metadata(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo]) -> dict[
             content = json.loads(archive.read(entry))
             found |= content if isinstance(content, dict) else {}
     return found
-
-
-def _listed(names: Iterable[str]) -> str:
-    shown = [name[:60] for name in names]
-    return ", ".join(shown[:MAX_SHOWN]) + (f" and {len(shown) - MAX_SHOWN} more" if len(shown) > MAX_SHOWN else "")

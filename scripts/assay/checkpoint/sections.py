@@ -23,6 +23,8 @@ OF_NETWORK_ALONE = {
     "model_params",
 }  # fmt: skip
 NETWORKS = OF_NETWORK_ALONE | {"config", "cfg", "params", "init_args", "kwargs"}
+OF_GRADIENT_SCALER = "growth_factor"
+IDENTITY_CARD = "model.json"
 MAX_DEPTH, MAX_SECTIONS = 5, 2_000
 MAX_LISTED = 50  # dicts of one list
 MAX_TEXT = 1 << 20  # characters of a config that is kept as text
@@ -82,8 +84,6 @@ _INDEX = re.compile(r"\[\d+\]$")
 _JOINT = re.compile(r"[./]|--|__")
 _BOX = {"value", "desc"}  # keys of the dict in which Weights & Biases wraps a value
 _CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")  # of a word: emaModel, EMAModel
-OF_GRADIENT_SCALER = "growth_factor"
-IDENTITY_CARD = "model.json"
 
 
 @dataclass(frozen=True)

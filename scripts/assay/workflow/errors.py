@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -22,6 +22,13 @@ def printable(text: str, limit: int = 1200) -> str:
     """``text`` that may quote a file, on one line, of bounded length, and without what could confuse a terminal."""
     text = "".join(character if character.isprintable() else "?" for character in text)
     return text if len(text) <= limit else f"{text[: limit // 2]} ... {text[-limit // 2 :]}"
+
+
+def listed(names: Iterable[str], count: int = 20, length: int = 200) -> str:
+    """The first ``count`` of some names, each of at most ``length`` characters, and how many more there are."""
+    shown = [name[:length] for name in names]
+    more = len(shown) - count
+    return ", ".join(shown[:count]) + (f" and {more} more" if more > 0 else "")
 
 
 def reason_of(error: BaseException, limit: int = 1200) -> str:

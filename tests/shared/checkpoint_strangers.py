@@ -247,7 +247,7 @@ STRANGERS = {
     ),
     "torchscript_of_nobody": (
         ".pt", lambda: torchscript("somebody.nets.Net"),
-        r"TorchScript file that Assay did not export \(it holds somebody.nets\)",
+        r"TorchScript file that Assay did not export \(it holds somebody.nets\).* give .*schnetpack-schnet",
     ),
     "onnx_of_nobody": (
         ".onnx", lambda: onnx_model(["species", "coordinates"], ["energy", "charges"], ["w"]),

@@ -18,6 +18,7 @@ from typing import Any
 import onnx
 
 from assay.checkpoint.programs import model_of_another_program, program_of_code, refusal_of
+from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError, listed, printable, reason_of
 
 # Where each kind of exported file of Assay says that it is one: the extra file of TorchScript, the key of others.
@@ -131,7 +132,7 @@ def _unknown(path: Path, what: str, evidence: str) -> AssayError:
     return AssayError(
         printable(
             f"{path} is {what} that Assay did not export ({evidence}), so that Assay cannot tell what it computes: "
-            "give a checkpoint of a seed-painn or painn, or judge its ASE calculator (docs/calculators.md)"
+            f"give a checkpoint of {', '.join(ARCHITECTURES)}, or judge its ASE calculator (docs/calculators.md)"
         )
     )
 

@@ -19,7 +19,7 @@ from assay.workflow.errors import AssayError
 MAX_ELEMENTS = 1000  # entries of a list of them
 _BETWEEN = re.compile(r"[\s,;|/&+'\"()\[\]{}]+")
 _RANGES = {"builtins.range", "builtins.xrange"}  # names of one class in pickles
-_SYMBOL = re.compile("[A-Z][a-z]?")
+_SYMBOL, _NUMBER = re.compile("[A-Z][a-z]?"), re.compile("[0-9]{1,3}")
 _ELEMENT_LISTS = (
     "elements", "atomic_numbers", "z_table", "zs", "chemical_symbols", "type_names", "chemical_species", "type_map",
     "species",
@@ -67,6 +67,13 @@ def read_elements(container: Container, max_z: int, told: Sequence[str] | None =
     return None
 
 
+def atomic_number(value: Any) -> int:
+    """The atomic number that a symbol, a number or the text of one names; -1 for anything else."""
+    if isinstance(value, str):
+        value = int(value) if _NUMBER.fullmatch(value) else ase.data.atomic_numbers.get(value, -1)
+    return value if type(value) is int and 0 <= value < len(ase.data.chemical_symbols) else -1
+
+
 def _elements_in(value: Any, of_numbers: bool) -> list[int] | None:
     """The atomic numbers, in their order, that ``value`` lists; None where it lists something else.
 
@@ -80,9 +87,8 @@ def _elements_in(value: Any, of_numbers: bool) -> list[int] | None:
     whole = {item for item in items if type(item) is int}
     padded = of_numbers and whole != set(range(len(whole)))
     least = 0 if padded else 1 if of_numbers else len(ase.data.chemical_symbols)
-    numbers = [_number(item) if isinstance(item, str) else item for item in items]
-    fits = all(type(z) is int and z < len(ase.data.chemical_symbols) for z in numbers)
-    if not fits or min(numbers, default=0) < 0 or min(whole, default=least) < least:
+    numbers = [atomic_number(item) for item in items]
+    if min(numbers, default=0) < 0 or min(whole, default=least) < least:
         return None
     return sorted(set(numbers) - {0}) or None
 
@@ -105,9 +111,9 @@ def _items(value: Any) -> list[Any]:
         value = words
     if not isinstance(value, list | tuple | dict) or len(value) > MAX_ELEMENTS:
         return []
-    if isinstance(value, dict) and all(isinstance(item, str) and _number(item) >= 0 for item in value.values()):
+    if isinstance(value, dict) and all(isinstance(it, str) and it in ase.data.atomic_numbers for it in value.values()):
         return list(value.values())
-    return [int(item) if isinstance(item, str) and re.fullmatch("[0-9]{1,3}", item) else item for item in value]
+    return [int(item) if isinstance(item, str) and _NUMBER.fullmatch(item) else item for item in value]
 
 
 def _of_one_word(word: str) -> list[str]:
@@ -118,14 +124,10 @@ def _of_one_word(word: str) -> list[str]:
     named = (
         "".join(symbols) == word
         and len(set(symbols)) == len(symbols)
-        and all(_number(symbol) > 0 for symbol in symbols)
+        and all(atomic_number(symbol) > 0 for symbol in symbols)
     )
     clear = len(symbols) > 2 or (len(symbols) == 2 and not word.isupper())  # and not "NO" or "OK"
-    return symbols if named and clear and _number(word) < 0 else [word]
-
-
-def _number(symbol: str) -> int:
-    return ase.data.atomic_numbers.get(symbol, -1)
+    return symbols if named and clear and atomic_number(word) < 0 else [word]
 
 
 def _repeats(value: Any) -> bool:

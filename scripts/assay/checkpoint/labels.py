@@ -7,11 +7,11 @@ import reprlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import ase.data
 import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
+from assay.checkpoint.elements import atomic_number
 from assay.checkpoint.pickles import Instance
 from assay.checkpoint.sections import (
     OF_GRADIENT_SCALER,
@@ -178,7 +178,7 @@ def _is_of_elements(words: str, value: Any) -> bool:
     elsewhere = _OF_OTHERS.search(words) or is_of_results(words) or is_elsewhere(words)
     if not isinstance(value, dict) or not value or elsewhere or _is_counted(value):
         return False
-    if not all(_atomic_number(key) > 0 for key in value):
+    if not all(atomic_number(key) > 0 for key in value):
         return False
     numbers = _numbers(value)
     if not numbers or len(numbers) != len(value):
@@ -326,19 +326,12 @@ def _is_applied(place: str, value: Any, tensors: Mapping[str, Tensor]) -> bool:
         entries = _entries(value)
         pairs = list(enumerate(numbers or ()) if entries is None else entries.items())
         if any(
-            all(_is_close(table.flatten(), _atomic_number(key), number) for key, number in pairs) for table in tables
+            all(_is_close(table.flatten(), atomic_number(key), number) for key, number in pairs) for table in tables
         ):
             return True
     if _SPREAD.search(words) and "energy_scale" in tensors:
         return numbers is not None and all(_is_close(tensors["energy_scale"].reshape(1), 0, it) for it in numbers)
     return False
-
-
-def _atomic_number(key: Any) -> int:
-    """The atomic number that a symbol, a number or the text of one names; -1 for anything else."""
-    if isinstance(key, str):
-        key = int(key) if re.fullmatch("[0-9]{1,3}", key) else ase.data.atomic_numbers.get(key, -1)
-    return key if type(key) is int and 0 <= key < len(ase.data.chemical_symbols) else -1
 
 
 def _is_close(known: Tensor, index: int, number: Any) -> bool:

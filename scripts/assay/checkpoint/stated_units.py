@@ -118,11 +118,7 @@ def _texts(value: Any) -> list[str]:
 def _kind_of_other(letters: str, unit: str) -> str | None:
     """The kind of a label by another name, such as ``dft_energy_unit``; None where what it says is no unit of it."""
     kind = kind_in_letters(letters)
-    if kind in _KINDS:
-        with suppress(AssayError, OverflowError):
-            factor(unit, kind)
-            return kind
-    return None
+    return kind if kind in _KINDS and _factor(unit, kind) is not None else None
 
 
 def _pairs(text: Any) -> dict[str, str]:
@@ -154,7 +150,13 @@ def _is_of_assay(unit: str, kind: str | None) -> bool:
 
 
 def _is_one(unit: str, kinds: list[str]) -> bool:
-    for kind in kinds:
-        with suppress(AssayError, OverflowError):
-            return factor(unit, kind) == 1.0
-    return False
+    """Whether the first of some kinds of which a unit is one has it as its own."""
+    factors = (_factor(unit, kind) for kind in kinds)
+    return next((value for value in factors if value is not None), None) == 1.0
+
+
+def _factor(unit: str, kind: str) -> float | None:
+    """The value of a unit in eV and angstrom; None where it is no unit of the kind."""
+    with suppress(AssayError, OverflowError):
+        return factor(unit, kind)
+    return None

@@ -237,7 +237,7 @@ def describes_network(place: str) -> bool:
 
 def is_of_results(place: str) -> bool:
     """Whether a dotted place is that of a record of how well a network does."""
-    return any(_OF_RESULTS.search(in_words(part)) for part in place.split("."))
+    return has_word(_OF_RESULTS, place)
 
 
 def as_dict(value: Any) -> dict[Any, Any] | None:
@@ -262,6 +262,11 @@ def _is_item(value: Any) -> bool:
 
 def _is_box(value: Any) -> bool:
     return isinstance(value, dict) and "value" in value and value.keys() <= _BOX
+
+
+def has_word(words: re.Pattern[str], place: str) -> bool:
+    """Whether a part of a dotted place has one of ``words``, however its trainer joined them."""
+    return any(words.search(in_words(part)) for part in place.split("."))
 
 
 def dotted(place: str, key: str) -> str:

@@ -76,7 +76,7 @@ def _averages(section: Section, words: str, value: Any) -> bool:
     """Whether an entry of a section says that what atoms have is aggregated, and not by a sum."""
     place = section.place
     if words in _WHICH:
-        place, words = section.around, in_words(place.rpartition(".")[2])
+        place, words = section.around, section.name
     text = value.name if isinstance(value, Name) else value
     if not isinstance(text, str) or not _AGGREGATION.fullmatch(words):
         return False

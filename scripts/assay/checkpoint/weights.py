@@ -19,7 +19,7 @@ from torch import Tensor
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.labels import is_neutral_buffer
-from assay.checkpoint.sections import OF_BEST, dotted, in_words
+from assay.checkpoint.sections import OF_BEST, dotted, has_word, in_words
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 
@@ -194,8 +194,8 @@ def adapter_in(container: Container, named: list[StateDict]) -> str:
                 continue
             around, layer = "" if where in models else where, _split(key)[2]
             said, names_layer = f"{around}.{layer or key}", bool(layer) or not ROOTS.isdisjoint(around.split("."))
-            of_training = _has_word(_OF_TRAINING, said) or (is_distilled and not names_layer)
-            if _has_word(_LORA, said) or (_has_word(_ADAPTER, said) and not of_training):
+            of_training = has_word(_OF_TRAINING, said) or (is_distilled and not names_layer)
+            if has_word(_LORA, said) or (has_word(_ADAPTER, said) and not of_training):
                 return dotted(where, key)
     return ""
 
@@ -239,22 +239,17 @@ def _is_number(value: Any) -> bool:
 
 
 def _tells_of_average(key: str) -> bool:
-    return key == _PUT_ASIDE or _has_word(_AVERAGE, key)
+    return key == _PUT_ASIDE or has_word(_AVERAGE, key)
 
 
 def _is_averaged(place: str) -> bool:
     """Whether a dotted place is that of a moving average, and not of weights that were put aside for one."""
-    return _has_word(_AVERAGE, place) and not _has_word(_ASIDE, place)
+    return has_word(_AVERAGE, place) and not has_word(_ASIDE, place)
 
 
 def _is_not_the_model(place: str) -> bool:
     """Whether a dotted place is that of a teacher, a loss, an optimizer and the like."""
     return any(_NOT_THE_MODEL.search(OF_BEST.sub("", in_words(part))) for part in place.split("."))
-
-
-def _has_word(words: re.Pattern[str], place: str) -> bool:
-    """Whether a part of a dotted place has one of ``words``, however its trainer joined them."""
-    return any(words.search(in_words(part)) for part in place.split("."))
 
 
 def nested_dicts(content: dict) -> Iterator[tuple[str, dict]]:
@@ -327,7 +322,7 @@ def _telling(parts: list[str]) -> tuple[str, ...]:
 
 def _with_dots(keys: list[str]) -> dict[str, str]:
     """The names of LitEma, which takes the dots out of the names that it averages, each with its dots."""
-    averaged = {key for key in keys if "." in key and _has_word(_AVERAGE, key.split(".")[-2])}
+    averaged = {key for key in keys if "." in key and has_word(_AVERAGE, key.split(".")[-2])}
     known: dict[str, set[str]] = {}
     for key in set(keys) - averaged if averaged else ():
         parts = key.split(".", MAX_PARTS)
@@ -375,13 +370,13 @@ def _models(where: str, entries: dict, container: Container, everything: bool) -
 
 def _belongs_elsewhere(key: str, tensor: Tensor) -> bool:
     of_task = tensor.numel() <= MAX_OF_TASK and _OF_TASK.search(key)
-    return bool(_bookkeeping(key) or _has_word(_NOT_THE_MODEL, key) or of_task) or is_neutral_buffer(key, tensor)
+    return bool(_bookkeeping(key) or has_word(_NOT_THE_MODEL, key) or of_task) or is_neutral_buffer(key, tensor)
 
 
 def _bookkeeping(key: Any) -> str:
     """The bare name of what counts the steps of an average, at its own place or behind its name; else empty."""
     place, _, name = key.rpartition(".") if isinstance(key, str) else ("", "", "")
-    return name if name in _BOOKKEEPING and (not place or _has_word(_AVERAGE, place)) else ""
+    return name if name in _BOOKKEEPING and (not place or has_word(_AVERAGE, place)) else ""
 
 
 def _looks_like_a_student(tensors: dict[str, Tensor]) -> bool:

@@ -273,6 +273,7 @@ def test_units_that_a_file_states_of_its_network_are_not_passed_over(architectur
         ({"results": {"config": {"energy_unit": "Ha"}}}, r"results\.config\.energy_unit = 'Ha'"),
         ({"config": {"targets": {"U0": {"quantity": "energy", "unit": "Ha"}}}}, r"config\.targets\.U0\.unit = 'Ha'"),
         ({"config": {"outputs": [{"name": "energy", "unit": "Ha"}]}}, r"config\.outputs\[0\]\.unit = 'Ha'"),
+        ({"config": {"heads": [{"output_key": "energy", "unit": "Ha"}]}}, r"config\.heads\[0\]\.unit = 'Ha'"),
         ({"config": {"outputs": {"U0_energy": {"unit": "Ha"}}}}, r"config\.outputs\.U0_energy\.unit = 'Ha'"),
         ({"config": {"energy_units": ("eV", "kcal/mol")}}, r"config\.energy_units = 'kcal/mol'"),
         ({"hparams": {"units": ["eV", "bohr"]}}, r"hparams\.units = 'bohr'"),

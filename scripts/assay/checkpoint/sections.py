@@ -23,6 +23,8 @@ OF_NETWORK_ALONE = {
     "model_params",
 }  # fmt: skip
 NETWORKS = OF_NETWORK_ALONE | {"config", "cfg", "params", "init_args", "kwargs"}
+# Keys of what an entry of a list, or a target of its own name, is about.
+OF_WHAT = ("property", "output_key", "quantity", "target", "name")
 OF_GRADIENT_SCALER = "growth_factor"
 IDENTITY_CARD = "model.json"
 MAX_DEPTH, MAX_SECTIONS = 5, 2_000

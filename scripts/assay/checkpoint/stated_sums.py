@@ -9,7 +9,7 @@ from typing import Any
 from assay.checkpoint.architecture import OF_SCHNETPACK, Network
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Name
-from assay.checkpoint.sections import Section, describes_network, in_words, sections
+from assay.checkpoint.sections import OF_WHAT, Section, describes_network, in_words, sections
 from assay.workflow.errors import AssayError
 
 _AGGREGATION = re.compile(
@@ -28,7 +28,6 @@ _OF_OTHERS = re.compile(
     r"|^(?!.*energ)(?:.*_)?(?:dipoles?|quadrupoles?|polari[sz]abilit(?:y|ies)|charges?|spins?|magmoms?"
     r"|homo|lumo|(?:band_?)?gap)(?:_|$)"
 )
-_PROPERTY = ("property", "output_key", "quantity", "target", "name")  # keys of what an entry of a list is about
 
 
 def check_sum(container: Container, network: Network) -> None:
@@ -67,7 +66,7 @@ def check_sum(container: Container, network: Network) -> None:
 
 def _is_of_others(section: Section) -> bool:
     """Whether a section is about something else than the energy of a structure, by its place or as part of a list."""
-    listed = map(section.entries.get, _PROPERTY) if section.place.endswith("]") else ()
+    listed = map(section.entries.get, OF_WHAT) if section.place.endswith("]") else ()
     names = [*section.place.split("."), *listed]
     return any(isinstance(name, str) and _OF_OTHERS.search(in_words(name)) for name in names)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from assay.checkpoint.container import Container
 from assay.checkpoint.sections import (
+    OF_WHAT,
     RUNS,
     Section,
     as_dict,
@@ -28,7 +29,6 @@ MAX_LISTED = 100  # units of one list
 # What names a unit of each kind that a network has.
 _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "length", "forces")}
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?|unit_(?:system|style)")
-_NAMES = ("quantity", "property", "name")  # of what an entry of a list, or a target of its own name, is
 _BOX = ("name", "unit", "symbol")  # keys under which a dict has the text of one unit
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
@@ -97,7 +97,7 @@ def _owner(section: Section, key: str) -> str:
     """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys and sections."""
     if unit_told_by(key) is None or is_of_results(section.place) or not _tells_of_labels(section.around):
         return ""
-    names = [section.place.rpartition(".")[2], *map(section.entries.get, _NAMES)]
+    names = [section.place.rpartition(".")[2], *map(section.entries.get, OF_WHAT)]
     return next((name for name in names if isinstance(name, str) and unit_told_by(f"{name[:MAX_UNITS]}_unit")), "")
 
 

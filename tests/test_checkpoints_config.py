@@ -326,6 +326,11 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         ({"training": {"model": {"reduce": "mean"}}}, r"training\.model\.reduce = 'mean'"),
         ({"config": {"targets": {"energy": {"extensive": False}}}}, r"config\.targets\.energy\.extensive = False"),
         ({"student_options": {"pooling": {"name": "mean"}}}, r"student_options\.pooling\.name = 'mean'"),
+        ({"config": {"pooling": {"cls": "MeanPool"}}}, r"config\.pooling\.cls = 'MeanPool'"),
+        (
+            {"config": {"readout": {"class_path": "Pool", "init_args": {"mode": "mean"}}}},
+            r"config\..*args\.mode = 'mean'",
+        ),
         ({"painn_options": {"aggr": "mean"}}, r"painn_options\.aggr = 'mean'"),
         ({"base_config": {"reduce": "mean"}}, r"base_config\.reduce = 'mean'"),
     ):

@@ -15,7 +15,10 @@ from torch import Tensor
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Instance, Name
 from assay.checkpoint.sections import (
+    ARGUMENTS,
+    NAMING,
     OF_NETWORK_ALONE,
+    TELLING,
     Section,
     describes_network,
     in_words,
@@ -57,11 +60,7 @@ _DOUBTFUL = {
 }  # fmt: skip
 # Sections whose epsilon is of norms.
 _NORM = re.compile(r"(?!.*(?:clip|grad|target|label|input|data|batch))(?:\w+_)?norms?")
-# Keys of a dict that names a class or a function, as Hydra and LightningCLI write it, of its arguments, and of neither.
-_NAMING = {"_target_", "class_path", "name", "type"}
-_TELLING = _NAMING | {"kind", "fn", "func", "function", "cls", "class"}
-_ARGUMENTS = {"init_args", "dict_kwargs", "kwargs", "args", "params"}
-_IDLE = {"_recursive_", "_partial_", "_convert_"}
+_IDLE = {"_recursive_", "_partial_", "_convert_"}  # keys of Hydra beside the name of a class
 _SWITCHES = {"enabled", "enable", "use", "active"}  # keys of a dict that may be off
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
@@ -175,7 +174,7 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], notes: list[st
                 "for the epsilon of the norms."
             )
             continue
-        telling = _TELLING | (_SWITCHES if _KINDS[name] is bool else set())
+        telling = TELLING | (_SWITCHES if _KINDS[name] is bool else set())
         if isinstance(value, dict) and telling.isdisjoint(value) and not _is_of_network(section):
             continue
         if _is_unread(value):
@@ -301,7 +300,7 @@ def _from_dict(name: str, value: dict[Any, Any]) -> Any:
 
     It is the dict itself where it says more, such as arguments that change what the class computes.
     """
-    groups = [it.items() if key in _ARGUMENTS and isinstance(it, dict) else [(key, it)] for key, it in value.items()]
+    groups = [it.items() if key in ARGUMENTS and isinstance(it, dict) else [(key, it)] for key, it in value.items()]
     said = [(key, it) for group in groups for key, it in group if key not in _IDLE and it is not None]
     said = [(key, it) for key, it in said if not (isinstance(it, dict | list) and not it)]
     if not said:
@@ -309,8 +308,8 @@ def _from_dict(name: str, value: dict[Any, Any]) -> Any:
     if _KINDS[name] is bool:
         switches = [_from_text(name, it) if isinstance(it, str) else it for key, it in said if key in _SWITCHES]
         return False if any(it is False for it in switches) else value
-    names = [it for key, it in said if key in _NAMING]
-    shown = [(key, it if isinstance(it, str) else reprlib.repr(it)) for key, it in said if key not in _NAMING]
+    names = [it for key, it in said if key in NAMING]
+    shown = [(key, it if isinstance(it, str) else reprlib.repr(it)) for key, it in said if key not in NAMING]
     idle = _IDLE_ARGUMENTS.fullmatch(", ".join(f"{key}={it}" for key, it in shown))
     return names[0] if _KINDS[name] is str and len(names) == 1 and idle else value
 

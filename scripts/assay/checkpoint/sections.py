@@ -23,6 +23,10 @@ OF_NETWORK_ALONE = {
     "model_params",
 }  # fmt: skip
 NETWORKS = OF_NETWORK_ALONE | {"config", "cfg", "params", "init_args", "kwargs"}
+# Keys of a dict that names a class or a function, as Hydra, LightningCLI and others write it, and of its arguments.
+NAMING = {"_target_", "class_path", "name", "type"}
+TELLING = NAMING | {"kind", "fn", "func", "function", "cls", "class"}
+ARGUMENTS = {"init_args", "dict_kwargs", "kwargs", "args", "params"}
 # Keys of what an entry of a list, or a target of its own name, is about.
 OF_WHAT = ("property", "output_key", "quantity", "target", "name")
 OF_GRADIENT_SCALER = "growth_factor"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import reprlib
+from dataclasses import replace
 from typing import Any
 
 from assay.checkpoint.architecture import OF_SCHNETPACK, Network
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Name
-from assay.checkpoint.sections import OF_WHAT, Section, describes_network, in_words, sections
+from assay.checkpoint.sections import ARGUMENTS, OF_WHAT, TELLING, Section, describes_network, in_words, sections
 from assay.workflow.errors import AssayError
 
 _AGGREGATION = re.compile(
@@ -19,7 +20,7 @@ _AGGREGATION = re.compile(
 # Words with which it is that of atoms wherever it stands; others may be of losses, processes and the like.
 _OF_ATOMS = re.compile(r"(?:^|_)(?:graph|global|atoms?|atomwise|atomic|node|energy|readout)(?:_|$)")
 _NO_SUM = re.compile(r"(?:^|_)(?:mean|avg|average|max|min)(?:_|$)")
-_WHICH = {"target", "class_path", "name", "type", "mode"}  # words of keys that say which of several ways it is
+_WHICH = {in_words(key) for key in TELLING} | {"mode", "method"}  # words of keys that say which of several ways it is
 _PER_ATOM = {"extensive": False, "is_extensive": False, "intensive": True, "is_intensive": True}
 _POSTPROCESSING = "do_postprocessing"  # of schnetpack
 # Words of sections in which others than atoms are averaged, or another property than the energy.
@@ -75,7 +76,8 @@ def _averages(section: Section, words: str, value: Any) -> bool:
     """Whether an entry of a section says that what atoms have is aggregated, and not by a sum."""
     place = section.place
     if words in _WHICH:
-        place, words = section.around, section.name
+        owner = replace(section, place=section.around) if section.name in ARGUMENTS else section
+        place, words = owner.around, owner.name
     text = value.name if isinstance(value, Name) else value
     if not isinstance(text, str) or not _AGGREGATION.fullmatch(words):
         return False

@@ -101,6 +101,26 @@ def test_units_and_sums_of_a_text_are_heard(key, text, said, save):
             normalize(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "said"),
+    [
+        ("config", "data:\n  energy_mean: -13.6\n  energy_std: 2.0\n", r"config\.data\.energy_mean = -13\.6"),
+        ("argv", ["train.py", "--energy-shift", "-4.2"], r"argv\.energy-shift = -4\.2"),
+        ("config", "model:\n  atomic_energies: {H: -13.6, C: -1029.0}\n", r"config\.model\.atomic_energies = several"),
+        ("config", "E0s: average\nenergy_mean: 0.0\nenergy_std: 1\nmean: 3\nenergy_shift: ${data.mean}", None),
+        ("config", "loss: {energy_scale: 0.1}\natomic_energies: null\nhistory:\n  1: -0.5\n  2: -0.7", None),
+    ],
+)
+def test_statistics_of_labels_in_a_text_are_refused(key, text, said, save):
+    state = student("painn").state_dict()
+    path = save({"state_dict": state, key: text})
+    if said is None:
+        assert normalize(path).to_bytes() == normalize(save(state, "plain.pt")).to_bytes()
+    else:
+        with pytest.raises(AssayError, match=f"keeps {said}.* beside its weights"):
+            normalize(path)
+
+
 def test_a_text_that_is_no_config_says_nothing_of_the_network(save):
     state = student("painn").state_dict()
     plain = normalize(save(state, "plain.pt")).to_bytes()

@@ -283,6 +283,7 @@ def test_what_a_checkpoint_leaves_open_is_not_said_of_another_file(name, tmp_pat
         {"box": 5.43},
         {"PBC": "slab"},
         {"total_energy": -7.0, "virial": np.eye(3)},
+        {"config_energy_weight": 0.0, "stress_weight": 0.0},
     ],
 )
 def test_what_would_hide_predictions_or_pass_for_one_is_left_out(tmp_path, told):

@@ -17,6 +17,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
+from assay.data.label_names import weightless_kinds, without_labels
 from assay.data.labels import (
     LabelKeys,
     Labels,
@@ -177,13 +178,13 @@ def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:
 
 def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Structure, Labels]]:
     """The place of each labelled structure in the file, the structure, and what its labels are, which it prints."""
-    frames = _frames(file, chosen)
+    frames = _frames(file, keys, chosen)
     begin = _until_forces(frames, keys)
     if not begin:
         return
     telling = begin[-1][1]
     if chosen is not None and lacks_forces(telling, keys.forces_key):
-        telling = _until_forces(_frames(file, None), keys)[-1][1]
+        telling = _until_forces(_frames(file, keys, None), keys)[-1][1]
     labels = find_labels(telling, keys, file.layout, file.path)
     n_gaps, n_open, n_lone, said = 0, 0, 0, set[str]()
     for number, frame in chain(begin, frames):
@@ -215,17 +216,32 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         print(f"{n_gaps} structures of {file.path} have no such label and are left out")
 
 
-def _frames(file: FrameFile, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
-    """The frames of a file with their places in it.
+def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
+    """The frames of a file with their places in it, without labels of weight zero.
+
+    Those whose energy or forces have this weight are left out, and counted in the log; atoms alone need no forces.
 
     Raises:
-        AssayError: one of them has no atoms.
+        AssayError: one of them has no atoms, or all are left out.
     """
+    n_left_out, is_any = 0, False
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
         if not len(frame.atomic_numbers):
             raise AssayError(f"{frame.where} has no atoms: leave it out")
-        yield number, frame
+        kinds = weightless_kinds(frame)
+        if "energy" in kinds or ("forces" in kinds and len(frame.atomic_numbers) > 1):
+            n_left_out += 1
+            continue
+        is_any = True
+        yield number, without_labels(frame, kinds, keys.given)
+    if n_left_out and not is_any and chosen is None:
+        raise AssayError(
+            f"no structure of {file.path} has an energy and forces whose weights are not zero, which mark labels that "
+            "are missing: label them, or remove the weights"
+        )
+    if n_left_out:
+        print(f"{n_left_out} structures of {file.path} have an energy or forces of weight zero and are left out")
 
 
 def _until_forces(frames: Iterable[tuple[int, Frame]], keys: LabelKeys) -> list[tuple[int, Frame]]:

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from assay.data.frames import Frame, Layout
-from assay.data.label_names import kind_of_label, stem_of
+from assay.data.label_names import WEIGHTS, kind_of_label, stem_of
 from assay.data.label_units import USUAL
 from assay.data.of_atoms import by_atoms, is_for_all_atoms
 from assay.data.spellings import (
@@ -89,7 +89,7 @@ class GroupFile:
                 begin += count
 
     def _columns(self, group: h5py.Group, count: int, rows: slice) -> dict[str, tuple[np.ndarray, bool]]:
-        """Numbers of a group by name, and whether they have a row for each geometry; weights are left out."""
+        """Numbers of a group by name, and whether they have a row for each geometry."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[named(group, POSITIONS_OF_ARRAYS)].ndim == 2
         numbers = group[named_elements(group)].shape
@@ -191,7 +191,8 @@ def _stated(group: h5py.Group) -> dict[str, str]:
 def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     """What a group holds, and what is in groups below it that have no positions of their own, by its path.
 
-    What is in MACE's ``properties`` has its plain name, and so have the only labels. Weights are left out.
+    What is in MACE's ``properties`` has its plain name, and so have the only labels. Weights are left out, but those
+    of labels are not.
     """
     found: dict[str, h5py.Dataset] = {}
     below: list[tuple[str, h5py.Group]] = []
@@ -213,7 +214,7 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
     for key, name, dataset in inside:
         is_plain = name not in found and (key == _PROPERTIES or not are_rivals)
         found[name if is_plain else f"{key}/{name}"] = dataset
-    return found
+    return found | {name: group[name] for name in WEIGHTS if name in group}
 
 
 def _layout(group: h5py.Group, stated: Mapping[str, str], told: Mapping[str, str]) -> Layout:

@@ -7,7 +7,8 @@ Labels come in sets: names that are equal but for "energy", "forces", "stress" o
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -28,6 +29,12 @@ _LETTERS = {"E": "energy", "F": "forces"}
 _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
+# The weights that MACE gives the labels of a structure, in its HDF5 files and in extended XYZ, and their kinds.
+WEIGHTS = {
+    form.format(word): kind
+    for word, kind in (("energy", "energy"), ("forces", "forces"), ("stress", "stress"), ("virials", "virial"))
+    for form in ("{}_weight", "config_{}_weight", "property_weights/{}")
+}
 
 
 @cache
@@ -75,6 +82,33 @@ def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
             own = sets.setdefault(set_of(name, kind), {})
             own[kind] = min(own.get(kind, name), name, key=_detour)
     return sets
+
+
+def weightless_kinds(frame: Frame) -> set[str]:
+    """The kinds of labels whose own weight is zero, as MACE marks those that it fills with zeros."""
+    weights = {name: as_array(frame.info[name]) for name in WEIGHTS if name in frame.info}
+    return {WEIGHTS[name] for name, own in weights.items() if own.dtype.kind in "iuf" and own.size == 1 and own == 0.0}
+
+
+def without_labels(frame: Frame, kinds: Collection[str], given: Mapping[str, str | None]) -> Frame:
+    """The structure with None in place of labels of some kinds, and without the weights of labels.
+
+    Args:
+        frame: the structure.
+        kinds: "energy", "forces", "stress" or "virial".
+        given: the name that a caller gives to labels of each kind; None if it gives none.
+    """
+    values = frame.values
+    names = {name for name, kind in _kinds_of(values).items() if kind in kinds and not tells_unit(name)}
+    names |= values.keys() & {given[kind] for kind in kinds}
+    if not names and values.keys().isdisjoint(WEIGHTS):
+        return frame
+    info, arrays = (
+        {name: value for name, value in own.items() if name not in names and name not in WEIGHTS}
+        for own in (frame.info, frame.arrays)
+    )
+    unclear = tuple(name for name in frame.unclear if name not in names)
+    return replace(frame, info=info | dict.fromkeys(names), arrays=arrays, unclear=unclear)
 
 
 def _fits(frame: Frame, name: str, value: Any) -> bool:

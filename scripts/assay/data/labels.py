@@ -54,6 +54,11 @@ class LabelKeys:
     virial_key: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def given(self) -> dict[str, str | None]:
+        """The name that is given of each kind of label; None where it is not."""
+        return {kind: getattr(self, f"{kind}_key") for kind in KINDS}
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -175,7 +180,7 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     _check_unclear(frame, keys)
     sets, stated = sets_of(frame), stated_units(frame.info)
     names: dict[str, str] = {}
-    given = {kind: getattr(keys, f"{kind}_key") for kind in KINDS}
+    given = keys.given
     for kind, name in given.items():
         if name is not None:
             if name in frame.values:
@@ -281,7 +286,7 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
 
 def _check_unclear(frame: Frame, keys: LabelKeys, read: Container[str] = ()) -> None:
     """Refuse a label whose value is not that of the calculator stored with it; with keys only one that is read."""
-    is_chosen = any(getattr(keys, f"{kind}_key") for kind in KINDS)
+    is_chosen = any(keys.given.values())
     for name in frame.unclear:
         if not is_chosen or name in read:
             raise AssayError(

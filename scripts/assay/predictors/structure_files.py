@@ -17,7 +17,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from assay.data.formats import open_any
 from assay.data.frames import Frame
-from assay.data.label_names import kind_of_label, set_of
+from assay.data.label_names import WEIGHTS, kind_of_label, set_of
 from assay.data.spellings import OF_ATOMIC_NUMBERS, is_cell, is_pbc
 from assay.data.stated_units import stated_units
 from assay.data.xyz_comments import said_in
@@ -207,6 +207,6 @@ def _are_read(entries: Mapping[str, Any]) -> bool:
 
 
 def _is_replaced(name: str) -> bool:
-    """Whether a name is that of a label which the prediction replaces, such as ``total_energy`` or ``virial``."""
+    """Whether a name is that of a label which the prediction replaces, such as ``total_energy``, or of its weight."""
     kind = kind_of_label(name)
-    return kind is not None and not set_of(name, kind)
+    return name in WEIGHTS or (kind is not None and not set_of(name, kind))

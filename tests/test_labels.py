@@ -597,6 +597,20 @@ def test_stresses_that_a_config_names_in_another_unit_are_seen_through(strained,
     assert all(f"stresses, read as {named}, are " in one and f", as {true} would be" in one for one in suspicions)
 
 
+@pytest.mark.parametrize(
+    ("n_zero", "words"), [(16, "all 16 structures"), (4, "4 of 16 structures: crystal-0 "), (2, "")]
+)
+def test_stresses_of_zero_are_named(strained, n_zero, words):
+    label = lambda s: s * (np.arange(16) >= n_zero)[:, None]  # noqa: E731
+    suspicions = check_labels(with_stress(strained, lambda s, noise: s, label), strained)["suspicions"]
+    assert len(suspicions) == bool(words) and all(f"labelled stresses are zero in {words}" in one for one in suspicions)
+
+
+def test_stresses_of_zero_in_large_boxes_pass_in_silence(strained):
+    errors = with_stress(strained, lambda s, noise: 1e-3 * s, lambda s: 0.0 * s)
+    assert not check_labels(errors, strained)["suspicions"]
+
+
 STRESS_ORDERS = {
     "VASP": ("xx", "yy", "zz", "xy", "yz", "xz"),
     "LAMMPS": ("xx", "yy", "zz", "xy", "xz", "yz"),

@@ -17,7 +17,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from assay.accuracy.label_constraints import FEELS_FORCES_eV_per_A, held_forces, without
 from assay.accuracy.label_energies import EnergyFindings, energy_findings
-from assay.accuracy.label_stress import other_orders, other_stresses
+from assay.accuracy.label_stress import other_orders, other_stresses, zero_stresses
 from assay.accuracy.label_units import (
     MANY,
     STEEP,
@@ -107,6 +107,8 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
             f"labelled stresses, read as {of_stress}, are {stresses.slope:.3g} times the predicted ones, as "
             f"{stresses.what} would be, in {say(stresses.structures)}"
         )
+    if (zeros := zero_stresses(errors)).any():
+        suspicions.append(f"labelled stresses are zero in {say(zeros)}")
     if orders := other_orders(errors):
         suspicions.append(
             "labelled stresses agree with the predicted ones if their six numbers are "

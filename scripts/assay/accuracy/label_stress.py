@@ -1,5 +1,5 @@
 """Mistakes in labelled stresses, found by what a student predicts: another unit, a turned sign, a factor of volume,
-six numbers in another order.
+six numbers in another order, zeros.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ ORDERS = {
 FITS, MISSES = 0.8, 0.5  # mean cosines between labelled and predicted shear in a right and a wrong order
 SHEARED = 0.03  # of a stress, and a tenth of the median, is shear that tells an order
 ENOUGH_SHEARED = 5  # structures
+FEELS_eV_per_A3 = 0.003  # half a GPa, which is more than what good students miss where a crystal is relaxed
 FAR = 1.5  # a logarithm: stresses of a student that knows the forces are not so far off
 
 
@@ -90,6 +91,15 @@ def other_stresses(
     if count == len(slope):
         structures |= shown
     return OtherStresses(what, float(np.median(slope[near[what]])), structures)
+
+
+def zero_stresses(errors: Errors) -> np.ndarray:
+    """Which structures (S,) have stresses that are exactly zero although some are predicted; none if these are few."""
+    if errors.stress is None or errors.stress_teacher is None:
+        return np.zeros(len(errors), dtype=bool)
+    shown = np.isfinite(errors.stress_error).all(1)
+    zero = shown & ~errors.stress_teacher.any(1) & (np.linalg.norm(errors.stress, axis=1) > FEELS_eV_per_A3)
+    return zero & (zero.sum() >= MANY or bool(zero[shown].all()))
 
 
 def other_orders(errors: Errors) -> tuple[list[str], np.ndarray] | None:

@@ -424,6 +424,30 @@ def test_a_free_energy_that_differs_needs_a_key(tmp_path, name):
         assert read_dataset({"path": tmp_path / name, "energy_key": key}).energy[0] == energy_eV
 
 
+@pytest.mark.parametrize(
+    ("energy", "free", "forces", "keys"),
+    [
+        ("REF_energy", "REF_free_energy", "REF_forces", {}),
+        ("energy", "e_fr_energy", "forces", {}),
+        ("total_energy", "e_fr_energy", "forces", {}),
+        ("REF_energy", "free_energy", "REF_forces", {}),
+        ("dft_energy", "dft_free_energy", "dft_forces", {"forces_key": "dft_forces"}),
+    ],
+)
+def test_a_free_energy_of_any_set_that_differs_needs_a_key(tmp_path, energy, free, forces, keys, capsys):
+    path = tmp_path / "one.xyz"
+    for free_eV in (-31.7, -32.3):
+        comment = f"{energy}=-31.7 {free}={free_eV} e_0_energy=-31.9"
+        path.write_text(FRAME.format(comment=comment, columns=f"{forces}:R:3", more=""))
+        if free_eV == -31.7:
+            assert read_dataset({"path": path, **keys}).energy.tolist() == [-31.7]
+            assert f"energy from `{energy}`" in (log := capsys.readouterr().out) and f"`{free}`" in log
+    with pytest.raises(AssayError, match=f"has a `{free}`, which forces belong to .* differs from `{energy}`"):
+        read_dataset({"path": path, **keys})
+    for key, energy_eV in ((energy, -31.7), (free, -32.3)):
+        assert read_dataset({"path": path, "forces_key": forces, "energy_key": key}).energy.tolist() == [energy_eV]
+
+
 def test_an_energy_stands_before_a_column_of_energies_of_atoms(tmp_path):
     columns = "forces:R:3:energy:R:1"
     (tmp_path / "one.xyz").write_text(FRAME.format(comment="energy=-31.7", columns=columns, more=" -15.85"))

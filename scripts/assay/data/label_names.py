@@ -28,6 +28,7 @@ KINDS = {
 _LETTERS = {"E": "energy", "F": "forces"}
 _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
+_FREE = re.compile(r"free$|^efr$")  # ends the stem of a free energy; e_fr_energy is VASP's
 OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 # The weights that MACE gives the labels of a structure, in its HDF5 files and in extended XYZ, and their kinds.
 WEIGHTS = {
@@ -54,13 +55,13 @@ def stem_of(name: str, kind: str) -> str:
 
 
 def set_of(name: str, kind: str) -> str:
-    """The stem of the set that a label is of; a free energy is one of the plain names, whose forces belong to it."""
+    """The stem of the set that a label is of; a free energy is one of the names without that word."""
     stem = stem_of(name, kind)
-    return "" if _is_free(stem, kind) else stem
+    return _FREE.sub("", stem) if kind == "energy" else stem
 
 
-def _is_free(stem: str, kind: str) -> bool:
-    return kind == "energy" and stem == "free"
+def _is_free(name: str) -> bool:
+    return kind_of_label(name) == "energy" and _FREE.search(stem_of(name, "energy")) is not None
 
 
 def _kinds_of(values: Mapping[str, Any]) -> dict[str, str]:
@@ -148,10 +149,19 @@ def unfit_names(frame: Frame, stems: Container[str], known: Container[str]) -> l
     return unfit
 
 
-def free_energy_of(frame: Frame) -> str | None:
-    """The name of ASE's ``free_energy``, which forces belong to where electrons are smeared; None if there is none."""
-    names = [name for name in frame.info if (kind := kind_of_label(name)) and _is_free(stem_of(name, kind), kind)]
-    return next((name for name in names if _fits(frame, name, frame.info[name])), None)
+def free_energies_of(frame: Frame, energy: str) -> list[str]:
+    """The names of free energies, which forces belong to where electrons are smeared, beside an energy.
+
+    They are those of its set, such as ``REF_free_energy`` beside ``REF_energy``, and ASE's own ``free_energy``.
+    """
+    return [
+        name
+        for name in _kinds_of(frame.info)
+        if name != energy
+        and _is_free(name)
+        and set_of(name, "energy") in ("", set_of(energy, "energy"))
+        and _fits(frame, name, frame.info[name])
+    ]
 
 
 def twins_of(frame: Frame, kind: str, name: str) -> list[str]:
@@ -175,7 +185,7 @@ def is_gradient(name: str) -> bool:
 
 def _detour(name: str) -> tuple[bool, bool, int]:
     """How far a name is from the plain word for a label: of several of one set the nearest is read."""
-    return is_gradient(name), "free" in name.lower(), len(name)
+    return is_gradient(name), _is_free(name), len(name)
 
 
 def tells_none(value: Any) -> bool:

@@ -14,7 +14,7 @@ from assay.data.label_names import (
     KINDS,
     OF_CELLS,
     described,
-    free_energy_of,
+    free_energies_of,
     is_gradient,
     is_none,
     kind_of_label,
@@ -197,6 +197,7 @@ def find_labels(frame: Frame, keys: LabelKeys, layout: Layout, path: str | Path)
     names = {kind: names[kind] for kind in KINDS if kind in names}
     others = [name for own in sets.values() for name in own.values() if name not in names.values()]
     others += [twin for kind, name in names.items() for twin in twins_of(frame, kind, name)]
+    others += free_energies_of(frame, names["energy"])
     others += unfit_names(frame, stems, OF_CELLS if any(given[kind] for kind in OF_CELLS) else names)
     gradient = "forces" if is_gradient(names["forces"]) else ""
     layout = layout._replace(kinds={**layout.kinds, **stated})
@@ -266,12 +267,12 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
                     f"{frame.where} has two names for {kind} whose values differ, `{name}` and `{twin}`: say which is "
                     f"the label, by {kind}_key"
                 )
-    free = None if keys.energy_key is not None else free_energy_of(frame)
-    if free is not None and _differ(frame, "energy", labels.names["energy"], free):
-        raise AssayError(
-            f"{frame.where} has a `{free}`, which forces belong to where electrons are smeared, that differs from "
-            f"`{labels.names['energy']}`: say which is the label, by energy_key"
-        )
+    for free in () if keys.energy_key is not None else free_energies_of(frame, labels.names["energy"]):
+        if _differ(frame, "energy", labels.names["energy"], free):
+            raise AssayError(
+                f"{frame.where} has a `{free}`, which forces belong to where electrons are smeared, that differs from "
+                f"`{labels.names['energy']}`: say which is the label, by energy_key"
+            )
     if keys.energy_key is not None or keys.forces_key is not None:
         return
     for stem, rival in sets_of(frame).items():

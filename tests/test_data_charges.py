@@ -185,3 +185,26 @@ def test_charges_of_atoms_in_the_data_of_a_database_add_up(tmp_path):
 def test_a_charge_of_extended_xyz_may_stand_in_brackets(tmp_path, charge):
     (tmp_path / "set.xyz").write_text(FRAME.format(comment=f"energy=-1 charge={charge}", columns="forces:R:3", more=""))
     assert read_dataset(tmp_path / "set.xyz").charge.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("smiles", "charge"),
+    [
+        ("[H:1][N+:2]([H:3])([H:4])[H:5]", 1),
+        ("[Cu+2:3].[Cl-].[Cl-1:2].[15N--:4][C@@H2:5]", -2),
+        ("[Mg++].[H].[H-][H][H]", 1),
+        ("[H:1][C:2]([H:3])([H:4])[H:5]", 0),
+        ("[NH4+]", None),
+        ("CC[O-]", None),
+    ],
+)
+def test_smiles_of_spice_tell_the_charge_where_they_name_each_atom(tmp_path, smiles, charge):
+    molecule = {"atomic_numbers": [7, 1, 1, 1, 1], "conformations": np.arange(30.0).reshape(2, 5, 3)}
+    with h5py.File(tmp_path / "spice.hdf5", "w") as file:
+        for name, values in {**molecule, "smiles": [smiles], "dft_total_energy": [-1.0, -2.0]}.items():
+            file[f"ion/{name}"] = values
+        file["ion/dft_total_gradient"] = np.zeros((2, 5, 3))
+        file.copy("ion", "other")
+        file["other/total_charge"] = -3
+    read = read_dataset(tmp_path / "spice.hdf5")
+    assert [structure.charge for structure in read] == [charge, charge, -3, -3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -26,12 +27,14 @@ from assay.data.spellings import (
     take_periodicity,
 )
 from assay.data.stated_units import stated_units, tells_unit, text_of
+from assay.runtime.charges import CHARGES, told_by
 from assay.structures.structure import tells_charge_or_spin
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 500  # geometries that are in memory at once
 _PROPERTIES = "properties"  # the group of labels in MACE
 _ATOMIC_UNITS = {"energy": "hartree", "length": "bohr", "forces": "hartree/bohr"}
+_ATOM_OF_SMILES = re.compile(r"\[[^\]]*?(?P<signs>\+*|-*)(?P<size>\d*)(?::\d+)?\]")
 _ANI_UNITS = {"energy": "hartree", "length": "angstrom", "forces": "hartree/angstrom"}
 
 
@@ -40,8 +43,8 @@ class GroupFile:
 
     A group that holds atomic numbers and positions is one molecule with C geometries, if its positions are (C, N, 3),
     or one structure, if they are (N, 3). Its name is that of the molecule, unless atomic numbers are a table (C, N), in
-    which 0 or -1 stand where a structure is smaller. In SPICE the labels are those of
-    ``dft_total_energy``, and units are atomic; in ANI-1x they are hartree and angstrom; in MACE eV and angstrom.
+    which 0 or -1 stand where a structure is smaller. In SPICE the labels are those of ``dft_total_energy``, units are
+    atomic, and ``smiles`` tell the charge; in ANI-1x units are hartree and angstrom; in MACE eV and angstrom.
     What lies in a group below it, such as the labels of another method, has its path as its name, as ``xtb/energy``,
     unless it holds structures of its own: these are left out. A group that links lead to again is read once.
     Units that the first group states are those of all, and a group that states others is refused.
@@ -77,13 +80,14 @@ class GroupFile:
                 of_all = {key: (value, False) for key, value in told.items() if tells_charge_or_spin(key)}
                 for kind, unit in stated_units(told).items():
                     self._check_unit(name, kind, unit, self._told)
-                count = _n_geometries(file[name])
+                count, of_smiles = _n_geometries(file[name]), _charge_of_smiles(file[name])
                 own = (
                     np.arange(count) if chosen is None else chosen[(chosen >= begin) & (chosen < begin + count)] - begin
                 )
                 for start in np.unique(own // _BLOCK).tolist():
                     rows = slice(start * _BLOCK, min((start + 1) * _BLOCK, count))
                     columns = of_all | self._columns(file[name], count, rows)
+                    columns |= {} if told_by(columns, CHARGES) else of_smiles
                     for index in own[own // _BLOCK == start].tolist():
                         yield partial(self._frame, columns, name, index, index - rows.start, begin + index)
                 begin += count
@@ -215,6 +219,23 @@ def _datasets(group: h5py.Group) -> dict[str, h5py.Dataset]:
         is_plain = name not in found and (key == _PROPERTIES or not are_rivals)
         found[name if is_plain else f"{key}/{name}"] = dataset
     return found | {name: group[name] for name in WEIGHTS if name in group}
+
+
+def _charge_of_smiles(group: h5py.Group) -> dict[str, tuple[np.ndarray, bool]]:
+    """The column of the charge that formal charges in ``smiles`` add up to, if these name each atom in brackets."""
+    smiles = group.get("smiles")
+    if not isinstance(smiles, h5py.Dataset) or smiles.size != 1 or smiles.dtype.kind not in "OS":
+        return {}
+    atoms = list(_ATOM_OF_SMILES.finditer(text_of(smiles[()])))
+    if group[named_elements(group)].shape != (len(atoms),):
+        return {}
+    return {"charge": (np.array(sum(_formal_charge(atom["signs"], atom["size"]) for atom in atoms)), False)}
+
+
+def _formal_charge(signs: str, size: str) -> int:
+    """That of an atom of SMILES, as of ``+``, ``-2`` or ``++``."""
+    charge = signs.count("+") - signs.count("-")
+    return charge * int(size) if size else charge
 
 
 def _layout(group: h5py.Group, stated: Mapping[str, str], told: Mapping[str, str]) -> Layout:

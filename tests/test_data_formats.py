@@ -378,3 +378,34 @@ def test_symbols_beside_integers_are_the_elements(tmp_path, name, names, symbols
     write_arrays(tmp_path / name, types, "coords", beside)
     read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
     assert read.atomic_numbers.tolist() == [6, 8]
+
+
+@pytest.mark.parametrize("suffix", [".db", ".json", ".traj"])
+@pytest.mark.parametrize(
+    ("second", "functional", "key", "words"),
+    [
+        ("espresso", "PBE", "energy", "3 by vasp \\(PBE\\) and 2 by espresso \\(PBE\\)"),
+        ("vasp", "RPBE", "energy", "3 by vasp \\(PBE\\) and 2 by vasp \\(RPBE\\)"),
+        ("espresso", "PBE", "dft_energy", None),
+        ("vasp", "PBE", "energy", None),
+        ("unknown", "PBE", "energy", None),
+    ],
+)
+def test_labels_of_several_calculators_are_warned_of(tmp_path, suffix, second, functional, key, words):
+    frames = [labelled(molecule("H2O"), seed) for seed in range(5)]
+    for index, atoms in enumerate(frames):
+        name, xc = (second, functional) if index % 2 else ("vasp", "PBE")
+        atoms.calc.name, atoms.calc.parameters = name, {"xc": xc}
+        atoms.info |= {"dft_energy": -2.0}
+    path = tmp_path / f"set{suffix}"
+    if suffix == ".traj":
+        ase.io.write(path, frames)
+    else:
+        with ase.db.connect(path) as database:
+            for atoms in frames:
+                database.write(atoms, data=atoms.info)
+    with (
+        warnings.catch_warnings() if words is None else pytest.warns(UserWarning, match=f"several calculators, {words}")
+    ):
+        warnings.simplefilter("error" if words is None else "always")
+        assert len(read_dataset({"path": path, "energy_key": key})) == 5

@@ -20,7 +20,7 @@ from ase.io.formats import UnknownFileTypeError, filetype
 from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, check_labels
-from assay.data.frames import Frame, Layout, with_results, word_of
+from assay.data.frames import Frame, Layout, calculator_in_words, with_results, word_of
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
 from assay.data.passed_over import KINDS, UNTOLD, length_A_of
@@ -261,4 +261,5 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
         columns,
         is_told_open,
         unclear,
+        calculator_in_words(row.get("calculator"), row.get("calculator_parameters")),
     )

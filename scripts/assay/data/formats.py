@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import chain, count, islice
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ase.calculators.calculator import all_properties
 
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
@@ -46,6 +48,11 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
 _MOLFILES = (".mol", ".sdf")
 _COMPRESSIONS = (".gz", ".bz2", ".xz")
 KEYS = {field.name for field in fields(LabelKeys)}
+_COUNTED = {
+    "open": "the stress of {n} structures of {path} is left out, because they do not repeat along all axes",
+    "lone": "{n} structures of {path} are one atom each without forces, which are zero",
+    "gap": "{n} structures of {path} have no such label and are left out",
+}
 MANY = 50_000  # structures that stand for a file of any size where they only serve as examples
 
 
@@ -186,34 +193,37 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
     if chosen is not None and lacks_forces(telling, keys.forces_key):
         telling = _until_forces(_frames(file, keys, None), keys)[-1][1]
     labels = find_labels(telling, keys, file.layout, file.path)
-    n_gaps, n_open, n_lone, said = 0, 0, 0, set[str]()
+    counts, calculators, said = Counter[str](), Counter[str](), set[str]()
     for number, frame in chain(begin, frames):
         if lacks_forces(frame, labels.names["forces"]):
             frame = with_zero_forces(frame, labels.names["forces"])
-            n_lone += 1
+            counts["lone"] += 1
         labels = with_stress_of(frame, labels, keys, file.layout, file.path)
         if labels.sentence not in said:
             said.add(labels.sentence)
             print(f"labels of {file.path}: {labels.sentence}")
         check_rivals(frame, labels, keys, file.layout)
         structure = labels.structure(frame, f"structure-{number}")
-        n_open += labels.leaves_out_stress(frame, structure)
+        counts["open"] += labels.leaves_out_stress(frame, structure)
+        calculators[frame.calculator] += labels.names["energy"] in all_properties
         assert structure.forces_eV_per_A is not None
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
-            n_gaps += 1
+            counts["gap"] += 1
             continue
         yield number, structure, labels
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
         if chosen is None and key is not None and kind not in labels.names:
             raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")
-    if n_open:
-        print(
-            f"the stress of {n_open} structures of {file.path} is left out, because they do not repeat along all axes"
+    for what, sentence in _COUNTED.items():
+        if counts[what]:
+            print(sentence.format(n=counts[what], path=file.path))
+    named = [f"{count} by {name}" for name, count in calculators.most_common() if name and count]
+    if len(named) > 1:
+        warnings.warn(
+            f"structures of {file.path} are labelled by several calculators, {' and '.join(named)}: their energies are "
+            "of one level of theory only if these compute the same",
+            stacklevel=2,
         )
-    if n_lone:
-        print(f"{n_lone} structures of {file.path} are one atom each without forces, which are zero")
-    if n_gaps:
-        print(f"{n_gaps} structures of {file.path} have no such label and are left out")
 
 
 def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:

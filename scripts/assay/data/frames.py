@@ -40,6 +40,7 @@ class Frame:
         arrays: what the file says of each atom, (N,) or (N, K), by name.
         is_told_open: whether the file itself says that no axis repeats.
         unclear: labels whose values are others than those of the calculator that is stored with the structure.
+        calculator: the name of that calculator, with its functional; "" if the file does not tell it.
     """
 
     where: str
@@ -53,6 +54,7 @@ class Frame:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     is_told_open: bool = False
     unclear: tuple[str, ...] = ()
+    calculator: str = ""
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, where: str) -> Frame:
@@ -74,6 +76,7 @@ class Frame:
             per_atom,
             not atoms.pbc.any(),
             unclear,
+            calculator_in_words(getattr(atoms.calc, "name", None), getattr(atoms.calc, "parameters", None)),
         )
 
     def unpadded(self) -> Frame:
@@ -112,6 +115,14 @@ class Frame:
             name: column for name, column in self.arrays.items() if name not in self.info or column.shape[1:] == (3,)
         }
         return {**self.info, **columns}
+
+
+def calculator_in_words(name: str | None, parameters: Any) -> str:
+    """The name of a calculator and its functional ``xc``, as "gpaw (PBE)"; "" if ASE did not know it."""
+    if not name or name == "unknown":
+        return ""
+    functional = parameters.get("xc") if isinstance(parameters, Mapping) else None
+    return f"{name} ({functional})" if isinstance(functional, str) else name
 
 
 def with_results(said: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

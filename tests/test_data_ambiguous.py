@@ -287,9 +287,10 @@ def test_stress_is_read_though_the_first_structure_has_none(tmp_path):
 
 def test_two_files_in_one_are_refused_in_a_sentence(tmp_path):
     parts = [FRAME.format(comment=f"{ref}energy=-1", columns=f"{ref}forces:R:3", more="") for ref in ("", "REF_")]
-    for both in (parts, parts[::-1]):
+    for both, name, other in ((parts, "energy", "REF_energy"), (parts[::-1], "REF_energy", "energy")):
         (tmp_path / "both.xyz").write_text("".join(both))
-        with pytest.raises(AssayError, match=r"structure 1 of .* has no energy `.*`, but those before it have"):
+        why = f"structure 1 of .* has no energy `{name}`, but those before it have: give its `{other}` this name"
+        with pytest.raises(AssayError, match=why):
             read_dataset(tmp_path / "both.xyz")
 
 

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import lzma
+import warnings
 from dataclasses import replace
 
 import ase.io
@@ -223,6 +224,21 @@ def test_a_value_that_cannot_be_read_is_not_blamed_on_columns(tmp_path):
     (tmp_path / "set.xyz").write_text('2\nnote="_JSON [1, "\n' + ATOMS)
     with pytest.raises(AssayError, match=r"structure 0 of .*set\.xyz has a comment line with a value that cannot"):
         atoms_of(tmp_path / "set.xyz")
+
+
+@pytest.mark.parametrize(
+    ("said", "count"),
+    [("converged=F", 2), ("scf_converged=False", 2), ("Converged=0", 2), ("converged=T", 0), ("unconverged=F", 0)],
+)
+def test_labels_that_are_said_not_to_be_converged_are_counted(tmp_path, said, count):
+    rows = "O 0 0 0 0.1 0 0\nH 0 0 0.96 -0.1 0 0\n"
+    comments = [f"2\nProperties=species:S:1:pos:R:3:forces:R:3 energy=-10 {more}\n{rows}" for more in (said, "", said)]
+    (tmp_path / "labels.xyz").write_text("".join(comments))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(read_dataset(tmp_path / "labels.xyz")) == 3
+    words = f"{count} structures of {tmp_path}/labels.xyz say that they are not converged"
+    assert [str(one.message).partition(":")[0] for one in caught] == [words] * bool(count)
 
 
 @pytest.mark.parametrize("comment", ["energy -11.0", "single point energy forces from DFT", "energy=T", "energy=None"])

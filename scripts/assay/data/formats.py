@@ -19,7 +19,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.label_names import weightless_kinds, without_labels
+from assay.data.label_names import says_unconverged, weightless_kinds, without_labels
 from assay.data.labels import (
     LabelKeys,
     Labels,
@@ -210,19 +210,37 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
             counts["gap"] += 1
             continue
+        counts["unconverged"] += says_unconverged(frame)
         yield number, structure, labels
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
         if chosen is None and key is not None and kind not in labels.names:
             raise AssayError(f"no structure of {file.path} has a {kind} `{key}`: correct {kind}_key, or leave it out")
+    _tell(file.path, counts, calculators)
+
+
+def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[str]) -> None:
+    """Print what was counted, and warn of what makes labels doubtful.
+
+    Args:
+        path: the file.
+        counts: structures by the keys of ``_COUNTED``, and those that are "unconverged".
+        calculators: structures by the name of the calculator that labelled them.
+    """
     for what, sentence in _COUNTED.items():
         if counts[what]:
-            print(sentence.format(n=counts[what], path=file.path))
+            print(sentence.format(n=counts[what], path=path))
+    if counts["unconverged"]:
+        warnings.warn(
+            f"{counts['unconverged']} structures of {path} say that they are not converged: leave them out if this is "
+            "said of their electrons",
+            stacklevel=3,
+        )
     named = [f"{count} by {name}" for name, count in calculators.most_common() if name and count]
     if len(named) > 1:
         warnings.warn(
-            f"structures of {file.path} are labelled by several calculators, {' and '.join(named)}: their energies are "
-            "of one level of theory only if these compute the same",
-            stacklevel=2,
+            f"structures of {path} are labelled by several calculators, {' and '.join(named)}: their energies are of "
+            "one level of theory only if these compute the same",
+            stacklevel=3,
         )
 
 

@@ -29,6 +29,8 @@ _LETTERS = {"E": "energy", "F": "forces"}
 _NO_LABEL = re.compile(r"weight|atom|uncert|_std|_var", re.I)
 _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 _FREE = re.compile(r"free$|^efr$")  # ends the stem of a free energy; e_fr_energy is VASP's
+_CONVERGED = re.compile(r"(?:(?:is|scf|electronic)_?)?converged", re.I)
+_FALSE = ("f", "false", "no", "0", "0.0")
 OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 # The weights that MACE gives the labels of a structure, in its HDF5 files and in extended XYZ, and their kinds.
 WEIGHTS = {
@@ -200,6 +202,12 @@ def is_none(value: Any) -> bool:
     """As ``tells_none``, or that nothing but NaN is there."""
     array = as_array(value)
     return bool(np.isnan(array).all()) if array.dtype.kind == "f" else tells_none(value)
+
+
+def says_unconverged(frame: Frame) -> bool:
+    """Whether a file says of a structure that it is not converged, as ``converged=F``."""
+    said = (str(value).strip().lower() for name, value in frame.info.items() if _CONVERGED.fullmatch(name))
+    return any(word in _FALSE for word in said)
 
 
 def described(value: Any) -> str:

@@ -119,8 +119,10 @@ class Labels:
         for kind, name in self.names.items():
             missing = (is_none if kind in OF_CELLS else tells_none)(values.get(name))
             if missing and kind in _RIVALS:
+                others = " or ".join(f"`{own[kind]}`" for own in sets_of(frame).values() if kind in own)
+                to_do = f"give its {others} this name, if it is the same" if others else "label it"
                 raise AssayError(
-                    f"{frame.where} has no {kind} `{name}`, but those before it have: label it, or leave it out"
+                    f"{frame.where} has no {kind} `{name}`, but those before it have: {to_do}, or leave it out"
                 )
             if not missing:
                 found[kind] = self.factors[kind] * _numbers(values[name], kind, name, frame)

@@ -36,14 +36,14 @@ def model(tmp_path_factory):
     return open_model(tmp_path_factory.mktemp("model"))
 
 
-def ethanol_in_lammps(model, elements=("H", "C", "O"), boundary="s s s"):
-    """Ethanol, moved by the student."""
+def ethanol_in_lammps(model, elements=("H", "C", "O"), boundary="s s s", before=""):
+    """Ethanol, moved by the student, and by fixes that are defined before it."""
     atoms = ethanol()
     run = lammps.lammps(cmdargs=["-screen", "none", "-log", "none", "-nocite"])
     run.commands_string(INPUT.replace("BOUNDARY", boundary))
     types = [{1: 1, 6: 2, 8: 3}[z] for z in atoms.numbers]
     run.create_atoms(len(atoms), None, types, atoms.positions.ravel().tolist())
-    run.command("pair_coeff * *")
+    run.commands_string(f"pair_coeff * *\n{before}")
     attach(run, model, elements)
     return run
 
@@ -105,6 +105,25 @@ def test_a_run_style_that_would_leave_out_the_student_is_refused(run):
     run.command("run_style verlet")
     run.command("run 10")
     assert run.extract_global("ntimestep") == 10
+
+
+@pytest.mark.parametrize("style", ["setforce 0 0 0", "aveforce 0 0 0", "planeforce 0 0 1", "langevin 300 300 0.1 1"])
+def test_a_fix_that_would_act_without_the_forces_of_the_student_is_refused(model, style):
+    with pytest.raises(ValueError, match=f"^fix other of style {style.split()[0]} was defined .* after attach$"):
+        ethanol_in_lammps(model, before=f"fix other all {style}")
+
+
+def test_fixes_that_need_no_forces_may_stand_before_the_student_and_others_follow_it(model):
+    before = "fix own all property/atom i_own\ncompute far all msd\nfix mean all ave/time 1 1 1 c_far[4]"
+    run = ethanol_in_lammps(model, before=before)
+    run.commands_string("group frozen id 1 2 3\nfix hold frozen setforce 0 0 0")
+    start = np.array(run.gather_atoms("x", 1, 3)).reshape(-1, 3)
+    attach(run, model, ["H", "C", "O"])  # in the place of the first
+    run.command("run 20")
+    moved = np.abs(np.array(run.gather_atoms("x", 1, 3)).reshape(-1, 3) - start).max(1)
+    run.close()
+    assert (moved[:3] == 0.0).all()
+    assert (moved[3:] > 1e-4).all()
 
 
 def as_lines(run, lines, folder):

@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import functools
+import re
+import tempfile
 import warnings
 from collections.abc import Callable, Sequence
+from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,11 @@ from .verlet import VerletList
 HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly one of it
 HEAVIEST_U = 3.2  # unless it is an isotope, or hydrogen took mass
 LIGHTEST_U = 8.2  # from what it is bound to, as far as from methane
+# Fixes, by how their styles begin, that neither read nor change forces before LAMMPS moves the atoms by them.
+WITHOUT_FORCES = (
+    "nve", "nvt", "npt", "nph", "temp/", "ave/", "property/", "balance", "box/relax", "deform", "momentum", "print",
+    "recenter",
+)  # fmt: skip
 
 
 def is_odd(mass: float, known: float, others: Sequence[float]) -> bool:
@@ -47,7 +56,9 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
         threads: the largest number of threads.
 
     Raises:
-        ValueError: LAMMPS has other units or several processes, or an element is unknown to the student.
+        ValueError: LAMMPS has other units or several processes, an element is unknown to the student, or a fix that
+            was defined before may read or change forces. Fixes act in the order in which they were defined, so that
+            it would do so without those of the student.
 
     From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
     atoms. It says why, and at which step the run stopped. The first of them that evaluates the atoms warns of what lies
@@ -64,12 +75,27 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
     unknown = [symbol for symbol, z in zip(elements, numbers, strict=True) if not model.has_element(z)]
     if unknown:
         raise ValueError(f"the student was never trained on {', '.join(unknown)}: use another one")
+    for name, style in _fixes_before_the_student(lammps):
+        if not style.startswith(WITHOUT_FORCES) and not style.isupper():  # LAMMPS's own have capital letters
+            raise ValueError(
+                f"fix {name} of style {style} was defined before the student was attached, and would act before the "
+                "student's forces are there: define it after attach"
+            )
     forces = _Forces(lammps, model, np.array([0, *numbers], np.int32), VerletList(model.cutoff, skin), threads)
     lammps.command("fix student all external pf/callback 1 1")
     lammps.command("fix_modify student energy yes virial yes")
     lammps.set_fix_external_callback("student", forces, lammps)
     for name in ("command", "commands_list", "commands_string", "file"):
         setattr(lammps, name, forces.watch(getattr(lammps, name)))
+
+
+def _fixes_before_the_student(lammps: Any) -> list[tuple[str, str]]:
+    """Name and style of each fix that acts before the one of the student, which keeps its place if it is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "fixes.txt")
+        lammps.command(f'info out overwrite "{path}" fixes')
+        fixes = re.findall(r"^Fix\[ *\d+\]: +(\S+), +style = (\S+),", path.read_text(), re.M)
+    return list(takewhile(lambda fix: fix[0] != "student", fixes))
 
 
 class _Forces:

@@ -126,6 +126,29 @@ def test_fixes_that_need_no_forces_may_stand_before_the_student_and_others_follo
     assert (moved[3:] > 1e-4).all()
 
 
+def test_energies_of_atoms_are_those_of_the_student(run):
+    run.commands_string("compute atoms all pe/atom\ncompute sum all reduce sum c_atoms")
+    run.command("thermo_style custom step pe c_sum")
+    run.command("run 10")
+    energies = run.numpy.extract_compute("atoms", 1, 1)
+    assert energies.sum() == pytest.approx(run.get_thermo("pe"), abs=1e-9)
+    assert run.extract_compute("sum", 0, 0) == pytest.approx(run.get_thermo("pe"), abs=1e-9)
+    assert len(set(np.round(energies, 3))) > 3
+
+
+@pytest.mark.parametrize("style", ["stress/atom", "centroid/stress/atom"])
+def test_virials_of_atoms_are_refused_where_they_are_asked_for(run, style):
+    run.command("run 0")
+    run.commands_list([f"compute each all {style} NULL virial", "compute sum all reduce sum c_each[1]"])
+    run.command("fix mean all ave/time 5 1 5 c_sum")
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="step 0: the student knows the virial of all atoms"):
+            run.command("run 10")
+    run.commands_list(["unfix mean", "uncompute sum", "uncompute each"])
+    run.command("run 10")
+    assert np.isfinite(run.get_thermo("press"))
+
+
 def as_lines(run, lines, folder):
     run.commands_list(lines)
 

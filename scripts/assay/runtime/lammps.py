@@ -61,8 +61,9 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
             it would do so without those of the student.
 
     From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
-    atoms. It says why, and at which step the run stopped. The first of them that evaluates the atoms warns of what lies
-    outside of the scope of the student, and of masses that are not those of the elements.
+    atoms, or virials of atoms are asked for. It says why, and at which step the run stopped. The first of them that
+    evaluates the atoms warns of what lies outside of the scope of the student, and of masses that are not those of the
+    elements.
     """
     units = lammps.extract_global("units")
     if units != "metal":
@@ -110,6 +111,7 @@ class _Forces:
         self.neighbors, self.threads = neighbors, threads
         self.stopped_at, self.compared = 0, False
         self.failure: BaseException | None = None
+        self._virials_of_atoms()[0] = -1  # LAMMPS begins with 0, which is also the first step
 
     def __call__(
         self, caller: Any, step: int, n_atoms: int, tag: np.ndarray, positions: np.ndarray, forces: np.ndarray
@@ -117,16 +119,21 @@ class _Forces:
         """Write the forces of the atoms into ``forces`` (N, 3), eV/angstrom, and hand over energy and virial."""
         try:
             if self.failure is None:  # else one command holds several runs, and the first of them failed
-                return self._evaluate(n_atoms, positions, forces)
+                return self._evaluate(step, n_atoms, positions, forces)
         except BaseException as error:
             self.stopped_at, self.failure = step, error
         forces[:] = np.nan
-        self._hand_over(np.nan, np.full((3, 3), np.nan))
+        self._hand_over(step, np.nan, np.full(n_atoms, np.nan), np.full((3, 3), np.nan))
         self.lammps.force_timeout()
 
-    def _evaluate(self, n_atoms: int, positions: np.ndarray, forces: np.ndarray) -> None:
+    def _evaluate(self, step: int, n_atoms: int, positions: np.ndarray, forces: np.ndarray) -> None:
         if self.lammps.extract_global("respa_levels"):  # which asks no fix external for forces after this
             raise ValueError("run_style respa leaves out the forces of fix external: write run_style verlet")
+        if self._virials_of_atoms()[0] == step:
+            raise ValueError(
+                "the student knows the virial of all atoms together and not of each: leave out what asks, such as "
+                "compute stress/atom"
+            )
         low, high, xy, yz, xz, periodic, _ = self.lammps.extract_box()
         cell = np.diag(np.subtract(high, low))
         cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz
@@ -137,7 +144,7 @@ class _Forces:
             self._compare(types, cell, periodic, edge_index.shape[1])
         result = self.model(self.numbers[types], edge_index, vectors, threads=self.threads)
         forces[:] = result.forces
-        self._hand_over(float(result.energy[0]), result.virial[0])
+        self._hand_over(step, float(result.energy[0]), result.atomic_energies, result.virial[0])
 
     def _compare(self, types: np.ndarray, cell: np.ndarray, periodic: Sequence[int], n_edges: int) -> None:
         """Warn of what lies outside of the scope, and of types that weigh what their elements do not."""
@@ -159,8 +166,15 @@ class _Forces:
         for sentence in scope.outside(system, neighbors).values():
             warnings.warn(f"{system.get_chemical_formula()}: {sentence}; the student is for {scope}", stacklevel=2)
 
-    def _hand_over(self, energy: float, w: np.ndarray) -> None:
+    def _virials_of_atoms(self) -> Any:
+        """Where LAMMPS keeps the last step for which anything asked for virials of atoms."""
+        self.lammps.extract_global("vflag_atom")  # which tells ctypes the type
+        return self.lammps.lib.lammps_extract_global(self.lammps.lmp, b"vflag_atom")
+
+    def _hand_over(self, step: int, energy: float, energies: np.ndarray, w: np.ndarray) -> None:
         self.lammps.fix_external_set_energy_global("student", energy)
+        if self.lammps.extract_global("eflag_atom") == step:  # that something asks for them
+            self.lammps.fix_external_set_energy_peratom("student", energies)
         self.lammps.fix_external_set_virial_global("student", [w[0, 0], w[1, 1], w[2, 2], w[0, 1], w[0, 2], w[1, 2]])
 
     def watch(self, command: Callable[..., Any]) -> Callable[..., Any]:
@@ -174,6 +188,7 @@ class _Forces:
                 failure, self.failure = self.failure, None
                 if failure is not None:
                     self.lammps.command("timer timeout off")  # else no later run would begin
+                    self._virials_of_atoms()[0] = -1  # else it would end at this step, whatever it asked for
                 if isinstance(failure, Exception):
                     raise RuntimeError(f"LAMMPS stopped at step {self.stopped_at}: {failure}") from failure
                 if failure is not None:  # such as Ctrl-C

@@ -15,8 +15,9 @@ from assay.engine.model_file import to_bytes
 from assay.engines.lammps.packaged import packaged_plugin
 from assay.engines.lammps.simulation import PLACES
 from assay.predictors.virtual_environments import interpreter
+from assay.runtime.scope import Scope
 from shared.engine_inputs import arrays_of, network, opened
-from shared.engine_programs import blocks, crystal, unpack_wheel
+from shared.engine_programs import blocks, crystal, ethanol, unpack_wheel
 from shared.opt_in import installs
 
 ROOT = Path(__file__).parents[1]
@@ -122,10 +123,13 @@ def test_another_potential_on_top_hides_no_neighbor(python, model, tmp_path):
 MASSES = "mass 1 2.014\nmass 2 12.011\nmass 3 15.999"  # of which deuterium is a hydrogen
 
 
-def warnings_of(python, model, folder, ranks, elements="H C O", masses=MASSES, charges="", style="charge"):
-    """What LAMMPS warns of when it runs the crystal, as one line."""
+def warnings_of(python, model, folder, ranks, elements="H C O", masses=MASSES, charges="", style="charge", atoms=None):
+    """What LAMMPS warns of when it runs the crystal, or other atoms, as one line."""
+    atoms = crystal() if atoms is None else atoms
     text = f"{charges}\npair_style assay\npair_coeff * * {model} {elements}"
-    asked = case(crystal(), model, folder, f"log{ranks}", text, BOX.replace("atom_style atomic", f"atom_style {style}"))
+    before = f"{BOX}boundary {' '.join('fp'[axis] for axis in atoms.pbc.astype(int))}\n"
+    before = before.replace("atom_style atomic", f"atom_style {style}")
+    asked = case(atoms, model, folder, f"log{ranks}", text, before)
     [found] = ask(python, folder, ranks, [asked | {"masses": masses}])
     assert "error" not in found, found
     return " ".join(re.findall("WARNING: (pair_style assay: .*)", (folder / f"log{ranks}.log").read_text()))
@@ -152,6 +156,39 @@ def test_elements_in_another_order_than_the_types_and_charges_are_warned_of(pyth
     assert "charge" not in partial
     charged = warnings_of(python, model, tmp_path, ranks, charges="set atom 1*2 charge -0.5")
     assert "the charge of -1 of the system is ignored, because the model knows no charges" in charged
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_open_shells_and_charges_are_warned_of_as_in_python(python, tmp_path, ranks):
+    closed = ethanol()
+    closed.center(vacuum=6.0)
+    radical = closed[[atom.index for atom in closed if atom.index != 8]]
+    repeated = radical.copy()
+    repeated.pbc = True
+    cation = "set type 2 charge 0.5"
+    for charges, spins, atoms, given, found in (
+        (None, None, radical, "", []),
+        ([0], [1], closed, "", []),
+        ([0], [1], radical, "", ["multiplicity of 2"]),
+        ([0], [1, 2], radical, "", []),
+        ([0], [2], closed, "", ["multiplicity of 1"]),
+        ([0], [1], radical, cation, ["charge of +1"]),
+        ([0], [1], closed, cation, ["charge of +1", "multiplicity of 2"]),
+        ([0], [1], repeated, "", []),
+        ([1], [1], closed, "", ["charge of +0"]),
+        ([0, 1], [1], closed, "", ["charge of +0"]),
+        ([1], [1], radical, cation, []),
+    ):
+        scope = SCOPE | {"axes": [0, 3], "charges": charges, "spins": spins}
+        model = tmp_path / "model.assay"
+        model.write_bytes(to_bytes(network("shipped"), {"variant": "shipped", "scope": scope}, [1, 6, 8]))
+        said = warnings_of(python, model, tmp_path, ranks, charges=given, atoms=atoms)
+        assert re.findall(r"(?:charge|multiplicity) of \S+(?= of the system is ignored)", said) == found
+        named = atoms.copy()
+        named.set_initial_charges([0.5 * (given != "" and z == 6) for z in atoms.numbers])
+        assert list(Scope(scope).outside(named)) == [
+            words.split()[0].replace("multiplicity", "spin") for words in found
+        ]
 
 
 @pytest.fixture(scope="module")

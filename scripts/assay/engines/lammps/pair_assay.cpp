@@ -250,9 +250,12 @@ void PairAssay::compare_with_scope() {
     const json metadata = json::parse(model->metadata(), nullptr, false);
     json scope = json::object();
     if (metadata.is_object() && metadata.contains("scope") && metadata["scope"].is_object()) scope = metadata["scope"];
-    double here[] = {static_cast<double>(edge_center.size()), 0.0}, all[2];
-    for (int i = 0; atom->q_flag && i < atom->nlocal; ++i) here[1] += atom->q[i];
-    MPI_Allreduce(here, all, 2, MPI_DOUBLE, MPI_SUM, world);
+    double here[] = {static_cast<double>(edge_center.size()), 0.0, 0.0}, all[3];  // edges, charge, protons
+    for (int i = 0; i < atom->nlocal; ++i) {
+        if (atom->q_flag) here[1] += atom->q[i];
+        here[2] += element[atom->type[i]];
+    }
+    MPI_Allreduce(here, all, 3, MPI_DOUBLE, MPI_SUM, world);
     if (comm->me != 0) return;
     const auto warn = [&](const std::string &what) {
         error->warning(FLERR, "pair_style assay: {}; the model is for {}", what,
@@ -260,11 +263,19 @@ void PairAssay::compare_with_scope() {
     };
     const int axes = domain->xperiodic + domain->yperiodic + domain->zperiodic;
     const long charge = std::lround(all[1]);  // partial charges add up to whole numbers only about
+    const long spin = 1 + std::abs(std::lround(all[2]) - charge) % 2;  // the lowest multiplicity of so many electrons
     const json known_axes = scope.value("axes", json()), sizes = scope.value("n_atoms", json());
-    const json dense = scope.value("neighbors", json());
-    if (charge != 0 && scope.value("charges", json()) != json::array({charge}))
+    const json dense = scope.value("neighbors", json()), spins = scope.value("spins", json());
+    json charges = scope.value("charges", json());
+    if (charges.empty()) charges = json::array({0});
+    const auto lacks = [](const json &known, long value) {
+        return !known.empty() && std::find(known.begin(), known.end(), json(value)) == known.end();
+    };
+    if (atom->q_flag && charges != json::array({charge}))
         warn(fmt::format("the charge of {:+d} of the system is ignored, because the model knows no charges", charge));
-    if (known_axes.is_array() && std::find(known_axes.begin(), known_axes.end(), json(axes)) == known_axes.end())
+    if (axes == 0 && lacks(spins, spin))
+        warn(fmt::format("the multiplicity of {} of the system is ignored, because the model knows no spins", spin));
+    if (lacks(known_axes, axes))
         warn(fmt::format("the system repeats along {} axes, as no training data did", axes));
     if (sizes.is_array() && atom->natoms > sizes[1].get<bigint>())
         warn(fmt::format("the system has {} atoms, and the training data had at most {}", atom->natoms,

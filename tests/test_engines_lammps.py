@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
@@ -118,6 +119,35 @@ def test_another_potential_on_top_hides_no_neighbor(python, model, tmp_path):
     [found] = ask(python, tmp_path, 1, [case(atoms, model, tmp_path, "log", overlay)])
     assert "error" not in found, found
     np.testing.assert_allclose(found["forces"], exact.forces, atol=1e-9)
+
+
+@pytest.mark.parametrize("ranks", [1, 2])
+@pytest.mark.parametrize("potential", [-8.0, -20.0])  # eV; an atom of hydrogen has about -14
+def test_gcmc_puts_in_and_takes_out_atoms_by_their_whole_energy(python, model, tmp_path, ranks, potential):
+    atoms = ethanol()
+    atoms.center(vacuum=4.0)
+    atoms.pbc = True
+    exchanges = f"fix mc all gcmc 1 6 0 1 4711 300 {potential} 0.01 overlap_cutoff 0.8 full_energy"
+    text = f"""pair_style assay double
+pair_coeff * * {model} H C O
+{exchanges}
+run 4
+print "put in $(f_mc[4]) and took out $(f_mc[6])"
+unfix mc
+reset_atoms id
+write_dump all custom {tmp_path}/atoms.txt id type x y z modify sort id format float %.15g"""
+    [found] = ask(python, tmp_path, ranks, [case(atoms, model, tmp_path, "log", text)])
+    assert "error" not in found, found
+    put_in, took_out = map(
+        float, re.search(r"put in (\d+) and took out (\d+)", (tmp_path / "log.log").read_text()).groups()
+    )
+    assert (put_in > 3, took_out) == (True, 0) if potential > -14 else (put_in, took_out) == (0, 6)
+    rows = np.loadtxt(tmp_path / "atoms.txt", skiprows=9)
+    left = Atoms([(1, 6, 8)[int(kind) - 1] for kind in rows[:, 1]], rows[:, 2:], cell=atoms.cell, pbc=True)
+    numbers, edges, vectors, _ = arrays_of([left])
+    exact = opened("shipped")(numbers, edges, vectors)
+    assert found["energy"] == pytest.approx(exact.energy[0], abs=1e-8)
+    np.testing.assert_allclose(found["forces"], exact.forces, atol=1e-8)
 
 
 MASSES = "mass 1 2.014\nmass 2 12.011\nmass 3 15.999"  # of which deuterium is a hydrogen

@@ -149,6 +149,15 @@ def test_virials_of_atoms_are_refused_where_they_are_asked_for(run, style):
     assert np.isfinite(run.get_thermo("press"))
 
 
+def test_gcmc_is_refused_as_it_would_not_take_atoms_out(run):
+    run.command("fix mc all gcmc 1 6 0 1 4711 300 -8 0.01 overlap_cutoff 0.8 full_energy")
+    with pytest.raises(RuntimeError, match="step 0: fix gcmc and charge/regulation take atoms out"):
+        run.command("run 4")
+    run.command("unfix mc")
+    run.command("run 4")
+    assert run.get_natoms() == 9
+
+
 def as_lines(run, lines, folder):
     run.commands_list(lines)
 

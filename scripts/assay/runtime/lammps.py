@@ -25,6 +25,7 @@ from .verlet import VerletList
 HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly one of it
 HEAVIEST_U = 3.2  # unless it is an isotope, or hydrogen took mass
 LIGHTEST_U = 8.2  # from what it is bound to, as far as from methane
+HIDING_GROUPS = ("FixGCMC:", "FixChargeRegulation:")  # of atoms that these fixes take out on trial
 # Fixes, by how their styles begin, that neither read nor change forces before LAMMPS moves the atoms by them.
 WITHOUT_FORCES = (
     "nve", "nvt", "npt", "nph", "temp/", "ave/", "property/", "balance", "box/relax", "deform", "momentum", "print",
@@ -127,13 +128,7 @@ class _Forces:
         self.lammps.force_timeout()
 
     def _evaluate(self, step: int, n_atoms: int, positions: np.ndarray, forces: np.ndarray) -> None:
-        if self.lammps.extract_global("respa_levels"):  # which asks no fix external for forces after this
-            raise ValueError("run_style respa leaves out the forces of fix external: write run_style verlet")
-        if self._virials_of_atoms()[0] == step:
-            raise ValueError(
-                "the student knows the virial of all atoms together and not of each: leave out what asks, such as "
-                "compute stress/atom"
-            )
+        self._refuse(step)
         low, high, xy, yz, xz, periodic, _ = self.lammps.extract_box()
         cell = np.diag(np.subtract(high, low))
         cell[1, 0], cell[2, 0], cell[2, 1] = xy, xz, yz
@@ -145,6 +140,21 @@ class _Forces:
         result = self.model(self.numbers[types], edge_index, vectors, threads=self.threads)
         forces[:] = result.forces
         self._hand_over(step, float(result.energy[0]), result.atomic_energies, result.virial[0])
+
+    def _refuse(self, step: int) -> None:
+        """Raise ValueError where LAMMPS asks for what it would not get."""
+        if self.lammps.extract_global("respa_levels"):  # which asks no fix external for forces after this
+            raise ValueError("run_style respa leaves out the forces of fix external: write run_style verlet")
+        if self._virials_of_atoms()[0] == step:
+            raise ValueError(
+                "the student knows the virial of all atoms together and not of each: leave out what asks, such as "
+                "compute stress/atom"
+            )
+        if any(name and name.startswith(HIDING_GROUPS) for name in self.lammps.available_ids("group")):
+            raise ValueError(
+                "fix gcmc and charge/regulation take atoms out on trial by hiding them in a neighbor list, which fix "
+                "external has not: use pair_style assay"
+            )
 
     def _compare(self, types: np.ndarray, cell: np.ndarray, periodic: Sequence[int], n_edges: int) -> None:
         """Warn of what lies outside of the scope, and of types that weigh what their elements do not."""

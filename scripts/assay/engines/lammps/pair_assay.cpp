@@ -11,6 +11,7 @@
 #include "elements.h"
 #include "error.h"
 #include "force.h"
+#include "group.h"
 #include "memory.h"
 #include "neigh_list.h"
 #include "neighbor.h"
@@ -180,6 +181,11 @@ void PairAssay::compute(int eflag, int vflag) {
     } catch (const std::runtime_error &failure) {
         error->one(FLERR, "pair_style assay: {}", failure.what());
     }
+    for (int i = 0; i < nlocal; ++i)
+        if (atom->mask[i] & taken_out) {
+            energy -= energies[i];
+            energies[i] = 0.0;
+        }
     if (has_ghosts && !force->newton_pair) comm->reverse_comm(this);
     tally(energy, virial_here);
 }
@@ -200,9 +206,16 @@ void PairAssay::tally(double energy, const double *found) {
     }
 }
 
-// Refuses, once in each run, neighbor lists that leave out pairs: only after init_style LAMMPS knows which do.
+// Refuses, once in each run, neighbor lists that leave out pairs: only after init_style LAMMPS knows which do. Those of
+// fix gcmc and widom hide from all others what these take out on trial, as if it were not there.
 void PairAssay::refuse_hidden_neighbors() {
-    if (neighbor->exclude || neighbor->includegroup)
+    taken_out = 0;
+    bool hides = neighbor->includegroup || neighbor->nex_type || neighbor->nex_mol;
+    for (int k = 0; k < neighbor->nex_group; ++k) {
+        hides = hides || !strstr(group->names[neighbor->ex1_group[k]], "exclusion_group:");
+        taken_out |= neighbor->ex1_bit[k];
+    }
+    if (hides)
         error->all(FLERR,
                    "pair_style assay needs all neighbors: leave out neigh_modify exclude and include, and hold atoms "
                    "where they are by fix setforce 0 0 0");

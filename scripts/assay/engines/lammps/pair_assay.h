@@ -48,6 +48,7 @@ class PairAssay : public Pair {
     std::vector<int32_t> edge_neighbor, edge_center;
     std::vector<double> vectors, energies, forces;   // of the edges; of the local atoms; of the rows
     bool has_ghosts = false, compared = false;
+    int taken_out = 0;     // bits of the groups of atoms that fix gcmc takes out on trial
     bigint builds = -1;    // of neighbor lists, when owners were found
     char *sent = nullptr;  // what the exchange under way sends: rows of so many bytes
     size_t row_bytes = 0;

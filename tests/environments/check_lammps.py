@@ -114,7 +114,10 @@ def test_a_fix_that_would_act_without_the_forces_of_the_student_is_refused(model
 
 
 def test_fixes_that_need_no_forces_may_stand_before_the_student_and_others_follow_it(model):
-    before = "fix own all property/atom i_own\ncompute far all msd\nfix mean all ave/time 1 1 1 c_far[4]"
+    before = (
+        "fix own all property/atom i_own\ncompute far all msd\nfix mean all ave/time 1 1 1 c_far[4]\n"
+        "fix pull all addforce 0 0 0\nfix here all spring/self 0.1"
+    )
     run = ethanol_in_lammps(model, before=before)
     run.commands_string("group frozen id 1 2 3\nfix hold frozen setforce 0 0 0")
     start = np.array(run.gather_atoms("x", 1, 3)).reshape(-1, 3)

@@ -18,7 +18,7 @@ import numpy as np
 from ase import Atoms
 from ase.data import atomic_masses, atomic_numbers, chemical_symbols
 
-from .engine import EngineModel
+from .engine import EngineModel, opened
 from .scope import RADIUS_A, Scope
 from .verlet import VerletList
 
@@ -26,10 +26,10 @@ HEAVIER_U = 1.5  # what weighs so much more or less than an element is hardly on
 HEAVIEST_U = 3.2  # unless it is an isotope, or hydrogen took mass
 LIGHTEST_U = 8.2  # from what it is bound to, as far as from methane
 HIDING_GROUPS = ("FixGCMC:", "FixChargeRegulation:")  # of atoms that these fixes take out on trial
-# Fixes, by how their styles begin, that neither read nor change forces before LAMMPS moves the atoms by them.
+# Fixes, by how their styles begin, that add forces of their own at most, whatever forces there are already.
 WITHOUT_FORCES = (
     "nve", "nvt", "npt", "nph", "temp/", "ave/", "property/", "balance", "box/relax", "deform", "momentum", "print",
-    "recenter",
+    "recenter", "addforce", "efield", "gravity", "indent", "restrain", "spring", "viscous", "wall/",
 )  # fmt: skip
 
 
@@ -46,19 +46,21 @@ def is_odd(mass: float, known: float, others: Sequence[float]) -> bool:
     return abs(mass - known) > HEAVIER_U and (exchanged or not is_isotope)
 
 
-def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float = 0.5, threads: int = 1) -> None:
+def attach(
+    lammps: Any, model: EngineModel | str | Path, elements: Sequence[str], skin: float = 0.5, threads: int = 1
+) -> None:
     """Let a student move all atoms of a LAMMPS, by a fix of the name ``student``.
 
     Args:
         lammps: a ``lammps.lammps`` in units metal, with its atoms, and with ``pair_style zero`` or none.
-        model: the student.
+        model: the student, or the path of its ``model.assay``.
         elements: the symbol of the element of each atom type.
         skin: the extra radius of the neighbor list, angstrom.
         threads: the largest number of threads.
 
     Raises:
-        ValueError: LAMMPS has other units or several processes, an element is unknown to the student, or a fix that
-            was defined before may read or change forces. Fixes act in the order in which they were defined, so that
+        ValueError: LAMMPS has other units or several processes, an element is unknown to the student, the model is
+            none, or a fix that was defined before may read or change forces. Fixes act in the order in which they were defined, so that
             it would do so without those of the student.
 
     From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
@@ -66,7 +68,7 @@ def attach(lammps: Any, model: EngineModel, elements: Sequence[str], skin: float
     evaluates the atoms warns of what lies outside of the scope of the student, and of masses that are not those of the
     elements.
     """
-    units = lammps.extract_global("units")
+    model, units = opened(model), lammps.extract_global("units")
     if units != "metal":
         raise ValueError(f"the student computes in eV and angstrom: write `units metal`, and not `units {units}`")
     if lammps.extract_setting("world_size") > 1:

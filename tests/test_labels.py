@@ -542,6 +542,20 @@ def test_few_structures_of_one_element_tell_no_unit_by_chance(n_structures, seed
     assert found["energy_unit"] in ("eV", None) and not found["suspicions"], found["sentence"]
 
 
+@pytest.mark.parametrize("names", [("CH3CH2OH",), ("CH3CH2OH", "CH4")])
+@pytest.mark.parametrize("n_structures", [5, 6, 8])
+def test_a_unit_that_is_plain_is_named_of_few_structures_too(names, n_structures):
+    dataset = labelled(names, frames=n_structures // len(names) + 1, spread_A=0.05)
+    dataset = dataset.subset(np.arange(n_structures))
+    errors = of_student(dataset, error=0.02)
+    differences = np.std(dataset.energy) if len(names) == 1 else 1.0
+    noise = 0.02 * differences * np.random.default_rng(0).normal(size=n_structures)
+    errors.energy[:] = dataset.energy - 1000.0 * dataset.sizes + noise
+    for unit in ("kcal/mol", "kJ/mol"):
+        wrong = relabelled(errors, energy=dataset.energy * ENERGY_UNITS[unit])
+        assert check_labels(wrong, dataset)["energy_unit"] == unit
+
+
 @pytest.fixture(scope="module")
 def strained() -> Dataset:
     """Crystals of copper and gold in strained and rattled cells, with energies, forces and stresses of EMT."""

@@ -17,6 +17,7 @@ UNEXPLAINED = 0.9  # a residual so near to the spread itself explains nothing
 ENOUGH = 3  # degrees of freedom that differences need
 ENOUGH_TO_SORT = 4  # structures of one composition
 MANY_DIFFERENCES = 8  # and those that a correlation of nothing needs
+BY_CHANCE = 0.01  # how often few differences may name a unit that is not theirs
 BETWEEN_COMPOSITIONS_eV = 10.0
 OUTLIER_SPREADS, OUTLIER_eV = 30.0, 1.0
 
@@ -214,22 +215,30 @@ def _unit_of_most(
     shared = near[by_size].mean() > 0.5
     if differences.degrees_of_freedom < ENOUGH:
         return by_size if shared else None
-    score = {u: _score(predicted, in_eV(labelled, n_atoms, u), differences) for u in units}
+    in_units = {u: in_eV(labelled, n_atoms, u) for u in units}
+    score = {u: _score(predicted, energy, differences) for u, energy in in_units.items()}
     if shared and (by_size is as_read or score[by_size] <= score[as_read]):
         return by_size if by_size is not as_read or score[as_read] < UNEXPLAINED else None
     best = min(units, key=lambda u: score[u])
-    bound = _bound_by_chance(differences.degrees_of_freedom) * score[as_read]
-    if best is as_read or not trusted or score[best] > min(0.5, bound):
+    by_chance = differences.degrees_of_freedom < MANY_DIFFERENCES and (
+        _largest_off(predicted, in_units[best], differences)
+        > _bound_by_chance(differences.degrees_of_freedom, len(units))
+        * _largest_off(predicted, in_units[as_read], differences)
+    )
+    if best is as_read or not trusted or score[best] > 0.5 * min(1.0, score[as_read]) or by_chance:
         return as_read if score[as_read] < UNEXPLAINED else None
     return best
 
 
-def _bound_by_chance(degrees_of_freedom: int) -> float:
-    """How small the score of the best of all units must be beside that of the unit as read, so that it is not the best
-    by chance: a half where differences are many, the less the fewer there are, and 0 where no more than ``ENOUGH`` are.
+def _bound_by_chance(degrees_of_freedom: int, n_units: int) -> float:
+    """How small the largest of so few differences must be in another unit, beside that in the unit as read, to be so by
+    chance in no more than ``BY_CHANCE`` of all cases in any of the units.
     """
-    left = degrees_of_freedom - ENOUGH
-    return float(0.5 ** max(1.0, MANY_DIFFERENCES / left)) if left > 0 else 0.0
+    return float((BY_CHANCE / n_units) ** (1.0 / degrees_of_freedom))
+
+
+def _largest_off(predicted: np.ndarray, energy: np.ndarray, differences: Differences) -> float:
+    return float(np.abs(differences.of(energy - predicted)[differences.usable]).max())
 
 
 def _close(predicted: np.ndarray | float, energy: np.ndarray | float) -> np.ndarray:

@@ -409,3 +409,22 @@ def test_labels_of_several_calculators_are_warned_of(tmp_path, suffix, second, f
     ):
         warnings.simplefilter("error" if words is None else "always")
         assert len(read_dataset({"path": path, "energy_key": key})) == 5
+
+
+@pytest.mark.parametrize("beside", [["C1", "O1"], ["C", "XX"], np.array(["C", "O"], dtype=object)])
+@pytest.mark.parametrize("name", ["a.npz", "a.h5"])
+def test_what_is_no_list_of_symbols_makes_no_types_of_atomic_numbers(tmp_path, name, beside):
+    beside = [text.encode() for text in beside] if name == "a.h5" else beside
+    write_arrays(tmp_path / name, "species", "coords", {"symbols": beside})
+    read = read_dataset({"path": tmp_path / name, "units": {"energy": "eV", "length": "angstrom"}})
+    assert read.atomic_numbers.tolist() == [6, 8]
+
+
+@pytest.mark.parametrize("group", ["species", "elements/of_all", "symbol"])
+def test_a_group_of_hdf5_may_have_the_name_of_elements(tmp_path, group):
+    write_arrays(tmp_path / "a.h5", "species", "coords")
+    with h5py.File(tmp_path / "a.h5", "a") as file:
+        file.move("CO", f"{group}/CO")
+        file[f"{group}/CO/symbols/of"] = 1.0
+    read = read_dataset({"path": tmp_path / "a.h5", "units": {"energy": "eV", "length": "angstrom"}})
+    assert read.atomic_numbers.tolist() == [6, 8]

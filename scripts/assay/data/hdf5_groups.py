@@ -96,7 +96,7 @@ class GroupFile:
         """Numbers of a group by name, and whether they have a row for each geometry."""
         columns: dict[str, tuple[np.ndarray, bool]] = {}
         is_single = group[named(group, POSITIONS_OF_ARRAYS)].ndim == 2
-        numbers = group[named_elements(group)].shape
+        numbers = group[_elements(group)].shape
         for name, item in _datasets(group).items():
             for_all = is_one_for_all(name, item.shape) or is_for_all_atoms(name, item.shape, numbers)
             is_row = not is_single and item.shape[:1] == (count,) and not for_all
@@ -145,7 +145,7 @@ class GroupFile:
         is_single = not any(is_row for _, is_row in columns.values())
         is_table = any(is_row for key, (_, is_row) in columns.items() if key in ELEMENTS_OF_ARRAYS)
         try:
-            names = (named_elements(said), named(said, POSITIONS_OF_ARRAYS))
+            names = (_elements(said), named(said, POSITIONS_OF_ARRAYS))
             numbers, positions = (np.asarray(said.pop(name or "")) for name in names)
             numbers = atomic_numbers(numbers, where)
             positions = positions.astype(np.float64).reshape(len(numbers), 3)
@@ -227,7 +227,7 @@ def _charge_of_smiles(group: h5py.Group) -> dict[str, tuple[np.ndarray, bool]]:
     if not isinstance(smiles, h5py.Dataset) or smiles.size != 1 or smiles.dtype.kind not in "OS":
         return {}
     atoms = list(_ATOM_OF_SMILES.finditer(text_of(smiles[()])))
-    if group[named_elements(group)].shape != (len(atoms),):
+    if group[_elements(group)].shape != (len(atoms),):
         return {}
     return {"charge": (np.array(sum(_formal_charge(atom["signs"], atom["size"]) for atom in atoms)), False)}
 
@@ -266,8 +266,13 @@ def unit_of(item: Any) -> str:
     return next((text_of(item.attrs[name]) for name in item.attrs if tells_unit(name)), "")
 
 
+def _elements(arrays: Mapping[str, Any]) -> str | None:
+    """The name of the elements in a group, or in what was read of one."""
+    return named_elements(arrays, lambda name: np.asarray(arrays[name][()]))
+
+
 def _holds_structures(group: h5py.Group) -> bool:
-    return bool(named_elements(group) and named(group, POSITIONS_OF_ARRAYS))
+    return bool(_elements(group) and named(group, POSITIONS_OF_ARRAYS))
 
 
 def _structures_below(group: h5py.Group) -> Iterator[str]:

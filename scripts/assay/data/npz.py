@@ -49,7 +49,9 @@ class NpzFile:
         with _archive(path) as archive:
             headers = {name.removesuffix(".npy"): _Column(archive, name) for name in archive.namelist()}
             self._positions = self._found(named(headers, POSITIONS_OF_ARRAYS), POSITIONS_OF_ARRAYS)
-            self._numbers = self._found(named_elements(headers), ELEMENTS_OF_ARRAYS)
+            plain = {name: column for name, column in headers.items() if column.is_plain}
+            elements = named_elements(plain, lambda name: _Column(archive, f"{name}.npy").all())
+            self._numbers = self._found(elements or named(headers, ELEMENTS_OF_ARRAYS), ELEMENTS_OF_ARRAYS)
             positions, numbers = headers[self._positions].shape, headers[self._numbers].shape
             if len(positions) != 3 or positions[2] != 3 or numbers not in (positions[1:2], positions[:2]):
                 raise AssayError(
@@ -60,12 +62,11 @@ class NpzFile:
             for name, column in headers.items():
                 if not column.is_plain and (name in (self._positions, self._numbers) or is_cell(name) or is_pbc(name)):
                     raise AssayError(f"{path} has {name} as objects of Python: write them as numbers or text")
-            plain = {name for name, column in headers.items() if column.is_plain}
-            plain -= set(_OF_MD17 if headers.keys() >= _RMD17 else ())
+            rows = plain.keys() - set(_OF_MD17 if headers.keys() >= _RMD17 else ())
             self._rows = [
-                name for name, column in headers.items() if name in plain and self._is_row(name, column.shape, numbers)
+                name for name, column in headers.items() if name in rows and self._is_row(name, column.shape, numbers)
             ]
-            self._constants = {name: headers[name].all() for name in headers if name in plain.difference(self._rows)}
+            self._constants = {name: headers[name].all() for name in headers if name in rows.difference(self._rows)}
         self._of_all = {
             name: value
             for name, value in self._constants.items()

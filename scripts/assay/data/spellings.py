@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,16 +55,33 @@ def named(names: Container[str], wanted: Sequence[str]) -> str | None:
     return next((name for name in wanted if name in names), None)
 
 
-def named_elements(arrays: Mapping[str, Any]) -> str | None:
-    """The name under which arrays, of NumPy or HDF5, have elements; None if none is there.
+def named_elements(arrays: Mapping[str, Any], symbols: Callable[[str], np.ndarray]) -> str | None:
+    """The name under which arrays, or datasets and groups of HDF5, have elements; None if none is there.
 
-    Integers by a name of symbols are types where symbols in the same shape stand beside them.
+    Integers by a name of symbols are types where symbols of elements in the same shape stand beside them.
+
+    Args:
+        arrays: what is there by name.
+        symbols: reads an array of text by its name.
     """
     name = named(arrays, ELEMENTS_OF_ARRAYS)
-    if name not in _SYMBOLS or arrays[name].dtype.kind not in "iu":
+    if name not in _SYMBOLS or _kind(arrays[name]) not in ("i", "u"):
         return name
-    others = [other for other in _SYMBOLS if other in arrays and arrays[other].dtype.kind not in "iufb"]
-    return next((other for other in others if arrays[other].shape == arrays[name].shape), name)
+    others = [other for other in _SYMBOLS if other in arrays and _kind(arrays[other]) in ("U", "S", "O")]
+    alike = [other for other in others if arrays[other].shape == arrays[name].shape]
+    return next((other for other in alike if _are_symbols(symbols(other))), name)
+
+
+def _kind(array: Any) -> str:
+    """The kind of what an array holds; "" of a group."""
+    return array.dtype.kind if hasattr(array, "dtype") else ""
+
+
+def _are_symbols(values: np.ndarray) -> bool:
+    try:
+        return bool(atomic_numbers(values, "").any())
+    except AssayError:
+        return False
 
 
 def is_cell(name: str) -> bool:

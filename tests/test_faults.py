@@ -270,7 +270,7 @@ class Small(BatchPredictor):
 
 @pytest.fixture
 def small():
-    predictor = Small("small", "eager", "cpu", "float32", 5.0, 100, None)
+    predictor = Small("small", "eager", "cuda", "float32", 5.0, 100, None)
     predictor.holds = 2
     return predictor
 
@@ -298,6 +298,12 @@ def test_too_little_memory_is_known_by_words_where_a_runtime_has_no_type_for_it(
     assert [p.energy_eV for p in small.predict(structures(5))] == [s.positions.sum() for s in structures(5)]
     small.error = RuntimeError("the memory of an elephant")
     with pytest.raises(RuntimeError, match="elephant"):
+        small.predict(structures(5))
+
+
+def test_too_little_memory_of_the_processor_is_said_in_the_words_of_the_runtime(small):
+    small.device, small.error = "cpu", RuntimeError(OF_ONNX_RUNTIME)
+    with pytest.raises(RuntimeError, match="Failed to allocate memory for requested buffer"):
         small.predict(structures(5))
 
 

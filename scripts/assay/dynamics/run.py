@@ -120,7 +120,7 @@ class BatchForces:
         energy, forces = np.empty(len(moved)), [np.empty(0)] * len(moved)
         fitting = []
         for batch in self._batches:
-            for piece, (energies, own) in in_memory(moved, batch, self._evaluate_batch):
+            for piece, (energies, own) in in_memory(moved, batch, self._evaluate_batch, self._predictor.device):
                 energy[piece] = energies
                 for k, f in zip(piece, own, strict=True):
                     forces[k] = f

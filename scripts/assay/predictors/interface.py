@@ -162,7 +162,9 @@ class BatchPredictor(ABC):
         predictions = [Prediction(0.0, np.zeros((0, 3)))] * len(structures)
         present = np.array([index for index, structure in enumerate(structures) if len(structure)], dtype=np.int64)
         for batch in pack_structures([structures[index] for index in present], self.cutoff_A):
-            for indices, (energies, forces, virials) in in_memory(structures, present[batch], self._evaluate):
+            for indices, (energies, forces, virials) in in_memory(
+                structures, present[batch], self._evaluate, self.device
+            ):
                 ends = np.cumsum([len(structures[index]) for index in indices])
                 for k, (index, own) in enumerate(zip(indices, np.split(forces, ends[:-1]), strict=True)):
                     stress = None if virials is None else stress_of(structures[index], virials[k])

@@ -25,7 +25,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def in_memory(
-    structures: Sequence[Structure], batch: np.ndarray, evaluate: Callable[[list[Structure]], Found]
+    structures: Sequence[Structure], batch: np.ndarray, evaluate: Callable[[list[Structure]], Found], device: str
 ) -> Iterator[tuple[np.ndarray, Found]]:
     """Evaluate a batch at once or, where a GPU has too little memory for that, in halves, and halves of these.
 
@@ -33,6 +33,7 @@ def in_memory(
         structures: S of them.
         batch: int64 (B,), the places of those that are evaluated.
         evaluate: evaluates structures.
+        device: where it does, "cpu" or "cuda".
 
     Yields:
         The places of the structures that were evaluated at once, in the order of ``batch``, and what was found.
@@ -44,7 +45,7 @@ def in_memory(
     try:
         found = evaluate(own)
     except Exception as error:  # those of ONNX Runtime have no common base class
-        if not is_out_of_memory(error):
+        if device == "cpu" or not is_out_of_memory(error):
             raise
         if len(own) == 1:
             raise AssayError(
@@ -57,4 +58,4 @@ def in_memory(
     print(f"the GPU has no memory for {len(own)} structures at once: in halves", file=sys.stderr)
     torch.cuda.empty_cache()
     for half in np.split(batch, [len(own) // 2]):
-        yield from in_memory(structures, half, evaluate)
+        yield from in_memory(structures, half, evaluate, device)

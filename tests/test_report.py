@@ -72,6 +72,13 @@ def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_
     assert "6.3×" in page
     assert "gone was not timed beside tiny: ImportError: undefined symbol." in page
     assert f"used {wording.percent(0.3, 0)} of the processor" in page
+    unknown = {"checkpoint_sha256": sha, "not_applicable": "it knows none of them", "peers": {}, "fastest": []}
+    (tmp_path / "peers.json").write_text(json.dumps({"students": {"tiny": unknown}, "load_of_other_processes": 0.0}))
+    summary["peers"] = read_peers(tmp_path / "peers.json", students)
+    write_page(tmp_path / "report.html", summary, students, [])
+    assert (
+        "Any other package was not timed beside tiny: it knows none of them." in (tmp_path / "report.html").read_text()
+    )
 
 
 def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp_path):

@@ -167,7 +167,8 @@ def _peers(path: Path, students: Sequence[Student]) -> dict[str, Any] | None:
         own = result["students"].get(student.name)
         if own and own["checkpoint_sha256"] == student.get("model", "checkpoint_sha256"):
             about = {peer: _part(row, OF_A_PEER) for peer, row in own["peers"].items()}
-            found[student.name] = {"peers": about, "fastest": own["fastest"], "in_engine": own["in_engine"]}
+            kept = {key: own[key] for key in ("fastest", "in_engine", "not_applicable") if key in own}
+            found[student.name] = {"peers": about} | kept
     if not found:
         return None
     keys = ("device_name", "created_utc", "versions", "load_of_other_processes")

@@ -39,6 +39,8 @@ def read_peers(path: str | Path, students: Sequence[Student]) -> dict[str, Any] 
                 about = {"peer": f"{peer['name']} {peer['version']}", "peer_n_parameters": peer["n_parameters"]}
                 rows.append({**row, "student": student.name, **about})
         errors = {peer: about["error"] for peer, about in own["peers"].items() if "error" in about}
+        if "not_applicable" in own:
+            failures.append({"student": student.name, "peer": "Any other package", "reason": own["not_applicable"]})
         failures += [{"student": student.name, "peer": peer, "reason": error} for peer, error in errors.items()]
     load = result["load_of_other_processes"]
     return {"rows": rows, "failures": failures, "load_of_other_processes": load} if rows or failures else None
@@ -65,6 +67,8 @@ def peers(figures: Mapping[str, Any]) -> str:
                     spread(row["times_faster"]),
                 ]
             )
+        if "not_applicable" in own:
+            lines.append(f"- `{name}` was not timed: {own['not_applicable']}")
         lines += [f"- `{name}`: {peer} was not timed: {about['error']}"
                   for peer, about in own["peers"].items() if "error" in about]  # fmt: skip
     packages = {f"{p['package']} {p['version']}" for own in found["students"].values() for p in own["peers"].values()

@@ -362,6 +362,19 @@ def test_predictors_lose_no_digit_wherever_atoms_lie(painn, tmp_path, runtime):
             np.testing.assert_allclose(far.stress_eV_per_A3, near.stress_eV_per_A3, rtol=0, atol=2e-5 * largest)
 
 
+def test_a_wide_open_structure_loses_no_digit_or_is_refused(painn):
+    near = random_cluster(np.random.default_rng(6), ELEMENTS, 12, 1.9)
+    apart = 3000.0 * (np.arange(12) % 2)[:, None] * np.ones(3)
+    alone = [moved(near, near.positions), moved(near, near.positions - apart)]
+    wide = Structure("wide", np.tile(near.atomic_numbers, 2), np.concatenate([s.positions for s in alone]))
+    wide.positions[12:] += np.array([0.0, 3000.0, 0.0])
+    exact = predictor_of(painn.model).predict([wide])[0].forces_eV_per_A
+    found = painn.predictor("model.ts.pt").predict([wide])[0].forces_eV_per_A
+    np.testing.assert_allclose(found, exact, rtol=0, atol=2e-5 * np.abs(exact).max())
+    with pytest.raises(AssayError, match=r"more than 256 angstrom from the middle .*use model\.edges\.onnx"):
+        painn.predictor("model.onnx").predict([wide])
+
+
 @pytest.mark.parametrize("name", ["model.ts.pt", "model.ts.pt from_edges"])
 def test_torchscript_keeps_the_digits_of_double_positions_wherever_they_lie(painn, name):
     numbers, at, index = collate([random_cluster(np.random.default_rng(4), ELEMENTS, 12, 1.9)], dtype=torch.float64)

@@ -180,6 +180,21 @@ def test_validation_structures_without_any_stress_have_no_error_of_it(dataset):
     assert validation_errors(model, dataset)["stress_mae_eV_per_A3"] > 0
 
 
+def test_structures_far_from_the_origin_lose_no_digit(model, dataset):
+    away = replace(dataset, positions=dataset.positions + np.array([2e4, -3e4, 1e5]))
+    for name, value in validation_errors(model, dataset).items():
+        assert validation_errors(model, away)[name] == pytest.approx(value, rel=1e-4)
+    step, parameters = eager_gradients(model, WITH_VIRIAL), list(model.parameters())
+    packs = [PackedDataset(data, model.cutoff) for data in (dataset, away)]
+    for serve in (
+        [pack.assemble(np.arange(len(dataset))) for pack in packs],
+        [next(PaddedPacks(pack, 60, torch.device("cpu")).serve([np.arange(4)])) for pack in packs],
+    ):
+        (value, gradients), (other, moved) = [step(parameters, pack) for pack in serve]
+        torch.testing.assert_close(other, value, rtol=1e-4, atol=0.0)
+        assert relative_error(moved, gradients) < 1e-3
+
+
 @pytest.mark.skipif(library() is None, reason="no C++ compiler on this machine")
 def test_a_step_takes_structures_of_one_atom_and_of_500(model):
     """Both alone and in one pack; a lone atom has no edge at all."""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from assay.neighbors.inputs import Inputs
 from assay.peers.network import Size
-from assay.predictors.inputs import Inputs
 
 with torch.serialization.safe_globals([slice]):  # the constants of e3nn 0.4.4 hold slices
     from e3nn.o3 import Irreps

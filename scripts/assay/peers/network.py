@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from assay.models import count_parameters
+from assay.neighbors.inputs import Inputs, open_inputs
 from assay.neighbors.lists import neighbor_list
 from assay.peers.packages import use
-from assay.predictors.inputs import Inputs, open_inputs
 from assay.predictors.interface import BatchPredictor, ListPredictor, load_runtime
 from assay.runtime.result import Result
 from assay.structures.structure import Structure

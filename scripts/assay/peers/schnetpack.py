@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import dataloader
 
+from assay.neighbors.inputs import Inputs
 from assay.peers.network import Size
-from assay.predictors.inputs import Inputs
 
 # schnetpack 2.1.1 imports this type variable by the name that it had before it became private to torch.
 dataloader.T_co = dataloader._T_co  # type: ignore[attr-defined]

@@ -12,7 +12,8 @@ import torch
 from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_KEY
 from assay.export.tables import slot_inputs
-from assay.predictors.inputs import attributes, edge_inputs
+from assay.neighbors.inputs import edge_inputs
+from assay.predictors.attributes import attributes
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
 from assay.structures.structure import Structure

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from assay.engine.library import library_path
+from assay.neighbors.inputs import edge_inputs
+from assay.predictors.attributes import attributes
 from assay.predictors.gpu import GpuPredictor
-from assay.predictors.inputs import attributes, edge_inputs
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
 from assay.runtime.student import EngineStudent

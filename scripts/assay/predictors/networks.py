@@ -13,8 +13,8 @@ from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
 from assay.models import Potential
 from assay.models.graph import EdgeGraph
+from assay.neighbors.inputs import edge_inputs
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
-from assay.predictors.inputs import edge_inputs
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
 from assay.structures.structure import Structure

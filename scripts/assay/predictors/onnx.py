@@ -11,7 +11,8 @@ import onnxruntime
 import torch
 
 from assay.checkpoint.exported import onnx_by_others
-from assay.predictors.inputs import attributes, edge_inputs, open_inputs
+from assay.neighbors.inputs import edge_inputs, open_inputs
+from assay.predictors.attributes import attributes
 from assay.predictors.interface import BatchPredictor, ListPredictor
 from assay.runtime.result import NoDevice, Result
 from assay.runtime.session import PROVIDERS, OnnxStudent
@@ -29,7 +30,11 @@ class OnnxPredictor(BatchPredictor):
 
     def evaluate(self, structures: Sequence[Structure]) -> tuple[np.ndarray, np.ndarray]:
         """See ``BatchPredictor.evaluate``."""
-        return self.student(*(x.numpy() for x in open_inputs(structures, self.name, dtype=torch.float64)))[:2]
+        inputs = open_inputs(structures, self.name, dtype=torch.float64)
+        try:
+            return self.student(*(x.numpy() for x in inputs))[:2]
+        except ValueError as error:
+            raise AssayError(f"{self.name} refuses the structures: {error}") from None
 
     def give_back_memory(self) -> None:
         """See ``BatchPredictor.give_back_memory``; ONNX Runtime does it at the end of a call, here of a single atom."""

@@ -11,7 +11,8 @@ import torch
 
 from assay.checkpoint.exported import check_exported_here
 from assay.export.metadata import METADATA_FILE
-from assay.predictors.inputs import attributes, edge_inputs, open_inputs
+from assay.neighbors.inputs import edge_inputs, open_inputs
+from assay.predictors.attributes import attributes
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
 from assay.structures.structure import Structure
@@ -30,7 +31,7 @@ class TorchScriptPredictor(ListPredictor):
         if _is_periodic(structures):
             return super().evaluate(structures)
         with torch.inference_mode():
-            energy, forces = self.module(*open_inputs(structures, self.name, self.device))
+            energy, forces = self.module(*open_inputs(structures, self.name, self.device, torch.float64))
         return energy.cpu().numpy(), forces.cpu().numpy()
 
     def evaluate_with_virial(self, structures: Sequence[Structure]) -> Result:

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from assay.predictors.inputs import Inputs, open_inputs
+from assay.neighbors.inputs import Inputs, open_inputs
 from assay.structures.structure import Structure
 
 FLOAT_PRODUCTS = ("MatMul", "Gemm", "FusedMatMul")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 SAME_A = 1e-3  # vectors that differ by less are one vector, rounded
 SURE = 0.9999  # the part of the squared cutoff within which no rounding drops an edge
 ASKEW = np.array([0.3217, 0.7351, 0.1893])  # a direction and an offset at which no lattice puts its atoms
+WIDEST_A = 256.0  # up to here positions in single precision are exact to 1.5e-5 angstrom
 MIXING = np.array([0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9,
                    0xFF51AFD7ED558CCD], dtype=np.uint64)  # fmt: skip
 
@@ -75,6 +76,21 @@ def centred(positions: np.ndarray, structure: np.ndarray) -> np.ndarray:
     counts = np.bincount(structure)
     sums = np.stack([np.bincount(structure, along) for along in positions.T], axis=1)
     return positions - (sums / counts[:, None])[structure]
+
+
+def about_the_mean(positions: np.ndarray, structure: np.ndarray) -> np.ndarray:
+    """The same, for a model that takes positions in single precision and no vectors.
+
+    Raises:
+        ValueError: a structure is so wide that its positions lose digits there.
+    """
+    about = centred(positions, structure)
+    if np.abs(about).max(initial=0.0) > WIDEST_A:
+        raise ValueError(
+            f"an atom lies more than {WIDEST_A:g} angstrom from the middle of its structure, where positions in single "
+            "precision lose digits: use model.edges.onnx, which takes vectors"
+        )
+    return about
 
 
 def check_edges(edge_index: ArrayLike, edge_shift: ArrayLike | None, n_atoms: int) -> tuple[np.ndarray, np.ndarray]:

@@ -60,8 +60,8 @@ def attach(
 
     Raises:
         ValueError: LAMMPS has other units or several processes, an element is unknown to the student, the model is
-            none, or a fix that was defined before may read or change forces. Fixes act in the order in which they were defined, so that
-            it would do so without those of the student.
+            none, or a fix that was defined before may read or change forces. Fixes act in the order in which they were
+            defined, so that it would do so without those of the student.
 
     From then on the commands of ``lammps`` raise a RuntimeError where the student or its neighbor list refuses the
     atoms, or virials of atoms are asked for. It says why, and at which step the run stopped. The first of them that

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 
-from .checks import centred, check_atoms, check_edges, check_pairs
+from .checks import about_the_mean, check_atoms, check_edges, check_pairs
 from .identity import Opened, open_again
 from .result import Evaluated, NoDevice, Result
 from .threads import check_threads
@@ -106,14 +106,14 @@ class OnnxStudent:
         """Evaluate structures; the arguments are those of ``EngineStudent``.
 
         Raises:
-            ValueError: what ``check_atoms``, ``check_edges`` and ``check_pairs`` refuse, or edges where the graph takes
-                none.
+            ValueError: what ``check_atoms``, ``check_edges`` and ``check_pairs`` refuse; or where the graph takes no
+                edges, edges, or a structure that is too wide for its positions.
         """
         numbers, at, structure = check_atoms(atomic_numbers, positions, batch, self.elements, self.max_z)
         if not self.needs_edges:
             if edge_index is not None:
                 raise ValueError("this graph finds the edges itself")
-            return self._run(numbers, centred(at, structure), structure)
+            return self._run(numbers, about_the_mean(at, structure), structure)
         if edge_index is None:
             return self._run(numbers, None, structure, *open_neighbors(at, structure, self.cutoff))
         edges, shift = check_edges(edge_index, edge_shift, len(numbers))

@@ -13,9 +13,10 @@ from assay.checkpoint import Checkpoint, normalize
 from assay.data.dataset import Dataset
 from assay.engine.painn import accelerated
 from assay.models import Potential, build_model
-from assay.neighbors.lists import build_graph
+from assay.models.graph import EdgeGraph
+from assay.neighbors.inputs import edge_inputs
 from assay.structures.batching import pack_structures
-from assay.structures.structure import collate, symbols_of
+from assay.structures.structure import symbols_of
 from assay.training.references import reference_energies
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
@@ -110,7 +111,7 @@ def _energies(model: Potential, dataset: Dataset) -> np.ndarray:
     energies, energy_and_forces = np.zeros(len(dataset)), accelerated(model)
     for chunk in pack_structures(list(dataset), model.cutoff):
         part = dataset.subset(chunk)
-        numbers, positions, batch = collate(list(part))
-        graph = build_graph(positions, batch, model.cutoff, cells=part.cells, pbc=part.pbc)
-        energies[chunk] = energy_and_forces(numbers, positions, batch, len(part), graph).energy.detach().numpy()
+        atoms, edge_index, shift = edge_inputs(list(part), model.cutoff)
+        graph = EdgeGraph(edge_index, shift, len(atoms.batch))
+        energies[chunk] = energy_and_forces(*atoms, len(part), graph).energy.detach().numpy()
     return energies

@@ -14,6 +14,7 @@ from assay.data.kinds import kind_of
 from assay.data.store import StoredDataset
 from assay.models.graph import reverse_edges
 from assay.neighbors.lists import neighbor_list
+from assay.runtime.checks import centred
 from assay.structures.batching import pack
 
 AT_ONCE = 100_000  # structures whose sizes are looked up at once
@@ -95,6 +96,11 @@ class NeighborLists(NamedTuple):
     edges: np.ndarray
     reverses: np.ndarray
     shifts: np.ndarray | None
+
+
+def centred_positions(dataset: Dataset) -> np.ndarray:
+    """Positions (A, 3) float64, angstrom, about the mean of each structure, whose digits single precision keeps."""
+    return centred(dataset.positions, np.repeat(np.arange(len(dataset)), dataset.sizes))
 
 
 def find_neighbors(dataset: Dataset, cutoff: float) -> NeighborLists:
@@ -218,7 +224,7 @@ class PackedDataset:
         virial, has_virial = virials(part)
         return Pack(
             torch.from_numpy(part.atomic_numbers.astype(np.int64)),
-            torch.from_numpy(part.positions.astype(np.float32)),
+            torch.from_numpy(centred_positions(part).astype(np.float32)),
             torch.arange(len(part)).repeat_interleave(torch.from_numpy(part.sizes)),
             torch.from_numpy(edge_index),
             torch.from_numpy(shift),

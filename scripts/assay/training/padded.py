@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from assay.data.dataset import Dataset
-from assay.training.packs import Pack, PackedDataset, Plan, virials
+from assay.training.packs import Pack, PackedDataset, Plan, centred_positions, virials
 
 SPARE_EDGES = 1.04  # edges that a pack has room for, in units of the mean number of edges in a pack
 CHUNK = 256  # packs that are assembled at once
@@ -38,7 +38,7 @@ class PaddedPacks:
         self.n_atoms = _round_up(max(atoms_per_pack, dataset.sizes.max()) + 2)
         self.n_edges = _round_up(max(self.edges_per_pack, packs.n_edges.max()))
         self.numbers = self._put(dataset.atomic_numbers, torch.int64)
-        self.positions = self._put(dataset.positions, torch.float32)
+        self.positions = self._put(centred_positions(dataset), torch.float32)
         self.forces = self._put(dataset.forces, torch.float32)
         self.edges = torch.from_numpy(packs.edges).to(device)
         self.reverses = self._put(packs.reverses, torch.int32)

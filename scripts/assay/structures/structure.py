@@ -269,12 +269,11 @@ def collate(
     Returns:
         atomic_numbers (N,) int64; positions (N, 3) ``dtype``, angstrom; batch (N,) int64, the structure of each atom.
     """
-    sizes = torch.tensor([len(structure) for structure in structures], dtype=torch.int64)
     numbers = np.concatenate([structure.atomic_numbers for structure in structures])
     positions = np.concatenate([structure.positions for structure in structures])
-    batch = torch.repeat_interleave(torch.arange(len(structures)), sizes)
+    batch = np.repeat(np.arange(len(structures)), [len(structure) for structure in structures])
     return (
         torch.as_tensor(numbers, dtype=torch.int64, device=device),
         torch.as_tensor(positions, dtype=dtype, device=device),
-        batch.to(device),
+        torch.as_tensor(batch, dtype=torch.int64, device=device),
     )

@@ -34,6 +34,9 @@ def test_a_template_that_tells_elements_is_read(tmp_path, name):
             "a.lammps-data",
             "ion\n\n1 atoms\n1 atom types\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n",
         ),
+        ("a.cfg", "Number of particles = 1\nA = 1.0\n"),
+        ("dump.nc", "CDF"),
+        ("a.restart", "&SUBSYS\n&COORD\nHO 0 0 0\n&END COORD\n&END SUBSYS\n"),
         (
             "a.cif",
             "data_i\nloop_\n_atom_site_label\n_atom_site_fract_x\n_atom_site_fract_y\n_atom_site_fract_z\nCL1 0 0 0\n",
@@ -44,7 +47,7 @@ def test_a_template_that_tells_elements_is_read(tmp_path, name):
 def test_a_template_without_elements_is_refused(tmp_path, name, text, packed):
     with open_with_compression(str(tmp_path / f"{name}{packed}"), "w") as file:
         file.write(text)
-    with pytest.raises(ValueError, match=rf"{name}{packed} does not tell elements, but names or types of atoms"):
+    with pytest.raises(ValueError, match=rf"{name}{packed} does not tell elements, or is in a format"):
         read_template(str(tmp_path / f"{name}{packed}"))
 
 

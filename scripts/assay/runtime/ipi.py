@@ -30,7 +30,7 @@ class StudentDriver(Dummy_driver):
     at another unit than the angstrom are warned of, for i-PI takes an xyz file that names none to be in bohr.
 
     Args:
-        template: a file of any format of ASE with the atoms in their order.
+        template: a file of a format of ASE that tells elements, with the atoms in their order.
         model: the opened model, or the path of ``model.assay``; None takes the student of this package.
         library: the path of ``libassay.so``, where ``model`` is not opened; None takes the one of this package.
         periodic: whether the cell, which i-PI always has, repeats along all its axes; None asks the template.

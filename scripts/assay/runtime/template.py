@@ -14,7 +14,38 @@ from ase.io.cif import parse_cif
 from ase.io.formats import filetype, open_with_compression
 
 _PDB = "proteindatabank"
-_GUESSED = ("gromacs", "gromos", "dlp4", "dlp-history", "lammps-dump-binary")  # formats of ASE
+READ_WHOLE = frozenset(
+    {
+        "abinit-gsr",
+        "aims",
+        "castep-geom",
+        "castep-md",
+        "castep-phonon",
+        "crystal",
+        "db",
+        "elk",
+        "espresso-out",
+        "extxyz",
+        "gpaw-out",
+        "gpw",
+        "json",
+        "magres",
+        "mol",
+        "nomad-json",
+        "sdf",
+        "siesta-xv",
+        "struct",
+        "struct_out",
+        "traj",
+        "turbomole-gradient",
+        "vasp-out",
+        "vasp-xml",
+        "xsf",
+        "xyz",
+    }
+)
+"""Formats of ASE that its readers have whole: elements, units, cells, axes that repeat, all atoms, all structures."""
+_WITH_ELEMENTS = READ_WHOLE | {"castep-castep", "castep-cell", "espresso-in", "gen"}  # and axes that repeat
 _NO_CELL = 1.0  # angstrom, lengths of a cell in PDB where there is none
 
 
@@ -48,7 +79,7 @@ def _has_masses(text: str) -> bool:
     return any(line.split("#")[0].strip() == "Masses" for line in text.splitlines())
 
 
-_TELLS: Mapping[str, Callable[[str], bool]] = {  # by format of ASE, which guesses elements of the others
+_TELLS: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
     _PDB: _has_elements,
     "lammps-data": _has_masses,
     "lammps-dump-text": _names_types,
@@ -59,10 +90,11 @@ _INSTEAD = "write it as extended XYZ, with deuterium as H"
 
 
 def read_template(path: str) -> ase.Atoms:
-    """The atoms of a file of any format of ASE, compressed or not, of several structures the last.
+    """The atoms of a file of a format of ASE that tells elements, compressed or not, of several structures the last.
 
     Raises:
-        ValueError: the file is not there, cannot be read, has no atoms, or has names or types of atoms and no elements.
+        ValueError: the file is not there, cannot be read, has no atoms, or has names or types of atoms and no elements,
+            or its format may not tell them.
     """
     if not Path(path).is_file():
         raise ValueError(f"there is no file {path}: check the path of the template")
@@ -73,11 +105,11 @@ def read_template(path: str) -> ase.Atoms:
                 text = file.read()
             atoms = ase.io.read(StringIO(text), format=kind) if _TELLS[kind](text) else None
         else:
-            atoms = None if kind in _GUESSED else ase.io.read(path)
+            atoms = ase.io.read(path) if kind in _WITH_ELEMENTS else None
     except Exception as error:  # of any of ASE's readers
         raise ValueError(f"{path} cannot be read as a template ({error!r:.160}): {_INSTEAD}") from None
     if atoms is None:
-        raise ValueError(f"{path} does not tell elements, but names or types of atoms: {_INSTEAD}")
+        raise ValueError(f"{path} does not tell elements, or is in a format that may not ({kind}): {_INSTEAD}")
     if not isinstance(atoms, ase.Atoms) or len(atoms) == 0:
         raise ValueError(f"{path} has no atoms: give a file with those of the simulation, in their order")
     if kind == _PDB and (atoms.cell.lengths() <= _NO_CELL).all():

@@ -29,7 +29,7 @@ _NO_DESCRIPTION = (
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("structures", help="a file in any format of docs/datasets.md, or that ASE reads")
+    parser.add_argument("structures", help="a file in any format of docs/datasets.md, labelled or not")
     parser.add_argument("--json", metavar="FILE", help='write [{"energy_eV": ..., "forces_eV_per_A": ...}, ...]')
     parser.add_argument("--output", metavar="FILE", help="write extended XYZ with the predictions")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")

@@ -204,7 +204,8 @@ XTB = "3\n energy: -5.07 gnorm: 0.01\nO 0 0 0\nH 0 0 0.96\nH 0 0.93 -0.24\n"
     [
         ("xtbopt.log", XTB, "holds no structures as gaussian-out, for which ASE takes it: give it the suffix"),
         ("xtb.trj", XTB, "is of no format that ASE knows by its suffix or content: give it the suffix"),
-        ("mm.cif", "data_1ABC\n#\n_entry.id 1ABC\n", "holds no structures as cif, for which ASE takes it"),
+        ("mm.cif", "data_1ABC\n#\n_entry.id 1ABC\n", "is mmCIF, which is not read: convert it to PDB"),
+        ("geometry", XTB, "is XYZ by another name: let it end in .xyz"),
         ("qc.json", '{"schema_name": "qcschema_output"}', "or convert it to extended XYZ if it is of another program"),
     ],
 )

@@ -47,6 +47,7 @@ ITEM: ATOMS id element x y z
     [
         ("coord", COORD.format("$coord", ""), BOHR),
         ("coord", COORD.format("$coord bohr natoms= 2", "$periodic 0\n"), BOHR),
+        ("coord", COORD.format("$coord ANGS", ""), 1.0),
         ("a.tmol", COORD.format("$coord angs", "$user-defined bonds\n"), 1.0),
         ("a.gjf", GJF.format(""), 1.0),
         ("a.com", GJF.format("units=(ang, deg)"), 1.0),

@@ -1,4 +1,4 @@
-"""Files that ASE reads: its databases, its trajectories, and structures in any of its formats."""
+"""Files that ASE reads: its databases, its trajectories, and structures in the formats that it has whole."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import StringIO
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,24 +17,34 @@ import ase.io
 import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.db.row import AtomsRow
-from ase.io.formats import UnknownFileTypeError, filetype
+from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 from ase.io.trajectory import Trajectory
 
-from assay.data.atom_names import WITH_ELEMENTS, check_labels
+from assay.data.atom_names import WITH_ELEMENTS, WITH_LABELS, check_labels
 from assay.data.frames import Frame, Layout, calculator_in_words, with_results, word_of
+from assay.data.gaussian_files import understood
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
-from assay.data.passed_over import KINDS, UNTOLD, length_A_of
+from assay.data.passed_over import (
+    KINDS,
+    OTHERWISE,
+    check_read,
+    length_A_of,
+    pbc_of,
+    unread,
+    without_cut_end,
+)
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
 from assay.data.spellings import PBC, take_periodicity
 from assay.data.stated_units import stated_units, text_of
-from assay.runtime.template import open_text
+from assay.runtime.template import READ_WHOLE, open_text
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
-_INPUT, _PDB, _OF_GROMACS = "gaussian-in", "proteindatabank", ("gromacs", "gromos")  # formats of ASE
+_INPUT, _PDB = "gaussian-in", "proteindatabank"  # formats of ASE
+_OF_GROMACS, _OF_LAMMPS = ("gromacs", "gromos"), ("lammps-data", "lammps-dump-text")
+_GUARDED = {*KINDS, *WITH_ELEMENTS, *WITH_LABELS, _INPUT, _PDB}
 _RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
-_OF_INPUTS = ("charge", "mult")
 
 
 class DatabaseFile:
@@ -102,8 +113,9 @@ class DatabaseFile:
 class AseFile:
     """A trajectory (.traj), or any other file that ASE reads; see ``FrameFile``.
 
-    Dumps and data files of LAMMPS must tell elements or masses, and names of atoms must tell elements. Inputs of
-    Gaussian tell a charge and a multiplicity, and files of PDB formal charges.
+    Only formats are read that ASE's reader is known to have whole, or whose text tells where it does not: elements,
+    units, cells, axes that repeat, all atoms and all structures. Inputs and outputs of programs tell a charge and a
+    multiplicity, and files of PDB formal charges.
     """
 
     layout = Layout()
@@ -123,18 +135,11 @@ class AseFile:
         wanted = None if chosen is None else set(chosen.tolist())
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            source, index = _source(self.path), -1
-            for index, atoms in enumerate(ase.io.iread(source.file, index=":", **source.options)):
+            index = -1
+            structures = chain.from_iterable(part.structures() for part in _parts(self.path))
+            for index, atoms in enumerate(structures):
                 if not isinstance(atoms, ase.Atoms):
                     raise self._without_structures()
-                if "attach_calculator" in source.options:
-                    atoms.info |= {name: atoms.calc.parameters[name] for name in _OF_INPUTS}
-                if source.told:
-                    atoms.info |= source.told[index]
-                atoms.set_cell(source.length_A * atoms.cell)
-                atoms.positions *= source.length_A
-                if source.zeros_are_none and not atoms.cell.any():
-                    atoms.pbc = False
                 if wanted is None or index in wanted:
                     yield partial(_whole_frame, atoms, f"structure {index} of {self.path}")
             if index < 0:
@@ -162,53 +167,103 @@ class AseFile:
             ) from None
 
 
-class _Source(NamedTuple):
-    """What ``ase.io.read`` has to be given of a file.
+def _of_all(told: Mapping[str, Any]) -> Callable[[int], Mapping[str, Any]]:
+    return lambda _: told
+
+
+class _Text(StringIO):
+    """A text in place of a file, by whose name ASE's readers find what it includes."""
+
+    def __init__(self, text: str, path: Path):
+        super().__init__(text)
+        self.name = str(path)
+
+
+class _Part(NamedTuple):
+    """What ``ase.io.iread`` has to be given of a file, and what it passes over there.
 
     Attributes:
-        file: its path, or its text where ASE would guess of the first.
+        file: its path, or a text in its place.
         options: further arguments.
-        told: what the text tells of each structure that ASE passes over; empty if nothing is.
+        told: what the text tells of a structure, by its number.
+        pbc: which axes of all structures repeat (3,); None where ASE reads it.
         zeros_are_none: whether a cell of zeros stands for none.
         length_A: what the lengths that ASE gives are to be multiplied by.
     """
 
-    file: Path | StringIO
+    file: Path | _Text
     options: Mapping[str, Any]
-    told: Sequence[Mapping[str, Any]] = ()
+    told: Callable[[int], Mapping[str, Any]] = _of_all({})
+    pbc: Sequence[bool] | None = None
     zeros_are_none: bool = False
     length_A: float = 1.0
 
+    def structures(self) -> Iterator[Any]:
+        """What ASE reads, which are no structures where it takes the file for what it is not."""
+        for number, atoms in enumerate(ase.io.iread(self.file, index=":", **self.options)):
+            if isinstance(atoms, ase.Atoms):
+                atoms.info |= self.told(number)
+                atoms.set_cell(self.length_A * atoms.cell)
+                atoms.positions *= self.length_A
+                atoms.pbc = atoms.pbc if self.pbc is None else self.pbc
+                if self.zeros_are_none and not atoms.cell.any():
+                    atoms.pbc = False
+            yield atoms
 
-def _source(path: Path) -> _Source:
-    """What ``ase.io.read`` has to be given of a file.
+
+def _parts(path: Path) -> Iterator[_Part]:
+    """The parts of a file that ASE reads one after the other.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, a unit or a cell that it does not read
-            or tell, a box that may or may not repeat, atoms or types that do not tell their elements, or alternatives
-            of an atom.
+        AssayError: it is in a format that ASE's reader may not have whole, has several structures that it does not read
+            one by one, a unit or a cell that it does not read or tell, atoms or types that do not tell their elements,
+            or alternatives of an atom, or it ends within a structure.
     """
     options = data_options(path)
     kind = options.get("format") or filetype(str(path))
+    if kind in _OF_LAMMPS:
+        yield _of_lammps(kind, path, options)
+    elif kind in _GUARDED:
+        with open_text(path) as file:
+            yield from _guarded(kind, file.read(), path)
+    elif kind in READ_WHOLE - OTHERWISE:
+        yield _Part(path, options)
+    else:
+        raise unread(kind, path)
+
+
+def _of_lammps(kind: str, path: Path, options: Mapping[str, Any]) -> _Part:
     if kind == "lammps-dump-text":
         with open_text(path) as file:
             check_columns(path, file)
-    if kind in ("lammps-data", "lammps-dump-text"):
-        with open_text(path) as file:
-            return _Source(path, options, length_A=stated_length_A(path, file))
-    if kind in UNTOLD:
-        raise AssayError(f"{path} {UNTOLD[kind]}")
-    if kind not in (_PDB, *KINDS, *WITH_ELEMENTS):
-        return _Source(path, options)
     with open_text(path) as file:
-        text = file.read()
-    length_A = length_A_of(kind, text, path) if kind in KINDS else 1.0
+        return _Part(path, options, length_A=stated_length_A(path, file))
+
+
+def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
+    """The parts of a file whose text tells whether, and how, ASE's reader has it whole."""
+    check_read(kind, text, path)
+    options = {"format": kind}
     if kind == _PDB:
         text, told = with_elements(text, path)
-        return _Source(StringIO(text), {"format": kind}, told)
-    if kind in WITH_ELEMENTS:
-        return _Source(StringIO(WITH_ELEMENTS[kind](text, path)), {"format": kind}, zeros_are_none=kind in _OF_GROMACS)
-    return _Source(path, options | ({"attach_calculator": True} if kind == _INPUT else {}), length_A=length_A)
+        yield _Part(_Text(text, path), options, told.__getitem__)
+        return
+    if kind == _INPUT:
+        read = understood(text, path)
+        yield _Part(_Text(read.text, path), options, _of_all(read.told), length_A=read.length_A)
+        return
+    text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else text
+    complete = without_cut_end(kind, text)
+    if complete.strip():
+        yield _Part(
+            _Text(complete, path) if get_ioformat(kind).acceptsfd else path,
+            options,
+            pbc=pbc_of(kind, complete),
+            zeros_are_none=kind in _OF_GROMACS,
+            length_A=length_A_of(kind, complete),
+        )
+    if complete != text:
+        raise AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")
 
 
 def _whole_frame(atoms: ase.Atoms, where: str) -> Frame:

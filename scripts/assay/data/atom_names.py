@@ -1,4 +1,4 @@
-"""Files that name atoms and no elements, which ASE guesses: of GROMACS, GROMOS, DL_POLY, old VASP and CIF."""
+"""Files that name atoms and no elements, which ASE guesses: of MD programs, VASP, CP2K, AtomEye and CIF."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from io import StringIO
 from pathlib import Path
 
 import ase
+import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 from ase.io.cif import parse_cif
 
+from assay.data.lammps_files import check_masses
 from assay.workflow.errors import AssayError, printable
 
 _WORD = re.compile(r"\d?([A-Za-z]+)")
@@ -24,6 +26,12 @@ _PEPTIDE = re.compile(
 _GRO_BEFORE, _GRO_NAME, _GRO_RESIDUE = 2, slice(10, 15), slice(5, 10)  # lines above those of atoms, and columns
 _G96 = re.compile(r"(?m)^(\s*\d+\s+(\S+)\s+)(\S+)(?=\s+\d+(?:\s+\S+){3}\s*$)")
 _COUNTS = 5  # the line of a POSCAR with elements, or with numbers of atoms if it is of an old VASP
+_XDATCAR_NAMES = re.compile(r"(?m)^(?=[ \t]*[A-Z])(.*)$(?=\n[ \t]*\d+(?:[ \t]+\d+)*[ \t]*$)")
+_KIND_OF_CP2K = re.compile(r"(?im)^\s*&KIND\s+(\S+)\s*\n(?:(?!\s*&(?:END\s+)?KIND\b).*\n)*?\s*ELEMENT\s+(\S+)")
+_SUBSYS_OF_CP2K = re.compile(r"(?s)&SUBSYS\b.*&END SUBSYS\b")
+_COORD_OF_CP2K = re.compile(r"(?im)^\s*&COORD\s*\n(?:(?!\s*&END).*\n)*")
+_CFG_ATOM = re.compile(r"(?m)^[ \t]*(\d[-+.\deE]*)\s+([A-Z][a-z]?)(?=\s)")
+_MMCIF = re.compile(r"(?m)^\s*_(?:entry|atom_site)\.\w")
 _DLP_LABELS = "dlp4_labels"  # what ASE leaves of a name behind the symbol that it takes
 
 
@@ -99,8 +107,34 @@ def _vasp(text: str, path: Path) -> str:
     return "".join([*lines[:_COUNTS], " ".join(elements) + "\n", *lines[_COUNTS:]])
 
 
+def _xdatcar(text: str, path: Path) -> str:
+    """An XDATCAR without what VASP writes of a potential behind its element, as in Na_pv/6a2f5."""
+    return _XDATCAR_NAMES.sub(lambda names: re.sub(r"[_/]\S*", "", names[0]), text)
+
+
+def _cp2k(text: str, path: Path) -> str:
+    """A restart of CP2K with the elements of its kinds in place of their names; of others ASE seeks the end forever."""
+    if _SUBSYS_OF_CP2K.search(text) is None:
+        raise AssayError(f"{path} is no whole restart of CP2K, for which ASE takes it: give it as extended XYZ")
+    elements = {name.upper(): element for name, element in _KIND_OF_CP2K.findall(text)}
+
+    def _element_of(row: re.Match[str]) -> str:
+        return str(row[1]) + str(elements.get(row[2].upper(), row[2]))
+
+    return _COORD_OF_CP2K.sub(lambda block: re.sub(r"(?m)^(\s*)(\w+)", _element_of, block[0]), text)
+
+
+def _cfg(text: str, path: Path) -> str:
+    """A file of AtomEye whose masses are those of its elements, which LAMMPS calls C unless it is told them."""
+    masses, symbols = zip(*_CFG_ATOM.findall(text), strict=True)
+    check_masses(path, symbols, np.array(masses, float))
+    return text
+
+
 def _cif(text: str, path: Path) -> str:
     """A CIF whose symbols ASE reads as they are: of CL it would take the first letter."""
+    if _MMCIF.search(text):
+        raise AssayError(f"{path} is mmCIF, which is not read: convert it to PDB or extended XYZ")
     for block in parse_cif(StringIO(text)):
         for label in block.get("_atom_site_type_symbol") or block.get("_atom_site_label") or ():
             if label[1:2].isupper() and element_named(label) is None:
@@ -111,10 +145,15 @@ def _cif(text: str, path: Path) -> str:
     return text
 
 
+WITH_LABELS = ("dlp4", "dlp-history")
+"""Formats of ASE of whose structures ``check_labels`` tells whether they have the elements of the file."""
 WITH_ELEMENTS: Mapping[str, Callable[[str, Path], str]] = {
     "gromacs": _gromacs,
     "gromos": _gromos,
     "vasp": _vasp,
+    "vasp-xdatcar": _xdatcar,
+    "cp2k-restart": _cp2k,
+    "cfg": _cfg,
     "cif": _cif,
 }
 """By format of ASE: the text of a file, and its path, to the text that tells elements without a guess.

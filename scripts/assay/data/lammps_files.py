@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import IO, Any
@@ -46,18 +46,37 @@ def check_columns(path: Path, file: IO[str]) -> None:
     """Refuse a dump without the elements or masses of its atoms.
 
     Raises:
-        AssayError: it has neither, or masses of no element.
+        AssayError: it has neither, masses of no element, or elements that are not those of the masses.
     """
     columns = next((line.split()[2:] for line in file if line.startswith("ITEM: ATOMS")), ["element"])
-    if "element" in columns:
-        return
-    if "mass" not in columns:
+    if "element" not in columns and "mass" not in columns:
         raise AssayError(
             f"{path} has types of LAMMPS and no elements: write it by `dump ... custom ... element x y z` and "
             "`dump_modify ... element`"
         )
-    atoms = takewhile(lambda line: not line.startswith("ITEM:"), file)
-    _elements_of(path, np.array([line.split()[columns.index("mass")] for line in atoms], float))
+    if "mass" not in columns:
+        return
+    rows = [line.split() for line in takewhile(lambda line: not line.startswith("ITEM:"), file)]
+    masses = np.array([row[columns.index("mass")] for row in rows], float)
+    if "element" in columns:
+        check_masses(path, [row[columns.index("element")] for row in rows], masses)
+    else:
+        _elements_of(path, masses)
+
+
+def check_masses(path: Path, symbols: Sequence[str], masses: np.ndarray) -> None:
+    """Refuse symbols beside masses (N,) of other elements, as the C that LAMMPS writes unless it is told elements.
+
+    Raises:
+        AssayError: a mass is that of another element than its symbol. That of an isotope is none of an element.
+    """
+    for symbol, mass in dict.fromkeys(zip(symbols, masses.tolist(), strict=True)):
+        others = np.flatnonzero(np.abs(_MASSES - mass) <= _tolerance(mass)) + 1
+        if len(others) and atomic_numbers.get(symbol) not in np.where(others == len(_MASSES), 1, others):
+            raise AssayError(
+                f"{path} has atoms `{printable(symbol, 20)}` with a mass of {mass:.6g}, which is that of another "
+                "element: write it again with `dump_modify ... element`"
+            )
 
 
 def stated_length_A(path: Path, file: IO[str]) -> float:
@@ -114,10 +133,14 @@ def _elements_of_types(path: Path, lines: Iterator[str]) -> dict[int, int]:
 def _elements_of(path: Path, masses: np.ndarray) -> list[int]:
     """The atomic numbers of masses, in unified atomic mass units; those of no element are refused."""
     apart = np.abs(_MASSES - masses.reshape(-1, 1))
-    strange = masses[apart.min(axis=1) > np.where(masses < _HEAVY, _TOLERANCE, _TOLERANCE_OF_HEAVY)]
+    strange = masses[apart.min(axis=1) > _tolerance(masses)]
     if len(strange):
         raise AssayError(
             f"{path} has types with a mass of {strange[0]:.6g}, which no element has: name the elements of its types"
         )
     nearest = apart.argmin(axis=1) + 1
     return np.where(nearest == len(_MASSES), 1, nearest).tolist()
+
+
+def _tolerance(masses: np.ndarray | float) -> np.ndarray:
+    return np.where(np.less(masses, _HEAVY), _TOLERANCE, _TOLERANCE_OF_HEAVY)

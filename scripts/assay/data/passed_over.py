@@ -1,25 +1,25 @@
-"""What the text of files says that ASE's readers pass over: further structures, units of length, and cells."""
+"""What the text of files says that ASE's readers pass over: further structures, units of length and cells."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from ase.io.formats import get_ioformat
 from ase.units import Bohr
 
 from assay.workflow.errors import AssayError, printable
 
-_NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
-_ROUTE = re.compile(r"(?s)\A\s*(.*?)(?:\n\s*\n|\Z)")
-_UNITS = re.compile(r"(?i)\bunits\s*[=(]\s*(?:\(?([a-z, ]+)\)|[a-z]+)")
+_CONVERT = "convert it to extended XYZ by a program that knows it"
 _NUMBER = r"[-+.\d][-+.\deEdD]*"
 _SCALE, _VECTOR = rf"[ \t]*{_NUMBER}[ \t]*\n", rf"[ \t]*(?:{_NUMBER}[ \t]+){{2}}{_NUMBER}[ \t]*\n"
 _ELEMENTS_OR_COUNTS = r"[ \t]*(?:[A-Z]|\d+(?:[ \t]+\d+)*[ \t]*\n)"
 _POSCAR = re.compile(rf"(?m)^{_SCALE}(?:{_VECTOR}){{3}}{_ELEMENTS_OR_COUNTS}")
-_COORD = re.compile(r"(?m)^\s*\$coord\b(.*)$")
-_OF_COORD = re.compile(r"natoms\s*=\s*\d+")  # which says nothing of a unit
-_PERIODIC = re.compile(r"(?m)^\s*(\$(?:periodic\s+[1-9]|cell|lattice).*)$")
+_CONFIGURATION = "Direct configuration="
+_COUNTS_OF_XDATCAR, _AXES = re.compile(r"(?m)^[ \t]*\d+(?:[ \t]+\d+)*[ \t]*$"), 3
+_ANGSTROM_COORD = re.compile(r"(?im)^\s*\$coord\b.*\bangs\b")
+_PERIODIC_OF_CP2K = re.compile(r"(?im)^\s*&CELL\s*\n(?:(?!\s*&END).*\n)*?\s*PERIODIC\s+(\w+)")
 
 
 def _from(text: str, line: Callable[[list[str]], int]) -> bool:
@@ -28,67 +28,131 @@ def _from(text: str, line: Callable[[list[str]], int]) -> bool:
     return any(map(str.strip, lines[line(lines) :]))
 
 
-_SEVERAL: Mapping[str, Callable[[str], bool]] = {
+def _more_than_one(pattern: str) -> Callable[[str], bool]:
+    return lambda text: len(re.findall(pattern, text)) > 1
+
+
+_SEVERAL: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
     "gromacs": lambda text: _from(text, lambda lines: 3 + int(lines[1])),
     "gen": lambda text: _from(
         text, lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF")
     ),
-    "gaussian-in": lambda text: not all(_SAME_ATOMS.search(job) for job in _NEXT_JOB.split(text)[1:]),
     "vasp": lambda text: len(_POSCAR.findall(text)) > 1,
-    "res": lambda text: len(re.findall(r"(?im)^\s*TITL\b", text)) > 1,
-    "turbomole": lambda text: len(_COORD.findall(text)) > 1,
+    "res": _more_than_one(r"(?im)^\s*TITL\b"),
+    "turbomole": _more_than_one(r"(?m)^\s*\$coord\b"),
+    "gamess-us-out": lambda text: "COORDINATES OF ALL ATOMS ARE" in text,  # of the steps of an optimization
 }
-KINDS = frozenset(_SEVERAL)  # formats of ASE
-UNTOLD: Mapping[str, str] = {  # formats of ASE that do not tell what ASE makes up, and what to do
+_NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
+    "castep-cell": re.compile(r"(?im)^\s*a0\s*$"),
+    "cfg": re.compile(r"(?m)^\s*A\s*=(?!\s*1(?:\.0*)?(?:[eE][-+]?0+)?\b).*"),
+    "cp2k-restart": re.compile(r"(?im)^\s*&COORD\s*\n(?:\s*\w+\s+\w+\s*\n)*?\s*(?:UNIT|SCALED)\b.*"),
+    "dmol-car": re.compile(
+        r"(?m)^PBC=(?!ON\b|OFF\b).*|^PBC(?:[ \t]+[\d.]+){6}[ \t]+\((?!P1\)).*|^end[ \t]*\n(?!end)[ \t]*\S.*"
+    ),  # a slab, a symmetry, or a second molecule
+    "nwchem-out": re.compile(r"Output coordinates in (?!angstroms)\S+|Lattice Parameters"),
+    "res": re.compile(r"(?im)^\s*(?:LATT\s+(?!-1\b)|SYMM\b).*"),
+    "turbomole": re.compile(
+        r"(?im)^\s*(?:\$coord(?!\s*(?:bohr|angs)?\s*(?:natoms\s*=\s*\d+)?\s*$).*|\$(?:periodic\s+[1-9]|cell|lattice).*)"
+    ),
+    "v-sim": re.compile(r"(?im)^\s*[#!]\s*keyword.*\bangdeg\b.*"),
+}
+KINDS = frozenset(
+    [
+        *_SEVERAL,
+        *_NOT_READ,
+        "aims-output",
+        "castep-castep",
+        "eon",
+        "espresso-in",
+        "gaussian-out",
+        "onetep-in",
+        "onetep-out",
+        "orca-output",
+    ]
+)
+"""Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
+
+_WHY_NOT: Mapping[str, str] = {  # by format of ASE
+    "cp2k-dcd": "is a DCD file, which does not tell elements: convert it to extended XYZ by a program that reads its "
+    "topology, too",
     "cube": "is a cube file, which does not say whether its box repeats: convert it to extended XYZ, with a Lattice if "
     "it does",
+    "dftb": "is an input of DFTB+, of which ASE's reader passes over units: give its geometry as a gen file, or as "
+    "extended XYZ",
+    **dict.fromkeys(("extxyz", "xyz"), "is XYZ by another name: let it end in .xyz"),
+    "lammps-dump-binary": "has types of LAMMPS and no elements: write it as text, by `dump ... custom ... element x y "
+    "z`",
+    "netcdftrajectory": "is a NetCDF trajectory, which tells types of atoms at most, and no elements: convert it to "
+    "extended XYZ by a program that reads its topology, too",
     "runnerdata": "is in the format of RuNNer and n2p2, which does not say its unit of length: convert it to extended "
     "XYZ, in angstrom",
 }
 
 
-def length_A_of(kind: str, text: str, path: Path) -> float:
-    """By how much lengths that ASE gives of a file are too small: 1 where it takes them in their unit.
+OTHERWISE = frozenset(["extxyz", "xyz", "mol", "sdf"])
+"""Formats of ASE that are read without it."""
+
+
+def unread(kind: str, path: Path) -> AssayError:
+    """Why a file in a format of ASE is not read, and what to do."""
+    why = (
+        f"is a file of ASE's format {kind} ({get_ioformat(kind).description}), of which it may pass over units, cells, "
+        f"elements or structures: {_CONVERT}"
+    )
+    return AssayError(f"{path} {_WHY_NOT.get(kind, why)}")
+
+
+def check_read(kind: str, text: str, path: Path) -> None:
+    """Refuse what ASE's reader would pass over.
 
     Args:
-        kind: its format, one of ``KINDS``.
+        kind: the format of the file.
         text: its text.
         path: the file.
 
     Raises:
-        AssayError: it has several structures that ASE does not read one by one, or a cell or a unit that it does not
-            read.
+        AssayError: it has several structures that ASE does not read one by one, or a cell, a symmetry or a unit that it
+            does not read.
     """
-    if _SEVERAL[kind](text):
-        raise AssayError(
-            f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ"
-        )
-    if kind == "turbomole":
-        return _of_turbomole(text, path)
-    return _of_gaussian(text, path) if kind == "gaussian-in" else 1.0
+    if kind in _SEVERAL and _SEVERAL[kind](text):
+        raise several(path)
+    said = _NOT_READ[kind].search(text) if kind in _NOT_READ else None
+    if said is not None:
+        raise not_read(path, said[0])
 
 
-def _of_turbomole(text: str, path: Path) -> float:
-    """ASE takes positions in bohr, and no structure for a periodic one."""
-    unit = _OF_COORD.sub("", "".join(_COORD.findall(text))).strip().lower()
-    periodic = _PERIODIC.search(text)
-    if periodic is not None or unit not in ("", "bohr", "angs"):
-        raise _not_read(path, periodic[1] if periodic is not None else f"$coord {unit}")
-    return 1.0 / Bohr if unit == "angs" else 1.0
+def without_cut_end(kind: str, text: str) -> str:
+    """A text without a last structure that is there in part, as in an XDATCAR of a run that goes on."""
+    if kind != "vasp-xdatcar":
+        return text
+    counts, last = _COUNTS_OF_XDATCAR.findall(text), text.rfind(_CONFIGURATION)
+    rows = [row for row in text[last:].splitlines()[1:] if len(row.split()) == _AXES]
+    if not counts or last < 0 or len(rows) >= sum(map(int, counts[-1].split())):
+        return text
+    return text[:last] if last > text.find(_CONFIGURATION) else ""
 
 
-def _of_gaussian(text: str, path: Path) -> float:
-    """ASE takes positions in angstrom and angles in degrees."""
-    route = _ROUTE.match(text)
-    said = _UNITS.search(route[1]) if route is not None else None
-    words = set() if said is None else set(re.findall("[a-z]+", said[0].lower()))
-    if said is not None and "rad" in words:
-        raise _not_read(path, said[0])
-    return Bohr if words & {"au", "bohr"} else 1.0
+def length_A_of(kind: str, text: str) -> float:
+    """By how much lengths that ASE gives of a file are too small: 1 where it takes them in their unit."""
+    return 1.0 / Bohr if kind == "turbomole" and _ANGSTROM_COORD.search(text) is not None else 1.0
 
 
-def _not_read(path: Path, what: str) -> AssayError:
-    return AssayError(
-        f"{path} has `{printable(what.strip(), 40)}`, which ASE's reader passes over: convert it to extended XYZ by a "
-        "program that knows it"
-    )
+def pbc_of(kind: str, text: str) -> Sequence[bool] | None:
+    """Which axes repeat (3,), where ASE's reader passes over it; None elsewhere."""
+    if kind == "eon":
+        return (True, True, True)
+    if kind != "cp2k-restart":
+        return None
+    said = _PERIODIC_OF_CP2K.search(text, text.find("&SUBSYS"))
+    axes = "XYZ" if said is None else said[1].upper().replace("NONE", "")
+    return [axis in axes for axis in "XYZ"]
+
+
+def several(path: Path) -> AssayError:
+    """What is said of a file with several structures where ASE reads one."""
+    return AssayError(f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ")
+
+
+def not_read(path: Path, what: str) -> AssayError:
+    """What is said of a file in which ASE's reader passes over something."""
+    return AssayError(f"{path} has `{printable(what.strip(), 40)}`, which ASE's reader passes over: {_CONVERT}")

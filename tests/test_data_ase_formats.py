@@ -8,6 +8,7 @@ from ase.io.formats import ioformats
 
 from assay.data.ase_files import AseFile
 from assay.predictors.structure_files import read_frames
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 HSD = 'Geometry = {\n TypeNames = { "O" }\n TypesAndCoordinates = {\n 1 0 0 0.225\n }\n}\n'
@@ -192,6 +193,8 @@ def test_a_restart_of_cp2k_has_the_elements_of_its_kinds_and_the_axes_that_it_na
     (tmp_path / "a.restart").write_text(RESTART.format(periodic, ""))
     [load] = read_frames(tmp_path / "a.restart")
     assert load().numbers.tolist() == [8, 1, 1] and load().pbc.tolist() == axes
+    read = Structure.from_ase(load())
+    assert (read.charge, read.spin) == (1, 2)
 
 
 @pytest.mark.parametrize("words", ["UNIT bohr", "SCALED T"])

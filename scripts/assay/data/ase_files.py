@@ -22,12 +22,13 @@ from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, WITH_LABELS, check_labels
 from assay.data.frames import Frame, Layout, calculator_in_words, with_results, word_of
-from assay.data.gaussian_files import understood
+from assay.data.gaussian_files import jobs_of, understood
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
 from assay.data.passed_over import (
     KINDS,
     OTHERWISE,
+    charge_of,
     check_read,
     length_A_of,
     pbc_of,
@@ -41,7 +42,7 @@ from assay.runtime.template import READ_WHOLE, open_text
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
-_INPUT, _PDB = "gaussian-in", "proteindatabank"  # formats of ASE
+_INPUT, _OUTPUT, _PDB = "gaussian-in", "gaussian-out", "proteindatabank"  # formats of ASE
 _OF_GROMACS, _OF_LAMMPS = ("gromacs", "gromos"), ("lammps-data", "lammps-dump-text")
 _GUARDED = {*KINDS, *WITH_ELEMENTS, *WITH_LABELS, _INPUT, _PDB}
 _RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
@@ -212,7 +213,7 @@ class _Part(NamedTuple):
 
 
 def _parts(path: Path) -> Iterator[_Part]:
-    """The parts of a file that ASE reads one after the other.
+    """The parts of a file that ASE reads one after the other: most files are one, and outputs of Gaussian one a job.
 
     Raises:
         AssayError: it is in a format that ASE's reader may not have whole, has several structures that it does not read
@@ -254,13 +255,14 @@ def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
         return
     text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else text
     complete = without_cut_end(kind, text)
-    if complete.strip():
+    for part in filter(str.strip, jobs_of(complete) if kind == _OUTPUT else [complete]):
         yield _Part(
-            _Text(complete, path) if get_ioformat(kind).acceptsfd else path,
+            _Text(part, path) if get_ioformat(kind).acceptsfd else path,
             options,
-            pbc=pbc_of(kind, complete),
-            zeros_are_none=kind in _OF_GROMACS,
-            length_A=length_A_of(kind, complete),
+            _of_all(charge_of(kind, part, path)),
+            pbc_of(kind, part),
+            kind in _OF_GROMACS,
+            length_A_of(kind, part),
         )
     if complete != text:
         raise AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")

@@ -1,4 +1,4 @@
-"""Inputs of Gaussian as ASE understands them, and what they tell besides."""
+"""Inputs and outputs of Gaussian as ASE understands them, and what they tell besides."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from assay.data.passed_over import not_read, several
 from assay.workflow.errors import AssayError
 
 _NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
+_END_OF_JOB = re.compile(r"(?m)^\s*1\\1\\GINC.*$")  # where ASE stops
 _MOLECULE = re.compile(
     r"(?s)\A(?P<head>\s*(?P<route>.*?)\n\s*\n.*?\n\s*\n)[ \t]*(?P<charge>[-+]?\d+)[ \t,]+(?P<multiplicity>\d+)"
     r"(?:[ \t,]+[-+]?\d+)*[ \t]*\n(?P<atoms>.*?)(?P<rest>\n\s*\n.*|\s*)\Z"
@@ -61,6 +62,11 @@ def understood(text: str, path: Path) -> GaussianInput:
         {"charge": int(charge), "multiplicity": int(multiplicity)},
         _length_A(match["route"], path),
     )
+
+
+def jobs_of(text: str) -> list[str]:
+    """The jobs of an output, each of which ASE reads alone: the frequencies behind an optimization are one."""
+    return _END_OF_JOB.split(text)
 
 
 def _length_A(route: str, path: Path) -> float:

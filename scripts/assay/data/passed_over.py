@@ -1,4 +1,4 @@
-"""What the text of files says that ASE's readers pass over: further structures, units of length and cells."""
+"""What the text of files says that ASE's readers pass over: further structures, units of length, cells and charges."""
 
 from __future__ import annotations
 
@@ -56,20 +56,36 @@ _NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
     ),
     "v-sim": re.compile(r"(?im)^\s*[#!]\s*keyword.*\bangdeg\b.*"),
 }
-KINDS = frozenset(
-    [
-        *_SEVERAL,
-        *_NOT_READ,
-        "aims-output",
-        "castep-castep",
-        "eon",
-        "espresso-in",
-        "gaussian-out",
-        "onetep-in",
-        "onetep-out",
-        "orca-output",
-    ]
-)
+_WHOLE = r"\s*([-+]?\d+)\b"
+_CHARGE_OF_ONETEP = {"charge": re.compile(r"(?im)^\s*charge\s*[:=]?\s*([-+.\d]+)\s*$")}
+_TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
+    "aims-output": {"charge": re.compile(r"(?m)^\s*Charge =\s*([-+.\dE]+):")},
+    "castep-castep": {"charge": re.compile(r"net charge of system\s*:\s*([-+.\d]+)")},
+    "cp2k-restart": {
+        "charge": re.compile(rf"(?im)^\s*CHARGE{_WHOLE}\s*$"),
+        "multiplicity": re.compile(rf"(?im)^\s*MULTIPLICITY{_WHOLE}\s*$"),
+    },
+    "espresso-in": {"charge": re.compile(r"(?im)^[^!#\n]*\btot_charge\s*=\s*([-+.\d]+(?:[DE][-+]?\d+)?)")},
+    "gamess-us-out": {
+        "charge": re.compile(rf"CHARGE OF MOLECULE\s*={_WHOLE}"),
+        "multiplicity": re.compile(rf"SPIN MULTIPLICITY\s*={_WHOLE}"),
+    },
+    "gaussian-out": {  # the first is that of the whole, and others may be those of fragments or layers
+        "charge": re.compile(rf"(?s)\A.*?\bCharge\s*={_WHOLE}\s+Multiplicity\s*="),
+        "multiplicity": re.compile(rf"(?s)\A.*?\bCharge\s*=\s*[-+]?\d+\s+Multiplicity\s*={_WHOLE}"),
+    },
+    "nwchem-out": {
+        "charge": re.compile(r"(?im)^\s*(?:total )?charge\s*[:=]\s*([-+.\d]+)\s*$"),
+        "multiplicity": re.compile(rf"(?im)^\s*spin multiplicity\s*:{_WHOLE}"),
+    },
+    "onetep-in": _CHARGE_OF_ONETEP,
+    "onetep-out": _CHARGE_OF_ONETEP,
+    "orca-output": {
+        "charge": re.compile(rf"Total Charge\s+Charge\s+\.+{_WHOLE}"),
+        "multiplicity": re.compile(rf"Multiplicity\s+Mult\s+\.+{_WHOLE}"),
+    },
+}
+KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
 
 _WHY_NOT: Mapping[str, str] = {  # by format of ASE
@@ -146,6 +162,24 @@ def pbc_of(kind: str, text: str) -> Sequence[bool] | None:
     said = _PERIODIC_OF_CP2K.search(text, text.find("&SUBSYS"))
     axes = "XYZ" if said is None else said[1].upper().replace("NONE", "")
     return [axis in axes for axis in "XYZ"]
+
+
+def charge_of(kind: str, text: str, path: Path) -> dict[str, float]:
+    """The total ``charge`` and the ``multiplicity`` that a text tells of all of its structures.
+
+    Raises:
+        AssayError: it tells several.
+    """
+    told: dict[str, float] = {}
+    for name, pattern in _TOLD.get(kind, {}).items():
+        values = {float(re.sub("[dD]", "e", value)) for value in pattern.findall(text)}
+        if len(values) > 1:
+            raise AssayError(
+                f"{path} tells several values of its {name}: convert it to extended XYZ, with that of each structure"
+            )
+        if values:
+            told[name] = values.pop()
+    return told
 
 
 def several(path: Path) -> AssayError:

@@ -1,0 +1,138 @@
+"""Inputs and outputs of quantum chemistry: their charge and multiplicity, and all of their structures."""
+
+import numpy as np
+import pytest
+
+from assay.predictors.structure_files import read_frames
+from assay.structures.structure import Structure
+from assay.workflow.errors import AssayError
+
+WATER = [("O", 8, 0.0, 0.119), ("H", 1, 0.763, -0.476), ("H", 1, -0.763, -0.476)]
+
+
+def orientation_of(shift):
+    rows = "".join(f" {k} {number} 0 0.0 {y} {z + shift}\n" for k, (_, number, y, z) in enumerate(WATER, 1))
+    return f" Standard orientation:\n ---\n Center\n Number\n ---\n{rows} ---\n SCF Done:  E(RB3LYP) =  -76.4 A.U.\n"
+
+
+GAUSSIAN = " Entering Gaussian System\n Charge =  1 Multiplicity = 2\n{}" + r" 1\1\GINC-NODE\FOpt" + "\n\n"
+ORCA = """   * O   R   C   A *
+Number of atoms                             ...      1
+ Total Charge           Charge          ....    {0}
+ Multiplicity           Mult            ....    {1}
+---------------------------------
+CARTESIAN COORDINATES (ANGSTROEM)
+---------------------------------
+  O      0.000000    0.000000    0.119000
+
+FINAL SINGLE POINT ENERGY       -75.0
+ Total Charge           Charge          ....    {2}
+ORCA TERMINATED NORMALLY
+"""
+ESPRESSO = """&control
+/
+&system
+ ibrav = 0, nat = 1, ntyp = 1
+ tot_charge = 1.0d0 ! and not -1
+/
+ATOMIC_SPECIES
+O 16.0 O.upf
+CELL_PARAMETERS angstrom
+9 0 0
+0 9 0
+0 0 9
+ATOMIC_POSITIONS angstrom
+O 0 0 0.119
+"""
+GAMESS = """ GAMESS VERSION
+ CHARGE OF MOLECULE                     =    1
+ SPIN MULTIPLICITY                      =    2
+ ATOM      ATOMIC                      COORDINATES (BOHR)
+           CHARGE         X                   Y                   Z
+ O           8.0     0.0000000000        0.0000000000        0.2248774081
+
+"""
+NWCHEM = """ Northwest Computational Chemistry Package
+                             Geometry "geometry" -> ""
+                             -------------------------
+
+ Output coordinates in {} (scale by  1.889725989 to convert to a.u.)
+
+  No.       Tag          Charge          X              Y              Z
+ ---- ---------------- ---------- -------------- -------------- --------------
+    1 O                    8.0000     0.00000000     0.00000000     0.11900000
+
+                                 NWChem DFT Module
+          Charge           :     1
+          Spin multiplicity:     2
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "spin"),
+    [
+        ("a.log", GAUSSIAN.format(orientation_of(0.0)), 2),
+        ("a.out", ORCA.format(1, 2, 1), 2),
+        ("a.pwi", ESPRESSO, 1),
+        ("a.gamess", GAMESS, 2),
+        ("a.nwo", NWCHEM.format("angstroms"), 2),
+    ],
+)
+def test_outputs_and_inputs_tell_their_charge_and_multiplicity(tmp_path, name, text, spin):
+    (tmp_path / name).write_text(text)
+    [load] = read_frames(tmp_path / name)
+    read = Structure.from_ase(load())
+    assert (read.charge, read.spin) == (1, spin)
+    np.testing.assert_allclose(load().positions[0], [0.0, 0.0, 0.119], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.out", ORCA.format(1, 2, 0), "tells several values of its charge: .* with that of each structure"),
+        ("a.nwo", NWCHEM.format("a.u."), r"has `Output coordinates in a\.u\.`, which ASE's reader passes over"),
+        ("a.gamess", GAMESS + " COORDINATES OF ALL ATOMS ARE (ANGS)\n", "has several structures"),
+    ],
+)
+def test_an_output_that_ase_does_not_read_whole_is_refused(tmp_path, name, text, words):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(AssayError, match=f"{name} {words}"):
+        list(read_frames(tmp_path / name))
+
+
+def test_every_job_of_an_output_of_gaussian_is_read(tmp_path):
+    """Frequencies behind an optimization, or what follows by --Link1--, stand behind what ASE takes for the end."""
+    cation = GAUSSIAN.format(orientation_of(0.0) + orientation_of(0.1))
+    anion = GAUSSIAN.format(orientation_of(0.2)).replace("Charge =  1", "Charge = -1")
+    (tmp_path / "a.log").write_text(cation + anion)
+    frames = [load() for load in read_frames(tmp_path / "a.log")]
+    assert [Structure.from_ase(atoms).charge for atoms in frames] == [1, 1, -1]
+    np.testing.assert_allclose([atoms.positions[0, 2] for atoms in frames], [0.119, 0.219, 0.319])
+
+
+@pytest.mark.parametrize(
+    ("charges", "atoms"),
+    [
+        ("1 2", "O 0 0 0.119\nH 0 0.763 -0.476\nH 0 -0.763 -0.476"),
+        ("1 2", " O -1 0.0 0.0 0.119\n H 0 0.0 0.763 -0.476\n H 0 0.0 -0.763 -0.476"),
+        ("1 2 0 1 0 1", " O 0 0.0 0.0 0.119 H\n H 0 0.0 0.763 -0.476 H\n H 0 0.0 -0.763 -4.76D-01 L H 1"),
+        ("1,2 0,1 1,2", "O(Fragment=1) 0.0 0.0 0.119\nH(Fragment=2) 0.0 0.763 -0.476\nH(Fragment=2) 0.0 -.763 -0.476"),
+        ("1 2", "O\nH 1 0.96\nH 1 0.96 2 104.5"),
+    ],
+)
+def test_an_input_of_gaussian_may_freeze_atoms_and_have_fragments_and_layers(tmp_path, charges, atoms):
+    (tmp_path / "a.com").write_text(
+        f"%mem=1GB\n# hf geom=connectivity\n\nwater\n\n{charges}\n{atoms}\n\n 1 2 1.0\n 2\n\n"
+    )
+    [load] = read_frames(tmp_path / "a.com")
+    read = Structure.from_ase(load())
+    assert (read.charge, read.spin) == (1, 2) and load().numbers.tolist() == [8, 1, 1]
+    np.testing.assert_allclose(load().get_distances(0, [1, 2]), 0.967, atol=0.01)
+
+
+def test_an_input_of_gaussian_without_a_charge_is_refused(tmp_path):
+    (tmp_path / "a.com").write_text("# hf geom=check\n\nwater\n\n")
+    with pytest.raises(
+        AssayError, match=r"a\.com has no line of a charge and a multiplicity below its route and title"
+    ):
+        list(read_frames(tmp_path / "a.com"))

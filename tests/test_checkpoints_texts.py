@@ -75,52 +75,6 @@ def test_an_epsilon_among_settings_of_an_optimizer_is_said_to_be_passed_over(key
     assert f" = 0.001 was taken for an optimizer's, beside {beside}, and not for the epsilon" in read.summary()
 
 
-@pytest.mark.parametrize(
-    ("key", "text", "said"),
-    [
-        ("config", "model:\n  hidden: 8\n  readout: mean\n", r"config\.model\.readout = 'mean', .* sum over its atoms"),
-        ("argv", ["train.py", "--readout", "mean"], r"argv\.readout = 'mean', .* sum over its atoms"),
-        ("config", "head:\n  is_extensive: false", r"config\.head\.is_extensive = 'false', .* sum over its atoms"),
-        ("config", "data:\n  energy_unit: kcal/mol\n", r"config\.data\.energy_unit = 'kcal/mol', .* in eV"),
-        ("hparams", "units: real\nhidden: 8", r"hparams\.units = 'real', .* in eV"),
-        ("argv", "train.py --length-unit=bohr", r"argv\.length-unit = 'bohr', .* in eV"),
-        ("config", "units:\n  energy: Ha\n  length: angstrom", r"config\.units\.energy = 'Ha', .* in eV"),
-        ("config", "loss:\n  reduce: mean\nteacher: {energy_unit: hartree, readout: mean}\npool: 4", None),
-        ("config", "readout: sum\nis_extensive: true\ntraining:\n  reduce: mean", None),
-        ("config", "units: 64\nenergy_unit: null\nforces_unit: eV A^-1\nlength_unit: ${units.length}", None),
-        ("config", "units: metal\nenergy_unit: eV\nlength_unit: Å\nforces_unit: eV/Å\noutput_units: 1", None),
-    ],
-)
-def test_units_and_sums_of_a_text_are_heard(key, text, said, save):
-    state = student("painn").state_dict()
-    path = save({"state_dict": state, key: text})
-    if said is None:
-        assert normalize(path).to_bytes() == normalize(save(state, "plain.pt")).to_bytes()
-    else:
-        with pytest.raises(AssayError, match=f"says {said}"):
-            normalize(path)
-
-
-@pytest.mark.parametrize(
-    ("key", "text", "said"),
-    [
-        ("config", "data:\n  energy_mean: -13.6\n  energy_std: 2.0\n", r"config\.data\.energy_mean = -13\.6"),
-        ("argv", ["train.py", "--energy-shift", "-4.2"], r"argv\.energy-shift = -4\.2"),
-        ("config", "model:\n  atomic_energies: {H: -13.6, C: -1029.0}\n", r"config\.model\.atomic_energies = several"),
-        ("config", "E0s: average\nenergy_mean: 0.0\nenergy_std: 1\nmean: 3\nenergy_shift: ${data.mean}", None),
-        ("config", "loss: {energy_scale: 0.1}\natomic_energies: null\nhistory:\n  1: -0.5\n  2: -0.7", None),
-    ],
-)
-def test_statistics_of_labels_in_a_text_are_refused(key, text, said, save):
-    state = student("painn").state_dict()
-    path = save({"state_dict": state, key: text})
-    if said is None:
-        assert normalize(path).to_bytes() == normalize(save(state, "plain.pt")).to_bytes()
-    else:
-        with pytest.raises(AssayError, match=f"keeps {said}.* beside its weights"):
-            normalize(path)
-
-
 def test_a_text_that_is_no_config_says_nothing_of_the_network(save):
     state = student("painn").state_dict()
     plain = normalize(save(state, "plain.pt")).to_bytes()

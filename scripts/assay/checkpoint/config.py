@@ -24,8 +24,9 @@ from assay.checkpoint.sections import (
     in_words,
     is_of_config,
     sections,
+    sections_within,
 )
-from assay.checkpoint.texts import sections_with_texts
+from assay.checkpoint.texts import settings_in_text
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError
 
@@ -143,7 +144,7 @@ def check_assumed(container: Container, assumed: Mapping[str, Any], notes: list[
     Raises:
         AssayError: there is one, or the config of the network is in a form that cannot be read.
     """
-    for section in sections_with_texts(container) if assumed else ():
+    for section in sections(container) if assumed else ():
         _check_settings(section, assumed, notes, container)
         for key in [key for key in section.entries if is_of_config(section, key)]:
             value, place = section.entries[key], section.path_of(key)
@@ -153,6 +154,8 @@ def check_assumed(container: Container, assumed: Mapping[str, Any], notes: list[
                     f"{container.path} holds {place} as {value}, whose values cannot be read, and {values} would be "
                     "assumed: save its config as a dict"
                 )
+            for inner in sections_within(Section(place, settings_in_text(value), known=False)):
+                _check_settings(inner, assumed, notes, container)
 
 
 def _check_settings(section: Section, assumed: Mapping[str, Any], notes: list[str], container: Container) -> None:

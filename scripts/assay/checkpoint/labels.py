@@ -20,8 +20,8 @@ from assay.checkpoint.sections import (
     in_words,
     is_elsewhere,
     is_of_results,
+    sections,
 )
-from assay.checkpoint.texts import sections_with_texts
 from assay.workflow.errors import AssayError
 
 MAX_STATISTICS = 10_000  # numbers of one of them
@@ -135,7 +135,7 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
     Sections of data or of a run may record their data: there a mean alone is none, but a mean with a deviation is.
     In a record of results neither is, but a normalizer is one everywhere.
     """
-    for section in sections_with_texts(container, with_data=True):
+    for section in sections(container, with_data=True):
         record = section.of_run or section.of_data
         results = is_of_results(section.place)
         words_of = {key: in_words(key) for key in section.entries if isinstance(key, str)}

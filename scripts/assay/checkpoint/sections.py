@@ -102,7 +102,6 @@ class Section:
         known: whether it is at a place where trainers keep the config of a network.
         of_run: whether it records a training, and so tells of a network only in sections of its own.
         of_data: whether it tells of the data of a training.
-        of_text: whether it was read in a text, which has the first word of each value.
     """
 
     place: str
@@ -110,7 +109,6 @@ class Section:
     known: bool
     of_run: bool = False
     of_data: bool = False
-    of_text: bool = False
 
     @property
     def holds_weights(self) -> bool:
@@ -194,7 +192,7 @@ def _step(section: Section, key: str, with_data: bool, entries: dict[Any, Any]) 
     if not of_run and not of_data and is_elsewhere(_AROUND.sub("", words) if _holds_weights(entries) else words):
         return None
     known = section.known and not of_run and not {key, words}.isdisjoint(NETWORKS if section.place else PLACES)
-    return Section(section.path_of(key), entries, known, of_run, of_data, section.of_text)
+    return Section(section.path_of(key), entries, known, of_run, of_data)
 
 
 def _holds_weights(entries: dict[Any, Any]) -> bool:

@@ -10,8 +10,7 @@ from typing import Any
 from assay.checkpoint.architecture import OF_SCHNETPACK, Network
 from assay.checkpoint.container import Container
 from assay.checkpoint.pickles import Name
-from assay.checkpoint.sections import ARGUMENTS, OF_WHAT, TELLING, Section, describes_network, in_words
-from assay.checkpoint.texts import sections_with_texts
+from assay.checkpoint.sections import ARGUMENTS, OF_WHAT, TELLING, Section, describes_network, in_words, sections
 from assay.workflow.errors import AssayError
 
 _AGGREGATION = re.compile(
@@ -46,15 +45,15 @@ def check_sum(container: Container, network: Network) -> None:
     scale, offsets = (network.tensors.get(name) for name in ("energy_scale", "reference_energy"))
     is_offset = offsets is not None and bool(offsets.any())
     is_changed = is_offset or (scale is not None and bool((scale != 1.0).any()))
-    for section in sections_with_texts(container, with_lists=True):
+    for section in sections(container, with_lists=True):
         if _is_of_others(section):
             continue
         for key, value in section.entries.items():
             words = in_words(key) if isinstance(key, str) else ""
             if words in _PER_ATOM and (is_offset or not of_schnetpack):
-                refused = _is_flag(value, _PER_ATOM[words])
+                refused = value is _PER_ATOM[words]
             elif words == _POSTPROCESSING and of_schnetpack and is_changed:
-                refused = _is_flag(value, False)
+                refused = value is False
             else:
                 refused = _averages(section, words, value)
             if refused:
@@ -64,11 +63,6 @@ def check_sum(container: Container, network: Network) -> None:
                     f"{'give its pickled model, ' if of_schnetpack else ''}or save the file without that where it is "
                     "about something else, such as a loss"
                 )
-
-
-def _is_flag(value: Any, flag: bool) -> bool:
-    """Whether a value is a flag, or the text of it."""
-    return isinstance(value, bool | str) and str(value).lower() == str(flag).lower()
 
 
 def _is_of_others(section: Section) -> bool:

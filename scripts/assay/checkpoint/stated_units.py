@@ -19,8 +19,8 @@ from assay.checkpoint.sections import (
     in_words,
     is_of_data,
     is_of_results,
+    sections,
 )
-from assay.checkpoint.texts import sections_with_texts
 from assay.workflow.errors import AssayError
 from assay.workflow.units import KIND_WORDS, factor, kind_in_letters, unit_told_by
 
@@ -31,7 +31,6 @@ _KINDS = {kind: f"(?:{'|'.join(KIND_WORDS[kind])})" for kind in ("energy", "leng
 _UNITS = re.compile(r"(?:model_|output_|label_|ase_|property_)?units?|unit_(?:system|style)")
 _BOX = ("name", "unit", "symbol")  # keys under which a dict has the text of one unit
 _OWN_SYSTEMS = {"ase", "metal"}  # of ASE and of LAMMPS: eV and angstrom
-_SYSTEMS = {"real", "electron", "si", "cgs", "micro", "nano", "lj"}  # others of LAMMPS
 _PAIR = re.compile(r"\s*([\w ]+?)\s*[:=]\s*([^,;:=]+)")  # such as "energy: eV"
 _OTHER_UNITS = {"fs", "ps", "e", "amu", "u", "K", "GPa"}  # of quantities that a network does not have
 _OF_OTHERS = {"time", "mass", "charge", "temperature", "dipole"}
@@ -77,35 +76,21 @@ def are_of_assay(units: Mapping[str, str]) -> bool:
 
 def _stated(container: Container) -> Iterator[tuple[str, str, str | None]]:
     """(place, unit, kind) of every unit that a file states of its network; kind is None where it names none."""
-    for section in sections_with_texts(container, with_data=True, with_lists=True):
-        for place, unit, kind in _stated_in(section) if not is_of_results(section.name) else ():
-            if not section.of_text or _is_known(unit, kind):
-                yield place, unit, kind
-
-
-def _stated_in(section: Section) -> Iterator[tuple[str, str, str | None]]:
-    """As ``_stated``, of one section."""
-    tells = section.known or section.of_data or (section.of_text and describes_network(section.place))
-    for key, value in section.entries.items():
-        if not isinstance(key, str):
-            continue
-        place, told = section.path_of(key), unit_told_by(key) or unit_told_by(f"{_owner(section, key)}_unit")
-        units = as_dict(value) or _pairs(value)
-        if told in _KINDS:
-            yield from ((place, unit, told) for unit in _texts(value))
-        elif told:
-            kinds = ((unit, _kind_of_other(told, unit)) for unit in _texts(value))
-            yield from ((place, unit, kind) for unit, kind in kinds if kind is not None)
-        elif _UNITS.fullmatch(in_words(key)) and units and units.keys().isdisjoint(_BOX):
-            yield from _of_kinds(place, units)
-        elif _UNITS.fullmatch(in_words(key)) and tells:
-            yield from ((place, unit, None) for unit in _texts(value))
-
-
-def _is_known(unit: str, kind: str | None) -> bool:
-    """Whether a word of a text is a unit of a kind, or of any, and none of a number, a flag or half a unit."""
-    kinds = [*_KINDS] if kind is None else [kind]
-    return (kind is None and unit.lower() in _SYSTEMS) or any(_factor(unit, it) is not None for it in kinds)
+    for section in sections(container, with_data=True, with_lists=True):
+        for key, value in section.entries.items() if not is_of_results(section.name) else ():
+            if not isinstance(key, str):
+                continue
+            place, told = section.path_of(key), unit_told_by(key) or unit_told_by(f"{_owner(section, key)}_unit")
+            units = as_dict(value) or _pairs(value)
+            if told in _KINDS:
+                yield from ((place, unit, told) for unit in _texts(value))
+            elif told:
+                kinds = ((unit, _kind_of_other(told, unit)) for unit in _texts(value))
+                yield from ((place, unit, kind) for unit, kind in kinds if kind is not None)
+            elif _UNITS.fullmatch(in_words(key)) and units and units.keys().isdisjoint(_BOX):
+                yield from _of_kinds(place, units)
+            elif _UNITS.fullmatch(in_words(key)) and (section.known or section.of_data):
+                yield from ((place, unit, None) for unit in _texts(value))
 
 
 def _owner(section: Section, key: str) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
-from assay.checkpoint.container import Container
-from assay.checkpoint.sections import MAX_TEXT, Section, as_dict, is_of_config, sections, sections_within
+from assay.checkpoint.sections import MAX_TEXT, as_dict
 
 MAX_WORDS = 1000  # of a command
 MAX_AROUND = 20  # keys around a setting that are kept
@@ -24,16 +22,6 @@ _OPENING = ("(", "[", "{")
 _TABLE = re.compile(r"\[+([a-zA-Z_][\w.]*)\]+")  # of TOML and INI
 _IN_BRACKETS = -1  # the indent of a key with a bracket behind it, which no line ends
 _OF_TABLE = -2  # that of a table, which the next one ends
-
-
-def sections_with_texts(container: Container, with_data: bool = False, with_lists: bool = False) -> Iterator[Section]:
-    """As ``sections``, each followed by those in the texts and commands in it that may be the config of the network."""
-    for section in sections(container, with_data, with_lists):
-        yield section
-        for key in [key for key in section.entries if is_of_config(section, key)]:
-            settings = settings_in_text(section.entries[key])
-            inner = Section(section.path_of(key), settings, known=False, of_text=True)
-            yield from sections_within(inner, with_data=with_data, with_lists=with_lists) if settings else ()
 
 
 def settings_in_text(text: Any) -> dict[str, Any]:

@@ -129,6 +129,10 @@ def test_a_file_that_says_that_its_energy_is_no_sum_over_atoms_is_refused(archit
         {"sampling": {"reduce": "mean"}, "sweep_config": {"reduce": "mean"}},
         {"slurm": {"pool": "max_nodes"}, "config": {"heads": {"dipole": {"readout": "mean"}}}, "kd": {"aggr": "mean"}},
         {"config": {"targets": [{"name": "gap", "extensive": False}, {"name": "energy", "extensive": True}]}},
+        {"distillation_config": {"reduce": "mean"}, "kd_args": {"pooling": "mean"}, "run_args": {"reduce": "mean"}},
+        {"model_selection": {"aggregation": "mean"}, "model_checkpoint": {"aggregate": "min"}},
+        {"hyper_parameters": {"model_averaging": {"reduce": "mean"}, "model_card": {"energy": {"unit": "meV"}}}},
+        {"best_model": {"energy": {"unit": "meV"}}, "training": {"early_stop": {"target": "energy", "unit": "meV"}}},
     ):
         assert normalize(save({"model": state} | content)).to_bytes() == plain
 

@@ -20,9 +20,9 @@ from assay.checkpoint.sections import (
     OF_NETWORK_ALONE,
     TELLING,
     Section,
-    describes_network,
     in_words,
     is_of_config,
+    may_describe_network,
     sections,
     sections_within,
 )
@@ -192,8 +192,7 @@ def _check_settings(section: Section, assumed: Mapping[str, Any], notes: list[st
 
 def _is_of_network(section: Section) -> bool:
     """Whether a section is that of a network or a run, by its place, its name or two hyperparameters in it."""
-    stands_there = section.known or section.of_run or describes_network(section.place)
-    return stands_there or len({name for name, _, _ in _told(section)}) > 1
+    return may_describe_network(section) or len({name for name, _, _ in _told(section)}) > 1
 
 
 def _is_same(value: Any, other: Any) -> bool:

@@ -147,9 +147,10 @@ def _statistics(container: Container) -> Iterator[tuple[str, Any, float]]:
         ]
         labelled = [words for words in words_of.values() if _OF_LABELS.fullmatch(words)]
         counted = labelled if not results and (not record or _is_pair(labelled)) else []
+        holds_weights = section.holds_weights
         for key, words in words_of.items():
             value, place = section.entries[key], section.path_of(key)
-            if section.holds_weights and isinstance(value, Tensor):
+            if holds_weights and isinstance(value, Tensor):
                 continue
             if _REFERENCES.fullmatch(words):
                 yield place, value, 0.0

@@ -55,7 +55,7 @@ _OF_DATA = re.compile(
     r"(?:train_|training_)?data(?:_?(?:set|sets|module|sets?_config|config|cfg|params|args))?"
     r"|datamodule(?:_hyper_parameters|_hparams)?|train(?:ing)?_set"
 )
-_NETWORK_WORDS = ("model", "student", "network", "net", "painn")
+_NETWORK_WORDS = {"model", "student", "network", "net", "painn"}
 # Words of the keys under which text, a command or an instance of a class may say what the config of a network says: one
 # of the first, and beside it none but those, words of networks, and the second.
 _CONFIGS = {
@@ -79,12 +79,21 @@ _COMMANDS = {"overrides", "argv", "command", "cmd"}  # sections whose entries ar
 _OF_RESULTS = re.compile(
     r"(?:^|_)(?:codecarbon|emissions?|errors?|histor(?:y|ies)|scores?|results?|log|logs|logged|summary|curves?)(?:_|$)"
 )
-# Words of sections of a network, of its parts, and of what it computes.
-_OF_NETWORK = re.compile(
-    rf"(?:^|_)(?:{'|'.join(_NETWORK_WORDS)}|architecture|potential|representation|encoder|decoder|backbone"
-    r"|interactions?|gnn|heads?|readouts?|outputs?|predictions?|targets?|labels?|propert(?:y|ies)|quantit(?:y|ies)"
-    r"|observables?)(?:_|$)"
+# Words of sections of parts of a network, and of what it computes.
+_OF_PARTS = re.compile(
+    r"(?:^|_)(?:student|network|potential|representation|encoder|decoder|backbone|interactions?|gnn|heads?|readouts?"
+    r"|outputs?|predictions?|targets?|labels?|propert(?:y|ies)|quantit(?:y|ies)|observables?)(?:_|$)"
 )
+# Whole names of sections of a network: many others have a word of it, as model_selection.
+_OF_NETWORK = re.compile(
+    r"(?:(?:my|base|main|gnn|neural|painn|student|ml|mlip)_)*(?:model|net|network|architecture|painn)"
+    r"(?:_(?:config|cfg|args|kwargs|params|parameters|hparams|settings|options|spec|definition))?"
+)
+# Words of configs that may tell of a loss, a job or a command instead of a network.
+_OF_WHOLE_RUNS = {
+    "run", "job", "global", "user", "shell", "script", "distill", "distillation", "kd", "task",
+    "launch", "checkpoint",
+}  # fmt: skip
 _INDEX = re.compile(r"\[\d+\]$")
 # What joins the names of nested dicts in the flat ones that trackers keep: "model.epsilon", "model/epsilon".
 _JOINT = re.compile(r"[./]|--|__")
@@ -229,7 +238,7 @@ def is_of_config(section: Section, key: Any) -> bool:
 def _names_config(words: str) -> bool:
     """Whether a key, in words, is one of a config of a network or of a whole run."""
     parts = set(words.split("_"))
-    return parts <= _CONFIGS.union(_OF_CONFIGS, _NETWORK_WORDS) and not parts.isdisjoint(_CONFIGS)
+    return parts <= _CONFIGS | _OF_CONFIGS | _NETWORK_WORDS and not parts.isdisjoint(_CONFIGS)
 
 
 def describes_network(place: str) -> bool:
@@ -238,7 +247,20 @@ def describes_network(place: str) -> bool:
     Such are the top of a file, a config, and all in a section of a network, a part of it, or its outputs.
     """
     parts = [in_words(_INDEX.sub("", part)) for part in place.replace("config.json", "config").split(".") if part]
-    return any(map(_OF_NETWORK.search, parts)) or set(parts) <= PLACES | NETWORKS or _names_config(parts[-1])
+    if set(parts) <= PLACES | NETWORKS or any(_OF_PARTS.search(part) or _OF_NETWORK.fullmatch(part) for part in parts):
+        return True
+    words = set(parts[-1].split("_"))
+    return _names_config(parts[-1]) and (words.isdisjoint(_OF_WHOLE_RUNS) or not words.isdisjoint(_NETWORK_WORDS))
+
+
+def may_describe_network(section: Section) -> bool:
+    """Whether a section may do so, so that it should say nothing else of a setting than what is read elsewhere.
+
+    Such is also one at the place of a config or of a run, by the name of a config, or with a word of networks.
+    """
+    words = in_words(section.place).split("_")
+    named = section.known or section.of_run or _names_config(section.name) or not _NETWORK_WORDS.isdisjoint(words)
+    return named or describes_network(section.place)
 
 
 def is_of_results(place: str) -> bool:

@@ -97,7 +97,9 @@ def _owner(section: Section, key: str) -> str:
     """What ``unit`` in a section such as ``targets.energy`` is the unit of; "" for other keys and sections."""
     if unit_told_by(key) is None or is_of_results(section.place) or not _tells_of_labels(section.around):
         return ""
-    names = [section.place.rpartition(".")[2], *map(section.entries.get, OF_WHAT)]
+    is_listed = section.place.endswith("]")
+    told = [key for key in OF_WHAT if is_listed or key != "target"]  # which may be that of an early stop
+    names = [section.place.rpartition(".")[2], *map(section.entries.get, told)]
     return next((name for name in names if isinstance(name, str) and unit_told_by(f"{name[:MAX_UNITS]}_unit")), "")
 
 

@@ -19,7 +19,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
-from assay.data.label_names import says_unconverged, weightless_kinds, without_labels
+from assay.data.label_names import KINDS, OF_CELLS, has_value, says_unconverged, weightless_kinds, without_fillers
 from assay.data.labels import (
     LabelKeys,
     Labels,
@@ -210,6 +210,9 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
         if file.layout.has_gaps and np.isnan(structure.forces_eV_per_A).any():
             counts["gap"] += 1
             continue
+        for kind in weightless_kinds(frame) & labels.names.keys():
+            is_there = kind not in OF_CELLS or structure.stress_eV_per_A3 is not None
+            counts[kind] += is_there and has_value(frame.values.get(labels.names[kind]))
         counts["unconverged"] += says_unconverged(frame)
         yield number, structure, labels
     for kind, key in (("stress", keys.stress_key), ("virial", keys.virial_key)):
@@ -223,12 +226,17 @@ def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[str]) -> N
 
     Args:
         path: the file.
-        counts: structures by the keys of ``_COUNTED``, and those that are "unconverged".
+        counts: structures by the keys of ``_COUNTED``, those that are "unconverged", and those of which a kind of label
+            has weight zero and a value.
         calculators: structures by the name of the calculator that labelled them.
     """
     for what, sentence in _COUNTED.items():
         if counts[what]:
             print(sentence.format(n=counts[what], path=path))
+    for kind in KINDS:
+        if counts[kind]:
+            how = "have weight zero and values, and are" if kind == "forces" else "has weight zero and a value, and is"
+            print(f"the {kind} of {counts[kind]} structures of {path} {how} read")
     if counts["unconverged"]:
         warnings.warn(
             f"{counts['unconverged']} structures of {path} say that they are not converged: leave them out if this is "
@@ -245,9 +253,9 @@ def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[str]) -> N
 
 
 def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
-    """The frames of a file with their places in it, without labels of weight zero.
+    """The frames of a file with their places in it, without labels of weight zero that have no value.
 
-    Those whose energy or forces have this weight are left out, and counted in the log; atoms alone need no forces.
+    Those whose energy or forces are such are left out, and counted in the log; atoms alone need no forces.
 
     Raises:
         AssayError: one of them has no atoms, or all are left out.
@@ -257,19 +265,19 @@ def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iter
         frame = load()
         if not len(frame.atomic_numbers):
             raise AssayError(f"{frame.where} has no atoms: leave it out")
-        kinds = weightless_kinds(frame)
-        if "energy" in kinds or ("forces" in kinds and len(frame.atomic_numbers) > 1):
+        labelled = without_fillers(frame, keys.given)
+        if labelled is None:
             n_left_out += 1
             continue
         is_any = True
-        yield number, without_labels(frame, kinds, keys.given)
+        yield number, labelled
     if n_left_out and not is_any and chosen is None:
         raise AssayError(
-            f"no structure of {file.path} has an energy and forces whose weights are not zero, which mark labels that "
-            "are missing: label them, or remove the weights"
+            f"no structure of {file.path} has an energy and forces: all have weight zero and no value, as MACE marks "
+            "labels that are missing; label them, or remove the weights"
         )
     if n_left_out:
-        print(f"{n_left_out} structures of {file.path} have an energy or forces of weight zero and are left out")
+        print(f"{n_left_out} structures of {file.path} lack an energy or forces, of weight zero, and are left out")
 
 
 def _until_forces(frames: Iterable[tuple[int, Frame]], keys: LabelKeys) -> list[tuple[int, Frame]]:

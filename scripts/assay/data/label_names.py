@@ -7,7 +7,7 @@ Labels come in sets: names that are equal but for "energy", "forces", "stress" o
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Container, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -31,6 +31,7 @@ _NEUTRAL = re.compile(r"total|potential|[\W_]", re.I)
 _FREE = re.compile(r"free$|^efr$")  # ends the stem of a free energy; e_fr_energy is VASP's
 _CONVERGED = re.compile(r"(?:(?:is|scf|electronic)_?)?converged", re.I)
 _FALSE = ("f", "false", "no", "0", "0.0")
+OWN_STEMS = ("", "ref")  # of labels that need no key
 OF_CELLS = ("stress", "virial")  # labels that nothing without lattice vectors has
 # The weights that MACE gives the labels of a structure, in its HDF5 files and in extended XYZ, and their kinds.
 WEIGHTS = {
@@ -88,30 +89,44 @@ def sets_of(frame: Frame) -> dict[str, dict[str, str]]:
 
 
 def weightless_kinds(frame: Frame) -> set[str]:
-    """The kinds of labels whose own weight is zero, as MACE marks those that it fills with zeros."""
+    """The kinds of labels whose own weight is zero, as MACE marks those that it fills in, and users others."""
     weights = {name: as_array(frame.info[name]) for name in WEIGHTS if name in frame.info}
     return {WEIGHTS[name] for name, own in weights.items() if own.dtype.kind in "iuf" and own.size == 1 and own == 0.0}
 
 
-def without_labels(frame: Frame, kinds: Collection[str], given: Mapping[str, str | None]) -> Frame:
-    """The structure with None in place of labels of some kinds, and without the weights of labels.
+def without_fillers(frame: Frame, given: Mapping[str, str | None]) -> Frame | None:
+    """The structure with None in place of labels that MACE filled in: their weight is zero, and they have no value.
 
     Args:
         frame: the structure.
-        kinds: "energy", "forces", "stress" or "virial".
         given: the name that a caller gives to labels of each kind; None if it gives none.
+
+    Returns:
+        the structure; or None if its energy or forces are missing so, of which atoms alone need no forces.
     """
-    values = frame.values
-    names = {name for name, kind in _kinds_of(values).items() if kind in kinds and not tells_unit(name)}
-    names |= values.keys() & {given[kind] for kind in kinds}
-    if not names and values.keys().isdisjoint(WEIGHTS):
+    weightless = weightless_kinds(frame)
+    if not weightless:
         return frame
+    values = frame.values
+    own = {name: kind for name, kind in _kinds_of(values).items() if not tells_unit(name)}
+    own |= {name: kind for kind, name in given.items() if name in values}
+    fillers = {name for name, kind in own.items() if kind in weightless and not has_value(values[name])}
+    for kind in weightless & ({"energy"} if len(frame.atomic_numbers) == 1 else {"energy", "forces"}):
+        names = {name for name, other in own.items() if other == kind}
+        plain = {name for name in names if set_of(name, kind) in OWN_STEMS}
+        if fillers >= (plain or names if given[kind] is None else names & {given[kind]}):
+            return None
     info, arrays = (
-        {name: value for name, value in own.items() if name not in names and name not in WEIGHTS}
-        for own in (frame.info, frame.arrays)
+        {name: value for name, value in part.items() if name not in fillers} for part in (frame.info, frame.arrays)
     )
-    unclear = tuple(name for name in frame.unclear if name not in names)
-    return replace(frame, info=info | dict.fromkeys(names), arrays=arrays, unclear=unclear)
+    unclear = tuple(name for name in frame.unclear if name not in fillers)
+    return replace(frame, info=info | dict.fromkeys(fillers), arrays=arrays, unclear=unclear)
+
+
+def has_value(value: Any) -> bool:
+    """Whether numbers are there that are neither zero nor NaN."""
+    array = as_array(value)
+    return array.dtype.kind in "iuf" and bool(np.nan_to_num(array).any())
 
 
 def _fits(frame: Frame, name: str, value: Any) -> bool:

@@ -13,6 +13,7 @@ from assay.data.frames import Frame, Layout
 from assay.data.label_names import (
     KINDS,
     OF_CELLS,
+    OWN_STEMS,
     described,
     free_energies_of,
     is_gradient,
@@ -30,7 +31,6 @@ from assay.structures.structure import Structure, full_stress, told_charge_and_s
 from assay.workflow.errors import AssayError
 from assay.workflow.units import in_words
 
-_OWN_STEMS = ("", "ref")  # of labels that need no key
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
 _WORDS = {"stress": f"positive under tension, as in ASE; {_ORDER}", "virial": f"minus volume times stress; {_ORDER}"}
@@ -279,7 +279,7 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
         return
     for stem, rival in sets_of(frame).items():
         for kind in _RIVALS:
-            is_rival = stem in _OWN_STEMS or ({"energy", "forces"} <= set(rival) and stem not in layout.stems)
+            is_rival = stem in OWN_STEMS or ({"energy", "forces"} <= set(rival) and stem not in layout.stems)
             if is_rival and kind in rival and _differ(frame, kind, labels.names[kind], rival[kind]):
                 raise AssayError(
                     f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "
@@ -314,7 +314,7 @@ def _stem(sets: Mapping[str, Mapping[str, str]], names: Mapping[str, str], frame
         if kind in names:
             return set_of(names[kind], kind)
     whole = [stem for stem, own in sets.items() if {"energy", "forces"} <= set(own)]
-    own = [stem for stem in (*_OWN_STEMS, *layout.stems) if stem in whole]
+    own = [stem for stem in (*OWN_STEMS, *layout.stems) if stem in whole]
     if own:
         return own[0]
     if whole:
@@ -323,7 +323,7 @@ def _stem(sets: Mapping[str, Mapping[str, str]], names: Mapping[str, str], frame
             f"{frame.where} has labels under names that say too little, {listed}: name those that are meant, by "
             "energy_key and forces_key"
         )
-    kinds = {kind for stem in (*_OWN_STEMS, *layout.stems) for kind in sets.get(stem, {})}
+    kinds = {kind for stem in (*OWN_STEMS, *layout.stems) for kind in sets.get(stem, {})}
     missing = [f"no {kind}" for kind in ("energy", "forces") if kind not in kinds] or ["no energy with forces"]
     raise AssayError(f"{frame.where} has {' and '.join(missing)}: {_there(frame)}")
 
@@ -340,7 +340,7 @@ def _partner(sets: Mapping[str, Mapping[str, str]], stem: str, kind: str, frame:
 
 def _of_cell(sets: Mapping[str, Mapping[str, str]], stems: Sequence[str], layout: Layout) -> dict[str, str]:
     """The names of a stress and a virial: of the first of these sets that has one, or of one without other labels."""
-    lone = [stem for stem in (*_OWN_STEMS, *layout.stems) if not {*_RIVALS} & sets.get(stem, {}).keys()]
+    lone = [stem for stem in (*OWN_STEMS, *layout.stems) if not {*_RIVALS} & sets.get(stem, {}).keys()]
     found = ({kind: sets[stem][kind] for kind in OF_CELLS if kind in sets.get(stem, {})} for stem in (*stems, *lone))
     return next(filter(None, found), {})
 

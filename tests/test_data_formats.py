@@ -384,18 +384,24 @@ def test_symbols_beside_integers_are_the_elements(tmp_path, name, names, symbols
 @pytest.mark.parametrize(
     ("second", "functional", "key", "words"),
     [
-        ("espresso", "PBE", "energy", "3 by vasp \\(PBE\\) and 2 by espresso \\(PBE\\)"),
-        ("vasp", "RPBE", "energy", "3 by vasp \\(PBE\\) and 2 by vasp \\(RPBE\\)"),
-        ("espresso", "PBE", "dft_energy", None),
-        ("vasp", "PBE", "energy", None),
-        ("unknown", "PBE", "energy", None),
+        ("espresso", {"xc": "PBE"}, "energy", "3 by vasp \\(PBE\\) and 2 by espresso \\(PBE\\)"),
+        ("espresso", {}, "energy", "3 by vasp \\(PBE\\) and 2 by espresso:"),
+        ("vasp", {"xc": "RPBE"}, "energy", "3 by vasp \\(PBE\\) and 2 by vasp \\(RPBE\\)"),
+        ("vasp", {"gga": "RP"}, "energy", "3 by vasp \\(PBE\\) and 2 by vasp \\(RPBE\\)"),
+        ("vasp", {"gga": "PS"}, "energy", "3 by vasp \\(PBE\\) and 2 by vasp \\(PBESOL\\)"),
+        ("espresso", {"xc": "PBE"}, "dft_energy", None),
+        ("vasp", {"xc": "PBE"}, "energy", None),
+        ("Vasp", {"xc": "pbe"}, "energy", None),
+        ("vasp", {"gga": "PE"}, "energy", None),
+        ("vasp", {}, "energy", None),
+        ("unknown", {"xc": "PBE"}, "energy", None),
     ],
 )
 def test_labels_of_several_calculators_are_warned_of(tmp_path, suffix, second, functional, key, words):
     frames = [labelled(molecule("H2O"), seed) for seed in range(5)]
     for index, atoms in enumerate(frames):
-        name, xc = (second, functional) if index % 2 else ("vasp", "PBE")
-        atoms.calc.name, atoms.calc.parameters = name, {"xc": xc}
+        name, told = (second, functional) if index % 2 else ("vasp", {"xc": "PBE"})
+        atoms.calc.name, atoms.calc.parameters = name, told
         atoms.info |= {"dft_energy": -2.0}
     path = tmp_path / f"set{suffix}"
     if suffix == ".traj":

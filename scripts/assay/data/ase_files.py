@@ -21,7 +21,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 from ase.io.trajectory import Trajectory
 
 from assay.data.atom_names import WITH_ELEMENTS, WITH_LABELS, check_labels
-from assay.data.frames import Frame, Layout, calculator_in_words, with_results, word_of
+from assay.data.frames import Frame, Layout, calculator_of, with_results, word_of
 from assay.data.gaussian_files import jobs_of, understood
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
@@ -318,5 +318,5 @@ def _row_frame(row: Any, units: Mapping[str, str], where: str) -> Frame:
         columns,
         is_told_open,
         unclear,
-        calculator_in_words(row.get("calculator"), row.get("calculator_parameters")),
+        calculator_of(row.get("calculator"), row.get("calculator_parameters")),
     )

@@ -193,7 +193,7 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
     if chosen is not None and lacks_forces(telling, keys.forces_key):
         telling = _until_forces(_frames(file, keys, None), keys)[-1][1]
     labels = find_labels(telling, keys, file.layout, file.path)
-    counts, calculators, said = Counter[str](), Counter[str](), set[str]()
+    counts, calculators, said = Counter[str](), Counter[tuple[str, str]](), set[str]()
     for number, frame in chain(begin, frames):
         if lacks_forces(frame, labels.names["forces"]):
             frame = with_zero_forces(frame, labels.names["forces"])
@@ -221,14 +221,14 @@ def _labelled(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> It
     _tell(file.path, counts, calculators)
 
 
-def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[str]) -> None:
+def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[tuple[str, str]]) -> None:
     """Print what was counted, and warn of what makes labels doubtful.
 
     Args:
         path: the file.
         counts: structures by the keys of ``_COUNTED``, those that are "unconverged", and those of which a kind of label
             has weight zero and a value.
-        calculators: structures by the name of the calculator that labelled them.
+        calculators: structures by the name of the calculator that labelled them, and its functional.
     """
     for what, sentence in _COUNTED.items():
         if counts[what]:
@@ -243,13 +243,25 @@ def _tell(path: Path, counts: Mapping[str, int], calculators: Counter[str]) -> N
             "said of their electrons",
             stacklevel=3,
         )
-    named = [f"{count} by {name}" for name, count in calculators.most_common() if name and count]
+    named = _in_words(calculators)
     if len(named) > 1:
         warnings.warn(
             f"structures of {path} are labelled by several calculators, {' and '.join(named)}: their energies are of "
             "one level of theory only if these compute the same",
             stacklevel=3,
         )
+
+
+def _in_words(calculators: Counter[tuple[str, str]]) -> list[str]:
+    """How many structures each known calculator has; rows without a functional go with the only one that it has."""
+    known = Counter({told: n for told, n in calculators.items() if told[0] and n})
+    for name, _ in [told for told in known if not told[1]]:
+        others = [told for told in known if told[0] == name and told[1]]
+        if len(others) == 1:
+            known[others[0]] += known.pop((name, ""))
+    return [
+        f"{n} by {name}" + (f" ({functional})" if functional else "") for (name, functional), n in known.most_common()
+    ]
 
 
 def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:

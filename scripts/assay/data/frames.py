@@ -16,6 +16,7 @@ from assay.data.stated_units import tells_unit
 from assay.structures.structure import full_stress
 
 _LABELS = ("energy", "free_energy", "forces", "stress")  # of the results of a calculator
+_GGA = {"PE": "PBE", "RP": "RPBE", "PS": "PBESOL"}  # functionals by the letters that VASP has for them
 
 
 def word_of(said: Mapping[str, Any], name: str) -> str:
@@ -40,7 +41,7 @@ class Frame:
         arrays: what the file says of each atom, (N,) or (N, K), by name.
         is_told_open: whether the file itself says that no axis repeats.
         unclear: labels whose values are others than those of the calculator that is stored with the structure.
-        calculator: the name of that calculator, with its functional; "" if the file does not tell it.
+        calculator: the name of that calculator, and its functional; "" if the file does not tell it.
     """
 
     where: str
@@ -54,7 +55,7 @@ class Frame:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     is_told_open: bool = False
     unclear: tuple[str, ...] = ()
-    calculator: str = ""
+    calculator: tuple[str, str] = ("", "")
 
     @classmethod
     def from_ase(cls, atoms: ase.Atoms, where: str) -> Frame:
@@ -76,7 +77,7 @@ class Frame:
             per_atom,
             not atoms.pbc.any(),
             unclear,
-            calculator_in_words(getattr(atoms.calc, "name", None), getattr(atoms.calc, "parameters", None)),
+            calculator_of(getattr(atoms.calc, "name", None), getattr(atoms.calc, "parameters", None)),
         )
 
     def unpadded(self) -> Frame:
@@ -117,12 +118,13 @@ class Frame:
         return {**self.info, **columns}
 
 
-def calculator_in_words(name: str | None, parameters: Any) -> str:
-    """The name of a calculator and its functional ``xc``, as "gpaw (PBE)"; "" if ASE did not know it."""
+def calculator_of(name: str | None, parameters: Any) -> tuple[str, str]:
+    """A calculator's name and functional, ``xc`` or VASP's ``gga``, in one spelling; "" for what is not known."""
     if not name or name == "unknown":
-        return ""
-    functional = parameters.get("xc") if isinstance(parameters, Mapping) else None
-    return f"{name} ({functional})" if isinstance(functional, str) else name
+        return "", ""
+    told = parameters if isinstance(parameters, Mapping) else {}
+    xc, gga = (own.upper() if isinstance(own := told.get(key), str) else "" for key in ("xc", "gga"))
+    return name.lower(), xc or _GGA.get(gga, gga)
 
 
 def with_results(said: Mapping[str, Any], results: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:

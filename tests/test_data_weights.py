@@ -109,3 +109,22 @@ def test_values_of_weight_zero_in_hdf5_of_mace_are_read(tmp_path, capsys):
     np.testing.assert_allclose(read_dataset(tmp_path / "set.h5").stress, [STRESS])
     log = capsys.readouterr().out
     assert log.count("weight zero") == 1 and "the stress of 1 structures of" in log
+
+
+def test_a_drawn_part_without_labels_is_no_empty_file(tmp_path):
+    missing, whole = {"forces": FORCES}, {"energy": -2.0, "forces": FORCES}
+    write_mace(tmp_path / "set.h5", whole, *[missing] * 7)
+    with pytest.raises(
+        AssayError, match=r"none of the 2 structures of .*set\.h5 that are drawn at random has an energy"
+    ):
+        read_dataset(tmp_path / "set.h5", at_most=2, seed=0)
+    assert read_dataset(tmp_path / "set.h5").energy.tolist() == [-2.0]
+    assert len(read_dataset(tmp_path / "set.h5", at_most=2, seed=0, part=(0, 2))) == 0
+
+
+def test_a_file_of_gaps_is_no_empty_file(tmp_path):
+    with h5py.File(tmp_path / "ani.h5", "w") as file:
+        file["one/atomic_numbers"], file["one/coordinates"] = [6, 6], np.stack([POSITIONS] * 3)
+        file["one/wb97x_dz.energy"], file["one/wb97x_dz.forces"] = np.full(3, np.nan), np.full((3, 2, 3), np.nan)
+    with pytest.raises(AssayError, match=r"none of the 3 structures of .*ani\.h5 has an energy and forces: label them"):
+        read_dataset(tmp_path / "ani.h5")

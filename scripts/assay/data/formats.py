@@ -90,6 +90,10 @@ def read_dataset(
     found = list(_labelled(file, keys, chosen))
     if part is not None and not found:
         return from_structures([])
+    if not found and (total := file.count()):
+        how, to_do = ("", "label them") if chosen is None else (" that are drawn at random", "draw more, or label them")
+        n_read = total if chosen is None else len(chosen)
+        raise AssayError(f"none of the {n_read} structures of {file.path}{how} has an energy and forces: {to_do}")
     dataset = _columns(found)
     check(dataset, file.path)
     suspicious = sum(lacks_hydrogens(structure) for structure in dataset)

@@ -449,6 +449,18 @@ def test_a_free_energy_of_any_set_that_differs_needs_a_key(tmp_path, energy, fre
         assert read_dataset({"path": path, "forces_key": forces, "energy_key": key}).energy.tolist() == [energy_eV]
 
 
+@pytest.mark.parametrize(("other", "is_rival"), [("mace_free_energy", False), ("mace_energy", True)])
+def test_forces_beside_a_free_energy_alone_are_no_rivals(tmp_path, other, is_rival, capsys):
+    comment, columns = f"REF_energy=-31.7 {other}=-32.3", "REF_forces:R:3:mace_forces:R:3"
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns=columns, more=" 0.2 0 0"))
+    if is_rival:
+        with pytest.raises(AssayError, match=f"two sets of labels that differ, .* and `{other}` and `mace_forces`"):
+            read_dataset(tmp_path / "one.xyz")
+    else:
+        assert read_dataset(tmp_path / "one.xyz").energy.tolist() == [-31.7]
+        assert f"not read: `{other}`, `mace_forces`" in capsys.readouterr().out
+
+
 def test_an_energy_stands_before_a_column_of_energies_of_atoms(tmp_path):
     columns = "forces:R:3:energy:R:1"
     (tmp_path / "one.xyz").write_text(FRAME.format(comment="energy=-31.7", columns=columns, more=" -15.85"))

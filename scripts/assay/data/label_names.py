@@ -63,7 +63,8 @@ def set_of(name: str, kind: str) -> str:
     return _FREE.sub("", stem) if kind == "energy" else stem
 
 
-def _is_free(name: str) -> bool:
+def is_free(name: str) -> bool:
+    """Whether a name is that of a free energy, as ``free_energy``, ``REF_free_energy`` and VASP's ``e_fr_energy``."""
     return kind_of_label(name) == "energy" and _FREE.search(stem_of(name, "energy")) is not None
 
 
@@ -175,7 +176,7 @@ def free_energies_of(frame: Frame, energy: str) -> list[str]:
         name
         for name in _kinds_of(frame.info)
         if name != energy
-        and _is_free(name)
+        and is_free(name)
         and set_of(name, "energy") in ("", set_of(energy, "energy"))
         and _fits(frame, name, frame.info[name])
     ]
@@ -202,7 +203,7 @@ def is_gradient(name: str) -> bool:
 
 def _detour(name: str) -> tuple[bool, bool, int]:
     """How far a name is from the plain word for a label: of several of one set the nearest is read."""
-    return is_gradient(name), _is_free(name), len(name)
+    return is_gradient(name), is_free(name), len(name)
 
 
 def tells_none(value: Any) -> bool:

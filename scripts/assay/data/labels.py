@@ -16,6 +16,7 @@ from assay.data.label_names import (
     OWN_STEMS,
     described,
     free_energies_of,
+    is_free,
     is_gradient,
     is_none,
     kind_of_label,
@@ -252,7 +253,8 @@ def with_stress_of(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout
 def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) -> None:
     """Refuse a frame with another label, or set of labels, that differs from what is read, unless a key chose that.
 
-    Sets that the layout of the file makes labels, one after the other, are no rivals.
+    Sets that the layout of the file makes labels, one after the other, are no rivals, nor are those of other names
+    whose only energy is a free one, as ``mace_forces`` and ``mace_free_energy``.
 
     Raises:
         AssayError: both sets are named.
@@ -279,7 +281,8 @@ def check_rivals(frame: Frame, labels: Labels, keys: LabelKeys, layout: Layout) 
         return
     for stem, rival in sets_of(frame).items():
         for kind in _RIVALS:
-            is_rival = stem in OWN_STEMS or ({"energy", "forces"} <= set(rival) and stem not in layout.stems)
+            is_whole = {"energy", "forces"} <= rival.keys() and not is_free(rival["energy"])
+            is_rival = stem in OWN_STEMS or (is_whole and stem not in layout.stems)
             if is_rival and kind in rival and _differ(frame, kind, labels.names[kind], rival[kind]):
                 raise AssayError(
                     f"{frame.where} has two sets of labels that differ, {_listed(labels.names)} and {_listed(rival)}: "

@@ -98,3 +98,12 @@ def test_a_data_file_of_lammps_tells_elements_by_masses(tmp_path):
     water = molecule("H2O", cell=[9, 9, 9], pbc=True)
     water.write(tmp_path / "a.lammps-data", format="lammps-data", masses=True)
     assert sorted(read_template(str(tmp_path / "a.lammps-data")).numbers) == [1, 1, 8]
+
+
+@pytest.mark.parametrize("name", ["XDATCAR", "a.com", "a.in", "a.gen"])
+def test_formats_that_tell_elements_and_axes_are_templates(tmp_path, name):
+    water = molecule("H2O", cell=[9, 9, 9], pbc=name != "a.com")
+    own = {"a.in": {"format": "espresso-in", "pseudopotentials": {"O": "O.upf", "H": "H.upf"}}}
+    ase.io.write(tmp_path / name, water, **own.get(name, {}))
+    read = read_template(str(tmp_path / name))
+    assert sorted(read.numbers) == [1, 1, 8] and (read.pbc == water.pbc).all()

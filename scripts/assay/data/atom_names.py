@@ -126,8 +126,10 @@ def _cp2k(text: str, path: Path) -> str:
 
 def _cfg(text: str, path: Path) -> str:
     """A file of AtomEye whose masses are those of its elements, which LAMMPS calls C unless it is told them."""
-    masses, symbols = zip(*_CFG_ATOM.findall(text), strict=True)
-    check_masses(path, symbols, np.array(masses, float))
+    written, symbols = zip(*_CFG_ATOM.findall(text), strict=True)
+    masses = np.array(written, float)
+    if not (masses == 1.0).all():  # which stand where a program knows none
+        check_masses(path, symbols, masses)
     return text
 
 

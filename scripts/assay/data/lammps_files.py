@@ -13,6 +13,7 @@ from ase.data import atomic_masses, atomic_numbers
 from ase.io.formats import open_with_compression
 from ase.units import Bohr, nm
 
+from assay.runtime.lammps import HEAVIEST_U
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, printable
 
@@ -23,6 +24,7 @@ _STYLE = re.compile(r"\A(?:ITEM: UNITS\s*\n\s*|LAMMPS data file[^\n]*\bunits\s*=
 _LENGTHS_A = {"real": 1.0, "metal": 1.0, "electron": Bohr, "nano": nm}
 _HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
 _TOLERANCE, _TOLERANCE_OF_HEAVY = 0.015, 0.3
+_OF_ELEMENT_U = 0.01  # what is no nearer to another element may be an isotope of its own, as 80Se beside bromine
 _MASSES = np.append(atomic_masses[1:], 2.014)  # deuterium at the end; ASE has a dummy atom of mass 1, too
 
 
@@ -68,10 +70,15 @@ def check_masses(path: Path, symbols: Sequence[str], masses: np.ndarray) -> None
     """Refuse symbols beside masses (N,) of other elements, as the C that LAMMPS writes unless it is told elements.
 
     Raises:
-        AssayError: a mass is that of another element than its symbol. That of an isotope is none of an element.
+        AssayError: a mass is that of another element than its symbol, and none of an isotope, nor of hydrogen that took
+            mass from what it is bound to.
     """
     for symbol, mass in dict.fromkeys(zip(symbols, masses.tolist(), strict=True)):
-        others = np.flatnonzero(np.abs(_MASSES - mass) <= _tolerance(mass)) + 1
+        heavier = mass - atomic_masses[atomic_numbers.get(symbol, 0)]
+        if symbol == "H" and 0.0 < heavier < HEAVIEST_U:
+            continue
+        near = _OF_ELEMENT_U if abs(heavier) < HEAVIEST_U else _tolerance(mass)
+        others = np.flatnonzero(np.abs(_MASSES - mass) <= near) + 1
         if len(others) and atomic_numbers.get(symbol) not in np.where(others == len(_MASSES), 1, others):
             raise AssayError(
                 f"{path} has atoms `{printable(symbol, 20)}` with a mass of {mass:.6g}, which is that of another "

@@ -44,13 +44,13 @@ _SEVERAL: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
 }
 _NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
     "castep-cell": re.compile(r"(?im)^\s*a0\s*$"),
-    "cfg": re.compile(r"(?m)^\s*A\s*=(?!\s*1(?:\.0*)?(?:[eE][-+]?0+)?\b).*"),
+    "cfg": re.compile(r"(?m)^\s*A\s*=(?!\s*1(?:\.0*)?(?:[eE][-+]?0+)?(?:\s|$)).*"),
     "cp2k-restart": re.compile(r"(?im)^\s*&COORD\s*\n(?:\s*\w+\s+\w+\s*\n)*?\s*(?:UNIT|SCALED)\b.*"),
     "dmol-car": re.compile(
         r"(?m)^PBC=(?!ON\b|OFF\b).*|^PBC(?:[ \t]+[\d.]+){6}[ \t]+\((?!P1\)).*|^end[ \t]*\n(?!end)[ \t]*\S.*"
     ),  # a slab, a symmetry, or a second molecule
     "nwchem-out": re.compile(r"Output coordinates in (?!angstroms)\S+|Lattice Parameters"),
-    "res": re.compile(r"(?im)^\s*(?:LATT\s+(?!-1\b)|SYMM\b).*"),
+    "res": re.compile(r"(?im)^\s*(?:LATT\b(?!\s+-1\b)|SYMM\b).*"),
     "turbomole": re.compile(
         r"(?im)^\s*(?:\$coord(?!\s*(?:bohr|angs)?\s*(?:natoms\s*=\s*\d+)?\s*$).*|\$(?:periodic\s+[1-9]|cell|lattice).*)"
     ),
@@ -142,8 +142,9 @@ def without_cut_end(kind: str, text: str) -> str:
     if kind != "vasp-xdatcar":
         return text
     counts, last = _COUNTS_OF_XDATCAR.findall(text), text.rfind(_CONFIGURATION)
-    rows = [row for row in text[last:].splitlines()[1:] if len(row.split()) == _AXES]
-    if not counts or last < 0 or len(rows) >= sum(map(int, counts[-1].split())):
+    rows = [row for row in text[last:].splitlines()[1:] if row.strip()]
+    is_cut_row = not text.endswith("\n") and len(rows[-1:] and rows[-1].split()) < _AXES
+    if not counts or last < 0 or len(rows) - is_cut_row >= sum(map(int, counts[-1].split())):
         return text
     return text[:last] if last > text.find(_CONFIGURATION) else ""
 

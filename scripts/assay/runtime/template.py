@@ -45,7 +45,10 @@ READ_WHOLE = frozenset(
     }
 )
 """Formats of ASE that its readers have whole: elements, units, cells, axes that repeat, all atoms, all structures."""
-_WITH_ELEMENTS = READ_WHOLE | {"castep-castep", "castep-cell", "espresso-in", "gen"}  # and axes that repeat
+_WITH_ELEMENTS = READ_WHOLE | {  # and axes that repeat
+    "aims-output", "castep-castep", "castep-cell", "espresso-in", "gaussian-in", "gaussian-out", "gen", "orca-output",
+    "vasp-xdatcar",
+}  # fmt: skip
 _NO_CELL = 1.0  # angstrom, lengths of a cell in PDB where there is none
 
 

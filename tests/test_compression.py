@@ -247,7 +247,7 @@ def test_the_workshop_makes_every_form_and_training_brings_it_nearer(tmp_path):
     torch.manual_seed(0)
     student = build_model("painn", SHAPE | {"rank": 2, "hidden": 8})
     data = relabelled(from_structures(structures(12)), EagerPredictor(student))
-    tuning = {"steps": 40, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
+    tuning = {"steps": 160, "atoms_per_step": 60, "matrix_lr": 4e-3, "other_lr": 4e-3, "warmup": 2, "ema_decay": 0.8,
               "seed": 0, "validate_every": 20,
               "loss": asdict(LOSS)}  # fmt: skip
     hessian = {"hessian_weight": 0.1, "hessian_delta_eV_per_A2": 1.0, "step_A": 0.02}

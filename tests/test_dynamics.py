@@ -14,7 +14,7 @@ STIFFNESS = 30.0  # eV/angstrom^2
 class Springs:
     """Harmonic bonds of 1 angstrom between consecutive atoms, with an optional fault in the forces."""
 
-    cutoff_A, max_z, elements, dtype, name = 5.0, 20, None, "float64", "springs"
+    cutoff_A, max_z, elements, dtype, device, name = 5.0, 20, None, "float64", "cpu", "springs"
 
     def __init__(self, force_factor=1.0, wild=None):
         self.force_factor, self.wild = force_factor, wild

@@ -220,25 +220,27 @@ def _unit_of_most(
     if shared and (by_size is as_read or score[by_size] <= score[as_read]):
         return by_size if by_size is not as_read or score[as_read] < UNEXPLAINED else None
     best = min(units, key=lambda u: score[u])
-    by_chance = differences.degrees_of_freedom < MANY_DIFFERENCES and (
-        _largest_off(predicted, in_units[best], differences)
-        > _bound_by_chance(differences.degrees_of_freedom, len(units))
-        * _largest_off(predicted, in_units[as_read], differences)
-    )
-    if best is as_read or not trusted or score[best] > 0.5 * min(1.0, score[as_read]) or by_chance:
+    no_better = best is as_read or not trusted or score[best] > 0.5 * min(1.0, score[as_read])
+    off, off_as_read = in_units[best] - predicted, in_units[as_read] - predicted
+    if no_better or _may_be_chance(off, off_as_read, differences, len(units)):
         return as_read if score[as_read] < UNEXPLAINED else None
     return best
 
 
-def _bound_by_chance(degrees_of_freedom: int, n_units: int) -> float:
-    """How small the largest of so few differences must be in another unit, beside that in the unit as read, to be so by
-    chance in no more than ``BY_CHANCE`` of all cases in any of the units.
+def _may_be_chance(off: np.ndarray, as_read: np.ndarray, differences: Differences, n_units: int) -> bool:
+    """Whether so few differences are as small in one of the units in more than ``BY_CHANCE`` of all cases by chance.
+
+    Args:
+        off: (S,) errors of the labels in that unit, eV.
+        as_read: (S,) those in the unit as read.
+        differences: of these structures.
+        n_units: how many units were tried.
     """
-    return float((BY_CHANCE / n_units) ** (1.0 / degrees_of_freedom))
-
-
-def _largest_off(predicted: np.ndarray, energy: np.ndarray, differences: Differences) -> float:
-    return float(np.abs(differences.of(energy - predicted)[differences.usable]).max())
+    if differences.degrees_of_freedom >= MANY_DIFFERENCES:
+        return False
+    largest, largest_as_read = (np.abs(differences.of(own)[differences.usable]).max() for own in (off, as_read))
+    bound = (BY_CHANCE / n_units) ** (1.0 / differences.degrees_of_freedom)
+    return bool(largest > bound * largest_as_read)
 
 
 def _close(predicted: np.ndarray | float, energy: np.ndarray | float) -> np.ndarray:

@@ -218,8 +218,8 @@ class EngineModel:
         return out
 
 
-def opened(model: Any) -> EngineModel:
-    """An ``EngineModel`` as it is, or that of a path, in single precision and with the library of this package.
+def opened(model: Any, library: str | Path | None = None, precision: int = 32) -> EngineModel:
+    """An ``EngineModel`` as it is, or that of a path with the further arguments of ``EngineModel``.
 
     Raises:
         NotHere, ValueError: as ``EngineModel`` does; or ``model`` is something else.
@@ -227,7 +227,7 @@ def opened(model: Any) -> EngineModel:
     if isinstance(model, EngineModel):
         return model
     if isinstance(model, str | Path):
-        return EngineModel(model)
+        return EngineModel(model, library, precision)
     raise ValueError(
         f"a {type(model).__name__} is no model of the engine: give EngineModel(path), or the path of {MODEL}"
     )

@@ -13,7 +13,7 @@ from ipi.utils.units import unit_to_user
 from .arguments import refuse_unknown
 from .batches import EngineBatches
 from .distances import strange_distances
-from .engine import EngineModel
+from .engine import MODEL_PATH, EngineModel, opened
 from .scope import RADIUS_A, Scope
 from .template import read_template
 from .verlet import VerletList
@@ -61,8 +61,7 @@ class StudentDriver(Dummy_driver):
             raise ValueError(f"`precision` is {precision!r}: write 32 or 64")
         if type(threads) is not int or threads < 1:
             raise ValueError(f"`threads` is {threads!r}: write a whole number of at least 1")
-        if not isinstance(model, EngineModel):
-            model = EngineModel(model, library, precision)
+        model = opened(MODEL_PATH if model is None else model, library, precision)
         self.atoms = read_template(template)
         if periodic is False and self.atoms.pbc.any():
             raise ValueError(f'{template} repeats, and `periodic` is false: leave it out, or write pbc="F F F" there')

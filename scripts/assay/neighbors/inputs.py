@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from assay.models.graph import EdgeGraph
 from assay.neighbors.lists import neighbor_list
 from assay.runtime.checks import centred
 from assay.structures.structure import Structure, cells_of, collate
@@ -33,7 +34,8 @@ def open_inputs(
 ) -> Inputs:
     """Return the inputs of a model that takes positions of open structures; errors call it ``name``.
 
-    Positions are ``dtype``, about the mean of each structure, so that they keep their digits wherever it lies.
+    Positions are ``dtype``, and in single precision about the mean of each structure, so that they keep their digits
+    wherever it lies.
 
     Raises:
         AssayError: a periodic structure.
@@ -44,8 +46,9 @@ def open_inputs(
                 f"{structure.name} is periodic and {name} is not: use model.edges.onnx or model.safetensors"
             )
     numbers, positions, batch = collate(structures, dtype=torch.float64)
-    about = torch.from_numpy(centred(positions.numpy(), batch.numpy()))
-    return Inputs(numbers.to(device), about.to(device, dtype), batch.to(device))
+    if dtype == torch.float32:
+        positions = torch.from_numpy(centred(positions.numpy(), batch.numpy()))
+    return Inputs(numbers.to(device), positions.to(device, dtype), batch.to(device))
 
 
 def edge_inputs(
@@ -63,3 +66,11 @@ def edge_inputs(
     if pbc is not None and pbc.any():
         vectors += shift
     return Inputs(numbers, (0.0 * positions).to(dtype), batch), edge_index, vectors.to(dtype)
+
+
+def graph_inputs(
+    structures: Sequence[Structure], cutoff: float, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> tuple[Inputs, EdgeGraph]:
+    """Return the inputs of a network: the atoms and the neighbor list of ``edge_inputs``, as a graph."""
+    atoms, edge_index, shift = edge_inputs(structures, cutoff, device, dtype)
+    return atoms, EdgeGraph(edge_index, shift, len(atoms.batch))

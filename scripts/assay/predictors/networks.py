@@ -12,8 +12,7 @@ import torch
 from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
 from assay.models import Potential
-from assay.models.graph import EdgeGraph
-from assay.neighbors.inputs import edge_inputs
+from assay.neighbors.inputs import graph_inputs
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
@@ -39,8 +38,7 @@ class EagerPredictor(ListPredictor):
 
     def call(self, structures: Sequence[Structure], virial: bool) -> Callable[[], Result]:
         """See ``ListPredictor.call``."""
-        atoms, edge_index, shift = edge_inputs(structures, self.cutoff_A, self.device, getattr(torch, self.dtype))
-        graph = EdgeGraph(edge_index, shift, len(atoms.batch))
+        atoms, graph = graph_inputs(structures, self.cutoff_A, self.device, getattr(torch, self.dtype))
         evaluate = partial(self.energy_and_forces, *atoms, len(structures), graph, virial=virial)
 
         def _evaluate() -> Result:

@@ -9,8 +9,7 @@ import numpy as np
 from assay.data.dataset import Dataset
 from assay.engine.painn import accelerated
 from assay.models import Potential
-from assay.models.graph import EdgeGraph
-from assay.neighbors.inputs import edge_inputs
+from assay.neighbors.inputs import graph_inputs
 from assay.structures.batching import pack_structures
 from assay.structures.structure import NO_FORCES_eV_per_A
 from assay.workflow.errors import AssayError
@@ -40,8 +39,7 @@ def validation_errors(model: Potential, dataset: Dataset) -> dict[str, float]:
     force_errors, energy_errors, stress_errors = [], [], []
     for chunk in pack_structures(structures, model.cutoff):
         part = dataset.subset(chunk)
-        atoms, edge_index, shift = edge_inputs(list(part), model.cutoff)
-        graph = EdgeGraph(edge_index, shift, len(atoms.batch))
+        atoms, graph = graph_inputs(list(part), model.cutoff)
         energy, forces, virial = energy_and_forces(*atoms, len(part), graph, virial=virials)
         force_errors.append(forces.double().numpy() - part.forces)
         energy_errors.append((energy.numpy() - part.energy) / part.sizes)

@@ -13,8 +13,7 @@ from assay.checkpoint import Checkpoint, normalize
 from assay.data.dataset import Dataset
 from assay.engine.painn import accelerated
 from assay.models import Potential, build_model
-from assay.models.graph import EdgeGraph
-from assay.neighbors.inputs import edge_inputs
+from assay.neighbors.inputs import graph_inputs
 from assay.structures.batching import pack_structures
 from assay.structures.structure import symbols_of
 from assay.training.references import reference_energies
@@ -111,7 +110,6 @@ def _energies(model: Potential, dataset: Dataset) -> np.ndarray:
     energies, energy_and_forces = np.zeros(len(dataset)), accelerated(model)
     for chunk in pack_structures(list(dataset), model.cutoff):
         part = dataset.subset(chunk)
-        atoms, edge_index, shift = edge_inputs(list(part), model.cutoff)
-        graph = EdgeGraph(edge_index, shift, len(atoms.batch))
+        atoms, graph = graph_inputs(list(part), model.cutoff)
         energies[chunk] = energy_and_forces(*atoms, len(part), graph).energy.detach().numpy()
     return energies

@@ -14,9 +14,7 @@ from ase.md.verlet import VelocityVerlet
 
 from assay.benchmark.timing import interleave, ratio
 from assay.dynamics.internal import BOND_EDGES_A, TORSION_EDGES_deg
-from assay.dynamics.multistep import ALONE, REPEATED, TEACHER
-from assay.dynamics.run import still, thermal_velocities
-from assay.predictors.calculators import atoms_of
+from assay.dynamics.multistep import ALONE, REPEATED, TEACHER, moving_atoms
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure
 from assay.workflow import plots
@@ -47,10 +45,7 @@ def time_steps(
         equal lengths of trajectory with its spread.
     """
     rng, step = np.random.default_rng(settings.seed), settings.step_fs * units.fs
-    atoms = atoms_of(structure)
-    masses = atoms.get_masses()
-    velocities = thermal_velocities(masses, np.full((len(atoms), 1), settings.temperature_K), rng)
-    atoms.set_velocities(still(velocities, masses, structure.positions, np.zeros(len(atoms), dtype=int)))
+    atoms = moving_atoms(structure, settings.temperature_K, rng)
 
     def moved() -> ase.Atoms:
         own = atoms.copy()

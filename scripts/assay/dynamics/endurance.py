@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from assay.predictors.interface import Predictor
 from assay.structures.geometry import BROKEN_A, bond_lengths, degrees_of_freedom, lasting_bonds
 from assay.structures.structure import Structure, evenly, knows, molecule_numbers
 from assay.workflow.config_models.commands_yaml import Endurance
+from assay.workflow.config_models.types import steps_between
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -77,7 +77,7 @@ def endure(predictor: Predictor, structures: Sequence[Structure], settings: Endu
             step_fs=settings.step_fs,
             n_steps=bounds[part + 1] - bounds[part],
             friction_per_fs=settings.friction_per_fs,
-            frame_every=max(1, round(settings.frame_every_fs / settings.step_fs)),
+            frame_every=steps_between(settings.frame_every_fs, settings.step_fs),
             seed=settings.seed,
             start=so_far.end,
         )
@@ -158,18 +158,11 @@ class _Record:
         """Write the record to a file, whole or not at all."""
         assert self.end is not None  # a part is done
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                **{name: getattr(self, name) for name in KEPT},
-                positions=self.end.positions,
-                velocities=self.end.velocities,
-                noise=json.dumps(self.end.noise),
-            )
+            np.savez(file, **{name: getattr(self, name) for name in KEPT}, **self.end.arrays)
 
     @classmethod
     def read(cls, path: Path) -> _Record:
         """Read a record that ``write`` wrote."""
         with np.load(path) as kept:
-            end = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
-            counted = {name: kept[name] for name in KEPT}
+            end, counted = Motion.from_arrays(kept), {name: kept[name] for name in KEPT}
         return cls(**counted | {"parts": int(counted["parts"])}, end=end)

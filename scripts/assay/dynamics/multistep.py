@@ -25,6 +25,7 @@ from assay.predictors.worker import energy_of_forces
 from assay.runtime.respa import Respa
 from assay.structures.structure import Structure, knows, open_molecules
 from assay.workflow.config_models.commands_yaml import MultistepDynamics
+from assay.workflow.config_models.types import steps_between
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 from assay.workflow.progress import progress
@@ -78,6 +79,15 @@ class Run(NamedTuple):
     blown_up_fs: np.ndarray
 
 
+def moving_atoms(structure: Structure, temperature_K: float, rng: np.random.Generator) -> ase.Atoms:
+    """A molecule with random velocities, of which none moves or turns it as a whole."""
+    atoms = atoms_of(structure)
+    masses = atoms.get_masses()
+    velocities = thermal_velocities(masses, np.full((len(atoms), 1), temperature_K), rng)
+    atoms.set_velocities(still(velocities, masses, structure.positions, np.zeros(len(atoms), dtype=int)))
+    return atoms
+
+
 def run(
     structure: Structure, teacher: Calculator, student: Calculator | None, n: int, settings: MultistepDynamics, *,
     bath: bool, seed: int,
@@ -94,11 +104,8 @@ def run(
         seed: the seed of velocities and noise.
     """
     rng = np.random.default_rng(seed)
-    atoms = atoms_of(structure)
+    atoms = moving_atoms(structure, settings.temperature_K, rng)
     atoms.calc = teacher
-    masses = atoms.get_masses()
-    start = thermal_velocities(masses, np.full((len(atoms), 1), settings.temperature_K), rng)
-    atoms.set_velocities(still(start, masses, structure.positions, np.zeros(len(atoms), dtype=int)))
     step = settings.step_fs * units.fs
     heat: dict[str, Any] = {}
     if bath:
@@ -112,7 +119,7 @@ def run(
         motion = VelocityVerlet(atoms, step)
     length_ps = settings.bath_ps if bath else settings.constant_energy_ps
     count = max(2, round(1e3 * length_ps / (n * settings.step_fs)))
-    every = max(1, round(settings.sample_every_fs / (n * settings.step_fs)))
+    every = steps_between(settings.sample_every_fs, n * settings.step_fs)
     return _follow(atoms, motion, count, every, n * settings.step_fs)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -92,17 +91,9 @@ def frames_in_parts(
 
 def _write(path: Path, frames: np.ndarray, heat_eV: np.ndarray, motion: Motion) -> None:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            frames=frames.astype(np.float32),
-            heat_eV=heat_eV,
-            positions=motion.positions,
-            velocities=motion.velocities,
-            noise=json.dumps(motion.noise),
-        )
+        np.savez(file, frames=frames.astype(np.float32), heat_eV=heat_eV, **motion.arrays)
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray, Motion]:
     with np.load(path) as kept:
-        motion = Motion(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
-        return kept["frames"].astype(np.float64), kept["heat_eV"], motion
+        return kept["frames"].astype(np.float64), kept["heat_eV"], Motion.from_arrays(kept)

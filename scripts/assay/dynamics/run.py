@@ -6,6 +6,7 @@ that blows up is frozen and noted while the others go on.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -36,6 +37,16 @@ class Motion:
     positions: np.ndarray
     velocities: np.ndarray
     noise: Mapping[str, Any]
+
+    @classmethod
+    def from_arrays(cls, kept: Mapping[str, np.ndarray]) -> Motion:
+        """Read what ``arrays`` gave, perhaps among others."""
+        return cls(kept["positions"], kept["velocities"], json.loads(str(kept["noise"])))
+
+    @property
+    def arrays(self) -> dict[str, Any]:
+        """What a file of numpy keeps of it, by name."""
+        return vars(self) | {"noise": json.dumps(self.noise)}
 
 
 @dataclass(frozen=True)

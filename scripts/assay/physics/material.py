@@ -23,6 +23,7 @@ from assay.predictors.structure_files import read_frames
 from assay.structures.geometry import moved, wrapped
 from assay.structures.structure import Structure, evenly
 from assay.workflow.config_models.commands_yaml import MaterialDynamics
+from assay.workflow.config_models.types import steps_between
 from assay.workflow.errors import AssayError
 
 PART_ps = 0.2  # of dynamics between two states that are kept
@@ -45,14 +46,9 @@ def read_start(path: str | Path) -> Structure:
     return Structure.from_ase(atoms)
 
 
-def _frame_every(settings: MaterialDynamics) -> int:
-    """The number of steps between frames."""
-    return max(1, round(settings.frame_every_fs / settings.step_fs))
-
-
 def _frame_ps(settings: MaterialDynamics) -> float:
     """The time between frames, ps."""
-    return 1e-3 * _frame_every(settings) * settings.step_fs
+    return 1e-3 * steps_between(settings.frame_every_fs, settings.step_fs) * settings.step_fs
 
 
 def _check(settings: MaterialDynamics) -> None:
@@ -142,7 +138,7 @@ def _runs(
         heating_frames=before,
         friction_per_fs=settings.friction_per_fs,
         n_frames=measured,
-        frame_every=_frame_every(settings),
+        frame_every=steps_between(settings.frame_every_fs, settings.step_fs),
         frames_per_part=max(1, round(PART_ps / _frame_ps(settings))),
         seed=settings.seed,
         state=state,

@@ -18,6 +18,7 @@ from assay.predictors.interface import Predictor
 from assay.structures.geometry import moved, wrapped
 from assay.structures.structure import Structure, evenly
 from assay.workflow.config_models.students_yaml import Exploration
+from assay.workflow.config_models.types import steps_between
 
 MOTION = "-student_md-"  # after the name of a start in that of its frames
 DECIMALS = 4  # of positions in angstrom: what a file keeps of them
@@ -87,7 +88,7 @@ def frames_of(
     number: int,
 ) -> tuple[list[Seen], int]:
     """The frames of the trajectories until each loses its meaning, and how many of the trajectories do."""
-    frame_every = max(1, round(settings.frame_every_fs / settings.step_fs))
+    frame_every = steps_between(settings.frame_every_fs, settings.step_fs)
     before = (number - 1) * len(starts)  # turns go on where those of the last round ended
     temperatures = [settings.temperatures_K[(before + k) % len(settings.temperatures_K)] for k in range(len(starts))]
     trajectory = run_dynamics(

@@ -32,6 +32,7 @@ from assay.workflow.config_models.types import (
     Text,
     TimeStep,
     may_be_absent,
+    steps_between,
 )
 
 
@@ -210,7 +211,7 @@ class Rounds(Exploration):
 
     @model_validator(mode="after")
     def _can_find_something(self) -> Rounds:
-        if round(1e3 * self.duration_ps / self.step_fs) < max(1, round(self.frame_every_fs / self.step_fs)):
+        if round(1e3 * self.duration_ps / self.step_fs) < steps_between(self.frame_every_fs, self.step_fs):
             raise ValueError("a `duration_ps` of `frame_every_fs` and `step_fs` or more: no trajectory has a frame")
         if 0 < self.count * self.trajectories < len(self.temperatures_K):
             raise ValueError("as many `trajectories` of all rounds as `temperatures_K`, or more")

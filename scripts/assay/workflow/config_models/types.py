@@ -42,6 +42,11 @@ def module_name(variant: str) -> str:
     return f"assay_{re.sub('[-_]+', '_', variant).lower()}"
 
 
+def steps_between(interval_fs: float, step_fs: float) -> int:
+    """The number of steps from one frame of dynamics to the next, where frames are about so far apart."""
+    return max(1, round(interval_fs / step_fs))
+
+
 def _as_given(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     check(value)
     return value

@@ -184,7 +184,7 @@ class Subject:
         """The density of clusters: that of a liquid, or of the thinnest crystal in a reference without molecules."""
         if self.reference.groups(reference.DYNAMICS, self.elements) or not self.crystals:
             return DENSE_CLUSTER_ATOMS_PER_A3
-        return min(len(crystal) / abs(float(np.linalg.det(np.asarray(crystal.cell)))) for crystal in self.crystals)
+        return min(len(crystal) / crystal.volume_A3 for crystal in self.crystals)
 
     @cached_property
     def dense_cluster(self) -> Structure:
@@ -216,9 +216,17 @@ def worst(values: Sequence[float] | np.ndarray) -> float:
     return float(array.max()) if np.isfinite(array).all() else float("inf")
 
 
-def slope_rounding(predictions: Sequence[Prediction], step: float) -> float:
-    """What rounded energies may add to a derivative by ``STENCIL``, eV over the unit of ``step``."""
-    return 0.5 * rounding_eV(predictions) * sum(abs(weight) for _, weight in STENCIL) / step
+def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
+    """The root-mean-square difference of two arrays of one shape, over the root mean square of the second."""
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def slope_by_stencil(predictions: Sequence[Prediction], step: float) -> tuple[float, float]:
+    """The derivative of the energy by ``STENCIL``, and what rounded energies may add to it, eV over the unit of
+    ``step``.
+    """
+    slope = sum(weight * p.energy_eV for (_, weight), p in zip(STENCIL, predictions, strict=True)) / step
+    return slope, 0.5 * rounding_eV(predictions) * sum(abs(weight) for _, weight in STENCIL) / step
 
 
 def asked(subject: Subject, kind: str) -> dict[str, tuple[list[Frame], list[Prediction]]]:

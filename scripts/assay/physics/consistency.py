@@ -13,7 +13,7 @@ from assay.physics.base import (
     NotApplicable,
     Subject,
     once,
-    slope_rounding,
+    slope_by_stencil,
     worst,
 )
 from assay.predictors.interface import Prediction, rounding_eV
@@ -46,8 +46,9 @@ def _displaced(subject: Subject) -> list[tuple[Prediction, np.ndarray, np.ndarra
         gradient, rounding, jacobian, smooth = [], [], [], []
         for _ in range(3 * len(molecule)):
             around = [next(found) for _ in STENCIL]
-            gradient.append(sum(w * p.energy_eV for (_, w), p in zip(STENCIL, around, strict=True)) / step)
-            rounding.append(slope_rounding(around, step))
+            slope, off = slope_by_stencil(around, step)
+            gradient.append(slope)
+            rounding.append(off)
             outer_left, left, right, outer_right = (p.forces_eV_per_A.ravel() for p in around)
             near, far = (right - left) / (2 * step), (outer_right - outer_left) / (4 * step)
             jacobian.append((4 * near - far) / 3)  # the four points of the stencil

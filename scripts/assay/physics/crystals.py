@@ -16,7 +16,7 @@ from assay.physics.base import (
     Measurement,
     NotApplicable,
     Subject,
-    slope_rounding,
+    slope_by_stencil,
     worst,
 )
 from assay.predictors.interface import Prediction, rounding_eV
@@ -145,16 +145,15 @@ def _by_strain(subject: Subject, crystal: Structure, step: float) -> tuple[np.nd
     """The derivative of the energy by strain over the volume, (3, 3), and what rounded energies may add to each of its
     components, eV/angstrom^3.
     """
-    volume, result, rounding = abs(float(np.linalg.det(np.asarray(crystal.cell)))), np.zeros((3, 3)), 0.0
+    result, rounding = np.zeros((3, 3)), 0.0
     for i, j in zip(*np.triu_indices(3), strict=True):
         direction = np.zeros((3, 3))
         direction[i, j] += 0.5
         direction[j, i] += 0.5
         copies = [strained(crystal, n * step * direction) for n, _ in STENCIL]
-        found = subject.predictor.predict(copies)
-        slope = sum(weight * p.energy_eV for (_, weight), p in zip(STENCIL, found, strict=True)) / step
-        result[i, j] = result[j, i] = slope / volume
-        rounding = max(rounding, slope_rounding(found, step) / volume)
+        slope, off = slope_by_stencil(subject.predictor.predict(copies), step)
+        result[i, j] = result[j, i] = slope / crystal.volume_A3
+        rounding = max(rounding, off / crystal.volume_A3)
     return result, rounding
 
 

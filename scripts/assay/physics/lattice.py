@@ -8,7 +8,7 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NoReference, NotApplicable, Subject, asked, worst
+from assay.physics.base import Check, Measurement, NoReference, NotApplicable, Subject, asked, relative_error, worst
 from assay.physics.crystals import repeated, strained
 from assay.physics.reference import Frame
 from assay.structures.geometry import shaken
@@ -57,10 +57,6 @@ def equation_of_state(scales: np.ndarray, energies_eV: np.ndarray, volume_A3: fl
     return volume, float(volume * fit.deriv(2)(scale) / (3.0 * volume_A3 * scale**2) ** 2 / units.GPa)
 
 
-def _volume(frame: Frame) -> float:
-    return abs(float(np.linalg.det(np.asarray(frame.structure.cell))))
-
-
 def equations_of_state(subject: Subject) -> Measurement:
     """The volume of least energy and the bulk modulus of each crystal, beside the teacher's."""
     rows = {}
@@ -69,7 +65,7 @@ def equations_of_state(subject: Subject) -> Measurement:
         raise NoReference(f"the reference has no crystal at several volumes: {reference.HOW_TO_MAKE}")
     for name, (frames, predictions) in scans.items():
         scales = np.array([frame.coordinate for frame in frames])
-        volume = _volume(frames[0]) / scales[0] ** 3
+        volume = frames[0].structure.volume_A3 / scales[0] ** 3
         teacher = equation_of_state(scales, np.array([frame.energy_eV for frame in frames]), volume)
         own = equation_of_state(scales, np.array([prediction.energy_eV for prediction in predictions]), volume)
         if np.isfinite(teacher[0]):
@@ -97,10 +93,10 @@ def elastic_constants(subject: Subject) -> Measurement:
             continue
         own = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([frame.energy_eV for frame in frames])
-        volume = _volume(frames[1])
+        volume = frames[1].structure.volume_A3
         known, found = (_stiffness(energy, volume) for energy in (teacher, own))
         rows[name] = {"elastic_constants_GPa": found, "teacher_GPa": known}
-        errors.append(float(np.linalg.norm(found - known) / np.linalg.norm(known)))
+        errors.append(relative_error(found, known))
     if not rows:
         raise NoReference(f"the teacher could not compute all strained cells of any crystal: {reference.HOW_TO_MAKE}")
     return Measurement({"relative_error": worst(errors)}, {"crystals": rows})
@@ -118,7 +114,7 @@ def rattled_cells(subject: Subject) -> Measurement:
     for name, (frames, predictions) in asked(subject, reference.RATTLED_CELL).items():
         teacher = np.array([frame.structure.forces_eV_per_A for frame in frames])
         own = np.array([prediction.forces_eV_per_A for prediction in predictions])
-        errors[name] = float(np.linalg.norm(own - teacher) / np.linalg.norm(teacher))
+        errors[name] = relative_error(own, teacher)
     return Measurement({"relative_force_error": worst(list(errors.values()))}, {"crystals": errors})
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ase.data import atomic_masses
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NoReference, Subject, asked, worst
+from assay.physics.base import Check, Measurement, NoReference, Subject, asked, relative_error, worst
 from assay.physics.crystals import repeated
 from assay.physics.reference import Frame
 from assay.physics.relax import eigenvalues, wavenumbers
@@ -97,7 +97,7 @@ def phonons(subject: Subject) -> Measurement:
             )
         )
         rows[name] = {"wavenumbers_per_cm": own, "teacher_per_cm": teacher}
-        errors.append(float(np.linalg.norm(own - teacher) / np.linalg.norm(teacher)))
+        errors.append(relative_error(own, teacher))
         imaginary.append(max(0, int((own < -SOFT_per_cm).sum() - (teacher < -SOFT_per_cm).sum())))
     if not rows:
         raise NoReference(f"the teacher could not compute all displaced atoms of any crystal: {reference.HOW_TO_MAKE}")

@@ -162,7 +162,7 @@ def _measured(
     labelled: Sequence[Structure],
     settings: MaterialDynamics,
 ) -> dict[str, Any]:
-    volume = abs(float(np.linalg.det(np.asarray(structure.cell))))
+    volume = structure.volume_A3
     masses = atomic_masses[structure.atomic_numbers]
     distances, functions = radial_distributions(structure, frames, settings.radial_to_A, settings.radial_bins)
     lags = (settings.lags_ps[0], settings.lags_ps[1])

@@ -208,7 +208,7 @@ def stress_of(structure: Structure, virial: np.ndarray) -> np.ndarray | None:
     """The stress of a structure with a virial (3, 3) in eV, as in ``Prediction``; None unless all axes repeat."""
     if structure.cell is None or not structure.pbc.all():
         return None
-    return -virial.astype(np.float64) / abs(np.linalg.det(structure.cell))
+    return -virial.astype(np.float64) / structure.volume_A3
 
 
 def check_structure(structure: Structure, predictor: Predictor) -> None:

@@ -67,6 +67,11 @@ class Structure:
         return len(self.atomic_numbers)
 
     @property
+    def volume_A3(self) -> float:
+        """The volume of the cell, angstrom^3; zero without one."""
+        return 0.0 if self.cell is None else abs(float(np.linalg.det(self.cell)))
+
+    @property
     def state_spin(self) -> int | None:
         """The multiplicity, where it is a state of its own: the moments of a periodic cell fluctuate, and add up to
         another one in a cell of another size, so that they are none.

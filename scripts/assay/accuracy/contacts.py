@@ -71,7 +71,7 @@ def none_yet() -> Nearest:
     return Nearest(np.zeros(0, np.int64), np.zeros(0, np.float32))
 
 
-def in_words(kind: np.integer, limit_A: float, cutoff_A: float) -> str:
+def contact_in_words(kind: np.integer, limit_A: float, cutoff_A: float) -> str:
     """Two elements that are nearer than ``limit_A``; than the cutoff, if that is infinite."""
     one, other = (chemical_symbols[z] for z in elements_of(kind))
     return f"{one} and {other} nearer than {min(limit_A, cutoff_A):.2f} A"

@@ -21,7 +21,7 @@ import numpy as np
 from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
-from assay.accuracy.contacts import Contacts, Nearest, elements_of, in_words
+from assay.accuracy.contacts import Contacts, Nearest, contact_in_words, elements_of
 from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe
 from assay.accuracy.overlap import Fingerprints, fingerprints_of, overlap
 from assay.accuracy.training_data import ALL, TrainingData, training_data_of
@@ -151,7 +151,7 @@ class Domain:
         known = np.isin(np.stack(elements_of(contacts.kinds)), self.elements).all(0)
         limits = self.nearest.limits_A(contacts.kinds, RARE)
         chosen = np.flatnonzero(known & (contacts.distances_A < NEARER * limits))
-        return [(contacts.atoms[k], in_words(contacts.kinds[k], limits[k], CUTOFF_A)) for k in chosen]
+        return [(contacts.atoms[k], contact_in_words(contacts.kinds[k], limits[k], CUTOFF_A)) for k in chosen]
 
     @property
     def seen(self) -> Fingerprints | None:

@@ -129,7 +129,7 @@ def check_labels(errors: Errors, dataset: Dataset) -> dict[str, Any]:
         "suspicions": suspicions,
         "outliers": [say.outlier(int(k), _farthest(errors, unit), energies.off) for k in np.flatnonzero(apart)],
     }
-    return result | {"sentence": in_words(result)}
+    return result | {"sentence": _in_sentences(result)}
 
 
 def units_in_words(found: Mapping[str, Any]) -> str:
@@ -140,7 +140,7 @@ def units_in_words(found: Mapping[str, Any]) -> str:
     )
 
 
-def in_words(found: Mapping[str, Any]) -> str:
+def _in_sentences(found: Mapping[str, Any]) -> str:
     """Say what ``check_labels`` found, in a sentence or more."""
     parts = [units_in_words(found), *(f"suspicious: {sentence}" for sentence in found["suspicions"])]
     if found["outliers"]:

@@ -209,13 +209,13 @@ def recommendation(rows: Sequence[Mapping[str, Any]], limits: Mapping[str, float
         nearest = min(networks, key=lambda row: row["force_mae_ratio"], default=None)
         says = "Nothing pays: no form holds all limits, so keep the student as it is."
         if nearest is not None:
-            says += f" The most accurate smaller form is {nearest['form']}, with {_in_words(nearest)}."
+            says += f" The most accurate smaller form is {nearest['form']}, with {_gains_in_words(nearest)}."
         return {"form": None, "says": says}
     best = min(paying, key=lambda row: row["time_ratio"]["median"])
-    return {"form": best["form"], "says": f"Ship {best['form']}, with {_in_words(best)}."}
+    return {"form": best["form"], "says": f"Ship {best['form']}, with {_gains_in_words(best)}."}
 
 
-def _in_words(row: Mapping[str, Any]) -> str:
+def _gains_in_words(row: Mapping[str, Any]) -> str:
     ratio = row["stress_mae_ratio"]
     of_stress = "" if ratio is None else f" and {ratio:.2f} times that of the stress"
     return (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from assay.data.frames import Layout
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor, in_words, of_structure, squeezed
+from assay.workflow.units import base_unit, factor, of_structure, squeezed
 
 USUAL = {"energy": "eV", "length": "angstrom", "forces": "eV/angstrom", "stress": "eV/angstrom^3", "virial": "eV"}
 
@@ -45,7 +45,7 @@ def units_of(
             is_per_atom, said["energy"] = per_structure != said["energy"], per_structure
     usual = {**USUAL, **layout.usual}
     if {"energy", "length"} & {*given, *stated}:
-        energy, length = (in_words({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
+        energy, length = (base_unit({**usual, **stated, **given}[kind], kind) for kind in ("energy", "length"))
         usual |= {"forces": f"{energy}/{length}", "virial": energy, "stress": f"{energy}/{length}^3"}
     if "forces" in stated.keys() - given and not {"energy"} & {*given, *stated}:
         _check_forces(stated["forces"], usual["forces"], path)

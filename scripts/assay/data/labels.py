@@ -30,7 +30,7 @@ from assay.data.label_units import units_of
 from assay.data.stated_units import stated_units
 from assay.structures.structure import Structure, full_stress, told_charge_and_spin
 from assay.workflow.errors import AssayError
-from assay.workflow.units import in_words
+from assay.workflow.units import base_unit
 
 _RIVALS = {"energy": 1e-4, "forces": 1e-3}  # and the differences that rounding to a file explains, in its units
 _ORDER = "six numbers are xx, yy, zz, yz, xz, xy"
@@ -96,7 +96,7 @@ class Labels:
         """The units that "energy", "forces" and, if there is one, "stress" are read in, as ``Dataset`` keeps them."""
         read = {kind: self.units[kind] for kind in ("energy", "forces", "stress") if kind in self.names}
         if "virial" in self.names and "stress" not in read:
-            read["stress"] = f"{in_words(self.units['virial'], 'energy')}/angstrom^3"
+            read["stress"] = f"{base_unit(self.units['virial'], 'energy')}/angstrom^3"
         return read | ({"energy": f"{read['energy']}/atom"} if self.per_atom else {})
 
     def structure(self, frame: Frame, default_name: str) -> Structure:

@@ -71,7 +71,7 @@ def gpu_speed(root: str | Path) -> str:
             cells = [write(point) for point in points]
             if any(cells):
                 n_atoms = max(point.get("n_atoms", 0) for point in points)
-                rows.append([_in_words(size), count(n_atoms), *[cell or number(None) for cell in cells]])
+                rows.append([_size_in_words(size), count(n_atoms), *[cell or number(None) for cell in cells]])
         if rows:
             written += [title, table(columns, rows)]
     return "\n\n".join(written)
@@ -125,7 +125,7 @@ def gpu_profile(root: str | Path) -> str:
         for name, piece in pieces.items():
             student, runtime, at = name.split(", ", 2)
             if (runtime, at) == (KERNELS, size) and "rows" in piece:
-                rows.append([_in_words(size), code(student), count(piece["n_atoms"]), *_profile(piece)])
+                rows.append([_size_in_words(size), code(student), count(piece["n_atoms"]), *_profile(piece)])
     if not rows:
         return NOTHING
     shown = table(["structures", "student", "atoms", "launches", "microseconds", *KINDS], rows, left=2)
@@ -196,7 +196,7 @@ def _of_whom(name: str) -> list[str]:
     return [code(student), code(runtime)]
 
 
-def _in_words(size: str) -> str:
+def _size_in_words(size: str) -> str:
     """A size as people write it: ``1024 x 20 atoms`` as 1,024 x 20 atoms."""
     return " ".join(f"{int(word):,}" if word.isdigit() else word for word in size.split())
 

@@ -50,7 +50,7 @@ def summarize(
     deployable = {student.name: forms_of(student) for student in students}
     return _header(students) | {
         "teacher": common_teacher(teachers),
-        "judged_against": _in_words(teachers),
+        "judged_against": _teachers_in_words(teachers),
         "variants": {student.name: _variant(student, deployable[student.name], teachers) for student in students},
         "choices": [asdict(choice) for choice in recommend(students, deployable)],
         "targets": [asdict(target) for target in judge_targets(students, deployable, dag, goals)],
@@ -90,7 +90,7 @@ def common_teacher(teachers: Mapping[str, str | None]) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _in_words(teachers: Mapping[str, str | None]) -> str:
+def _teachers_in_words(teachers: Mapping[str, str | None]) -> str:
     """Say against which teachers the students are judged."""
     known = list(dict.fromkeys(name for name in teachers.values() if name))
     unknown = [variant for variant, name in teachers.items() if name is None]

@@ -123,7 +123,7 @@ def factor(unit: str, kind: str) -> float:
         if match is None:
             raise _unknown(unit, kind)
         power = int(match["power"] or 1) * (-1 if match["sign"] == "/" else 1)
-        word = in_words(match["word"], "length" if power < 0 else "energy")
+        word = base_unit(match["word"], "length" if power < 0 else "energy")
         word = word if word in _WORDS else word.removesuffix("s")
         if word not in _WORDS:
             raise _unknown(unit, kind)
@@ -148,7 +148,7 @@ def of_structure(unit: str) -> str:
     return re.sub(r"\s*/\s*atoms?$", "", unit, flags=re.IGNORECASE)
 
 
-def in_words(unit: str, kind: str) -> str:
+def base_unit(unit: str, kind: str) -> str:
     """The name of a unit of energy or length that units of forces and stresses can be made of, also of "au"."""
     return {"energy": "hartree", "length": "bohr"}[kind] if is_atomic(unit) else unit
 

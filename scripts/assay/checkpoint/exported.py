@@ -21,7 +21,7 @@ from assay.checkpoint.programs import model_of_another_program, program_of_code,
 from assay.models import ARCHITECTURES
 from assay.workflow.errors import AssayError, listed, printable, reason_of
 
-# Where each kind of exported file of Assay says that it is one: the extra file of TorchScript, the key of others.
+# Where a file that Assay exported says what it is, as JSON: the extra file of TorchScript, the key of compiled code.
 IDENTITY_FILE, IDENTITY_KEY = "identity.json", "identity"
 OWN_ONNX_KEYS = {"cutoff_A", "max_z", "checkpoint_sha256"}
 MAX_METADATA_BYTES = 1 << 20

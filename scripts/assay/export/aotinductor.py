@@ -20,11 +20,11 @@ from torch import fx
 from torch._inductor import aoti_compile_and_package, config
 from torch.export import Dim
 
+from assay.checkpoint.exported import IDENTITY_KEY
 from assay.engine.toolchain import compiler, missing_files
 from assay.export.checked_inputs import checking_inputs
 from assay.export.forms import SlotInputs, SlotPotential
 from assay.export.lowering import dynamic_axes
-from assay.export.metadata import METADATA_KEY
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
 
@@ -35,7 +35,7 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
     Args:
         network: the result of ``lowering.lower`` in the form of slots.
         path: the file to write.
-        metadata: what the file says about itself, of plain types; it is stored as JSON under ``METADATA_KEY``.
+        metadata: what the file says about itself, of plain types; it is stored as JSON under ``IDENTITY_KEY``.
 
     Raises:
         AssayError: there is no C++ compiler that works, or no folder for its temporary files.
@@ -55,7 +55,7 @@ def save(network: fx.GraphModule, path: str | Path, metadata: Mapping[str, Any])
     settings = {
         "cpp.dynamic_threads": True,
         "cpp.cxx": (command,),
-        "aot_inductor.metadata": {METADATA_KEY: json.dumps(metadata)},
+        "aot_inductor.metadata": {IDENTITY_KEY: json.dumps(metadata)},
     }
     checked = checking_inputs(metadata["max_z"])
     with atomic_path(path) as temporary, _temporary_folder(), config.patch(settings), checked:

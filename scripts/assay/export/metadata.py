@@ -9,8 +9,6 @@ import ase.data
 
 from assay.models import Potential
 
-METADATA_KEY = "identity"  # where a compiled file keeps it, as JSON
-METADATA_FILE = "identity.json"  # and a TorchScript file
 UNITS = {"energy": "eV", "forces": "eV/angstrom", "positions": "angstrom", "virial": "eV"}
 
 

@@ -13,7 +13,7 @@ from zipfile import ZipFile, ZipInfo
 import torch
 from torch import Tensor, fx, nn
 
-from assay.export.metadata import METADATA_FILE
+from assay.checkpoint.exported import IDENTITY_FILE
 from assay.export.tables import find_pairs, table_inputs
 from assay.workflow.files import atomic_path
 
@@ -111,11 +111,11 @@ def to_torchscript(network: fx.GraphModule, cutoff: float) -> torch.jit.ScriptMo
 
 
 def save(module: torch.jit.ScriptModule, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``METADATA_FILE``.
+    """Write a ``.ts.pt`` file, atomically, with ``metadata`` as its extra file ``IDENTITY_FILE``.
 
     It is without what torch keeps for a debugger: the folders and lines of the source on the machine that wrote it.
     """
-    whole = io.BytesIO(module.save_to_buffer(_extra_files={METADATA_FILE: json.dumps(metadata)}))
+    whole = io.BytesIO(module.save_to_buffer(_extra_files={IDENTITY_FILE: json.dumps(metadata)}))
     with atomic_path(path) as temporary, ZipFile(whole) as given, ZipFile(temporary, "w") as kept:
         for entry in given.infolist():
             if not entry.filename.endswith(OF_MACHINE):

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from assay.checkpoint.exported import check_exported_here
-from assay.export.metadata import METADATA_KEY
+from assay.checkpoint.exported import IDENTITY_KEY, check_exported_here
 from assay.export.tables import slot_inputs
 from assay.neighbors.inputs import edge_inputs
 from assay.predictors.attributes import attributes
@@ -43,7 +42,7 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> CompiledPr
     check_exported_here(path)
     try:
         package = torch._inductor.aoti_load_package(str(path))
-        metadata = json.loads(package.get_metadata()[METADATA_KEY])
+        metadata = json.loads(package.get_metadata()[IDENTITY_KEY])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = reason_of(error, 400)
         raise AssayError(f"{path} is not a compiled student of this machine ({reason}): export it again") from error

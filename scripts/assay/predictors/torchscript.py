@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assay.checkpoint.exported import check_exported_here
-from assay.export.metadata import METADATA_FILE
+from assay.checkpoint.exported import IDENTITY_FILE, check_exported_here
 from assay.neighbors.inputs import edge_inputs, open_inputs
 from assay.predictors.attributes import attributes
 from assay.predictors.interface import ListPredictor
@@ -59,10 +58,10 @@ def load(path: Path, device: str, dtype: str, threads: int | None) -> TorchScrip
     if threads is not None:
         torch.set_num_threads(threads)
     check_exported_here(path)
-    extra = {METADATA_FILE: ""}
+    extra = {IDENTITY_FILE: ""}
     try:
         module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
-        metadata = json.loads(extra[METADATA_FILE])
+        metadata = json.loads(extra[IDENTITY_FILE])
     except (RuntimeError, ValueError) as error:
         reason = reason_of(error, 400)
         raise AssayError(f"{path} is not a TorchScript file of a student ({reason}): export it again") from error

@@ -6,7 +6,6 @@ import ctypes
 import json
 import os
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .checks import integers
-from .identity import Opened, open_again, sha256_of
+from .identity import Opened, sha256_of
 
 HERE = Path(__file__).parent
 MODEL, LIBRARY = "model.assay", "libassay.so"  # the files of a wheel
@@ -80,7 +79,7 @@ class Evaluation:
     virial: np.ndarray
 
 
-class EngineModel:
+class EngineModel(Opened):
     """A model file, opened by the engine.
 
     Args:
@@ -103,6 +102,7 @@ class EngineModel:
         self._handle = ctypes.c_void_p()
         self.path = path if isinstance(path, bytes) else Path(path or HERE / MODEL).absolute()  # wherever one goes
         self.library_path, self.precision = Path(library or HERE / LIBRARY).absolute(), precision
+        self._arguments = (self.path, self.library_path, precision)
         if library is None and not (HERE / LIBRARY).is_file():
             raise NotHere(f"there is no engine in {HERE}: give the paths of a model file and of libassay.so")
         if is_cut_off(self.library_path):
@@ -139,9 +139,6 @@ class EngineModel:
     def __del__(self) -> None:
         if self._handle:
             self._library.assay_close(self._handle)
-
-    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
-        return open_again, (type(self), (self.path, self.library_path, self.precision), self.sha256)
 
     @property
     def _named(self) -> str:

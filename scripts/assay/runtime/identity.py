@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 
-class Opened(Protocol):
-    """What was opened from a file, or from bytes.
+class Opened:
+    """What was opened from a file, or from bytes. Copies of it, and those that other processes get, open that again.
 
     Attributes:
         sha256: that of the file; empty for bytes, which a copy has with it.
     """
 
     sha256: str
+    _arguments: tuple[Any, ...]  # by which it was opened, of which the first one is the file
+
+    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
+        return _open_again, (type(self), self._arguments, self.sha256)
 
 
 def sha256_of(source: str | Path | bytes) -> str:
@@ -38,8 +42,8 @@ def read_again(path: str | Path, sha256: str) -> bytes:
     return content
 
 
-def open_again(kind: Callable[..., Opened], arguments: tuple[Any, ...], sha256: str) -> Opened:
-    """Open for a copy what was opened by these arguments, of which the first one is the file.
+def _open_again(kind: Callable[..., Opened], arguments: tuple[Any, ...], sha256: str) -> Opened:
+    """Open for a copy what was opened by these arguments.
 
     Raises:
         ValueError: the file is another one now, or whatever ``kind`` refuses.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 from .checks import about_the_mean, check_atoms, check_edges, check_pairs
-from .identity import Opened, open_again
+from .identity import Opened
 from .result import Evaluated, NoDevice, Result
 from .threads import check_threads
 from .verlet import open_neighbors
@@ -21,7 +20,7 @@ from .verlet import open_neighbors
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-class OnnxStudent:
+class OnnxStudent(Opened):
     """A student in ONNX Runtime. Copies of it, and those that other processes get, open the file again.
 
     Args:
@@ -91,9 +90,6 @@ class OnnxStudent:
         self.provider = self.session.get_providers()[0]
         if self.provider != PROVIDERS[device]:
             raise NoDevice("there is no GPU that ONNX Runtime can use: choose the device cpu, or mend the driver")
-
-    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
-        return open_again, (type(self), self._arguments, self.sha256)
 
     def __call__(
         self,

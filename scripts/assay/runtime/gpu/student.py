@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..checks import check_atoms, check_edges, structure_by_structure
-from ..identity import Opened, open_again, sha256_of
+from ..identity import Opened, sha256_of
 from ..result import Evaluated, NoDevice, Result
 from . import why_not_here
 from .model_file import read_model_file
@@ -22,7 +21,7 @@ from .network import Network, Outputs
 from .padded import PaddedNetwork
 
 
-class GpuStudent:
+class GpuStudent(Opened):
     """A student in the kernels of this package. Copies of it, and those that other processes get, open the file again.
 
     Args:
@@ -61,9 +60,6 @@ class GpuStudent:
         self.neighbors = CandidateList(self.cutoff, skin)
         self._padded = PaddedNetwork(network)
         self._sizes = self._starts = np.zeros(0)
-
-    def __reduce__(self) -> tuple[Callable[..., Opened], tuple[Any, ...]]:
-        return open_again, (type(self), self._arguments, self.sha256)
 
     def __call__(
         self,

@@ -74,7 +74,7 @@ def _go_through(
     """Descriptions (K, D) of the atoms ``kept`` (K,), sums (E, D) over all atoms of each element, how many atoms have
     each bonding pattern, what each structure is told by, and how near the elements come to each other.
     """
-    owner = np.repeat(np.arange(len(train)), train.sizes)
+    owner = train.owner
     told = Fingerprints(np.zeros(len(train), np.uint64), np.zeros((len(train), N_NUMBERS), np.float32))
     vectors = sums = np.zeros((0, 0))
     patterns: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def _whitening(centered: np.ndarray) -> np.ndarray:
 
 def _calibrated(domain: Domain, calibration: Dataset) -> Domain:
     """``domain``, whose scales and threshold are 1, with those that are usual in ``calibration``."""
-    numbers, owner = calibration.atomic_numbers, np.repeat(np.arange(len(calibration)), calibration.sizes)
+    numbers = calibration.atomic_numbers
     distance = np.full(len(numbers), np.inf)
     for atoms, found in describe_atoms(calibration):
         distance[atoms] = domain.distances(numbers[atoms], found.vectors)
@@ -117,7 +117,7 @@ def _calibrated(domain: Domain, calibration: Dataset) -> Domain:
     for z, scale in zip(domain.elements, scales, strict=True):
         distance[numbers == z] /= scale
     largest = np.full(len(calibration), -np.inf)
-    np.maximum.at(largest, owner, distance)
+    np.maximum.at(largest, calibration.owner, distance)
     largest = largest[np.isfinite(largest)]
     threshold = float(np.quantile(largest, STRUCTURE_QUANTILE)) if len(largest) else 1.0
     return replace(domain, scales=scales, threshold=threshold)

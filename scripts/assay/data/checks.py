@@ -33,7 +33,7 @@ def check(dataset: Dataset, path: str | Path) -> None:
         raise AssayError(f"{path} holds no structures: check how it was written")
     named = [f"structure {k} ({name}) of {path}" for k, name in zip(dataset.places, dataset.names, strict=False)]
     _check_shapes(dataset, path, named)
-    owner = np.repeat(np.arange(len(dataset)), dataset.sizes)
+    owner = dataset.owner
     unknown = (dataset.atomic_numbers < 1) | (dataset.atomic_numbers > MAX_ATOMIC_NUMBER)
     finite = {
         "positions": (np.isfinite(dataset.positions).all(axis=1), owner),

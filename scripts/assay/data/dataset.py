@@ -88,6 +88,21 @@ class Dataset:
         """(S,) int64, atoms of each structure."""
         return np.diff(self.offsets)
 
+    @property
+    def owner(self) -> np.ndarray:
+        """(A,) int64, the structure of each atom."""
+        return np.repeat(np.arange(len(self)), self.sizes)
+
+    @property
+    def elements(self) -> list[int]:
+        """The atomic numbers that occur, ascending."""
+        return np.unique(self.atomic_numbers).tolist()
+
+    @property
+    def has_stress(self) -> bool:
+        """Whether some structure has a stress."""
+        return self.stress is not None
+
     def subset(self, indices: Sequence[int] | np.ndarray) -> Dataset:
         """The structures of ``indices``, in that order; indices may repeat, or be a boolean mask."""
         chosen = np.arange(len(self))[indices]

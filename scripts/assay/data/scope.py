@@ -148,7 +148,7 @@ def scope_of(dataset: Dataset) -> Scope:
     spins = [spin for _, spin in pairs if spin is not None]
     means, sizes = neighbor_means(structures), dataset.sizes
     return Scope(
-        elements=tuple(chemical_symbols[z] for z in np.unique(dataset.atomic_numbers)),
+        elements=tuple(chemical_symbols[z] for z in dataset.elements),
         charges=_usual([charge for charge, _ in pairs]),
         spins=_usual(spins) if spins else None,
         axes=tuple(np.unique(dataset.pbc.sum(axis=1)).tolist()),

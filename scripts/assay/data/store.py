@@ -217,6 +217,11 @@ def open_stored(path: str | Path) -> Dataset | StoredDataset:
     return stored.subset(np.arange(len(stored))) if stored.n_atoms <= IN_MEMORY_ATOMS else stored
 
 
+def in_memory(data: Dataset | StoredDataset, most: int) -> Dataset:
+    """A dataset that is in memory as it is, or at most so many structures of one that is not; see ``sample``."""
+    return data if isinstance(data, Dataset) else data.sample(most)
+
+
 def _append(column: h5py.Dataset, values: np.ndarray) -> None:
     start = len(column)
     column.resize(start + len(values), axis=0)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from assay.data.dataset import Dataset
-from assay.data.store import StoredDataset
+from assay.data.store import StoredDataset, in_memory
 from assay.models import Potential, build_model
 from assay.training import processes
 from assay.training.evaluation import validation_errors
@@ -165,8 +165,8 @@ class Trainer:
         if start is not None:
             self.model.load_state_dict(start.state_dict())
         else:
-            fitted = train if isinstance(train, Dataset) else train.sample(FITTED)
-            self.model.get_buffer("reference_energy").copy_(reference_energies(fitted, self.model.max_z))
+            references = reference_energies(in_memory(train, FITTED), self.model.max_z)
+            self.model.get_buffer("reference_energy").copy_(references)
         self.model.to(self.device)
         self.packs = self.packing(train, self.model.cutoff)
         self.update = Update(

@@ -114,8 +114,7 @@ def eager_gradients(model: Potential, loss: Loss) -> LossGradients:
 
 def for_labels_of(data: Dataset | StoredDataset, values: Mapping[str, float]) -> dict[str, float]:
     """The arguments of a ``Loss`` for the labels of the data: without any stress there are no virials to learn."""
-    has_stress = data.stress is not None if isinstance(data, Dataset) else data.has_stress
-    return {**values} if has_stress else {**values, "virial_weight": 0.0}
+    return {**values} if data.has_stress else {**values, "virial_weight": 0.0}
 
 
 def engine_gradients(model: Network, loss: Loss, displacement_A: float = DISPLACEMENT_A) -> LossGradients:

@@ -53,7 +53,7 @@ def read_origin(path: str | Path, train: Dataset, **told: Any) -> Origin:
         AssayError: the checkpoint cannot be used, or its network cannot learn new elements.
     """
     checkpoint = normalize(path, **told)
-    needed = sorted(set(train.atomic_numbers.tolist()))
+    needed = train.elements
     known = checkpoint.atomic_numbers
     new = [
         z for z in needed if (known is not None and z not in known) or z > checkpoint.network.hyperparameters["max_z"]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from assay.data.dataset import Dataset
-from assay.data.store import StoredDataset, open_stored
+from assay.data.store import StoredDataset, in_memory, open_stored
 from assay.engine.painn import why_unsupported
 from assay.models import Potential, build_model, count_parameters
 from assay.training import processes
@@ -77,7 +77,7 @@ def plan_run(
     settings = {**training, **{key: student[key] for key in student if key in training or key == "steps"}}
     if "steps" not in student and {"minutes", "epochs"} & student.keys():
         settings["steps"] = None
-    sample = train if isinstance(train, Dataset) else train.sample(FITTED)
+    sample = in_memory(train, FITTED)
     torch.manual_seed(settings["seed"])
     began = None if origin is None else read_origin(train=sample, **origin)
     model = _new_model(student, train) if began is None else began.model
@@ -138,9 +138,7 @@ def train_own(
     data, split = open_stored(train), read_json(about_data)
     if isinstance(data, StoredDataset) and torch.device(device).type == "cuda":
         data = data.sample(len(data))
-    held_out = open_stored(validation)
-    if not isinstance(held_out, Dataset):
-        held_out = held_out.sample(FITTED)
+    held_out = in_memory(open_stored(validation), FITTED)
     held_out = held_out.spaced(student.get("validation_structures", training["validation_structures"]))
     check_held_out(held_out, validation)
     run = plan_run(student, training, origin, data)
@@ -174,12 +172,11 @@ def train_own(
 
 def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Potential:
     """A network with new weights that knows the elements of the data."""
-    elements = train.elements if isinstance(train, StoredDataset) else sorted(set(train.atomic_numbers.tolist()))
-    given = dict(student.get("hyperparameters", {}))
+    given, largest = dict(student.get("hyperparameters", {})), train.elements[-1]
     if "parameters" in student:
-        given = hyperparameters_for(student["parameters"], given, elements[-1])
+        given = hyperparameters_for(student["parameters"], given, largest)
     else:
-        given = with_elements(given, elements[-1], "the student")
+        given = with_elements(given, largest, "the student")
     parameters_of_shape(ARCHITECTURE, given)
     return build_model(ARCHITECTURE, given)
 

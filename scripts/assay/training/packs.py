@@ -100,7 +100,7 @@ class NeighborLists(NamedTuple):
 
 def centred_positions(dataset: Dataset) -> np.ndarray:
     """Positions (A, 3) float64, angstrom, about the mean of each structure, whose digits single precision keeps."""
-    return centred(dataset.positions, np.repeat(np.arange(len(dataset)), dataset.sizes))
+    return centred(dataset.positions, dataset.owner)
 
 
 def find_neighbors(dataset: Dataset, cutoff: float) -> NeighborLists:

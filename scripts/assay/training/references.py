@@ -18,7 +18,7 @@ def reference_energies(dataset: Dataset, max_z: int, energy: np.ndarray | None =
         energy: float64 (S,), eV, what is fitted; None for the labels.
     """
     counts = np.zeros((len(dataset), max_z + 1))
-    np.add.at(counts, (np.repeat(np.arange(len(dataset)), dataset.sizes), dataset.atomic_numbers), 1.0)
+    np.add.at(counts, (dataset.owner, dataset.atomic_numbers), 1.0)
     present = counts.any(axis=0)
     solution, *_ = np.linalg.lstsq(counts[:, present], dataset.energy if energy is None else energy, rcond=None)
     references = np.zeros(max_z + 1)

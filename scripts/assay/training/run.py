@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from assay.data import read_dataset
-from assay.data.dataset import Dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
+from assay.data.store import in_memory
 from assay.models import Potential, build_model, count_parameters
 from assay.training import processes
 from assay.training.evaluation import check_held_out
@@ -114,8 +114,6 @@ def recipe_of(student: Mapping[str, Any], recipe: Mapping[str, Any]) -> tuple[Re
 def describe(name: str, teacher: Mapping[str, Any], trainer: Trainer, threads: int) -> dict[str, Any]:
     """Describe a finished run for its record. The arguments are those of ``train_student``."""
     data = trainer.packs.dataset
-    scope = scope_of(data if isinstance(data, Dataset) else data.sample(SCOPED))
-    elements = sorted(set(data.atomic_numbers.tolist())) if isinstance(data, Dataset) else data.elements
     return {
         "student": name,
         "teacher": dict(teacher),
@@ -123,8 +121,8 @@ def describe(name: str, teacher: Mapping[str, Any], trainer: Trainer, threads: i
         "validation_sha256": trainer.validation.content_sha256(),
         "n_structures": len(data),
         "n_atoms": int(data.offsets[-1]),
-        "elements": elements,
-        "scope": scope.record,
+        "elements": data.elements,
+        "scope": scope_of(in_memory(data, SCOPED)).record,
         "recipe": on_record(trainer.recipe),
         "n_parameters": count_parameters(trainer.model),
         "threads": threads,

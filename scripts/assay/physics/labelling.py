@@ -109,7 +109,8 @@ def make_reference(
     yield from part("dynamics", partial(in_motion, moving, minima, predictor, settings["dynamics"]))
     partners = [entry for entry in entries if entry.has(reference.CONTACT)]
     for a, b in progress(list(combinations_with_replacement(partners, 2)), unit="pairs", desc="facing"):
-        scan = partial(contacts, a, b, minima, settings["contact_distances_A"])
+        one, other = ((minima[entry.name], _exposed(entry)) for entry in (a, b))
+        scan = partial(contacts, one, other, settings["contact_distances_A"])
         yield from part(f"contact {a.name} {b.name}", scan)
     for x, y in progress(list(combinations_with_replacement(settings["elements"], 2)), unit="pairs", desc="bare"):
         yield from part(f"dimer {x} {y}", partial(dimers, x, y, settings["dimer_distances"]))
@@ -265,14 +266,11 @@ def aromatic_ring_of(molecule: Chem.Mol) -> list[int]:
     return []
 
 
-def contacts(a: Entry, b: Entry, minima: dict[str, Structure], distances: dict[str, float]) -> Iterator[Frame]:
-    """Two molecules that face each other with one atom each, at distances in angstrom."""
-    atoms = [_exposed(entry) for entry in (a, b)]
-    pair = [minima[entry.name] for entry in (a, b)]
-    symbols = [chemical_symbols[molecule.atomic_numbers[atom]] for molecule, atom in zip(pair, atoms, strict=True)]
+def contacts(a: tuple[Structure, int], b: tuple[Structure, int], distances: Mapping[str, float]) -> Iterator[Frame]:
+    """Two molecules that face each other with one atom each, whose index stands beside it, at distances in angstrom."""
+    symbols = [chemical_symbols[structure.atomic_numbers[atom]] for structure, atom in (a, b)]
     for distance in np.linspace(distances["from"], distances["to"], int(distances["count"])):
-        together = contact(pair[0], atoms[0], pair[1], atoms[1], float(distance))
-        yield Frame(together, reference.CONTACT, "-".join(sorted(symbols)), float(distance))
+        yield Frame(contact(*a, *b, float(distance)), reference.CONTACT, "-".join(sorted(symbols)), float(distance))
 
 
 def _exposed(entry: Entry) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from ase import units
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, OutOfScope, Subject, once, worst
+from assay.physics.base import Check, Measurement, OutOfScope, Subject, asked, once, worst
 from assay.physics.reference import Frame
 from assay.physics.relax import force_jacobians, frequencies, relax
 from assay.structures.geometry import superposed_rmsd
@@ -71,10 +71,9 @@ def vibrations(subject: Subject) -> Measurement:
 
 def _relative(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
     """Energies of the frames of each group, of the model and of the teacher, kcal/mol, each less its mean."""
-    groups, rows = subject.groups(kind), {}
-    found = iter(subject.predictor.predict([f.structure for frames in groups.values() for f in frames]))
-    for name, frames in groups.items():
-        own = np.array([next(found).energy_eV for _ in frames]) / KCAL_PER_MOL
+    rows = {}
+    for name, (frames, predictions) in asked(subject, kind).items():
+        own = np.array([prediction.energy_eV for prediction in predictions]) / KCAL_PER_MOL
         teacher = np.array([frame.energy_eV for frame in frames]) / KCAL_PER_MOL
         rows[name] = {
             "coordinate": np.array([frame.coordinate for frame in frames]),

@@ -27,7 +27,7 @@ from assay.predictors.interface import Predictor
 from assay.predictors.structure_files import read_frames
 from assay.sampling.mechanics import MechanicsError
 from assay.sampling.teacher import Teacher
-from assay.structures.geometry import bonds, contact, fragments
+from assay.structures.geometry import bonds, fragments
 from assay.structures.structure import Structure, atomic_numbers, evenly, told_charge_and_spin
 from assay.workflow.errors import AssayError
 from assay.workflow.progress import progress
@@ -210,7 +210,7 @@ def _of_molecules(
     yield from part("dynamics", partial(_in_motion, chosen, predictor, settings["dynamics"]))
     faces = _faces(chosen)
     for a, b in progress(list(combinations_with_replacement(sorted(faces), 2)), unit="pairs", desc="facing"):
-        scan = partial(_contacts, faces[a], faces[b], settings["contact_distances_A"])
+        scan = partial(labelling.contacts, faces[a], faces[b], settings["contact_distances_A"])
         yield from part(f"contact {a} {b}", scan)
 
 
@@ -270,12 +270,6 @@ def _faces(molecules: Sequence[OwnMolecule]) -> dict[str, tuple[Structure, int]]
             if outward.max() > CENTRAL_A:
                 faces.setdefault(chemical_symbols[z], (structure, int(atoms[np.argmax(outward)])))
     return faces
-
-
-def _contacts(a: tuple[Structure, int], b: tuple[Structure, int], distances: Mapping[str, float]) -> Iterator[Frame]:
-    symbols = [chemical_symbols[structure.atomic_numbers[atom]] for structure, atom in (a, b)]
-    for distance in np.linspace(distances["from"], distances["to"], int(distances["count"])):
-        yield Frame(contact(*a, *b, float(distance)), reference.CONTACT, "-".join(sorted(symbols)), float(distance))
 
 
 def _without_orders(structure: Structure) -> Chem.Mol:

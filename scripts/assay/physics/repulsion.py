@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from assay.physics import reference
-from assay.physics.base import Check, Measurement, NotApplicable, Subject, once, worst
+from assay.physics.base import Check, Measurement, NotApplicable, Subject, asked, once, worst
 
 WALL_eV = 2.0  # a wall is as high as this, over two separate atoms or molecules: nothing should get through
 FLAT_eV_per_A = 0.02  # forces below this have no sign
@@ -19,10 +19,8 @@ def _curves(subject: Subject, kind: str) -> dict[str, dict[str, np.ndarray]]:
     """Energies less that at the largest distance, their negative slopes (repulsion positive), and what the forces
     themselves do along the curve, of both.
     """
-    groups, curves = subject.groups(kind), {}
-    found = iter(subject.predictor.predict([f.structure for frames in groups.values() for f in frames]))
-    for name, frames in groups.items():
-        predictions = [next(found) for _ in frames]
+    curves = {}
+    for name, (frames, predictions) in asked(subject, kind).items():
         distance = np.array([frame.coordinate for frame in frames])
         energy = np.array([prediction.energy_eV for prediction in predictions])
         teacher = np.array([frame.energy_eV for frame in frames])

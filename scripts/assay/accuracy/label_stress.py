@@ -62,10 +62,7 @@ def other_stresses(
         student_is_trusted: whether labelled forces show that the student knows these structures.
         read_as: the unit that they were read as.
     """
-    if errors.stress is None or errors.stress_teacher is None:
-        return None
-    shown = np.isfinite(errors.stress_error).all(1)
-    predicted, labelled = np.where(shown[:, None], (errors.stress, errors.stress_teacher), 0.0)
+    shown, predicted, labelled = _with_both(errors)
     size, size_labelled = (np.linalg.norm(values, axis=1) for values in (predicted, labelled))
     telling = shown & (size > 0.0) & (size_labelled > 0.0) & (volumes_A3 > 0.0)
     if not telling.any():
@@ -95,10 +92,8 @@ def other_stresses(
 
 def zero_stresses(errors: Errors) -> np.ndarray:
     """Which structures (S,) have stresses that are exactly zero although some are predicted; none if these are few."""
-    if errors.stress is None or errors.stress_teacher is None:
-        return np.zeros(len(errors), dtype=bool)
-    shown = np.isfinite(errors.stress_error).all(1)
-    zero = shown & ~errors.stress_teacher.any(1) & (np.linalg.norm(errors.stress, axis=1) > FEELS_eV_per_A3)
+    shown, predicted, labelled = _with_both(errors)
+    zero = shown & ~labelled.any(1) & (np.linalg.norm(predicted, axis=1) > FEELS_eV_per_A3)
     return zero & (zero.sum() >= MANY or bool(zero[shown].all()))
 
 
@@ -113,10 +108,7 @@ def other_orders(errors: Errors) -> tuple[list[str], np.ndarray] | None:
     Returns:
         The orders, more than one if shear does not tell them apart, and the structures (S,) bool that do tell.
     """
-    if errors.stress is None or errors.stress_teacher is None:
-        return None
-    shown = np.isfinite(errors.stress_error).all(1)
-    predicted, labelled = np.where(shown[:, None], (errors.stress, errors.stress_teacher), 0.0)
+    _, predicted, labelled = _with_both(errors)
     shear = np.linalg.norm(predicted[:, 3:], axis=1)
     telling = shear > SHEARED * np.linalg.norm(predicted, axis=1)
     if telling.sum() < ENOUGH_SHEARED:
@@ -129,6 +121,15 @@ def other_orders(errors: Errors) -> tuple[list[str], np.ndarray] | None:
     if best < FITS or _mean_cosine(predicted[telling, 3:], labelled[telling, 3:]) > MISSES:
         return None
     return [what for what, value in fit.items() if value > best - 0.05], telling
+
+
+def _with_both(errors: Errors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which structures (S,) bool have a predicted and a labelled stress, and these (S, 6); zeros of the others."""
+    shown = np.isfinite(errors.stress_error).all(1)
+    if errors.stress is None or errors.stress_teacher is None:
+        return shown, np.zeros((len(errors), 6)), np.zeros((len(errors), 6))
+    predicted, labelled = np.where(shown[:, None], (errors.stress, errors.stress_teacher), 0.0)
+    return shown, predicted, labelled
 
 
 def _mean_cosine(predicted: np.ndarray, labelled: np.ndarray) -> float:

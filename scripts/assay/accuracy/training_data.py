@@ -6,12 +6,12 @@ place of those that the record tells of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from assay.checkpoint.container import read_container
+from assay.checkpoint.scope import data_named_by
 from assay.workflow.errors import AssayError
 from assay.workflow.files import training_record
 from assay.workflow.records import Description, ShippedPart, trained_on, training_description
@@ -90,7 +90,8 @@ def training_data_of(
             return unknown("a calculator does not tell what its model was trained on")
         return TrainingData(NAMED, described.n_described, None, described.sha256)
     name, record = Path(checkpoint).name, training_record(checkpoint)
-    training, said = trained_on(checkpoint), _said_by(checkpoint)
+    training = trained_on(checkpoint)
+    said = next(iter(data_named_by(read_container(checkpoint))), None)
     if training is not None and said is not None and said != training[0]:
         raise AssayError(
             f"{record} is the record of another training than that of {checkpoint}, which names other data: put the "
@@ -123,13 +124,3 @@ def _without_description(name: str, record: Path, training: tuple[str, int] | No
     if training is None:
         return f"{record.name} does not say what {name} was trained on"
     return f"of the {training[1]:,} structures that {name} was trained on there is no description"
-
-
-def _said_by(checkpoint: str | Path) -> str | None:
-    """The content hash of the training data that a checkpoint itself names; None if it names none."""
-    container = read_container(checkpoint)
-    for place in (container.content, container.config):
-        training = place.get("training")
-        if isinstance(training, Mapping) and isinstance(training.get("train_sha256"), str):
-            return training["train_sha256"]
-    return None

@@ -51,15 +51,15 @@ def _told_beside(container: Container) -> tuple[Mapping[str, Any] | None, str]:
     own, record = read_content(training_scope(path)), read_content(training_record(path))
     if isinstance(own.get("scope"), Mapping) and own.get("file_sha256") == container.sha256:
         return own["scope"], ""
-    if isinstance(record.get("scope"), Mapping) and record.get("train_sha256") in _data_named_by(container):
+    if isinstance(record.get("scope"), Mapping) and record.get("train_sha256") in data_named_by(container):
         return record["scope"], ""
     if own:
         return None, f"{training_scope(path).name} is of another file than {path.name}"
     return None, f"nothing beside {path.name} tells what it was trained on"
 
 
-def _data_named_by(container: Container) -> list[str]:
-    """The content hashes of training data that a checkpoint names."""
+def data_named_by(container: Container) -> list[str]:
+    """The content hashes of training data that a checkpoint itself names."""
     trainings = [place.get("training") for place in (container.content, container.config)]
     hashes = [training.get("train_sha256") for training in trainings if isinstance(training, Mapping)]
     return [value for value in hashes if isinstance(value, str)]

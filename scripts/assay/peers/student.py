@@ -9,7 +9,7 @@ from typing import Any
 from ase.data import atomic_numbers as number_of
 
 from assay.benchmark.points import choose_points
-from assay.benchmark.timing import Clock, clock
+from assay.benchmark.timing import clock
 from assay.peers.compare import beside_themselves, fastest, time_beside_peers
 from assay.peers.network import Size, in_engine, load_peers
 from assay.predictors.interface import BatchPredictor
@@ -24,7 +24,6 @@ def beside_peers(
     structures: Sequence[Structure],
     settings: Benchmark,
     device: str = "cpu",
-    timed: Clock | None = None,
 ) -> dict[str, Any]:
     """Time a student beside the peers of its size, on the structures of elements that it knows.
 
@@ -35,7 +34,6 @@ def beside_peers(
         structures: those of the data.
         settings: which structures are timed, and for how long.
         device: "cpu" or "cuda".
-        timed: measures a call; None for the clock of the device.
 
     Returns:
         What ``peers.json`` says of the student: rows, and what its peers are. Where it knows no structure whole, it has
@@ -57,7 +55,5 @@ def beside_peers(
     same, reasons = in_engine(peers) if device == "cpu" else ({}, {})
     for package, reason in reasons.items():
         told[package]["not_in_engine"] = reason
-    rows = time_beside_peers(
-        runtimes, peers, points, settings.seconds, settings.min_rounds, timed or clock(device), same
-    )
+    rows = time_beside_peers(runtimes, peers, points, settings.seconds, settings.min_rounds, clock(device), same)
     return about | {"peers": told, "fastest": fastest(rows), "in_engine": beside_themselves(rows), "rows": rows}

@@ -228,9 +228,7 @@ class _Reader:
             too_many = len(tensors) > MAX_MODULE_TENSORS or len(parts) > MAX_MODULE_PARTS
             if too_many or (inner and depth == MAX_MODULE_DEPTH):
                 raise PickleError("modules nested more deeply than any network")
-            if any(len(prefix) + len(key) > MAX_KEY for key, _ in inner):
-                raise PickleError(f"a name of more than {MAX_KEY} characters")
-            unread += [(child or key, f"{prefix}{key}.", value, depth + 1) for key, value in reversed(inner)]
+            unread += [(child or key, f"{_name(prefix + key)}.", value, depth + 1) for key, value in reversed(inner)]
         return tensors, [(key, Name(name)) for key, name in children.items()]
 
     def part(self, module: Instance, attributes: dict[str, Any]) -> ModulePart:
@@ -247,9 +245,7 @@ class _Reader:
         for place in ("_parameters", "_buffers"):
             for key, value in self.pairs(attributes.get(place)):
                 if isinstance(key, str) and is_tensor_record(value) and not (place == "_buffers" and key in transient):
-                    if len(prefix) + len(key) > MAX_KEY:
-                        raise PickleError(f"a name of more than {MAX_KEY} characters")
-                    found.append((prefix + key, value))
+                    found.append((_name(prefix + key), value))
         return found
 
     def submodules(self, attributes: dict[str, Any]) -> list[tuple[str, Instance]]:
@@ -323,9 +319,13 @@ def _key(key: Any) -> Any:
     Others could be made to collide, or to take for ever to hash.
     """
     if isinstance(key, str):
-        if len(key) > MAX_KEY:
-            raise PickleError(f"a name of more than {MAX_KEY} characters")
-        return key
+        return _name(key)
     if key is None or isinstance(key, bool | Name | Instance) or (isinstance(key, int) and abs(key) < 1 << 31):
         return key
     return Instance("key", (key,))
+
+
+def _name(text: str) -> str:
+    if len(text) > MAX_KEY:
+        raise PickleError(f"a name of more than {MAX_KEY} characters")
+    return text

@@ -210,7 +210,7 @@ def counted_averages(container: Container) -> dict[str, str]:
         around = where.removesuffix(_LIGHTNING_COUNTERS).removesuffix(".")
         for key, value in entries.items():
             name = _bookkeeping(key)
-            number = value.item() if name and isinstance(value, Tensor) and value.numel() == 1 else value
+            number = value.item() if name and _is_number(value) else value
             if name in _COUNTERS and isinstance(number, int | float):
                 place = ".".join([around, *_telling(key.split(".")[:-1])]).strip(".")
                 said.setdefault(place, {})[name] = number

@@ -6,8 +6,8 @@ that holds no student. ``weights`` finds the models in it, ``choice`` chooses on
 network its tensors belong to, or ``schnetpack`` with ``schnetpack_parts`` where that is one of schnetpack.
 
 ``sections`` finds what stands beside the weights. Of that ``config`` and ``texts`` read hyperparameters, ``elements``
-and ``scope`` what the student was taught, and ``stated_units``, ``stated_sums`` and ``labels`` refuse what the network
-would not do. ``normalized`` asks all of them, and writes and loads the result.
+and ``scope`` what the student was taught; ``stated_units``, ``stated_sums`` and ``stated_statistics`` refuse what the
+network would not do. ``normalized`` asks all of them, and writes and loads the result.
 
 Only what reads files that nobody vouches for enters here; the networks themselves belong to models.
 """

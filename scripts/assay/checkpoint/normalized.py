@@ -24,10 +24,10 @@ from assay.checkpoint.architecture import Network, read_network, read_shown
 from assay.checkpoint.choice import Choice, choose_weights
 from assay.checkpoint.config import check_assumed, read_config
 from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read_container
-from assay.checkpoint.labels import check_statistics
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.scope import read_scope
+from assay.checkpoint.stated_statistics import check_statistics
 from assay.checkpoint.stated_sums import check_sum
 from assay.checkpoint.stated_units import check_units
 from assay.checkpoint.weights import StateDict, tensor_names

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.container import Container
-from assay.checkpoint.labels import is_neutral_buffer
 from assay.checkpoint.sections import OF_BEST, dotted, has_word, in_words
+from assay.checkpoint.stated_statistics import is_neutral_buffer
 from assay.checkpoint.tensors import is_tensor_record
 from assay.workflow.errors import AssayError
 

@@ -22,10 +22,9 @@ from ase.data import chemical_symbols
 from scipy.spatial import cKDTree
 
 from assay.accuracy.contacts import Contacts, Nearest, contact_in_words, elements_of
-from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe
+from assay.accuracy.environments import BONDED_TO, CUTOFF_A, describe_structures
 from assay.accuracy.overlap import Fingerprints, fingerprints_of, overlap
 from assay.accuracy.training_data import ALL, TrainingData, training_data_of
-from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.files import atomic_path
@@ -129,10 +128,7 @@ class Domain:
         results = [Novelty(0.0, 0, ())] * len(structures)
         if not self.training_data.known:
             return results
-        present = [k for k, structure in enumerate(structures) if len(structure)]
-        for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
-            indices = [present[k] for k in batch]
-            found = describe([structures[k] for k in indices])
+        for indices, found in describe_structures(structures):
             scores = np.minimum(self.distances(found.atomic_numbers, found.vectors) / self.threshold, FARTHEST)
             too_near = self._too_near(found.contacts)
             start = 0

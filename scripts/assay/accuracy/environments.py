@@ -103,8 +103,19 @@ def _patterns(numbers: np.ndarray, atom: np.ndarray, neighbor: np.ndarray) -> li
     ]
 
 
+def describe_structures(structures: Sequence[Structure]) -> Iterator[tuple[list[int], Described]]:
+    """Batches of bounded size: the indices of the structures in each, and what is known of their atoms, in order.
+
+    Structures without atoms are in none.
+    """
+    present = [k for k, structure in enumerate(structures) if len(structure)]
+    for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
+        indices = [present[k] for k in batch]
+        yield indices, describe([structures[k] for k in indices])
+
+
 def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.ndarray, Described]]:
-    """``describe`` in batches of bounded size, so that memory does not grow with the dataset.
+    """``describe_structures`` of so many at a time that memory does not grow with the dataset.
 
     Args:
         dataset: the structures to describe; small ones come first.
@@ -118,9 +129,7 @@ def describe_atoms(dataset: Dataset, at_once: int = 2048) -> Iterator[tuple[np.n
     with progress(total=int(dataset.offsets[-1]), unit="atoms", desc="describing") as bar:
         for start in range(0, len(dataset), at_once):
             chosen = order[start : start + at_once]
-            structures = [dataset[k] for k in chosen]
-            for batch in pack_structures(structures, CUTOFF_A):
-                atoms = [np.arange(dataset.offsets[chosen[k]], dataset.offsets[chosen[k] + 1]) for k in batch]
-                found = describe([structures[k] for k in batch])
+            for indices, found in describe_structures([dataset[k] for k in chosen]):
+                atoms = [np.arange(dataset.offsets[k], dataset.offsets[k + 1]) for k in chosen[indices]]
                 yield np.concatenate(atoms), found._replace(vectors=found.vectors.astype(np.float32))
                 bar.update(len(found.patterns))

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from assay.accuracy.domain import Novelty
 from assay.accuracy.evaluation import force_rmse
-from assay.accuracy.metrics import UNITS, Errors, composition
+from assay.accuracy.metrics import UNITS, Errors, of_elements
 from assay.workflow import plots
 
 _PERCENTILES = (50, 90, 99)
@@ -32,8 +32,7 @@ def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
     with plots.figure(path, rows, len(splits), size=(2.9, 2.8)) as (_, axes):
         for column, (name, errors) in zip(axes.T, splits.items(), strict=True):
             _parity(column[0], errors.forces_teacher.ravel(), errors.forces.ravel(), "force component (eV/Å)")
-            counts = composition(errors)
-            constant = counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
+            constant = of_elements(errors)
             labelled = (errors.energy_teacher - constant) / errors.n_atoms
             predicted = (errors.energy - constant) / errors.n_atoms
             _parity(column[1], labelled, predicted, "energy less a constant\nper element (eV/atom)")
@@ -45,9 +44,7 @@ def draw_parity(path: str | Path, splits: Mapping[str, Errors]) -> None:
 def _stress_parity(axes: Axes, errors: Errors, present: np.ndarray) -> None:
     """Draw the stress of the structures of a mask (S,), or that there is none."""
     if errors.stress is None or errors.stress_teacher is None or not present.any():
-        axes.text(0.5, 0.5, "no stress", ha="center", transform=axes.transAxes)
-        axes.set(xticks=[], yticks=[])
-        return
+        return _say(axes, "no stress")
     labelled, predicted = (UNITS["GPa"] * stress[present].ravel() for stress in (errors.stress_teacher, errors.stress))
     _parity(axes, labelled, predicted, "stress component (GPa)")
 
@@ -164,8 +161,7 @@ def draw_novelty(
             panel, rmse = axes[0, index], force_rmse(errors)
             panel.set_title(name.replace("_", " "))
             if name not in novelties:
-                panel.text(0.5, 0.5, "the training data\nare unknown", ha="center", transform=panel.transAxes)
-                panel.set(xticks=[], yticks=[])
+                _say(panel, "the training data\nare unknown")
                 continue
             score = np.array([min(novelty.score, 10.0) for novelty in novelties[name]])
             unknown = np.array([bool(novelty.unknown) for novelty in novelties[name]], dtype=bool)
@@ -186,8 +182,13 @@ def draw_novelty(
 def _draw_nothing(path: str | Path) -> None:
     """Draw that a figure is not applicable, because its student knows the elements of no split."""
     with plots.figure(path) as (_, axes):
-        axes[0, 0].set(xticks=[], yticks=[])
-        axes[0, 0].text(0.5, 0.5, "not applicable", ha="center", transform=axes[0, 0].transAxes)
+        _say(axes[0, 0], "not applicable")
+
+
+def _say(axes: Axes, text: str) -> None:
+    """Write a text in the place of a panel."""
+    axes.text(0.5, 0.5, text, ha="center", transform=axes.transAxes)
+    axes.set(xticks=[], yticks=[])
 
 
 def draw_comparison(path: str | Path, accuracies: Sequence[Mapping[str, Any]], target: float) -> None:

@@ -122,6 +122,12 @@ def composition(errors: Errors) -> np.ndarray:
     return counts
 
 
+def of_elements(errors: Errors) -> np.ndarray:
+    """(S,) what the best constant per element, fitted to the labelled energies by least squares, says of these, eV."""
+    counts = composition(errors)
+    return counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
+
+
 def _sums(errors: Errors) -> dict[str, np.ndarray]:
     """(S,) sums from which every metric follows."""
     difference = errors.forces - errors.forces_teacher
@@ -244,9 +250,7 @@ def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:
     stress, and either the mean energy per atom or the best constant per element.
     """
     per_atom = (errors.energy_teacher / errors.n_atoms).mean() * errors.n_atoms if len(errors) else errors.energy
-    counts = composition(errors)
-    fitted = counts @ np.linalg.lstsq(counts, errors.energy_teacher, rcond=None)[0]
-    zero = np.zeros_like(errors.forces_teacher)
+    fitted, zero = of_elements(errors), np.zeros_like(errors.forces_teacher)
     still = None if errors.stress_teacher is None else np.zeros_like(errors.stress_teacher)
     return {
         name: metrics(

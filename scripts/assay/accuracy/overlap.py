@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial import cKDTree
 
-from assay.accuracy.environments import CUTOFF_A, describe
-from assay.structures.batching import pack_structures
+from assay.accuracy.environments import describe_structures
 from assay.structures.structure import Structure
 
 N_NUMBERS = 4
@@ -76,10 +75,7 @@ def fingerprints(owner: np.ndarray, graphs: np.ndarray, vectors: np.ndarray, n_s
 def fingerprints_of(structures: Sequence[Structure]) -> Fingerprints:
     """The fingerprints of structures, in their order; those without atoms are like nothing else."""
     molecules, shapes = np.zeros(len(structures), np.uint64), np.full((len(structures), N_NUMBERS), np.inf, np.float32)
-    present = [k for k, structure in enumerate(structures) if len(structure)]
-    for batch in pack_structures([structures[k] for k in present], CUTOFF_A):
-        indices = [present[k] for k in batch]
-        found = describe([structures[k] for k in indices])
+    for indices, found in describe_structures(structures):
         owner = np.repeat(np.arange(len(indices)), [len(structures[k]) for k in indices])
         own = fingerprints(owner, found.graphs, found.vectors, len(indices))
         molecules[indices], shapes[indices] = own.molecules, own.shapes

@@ -140,7 +140,7 @@ def matrix_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.f
 
 def usable_cores() -> int:
     """The number of cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def limit_threads(wanted: int) -> int:

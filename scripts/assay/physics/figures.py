@@ -99,7 +99,6 @@ def draw_nve(path: str | Path, checks: Checks) -> None:
         for panel in axes[-1]:
             panel.set_xlabel("time (fs)")
         axes[0, 0].legend(fontsize=6, ncols=2)
-    return None
 
 
 def draw_cutoff(path: str | Path, checks: Checks) -> None:
@@ -121,7 +120,6 @@ def draw_cutoff(path: str | Path, checks: Checks) -> None:
         jumps = np.maximum(_floats(raw["energy_jump_eV"]), 1e-16)
         axes[0, 2].plot(np.sort(jumps), np.arange(1, len(jumps) + 1) / len(jumps), color=plots.BLUE, drawstyle="steps")
         axes[0, 2].set(xscale="log", xlabel="jump of the energy (eV)", ylabel="crossings with less")
-    return None
 
 
 def draw_continuity(path: str | Path, checks: Checks) -> None:
@@ -141,7 +139,6 @@ def draw_continuity(path: str | Path, checks: Checks) -> None:
         axes[0, 0].legend(fontsize=6)
         axes[0, 1].plot(_floats(worst["energy_eV"]), color=plots.ORANGE, marker=".", markersize=3)
         axes[0, 1].set(xlabel="step of the path", ylabel="energy (eV)", title=worst["name"])
-    return None
 
 
 def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
@@ -160,7 +157,6 @@ def _curves(check: str, unit: str) -> Callable[[str | Path, Checks], None]:
                 panel.locator_params(nbins=3)
             panels[0].legend(fontsize=6)
             panels[0].set(xlabel="distance (Å)", ylabel=f"energy ({unit})")
-        return None
 
     return draw
 
@@ -178,7 +174,6 @@ def draw_torsions(path: str | Path, checks: Checks) -> None:
             panel.set(title=name, xticks=(-180, -90, 0, 90, 180))
         panels[0].set(xlabel="dihedral angle (°)", ylabel="energy (kcal/mol)")
         panels[0].legend(fontsize=6)
-    return None
 
 
 def draw_vibrations(path: str | Path, checks: Checks) -> None:
@@ -198,7 +193,6 @@ def draw_vibrations(path: str | Path, checks: Checks) -> None:
             axes[0, 1].plot(grid, np.exp(-(((grid[:, None] - values) / 20.0) ** 2)).sum(1), **style)
         axes[0, 1].set(xlabel="frequency (1/cm)", ylabel="modes (20/cm wide)", title="vibrational spectrum")
         axes[0, 1].legend()
-    return None
 
 
 def draw_energies(path: str | Path, checks: Checks) -> None:

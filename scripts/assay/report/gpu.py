@@ -247,19 +247,11 @@ def _ratio(point: Mapping[str, Any]) -> str:
     return number(point[EAGER]["latency_ms_median"] / point[KERNELS]["latency_ms_median"])
 
 
-def _searched(point: Mapping[str, Any]) -> str:
-    return _milliseconds(point.get(KERNELS))
-
-
-def _kept(point: Mapping[str, Any]) -> str:
-    return _milliseconds(point.get(KEPT))
-
-
 # What is said of each table of speed, and what writes its cells; an empty one is a point that has no such time.
 OF_SPEED = {
     "Milliseconds of a call of the kernels, and in brackets microseconds per atom. Batches are of the molecules "
-    "nearest to 20 atoms in size:": _searched,
-    "The same with pairs kept:": _kept,
+    "nearest to 20 atoms in size:": lambda point: _milliseconds(point.get(KERNELS)),
+    "The same with pairs kept:": lambda point: _milliseconds(point.get(KEPT)),
     "How many times as fast as PyTorch, operation by operation. Its call begins and ends in the memory of the CPU, "
     "compares all pairs of an open structure, and searches a box on the CPU:": _ratio,
 }

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from assay.accuracy.evaluation import accuracy_of_split, worst
+from assay.accuracy.evaluation import accuracy_of_split, with_both_forces, worst
 from assay.accuracy.metrics import Errors, baselines, confidence_intervals, energy_after_element_shift, metrics
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
@@ -70,6 +70,55 @@ def test_metrics_equal_their_definitions():
     assert found["force_rmse_eV_per_A"] == pytest.approx(math.sqrt(squares / n))
     assert found["force_cosine"] == pytest.approx(sum(cosines) / len(cosines))
     assert found["energy_mae_eV_per_atom"] == pytest.approx(sum(per_atom) / len(per_atom))
+    assert found["energy_rmse_eV_per_atom"] == pytest.approx(math.sqrt(sum(e * e for e in per_atom) / len(per_atom)))
+    whole = [e * k for e, k in zip(per_atom, errors.n_atoms, strict=True)]
+    assert found["energy_mae_eV"] == pytest.approx(sum(whole) / len(whole))
+    assert found["energy_rmse_eV"] == pytest.approx(math.sqrt(sum(e * e for e in whole) / len(whole)))
+    left = [e / k for e, k in zip(energy_after_element_shift(errors), errors.n_atoms, strict=True)]
+    shifted = {key.split("_")[1]: value for key, value in found.items() if "after_element_shift_eV_per_atom" in key}
+    assert shifted["mae"] == pytest.approx(sum(map(abs, left)) / len(left))
+    assert shifted["rmse"] == pytest.approx(math.sqrt(sum(e * e for e in left) / len(left)))
+    assert shifted["rmse"] < found["energy_rmse_eV_per_atom"]
+
+
+def test_each_element_and_each_size_has_the_errors_of_its_own():
+    dataset = make_dataset(40)
+    errors = errors_of(dataset)
+    judged = accuracy_of_split(errors, dataset, JUDGED.model_copy(update={"size_bins": [6, 4]}))
+    off = errors.forces - errors.forces_teacher
+    for symbol, z in (("H", 1), ("C", 6), ("O", 8)):
+        own, labels = off[errors.atomic_numbers == z], errors.forces_teacher[errors.atomic_numbers == z]
+        rmse, rms = np.sqrt((own**2).mean()), np.sqrt((labels**2).mean())
+        expected = {"n_atoms": len(own), "force_mae_eV_per_A": np.abs(own).mean(), "force_rmse_eV_per_A": rmse}
+        expected |= {"force_rms_teacher_eV_per_A": rms, "force_accuracy": 1.0 - rmse / rms}
+        expected["force_cosine"] = errors.cosine[errors.atomic_numbers == z].mean()
+        assert judged["per_element"][symbol] == pytest.approx(expected)
+    bins = [(1, 4), (5, 6), (7, None)]
+    for row, (low, high) in zip(judged["per_size"], bins, strict=True):
+        own = [k for k, n in enumerate(errors.n_atoms) if low <= n <= (high or n)]
+        assert (row["n_atoms_min"], row["n_atoms_max"], row["n_structures"]) == (low, high, len(own))
+        assert row["force_mae_eV_per_A"] == pytest.approx(np.abs(off[np.isin(errors.owner, own)]).mean())
+        assert row["energy_mae_eV_per_atom"] == pytest.approx(np.abs(errors.energy_error_per_atom[own]).mean())
+
+
+def test_percentiles_are_of_what_they_are_called_in_its_unit():
+    forces = np.array([[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [3.0, 0.0, 0.0]])
+    predicted = np.array([[0.0, 1.0, 0.0], [0.0, 4.0, 0.0], [-3.0, 0.0, 0.0]])  # turned, twice as large, turned round
+    hydrogen = Structure("H", np.array([1]), np.zeros((1, 3)), energy_eV=0.0)
+    frames = [replace(hydrogen, forces_eV_per_A=forces[[k]]) for k in range(3)]
+    dataset = from_structures(frames)
+    errors = Errors(
+        dataset.atomic_numbers, dataset.sizes, np.array([0.1, -0.3, 0.5]), dataset.energy, predicted, forces
+    )
+    found = accuracy_of_split(errors, dataset, JUDGED)["percentiles"]
+    assert {name: (own.get("p50"), own.get("p100")) for name, own in found.items()} == {
+        "force_error_eV_per_A": pytest.approx((2.0, 6.0)),
+        "force_size_error_eV_per_A": pytest.approx((0.0, 2.0)),
+        "force_angle_deg": pytest.approx((90.0, 180.0)),
+        "energy_error_eV_per_atom": pytest.approx((0.1, 0.5)),
+        "stress_error_GPa": (None, None),
+    }
+    assert found["energy_error_eV_per_atom"]["p5"] == pytest.approx(-0.26)
 
 
 def test_angle_ignores_atoms_without_force():
@@ -114,6 +163,16 @@ def test_zero_force_baseline_has_no_accuracy():
     assert base["force_accuracy"] == pytest.approx(0.0, abs=1e-12)
     assert base["force_r2"] <= 0.0
     assert base["energy_mae_eV_per_atom"] > 0.1
+
+
+def test_energies_that_a_constant_explains_leave_a_baseline_no_error():
+    errors = errors_of(make_dataset(50))
+    of_elements = errors.per_structure(np.vectorize({1: -2.0, 6: -9.0, 8: -20.0}.get)(errors.atomic_numbers))
+    for energies, unexplained in ((-7.0 * errors.n_atoms, [False, False]), (of_elements, [True, False])):
+        errors.energy_teacher = energies
+        maes = [found["energy_mae_eV_per_atom"] for found in baselines(errors).values()]
+        assert list(baselines(errors)) == ["zero_force_mean_energy", "zero_force_constant_per_element"]
+        assert [mae > 1e-9 for mae in maes] == unexplained
 
 
 @pytest.mark.parametrize("size", [0.0, 1e-16, 1e-6])
@@ -200,7 +259,13 @@ def test_worst_names_the_worst():
     dataset = make_dataset(20)
     errors = errors_of(dataset)
     errors.forces[errors.owner == 13] *= 5.0
-    assert worst(errors, dataset, 3)[0]["name"] == "s13"
+    rows = worst(errors, dataset, 3)
+    off = (errors.forces - errors.forces_teacher)[errors.owner == 13]
+    assert (rows[0]["name"], rows[0]["molecule"], rows[0]["n_atoms"]) == ("s13", "m4", len(off))
+    assert rows[0]["force_rmse_eV_per_A"] == pytest.approx(np.sqrt((off**2).mean()))
+    assert rows[0]["energy_error_eV_per_atom"] == (errors.energy[13] - errors.energy_teacher[13]) / len(off)
+    first, *_ = with_both_forces(rows, errors, dataset)
+    assert np.array_equal(first.arrays["student_forces"] - first.get_forces(), off)
 
 
 class Echo:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.benchmark.timing import PATIENCE, OtherLoad, TURN_s, interleave, matrix_peak, ratio
+from assay.benchmark.timing import PATIENCE, OtherLoad, Timing, TURN_s, interleave, matrix_peak, ratio
 
 
 class Machine:
@@ -107,11 +107,25 @@ def test_rounds_are_bounded():
     assert len(interleave(machine.calls("slow"), 1e6, max_rounds=7, timed=machine)["slow"].rounds_s) == 7
 
 
-def test_summary_has_the_units_it_names():
-    machine = Machine(lambda name, n: 0.2)
-    summary = interleave(machine.calls("a"), 1.0, timed=machine)["a"].summary()
-    assert summary["latency_ms_median"] == pytest.approx(200.0)
-    assert summary["relative_spread"] == pytest.approx(0.0)
+def test_summary_has_the_percentiles_and_units_it_names():
+    of_two_rounds = np.split(1e-3 * np.arange(1.0, 102.0), [40])
+    assert Timing(dict(enumerate(of_two_rounds)), 3, True).summary() == {
+        "latency_ms_median": pytest.approx(51.0),
+        "latency_ms_p5": pytest.approx(6.0),
+        "latency_ms_p95": pytest.approx(96.0),
+        "relative_spread": pytest.approx(90.0 / 51.0),
+        "calls": 101,
+        "rounds": 2,
+        "warmup_calls": 3,
+        "steady": True,
+    }
+
+
+def test_a_ratio_is_that_of_the_medians_of_each_round_with_the_percentiles_of_rounds():
+    """One call in three is disturbed."""
+    one = Timing({k: np.array([1.0 + k, 1.0 + k, 900.0]) for k in range(101)}, 3, True)
+    other = Timing({k: np.array([700.0, 1.0, 1.0]) for k in range(-9, 101)}, 3, True)
+    assert ratio(one, other) == {"median": 51.0, "p5": 6.0, "p95": 96.0}
 
 
 def test_matrix_peak_counts_two_operations_a_term(monkeypatch):

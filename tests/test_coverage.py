@@ -12,7 +12,8 @@ from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.coverage import completed, gaps, unseen
 from assay.physics.crystals import crystals
-from assay.physics.reference import SCALED_CELL, Frame, Reference, read_reference
+from assay.physics.reference import DYNAMICS as MOLECULE
+from assay.physics.reference import SCALED_CELL, Frame, Reference, geometries, read_reference
 from assay.physics.verdict import table, verdict_of
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
@@ -63,6 +64,13 @@ def held_out(tmp_path_factory):
 )
 def test_every_element_that_a_student_names_is_asked_for(elements, missing):
     assert unseen(SHIPPED, elements) == missing
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_of_each_composition_the_structure_of_the_lowest_energy_is_looked_at(order):
+    frames = [replace(labelled(f"{k}", [6, 1, 1, 1, 1], FLAT), energy_eV=e) for k, e in enumerate((-3.0, -7.0, -5.0))]
+    [frame] = geometries([frames[k] for k in order]).frames
+    assert (frame.structure.name, frame.kind, frame.group) == ("1", MOLECULE, "CH4")
 
 
 def subject(elements, reference, teacher=GFN2):

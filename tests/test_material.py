@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from assay.dynamics.parts import frames_in_parts
 from assay.dynamics.run import run_dynamics
 from assay.physics.material import (
+    _mean_and_error,
     activation_energies,
     material_record,
     read_start,
@@ -75,6 +76,16 @@ def test_a_random_walk_diffuses_by_its_steps_and_a_drift_of_all_atoms_by_nothing
     assert still["Na"].coefficient_cm2_per_s == pytest.approx(0.0, abs=1e-12)
 
 
+def test_standard_errors_are_those_of_means():
+    structure, draw = salt(2), np.random.default_rng(2)
+    walks = np.cumsum(0.1 * draw.standard_normal((60, 80, len(structure), 3)), axis=1)
+    found = [diffusion(structure, walk, 0.05, (0.1, 0.5), np.ones(len(structure)))["Na"] for walk in walks]
+    spread = np.std([own.coefficient_cm2_per_s for own in found])
+    assert np.mean([own.standard_error_cm2_per_s for own in found]) == pytest.approx(spread, rel=0.3)
+    assert _mean_and_error(np.repeat([1.0, 3.0, 5.0, 7.0, 9.0], 2)) == pytest.approx((5.0, np.sqrt(2.0)))
+    assert _mean_and_error(np.ones(1)) == (1.0, None)
+
+
 def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     model, structure = predictor(), crystal()
     common = {"step_fs": 2.0, "friction_per_fs": 0.01, "frame_every": 2, "seed": 3}
@@ -111,6 +122,7 @@ def test_a_crystal_at_rest_is_measured_at_the_temperature_that_was_asked_for(tmp
     found, _ = material_record(Lattice(structure.positions), structure, settings, tmp_path / "state")
     [row] = found["rows"]
     assert row["mean_temperature_K"] == pytest.approx(1000.0, rel=0.08)
+    assert row["density_g_per_cm3"] == pytest.approx(8.9, rel=0.02)  # that of copper
     assert 0.0 < row["mean_temperature_standard_error_K"] < 40.0
 
 

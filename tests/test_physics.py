@@ -10,6 +10,7 @@ from assay.physics.base import Subject
 from assay.physics.checks import CHECKS, measure
 from assay.physics.crystals import crystals
 from assay.physics.locality import breathing, crossings
+from assay.physics.precision import COPIES
 from assay.physics.reference import DYNAMICS, SCALED_CELL, Frame, Reference, read_reference, write_reference
 from assay.physics.relax import frequencies
 from assay.physics.verdict import table, unit_of, verdict_of
@@ -17,6 +18,7 @@ from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.structures.geometry import moved, out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from shared.physics_faulty import Faulty
 from shared.physics_toys import DYNAMICS as DYNAMICS_OF_TOYS
 from shared.physics_toys import THRESHOLDS, predictor, subject, toy_reference
 
@@ -40,6 +42,17 @@ def test_exact_symmetries_are_exact_to_rounding(faultless):
     for name in ("rotation", "reflection", "translation", "batch", "extensivity"):
         assert max(faultless[name]["values"].values()) < 1e-9, name
     assert faultless["determinism"]["values"] == {"energy_spread_eV": 0.0, "force_error_eV_per_A": 0.0}
+
+
+def test_the_teachers_own_run_has_its_own_means(faultless):
+    """Both leave out what was before the run had settled."""
+    assert 0.0 < faultless["bonds"]["values"]["max_difference_A"] < 1e-5
+    assert 0.0 < faultless["rings"]["values"]["max_difference_A"] < 1e-5
+    warmer = subject(predictor())
+    warmer.dynamics = warmer.dynamics | {"stability": warmer.dynamics["stability"] | {"temperatures_K": [350.0]}}
+    results = measure(warmer, ["bonds", "rings"])
+    assert {(row["status"], row["lacks"]) for row in results.values()} == {("not applicable", "reference")}
+    assert "no run of the teacher at a temperature of physics.dynamics.stability" in results["bonds"]["message"]
 
 
 def test_molecules_far_from_the_origin_and_long_ones_are_judged_as_others(faultless):
@@ -77,6 +90,17 @@ def test_thresholds_alone_turn_the_verdict(faultless):
     assert "above 0" in judged["checks"]["precision"]["message"]
     stricter["batch"] = {"needed_for": "screening", "limits": {"energy_spread_eV": {"max": -1.0, "because": "test"}}}
     assert verdict_of(faultless, stricter)["verdict"] == "reject"
+
+
+@pytest.mark.parametrize(("least", "outcome"), [(0.1, "pass"), (0.2, "pass"), (0.3, "fail")])
+def test_a_limit_may_be_the_least_that_is_allowed(least, outcome):
+    measured = {"status": "measured", "message": "", "values": {"share": 0.2}, "raw": {}, "wall_s": 0, "cpu_s": 0}
+    rules = {"own": {"needed_for": "dynamics", "limits": {"share": {"min": least, "because": "test"}}}}
+    judged = verdict_of({"own": measured}, rules)
+    assert judged["checks"]["own"]["outcome"] == outcome
+    assert judged["verdict"] == ("md-ready" if outcome == "pass" else "screening-only")
+    said = "" if outcome == "pass" else f"share is 0.2, below {least}"
+    assert judged["checks"]["own"]["message"] == said and f"≥ {least}" in table(judged)
 
 
 def test_every_value_is_limited_or_deliberately_not(faultless):
@@ -144,6 +168,8 @@ def test_a_crash_is_an_outcome_and_stops_nothing():
     assert "out of order" in judged["checks"]["work"]["message"]
     assert judged["verdict"] == "reject"
     assert "out of order" in table(judged)
+    judged = verdict_of(measure(subject(Broken()), ["nve"]), THRESHOLDS)
+    assert (judged["verdict"], judged["failed"]) == ("screening-only", ["nve"]), "dynamics need it"
 
 
 def test_nothing_to_judge_is_not_applicable_and_no_verdict_for_screening():
@@ -217,6 +243,8 @@ def test_distance_from_the_plane():
 
 
 def test_paths_cross_the_cutoff_with_one_pair_only():
+    names = {path.name for path in crossings(subject(predictor()))}
+    assert {"alpha + gamma", "beta + H", "H + O", "13 atoms of KNa"} <= names, "of each kind"
     for path in crossings(subject(predictor())):
         counts = []
         for beyond in (-1e-3, 1e-3):
@@ -236,6 +264,25 @@ def test_a_long_molecule_is_not_put_onto_its_own_images(axis):
     (packed,) = crystals(Subject(student, student, Reference([Frame(chain, DYNAMICS, "chain")]), DYNAMICS_OF_TOYS))
     assert neighbor_list("d", packed.to_ase(), 5.0).min() > 1.3
     assert neighbor_list("d", packed.to_ase(), 5.0).size > neighbor_list("d", chain.to_ase(), 5.0).size
+
+
+def test_single_precision_is_judged_by_its_largest_error_and_by_the_spread_of_one_molecule():
+    """Here energies are off by 10 meV more from molecule to molecule, and by 1 meV more from copy to copy."""
+    rounded = Faulty(lambda s, e, f, k: (e + 1e-2 * (k // COPIES) + 1e-3 * (k % COPIES), f + 2e-4))
+    rounded.dtype = "float32"
+    asked = subject(predictor(), moving=rounded)
+    found = measure(asked, ["precision"])["precision"]["values"]
+    largest = 1e-2 * (len(asked.molecules) - 1) + 1e-3 * (COPIES - 1)
+    assert found == pytest.approx(
+        {"rotation_spread_eV": 5e-3, "energy_error_eV": largest, "force_error_eV_per_A": 2e-4}, rel=1e-6
+    )
+
+
+def test_random_numbers_are_those_of_the_seed_and_of_their_purpose():
+    one, same, other = subject(predictor()), subject(predictor()), subject(predictor())
+    other.seed = 1
+    drawn = [s.rng(purpose).random() for s, purpose in ((one, "a"), (same, "a"), (other, "a"), (one, "b"))]
+    assert drawn[0] == drawn[1] and len(set(drawn)) == 3
 
 
 def test_units_are_read_from_names():

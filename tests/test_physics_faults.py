@@ -126,6 +126,15 @@ def test_an_energy_that_depends_on_batch_order():
     assert_caught(Faulty(lambda s, e, f, k: (e + 1e-3 * k, f)), ["batch"], ["permutation", "net_force"])
 
 
+def test_a_large_structure_that_is_felt_by_the_others_of_its_batch():
+    class Crowded(Faulty):
+        def predict(self, structures):
+            felt_eV = 1e-3 * (len(structures[0]) > 60)
+            return [replace(p, energy_eV=p.energy_eV + felt_eV) for p in self.inner.predict(structures)]
+
+    assert_caught(Crowded(), ["batch"], ["permutation", "determinism", "rotation"])
+
+
 def test_sums_in_an_order_that_changes():
     rng = np.random.default_rng(0)
     student = Faulty(lambda s, e, f, k: (e + rng.normal(0, 1e-3), f + rng.normal(0, 1e-2, f.shape)))
@@ -284,7 +293,7 @@ def test_rings_that_buckle():
 
 def test_far_atoms_that_are_felt():
     def felt(structure, energy, forces, k):
-        return energy, forces + 0.01 * (np.ptp(structure.positions, axis=0).max() > 12.0)
+        return energy, forces + 0.01 * (12.0 < np.ptp(structure.positions, axis=0).max() < 60.0)
 
     assert_caught(Faulty(felt), ["locality"], ["rotation", "permutation"])
 

@@ -34,8 +34,20 @@ def test_a_run_that_ends_early_says_when_and_the_others_their_volume():
     [run] = held["raw"]["runs"]
     assert run["atoms"] == 54 and run["gone_after_fs"] is None and 0.7 < min(run["volume_ratio"]) < 1.0
     assert held["values"] == {"gone_fraction": 0.0, "volume_change": run["volume_change"]}
+    settled = run["volume_ratio"][len(run["volume_ratio"]) // 2 :]
+    assert run["volume_change"] == pytest.approx(1.0 - np.mean(settled), abs=5e-3) and run["volume_change"] > 0.05
     [run] = lost["raw"]["runs"]
     assert run["gone_after_fs"] < 600 and lost["values"] == {"gone_fraction": 1.0, "volume_change": None}
+
+
+def test_a_crystal_that_collapses_is_gone():
+    def tense(inner, structure):
+        [p] = inner.predict([structure])
+        stress = p.stress_eV_per_A3
+        return p if stress is None else replace(p, stress_eV_per_A3=stress + np.eye(3))
+
+    found = measure(subject(Crystalline(tense)), ["npt"])["npt"]
+    assert found["values"]["gone_fraction"] == 1.0 and found["raw"]["runs"][0]["volume_ratio"][-1] < 0.6
 
 
 def test_what_gives_no_stress_takes_no_crystal_or_has_none_is_not_judged():

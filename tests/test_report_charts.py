@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import combinations
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from ase.build import molecule
 
@@ -50,9 +51,11 @@ def test_worst_structures_keep_their_names_and_shapes(results):
 
 
 def test_arrows_are_the_force_errors(results):
-    for scene in worst_scenes(read(results)[0]):
-        lengths = [sum(x * x for x in vector) ** 0.5 for vector in scene["force_errors"]]
-        assert lengths == pytest.approx([0.5, *[0.0] * (len(lengths) - 1)], abs=2e-3)
+    """They point where the student pulls too much, which is along x before the molecules are turned."""
+    for scene, formula in zip(worst_scenes(read(results)[0]), [*MOLECULES[:4]] * 3, strict=True):
+        errors, x = np.array(scene["force_errors"]), molecule(formula).positions[:, 0]
+        assert np.linalg.norm(errors, axis=1) == pytest.approx([0.5, *[0.0] * (len(errors) - 1)], abs=2e-3)
+        assert np.array(scene["positions"]) @ errors[0] == pytest.approx(0.5 * (x - x.mean()), abs=5e-3)
 
 
 def test_worst_structures_are_turned_and_never_mirrored(tmp_path):
@@ -240,3 +243,16 @@ def test_jobs_that_overlap_are_drawn_in_lanes_of_their_own(tmp_path):
     times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, JOBS), STUDENTS, ["validate"]))
     bars = ET.fromstring(charts.draw_workflow(times)).findall(".//{*}rect")
     assert len({bar.get("y") for bar in bars}) == 3
+
+
+def test_the_run_that_took_longest_is_drawn(tmp_path):
+    jobs = [("validate", "original", 1e9, 10.0), ("validate", "tiny", 1e9 + 4000, 30.0)]
+    times = dag.summarize(dag.read_jobs(make_benchmarks(tmp_path, jobs), STUDENTS, ["validate"]))
+    assert "validate tiny: 30" in charts.draw_workflow(times) and "original" not in charts.draw_workflow(times)
+
+
+def test_the_area_of_a_bubble_is_the_size_of_its_file():
+    one = Form("a", "fp32", "onnx", 20, 1.0, 9.0, 8.0, 10.0, 1e5, 0.03, 4_000_000)
+    drawn = charts.draw_pareto([one, replace(one, variant="b", size_bytes=1_000_000)], ["a", "b"], None, "")
+    radii = [float(circle.get("r")) for circle in ET.fromstring(drawn).findall(".//{*}circle")]
+    assert sorted(radii)[-2:] == [charts.MAX_RADIUS / 2, charts.MAX_RADIUS]

@@ -12,7 +12,7 @@ from ase.calculators.calculator import Calculator, all_changes
 from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.memory import PeakMemory
 from assay.benchmark.points import Point, choose_points
-from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, teacher_calls
+from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, summarize, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
 from assay.engine.library import library
@@ -138,6 +138,7 @@ def test_rates_are_structures_and_atoms_over_time():
         "teacher restarted": timing(0.5, 0.5, 0.5),
         "neighbor search": timing(0.001, 0.001, 0.001),
         "onnx, neighbors known": timing(0.015, 0.015, 0.015),
+        "onnx, one thread": timing(0.03, 0.03, 0.03),
     }
     row = describe(timings, "onnx", {"batch_size": 4, "n_atoms": 100}, time_step_fs=0.5)
     assert row["latency_ms_median"] == pytest.approx(20.0)
@@ -147,10 +148,27 @@ def test_rates_are_structures_and_atoms_over_time():
     assert row["neighbor_search_ms_median"] == pytest.approx(1.0)
     assert row["latency_neighbors_known_ms_median"] == pytest.approx(15.0)
     assert row["latency_ratio_to_eager"]["median"] == pytest.approx(0.25)
+    assert row["latency_ratio_to_one_thread"]["median"] == pytest.approx(2 / 3)
     assert row["speedup_over_teacher"]["median"] == pytest.approx(4 * 1.0 / 0.02)
     assert row["speedup_over_restarted_teacher"]["median"] == pytest.approx(4 * 0.5 / 0.02)
     steps_per_day = 86400 / 0.02
     assert row["ns_per_day"] == pytest.approx(steps_per_day * 0.5e-6)
+
+
+def test_the_fastest_runtime_of_each_size_and_batch_is_named():
+    """Which failed at one of them."""
+    common = {"n_atoms": 20, "n_edges": 100, "atoms_per_s": 1.0, "latency_ms_p5": 1.0, "latency_ms_p95": 1.0}
+    times = {("onnx", 3): 2.0, ("eager", 3): 5.0, ("onnx", 9): 7.0, ("eager", 9): 6.0}
+    rows = [
+        common | {"runtime": name, "system_size": size, "batch_size": 1, "latency_ms_median": ms}
+        for (name, size), ms in times.items()
+    ]
+    failed = {"runtime": "compiled", "system_size": 3, "batch_size": 1, "error": "out of memory"}
+    found = summarize([failed, *rows], None)["fastest"]
+    assert [(row["runtime"], row["system_size"], row["latency_ms_median"]) for row in found] == [
+        ("onnx", 3, 2.0),
+        ("eager", 9, 6.0),
+    ]
 
 
 def test_single_sizes_are_timed_alone_and_beyond_the_data_as_a_droplet(structures):
@@ -178,6 +196,9 @@ def test_large_structures_are_timed_without_the_teacher_and_without_slow_runtime
     assert large["peak_memory_MB"] is not None
     others = [row for row in result["rows"] if row["system_size"] != 30]
     assert all("latency_ms_median" in row for row in others)  # whatever they take
+    patient = config_yaml.Benchmark(**{**vars(settings), "longest_s": 0.05})
+    rows = run({"eager": model_file}, structures, teacher, monkeypatch, patient)["rows"]
+    assert all("latency_ms_median" in row for row in rows)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from ase import units
 
 from assay.data.dataset import from_structures
 from assay.dynamics.endurance import endure, known_molecules, molecules_of_all_sizes
+from assay.dynamics.run import Motion, Trajectory
 from assay.structures.structure import Structure
 from assay.workflow.config_models.commands_yaml import Endurance
 from assay.workflow.errors import AssayError
@@ -96,6 +98,32 @@ def test_a_stopped_run_goes_on_where_it_was(molecules, tmp_path):
         endure(model, molecules, settings, tmp_path / "parts.npz")
     assert endure(model, molecules, settings, tmp_path / "parts.npz") == whole
     assert 2500 + 1900 < calls < 2500 + 2100
+
+
+def test_parts_are_put_together(state, monkeypatch):
+    """Two of 20 parts warm up; in the fourth a bond is longer, and in the sixth and tenth a molecule blows up."""
+    pair = np.array([[0.0, 0.0, 0.0], [1.1, 0.0, 0.0]])
+    starts, seeds = [], set()
+
+    def part(predictor, structures, *, n_steps, start, seed, **_):
+        number = len(starts)
+        starts.append(start)
+        seeds.add(seed)
+        longer = np.concatenate([pair * (1.3 if number == 3 else 1.0), pair])
+        kinetic = np.array([[number, 100.0]] * n_steps) * units.kB
+        lost = np.array([np.nan, 250.0 if number in (5, 9) else np.nan])
+        end = Motion(np.concatenate([pair, pair]), np.full((4, 3), number), {"part": number})
+        owner = np.array([0, 0, 1, 1])
+        return Trajectory(np.arange(n_steps), kinetic, kinetic, kinetic, longer[None], kinetic, owner, lost, end)
+
+    monkeypatch.setattr("assay.dynamics.endurance.run_dynamics", part)
+    molecules = [Structure(name, np.array([7, 7]), pair) for name in ("whole", "lost")]
+    settings = SETTINGS.model_copy(update={"duration_ps": 20.0, "seed": 4})
+    whole, lost = endure(predictor(), molecules, settings, state)["molecules"]
+    assert seeds == {4} and starts[0] is None and [start.noise["part"] for start in starts[1:]] == list(range(19))
+    assert whole["largest_bond_change_A"] == pytest.approx(0.33) and whole["survived"]
+    assert whole["mean_temperature_K"] == pytest.approx(2.0 * np.mean(range(2, 20)) / 6.0)
+    assert (whole["blown_up_fs"], lost["blown_up_fs"], lost["survived"]) == (None, 5250.0, False)
 
 
 def test_bonds_are_looked_at_however_far_apart_the_frames_are(molecules, state):

@@ -116,7 +116,7 @@ def test_students_of_several_machines_are_not_held_against_one_baseline():
 @pytest.mark.parametrize(
     ("spread", "slower", "verdict"),
     [(0.05, 1.04, "within the spread"), (0.3, 1.3, "within the spread"), (0.001, 1.05, "within the spread"),
-     (0.05, 1.3, "worse"), (0.05, 0.7, "better")],
+     (0.05, 1.3, "worse"), (0.05, 0.7, "better"), (0.3, 0.75, "within the spread")],
 )  # fmt: skip
 def test_change_counts_beyond_the_spread_of_both_and_the_tolerance(spread, slower, verdict):
     rows = compared(benchmark(spread, onnx=slower), benchmark(spread))["rows"]
@@ -152,6 +152,9 @@ def test_what_cannot_be_compared_is_no_pass(tmp_path):
         read_baseline(tmp_path / "baseline.json")
     with pytest.raises(AssayError, match="another machine"):
         require_no_regression(compared(benchmark(machine="other"), benchmark()))
+    by_four = benchmark() | {"threads": {"torch": 4}}
+    with pytest.raises(AssayError, match=r"another machine \(cpu, machine, 2 threads; here cpu, machine, 4 threads\)"):
+        require_no_regression(compared(by_four, benchmark()))
     with pytest.raises(AssayError, match="none of the ratios"):
         require_no_regression(compare_with_baseline({"mine": benchmark()}, make_baseline({"tiny": benchmark()}), 0.1))
     with pytest.raises(AssayError, match="benchmark of tiny is of another machine"):
@@ -170,6 +173,18 @@ def test_other_weights_under_the_name_of_a_student_are_not_compared(factor, tmp_
     assert f"\n- {said}\n" in (tmp_path / "regression.md").read_text()
     with pytest.raises(AssayError, match=f"none of the ratios that were measured; {said}: `snakemake baseline`"):
         require_no_regression(compare_with_baseline({"tiny": now["tiny"]}, make_baseline(then), 0.1))
+
+
+def test_the_table_has_the_ratio_of_each_run_in_its_column_and_the_date_of_the_later_benchmark(tmp_path):
+    write_markdown(tmp_path / "regression.md", compared(benchmark(0.01, onnx=2.0), benchmark(0.05)))
+    [row] = [
+        r for r in (tmp_path / "regression.md").read_text().splitlines() if "| onnx over eager, 20 atoms, batch 1 " in r
+    ]
+    assert [cell.strip() for cell in row.split("|")[3:-1]] == [
+        "2.00", "1.98 to 2.02", "4.00", "3.81 to 4.21", "-50 %", "worse",
+    ]  # fmt: skip
+    later = benchmark() | {"created_utc": "2026-01-02"}
+    assert make_baseline({"mine": later, "tiny": benchmark()})["created_utc"] == "2026-01-02"
 
 
 def test_spreads_of_two_ratios_add_up():

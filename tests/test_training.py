@@ -269,7 +269,9 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
     run("first", [8], "none.pt")
     elsewhere = {"from_step": 0, "device": "cuda", "device_name": "another machine's"}
     first = training_record(tmp_path / "first.pt")
-    first.write_text(json.dumps(json.loads(first.read_text()) | {"devices": [elsewhere]}))
+    first.write_text(
+        json.dumps(json.loads(first.read_text()) | {"devices": [elsewhere], "hours": 5.0, "skipped_steps": 7})
+    )
     of_old = torch.load(tmp_path / "first.pt", weights_only=True)
     del of_old["config"]["rank"]  # networks were of rank 1 before the argument had a name
     torch.save(of_old, tmp_path / "first.pt")
@@ -279,6 +281,7 @@ def test_a_round_added_to_a_finished_run_is_the_run_of_both(dataset, tmp_path):
         assert torch.equal(tensor, both["model_state_dict"][name]), name
     assert [row["step"] for row in record["curve"]] == [row["step"] for row in whole_record["curve"]] == [4, 8, 12, 14]
     assert record["data_sets"] == whole_record["data_sets"]
+    assert 5.0 < record["hours"] < 5.1 and record["skipped_steps"] == 7
     assert record["devices"] == [elsewhere, whole_record["devices"][0] | {"from_step": 8}]
     assert [row["step"] for row in anew_record["curve"]] == [4, 5, 8, 11], "another recipe starts anew"
 

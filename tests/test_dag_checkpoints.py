@@ -142,6 +142,28 @@ def test_every_rule_that_asks_a_teacher_follows_the_files_behind_it():
     assert {name for name, text in asking.items() if "teacher_files=" not in text} == {"material"}, "shares its script"
 
 
+def test_every_rule_that_reads_labelled_files_which_a_parameter_names_follows_their_content():
+    read = {name: re.findall(r"\bparams\.(splits?|unseen|train|validation)\b", r.script) for name, r in rules().items()}
+    assert {"validate", "predict_shard", "benchmark", "verify", "schemes", "endure"} <= {n for n in read if read[n]}
+    rounds = {
+        ("store_round", "train"),
+        ("store_round", "validation"),
+    }  # takes all that is labelled, and validates on none
+    unfollowed = {(n, key) for n, keys in read.items() for key in keys if f"{key}=" not in rules()[n].inputs}
+    assert unfollowed == rounds
+
+
+def test_every_script_finds_the_inputs_that_it_names():
+    """Stand-ins for scripts, of which runs of these tests are made, would not miss one."""
+    named = {name: set(re.findall(r"\bsnakemake\.input\.(\w+)\b", r.script)) for name, r in rules().items()}
+    missing = {
+        (name, key) for name, keys in named.items() for key in keys - {"get"} if f"{key}=" not in rules()[name].inputs
+    }
+    unpacked = {name for name, rule in rules().items() if "**" in rule.inputs}
+    of_students = {("teachers_material", "model"), ("teachers_material", "card")}  # which shares its script
+    assert {row for row in missing if row[0] not in unpacked} == of_students
+
+
 def test_every_rule_that_reads_results_depends_on_adopt_directly():
     """Or it would rerun for equal weights, which runs of `all` show only for the rules that `all` needs."""
     inputs = {name: rule.inputs for name, rule in rules().items()}

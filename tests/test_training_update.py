@@ -12,6 +12,8 @@ from assay.predictors.networks import EagerPredictor
 from assay.structures.structure import Structure
 from assay.training.evaluation import validation_errors
 from assay.training.loop import Round, Trainer
+from assay.training.loss import Loss
+from assay.training.packs import PackedDataset
 from assay.training.update import NORM_RATE, Update
 from shared.predict_labelled import predict_labelled
 from shared.recipes import recipe_with
@@ -136,12 +138,33 @@ def test_another_seed_is_another_student_and_another_order(dataset, tmp_path):
     assert one != another and sorted(k for pack in one for k in pack) == sorted(k for pack in another for k in pack)
 
 
+def cells(count=3):
+    stress = np.diag([0.01, -0.02, 0.03])
+    return from_structures([labelled(bulk("C", "fcc", a=3.2, cubic=True), k, stress) for k in range(count)])
+
+
+def test_the_loss_is_the_sum_of_weighted_means_over_atoms_and_structures_per_atom():
+    dataset, draw = cells(), np.random.default_rng(3)
+    pack = PackedDataset(dataset, 3.0).assemble(np.arange(3))
+    loss = Loss(0.1, 0.01, energy_weight=4.0, virial_delta_eV_per_atom=0.05, virial_weight=2.0)
+    energy, forces = dataset.energy + draw.normal(size=3), dataset.forces + 0.2 * draw.normal(size=(12, 3))
+    labels = -np.abs(np.linalg.det(dataset.cells))[:, None, None] * dataset.stress
+    virial = labels + draw.normal(size=(3, 3, 3))
+
+    def pseudo_huber(errors, delta):
+        return (np.sqrt(errors**2 + delta**2) - delta).mean()
+
+    expected = pseudo_huber(np.linalg.norm(forces - dataset.forces, axis=1), 0.1)
+    expected += 4.0 * pseudo_huber((energy - dataset.energy) / 4.0, 0.01)
+    expected += 2.0 * pseudo_huber(np.linalg.norm(virial - labels, axis=(1, 2)) / 4.0, 0.05)
+    found = loss(torch.tensor(energy), torch.tensor(forces).float(), torch.tensor(virial).float(), pack)
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("is_periodic", [False, True])
 def test_validation_has_the_errors_of_their_definitions(model, dataset, is_periodic):
     if is_periodic:
-        stress = np.diag([0.01, -0.02, 0.03])
-        cells = [labelled(bulk("C", "fcc", a=3.2, cubic=True), k, stress) for k in range(3)]
-        dataset = from_structures(cells)
+        dataset = cells()
     found = validation_errors(model, dataset)
     predicted = predict_labelled(EagerPredictor(model.requires_grad_(False)), dataset).errors
     expected = metrics(predicted)

@@ -11,7 +11,7 @@ from ase.build import bulk, molecule
 
 from assay.checkpoint import normalize
 from assay.compression import methods
-from assay.compression.comparison import eight_bits, kind_of, pays, recommendation, stress_mae
+from assay.compression.comparison import compare, eight_bits, kind_of, pays, recommendation, stress_mae
 from assay.compression.distilling import HessianLoss, PackedPairs, in_pairs, relabelled
 from assay.compression.low_rank import factored, truncated
 from assay.compression.methods import Workshop, begin, made, save
@@ -23,14 +23,17 @@ from assay.data.scope import Scope
 from assay.engine.library import library
 from assay.engine.painn import why_unsupported
 from assay.models import build_model
+from assay.physics.checks import CHECKS
 from assay.predictors.interface import load_predictor
 from assay.predictors.networks import EagerPredictor, predictor_of
+from assay.quantize.comparison import errors
 from assay.structures.structure import Structure
 from assay.training.loss import eager_gradients
 from assay.training.packs import PackedDataset
 from assay.workflow.config import load_config
 from assay.workflow.errors import AssayError
 from assay.workflow.teachers import teacher_of
+from shared.physics_toys import THRESHOLDS, toy_reference
 from shared.recipes import LOSS
 from shared.workflow_copy import ROOT
 
@@ -397,6 +400,35 @@ def test_of_fewer_bits_the_room_that_measured_them_decides():
         assert [r["form"] for r in rows] == ["float16", "int8 (weights)"]
         assert [pays(r, row("student"), LIMITS) for r in rows] == [False, recommended]
         assert rows[0]["force_mae_ratio"] == pytest.approx(1.5)
+        assert rows[0]["energy_mae_ratio"] == pytest.approx(1.1)
+
+
+def test_each_form_is_compared_with_the_student_by_numbers_of_its_own(model, monkeypatch):
+    timed = {"student": {"median": 1.0}, "low": {"median": 0.6}}
+    monkeypatch.setattr("assay.compression.comparison.times", lambda *_: (timed, {"median": 0.3}))
+    changed = copy.deepcopy(model)
+    for parameter in changed.parameters():
+        parameter.data *= 1.02
+    n_numbers = sum(p.numel() for p in model.parameters())
+    settings = {"table_points": [40], "seconds": 0.0, "molecules": 2, "limits": LIMITS}
+    settings |= {"motion": {"temperature_K": 300.0, "step_fs": 0.5, "duration_fs": 4.0}}
+    settings |= {"without_checks": [name for name in CHECKS if name != "net_force"]}
+    physics = {"dynamics": {}, "seed": 0, "thresholds": THRESHOLDS}
+    rows, said = compare(
+        model, {"low": (changed, n_numbers // 2)}, {"chosen": "weights", "recommended": False, "schemes": {}},
+        structures(), toy_reference(), settings, physics, None, None,
+    )  # fmt: skip
+    student, low, table = rows
+    assert [row["form"] for row in rows] == ["student", "low", "table-40"]
+    assert [row["kind"] for row in rows] == ["network", "factors", "table"]
+    assert [row["size_ratio"] for row in rows] == [1.0, pytest.approx(0.5, abs=2 / n_numbers), 1.0]
+    assert [row["time_ratio"]["median"] for row in rows] == [1.0, 0.6, 0.3]
+    own, other = (errors(EagerPredictor(network), structures()) for network in (model, changed))
+    assert (student["force_mae_ratio"], student["energy_mae_ratio"], low["stress_mae_ratio"]) == (1.0, 1.0, None)
+    for ratio, key in (("force_mae_ratio", "force_mae_eV_per_A"), ("energy_mae_ratio", "energy_mae_eV_per_atom")):
+        assert low[ratio] == pytest.approx(other[key] / own[key], rel=1e-3) and abs(low[ratio] - 1.0) > 1e-4
+        assert table[ratio] == pytest.approx(1.0, rel=0.1)
+    assert {row["verdict"] for row in rows} == {"md-ready"} and said["form"] is None, "no file holds factors"
 
 
 def test_made_counts_the_parameters(model):

@@ -329,6 +329,7 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
         {"runtime": name, "batch_size": 1, "system_size": 20, "n_atoms": 20, "latency_ms_median": ms}
         for name, ms in times.items()
     ]
+    rows += [rows[0] | {"batch_size": 32, "n_atoms": 640, "latency_ms_median": 77.0}]
     runtimes = {"onnx": {"file": "model.onnx"}, "engine": {"file": "model.safetensors"}}
     split["domain"] = {"flagged_fraction": 0.083}
     described = TrainingData("part", 38_464, 283_301, "45" * 32).record
@@ -371,7 +372,9 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "`libassay.so`" in with_engine and "`libassay.so`" not in text
     assert "Flagged as unlike the training data: 8.3 % of unseen molecules." in text
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
-    assert "| `model.onnx` | 1.23 |" in text
+    assert "| file | 20 atoms |" in text and "| `model.onnx` | 1.23 |" in text
+    measured["export"]["files"]["model.onnx"] |= {"determinism": {"passed": False}, "passed": True}
+    assert "| no | yes |" in write_card({"model": card} | measured, files, **SAID)
     assert "0.46" not in text, "the file that the engine was timed with is not in the package"
     split["force_accuracy"] = None  # where labelled forces are zero
     assert "| not measured | 0.0313 |" in write_card({"model": card} | measured, files, **SAID)

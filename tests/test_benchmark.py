@@ -11,7 +11,7 @@ from ase.calculators.calculator import Calculator, all_changes
 
 from assay.benchmark.figures import draw_benchmark
 from assay.benchmark.memory import PeakMemory
-from assay.benchmark.points import Point, choose_points
+from assay.benchmark.points import Point, atoms_at, choose_points
 from assay.benchmark.run import Benchmark, count_gflop, count_gflops, describe, summarize, teacher_calls
 from assay.benchmark.timing import Timing
 from assay.checkpoint import normalize
@@ -343,6 +343,12 @@ def test_peak_memory_is_that_of_the_call():
     assert 60 < peak < 90
     assert memory.of(lambda: float(np.ones(1_000_000).sum())) < 30
     assert held.size == 4_000_000
+
+
+def test_the_atoms_of_a_size_are_those_of_the_smallest_batch_that_was_timed():
+    rows = [(20, 32, 58 * 32), (20, 8, 60 * 8 + 1), (60, 1, 61)]
+    timed = [{"system_size": size, "batch_size": batch, "n_atoms": n_atoms} for size, batch, n_atoms in rows]
+    assert (atoms_at(timed, 20), atoms_at(timed, 60)) == (60, 61)
 
 
 def test_a_point_knows_its_atoms():

@@ -158,6 +158,7 @@ def test_errors_of_the_stress_equal_their_definitions():
     assert low == pytest.approx(high) == pytest.approx(found["stress_rmse_GPa"])
     judged = accuracy_of_split(errors, from_structures(structures), JUDGED)
     assert (judged["n_stress_labels"], judged["n_stresses"]) == (10, 10)
+    assert judged["percentiles"]["stress_error_GPa"]["p5"] == pytest.approx(3e-3 / GPa), "of the largest component"
     rms = np.sqrt(
         np.mean(
             [np.square(s.stress_eV_per_A3[np.triu_indices(3)]) for s in structures if s.stress_eV_per_A3 is not None]

@@ -33,6 +33,7 @@ def test_fall_is_named_and_a_rise_or_another_curve_is_none():
         "throughput_ratio": 120 / 175,
         "reason": "not known",
     }
+    assert falls([row(4, 120.0), row(1, 100.0), row(2, 110.0)], None) == [], "rows come in any order"
     assert falls([row(1, 100.0), row(2, 10.0, size=60), row(2, 10.0, runtime="eager")], None) == []
 
 
@@ -49,6 +50,11 @@ def test_fall_is_named_and_a_rise_or_another_curve_is_none():
 def test_reason_is_the_first_that_the_numbers_show(large, reason):
     [fall] = falls([row(4, 100.0), large], 32.0)
     assert fall["reason"] == reason
+
+
+def test_what_did_not_fit_into_the_cache_before_is_no_reason():
+    [fall] = falls([row(4, 100.0, memory=40.0), row(8, 80.0, memory=60.0)], 32.0)
+    assert fall["reason"] == "not known"
 
 
 def test_step_at_which_most_runtimes_fall_is_the_machine():

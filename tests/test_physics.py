@@ -1,5 +1,9 @@
 """A faultless potential passes every check, and the judgement follows the thresholds."""
 
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -18,9 +22,10 @@ from assay.predictors.calculators import CalculatorModel, CalculatorPredictor
 from assay.structures.geometry import moved, out_of_plane, superposed_rmsd
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from assay.workflow.files import read_json, write_json
 from shared.physics_faulty import Faulty
 from shared.physics_toys import DYNAMICS as DYNAMICS_OF_TOYS
-from shared.physics_toys import THRESHOLDS, predictor, subject, toy_reference
+from shared.physics_toys import TEACHER, THRESHOLDS, predictor, subject, toy_reference
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +121,48 @@ def test_every_value_is_limited_or_deliberately_not(faultless):
         ("minima", "max_rmsd_A"),
         ("torsions", "profile_mae_kcal_per_mol"),
     }
+
+
+@pytest.mark.parametrize(
+    ("network", "file", "verdict"),
+    [
+        ("rotation", None, "reject"),
+        (None, "rotation", "reject"),
+        ("nve", None, "screening-only"),
+        (None, None, "md-ready"),
+    ],
+)
+def test_a_file_is_worth_no_more_than_its_network_and_than_its_own_checks(
+    faultless, network, file, verdict, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("assay.physics.figures.draw_all", lambda checks, paths: None)
+
+    def checks(failing):
+        return faultless | ({failing: faultless[failing] | {"status": "error", "message": "crash"}} if failing else {})
+
+    write_json(tmp_path / "probe.json", {"teacher": TEACHER, "gaps": [], "checks": checks(network)})
+    write_json(tmp_path / "exports.json", {"files": {"model.onnx": {"dtype": "float32", "checks": checks(file)}}})
+    write_json(tmp_path / "model.json", {"scope": {"sentence": "molecules of C and H"}})
+    given = {"probe": tmp_path / "probe.json", "exports": [tmp_path / "exports.json"], "card": tmp_path / "model.json"}
+    job = SimpleNamespace(
+        input=SimpleNamespace(**given), output=Named(physics=tmp_path / "physics.json"), log=[tmp_path / "log"]
+    )
+    job.params = SimpleNamespace(thresholds=THRESHOLDS)
+    runpy.run_path(str(Path(__file__).parents[1] / "scripts/physics.py"), {"snakemake": job})
+    found = read_json(tmp_path / "physics.json")
+    assert found["exports"]["model.onnx"]["verdict"] == verdict
+    assert found["verdict"] == ("md-ready" if network is None else verdict)
+    assert found["scope"] == found["exports"]["model.onnx"]["scope"] == "molecules of C and H"
+
+
+class Named(dict):
+    """Outputs of a rule, by name and as attributes."""
+
+    def __getattr__(self, name):
+        return self[name]
+
+    def __missing__(self, name):
+        return name
 
 
 def test_a_check_without_threshold_and_a_threshold_without_value_are_errors(faultless):

@@ -79,6 +79,8 @@ def test_a_hole_in_a_wall_has_its_depth_and_a_wall_ends_before_the_teacher_turns
     barrier = np.array([12.0, 9.0, 6.0, 9.0, 5.0, 3.0, 0.5, 0.0])
     curve = {"teacher_eV": barrier, "teacher_force_eV_per_A": -np.gradient(barrier, 0.25)}
     assert [stretch.tolist() for stretch in walls(curve)] == [[0], [4, 5]]
+    wall = {"teacher_eV": barrier + 9.0, "teacher_force_eV_per_A": np.ones(8)}
+    assert [stretch.tolist() for stretch in walls(wall)] == [list(range(8))], "to the largest distance"
 
 
 def test_curves_are_compared_by_turns_and_minima_that_are_no_ripples():

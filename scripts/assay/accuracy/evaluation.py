@@ -225,8 +225,8 @@ def by_novelty(errors: Errors, novelties: Sequence[Novelty]) -> dict[str, Any]:
     ranks = [scipy.stats.rankdata(values) for values in ([novelty.score for novelty in novelties], rmse)]
     spread = [float(np.std(rank)) for rank in ranks]
     return {
-        "flagged_fraction": float(flagged.mean()) if len(flagged) else None,
-        "unknown_pattern_fraction": float(np.mean([bool(n.unknown) for n in novelties])) if len(flagged) else None,
+        "flagged_fraction": float(flagged.mean()),
+        "unknown_pattern_fraction": float(np.mean([bool(n.unknown) for n in novelties])),
         "flagged": {"n_structures": int(flagged.sum()), **metrics(errors.subset(flagged))},
         "unflagged": {"n_structures": int((~flagged).sum()), **metrics(errors.subset(~flagged))},
         "rank_correlation_with_force_rmse": float(np.corrcoef(*ranks)[0, 1]) if all(spread) else None,

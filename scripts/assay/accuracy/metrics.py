@@ -213,7 +213,7 @@ def confidence_intervals(
     full set in every resample.
 
     Args:
-        errors: of S structures.
+        errors: of S structures, at least one.
         molecules: (S,) the molecule of each; one without a name, "", stands for itself.
         resamples: how many sets of as many molecules are drawn.
         confidence: the share of the values that lie inside of an interval.
@@ -222,8 +222,6 @@ def confidence_intervals(
     Returns:
         the ends by metric, both None where fewer than two molecules say anything about it.
     """
-    if len(errors) == 0:
-        return {}
     sums, group = _sums(errors), molecule_numbers(molecules)
     n = int(group.max()) + 1
     matrix = np.stack([np.bincount(group, weights=values, minlength=n) for values in sums.values()], 1)  # (n, K)
@@ -249,7 +247,7 @@ def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:
     """Metrics of two models that know nothing of geometry, fitted to these very labels: zero forces and
     stress, and either the mean energy per atom or the best constant per element.
     """
-    per_atom = (errors.energy_teacher / errors.n_atoms).mean() * errors.n_atoms if len(errors) else errors.energy
+    per_atom = (errors.energy_teacher / errors.n_atoms).mean() * errors.n_atoms
     fitted, zero = of_elements(errors), np.zeros_like(errors.forces_teacher)
     still = None if errors.stress_teacher is None else np.zeros_like(errors.stress_teacher)
     return {
@@ -270,11 +268,9 @@ def baselines(errors: Errors) -> dict[str, dict[str, float | None]]:
 
 
 def force_metrics_of_atoms(errors: Errors, atoms: np.ndarray) -> dict[str, float | int | None]:
-    """Force errors over a boolean mask (A,) of atoms."""
+    """Force errors over a boolean mask (A,) of atoms, at least one."""
     difference = (errors.forces - errors.forces_teacher)[atoms]
     teacher = errors.forces_teacher[atoms]
-    if len(difference) == 0:
-        return {"n_atoms": 0}
     rmse, rms = np.sqrt((difference**2).mean()), np.sqrt((teacher**2).mean())
     cosine = errors.cosine[atoms]
     return {

@@ -176,8 +176,6 @@ def cutoff(subject: Subject) -> Measurement:
     if not np.isfinite(subject.predictor.cutoff_A):
         raise NotApplicable("the model does not tell its cutoff: set variants.<name>.cutoff_A")
     paths = crossings(subject)
-    if not paths:
-        raise NotApplicable("no distance of the reference's molecules can be brought to the cutoff")
     near = NEAR_A[subject.exact]
     found = subject.predictor.predict([path.at(n * near) for path in paths for n in (-2, -1, 1, 2)])
     energies, forces = [], []

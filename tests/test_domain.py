@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from assay.accuracy import fitting
-from assay.accuracy.domain import domain_beside, read_domain, write_domain
+from assay.accuracy.domain import RARE, Novelty, domain_beside, read_domain, write_domain
 from assay.accuracy.environments import describe, describe_atoms
 from assay.accuracy.evaluation import by_novelty
 from assay.accuracy.fitting import fit
@@ -45,6 +45,30 @@ def test_distorted_geometries_are_flagged_the_more_the_stronger(domain):
     ]
     assert scores[0] < 1.0 < scores[2]
     assert scores == sorted(scores)
+
+
+def test_a_structure_is_flagged_from_the_threshold_on_by_its_farthest_atom(domain):
+    found = [Novelty(score, 3, ()) for score in (0.99, 1.0, 1.24)]
+    assert [(novelty.flagged, novelty.reason) for novelty in found] == [
+        (False, ""),
+        (True, "atom 3 is 1.0 times as far as usual from any training atom"),
+        (True, "atom 3 is 1.2 times as far as usual from any training atom"),
+    ]
+    [pulled] = shaken("CH3CH2OH", 1, 0.02)
+    pulled.positions[5] *= 1.08
+    [novelty] = domain.novelties_of([pulled])
+    described = describe([pulled])
+    apart = domain.distances(described.atomic_numbers, described.vectors) / domain.threshold
+    assert (novelty.score, novelty.atom) == (pytest.approx(apart.max()), apart.argmax())
+
+
+@pytest.mark.parametrize(("n_atoms", "known"), [(RARE - 1, False), (RARE, True)])
+def test_a_pattern_of_a_few_training_atoms_is_unknown(domain, n_atoms, known):
+    """And coverage says the same of it."""
+    few = replace(domain, patterns=domain.patterns | {"O bonded to C, H": n_atoms})
+    [novelty] = few.novelties_of(shaken("CH3CH2OH", 1, 0.01))
+    assert novelty.unknown == (() if known else ("O bonded to C, H",))
+    assert few.coverage()["O"]["n_patterns_known"] == (3 if known else 2)
 
 
 def test_unknown_bonding_and_unknown_elements_are_named(domain):

@@ -238,6 +238,8 @@ def test_package_is_whole_and_equal_for_equal_contents(package, model, card, fil
     text = write_card({"model": card}, files, **SAID)
     write_package(again, "toy", files | example_files(model, [1, 6, 7, 8]) | {"README.md": text.encode()})
     assert again.read_bytes() == package.read_bytes()
+    with zipfile.ZipFile(package) as archive:
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}, "no date of the making"
 
 
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="there is no sha256sum on this machine")

@@ -57,6 +57,7 @@ def test_wheels_are_equal_for_equal_contents_and_record_what_they_hold():
     assert wheel == make_wheel("Ultra-tiny", "ab" * 32, dict(reversed(files.items())), "# A card")
     with zipfile.ZipFile(io.BytesIO(wheel.content)) as archive:
         inside = {name: archive.read(name) for name in archive.namelist()}
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}, "no date of the making"
     assert inside["assay_ultra_tiny/model.assay"] == files["model.assay"]
     assert "assay_ultra_tiny/assay.h" in inside and "assay_ultra_tiny/calculator.py" in inside
     facts = f"{named[1]}.dist-info"

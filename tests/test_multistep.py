@@ -10,8 +10,9 @@ from ase.build import molecule
 from ase.constraints import FixAtoms
 from ase.md.verlet import VelocityVerlet
 
-from assay.benchmark.multistep import collect, draw, time_steps
+from assay.benchmark.multistep import best_inner_force, collect, draw, largest_stable, summarize, time_steps
 from assay.benchmark.multistep_page import write_page
+from assay.benchmark.timing import Timing
 from assay.dynamics import multistep
 from assay.dynamics.internal import InternalCoordinates, compare, dihedral_angles
 from assay.dynamics.multistep import describe, molecules_for, student_runs, teacher_runs
@@ -206,6 +207,38 @@ def test_the_best_inner_force_is_found_and_a_bad_student_is_unstable(tmp_path):
     assert "**`good` is the best inner force**: corrected every 4 steps" in page
     assert "`other` was left out: its teacher is another." in page
     assert (tmp_path / "multistep.svg").read_text().startswith("<svg")
+
+
+def test_a_step_with_its_correction_is_timed_against_as_many_of_the_teacher(monkeypatch):
+    def timed(calls, *_, **__):
+        return {name: Timing({0: np.array([0.01 if name == "teacher" else 0.02])}, 1, True) for name in calls}
+
+    monkeypatch.setattr("assay.benchmark.multistep.interleave", timed)
+    rows = time_steps(cluster("alpha", [6, 8, 1, 7], 0), toy, {"good": toy()}, SETTINGS, 0.01)
+    assert [(row["n"], row["step_ms"], row["teacher_step_ms"]) for row in rows] == [(1, 20.0, 10.0), (4, 20.0, 10.0)]
+    assert [row["times_faster"]["median"] for row in rows] == [0.5, 2.0]
+
+
+def test_molecules_together_say_what_is_stable_and_how_fast():
+    def row(n, drift, fluctuation, bond, torsion, blown_up_fs=None):
+        return {"n": n, "drift_meV_per_atom_per_ps": drift, "fluctuation_meV_per_atom": fluctuation,
+                "bond_distance_A": bond, "torsion_distance_deg": torsion, "blown_up_fs": blown_up_fs}  # fmt: skip
+
+    rows = [row(1, 0.1, 0.1, 0.01, 1.0), row(4, -6.0, 0.1, 0.01, 5.0), row(4, 1.0, 0.3, 0.03, None)]
+    rows += [row(8, 2.0, 0.1, 0.01, 1.0), row(16, None, None, None, None, 7.0), row(16, 1.0, 0.2, 0.01, 1.0)]
+    times = [{"n": 4, "step_ms": 20.0, "teacher_step_ms": ms} for ms in (10.0, 30.0)]
+    found = summarize(rows, times, 5.0)
+    assert [(entry["n"], entry["stable"], entry["blown_up"]) for entry in found] == [
+        (1, True, 0), (4, False, 0), (8, True, 0), (16, False, 1),
+    ]  # fmt: skip
+    assert found[1] == pytest.approx(
+        {"n": 4, "stable": False, "blown_up": 0, "drift_meV_per_atom_per_ps": -6.0, "fluctuation_meV_per_atom": 0.3,
+         "bond_distance_A": 0.02, "torsion_distance_deg": 5.0, "times_faster": 4.0}
+    )  # fmt: skip
+    assert largest_stable(found) == found[0], "n = 4 is not stable, whatever is said of 8"
+    able = {"slow": 2.0, "fast": 3.0}
+    students = {name: {"largest_stable": {"times_faster": faster}} for name, faster in able.items()}
+    assert best_inner_force(students | {"none": {"largest_stable": None}}) == "fast"
 
 
 def test_a_finished_run_is_not_made_again(tmp_path):

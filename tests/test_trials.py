@@ -48,8 +48,8 @@ def test_stresses_have_a_column_where_structures_have_some():
 
 
 def test_a_table_of_filters_has_a_bound_and_failed_checks_are_named():
-    row = {"size_ratio": 1.0, "time_ratio": TIMES, "force_mae_ratio": 1.0, "energy_mae_ratio": 1.0,
-           "energy_force_consistency": 1e-4, "nve_drift_meV_per_atom_per_ps": 0.01}  # fmt: skip
+    row = {"size_ratio": 0.5, "time_ratio": TIMES, "force_mae_ratio": 1.25, "energy_mae_ratio": 1.5,
+           "energy_force_consistency": 1e-4, "nve_drift_meV_per_atom_per_ps": 0.02}  # fmt: skip
     rows = [
         row | {"form": "table-64", "kind": "table", "verdict": "reject", "failed": ["force_consistency"]},
         row | {"form": "float16", "kind": "bits", "verdict": None, "failed": []},
@@ -59,7 +59,7 @@ def test_a_table_of_filters_has_a_bound_and_failed_checks_are_named():
     lines = compression({"compression": found}).splitlines()
     assert "≥ 0.800" in lines[2] and lines[2].endswith("| force consistency |")
     assert "0.800 (0.70–0.90)" in lines[3] and not lines[3].endswith("| none |")
-    assert lines[4].endswith("| none |")
+    assert lines[4] == "| student | 0.500 | 0.800 (0.70–0.90) | 1.25 | 1.50 | 0.00010 | 0.020 | none |"
     assert "`tiny`: Nothing pays." in lines
 
 

@@ -115,12 +115,13 @@ class Lattice:
 def test_a_crystal_at_rest_is_measured_at_the_temperature_that_was_asked_for(tmp_path, friction_per_fs):
     structure = Structure.from_ase(ase.build.bulk("Cu", cubic=True).repeat(4), "Cu")
     settings = MaterialDynamics(
-        structure="copper.xyz", repeats=[[1, 1, 1]], temperatures_K=[1000.0], step_fs=8.0,
+        structure="copper.xyz", repeats=[[1, 1, 1]], temperatures_K=[400.0, 1000.0], step_fs=8.0,
         friction_per_fs=friction_per_fs, equilibration_ps=0.8, duration_ps=0.8, frame_every_fs=16.0, radial_to_A=3.0,
         radial_bins=40, lags_ps=[0.02, 0.1], seed=0,
     )  # fmt: skip
     found, _ = material_record(Lattice(structure.positions), structure, settings, tmp_path / "state")
-    [row] = found["rows"]
+    cold, row = found["rows"]
+    assert cold["mean_temperature_K"] == pytest.approx(400.0, rel=0.08)
     assert row["mean_temperature_K"] == pytest.approx(1000.0, rel=0.08)
     assert row["density_g_per_cm3"] == pytest.approx(8.9, rel=0.02)  # that of copper
     assert 0.0 < row["mean_temperature_standard_error_K"] < 40.0

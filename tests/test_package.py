@@ -234,6 +234,8 @@ def test_package_is_whole_and_equal_for_equal_contents(package, model, card, fil
     assert set(sums) == set(inside) - {"SHA256SUMS"}
     assert all(hashlib.sha256(inside[name].read_bytes()).hexdigest() == digest for name, digest in sums.items())
     assert {"README.md", "example.py", "student/session.py", "pyproject.toml", "model.onnx"} <= set(inside)
+    forces = json.loads(inside["example.json"].read_text())["forces_eV_per_A"]
+    assert np.linalg.norm(forces, axis=1).min() > 1e-3, "atoms that feel no force would tell no file from another"
     again = tmp_path / "again.zip"
     text = write_card({"model": card}, files, **SAID)
     write_package(again, "toy", files | example_files(model, [1, 6, 7, 8]) | {"README.md": text.encode()})

@@ -41,6 +41,17 @@ def test_atoms_that_fall_onto_each_other_break_a_molecule_whose_bonds_hold(pull_
     assert run["largest_stretch_A"] < 0.5 and (run["nearest_unbonded"] < 0.7) == bool(broken)
 
 
+def test_each_molecule_is_run_at_each_temperature_and_said_to_be():
+    settings = physics_toys.DYNAMICS["stability"] | {"temperatures_K": [1.0, 900.0], "duration_fs": 30.0}
+    asked = physics_toys.subject(physics_toys.predictor())
+    asked.dynamics = asked.dynamics | {"stability": settings}
+    runs = measure(asked, ["stability"])["stability"]["raw"]["runs"]
+    names = ["alpha", "beta", "gamma"]
+    assert [(run["molecule"], run["temperature_K"]) for run in runs] == [(n, t) for t in (1.0, 900.0) for n in names]
+    stretches = [run["largest_stretch_A"] for run in runs]
+    assert max(stretches[:3]) < 0.02 < 0.05 < min(stretches[3:])
+
+
 def test_the_nearest_atoms_are_those_without_a_bond():
     ends = np.linalg.norm(CHAIN.positions[0] - CHAIN.positions[2])
     assert nearest_unbonded(CHAIN.positions[None], CHAIN) == pytest.approx(ends / 1.52)

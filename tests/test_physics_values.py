@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ase import units
 
+from assay.physics import motion, pressure
 from assay.physics.base import Subject
 from assay.physics.checks import measure
 from assay.physics.lattice import VOIGT, crystal_frames
@@ -24,7 +25,7 @@ from assay.physics.repulsion import shape, walls
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 from shared.physics_faulty import Crystalline, Faulty
-from shared.physics_toys import TEACHER, Springs, crystal, subject
+from shared.physics_toys import TEACHER, Springs, crystal, predictor, subject
 
 KCAL_PER_MOL = 0.0433641153  # eV
 DISTANCES_A = np.arange(1.0, 3.01, 0.25)
@@ -169,3 +170,51 @@ def test_a_molecule_that_blows_up_at_constant_energy_has_no_drift():
         return energy, forces * (1e6 if k == 0 and calls % 100 > 90 else 1.0)
 
     assert set(measure(subject(Faulty(late)), ["nve"])["nve"]["values"].values()) == {None}
+
+
+def test_dynamics_begin_at_a_minimum_with_twice_the_heat_of_their_temperature(monkeypatch):
+    """Half of which goes into the bonds."""
+    given, run, thermalize = [], motion.run_dynamics, pressure.thermalize_momenta
+
+    def noted_run(*arguments, **options):
+        given.append((options["temperature_K"], options["step_fs"]))
+        return run(*arguments, **options)
+
+    def noted_heat(atoms, *, temperature_K, rng):
+        given.append(temperature_K)
+        thermalize(atoms, temperature_K=temperature_K, rng=rng)
+
+    monkeypatch.setattr(motion, "run_dynamics", noted_run)
+    monkeypatch.setattr(pressure, "thermalize_momenta", noted_heat)
+    measure(subject(predictor()), ["nve", "npt"])
+    assert given == [(600.0, 1.0), (600.0, 0.5), 600.0]
+
+
+def fractions(structure):
+    return structure.positions @ np.linalg.inv(structure.cell)
+
+
+def slant(structure):
+    a, b, _ = np.asarray(structure.cell)
+    return a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+
+
+@pytest.mark.parametrize(
+    ("description", "off_eV"),
+    [
+        ("atoms in other cells", lambda s: np.abs(fractions(s)).max() > 1.5),
+        ("other lattice vectors", slant),
+        ("turned", lambda s: s.cell[0, 0] / np.linalg.norm(s.cell[0])),
+        ("slab beside vacuum", lambda s: not s.pbc.all()),
+    ],
+)
+def test_each_description_of_a_crystal_is_asked(description, off_eV):
+    """A fault of one of them, in proportion to the number of atoms, shows in that one."""
+
+    def fault(inner, structure):
+        [p] = inner.predict([structure])
+        return replace(p, energy_eV=p.energy_eV + 0.01 * len(structure) * float(off_eV(structure)))
+
+    raw = measure(subject(Crystalline(fault)), ["images"])["images"]["raw"]
+    errors = dict(zip(raw["pairs"], raw["energy_error_eV"], strict=True))
+    assert any(error > 1e-4 for pair, error in errors.items() if pair.endswith(description)), errors

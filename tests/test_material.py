@@ -97,6 +97,23 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     assert np.allclose(resumed, whole[5:], atol=1e-5) and heat_eV.shape == (15, 1)
 
 
+def test_the_bath_that_heats_is_left_for_that_of_the_run_and_each_structure_has_its_temperature(tmp_path, monkeypatch):
+    given, run = [], run_dynamics
+
+    def noted(*arguments, **options):
+        given.append((options["friction_per_fs"], options["temperature_K"], options["n_steps"]))
+        return run(*arguments, **options)
+
+    monkeypatch.setattr("assay.dynamics.parts.run_dynamics", noted)
+    frames_in_parts(
+        predictor(), [crystal(), crystal()], temperatures_K=[100.0, 300.0], step_fs=2.0, heating_per_fs=0.01,
+        heating_frames=3, friction_per_fs=0.0, n_frames=4, frame_every=2, frames_per_part=2, seed=0,
+        state=tmp_path / "state.npz", title="test",
+    )  # fmt: skip
+    parts = [(0.01, 4), (0.01, 2), (0.0, 4), (0.0, 4)]
+    assert given == [(friction, [100.0, 300.0], steps) for friction, steps in parts]
+
+
 @dataclass
 class Lattice:
     """A predictor of copper atoms that are each held to their place by a spring, 4 eV/angstrom^2."""

@@ -10,11 +10,12 @@ from ase.data import atomic_numbers
 
 from assay.data.atom_names import named_element
 from assay.data.spellings import numbers_in
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 
 WHOLE = 0.999  # of an occupancy
 MAKE_WHOLE = "keep one alternative of each atom, with an occupancy of 1"
 _NO_CELL = 1.0  # angstrom, lengths of a cell where there is none: those of the wwPDB, and 0 of other programs
+_GROUP, _NO_SYMMETRY = slice(55, 66), ("", "P1")  # the columns of a space group, and those of one cell as a whole
 _CHARGE = re.compile(r"(\d)([+-])|([+-])(\d)")
 
 
@@ -25,7 +26,8 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
     tells: the sum of formal charges as ``charge``, if it is not zero.
 
     Raises:
-        AssayError: an atom has alternative locations, is there in part, or does not tell its element.
+        AssayError: an atom has alternative locations, is there in part, or does not tell its element; or a cell has a
+            symmetry, which ASE passes over.
     """
     kept: list[str] = []
     told: list[dict[str, Any]] = []
@@ -35,6 +37,7 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
         if line.startswith("CRYST1"):
             is_one = any(float(line[k : k + 9]) > _NO_CELL for k in (6, 15, 24))
             cell = line if is_one else ""
+            _check_symmetry(cell, path)
         elif line.startswith("END") and n_atoms:
             kept += [cell, "END"]
             told.append({"charge": charge} if charge else {})
@@ -48,6 +51,16 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
         elif not line.startswith("END"):
             kept.append(line)
     return "\n".join(kept), told
+
+
+def _check_symmetry(cell: str, path: Path) -> None:
+    """Refuse a cell of which a file holds one asymmetric unit."""
+    group = cell[_GROUP].strip()
+    if group.replace(" ", "") not in _NO_SYMMETRY:
+        raise AssayError(
+            f"{path} has a cell of the space group {printable(group, 20)!r}, whose other atoms a PDB file leaves out: "
+            "expand it by a program of crystallography, or write P 1 if all atoms of the cell are there"
+        )
 
 
 def _check_whole(line: str, seen: dict[str, str], path: Path) -> None:

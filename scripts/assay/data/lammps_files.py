@@ -138,7 +138,15 @@ def _elements_of_types(path: Path, lines: Iterator[str]) -> dict[int, int]:
 
 
 def _elements_of(path: Path, masses: np.ndarray) -> list[int]:
-    """The atomic numbers of masses, in unified atomic mass units; those of no element are refused."""
+    """The atomic numbers of masses, in unified atomic mass units.
+
+    Those of no element are refused, and 1 of all types, too.
+    """
+    if (masses == 1.0).all():
+        raise AssayError(
+            f"{path} has types that all have a mass of 1, as in reduced units, which is no hydrogen: name the elements "
+            "of its types"
+        )
     apart = np.abs(_MASSES - masses.reshape(-1, 1))
     strange = masses[apart.min(axis=1) > _tolerance(masses)]
     if len(strange):

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from assay.predictors.structure_files import read_frames
+from assay.structures.geometry import lattice_fault
+from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 BOHR = ase.units.Bohr
@@ -91,3 +93,36 @@ def test_lengths_of_n2p2_are_taken_for_no_unit(tmp_path):
     (tmp_path / "input.data").write_text(f"begin\ncomment in angstrom\n{atoms}energy -1.0\ncharge 0.0\nend\n")
     with pytest.raises(AssayError, match=r"input\.data .* does not say its unit of length: convert it to extended XYZ"):
         list(read_frames(tmp_path / "input.data"))
+
+
+ONETEP = """ |        Linear-Scaling Ab Initio Total Energy Program          |
+%BLOCK LATTICE_CART
+ 20.0 0.0 0.0
+ 0.0 20.0 0.0
+ 0.0 0.0 20.0
+%ENDBLOCK LATTICE_CART
+%BLOCK POSITIONS_ABS
+H1 1.0 1.0 1.0
+O 2.8 1.0 1.0
+%ENDBLOCK POSITIONS_ABS
+%BLOCK SPECIES
+H1 H 1 1 8.0
+O O 8 4 8.0
+%ENDBLOCK SPECIES
+Totals:      2        5         4
+------------------------------ TIMING INFORMATION ------------------------------
+"""
+
+
+def test_the_cell_of_an_output_of_onetep_repeats(tmp_path):
+    (tmp_path / "a.out").write_text(ONETEP)
+    [load] = read_frames(tmp_path / "a.out")
+    assert load().numbers.tolist() == [1, 8] and load().pbc.all()
+    np.testing.assert_allclose(load().cell, 20.0 * BOHR * np.eye(3), rtol=1e-6)
+
+
+def test_an_output_of_onetep_whose_cell_ase_does_not_find_is_no_molecule(tmp_path):
+    (tmp_path / "a.out").write_text(ONETEP.replace("LATTICE_CART", "LATTICE"))
+    [load] = read_frames(tmp_path / "a.out")
+    fault = lattice_fault(Structure.from_ase(load()))
+    assert fault is not None and "along lattice vectors that are zero, dependent" in fault

@@ -156,7 +156,7 @@ def length_A_of(kind: str, text: str) -> float:
 
 def pbc_of(kind: str, text: str) -> Sequence[bool] | None:
     """Which axes repeat (3,), where ASE's reader passes over it; None elsewhere."""
-    if kind == "eon":
+    if kind in ("eon", "onetep-out"):
         return (True, True, True)
     if kind != "cp2k-restart":
         return None

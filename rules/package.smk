@@ -3,10 +3,10 @@
 Needs the exported files of a variant and what was found out about it. Makes package.zip.
 """
 
-# The code that package.zip holds as it is written, of which its script runs a part.
+# The code and the guides that package.zip holds as they are written; its script runs a part of the code.
 PACKED_CODE = [
     on_disk(shipped(path.relative_to(ROOT).as_posix()))
-    for path in sorted((ROOT / "scripts/assay/runtime").rglob("*.py"))
+    for path in sorted([*(ROOT / "scripts/assay/runtime").rglob("*.py"), *(ROOT / "docs/engines").glob("*.md")])
 ]
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
 

@@ -28,7 +28,7 @@ from assay.export import onnx_graphs, torchscript
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.package.build import example_files, write_package
+from assay.package.build import PROGRAMS, example_files, write_package
 from assay.package.card import write_card
 from assay.package.wheel import make_wheel
 from assay.report.evidence import Student
@@ -244,6 +244,16 @@ def test_package_is_whole_and_equal_for_equal_contents(package, model, card, fil
         assert {entry.date_time[0] for entry in archive.infolist()} == {1980}, "no date of the making"
 
 
+def test_guides_to_the_programs_that_the_card_names_come_with_a_package(package, card, files, tmp_path):
+    folder, text = unzip(package, tmp_path), write_card({"model": card}, files, has_engine=True, **SAID)
+    guides = re.findall(r"\]\((engines/[^)]+)\)", text)
+    assert guides == [f"engines/{program}.md" for program in PROGRAMS]
+    for guide in guides:
+        told = (folder / guide).read_text()
+        assert "assay_toy" in told and "toy/*.whl" in told
+        assert not re.search(r"\btiny\b|_tiny|\]\((?!https?:)", told), "another student, or a page that is not here"
+
+
 @pytest.mark.skipif(shutil.which("sha256sum") is None, reason="there is no sha256sum on this machine")
 def test_checksums_are_those_that_sha256sum_takes(package, tmp_path):
     folder = unzip(package, tmp_path)
@@ -373,7 +383,7 @@ def test_card_tells_what_was_measured_and_what_was_not(card, files):
     assert "Not measured" not in text and "finds `pair_style assay`" not in text
     with_engine = write_card({"model": card}, files, lammps="20250722", has_engine=True, **SAID)
     assert "of the date 20250722 finds `pair_style assay`" in with_engine
-    assert "`libassay.so`" in with_engine and "`libassay.so`" not in text
+    assert "cannot run this student" in text and "cannot run this student" not in with_engine
     assert "Flagged as unlike the training data: 8.3 % of unseen molecules." in text
     assert "Structures are compared with 38,464 of 283,301 training structures." in text
     assert "| file | 20 atoms |" in text and "| `model.onnx` | 1.23 |" in text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from assay.workflow.config_models.types import module_name
 from assay.workflow.files import atomic_path
 
 ENGINES = SOURCES / "engines"
+PAGES = SOURCES.parents[1] / "docs/engines"  # the guides to the programs, for a student called tiny
+PROGRAMS = ("lammps", "openmm", "ipi", "torchsim")  # those that run a student out of its package alone
 EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # the first whose elements the student knows is taken
 
 
@@ -48,6 +51,13 @@ def example_files(model: Potential, elements: Sequence[int] | None) -> dict[str,
     return {"example.xyz": text.getvalue().encode(), "example.json": json.dumps(expected, indent=1).encode()}
 
 
+def page(program: str, variant: str) -> str:
+    """The guide to a program, in Markdown, with the name of ``variant`` and without links to other guides."""
+    text = (PAGES / f"{program}.md").read_text()
+    text = re.sub(r"\[([^]]+)\]\((?!https?:)[^)]+\)", r"\1", text)
+    return re.sub(r"\btiny\b", variant, text.replace("assay_tiny", module_name(variant)))
+
+
 def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]) -> None:
     """Write the zip file atomically, all in a folder ``name``.
 
@@ -55,12 +65,13 @@ def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]
         path: the zip file.
         name: the name of the variant.
         files: contents, or files that hold them, by path. The sources of the runtime and of the plugins for other
-            programs, the example and SHA256SUMS are added.
+            programs, the guides to these programs, the example and SHA256SUMS are added.
     """
     contents = {inside: data.read_bytes() if isinstance(data, Path) else data for inside, data in files.items()}
     contents |= {f"student/{inside}": data for inside, data in runtime_sources().items()}
     for source in (HEADER, *(path for kind in ("*.cpp", "*.h", "CMakeLists.txt") for path in ENGINES.rglob(kind))):
         contents[source.relative_to(SOURCES).as_posix()] = source.read_bytes()
+    contents |= {f"engines/{program}.md": page(program, name).encode() for program in PROGRAMS}
     for shipped in ("pyproject.toml", "requirements.txt"):
         contents[shipped] = (FILES / shipped).read_bytes()
     example = (FILES / "example.py").read_text()

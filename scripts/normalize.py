@@ -15,5 +15,5 @@ with exit_on_error(log=snakemake.log[0]):
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
     write_json(snakemake.output.taught, checkpoint.scope.taught)
     print(checkpoint.summary())
-    if checkpoint.doubt():
-        print(checkpoint.doubt(), file=terminal())
+    for doubt in checkpoint.doubts():
+        print(doubt, file=terminal())

@@ -19,6 +19,7 @@ from assay.checkpoint.normalized import parameter_counts
 from assay.checkpoint.weights import BUFFERS, ROOTS
 from assay.models import PaiNN
 from assay.neighbors.lists import build_graph
+from assay.predictors.interface import load_predictor
 from assay.workflow.errors import AssayError
 from shared.checkpoint_forms import AVERAGES, CONFIGS, CONTAINERS, NESTINGS, NOT_BEGUN, PREFIXES, UNCHECKED
 from shared.checkpoint_samples import (
@@ -94,6 +95,22 @@ def test_average_is_preferred_and_said(average, architecture, state, save):
     assert "moving average" in checkpoint.summary()
 
 
+def test_settings_that_are_assumed_of_bare_tensors_are_said_where_numbers_are(save, capsys):
+    """Of another ``epsilon`` or without ``repulsion`` the same weights give other energies."""
+    config = {"epsilon": 1e-3, "repulsion": True, "floor": True, "envelope": "cosine", "activation": "silu"}
+    bare = save(student("painn").state_dict(), "bare.pt")
+    whole = save({"state_dict": student("painn").state_dict(), "config": config}, "whole.pt")
+    [doubt] = normalize(bare).doubts()
+    assert doubt.startswith("bare.pt holds tensors without the settings of their network; assumed are ")
+    assert "epsilon 1e-08" in doubt and "repulsion False" in doubt
+    assert doubt in normalize(bare).summary() and normalize(bare).card("x")["doubts"] == [doubt]
+    load_predictor(bare)
+    assert doubt in capsys.readouterr().err
+    assert not normalize(whole).doubts() and not normalize(whole).card("x")["doubts"]
+    load_predictor(whole)
+    assert "assumed" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("average", NOT_BEGUN)
 def test_average_that_has_not_begun_is_passed_over(average, architecture, state, save):
     untrained = moved(state)
@@ -102,7 +119,7 @@ def test_average_that_has_not_begun_is_passed_over(average, architecture, state,
     checkpoint = normalize(path)
     assert checkpoint.to_bytes() == normal_form(architecture)
     assert checkpoint.card("x")["source"]["weights_are_average"] is False
-    assert not checkpoint.doubt()
+    assert not checkpoint.doubt_of_weights()
     assert checkpoint.choice.passed_over
     for other in checkpoint.choice.passed_over:
         assert f"Passed over {other.place!r}: moving average that has not begun (" in checkpoint.summary()

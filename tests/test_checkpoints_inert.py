@@ -224,8 +224,8 @@ def test_what_was_passed_over_and_what_is_in_doubt_is_said(form, save, tmp_path)
     assert not passed.equal
     assert {passed.place, checkpoint.state_dict.place} > {"state_dict"}
     assert f"Passed over {passed.place!r}" in checkpoint.summary()
-    assert "by its name alone" in checkpoint.doubt()
-    assert checkpoint.doubt() in checkpoint.summary()
+    assert "by its name alone" in checkpoint.doubt_of_weights()
+    assert checkpoint.doubt_of_weights() in checkpoint.summary()
     assert "rather than the raw weights" not in checkpoint.summary()
     write(checkpoint, "x", tmp_path / "model.safetensors", tmp_path / "model.json")
     source = json.loads((tmp_path / "model.json").read_text())["source"]
@@ -234,7 +234,7 @@ def test_what_was_passed_over_and_what_is_in_doubt_is_said(form, save, tmp_path)
         {"place": passed.place, "average": passed.average, "equal": False, "not_begun": ""}
     ]
     same = normalize(save(WEIGHT_SETS[form](state, state)))
-    assert not same.doubt()
+    assert not same.doubt_of_weights()
     assert [other.equal for other in same.choice.passed_over] == [True]
 
 
@@ -263,12 +263,12 @@ def test_files_that_show_which_set_is_the_average(save):
         checkpoint = normalize(save(content))
         assert checkpoint.to_bytes() == plain["average"]
         assert checkpoint.card("x")["source"]["weights_are_average"] is True
-        assert not checkpoint.doubt()
+        assert not checkpoint.doubt_of_weights()
         assert normalize(save(content), weights="raw").to_bytes() == plain["raw"]
         assert not normalize(save(content), weights="raw").state_dict.average
     restored = normalize(save(lightning(prefixed(raw, "model."), callbacks={"EMA": swapped})))
     assert restored.to_bytes() == plain["average"]
-    assert not restored.doubt()
+    assert not restored.doubt_of_weights()
 
 
 WEIGHTS_OF_FILES = {

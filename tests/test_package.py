@@ -61,6 +61,7 @@ def card():
         "hyperparameters": PAINN | {"cutoff_A": 5.0},
         "n_parameters": 1234,
         "elements": ["H", "C", "N", "O"],
+        "doubts": [],
         "created_utc": "2026-01-01T00:00:00+00:00",
     }
 
@@ -329,6 +330,9 @@ def printed_tensors(text):
 def test_card_tells_what_was_measured_and_what_was_not(card, files):
     bare = write_card({"model": card}, files, **SAID)
     assert bare.count("Not measured") == 3 and "1,234 parameters" in bare
+    assert "bare.pt holds tensors alone." in write_card(
+        {"model": card | {"doubts": ["bare.pt holds tensors alone."]}}, files, **SAID
+    )
     assert "Licence: CC0" in bare and "Citation: the config states none; write it there as `citation`" in bare
     split = {
         "n_structures": 40,

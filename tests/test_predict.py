@@ -36,9 +36,10 @@ def predict(*arguments):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """A painn in a raw checkpoint, which tells the elements it was trained on."""
+    """A painn in a raw checkpoint, which tells its settings, and the elements it was trained on."""
     content = {"model_state_dict": student("painn").state_dict(), "training": {"elements": ["H", "C", "N", "O"]}}
-    return store(tmp_path_factory.mktemp("model"), content)
+    config = {"envelope": "polynomial", "activation": "silu", "epsilon": 1e-8, "repulsion": False, "floor": False}
+    return store(tmp_path_factory.mktemp("model"), content | {"config": config})
 
 
 @pytest.fixture

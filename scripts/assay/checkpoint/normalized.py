@@ -39,6 +39,7 @@ from assay.workflow.files import atomic_path, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
+_TOLD = ("file config", "module")  # how the source of a setting begins that a file tells by more than tensors
 _TENSOR_OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")
 _UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
 
@@ -104,21 +105,38 @@ class Checkpoint:
         ):
             if names:
                 lines.append(f"{what}: {', '.join(names)}")
-        lines += network.notes
+        lines += [*network.notes, *self.doubts()]
         lines.append(f"Its scope: {self.scope.sentence}.")
         if not self.container.checksummed:
             lines.append(f"A {self.container.kind} file has no checksums, so that changed bytes in it go unnoticed.")
         return "\n".join(map(printable, lines))
 
-    def doubt(self) -> str:
-        """One sentence on which weights are the average, where the file does not settle it; else empty."""
+    def doubts(self) -> list[str]:
+        """What was decided because the file does not settle it, and what to do: a sentence each, for all who use it."""
+        file = Path(self.container.path).name
+        return [printable(f"{file} {doubt}") for doubt in (self.doubt_of_weights(), self.doubt_of_settings()) if doubt]
+
+    def doubt_of_weights(self) -> str:
+        """What to say of a file that does not settle which of its weights are the average; else empty."""
         if not self.choice.in_doubt:
             return ""
         taken = "moving average" if self.state_dict.average else "raw weights"
         return (
-            f"{self.container.path} holds several sets of weights; {self.state_dict.place!r} was taken as the {taken}, "
-            "by its name alone. A trainer that swaps the two before it saves leaves each under the other's name: "
-            "compare both, and set variants.<name>.weights to raw, average or a path in the file."
+            f"holds several sets of weights; {self.state_dict.place!r} was taken as the {taken}, by its name alone. A "
+            "trainer that swaps the two before it saves leaves each under the other's name: compare both, and set "
+            "variants.<name>.weights to raw, average or a path in the file."
+        )
+
+    def doubt_of_settings(self) -> str:
+        """What to say of a file that holds tensors alone, so that settings of the network are assumed; else empty."""
+        values, sources = self.network.hyperparameters, self.network.sources
+        names = [name for name, source in sources.items() if source == "assumed" and values[name] != []]
+        if not names or any(source.startswith(_TOLD) for source in sources.values()):
+            return ""
+        return (
+            "holds tensors without the settings of their network; assumed are "
+            f"{', '.join(f'{name} {values[name]}' for name in names)}. If it was trained with others, its energies and "
+            "forces are wrong: save its settings in the file."
         )
 
     def _said_of_weights(self) -> list[str]:
@@ -132,7 +150,7 @@ class Checkpoint:
             kind += f" that has not begun ({other.not_begun})" if other.not_begun else ""
             values = "the same values" if other.equal else "other values"
             lines.append(f"Passed over {other.place!r}: {kind}, {values}.")
-        return [*lines, self.doubt()] if choice.in_doubt else lines
+        return lines
 
     def card(self, variant: str) -> dict[str, Any]:
         """The content of ``model.json``."""
@@ -146,6 +164,7 @@ class Checkpoint:
             "n_parameters_used": used,
             "elements": self.elements,
             "scope": self.scope.record,
+            "doubts": self.doubts(),
             "tensors_sha256": content_hash,
             "source": {
                 "path": self.container.path,

@@ -104,10 +104,15 @@ def load(
     weights: str | None = None,
     units: Mapping[str, str] | None = None,
 ) -> EagerPredictor | GpuPredictor:
-    """Load a checkpoint, normalized or not; arguments as in ``load_predictor``."""
+    """Load a checkpoint, normalized or not; arguments as in ``load_predictor``.
+
+    What was decided because the file does not settle it goes to the standard error.
+    """
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = normalize(path, cutoff_A, weights, units)
+    for doubt in checkpoint.doubts():
+        print(doubt, file=sys.stderr)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     loaded = predictor_of(model, str(path), None if elements is None else frozenset(elements), runtime)

@@ -454,14 +454,19 @@ def test_a_cell_above_the_models_of_a_pdb_holds_for_all_and_the_last_line_is_non
     assert all(atoms.pbc.all() for atoms in frames)
 
 
-@pytest.mark.parametrize("group", ["P 1           1", "P1", "          ", ""])
+@pytest.mark.parametrize(
+    "group", ["P 1           1", "P1", "p 1", "P 1       1", "P 1 1 1", "\bP 1        1", "          ", ""]
+)
 def test_a_pdb_without_symmetry_is_read(tmp_path, group):
-    (tmp_path / "a.pdb").write_text(CRYST1.format(9.0).replace("P 1           1", group) + WHOLE)
+    written = CRYST1.format(9.0).replace("P 1           1", group).replace(" \b", "")  # one column to the left
+    (tmp_path / "a.pdb").write_text(written + WHOLE)
     [load] = read_frames(tmp_path / "a.pdb")
     assert load().pbc.all() and len(load()) == 2
 
 
-@pytest.mark.parametrize("group", ["P 21 21 2     8", "P -1          2", "P 43 21 2"])
+@pytest.mark.parametrize(
+    "group", ["P 21 21 2     8", "P -1          2", "P 43 21 2", "P 1 1 2       2", "P 1 21 1      2"]
+)
 def test_a_pdb_with_one_part_of_a_cell_is_refused(tmp_path, group):
     written = CRYST1.format(9.0).replace("P 1           1", group) + WHOLE
     (tmp_path / "a.pdb").write_text(written)

@@ -15,7 +15,8 @@ from assay.workflow.errors import AssayError, printable
 WHOLE = 0.999  # of an occupancy
 MAKE_WHOLE = "keep one alternative of each atom, with an occupancy of 1"
 _NO_CELL = 1.0  # angstrom, lengths of a cell where there is none: those of the wwPDB, and 0 of other programs
-_GROUP, _NO_SYMMETRY = slice(55, 66), ("", "P1")  # the columns of a space group, and those of one cell as a whole
+_GROUP = slice(54, 66)  # the columns of a space group, and the one before them
+_NO_SYMMETRY = re.compile(r"\s*(P?\s*1(\s+1)*)?\s*", re.IGNORECASE)  # P 1, whose full symbol is P 1 1 1
 _CHARGE = re.compile(r"(\d)([+-])|([+-])(\d)")
 
 
@@ -55,11 +56,11 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
 
 def _check_symmetry(cell: str, path: Path) -> None:
     """Refuse a cell of which a file holds one asymmetric unit."""
-    group = cell[_GROUP].strip()
-    if group.replace(" ", "") not in _NO_SYMMETRY:
+    group = cell[_GROUP]
+    if not _NO_SYMMETRY.fullmatch(group):
         raise AssayError(
-            f"{path} has a cell of the space group {printable(group, 20)!r}, whose other atoms a PDB file leaves out: "
-            "expand it by a program of crystallography, or write P 1 if all atoms of the cell are there"
+            f"{path} has a cell of the space group {printable(group.strip(), 20)!r}, whose other atoms a PDB file "
+            "leaves out: expand it by a program of crystallography, or write P 1 if all atoms of the cell are there"
         )
 
 

@@ -84,6 +84,7 @@ def test_a_data_file_of_lammps_is_read_by_its_masses_or_labels(tmp_path, name, t
     [
         ("", "has types of LAMMPS and no elements: add its section `Masses`"),
         ("\nAtom Type Labels\n\n1 OW\n2 HW\n", "has types of LAMMPS and no elements"),
+        ("\nMasses\n\n", "has types of LAMMPS and no elements: add its section `Masses`"),
         (MASSES.format(14.027, 1.008), "has types with a mass of 14.027, which no element has"),  # CH2 as one atom
         (MASSES.format(15.999, 3.024), "has types with a mass of 3.024"),  # hydrogens made heavier
         (MASSES.format("1.0", "1"), "has types that all have a mass of 1, as in reduced units"),  # beads of a polymer

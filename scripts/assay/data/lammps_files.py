@@ -142,7 +142,7 @@ def _elements_of(path: Path, masses: np.ndarray) -> list[int]:
 
     Those of no element are refused, and 1 of all types, too.
     """
-    if (masses == 1.0).all():
+    if set(masses.tolist()) == {1.0}:
         raise AssayError(
             f"{path} has types that all have a mass of 1, as in reduced units, which is no hydrogen: name the elements "
             "of its types"

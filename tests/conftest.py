@@ -47,3 +47,11 @@ def shipped():
     from assay.sampling.molecules import read_molecules
 
     return read_molecules(Path(__file__).parents[1] / "data/molecules/molecules.csv")
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """The path of a file of labelled molecules."""
+    from shared.molecules import molecules, write
+
+    return write(tmp_path_factory.mktemp("labelled") / "my.xyz", molecules(60))

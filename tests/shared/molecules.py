@@ -1,5 +1,6 @@
-"""Small molecules of ASE, each atom moved at random."""
+"""Small molecules of ASE, each atom moved at random, as structures and as a file."""
 
+import ase.io
 import numpy as np
 from ase.build import molecule
 from ase.calculators.emt import EMT
@@ -38,4 +39,21 @@ def molecules(count, names=LABELLED, rattle=0.05, seed=0):
         atoms.calc = EMT()
         atoms.get_forces()
         structures.append(Structure.from_ase(atoms, f"{names[k % len(names)]}-{k}"))
+    return structures
+
+
+def write(path, structures):
+    """Structures as an extended XYZ file; its path as text."""
+    ase.io.write(path, [structure.to_ase() for structure in structures], format="extxyz")
+    return str(path)
+
+
+def trajectory(count=60, step=0.02):
+    """One molecule that wanders, as in dynamics, with labels of EMT."""
+    rng, atoms, structures = np.random.default_rng(0), molecule("CH3OH"), []
+    for k in range(count):
+        atoms.positions += rng.normal(0.0, step, atoms.positions.shape)
+        atoms.calc = EMT()
+        atoms.get_forces()
+        structures.append(Structure.from_ase(atoms, f"frame-{k}"))
     return structures

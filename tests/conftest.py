@@ -1,4 +1,4 @@
-"""What tests share: made-up results with the report of them, and the molecules of the dataset.
+"""What tests share: made-up results with the report of them, labelled molecules, and those of the dataset.
 
 Fixtures import what they need, since every process of pytest reads this file and few ask for a report or for molecules.
 """
@@ -55,3 +55,12 @@ def labelled(tmp_path_factory):
     from shared.molecules import molecules, write
 
     return write(tmp_path_factory.mktemp("labelled") / "my.xyz", molecules(60))
+
+
+@pytest.fixture(scope="module")
+def sound():
+    """Sound labels of molecules, and the errors of a student beside them."""
+    from shared.label_mistakes import labelled, of_student
+
+    dataset = labelled()
+    return dataset, of_student(dataset)

@@ -64,3 +64,11 @@ def sound():
 
     dataset = labelled()
     return dataset, of_student(dataset)
+
+
+@pytest.fixture(scope="module")
+def cases():
+    """What exported files are judged on, without a cell and periodic."""
+    from shared.export_students import make_cases
+
+    return make_cases()

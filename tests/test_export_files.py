@@ -3,93 +3,38 @@
 import copy
 import functools
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import ase.build
-import ase.collections
 import numpy as np
 import onnx
-import onnx.parser
 import onnxruntime
 import pytest
 import torch
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from assay.engine.library import library
 from assay.engine.model_file import why_not_computed
-from assay.engine.toolchain import compiler
-from assay.export import aotinductor, engine_file, onnx_graphs, torchscript
-from assay.export.folding import fold_filters
-from assay.export.forms import SlotInputs, SlotPotential, TablePotential
+from assay.export import onnx_graphs
+from assay.export.forms import SlotPotential
 from assay.export.half import to_half
 from assay.export.lowering import lower
-from assay.export.metadata import export_metadata
-from assay.export.onnx_operators import Writer
-from assay.export.prelude import prelude
-from assay.export.simplify import simplify
-from assay.export.tables import find_pairs, make_table, slot_inputs
-from assay.models import ARCHITECTURES, build_model
+from assay.export.tables import find_pairs, slot_inputs
 from assay.predictors.interface import BatchPredictor, load_predictor
 from assay.predictors.networks import predictor_of
 from assay.structures.geometry import moved, random_cluster
 from assay.structures.structure import Structure, collate
 from assay.verification import determinism, graph_checks, parity
-from assay.verification.cases import open_cases, periodic_cases
 from assay.verification.verify import largest_errors
-from assay.workflow.config import load_config
 from assay.workflow.config_models.physics_yaml import Tolerance
 from assay.workflow.errors import AssayError
+from shared.export_students import CUTOFF, ELEMENTS, STUDENTS, TOLERANCE, Exported, failed, references
 
-STUDENTS = {
-    "painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6], "repulsion": True, "floor": True},
-    "seed-painn": {"hidden": 12, "n_blocks": 2, "n_rbf": 5},
-}
-_OF_SCHNETPACK = {"hidden": 12, "n_blocks": 2, "n_rbf": 5, "head": [6, 4], "head_activation": "tanh"}
-STUDENTS["schnetpack-painn"] = _OF_SCHNETPACK | {"activation": "shifted_softplus", "shared_filters": True}
-STUDENTS["schnetpack-schnet"] = _OF_SCHNETPACK | {
-    "n_filters": 9,
-    "cutoff_function": "mollifier",
-    "cutoff_arguments": [1e-7],
-}
-STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
-ELEMENTS = [1, 6, 7, 8]
-CUTOFF = 5.0
 ROOT = Path(__file__).parents[1]
-TOLERANCE = Tolerance(**load_config(ROOT / "config")["export"]["tolerances"]["default"])
 FILES = ("model.onnx", "model.edges.onnx", "model.ts.pt")
-
-
-class Exported:
-    """One student with all its files; the network itself in double precision."""
-
-    def __init__(self, name, folder):
-        torch.manual_seed(1)
-        architecture = name if name in ARCHITECTURES else "painn"
-        single = build_model(architecture, STUDENTS[name])
-        if architecture.startswith("schnetpack"):
-            single.energy_scale.fill_(10.0)  # so that untrained forces are not too small to prove anything
-        self.model = build_model(architecture, STUDENTS[name]).double()
-        self.model.load_state_dict(single.state_dict())
-        self.folder, self.network = folder, lower(single)
-        self.card = {"variant": "test", "checkpoint_sha256": "0" * 64, "elements": ["H", "C", "N", "O"]}
-        metadata = export_metadata(single, self.card)
-        self.graphs = {
-            "model.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=True),
-            "model.edges.onnx": onnx_graphs.assemble(self.network, CUTOFF, metadata, search=False),
-        }
-        for name, graph in self.graphs.items():
-            onnx_graphs.save(graph, folder / name)
-        torchscript.save(torchscript.to_torchscript(self.network, CUTOFF), folder / "model.ts.pt", metadata)
-        engine_file.save(single, folder / "model.assay", metadata)
-
-    def predictor(self, name):
-        return load_predictor(self.folder / name, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -108,24 +53,6 @@ def painn(exports):
     return exports("painn")
 
 
-@pytest.fixture(scope="module")
-def cases():
-    molecules = []
-    for atoms in map(ase.build.molecule, ase.collections.g2.names):
-        if set(atoms.numbers) <= set(ELEMENTS):
-            atoms.rattle(0.05, seed=0)  # the norm of a vector that vanishes by symmetry has no derivative
-            molecules.append(Structure.from_ase(atoms))
-    return open_cases(ELEMENTS, CUTOFF, molecules), periodic_cases(ELEMENTS, CUTOFF)
-
-
-def references(model, cases):
-    return {name: parity.reference(model, batch) for name, batch in cases.items()}
-
-
-def failed(rows):
-    return [row for row in rows if not row["passed"]]
-
-
 def test_every_file_agrees_with_double_precision_on_every_case(student, cases):
     isolated, periodic = cases
     expected = references(student.model, isolated | periodic)
@@ -141,19 +68,6 @@ def test_the_engine_says_which_networks_it_does_not_compute(exports):
     seed = exports("seed-painn")
     with pytest.raises(AssayError, match=r"model\.assay is of a network that the engine does not compute"):
         seed.predictor("model.assay")
-
-
-def test_cases_hold_what_they_are_called(cases):
-    isolated, periodic = cases
-    lone = parity.ase_graph(isolated["isolated atoms"], CUTOFF, torch.float64)
-    dense = parity.ase_graph(isolated["dense cluster"], CUTOFF, torch.float64)
-    assert lone.edge_shape == (0,)
-    assert torch.bincount(dense.center).max() > 100
-    for name in ("batch of 64", "64 random clusters"):
-        assert len(isolated[name]) == 64
-        assert len({len(structure) for structure in isolated[name]}) > 10
-    small = parity.ase_graph(periodic["triclinic cell below the cutoff"], CUTOFF, torch.float64)
-    assert (small.center == small.neighbor).any(), "an atom should see its own image"
 
 
 @pytest.mark.parametrize("change", ["weight", "nan", "shape", "crash", "virial", "no virial"])
@@ -197,70 +111,12 @@ def test_graphs_are_standard_and_free_of_scatters(student):
     assert list(verdict["inputs"]) == ["atomic_numbers", "positions", "batch", "edge_index", "edge_shift"]
 
 
-def test_graph_checks_see_scatters_and_custom_operators(tmp_path):
-    text = """<ir_version: 10, opset_import: ["" : 18, "mine" : 1]>
-    g (float[n] x, int64[m, 1] i, float[m] u) => (float[n] y) {OPERATION}"""
-    for operation, problem in {
-        'y = ScatterND <reduction = "add"> (x, i, u)': "scatters",
-        "y = mine.Magic (x)": "custom_operators",
-    }.items():
-        path = tmp_path / "model.onnx"
-        onnx.save(onnx.parser.parse_model(text.replace("OPERATION", operation)), path)
-        verdict = graph_checks.check_graph(path)
-        assert verdict[problem] and not verdict["passed"]
-
-
 def test_additions_of_small_numbers_survive(painn):
     """The exporter that PyTorch brings drops the 1e-8 under the root of the norm, and lone atoms get NaN forces."""
     constants = [onnx.numpy_helper.to_array(tensor) for tensor in painn.graphs["model.onnx"].graph.initializer]
     assert any(array.ndim == 0 and array == np.float32(1e-8) for array in constants)
     _, forces = painn.predictor("model.onnx").evaluate([Structure("one", np.array([6]), np.zeros((1, 3)))])
     assert np.array_equal(forces, np.zeros((1, 3)))
-
-
-@pytest.mark.parametrize("owner", [[], [0], [2, 0, 2, 2, 0], [1, 1, 1], [3, 2, 1, 0]])
-def test_tables_list_the_places_of_each_owner(owner):
-    owner, n_atoms = np.array(owner, dtype=np.int64), 4
-    edges = np.stack([np.zeros_like(owner), owner])
-    session = onnxruntime.InferenceSession(prelude(CUTOFF, search=False).SerializeToString())
-    names = [value.name for value in session.get_outputs()]
-    feed = {"batch": np.array([0, 0, 2, 2]), "edge_index": edges, "edge_shift": np.zeros((len(owner), 3), np.float32)}
-    feed["positions"] = np.zeros((n_atoms, 3), np.float32)
-    tables = dict(zip(names, session.run(None, feed), strict=True))
-    expected = [np.flatnonzero(owner == atom).tolist() for atom in range(n_atoms)]
-    assert [[e for e in row if e < len(owner)] for row in tables["incoming"].tolist()] == expected
-    scripted = make_table(torch.from_numpy(owner), n_atoms)
-    assert [[e for e in row if e < len(owner)] for row in scripted.tolist()] == expected
-    assert tables["members"].tolist() == [[0, 1], [4, 4], [2, 3]]
-    assert tables["neighbor"].tolist() == [*edges[0], 0]
-    assert tables["shift"][-1].tolist() == [2 * CUTOFF, 0.0, 0.0]
-
-
-def test_slots_that_are_empty_widen_no_table():
-    star = Structure("star", np.full(40, 6), np.concatenate([np.zeros((1, 3)), 60.0 * np.eye(3).repeat(13, 0)]))
-    star.positions[1:] *= np.arange(1, 40)[:, None]  # each far from all others
-    star.positions[1:11] = 1.5 * np.random.default_rng(3).normal(size=(10, 3))  # but for ten about the first
-    numbers, positions, batch = collate([star])
-    graph = parity.ase_graph([star], CUTOFF, torch.float32)
-    *_, neighbor, _, outgoing, _ = slot_inputs(
-        numbers, positions, batch, graph.neighbor, graph.center, graph.shift, CUTOFF
-    )
-    assert outgoing.shape[1] == torch.bincount(graph.neighbor).max() < (neighbor == torch.arange(40)[:, None]).sum()
-    flat = torch.cat([neighbor.reshape(-1), neighbor.new_full((1,), -1)])
-    assert all(set(flat[row].tolist()) <= {atom, -1} for atom, row in enumerate(outgoing))
-    assert (outgoing < neighbor.numel()).sum() == graph.edge_shape[0]
-
-
-def test_search_in_the_graph_finds_what_ase_finds():
-    draw = np.random.default_rng(5)
-    structures = [random_cluster(draw, ELEMENTS, n_atoms, 1.7) for n_atoms in (1, 30, 2, 17)]
-    _, positions, batch = (x.numpy() for x in collate(structures))
-    expected = parity.ase_graph(structures, CUTOFF, torch.float64).edge_index.numpy()
-    session = onnxruntime.InferenceSession(prelude(CUTOFF, search=True).SerializeToString())
-    neighbor, atom = session.run(["neighbor", "atom"], {"positions": positions, "batch": batch})
-    found = set(zip(neighbor[:-1].tolist(), atom[:-1].tolist(), strict=True))
-    assert found == set(zip(*expected.tolist(), strict=True))
-    assert len(neighbor) - 1 == len(found)
 
 
 def test_atoms_of_structures_may_be_interleaved(painn):
@@ -464,26 +320,6 @@ def test_torchscript_tells_no_folder_of_the_machine_that_wrote_it(painn):
         assert re.search(rb"/\w+\.py\b", content) is None, name
 
 
-@pytest.mark.slow
-def test_torchscript_of_two_folders_is_the_same_bits(tmp_path):
-    program = f"""
-import torch
-from assay.export import torchscript
-from assay.export.lowering import lower
-from assay.models import build_model
-torch.manual_seed(0)
-module = torchscript.to_torchscript(lower(build_model("painn", {STUDENTS["painn"]})), {CUTOFF})
-torchscript.save(module, "model.ts.pt", {{"variant": "test"}})
-"""
-    written = []
-    for folder in (tmp_path / "here", tmp_path / "there/and/deeper"):
-        shutil.copytree(ROOT / "scripts/assay", folder / "assay", ignore=shutil.ignore_patterns("__pycache__"))
-        own = os.environ | {"PYTHONPATH": str(folder)}
-        subprocess.run([sys.executable, "-W", "ignore", "-c", program], cwd=folder, env=own, check=True)
-        written.append((folder / "model.ts.pt").read_bytes())
-    assert written[0] == written[1]
-
-
 def test_torchscript_makes_every_tensor_where_its_inputs_are(student):
     """A device in the code would be that of the exporting machine: such a file failed on a GPU."""
     module = torch.jit.load(str(student.folder / "model.ts.pt"))
@@ -529,59 +365,6 @@ def test_what_a_file_cannot_do_is_said_in_a_sentence(painn, cases, tmp_path):
         load_predictor(tmp_path / "broken.onnx")
 
 
-def test_operations_without_an_onnx_form_are_named():
-    class Odd(torch.nn.Module):
-        def forward(self, x):
-            return (torch.special.bessel_j0(x),)
-
-    traced = torch.fx.experimental.proxy_tensor.make_fx(Odd(), tracing_mode="symbolic")(torch.ones(3))
-    with pytest.raises(AssayError, match="bessel_j0"):
-        Writer(traced).write(["x"], ["y"])
-
-
-@pytest.mark.parametrize("form", [TablePotential, SlotPotential])
-def test_lowering_leaves_the_model_as_it_was_and_no_scatter(form):
-    model = build_model("painn", STUDENTS["painn"] | {"n_blocks": 1}).train()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    network = lower(model, form)
-    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-    assert "blocks_0_filter_part_0" in dict(network.named_buffers())
-    targets = [str(node.target) for node in network.graph.nodes]
-    assert [target for target in targets if any(word in target for word in ("scatter", "index_add", "index_put"))] == []
-    assert [tuple(value.shape) for value in network(*form.example())] == [(2,), (7, 3), (2, 3, 3)]
-
-
-@pytest.mark.parametrize(("name", "filter_bias"), [("painn", True), ("painn", False), ("tensors", True)])
-def test_folded_filters_are_the_same_filters(name, filter_bias):
-    model = build_model("painn", STUDENTS[name] | {"filter_bias": filter_bias}).double()
-    folded, distance = copy.deepcopy(model), torch.linspace(0.6, 6.0, 40, dtype=torch.float64)
-    fold_filters(folded)
-    basis, envelope = model.radial(distance), model.envelope(distance)
-    for block, other in zip(model.blocks, folded.blocks, strict=True):
-        (hook,) = other._forward_pre_hooks.values()
-        _, _, carrying, ones, *_ = hook(other, (None, None, basis, envelope))
-        torch.testing.assert_close(other.filter(carrying), block.filter(basis) * envelope.unsqueeze(-1))
-        assert ones.eq(1).all()
-
-
-def test_what_is_joined_is_cut_only_off_its_seams():
-    def cut(a, b):
-        left, right = torch.cat([a, b], 1).split(2, 1)
-        return left, right, torch.cat([b, a], 1)[:, :3]
-
-    a, b = torch.arange(12.0).view(2, 3, 2)
-    traced = make_fx(cut)(a, b)
-    simplify(traced.graph)
-    traced.graph.eliminate_dead_code()
-    traced.recompile()
-    assert [str(node.target) for node in traced.graph.find_nodes(op="output")[0].args[0]] == [
-        "a_1", "b_1", "aten.slice.Tensor",
-    ]  # fmt: skip
-    for found, expected in zip(traced(a, b), cut(a, b), strict=True):
-        torch.testing.assert_close(found, expected)
-
-
 @pytest.mark.slow
 def test_slots_agree_with_double_precision_on_every_case(student, cases):
     """What AOTInductor compiles, as PyTorch interprets it."""
@@ -594,43 +377,3 @@ def test_slots_agree_with_double_precision_on_every_case(student, cases):
         expected = student.model.energy_and_forces(numbers, positions, index, len(batch), graph, virial=True)
         for found, value in zip(network(*inputs), expected, strict=True):
             torch.testing.assert_close(found, value, atol=1e-9, rtol=1e-9, msg=name)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(compiler() is None, reason="there is no C++ compiler, which AOTInductor needs")
-def test_compiled_file_agrees_at_all_sizes(cases, tmp_path):
-    torch.manual_seed(9)
-    single = build_model("painn", STUDENTS["tensors"] | {"repulsion": False})
-    card = {"variant": "test", "checkpoint_sha256": None, "elements": None}
-    aotinductor.save(lower(single, SlotPotential), tmp_path / "model.pt2", export_metadata(single, card))
-    predictor, everything = load_predictor(tmp_path / "model.pt2", threads=1), cases[0] | cases[1]
-    expected = references(single.double(), everything)
-    assert failed(parity.parity_rows(predictor, everything, expected, TOLERANCE)) == []
-    assert determinism.check_determinism(tmp_path / "model.pt2", everything["batch of 8"], runs=5, threads=[1, 2])[
-        "passed"
-    ]
-    check_that_wrong_tensors_are_refused(torch._inductor.aoti_load_package(str(tmp_path / "model.pt2")))
-
-
-def check_that_wrong_tensors_are_refused(compiled):
-    positions = torch.tensor([[0.0, 0.0, 0.1], [0.0, 0.8, -0.5], [0.0, -0.7, -0.5]])
-    atoms = torch.tensor([8, 1, 1]), positions, torch.zeros(3, dtype=torch.int64)
-    right = slot_inputs(*atoms, *find_pairs(*atoms[1:], CUTOFF), torch.zeros(6, 3), CUTOFF)
-    right = dict(zip(SlotInputs._fields, right, strict=True))
-    assert compiled(*right.values())[0].isfinite().all()
-    wrong = {
-        "positions": [positions.double(), positions.t().contiguous().t(), positions[None], positions[:2]],
-        "atomic_numbers": [atoms[0].int(), torch.tensor([8, 1, 500]), torch.tensor([8, 1, -1]), atoms[0][:0]],
-        "neighbor": [right["neighbor"].repeat(2, 1)[::2], right["neighbor"] + 3, right["neighbor"] - 3],
-        "shift": [right["shift"].double(), right["shift"][:, :1]],
-        "outgoing": [right["outgoing"] + 100],
-        "members": [right["members"].int(), right["members"] + 2],
-    }
-    for name, tensors in wrong.items():
-        for tensor in tensors:
-            with pytest.raises(RuntimeError):
-                compiled(*(right | {name: tensor}).values())
-    for name, value in {"positions": np.nan, "shift": np.inf}.items():
-        tensor = right[name].clone()
-        tensor.view(-1)[0] = value
-        assert compiled(*(right | {name: tensor}).values())[0].isnan().all()

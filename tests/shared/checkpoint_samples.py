@@ -14,6 +14,8 @@ SIZES = {
     "seed-painn": {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "max_z": 9, "cutoff_A": 5.0},
     "painn": {"hidden": 8, "n_blocks": 2, "n_rbf": 4, "max_z": 9, "cutoff_A": 5.0, "head": [4]},
 }
+# What the shipped students say that they were taught.
+SHIPPED = "neutral, closed-shell molecules of H, C, N, O, F, P, S, Cl and Br, up to 50 atoms; no liquids, no crystals"
 
 
 def student(architecture="seed-painn", seed=0, **changes):

@@ -1,6 +1,5 @@
-"""The report says what was measured, says so where nothing was, and is one file."""
+"""The page says what was measured, says so where nothing was, and is one file."""
 
-import csv
 import json
 import re
 import shutil
@@ -9,42 +8,15 @@ from html.parser import HTMLParser
 import pytest
 
 from assay.accuracy.training_data import unknown
-from assay.engines.table import FAILS, PASSES, TOO_SHORT
 from assay.report import wording
-from assay.report.engines import read_engines
-from assay.report.evidence import BRANCHES, Student
+from assay.report.evidence import BRANCHES
 from assay.report.gpu_earlier import read_earlier_gpu
 from assay.report.page import headline, write_markdown, write_page
-from assay.report.peers import read_peers
-from assay.report.speed import teachers_timed
 from assay.workflow.errors import AssayError
 from assay.workflow.files import sha256_file
 from shared.gpu_records import speed_pieces, write_record
 from shared.report_figures import draw_student
-from shared.report_results import (
-    CHECKS,
-    SPLITS,
-    STUDENTS,
-    cells,
-    change,
-    read,
-    write_report,
-)
-
-PEER = {"name": "Peer", "version": "1.0", "n_parameters": 77_000}
-
-
-def peers_json(folder, checkpoint_sha256):
-    """A made-up result of `snakemake peers` about one student."""
-    common = {"n_atoms": 20, "batch_size": 1, "runtime": "onnx", "peer": "peer", "latency_ms_median": 1.0}
-    common |= {"peer_latency_ms_median": 6.3, "times_faster": {"median": 6.31, "p5": 6.0, "p95": 7.0}}
-    tiny = {
-        "checkpoint_sha256": checkpoint_sha256,
-        "peers": {"peer": PEER, "gone": {"error": "ImportError: undefined symbol"}},
-        "fastest": [{**common, "neighbors": "searched"}, {**common, "neighbors": "known"}],
-    }
-    (folder / "peers.json").write_text(json.dumps({"students": {"tiny": tiny}, "load_of_other_processes": 0.3}))
-    return folder / "peers.json"
+from shared.report_results import CHECKS, SPLITS, STUDENTS, cells, change, read, write_report
 
 
 def test_the_page_names_the_confidence_of_its_intervals_and_has_a_dash_where_there_is_none(copy, benchmarks, tmp_path):
@@ -56,81 +28,6 @@ def test_the_page_names_the_confidence_of_its_intervals_and_has_a_dash_where_the
     write_report(tmp_path / "report", copy, benchmarks)
     page = (tmp_path / "report/report.html").read_text()
     assert '<th class="n">90&#8239;% interval</th>' in page and '<td class="n">–</td>' in page
-
-
-def test_peers_stand_in_the_page_where_they_were_timed(results, benchmarks, tmp_path):
-    students = read(results)
-    [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
-    assert read_peers(tmp_path / "peers.json", students) is None
-    assert read_peers(peers_json(tmp_path, "of other weights"), students) is None
-    summary = write_report(tmp_path / "report", results, benchmarks)
-    assert "Beside other packages" not in (tmp_path / "report/report.html").read_text()
-    summary["peers"] = read_peers(peers_json(tmp_path, sha), students)
-    write_page(tmp_path / "report.html", summary, students, [])
-    page = (tmp_path / "report.html").read_text()
-    assert page.count("Peer 1.0") == 1
-    assert "6.3×" in page
-    assert "gone was not timed beside tiny: ImportError: undefined symbol." in page
-    assert f"used {wording.percent(0.3, 0)} of the processor" in page
-    unknown = {"checkpoint_sha256": sha, "not_applicable": "it knows none of them", "peers": {}, "fastest": []}
-    (tmp_path / "peers.json").write_text(json.dumps({"students": {"tiny": unknown}, "load_of_other_processes": 0.0}))
-    summary["peers"] = read_peers(tmp_path / "peers.json", students)
-    write_page(tmp_path / "report.html", summary, students, [])
-    assert (
-        "Any other package was not timed beside tiny: it knows none of them." in (tmp_path / "report.html").read_text()
-    )
-
-
-def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp_path):
-    students = read(results)
-    [sha] = [student.get("model", "checkpoint_sha256") for student in students if student.name == "tiny"]
-    good = {"verdict": PASSES}
-    programs = {
-        "good": {
-            "title": "Good",
-            "cases": {"box": good},
-            "speed": [
-                {"n_atoms": 20, "ms_per_step": 0.27},
-                {"n_atoms": 200, "left_out": "did not fit: 9 s a step expected"},
-            ],
-        },
-        "short": {"title": "Short", "cases": {"box": {"verdict": TOO_SHORT}, "molecule": good}, "speed": []},
-        "heating": {"title": "Heating", "cases": {"box": {"verdict": FAILS}, "molecule": good}, "speed": []},
-        "gone": {"title": "Gone", "error": "cannot be made"},
-    }
-    for checkpoint in ("of other weights", sha):
-        tiny = {"checkpoint_sha256": checkpoint, "programs": programs, "load_of_other_processes": 0.3}
-        assert read_engines(tmp_path, students) is None
-        (tmp_path / "engines.json").write_text(json.dumps({"students": {"tiny": tiny}}))
-    summary = write_report(tmp_path / "report", results, benchmarks)
-    assert "In programs of molecular dynamics" not in (tmp_path / "report/report.html").read_text()
-    summary["engines"] = read_engines(tmp_path, students)
-    write_page(tmp_path / "report.html", summary, students, [])
-    page = (tmp_path / "report.html").read_text()
-    rows = re.findall(r"<td>(Good|Short|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)
-    assert rows == [("Good", "pass"), ("Short", "too short to tell"), ("Heating", "fail"), ("Gone", "not run")]
-    assert "is too short to tell where the drift" in page
-    assert "0.27" in page and "cannot be made" in page and "did not fit: 9 s a step expected" in page
-
-
-def test_properties_stand_in_the_page_where_they_were_measured(results, benchmarks, tmp_path):
-    summary = write_report(tmp_path / "report", results, benchmarks)
-    assert "Properties of a material" not in (tmp_path / "report/report.html").read_text()
-    row = {"n_atoms": 64, "temperature_K": 1200.0, "density_g_per_cm3": 1.49, "pressure_GPa": 0.2119}
-    row |= {"pressure_standard_error_GPa": 0.034, "student": "tiny"}
-    row["diffusion"] = {"Na": {"coefficient_cm2_per_s": 9.36e-5, "standard_error_cm2_per_s": 8e-6}}
-    alone = {"Na": {"coefficient_cm2_per_s": 8.1e-5, "standard_error_cm2_per_s": None}}  # of one atom
-    other = {"student": None, "pressure_GPa": None, "pressure_standard_error_GPa": None, "diffusion": alone}
-    rows = [row, row | other]
-    figure = tmp_path / "properties.svg"
-    figure.write_text("<svg></svg>")
-    summary["properties"] = {"rows": rows, "structure": "melt.xyz", "teacher": "SevenNet-0", "figure": str(figure)}
-    write_page(tmp_path / "report.html", summary, read(results), [figure])
-    page = (tmp_path / "report.html").read_text()
-    assert "diffusion of Na (10⁻⁵ cm²/s)" in page and "By dynamics from melt.xyz at constant volume" in page
-    assert '9.4 <span class="muted small">± 0.8</span>' in page and "0.21 " in page
-    assert "SevenNet-0" in page and "not measured" in page and '<td class="n">8.1</td>' in page
-    assert "How the atoms of a material are arranged and diffuse" in page
 
 
 def test_times_on_a_gpu_stand_in_the_page_as_measured_earlier(copy, benchmarks, tmp_path):
@@ -181,9 +78,6 @@ class Outline(HTMLParser):
     def handle_endtag(self, tag):
         if not self.open or self.open.pop() != tag:
             self.misnested.append(tag)
-
-
-# The page
 
 
 def test_complete_results_leave_nothing_unmeasured(report):
@@ -440,83 +334,3 @@ def test_markdown_tables_have_even_rows_whatever_a_teacher_is_called(report, tmp
     assert len(tables) == 4 and r"| PBE\|D3 | teacher |" in text
     for table in tables:
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
-
-
-# For machines
-
-
-def test_comparison_has_a_row_per_student_and_empty_cells_for_what_is_unknown(copy, benchmarks, tmp_path):
-    (copy / "tiny/accuracy.json").unlink()
-    write_report(tmp_path / "report", copy, benchmarks)
-    with (tmp_path / "report/comparison.csv").open() as handle:
-        rows = {row["variant"]: row for row in csv.DictReader(handle)}
-    assert list(rows) == list(STUDENTS)
-    assert rows["tiny"]["force_accuracy"] == ""
-    assert float(rows["original"]["larger_molecules_force_accuracy"]) == pytest.approx(1 - 0.03 * 1.3)
-    assert rows["ultra_tiny"]["failed_checks"] == "nve_drift"
-    assert int(rows["original"]["file_size_bytes_int8"]) == int(427_292 * 1.6)
-
-
-def test_summary_knows_its_data_and_checkpoints(report):
-    summary = json.loads((report / "summary.json").read_text())
-    assert re.fullmatch(r"[0-9a-f]{64}", summary["data"]["unseen_molecules"]["sha256"])
-    assert summary["schema_version"] == 1
-    assert all(variant["checkpoint_sha256"] for variant in summary["variants"].values())
-
-
-def test_page_markdown_and_tables_say_the_same(report):
-    summary = json.loads((report / "summary.json").read_text())
-    texts = [(report / name).read_text() for name in ("report.html", "report.md")]
-    said = [row["reason"] for row in summary["choices"]] + [row["shown"] for row in summary["targets"]]
-    said += [wording.percent(variant["force_accuracy"]) for variant in summary["variants"].values()]
-    said += [wording.count(variant["n_parameters"]) for variant in summary["variants"].values()]
-    for text in texts:
-        assert [words for words in said if words not in text] == []
-    assert "| nve drift |" in texts[1]
-    with (report / "comparison.csv").open() as handle:
-        rows = {row["variant"]: row for row in csv.DictReader(handle)}
-    for name, variant in summary["variants"].items():
-        plain = {key: value for key, value in variant.items() if isinstance(value, int | float) and value is not True}
-        assert {key: float(rows[name][key]) for key in plain} == pytest.approx(plain)
-        for split, values in variant["splits"].items():
-            assert rows[name][f"{split}_labelled_by"] == (values.pop("labelled_by") or "")
-            assert {key: float(rows[name][f"{split}_{key}"]) for key in values} == pytest.approx(values)
-
-
-def test_calculator_has_a_row_everywhere_and_a_reason_where_a_branch_is_not_applicable(copy, benchmarks, tmp_path):
-    reason = "an ASE calculator runs code of its own"
-    assert (copy / "tiny/export.json").is_file() and list((copy / "tiny").glob("*.onnx")), "those of a former network"
-    about = {"calculator": "emt.EMT", "arguments": {"asap_cutoff": True}, "n_parameters": None}
-    about |= {"environment": {"path": "emt.txt", "versions": {"ase": "3.29.0"}}}
-    about["not_applicable"] = dict.fromkeys(("engine", "export", "quantization", "package"), reason)
-    card = json.loads((copy / "tiny/model.json").read_text())
-    (copy / "tiny/model.json").write_text(json.dumps(card | about))
-    summary = write_report(tmp_path, copy, benchmarks)
-    assert summary["variants"]["tiny"]["not_applicable"] == {"export": reason, "quantization": reason}
-    verdicts = {row["name"]: row["verdict"] for row in summary["targets"] if row["variant"] == "tiny"}
-    assert [name for name, verdict in verdicts.items() if verdict == "not applicable"] == [
-        "Files verified",
-        "INT8 pays",
-    ]
-    page = (tmp_path / "report.html").read_text()
-    rows = [row for row in re.findall(r"<tr>.*?</tr>", page, re.S) if reason in row and "tiny" in row]
-    assert len(rows) == 5, "the first table, two targets, files, INT8"
-    assert page.count(f"not applicable: {reason}") == 3, "engine, files, INT8"
-    assert "emt.EMT" in page and "asap_cutoff True" in page
-    assert "not applicable" in (tmp_path / "report.md").read_text()
-
-
-@pytest.mark.parametrize(("own", "labels", "listed"), [(True, None, 1), (None, "Teacher", 1), (None, "other", 0)])
-def test_a_teacher_is_listed_where_its_error_is_zero_by_definition(tmp_path, own, labels, listed):
-    """Its time is the median of the benchmarks of all students."""
-    row = {"system_size": 16, "batch_size": 1, "n_atoms": 16, "latency_ms_median": 2.0}
-
-    def student(name, latency_ms):
-        teacher = {"name": "Teacher", "own": own}
-        teacher["rows"] = [{**row, "call": "teacher", "latency_ms_median": latency_ms}]
-        results = {"benchmark": {"rows": [{**row, "runtime": "calculator"}], "teacher": teacher}}
-        results["accuracy"] = {"splits": {"crystals": {"labelled_by": {"name": labels}}}}
-        return Student(name, tmp_path, results)
-
-    students = [student("mine", 9.0), student("yours", 2.0), student("ours", 7.0)]
-    assert teachers_timed(students) == ({"Teacher": 7.0} if listed else {})

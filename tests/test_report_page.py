@@ -239,6 +239,13 @@ def test_student_of_unknown_training_data_flags_nothing_and_says_so(copy, benchm
     assert len(cells(text, "coverage")) == 1
 
 
+def test_what_was_decided_about_a_checkpoint_stands_with_its_student(copy, benchmarks, tmp_path):
+    change(copy, "model", lambda content: content.update(doubts=["tiny.pt holds tensors without the settings."]))
+    write_report(tmp_path / "report", copy, benchmarks)
+    page = (tmp_path / "report/report.html").read_text()
+    assert page.count("<dt>caution</dt><dd>tiny.pt holds tensors without the settings.</dd>") == len(STUDENTS)
+
+
 def test_training_is_told_in_steps(report):
     page = (report / "report.html").read_text()
     assert "2,000 steps on 9,000, then 16,802 structures" in page and "010101010101, then 232323232323" in page

@@ -91,13 +91,25 @@ def test_outputs_and_inputs_tell_their_charge_and_multiplicity(tmp_path, name, t
     [
         ("a.out", ORCA.format(1, 2, 0), "tells several values of its charge: .* with that of each structure"),
         ("a.nwo", NWCHEM.format("a.u."), r"has `Output coordinates in a\.u\.`, which ASE's reader passes over"),
+        (
+            "a.nwo",
+            NWCHEM.format("angstroms") + "      boundary conditions  = periodic    (version3)\n",
+            r"has `boundary conditions  = periodic`, which ASE's reader passes over",
+        ),
         ("a.gamess", GAMESS + " COORDINATES OF ALL ATOMS ARE (ANGS)\n", "has several structures"),
+        ("a.gamess", GAMESS + "     SCFTYP=RHF          RUNTYP=SURFACE      EXETYP=RUN\n", "has several structures"),
     ],
 )
 def test_an_output_that_ase_does_not_read_whole_is_refused(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     with pytest.raises(AssayError, match=f"{name} {words}"):
         list(read_frames(tmp_path / name))
+
+
+def test_plane_waves_of_nwchem_around_a_molecule_without_images_are_read(tmp_path):
+    (tmp_path / "a.nwo").write_text(NWCHEM.format("angstroms") + "      boundary conditions  = aperiodic\n")
+    [load] = read_frames(tmp_path / "a.nwo")
+    assert not load().pbc.any()
 
 
 def test_every_job_of_an_output_of_gaussian_is_read(tmp_path):

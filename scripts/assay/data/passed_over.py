@@ -19,6 +19,7 @@ _POSCAR = re.compile(rf"(?m)^{_SCALE}(?:{_VECTOR}){{3}}{_ELEMENTS_OR_COUNTS}")
 _CONFIGURATION = "Direct configuration="
 _COUNTS_OF_XDATCAR, _AXES = re.compile(r"(?m)^[ \t]*\d+(?:[ \t]+\d+)*[ \t]*$"), 3
 _ANGSTROM_COORD = re.compile(r"(?im)^\s*\$coord\b.*\bangs\b")
+_STEPS_OF_GAMESS = r"COORDINATES OF ALL ATOMS ARE|\bRUNTYP=(?:SURFACE|IRC|DRC|MD)\b"
 _PERIODIC_OF_CP2K = re.compile(r"(?im)^\s*&CELL\s*\n(?:(?!\s*&END).*\n)*?\s*PERIODIC\s+(\w+)")
 
 
@@ -40,7 +41,7 @@ _SEVERAL: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
     "vasp": lambda text: len(_POSCAR.findall(text)) > 1,
     "res": _more_than_one(r"(?im)^\s*TITL\b"),
     "turbomole": _more_than_one(r"(?m)^\s*\$coord\b"),
-    "gamess-us-out": lambda text: "COORDINATES OF ALL ATOMS ARE" in text,  # of the steps of an optimization
+    "gamess-us-out": lambda text: re.search(_STEPS_OF_GAMESS, text) is not None,
 }
 _NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
     "castep-cell": re.compile(r"(?im)^\s*a0\s*$"),
@@ -49,7 +50,9 @@ _NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
     "dmol-car": re.compile(
         r"(?m)^PBC=(?!ON\b|OFF\b).*|^PBC(?:[ \t]+[\d.]+){6}[ \t]+\((?!P1\)).*|^end[ \t]*\n(?!end)[ \t]*\S.*"
     ),  # a slab, a symmetry, or a second molecule
-    "nwchem-out": re.compile(r"Output coordinates in (?!angstroms)\S+|Lattice Parameters"),
+    "nwchem-out": re.compile(
+        r"Output coordinates in (?!angstroms)\S+|Lattice Parameters|boundary conditions\s+=\s+periodic"
+    ),
     "res": re.compile(r"(?im)^\s*(?:LATT\b(?!\s+-1\b)|SYMM\b).*"),
     "turbomole": re.compile(
         r"(?im)^\s*(?:\$coord(?!\s*(?:bohr|angs)?\s*(?:natoms\s*=\s*\d+)?\s*$).*|\$(?:periodic\s+[1-9]|cell|lattice).*)"

@@ -17,14 +17,13 @@ def orientation_of(shift):
 
 GAUSSIAN = " Entering Gaussian System\n Charge =  1 Multiplicity = 2\n{}" + r" 1\1\GINC-NODE\FOpt" + "\n\n"
 ORCA = """   * O   R   C   A *
-Number of atoms                             ...      1
- Total Charge           Charge          ....    {0}
- Multiplicity           Mult            ....    {1}
 ---------------------------------
 CARTESIAN COORDINATES (ANGSTROEM)
 ---------------------------------
   O      0.000000    0.000000    0.119000
 
+ Total Charge           Charge          ....    {0}
+ Multiplicity           Mult            ....    {1}
 FINAL SINGLE POINT ENERGY       -75.0
  Total Charge           Charge          ....    {2}
 ORCA TERMINATED NORMALLY
@@ -91,6 +90,18 @@ def test_outputs_and_inputs_tell_their_charge_and_multiplicity(tmp_path, name, t
     [
         ("a.out", ORCA.format(1, 2, 0), "tells several values of its charge: .* with that of each structure"),
         ("a.nwo", NWCHEM.format("a.u."), r"has `Output coordinates in a\.u\.`, which ASE's reader passes over"),
+        ("a.out", ORCA.format(1, 2, 1).replace("  O  ", "  Mg>"), "has `Mg>"),
+        (
+            "a.out",
+            ORCA.format(1, 2, 1).replace("---\n  O", "---\n  O  0.0 0.0 0.0\n  O").split("19000\n")[0],
+            "ends within",
+        ),
+        ("a.out", "|  6> H :  0.0 0.0 1.0\n" + ORCA.format(1, 2, 1), "has `.*H :  0.0"),
+        (
+            "a.log",
+            GAUSSIAN.format(" O-Bq  0. 0. 1.\n" + orientation_of(0.0)),
+            "has `O-Bq  0. 0. 1.`, which ASE's reader passes over",
+        ),
         (
             "a.nwo",
             NWCHEM.format("angstroms") + "      boundary conditions  = periodic    (version3)\n",
@@ -110,6 +121,29 @@ def test_plane_waves_of_nwchem_around_a_molecule_without_images_are_read(tmp_pat
     (tmp_path / "a.nwo").write_text(NWCHEM.format("angstroms") + "      boundary conditions  = aperiodic\n")
     [load] = read_frames(tmp_path / "a.nwo")
     assert not load().pbc.any()
+
+
+def test_every_structure_of_an_output_of_orca_is_read_with_the_charge_of_its_job(tmp_path):
+    """ASE reads the last of several jobs, and none of a single point, in which no number of atoms is told."""
+    title = "CARTESIAN COORDINATES (ANGSTROEM)\n---\n"
+    step = title + "  O  0.0 0.0 0.219\n\n"
+    anion = ORCA.format(-1, 3, -1).replace("0.119000\n", "0.319000\n  H : 0.0 0.0 1.3\n  H  0.0 0.0 -0.6\n")
+    (tmp_path / "a.out").write_text(ORCA.format(1, 2, 1) + step + anion)
+    frames = [load() for load in read_frames(tmp_path / "a.out")]
+    assert [(read.charge, read.spin) for read in map(Structure.from_ase, frames)] == [(1, 2), (1, 2), (-1, 3)]
+    np.testing.assert_allclose([atoms.positions[0, 2] for atoms in frames], [0.119, 0.219, 0.319])
+    assert [atoms.numbers.tolist() for atoms in frames] == [[8], [8], [8, 1]]
+
+
+@pytest.mark.parametrize(("number", "kind"), [(0, 0), (-1, 1)])
+def test_ghosts_dummies_and_fragments_in_an_output_of_gaussian_are_no_atoms(tmp_path, number, kind):
+    whole = orientation_of(0.0).replace(" ---\n SCF", f"   4  {number}  {kind}  0.0  0.0  1.0\n ---\n SCF")
+    fragment = " Counterpoise: doing DCBS calculation for fragment   1\n" + orientation_of(0.1)
+    again = " Counterpoise: doing full-system calculation\n" + orientation_of(0.2)
+    (tmp_path / "a.log").write_text(GAUSSIAN.format(whole + fragment + again))
+    frames = [load() for load in read_frames(tmp_path / "a.log")]
+    assert [atoms.numbers.tolist() for atoms in frames] == [[8, 1, 1]] * 2
+    np.testing.assert_allclose([atoms.positions[0, 2] for atoms in frames], [0.119, 0.319])
 
 
 def test_every_job_of_an_output_of_gaussian_is_read(tmp_path):

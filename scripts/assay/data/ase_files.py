@@ -25,6 +25,7 @@ from assay.data.frames import Frame, Layout, calculator_of, with_results, word_o
 from assay.data.gaussian_files import jobs_of, understood
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
 from assay.data.of_atoms import IN_NUMBERS, by_atoms
+from assay.data.orca_files import structures_of
 from assay.data.passed_over import (
     KINDS,
     OTHERWISE,
@@ -42,7 +43,8 @@ from assay.runtime.template import READ_WHOLE, open_text
 from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
-_INPUT, _OUTPUT, _PDB = "gaussian-in", "gaussian-out", "proteindatabank"  # formats of ASE
+_INPUT, _PDB = "gaussian-in", "proteindatabank"  # formats of ASE
+_IN_PARTS: Mapping[str, Callable[[str, Path], Iterator[str]]] = {"gaussian-out": jobs_of, "orca-output": structures_of}
 _OF_GROMACS, _OF_LAMMPS = ("gromacs", "gromos"), ("lammps-data", "lammps-dump-text")
 _GUARDED = {*KINDS, *WITH_ELEMENTS, *WITH_LABELS, _INPUT, _PDB}
 _RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
@@ -213,7 +215,7 @@ class _Part(NamedTuple):
 
 
 def _parts(path: Path) -> Iterator[_Part]:
-    """The parts of a file that ASE reads one after the other: most files are one, and outputs of Gaussian one a job.
+    """The parts of a file that ASE reads one after the other: most are one, and outputs of Gaussian and ORCA several.
 
     Raises:
         AssayError: it is in a format that ASE's reader may not have whole, has several structures that it does not read
@@ -255,7 +257,7 @@ def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
         return
     text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else text
     complete = without_cut_end(kind, text)
-    for part in filter(str.strip, jobs_of(complete) if kind == _OUTPUT else [complete]):
+    for part in filter(str.strip, _IN_PARTS[kind](complete, path) if kind in _IN_PARTS else [complete]):
         yield _Part(
             _Text(part, path) if get_ioformat(kind).acceptsfd else path,
             options,

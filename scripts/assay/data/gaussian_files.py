@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ from assay.workflow.errors import AssayError
 
 _NEXT_JOB, _SAME_ATOMS = re.compile(r"(?im)^\s*--link1--\s*$"), re.compile(r"(?i)geom\w*\s*[=(][^\n]*check")
 _END_OF_JOB = re.compile(r"(?m)^\s*1\\1\\GINC.*$")  # where ASE stops
+_FRAGMENT = re.compile(r"(?ms)^\s*Counterpoise: doing (?!full).*?(?=^\s*Counterpoise: doing full|\Z)")
+_GHOST = re.compile(r"(?m)^ *(?:[A-Z][a-z]?-)?Bq\b.*")
+_NO_ATOM = re.compile(r"(?m)^[ \t]+\d+[ \t]+(?:0|-1)(?:[ \t]+-?\d+)?(?:[ \t]+-?\d+\.\d+){3}[ \t]*\n")
 _MOLECULE = re.compile(
     r"(?s)\A(?P<head>\s*(?P<route>.*?)\n\s*\n.*?\n\s*\n)[ \t]*(?P<charge>[-+]?\d+)[ \t,]+(?P<multiplicity>\d+)"
     r"(?:[ \t,]+[-+]?\d+)*[ \t]*\n(?P<atoms>.*?)(?P<rest>\n\s*\n.*|\s*)\Z"
@@ -64,9 +67,21 @@ def understood(text: str, path: Path) -> GaussianInput:
     )
 
 
-def jobs_of(text: str) -> list[str]:
-    """The jobs of an output, each of which ASE reads alone: the frequencies behind an optimization are one."""
-    return _END_OF_JOB.split(text)
+def jobs_of(text: str, path: Path) -> Iterator[str]:
+    """The jobs of an output, each of which ASE reads alone: the frequencies behind an optimization are one.
+
+    Fragments in the basis of the whole, ghosts and dummies are left out.
+
+    Raises:
+        AssayError: it does not tell which atoms are ghosts.
+    """
+    for job in _END_OF_JOB.split(text):
+        whole = _FRAGMENT.sub("", job)
+        atoms, n_without = _NO_ATOM.subn("", whole)
+        ghost = _GHOST.search(whole)
+        if ghost is not None and not n_without:
+            raise not_read(path, ghost[0])
+        yield atoms
 
 
 def _length_A(route: str, path: Path) -> float:

@@ -1,0 +1,43 @@
+"""Outputs of ORCA, structure by structure: ASE reads the last of a job, and none where no number of atoms is told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from ase.data import atomic_numbers
+
+from assay.data.passed_over import not_read
+from assay.workflow.errors import AssayError
+
+_TITLE = "CARTESIAN COORDINATES (ANGSTROEM)"
+_TABLE = re.compile(rf"(?m)^{re.escape(_TITLE)}[ \t]*\n[-\t ]+\n((?:[ \t]*\S.*\n)+)(?=[ \t]*\n)")
+_CHARGE_OR_MULTIPLICITY = re.compile(r"(?m)^\s*(?:Total Charge\s+Charge|Multiplicity\s+Mult)\s+\.+.*$")
+_GHOST, _GHOST_OF_INPUT = re.compile(r"\s*\w+\s*:"), re.compile(r"(?m)^\|\s*\d+>\s*[A-Za-z]{1,2}\s*:.*\d")
+_END = "ORCA TERMINATED NORMALLY\n"
+
+
+def structures_of(text: str, path: Path) -> Iterator[str]:
+    """An output for each table of coordinates, with the charge and multiplicity of its job, and without ghost atoms.
+
+    Raises:
+        AssayError: it ends within a structure, has others than atoms and ghosts, such as cores without electrons that
+            embed a cluster, or does not tell which atoms are ghosts.
+    """
+    tables = list(_TABLE.finditer(text))
+    if len(tables) != text.count(_TITLE):
+        raise AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")
+    if not tables:
+        yield text
+    ghost = _GHOST_OF_INPUT.search(text)
+    if ghost is not None and not any(map(_GHOST.match, "".join(table[1] for table in tables).splitlines())):
+        raise not_read(path, ghost[0])
+    told: list[str] = []
+    for table, end in zip(tables, [*(table.start() for table in tables[1:]), len(text)], strict=True):
+        told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or told
+        atoms = [row for row in table[1].splitlines() if not _GHOST.match(row)]
+        for row in atoms:
+            if row.split()[0] not in atomic_numbers:
+                raise not_read(path, row)
+        yield "\n".join([f"Number of atoms ... {len(atoms)}", _TITLE, "---", *atoms, "", *told, _END])

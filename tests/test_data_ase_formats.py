@@ -245,3 +245,40 @@ def test_an_xdatcar_that_ends_within_a_structure_costs_that_one_alone(tmp_path, 
     assert [next(frames)().numbers.tolist() for _ in range(n_whole)] == n_whole * [[11, 17]]
     with pytest.raises(AssayError, match="XDATCAR ends within a structure"):
         next(frames)
+
+
+OUTCAR = """ vasp.5.4.4
+ POTCAR:    PAW_PBE Ge 05Jan2001
+ POTCAR:    PAW_PBE Ge 05Jan2001
+   ISPIN  =      1
+   ions per type =               1
+---------------------------------- Iteration      1(   1)  ----------------------------------
+      direct lattice vectors                 reciprocal lattice vectors
+     4.0 0.0 0.0     0.25 0.0 0.0
+     0.0 5.0 0.0     0.0 0.2 0.0
+     0.0 0.0 6.0     0.0 0.0 0.16667
+
+ POSITION                                       TOTAL-FORCE (eV/Angst),             FORCE-w/o vdW (eV/Angst)
+ -----------------------------------------------------------------------------------
+      1.0  2.0  3.0     0.1 0.0 0.0    0.2 0.0 0.0
+ -----------------------------------------------------------------------------------
+
+  FREE ENERGIE OF THE ION-ELECTRON SYSTEM (eV)
+  ---------------------------------------------------
+  free  energy   TOTEN  =       -33.3 eV    w/o vdW =       -32.3 eV
+
+  energy  without entropy=      -33.5 eV    w/o vdW =       -32.5  energy(sigma->0) =      -33.4 eV    w/o vdW =  -32.4
+"""
+
+
+def test_an_outcar_may_tell_energies_without_dispersion(tmp_path):
+    (tmp_path / "OUTCAR").write_text(OUTCAR)
+    [load] = AseFile(tmp_path / "OUTCAR").frames()
+    np.testing.assert_allclose(load().positions, [[1.0, 2.0, 3.0]])
+    assert (load().info["energy"], load().arrays["forces"][0, 0]) == (-33.4, 0.1)
+
+
+def test_an_outcar_with_steps_of_a_learned_force_field_is_refused(tmp_path):
+    (tmp_path / "OUTCAR").write_text(OUTCAR.replace("energy   TOTEN", "energy ML TOTEN"))
+    with pytest.raises(AssayError, match=r"OUTCAR has steps of a learned force field, .*: give its XDATCAR"):
+        next(AseFile(tmp_path / "OUTCAR").frames())

@@ -88,7 +88,10 @@ _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
         "multiplicity": re.compile(rf"Multiplicity\s+Mult\s+\.+{_WHOLE}"),
     },
 }
-KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, "eon"])
+_ASIDES: Mapping[str, re.Pattern[str]] = {  # by format of ASE
+    "vasp-out": re.compile(r"(?:\beV[ \t]+)?w/o vdW =[ \t]+\S+(?:[ \t]+eV)?")
+}
+KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_ASIDES, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
 
 _WHY_NOT: Mapping[str, str] = {  # by format of ASE
@@ -135,9 +138,18 @@ def check_read(kind: str, text: str, path: Path) -> None:
     """
     if kind in _SEVERAL and _SEVERAL[kind](text):
         raise several(path)
+    if kind == "vasp-out" and "ML TOTEN" in text:
+        raise AssayError(
+            f"{path} has steps of a learned force field, which ASE's reader does not know: give its XDATCAR"
+        )
     said = _NOT_READ[kind].search(text) if kind in _NOT_READ else None
     if said is not None:
         raise not_read(path, said[0])
+
+
+def without_asides(kind: str, text: str) -> str:
+    """A text without words that ASE's reader stumbles over, as energies without dispersion."""
+    return _ASIDES[kind].sub("", text) if kind in _ASIDES else text
 
 
 def without_cut_end(kind: str, text: str) -> str:

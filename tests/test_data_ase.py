@@ -373,6 +373,14 @@ def test_names_of_atoms_that_do_not_tell_elements_are_refused(tmp_path, name, re
         list(read_frames(tmp_path / name))
 
 
+@pytest.mark.parametrize("name", NAMED)
+def test_small_letters_that_are_types_tell_no_elements_of_their_residue(tmp_path, name):
+    assert numbers_of(tmp_path / name, NAMED[name]("PA", "Ch1", "Hn2", "O3")) == [6, 1, 8]
+    (tmp_path / name).write_text(NAMED[name]("PA", "Ch1", "Hn2", "Ca3"))
+    with pytest.raises(AssayError, match="'CA3' in a residue 'PA' may be of several"):
+        list(read_frames(tmp_path / name))
+
+
 @pytest.mark.parametrize(("name", "number"), [("OW", 8), ("Na+", 11), ("NA", None), ("CL", None), ("HO", 1)])
 def test_names_of_dl_poly_are_elements_or_refused(tmp_path, name, number):
     (tmp_path / "CONFIG").write_text(f"by hand\n0 1 1\n9 0 0\n0 9 0\n0 0 9\n{name} 1\n0 0 0\n")

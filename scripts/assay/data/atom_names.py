@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from assay.data.lammps_files import check_masses
 from assay.workflow.errors import AssayError, printable
 
 _WORD = re.compile(r"\d?([A-Za-z]+)")
+_TYPED = re.compile(r"[A-Z][a-z]")
 _FIRST = "HCNOSPF"  # elements whose names go on with anything, as CT, OW and HO3'
 _NATURAL = set(chemical_symbols[1:93])
 _IONS = ("SOD", "POT")  # sodium and potassium of CHARMM
@@ -54,6 +55,16 @@ def element_named(name: str, residue: str = "") -> str | None:
     return None if is_other or word[0] not in _FIRST or word in _IONS or name.strip() == residue else word[0]
 
 
+def spelled_out(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Names of atoms and of their residues, in capitals where small letters of a residue are types and no symbols.
+
+    As `Ch1` and `Hn16` are, beside which `Ca13` is no calcium.
+    """
+    words = ((match[1], residue) for name, residue in names if (match := _WORD.match(name.strip())))
+    odd = {residue for word, residue in words if _TYPED.match(word) and word[:2] not in atomic_numbers}
+    return [(name.upper() if residue in odd else name, residue) for name, residue in names]
+
+
 def named_element(name: str, residue: str, path: str | Path) -> str:
     """The same.
 
@@ -83,14 +94,17 @@ def check_labels(atoms: ase.Atoms, where: str) -> None:
 
 def _gromacs(text: str, path: Path) -> str:
     lines = text.splitlines(keepends=True)
-    for k in range(_GRO_BEFORE, _GRO_BEFORE + int(lines[1])):
-        element = named_element(lines[k][_GRO_NAME], lines[k][_GRO_RESIDUE], path)
+    atoms = range(_GRO_BEFORE, _GRO_BEFORE + int(lines[1]))
+    names = spelled_out([(lines[k][_GRO_NAME], lines[k][_GRO_RESIDUE]) for k in atoms])
+    for k, (name, residue) in zip(atoms, names, strict=True):
+        element = named_element(name, residue, path)
         lines[k] = f"{lines[k][: _GRO_NAME.start]}{element:>5}{lines[k][_GRO_NAME.stop :]}"
     return "".join(lines)
 
 
 def _gromos(text: str, path: Path) -> str:
-    return _G96.sub(lambda match: match[1] + named_element(match[3], match[2], path), text)
+    names = iter(spelled_out([(match[3], match[2]) for match in _G96.finditer(text)]))
+    return _G96.sub(lambda match: match[1] + named_element(*next(names), path), text)
 
 
 def _vasp(text: str, path: Path) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 from ase.data import atomic_numbers
 
-from assay.data.atom_names import named_element
+from assay.data.atom_names import named_element, spelled_out
 from assay.data.spellings import numbers_in
 from assay.workflow.errors import AssayError, printable
 
 WHOLE = 0.999  # of an occupancy
 MAKE_WHOLE = "keep one alternative of each atom, with an occupancy of 1"
 _NO_CELL = 1.0  # angstrom, lengths of a cell where there is none: those of the wwPDB, and 0 of other programs
+_ATOM = ("ATOM", "HETATM")
 _GROUP = slice(54, 66)  # the columns of a space group, and the one before them
 _NO_SYMMETRY = re.compile(r"\s*(P?\s*1(\s+1)*)?\s*", re.IGNORECASE)  # P 1, whose full symbol is P 1 1 1
 _CHARGE = re.compile(r"(\d)([+-])|([+-])(\d)")
@@ -34,7 +35,9 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
     told: list[dict[str, Any]] = []
     seen: dict[str, str] = {}
     cell, charge, n_atoms = "", 0, 0
-    for line in (*text.splitlines(), "END"):
+    lines = (*text.splitlines(), "END")
+    names = iter(spelled_out([(line[12:16], line[17:21]) for line in lines if line.startswith(_ATOM)]))
+    for line in lines:
         if line.startswith("CRYST1"):
             is_one = any(float(line[k : k + 9]) > _NO_CELL for k in (6, 15, 24))
             cell = line if is_one else ""
@@ -44,9 +47,9 @@ def with_elements(text: str, path: Path) -> tuple[str, list[dict[str, Any]]]:
             told.append({"charge": charge} if charge else {})
             charge, n_atoms = 0, 0
             seen.clear()
-        elif line.startswith(("ATOM", "HETATM")):
+        elif line.startswith(_ATOM):
             _check_whole(line, seen, path)
-            kept.append(_with_element(line, path))
+            kept.append(_with_element(line, *next(names), path))
             charge += _charge_of(line)
             n_atoms += 1
         elif not line.startswith("END"):
@@ -77,12 +80,12 @@ def _check_whole(line: str, seen: dict[str, str], path: Path) -> None:
         raise AssayError(f"{path} has an atom {line[12:27].strip()!r} with an occupancy of {occupancy}: {MAKE_WHOLE}")
 
 
-def _with_element(line: str, path: Path) -> str:
+def _with_element(line: str, name: str, residue: str, path: Path) -> str:
     """A line with the element of its columns, or else of the name of its atom."""
     line = line.ljust(80)
     if atomic_numbers.get(line[76:78].strip().capitalize()):
         return line
-    return f"{line[:76]}{named_element(line[12:16], line[17:21], path):>2}{line[78:]}"
+    return f"{line[:76]}{named_element(name, residue, path):>2}{line[78:]}"
 
 
 def _charge_of(line: str) -> int:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from assay.data.passed_over import check_read
 from assay.predictors.structure_files import read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -67,6 +68,13 @@ NWCHEM = """ Northwest Computational Chemistry Package
 """
 
 
+CASTEP = """ | CCC   AA   SSS  TTTTT  EEEEE  PPPP        |
+ Run started: Thu, 08 Jan 2015 12:00:00 +0000
+ BFGS: starting iteration         1
+ Starting MD iteration            1 ...
+"""
+
+
 @pytest.mark.parametrize(
     ("name", "text", "spin"),
     [
@@ -107,6 +115,14 @@ def test_outputs_and_inputs_tell_their_charge_and_multiplicity(tmp_path, name, t
             NWCHEM.format("angstroms") + "      boundary conditions  = periodic    (version3)\n",
             r"has `boundary conditions  = periodic`, which ASE's reader passes over",
         ),
+        ("a.castep", 2 * CASTEP, "has several structures"),
+        ("a.castep", CASTEP + " Starting DMD iteration          1 ...\n", "has several structures"),
+        ("a.castep", CASTEP + " TPSD: starting iteration         1\n", "has several structures"),
+        (
+            "a.castep",
+            CASTEP + "            x                          Product                         x\n",
+            "has several",
+        ),
         ("a.gamess", GAMESS + " COORDINATES OF ALL ATOMS ARE (ANGS)\n", "has several structures"),
         ("a.gamess", GAMESS + "     SCFTYP=RHF          RUNTYP=SURFACE      EXETYP=RUN\n", "has several structures"),
     ],
@@ -115,6 +131,13 @@ def test_an_output_that_ase_does_not_read_whole_is_refused(tmp_path, name, text,
     (tmp_path / name).write_text(text)
     with pytest.raises(AssayError, match=f"{name} {words}"):
         list(read_frames(tmp_path / name))
+
+
+def test_steps_of_castep_that_ase_reads_one_by_one_are_not_refused(tmp_path):
+    check_read("castep-castep", CASTEP.replace("MD", "BFGS"), tmp_path / "a.castep")
+    check_read("castep-castep", CASTEP, tmp_path / "a.castep")
+    with pytest.raises(AssayError, match=r"a\.castep has several structures"):
+        check_read("castep-castep", 2 * CASTEP, tmp_path / "a.castep")
 
 
 def test_plane_waves_of_nwchem_around_a_molecule_without_images_are_read(tmp_path):

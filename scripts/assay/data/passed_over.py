@@ -19,6 +19,7 @@ _POSCAR = re.compile(rf"(?m)^{_SCALE}(?:{_VECTOR}){{3}}{_ELEMENTS_OR_COUNTS}")
 _CONFIGURATION = "Direct configuration="
 _COUNTS_OF_XDATCAR, _AXES = re.compile(r"(?m)^[ \t]*\d+(?:[ \t]+\d+)*[ \t]*$"), 3
 _ANGSTROM_COORD = re.compile(r"(?im)^\s*\$coord\b.*\bangs\b")
+_STEPS_OF_CASTEP = r"Starting (?!L?BFGS |MD )\w+ iteration|(?<!BFGS): starting iteration|\bx +Product +x\b"
 _STEPS_OF_GAMESS = r"COORDINATES OF ALL ATOMS ARE|\bRUNTYP=(?:SURFACE|IRC|DRC|MD)\b"
 _PERIODIC_OF_CP2K = re.compile(r"(?im)^\s*&CELL\s*\n(?:(?!\s*&END).*\n)*?\s*PERIODIC\s+(\w+)")
 
@@ -34,6 +35,7 @@ def _more_than_one(pattern: str) -> Callable[[str], bool]:
 
 
 _SEVERAL: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
+    "castep-castep": lambda text: text.count("Run started:") > 1 or re.search(_STEPS_OF_CASTEP, text) is not None,
     "gromacs": lambda text: _from(text, lambda lines: 3 + int(lines[1])),
     "gen": lambda text: _from(
         text, lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF")

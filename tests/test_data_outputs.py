@@ -140,6 +140,24 @@ def test_steps_of_castep_that_ase_reads_one_by_one_are_not_refused(tmp_path):
         check_read("castep-castep", 2 * CASTEP, tmp_path / "a.castep")
 
 
+def test_orbitals_in_an_output_of_nwchem_cost_no_structure(tmp_path):
+    """ASE fails on orbitals with a symmetry."""
+    orbitals = """
+                       DFT Final Molecular Orbital Analysis
+                       ------------------------------------
+
+ Vector    1  Occ=2.000000D+00  E=-1.886418D+01  Symmetry=a1
+              MO Center=  1.1D-20,  1.5D-18,  1.2D-01, r^2= 1.5D-02
+   Bfn.  Coefficient  Atom+Function         Bfn.  Coefficient  Atom+Function
+  ----- ------------  ---------------      ----- ------------  ---------------
+     1      0.983233  1 O  s
+
+"""
+    (tmp_path / "a.nwo").write_text(NWCHEM.format("angstroms") + orbitals)
+    [load] = read_frames(tmp_path / "a.nwo")
+    assert load().numbers.tolist() == [8]
+
+
 def test_plane_waves_of_nwchem_around_a_molecule_without_images_are_read(tmp_path):
     (tmp_path / "a.nwo").write_text(NWCHEM.format("angstroms") + "      boundary conditions  = aperiodic\n")
     [load] = read_frames(tmp_path / "a.nwo")

@@ -114,8 +114,9 @@ Totals:      2        5         4
 """
 
 
-def test_the_cell_of_an_output_of_onetep_repeats(tmp_path):
-    (tmp_path / "a.out").write_text(ONETEP)
+@pytest.mark.parametrize("block", ["%BLOCK ", "%block  "])
+def test_the_cell_of_an_output_of_onetep_repeats(tmp_path, block):
+    (tmp_path / "a.out").write_text(ONETEP.replace("%BLOCK ", block))
     [load] = read_frames(tmp_path / "a.out")
     assert load().numbers.tolist() == [1, 8] and load().pbc.all()
     np.testing.assert_allclose(load().cell, 20.0 * BOHR * np.eye(3), rtol=1e-6)

@@ -33,8 +33,8 @@ from assay.data.passed_over import (
     check_read,
     length_A_of,
     pbc_of,
+    readable,
     unread,
-    without_asides,
     without_cut_end,
 )
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
@@ -256,7 +256,7 @@ def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
         read = understood(text, path)
         yield _Part(_Text(read.text, path), options, _of_all(read.told), length_A=read.length_A)
         return
-    text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else without_asides(kind, text)
+    text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else readable(kind, text)
     complete = without_cut_end(kind, text)
     for part in filter(str.strip, _IN_PARTS[kind](complete, path) if kind in _IN_PARTS else [complete]):
         yield _Part(

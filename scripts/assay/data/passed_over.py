@@ -90,10 +90,12 @@ _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
         "multiplicity": re.compile(rf"Multiplicity\s+Mult\s+\.+{_WHOLE}"),
     },
 }
-_ASIDES: Mapping[str, re.Pattern[str]] = {  # by format of ASE
-    "vasp-out": re.compile(r"(?:\beV[ \t]+)?w/o vdW =[ \t]+\S+(?:[ \t]+eV)?")
+_MISREAD: Mapping[str, tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = {  # by format of ASE
+    "nwchem-out": (re.compile(r"Final (?:Alpha |Beta )?Molecular Orbital Analysis"), lambda _: ""),
+    "onetep-out": (re.compile(r"(?i)%(?:end)?block[ \t]+\w+"), lambda word: " ".join(word[0].upper().split())),
+    "vasp-out": (re.compile(r"(?:\beV[ \t]+)?w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), lambda _: ""),
 }
-KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_ASIDES, "eon"])
+KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_MISREAD, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
 
 _WHY_NOT: Mapping[str, str] = {  # by format of ASE
@@ -149,9 +151,12 @@ def check_read(kind: str, text: str, path: Path) -> None:
         raise not_read(path, said[0])
 
 
-def without_asides(kind: str, text: str) -> str:
-    """A text without words that ASE's reader stumbles over, as energies without dispersion."""
-    return _ASIDES[kind].sub("", text) if kind in _ASIDES else text
+def readable(kind: str, text: str) -> str:
+    """A text without what ASE's reader stumbles over: orbitals, small letters, energies without dispersion."""
+    if kind not in _MISREAD:
+        return text
+    words, instead = _MISREAD[kind]
+    return words.sub(instead, text)
 
 
 def without_cut_end(kind: str, text: str) -> str:

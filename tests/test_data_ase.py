@@ -177,10 +177,24 @@ RES = "TITL water\nCELL 1.0 9 9 9 90 90 90\nLATT -1\nSFAC O\nO 1 0.{} 0 0 1.0\nE
 GJF = "#p hf\n\nwater\n\n-1 2\nO 0.{} 0 0\n\n"
 
 
+def test_every_structure_of_a_file_of_gromacs_is_read(tmp_path):
+    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + GRO.format(1, 2).replace("1.0 1.0 1.0", "2.0 2.0 2.0") + "\n")
+    first, second = (load() for load in read_frames(tmp_path / "a.gro"))
+    np.testing.assert_allclose([first.positions[0, 0], second.positions[0, 0]], [1.0, 2.0])
+    np.testing.assert_allclose([first.cell[0, 0], second.cell[0, 0]], [10.0, 20.0])
+
+
+def test_a_file_of_gromacs_that_ends_within_a_structure_costs_that_one_alone(tmp_path):
+    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + GRO.format(1, 2).rsplit("   1.0", 3)[0])
+    frames = read_frames(tmp_path / "a.gro")
+    assert next(frames)().numbers.tolist() == [8]
+    with pytest.raises(AssayError, match=r"a\.gro ends within a structure"):
+        next(frames)
+
+
 @pytest.mark.parametrize(
     ("name", "one", "between"),
     [
-        ("a.gro", GRO, ""),
         ("a.gen", GEN, ""),
         ("a.gjf", GJF, "--Link1--\n"),
         ("POSCAR", POSCAR, ""),

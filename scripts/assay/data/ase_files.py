@@ -20,7 +20,7 @@ from ase.db.row import AtomsRow
 from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 from ase.io.trajectory import Trajectory
 
-from assay.data.atom_names import WITH_ELEMENTS, WITH_LABELS, check_labels
+from assay.data.atom_names import WITH_ELEMENTS, WITH_LABELS, check_labels, frames_of_gro
 from assay.data.frames import Frame, Layout, calculator_of, with_results, word_of
 from assay.data.gaussian_files import jobs_of, understood
 from assay.data.lammps_files import check_columns, data_options, stated_length_A
@@ -45,7 +45,11 @@ from assay.workflow.errors import AssayError, reason_of
 
 _BLOCK = 1000  # rows that are in memory at once
 _INPUT, _PDB = "gaussian-in", "proteindatabank"  # formats of ASE
-_IN_PARTS: Mapping[str, Callable[[str, Path], Iterator[str]]] = {"gaussian-out": jobs_of, "orca-output": structures_of}
+_IN_PARTS: Mapping[str, Callable[[str, Path], Iterator[str]]] = {
+    "gaussian-out": jobs_of,
+    "gromacs": frames_of_gro,
+    "orca-output": structures_of,
+}
 _OF_GROMACS, _OF_LAMMPS = ("gromacs", "gromos"), ("lammps-data", "lammps-dump-text")
 _GUARDED = {*KINDS, *WITH_ELEMENTS, *WITH_LABELS, _INPUT, _PDB}
 _RENAME = "give it the suffix of what it is, such as .xyz, or convert it to extended XYZ"
@@ -216,7 +220,7 @@ class _Part(NamedTuple):
 
 
 def _parts(path: Path) -> Iterator[_Part]:
-    """The parts of a file that ASE reads one after the other: most are one, and outputs of Gaussian and ORCA several.
+    """The parts of a file that ASE reads one after the other: most are one, and files of ``_IN_PARTS`` several.
 
     Raises:
         AssayError: it is in a format that ASE's reader may not have whole, has several structures that it does not read
@@ -256,9 +260,10 @@ def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
         read = understood(text, path)
         yield _Part(_Text(read.text, path), options, _of_all(read.told), length_A=read.length_A)
         return
-    text = WITH_ELEMENTS[kind](text, path) if kind in WITH_ELEMENTS else readable(kind, text)
+    text = readable(kind, text)
     complete = without_cut_end(kind, text)
     for part in filter(str.strip, _IN_PARTS[kind](complete, path) if kind in _IN_PARTS else [complete]):
+        part = WITH_ELEMENTS[kind](part, path) if kind in WITH_ELEMENTS else part
         yield _Part(
             _Text(part, path) if get_ioformat(kind).acceptsfd else path,
             options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 
@@ -90,6 +90,23 @@ def check_labels(atoms: ase.Atoms, where: str) -> None:
     for symbol, rest in zip(atoms.symbols, atoms.arrays.get(_DLP_LABELS, ()), strict=False):
         if named_element(f"{symbol}{rest}", "", where) != symbol:
             raise AssayError(f"{where} has an atom `{symbol}{rest}`, which is no element: write its symbol")
+
+
+def frames_of_gro(text: str, path: Path) -> Iterator[str]:
+    """The structures of a file of GROMACS, of which ASE reads the first.
+
+    Raises:
+        AssayError: it ends within one.
+    """
+    lines, start = text.splitlines(keepends=True), 0
+    while "".join(lines[start : start + _GRO_BEFORE]).strip():
+        end = start + _GRO_BEFORE + int(lines[start + 1]) + 1
+        if len(lines) < end:
+            raise AssayError(
+                f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
+            )
+        yield "".join(lines[start:end])
+        start = end
 
 
 def _gromacs(text: str, path: Path) -> str:

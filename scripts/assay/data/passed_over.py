@@ -36,7 +36,6 @@ def _more_than_one(pattern: str) -> Callable[[str], bool]:
 
 _SEVERAL: Mapping[str, Callable[[str], bool]] = {  # by format of ASE
     "castep-castep": lambda text: text.count("Run started:") > 1 or re.search(_STEPS_OF_CASTEP, text) is not None,
-    "gromacs": lambda text: _from(text, lambda lines: 3 + int(lines[1])),
     "gen": lambda text: _from(
         text, lambda lines: 2 + int(lines[0].split()[0]) + 4 * (lines[0].split()[1].upper() in "SF")
     ),

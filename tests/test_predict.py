@@ -55,6 +55,7 @@ def test_table_json_and_extended_xyz(checkpoint, molecules, tmp_path):
     rows = json.loads((tmp_path / "out.json").read_text())
     frames = ase.io.read(tmp_path / "out.xyz", ":")
     table = [line.split() for line in result.stdout.splitlines()[1:-2]]
+    assert "which are unknown: " in result.stdout and "outside of it" not in result.stdout
     expected = EagerPredictor(normalize(checkpoint).build()).predict(
         [Structure.from_ase(molecule(name)) for name in MOLECULES]
     )

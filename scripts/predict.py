@@ -73,17 +73,10 @@ def main(options: argparse.Namespace) -> None:
             raise AssayError(refusals[0] if refusals else f"{options.structures} holds no structures: give one or more")
     print(domain.training_data.sentence if domain else _NO_DESCRIPTION)
     if predictor.scope:
-        print(f"The scope of the model: {predictor.scope.sentence}{_outside(predictor.scope, n_outside, n_predicted)}.")
+        print(f"The scope of the model: {predictor.scope.with_outside(n_outside, n_predicted)}.")
     if refusals:
         others = f" (and of {len(refusals) - 1} more)" if len(refusals) > 1 else ""
         raise AssayError(f"there is no prediction of one structure{others}, but of all others: {refusals[0]}")
-
-
-def _outside(scope: Scope, n_outside: int, n_predicted: int) -> str:
-    """Say how many structures lie outside of a scope; nothing if too little is known to call others inside."""
-    if n_outside:
-        return f"; {n_outside} of {n_predicted} structures lie outside of it"
-    return "; no structure lies outside of it" if scope.known else ""
 
 
 def _note(domain: Domain | None, scope: Scope | None, structure: Structure) -> dict[str, Any]:

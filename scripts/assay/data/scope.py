@@ -89,6 +89,12 @@ class Scope:
         words = " ".join(filter(None, (", ".join(adjectives), kind)))
         return f"{', '.join([words + named, *told])}, up to {self.n_atoms[1]:,} atoms{missing}{molecules}"
 
+    def with_outside(self, n_outside: int, n_structures: int) -> str:
+        """``sentence`` and how many of so many structures lie outside; that none does only where enough is known."""
+        if n_outside:
+            return f"{self.sentence}; {n_outside} of {n_structures} structures lie outside of it"
+        return f"{self.sentence}; no structure lies outside of it" if self.known else self.sentence
+
     def outside(self, structure: Structure) -> dict[str, str]:
         """What of a structure lies outside of the scope: a sentence for each kind, "elements", "charge", "spin",
         "periodicity", "size" and "density".

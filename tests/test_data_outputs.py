@@ -44,6 +44,7 @@ CELL_PARAMETERS angstrom
 ATOMIC_POSITIONS angstrom
 O 0 0 0.119
 """
+ORCA_STEP = "CARTESIAN COORDINATES (ANGSTROEM)\n---\n  O  0.0 0.0 0.219\n\n"
 GAMESS = """ GAMESS VERSION
  CHARGE OF MOLECULE                     =    1
  SPIN MULTIPLICITY                      =    2
@@ -166,14 +167,21 @@ def test_plane_waves_of_nwchem_around_a_molecule_without_images_are_read(tmp_pat
 
 def test_every_structure_of_an_output_of_orca_is_read_with_the_charge_of_its_job(tmp_path):
     """ASE reads the last of several jobs, and none of a single point, in which no number of atoms is told."""
-    title = "CARTESIAN COORDINATES (ANGSTROEM)\n---\n"
-    step = title + "  O  0.0 0.0 0.219\n\n"
     anion = ORCA.format(-1, 3, -1).replace("0.119000\n", "0.319000\n  H : 0.0 0.0 1.3\n  H  0.0 0.0 -0.6\n")
-    (tmp_path / "a.out").write_text(ORCA.format(1, 2, 1) + step + anion)
+    (tmp_path / "a.out").write_text(ORCA.format(1, 2, 1) + ORCA_STEP + anion)
     frames = [load() for load in read_frames(tmp_path / "a.out")]
     assert [(read.charge, read.spin) for read in map(Structure.from_ase, frames)] == [(1, 2), (1, 2), (-1, 3)]
     np.testing.assert_allclose([atoms.positions[0, 2] for atoms in frames], [0.119, 0.219, 0.319])
     assert [atoms.numbers.tolist() for atoms in frames] == [[8], [8], [8, 1]]
+
+
+def test_an_output_of_orca_that_ends_within_a_structure_costs_that_one_alone(tmp_path):
+    comment = "|  1> # CARTESIAN COORDINATES (ANGSTROEM)\n"
+    (tmp_path / "a.out").write_text(comment + ORCA.format(1, 2, 1) + ORCA_STEP.rstrip("\n"))
+    frames = read_frames(tmp_path / "a.out")
+    assert next(frames)().numbers.tolist() == [8]
+    with pytest.raises(AssayError, match=r"a\.out ends within a structure"):
+        next(frames)
 
 
 @pytest.mark.parametrize(("number", "kind"), [(0, 0), (-1, 1)])

@@ -12,8 +12,8 @@ from assay.data.passed_over import not_read
 from assay.workflow.errors import AssayError
 
 _TITLE = "CARTESIAN COORDINATES (ANGSTROEM)"
-_TABLE = re.compile(rf"(?m)^{re.escape(_TITLE)}[ \t]*\n[-\t ]+\n((?:[ \t]*\S.*\n)+)(?=[ \t]*\n)")
-_CHARGE_OR_MULTIPLICITY = re.compile(r"(?m)^\s*(?:Total Charge\s+Charge|Multiplicity\s+Mult)\s+\.+.*$")
+_TABLE = re.compile(rf"(?m)^{re.escape(_TITLE)}(?:[ \t]*\n[-\t ]+\n((?:[ \t]*\S.*\n)+)(?=[ \t]*\n))?")
+_CHARGE_OR_MULTIPLICITY = re.compile(r"(?:Total Charge\s+Charge|Multiplicity\s+Mult)\s+\.+.*")
 _GHOST, _GHOST_OF_INPUT = re.compile(r"\s*\w+\s*:"), re.compile(r"(?m)^\|\s*\d+>\s*[A-Za-z]{1,2}\s*:.*\d")
 _END = "ORCA TERMINATED NORMALLY\n"
 
@@ -26,15 +26,17 @@ def structures_of(text: str, path: Path) -> Iterator[str]:
             embed a cluster, or does not tell which atoms are ghosts.
     """
     tables = list(_TABLE.finditer(text))
-    if len(tables) != text.count(_TITLE):
-        raise AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")
     if not tables:
         yield text
     ghost = _GHOST_OF_INPUT.search(text)
-    if ghost is not None and not any(map(_GHOST.match, "".join(table[1] for table in tables).splitlines())):
+    if ghost is not None and not any(map(_GHOST.match, "".join(table[1] or "" for table in tables).splitlines())):
         raise not_read(path, ghost[0])
     told: list[str] = []
     for table, end in zip(tables, [*(table.start() for table in tables[1:]), len(text)], strict=True):
+        if table[1] is None:
+            raise AssayError(
+                f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
+            )
         told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or told
         atoms = [row for row in table[1].splitlines() if not _GHOST.match(row)]
         for row in atoms:

@@ -177,18 +177,35 @@ RES = "TITL water\nCELL 1.0 9 9 9 90 90 90\nLATT -1\nSFAC O\nO 1 0.{} 0 0 1.0\nE
 GJF = "#p hf\n\nwater\n\n-1 2\nO 0.{} 0 0\n\n"
 
 
-def test_every_structure_of_a_file_of_gromacs_is_read(tmp_path):
-    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + GRO.format(1, 2).replace("1.0 1.0 1.0", "2.0 2.0 2.0") + "\n")
+@pytest.mark.parametrize("between", ["", "\n", "\n\n"])
+def test_every_structure_of_a_file_of_gromacs_is_read(tmp_path, between):
+    (tmp_path / "a.gro").write_text(
+        GRO.format(0, 1) + between + GRO.format(1, 2).replace("1.0 1.0 1.0", "2.0 2.0 2.0") + "\n"
+    )
     first, second = (load() for load in read_frames(tmp_path / "a.gro"))
     np.testing.assert_allclose([first.positions[0, 0], second.positions[0, 0]], [1.0, 2.0])
     np.testing.assert_allclose([first.cell[0, 0], second.cell[0, 0]], [10.0, 20.0])
 
 
-def test_a_file_of_gromacs_that_ends_within_a_structure_costs_that_one_alone(tmp_path):
-    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + GRO.format(1, 2).rsplit("   1.0", 3)[0])
+def test_what_is_no_structure_behind_one_of_gromacs_is_refused(tmp_path):
+    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + "; by hand\n")
+    with pytest.raises(AssayError, match=r"a\.gro has `; by hand` behind a structure: cut it off"):
+        list(read_frames(tmp_path / "a.gro"))
+
+
+@pytest.mark.parametrize(
+    ("box", "words"),
+    [
+        ("", "ends within a structure"),
+        ("   1.0   1.0", r"has a box of `1\.0   1\.0`, not of 3 or 9 numbers"),
+        ("1000.000001000.000001000.00000", r"has a box of `1000\.000001000\.00"),  # of three columns, for ASE none
+    ],
+)
+def test_a_file_of_gromacs_that_ends_within_a_structure_costs_that_one_alone(tmp_path, box, words):
+    (tmp_path / "a.gro").write_text(GRO.format(0, 1) + GRO.format(1, 2).rsplit("   1.0", 3)[0] + box)
     frames = read_frames(tmp_path / "a.gro")
     assert next(frames)().numbers.tolist() == [8]
-    with pytest.raises(AssayError, match=r"a\.gro ends within a structure"):
+    with pytest.raises(AssayError, match=rf"a\.gro {words}"):
         next(frames)
 
 
@@ -389,7 +406,7 @@ def test_names_of_atoms_that_do_not_tell_elements_are_refused(tmp_path, name, re
 
 @pytest.mark.parametrize("name", NAMED)
 def test_small_letters_that_are_types_tell_no_elements_of_their_residue(tmp_path, name):
-    assert numbers_of(tmp_path / name, NAMED[name]("PA", "Ch1", "Hn2", "O3")) == [6, 1, 8]
+    assert numbers_of(tmp_path / name, NAMED[name]("PA", "Ch1", "Hn2", "O3", "Zn4")) == [6, 1, 8, 30]
     (tmp_path / name).write_text(NAMED[name]("PA", "Ch1", "Hn2", "Ca3"))
     with pytest.raises(AssayError, match="'CA3' in a residue 'PA' may be of several"):
         list(read_frames(tmp_path / name))

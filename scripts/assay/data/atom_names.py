@@ -25,6 +25,7 @@ _PEPTIDE = re.compile(
     r"(ARG|ASP|CYS|GLU|LYS)[2HN]"
 )  # residues of amino acids, also those that end a chain in AMBER, and in other states in GROMACS
 _GRO_BEFORE, _GRO_NAME, _GRO_RESIDUE = 2, slice(10, 15), slice(5, 10)  # lines above those of atoms, and columns
+_GRO_BOX = (0, 3, 9)  # how many numbers
 _G96 = re.compile(r"(?m)^(\s*\d+\s+(\S+)\s+)(\S+)(?=\s+\d+(?:\s+\S+){3}\s*$)")
 _COUNTS = 5  # the line of a POSCAR with elements, or with numbers of atoms if it is of an old VASP
 _XDATCAR_NAMES = re.compile(r"(?m)^(?=[ \t]*[A-Z])(.*)$(?=\n[ \t]*\d+(?:[ \t]+\d+)*[ \t]*$)")
@@ -58,11 +59,14 @@ def element_named(name: str, residue: str = "") -> str | None:
 def spelled_out(names: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
     """Names of atoms and of their residues, in capitals where small letters of a residue are types and no symbols.
 
-    As `Ch1` and `Hn16` are, beside which `Ca13` is no calcium.
+    As `Ch1` and `Hn16` are, beside which `Ca13` is no calcium, but `Zn1` is zinc, as no element is Z.
     """
     words = ((match[1], residue) for name, residue in names if (match := _WORD.match(name.strip())))
     odd = {residue for word, residue in words if _TYPED.match(word) and word[:2] not in atomic_numbers}
-    return [(name.upper() if residue in odd else name, residue) for name, residue in names]
+    return [
+        (name.upper() if residue in odd and name.lstrip(" 0123456789")[:1] in atomic_numbers else name, residue)
+        for name, residue in names
+    ]
 
 
 def named_element(name: str, residue: str, path: str | Path) -> str:
@@ -93,18 +97,27 @@ def check_labels(atoms: ase.Atoms, where: str) -> None:
 
 
 def frames_of_gro(text: str, path: Path) -> Iterator[str]:
-    """The structures of a file of GROMACS, of which ASE reads the first.
+    """The structures of a file of GROMACS, of which ASE reads the first, with or without blank lines between them.
 
     Raises:
-        AssayError: it ends within one.
+        AssayError: it ends within one, its box is not whole, or something else stands behind one.
     """
-    lines, start = text.splitlines(keepends=True), 0
-    while "".join(lines[start : start + _GRO_BEFORE]).strip():
+    lines, start, n_lines = text.splitlines(keepends=True), 0, len(text.rstrip().splitlines())
+    while start < n_lines:
+        count = "".join(lines[start + 1 : start + _GRO_BEFORE]).strip()
+        if not lines[start].strip() and not count.isdecimal():
+            start += 1
+            continue
+        if start and not count.isdecimal():
+            raise AssayError(f"{path} has `{printable(lines[start].strip(), 40)}` behind a structure: cut it off")
         end = start + _GRO_BEFORE + int(lines[start + 1]) + 1
         if len(lines) < end:
             raise AssayError(
                 f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
             )
+        box = lines[end - 1].strip()
+        if len(box.split()) not in _GRO_BOX:
+            raise AssayError(f"{path} has a box of `{printable(box, 40)}`, not of 3 or 9 numbers: write them apart")
         yield "".join(lines[start:end])
         start = end
 

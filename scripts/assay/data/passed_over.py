@@ -92,7 +92,7 @@ _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
 _MISREAD: Mapping[str, tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = {  # by format of ASE
     "nwchem-out": (re.compile(r"Final (?:Alpha |Beta )?Molecular Orbital Analysis"), lambda _: ""),
     "onetep-out": (re.compile(r"(?i)%(?:end)?block[ \t]+\w+"), lambda word: " ".join(word[0].upper().split())),
-    "vasp-out": (re.compile(r"(?:\beV[ \t]+)?w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), lambda _: ""),
+    "vasp-out": (re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), lambda _: ""),
 }
 KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_MISREAD, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""

@@ -175,6 +175,12 @@ def test_every_structure_of_an_output_of_orca_is_read_with_the_charge_of_its_job
     assert [atoms.numbers.tolist() for atoms in frames] == [[8], [8], [8, 1]]
 
 
+def test_a_job_of_orca_that_tells_no_charge_has_not_that_of_another_molecule(tmp_path):
+    (tmp_path / "a.out").write_text(ORCA.format(-1, 2, -1) + ORCA_STEP.replace("  O", "  S"))
+    frames = [load() for load in read_frames(tmp_path / "a.out")]
+    assert [(read.charge, read.spin) for read in map(Structure.from_ase, frames)] == [(-1, 2), (None, None)]
+
+
 def test_an_output_of_orca_that_ends_within_a_structure_costs_that_one_alone(tmp_path):
     comment = "|  1> # CARTESIAN COORDINATES (ANGSTROEM)\n"
     (tmp_path / "a.out").write_text(comment + ORCA.format(1, 2, 1) + ORCA_STEP.rstrip("\n"))

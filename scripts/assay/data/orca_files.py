@@ -21,6 +21,8 @@ _END = "ORCA TERMINATED NORMALLY\n"
 def structures_of(text: str, path: Path) -> Iterator[str]:
     """An output for each table of coordinates, with the charge and multiplicity of its job, and without ghost atoms.
 
+    Those of a step that tells none are those of the step before, if it has the same atoms.
+
     Raises:
         AssayError: it ends within a structure, has others than atoms and ghosts, such as cores without electrons that
             embed a cluster, or does not tell which atoms are ghosts.
@@ -32,14 +34,17 @@ def structures_of(text: str, path: Path) -> Iterator[str]:
     if ghost is not None and not any(map(_GHOST.match, "".join(table[1] or "" for table in tables).splitlines())):
         raise not_read(path, ghost[0])
     told: list[str] = []
+    before: list[str] = []
     for table, end in zip(tables, [*(table.start() for table in tables[1:]), len(text)], strict=True):
         if table[1] is None:
             raise AssayError(
                 f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
             )
-        told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or told
         atoms = [row for row in table[1].splitlines() if not _GHOST.match(row)]
-        for row in atoms:
-            if row.split()[0] not in atomic_numbers:
+        symbols = [row.split()[0] for row in atoms]
+        for symbol, row in zip(symbols, atoms, strict=True):
+            if symbol not in atomic_numbers:
                 raise not_read(path, row)
+        told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or (told if symbols == before else [])
+        before = symbols
         yield "\n".join([f"Number of atoms ... {len(atoms)}", _TITLE, "---", *atoms, "", *told, _END])

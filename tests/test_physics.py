@@ -165,9 +165,11 @@ class Named(dict):
         return name
 
 
-def test_a_check_without_threshold_and_a_threshold_without_value_are_errors(faultless):
+def test_a_check_without_threshold_and_a_threshold_without_check_or_value_are_errors(faultless):
     with pytest.raises(AssayError, match="has no work"):
         verdict_of(faultless, {name: rules for name, rules in THRESHOLDS.items() if name != "work"})
+    with pytest.raises(AssayError, match="limits rotatoin, which is no physics check"):
+        verdict_of(faultless, THRESHOLDS | {"rotatoin": THRESHOLDS["rotation"]})
     with pytest.raises(AssayError, match="limits speed"):
         verdict_of(
             {"work": faultless["work"]},

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from assay.physics.checks import CHECKS, DYNAMICS, ERROR, IN_MOTION, NOT_APPLICABLE, REFERENCE, SCOPE
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, listed
 
 MD_READY, SCREENING_ONLY, REJECT = "md-ready", "screening-only", "reject"
 VERDICTS = (REJECT, SCREENING_ONLY, MD_READY)  # the worst first
@@ -57,8 +57,14 @@ def verdict_of(
         not applicable, error), ``message``, ``criteria`` and raw numbers.
 
     Raises:
-        AssayError: a check or a value without a threshold.
+        AssayError: a check or a value without a threshold, or a threshold of what is no check.
     """
+    unknown = [name for name in thresholds if name not in measurements and name not in CHECKS]
+    if unknown:
+        raise AssayError(
+            f"physics.thresholds in the config limits {listed(unknown)}, which is no physics check: choose from "
+            f"{', '.join(CHECKS)}"
+        )
     checks = {}
     for name, measured in measurements.items():
         if name not in thresholds:

@@ -329,6 +329,9 @@ def printed_tensors(text):
 
 def test_card_tells_what_was_measured_and_what_was_not(card, files):
     bare = write_card({"model": card}, files, **SAID)
+    assert "Elements beyond it are refused." in bare and "No element is refused" not in bare
+    nameless = write_card({"model": card | {"elements": None}}, files, **SAID)
+    assert "No element is refused" in nameless and "Elements beyond" not in nameless
     assert bare.count("Not measured") == 3 and "1,234 parameters" in bare
     assert "bare.pt holds tensors alone." in write_card(
         {"model": card | {"doubts": ["bare.pt holds tensors alone."]}}, files, **SAID

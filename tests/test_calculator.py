@@ -133,6 +133,16 @@ def test_onnx_runtime_takes_the_place_of_the_engine_for_the_same_student_alone(f
         assert open_student(tmp_path / "model.assay", library=nothing).runtime == "onnxruntime"
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_without_onnx_runtime_no_warning_says_that_it_computes(folder, tmp_path, monkeypatch, device):
+    monkeypatch.setattr("assay.runtime.student.why_not_here", lambda: "torch is not installed")
+    monkeypatch.setitem(sys.modules, "assay.runtime.session", None)
+    why = {"cpu": "the compiled engine does not run here", "cuda": r"not run here \(torch is not installed"}[device]
+    with warnings.catch_warnings(), pytest.raises(ImportError, match=rf"{why}.*; ONNX Runtime must .* pip install"):
+        warnings.simplefilter("error")
+        open_student(folder / "model.assay", device=device, library=tmp_path / "nothing.so")
+
+
 def test_a_calculator_in_use_by_another_thread_is_refused_and_free_afterwards(calculator):
     water, ammonia, hindrance = molecule("H2O"), molecule("NH3"), []
     evaluate, other = calculator._evaluated, copy.deepcopy(calculator)

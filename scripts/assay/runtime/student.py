@@ -141,11 +141,12 @@ def open_student(
     """
     if device not in ("cpu", "cuda"):
         raise NoDevice(f"there is no device {device!r}: choose one of cpu, cuda")
+    why = ""  # of ONNX Runtime in the place of what is faster
     home = next((folder for folder in (HERE, HERE.parent) if (folder / FALLBACK).is_file()), HERE)  # or unpacked
     file = home / MODEL if path is None else Path(path)
     if path is None and not file.is_file():
         is_torn = (home / LIBRARY).is_file()  # a package is made with both files, or with neither
-        _warn(
+        why = (
             f"{file} is missing, so that this package must be installed again"
             if is_torn
             else "this package was made without the compiled engine"
@@ -160,13 +161,18 @@ def open_student(
             if precision != 32 or not file.with_name(FALLBACK).is_file():
                 raise
             what = "the compiled engine does" if device == "cpu" else "the kernels for GPUs do"
-            _warn(f"{what} not run here ({error})")
+            why = f"{what} not run here ({error})"
     if precision != 32:
         raise ValueError("this student computes here in 32 bits: choose the precision 32, or a model file on the cpu")
-    make = onnx_student()
-    if file.suffix == ".onnx":
-        return make(file, threads, device)
-    student = make(file.with_name(FALLBACK), threads, device)
+    is_onnx = file.suffix == ".onnx"
+    try:
+        student = onnx_student()(file if is_onnx else file.with_name(FALLBACK), threads, device)
+    except (ImportError, NoDevice) as error:
+        raise type(error)(f"{why}; {error}" if why else str(error)) from None
+    if why:
+        warnings.warn(f"{why}: ONNX Runtime computes instead, several times slower", RuntimeWarning, stacklevel=2)
+    if is_onnx:
+        return student
     if student.identity.get(CHECKPOINT) != read_metadata(file).get(CHECKPOINT):
         raise ValueError(
             f"{file.with_name(FALLBACK)}, which ONNX Runtime would compute instead, is of another student than {file}: "
@@ -198,7 +204,3 @@ def _on_gpu(file: Path, skin: float) -> GpuStudent:
     from .gpu.student import GpuStudent
 
     return GpuStudent(file, device="cuda", skin=skin)
-
-
-def _warn(why: str) -> None:
-    warnings.warn(f"{why}: ONNX Runtime computes instead, several times slower", RuntimeWarning, stacklevel=3)

@@ -13,7 +13,7 @@ with exit_on_error(log=snakemake.log[0]):
     told = snakemake.params
     checkpoint = normalize(snakemake.input.checkpoint, told.cutoff_A, told.weights, told.units)
     write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
-    write_json(snakemake.output.taught, checkpoint.scope.taught)
+    write_json(snakemake.output.taught, checkpoint.taught)
     print(checkpoint.summary())
     for doubt in checkpoint.doubts():
-        print(doubt, file=terminal())
+        print(f"{snakemake.input.checkpoint}: {doubt}", file=terminal())

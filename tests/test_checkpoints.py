@@ -101,7 +101,7 @@ def test_settings_that_are_assumed_of_bare_tensors_are_said_where_numbers_are(sa
     bare = save(student("painn").state_dict(), "bare.pt")
     whole = save({"state_dict": student("painn").state_dict(), "config": config}, "whole.pt")
     [doubt] = normalize(bare).doubts()
-    assert doubt.startswith("bare.pt holds tensors without the settings of their network; assumed are ")
+    assert doubt.startswith("The checkpoint holds tensors without the settings of their network; assumed are ")
     assert "epsilon 1e-08" in doubt and "repulsion False" in doubt
     assert doubt in normalize(bare).summary() and normalize(bare).card("x")["doubts"] == [doubt]
     load_predictor(bare)

@@ -111,19 +111,23 @@ def test_a_compiler_that_is_gone_makes_stale_nothing_of_the_variants_before_a_ne
     assert "model.pt2" not in planned.split("rule verify:")[1].split("output:")[0]
 
 
-@pytest.mark.parametrize("how", ["a file beside it", "the checkpoint itself"])
+@pytest.mark.parametrize("how", ["a file beside it", "the checkpoint itself", "its settings"])
 def test_what_a_student_was_taught_reruns_what_carries_it(tree, how):
-    """Elements or a scope told later, of weights that stay the same, reach every file that ships or judges."""
+    """Elements, a scope or settings told later, of weights that stay the same, reach all files that ship or judge."""
     before = snapshot(tree)
     if how == "a file beside it":
         write_scope(tree / "mine.pt", Scope(("H", "C", "O"), (0,), (1,), (0,), (1, 9), (0.0, 9.0), 7))
     else:
-        replace(tree, torch_bytes({"model": WEIGHTS, "training": {"elements": ["H", "C", "O"]}}))
+        told = {"elements": ["H", "C", "O"]} if how == "the checkpoint itself" else {}
+        config = {} if told else {"config": student("painn").hyperparameters}
+        replace(tree, torch_bytes({"model": WEIGHTS, "training": told} | config))
     done = snakemake(tree, "-j", "3", "all")
     assert done.returncode == 0, done.stdout
     after = snapshot(tree)
     assert after["mine/model.safetensors"][1] == before["mine/model.safetensors"][1]
-    assert json.loads(after["mine/taught.json"][1])["elements"] == ["H", "C", "O"]
+    taught = json.loads(after["mine/taught.json"][1])
+    assert taught["elements"] == (None if how == "its settings" else ["H", "C", "O"])
+    assert ("doubts" in taught) == (how != "its settings")
     assert {"export", "verify", "probe", "physics", "validate", "package", "report"} <= stand_ins_that_ran(tree)
     assert not {path for path in changed(before, after) if path.startswith("other/")}
     assert "Nothing to be done" in snakemake(tree, "-j", "3", "all").stdout

@@ -113,8 +113,13 @@ class Checkpoint:
 
     def doubts(self) -> list[str]:
         """What was decided because the file does not settle it, and what to do: a sentence each, for all who use it."""
-        file = Path(self.container.path).name
-        return [printable(f"{file} {doubt}") for doubt in (self.doubt_of_weights(), self.doubt_of_settings()) if doubt]
+        said = (self.doubt_of_weights(), self.doubt_of_settings())
+        return [printable(f"The checkpoint {doubt}") for doubt in said if doubt]
+
+    @property
+    def taught(self) -> dict[str, Any]:
+        """The content of ``taught.json``: what results say of a student that its weights and settings do not show."""
+        return self.scope.taught | ({"doubts": self.doubts()} if self.doubts() else {})
 
     def doubt_of_weights(self) -> str:
         """What to say of a file that does not settle which of its weights are the average; else empty."""

@@ -112,7 +112,7 @@ def load(
         torch.set_num_threads(threads)
     checkpoint = normalize(path, cutoff_A, weights, units)
     for doubt in checkpoint.doubts():
-        print(doubt, file=sys.stderr)
+        print(f"{path}: {doubt}", file=sys.stderr)
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     loaded = predictor_of(model, str(path), None if elements is None else frozenset(elements), runtime)

@@ -229,4 +229,6 @@ def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
     assert "unlike training data" in predict(results, model, "--domain", "elsewhere.npz").stdout
     broken = predict(results, model, "--domain", "molecules.xyz")
     assert broken.returncode == 1
-    assert broken.stderr.startswith("Error: molecules.xyz is no description of training data")
+    assert broken.stderr.splitlines()[-1].startswith("Error: molecules.xyz is no whole description of training data")
+    with pytest.raises(AssayError, match=r"there is no file nowhere\.npz: check the path"):
+        read_domain("nowhere.npz")

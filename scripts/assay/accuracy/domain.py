@@ -231,8 +231,12 @@ def read_domain(path: str | Path) -> Domain:
                 _fingerprints_in(file) if "training_molecules" in file else None,
                 Nearest(file["nearest_kinds"], file["nearest_distances_A"]) if "nearest_kinds" in file else None,
             )
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise AssayError(f"{path} is no description of training data ({error}): make it again") from None
+    except FileNotFoundError:
+        raise AssayError(f"there is no file {path}: check the path") from None
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        raise AssayError(
+            f"{path} is no whole description of training data: name a domain.npz, or make it again"
+        ) from None
 
 
 def _fingerprints_in(file: Mapping[str, np.ndarray]) -> Fingerprints:

@@ -31,6 +31,7 @@ from assay.data.passed_over import (
     OTHERWISE,
     charge_of,
     check_read,
+    cut_off,
     length_A_of,
     pbc_of,
     readable,
@@ -273,7 +274,7 @@ def _guarded(kind: str, text: str, path: Path) -> Iterator[_Part]:
             length_A_of(kind, part),
         )
     if complete != text:
-        raise AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")
+        raise cut_off(path)
 
 
 def _whole_frame(atoms: ase.Atoms, where: str) -> Frame:

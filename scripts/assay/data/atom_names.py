@@ -13,6 +13,7 @@ from ase.data import atomic_numbers, chemical_symbols
 from ase.io.cif import parse_cif
 
 from assay.data.lammps_files import check_masses
+from assay.data.passed_over import cut_off
 from assay.workflow.errors import AssayError, printable
 
 _WORD = re.compile(r"\d?([A-Za-z]+)")
@@ -112,9 +113,7 @@ def frames_of_gro(text: str, path: Path) -> Iterator[str]:
             raise AssayError(f"{path} has `{printable(lines[start].strip(), 40)}` behind a structure: cut it off")
         end = start + _GRO_BEFORE + int(lines[start + 1]) + 1
         if len(lines) < end:
-            raise AssayError(
-                f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
-            )
+            raise cut_off(path)
         box = lines[end - 1].strip()
         if len(box.split()) not in _GRO_BOX:
             raise AssayError(f"{path} has a box of `{printable(box, 40)}`, not of 3 or 9 numbers: write them apart")

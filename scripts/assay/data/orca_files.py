@@ -8,8 +8,7 @@ from pathlib import Path
 
 from ase.data import atomic_numbers
 
-from assay.data.passed_over import not_read
-from assay.workflow.errors import AssayError
+from assay.data.passed_over import cut_off, not_read
 
 _TITLE = "CARTESIAN COORDINATES (ANGSTROEM)"
 _TABLE = re.compile(rf"(?m)^{re.escape(_TITLE)}(?:[ \t]*\n[-\t ]+\n((?:[ \t]*\S.*\n)+)(?=[ \t]*\n))?")
@@ -37,9 +36,7 @@ def structures_of(text: str, path: Path) -> Iterator[str]:
     before: list[str] = []
     for table, end in zip(tables, [*(table.start() for table in tables[1:]), len(text)], strict=True):
         if table[1] is None:
-            raise AssayError(
-                f"{path} ends within a structure: read it again when its run has ended, or cut its end off"
-            )
+            raise cut_off(path)
         atoms = [row for row in table[1].splitlines() if not _GHOST.match(row)]
         symbols = [row.split()[0] for row in atoms]
         for symbol, row in zip(symbols, atoms, strict=True):

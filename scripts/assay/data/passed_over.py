@@ -89,10 +89,10 @@ _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
         "multiplicity": re.compile(rf"Multiplicity\s+Mult\s+\.+{_WHOLE}"),
     },
 }
-_MISREAD: Mapping[str, tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = {  # by format of ASE
-    "nwchem-out": (re.compile(r"Final (?:Alpha |Beta )?Molecular Orbital Analysis"), lambda _: ""),
+_MISREAD: Mapping[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = {  # by format of ASE
+    "nwchem-out": (re.compile(r"Final (?:Alpha |Beta )?Molecular Orbital Analysis"), ""),
     "onetep-out": (re.compile(r"(?i)%(?:end)?block[ \t]+\w+"), lambda word: " ".join(word[0].upper().split())),
-    "vasp-out": (re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), lambda _: ""),
+    "vasp-out": (re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), ""),
 }
 KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_MISREAD, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
@@ -207,6 +207,11 @@ def charge_of(kind: str, text: str, path: Path) -> dict[str, float]:
 def several(path: Path) -> AssayError:
     """What is said of a file with several structures where ASE reads one."""
     return AssayError(f"{path} has several structures, which ASE does not read one by one: convert it to extended XYZ")
+
+
+def cut_off(path: Path) -> AssayError:
+    """What is said of a file whose last structure is there in part."""
+    return AssayError(f"{path} ends within a structure: read it again when its run has ended, or cut its end off")
 
 
 def not_read(path: Path, what: str) -> AssayError:

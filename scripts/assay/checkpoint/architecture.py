@@ -52,6 +52,11 @@ class Network:
     filled: list[str]
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def assumed(self) -> dict[str, Any]:
+        """The hyperparameters that nothing in the file tells, and what they are taken for."""
+        return {name: value for name, value in self.hyperparameters.items() if self.sources.get(name) == "assumed"}
+
 
 def read_network(
     state_dict: StateDict,

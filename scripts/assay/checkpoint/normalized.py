@@ -100,7 +100,7 @@ class Checkpoint:
             ("Left aside", state.ignored),
             ("Took from the raw weights", state.from_raw),
             ("Filled in", network.filled),
-            ("Assumed", [name for name, source in network.sources.items() if source == "assumed"]),
+            ("Assumed", list(network.assumed)),
             ("Named in the file, neither imported nor run", _shortened(self.container.not_run)),
         ):
             if names:
@@ -134,14 +134,12 @@ class Checkpoint:
 
     def doubt_of_settings(self) -> str:
         """What to say of a file that holds tensors alone, so that settings of the network are assumed; else empty."""
-        values, sources = self.network.hyperparameters, self.network.sources
-        names = [name for name, source in sources.items() if source == "assumed" and values[name] != []]
-        if not names or any(source.startswith(_TOLD) for source in sources.values()):
+        assumed = [f"{name} {value}" for name, value in self.network.assumed.items() if value != []]
+        if not assumed or any(source.startswith(_TOLD) for source in self.network.sources.values()):
             return ""
         return (
-            "holds tensors without the settings of their network; assumed are "
-            f"{', '.join(f'{name} {values[name]}' for name in names)}. If it was trained with others, its energies and "
-            "forces are wrong: save its settings in the file."
+            f"holds tensors without the settings of their network; assumed are {', '.join(assumed)}. If it was trained "
+            "with others, its energies and forces are wrong: save its settings in the file."
         )
 
     def _said_of_weights(self) -> list[str]:
@@ -227,9 +225,7 @@ def normalize(
             network.notes.extend(notes)
         except (AssayError, *_UNEXPECTED) as error:
             raise _of_another_program(container) or error from None
-        values, sources = network.hyperparameters, network.sources
-        assumed = {name: values[name] for name in values if sources.get(name) == "assumed"}
-        check_assumed(container, assumed, network.notes)
+        check_assumed(container, network.assumed, network.notes)
         check_statistics(container, choice.weights.tensors | network.tensors)
         check_units(container, units)
         if parts is None:

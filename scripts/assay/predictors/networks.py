@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -106,15 +106,20 @@ def load(
 ) -> EagerPredictor | GpuPredictor:
     """Load a checkpoint, normalized or not; arguments as in ``load_predictor``.
 
-    What was decided because the file does not settle it goes to the standard error.
+    What was decided because the file does not settle it goes to the standard error, once for all precisions.
     """
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = normalize(path, cutoff_A, weights, units)
     for doubt in checkpoint.doubts():
-        print(f"{path}: {doubt}", file=sys.stderr)
+        _say_once(f"{path}: {doubt}")
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     loaded = predictor_of(model, str(path), None if elements is None else frozenset(elements), runtime)
     loaded.scope = checkpoint.scope
     return loaded
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,7 +1,7 @@
 """Bring a checkpoint of any accepted form into the one form that everything else works with.
 
 Needs the checkpoint of a variant, and what lies beside it. Makes model.safetensors, which depends on the weights alone,
-taught.json, which depends on what the student was taught and what is in doubt of it alone, and the identity card
+taught.json, which depends on what the student was taught and what is assumed of it alone, and the identity card
 model.json, which also says where both came from.
 
 `normalize` reads the checkpoint, or fails and touches nothing; `adopt` then puts the result in place. It is a

@@ -113,13 +113,16 @@ class Checkpoint:
 
     def doubts(self) -> list[str]:
         """What was decided because the file does not settle it, and what to do: a sentence each, for all who use it."""
-        said = (self.doubt_of_weights(), self.doubt_of_settings())
-        return [printable(f"The checkpoint {doubt}") for doubt in said if doubt]
+        return _as_sentences(self.doubt_of_weights(), self.doubt_of_settings())
 
     @property
     def taught(self) -> dict[str, Any]:
-        """The content of ``taught.json``: what results say of a student that its weights and settings do not show."""
-        return self.scope.taught | ({"doubts": self.doubts()} if self.doubts() else {})
+        """The content of ``taught.json``: what results say of a student that its weights and settings do not show.
+
+        Which weights are the average is not among it: equal weights make nothing again.
+        """
+        doubts = _as_sentences(self.doubt_of_settings())
+        return self.scope.taught | ({"doubts": doubts} if doubts else {})
 
     def doubt_of_weights(self) -> str:
         """What to say of a file that does not settle which of its weights are the average; else empty."""
@@ -167,7 +170,7 @@ class Checkpoint:
             "n_parameters_used": used,
             "elements": self.elements,
             "scope": self.scope.record,
-            "doubts": self.doubts(),
+            "doubts": self.taught.get("doubts", []),
             "tensors_sha256": content_hash,
             "source": {
                 "path": self.container.path,
@@ -188,6 +191,10 @@ class Checkpoint:
                 "notes": self.network.notes,
             },
         }
+
+
+def _as_sentences(*doubts: str) -> list[str]:
+    return [printable(f"The checkpoint {doubt}") for doubt in doubts if doubt]
 
 
 def _shortened(names: list[str]) -> list[str]:

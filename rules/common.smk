@@ -12,6 +12,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 from snakemake.common.configfile import load_configfile
 from snakemake.exceptions import WorkflowError
@@ -35,6 +36,7 @@ from assay.workflow.config import (
     why_no_gpu,
 )
 from assay.workflow.config_layers import merged
+from assay.workflow.config_models.types import Export
 from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
 from assay.workflow.own_students import EARLIER, REGISTERED, SUPERCELLS, VALIDATION, check_trained, present, said_of
@@ -141,7 +143,7 @@ CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
 # The files that a student is exported to; those that this machine cannot make, with the reason, by variant, unless they
 # were made before: a compiler that is gone makes nothing stale.
-EXPORTED_FILES = ["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
+EXPORTED_FILES = list(get_args(Export))
 NOT_EXPORTED = {
     variant: {file: why for file, why in missing_files().items() if not Path("results", variant, file).is_file()}
     for variant in NETWORKS

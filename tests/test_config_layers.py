@@ -180,3 +180,23 @@ def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
         require_single_keys(twice)
     twice.write_text("base: &base {a: 1}\nfirst: {<<: *base, a: 2}\nsecond: {a: 1}\n")
     require_single_keys(twice)
+
+
+@pytest.mark.parametrize(
+    ("mine", "words"),
+    [
+        (
+            {"physics": {"thresholds": {"rotatoin": {"limits": {"energy_eV": {"max": 1e-9, "because": "it is"}}}}}},
+            ["`physics.thresholds` names rotatoin, which is no physics check", "did you mean `rotation`?"],
+        ),
+        (
+            {"physics": {"exports": {"checks": ["work", "speed"]}}},
+            ["`physics.exports.checks` names speed", "known names are batch, bonds,"],
+        ),
+        ({"compress": {"without_checks": ["nvee"]}}, ["`compress.without_checks` names nvee", "did you mean `nve`?"]),
+    ],
+)
+def test_what_is_no_physics_check_is_refused_by_its_name(mine, words):
+    with pytest.raises(AssayError) as caught:
+        complete_config(mine, FOLDER)
+    assert all(word in str(caught.value) for word in words)

@@ -134,6 +134,9 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
         (["accuracy", "worst"], True, ["`accuracy.worst`", "true", "a whole number"]),
         (["benchmark", "seconds"], float("nan"), ["`benchmark.seconds`", "NaN"]),
         (["quantize", "structures"], 10, ["`quantize.structures`", "at least 32"]),
+        (["peers", "targets", "mac"], 3.0, ["'mac' cannot be a name in `peers.targets`", "did you mean `mace`?"]),
+        (["export", "tolerances", "speed"], {}, ["`export.tolerances`", "known names are default, model.assay,"]),
+        (["physics", "exports", "files"], ["model.onx"], ["`physics.exports.files.0`", "one of model.onnx, "]),
         (["peers", "packages"], ["nequip"], ["`peers.packages.0`", "one of schnetpack, mace"]),
         (
             ["physics", "dynamics", "nve", "steps_fs"],

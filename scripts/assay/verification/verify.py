@@ -64,7 +64,7 @@ def verify(
         rows[name] = row
         if path.suffix == ".onnx":
             row["graph"] = graph_checks.check_graph(path)
-        tolerance = settings.tolerances.get(name, settings.tolerances["default"])
+        tolerance = settings.tolerance_of(name)
         try:
             predictor = load_predictor(path, threads=torch.get_num_threads())
             assert isinstance(predictor, BatchPredictor)

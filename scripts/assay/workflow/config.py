@@ -19,10 +19,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from snakemake.utils import update_config
 
-from assay.workflow.config_errors import most_telling, sentence, text_may_be
+from assay.workflow.config_errors import most_telling, nearest, sentence, text_may_be
 from assay.workflow.config_layers import merged
 from assay.workflow.config_models.whole import Config
 from assay.workflow.errors import AssayError
+from assay.workflow.files import look_up
 from assay.workflow.own_students import present, with_own_students
 from assay.workflow.teachers import same_teacher
 
@@ -89,9 +90,22 @@ def complete_config(given: Mapping[str, Any], folder: str | Path) -> dict[str, A
             config["teacher"]["arguments"] = {}
         if _replaced({"teacher": teacher}, {"teacher": config["teacher"]}):
             config["teacher"] |= {"name": str(teacher["calculator"]).rpartition(".")[2], "arguments": {}}
+    _check_names_of_checks(given, list(config["physics"]["thresholds"]))
     update_config(config, given)
     check_config(config)
     return with_own_students(config, given)
+
+
+def _check_names_of_checks(given: Mapping[str, Any], known: list[str]) -> None:
+    """Refuse what is no physics check where the caller names some."""
+    for key in ("physics.thresholds", "physics.exports.checks", "compress.without_checks"):
+        names = look_up(given, *key.split("."))
+        for name in names if isinstance(names, Mapping | list) else ():
+            if isinstance(name, str) and name not in known:
+                raise AssayError(
+                    f"the config cannot be used: `{key}` names {name}, which is no physics check; "
+                    f"{nearest(name, known)}"
+                )
 
 
 def _check_teacher(given: Mapping[str, Any], default: Mapping[str, Any], has_data: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from assay.workflow.config_schema import choices_at, keys_at, schema_at, types_at
+from assay.workflow.config_schema import choices_at, keys_at, names_at, schema_at, types_at
 from assay.workflow.errors import printable
 
 LONGEST_VALUE = 200  # characters of a bad value that are quoted
@@ -51,6 +51,8 @@ def sentence(error: ErrorDetails) -> str:
         return f"{_where(path[:-1])} lacks the key `{path[-1]}`"
     if path[-1:] == ("[key]",):
         name, holder = printable(repr(path[-2]), LONGEST_VALUE), _where(path[:-2])
+        if error["type"] == "literal_error":
+            return f"{name} cannot be a name in {holder}; {nearest(path[-2], names_at(path[:-2]))}"
         return f"{name} cannot be a name in {holder}: use letters, digits, - and _, and no reserved name"
     description = schema_at(path).get("description")
     meaning = f" ({description})" if description else ""
@@ -75,14 +77,20 @@ def _wanted(error: ErrorDetails) -> str:
     return " or ".join(_TYPE_NAMES[name] for name in types_at(error["loc"]))
 
 
+def nearest(name: str | int, known: Sequence[str], what: str = "names") -> str:
+    """The known name that looks most like another one, or all of them."""
+    if close := difflib.get_close_matches(str(name), known, n=1):
+        return f"did you mean `{close[0]}`?"
+    return f"known {what} are {', '.join(sorted(known))}"
+
+
 def _suggestion(path: Sequence[str | int]) -> str:
     """The known key that looks most like the last one of ``path``, a section below that has it, or all known keys."""
     key, known = str(path[-1]), keys_at(path[:-1])
-    if close := difflib.get_close_matches(key, known, n=1):
-        return f"did you mean `{close[0]}`?"
-    if section := next((name for name in known if key in keys_at((*path[:-1], name))), None):
+    section = next((name for name in known if key in keys_at((*path[:-1], name))), None)
+    if section and not difflib.get_close_matches(key, known, n=1):
         return f"it is one of `{section}`: write `{section}: {{{key}: ...}}`"
-    return f"known keys are {', '.join(sorted(known))}"
+    return nearest(key, known, "keys")
 
 
 def text_may_be(error: ErrorDetails, value: Any) -> bool:

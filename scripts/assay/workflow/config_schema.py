@@ -54,6 +54,11 @@ def keys_at(path: Iterable[str | int]) -> list[str]:
     return list(_resolved(schema_at(path)).get("properties", {}))
 
 
+def names_at(path: Iterable[str | int]) -> list[str]:
+    """The names that may stand in the set of keys at ``path``; empty if they are free."""
+    return _resolved(schema_at(path)).get("propertyNames", {}).get("enum", [])
+
+
 def editor_schema() -> str:
     """The schema as a file for editors, one section a line; no key is required, since a file may hold any part."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **_without_demands(config_schema())}

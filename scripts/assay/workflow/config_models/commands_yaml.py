@@ -63,7 +63,9 @@ class Peers(Section):
 
     packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
     settings: PeerSettings
-    targets: dict[str, PositiveNumber] = Field(description="targets by package")
+    targets: dict[Literal["schnetpack", "mace", "schnetpack in the engine"], PositiveNumber] = Field(
+        description="targets by package"
+    )
 
 
 class EngineTask(Section):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from assay.workflow.config_models.types import (
+    ExportedFile,
     FilePath,
     FilePaths,
     FirstTemperature,
@@ -17,7 +18,6 @@ from assay.workflow.config_models.types import (
     PositiveNumber,
     Section,
     Seed,
-    Text,
     TimeStep,
     may_be_absent,
 )
@@ -83,7 +83,7 @@ class ExportDynamics(Section):
 class ExportChecks(Section):
     """The exported files that are checked, and the bounds for them."""
 
-    files: list[Text] = Field(description="names of exported files")
+    files: list[ExportedFile] = Field(description="names of exported files")
     checks: list[str] = Field(min_length=1, description="names of physics checks")
     dynamics: ExportDynamics
 
@@ -182,7 +182,7 @@ class ParityDynamics(Section):
 class Export(Section):
     """How exported files are judged."""
 
-    tolerances: dict[str, Annotated[Tolerance, Field(description="a tolerance")]] = Field(
+    tolerances: dict[Literal[ExportedFile, "default"], Annotated[Tolerance, Field(description="a tolerance")]] = Field(
         description="tolerances by name of file, and a default for the others"
     )
     runs: PositiveInteger = Field(
@@ -190,6 +190,11 @@ class Export(Section):
     )
     threads: Integers = Field(description="numbers of CPU threads")
     dynamics: ParityDynamics = Field(description="how molecules are moved at constant energy")
+
+    def tolerance_of(self, file: str) -> Tolerance:
+        """The tolerance of a file by its name, or the one for all that have none of their own."""
+        own = [tolerance for name, tolerance in self.tolerances.items() if name == file]
+        return own[0] if own else self.tolerances["default"]
 
 
 class Motion(Section):

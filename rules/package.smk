@@ -3,11 +3,14 @@
 Needs the exported files of a variant and what was found out about it. Makes package.zip.
 """
 
-# The code and the guides that package.zip holds as they are written; its script runs a part of the code.
+from assay.engines.programs import GUIDES
+
+# The code that package.zip holds as it is written, of which its script runs a part; and the guides.
 PACKED_CODE = [
     on_disk(shipped(path.relative_to(ROOT).as_posix()))
-    for path in sorted([*(ROOT / "scripts/assay/runtime").rglob("*.py"), *(ROOT / "docs/engines").glob("*.md")])
+    for path in sorted((ROOT / "scripts/assay/runtime").rglob("*.py"))
 ]
+PACKED_GUIDES = [on_disk(shipped(f"docs/engines/{name}.md")) for name in GUIDES]
 PACKED_FILES = [file for file in EXPORTED_FILES if file != "model.pt2"] + ["model.int8.onnx"]
 
 
@@ -22,6 +25,7 @@ rule package:
         ),
         record=record_of,
         code=PACKED_CODE,
+        guides=PACKED_GUIDES,
         lammps=shipped("envs/engines/lammps.txt"),
     output:
         "results/{variant}/package.zip",

@@ -24,11 +24,12 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from assay.accuracy.training_data import TrainingData
 from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
+from assay.engines.programs import GUIDES
 from assay.export import onnx_graphs, torchscript
 from assay.export.lowering import lower
 from assay.export.metadata import export_metadata
 from assay.models import build_model
-from assay.package.build import PROGRAMS, example_files, write_package
+from assay.package.build import example_files, write_package
 from assay.package.card import write_card
 from assay.package.wheel import make_wheel
 from assay.report.evidence import Student
@@ -248,7 +249,7 @@ def test_package_is_whole_and_equal_for_equal_contents(package, model, card, fil
 def test_guides_to_the_programs_that_the_card_names_come_with_a_package(package, card, files, tmp_path):
     folder, text = unzip(package, tmp_path), write_card({"model": card}, files, has_engine=True, **SAID)
     guides = re.findall(r"\]\((engines/[^)]+)\)", text)
-    assert guides == [f"engines/{program}.md" for program in PROGRAMS]
+    assert guides == [f"engines/{program}.md" for program in GUIDES]
     for guide in guides:
         told = (folder / guide).read_text()
         assert "assay_toy" in told and "toy/*.whl" in told

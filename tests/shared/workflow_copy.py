@@ -11,7 +11,7 @@ from typing import NamedTuple
 from assay.workflow.config import load_config
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "config", "envs", "profiles", "rules", "scripts")
+PARTS = ("Snakefile", "config", "docs/engines", "envs", "profiles", "rules", "scripts")
 # Writes a digest of its inputs into its outputs, and notes in jobs.jsonl when it ran.
 STAND_IN = """
 import hashlib, json, time

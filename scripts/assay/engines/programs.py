@@ -43,3 +43,6 @@ PROGRAMS = {
     "ipi_8_beads": Program("i-PI, 8 beads", "assay.engines.ipi.eight_beads", ("model.assay",), "ipi.txt"),
     "torchsim": Program("TorchSim", "assay.engines.torchsim.simulation", ("model.assay",), "torchsim.txt"),
 }
+
+# The guides under docs/engines/ to programs that run a student out of its package alone.
+GUIDES = ("lammps", "openmm", "ipi", "torchsim")

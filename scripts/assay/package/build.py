@@ -13,6 +13,7 @@ import ase.build
 import ase.io
 import numpy as np
 
+from assay.engines.programs import GUIDES
 from assay.models import Potential
 from assay.package.card import FILES
 from assay.package.wheel import HEADER, SOURCES, runtime_sources, zipped
@@ -23,7 +24,6 @@ from assay.workflow.files import atomic_path
 
 ENGINES = SOURCES / "engines"
 PAGES = SOURCES.parents[1] / "docs/engines"  # the guides to the programs, for a student called tiny
-PROGRAMS = ("lammps", "openmm", "ipi", "torchsim")  # those that run a student out of its package alone
 EXAMPLES = ("CH3CONH2", "C2H6", "H2O", "H2")  # the first whose elements the student knows is taken
 
 
@@ -71,7 +71,7 @@ def write_package(path: str | Path, name: str, files: Mapping[str, bytes | Path]
     contents |= {f"student/{inside}": data for inside, data in runtime_sources().items()}
     for source in (HEADER, *(path for kind in ("*.cpp", "*.h", "CMakeLists.txt") for path in ENGINES.rglob(kind))):
         contents[source.relative_to(SOURCES).as_posix()] = source.read_bytes()
-    contents |= {f"engines/{program}.md": page(program, name).encode() for program in PROGRAMS}
+    contents |= {f"engines/{program}.md": page(program, name).encode() for program in GUIDES}
     for shipped in ("pyproject.toml", "requirements.txt"):
         contents[shipped] = (FILES / shipped).read_bytes()
     example = (FILES / "example.py").read_text()

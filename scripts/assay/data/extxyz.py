@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from assay.data.frames import Frame, Layout, word_of
-from assay.data.lammps_files import check_elements
+from assay.data.lammps_files import check_elements, is_extended_dump
 from assay.data.spellings import (
     ELEMENTS,
     OF_ATOMIC_NUMBERS,
@@ -48,13 +48,19 @@ class XyzFile:
     A frame has ``Lattice``, ``pbc``, ``name``, ``molecule`` and anything else in its comment line, and the columns that
     its ``Properties`` name, all but the names in small or capital letters. Deuterium and tritium are read as hydrogen,
     numbers in place of symbols as atomic numbers, unless symbols stand in another column, and lattice vectors of zeros
-    as none.
+    as none. A dump of LAMMPS does not tell the unit of its energies.
     """
-
-    layout = Layout()
 
     def __init__(self, path: Path):
         self.path = path
+        is_of_lammps = is_extended_dump(self.first_comment())
+        self.layout = Layout(unknown_units=True, kinds={"length": "angstrom"}) if is_of_lammps else Layout()
+
+    def first_comment(self) -> str:
+        """The comment line of the first frame; empty where the file begins otherwise."""
+        with _opened(self.path) as file:
+            first = next(filter(str.strip, file), "")
+            return next(file, "") if first.strip().isdecimal() else ""
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -63,11 +69,16 @@ class XyzFile:
 
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
+        for where, lines in self.texts(chosen):
+            yield partial(frame_of, lines, where)
+
+    def texts(self, chosen: np.ndarray | None = None) -> Iterator[tuple[str, list[str]]]:
+        """How errors name each frame, and its comment line and atoms. Argument and errors are those of ``frames``."""
         wanted = range(sys.maxsize) if chosen is None else set(chosen.tolist())
         with _opened(self.path) as file:
             for index, lines in self._walk(file, wanted):
                 if lines:
-                    yield partial(_frame, lines, f"structure {index} of {self.path}")
+                    yield f"structure {index} of {self.path}", lines
 
     def _walk(self, file: TextIO, wanted: Container[int]) -> Iterator[tuple[int, list[str]]]:
         """The index of each frame, and its comment and atoms if it is wanted."""
@@ -101,7 +112,12 @@ def _opened(path: Path) -> Iterator[TextIO]:
         raise AssayError(f"{path} cannot be read ({error}): check that it is a complete file") from None
 
 
-def _frame(lines: list[str], where: str) -> Frame:
+def frame_of(lines: list[str], where: str) -> Frame:
+    """The frame of a comment line and its atoms.
+
+    Raises:
+        AssayError: they are not extended XYZ.
+    """
     try:
         info = said_in(lines[0], where)
         properties = [text for key, text in info.items() if key.lower() == _PROPERTIES and isinstance(text, str)]

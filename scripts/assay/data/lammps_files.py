@@ -20,6 +20,7 @@ from assay.workflow.errors import AssayError, printable
 _HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
 _COUNTS = (re.compile(r"\s*\d+\s+atoms\b"), re.compile(r"\s*\d+\s+atom\s+types\b"))
 _DUMP_XYZ = re.compile(r"\s*Atoms\. Timestep: \d")
+_EXTENDED_DUMP = re.compile(r'Timestep=\d+ (?:Time=\S+ )?pbc="[TF] [TF] [TF]" Lattice="')
 _STYLE = re.compile(r"\A(?:ITEM: UNITS\s*\n\s*|LAMMPS data file[^\n]*\bunits\s*=\s*)(\w+)")
 _LENGTHS_A = {"real": 1.0, "metal": 1.0, "electron": Bohr, "nano": nm}
 _HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
@@ -100,6 +101,11 @@ def stated_length_A(path: Path, file: IO[str]) -> float:
             f"{', '.join(_LENGTHS_A)}, or convert it to extended XYZ"
         )
     return _LENGTHS_A[style]
+
+
+def is_extended_dump(comment: str) -> bool:
+    """Whether a comment line is of a dump in the style ``extxyz``, whose ``Stress`` is a pressure and no stress."""
+    return _EXTENDED_DUMP.match(comment) is not None
 
 
 def check_elements(comment: str, symbols: np.ndarray, where: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from ase.io.extxyz import key_val_str_to_dict
 
 from assay.data.label_names import kind_of_label
+from assay.data.lammps_files import is_extended_dump
 from assay.data.spellings import is_cell, is_pbc, numbers_in
 from assay.data.stated_units import stated_units
 from assay.structures.structure import tells_charge_or_spin
@@ -24,6 +25,7 @@ _PARTS = re.compile(
 _TEXT = re.compile(r"""(?<![^\s])(?P<name>name|molecule)\s*=\s*(?:"(?P<quoted>[^"]*)"|(?P<bare>[^\s"]+))""")
 _VALUES = re.compile(rf"=\s*(?:{_QUOTED})")
 _COLUMNS = re.compile(r"(?i)(?<!\S)properties\s*=\s*\w+:[a-z]:\d")
+_DFTB_OF_CELL = re.compile(r"(?i)Geometry step:\s*\d+\s*,\s*Lattice step:\s*\d+(?!.*\blattice=)")
 _IN_WORDS = re.compile(r"(?<!\S)(\w+):?\s+([-+]?\d+)(?![\w.+-])")
 _UNIT = r":?\s+[(\[]?(atomic units?|[^\s,;()\[\]]+)"
 _UNIT_IN_WORDS = re.compile(rf"(?i)(?:(?<!\S)units?(?=:)|(?:^|[,;(])\s*units?){_UNIT}")
@@ -43,11 +45,14 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
     """Names and values of a comment line.
 
     Raises:
-        AssayError: a value cannot be read, or holds what seem to be the next ones; bohr are named, and not of what; or
-            it is of i-PI, and its columns are no positions, or its cell or units cannot be read.
+        AssayError: a value cannot be read, or holds what seem to be the next ones; bohr are named, and not of what; it
+            is of a run of DFTB+ that changes its cell; or it is of i-PI, and its columns are no positions, or its cell
+            or units cannot be read.
     """
     if _IPI_CELL.search(comment):
         return _said_by_ipi(comment, where)
+    if _DFTB_OF_CELL.search(comment):
+        raise AssayError(f"{where} is of DFTB+, whose cell does not stand here: give geo_end.gen of its run")
     try:
         info = key_val_str_to_dict(_PARTS.sub(_for_ase, comment))
     except (ValueError, TypeError):
@@ -58,6 +63,8 @@ def said_in(comment: str, where: str) -> dict[str, Any]:
             "value that it is part of into double quotes"
         )
     said = {key.removesuffix("__"): _value(key.removesuffix("__"), value) for key, value in info.items()}
+    if is_extended_dump(comment):
+        said = {"pressure" if key == "Stress" else key: value for key, value in said.items()}
     for word in [key for key in said if _tells(key) and not re.search(rf"\b{re.escape(key)}\s*=", comment)]:
         said.pop(word)  # of a sentence, such as "periodic slab", "water molecule" or "energy -11.0"
     texts = {part["name"]: part["quoted"] or part["bare"] for part in _TEXT.finditer(comment)}

@@ -2,13 +2,185 @@
 
 import numpy as np
 import pytest
-from ase.units import kcal, mol
+from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
+from assay.data.formats import count_structures
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 
+RESTART = """ &GLOBAL
+   RUN_TYPE  {run}
+ &END GLOBAL
+ &MOTION
+   &MD
+     ENSEMBLE  {ensemble}
+   &END MD
+   &PRINT
+     &TRAJECTORY  SILENT
+       {unit}
+       &EACH
+         MD  1
+       &END EACH
+     &END TRAJECTORY
+   &END PRINT
+ &END MOTION
+ &FORCE_EVAL
+   &DFT
+     CHARGE 1
+     MULTIPLICITY 2
+   &END DFT
+   &SUBSYS
+     &CELL
+       A     9.0E+00    0.0E+00    0.0E+00
+       B     1.0E+00    8.0E+00    0.0E+00
+       C     0.0E+00    0.0E+00    7.0E+00
+       PERIODIC  {periodic}
+     &END CELL
+     &COORD
+O 0.0 0.0 0.3
+H 0.0 0.0 1.3
+     &END COORD
+     &KIND O
+       ELEMENT O
+     &END KIND
+     &KIND H
+       ELEMENT H
+     &END KIND
+   &END SUBSYS
+ &END FORCE_EVAL
+"""
 CELL = [[9.0, 0.0, 0.0], [1.0, 8.0, 0.0], [0.0, 0.0, 7.0]]
+TABLE = "#   Step   Time [fs]" + "".join(f"       {vector}{axis} [Angstrom]" for vector in "ABC" for axis in "xyz")
+TIMES = [", time =        0.000", ", time =        0.500", ""]  # an optimization tells none
+
+
+def frames_of_cp2k(z, elements="OH"):
+    """Three frames with the last number of each atom, ``z`` and ``z + 1``, by frame."""
+    return "".join(
+        f"       2\n i =     {step:3d}{time}, E =       -17.1643447{step:03d}\n"
+        f"  {elements[0]}         0.0000000000        0.0000000000        {z[step]:.10f}\n"
+        f"  {elements[1]}         0.0000000000        0.0000000000        {z[step] + 1.0:.10f}\n"
+        for step, time in enumerate(TIMES)
+    )
+
+
+def run_of_cp2k(folder, restart=True, run="MD", ensemble="NVE", periodic="XYZ", unit="FORMAT XMOL"):
+    """A folder as CP2K leaves it; the positions of its run."""
+    (folder / "wat-er-pos-1.xyz").write_text(frames_of_cp2k([0.1, 0.2, 0.3]))
+    (folder / "wat-er-frc-1.xyz").write_text(frames_of_cp2k([0.01, 0.02, 0.03]))
+    if restart:
+        text = RESTART.format(run=run, ensemble=ensemble, periodic=periodic, unit=unit)
+        (folder / "wat-er-1.restart").write_text(text)
+    return folder / "wat-er-pos-1.xyz"
+
+
+def test_a_run_of_cp2k_is_read_in_its_units_with_its_forces_and_cell(tmp_path, capsys):
+    path = run_of_cp2k(tmp_path)
+    read = read_dataset(path)
+    energies = -17.1643447 - np.array([0.0, 1e-10, 2e-10])
+    np.testing.assert_allclose(read.energy, Hartree * energies, rtol=1e-12)
+    np.testing.assert_allclose(read.forces[2], Hartree / Bohr * np.array([0.0, 0.0, 0.02]))
+    np.testing.assert_allclose(read.positions[2:4, 2], [0.2, 1.2])
+    np.testing.assert_allclose(read.cells, [CELL] * 3)
+    assert read.pbc.all() and read.charge.tolist() == [1.0] * 3 and read.spin.tolist() == [2.0] * 3
+    assert "energy from `energy` (hartree), forces from `forces` (hartree/bohr)" in capsys.readouterr().out
+
+
+def test_structures_of_cp2k_are_drawn_with_their_own_forces(tmp_path):
+    path = run_of_cp2k(tmp_path)
+    assert count_structures(path) == 3
+    read = read_dataset(path, at_most=1, seed=1)
+    z = read.positions[0, 2]
+    np.testing.assert_allclose(read.forces[0, 2], 0.1 * z * Hartree / Bohr)
+
+
+def test_structures_of_cp2k_need_no_forces_but_a_cell(tmp_path):
+    path = run_of_cp2k(tmp_path, periodic="NONE")
+    (tmp_path / "wat-er-frc-1.xyz").unlink()
+    *_, last = read_frames(path)
+    assert not last().pbc.any() and last().positions[1, 2] == pytest.approx(1.3)
+    with pytest.raises(AssayError, match=r"structure 0 of .*pos-1\.xyz has no forces"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize("name", ["wat-er-pos-1.xyz", "run.xyz"])
+def test_a_trajectory_of_cp2k_without_its_cell_is_refused(tmp_path, name):
+    """It would be a molecule."""
+    path = run_of_cp2k(tmp_path, restart=False).rename(tmp_path / name)
+    with pytest.raises(AssayError, match=rf"{name} is .* of CP2K, which does not tell its cell: .*-1\.restart"):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize(("more", "axes"), [('pbc="F F F"', [False] * 3), ('Lattice="9 0 0 0 9 0 0 0 9"', [True] * 3)])
+def test_a_trajectory_of_cp2k_whose_comment_lines_tell_its_cell_is_read(tmp_path, more, axes):
+    lines = frames_of_cp2k([0.1, 0.2, 0.3]).splitlines()
+    (tmp_path / "run.xyz").write_text("\n".join(f"{line} {more}" if " E =" in line else line for line in lines))
+    assert [load().pbc.tolist() for load in read_frames(tmp_path / "run.xyz")] == [axes] * 3
+
+
+@pytest.mark.parametrize(("kind", "word"), [("frc", "forces"), ("vel", "velocities")])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        " i =        0, time =        0.000, E =       -17.1643447508",
+        'Lattice="9.0 0.0 0.0 0.0 9.0 0.0 0.0 0.0 9.0" Properties=species:S:1:pos:R:3 pbc="T T T" Step=0 Time=0.000 '
+        "Energy=-17.1643447508",
+    ],
+)
+def test_forces_of_cp2k_are_no_positions(tmp_path, kind, word, comment):
+    path = tmp_path / f"water-{kind}-1.xyz"
+    path.write_text(f"2\n{comment}\nO 0 0 0.01\nH 0 0 -0.01\n")
+    with pytest.raises(AssayError, match=rf"{path.name} holds {word} of CP2K, and no positions: give water-pos-1\.xyz"):
+        list(read_frames(path))
+
+
+@pytest.mark.parametrize(
+    "forces",
+    [
+        frames_of_cp2k([0.01, 0.02, 0.03]).replace("time =        0.500", "time =        1.000"),
+        frames_of_cp2k([0.01, 0.02, 0.03], "HO"),
+        "".join(frames_of_cp2k([0.01, 0.02, 0.03]).splitlines(keepends=True)[:4]),
+    ],
+    ids=["step", "atoms", "end"],
+)
+def test_forces_of_other_steps_or_atoms_are_refused(tmp_path, forces):
+    path = run_of_cp2k(tmp_path)
+    (tmp_path / "wat-er-frc-1.xyz").write_text(forces)
+    with pytest.raises(
+        AssayError, match=r"structure [01] of .* is not of the same step and atoms as that of wat-er-frc"
+    ):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize(("run", "ensemble"), [("CELL_OPT", "NVE"), ("MD", "NPT_I")])
+def test_a_run_of_cp2k_that_changes_its_cell_needs_all_of_them(tmp_path, run, ensemble):
+    path = run_of_cp2k(tmp_path, run=run, ensemble=ensemble)
+    with pytest.raises(AssayError, match=r"changes its cell .*: put wat-er-1\.cell"):
+        read_dataset(path)
+    rows = [f"{step} 0.0 9.0 0.0 0.0 1.0 8.0 0.0 0.0 0.0 {7.0 + step} 500.0" for step in range(3)]
+    (tmp_path / "wat-er-1.cell").write_text("\n".join([f"{TABLE}      Volume [Angstrom^3]", *rows]))
+    read = read_dataset(path)
+    np.testing.assert_allclose(read.cells[:, 2, 2], [7.0, 8.0, 9.0])
+    np.testing.assert_allclose(read.cells[:, 1], [CELL[1]] * 3)
+    (tmp_path / "wat-er-1.cell").write_text("\n".join([TABLE, *rows[:2]]))
+    with pytest.raises(AssayError, match=r"is step 2, whose cell is not in .*wat-er-1\.cell"):
+        read_dataset(path)
+    (tmp_path / "wat-er-1.cell").write_text("\n".join([TABLE.replace("Angstrom", "bohr"), *rows]))
+    with pytest.raises(AssayError, match=r"wat-er-1\.cell is no table of cells of CP2K in angstrom"):
+        read_dataset(path)
+
+
+def test_a_run_of_cp2k_in_other_units_or_of_other_atoms_is_refused(tmp_path):
+    with pytest.raises(AssayError, match=r"1\.restart says that TRAJECTORY has the UNIT bohr, which is not read"):
+        read_dataset(run_of_cp2k(tmp_path, unit="UNIT bohr"))
+    assert len(read_dataset(run_of_cp2k(tmp_path, unit="UNIT angstrom"))) == 3
+    path = run_of_cp2k(tmp_path)
+    path.write_text(frames_of_cp2k([0.1, 0.2, 0.3], "OF"))
+    with pytest.raises(AssayError, match=r"has other atoms than .*1\.restart: put the restart file of its own run"):
+        read_dataset(path)
+
+
 LAMMPS = (
     '2\nTimestep=10 Time=5.000000 pbc="T T T" Lattice="9 0 0 1 8 0 0 0 7" Potential_energy=-3.5 Temperature=300.1 '
     'Stress="100 0 0 0 100 0 0 0 100" Properties=species:S:1:pos:R:3:vel:R:3:forces:R:3\n'

@@ -15,8 +15,8 @@ from ase.calculators.calculator import all_properties
 
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
+from assay.data.cp2k_files import open_xyz
 from assay.data.dataset import Dataset, from_structures
-from assay.data.extxyz import XyzFile
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
 from assay.data.label_names import KINDS, OF_CELLS, has_value, says_unconverged, weightless_kinds, without_fillers
@@ -35,8 +35,8 @@ from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
 _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
-    ".xyz": XyzFile,
-    ".extxyz": XyzFile,
+    ".xyz": open_xyz,
+    ".extxyz": open_xyz,
     ".db": DatabaseFile,
     ".aselmdb": DatabaseFile,
     ".json": DatabaseFile,
@@ -147,7 +147,7 @@ def open_frames(path: str | Path) -> FrameFile:
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in _COMPRESSIONS
-    if suffix not in _READERS or (is_compressed and _READERS[suffix] is not XyzFile):
+    if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
         raise AssayError(
             f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz with "
             f"{', '.join(_COMPRESSIONS)} behind it"

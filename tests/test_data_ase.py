@@ -229,16 +229,39 @@ def test_a_file_whose_structures_ase_does_not_read_one_by_one_is_refused(tmp_pat
         list(read_frames(tmp_path / name))
 
 
-XTB = "3\n energy: -5.07 gnorm: 0.01\nO 0 0 0\nH 0 0 0.96\nH 0 0.93 -0.24\n"
+XTB = "3\n energy: -5.07 gnorm: 0.01{}\no 0 0 0\nh 0 0 0.96\nh 0 0.93 -0.24\n"
+PLAIN = "1\nwater\nO 0 0 0\n"
+
+
+@pytest.mark.parametrize("name", ["xtbopt.log", "xtb.trj", "xtbopt.xyz", "frames"])
+@pytest.mark.parametrize("version", ["", " xtb: 6.4.1 (afa7bdf)"])
+def test_a_trajectory_of_xtb_is_read_by_its_comment_lines_whatever_its_name(tmp_path, name, version):
+    (tmp_path / name).write_text(2 * XTB.format(version))
+    _, last = read_frames(tmp_path / name)
+    assert last().numbers.tolist() == [8, 1, 1] and not last().pbc.any()
+    np.testing.assert_allclose(last().positions[1], [0.0, 0.0, 0.96])
+
+
+def test_a_trajectory_of_crest_is_read_by_its_comment_lines(tmp_path):
+    (tmp_path / "crestopt.log").write_text(XTB.format("").replace(" energy: -5.07 gnorm: 0.01", " Etot=   -5.0705443"))
+    [load] = read_frames(tmp_path / "crestopt.log")
+    assert load().numbers.tolist() == [8, 1, 1]
+
+
+def test_a_trajectory_of_xtb_has_no_labels(tmp_path):
+    (tmp_path / "xtb.trj").write_text(XTB.format(""))
+    with pytest.raises(AssayError, match=r"xtb\.trj is a trajectory of xtb, which has energies and no forces: label"):
+        read_dataset(tmp_path / "xtb.trj")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("xtbopt.log", XTB, "holds no structures as gaussian-out, for which ASE takes it: give it the suffix"),
-        ("xtb.trj", XTB, "is of no format that ASE knows by its suffix or content: give it the suffix"),
+        ("opt.log", PLAIN, "holds no structures as gaussian-out, for which ASE takes it: give it the suffix"),
+        ("opt.trj", PLAIN, "is of no format that ASE knows by its suffix or content: give it the suffix"),
+        ("control.in", "xc pbe\n", "holds no structures as aims, for which ASE takes it: give it the suffix"),
         ("mm.cif", "data_1ABC\n#\n_entry.id 1ABC\n", "is mmCIF, which is not read: convert it to PDB"),
-        ("geometry", XTB, "is XYZ by another name: let it end in .xyz"),
+        ("geometry", "1\n\nO 0 0 0\n", "is XYZ by another name: let it end in .xyz"),
         ("qc.json", '{"schema_name": "qcschema_output"}', "or convert it to extended XYZ if it is of another program"),
     ],
 )

@@ -1,5 +1,7 @@
 """Files of other programs as these write them: read in their units, with their cells, or refused by name."""
 
+import re
+
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree, kcal, mol
@@ -208,3 +210,61 @@ def test_positions_of_dftb_without_their_cell_are_refused(tmp_path):
     [load] = read_frames(tmp_path / "geo_end.xyz")
     with pytest.raises(AssayError, match=r"geo_end\.xyz is of DFTB\+, whose cell does not .*: give geo_end\.gen"):
         load()
+
+
+BANNERS = {
+    "CP2K": " DBCSR| Multrec recursion limit   512\n CP2K| version string:    CP2K version 7.1\n FORCES|   1  1.0\n",
+    "Psi4": "\n    ------\n          Psi4: An Open-Source Ab Initio Electronic Structure Package\n",
+    "Q-Chem": "You are running Q-Chem version: 5.2.0\n\n    Welcome to Q-Chem\n",
+    "Turbomole": "\n grad (node) : TURBOMOLE V7.1 ( 20661 ) 10 Jun 2016 at 08:56:48\n",
+    "DFTB+": "mermin_energy       :real:0:\n -0.41E+001\ntotal_energy        :real:0:\n -0.41E+001\n",
+    "MOPAC": " ** (a) MOPAC2012, James J. P. Stewart, Stewart Computational Chemistry,   **\n",
+    "Molpro": "                         ***  PROGRAM SYSTEM MOLPRO  ***\n",
+    "SIESTA": "Siesta Version  : v4.0.2\n",
+    "ABINIT": "\n.Version 7.8.2 of ABINIT \n",
+    "DMol3": "\n     Materials Studio DMol^3 version 3.0\n",
+    "Jaguar": "  |           Jaguar version 8.0, release 15           |\n",
+    "xtb": "      |                           x T B                           |\n",
+}
+
+
+READ = {  # as structures
+    "VASP": " vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Sep 18 2018 16:57:57) complex\n",
+    "Quantum ESPRESSO": "\n     Program PWSCF v.5.4.0 starts on 22Sep2019 at 18: 5:43\n",
+    "FHI-aims": "------\n          Invoking FHI-aims ...\n",
+    "ORCA": "\n                                 * O   R   C   A *\n",
+    "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",
+    "Gaussian": " Entering Gaussian System, Link 0=g16\n",
+}
+LABELS = "(write its structures as extended XYZ, with `energy` in eV|.*dpdata makes it an ASE trajectory, by `dpdata /)"
+
+
+@pytest.mark.parametrize("program", BANNERS)
+@pytest.mark.parametrize("name", ["run.out", "run.log", "output.dat", "stdout"])
+def test_an_output_of_another_program_is_refused_by_its_name(tmp_path, name, program):
+    (tmp_path / name).write_text(BANNERS[program])
+    with pytest.raises(AssayError, match=rf"{name} is of {re.escape(program)}, whose outputs are not read: \w+"):
+        list(read_frames(tmp_path / name))
+
+
+@pytest.mark.parametrize(("program", "text"), [*BANNERS.items(), *READ.items()])
+def test_an_output_whose_labels_are_not_read_says_what_makes_them(tmp_path, program, text):
+    (tmp_path / "run.out").write_text(text)
+    words = rf"run\.out is of {re.escape(program)}, whose outputs are not read as labels: {LABELS}"
+    with pytest.raises(AssayError, match=words):
+        read_dataset(tmp_path / "run.out")
+
+
+@pytest.mark.parametrize("program", READ)
+def test_an_output_whose_structures_are_read_is_not_refused_for_its_program(tmp_path, program):
+    """What is wrong with it is something else, such as that it was cut off."""
+    (tmp_path / "run.out").write_text(READ[program])
+    with pytest.raises(AssayError, match=r"run\.out") as error:
+        list(read_frames(tmp_path / "run.out"))
+    assert "whose outputs" not in str(error.value)
+
+
+def test_a_mol2_file_is_refused_by_its_name(tmp_path):
+    (tmp_path / "water.mol2").write_text("@<TRIPOS>MOLECULE\nwater\n")
+    with pytest.raises(AssayError, match=r"water\.mol2 is a mol2 file, which is not read: convert it to SDF"):
+        list(read_frames(tmp_path / "water.mol2"))

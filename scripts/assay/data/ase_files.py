@@ -39,6 +39,7 @@ from assay.data.passed_over import (
     without_cut_end,
 )
 from assay.data.pdb_files import MAKE_WHOLE, WHOLE, with_elements
+from assay.data.programs import of_program
 from assay.data.spellings import PBC, take_periodicity
 from assay.data.stated_units import stated_units, text_of
 from assay.runtime.template import READ_WHOLE, open_text
@@ -134,7 +135,7 @@ class AseFile:
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
-        if self.path.suffix.lower() == ".traj":
+        if self._is_trajectory:
             with self._understood(), Trajectory(self.path) as trajectory:
                 return len(trajectory)
         return sum(1 for _ in self.frames())
@@ -147,16 +148,21 @@ class AseFile:
             index = -1
             structures = chain.from_iterable(part.structures() for part in _parts(self.path))
             for index, atoms in enumerate(structures):
-                if not isinstance(atoms, ase.Atoms):
+                if not isinstance(atoms, ase.Atoms) or not (len(atoms) or self._is_trajectory):
                     raise self._without_structures()
                 if wanted is None or index in wanted:
                     yield partial(_whole_frame, atoms, f"structure {index} of {self.path}")
             if index < 0:
                 raise self._without_structures()
 
+    @property
+    def _is_trajectory(self) -> bool:
+        return self.path.suffix.lower() == ".traj"
+
     def _without_structures(self) -> AssayError:
         return AssayError(
-            f"{self.path} holds no structures as {filetype(str(self.path))}, for which ASE takes it: {_RENAME}"
+            of_program(self.path)
+            or f"{self.path} holds no structures as {filetype(str(self.path))}, for which ASE takes it: {_RENAME}"
         )
 
     @contextmanager
@@ -167,11 +173,13 @@ class AseFile:
             raise
         except UnknownFileTypeError:
             raise AssayError(
-                f"{self.path} is of no format that ASE knows by its suffix or content: {_RENAME}"
+                of_program(self.path)
+                or f"{self.path} is of no format that ASE knows by its suffix or content: {_RENAME}"
             ) from None
         except Exception as error:  # of any of ASE's readers
             raise AssayError(
-                f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "
+                of_program(self.path)
+                or f"ASE cannot read structures from {self.path} ({reason_of(error, 120)}): convert it, e.g. to "
                 "extended XYZ"
             ) from None
 

@@ -38,6 +38,7 @@ _COMPRESSED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ":
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
+_OF_XTB = re.compile(r"\s*(?:energy:\s+\S+\s+gnorm:\s+\S+(?:\s+xtb:.*)?|Etot=\s+[-\d.]+)\s*")
 _PROPERTIES = "properties"
 _NAMES = ("name", "molecule")
 
@@ -98,6 +99,11 @@ class XyzFile:
                 raise AssayError(f"{where} is not extended XYZ, or the file is cut short: write it again")
             yield index, kept
             index += 1
+
+
+def is_trajectory_of_xtb(path: Path) -> bool:
+    """Whether a file of any name is XYZ as xtb and CREST write it, such as xtbopt.log and xtb.trj."""
+    return _OF_XTB.fullmatch(XyzFile(path).first_comment()) is not None
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.cp2k_files import open_xyz
 from assay.data.dataset import Dataset, from_structures
+from assay.data.extxyz import XyzFile, is_trajectory_of_xtb
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
 from assay.data.label_names import KINDS, OF_CELLS, has_value, says_unconverged, weightless_kinds, without_fillers
@@ -31,6 +32,7 @@ from assay.data.labels import (
 )
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
+from assay.data.programs import of_program
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 
@@ -148,8 +150,14 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in _COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
+        if is_trajectory_of_xtb(path):
+            raise AssayError(
+                f"{path} is a trajectory of xtb, which has energies and no forces: label its structures, and write "
+                "them as extended XYZ"
+            )
         raise AssayError(
-            f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz with "
+            of_program(path, labelled=True)
+            or f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz with "
             f"{', '.join(_COMPRESSIONS)} behind it"
         )
     return _READERS[suffix](path)
@@ -164,7 +172,9 @@ def open_any(path: str | Path) -> FrameFile:
     path = Path(path)
     if not path.is_file() or _suffix(path) in _READERS:
         return open_frames(path)
-    return MolFile(path) if _suffix(path) in _MOLFILES else AseFile(path)
+    if _suffix(path) in _MOLFILES:
+        return MolFile(path)
+    return XyzFile(path) if is_trajectory_of_xtb(path) else AseFile(path)
 
 
 def _suffix(path: Path) -> str:

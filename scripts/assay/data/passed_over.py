@@ -9,6 +9,7 @@ from pathlib import Path
 from ase.io.formats import get_ioformat
 from ase.units import Bohr
 
+from assay.data.programs import of_program
 from assay.workflow.errors import AssayError, printable
 
 _CONVERT = "convert it to extended XYZ by a program that knows it"
@@ -120,11 +121,13 @@ OTHERWISE = frozenset(["extxyz", "xyz", "mol", "sdf"])
 
 def unread(kind: str, path: Path) -> AssayError:
     """Why a file in a format of ASE is not read, and what to do."""
-    why = (
-        f"is a file of ASE's format {kind} ({get_ioformat(kind).description}), of which it may pass over units, cells, "
-        f"elements or structures: {_CONVERT}"
+    if kind in _WHY_NOT:
+        return AssayError(f"{path} {_WHY_NOT[kind]}")
+    return AssayError(
+        of_program(path)
+        or f"{path} is a file of ASE's format {kind} ({get_ioformat(kind).description}), of which it may pass over "
+        f"units, cells, elements or structures: {_CONVERT}"
     )
-    return AssayError(f"{path} {_WHY_NOT.get(kind, why)}")
 
 
 def check_read(kind: str, text: str, path: Path) -> None:

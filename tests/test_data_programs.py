@@ -212,6 +212,17 @@ def test_positions_of_dftb_without_their_cell_are_refused(tmp_path):
         load()
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_lattice_vectors_below_the_atoms_are_not_passed_over(tmp_path, n):
+    """As AMS writes them: the crystal would be a molecule."""
+    vectors = "VEC1       4.12000000000000       0.00000000000000       0.00000000000000\n"
+    (tmp_path / "output.xyz").write_text(n * "1\nBand in AMS.\nCs 0 0 0\n" + vectors)
+    answers = read_frames(tmp_path / "output.xyz")
+    assert all(next(answers)().numbers.tolist() == [55] for _ in range(n - 1))
+    with pytest.raises(AssayError, match=rf"structure {n - 1} of .*output\.xyz has lattice vectors below its atoms"):
+        next(answers)
+
+
 BANNERS = {
     "CP2K": " DBCSR| Multrec recursion limit   512\n CP2K| version string:    CP2K version 7.1\n FORCES|   1  1.0\n",
     "Psi4": "\n    ------\n          Psi4: An Open-Source Ab Initio Electronic Structure Package\n",

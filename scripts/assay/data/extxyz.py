@@ -38,6 +38,7 @@ _COMPRESSED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip, b"BZh": bz2, b"\xfd7zXZ":
 _TYPES = {"R": np.float64, "I": np.int64, "S": str}
 _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
+_VECTOR_OF_AMS = re.compile(r"\s*VEC1(?:\s+[-+.\d]\S*){3}\s*$")
 _OF_XTB = re.compile(r"\s*(?:energy:\s+\S+\s+gnorm:\s+\S+(?:\s+xtb:.*)?|Etot=\s+[-\d.]+)\s*")
 _PROPERTIES = "properties"
 _NAMES = ("name", "molecule")
@@ -83,10 +84,18 @@ class XyzFile:
 
     def _walk(self, file: TextIO, wanted: Container[int]) -> Iterator[tuple[int, list[str]]]:
         """The index of each frame, and its comment and atoms if it is wanted."""
-        index = 0
+        index, kept = -1, None
         for line in file:
             if not line.strip():
                 continue
+            if kept is not None and _VECTOR_OF_AMS.match(line):
+                raise AssayError(
+                    f"structure {index} of {self.path} has lattice vectors below its atoms, as AMS writes them, which "
+                    "are not read: write them as Lattice into its comment line"
+                )
+            if kept is not None:
+                yield index, kept
+            index += 1
             where = f"structure {index} of {self.path}"
             if not line.strip().isdecimal():
                 raise AssayError(
@@ -97,8 +106,8 @@ class XyzFile:
             kept = list(rest) if index in wanted else []
             if (len(kept) or sum(1 for _ in rest)) < n_lines:
                 raise AssayError(f"{where} is not extended XYZ, or the file is cut short: write it again")
+        if kept is not None:
             yield index, kept
-            index += 1
 
 
 def is_trajectory_of_xtb(path: Path) -> bool:

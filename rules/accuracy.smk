@@ -21,6 +21,7 @@ rule predict_shard:
         card=CARD,
         taught=taught_of,
         splits=split_files,
+        parts=PARTS_OF_RUNS,
         domain="results/{variant}/domain.npz",
     output:
         temp("results/{variant}/shards/{scatteritem}.npz"),
@@ -49,6 +50,7 @@ rule validate:
         card=CARD,
         taught=taught_of,
         splits=split_files,
+        parts=PARTS_OF_RUNS,
         domain="results/{variant}/domain.npz",
         shards=SHARDS if len(SHARDS) > 1 else [],
     output:

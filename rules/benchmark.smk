@@ -13,6 +13,7 @@ rule benchmark:
         card=CARD,
         taught=taught_of,
         splits=split_files,
+        parts=PARTS_OF_RUNS,
         teacher_files=lambda wildcards: files_behind(timed_teacher(wildcards)),
     output:
         json="results/{variant}/benchmark.json",

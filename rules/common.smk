@@ -40,6 +40,7 @@ from assay.workflow.config_models.types import Export
 from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
 from assay.workflow.own_students import EARLIER, REGISTERED, SUPERCELLS, VALIDATION, check_trained, present, said_of
+from assay.workflow.runs import parts_of_runs
 from assay.workflow.teachers import own_reference, recorded_labels, reference_files, same_teacher, teacher_of
 
 if " " in sys.executable:
@@ -122,6 +123,8 @@ SPLITS = present(config["dataset"]["splits"])
 SPLIT_FILES = [on_disk(file_of(split)) for split in SPLITS.values()]
 # What is recorded of them: a parameter of the rules that ask whose labels a file holds.
 RECORDED = [recorded_labels(file_of(split)) for split in SPLITS.values()]
+# What lies beside labelled files and structures and is read with them.
+PARTS_OF_RUNS = [on_disk(path) for path in parts_of_runs(config)]
 UNSEEN = SPLITS.get("unseen_molecules", next(iter(SPLITS.values())))
 
 # The variants that are checkpoints, which can be exported; and those that are ASE calculators, which cannot.

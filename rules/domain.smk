@@ -11,6 +11,7 @@ rule describe:
     input:
         train=lambda wildcards: on_disk(named(file_of(training_structures(wildcards)), "dataset.train")(wildcards)),
         validation=lambda wildcards: files_of_splits([config["dataset"]["validation"]]),
+        parts=PARTS_OF_RUNS,
     output:
         "results/{data}.domain.npz",
     log:

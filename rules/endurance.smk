@@ -13,6 +13,7 @@ rule endure:
         card=CARD,
         taught=taught_of,
         split=lambda wildcards: file_of(split_of("endurance")),
+        parts=PARTS_OF_RUNS,
     output:
         "results/{variant}/endurance.json",
     log:

@@ -71,6 +71,7 @@ rule run_engines:
         taught=taught_of,
         files=expand("results/{{variant}}/{file}", file=ENGINE_FILES),
         splits=split_files,
+        parts=PARTS_OF_RUNS,
         environments=sorted(
             {
                 ROOT / "envs/engines" / MD_PROGRAMS[name].environment

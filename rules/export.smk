@@ -68,6 +68,7 @@ rule verify:
         taught=taught_of,
         files=exported_files,
         splits=split_files,
+        parts=PARTS_OF_RUNS,
     output:
         "results/{variant}/export.json",
     log:

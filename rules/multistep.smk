@@ -16,6 +16,7 @@ rule teacher_motion:
     input:
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
+        parts=PARTS_OF_RUNS,
         teacher_files=TEACHER_FILES,
     output:
         "results/multistep/teacher.npz",
@@ -45,6 +46,7 @@ rule student_motion:
         taught=taught_of,
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
+        parts=PARTS_OF_RUNS,
         teacher="results/multistep/teacher.npz",
         teacher_files=TEACHER_FILES,
     output:
@@ -79,6 +81,7 @@ rule multistep:
         ],
         cards=CARDS,
         split=lambda wildcards: file_of(split_of("multistep")),
+        parts=PARTS_OF_RUNS,
         teacher_files=TEACHER_FILES,
     output:
         json="results/multistep/multistep.json",

@@ -44,6 +44,7 @@ rule peers:
         cards=CARDS,
         packages=expand("results/peers/packages/{package}", package=PEERS),
         splits=split_files,
+        parts=PARTS_OF_RUNS,
     output:
         json="results/peers/peers.json",
         table="results/peers/peers.csv",

@@ -103,6 +103,7 @@ rule own_reference:
     """Ask a teacher about the user's own molecules."""
     input:
         structures=PHYSICS.get("structures", []),
+        parts=PARTS_OF_RUNS,
         teacher_files=lambda wildcards: files_behind(ASKED[wildcards.reference]["teacher"]),
     output:
         "data/build/physics/{reference}.xyz.gz",

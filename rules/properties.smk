@@ -18,6 +18,7 @@ rule material:
         card=CARD,
         taught=taught_of,
         structure=structure_of_properties,
+        parts=PARTS_OF_RUNS,
     output:
         json="results/{variant}/properties.json",
     log:
@@ -41,6 +42,7 @@ rule teachers_material:
     """Do the same by the teacher, for as long as it can afford."""
     input:
         structure=structure_of_properties,
+        parts=PARTS_OF_RUNS,
         teacher_files=TEACHER_FILES,
     output:
         json="results/properties/teacher.json",

@@ -22,6 +22,7 @@ rule schemes:
         taught=taught_of,
         train=file_of(config["dataset"]["train"]),
         unseen=lambda wildcards: files_of_splits(UNSEEN_OR_ELSE),
+        parts=PARTS_OF_RUNS,
     output:
         files=temp(expand("results/{{variant}}/schemes/{scheme}.onnx", scheme=SCHEME_NAMES)),
         costs=temp("results/{variant}/schemes/costs.json"),
@@ -60,6 +61,7 @@ rule quantize:
         card=CARD,
         taught=taught_of,
         unseen=lambda wildcards: files_of_splits(UNSEEN_OR_ELSE),
+        parts=PARTS_OF_RUNS,
     output:
         model="results/{variant}/model.int8.onnx",
         table="results/{variant}/quantization.json",

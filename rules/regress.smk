@@ -92,6 +92,7 @@ rule measure_weights:
         card=CARD,
         taught=taught_of,
         unseen=lambda wildcards: files_of_splits([UNSEEN])[0],
+        parts=PARTS_OF_RUNS,
     output:
         "results/{variant}/weights.json",
     log:

@@ -17,6 +17,7 @@ rule supercells:
             for crystal in OWN_DATA.get("supercells", {}).get("crystals", [])
             if "path" in crystal
         ],
+        parts=PARTS_OF_RUNS,
     output:
         SUPERCELLS,
     log:
@@ -39,6 +40,7 @@ rule store_round:
     """Check what is labelled so far, and hold some of it out."""
     input:
         lambda wildcards: labelled_files(labelled_before(wildcards)),
+        parts=PARTS_OF_RUNS,
     output:
         train=f"{OF_ROUND}/train.h5",
         validation=f"{OF_ROUND}/validation.h5",

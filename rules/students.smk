@@ -18,6 +18,7 @@ rule try_teacher:
     """Hold the teacher's forces against its energies, before it labels anything or anybody learns from it."""
     input:
         structures=OWN_STRUCTURES if "structures" in OWN_DATA else OWN_TRAIN,
+        parts=PARTS_OF_RUNS,
         teacher_files=OWN_TEACHER_FILES,
     output:
         f"{OWN_BUILD}/teacher.json",
@@ -41,6 +42,7 @@ rule label_structures:
     """Let the teacher label a part of the structures."""
     input:
         structures=OWN_STRUCTURES,
+        parts=PARTS_OF_RUNS,
         teacher_files=OWN_TEACHER_FILES,
         tried=rules.try_teacher.output[0],
     output:
@@ -67,6 +69,7 @@ rule store_data:
     input:
         train=lambda wildcards: labelled_files(LABELLED),
         validation=named(file_of(OWN_DATA.get("validation", "")), "data.validation"),
+        parts=PARTS_OF_RUNS,
         tried=rules.try_teacher.output if "calculator" in OWN_DATA.get("teacher", {}) else [],
         origins=lambda wildcards: earlier_students(),
         learned=lambda wildcards: [path for origin in earlier_students() for path in described(origin)],

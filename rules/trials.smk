@@ -25,6 +25,7 @@ rule ablate_trial:
     input:
         train=named(ABLATION["train"], "ablate.train"),
         validation=named(ABLATION["validation"], "ablate.validation"),
+        parts=PARTS_OF_RUNS,
     output:
         "results/ablation/trials/{setting}/{seed}.json",
     log:
@@ -56,6 +57,7 @@ rule ablate:
     input:
         trials=expand("results/ablation/trials/{setting}/{seed}.json", setting=ABLATED, seed=ABLATION["seeds"]),
         validation=named(ABLATION["validation"], "ablate.validation"),
+        parts=PARTS_OF_RUNS,
     output:
         json="results/ablation/ablation.json",
         figure="results/ablation/ablation.svg",
@@ -83,6 +85,7 @@ rule compress_form:
         taught=taught_of,
         train=named(COMPRESSION["train"], "compress.train"),
         validation=named(COMPRESSION["validation"], "compress.validation"),
+        parts=PARTS_OF_RUNS,
         smaller=named(COMPRESSION["smaller"], "compress.smaller"),
         beside=lambda wildcards: files_beside(COMPRESSION["smaller"]),
     output:
@@ -118,6 +121,7 @@ rule compress_student:
         forms=expand("results/{{variant}}/compression/{form}.pt", form=FORMS),
         quantization="results/{variant}/quantization.json",
         test=named(COMPRESSION["test"], "compress.test"),
+        parts=PARTS_OF_RUNS,
         references=references_of,
     output:
         json="results/{variant}/compression/compression.json",

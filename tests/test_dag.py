@@ -129,6 +129,20 @@ def test_a_record_of_who_labelled_a_split_reruns_what_asks_for_it(tree):
     assert not re.search(r"^(normalize|export|probe) ", planned, re.M), planned
 
 
+def test_forces_and_cells_beside_a_trajectory_rerun_what_reads_it(tree):
+    for name in ("run-pos-1.xyz", "run-frc-1.xyz", "run-1.restart"):
+        (tree / name).write_text("first")
+    (tree / "mine.yaml").write_text("dataset: {splits: {run: run-pos-1.xyz}}")
+    all_of_it = ("-j", "3", "all", "--configfile", "mine.yaml")
+    assert snakemake(tree, *all_of_it).returncode == 0
+    for name in ("run-frc-1.xyz", "run-1.restart"):
+        (tree / name).write_text("second")
+        planned = snakemake(tree, "-n", "--quiet", "rules", *all_of_it).stdout
+        assert re.search(r"^validate +3$", planned, re.M), planned
+        assert snakemake(tree, *all_of_it).returncode == 0
+    assert "Nothing to be done" in snakemake(tree, *all_of_it).stdout
+
+
 def test_times_of_a_gpu_that_are_kept_write_the_report_again(tree):
     (tree / "jobs.jsonl").write_text("")
     record = tree / "data/benchmarks/gpu/speed.json"

@@ -157,6 +157,17 @@ def test_every_rule_that_reads_labelled_files_which_a_parameter_names_follows_th
     assert unfollowed == rounds
 
 
+def test_every_rule_that_reads_files_of_the_user_follows_what_lies_beside_them():
+    inputs = {name: rule.inputs for name, rule in rules().items()}
+    given = re.compile(
+        r"split_files|files_of_splits|split_of\(|labelled_files|OWN_STRUCTURES|OWN_TRAIN|structure_of_properties|"
+        r'PHYSICS\.get\("structures"|crystal\["path"\]|(?:ABLATION|COMPRESSION)\["(?:train|validation|test)"\]'
+    )
+    readers = {name for name, text in inputs.items() if given.search(text)}
+    assert {"validate", "describe", "store_data", "store_round", "supercells", "own_reference"} <= readers
+    assert {name for name in readers if "parts=PARTS_OF_RUNS" not in inputs[name]} == set()
+
+
 def test_every_script_finds_the_inputs_that_it_names():
     """Stand-ins for scripts, of which runs of these tests are made, would not miss one."""
     named = {name: set(re.findall(r"\bsnakemake\.input\.(\w+)\b", r.script)) for name, r in rules().items()}

@@ -17,10 +17,10 @@ from assay.data.frames import Frame, FrameFile, Layout
 from assay.data.spellings import numbers_in
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
+from assay.workflow.runs import OUTPUT_OF_CP2K, RunFiles, files_of_run
 
 _COMMENT = re.compile(r"\s*i =\s*(\d+)(?:, time =\s*\S+)?, E =\s*(\S+)\s*")
 _EXTENDED = re.compile(r'\s*Lattice="[^"]*" Properties=species:S:1:pos:R:3 pbc="[^"]*" Step=\d+ Time=\S+ Energy=\S+\s*')
-_NAME = re.compile(r"(?P<project>.+)-(?P<kind>pos|frc|vel)-(?P<number>\d+)(?P<suffix>(?:\.\w+)+)")
 _UNIT = re.compile(r"(?im)^\s*&(TRAJECTORY|FORCES)\b.*\n(?:(?!\s*&END).*\n)*?\s*UNIT\s+(\S+)")
 _USUAL_UNITS = ("angstrom", "hartree*bohr^-1")
 _CHANGES_CELL = re.compile(
@@ -41,18 +41,18 @@ def open_xyz(path: Path) -> FrameFile:
     is_plain = _COMMENT.fullmatch(comment) is not None
     if not is_plain and _EXTENDED.fullmatch(comment) is None:
         return file
-    name = _NAME.fullmatch(path.name)
-    if name is not None and name["kind"] != "pos":
+    name, run = OUTPUT_OF_CP2K.fullmatch(path.name), files_of_run(path)
+    if name is not None and run is None:
         raise AssayError(
             f"{path} holds {'forces' if name['kind'] == 'frc' else 'velocities'} of CP2K, and no positions: give "
             f"{name['project']}-pos-{name['number']}{name['suffix']}"
         )
-    if is_plain and name is None:
+    if is_plain and run is None:
         raise AssayError(
             f"{path} is a trajectory of CP2K, which does not tell its cell: name it PROJECT-pos-1.xyz, and put "
             f"PROJECT-1.restart of its run beside it, or {_OR_STATE}"
         )
-    return Cp2kFile(path, name) if is_plain and name is not None else file
+    return Cp2kFile(path, run) if is_plain and run is not None else file
 
 
 class Cp2kFile:
@@ -64,11 +64,10 @@ class Cp2kFile:
 
     layout = Layout(usual={"energy": "hartree", "length": "angstrom", "forces": "hartree/bohr"})
 
-    def __init__(self, path: Path, name: re.Match[str]):
+    def __init__(self, path: Path, run: RunFiles):
         self.path = path
         self._positions = XyzFile(path)
-        self._forces = path.with_name(f"{name['project']}-frc-{name['number']}{name['suffix']}")
-        self._run = path.with_name(f"{name['project']}-{name['number']}.restart")
+        self._forces, self._run, self._cell_table = run
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -104,7 +103,7 @@ class Cp2kFile:
         return run, None if changes is None or not run.pbc.any() else self._cells(" ".join(changes[0].split()))
 
     def _cells(self, why: str) -> dict[int, np.ndarray]:
-        path = self._run.with_suffix(".cell")
+        path = self._cell_table
         if not path.is_file():
             raise AssayError(
                 f"{self.path} is of a run of CP2K that changes its cell ({why}): put {path.name}, which `&PRINT &CELL` "
@@ -138,7 +137,7 @@ class Cp2kFile:
         step, cell = int(told[1]), run.cell
         if cells is not None:
             if step not in cells:
-                raise AssayError(f"{where} is step {step}, whose cell is not in {self._run.with_suffix('.cell')}")
+                raise AssayError(f"{where} is step {step}, whose cell is not in {self._cell_table}")
             cell = cells[step]
         arrays = {} if of_forces is None else {"forces": self._forces_of(lines, of_forces, where)}
         info = {name: run.info[name] for name in ("charge", "multiplicity") if name in run.info}

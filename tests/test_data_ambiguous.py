@@ -230,6 +230,13 @@ def test_two_names_for_one_label_need_a_key(tmp_path, comment, columns, names):
     assert read_dataset({"path": path, f"{kind}_key": names[1]}).energy[0] == -31.7
 
 
+def test_a_gradient_that_is_minus_the_forces_is_no_other_label(tmp_path):
+    path = tmp_path / "two.xyz"
+    text = FRAME.format(comment="energy=-31.7", columns="forces:R:3:gradient:R:3", more="{}")
+    path.write_text(text.format(" -0.1 0 0", " 0.1 0 0"))
+    assert read_dataset(path).forces.tolist() == [[0.1, 0.0, 0.0], [-0.1, 0.0, 0.0]]
+
+
 def test_two_names_that_agree_are_one_label(tmp_path, capsys):
     path = tmp_path / "two.xyz"
     path.write_text(FRAME.format(comment="total_energy=-31.7 energy=-31.7", columns="forces:R:3", more=""))

@@ -137,10 +137,13 @@ def test_stress_goes_with_its_structure():
     assert both[1].to_ase().get_stress().tolist() == [1, 2, 3, 4, 5, 6]
 
 
-@pytest.mark.parametrize("column", ["positions", "forces", "energy", "atomic_numbers", "cells"])
-def test_hash_sees_every_column(dataset, column):
+@pytest.mark.parametrize(
+    ("column", "step"),
+    [("positions", 2e-6), ("forces", 2e-6), ("energy", 2e-6), ("cells", 2e-6), ("atomic_numbers", 1), ("pbc", True)],
+)
+def test_hash_sees_every_column(dataset, column, step):
     changed = getattr(dataset, column).copy()
-    changed[-1] += 1
+    changed[-1] += step
     assert replace(dataset, **{column: changed}).content_sha256() != dataset.content_sha256()
     assert replace(dataset, names=dataset.names[::-1]).content_sha256() == dataset.content_sha256()
 
@@ -183,6 +186,19 @@ def test_a_spoiled_structure_is_named(tmp_path, frames, how, suffix):
     with pytest.raises(AssayError, match=r"(structure 1|row 2)") as error:
         read_dataset(path)
     assert how in str(error.value) and str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("column", ["positions", "forces", "cells", "energy", "stress"])
+def test_one_number_that_is_not_finite_is_refused(dataset, column, value):
+    """A stress that is NaN as a whole is none."""
+    sound = replace(dataset, stress=np.full((3, 3, 3), np.nan))
+    sound.stress[1] = np.eye(3)
+    check(sound, "set.h5")
+    spoiled = getattr(sound, column).copy()
+    spoiled[(dataset.offsets[1] if column in ("positions", "forces") else 1, *[0] * (spoiled.ndim - 1))] = value
+    with pytest.raises(AssayError, match=rf"structure 1 \(SiC\) of set\.h5 has {column} that are not finite"):
+        check(replace(sound, **{column: spoiled}), "set.h5")
 
 
 def test_atoms_coincide_across_a_periodic_boundary(tmp_path, dataset):
@@ -415,6 +431,15 @@ def test_labels_of_several_calculators_are_warned_of(tmp_path, suffix, second, f
     ):
         warnings.simplefilter("error" if words is None else "always")
         assert len(read_dataset({"path": path, "energy_key": key})) == 5
+
+
+def test_structures_without_a_functional_are_of_neither_of_two(tmp_path):
+    frames = [labelled(molecule("H2O"), seed) for seed in range(6)]
+    for atoms, functional in zip(frames, ["PBE"] * 3 + ["RPBE"] * 2 + [None], strict=True):
+        atoms.calc.name, atoms.calc.parameters = "vasp", {"xc": functional} if functional else {}
+    ase.io.write(tmp_path / "set.traj", frames)
+    with pytest.warns(UserWarning, match=r"3 by vasp \(PBE\) and 2 by vasp \(RPBE\) and 1 by vasp:"):
+        read_dataset(tmp_path / "set.traj")
 
 
 @pytest.mark.parametrize("beside", [["C1", "O1"], ["C", "XX"], np.array(["C", "O"], dtype=object)])

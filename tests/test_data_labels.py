@@ -14,7 +14,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, GPa, Hartree, kcal, kJ, mol
 
-from assay.data import ase_files, hdf5, npz, read_dataset, read_examples
+from assay.data import ase_files, hdf5, hdf5_groups, npz, read_dataset, read_examples
 from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.structures.structure import Structure
@@ -58,9 +58,8 @@ def forces_of(atoms):
 
 def write_rmd17(path, frames):
     z, r, e, f = columns(frames)
-    np.savez_compressed(
-        path, nuclear_charges=z, coords=r, energies=e / KCAL, forces=f / KCAL, old_indices=np.arange(len(r))
-    )
+    of_md17 = {"old_energies": e / KCAL - 7.0, "old_forces": 1.1 * f / KCAL, "old_indices": np.arange(len(r))}
+    np.savez_compressed(path, nuclear_charges=z, coords=r, energies=e / KCAL, forces=f / KCAL, **of_md17)
 
 
 def write_md17(path, frames):
@@ -162,6 +161,18 @@ def test_layouts_of_others_are_read_as_they_come(tmp_path, name, capsys):
     log = capsys.readouterr().out
     assert f"labels of {tmp_path / name}: energy from `" in log
     assert "of the " in log and "are drawn at random" in log
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_structures_are_those_of_their_places_wherever_blocks_end(tmp_path, name, monkeypatch):
+    path = tmp_path / name
+    WRITERS[name](path, geometries())
+    whole = read_dataset(path)
+    for module in (ase_files, hdf5, hdf5_groups, npz):
+        monkeypatch.setattr(module, "_BLOCK", 2)
+    for read in (read_dataset(path), *(read_dataset(path, at_most=n, seed=n) for n in (1, 2, 3, 4))):
+        those = whole.subset(np.searchsorted(whole.numbers, read.numbers))
+        assert read.content_sha256() == those.content_sha256() and list(read.names) == list(those.names)
 
 
 def test_arrays_of_several_sizes_need_units(tmp_path):

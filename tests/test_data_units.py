@@ -109,6 +109,17 @@ def test_units_of_hdf5_are_found_on_columns_groups_and_the_file(tmp_path, write,
     np.testing.assert_allclose(read.forces[:2], Hartree / Bohr * FORCES)
 
 
+@pytest.mark.parametrize(("unit", "length_A"), [("angstrom", 1.0), ("bohr", Bohr)])
+def test_cells_of_hdf5_may_have_another_unit_than_positions(tmp_path, unit, length_A):
+    write_own(tmp_path / "set.h5", [("structures/positions", "unit", unit)])
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        file["structures/cells"] = np.stack([np.diag([0.9, 1.0, 1.1])] * 3)
+        file["structures/cells"].attrs["unit"] = "nm"
+    read = read_dataset(tmp_path / "set.h5")
+    np.testing.assert_allclose(read.cells, np.stack([np.diag([9.0, 10.0, 11.0])] * 3))
+    np.testing.assert_allclose(read.positions[:2], length_A * POSITIONS)
+
+
 @pytest.mark.parametrize("write", [write_own, write_groups])
 def test_a_stated_unit_that_is_not_understood_is_refused_unless_the_caller_names_it(tmp_path, write):
     write(tmp_path / "set.h5", of_groups=[("/", "units", "metal"), ("/", "length_unit", "angstrom")])

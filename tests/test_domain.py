@@ -38,6 +38,14 @@ def test_new_geometries_of_the_same_kind_are_rarely_flagged(domain):
     assert np.mean([novelty.flagged for novelty in domain.novelties_of(same)]) < 0.15
 
 
+def test_one_in_twenty_of_the_structures_that_the_threshold_was_set_by_is_flagged():
+    """Some of them are shaken more, whose atoms far off set the scales of elements."""
+    train = from_structures([s for k, name in enumerate(TRAIN) for s in shaken(name, 40, seed=k)])
+    others = [s for k, name in enumerate(TRAIN) for s in shaken(name, 20, 0.05 + 0.01 * (k % 3), seed=100 + k)]
+    found = fit(train, from_structures(others), points_per_element=400, seed=0).novelties_of(others)
+    assert np.mean([novelty.score >= 1.0 for novelty in found]) == pytest.approx(0.05, abs=1 / len(others))
+
+
 def test_distorted_geometries_are_flagged_the_more_the_stronger(domain):
     scores = [
         np.median([novelty.score for novelty in domain.novelties_of(shaken("CH3CH2OH", 20, amplitude, seed=7))])

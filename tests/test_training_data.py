@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,15 @@ def test_shipped_part_stands_for_the_build_that_it_is_a_part_of(folder):
     assert domain.training_data.sentence == "Structures are compared with 160 of 400 training structures."
     assert domain.training_data.record["n_described"] == 160 and domain.training_data.record["n_training"] == 400
     assert flags_acetonitrile(domain, folder)
+
+
+def test_description_of_a_part_of_what_was_given_stands_for_a_part(folder, shipped):
+    """As of so many structures that not all of them are described."""
+    own = replace(shipped, training_data=replace(shipped.training_data, extent="part", sha256=WHOLE))
+    write_domain(training_description(folder / "tiny.pt"), own)
+    domain = found(folder)
+    assert domain.training_data.sentence == "Structures are compared with 160 of 400 training structures."
+    assert domain.seen.whole is False
 
 
 @pytest.mark.parametrize(

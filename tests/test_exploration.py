@@ -75,9 +75,11 @@ def test_a_crystal_may_come_from_a_file_and_one_that_cannot_be_made_is_a_sentenc
         supercells([SALT | {"vacancy": "Kkk"}], 3, **RANGES)
     with pytest.raises(AssayError, match="the vacancy K4Na4 takes every atom of its cell"):
         supercells([SALT | {"vacancy": "K4Na4", "repeat": [1, 1, 1]}], 3, **RANGES)
-    ase.build.molecule("H2O").write(tmp_path / "water.xyz")
-    with pytest.raises(AssayError, match=r"water\.xyz has no cell that repeats"):
-        supercells([{"path": str(tmp_path / "water.xyz"), "repeat": [2, 2, 2]}], 1, **RANGES)
+    boxed = ase.build.molecule("H2O", vacuum=4.0, pbc=False)
+    for name, atoms in (("water", ase.build.molecule("H2O")), ("boxed", boxed)):
+        atoms.write(tmp_path / f"{name}.xyz")
+        with pytest.raises(AssayError, match=rf"{name}\.xyz has no cell that repeats"):
+            supercells([{"path": str(tmp_path / f"{name}.xyz"), "repeat": [2, 2, 2]}], 1, **RANGES)
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,16 @@ def test_the_end_of_a_composition_spares_the_last_structure_with_an_element(tmp_
                         "spared whole")  # fmt: skip
 
 
+def test_what_was_tried_whole_is_free_again_where_ends_are_held_out(tmp_path):
+    """Of three bromides two can be spared, whichever composition was drawn first."""
+    bromides = [labelled("bromide-0", [35, 6]), labelled("bromide-1", [35, 6]), labelled("carbide-0", [35, 6, 6])]
+    for seed in range(4):
+        held, _ = held_out_of(
+            tmp_path, [*bromides, *(labelled(f"structure-{k}", [6, 1]) for k in range(60))], 0.5, seed
+        )
+        assert [structure.name for structure in held[:2]] == ["bromide-1", "carbide-0"] and len(held) == 32
+
+
 @pytest.mark.parametrize("n_compositions", [1, 7, 40])
 def test_ends_of_compositions_add_up_to_the_share(tmp_path, n_compositions):
     """Where each has one other element, none can be held out whole, and small ones take turns."""

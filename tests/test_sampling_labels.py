@@ -61,6 +61,17 @@ def test_a_molecule_that_flew_apart_gets_no_label():
         assert _labelled(replace(far, positions=positions), Labels(TEACHER), shard) == Skipped("flown apart")
 
 
+@pytest.mark.parametrize("direction", [[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+def test_a_force_is_as_large_whatever_its_direction(direction):
+    along = np.array(direction) / np.linalg.norm(direction)
+    geometry = Geometry("CuCu", "m", np.array([29, 29]), np.outer([0.0, 1.9], along))
+    labels = Labels(Teacher("EMT", "ase.calculators.emt.EMT"))
+    force = np.linalg.norm(labels(geometry.atomic_numbers, geometry.positions)[1][0])
+    shard = Shard("diatomics", {}, TEACHER, 0.9 * force)
+    assert force > 1.0 and _labelled(geometry, labels, shard) == Skipped("force")
+    assert isinstance(_labelled(geometry, labels, replace(shard, max_force_eV_per_A=1.1 * force)), Structure)
+
+
 def test_what_is_no_closed_shell_gets_no_label():
     """Of ethylene turned by a right angle the energy follows the electronic temperature, and of planar ethylene not."""
     planar = ase.build.molecule("C2H4")

@@ -97,6 +97,18 @@ def test_a_word_is_read_in_whatever_python_wraps_it(save):
     )
 
 
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("bytes_from", ["<", ">"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_weights_may_be_arrays_of_numpy_in_any_order(save, order, bytes_from, protocol):
+    model = student("painn")
+    arrays = {name: value.numpy() for name, value in model.state_dict().items()}
+    weights = {name: own.astype(own.dtype.newbyteorder(bytes_from), order) for name, own in arrays.items()}
+    content = {"model": weights, "config": model.hyperparameters}
+    found = normalize(save(torch_bytes(content, pickle_protocol=protocol))).network.tensors
+    assert all(torch.equal(found[name], value) for name, value in model.state_dict().items())
+
+
 def test_a_config_is_read_in_whatever_class_keeps_it(save):
     model = student("painn", envelope="cosine", activation="gelu", epsilon=1e-3)
     for wrap in (

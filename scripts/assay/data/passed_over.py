@@ -185,7 +185,7 @@ def pbc_of(kind: str, text: str) -> Sequence[bool] | None:
     if kind != "cp2k-restart":
         return None
     said = _PERIODIC_OF_CP2K.search(text, text.find("&SUBSYS"))
-    axes = "XYZ" if said is None else said[1].upper().replace("NONE", "")
+    axes = "XYZ" if said is None else said[1].upper()
     return [axis in axes for axis in "XYZ"]
 
 

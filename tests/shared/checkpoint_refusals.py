@@ -169,6 +169,14 @@ REFUSED = {
         lambda: torch_bytes({"model": SEED, "config": {"num_rbf": 4}, "hparams": {"n_rbf": 5}}),
         "n_rbf = 4 .* and 5",
     ),
+    "cutoff_in_another_unit": (
+        lambda: torch_bytes(student("painn", cutoff_A=0.45).state_dict()),
+        "cutoff 0.45 angstrom by its buffer radial.frequencies: a student's is between 0.5 and 20",
+    ),
+    "cutoff_beyond_all": (
+        lambda: torch_bytes(student("painn", cutoff_A=25.0).state_dict()),
+        "cutoff 25 angstrom by its buffer radial.frequencies: a student's is between 0.5 and 20",
+    ),
     "config_of_nonsense": (lambda: torch_bytes({"model": SEED, "config": {"cutoff": -1.0}}), "which cannot be"),
     "normalizer_beside_the_weights": (
         lambda: torch_bytes({

@@ -46,6 +46,13 @@ def test_one_in_twenty_of_the_structures_that_the_threshold_was_set_by_is_flagge
     assert np.mean([novelty.score >= 1.0 for novelty in found]) == pytest.approx(0.05, abs=1 / len(others))
 
 
+def test_each_direction_of_a_description_is_as_wide_as_any_other(domain):
+    for points in domain.points:
+        widths = points.std(axis=0)
+        np.testing.assert_allclose(widths[widths > 0.0], 1.0, atol=0.2)
+        assert (widths > 0.0).sum() >= 4
+
+
 def test_distorted_geometries_are_flagged_the_more_the_stronger(domain):
     scores = [
         np.median([novelty.score for novelty in domain.novelties_of(shaken("CH3CH2OH", 20, amplitude, seed=7))])

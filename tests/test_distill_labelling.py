@@ -16,9 +16,11 @@ from assay.data.formats import read_blocks
 from assay.data.store import StoredDataset
 from assay.predictors.interface import Prediction
 from assay.sampling import teacher as teacher_module
+from assay.sampling.kept_labels import KeptLabels
 from assay.sampling.own_data import store_data
 from assay.sampling.own_labels import label_structures, places_of, read_structures
 from assay.sampling.teacher import Teacher
+from assay.structures.geometry import moved
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.molecules import molecules, trajectory, write
@@ -105,6 +107,42 @@ def test_kept_labels_take_names_and_molecules_of_the_structures_at_hand(tmp_path
     found = read_dataset(into)
     assert len(asked) == 20 and list(found.names) == [s.name for s in named]
     assert list(found.molecules) == [s.molecule for s in named]
+
+
+def test_kept_labels_are_those_of_one_cell_charge_and_spin(tmp_path):
+    cell, pbc, stress = 4.0 * np.eye(3), np.ones(3, bool), np.diag([0.1, 0.2, 0.3])
+    first = Structure("first", np.array([6, 8]), np.array([[0.0] * 3, [1.2, 0.0, 0.0]]), cell, pbc, -1.0,
+                      np.ones((2, 3)), "", stress, 0, 1)  # fmt: skip
+    kept = KeptLabels(tmp_path, {"name": "mine"})
+    kept.add([first])
+    changes = ({"cell": 1.01 * cell}, {"pbc": ~pbc}, {"charge": 1}, {"spin": 3}, {"positions": 1.01 * first.positions})
+    others = [replace(first, energy_eV=float(k), **change) for k, change in enumerate(changes)]
+    assert first in kept and not any(other in kept for other in others)
+    for other in others:
+        kept.add([other])
+    again = KeptLabels(tmp_path, {"name": "mine"})
+    for labelled in (first, *others):
+        found = again.label(moved(labelled, labelled.positions))
+        assert found.energy_eV == labelled.energy_eV and found.stress_eV_per_A3.tolist() == stress.tolist()
+    assert first not in KeptLabels(tmp_path, {"name": "another"})
+
+
+@pytest.mark.parametrize("quantity", ["energy_eV", "forces_eV_per_A"])
+def test_a_label_that_is_not_finite_is_left_out(tmp_path, quantity):
+    teacher, structures = emt_but(lambda structure: False, []), molecules(3)
+    whole = teacher.process(1).predict
+
+    def predict(asked):
+        [found] = whole(asked)
+        off = getattr(found, quantity) + np.nan if asked[0].name == structures[1].name else getattr(found, quantity)
+        return [replace(found, **{quantity: off})]
+
+    teacher.process = lambda threads: SimpleNamespace(predict=predict)
+    told = label_structures(structures, teacher, tmp_path / "kept", tmp_path / "out.h5")
+    assert told.startswith(
+        f"2 structures labelled by EMT, 1 left out (energy or forces of {structures[1].name} are not"
+    )
+    assert len(read_dataset(tmp_path / "out.h5")) == 2
 
 
 def test_a_part_that_no_teacher_labels_is_left_out_unless_the_teacher_works_no_more(tmp_path):

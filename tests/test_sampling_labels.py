@@ -14,6 +14,7 @@ from ase.calculators.emt import EMT
 from rdkit import Chem
 
 from assay.data import read_dataset
+from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.data.kinds import kind_of
 from assay.sampling.distortion import (
@@ -212,6 +213,7 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     shards = plan("train", splits, recipe(), emt, checked)
     assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 22
     for shard in shards:
+        assert (shard.max_partly_filled is None) == (shard.recipe in ("diatomics", "clusters"))
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
     moved = shards[-1].arguments["molecules"]
@@ -282,7 +284,10 @@ def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
     small = {part: read_dataset(path).subset(range(30)) for part, path in files.items() if part != "train"}
     train, wanted = read_dataset(files["train"]), set(small["seen_molecules"].molecules)
     once = [list(train.molecules).index(molecule) for molecule in wanted]
-    small["train"] = train.subset(np.array(sorted({*range(600), *once})))
+    benzene = ase.build.molecule("C6H6")[:6]
+    bare = Structure("bare", benzene.numbers, benzene.positions, None, energy_eV=0.0, forces_eV_per_A=np.zeros((6, 3)))
+    kept = [train[k] for k in sorted({*range(600), *once})]
+    small["train"] = from_structures([*kept, *(replace(bare, molecule=f"bare-{k}") for k in range(20))])
     for part, dataset in small.items():
         write_hdf5(tmp_path / f"{part}.h5", dataset)
     folder = tmp_path / "shipped"
@@ -292,6 +297,7 @@ def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
     ship({part: tmp_path / f"{part}.h5" for part in small}, folder, limit, {}, folder / "dataset.json")
     shipped = read_dataset(folder / "train.h5")
     assert wanted <= set(shipped.molecules) and len(shipped) < len(small["train"])
+    assert "bare" not in shipped.names, "which looks as if its hydrogens were dropped"
     assert (folder / "train.h5").stat().st_size < 0.8 * whole["train"]
 
 

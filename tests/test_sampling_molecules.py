@@ -8,7 +8,7 @@ import pytest
 from rdkit import Chem
 
 from assay.sampling.identity import identity_hash, n_atoms, skeleton, standardize
-from assay.sampling.molecules import collect, read_lists, read_molecules, write_molecules
+from assay.sampling.molecules import altered, collect, listed, read_lists, read_molecules, write_molecules
 from assay.sampling.recombination import alter, bridge, cut, other_tautomers, recombine
 from assay.sampling.splits import for_training, never_seen, split
 from assay.workflow.errors import AssayError
@@ -86,6 +86,18 @@ def test_collecting_and_splitting(tmp_path, shipped):
     (tmp_path / "list.csv").write_text("name\nCC\n")
     with pytest.raises(AssayError, match="no columns smiles and source"):
         list(read_lists([tmp_path / "list.csv"]))
+
+
+@pytest.mark.parametrize("source", ["recombined", "bridged", "altered"])
+def test_molecules_are_made_of_listed_ones_that_are_neither_small_nor_large(source, tmp_path):
+    rows = ["CCC,alkanes", "CCCCC,alkanes", "CCCCCCCCC,alkanes", f"CCCCCC,{source}", "C(C)CCC,again"]
+    (tmp_path / "list.csv").write_text("\n".join(["smiles,source", *rows]))
+    known = listed([tmp_path / "list.csv"], 60)
+    assert [entry.source for entry in known] == ["alkanes"] * 3 + [source]
+    made = altered(known, 20, 40, 8, (1, 3), 5)
+    elements = [[atom.GetAtomicNum() for atom in Chem.MolFromSmiles(entry.smiles).GetAtoms()] for entry in made]
+    assert {sum(number not in (9, 17, 35) for number in numbers) for numbers in elements} == {5}
+    assert len(made) == 20 and {entry.source for entry in made} == {"altered"}
 
 
 def test_recombined_molecules_are_new_neutral_and_small():

@@ -152,9 +152,10 @@ def test_an_activation_is_read_from_its_class_function_or_name(save):
             normalize(save({"model": model.state_dict(), "config": {"activation": other}}))
 
 
-def test_a_module_with_other_activations_than_its_config_says_is_refused(save):
-    model = student("painn", activation="gelu")
-    model.head[1] = torch.nn.GELU(approximate="tanh")
+@pytest.mark.parametrize("head", [[4], [4, 4], [4, 4, 4]])
+def test_a_module_with_other_activations_than_its_config_says_is_refused(save, head):
+    model = student("painn", activation="gelu", head=head)
+    model.head[2 * len(head) - 1] = torch.nn.GELU(approximate="tanh")
     with pytest.raises(AssayError, match=r"activation = gelu under .* and torch.*approximate=none.* and .*=tanh"):
         normalize(save(torch_bytes(model)))
     del model.hyperparameters

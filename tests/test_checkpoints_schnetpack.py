@@ -143,6 +143,16 @@ def test_what_a_state_dict_is_assumed_to_scale_and_add_is_said(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("name", "applied", "other"), [("energy_mean", -1.7, -1.9), ("energy_std", 1.3, 1.31)])
+def test_a_statistic_beside_a_network_of_schnetpack_is_the_one_that_it_applies(tmp_path, name, applied, other):
+    made = spk.model(after=[spk.ScaleProperty(), spk.AddOffsets()])
+    state = made.state_dict()
+    plain = normalize(store(tmp_path, {"state_dict": state}, "plain.pt")).to_bytes()
+    assert normalize(store(tmp_path, {"state_dict": state, "config": {name: applied}}, "a.pt")).to_bytes() == plain
+    with pytest.raises(AssayError, match=rf"keeps config\.{name} = {other} beside its weights"):
+        normalize(store(tmp_path, {"state_dict": state, "config": {name: other}}, "b.pt"))
+
+
 @pytest.mark.parametrize("trained", [False, True])
 def test_averages_of_schnetpack_are_told_from_raw_weights(trained, tmp_path):
     """Its callback puts the raw weights aside while the average stands in the model; shared modules count once."""

@@ -119,6 +119,18 @@ def test_elements_that_never_came_so_near_are_flagged(trained_at):
     assert distance == pytest.approx(min(trained_at, 5.0), abs=0.01)
 
 
+def test_an_atom_that_never_came_so_near_to_its_own_image_is_flagged():
+    def iron(a_A):
+        cell = a_A / 2 * np.array([[-1.0, 1.0, 1.0], [1.0, -1.0, 1.0], [1.0, 1.0, -1.0]])
+        zero = np.zeros((1, 3))
+        return Structure("Fe", np.array([26]), zero, cell, np.ones(3, bool), energy_eV=0.0, forces_eV_per_A=zero)
+
+    train, others = ([iron(2.8 + 0.01 * k + offset) for k in range(20)] for offset in (0.0, 0.004))
+    domain = fit(from_structures(train), from_structures(others), points_per_element=20, seed=0)
+    same, near = domain.novelties_of([iron(2.802), iron(2.5)])
+    assert not same.flagged and near.unknown == (f"Fe and Fe nearer than {3**0.5 / 2 * 2.8:.2f} A",)
+
+
 def test_the_score_does_not_know_batch_orientation_or_order(domain):
     structures = [*shaken("CH3CH2OH", 1), *shaken("isobutane", 1), *shaken("H2O", 1)]
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))

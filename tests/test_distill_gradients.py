@@ -33,6 +33,14 @@ def test_forces_are_held_against_energies_along_neighbors(factor):
             require_gradients(from_structures(frames), "my.xyz")
 
 
+def test_energies_that_scatter_about_what_their_forces_say_are_none_of_theirs():
+    frames = trajectory()
+    scatter_eV = 0.25 * float(np.std(np.diff([s.energy_eV for s in frames])))
+    scattered = [replace(s, energy_eV=s.energy_eV + (-1) ** k * scatter_eV) for k, s in enumerate(frames)]
+    with pytest.raises(AssayError, match=r"change by (0\.[89]|1\.[012])\d* times what .* \(correlation 0\.[678]"):
+        require_gradients(from_structures(scattered), "my.xyz")
+
+
 @pytest.mark.parametrize("state", [{"charge": -1}, {"spin": 3}])
 def test_structures_of_another_charge_or_multiplicity_are_no_neighbors(state):
     """Their energies are other ones, of which their own forces are the gradient."""

@@ -161,6 +161,13 @@ def test_a_part_that_no_teacher_labels_is_left_out_unless_the_teacher_works_no_m
     with pytest.raises(AssayError, match=r"labels none of the last 5 structures, .* goes on from what is labelled"):
         label_structures(structures, teacher, kept, into)
     assert len(asked) == known + 6
+    part, n_odd = [*structures[:2], *structures[10:15], *structures[2:30]], 7
+    odd = {structure.name for structure in structures[10:15]}
+    tired = emt_but(lambda structure: structure.name in odd or len(asked) > n_odd + 1, asked)
+    asked.clear()
+    with pytest.raises(AssayError, match="labels none of the last 5 structures"):
+        label_structures(part, tired, tmp_path / "anew", into)
+    assert len(asked) == n_odd + 1 + 6, "a teacher that worked after five strange structures is asked for five more"
     known = 100
     asked.clear()
     assert label_structures(structures, teacher, kept, into) == "30 structures labelled by EMT"

@@ -124,8 +124,9 @@ def test_rounds_of_few_trajectories_take_the_temperatures_in_turn(started, domai
     assert found == [["100K", "200K"], ["300K", "100K"], ["200K", "300K"]]
 
 
-def test_frames_unlike_the_training_data_are_chosen_where_students_agree(started, domain):
-    strange = replace(domain, threshold=1e-3)
+@pytest.mark.parametrize("known", [{"threshold": 1e-3}, {"threshold": 1e6, "patterns": {}}], ids=["near", "bonds"])
+def test_frames_unlike_the_training_data_are_chosen_where_students_agree(started, domain, known):
+    strange = replace(domain, **known)
     chosen, record = explore((predictor(), predictor()), strange, started, SETTINGS, 1)
     assert record["n_frames_apart"] == 0 and record["n_frames_unlike_training"] == record["n_frames"]
     assert len(chosen) == 12

@@ -105,6 +105,16 @@ def test_distortions_reach_what_they_promise():
         assert cdist(pair[: len(positions)], pair[len(positions) :]).min() == pytest.approx(distance, abs=1e-6)
 
 
+def test_both_atoms_of_a_bond_in_a_ring_move_by_half_of_what_it_stretches():
+    ring = embed("C1CCCC1", 1, 0)
+    positions, rng = ring.GetConformer().GetPositions()[:5], np.random.default_rng(0)
+    ring = Chem.RemoveHs(ring)
+    for _ in range(20):
+        moved = stretch_bonds(ring, positions, rng)
+        assert np.abs(moved - positions).max() > 1e-3
+        np.testing.assert_allclose(moved.mean(axis=0), positions.mean(axis=0), atol=1e-12)
+
+
 def test_a_scan_turns_each_bond_through_all_angles():
     smiles = {"ethane": "CC", "glycol": "OCCO", "broken": "C1#CC1", "amide": "CNC(C)=O"}
     angles: dict[tuple[str, ...], list[float]] = {}

@@ -70,7 +70,9 @@ def test_a_force_is_as_large_whatever_its_direction(direction):
     force = np.linalg.norm(labels(geometry.atomic_numbers, geometry.positions)[1][0])
     shard = Shard("diatomics", {}, TEACHER, 0.9 * force)
     assert force > 1.0 and _labelled(geometry, labels, shard) == Skipped("force")
-    assert isinstance(_labelled(geometry, labels, replace(shard, max_force_eV_per_A=1.1 * force)), Structure)
+    found = _labelled(geometry, labels, replace(shard, max_force_eV_per_A=1.1 * force))
+    assert found.positions.tolist() == geometry.positions.round(4).tolist(), "which a file keeps"
+    np.testing.assert_array_equal(found.forces_eV_per_A, labels(found.atomic_numbers, found.positions)[1])
 
 
 def test_what_is_no_closed_shell_gets_no_label():
@@ -299,6 +301,17 @@ def test_shipping_cuts_and_keeps_every_seen_molecule(files, tmp_path):
     assert wanted <= set(shipped.molecules) and len(shipped) < len(small["train"])
     assert "bare" not in shipped.names, "which looks as if its hydrogens were dropped"
     assert (folder / "train.h5").stat().st_size < 0.8 * whole["train"]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_nothing_unsound_is_shipped(files, tmp_path, part):
+    sound = read_dataset(files["new_molecules"]).subset(range(3))
+    for name in files:
+        spoiled = replace(sound, energy=sound.energy + np.nan) if name == part else sound
+        write_hdf5(tmp_path / f"{name}.h5", spoiled)
+    with pytest.raises(AssayError, match=rf"structure 0 .* of .*{part}\.h5 has energy that are not finite"):
+        ship({name: tmp_path / f"{name}.h5" for name in files}, tmp_path, 10**9, {}, tmp_path / "dataset.json")
+    assert not (tmp_path / "dataset.json").exists()
 
 
 @pytest.mark.slow

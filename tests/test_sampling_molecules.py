@@ -138,6 +138,8 @@ def test_altered_molecules_keep_the_size_and_lose_the_elements_of_what_they_were
     assert {len(numbers) for numbers in skeletons} == {5, 8}
     assert {7, 8, 15, 16} <= {number for numbers in skeletons for number in numbers}
     assert 5 < sum(9 in numbers for numbers in elements) < 50
+    chains = [Chem.MolFromSmiles(smiles) for smiles in ("CNNNNC", "CNONOC", "CNNC")]
+    assert {Chem.MolToSmiles(molecule) for molecule in islice(alter(chains, 24, 5, (0, 0)), 9)} == {"CNNC"}
     again = islice(alter(cores, 24, 5, (1, 3)), 60)
     assert [Chem.MolToSmiles(molecule) for molecule in again] == [Chem.MolToSmiles(molecule) for molecule in made]
 

@@ -11,12 +11,12 @@ import torch
 
 from assay.checkpoint import normalize
 from assay.checkpoint.exported import MAX_ONNX_BYTES
-from assay.checkpoint.programs import PROGRAMS
+from assay.checkpoint.programs import PROGRAMS, model_of_another_program
 from assay.predictors.interface import load_predictor
 from assay.workflow.errors import AssayError
 from shared.checkpoint_foreign import library
 from shared.checkpoint_refusals import SEED
-from shared.checkpoint_samples import lightning, prefixed, store, torch_bytes
+from shared.checkpoint_samples import lightning, prefixed, store, student, torch_bytes
 from shared.checkpoint_strangers import (
     HOSTILE,
     MACE,
@@ -109,6 +109,15 @@ def test_a_class_of_data_does_not_make_a_model(tmp_path):
         content = torch_bytes({"weights": {"linear.weight": torch.ones(2, 2)}, "data": ASEAtomsData()})
     with pytest.raises(AssayError, match="holds no weights of a student"):
         normalize(store(tmp_path, content))
+
+
+@pytest.mark.parametrize("architecture", ["seed-painn", "painn"])
+def test_a_student_beside_a_model_of_another_program_is_a_student(architecture):
+    def told(names):
+        return model_of_another_program(Path("a.pt"), ["mace.modules.models.MACE"], names)
+
+    assert "a.pt is a model of MACE (it names the class mace.modules" in str(told(["a.weight"]))
+    assert told(prefixed(student(architecture).state_dict(), "model.")) is None
 
 
 def test_an_exported_file_of_assay_is_no_checkpoint(tmp_path):

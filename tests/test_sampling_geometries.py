@@ -33,6 +33,8 @@ from assay.sampling.recipes import (
     scans,
     student_md,
 )
+from assay.structures.geometry import contact, superposed_rmsd
+from shared.molecules import shaken
 
 ROOT = Path(__file__).parents[1]
 STUDENT = ROOT / "data/dataset/driver.pt"
@@ -103,6 +105,15 @@ def test_distortions_reach_what_they_promise():
     for distance in (1.5, 4.0):
         pair = place_dimer(positions, positions, distance, rng)
         assert cdist(pair[: len(positions)], pair[len(positions) :]).min() == pytest.approx(distance, abs=1e-6)
+
+
+def test_molecules_that_face_each_other_are_no_mirror_images():
+    first, second = shaken("CH3CH2OH", 1)[0], shaken("CH3CH2OH", 1, seed=1)[0]
+    pair = contact(first, 3, second, 5, 2.5).positions
+    for own, placed in ((first, pair[:9]), (second, pair[9:])):
+        assert superposed_rmsd(own.positions, placed) < 1e-7 < superposed_rmsd(own.positions, -placed)
+    np.testing.assert_allclose(pair[9 + 5] - pair[3], [0.0, 0.0, 2.5], atol=1e-12)
+    assert np.delete(pair[:9], 3, 0)[:, 2].mean() < 0.0 and np.delete(pair[9:], 5, 0)[:, 2].mean() > 2.5
 
 
 def test_both_atoms_of_a_bond_in_a_ring_move_by_half_of_what_it_stretches():

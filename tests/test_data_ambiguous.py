@@ -230,6 +230,13 @@ def test_two_names_for_one_label_need_a_key(tmp_path, comment, columns, names):
     assert read_dataset({"path": path, f"{kind}_key": names[1]}).energy[0] == -31.7
 
 
+@pytest.mark.parametrize("column", ["energy:R:1", "energy:R:2"])
+def test_a_column_of_energies_of_atoms_is_not_the_energy_beside_it(tmp_path, column):
+    path = tmp_path / "one.xyz"
+    path.write_text(FRAME.format(comment="energy=-31.7", columns=f"forces:R:3:{column}", more=" -15.85 -15.85"))
+    assert read_dataset(path).energy.tolist() == [-31.7]
+
+
 def test_a_gradient_that_is_minus_the_forces_is_no_other_label(tmp_path):
     path = tmp_path / "two.xyz"
     text = FRAME.format(comment="energy=-31.7", columns="forces:R:3:gradient:R:3", more="{}")

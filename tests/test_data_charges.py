@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from assay.data import read_dataset
-from assay.data.dataset import from_structures
+from assay.data.dataset import concatenate, from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.predictors.structure_files import read_frames
 from assay.structures.structure import Structure
@@ -208,3 +208,15 @@ def test_smiles_of_spice_tell_the_charge_where_they_name_each_atom(tmp_path, smi
         file["other/total_charge"] = -3
     read = read_dataset(tmp_path / "spice.hdf5")
     assert [structure.charge for structure in read] == [charge, charge, -3, -3]
+
+
+def test_columns_of_charges_and_spins_go_by_their_names_and_nan_tells_nothing(tmp_path):
+    one = Structure("OH", np.array([8, 1]), np.array([[0.0] * 3, [0.0, 0.0, 0.97]]), energy_eV=-1.0,
+                    forces_eV_per_A=np.zeros((2, 3)))  # fmt: skip
+    write_hdf5(tmp_path / "set.h5", from_structures([one] * 3))
+    with h5py.File(tmp_path / "set.h5", "a") as file:
+        file["structures/charges"], file["structures/spins"] = [-1.0, np.nan, 1.0], [np.nan, 2.0, 3.0]
+    read = read_dataset(tmp_path / "set.h5")
+    assert [(s.charge, s.spin) for s in read] == [(-1, None), (None, 2), (1, 3)]
+    assert [(s.charge, s.spin) for s in read.subset([2, 0])] == [(1, 3), (-1, None)]
+    assert [(s.charge, s.spin) for s in concatenate([read.subset([1]), read.subset([2])])] == [(None, 2), (1, 3)]

@@ -132,6 +132,14 @@ def test_a_stress_by_another_name_in_a_later_structure_is_read(tmp_path, capsys)
     assert capsys.readouterr().out.count("virial from `virials`") == 2
 
 
+@pytest.mark.parametrize("rows", [[0, 1, 2], [1, 0, 2]])
+def test_a_virial_is_minus_volume_times_stress_whatever_the_hand_of_the_cell(tmp_path, rows):
+    lattice = " ".join(map(str, CELL[rows].ravel()))
+    comment = f'energy=-2 virial={TENSOR} Lattice="{lattice}"'
+    (tmp_path / "one.xyz").write_text(FRAME.format(comment=comment, columns="forces:R:3", more=""))
+    np.testing.assert_allclose(read_dataset(tmp_path / "one.xyz").stress, [-np.eye(3) / 140.0])
+
+
 def test_a_stress_of_nan_in_a_later_structure_is_none(tmp_path):
     (tmp_path / "set.xyz").write_text("".join(crystal_line(f"stress={own}") for own in (TENSOR, "nan", "None")))
     stress = read_dataset(tmp_path / "set.xyz").stress

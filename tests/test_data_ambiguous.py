@@ -1,5 +1,7 @@
 """What files of labels say twice, in part or in other words: read as it was meant, or refused, and never in between."""
 
+from contextlib import nullcontext
+
 import ase
 import ase.db
 import ase.io
@@ -222,7 +224,7 @@ def test_units_of_forces_follow_from_those_that_a_file_states(tmp_path):
     ],
 )
 def test_two_names_for_one_label_need_a_key(tmp_path, comment, columns, names):
-    path, more = tmp_path / "two.xyz", " 9 9 9" if columns.count("R") > 1 else ""
+    path, more = tmp_path / "two.xyz", " -0.1 0.002 0" if columns.count("R") > 1 else ""
     path.write_text(FRAME.format(comment=comment, columns=columns, more=more))
     kind = "forces" if more else "energy"
     with pytest.raises(AssayError, match=f"two names for {kind} whose values differ, `{names[0]}` and `{names[1]}`"):
@@ -242,6 +244,14 @@ def test_a_gradient_that_is_minus_the_forces_is_no_other_label(tmp_path):
     text = FRAME.format(comment="energy=-31.7", columns="forces:R:3:gradient:R:3", more="{}")
     path.write_text(text.format(" -0.1 0 0", " 0.1 0 0"))
     assert read_dataset(path).forces.tolist() == [[0.1, 0.0, 0.0], [-0.1, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(("other_eV", "is_one"), [(-31700.00005, True), (-31700.05, False)])
+def test_total_energies_may_differ_by_what_rounding_explains_however_large(tmp_path, other_eV, is_one):
+    path = tmp_path / "two.xyz"
+    path.write_text(FRAME.format(comment=f"energy=-31700.0 total_energy={other_eV}", columns="forces:R:3", more=""))
+    with nullcontext() if is_one else pytest.raises(AssayError, match="two names for energy whose values differ"):
+        assert read_dataset(path).energy.tolist() == [-31700.0]
 
 
 def test_two_names_that_agree_are_one_label(tmp_path, capsys):

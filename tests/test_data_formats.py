@@ -19,8 +19,9 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from assay.data import read_dataset
-from assay.data.checks import COINCIDENT_A, check, lacks_hydrogens
+from assay.data.checks import COINCIDENT_A, check, is_sound, lacks_hydrogens
 from assay.data.dataset import concatenate, from_structures
+from assay.data.formats import read_blocks
 from assay.data.hdf5 import write_hdf5
 from assay.data.spellings import ELEMENTS, ELEMENTS_OF_ARRAYS, POSITIONS, POSITIONS_OF_ARRAYS
 from assay.data.store import StoredDataset, StoreWriter
@@ -183,9 +184,10 @@ def test_a_spoiled_structure_is_named(tmp_path, frames, how, suffix):
     path = tmp_path / f"set{suffix}"
     spoil(frames[1], how)
     write_as(path, frames)
-    with pytest.raises(AssayError, match=r"(structure 1|row 2)") as error:
-        read_dataset(path)
-    assert how in str(error.value) and str(path) in str(error.value)
+    for read in (read_dataset, lambda path: list(read_blocks(path, 2))):
+        with pytest.raises(AssayError, match=r"(structure 1|row 2)") as error:
+            read(path)
+        assert how in str(error.value) and str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -199,6 +201,24 @@ def test_one_number_that_is_not_finite_is_refused(dataset, column, value):
     spoiled[(dataset.offsets[1] if column in ("positions", "forces") else 1, *[0] * (spoiled.ndim - 1))] = value
     with pytest.raises(AssayError, match=rf"structure 1 \(SiC\) of set\.h5 has {column} that are not finite"):
         check(replace(sound, **{column: spoiled}), "set.h5")
+
+
+@pytest.mark.parametrize(("numbers", "least_A"), [([6, 6], 0.4 * 1.52), ([1, 55], 0.4 * 2.75)])
+def test_an_example_has_no_atoms_inside_of_each_other(numbers, least_A):
+    """By their covalent radii: 0.76 angstrom of carbon, 0.31 of hydrogen and 2.44 of caesium (Cordero, 2008)."""
+    for factor, sound in ((0.98, False), (1.02, True)):
+        positions = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, factor * least_A]])
+        assert is_sound(Structure("pair", np.array(numbers), positions)) == sound
+
+
+@pytest.mark.parametrize("number", [-1, 0, 119])
+def test_an_atomic_number_of_no_element_is_refused(dataset, number):
+    numbers = dataset.atomic_numbers.copy()
+    numbers[-1] = 118
+    check(replace(dataset, atomic_numbers=numbers), "set.h5")
+    numbers[-1] = number
+    with pytest.raises(AssayError, match=rf"structure 2 .* of set\.h5 has an atomic number {number}: correct it"):
+        check(replace(dataset, atomic_numbers=numbers), "set.h5")
 
 
 def test_atoms_coincide_across_a_periodic_boundary(tmp_path, dataset):

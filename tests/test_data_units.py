@@ -151,6 +151,14 @@ def frame(units):
     return f"2\nenergy=-75 {units} Properties=species:S:1:pos:R:3:forces:R:3\nO 0 0 0 0 0 0.5\nH 0 0.1 0.97 0 0 -0.5\n"
 
 
+def test_a_cell_is_in_the_unit_of_length_that_a_file_states(tmp_path):
+    path = tmp_path / "set.xyz"
+    path.write_text(frame('length_units=bohr Lattice="9 0 0 0 10 0 0 0 11"'))
+    [load] = read_frames(path)
+    for cell in (load().cell.array, read_dataset(path).cells[0]):
+        np.testing.assert_allclose(cell, Bohr * np.diag([9.0, 10.0, 11.0]))
+
+
 @pytest.mark.parametrize("units", ["energy_unit=hartree pos_unit=bohr", "units=atomic", "eUnits=Ha length_units=bohr"])
 def test_units_of_extended_xyz_are_found_in_its_comments(tmp_path, units):
     path = tmp_path / "set.xyz"

@@ -139,6 +139,15 @@ def test_a_trajectory_ends_where_students_part(started, domain):
     assert all(frame.difference_eV_per_A <= 1.5 for frame in seen)
 
 
+def test_frames_behind_the_one_where_students_parted_have_no_meaning(started, domain, monkeypatch):
+    def parted_once(committee, frames):
+        return np.where(np.arange(len(frames)) == 2, 9.0, 0.0)
+
+    monkeypatch.setattr("assay.sampling.exploration.committee_difference", parted_once)
+    seen, ended = frames_of((predictor(), predictor()), domain, started[:3], SETTINGS, 1)
+    assert ended == 3 and [frame.structure.name.rpartition(".")[2] for frame in seen] == 3 * ["0", "1"]
+
+
 def test_frames_end_where_a_trajectory_blew_up_whatever_the_step(started, domain, monkeypatch):
     """Two steps of 2 fs lie between frames that a setting wants every 3 fs."""
 

@@ -61,6 +61,12 @@ def changed(change, **changes):
     return spk.whole(made)
 
 
+def of_two_numbers():
+    made = spk.model(activation=nn.CELU(1.3))
+    made.representation.mixing[1].intraatomic_context_net[0].activation = nn.CELU(1.4)
+    return spk.whole(made)
+
+
 def with_output(made, module, **attributes):
     vars(module).update(attributes)
     made.output_modules.append(module)
@@ -90,6 +96,7 @@ REFUSED = {
             made.representation.mixing[1].intraatomic_context_net[0], "activation", torch.tanh)),
         "different activations",
     ),
+    "activations_of_two_numbers": (of_two_numbers, "different activations"),
     "norms_without_epsilon": (
         lambda: changed(lambda made: setattr(made.representation.mixing[0], "epsilon", 0.0)), "no gradient at zero"
     ),

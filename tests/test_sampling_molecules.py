@@ -61,6 +61,17 @@ def test_shipped_molecules_never_stand_on_two_sides(shipped):
     assert len(shipped["new_molecules"]) >= 50 and not skeletons["new_molecules"] & others
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_molecules_of_one_skeleton_stand_on_one_side(tmp_path, seed):
+    """Of which some are larger than others, as an alkane is than the alkyne of its chain."""
+    chains = [f"C{bond}C{'C' * n},chains" for n in range(2, 8) for bond in ("", "=", "#")]
+    (tmp_path / "list.csv").write_text("\n".join(["smiles,source", *chains]))
+    wanted = {"listed": 1, "recombined": 0}
+    parts = split(listed([tmp_path / "list.csv"], 60), wanted, wanted, [(20, 40, 5)], 19, 1.01, seed)
+    skeletons = [{entry.skeleton for entry in entries} for entries in parts.values()]
+    assert len(skeletons) == 4 and all(skeletons) and sum(map(len, skeletons)) == len(set.union(*skeletons)) == 6
+
+
 def test_stored_identity_is_what_the_smiles_gives(shipped):
     for entry in shipped["train"][::50] + shipped["unseen_molecules"][::10]:
         molecule = standardize(entry.smiles)

@@ -232,6 +232,15 @@ def test_two_names_for_one_label_need_a_key(tmp_path, comment, columns, names):
     assert read_dataset({"path": path, f"{kind}_key": names[1]}).energy[0] == -31.7
 
 
+@pytest.mark.parametrize("name", ["atomization_energy", "energy_weight", "energy_uncertainty", "energy_std"])
+def test_what_is_no_energy_of_a_structure_is_not_taken_for_one_beside_forces(tmp_path, name):
+    path = tmp_path / "one.xyz"
+    path.write_text(FRAME.format(comment=f"{name}=-4.5", columns="forces:R:3", more=""))
+    for source in (path, {"path": path, "forces_key": "forces"}):
+        with pytest.raises(AssayError, match=r"structure 0 of .*one\.xyz has no energy"):
+            read_dataset(source)
+
+
 @pytest.mark.parametrize("column", ["energy:R:1", "energy:R:2"])
 def test_a_column_of_energies_of_atoms_is_not_the_energy_beside_it(tmp_path, column):
     path = tmp_path / "one.xyz"

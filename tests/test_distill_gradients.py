@@ -90,6 +90,8 @@ def test_labels_of_another_teacher_than_the_one_that_is_asked_are_refused():
 
     told = require_own_labels(asked(lambda p: replace(p, energy_eV=p.energy_eV + 0.001)), "EMT", "my.xyz")
     assert told.startswith("the labels of 6 structures are those of EMT, to 0 eV/angstrom and ")
+    per_atom = asked(lambda p: replace(p, energy_eV=p.energy_eV + 0.004 * len(p.forces_eV_per_A)))
+    assert "0.004 eV/atom" in require_own_labels(per_atom, "EMT", "my.xyz")
     for change, kind in (
         (lambda p: replace(p, forces_eV_per_A=1.2 * p.forces_eV_per_A), "forces"),
         (lambda p: replace(p, energy_eV=p.energy_eV + 3.0), "energies"),

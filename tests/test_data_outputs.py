@@ -124,6 +124,7 @@ def test_outputs_and_inputs_tell_their_charge_and_multiplicity(tmp_path, name, t
             CASTEP + "            x                          Product                         x\n",
             "has several",
         ),
+        ("OUTCAR", " vasp.6.4\n  free energy ML TOTEN  =  -10.5 eV\n", "has steps of a learned force field"),
         ("a.gamess", GAMESS + " COORDINATES OF ALL ATOMS ARE (ANGS)\n", "has several structures"),
         ("a.gamess", GAMESS + "     SCFTYP=RHF          RUNTYP=SURFACE      EXETYP=RUN\n", "has several structures"),
     ],

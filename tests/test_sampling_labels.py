@@ -90,6 +90,9 @@ def test_what_is_no_closed_shell_gets_no_label():
         assert (abs(other - energy) < 1e-4) == is_closed
         found = _labelled(geometry, labels, shard)
         assert isinstance(found, Structure) if is_closed else found == Skipped("partly filled orbitals")
+    for factor, kind in ((0.9, Skipped), (1.1, Structure)):
+        limit = replace(shard, max_partly_filled=factor * labels.partly_filled)
+        assert isinstance(_labelled(geometry, labels, limit), kind)
     assert Labels(Teacher("none", "ase.calculators.emt.EMT")).partly_filled == 0.0
 
 

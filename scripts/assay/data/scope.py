@@ -17,6 +17,7 @@ from assay.runtime.charges import lowest_spin
 from assay.runtime.scope import RADIUS_A, values_outside
 from assay.structures.batching import pack_structures
 from assay.structures.structure import Structure, cells_of, collate
+from assay.workflow.errors import listing
 
 RARE = 0.01  # a charge or spin of a smaller share of the structures is not in scope
 
@@ -74,16 +75,16 @@ class Scope:
     @property
     def sentence(self) -> str:
         """What the student is meant for, as in "neutral, closed-shell molecules of H and O, up to 9 atoms"."""
-        named = f" of {_listed(self.elements)}" if self.elements else ""
+        named = f" of {listing(self.elements)}" if self.elements else ""
         if self.axes is None or self.n_atoms is None:
             return f"structures{named} like its training data, which are unknown: {self.reason or 'nothing tells'}"
-        kind = _listed([name for axes, name in _KINDS if axes in self.axes])
+        kind = listing([name for axes, name in _KINDS if axes in self.axes])
         adjectives = ["neutral"] * (self.charges == (0,)) + ["closed-shell"] * (self.spins == (1,))
         told = []
         if not {0}.issuperset(self.charges or ()):
-            told.append(f"with charges {_listed([f'{charge:+d}' for charge in self.charges or ()])}")
+            told.append(f"with charges {listing([f'{charge:+d}' for charge in self.charges or ()])}")
         if not {1}.issuperset(self.spins or ()):
-            told.append(f"with multiplicities {_listed([str(spin) for spin in self.spins or ()])}")
+            told.append(f"with multiplicities {listing([str(spin) for spin in self.spins or ()])}")
         missing = "; no liquids, no crystals" if 3 not in self.axes else ""
         molecules = "" if 0 in self.axes else "; no lone molecules"
         words = " ".join(filter(None, (", ".join(adjectives), kind)))
@@ -104,12 +105,12 @@ class Scope:
         found = {}
         symbols = {chemical_symbols[z] for z in structure.atomic_numbers.tolist()}
         if self.elements is not None and (new := sorted(symbols.difference(self.elements))):
-            found["elements"] = f"it holds {_listed(new)}, which it was not trained on"
+            found["elements"] = f"it holds {listing(new)}, which it was not trained on"
         dense = None if self.neighbors is None or not len(structure) else float(neighbor_means([structure])[0])
         values = values_outside(
             vars(self), structure.atomic_numbers, structure.pbc, structure.charge, structure.spin, dense
         )
-        taught = _listed([name for number, name in _KINDS if number in (self.axes or ())])
+        taught = listing([name for number, name in _KINDS if number in (self.axes or ())])
         known = {"taught": taught, "n_atoms": self.n_atoms, "neighbors": self.neighbors, "radius": RADIUS_A}
         return found | {kind: _SENTENCES[kind].format(value, **known) for kind, value in values.items()}
 
@@ -187,8 +188,3 @@ def _usual(values: Sequence[int]) -> tuple[int, ...]:
     """The values that are not rare, ascending."""
     kinds, counts = np.unique(values, return_counts=True)
     return tuple(kinds[counts >= RARE * len(values)].tolist())
-
-
-def _listed(items: Sequence[str] | None) -> str:
-    items = list(items or ())
-    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)

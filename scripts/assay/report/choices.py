@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from assay.physics.verdict import MD_READY, REJECT, SCREENING_ONLY
 from assay.report.evidence import Student
 from assay.report.forms import Form, compared_atoms, compared_machine, compared_split, plain_form
-from assay.report.wording import file_size, listing, percent, quantity, words
+from assay.report.wording import file_size, percent, quantity, words
+from assay.workflow.errors import listing
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from assay.gpu_hour.names import EAGER, KEPT, KERNELS, PEAK
 from assay.report.markdown import code
-from assay.report.wording import count, listing, number, percent
+from assay.report.wording import count, number, percent
+from assay.workflow.errors import listing
 from assay.workflow.files import read_json
 from assay.workflow.markdown import table
 

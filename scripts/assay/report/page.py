@@ -20,6 +20,7 @@ from assay.report.forms import runtimes_in_words
 from assay.report.labels import scopes_of, suspicious, units_of_splits
 from assay.report.molecules import worst_scenes
 from assay.report.targets import said_of
+from assay.workflow.errors import listing
 from assay.workflow.files import atomic_path
 from assay.workflow.markdown import cell
 
@@ -102,7 +103,7 @@ def headline(summary: Mapping[str, Any]) -> str:
         )
     rest = f", {unknown} not measured" if unknown else ""
     doubted = [wording.words(split) for split in suspicious(summary.get("labels", {}))]
-    doubt = f"; the labels of {wording.listing(doubted)} are suspicious" if doubted else ""
+    doubt = f"; the labels of {listing(doubted)} are suspicious" if doubted else ""
     return f"{physics}; {targets.count('met')} of {len(targets)} targets met{rest}{doubt}"
 
 

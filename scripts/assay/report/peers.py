@@ -9,7 +9,8 @@ from typing import Any
 from assay.peers.compare import SEARCHED
 from assay.report.evidence import Student
 from assay.report.markdown import code, of_others, spread
-from assay.report.wording import count, listing, number
+from assay.report.wording import count, number
+from assay.workflow.errors import listing
 from assay.workflow.files import read_json
 from assay.workflow.markdown import table
 

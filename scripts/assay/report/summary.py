@@ -15,8 +15,9 @@ from assay.report.forms import Form, forms_of, plain_form
 from assay.report.labels import labels_by_split
 from assay.report.speed import busiest, teachers_timed
 from assay.report.targets import judge_targets
-from assay.report.wording import listing, of_each
+from assay.report.wording import of_each
 from assay.workflow.config_models.config_yaml import Targets
+from assay.workflow.errors import listing
 from assay.workflow.files import atomic_path, sha256_file
 from assay.workflow.provenance import header
 

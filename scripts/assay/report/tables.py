@@ -18,11 +18,11 @@ from assay.report.wording import (
     file_size,
     judged_of,
     limit,
-    listing,
     number,
     percent,
     words,
 )
+from assay.workflow.errors import listing
 from assay.workflow.markdown import table
 
 Figures = Mapping[str, Any]

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.report.markdown import code, of_others, spread
-from assay.report.wording import NOT_MEASURED, count, listing, number, words
+from assay.report.wording import NOT_MEASURED, count, number, words
+from assay.workflow.errors import listing
 from assay.workflow.files import atomic_path, read_json
 from assay.workflow.markdown import table
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from assay.physics.verdict import label_of
 from assay.report.markdown import code
 from assay.report.tables import Figures, bound, files, runtimes, splits
-from assay.report.wording import count, listing, number, words
+from assay.report.wording import count, number, words
+from assay.workflow.errors import listing
 from assay.workflow.markdown import table
 
 FOLLOWED = "tiny"  # the student of the page

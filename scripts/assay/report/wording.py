@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from assay.workflow.errors import listing
+
 NOT_MEASURED = "not measured"
 NOT_APPLICABLE = "not applicable"
 MOST_MORE = 6  # digits that may tell a number from a limit
@@ -97,11 +99,6 @@ def words(name: str) -> str:
 def name_of(precision: str) -> str:
     """Write a precision as people do: ``int8`` as INT8."""
     return precision.upper() if precision.startswith("int") else precision
-
-
-def listing(items: list[str]) -> str:
-    """Join items as in one, two and three."""
-    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}" if items else ""
 
 
 def of_each(said: Mapping[str, str]) -> str:

@@ -6,7 +6,7 @@ import os
 import resource
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
@@ -29,6 +29,11 @@ def listed(names: Iterable[str], count: int = 20, length: int = 200) -> str:
     shown = [name[:length] for name in names]
     more = len(shown) - count
     return ", ".join(shown[:count]) + (f" and {more} more" if more > 0 else "")
+
+
+def listing(items: Sequence[str]) -> str:
+    """All of some names, as in one, two and three."""
+    return f"{', '.join(items[:-1])} and {items[-1]}" if len(items) > 1 else "".join(items)
 
 
 def reason_of(error: BaseException, limit: int = 1200) -> str:

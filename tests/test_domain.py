@@ -46,6 +46,20 @@ def test_one_in_twenty_of_the_structures_that_the_threshold_was_set_by_is_flagge
     assert np.mean([novelty.score >= 1.0 for novelty in found]) == pytest.approx(0.05, abs=1 / len(others))
 
 
+def test_training_structures_do_not_tell_how_far_others_usually_are():
+    """They are at no distance, so that all others would be far off."""
+    training = [s for k, name in enumerate(TRAIN) for s in shaken(name, 20, seed=k)]
+    others = [s for k, name in enumerate(TRAIN) for s in shaken(name, 10, seed=100 + k)]
+    train, both = from_structures(training), from_structures(training + others)
+    alone = fit(train, from_structures(others), points_per_element=4000, seed=0)
+    beside = fit(train, both, points_per_element=4000, seed=0)
+    assert (beside.threshold, *beside.scales) == pytest.approx((alone.threshold, *alone.scales))
+    with pytest.raises(
+        AssayError, match=r"all 160 structures .* are training structures: name .*`dataset\.validation`"
+    ):
+        fit(train, train, points_per_element=4000, seed=0)
+
+
 def test_each_direction_of_a_description_is_as_wide_as_any_other(domain):
     for points in domain.points:
         widths = points.std(axis=0)

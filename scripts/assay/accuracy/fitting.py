@@ -15,10 +15,11 @@ import numpy as np
 from assay.accuracy.contacts import Nearest, none_yet
 from assay.accuracy.domain import RARE, Domain
 from assay.accuracy.environments import describe_atoms
-from assay.accuracy.overlap import N_NUMBERS, Fingerprints, fingerprints
+from assay.accuracy.overlap import N_NUMBERS, Fingerprints, are_among, fingerprints
 from assay.accuracy.training_data import ALL, PART, TrainingData
 from assay.data.dataset import Dataset
 from assay.data.store import StoredDataset
+from assay.workflow.errors import AssayError
 
 COMPONENTS = 16  # kept of each element's description
 WHITENED_BY = 20_000  # atoms of an element at most
@@ -31,9 +32,12 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
 
     Args:
         train: the training data.
-        calibration: structures of other, but similar, molecules.
+        calibration: structures of other, but similar, molecules. Those that are training structures tell nothing.
         points_per_element: how many training atoms of each element, drawn at random, others are compared with.
         seed: seed of the random choice of atoms.
+
+    Raises:
+        AssayError: all of ``calibration`` are training structures.
     """
     rng, elements = np.random.default_rng(seed), np.unique(train.atomic_numbers)
     atoms = np.argsort(np.repeat(train.sizes, train.sizes), kind="stable")  # those of small structures first
@@ -53,7 +57,7 @@ def fit(train: Dataset, calibration: Dataset, points_per_element: int, seed: int
     ones = np.ones(len(elements))
     known = dict(sorted(patterns.items()))
     domain = Domain(data, elements, np.array(means), np.array(axes), points, ones, 1.0, known, told, nearest)
-    return _calibrated(domain, calibration)
+    return _calibrated(domain, told, calibration)
 
 
 def fit_stored(train: Path, calibration: Path, points_per_element: int, seed: int) -> Domain:
@@ -74,15 +78,12 @@ def _go_through(
     """Descriptions (K, D) of the atoms ``kept`` (K,), sums (E, D) over all atoms of each element, how many atoms have
     each bonding pattern, what each structure is told by, and how near the elements come to each other.
     """
-    owner = train.owner
-    told = Fingerprints(np.zeros(len(train), np.uint64), np.zeros((len(train), N_NUMBERS), np.float32))
+    owner, told = train.owner, _untold(len(train))
     vectors = sums = np.zeros((0, 0))
     patterns: Counter[str] = Counter()
     nearest = none_yet()
     for atoms, (_, described, words, graphs, contacts) in describe_atoms(train):
-        whole, owner_here = np.unique(owner[atoms], return_inverse=True)
-        own = fingerprints(owner_here, graphs, described, len(whole))
-        told.molecules[whole], told.shapes[whole] = own.molecules, own.shapes
+        _tell(told, owner[atoms], graphs, described)
         if not sums.size:
             vectors = np.zeros((len(kept), described.shape[1]), np.float32)
             sums = np.zeros((len(elements), described.shape[1]))
@@ -95,6 +96,17 @@ def _go_through(
     return vectors, sums, patterns, told, nearest
 
 
+def _untold(n_structures: int) -> Fingerprints:
+    return Fingerprints(np.zeros(n_structures, np.uint64), np.zeros((n_structures, N_NUMBERS), np.float32))
+
+
+def _tell(told: Fingerprints, owner: np.ndarray, graphs: np.ndarray, vectors: np.ndarray) -> None:
+    """Write the fingerprints of the whole structures ``owner`` (N,) of some atoms into those of all."""
+    whole, owner_here = np.unique(owner, return_inverse=True)
+    own = fingerprints(owner_here, graphs, vectors, len(whole))
+    told.molecules[whole], told.shapes[whole] = own.molecules, own.shapes
+
+
 def _whitening(centered: np.ndarray) -> np.ndarray:
     """(D, C) directions of the largest variance of ``centered`` (n, D), each divided by its standard deviation."""
     _, spread, directions = np.linalg.svd(centered, full_matrices=False)
@@ -105,19 +117,28 @@ def _whitening(centered: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def _calibrated(domain: Domain, calibration: Dataset) -> Domain:
+def _calibrated(domain: Domain, known: Fingerprints, calibration: Dataset) -> Domain:
     """``domain``, whose scales and threshold are 1, with those that are usual in ``calibration``."""
-    numbers = calibration.atomic_numbers
+    numbers, owner, told = calibration.atomic_numbers, calibration.owner, _untold(len(calibration))
     distance = np.full(len(numbers), np.inf)
     for atoms, found in describe_atoms(calibration):
         distance[atoms] = domain.distances(numbers[atoms], found.vectors)
+        _tell(told, owner[atoms], found.graphs, found.vectors)
+    is_other = ~are_among(known, told)
+    if len(told) and not is_other.any():
+        raise AssayError(
+            f"all {len(told):,} structures that should tell how far others usually are from the training data are "
+            "training structures: name structures of other molecules as `dataset.validation`"
+        )
+    here = is_other[owner]
+    numbers, distance, owner = numbers[here], distance[here], owner[here]
     scales = np.array(
         [np.quantile(distance[numbers == z], ATOM_QUANTILE) if z in numbers else 1.0 for z in domain.elements]
     ).clip(min=1e-6)
     for z, scale in zip(domain.elements, scales, strict=True):
         distance[numbers == z] /= scale
     largest = np.full(len(calibration), -np.inf)
-    np.maximum.at(largest, calibration.owner, distance)
+    np.maximum.at(largest, owner, distance)
     largest = largest[np.isfinite(largest)]
     threshold = float(np.quantile(largest, STRUCTURE_QUANTILE)) if len(largest) else 1.0
     return replace(domain, scales=scales, threshold=threshold)

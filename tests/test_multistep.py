@@ -14,7 +14,7 @@ from assay.benchmark.multistep import best_inner_force, collect, draw, largest_s
 from assay.benchmark.multistep_page import write_page
 from assay.benchmark.timing import Timing
 from assay.dynamics import multistep
-from assay.dynamics.internal import InternalCoordinates, compare, dihedral_angles
+from assay.dynamics.internal import BOND_EDGES_A, InternalCoordinates, compare, dihedral_angles
 from assay.dynamics.multistep import describe, molecules_for, student_runs, teacher_runs
 from assay.predictors.ase_calculator import PredictorCalculator
 from assay.runtime.respa import Respa
@@ -146,6 +146,16 @@ def test_masses_that_change_move_atoms_from_then_on():
     np.testing.assert_allclose(one.positions, other.positions, atol=1e-12)
 
 
+def test_a_cell_that_comes_later_is_that_of_the_student_too():
+    atoms, student = moving(toy()), toy()
+    motion = Respa(atoms, STEP, student, 2)
+    atoms.set_cell([9.0, 8.0, 7.0])
+    atoms.pbc = True
+    motion.run(1)
+    assert student.atoms.pbc.all()
+    np.testing.assert_array_equal(student.atoms.cell.lengths(), [9.0, 8.0, 7.0])
+
+
 def test_torsions_are_those_of_bonds_in_no_ring():
     butane, benzene = molecule("trans-butane"), molecule("C6H6")
     found = InternalCoordinates.of(Structure("butane", butane.numbers, butane.positions))
@@ -164,6 +174,60 @@ def test_distances_of_distributions_are_shifts_also_across_180_degrees():
     assert found["bond_distance_A"] == pytest.approx(0.01, rel=1e-6)
     assert found["torsion_distance_deg"] == pytest.approx(12.0, abs=0.5)
     assert compare((lengths, wrapped[0][:, :0]), (lengths, wrapped[0][:, :0]))["torsion_distance_deg"] is None
+
+
+def test_what_is_said_of_a_run_is_what_follows_by_hand():
+    peroxide = molecule("H2O2")
+    structure = Structure("peroxide", peroxide.numbers, peroxide.positions)
+    time_fs, still = 0.5 * np.arange(1, 401), np.tile(peroxide.positions, (50, 1, 1))
+    rest = np.tile([1.0, -1.0, -1.0, 1.0], 100)  # which has neither a mean nor a slope
+    longer = still.copy()
+    bond = still[0, 2] - still[0, 0]
+    assert np.linalg.norm(bond) == pytest.approx(0.98, abs=0.02), "atom 2 is a hydrogen of the oxygen 0"
+    longer[:, 2] += 0.03 * bond / np.linalg.norm(bond)
+    longer[:5] *= 3.0  # before a tenth of the run is over
+    kinetic_eV = np.where(np.arange(400) < 40, 9.9, 1.5 * 4 * units.kB * 350.0)
+    energy = multistep.Run(time_fs, -7.0 + 3e-6 * time_fs + 2e-4 * rest, kinetic_eV, still, np.array(np.nan))
+    bath = energy._replace(total_eV=kinetic_eV, frames=longer)
+    row = describe(structure, energy, bath, energy)
+    assert row["drift_meV_per_atom_per_ps"] == pytest.approx(0.75) and row["n_atoms"] == 4  # 3 meV/ps over 4 atoms
+    assert row["fluctuation_meV_per_atom"] == pytest.approx(0.05)
+    assert row["mean_temperature_K"] == pytest.approx(350.0) and row["blown_up_fs"] is None
+    assert row["bond_distance_A"] == pytest.approx(0.01) and row["torsion_distance_deg"] == 0.0  # one of three bonds
+    counts, middles = row["densities"]["bonds"], 0.5 * (BOND_EDGES_A[1:] + BOND_EDGES_A[:-1])
+    assert counts.sum() == 3 * 45 and counts @ middles / counts.sum() == pytest.approx(0.01, abs=0.0026)
+    assert row["densities"]["torsions"].sum() == 45
+    ended = describe(structure, energy, bath._replace(blown_up_fs=np.array(12.5)), energy)
+    assert ended["blown_up_fs"] == 12.5 and ended["drift_meV_per_atom_per_ps"] == row["drift_meV_per_atom_per_ps"]
+    assert ended["mean_temperature_K"] is None and ended["bond_distance_A"] is None and "densities" not in ended
+    ended = describe(structure, energy._replace(blown_up_fs=np.array(7.0)), bath, energy)
+    assert ended["blown_up_fs"] == 7.0 and ended["mean_temperature_K"] == row["mean_temperature_K"]
+    assert ended["drift_meV_per_atom_per_ps"] is None and ended["fluctuation_meV_per_atom"] is None
+
+
+@pytest.mark.parametrize(("student", "n"), [(None, 1), (Wells(0.0), 4)])
+def test_atoms_without_forces_wander_as_far_as_the_friction_of_the_settings_lets_them(student, n):
+    """By Langevin's formula, <(x(t) - x(0))^2> = 2 kT / (m g^2) (g t - 1 + exp(-g t)) along each axis."""
+    rng, friction_per_fs = np.random.default_rng(0), 0.02
+    gas = Structure("gas", np.full(1500, 6), rng.uniform(0.0, 50.0, (1500, 3)))
+    settings = SETTINGS.model_copy(update={"bath_ps": 0.2, "friction_per_fs": friction_per_fs})
+    found = multistep.run(gas, Wells(0.0), student, n, settings, bath=True, seed=0)
+    np.testing.assert_allclose(found.time_fs, n * 0.5 * np.arange(1, 400 // n + 1))
+    assert len(found.frames) == 100, "one each 2 fs"
+    passed = friction_per_fs * 198.0  # between the first frame and the last, which are at 2 and 200 fs
+    thermal = units.kB * 300.0 / 12.011 * (units.fs / friction_per_fs) ** 2
+    expected = 2.0 * thermal * (passed - 1.0 + np.exp(-passed))
+    assert ((found.frames[-1] - found.frames[0]) ** 2).mean() == pytest.approx(expected, rel=0.06)
+
+
+def test_a_student_alone_has_the_start_of_its_teacher_and_noise_of_its_own(tmp_path):
+    """With the teacher's noise, one that is the teacher itself would be no distance from it, as nothing else is."""
+    molecules = [cluster("alpha", [6, 8, 1, 7], 0)]
+    [teacher] = teacher_runs(molecules, toy, SETTINGS, tmp_path / "teacher")
+    alone = next(runs for _, n, runs in student_runs(molecules, toy, toy, SETTINGS, tmp_path / "student"))
+    np.testing.assert_array_equal(alone["energy"].frames, teacher["energy"].frames)
+    for name in (multistep.TEACHER, "energy"):
+        assert np.abs(alone["bath"].frames[-1] - teacher[name].frames[len(alone["bath"].frames) - 1]).max() > 1e-3
 
 
 def students_of(molecules, depths, folder):
@@ -290,6 +354,9 @@ def test_only_open_molecules_of_known_elements_and_size_are_moved():
     ]
     named = [type(s)(**{**vars(s), "molecule": s.name}) for s in structures]
     assert [s.name for s in molecules_for(named, SETTINGS, [None])] == ["gamma", "beta"]
-    assert [s.name for s in molecules_for(named, SETTINGS, [["H", "C", "O"], None])] == ["gamma", "beta"]
+    more = SETTINGS.model_copy(update={"molecules": 3})
+    assert [s.name for s in molecules_for(named, more, [["H", "C", "O"], None])] == ["gamma", "beta"]
+    small = more.model_copy(update={"max_atoms": 4})
+    assert [s.name for s in molecules_for(named, small, [None])] == ["gamma", "alpha"]
     with pytest.raises(AssayError, match="max_atoms"):
         molecules_for(named, SETTINGS, [["He"]])

@@ -19,7 +19,7 @@ from assay.data.dataset import from_structures
 from assay.data.hdf5 import write_hdf5
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
-from assay.workflow.units import factor
+from assay.workflow.units import _WORDS, factor
 
 KCAL = kcal / mol
 SHARED = Path("../shared/reference/inputs")
@@ -462,6 +462,36 @@ def test_memory_does_not_grow_with_the_file(tmp_path, name, monkeypatch):
 )
 def test_units_are_converted(unit, kind, value):
     assert factor(unit, kind) == pytest.approx(value, rel=1e-12)
+
+
+# The value of each unit in eV and angstrom by CODATA 2018, and how it is spelled.
+SPELLINGS = {
+    ("energy", 1.0): "eV electronvolt",
+    ("energy", 1e-3): "meV millielectronvolt",
+    ("energy", 27.2113862): "hartree Ha Eh",
+    ("energy", 0.0272113862): "mHa mEh mhartree millihartree",
+    ("energy", 13.6056931): "rydberg Ry",
+    ("energy", 0.0433641042): "kcal/mol kilocalorie/mole",
+    ("energy", 0.0103642697): "kJ/mol kilojoule/mole",
+    ("energy", 1.03642697e-5): "J/mol joule/mole",
+    ("length", 1.0): "angstrom Ang AA A",
+    ("length", 0.529177211): "bohr a0",
+    ("length", 10.0): "nm nanometer nanometre",
+    ("length", 0.01): "pm picometer picometre",
+    ("stress", 6.24150907e-3): "GPa gigapascal",
+    ("stress", 6.24150907e-6): "MPa megapascal",
+    ("stress", 6.24150907e-12): "Pa pascal",
+    ("stress", 6.24150907e-7): "bar",
+    ("stress", 6.24150907e-4): "kbar kilobar kB",
+}
+
+
+def test_every_spelling_of_a_unit_has_its_value():
+    for (kind, value), spellings in SPELLINGS.items():
+        for unit in spellings.split():
+            assert factor(unit, kind) == pytest.approx(value, rel=1e-7), unit
+    words = {word.lower() for spellings in SPELLINGS.values() for word in spellings.replace("/", " ").split()}
+    assert words == _WORDS.keys(), "each has a value here"
 
 
 @pytest.mark.parametrize(

@@ -133,6 +133,7 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
         (["accuracy", "worst"], 2.5, ["`accuracy.worst`", "2.5", "a whole number"]),
         (["accuracy", "worst"], True, ["`accuracy.worst`", "true", "a whole number"]),
         (["benchmark", "seconds"], float("nan"), ["`benchmark.seconds`", "NaN"]),
+        (["benchmark", "seconds"], float("inf"), ["`benchmark.seconds`", "Infinity", "a finite number"]),
         (["quantize", "structures"], 10, ["`quantize.structures`", "at least 32"]),
         (["peers", "targets", "mac"], 3.0, ["'mac' cannot be a name in `peers.targets`", "did you mean `mace`?"]),
         (["export", "tolerances", "speed"], {}, ["`export.tolerances`", "known names are default, model.assay,"]),

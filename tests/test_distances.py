@@ -47,6 +47,7 @@ def test_no_structure_with_usual_bonds_is_strange():
         *(in_line(pair, 0.0, far) for pair, far in (("Zn2", 4.19), ("Hg2", 3.7), ("Mg2", 3.95), ("HgAr", 4.0))),
         *(in_line(pair, 0.0, far) for pair, far in (("Cr2", 1.66), ("V2", 1.7), ("Mo2", 1.9))),
         in_line("Hg3", 0.0, 3.9, 7.8),
+        in_line("Hg3Na", 0.0, 3.9, 7.8, 20.0),
         in_line("ArNaAr", -4.0, 0.0, 4.0),
         in_line("Ar3", 0.0, 20.0, 40.0),
         VAPOR,
@@ -74,8 +75,12 @@ def test_crystals_are_strange_in_other_units(crystal):
         assert kinds(scaled) == {kind}, scale
 
 
-@pytest.mark.parametrize("symbol", ["Ti", "V", "Cr", "Mo", "Ta", "W", "Fe", "Cu"])
-def test_metals_that_were_divided_by_a_bohr_too_often_are_strange(symbol):
-    metal = bulk(symbol) * (2, 2, 2)
+@pytest.mark.parametrize(
+    "crystal",
+    [*map(bulk, ("Ti", "V", "Cr", "Mo", "Ta", "W", "Fe", "Cu")), bulk("MnO", "rocksalt", 4.44)],
+    ids=lambda crystal: str(crystal.symbols),
+)
+def test_crystals_with_metals_that_were_divided_by_a_bohr_too_often_are_strange(crystal):
+    metal = crystal * (2, 2, 2)
     metal.set_cell(Bohr * metal.cell, scale_atoms=True)
     assert kinds(metal) == {"contact"}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ase import units
 
+from assay.dynamics.langevin import langevin
 from assay.dynamics.run import run_dynamics, still
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
@@ -27,12 +28,12 @@ class Springs:
         bond = x[1:] - x[:-1]
         length = np.linalg.norm(bond, axis=1)
         pull = STIFFNESS * (length - 1.0)[:, None] * bond / length[:, None]
-        forces = np.zeros_like(x)
+        forces, energy = np.zeros_like(x), 0.5 * STIFFNESS * float(((length - 1.0) ** 2).sum())
         forces[:-1] += pull
         forces[1:] -= pull
         if structure.name == self.wild and length[0] > 1.03:
-            forces[:] = np.nan
-        return Prediction(0.5 * STIFFNESS * float(((length - 1.0) ** 2).sum()), self.force_factor * forces)
+            forces[:] = energy = np.nan
+        return Prediction(energy, self.force_factor * forces)
 
 
 def chain(name, n=4, number=6):
@@ -52,6 +53,8 @@ def test_a_diatomic_swings_at_its_frequency():
     distance = np.linalg.norm(trajectory.frames[:, 0] - trajectory.frames[:, 1], axis=1) - 1.0
     crossings = np.flatnonzero((distance[1:] > 0) & (distance[:-1] <= 0))
     period_fs = np.diff(crossings).mean() * 0.25
+    np.testing.assert_allclose(trajectory.time_fs, 0.25 * np.arange(2, 4000))
+    np.testing.assert_allclose(trajectory.potential_eV[:, 0], 0.5 * STIFFNESS * distance[1:-1] ** 2, atol=1e-12)
     reduced_mass = 14.007 / 2
     assert period_fs == pytest.approx(2 * np.pi * np.sqrt(reduced_mass / STIFFNESS) / units.fs, rel=0.01)
 
@@ -67,6 +70,15 @@ def test_forces_that_are_no_gradient_show_in_the_shadow():
     good = run_dynamics(Springs(), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
     bad = run_dynamics(Springs(force_factor=1.01), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=800)
     assert bad.shadow_eV.std() > 10 * good.shadow_eV.std()
+
+
+def test_steps_change_no_array_of_the_caller():
+    [x, v] = given = np.random.default_rng(0).normal(size=(2, 3, 3))
+    before, rng = given.copy(), np.random.default_rng(1)
+    steps = langevin(lambda at: -STIFFNESS * at, np.full(3, 12.0), x, 300.0, rng, velocities=v)
+    moved = [next(steps) for _ in range(2)]
+    np.testing.assert_array_equal(given, before)
+    assert not np.array_equal(moved[0][0], moved[1][0]), "what was handed out stays, too"
 
 
 def test_langevin_reaches_each_molecule_s_own_temperature():
@@ -91,11 +103,13 @@ def test_a_molecule_moves_alone_as_it_does_in_a_batch():
 
 def test_one_explosion_is_noted_and_stops_nobody_else():
     structures = [chain("calm"), chain("bomb")]
-    trajectory = run_dynamics(Springs(wild="bomb"), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
-    alone = run_dynamics(Springs(), structures, temperature_K=800.0, step_fs=0.5, n_steps=300)
-    assert np.isfinite(trajectory.frames).all()
+    settings = {"temperature_K": 800.0, "step_fs": 0.5, "n_steps": 300, "frame_every": 1}
+    trajectory = run_dynamics(Springs(wild="bomb"), structures, **settings)
+    alone = run_dynamics(Springs(), structures, **settings)
+    assert np.isfinite(trajectory.frames).all() and np.isfinite(trajectory.total_eV).all()
     assert np.isnan(trajectory.blown_up_fs[0])
-    assert 0 < trajectory.blown_up_fs[1] < 150.0
+    too_long = np.flatnonzero(np.linalg.norm(alone.frames[:, 4] - alone.frames[:, 5], axis=1) > 1.03)
+    assert trajectory.blown_up_fs[1] == 0.5 * (too_long[0] + 1) < 150.0, "the time of the step that was too much"
     assert np.allclose(trajectory.frames[:, :4], alone.frames[:, :4])
 
 

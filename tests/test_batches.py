@@ -42,12 +42,16 @@ def test_only_replicas_with_an_atom_that_went_far_are_searched_anew(batches):
     assert builds == [4, 5, 5, 7, 8]
 
 
-def test_steps_that_are_short_each_add_up(batches):
+@pytest.mark.parametrize("other_goes_far", [False, True])
+def test_steps_that_are_short_each_add_up(batches, other_goes_far):
+    """Also where another replica is searched anew at each of them."""
     systems = [ethanol(), ethanol()]
-    for _ in range(12):
+    for step in range(12):
         systems[1].positions[5] += (0.05, 0.02, -0.03)
+        if other_goes_far:
+            systems[0].positions[3] += (0.4 * (-1) ** step, 0.0, 0.0)
         agree(evaluated(batches, systems), systems)
-    assert 3 < batches.n_builds < 8
+    assert 3 < batches.n_builds - 11 * other_goes_far < 8
 
 
 def test_a_box_that_changes_is_searched_anew_and_the_others_are_not(batches):

@@ -23,7 +23,7 @@ from assay.data.scope import Scope
 from assay.engine.library import library
 from assay.engine.painn import why_unsupported
 from assay.models import build_model
-from assay.physics.checks import CHECKS
+from assay.physics.checks import CHECKS, measure
 from assay.predictors.interface import load_predictor
 from assay.predictors.networks import EagerPredictor, predictor_of
 from assay.quantize.comparison import errors
@@ -328,6 +328,8 @@ def test_a_smaller_student_begins_at_the_zero_of_energy_of_the_data(tmp_path):
     same = begin(tmp_path / "small.pt", known, "gfn2-xtb")
     assert all(torch.equal(own, same.model.state_dict()[name]) for name, own in small.state_dict().items())
     assert same.scope.elements == ("H", "C", "O")
+    more = begin(tmp_path / "small.pt", data, "GFN2-xTB")  # of the same teacher, and an element besides
+    assert more.scope.elements == ("H", "C", "O", "S") and more.model.max_z >= 16
 
 
 def test_other_architectures_are_refused():
@@ -406,6 +408,9 @@ def test_of_fewer_bits_the_room_that_measured_them_decides():
 def test_each_form_is_compared_with_the_student_by_numbers_of_its_own(model, monkeypatch):
     timed = {"student": {"median": 1.0}, "low": {"median": 0.6}}
     monkeypatch.setattr("assay.compression.comparison.times", lambda *_: (timed, {"median": 0.3}))
+    judged = []
+    monkeypatch.setattr("assay.compression.comparison.measure", lambda *of: judged.append(of[0]) or measure(*of))
+    model = copy.deepcopy(model).float()
     changed = copy.deepcopy(model)
     for parameter in changed.parameters():
         parameter.data *= 1.02
@@ -429,6 +434,7 @@ def test_each_form_is_compared_with_the_student_by_numbers_of_its_own(model, mon
         assert low[ratio] == pytest.approx(other[key] / own[key], rel=1e-3) and abs(low[ratio] - 1.0) > 1e-4
         assert table[ratio] == pytest.approx(1.0, rel=0.1)
     assert {row["verdict"] for row in rows} == {"md-ready"} and said["form"] is None, "no file holds factors"
+    assert [(subject.predictor.dtype, subject.moving.dtype) for subject in judged] == [("float64", "float32")] * 3
 
 
 def test_made_counts_the_parameters(model):

@@ -94,6 +94,8 @@ def test_peers_know_the_elements_of_the_student_and_are_timed_on_what_it_knows(f
     assert [row["error"] for row in found["rows"] if "error" in row] == []
     assert {row["peer"] for row in found["fastest"]} == {"fake"}
     student.beside_peers(card | {"elements": None}, own, fake, structures[:1], settings)
+    student.beside_peers(card | {"elements": ["O", "H", "C"]}, own, fake, structures, settings)
+    assert sizes.pop().elements == (1, 6, 8), "those of the student, whatever the structures have"
     assert sizes[1].elements == (11, 17), "those of the structures, where the student does not tell"
     nothing = student.beside_peers(card, own, fake, structures[:1], settings)
     assert "elements that it does not know" in nothing["not_applicable"] and nothing["rows"] == []
@@ -116,8 +118,9 @@ def test_network_of_a_peer_is_read_into_the_engine_or_the_reason_is_said(fake):
         assert row["times_faster"]["median"] > 1.0
 
 
-def test_another_network_in_the_engine_shows_in_the_differences():
-    other = Scripted(0.01, 0.01, forces=1.5)
+@pytest.mark.parametrize("forces", [1.5, 0.5])
+def test_another_network_in_the_engine_shows_in_the_differences(forces):
+    other = Scripted(0.01, 0.01, forces=forces)
     rows = run({"onnx": Scripted(0.01, 0.02)}, {"peer": Scripted(0.01, 0.08)}, {"peer": other})
     assert {row["force_difference_eV_per_A"] for row in beside_themselves(rows)} == {0.5}
     assert [row["times_faster"]["median"] for row in beside_themselves(rows)] == pytest.approx([4.5, 8.0] * 2)

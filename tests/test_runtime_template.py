@@ -30,6 +30,7 @@ def test_a_template_that_tells_elements_is_read(tmp_path, name):
         ("CONFIG", "ion\n0 0 1\nCL 1\n0 0 0\n"),
         ("POSCAR", "POSCAR\n1.0\n4 0 0\n0 4 0\n0 0 4\n1\nDirect\n0 0 0\n"),
         ("a.lammpstrj", DUMP.format("type x y z", "1 0 0 0")),
+        ("two.lammpstrj", DUMP.format("element x y z", "O 0 0 0") + DUMP.format("type x y z", "1 0 0 0")),
         (
             "a.lammps-data",
             "ion\n\n1 atoms\n1 atom types\n0 9 xlo xhi\n0 9 ylo yhi\n0 9 zlo zhi\n\nAtoms\n\n1 1 0 0 0\n",

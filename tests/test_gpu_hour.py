@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import yaml
 from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
 from assay.gpu_hour import hour as of_hour
-from assay.gpu_hour import parity, training
+from assay.gpu_hour import parity, physics, training
 from assay.gpu_hour.hour import MOST_FILES, Hour, bring_along, check_folder
 from assay.gpu_hour.speed import in_box, settings
 from assay.gpu_hour.travel import PACKED, pack, unpack
@@ -59,11 +60,11 @@ def test_all_parts_run_in_small_on_a_cpu(tmp_path):
 
 
 def test_parity_is_judged_by_the_tolerance_of_the_config(tmp_path, monkeypatch):
-    physics = yaml.safe_load((ROOT / "config/physics.yaml").read_text())
-    assert parity.tolerance().model_dump(exclude_unset=True) == physics["export"]["tolerances"]["default"]
-    physics["export"]["tolerances"]["default"]["energy_eV"] = 0.5
+    config = yaml.safe_load((ROOT / "config/physics.yaml").read_text())
+    assert parity.tolerance().model_dump(exclude_unset=True) == config["export"]["tolerances"]["default"]
+    config["export"]["tolerances"]["default"]["energy_eV"] = 0.5
     (tmp_path / "config").mkdir()
-    (tmp_path / "config/physics.yaml").write_text(yaml.safe_dump(physics))
+    (tmp_path / "config/physics.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setattr(of_hour, "ROOT", tmp_path)
     assert parity.tolerance().energy_eV == 0.5
 
@@ -89,6 +90,37 @@ def test_a_shipped_student_is_trained_further(tmp_path):
     assert 0.0 < max(far.values()) < 0.05  # four steps away, and not from new weights
     elements = normalize(ROOT / "data/checkpoints/tiny.pt").elements
     assert elements and normalize(tmp_path / "tiny.trained.pt").elements == elements
+
+
+def test_a_student_that_is_trained_further_keeps_its_elements_on_data_of_fewer(tmp_path, monkeypatch):
+    data = read_dataset(ROOT / "data/dataset/validation.h5")
+    alkanes = [k for k, structure in enumerate(data) if set(structure.atomic_numbers) == {1, 6}]
+    monkeypatch.setattr(training, "_data", lambda *_: (data.subset(alkanes), data.subset(alkanes[:4])))
+    training.pieces(hour(tmp_path), None, "ultra_tiny")["ultra_tiny, further"]()
+    shipped, trained = ROOT / "data/checkpoints/ultra_tiny.pt", tmp_path / "ultra_tiny.trained.pt"
+    assert normalize(trained).elements == normalize(shipped).elements
+
+
+def test_a_drift_is_the_slope_of_the_energy_per_atom_and_steps_a_second_are_those_after_the_first(
+    tmp_path, monkeypatch
+):
+    time_fs = 0.5 * np.arange(2, 4000)
+
+    def run(_, molecules, **settings):
+        assert settings["n_steps"] == 20 and settings["step_fs"] == 0.5
+        slopes = np.array([1e-3, -3e-3]) * [len(molecule) for molecule in molecules]  # eV/ps
+        return SimpleNamespace(time_fs=time_fs, shadow_eV=1e-3 * time_fs[:, None] * slopes, blown_up_fs=[np.nan, 7.0])
+
+    monkeypatch.setattr(physics, "load_runtime_of", lambda *_: None)
+    monkeypatch.setattr(physics, "run_dynamics", run)
+    found = physics.pieces(hour(tmp_path), tmp_path)["ultra_tiny, eager, dynamics"]()
+    assert found["drift_meV_per_atom_per_ps_median"] == pytest.approx(2.0) and found["duration_ps"] == 0.01
+    assert found["drift_meV_per_atom_per_ps_max"] == pytest.approx(3.0) and found["blown_up"] == 1
+    assert found["spread_meV_per_atom_max"] == pytest.approx(3.0 * (1e-3 * time_fs).std())
+    timed = SimpleNamespace(run=lambda: None, history=[{"seconds": 5.0}, {"seconds": 9.0}])
+    monkeypatch.setattr(training, "_trainer", lambda *_: timed)
+    found = training.pieces(hour(tmp_path), None, None)["ultra_tiny, 256 atoms a step"]()
+    assert (found["steps_per_s"], found["atoms_per_s"], found["first_steps_s"]) == (0.5, 128.0, 5.0)
 
 
 def test_without_a_gpu_only_the_small_form_runs(tmp_path):

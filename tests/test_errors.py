@@ -10,7 +10,7 @@ import pytest
 
 from assay.engine.library import library_path
 from assay.workflow import code
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, printable
 from assay.workflow.files import cache_folder
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -60,6 +60,12 @@ def test_the_cache_is_where_the_user_says_and_without_a_home_nowhere(monkeypatch
         cache_folder("engine")
     assert code._kept.__wrapped__() == {}, "planning goes on without what was kept"
     assert library_path.__wrapped__() is None, "and PyTorch works without the engine"
+
+
+def test_a_long_text_is_quoted_by_its_ends():
+    text = "a" * 60 + "b" * 60
+    assert printable(text, 120) == text
+    assert printable(text + "c", 20) == "a" * 10 + " ... " + "b" * 9 + "c"
 
 
 def test_mistake_is_one_sentence_and_exit_status_1(script):

@@ -164,6 +164,25 @@ def test_a_run_that_blows_up_says_when(tmp_path):
         )  # fmt: skip
 
 
+class Failing(Lattice):
+    """One that has no forces from its fifteenth call on, which is the third step after a first part of ten."""
+
+    def predict(self, structures):
+        self.calls = getattr(self, "calls", 0) + 1
+        [found] = super().predict(structures)
+        return [found if self.calls < 15 else replace(found, forces_eV_per_A=found.forces_eV_per_A * np.nan)]
+
+
+def test_the_time_of_a_blow_up_counts_from_the_first_part_on(tmp_path):
+    structure = Structure.from_ase(ase.build.bulk("Cu", cubic=True), "Cu")
+    with pytest.raises(AssayError, match=r"Cu blew up after 0\.13 ps"):  # (10 + 3) steps of 10 fs
+        frames_in_parts(
+            Failing(structure.positions), [structure], temperatures_K=[300.0], step_fs=10.0, heating_per_fs=0.1,
+            heating_frames=5, friction_per_fs=0.1, n_frames=5, frame_every=2, frames_per_part=5, seed=0,
+            state=tmp_path / "state.npz", title="test",
+        )  # fmt: skip
+
+
 def rows_of(temperature_K, coefficients):
     """Rows at sizes with cells of 10 and 20 angstrom, with these coefficients."""
     return [

@@ -162,6 +162,15 @@ def test_neighbors_are_searched_again_when_they_must_be():
     kept.update(atoms.positions + 0.31 / np.sqrt(3), 1.01 * box[0], np.array([True, True, False]))
     kept.update(atoms.positions[:3], 1.01 * box[0], np.array([True, True, False]))
     assert kept.n_builds == 5
+    given = [atoms.positions.copy(), atoms.cell.array.copy(), np.array(atoms.pbc)]
+    kept.update(*given)
+    given[1] *= 1.01  # in place, as everything may be changed
+    kept.update(*given)
+    given[2][2] = False
+    kept.update(*given)
+    given[0] += 0.31 / np.sqrt(3)
+    kept.update(*given)
+    assert kept.n_builds == 9
     with pytest.raises(ValueError, match="negative"):
         VerletList(5.0, skin=-0.1)
 

@@ -32,6 +32,7 @@ def test_the_teacher_of_a_student_is_stated_recorded_or_unknown(tmp_path):
     (tmp_path / "mine.training.json").write_text(json.dumps({"teacher": {"name": "gfn2-xtb"}}))
     recorded = teacher_of(mine, CONFIGURED)
     assert (recorded["name"], recorded["calculator"]) == ("gfn2-xtb", CONFIGURED["calculator"])
+    assert recorded["arguments"] == CONFIGURED["arguments"] != {}
     stated = teacher_of(mine | {"teacher": "CHGNet"}, CONFIGURED)
     assert stated == {"name": "CHGNet", "calculator": None, "arguments": {}, "environment": None}
     own = {"name": "LJ", "calculator": "ase.calculators.lj.LennardJones"}

@@ -9,11 +9,13 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.build
 import ase.io
 import numpy as np
 import pytest
+import torch
 import yaml
 from ase.calculators.emt import EMT
 from ase.calculators.lj import LennardJones
@@ -192,9 +194,24 @@ def test_description_is_a_file_of_a_kind_of_its_own(tmp_path):
     predictor = load_predictor(path, dtype="float64")
     assert (predictor.name, predictor.runtime, predictor.cutoff_A) == ("mine", "calculator", 7.5)
     assert load_predictor(path, dtype="float32") is predictor  # one process for both
+    told = {"arguments": {"spring": 2.0}, "cutoff_A": 6.0, "vacuum_A": 11.0, "time_limit_s": 60.0}
+    path.write_text(json.dumps({"variant": "mine", "calculator": TOY, **told}))
+    other = load_predictor(path)
+    assert other.model == CalculatorModel(TOY, **told) and other.cutoff_A == 6.0
     path.write_text('{"energy": 1}')
     with pytest.raises(AssayError, match="is no description of a calculator"):
         load_predictor(path)
+
+
+def test_a_range_that_nobody_tells_has_no_end():
+    assert CalculatorPredictor(CalculatorModel("ase.calculators.emt.EMT", {})).cutoff_A == np.inf
+
+
+def test_equal_positions_are_computed_again_unless_it_is_said():
+    """One that remembers its last answer would be timed as if it took no time."""
+    counting, asked = toy("count"), [molecule(SICK)] * 2
+    for afresh, numbers in ((True, [1.0, 2.0]), (False, [2.0, 2.0])):
+        assert [found.energy_eV for found, _ in counting.predictions(asked, afresh=afresh)] == numbers
 
 
 def test_vacuum_is_put_along_what_does_not_repeat():
@@ -205,6 +222,25 @@ def test_vacuum_is_put_along_what_does_not_repeat():
     padded = in_vacuum(slab, 10.0)
     np.testing.assert_allclose(padded.cell[:2], slab.cell[:2])
     np.testing.assert_allclose(padded.cell[2], [0.0, 0.0, np.ptp(slab.positions[:, 2]) + 10.0])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ({}, {"n_parameters": None, "dtype": "float64", "cutoff_A": None, "elements": None, "stress": False}),
+        ({"r_max": 6.0, "cutoff": 5.0}, {"cutoff_A": 6.0}),
+        *(({"r_max": unknown, "cutoff": 5.0}, {"cutoff_A": 5.0}) for unknown in (None, 0.0, -1.0, 1e6, "far")),
+        ({"type_map": {"8": 0, "1": 1}}, {"elements": [1, 8]}),
+        ({"implemented_properties": ["energy", "stress"]}, {"stress": True}),
+        ({"model": torch.nn.Linear(2, 2).double()}, {"n_parameters": 6, "dtype": "float64"}),
+        ({"models": [torch.nn.Linear(2, 2), torch.nn.Linear(2, 1).double()]}, {"n_parameters": 9, "dtype": "float32"}),
+    ],
+)
+def test_what_a_calculator_has_as_attributes_is_known_of_it(attributes, told):
+    found = worker.known_of(
+        SimpleNamespace(**attributes), {"calculator": "ase.calculators.emt.EMT", "own_packages": False}
+    )
+    assert {key: found[key] for key in told} == told
 
 
 def test_message_comes_back_as_it_went():
@@ -234,6 +270,7 @@ def framed(text, data=b""):
     [
         b"SCF converged in 12 iterations",
         struct.pack("<8sQQ", worker.MAGIC, 2**60, 0),
+        struct.pack("<8sQQ", worker.MAGIC, 14, 2**60) + b'{"arrays": []}',
         framed(b"[1]"),
         framed(b"{}"),
         framed(b"[" * 100_000),

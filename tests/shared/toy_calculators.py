@@ -47,7 +47,8 @@ class Toy(Calculator):
     """Harmonic pairs: every two atoms attract with 1 eV/angstrom^2, and the total charge adds 10 eV for each unit.
 
     Args:
-        mode: what goes wrong: die, exit, hang, raise, lack, shape, words, nan, stdout, or nothing.
+        mode: what goes wrong: die, exit, hang, raise, lack, shape, words, nan, stdout, or nothing; with count
+            the energy is the number of evaluations.
         spring: the constant of all springs.
     """
 
@@ -56,7 +57,7 @@ class Toy(Calculator):
 
     def __init__(self, mode="", spring=1.0):
         super().__init__()
-        self.mode, self.spring = mode, spring
+        self.mode, self.spring, self.evaluations = mode, spring, 0
 
     def calculate(self, atoms=None, properties=("energy",), system_changes=all_changes):
         super().calculate(atoms, properties, system_changes)
@@ -91,6 +92,10 @@ class Toy(Calculator):
 
     def do_nan(self):
         self.results["energy"] = float("nan")
+
+    def do_count(self):
+        self.evaluations += 1
+        self.results["energy"] = float(self.evaluations)
 
     def do_stdout(self):
         for descriptor in (1, 2):

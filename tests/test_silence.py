@@ -344,6 +344,8 @@ def test_runtime_for_gpus_without_a_gpu_is_refused(folder, monkeypatch):
         ({"batch": [0, 1, 1, 1]}, "edge 0 joins atoms of the structures 1 and 0"),
         ({"edge_index": [[0, 1], [2, 0]]}, "the edge of atom 2 to atom 0 has no reverse"),
         ({"edge_shift": np.eye(2, 3)}, "the edge of atom 1 to atom 0 has no reverse"),
+        ({"edge_shift": 0.01 * np.eye(2, 3)}, "the edge of atom 1 to atom 0 has no reverse"),
+        ({"edge_index": [[0, 0], [1, 1]]}, "the atoms 1 and 0 have one edge twice"),
     ],
 )
 def test_wrong_arrays_are_refused_in_words(folder, wrong, sentence):
@@ -369,8 +371,10 @@ def test_each_edge_needs_its_reverse_once(folder, repeat):
         np.testing.assert_allclose(again.energy, right.energy, atol=1e-4)
     rounded = student(salt.numbers, salt.positions, None, edges, shift.astype(np.float32))
     np.testing.assert_allclose(rounded.energy, right.energy, atol=1e-4)
-    with pytest.raises(ValueError, match="has no reverse"):
-        student(salt.numbers, salt.positions, None, edges[:, 1:], shift[1:])
+    lengths = np.linalg.norm(vectors, axis=1)
+    for missing in (lengths.argmin(), np.where(lengths < 0.999 * student.cutoff, lengths, 0.0).argmax()):
+        with pytest.raises(ValueError, match="has no reverse"):
+            student(salt.numbers, salt.positions, None, np.delete(edges, missing, 1), np.delete(shift, missing, 0))
     with pytest.raises(ValueError, match="have one edge twice"):
         both_ways = np.hstack([edges, edges[::-1]]), np.vstack([shift, -shift])
         student(salt.numbers, salt.positions, None, *both_ways)

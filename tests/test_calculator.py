@@ -212,15 +212,24 @@ def test_positions_in_another_unit_are_warned_of(folder, file, scale, sentence):
     assert ethanol.calc.outside == []
 
 
-def test_an_energy_that_no_atoms_have_is_refused(calculator, monkeypatch):
+@pytest.mark.parametrize(
+    ("absurd", "sentence"),
+    [
+        ({"energy": -3.1e26}, r"gives H2O -3\.1e\+26 eV, which no atoms have: .* not in angstrom"),
+        ({"energy": 3.1e7}, r"gives H2O 3\.1e\+07 eV, which no atoms have"),  # 1e7 eV for each atom are none
+        ({"energy": np.inf}, "gives no finite energy and forces of H2O"),
+        ({"forces": np.diag([1.0, np.nan, 1.0])}, "gives no finite energy and forces of H2O"),
+    ],
+)
+def test_what_no_atoms_have_is_refused(calculator, monkeypatch, absurd, sentence):
     water, evaluate = molecule("H2O"), calculator._evaluated
 
-    def absurd(*arguments):
+    def evaluated(*arguments):
         found, n_edges = evaluate(*arguments)
-        return found._replace(energy=-3.1e26), n_edges
+        return found._replace(**absurd), n_edges
 
-    monkeypatch.setattr(calculator, "_evaluated", absurd)
-    with pytest.raises(ValueError, match=r"gives H2O -3\.1e\+26 eV, which no atoms have: .* not in angstrom"):
+    monkeypatch.setattr(calculator, "_evaluated", evaluated)
+    with pytest.raises(ValueError, match=sentence):
         calculator.get_potential_energy(water)
 
 

@@ -5,7 +5,7 @@ import pytest
 from ase import units
 
 from assay.dynamics.langevin import langevin
-from assay.dynamics.run import run_dynamics, still
+from assay.dynamics.run import Motion, run_dynamics, still
 from assay.predictors.interface import Prediction
 from assay.structures.structure import Structure
 
@@ -90,6 +90,18 @@ def test_langevin_reaches_each_molecule_s_own_temperature():
     measured = trajectory.kinetic_eV[300:].mean(0) / (1.5 * 3 * units.kB)
     assert measured[:20].mean() == pytest.approx(200.0, rel=0.05)
     assert measured[20:].mean() == pytest.approx(600.0, rel=0.05)
+
+
+def test_a_run_that_goes_on_has_the_noise_of_one_that_did_not_stop():
+    def run(n_steps, seed, start=None):
+        return run_dynamics(
+            Springs(), [chain("a")], temperature_K=300.0, step_fs=1.0, n_steps=n_steps, friction_per_fs=0.05,
+            frame_every=1, seed=seed, start=start,
+        )  # fmt: skip
+
+    whole, first = run(20, 1), run(12, 1)
+    second = run(8, 2, Motion.from_arrays(first.end.arrays))
+    np.testing.assert_allclose(np.concatenate([first.frames, second.frames]), whole.frames, atol=1e-12)
 
 
 def test_a_molecule_moves_alone_as_it_does_in_a_batch():

@@ -134,6 +134,7 @@ def test_what_is_named_and_taught_is_not_flagged(taught):
     atoms.info.update(charge=0, spin=1)
     assert taught.outside(Structure.from_ase(atoms)) == {}
     assert taught.outside(Structure.from_ase(molecule("CH3"))).keys() == {"spin"}
+    assert taught.outside(Structure.from_ase(molecule("CH3CH2OH"))) == {}, "the largest has 9 atoms, too"
 
 
 def test_electrons_of_a_cell_that_names_no_spin_tell_none():

@@ -223,6 +223,16 @@ def test_the_packaged_scope_says_the_same(taught):
     assert seen == {"charge", "spin", "periodicity", "size", "density"}
 
 
+@pytest.mark.parametrize(
+    ("moments", "spin"), [([2, 0, 0], 3), ([-2, 0, 0], 3), ([1, -1, 0], 1), ([-1.9, 0.5, 0.4], 2), (np.eye(3), None)]
+)
+def test_moments_of_either_sign_are_unpaired_electrons(moments, spin):
+    """Those with three components along axes add up to no number of them."""
+    water = molecule("H2O")
+    water.set_initial_magnetic_moments(moments)
+    assert packaged.charge_and_spin(water)[1] == Structure.from_ase(water).spin == spin
+
+
 def told_by(atoms, info):
     own = atoms.copy()
     own.info |= info

@@ -274,8 +274,9 @@ def test_calculator_in_the_engine_agrees_with_onnx_and_knows_energies_of_atoms(a
     other = StudentCalculator(folder / "model.edges.onnx", threads=1)
     atoms.set_cell([[5.1, 0.2, 0.0], [0.0, 5.4, 0.3], [0.1, 0.0, 4.9]])
     atoms.pbc = True
-    for name in ("energy", "forces", "stress"):
+    for name in ("energy", "free_energy", "forces", "stress"):
         np.testing.assert_allclose(atoms.calc.get_property(name, atoms), other.get_property(name, atoms), atol=2e-5)
+    assert atoms.get_potential_energy(force_consistent=True) == atoms.get_potential_energy()
     if atoms.calc.student.runtime == "engine":
         assert atoms.get_potential_energies().sum() == pytest.approx(atoms.get_potential_energy(), abs=1e-9)
     else:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.io
 import ase.neighborlist
@@ -149,6 +150,14 @@ def test_atoms_at_one_place_cost_no_other_structure_its_prediction_by_the_engine
     assert np.isfinite([found[0].energy_eV, found[2].energy_eV]).all() and np.isnan(found[1].energy_eV)
     assert np.isnan(found[1].forces_eV_per_A).all() and np.isfinite(found[2].forces_eV_per_A).all()
     np.testing.assert_allclose(found[0].energy_eV, predictor.predict([water])[0].energy_eV, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"energy_eV": np.inf}, {"forces_eV_per_A": np.diag([0.0, np.nan, 0.0])}])
+def test_a_prediction_with_one_number_that_is_none_is_refused(tmp_path, wrong):
+    (tmp_path / "all.xyz").write_text(GOOD.format(more=""))
+    found = Prediction(**{"energy_eV": -1.0, "forces_eV_per_A": np.zeros((3, 3))} | wrong)
+    [answer] = predict_file(SimpleNamespace(predict=lambda _: [found]), tmp_path / "all.xyz")
+    assert answer.prediction is None and "has no finite energy" in answer.refusal
 
 
 def test_order_is_kept_over_batches(checkpoint):

@@ -175,11 +175,14 @@ def test_partial_charges_add_up_to_a_whole_number(calculator):
 
 def test_packaged_calculator_warns_of_liquids(calculator):
     water = molecule("H2O", cell=[3.1] * 3, pbc=True).repeat(4)
-    water.calc = calculator()
-    with pytest.warns(UserWarning) as warned:
-        water.get_potential_energy()
-    said = " ".join(str(one.message) for one in warned)
-    assert all(word in said for word in ("repeats along 3 axes", "192 atoms", "neighbors"))
+    for cutoff_A, tells_density in ((5.0, True), (6.0, False)):  # beyond 5 angstrom other neighbors are counted
+        water.calc = calculator()
+        water.calc.student.cutoff = cutoff_A
+        with pytest.warns(UserWarning) as warned:
+            water.get_potential_energy()
+        said = " ".join(str(one.message) for one in warned)
+        assert all(word in said for word in ("repeats along 3 axes", "192 atoms"))
+        assert ("neighbors" in said) == tells_density
 
 
 def test_packaged_calculator_refuses_untaught_elements(calculator):

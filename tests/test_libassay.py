@@ -18,6 +18,7 @@ from ase.build import molecule
 
 from assay.engine import build, library
 from assay.engine.model_file import to_bytes
+from assay.runtime import engine
 from assay.runtime.engine import EngineModel
 from assay.runtime.verlet import VerletList
 from shared.engine_ghosts import evaluate_in_parts
@@ -236,6 +237,26 @@ def test_structures_that_are_another_size_are_refused():
     assert library_.assay_open(None, 32, None) == 1
     assert library_.assay_cutoff(None) == 0.0 and library_.assay_has_element(None, 1) == 0
     library_.assay_close(None)
+
+
+@pytest.mark.parametrize("name", ["energy", "atomic_energies", "forces", "virial"])
+def test_what_is_asked_for_alone_is_what_comes_with_the_rest(name):
+    """Programs leave out what they do not need, such as the forces where only the pressure is measured."""
+    model, arrays = opened("shipped"), arrays_of(CASES["crystals"]())
+    expected = vars(model(*arrays))
+    numbers, (neighbor, center), vectors, structure = arrays
+    kept = [np.ascontiguousarray(x, np.int32) for x in (numbers, structure, neighbor, center)]
+    kept.append(np.ascontiguousarray(vectors, np.float64))
+    n_structures = len(expected["energy"])
+    given = engine._Input(
+        ctypes.sizeof(engine._Input), len(numbers), len(numbers), n_structures, len(neighbor),
+        *(x.ctypes.data for x in kept), 1, engine.EXCHANGE(), None,
+    )  # fmt: skip
+    found = np.full_like(expected[name], np.nan)
+    places = (found.ctypes.data if key == name else None for key in expected)
+    wanted = engine._Output(ctypes.sizeof(engine._Output), *places)
+    assert model._library.assay_evaluate(model._handle, ctypes.byref(given), ctypes.byref(wanted)) == 0
+    np.testing.assert_allclose(found, expected[name], rtol=1e-12, atol=1e-12)
 
 
 def test_it_asks_for_no_library_that_a_bare_machine_lacks():

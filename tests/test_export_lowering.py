@@ -24,7 +24,7 @@ from assay.export.metadata import export_metadata
 from assay.export.onnx_operators import Writer
 from assay.export.prelude import prelude
 from assay.export.simplify import simplify
-from assay.export.tables import find_pairs, make_table, slot_inputs
+from assay.export.tables import find_pairs, make_table, slot_inputs, table_inputs
 from assay.models import build_model
 from assay.predictors.interface import load_predictor
 from assay.structures.geometry import random_cluster
@@ -161,6 +161,15 @@ def test_folded_filters_are_the_same_filters(name, filter_bias):
         _, _, carrying, ones, *_ = hook(other, (None, None, basis, envelope))
         torch.testing.assert_close(other.filter(carrying), block.filter(basis) * envelope.unsqueeze(-1))
         assert ones.eq(1).all()
+
+
+def test_a_shift_without_end_gives_no_number_where_no_direction_tells_of_it():
+    schnet = build_model("schnetpack-schnet", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "n_filters": 8})
+    edges, shift = torch.tensor([[1, 0], [0, 1]]), torch.zeros(2, 3)
+    shift[:, 0] = torch.tensor([torch.inf, -torch.inf])
+    atoms = torch.tensor([1, 8]), torch.zeros(2, 3), torch.zeros(2, dtype=torch.int64)
+    for found in TablePotential(schnet)(*table_inputs(*atoms, *edges, shift, schnet.cutoff)):
+        assert found.isnan().all()
 
 
 def test_what_is_joined_is_cut_only_off_its_seams():

@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from assay.engine.library import library_path
 from assay.workflow import code
-from assay.workflow.errors import AssayError, printable
+from assay.workflow.errors import INTERRUPTED, AssayError, printable
 from assay.workflow.files import cache_folder
 
 SCRIPTS = Path(__file__).parents[1] / "scripts"
@@ -18,6 +19,8 @@ BODIES = {
     "success": "pass",
     "mistake": "raise AssayError('the file is empty, in a.pt: save it again')",
     "bug": "1 / 0",
+    "interrupted": "import signal; signal.raise_signal(signal.SIGINT)",
+    "unread": "print('lines ' * 100_000)",
 }
 SENTENCE = "Error: the file is empty, in a.pt: save it again"
 
@@ -87,6 +90,25 @@ def test_bug_keeps_its_traceback(script, tmp_path):
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
     assert "ZeroDivisionError" in log.read_text()
+
+
+def test_an_interrupt_is_one_sentence_and_the_caller_sees_the_signal(script, tmp_path):
+    log = tmp_path / "rule.log"
+    for named in (None, str(log)):
+        done = script("interrupted", named)
+        assert (done.returncode, done.stderr) == (-signal.SIGINT, INTERRUPTED + "\n")
+    assert log.read_text().splitlines()[-1] == INTERRUPTED
+
+
+@pytest.mark.parametrize("body", ["unread", "success"], ids=["as it is printed", "as the last of it is flushed"])
+def test_output_that_nothing_reads_is_one_sentence(script, body):
+    """As of ``predict.py ... | head``, which wrote a traceback, and no file of those that were asked for."""
+    end, pipe = os.pipe()
+    os.close(end)
+    with os.fdopen(pipe, "w") as closed:
+        done = script(body, stdout=closed)
+    [sentence] = done.stderr.splitlines()
+    assert done.returncode == 1 and sentence.startswith("Error: nothing reads the output any more"), done.stderr
 
 
 def test_terminal_is_given_back(script, tmp_path):

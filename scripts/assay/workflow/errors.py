@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import resource
+import select
+import signal
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
+
+INTERRUPTED = "Interrupted: no half-written file is left; call the same command again."
 
 _terminals: list[TextIO] = []  # where output went before it went to a log
 
@@ -50,6 +54,7 @@ def terminal() -> TextIO:
 def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
     """Turn an ``AssayError`` into one sentence on stderr and exit status 1.
 
+    Ctrl-C becomes a sentence before it ends the process, and so does output that nothing reads, as before ``| head``.
     Any other exception passes through with its traceback: it is a bug, not a message to the user.
 
     Args:
@@ -58,11 +63,22 @@ def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
     try:
         if log is None:
             yield
+            sys.stdout.flush()
         else:
             with _output_to(Path(log)):
                 yield
     except AssayError as error:
         print(f"Error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _note(INTERRUPTED)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)  # whoever called is told that it was no failure
+    except BrokenPipeError:
+        if not _is_unread(1):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what Python still flushes
+        _note("Error: nothing reads the output any more, as after `| head`, so the rest was left: send it to a file")
         sys.exit(1)
 
 
@@ -83,6 +99,9 @@ def _output_to(log: Path) -> Iterator[None]:
         except AssayError as error:
             _note(f"Error: {error}")
             raise
+        except KeyboardInterrupt:
+            _note(INTERRUPTED)
+            raise
         except Exception:
             _note(traceback.format_exc())
             raise
@@ -95,6 +114,13 @@ def _output_to(log: Path) -> Iterator[None]:
 def _is_terminal(log: Path) -> bool:
     """Whether a log is where errors go anyway, such as /dev/stderr, which may be a file that holds more."""
     return log.exists() and os.path.samestat(log.stat(), os.fstat(2))
+
+
+def _is_unread(descriptor: int) -> bool:
+    """Whether a pipe that this process writes to has lost its reader."""
+    waiting = select.poll()
+    waiting.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in waiting.poll(0))
 
 
 def _peak_memory_MB() -> int:

@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from assay.engine.toolchain import missing_files
 from assay.workflow.calculator_files import calculator_files
-from assay.workflow.code import code_digest
+from assay.workflow.code import code_digest, require_only_library
 from assay.workflow.config import (
     calculator_of,
     complete_config,
@@ -56,6 +56,9 @@ def in_words(function, *arguments):
         return function(*arguments)
     except AssayError as error:
         raise WorkflowError(str(error)) from None
+
+
+in_words(require_only_library, ROOT / "scripts")
 
 
 def on_disk(path):

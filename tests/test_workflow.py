@@ -2,8 +2,10 @@
 of each rule runs without it.
 """
 
+import os
 import re
 import shutil
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from assay.workflow.code import require_only_library
 from assay.workflow.config import complete_config, load_config
 from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
@@ -291,6 +294,40 @@ use rule * from assay as assay_*
         done = snakemake(tmp_path, "-n", "assay_all")
         words = f"the config of the module names `{key}`, and its files cannot be made under a `prefix`"
         assert done.returncode != 0 and words in done.stdout, done.stdout
+
+
+def test_another_package_of_the_name_is_refused_where_a_job_would_run_it(tmp_path, monkeypatch):
+    """Such as an earlier checkout in PYTHONPATH: its code ran, and results bore the digest of the code of this one."""
+    other = tmp_path / "other"
+    (other / "assay").mkdir(parents=True)
+    library = ROOT / "scripts"
+    for harmless in ("", "nowhere", str(library), str(other)):
+        monkeypatch.setenv("PYTHONPATH", harmless)
+        require_only_library(library)  # a folder that is no package is passed over in the end
+    (other / "assay/__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(library), str(other)]))
+    require_only_library(library)
+    monkeypatch.setenv("PYTHONPATH", str(other))
+    with pytest.raises(AssayError, match=rf"{other}/assay is another package .*: take it out of PYTHONPATH"):
+        require_only_library(library)
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setattr(site, "getsitepackages", lambda: [str(other)])
+    with pytest.raises(AssayError, match="or uninstall it"):
+        require_only_library(library)
+    with pytest.raises(AssayError, match=f"rules of two checkouts, {ROOT} and {tmp_path}"):
+        (tmp_path / "scripts/assay").mkdir(parents=True)
+        require_only_library(tmp_path / "scripts")
+
+
+@pytest.mark.slow
+def test_modules_of_two_checkouts_are_refused(tree, tmp_path):
+    """Jobs of both ran the code of the last one."""
+    with (tmp_path / "Snakefile").open("w") as file:
+        for name, checkout in (("old", tree), ("new", ROOT)):
+            file.write(f'module {name}:\n    snakefile: "{checkout}/Snakefile"\n    prefix: "{name}"\n')
+            file.write(f"use rule * from {name} as {name}_*\n")
+    done = snakemake(tmp_path, "-n", "new_all")
+    assert done.returncode != 0 and f"rules of two checkouts, {tree} and {ROOT}" in done.stdout, done.stdout
 
 
 def test_a_users_paths_are_of_the_folder_and_shipped_ones_of_the_checkout(tmp_path, monkeypatch):

@@ -10,10 +10,13 @@ import ast
 import functools
 import hashlib
 import json
+import os
 import re
+import site
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import NamedTuple, TypeGuard
 
@@ -49,6 +52,32 @@ def code_digest(script: Path, library: Path) -> str:
     for folder in {path.parent for path in found if path.name == "__init__.py"}:
         lines += _other_lines(folder, library)
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def require_only_library(library: Path) -> None:
+    """Refuse a second package of the name of this one that a job would import in its place.
+
+    Snakemake puts the folder of a script behind all others that Python searches, so a job first takes what PYTHONPATH
+    names and what is installed, while plans and digests are those of ``library``.
+
+    Raises:
+        AssayError: there is such a package, or the process plans by that of another checkout already.
+    """
+    here = Path(__file__).parents[1]
+    if not here.samefile(library / here.name):
+        raise AssayError(
+            f"one workflow takes rules of two checkouts, {here.parents[1]} and {library.parent}, whose jobs would all "
+            "run the code of one: take both modules from one checkout, or run two workflows"
+        )
+    named = os.environ.get("PYTHONPATH")
+    searched = [*(named.split(os.pathsep) if named else []), *site.getsitepackages()]
+    searched += [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    found = PathFinder.find_spec(here.name, [folder or "." for folder in searched])
+    if found and found.origin and not here.samefile(folder := Path(found.origin).parent):
+        raise AssayError(
+            f"{folder} is another package of the name {here.name}, which jobs would run in place of {here}: take it "
+            "out of PYTHONPATH, or uninstall it"
+        )
 
 
 class _Module:

@@ -21,7 +21,7 @@ from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import require_own_files
 
 _NO_DESCRIPTION = (
-    "No structure is flagged, because no description of the training data lies beside the model: "
+    "No structure is flagged as unlike the training data, because no description of these lies beside the model: "
     "name one with --domain."
 )
 

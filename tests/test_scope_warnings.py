@@ -203,6 +203,7 @@ def test_predict_flags_and_counts_charges(tmp_path):
     assert f"The scope of the model: {SHIPPED}; 2 of 3 structures lie outside of it." in done.stdout
     rows = json.loads((tmp_path / "out.json").read_text())
     assert [row.get("flagged", False) for row in rows] == [True, True, False]
+    assert "No structure is flagged as unlike the training data, because" in done.stdout, "as flagged some are"
     assert "charge of -1" in rows[0]["outside_scope"]
     assert "charge of +1" in ase.io.read(tmp_path / "out.xyz", 1).info["outside_scope"]
 

@@ -112,7 +112,8 @@ def test_description_of_a_part_of_what_was_given_stands_for_a_part(folder, shipp
 def test_nothing_is_flagged_where_the_training_data_are_unknown(folder, in_checkpoint, in_record, reason):
     give(folder, in_checkpoint, in_record)
     domain = found(folder)
-    assert domain.training_data.sentence == f"No structure is flagged, because the training data are unknown: {reason}."
+    words = f"No structure is flagged as unlike the training data, because these are unknown: {reason}."
+    assert domain.training_data.sentence == words
     assert domain.coverage() == {}
     assert not flags_acetonitrile(domain, folder)
 

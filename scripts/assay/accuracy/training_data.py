@@ -58,7 +58,7 @@ class TrainingData:
         """What a reader of flags has to know."""
         if self.known:
             return f"Structures are compared with {self.compared_with}."
-        return f"No structure is flagged, because the training data are unknown: {self.reason}."
+        return f"No structure is flagged as unlike the training data, because these are unknown: {self.reason}."
 
     @property
     def record(self) -> dict[str, Any]:

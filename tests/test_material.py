@@ -24,6 +24,8 @@ from assay.predictors.interface import Prediction
 from assay.report.properties import read_properties
 from assay.structures.geometry import wrapped
 from assay.structures.structure import Structure
+from assay.workflow import plots
+from assay.workflow.compact_svg import names_shown
 from assay.workflow.config_models.commands_yaml import MaterialDynamics
 from assay.workflow.errors import AssayError
 from assay.workflow.files import write_json
@@ -243,6 +245,7 @@ def test_a_material_is_measured_at_every_size_and_temperature_and_shown(tmp_path
     assert own.energy_eV == pytest.approx(frames[70].energy_eV) and (wrapped(frames[70]) >= -1e-3).all()
     draw_material(tmp_path / "one.svg", {"tiny": found}, {"rows": found["rows"][:1]})
     assert "teacher" in (tmp_path / "one.svg").read_text()
+    assert names_shown(tmp_path / "one.svg") == {"tiny"}
 
 
 def test_a_figure_of_nothing_is_one_sentence_and_one_line_has_one_shape(tmp_path, monkeypatch):
@@ -345,13 +348,21 @@ def test_the_report_shows_only_what_the_weights_structure_and_teacher_of_today_d
     (folder / "properties.json").write_text(json.dumps(found))
     asked = {"teacher": "DFT", "settings": {"structure": "melt.xyz"}, "rows": [row]}
     (tmp_path / "properties/teacher.json").write_text(json.dumps(asked))
-    (tmp_path / "properties/properties.svg").write_text("<svg/>")
+    drawing = tmp_path / "properties/properties.svg"
+    with plots.figure(drawing, shows=["tiny"]):
+        pass
     now, later = (Student("tiny", folder, {"model": {"checkpoint_sha256": sha}}) for sha in ("now", "later"))
     assert read_properties(tmp_path, [later], "melt.xyz", "DFT") is None
     shown = read_properties(tmp_path, [now], "melt.xyz", "DFT")
     assert [own["student"] for own in shown["rows"]] == ["tiny", None] and shown["teacher"] == "DFT"
     assert [own["mean_temperature_K"] for own in shown["rows"]] == [1190.0, 1190.0]
-    assert shown["figure"] == str(tmp_path / "properties/properties.svg")
+    assert shown["figure"] == str(drawing)
+    for others in (["tiny", "left out since"], []):
+        with plots.figure(drawing, shows=others):
+            pass
+        assert read_properties(tmp_path, [now], "melt.xyz", "DFT")["figure"] is None
+    with plots.figure(drawing, shows=["tiny"]):
+        pass
     for structure in ("other.xyz", None):
         assert read_properties(tmp_path, [now], structure, "DFT") is None
     other = read_properties(tmp_path, [now], "melt.xyz", "GFN2-xTB")

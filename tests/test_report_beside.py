@@ -73,6 +73,10 @@ def test_programs_stand_in_the_page_where_they_were_run(results, benchmarks, tmp
     summary = write_report(tmp_path / "report", results, benchmarks)
     assert "In programs of molecular dynamics" not in (tmp_path / "report/report.html").read_text()
     summary["engines"] = read_engines(tmp_path, students)
+    assert summary["engines"]["figure"] == str(tmp_path / "engines.svg")
+    (tmp_path / "engines.json").write_text(json.dumps({"students": {"tiny": tiny, "left out since": tiny}}))
+    alone = summary["engines"] | {"figure": None}
+    assert read_engines(tmp_path, students) == alone, "the figure shows one that no row does"
     write_page(tmp_path / "report.html", summary, students, [])
     page = (tmp_path / "report.html").read_text()
     rows = re.findall(r"<td>(Good|Short|Heating|Gone).*?</td>\s*<td>(.*?)</td>", page, re.S)

@@ -38,7 +38,7 @@ def draw_material(path: str | Path, students: Found, teacher: Mapping[str, Any] 
     first = {name: found["rows"][0] for name, found in told.items()} | ({"": teacher["rows"][0]} if teacher else {})
     pairs = [key for key in next(iter(first.values()))["radial_distribution"] if key != "distance_A"]
     columns = len(pairs) + 2
-    with plots.figure(path, 1, columns, size=(2.7, 2.6)) as (_, axes):
+    with plots.figure(path, 1, columns, size=(2.7, 2.6), shows=told) as (_, axes):
         for place, (name, row) in enumerate(first.items()):
             style = TEACHER if not name else plots.series(place) | {"marker": "", "label": name}
             for panel, pair in zip(axes[0], pairs, strict=False):

@@ -21,7 +21,8 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
     Returns:
         ``sizes`` (numbers of atoms), ``rows`` (each with ``student``, ``program``, the times of a step ``ms`` by size,
         ``missing``, the reasons by size why there is no time, ``verdict``, and ``error`` or None),
-        ``load_of_other_processes`` and the path ``figure``; None if nothing is known of these students.
+        ``load_of_other_processes`` and the path ``figure``, None if it shows what was left out; or None if nothing is
+        known of these students.
     """
     path = Path(folder, "engines.json")
     if not path.is_file():
@@ -57,7 +58,7 @@ def read_engines(folder: str | Path, students: Sequence[Student]) -> dict[str, A
         "sizes": sorted({size for row in rows for size in [*row["ms"], *row["missing"]]}),
         "rows": rows,
         "load_of_other_processes": max(own["load_of_other_processes"] for own in known.values()),
-        "figure": str(path.with_suffix(".svg")),
+        "figure": str(path.with_suffix(".svg")) if known.keys() == found.keys() else None,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.report.evidence import Student
+from assay.workflow.compact_svg import names_shown
 from assay.workflow.files import read_json
 
 FOLDER = "properties"  # beside the folders of the students
@@ -27,8 +28,8 @@ def read_properties(
 
     Returns:
         ``rows``, each of a student or, under the name None, of the teacher; the ``structure``; the ``teacher``'s name,
-        None without rows of it, and the ``figure``, None without or if it shows what was left out; or None if nothing
-        was measured of a student.
+        None without rows of it, and the ``figure``, None without or if it does not show these students alone; or None
+        if nothing was measured of a student.
     """
     paths = {student.name: student.folder / "properties.json" for student in students}
     every = {name: found for name, path in paths.items() if path.is_file() and "rows" in (found := read_json(path))}
@@ -41,7 +42,7 @@ def read_properties(
     found = read_json(asked) if asked.is_file() else None
     same = found is not None and (found["teacher"], found["settings"]["structure"]) == (teacher, structure)
     rows = [row for name, result in kept.items() for row in _rows(name, result)]
-    shown = figure.is_file() and kept == every and (same or found is None)
+    shown = figure.is_file() and kept == every and (same or found is None) and names_shown(figure) == set(kept)
     return {
         "rows": rows + (_rows(None, found) if found and same else []),
         "structure": structure,

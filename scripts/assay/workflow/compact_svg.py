@@ -5,14 +5,21 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
+from pathlib import Path
 
 SVG, XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _GEOMETRY = ("d", "x", "y", "width", "height", "transform", "points")
 _DECIMALS = re.compile(r"(\.\d)\d+")
 _FAMILY = re.compile(r"font-family: ([^;]*); ?")
 
 ET.register_namespace("", SVG)
 ET.register_namespace("xlink", XLINK)
+
+
+def names_shown(path: str | Path) -> set[str]:
+    """The names that ``plots.figure`` was told of what a drawing shows."""
+    return {node.text or "" for node in ET.parse(path).iter(f"{{{RDF}}}li")}
 
 
 def compact(text: str) -> str:

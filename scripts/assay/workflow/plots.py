@@ -6,7 +6,7 @@ Colors are those of M. Okabe and K. Ito (2008); a series is told apart by its li
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -68,13 +68,20 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 @contextmanager
-def figure(path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (3.4, 2.8)) -> Iterator[Any]:
+def figure(
+    path: str | Path,
+    rows: int = 1,
+    columns: int = 1,
+    size: tuple[float, float] = (3.4, 2.8),
+    shows: Iterable[str] = (),
+) -> Iterator[Any]:
     """Yield a grid of axes in the shared style, and write it to ``path`` when the block ends.
 
     Args:
         path: the SVG file to write.
         rows, columns: the shape of the grid.
         size: the width and height of one panel, in inches.
+        shows: the names of what it shows, which ``compact_svg.names_shown`` reads from the file.
 
     Yields:
         the figure and its axes, an array (rows, columns).
@@ -83,15 +90,15 @@ def figure(path: str | Path, rows: int = 1, columns: int = 1, size: tuple[float,
         drawing, axes = plt.subplots(rows, columns, figsize=(size[0] * columns, size[1] * rows), squeeze=False)
         try:
             yield drawing, axes
-            save(drawing, path)
+            save(drawing, path, shows)
         finally:
             plt.close(drawing)
 
 
-def save(drawing: Figure, path: str | Path) -> None:
+def save(drawing: Figure, path: str | Path, shows: Iterable[str] = ()) -> None:
     """Write a figure as SVG, atomically, compact and without a date, so that equal figures are equal files."""
     content = io.StringIO()
-    drawing.savefig(content, format="svg", metadata=_NO_METADATA)
+    drawing.savefig(content, format="svg", metadata=_NO_METADATA | {"Keywords": list(shows) or None})
     with atomic_path(path) as temporary:
         temporary.write_text(compact(content.getvalue()))
 

@@ -99,6 +99,11 @@ def test_units_with_a_sign_and_of_each_atom_are_accepted_where_they_say_somethin
         (["variants", "report"], {"checkpoint": "m.pt"}, ["'report'", "reserved"]),
         (["variants", 7], {"checkpoint": "m.pt"}, ["7 cannot be a name in `variants`"]),
         (["variants"], {}, ["`variants`", "at least 1"]),
+        (
+            ["variants", "mine"],
+            {"checkpoint": "results/x/../mine/model.safetensors"},
+            ["`variants`", "is one of mine: copy it to another folder"],
+        ),
         (["variants", "Ultra-tiny"], {"checkpoint": "m.pt"}, ["ultra_tiny and Ultra-tiny are both assay_ultra_tiny"]),
         (["variants"], {"tiny": None}, ["keep at least one"]),
         (["dataset", "splits"], {"a": None}, ["keep at least one"]),

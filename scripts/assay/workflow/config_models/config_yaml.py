@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import combinations
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -250,6 +251,22 @@ def with_modules_of_their_own(variants: dict[str, Entry]) -> dict[str, Entry]:
     return variants
 
 
+def _not_their_own_results(variants: dict[str, Entry]) -> dict[str, Entry]:
+    """Refuse a checkpoint among the results of its variant, which each run would read, write and find changed.
+
+    Raises:
+        ValueError: there is one; it completes a sentence about what there must be.
+    """
+    for name, variant in variants.items():
+        path = getattr(variant, "checkpoint", None)
+        if path and Path(path).resolve().is_relative_to(Path("results", name).resolve()):
+            raise ValueError(
+                f"checkpoints that are no results of themselves, and {path} is one of {name}: copy it to another "
+                "folder with the files beside it, and name the copy"
+            )
+    return variants
+
+
 VariantName = Annotated[Name, AfterValidator(_not_reserved)]
 Variants = Annotated[
     dict[
@@ -258,6 +275,7 @@ Variants = Annotated[
     ],
     Field(min_length=1, description="the students by name"),
     AfterValidator(with_modules_of_their_own),
+    AfterValidator(_not_their_own_results),
 ]
 
 

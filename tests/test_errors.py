@@ -132,6 +132,10 @@ def test_a_file_that_errors_are_appended_to_keeps_what_it_has(script, tmp_path):
         ("verdict.py tiny.pt --json folder", "--json folder is a folder: name a file"),
         ("predict.py tiny.pt my.xyz --output folder", "--output folder is a folder: name a file"),
         (
+            "predict.py tiny.pt my.xyz --json pipe",
+            "--json pipe is a device or a pipe, and no file that can be complete or absent: name a file",
+        ),
+        (
             "predict.py tiny.pt my.xyz --output folder/../my.xyz",
             "--output folder/../my.xyz would replace what is read: name another file",
         ),
@@ -155,6 +159,7 @@ def test_a_command_line_that_cannot_be_meant_is_one_sentence_before_any_work(
     """No file that it names could be read, so that any work on them would be another error."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
     for name in ("tiny.pt", "my.xyz"):
         (tmp_path / name).write_text("neither a student nor structures")
     script, *arguments = command.split()

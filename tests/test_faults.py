@@ -242,6 +242,18 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     assert {path for path in tmp_path.iterdir() if path.is_dir()} == {stray[1], *other}
 
 
+def test_a_device_a_pipe_or_a_stream_is_not_replaced_by_a_file(tmp_path):
+    """``os.replace`` took the place of /dev/null, or of the link /dev/stdout, where root called, as in a container."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "stdout").symlink_to("/proc/self/fd/1")
+    (tmp_path / "disk.json").symlink_to(tmp_path / "kept.json")
+    for name in ("pipe", "stdout"):
+        with pytest.raises(AssayError, match=f"{name} is a device or a pipe.*: name a file"):
+            write_json(tmp_path / name, {})
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "stdout").is_symlink()
+    write_json(tmp_path / "disk.json", {})
+
+
 def test_other_mistakes_are_not_taken_for_a_full_disk(tmp_path):
     with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "a.json"):
         (tmp_path / "missing").read_text()

@@ -31,6 +31,7 @@ _ADVICE = {
     errno.EEXIST: "move the file away that stands in its path",
 }
 FULL_bytes = 100_000  # a disk with less is full, whatever a writer says of its failure
+_STREAM = "a device or a pipe, and no file that can be complete or absent: name a file"
 
 
 @contextmanager
@@ -41,9 +42,11 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     process of this machine left of the same file is removed.
 
     Raises:
-        AssayError: the folder cannot be written, or its disk is full.
+        AssayError: the folder cannot be written, its disk is full, or no file stands in that place.
     """
     target = Path(path)
+    if _is_stream(target):
+        raise AssayError(f"{target} is {_STREAM}")
     own = f".{target.name}.{socket.gethostname()}-"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -65,9 +68,19 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a stream of a process, in whose place ``os.replace`` would put a file."""
+    try:
+        last = path.parent / os.readlink(path) if path.is_symlink() else path  # of /dev/stdout, /proc/self/fd/1
+        is_other = path.exists() and not path.is_file() and not path.is_dir()
+    except OSError:
+        return False  # a folder that nothing can be looked up in refuses the file, too
+    return is_other or last.parent.resolve().is_relative_to("/proc")
+
+
 def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence[str | Path | None]) -> None:
-    """Make sure that a command line names files for its outputs that replace neither a folder, nor an input, nor each
-    other.
+    """Make sure that a command line names files for its outputs that replace neither a folder, a device or a pipe, nor
+    an input, nor each other.
 
     Args:
         outputs: the path that each option names; None where it is not given.
@@ -82,6 +95,8 @@ def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence
             continue
         if Path(path).is_dir():
             raise AssayError(f"{option} {path} is a folder: name a file")
+        if _is_stream(Path(path)):
+            raise AssayError(f"{option} {path} is {_STREAM}")
         if (target := Path(path).resolve()) in taken:
             raise AssayError(f"{option} {path} would replace what {taken[target]}: name another file")
         taken[target] = f"{option} writes"

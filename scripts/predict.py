@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     add_arguments(parser)
     parser.add_argument("structures", help="a file in any format of docs/datasets.md, labelled or not")
     parser.add_argument("--json", metavar="FILE", help='write [{"energy_eV": ..., "forces_eV_per_A": ...}, ...]')
-    parser.add_argument("--output", metavar="FILE", help="write extended XYZ with the predictions")
+    parser.add_argument("--output", metavar="FILE", help="write extended XYZ (.xyz, .extxyz) with the predictions")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument(
         "--dtype", choices=["float32", "float64"], default="float64", help="exported files compute in their own"
@@ -48,6 +48,8 @@ def main(options: argparse.Namespace) -> None:
     model = named_model(options)
     inputs = [options.structures, model.path, options.domain, options.config]
     require_own_files({"--json": options.json, "--output": options.output}, inputs)
+    if options.output and not options.output.lower().endswith((".xyz", ".extxyz")):
+        raise AssayError(f"--output {options.output} is to be extended XYZ: let it end in .xyz or .extxyz")
     [predictor] = model.load(options.device, dtypes=(options.dtype,))
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known

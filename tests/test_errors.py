@@ -139,6 +139,10 @@ def test_a_file_that_errors_are_appended_to_keeps_what_it_has(script, tmp_path):
             "predict.py tiny.pt my.xyz --output folder/../my.xyz",
             "--output folder/../my.xyz would replace what is read: name another file",
         ),
+        (
+            "predict.py tiny.pt my.xyz --output out.xyz.gz",
+            "--output out.xyz.gz is to be extended XYZ: let it end in .xyz or .extxyz",
+        ),
         ("predict.py tiny.pt my.xyz --json tiny.pt", "--json tiny.pt would replace what is read: name another file"),
         (
             "predict.py tiny.pt my.xyz --json out --output ./out",

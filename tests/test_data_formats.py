@@ -459,7 +459,7 @@ def test_structures_without_a_functional_are_of_neither_of_two(tmp_path):
         atoms.calc.name, atoms.calc.parameters = "vasp", {"xc": functional} if functional else {}
     ase.io.write(tmp_path / "set.traj", frames)
     with pytest.warns(UserWarning, match=r"3 by vasp \(PBE\) and 2 by vasp \(RPBE\) and 1 by vasp:"):
-        read_dataset(tmp_path / "set.traj")
+        assert len(read_dataset(tmp_path / "set.traj")) == 6
 
 
 @pytest.mark.parametrize("beside", [["C1", "O1"], ["C", "XX"], np.array(["C", "O"], dtype=object)])

@@ -35,6 +35,7 @@ rule predict_shard:
         **needs(mem_MB=2000, minutes=60),
     params:
         code=code_of("predict_shard"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         max_structures=config["accuracy"]["max_structures"],
         seed=config["accuracy"]["seed"],
@@ -84,6 +85,7 @@ rule validate:
         **needs(mem_MB=1500, minutes=15),
     params:
         code=code_of("validate"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         recorded=RECORDED,
         teacher=teacher_name,

@@ -35,6 +35,7 @@ rule benchmark:
         **needs(mem_MB=5000, minutes=60, device_percent=100),
     params:
         code=code_of("benchmark"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         model_runtimes=lambda wildcards: ["calculator"] if wildcards.variant in CALCULATORS else MODEL_RUNTIMES,
         file_runtimes=lambda wildcards: list(files_timed(wildcards)),

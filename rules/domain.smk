@@ -26,6 +26,7 @@ rule describe:
         **needs(mem_MB=2000, minutes=10),
     params:
         code=code_of("describe"),
+        content=lambda wildcards: contents_of(training_structures(wildcards), config["dataset"]["validation"]),
         train=training_structures,
         validation=lambda wildcards: config["dataset"]["validation"],
         settings=config["domain"],

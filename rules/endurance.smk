@@ -27,6 +27,7 @@ rule endure:
         **needs(mem_MB=3000, minutes=600),
     params:
         code=code_of("endurance"),
+        content=lambda wildcards: contents_of(split_of("endurance")),
         split=lambda wildcards: split_of("endurance"),
         settings=config["endurance"],
         device=DEVICE,

@@ -93,6 +93,7 @@ rule run_engines:
         **needs(mem_MB=8000, minutes=60, device_percent=100),
     params:
         code=code_of("run_engines"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         programs=CHOSEN_PROGRAMS,
         settings={key: value for key, value in config["engines"].items() if key != "programs"},

@@ -83,6 +83,7 @@ rule verify:
         **needs(mem_MB=2500, minutes=30),
     params:
         code=code_of("verify"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         settings=config["export"],
         missing=lambda wildcards: NOT_EXPORTED[wildcards.variant],

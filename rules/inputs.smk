@@ -1,5 +1,6 @@
 """What a job takes where that depends on its variant: files, and the teacher."""
 
+from assay.workflow.contents import content_sha256
 from assay.workflow.records import (
     description_beside,
     description_for,
@@ -45,7 +46,18 @@ def content_of_checkpoint(wildcards):
     Snakemake looks at the content of a file only where its date is late; a replaced one may keep an earlier date.
     """
     path = Path(checkpoint_of(wildcards))
-    return sha256_file(path) if path.is_file() else adopted(wildcards.variant, "sha256")
+    return content_sha256(path) if path.is_file() else adopted(wildcards.variant, "sha256")
+
+
+def contents_of(*given):
+    """The SHA-256 of labelled files and structures that the user gave, each a path or a set of keys with one.
+
+    They are a parameter of the rules that read these: Snakemake looks at the content of a file only where its date is
+    late, and one that `cp -p` put there keeps an earlier date.
+    """
+    paths = [Path(entry if isinstance(entry, str) else entry.get("path", "")) for entry in given if entry]
+    files = [path for path in [*paths, *map(Path, PARTS_OF_RUNS)] if path.is_file()]
+    return [content_sha256(path) for path in files if not path.is_relative_to("data/build")]
 
 
 def only_network(wildcards):

@@ -30,6 +30,7 @@ rule teacher_motion:
         **needs(mem_MB=1500, minutes=240),
     params:
         code=code_of("teacher_motion"),
+        content=lambda wildcards: contents_of(split_of("multistep")),
         split=lambda wildcards: split_of("multistep"),
         settings=MULTISTEP,
         teacher=config["teacher"],
@@ -63,6 +64,7 @@ rule student_motion:
         **needs(mem_MB=2000, minutes=600),
     params:
         code=code_of("student_motion"),
+        content=lambda wildcards: contents_of(split_of("multistep")),
         split=lambda wildcards: split_of("multistep"),
         settings=MULTISTEP,
         teacher=config["teacher"],
@@ -98,6 +100,7 @@ rule multistep:
         **needs(mem_MB=3000, minutes=30, device_percent=100),
     params:
         code=code_of("multistep"),
+        content=lambda wildcards: contents_of(split_of("multistep")),
         split=lambda wildcards: split_of("multistep"),
         settings=MULTISTEP,
         drift_limit=config["multistep"]["drift_limit"],

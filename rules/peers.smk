@@ -60,6 +60,7 @@ rule peers:
         **needs(mem_MB=15000, minutes=60, device_percent=100),
     params:
         code=code_of("peers"),
+        content=lambda wildcards: contents_of(*SPLITS.values()),
         splits=SPLITS,
         variants=list(NETWORKS),
         runtimes=PEER_RUNTIMES,

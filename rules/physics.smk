@@ -119,6 +119,7 @@ rule own_reference:
         **needs(mem_MB=2000, minutes=240),
     params:
         code=code_of("own_reference"),
+        content=lambda wildcards: contents_of(PHYSICS.get("structures")),
         teacher=lambda wildcards: ASKED[wildcards.reference]["teacher"],
         settings=PHYSICS["reference_recipe"],
         shipped=lambda wildcards: ASKED[wildcards.reference]["shipped"],

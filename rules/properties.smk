@@ -32,6 +32,7 @@ rule material:
         **needs(mem_MB=3000, minutes=600),
     params:
         code=code_of("properties"),
+        content=lambda wildcards: contents_of(config["properties"]["structure"]),
         settings={key: value for key, value in PROPERTIES.items() if key != "teacher"},
         device=DEVICE,
     script:
@@ -58,6 +59,7 @@ rule teachers_material:
         **needs(mem_MB=3000, minutes=2880),
     params:
         code=code_of("properties"),
+        content=lambda wildcards: contents_of(config["properties"]["structure"]),
         settings={key: value for key, value in PROPERTIES.items() if key != "teacher"}
         | {key: PROPERTIES[key][:1] for key in ("repeats", "temperatures_K")}
         | (PROPERTIES["teacher"] or {}),

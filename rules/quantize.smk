@@ -39,6 +39,7 @@ rule schemes:
         **needs(mem_MB=4000, minutes=20),
     params:
         code=code_of("schemes"),
+        content=lambda wildcards: contents_of(config["dataset"]["train"], *UNSEEN_OR_ELSE),
         train=lambda wildcards: config["dataset"]["train"],
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
         recorded=UNSEEN_RECORDED,
@@ -79,6 +80,7 @@ rule quantize:
         **needs(mem_MB=3000, minutes=30, device_percent=100),
     params:
         code=code_of("quantize"),
+        content=lambda wildcards: contents_of(*UNSEEN_OR_ELSE),
         unseen=lambda wildcards: UNSEEN_OR_ELSE,
         recorded=UNSEEN_RECORDED,
         teacher=teacher_name,

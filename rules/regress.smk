@@ -107,6 +107,7 @@ rule measure_weights:
         **needs(mem_MB=1500, minutes=10),
     params:
         code=code_of("weights"),
+        content=lambda wildcards: contents_of(UNSEEN),
         unseen=lambda wildcards: UNSEEN,
     script:
         "../scripts/weights.py"

@@ -12,7 +12,7 @@ A stopped labelling resumes from data/build/own/labels/, where labels are found 
 rule supercells:
     """Make rattled, strained and vacant supercells of crystals."""
     input:
-        lambda wildcards: [
+        crystals=lambda wildcards: [
             named(crystal["path"], "data.supercells.crystals")(wildcards)
             for crystal in OWN_DATA.get("supercells", {}).get("crystals", [])
             if "path" in crystal
@@ -31,6 +31,7 @@ rule supercells:
         **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("supercells"),
+        content=lambda wildcards: contents_of(*OWN_DATA.get("supercells", {}).get("crystals", [])),
         recipe=OWN_DATA.get("supercells"),
     script:
         "../scripts/supercells.py"
@@ -39,7 +40,7 @@ rule supercells:
 rule store_round:
     """Check what is labelled so far, and hold some of it out."""
     input:
-        lambda wildcards: labelled_files(labelled_before(wildcards)),
+        labelled=lambda wildcards: labelled_files(labelled_before(wildcards)),
         parts=PARTS_OF_RUNS,
     output:
         train=f"{OF_ROUND}/train.h5",
@@ -55,6 +56,7 @@ rule store_round:
         **needs(mem_MB=2000, minutes=600),
     params:
         code=code_of("store_data"),
+        content=lambda wildcards: contents_of(*labelled_before(wildcards)),
         train=labelled_before,
         validation=None,
         share=TRAINING["validation_share"],

@@ -32,6 +32,7 @@ rule try_teacher:
         **needs(mem_MB=2000, minutes=60),
     params:
         code=code_of("try_teacher"),
+        content=lambda wildcards: contents_of(OWN_DATA.get("structures") or OWN_DATA.get("train")),
         teacher=OWN_DATA.get("teacher"),
         labelled=lambda wildcards: OWN_DATA.get("train"),
     script:
@@ -60,6 +61,7 @@ rule label_structures:
     params:
         **labelling("shards"),
         code=code_of("label_structures"),
+        content=lambda wildcards: contents_of(OWN_DATA.get("structures")),
     script:
         "../scripts/label_structures.py"
 
@@ -87,6 +89,7 @@ rule store_data:
         **needs(mem_MB=2000, minutes=600),
     params:
         code=code_of("store_data"),
+        content=lambda wildcards: contents_of(*LABELLED, OWN_DATA.get("validation")),
         train=lambda wildcards: LABELLED,
         validation=lambda wildcards: OWN_DATA.get("validation"),
         share=TRAINING["validation_share"],

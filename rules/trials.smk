@@ -42,6 +42,7 @@ rule ablate_trial:
         **needs(mem_MB=3000, minutes=60),
     params:
         code=code_of("ablate_trial"),
+        content=lambda wildcards: contents_of(ABLATION["train"], ABLATION["validation"]),
         training=lambda wildcards: training_of(ABLATED[wildcards.setting], ABLATION["base"], ABLATION["budget"]),
         change=lambda wildcards: ABLATED[wildcards.setting],
         train_structures=ABLATION["train_structures"],
@@ -72,6 +73,7 @@ rule ablate:
         **needs(mem_MB=1500, minutes=10, device_percent=100),
     params:
         code=code_of("ablate"),
+        content=lambda wildcards: contents_of(ABLATION["validation"]),
         settings=ABLATION,
     script:
         "../scripts/ablate.py"
@@ -105,6 +107,7 @@ rule compress_form:
         **needs(mem_MB=3000, minutes=60),
     params:
         code=code_of("compress_form"),
+        content=lambda wildcards: contents_of(COMPRESSION["train"], COMPRESSION["validation"]),
         settings=COMPRESSION,
         form=lambda wildcards: FORMS[wildcards.form],
         teacher=teacher_name,
@@ -139,6 +142,7 @@ rule compress_student:
         **needs(mem_MB=2500, minutes=30, device_percent=100),
     params:
         code=code_of("compress"),
+        content=lambda wildcards: contents_of(COMPRESSION["test"]),
         settings=COMPRESSION,
         physics={key: config["physics"][key] for key in ["seed", "dynamics", "thresholds"]},
         teacher=teacher_name,

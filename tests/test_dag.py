@@ -5,6 +5,7 @@ exactly if something upstream of it did.
 """
 
 import json
+import os
 import re
 import shutil
 from itertools import combinations, product
@@ -127,6 +128,18 @@ def test_a_record_of_who_labelled_a_split_reruns_what_asks_for_it(tree):
     planned = snakemake(tree, "-n", "--quiet", "rules", "all").stdout
     assert {"validate", "schemes", "quantize"} <= set(re.findall(r"^(\w+) +3$", planned, re.M)), planned
     assert not re.search(r"^(normalize|export|probe) ", planned, re.M), planned
+
+
+def test_labels_of_an_earlier_date_rerun_what_reads_them(tree):
+    """As `cp -p`, `rsync -a` or `mv` put them in the place of others, whose date they are before."""
+    for split in ("unseen_molecules", "train"):
+        (tree / f"data/dataset/{split}.h5").write_text("second")
+        os.utime(tree / f"data/dataset/{split}.h5", (1e9, 1e9))
+        planned = set(re.findall(r"^(\w+) +\d+$", snakemake(tree, "-n", "--quiet", "rules", "all").stdout, re.M))
+        assert {"schemes", "quantize"} <= planned and not planned & {"normalize", "export", "probe"}, planned
+        assert (split == "train") != ({"validate", "benchmark", "verify"} <= planned), planned
+        assert snakemake(tree, "-j", "3", "all").returncode == 0
+        assert "Nothing to be done" in snakemake(tree, "-n", "all").stdout
 
 
 def test_forces_and_cells_beside_a_trajectory_rerun_what_reads_it(tree):

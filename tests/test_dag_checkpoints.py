@@ -166,6 +166,8 @@ def test_every_rule_that_reads_files_of_the_user_follows_what_lies_beside_them()
     readers = {name for name, text in inputs.items() if given.search(text)}
     assert {"validate", "describe", "store_data", "store_round", "supercells", "own_reference"} <= readers
     assert {name for name in readers if "parts=PARTS_OF_RUNS" not in inputs[name]} == set()
+    params = {name: rules()[name].params for name in readers}
+    assert {name for name in readers if "content=lambda wildcards: contents_of(" not in params[name]} == set()
 
 
 def test_every_script_finds_the_inputs_that_it_names():

@@ -46,9 +46,10 @@ def lay_out(tree, stand_in=None, real=()):
 
 
 class Rule(NamedTuple):
-    """A rule as it is written: the text of its inputs, and that of its script; empty where it has none."""
+    """A rule as it is written: the text of its inputs, its parameters and its script; empty where it has none."""
 
     inputs: str
+    params: str
     script: str
 
 
@@ -57,9 +58,10 @@ def rules():
     found = {}
     for file in (ROOT / "rules").glob("*.smk"):
         for name, body in re.findall(r"^rule (\w+):(.*?)(?=^\S|\Z)", file.read_text(), re.DOTALL | re.MULTILINE):
-            inputs = re.search(r"    input:(.*?)\n    \w+:", body, re.DOTALL)
+            parts = [re.search(rf"    {part}:(.*?)\n    \w+:", body, re.DOTALL) for part in ("input", "params")]
             script = re.search(r'"\.\./(scripts/\w+\.py)"', body)
-            found[name] = Rule(inputs[1] if inputs else "", (ROOT / script[1]).read_text() if script else "")
+            texts = (part[1] if part else "" for part in parts)
+            found[name] = Rule(*texts, (ROOT / script[1]).read_text() if script else "")
     return found
 
 

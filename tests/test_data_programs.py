@@ -1,5 +1,6 @@
 """Files of other programs as these write them: read in their units, with their cells, or refused by name."""
 
+import gzip
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ from assay.data import read_dataset
 from assay.data.formats import count_structures
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
+from assay.workflow.runs import parts_of_runs
 
 RESTART = """ &GLOBAL
    RUN_TYPE  {run}
@@ -181,6 +183,66 @@ def test_a_run_of_cp2k_in_other_units_or_of_other_atoms_is_refused(tmp_path):
     path.write_text(frames_of_cp2k([0.1, 0.2, 0.3], "OF"))
     with pytest.raises(AssayError, match=r"has other atoms than .*1\.restart: put the restart file of its own run"):
         read_dataset(path)
+
+
+def test_a_file_of_forces_that_ends_within_a_line_is_named(tmp_path):
+    """As while a run goes on; its positions are whole."""
+    path = run_of_cp2k(tmp_path)
+    forces = tmp_path / "wat-er-frc-1.xyz"
+    forces.write_text(forces.read_text()[:-30])
+    with pytest.raises(AssayError, match=r"structure 2 of .*wat-er-frc-1\.xyz does not have the columns"):
+        read_dataset(path)
+
+
+def test_structures_of_cp2k_do_not_need_the_forces_of_each(tmp_path):
+    """A run may print them less often than positions."""
+    path = run_of_cp2k(tmp_path)
+    (tmp_path / "wat-er-frc-1.xyz").write_text(frames_of_cp2k([0.01, 0.02, 0.03]).replace("time =        0.500", ""))
+    assert [load().positions[0, 2] for load in read_frames(path)] == pytest.approx([0.1, 0.2, 0.3])
+    with pytest.raises(AssayError, match=r"structure 1 of .* is not of the same step and atoms"):
+        read_dataset(path)
+
+
+@pytest.mark.parametrize("words", ["UNIT bohr", "SCALED T"])
+def test_the_unit_of_the_last_positions_of_cp2k_is_not_that_of_its_trajectory(tmp_path, words):
+    """As crystals have it whose input gives fractions of lattice vectors."""
+    path = run_of_cp2k(tmp_path)
+    restart = tmp_path / "wat-er-1.restart"
+    restart.write_text(restart.read_text().replace("&COORD\n", f"&COORD\n       {words}\n", 1))
+    read = read_dataset(path)
+    np.testing.assert_allclose(read.positions[:2, 2], [0.1, 1.1])
+    np.testing.assert_allclose(read.cells, [CELL] * 3)
+
+
+def test_a_unit_of_cp2k_below_a_part_of_its_section_counts(tmp_path):
+    path = run_of_cp2k(tmp_path)
+    restart = tmp_path / "wat-er-1.restart"
+    section = "     &FORCES\n &EACH\n MD 1\n &END EACH\n UNIT eV*angstrom^-1\n &END FORCES\n"
+    restart.write_text(restart.read_text().replace("   &END PRINT", f"{section}   &END PRINT"))
+    with pytest.raises(AssayError, match=r"says that FORCES has the UNIT eV\*angstrom\^-1, which is not read"):
+        read_dataset(path)
+    restart.write_text(restart.read_text().replace("FORCES", "VELOCITIES"))
+    assert len(read_dataset(path)) == 3
+
+
+def test_a_run_of_cp2k_that_kept_its_cell_only_at_last_has_all_of_them(tmp_path):
+    """As one at constant pressure and then, under the same name, at constant volume."""
+    path = run_of_cp2k(tmp_path)
+    rows = [f"{step} 0.0 9.0 0.0 0.0 1.0 8.0 0.0 0.0 0.0 {length} 500.0" for step, length in enumerate([7.5, 7.2, 7.0])]
+    (tmp_path / "wat-er-1.cell").write_text("\n".join([TABLE, *rows]))
+    np.testing.assert_allclose(read_dataset(path).cells[:, 2, 2], [7.5, 7.2, 7.0])
+    (tmp_path / "wat-er-1.cell").write_text("\n".join([TABLE, rows[2]]))
+    np.testing.assert_allclose(read_dataset(path).cells, [CELL] * 3)
+
+
+@pytest.mark.parametrize("name", ["wat-er-pos-1.xyz", "wat-er-frc-1.xyz", "wat-er-1.restart"])
+def test_each_file_of_a_run_of_cp2k_may_be_compressed(tmp_path, name):
+    path, compressed = run_of_cp2k(tmp_path), tmp_path / f"{name}.gz"
+    compressed.write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    (tmp_path / name).unlink()
+    path = path if path.is_file() else compressed
+    np.testing.assert_allclose(read_dataset(path).forces[2], Hartree / Bohr * np.array([0.0, 0.0, 0.02]))
+    assert {path, *parts_of_runs({"path": str(path)})} == set(tmp_path.iterdir())
 
 
 LAMMPS = (

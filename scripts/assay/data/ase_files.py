@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -130,8 +131,14 @@ class AseFile:
 
     layout = Layout()
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, without: re.Pattern[str] | None = None):
+        """Describe a file.
+
+        Args:
+            path: the file.
+            without: what is taken out of its text, because it tells nothing of what is wanted.
+        """
+        self.path, self._without = path, without
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -146,7 +153,7 @@ class AseFile:
         with self._understood(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             index = -1
-            structures = chain.from_iterable(part.structures() for part in _parts(self.path))
+            structures = chain.from_iterable(part.structures() for part in _parts(self.path, self._without))
             for index, atoms in enumerate(structures):
                 if not isinstance(atoms, ase.Atoms) or not (len(atoms) or self._is_trajectory):
                     raise self._without_structures()
@@ -228,7 +235,7 @@ class _Part(NamedTuple):
             yield atoms
 
 
-def _parts(path: Path) -> Iterator[_Part]:
+def _parts(path: Path, without: re.Pattern[str] | None) -> Iterator[_Part]:
     """The parts of a file that ASE reads one after the other: most are one, and files of ``_IN_PARTS`` several.
 
     Raises:
@@ -242,7 +249,8 @@ def _parts(path: Path) -> Iterator[_Part]:
         yield _of_lammps(kind, path, options)
     elif kind in _GUARDED:
         with open_text(path) as file:
-            yield from _guarded(kind, file.read(), path)
+            text = file.read()
+        yield from _guarded(kind, text if without is None else without.sub("", text), path)
     elif kind in READ_WHOLE - OTHERWISE:
         yield _Part(path, options)
     else:

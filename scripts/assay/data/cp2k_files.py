@@ -21,11 +21,12 @@ from assay.workflow.runs import OUTPUT_OF_CP2K, RunFiles, files_of_run
 
 _COMMENT = re.compile(r"\s*i =\s*(\d+)(?:, time =\s*\S+)?, E =\s*(\S+)\s*")
 _EXTENDED = re.compile(r'\s*Lattice="[^"]*" Properties=species:S:1:pos:R:3 pbc="[^"]*" Step=\d+ Time=\S+ Energy=\S+\s*')
-_UNIT = re.compile(r"(?im)^\s*&(TRAJECTORY|FORCES)\b.*\n(?:(?!\s*&END).*\n)*?\s*UNIT\s+(\S+)")
+_UNIT = re.compile(r"(?im)^\s*&(TRAJECTORY|FORCES)\b.*\n(?:(?!\s*&END(?:\s+\1\b|\s*$)).*\n)*?\s*UNIT\s+(\S+)")
 _USUAL_UNITS = ("angstrom", "hartree*bohr^-1")
 _CHANGES_CELL = re.compile(
     r"(?im)^\s*(?:RUN_TYPE\s+CELL_OPT|ENSEMBLE\s+(?:NP|MSST|HYDROSTATIC)\w*|VARIABLE_VOLUME\s+T(?:RUE)?)\b.*$"
 )
+_OF_LAST_POSITIONS = re.compile(r"(?im)^[ \t]*(?:UNIT|SCALED)\b.*\n")
 _CELL_COLUMNS = ["Ax", "[Angstrom]", "Ay", "[Angstrom]", "Az", "[Angstrom]"]
 _OR_STATE = 'write its Lattice="..." or pbc="F F F" into each comment line'
 
@@ -59,15 +60,21 @@ class Cp2kFile:
     """Positions PROJECT-pos-1.xyz of CP2K; see ``FrameFile``.
 
     Forces are those of PROJECT-frc-1.xyz beside it, if it is there. The cell, which axes repeat, charge and
-    multiplicity are those of PROJECT-1.restart, and the cells of a run that changes them those of PROJECT-1.cell.
+    multiplicity are those of PROJECT-1.restart, and the cells of a run that changes them, or did so before it was
+    continued, those of PROJECT-1.cell.
     """
 
     layout = Layout(usual={"energy": "hartree", "length": "angstrom", "forces": "hartree/bohr"})
 
-    def __init__(self, path: Path, run: RunFiles):
+    def __init__(self, path: Path, run: RunFiles, labelled: bool = True):
         self.path = path
         self._positions = XyzFile(path)
         self._forces, self._run, self._cell_table = run
+        self._has_forces = labelled and self._forces.is_file()
+
+    def without_labels(self) -> Cp2kFile:
+        """The same structures, whatever stands in the file of their forces."""
+        return Cp2kFile(self.path, RunFiles(self._forces, self._run, self._cell_table), labelled=False)
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -76,9 +83,9 @@ class Cp2kFile:
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         run, cells = self._state()
-        forces: Iterator[Sequence[str] | None] = repeat(None)
-        if self._forces.is_file():
-            forces = chain((lines for _, lines in XyzFile(self._forces).texts(chosen)), repeat(()))
+        forces: Iterator[tuple[str, Sequence[str]] | None] = repeat(None)
+        if self._has_forces:
+            forces = chain(XyzFile(self._forces).texts(chosen), repeat(("", ())))
         for (where, lines), of_forces in zip(self._positions.texts(chosen), forces, strict=False):
             yield partial(self._frame, lines, of_forces, run, cells, where)
 
@@ -97,10 +104,14 @@ class Cp2kFile:
                     f"{self._run} says that {what} has the UNIT {unit}, which is not read: convert {self.path.name} to "
                     "extended XYZ"
                 )
-        [load] = AseFile(self._run).frames()
+        [load] = AseFile(self._run, _OF_LAST_POSITIONS).frames()
         run = load()
         changes = _CHANGES_CELL.search(text)
-        return run, None if changes is None or not run.pbc.any() else self._cells(" ".join(changes[0].split()))
+        if not run.pbc.any() or (changes is None and not self._cell_table.is_file()):
+            return run, None
+        cells = self._cells("" if changes is None else " ".join(changes[0].split()))
+        same = [run.cell is not None and np.allclose(cell, run.cell, rtol=0.0, atol=1e-6) for cell in cells.values()]
+        return run, None if changes is None and all(same) else cells
 
     def _cells(self, why: str) -> dict[int, np.ndarray]:
         path = self._cell_table
@@ -123,7 +134,7 @@ class Cp2kFile:
     def _frame(
         self,
         lines: list[str],
-        of_forces: Sequence[str] | None,
+        of_forces: tuple[str, Sequence[str]] | None,
         run: Frame,
         cells: dict[int, np.ndarray] | None,
         where: str,
@@ -139,17 +150,17 @@ class Cp2kFile:
             if step not in cells:
                 raise AssayError(f"{where} is step {step}, whose cell is not in {self._cell_table}")
             cell = cells[step]
-        arrays = {} if of_forces is None else {"forces": self._forces_of(lines, of_forces, where)}
+        arrays = {} if of_forces is None else {"forces": self._forces_of(lines, *of_forces, where)}
         info = {name: run.info[name] for name in ("charge", "multiplicity") if name in run.info}
         info |= {"energy": numbers_in(told[2])}
         return replace(frame, cell=cell, pbc=run.pbc, info=info, arrays=arrays, is_told_open=run.is_told_open)
 
-    def _forces_of(self, lines: Sequence[str], of_forces: Sequence[str], where: str) -> np.ndarray:
-        """Forces (N, 3) of the same step and atoms."""
+    def _forces_of(self, lines: Sequence[str], there: str, of_forces: Sequence[str], where: str) -> np.ndarray:
+        """Forces (N, 3) of the same step and atoms, whose place is ``there``."""
         same = [row.split()[0] for row in lines[1:]] == [row.split()[0] for row in of_forces[1:]]
         if not of_forces or of_forces[0].split() != lines[0].split() or not same:
             raise AssayError(
                 f"{where} is not of the same step and atoms as that of {self._forces.name}: print both at the same "
                 "steps, or take out what one of them lacks"
             )
-        return frame_of(list(of_forces), where).positions
+        return frame_of(list(of_forces), there).positions

@@ -15,7 +15,7 @@ from ase.calculators.calculator import all_properties
 
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
-from assay.data.cp2k_files import open_xyz
+from assay.data.cp2k_files import Cp2kFile, open_xyz
 from assay.data.dataset import Dataset, from_structures
 from assay.data.extxyz import XyzFile, is_trajectory_of_xtb
 from assay.data.frames import Frame, FrameFile
@@ -35,6 +35,7 @@ from assay.data.npz import NpzFile
 from assay.data.programs import of_program
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
+from assay.workflow.runs import COMPRESSIONS
 
 _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".xyz": open_xyz,
@@ -48,7 +49,6 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".hdf5": open_hdf5,
 }
 _MOLFILES = (".mol", ".sdf")
-_COMPRESSIONS = (".gz", ".bz2", ".xz")
 KEYS = {field.name for field in fields(LabelKeys)}
 _COUNTED = {
     "open": "the stress of {n} structures of {path} is left out, because they do not repeat along all axes",
@@ -148,7 +148,7 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"{path} is a folder: name a file of structures, and convert folders such as DeePMD's to one")
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
-    suffix, is_compressed = _suffix(path), path.suffix.lower() in _COMPRESSIONS
+    suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
         if is_trajectory_of_xtb(path):
             raise AssayError(
@@ -158,20 +158,21 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(
             of_program(path, labelled=True)
             or f"{path} is of no format that is known: use one of {', '.join(_READERS)}, or .xyz with "
-            f"{', '.join(_COMPRESSIONS)} behind it"
+            f"{', '.join(COMPRESSIONS)} behind it"
         )
     return _READERS[suffix](path)
 
 
 def open_any(path: str | Path) -> FrameFile:
-    """A file of structures in a format of ``open_frames``, or in any other that ASE reads.
+    """A file of structures in a format of ``open_frames``, or in any other that ASE reads, whose labels are not wanted.
 
     Raises:
         AssayError: the file is missing, damaged or of no format that is known.
     """
     path = Path(path)
     if not path.is_file() or _suffix(path) in _READERS:
-        return open_frames(path)
+        file = open_frames(path)
+        return file.without_labels() if isinstance(file, Cp2kFile) else file
     if _suffix(path) in _MOLFILES:
         return MolFile(path)
     return XyzFile(path) if is_trajectory_of_xtb(path) else AseFile(path)
@@ -179,7 +180,7 @@ def open_any(path: str | Path) -> FrameFile:
 
 def _suffix(path: Path) -> str:
     """The suffix of a format in small letters, without that of compression."""
-    return (path.with_suffix("") if path.suffix.lower() in _COMPRESSIONS else path).suffix.lower()
+    return (path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path).suffix.lower()
 
 
 def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKeys]:

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OUTPUT_OF_CP2K = re.compile(r"(?P<project>.+)-(?P<kind>pos|frc|vel)-(?P<number>\d+)(?P<suffix>(?:\.\w+)+)")
+COMPRESSIONS = (".gz", ".bz2", ".xz")
+OUTPUT_OF_CP2K = re.compile(
+    rf"(?P<project>.+)-(?P<kind>pos|frc|vel)-(?P<number>\d+)(?P<suffix>(?:\.\w+)+?)(?:{'|'.join(COMPRESSIONS)})?"
+)
 
 
 class RunFiles(NamedTuple):
@@ -19,14 +22,22 @@ class RunFiles(NamedTuple):
 
 
 def files_of_run(positions: str | Path) -> RunFiles | None:
-    """The files beside the positions PROJECT-pos-1.xyz of a run of CP2K; None for a file of another name."""
+    """The files beside the positions PROJECT-pos-1.xyz of a run of CP2K, of which any may be compressed; None for a
+    file of another name.
+    """
     path = Path(positions)
     name = OUTPUT_OF_CP2K.fullmatch(path.name)
     if name is None or name["kind"] != "pos":
         return None
-    restart = path.with_name(f"{name['project']}-{name['number']}.restart")
-    forces = path.with_name(f"{name['project']}-frc-{name['number']}{name['suffix']}")
-    return RunFiles(forces, restart, restart.with_suffix(".cell"))
+    project, number = name["project"], name["number"]
+    names = (f"{project}-frc-{number}{name['suffix']}", f"{project}-{number}.restart", f"{project}-{number}.cell")
+    return RunFiles(*(_found(path.with_name(beside)) for beside in names))
+
+
+def _found(path: Path) -> Path:
+    """A file, or the same by the name that it has compressed if it is there by that name alone."""
+    ways = (path, *(path.with_name(path.name + suffix) for suffix in COMPRESSIONS))
+    return next(filter(Path.is_file, ways), path)
 
 
 def parts_of_runs(config: Any) -> list[Path]:

@@ -337,6 +337,13 @@ def test_an_output_whose_structures_are_read_is_not_refused_for_its_program(tmp_
     assert "whose outputs" not in str(error.value)
 
 
+@pytest.mark.parametrize("other", ["xtb", "MOPAC"])
+def test_a_program_that_runs_another_is_named_itself(tmp_path, other):
+    (tmp_path / "run.out").write_text(READ["Gaussian"] + BANNERS[other])
+    with pytest.raises(AssayError, match=r"run\.out is of Gaussian, whose outputs are not read as labels"):
+        read_dataset(tmp_path / "run.out")
+
+
 def test_a_mol2_file_is_refused_by_its_name(tmp_path):
     (tmp_path / "water.mol2").write_text("@<TRIPOS>MOLECULE\nwater\n")
     with pytest.raises(AssayError, match=r"water\.mol2 is a mol2 file, which is not read: convert it to SDF"):

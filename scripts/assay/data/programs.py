@@ -77,6 +77,8 @@ _BANNERS: Mapping[str, re.Pattern[str]] = {
 def of_program(path: Path, labelled: bool = False) -> str | None:
     """That a file is of a program whose outputs are not read as wanted, and what to do; None of any other file.
 
+    The program is that which names itself first: it may run others, and print what they say.
+
     Args:
         path: the file.
         labelled: whether its energies and forces are wanted, too.
@@ -86,7 +88,8 @@ def of_program(path: Path, labelled: bool = False) -> str | None:
             begin = file.read(_BEGIN)
     except Exception:  # of any decompression
         return None
-    name = next((name for name, banner in _BANNERS.items() if banner.search(begin)), None)
+    found = ((banner.search(begin), name) for name, banner in _BANNERS.items())
+    _, name = min(((banner.start(), name) for banner, name in found if banner), default=(0, None))
     if name is None or (name in _WITH_STRUCTURES and not labelled):
         return None
     if name == _MOL2:

@@ -2,9 +2,12 @@
 
 import gzip
 import re
+from io import StringIO
 
+import ase.io
 import numpy as np
 import pytest
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import Bohr, Hartree, kcal, mol
 
 from assay.data import read_dataset
@@ -265,6 +268,28 @@ def test_a_dump_of_lammps_as_extended_xyz_does_not_tell_its_units(tmp_path):
     [load] = read_frames(path)
     np.testing.assert_allclose(load().positions[1], [0.0, 0.0, 1.1])
     np.testing.assert_allclose(load().cell, CELL)
+
+
+def test_a_dump_of_lammps_that_ase_wrote_again_tells_no_more(tmp_path):
+    path = tmp_path / "again.xyz"
+    (tmp_path / "dump.extxyz").write_text(LAMMPS)
+    ase.io.write(path, ase.io.read(tmp_path / "dump.extxyz"), format="extxyz")
+    with pytest.raises(AssayError, match=r"again\.xyz does not say its units"):
+        read_dataset(path)
+    read = read_dataset({"path": path, "units": {"energy": "kcal/mol"}})
+    np.testing.assert_allclose(read.energy, [-3.5 * kcal / mol])
+    assert read.stress is None
+
+
+def test_a_dump_of_lammps_that_others_labelled_has_their_labels(tmp_path):
+    """In eV, as any extended XYZ; what LAMMPS said of it stays there."""
+    atoms = ase.io.read(StringIO(LAMMPS), format="extxyz")
+    stress = 0.01 * np.arange(1.0, 7.0)
+    atoms.calc = SinglePointCalculator(atoms, energy=-7.0, forces=np.ones((2, 3)), stress=stress)
+    ase.io.write(tmp_path / "labelled.xyz", atoms, format="extxyz")
+    read = read_dataset({"path": tmp_path / "labelled.xyz", "energy_key": "energy", "forces_key": "forces"})
+    assert read.energy.tolist() == [-7.0] and read.forces.tolist() == [[1.0] * 3] * 2
+    np.testing.assert_allclose(np.diagonal(read.stress[0]), stress[:3])
 
 
 def test_positions_of_dftb_without_their_cell_are_refused(tmp_path):

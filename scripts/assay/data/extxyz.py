@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from assay.data.frames import Frame, Layout, word_of
-from assay.data.lammps_files import check_elements, is_extended_dump
+from assay.data.lammps_files import check_elements, lacks_unit
 from assay.data.spellings import (
     ELEMENTS,
     OF_ATOMIC_NUMBERS,
@@ -55,8 +55,8 @@ class XyzFile:
 
     def __init__(self, path: Path):
         self.path = path
-        is_of_lammps = is_extended_dump(self.first_comment())
-        self.layout = Layout(unknown_units=True, kinds={"length": "angstrom"}) if is_of_lammps else Layout()
+        without_unit = lacks_unit(self.first_comment())
+        self.layout = Layout(unknown_units=True, kinds={"length": "angstrom"}) if without_unit else Layout()
 
     def first_comment(self) -> str:
         """The comment line of the first frame; empty where the file begins otherwise."""

@@ -21,6 +21,8 @@ _HEADER_LINES = 30  # of a data file, in which it counts atoms and their types
 _COUNTS = (re.compile(r"\s*\d+\s+atoms\b"), re.compile(r"\s*\d+\s+atom\s+types\b"))
 _DUMP_XYZ = re.compile(r"\s*Atoms\. Timestep: \d")
 _EXTENDED_DUMP = re.compile(r'Timestep=\d+ (?:Time=\S+ )?pbc="[TF] [TF] [TF]" Lattice="')
+_DUMP_WRITTEN_AGAIN = re.compile(r"(?=.*(?<!\S)Timestep=)(?=.*(?<!\S)Potential_energy=)")
+_OTHER_ENERGY = re.compile(r"(?i)(?<!potential_)energy=")
 _STYLE = re.compile(r"\A(?:ITEM: UNITS\s*\n\s*|LAMMPS data file[^\n]*\bunits\s*=\s*)(\w+)")
 _LENGTHS_A = {"real": 1.0, "metal": 1.0, "electron": Bohr, "nano": nm}
 _HEAVY = 20.0  # lighter masses may be those of groups: CH2 has 14.03 and nitrogen 14.01
@@ -104,8 +106,16 @@ def stated_length_A(path: Path, file: IO[str]) -> float:
 
 
 def is_extended_dump(comment: str) -> bool:
-    """Whether a comment line is of a dump in the style ``extxyz``, whose ``Stress`` is a pressure and no stress."""
-    return _EXTENDED_DUMP.match(comment) is not None
+    """Whether a comment line is of a dump in the style ``extxyz``, whose ``Stress`` is a pressure and no stress.
+
+    Another program, such as ASE, may have written it again.
+    """
+    return any(pattern.match(comment) for pattern in (_EXTENDED_DUMP, _DUMP_WRITTEN_AGAIN))
+
+
+def lacks_unit(comment: str) -> bool:
+    """Whether a comment line is of such a dump, and has no energy but that of LAMMPS, whose unit it does not tell."""
+    return is_extended_dump(comment) and _OTHER_ENERGY.search(comment) is None
 
 
 def check_elements(comment: str, symbols: np.ndarray, where: str) -> None:

@@ -259,7 +259,7 @@ def test_a_dump_of_lammps_as_extended_xyz_does_not_tell_its_units(tmp_path):
     """They are those of ``units``, such as kcal/mol, and its pressure has the sign of no stress."""
     path = tmp_path / "dump.extxyz"
     path.write_text(LAMMPS)
-    with pytest.raises(AssayError, match=r"dump\.extxyz does not say its units: name them .* units: {energy"):
+    with pytest.raises(AssayError, match=r"dump\.extxyz does not say its units: name them .* units: {energy: \.\.\.}$"):
         read_dataset(path)
     read = read_dataset({"path": path, "units": {"energy": "kcal/mol"}})
     np.testing.assert_allclose(read.energy, [-3.5 * kcal / mol])

@@ -33,10 +33,11 @@ def units_of(
     """
     given = {kind: unit for kind, unit in told.items() if unit is not None}
     stated = {**layout.kinds, **_by_name(names, layout)}
-    if layout.unknown_units and not {"energy", "length"} <= {*given, *stated}:
+    unknown = [f"{kind}: ..." for kind in ("energy", "length") if kind not in given and kind not in stated]
+    if layout.unknown_units and unknown:
         raise AssayError(
-            f"{path} does not say its units: name them beside its path in the config, as units: {{energy: ..., length: "
-            "...}"
+            f"{path} does not say its units: name them beside its path in the config, as units: "
+            f"{{{', '.join(unknown)}}}"
         )
     is_per_atom = False
     for said in (stated, given):

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import tracemalloc
 from io import StringIO
 
 import ase.io
@@ -367,6 +368,18 @@ def test_a_program_that_runs_another_is_named_itself(tmp_path, other):
     (tmp_path / "run.out").write_text(READ["Gaussian"] + BANNERS[other])
     with pytest.raises(AssayError, match=r"run\.out is of Gaussian, whose outputs are not read as labels"):
         read_dataset(tmp_path / "run.out")
+
+
+def test_a_large_file_without_ends_of_lines_is_refused_by_its_beginning(tmp_path):
+    path = tmp_path / "frames.bin"
+    with path.open("wb") as file:
+        file.truncate(50_000_000)
+    tracemalloc.start()
+    with pytest.raises(AssayError, match=r"frames\.bin is of no format that is known"):
+        read_dataset(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 def test_a_mol2_file_is_refused_by_its_name(tmp_path):

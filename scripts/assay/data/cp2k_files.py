@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.ase_files import AseFile
-from assay.data.extxyz import XyzFile, frame_of
+from assay.data.extxyz import XyzFile, first_comment, frame_of
 from assay.data.frames import Frame, FrameFile, Layout
 from assay.data.spellings import numbers_in
 from assay.runtime.template import open_text
@@ -37,8 +37,7 @@ def open_xyz(path: Path) -> FrameFile:
     Raises:
         AssayError: it is a trajectory of CP2K, and of something else than positions, or has another name.
     """
-    file = XyzFile(path)
-    comment = file.first_comment()
+    file, comment = XyzFile(path), first_comment(path)
     is_plain = _COMMENT.fullmatch(comment) is not None
     if not is_plain and _EXTENDED.fullmatch(comment) is None:
         return file

@@ -40,6 +40,7 @@ _TRUE = ["T", "True", "true", "1"]
 _NUMBER = re.compile(r"(?<!\w)[-+.]*\d")  # that begins in text
 _VECTOR_OF_AMS = re.compile(r"\s*VEC1(?:\s+[-+.\d]\S*){3}\s*$")
 _OF_XTB = re.compile(r"\s*(?:energy:\s+\S+\s+gnorm:\s+\S+(?:\s+xtb:.*)?|Etot=\s+[-\d.]+)\s*")
+_LONGEST_COUNT = 1000  # characters of a line that counts atoms
 _PROPERTIES = "properties"
 _NAMES = ("name", "molecule")
 
@@ -55,14 +56,8 @@ class XyzFile:
 
     def __init__(self, path: Path):
         self.path = path
-        without_unit = lacks_unit(self.first_comment())
+        without_unit = lacks_unit(first_comment(path))
         self.layout = Layout(unknown_units=True, kinds={"length": "angstrom"}) if without_unit else Layout()
-
-    def first_comment(self) -> str:
-        """The comment line of the first frame; empty where the file begins otherwise."""
-        with _opened(self.path) as file:
-            first = next(filter(str.strip, file), "")
-            return next(file, "") if first.strip().isdecimal() else ""
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -110,9 +105,17 @@ class XyzFile:
             yield index, kept
 
 
+def first_comment(path: Path) -> str:
+    """The comment line of the first frame of a file; empty where it begins otherwise, such as one of any format."""
+    with _opened(path) as file:
+        begins = iter(partial(file.readline, _LONGEST_COUNT), "")  # there may be no ends of lines
+        is_count = next(filter(str.strip, begins), "").strip().isdecimal()
+        return file.readline() if is_count else ""
+
+
 def is_trajectory_of_xtb(path: Path) -> bool:
     """Whether a file of any name is XYZ as xtb and CREST write it, such as xtbopt.log and xtb.trj."""
-    return _OF_XTB.fullmatch(XyzFile(path).first_comment()) is not None
+    return _OF_XTB.fullmatch(first_comment(path)) is not None
 
 
 @contextmanager

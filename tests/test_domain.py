@@ -55,7 +55,7 @@ def test_training_structures_do_not_tell_how_far_others_usually_are():
     beside = fit(train, both, points_per_element=4000, seed=0)
     assert (beside.threshold, *beside.scales) == pytest.approx((alone.threshold, *alone.scales))
     with pytest.raises(
-        AssayError, match=r"all 160 structures .* are training structures: name .*`dataset\.validation`"
+        AssayError, match=r"all 160 .* are training structures: name .*`dataset\.validation`, or as `data\.validation`"
     ):
         fit(train, train, points_per_element=4000, seed=0)
 

@@ -128,7 +128,8 @@ def _calibrated(domain: Domain, known: Fingerprints, calibration: Dataset) -> Do
     if len(told) and not is_other.any():
         raise AssayError(
             f"all {len(told):,} structures that should tell how far others usually are from the training data are "
-            "training structures: name structures of other molecules as `dataset.validation`"
+            "training structures: name structures of other molecules as `dataset.validation`, or as `data.validation` "
+            "of a student of your own"
         )
     here = is_other[owner]
     numbers, distance, owner = numbers[here], distance[here], owner[here]

@@ -20,6 +20,8 @@ with exit_on_error(snakemake.log[0]):
     n_processes, origin = snakemake.params.training["processes"], snakemake.params.origin
     learned = domain_beside(origin["path"]) if origin else None
     seen = learned.overlap_with(list(StoredDataset(validation).sample(DESCRIBED))) if learned else None
+    # Before the training, which would be lost where the validation data cannot tell what is usual.
+    domain = fit_stored(train, validation, **snakemake.params.domain) if leads() else None
     run = partial(
         train_own,
         name=snakemake.wildcards.student,
@@ -40,6 +42,5 @@ with exit_on_error(snakemake.log[0]):
         curve=Path(snakemake.output.curve),
     )
     run_in(n_processes, run)
-    if leads():
-        domain = fit_stored(train, validation, **snakemake.params.domain)
+    if domain is not None:
         write_domain(snakemake.output.domain, domain.after(learned) if origin else domain)

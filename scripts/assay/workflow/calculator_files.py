@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assay.workflow.code import imports_of
+from assay.workflow.config_layers import texts_in
 from assay.workflow.errors import AssayError
 
 INCLUDES = re.compile(r"(?:-r|-c|--requirement|--constraint)[ =]*(\S+)")
@@ -32,7 +33,7 @@ def calculator_files(variant: Mapping[str, Any] | None) -> list[str]:
     if not variant or "calculator" not in variant:
         return []
     arguments = {name: value for name, value in (variant.get("arguments") or {}).items() if name != "directory"}
-    found = [path for text in _texts_in(arguments) for path in _files_of(Path(text))]
+    found = [path for text in texts_in(arguments) for path in _files_of(Path(text))]
     found += environment_files(variant.get("environment"))
     names = list(dict.fromkeys(map(str, [*found, *_own_code(variant["calculator"])])))
     if bad := [name for name in names if set("{}") & set(name)]:
@@ -134,12 +135,3 @@ def _files_of(path: Path) -> list[Path]:
 
 def _is_of_cache(path: Path) -> bool:
     return any(part == "__pycache__" or part.startswith(".") for part in path.parts)
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    """Every text in a value of a config, however deep."""
-    if isinstance(value, str):
-        yield value
-    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
-    for item in inside:
-        yield from _texts_in(item)

@@ -1,8 +1,8 @@
-"""Several layers of a config that the caller gives, one over the other: files of ``--configfile``, and ``--config``."""
+"""A config as the caller gives it: its layers (``--configfile``, ``--config``), one over the other, and its texts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Keys that say which checkpoint, calculator, teacher or file the keys beside them tell of.
@@ -32,3 +32,12 @@ def _over(lower: Any, upper: Mapping[str, Any], free: bool = False) -> dict[str,
         else:
             kept[key] = value
     return kept
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value of a config, however deep."""
+    if isinstance(value, str):
+        yield value
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for item in inside:
+        yield from texts_in(item)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from assay.workflow.config_layers import texts_in
 
 COMPRESSIONS = (".gz", ".bz2", ".xz")
 OUTPUT_OF_CP2K = re.compile(
@@ -42,12 +43,5 @@ def _found(path: Path) -> Path:
 
 def parts_of_runs(config: Any) -> list[Path]:
     """The files that lie beside positions of runs which a part of a config names, sorted."""
-    runs = filter(None, map(files_of_run, _texts(config)))
+    runs = filter(None, map(files_of_run, texts_in(config)))
     return sorted({path for run in runs for path in run if path.is_file()})
-
-
-def _texts(part: Any) -> Iterator[str]:
-    if isinstance(part, str):
-        yield part
-    for entry in part.values() if isinstance(part, Mapping) else part if isinstance(part, list) else ():
-        yield from _texts(entry)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from assay.data.ase_files import AseFile
-from assay.data.extxyz import XyzFile, first_comment, frame_of
+from assay.data.extxyz import XyzFile, frame_of
 from assay.data.frames import Frame, FrameFile, Layout
 from assay.data.spellings import numbers_in
 from assay.runtime.template import open_text
@@ -37,9 +37,9 @@ def open_xyz(path: Path) -> FrameFile:
     Raises:
         AssayError: it is a trajectory of CP2K, and of something else than positions, or has another name.
     """
-    file, comment = XyzFile(path), first_comment(path)
-    is_plain = _COMMENT.fullmatch(comment) is not None
-    if not is_plain and _EXTENDED.fullmatch(comment) is None:
+    file = XyzFile(path)
+    is_plain = _COMMENT.fullmatch(file.comment) is not None
+    if not is_plain and _EXTENDED.fullmatch(file.comment) is None:
         return file
     name, run = OUTPUT_OF_CP2K.fullmatch(path.name), files_of_run(path)
     if name is not None and run is None:
@@ -52,7 +52,7 @@ def open_xyz(path: Path) -> FrameFile:
             f"{path} is a trajectory of CP2K, which does not tell its cell: name it PROJECT-pos-1.xyz, and put "
             f"PROJECT-1.restart of its run beside it, or {_OR_STATE}"
         )
-    return Cp2kFile(path, run) if is_plain and run is not None else file
+    return Cp2kFile(file, run) if is_plain and run is not None else file
 
 
 class Cp2kFile:
@@ -65,15 +65,14 @@ class Cp2kFile:
 
     layout = Layout(usual={"energy": "hartree", "length": "angstrom", "forces": "hartree/bohr"})
 
-    def __init__(self, path: Path, run: RunFiles, labelled: bool = True):
-        self.path = path
-        self._positions = XyzFile(path)
-        self._forces, self._run, self._cell_table = run
-        self._has_forces = labelled and self._forces.is_file()
+    def __init__(self, positions: XyzFile, run: RunFiles, labelled: bool = True):
+        self.path = positions.path
+        self._positions, self._run = positions, run
+        self._has_forces = labelled and run.forces.is_file()
 
     def without_labels(self) -> Cp2kFile:
         """The same structures, whatever stands in the file of their forces."""
-        return Cp2kFile(self.path, RunFiles(self._forces, self._run, self._cell_table), labelled=False)
+        return Cp2kFile(self._positions, self._run, labelled=False)
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
@@ -84,36 +83,37 @@ class Cp2kFile:
         run, cells = self._state()
         forces: Iterator[tuple[str, Sequence[str]] | None] = repeat(None)
         if self._has_forces:
-            forces = chain(XyzFile(self._forces).texts(chosen), repeat(("", ())))
+            forces = chain(XyzFile(self._run.forces).texts(chosen), repeat(("", ())))
         for (where, lines), of_forces in zip(self._positions.texts(chosen), forces, strict=False):
             yield partial(self._frame, lines, of_forces, run, cells, where)
 
     def _state(self) -> tuple[Frame, dict[int, np.ndarray] | None]:
         """The last structure of the run; and its cells (3, 3) by step, None if it keeps one."""
-        if not self._run.is_file():
+        restart = self._run.restart
+        if not restart.is_file():
             raise AssayError(
-                f"{self.path} is a trajectory of CP2K, which does not tell its cell: put {self._run.name} of its run "
+                f"{self.path} is a trajectory of CP2K, which does not tell its cell: put {restart.name} of its run "
                 f"beside it, or {_OR_STATE}"
             )
-        with open_text(self._run) as file:
+        with open_text(restart) as file:
             text = file.read()
         for what, unit in _UNIT.findall(text):
             if unit.lower() not in _USUAL_UNITS:
                 raise AssayError(
-                    f"{self._run} says that {what} has the UNIT {unit}, which is not read: convert {self.path.name} to "
+                    f"{restart} says that {what} has the UNIT {unit}, which is not read: convert {self.path.name} to "
                     "extended XYZ"
                 )
-        [load] = AseFile(self._run, _OF_LAST_POSITIONS).frames()
+        [load] = AseFile(restart, _OF_LAST_POSITIONS).frames()
         run = load()
         changes = _CHANGES_CELL.search(text)
-        if not run.pbc.any() or (changes is None and not self._cell_table.is_file()):
+        if not run.pbc.any() or (changes is None and not self._run.cells.is_file()):
             return run, None
         cells = self._cells("" if changes is None else " ".join(changes[0].split()))
         same = [run.cell is not None and np.allclose(cell, run.cell, rtol=0.0, atol=1e-6) for cell in cells.values()]
         return run, None if changes is None and all(same) else cells
 
     def _cells(self, why: str) -> dict[int, np.ndarray]:
-        path = self._cell_table
+        path = self._run.cells
         if not path.is_file():
             raise AssayError(
                 f"{self.path} is of a run of CP2K that changes its cell ({why}): put {path.name}, which `&PRINT &CELL` "
@@ -143,11 +143,13 @@ class Cp2kFile:
         if told is None:
             raise AssayError(f"{where} has a comment line other than that of CP2K before it: take it out")
         if not np.array_equal(frame.atomic_numbers, run.atomic_numbers):
-            raise AssayError(f"{where} has other atoms than {self._run}: put the restart file of its own run beside it")
+            raise AssayError(
+                f"{where} has other atoms than {self._run.restart}: put the restart file of its own run beside it"
+            )
         step, cell = int(told[1]), run.cell
         if cells is not None:
             if step not in cells:
-                raise AssayError(f"{where} is step {step}, whose cell is not in {self._cell_table}")
+                raise AssayError(f"{where} is step {step}, whose cell is not in {self._run.cells}")
             cell = cells[step]
         arrays = {} if of_forces is None else {"forces": self._forces_of(lines, *of_forces, where)}
         info = {name: run.info[name] for name in ("charge", "multiplicity") if name in run.info}
@@ -159,7 +161,7 @@ class Cp2kFile:
         same = [row.split()[0] for row in lines[1:]] == [row.split()[0] for row in of_forces[1:]]
         if not of_forces or of_forces[0].split() != lines[0].split() or not same:
             raise AssayError(
-                f"{where} is not of the same step and atoms as that of {self._forces.name}: print both at the same "
-                "steps, or take out what one of them lacks"
+                f"{where} is not of the same step and atoms as that of {self._run.forces.name}: print both at the "
+                "same steps, or take out what one of them lacks"
             )
         return frame_of(list(of_forces), there).positions

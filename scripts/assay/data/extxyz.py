@@ -55,8 +55,8 @@ class XyzFile:
     """
 
     def __init__(self, path: Path):
-        self.path = path
-        without_unit = lacks_unit(first_comment(path))
+        self.path, self.comment = path, first_comment(path)
+        without_unit = lacks_unit(self.comment)
         self.layout = Layout(unknown_units=True, kinds={"length": "angstrom"}) if without_unit else Layout()
 
     def count(self) -> int:

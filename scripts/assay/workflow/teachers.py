@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+from assay.workflow.contents import content_sha256
 from assay.workflow.files import look_up, require_named, sha256_file, training_record
 from assay.workflow.records import read_content
 
@@ -111,7 +112,7 @@ def own_reference(structures: str | Path, teacher: str, key: str = "physics.stru
     name = re.sub(r"[^a-z0-9]+", "-", spelled).strip("-")
     if name != spelled:  # what a name of a file leaves out tells teachers apart
         name = f"{name}-{hashlib.sha256(spelled.encode()).hexdigest()[:8]}".lstrip("-")
-    return OWN_REFERENCES / f"{path.stem}.{sha256_file(path)[:8]}.{name}.xyz.gz"
+    return OWN_REFERENCES / f"{path.stem}.{content_sha256(path)[:8]}.{name}.xyz.gz"
 
 
 def same_teacher(one: str | None, other: str | None) -> bool:

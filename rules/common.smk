@@ -36,7 +36,7 @@ from assay.workflow.config import (
     why_no_gpu,
 )
 from assay.workflow.config_layers import merged
-from assay.workflow.config_models.types import Export
+from assay.workflow.config_models.types import FileOfExport
 from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
 from assay.workflow.own_students import EARLIER, REGISTERED, SUPERCELLS, VALIDATION, check_trained, present, said_of
@@ -149,7 +149,7 @@ CONDA = ROOT / "envs" / f"{DEVICE}.yaml"
 
 # The files that a student is exported to; those that this machine cannot make, with the reason, by variant, unless they
 # were made before: a compiler that is gone makes nothing stale.
-EXPORTED_FILES = list(get_args(Export))
+EXPORTED_FILES = list(get_args(FileOfExport))
 NOT_EXPORTED = {
     variant: {file: why for file, why in missing_files().items() if not Path("results", variant, file).is_file()}
     for variant in NETWORKS

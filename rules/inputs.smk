@@ -55,9 +55,8 @@ def contents_of(*given):
     They are a parameter of the rules that read these: Snakemake looks at the content of a file only where its date is
     late, and one that `cp -p` put there keeps an earlier date.
     """
-    paths = [Path(entry if isinstance(entry, str) else entry.get("path", "")) for entry in given if entry]
-    files = [path for path in [*paths, *map(Path, PARTS_OF_RUNS)] if path.is_file()]
-    return [content_sha256(path) for path in files if not path.is_relative_to("data/build")]
+    paths = [*map(Path, map(file_of, filter(None, given))), *map(Path, PARTS_OF_RUNS)]
+    return [content_sha256(path) for path in paths if path.is_file() and not path.is_relative_to("data/build")]
 
 
 def only_network(wildcards):

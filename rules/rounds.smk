@@ -8,15 +8,13 @@ jobs label the frames of a round as `training: labelling_jobs` says.
 A stopped labelling resumes from data/build/own/labels/, where labels are found again by what is labelled.
 """
 
+CRYSTAL_FILES = [crystal["path"] for crystal in OWN_DATA.get("supercells", {}).get("crystals", []) if "path" in crystal]
+
 
 rule supercells:
     """Make rattled, strained and vacant supercells of crystals."""
     input:
-        crystals=lambda wildcards: [
-            named(crystal["path"], "data.supercells.crystals")(wildcards)
-            for crystal in OWN_DATA.get("supercells", {}).get("crystals", [])
-            if "path" in crystal
-        ],
+        crystals=lambda wildcards: [named(path, "data.supercells.crystals")(wildcards) for path in CRYSTAL_FILES],
         parts=PARTS_OF_RUNS,
     output:
         SUPERCELLS,
@@ -31,7 +29,7 @@ rule supercells:
         **needs(mem_MB=500, minutes=5),
     params:
         code=code_of("supercells"),
-        content=lambda wildcards: contents_of(*OWN_DATA.get("supercells", {}).get("crystals", [])),
+        content=lambda wildcards: contents_of(*CRYSTAL_FILES),
         recipe=OWN_DATA.get("supercells"),
     script:
         "../scripts/supercells.py"

@@ -161,7 +161,7 @@ def test_every_rule_that_reads_files_of_the_user_follows_what_lies_beside_them()
     inputs = {name: rule.inputs for name, rule in rules().items()}
     given = re.compile(
         r"split_files|files_of_splits|split_of\(|labelled_files|OWN_STRUCTURES|OWN_TRAIN|structure_of_properties|"
-        r'PHYSICS\.get\("structures"|crystal\["path"\]|(?:ABLATION|COMPRESSION)\["(?:train|validation|test)"\]'
+        r'PHYSICS\.get\("structures"|CRYSTAL_FILES|(?:ABLATION|COMPRESSION)\["(?:train|validation|test)"\]'
     )
     readers = {name for name, text in inputs.items() if given.search(text)}
     assert {"validate", "describe", "store_data", "store_round", "supercells", "own_reference"} <= readers

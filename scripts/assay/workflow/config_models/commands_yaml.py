@@ -48,6 +48,9 @@ class Endurance(Section):
     seed: SeedOfMotion
 
 
+Peer = Literal["schnetpack", "mace"]
+
+
 class PeerSettings(Section):
     """What differs from ``benchmark`` when peers are timed."""
 
@@ -61,11 +64,9 @@ class PeerSettings(Section):
 class Peers(Section):
     """Networks of other packages that are timed beside the students."""
 
-    packages: list[Annotated[Literal["schnetpack", "mace"], Field(description="a package with a peer")]]
+    packages: list[Annotated[Peer, Field(description="a package with a peer")]]
     settings: PeerSettings
-    targets: dict[Literal["schnetpack", "mace", "schnetpack in the engine"], PositiveNumber] = Field(
-        description="targets by package"
-    )
+    targets: dict[Literal[Peer, "schnetpack in the engine"], PositiveNumber] = Field(description="targets by package")
 
 
 class EngineTask(Section):

@@ -20,8 +20,8 @@ from assay.workflow.errors import AssayError
 from assay.workflow.units import EXAMPLES, factor, of_structure
 
 # The files of a student that an export writes, and the one in eight bits.
-Export = Literal["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
-ExportedFile = Literal[Export, "model.int8.onnx"]
+FileOfExport = Literal["model.onnx", "model.edges.onnx", "model.fp16.onnx", "model.ts.pt", "model.assay", "model.pt2"]
+ExportedFile = Literal[FileOfExport, "model.int8.onnx"]
 CUTOFF_RANGE_A = (0.5, 20.0)  # of students, in angstrom
 
 

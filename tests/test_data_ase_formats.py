@@ -7,6 +7,7 @@ from ase.build import bulk
 from ase.io.formats import ioformats
 
 from assay.data.ase_files import AseFile
+from assay.data.formats import open_frames
 from assay.predictors.structure_files import read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -273,12 +274,12 @@ OUTCAR = """ vasp.5.4.4
 
 def test_an_outcar_may_tell_energies_without_dispersion(tmp_path):
     (tmp_path / "OUTCAR").write_text(OUTCAR)
-    [load] = AseFile(tmp_path / "OUTCAR").frames()
+    [load] = open_frames(tmp_path / "OUTCAR").frames()
     np.testing.assert_allclose(load().positions, [[1.0, 2.0, 3.0]])
-    assert (load().info["energy"], load().arrays["forces"][0, 0]) == (-33.4, 0.1)
+    assert (load().info["free_energy"], load().info["e_0_energy"], load().arrays["forces"][0, 0]) == (-33.3, -33.4, 0.1)
 
 
 def test_an_outcar_with_steps_of_a_learned_force_field_is_refused(tmp_path):
     (tmp_path / "OUTCAR").write_text(OUTCAR.replace("energy   TOTEN", "energy ML TOTEN"))
     with pytest.raises(AssayError, match=r"OUTCAR has steps of a learned force field, .*: give its XDATCAR"):
-        next(AseFile(tmp_path / "OUTCAR").frames())
+        next(read_frames(tmp_path / "OUTCAR"))

@@ -335,7 +335,10 @@ READ = {  # as structures
     "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",
     "Gaussian": " Entering Gaussian System, Link 0=g16\n",
 }
-LABELS = "(write its structures as extended XYZ, with `energy` in eV|.*dpdata makes it an ASE trajectory, by `dpdata /)"
+LABELS = (
+    "(write its structures as extended XYZ, with `energy` in eV|.*dpdata makes it an ASE trajectory, by `dpdata /"
+    r"|give vasprun\.xml or OUTCAR of its run)"
+)
 
 
 @pytest.mark.parametrize("program", BANNERS)

@@ -33,6 +33,7 @@ from assay.data.labels import (
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.data.programs import of_program
+from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from assay.workflow.runs import COMPRESSIONS
@@ -150,6 +151,9 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
+        vasp = open_vasp(path, labelled=True)
+        if vasp is not None:
+            return vasp
         if is_trajectory_of_xtb(path):
             raise AssayError(
                 f"{path} is a trajectory of xtb, which has energies and no forces: label its structures, and write "
@@ -175,7 +179,9 @@ def open_any(path: str | Path) -> FrameFile:
         return file.without_labels() if isinstance(file, Cp2kFile) else file
     if _suffix(path) in _MOLFILES:
         return MolFile(path)
-    return XyzFile(path) if is_trajectory_of_xtb(path) else AseFile(path)
+    if is_trajectory_of_xtb(path):
+        return XyzFile(path)
+    return open_vasp(path, labelled=False) or AseFile(path)
 
 
 def _suffix(path: Path) -> str:
@@ -282,22 +288,32 @@ def _in_words(calculators: Counter[tuple[str, str]]) -> list[str]:
 def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iterator[tuple[int, Frame]]:
     """The frames of a file with their places in it, without labels of weight zero that have no value.
 
-    Those whose energy or forces are such are left out, and counted in the log; atoms alone need no forces.
+    Those whose energy or forces are such, or whose electrons are not converged, are left out, and counted in the log;
+    atoms alone need no forces.
 
     Raises:
         AssayError: one of them has no atoms, or all are left out.
     """
-    n_left_out, is_any = 0, False
+    n_left_out, n_unconverged, is_any = 0, 0, False
     for number, load in zip(count() if chosen is None else chosen.tolist(), file.frames(chosen), strict=False):
         frame = load()
         if not len(frame.atomic_numbers):
             raise AssayError(f"{frame.where} has no atoms: leave it out")
+        if file.layout.leaves_out_unconverged and says_unconverged(frame):
+            n_unconverged += 1
+            continue
         labelled = without_fillers(frame, keys.given)
         if labelled is None:
             n_left_out += 1
             continue
         is_any = True
         yield number, labelled
+    if n_unconverged and not is_any and chosen is None:
+        raise AssayError(
+            f"no structure of {file.path} has converged electrons: run it again with more electronic steps (NELM)"
+        )
+    if n_unconverged:
+        print(f"the electrons of {n_unconverged} structures of {file.path} are not converged, and these are left out")
     if n_left_out and not is_any and chosen is None:
         raise AssayError(
             f"no structure of {file.path} has an energy and forces: all have weight zero and no value, as MACE marks "

@@ -160,6 +160,8 @@ class Layout(NamedTuple):
         unknown_units: whether neither the file nor its layout tells the units, so that the caller must.
         has_gaps: whether a structure without a label has one that is not a number.
         kinds: the units that the file states for a kind of label, whatever its name; "length" for positions and cells.
+        leaves_out_unconverged: whether a structure that is said not to be converged is so in its electrons, and no
+            label.
     """
 
     units: Mapping[str, str] = {}
@@ -168,6 +170,7 @@ class Layout(NamedTuple):
     unknown_units: bool = False
     has_gaps: bool = False
     kinds: Mapping[str, str] = {}
+    leaves_out_unconverged: bool = False
 
 
 class FrameFile(Protocol):

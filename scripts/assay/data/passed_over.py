@@ -93,7 +93,6 @@ _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
 _MISREAD: Mapping[str, tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]] = {  # by format of ASE
     "nwchem-out": (re.compile(r"Final (?:Alpha |Beta )?Molecular Orbital Analysis"), ""),
     "onetep-out": (re.compile(r"(?i)%(?:end)?block[ \t]+\w+"), lambda word: " ".join(word[0].upper().split())),
-    "vasp-out": (re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?"), ""),
 }
 KINDS = frozenset([*_SEVERAL, *_NOT_READ, *_TOLD, *_MISREAD, "eon"])
 """Formats of ASE of whose files these functions tell whether, and how, ASE's reader has them whole."""
@@ -144,17 +143,13 @@ def check_read(kind: str, text: str, path: Path) -> None:
     """
     if kind in _SEVERAL and _SEVERAL[kind](text):
         raise several(path)
-    if kind == "vasp-out" and "ML TOTEN" in text:
-        raise AssayError(
-            f"{path} has steps of a learned force field, which ASE's reader does not know: give its XDATCAR"
-        )
     said = _NOT_READ[kind].search(text) if kind in _NOT_READ else None
     if said is not None:
         raise not_read(path, said[0])
 
 
 def readable(kind: str, text: str) -> str:
-    """A text without what ASE's reader stumbles over: orbitals, small letters, energies without dispersion."""
+    """A text without what ASE's reader stumbles over: orbitals and small letters."""
     if kind not in _MISREAD:
         return text
     words, instead = _MISREAD[kind]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from assay.runtime.template import open_text
 
-_BEGIN = 100_000  # characters, in which the banner of a program stands
+_BEGIN, _PIECE = 100_000, 1_000  # characters, in which the banner of a program stands, and that are read at once
 _BY_DPDATA = "dpdata makes it an ASE trajectory, by `dpdata {{path}} -i {} -o ase/traj -O labels.traj`"
 _BY_CCLIB = "cclib writes its last structure as XYZ, by `ccwrite xyz {path}`"
 _OF_BOTH = {
@@ -18,7 +19,7 @@ _OF_BOTH = {
 _LABELS: Mapping[str, str] = {
     **_OF_BOTH,
     "Gaussian": _BY_DPDATA.format("gaussian/md"),
-    "VASP": f"{_BY_DPDATA.format('vasp/outcar')}, or vasp/xml of vasprun.xml",
+    "VASP": "give vasprun.xml or OUTCAR of its run",
 }
 _STRUCTURES: Mapping[str, str] = {
     **_OF_BOTH,
@@ -74,22 +75,32 @@ _BANNERS: Mapping[str, re.Pattern[str]] = {
 }
 
 
+def begin_of(path: Path) -> str:
+    """The beginning of a file, compressed or not, in which a program names itself, as far as it can be read."""
+    parts: list[str] = []
+    with suppress(Exception), open_text(path) as file:  # of any decompression
+        parts.extend(file.read(_PIECE) for _ in range(_BEGIN // _PIECE))
+    return "".join(parts)
+
+
+def program_of(path: Path) -> str | None:
+    """The program that a file is of; None if none is known.
+
+    It is that which names itself first: it may run others, and print what they say.
+    """
+    begin = begin_of(path)
+    found = ((banner.search(begin), name) for name, banner in _BANNERS.items())
+    return min(((banner.start(), name) for banner, name in found if banner), default=(0, None))[1]
+
+
 def of_program(path: Path, labelled: bool = False) -> str | None:
     """That a file is of a program whose outputs are not read as wanted, and what to do; None of any other file.
-
-    The program is that which names itself first: it may run others, and print what they say.
 
     Args:
         path: the file.
         labelled: whether its energies and forces are wanted, too.
     """
-    try:
-        with open_text(path) as file:
-            begin = file.read(_BEGIN)
-    except Exception:  # of any decompression
-        return None
-    found = ((banner.search(begin), name) for name, banner in _BANNERS.items())
-    _, name = min(((banner.start(), name) for banner, name in found if banner), default=(0, None))
+    name = program_of(path)
     if name is None or (name in _WITH_STRUCTURES and not labelled):
         return None
     if name == _MOL2:

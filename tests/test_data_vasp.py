@@ -364,6 +364,16 @@ def test_a_run_that_is_not_self_consistent_has_no_labels(write, tag, value):
     assert len(list(read_frames(path))) == 1
 
 
+@pytest.mark.parametrize(("tag", "value"), [("EFIELD", "0.2"), ("EFIELD_PEAD", "0.0 0.0 0.01")])
+def test_labels_in_an_electric_field_are_refused(write, tag, value):
+    none = {"vasprun.xml": f'<v name="{tag}"> 0.0 0.0 0.0</v>', "OUTCAR": f"   {tag} = 0.0 0.0 0.0"}[write.kind]
+    assert len(read_dataset(write(step(), incar=none))) == 1
+    path = write(step(), incar=none.replace("0.0 0.0 0.0", value))
+    with pytest.raises(AssayError, match=rf"{path} is of a run of VASP in an electric field \({tag} = {value}\)"):
+        read_dataset(path)
+    assert len(list(read_frames(path))) == 1
+
+
 def test_a_pressure_alone_is_no_stress(write):
     [structure] = read_dataset(write(step(), ISIF=1))
     assert structure.stress_eV_per_A3 is None

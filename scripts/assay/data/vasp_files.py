@@ -28,7 +28,7 @@ from assay.workflow.errors import AssayError, reason_of
 
 _ROOT = "<modeling>"
 _MARKS_OF_OUTCAR = (" executed on ", " POTCAR:")  # below the first line, which VASP prints to the terminal, too
-_TAGS = re.compile(r"(?m)^ *(\w+) *= *([^\s;]+)")
+_TAGS = re.compile(r"(?m)^ *(\w+) *= *([^\s;]+(?: +[-+.\d]+(?= |$))*)")
 _LISTS = {
     "atoms": re.compile(r"ions per type =((?:\s+\d+)+)"),
     "valences": re.compile(r"Ionic Valenz\s+ZVAL +=((?:\s+[\d.]+)+)"),
@@ -52,6 +52,7 @@ _PER_STEP = 3  # energies of an electronic step; of the first, and of the last b
 _PRESSURE_ALONE = "1"  # ISIF
 _NO_CYCLE = ("2", "3", "4")  # IALGO of ALGO = None, Eigenval and Subrot
 _FIXED_CHARGE = 10  # ICHARG from which on the charge density is kept
+_FIELDS = ("EFIELD", "EFIELD_PEAD")
 
 
 class _Run(NamedTuple):
@@ -98,6 +99,13 @@ class _Run(NamedTuple):
                 f"{path} is of a run of VASP that keeps its charge density or its orbitals ({kept[0]} = "
                 f"{self.tags[kept[0]]}), so that its energies and forces are not self-consistent: give the output of "
                 "the run before it"
+            )
+
+        fields = [tag for tag in _FIELDS if any(map(float, self.tags.get(tag, "").split()))]
+        if labelled and fields:
+            raise AssayError(
+                f"{path} is of a run of VASP in an electric field ({fields[0]} = {self.tags[fields[0]]}), of which "
+                "students know nothing: give the output of a run without"
             )
 
     def _keeps(self, tag: str) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from ase.units import GPa
 
 from assay.data import read_dataset
-from assay.data.formats import count_structures
+from assay.data.formats import count_structures, read_blocks
 from assay.predictors.structure_files import read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -543,6 +543,17 @@ def test_a_compressed_file_is_read(write):
     packed.write_bytes(gzip.compress(path.read_bytes())[:-40])
     with pytest.raises(AssayError, match=r"\.gz cannot be read as an output of VASP"):
         read_dataset(packed)
+
+
+@pytest.mark.parametrize(("written", "number"), [("X ", 54), ("r ", 40), ("Zr", 40)])
+def test_elements_that_vasprun_cuts_are_known(tmp_path, written, number):
+    (tmp_path / "vasprun.xml").write_text(vasprun(step()).replace("<c>F </c>", f"<c>{written}</c>"))
+    assert read_dataset(tmp_path / "vasprun.xml")[0].atomic_numbers.tolist() == [1, number]
+
+
+def test_blocks_leave_out_what_is_not_converged(write):
+    path = write(step(0), step(1, cycle=(-30.0, -32.0)), step(2), step(3))
+    assert [block.numbers.tolist() for block in read_blocks(path, 2)] == [[0, 2], [3]]
 
 
 def test_structures_are_drawn_by_their_places(write):

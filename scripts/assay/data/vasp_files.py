@@ -48,6 +48,7 @@ _ENDS_EARLY = {
     for word in (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN, errors.XML_ERROR_PARTIAL_CHAR)
 }
 _BULK = ("set", "eigenvalues", "dos", "projected")  # of electrons, in a step
+_SYMBOLS = {"X": "Xe", "r": "Zr"}  # as some versions write them
 _PER_STEP = 3  # energies of an electronic step; of the first, and of the last before any response, there are more
 _PRESSURE_ALONE = "1"  # ISIF
 _NO_CYCLE = ("2", "3", "4")  # IALGO of ALGO = None, Eigenval and Subrot
@@ -263,7 +264,8 @@ def _steps_of_xml(path: Path) -> Iterator[_Step]:
                 elif element.tag == "calculation" and root is not None:
                     is_within = False
                     run = run or _run_of_xml(head)
-                    yield _step_of_xml(element, run, [row[0] for row in _rows(head["atominfo"], "atoms")])
+                    symbols = [_SYMBOLS.get(row[0], row[0]) for row in _rows(head["atominfo"], "atoms")]
+                    yield _step_of_xml(element, run, symbols)
                     root.clear()
         except ElementTree.ParseError as error:
             if error.code not in _ENDS_EARLY:

@@ -340,6 +340,13 @@ def test_what_vasp_6_says_of_its_loop_counts(tmp_path, loop):
     assert read_dataset(tmp_path / "OUTCAR").numbers.tolist() == [0]
 
 
+def test_a_change_that_had_no_place_is_none_of_a_converged_step(tmp_path):
+    text = outcar(step(0), step(1, cycle=(*CYCLE, CYCLE[-1])))
+    head, change, tail = text.rpartition("total energy-change (2. order) :")
+    (tmp_path / "OUTCAR").write_text(f"{head}{change}{14 * '*'}{tail[14:]}")
+    assert read_dataset(tmp_path / "OUTCAR").numbers.tolist() == [0]
+
+
 def test_a_run_without_a_converged_step_is_refused(write):
     path = write(step(cycle=(-30.0, -32.0)))
     with pytest.raises(AssayError, match=rf"no structure of {path} has converged electrons: .*NELM"):

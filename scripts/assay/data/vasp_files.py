@@ -26,6 +26,7 @@ from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, reason_of
 
+_NAMES = {"free_energy": "free_energy", "e_0_energy": "energy", "stress": "stress"}  # of labels, and ASE's
 _ROOT = "<modeling>"
 _MARKS_OF_OUTCAR = (" executed on ", " POTCAR:")  # below the first line, which VASP prints to the terminal, too
 _TAGS = re.compile(r"(?m)^ *(\w+) *= *([^\s;]+(?: +[-+.\d]+(?= |$))*)")
@@ -37,7 +38,7 @@ _LISTS = {
 _FIRST_STEP, _ENERGIES, _END = "Iteration", "FREE ENERGIE OF THE ION-ELECTRON SYSTEM", "General timing"
 _LINES_OF_ENERGIES = 4  # below their title
 _LEARNED, _NEXT_RUN = "ML TOTEN", " vasp."
-_CHANGE = re.compile(r"total energy-change \(2\. order\) *: *([-+.\dE]+)")
+_CHANGE = re.compile(r"total energy-change \(2\. order\) *:(.{14})")
 _LEFT_LOOP, _CONVERGED = "aborting loop", "because EDIFF is reached"
 _WITHOUT_DISPERSION = re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?")
 _PARSERS = (outcar.Cell, outcar.PositionsAndForces, outcar.Stress, outcar.Energy)
@@ -48,6 +49,7 @@ _ENDS_EARLY = {
     for word in (errors.XML_ERROR_NO_ELEMENTS, errors.XML_ERROR_UNCLOSED_TOKEN, errors.XML_ERROR_PARTIAL_CHAR)
 }
 _BULK = ("set", "eigenvalues", "dos", "projected")  # of electrons, in a step
+_FREE = "i[@name='e_fr_energy']"
 _SYMBOLS = {"X": "Xe", "r": "Zr"}  # as some versions write them
 _PER_STEP = 3  # energies of an electronic step; of the first, and of the last before any response, there are more
 _PRESSURE_ALONE = "1"  # ISIF
@@ -101,7 +103,6 @@ class _Run(NamedTuple):
                 f"{self.tags[kept[0]]}), so that its energies and forces are not self-consistent: give the output of "
                 "the run before it"
             )
-
         fields = [tag for tag in _FIELDS if any(map(float, self.tags.get(tag, "").split()))]
         if labelled and fields:
             raise AssayError(
@@ -197,14 +198,14 @@ class VaspFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                atoms = step.read()
+                atoms, charge = step.read(), step.run.charge
         except Exception as error:  # of ASE's readers
             raise AssayError(
                 f"{where} cannot be read ({reason_of(error, 120)}): check what VASP wrote there, and give its other "
                 "file, vasprun.xml or OUTCAR, if that is whole"
             ) from None
         found = {name: value for name, value in atoms.calc.results.items() if value is not None}
-        atoms.calc, charge = None, step.run.charge
+        atoms.calc = None
         frame = Frame.from_ase(atoms, where)
         info = {} if charge is None else {"charge": charge}
         if not self._labelled:
@@ -217,9 +218,6 @@ class VaspFile:
         arrays = {"forces": found["forces"]} if "forces" in found else {}
         functional = calculator_of("vasp", {"gga": step.run.tags.get("GGA", "").strip("-")})
         return replace(frame, info=info, arrays=arrays, calculator=functional)
-
-
-_NAMES = {"free_energy": "free_energy", "e_0_energy": "energy", "stress": "stress"}  # of labels, and ASE's
 
 
 def open_vasp(path: Path, labelled: bool) -> VaspFile | None:
@@ -310,15 +308,15 @@ def _step_of_xml(step: Element, run: _Run, symbols: Sequence[str]) -> _Step:
         settings = {"pstress": float(run.tags.get("PSTRESS", 0.0))}
         return atoms_from_step(lean, (), (), settings, ase.Atoms(symbols, pbc=True), len(symbols))
 
-    last_eV = [_energy_eV(own) for _, own in cycle[max(last - 1, 0) : last + 1]]
+    last_eV = [_number(own.findtext(_FREE)) for _, own in cycle[max(last - 1, 0) : last + 1]]
     is_converged = len(last_eV) == 2 and abs(last_eV[1] - last_eV[0]) <= run.ediff_eV + _EIGHT_DECIMALS_eV
     return _Step(run, read, is_converged)
 
 
-def _energy_eV(energies: Element) -> float:
-    """The free energy of an electronic step; NaN where it had no place."""
+def _number(text: str | None) -> float:
+    """A number; NaN where it is missing, or had no place."""
     try:
-        return float(energies.findtext("i[@name='e_fr_energy']", "nan"))
+        return float(text or "nan")
     except ValueError:
         return np.nan
 
@@ -363,7 +361,7 @@ def _run_of_outcar(begin: str) -> _Run:
 def _step_of_outcar(lines: Sequence[str], run: _Run, header: dict[str, Any]) -> _Step:
     text = "".join(lines)
     changes, loops = _CHANGE.findall(text), [line for line in lines if _LEFT_LOOP in line]
-    is_small = len(changes) > 1 and abs(float(changes[-1])) <= _ONE_DIGIT * run.ediff_eV
+    is_small = len(changes) > 1 and abs(_number(changes[-1])) <= _ONE_DIGIT * run.ediff_eV
     is_said = bool(loops) and _CONVERGED in loops[-1]
 
     def read() -> ase.Atoms:

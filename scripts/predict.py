@@ -15,7 +15,7 @@ import numpy as np
 from assay.accuracy.domain import Domain, domain_beside, read_domain
 from assay.data.scope import Scope
 from assay.predictors.named import add_arguments, named_model
-from assay.predictors.structure_files import PredictionFiles, predict_file
+from assay.predictors.structure_files import PredictionFiles, predict_frames, read_frames
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError, exit_on_error
 from assay.workflow.files import require_own_files
@@ -50,13 +50,16 @@ def main(options: argparse.Namespace) -> None:
     require_own_files({"--json": options.json, "--output": options.output}, inputs)
     if options.output and not options.output.lower().endswith((".xyz", ".extxyz")):
         raise AssayError(f"--output {options.output} is to be extended XYZ: let it end in .xyz or .extxyz")
+    frames = read_frames(options.structures)
     [predictor] = model.load(options.device, dtypes=(options.dtype,))
     domain = read_domain(options.domain) if options.domain else model.path and domain_beside(model.path)
     known = domain is not None and domain.training_data.known
     n_predicted, n_outside, refusals = 0, 0, []
-    print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
+    answers = predict_frames(predictor, frames, options.structures)
     with PredictionFiles(options.json, options.output) as files:
-        for index, (atoms, structure, prediction, refusal) in enumerate(predict_file(predictor, options.structures)):
+        for index, (atoms, structure, prediction, refusal) in enumerate(answers):
+            if not index:
+                print(f"{'#':>5}  {'structure':<24} {'atoms':>6} {'energy_eV':>16} {'max_force_eV_per_A':>20}")
             if refusal:
                 refusals.append(refusal)
                 files.write_refusal(refusal)

@@ -21,7 +21,7 @@ from assay.engine.model_file import to_bytes
 from assay.export.metadata import export_metadata
 from assay.predictors.interface import BACKENDS, Prediction, kind_of, load_predictor
 from assay.predictors.networks import EagerPredictor
-from assay.predictors.structure_files import PredictionFiles, predict_file, read_frames
+from assay.predictors.structure_files import PredictionFiles, predict_frames, read_frames
 from assay.structures.batching import count_edges
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -91,6 +91,28 @@ def test_errors_are_one_sentence(checkpoint, tmp_path, model, content, message):
     assert not (tmp_path / "o.json").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "there is no file"),
+        ("nonsense", "is not extended XYZ"),
+        ("", "holds no structures"),
+    ],
+)
+def test_no_table_is_begun_of_a_file_without_structures(checkpoint, tmp_path, content, message):
+    structures = tmp_path / "structures.xyz"
+    if content is not None:
+        structures.write_text(content)
+    result = predict(checkpoint, structures)
+    assert (result.returncode, result.stdout) == (1, "") and message in result.stderr
+
+
+def test_a_missing_file_of_structures_is_told_before_the_model_is_loaded(tmp_path):
+    (tmp_path / "model.pt").write_text("no checkpoint")
+    result = predict(tmp_path / "model.pt", tmp_path / "missing.xyz")
+    assert result.returncode == 1 and "there is no file" in result.stderr and "missing.xyz" in result.stderr
+
+
 def test_files_without_structures_are_refused(tmp_path):
     with pytest.raises(AssayError, match="there is no file"):
         list(read_frames(tmp_path / "missing.xyz"))
@@ -137,7 +159,7 @@ def test_atoms_at_one_place_cost_no_other_structure_its_prediction_by_the_engine
     )
     structures.write_text(GOOD.format(more="") + BAD["coincide"] + GOOD.format(more=""))
     predictor = load_predictor(model)
-    refusals = [answer.refusal for answer in predict_file(predictor, structures)]
+    refusals = [answer.refusal for answer in predict_frames(predictor, read_frames(structures), structures)]
     assert refusals[0] == refusals[2] == "" and "structure 1 of" in refusals[1] and "do two of its" in refusals[1]
     water, pair = (
         Structure(name, *given)
@@ -154,9 +176,10 @@ def test_atoms_at_one_place_cost_no_other_structure_its_prediction_by_the_engine
 
 @pytest.mark.parametrize("wrong", [{"energy_eV": np.inf}, {"forces_eV_per_A": np.diag([0.0, np.nan, 0.0])}])
 def test_a_prediction_with_one_number_that_is_none_is_refused(tmp_path, wrong):
-    (tmp_path / "all.xyz").write_text(GOOD.format(more=""))
+    path = tmp_path / "all.xyz"
+    path.write_text(GOOD.format(more=""))
     found = Prediction(**{"energy_eV": -1.0, "forces_eV_per_A": np.zeros((3, 3))} | wrong)
-    [answer] = predict_file(SimpleNamespace(predict=lambda _: [found]), tmp_path / "all.xyz")
+    [answer] = predict_frames(SimpleNamespace(predict=lambda _: [found]), read_frames(path), path)
     assert answer.prediction is None and "has no finite energy" in answer.refusal
 
 

@@ -32,9 +32,10 @@ _OWN_COLUMNS = ("species", "pos", "symbols", *OF_ATOMIC_NUMBERS)
 
 
 def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[Callable[[], ase.Atoms]]:
-    """Yield a call for each structure in a file that reads it, in angstrom and without labels.
+    """A call for each structure in a file that reads it, in angstrom and without labels.
 
-    One structure that cannot be read costs no other: its call raises an ``AssayError``, and the next one follows.
+    The file is opened at once, and its structures are read as they are asked for. One that cannot be read costs no
+    other: its call raises an ``AssayError``, and the next one follows.
 
     Args:
         path: the file.
@@ -56,8 +57,7 @@ def read_frames(path: str | Path, chosen: np.ndarray | None = None) -> Iterator[
 
     if file.layout.unknown_units and "length" not in file.layout.kinds:
         raise AssayError(f"{path} does not say its unit of length: give it as extended XYZ, in angstrom")
-    for load in file.frames(chosen):
-        yield partial(atoms_of, load)
+    return (partial(atoms_of, load) for load in file.frames(chosen))
 
 
 class Answer(NamedTuple):
@@ -76,17 +76,24 @@ class Answer(NamedTuple):
     refusal: str = ""
 
 
-def predict_file(predictor: Predictor, path: str | Path) -> Iterator[Answer]:
+def predict_frames(
+    predictor: Predictor, frames: Iterator[Callable[[], ase.Atoms]], path: str | Path
+) -> Iterator[Answer]:
     """Predict the structures of a file, each alone, and say of each that is not predicted why.
 
     Where the file is damaged, the last answer says so.
 
+    Args:
+        predictor: the model.
+        frames: what ``read_frames`` gave of the file.
+        path: the file.
+
     Raises:
-        AssayError: the file is missing, or none that can be read.
+        AssayError: no structure of the file can be read.
     """
     answered = False
     try:
-        for index, load in enumerate(read_frames(path)):
+        for index, load in enumerate(frames):
             yield _answer(predictor, load, f"structure {index} of {path}")
             answered = True
     except AssayError as error:

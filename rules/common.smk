@@ -69,14 +69,15 @@ def on_disk(path):
 
 
 def named(path, key):
-    """A file that a key of the config names, as the input of a rule, which is refused where the file is missing.
+    """A file that a key of the config names, as the input of a rule, which is refused where it is missing or a folder.
 
     Snakemake by itself takes what such a rule made of another file for the result. It asks only the rules behind the
-    command. Nothing is said of files that rules make, nor of those that a prefix moves.
+    command. Nothing is said of files that rules make and that are not there yet, nor of those that a prefix moves.
     """
 
     def _found(wildcards):
-        if path and not str(path).startswith(("results/", "data/build/")) and not is_moved(path):
+        is_made = str(path).startswith(("results/", "data/build/"))
+        if path and not is_moved(path) and (Path(path).is_dir() or not is_made):
             in_words(require_named, path, key)
         return path or []
 

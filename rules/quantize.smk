@@ -20,7 +20,7 @@ rule schemes:
         half="results/{variant}/model.fp16.onnx",
         card=CARD,
         taught=taught_of,
-        train=file_of(config["dataset"]["train"]),
+        train=lambda wildcards: on_disk(named(file_of(config["dataset"]["train"]), "dataset.train")(wildcards)),
         unseen=lambda wildcards: files_of_splits(UNSEEN_OR_ELSE),
         parts=PARTS_OF_RUNS,
     output:

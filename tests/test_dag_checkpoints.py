@@ -252,6 +252,10 @@ def test_results_stand_for_the_missing_checkpoint_that_they_were_made_of_and_for
     )
     assert done.returncode != 0
     assert "there is no file mine_v2.pt, which `variants.mine.checkpoint` in the config names" in done.stdout
+    (tree / "mine.pt").mkdir()
+    done = snakemake(tree, "-n", "results/mine/accuracy.json")
+    assert done.returncode != 0
+    assert "mine.pt, which `variants.mine.checkpoint` in the config names, is a folder" in done.stdout
 
 
 def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):

@@ -1,5 +1,6 @@
 """What `distill` and `all` plan for students of one's own: their data and nothing that is shipped."""
 
+import functools
 import json
 import re
 import shutil
@@ -134,6 +135,11 @@ def test_what_tells_of_the_origin_of_a_student_trains_it_anew(tree, tmp_path):
             "results/report/summary.json",
             "typo.xyz, which `dataset.splits.mine`",
         ),
+        (
+            {"students": {}, "dataset": {"train": "typo.xyz"}},
+            "results/tiny/quantization.json",
+            "typo.xyz, which `dataset.train`",
+        ),
     ],
 )
 def test_a_missing_file_is_refused_though_earlier_ones_were_made_of_another(tree, tmp_path, keys, target, words):
@@ -148,6 +154,31 @@ def test_a_missing_file_is_refused_though_earlier_ones_were_made_of_another(tree
     done = plan(copy, target)[1]
     assert done.returncode != 0
     assert f"there is no file {words} in the config names: check the path" in " ".join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("key", "target"),
+    [
+        ("variants.mine.checkpoint", "results/mine/accuracy.json"),
+        ("dataset.splits.mine", "results/tiny/accuracy.json"),
+        ("dataset.train", "results/tiny/quantization.json"),
+        ("data.train", "distill"),
+        ("students.more.from", "distill"),
+        ("properties.structure", "properties"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_file_is_refused_when_jobs_are_planned(tree, key, target):
+    for folder in ("labels", "results/earlier"):
+        (tree / folder).mkdir(parents=True, exist_ok=True)
+        (tree / folder / "part.xyz").write_text("part")
+        named = functools.reduce(lambda inner, part: {part: inner}, reversed(key.split(".")), folder)
+        if key.startswith("students."):
+            named["data"] = {"train": "my_train.xyz"}
+        configure(tree, **({} if target == "distill" else {"students": {}}) | named)
+        done = plan(tree, target)[1]
+        said = " ".join(done.stdout.split())
+        assert done.returncode != 0, said
+        assert f"{folder}, which `{key}` in the config names, is a folder: name a file" in said
 
 
 def test_what_an_earlier_student_learned_from_is_looked_at_before_anything_is_held_out(tree):

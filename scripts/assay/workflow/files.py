@@ -103,7 +103,7 @@ def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence
 
 
 def require_named(path: str | Path, key: str) -> None:
-    """Make sure that a file of the user is there.
+    """Make sure that a file of the user is there, and is no folder.
 
     Args:
         path: the file.
@@ -112,6 +112,10 @@ def require_named(path: str | Path, key: str) -> None:
     Raises:
         AssayError: there is no such file.
     """
+    if Path(path).is_dir():
+        raise AssayError(
+            f"{path}, which `{key}` in the config names, is a folder: name a file, and make one of what lies in several"
+        )
     if not Path(path).exists():
         raise AssayError(f"there is no file {path}, which `{key}` in the config names: check the path")
 

@@ -28,13 +28,14 @@ with exit_on_error(log=snakemake.log[0]):
         normalize(snakemake.input.model),
         snakemake.params.teacher,
     )
-    workshop, scope = Workshop(student.build(), train, validation, settings, path.parent), student.scope
+    workshop = Workshop(student.build(), train, validation, settings, path.parent)
+    scope, in_doubt = student.scope, student.in_doubt
     if form["kind"] == "pruned":
         made = workshop.pruned(form["channels"], form["tuned"])
     elif form["kind"] == "low_rank":
         made = workshop.low_rank(form["share"])
     else:
         begun = begin(snakemake.input.smaller, train, teacher)
-        made, scope = workshop.smaller(begun.model, form["learns"]), begun.scope
+        made, scope, in_doubt = workshop.smaller(begun.model, form["learns"]), begun.scope, begun.in_doubt
         teacher = begun.teacher if form["learns"] is None else teacher
-    save(made, path, scope, teacher)
+    save(made, path, scope, teacher, in_doubt)

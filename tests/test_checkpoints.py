@@ -17,6 +17,9 @@ from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
 from assay.checkpoint.container import content_sha256
 from assay.checkpoint.normalized import parameter_counts
 from assay.checkpoint.weights import BUFFERS, ROOTS
+from assay.export import onnx_graphs
+from assay.export.lowering import lower
+from assay.export.metadata import export_metadata
 from assay.models import PaiNN
 from assay.neighbors.lists import build_graph
 from assay.predictors.interface import load_predictor
@@ -110,6 +113,35 @@ def test_settings_that_are_assumed_of_bare_tensors_are_said_where_numbers_are(sa
     assert not normalize(whole).doubts() and not normalize(whole).card("x")["doubts"]
     load_predictor(whole)
     assert "assumed" not in capsys.readouterr().err
+
+
+def test_what_was_assumed_stays_in_doubt_in_the_normalized_model_and_in_exported_files(save, tmp_path, capsys):
+    bare = normalize(save(student("painn").state_dict(), "bare.pt"))
+    model, card, file = tmp_path / "model.safetensors", tmp_path / "model.json", tmp_path / "model.onnx"
+    write(bare, "x", model, card)
+    again = normalize(model)
+    assert again.in_doubt == bare.in_doubt == list(UNSEEN)
+    assert {name for name, source in again.network.sources.items() if source == "assumed"} == set(UNSEEN)
+    [doubt] = again.doubts()
+    assert "goes back to tensors without the settings of their network" in doubt and "epsilon 1e-08" in doubt
+    assert again.to_bytes() == model.read_bytes() and again.card("x")["doubts"] == [doubt] == again.taught["doubts"]
+    network = bare.build()
+    metadata = export_metadata(network, json.loads(card.read_text()))
+    assert metadata["doubts"] == bare.doubts()
+    onnx_graphs.save(onnx_graphs.assemble(lower(network), network.cutoff, metadata, search=True), file)
+    for _ in range(2):
+        load_predictor(file)
+    assert capsys.readouterr().err.count(f"{file}: {bare.doubts()[0]}") == 1
+    card.unlink()
+    assert not normalize(model).in_doubt, "nothing tells any more"
+    assert "doubts" not in export_metadata(network, normalize(model).card("x"))
+
+
+@pytest.mark.parametrize("told", ["all", {"epsilon": 1}, [["epsilon"], 3, None, "no_setting"], {}])
+def test_no_word_of_a_stranger_on_what_was_assumed_is_an_error_or_a_doubt(told, save):
+    whole = {"state_dict": student("painn").state_dict(), "config": student("painn").hyperparameters}
+    read = normalize(save(whole | {"assumed": told}))
+    assert read.to_bytes() == normalize(save(whole, "plain.pt")).to_bytes() and not read.doubts()
 
 
 @pytest.mark.parametrize("average", NOT_BEGUN)

@@ -308,6 +308,21 @@ def test_a_form_keeps_what_its_student_was_taught_and_by_whom(model, tmp_path):
     assert normalize(tmp_path / "form.pt").elements is None
 
 
+def test_a_form_goes_on_to_say_what_was_assumed_of_its_student(model, tmp_path):
+    """Its own config states all settings, as that of a student who told them does."""
+    bare, data = tmp_path / "bare.pt", from_structures(structures(3))
+    torch.save(model.state_dict(), bare)
+    student = normalize(bare)
+    assert {"epsilon", "repulsion"} <= set(student.in_doubt)
+    save(made(student.build()), tmp_path / "form.pt", Scope(), None, student.in_doubt)
+    form = normalize(tmp_path / "form.pt")
+    assert form.in_doubt == student.in_doubt == begin(tmp_path / "form.pt", data, None).in_doubt
+    assert "goes back to tensors" in form.doubts()[0]
+    assert form.card("x")["hyperparameter_sources"]["epsilon"] == "assumed"
+    save(made(model), tmp_path / "form.pt", Scope(), None)
+    assert not normalize(tmp_path / "form.pt").doubts()
+
+
 def test_a_smaller_student_begins_at_the_zero_of_energy_of_the_data(tmp_path):
     """And with rows for their elements; one of the same teacher and elements is taken as it is."""
     torch.manual_seed(1)

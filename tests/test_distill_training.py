@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from assay.checkpoint import load_model
+from assay.checkpoint import load_model, normalize
 from assay.data import read_dataset
 from assay.data.dataset import from_structures
 from assay.data.formats import read_blocks
@@ -201,6 +201,11 @@ def test_training_goes_on_from_a_student_with_new_elements(labelled, tmp_path):
     assert record["split"].endswith(f", at least 3 of which {tuned['from']} learned from")
     assert _seen_before(seen | {"same_structure": 0}, "a.pt") == "none of which a.pt is known to have learned from"
     assert record["from"]["path"].endswith("first/small.pt") and record["from"]["new_elements"] == [7, 16]
+    torch.save(before.state_dict(), tmp_path / "bare.pt")
+    run_training(second, str(tmp_path / "n.xyz"), {"from": str(tmp_path / "bare.pt")}, "of_bare", steps=1)
+    doubts = {name: normalize(second / f"{name}.pt").in_doubt for name in ("tuned", "of_bare")}
+    assert doubts == {"tuned": [], "of_bare": normalize(tmp_path / "bare.pt").in_doubt}
+    assert "epsilon" in doubts["of_bare"], "what was assumed stays in doubt"
     assert record["before"]["force_mae_eV_per_A"] > 0
     assert load_model(second / "tuned.pt").max_z == 16
 

@@ -11,7 +11,7 @@ import json
 import re
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from assay.checkpoint.container import CHECKSUM, Container, content_sha256, read
 from assay.checkpoint.programs import model_of_another_program
 from assay.checkpoint.schnetpack import module_parts
 from assay.checkpoint.scope import read_scope
+from assay.checkpoint.sections import IDENTITY_CARD
 from assay.checkpoint.stated_statistics import check_statistics
 from assay.checkpoint.stated_sums import check_sum
 from assay.checkpoint.stated_units import check_units
@@ -35,10 +36,11 @@ from assay.data.scope import Scope
 from assay.models import Potential, build_model, count_parameters
 from assay.neighbors.lists import build_graph
 from assay.workflow.errors import AssayError, printable
-from assay.workflow.files import atomic_path, write_json
+from assay.workflow.files import atomic_path, look_up, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
+ASSUMED = "assumed"  # key in a checkpoint of Assay: settings that were assumed of the student that it was made of
 _TOLD = ("file config", "module")  # how the source of a setting begins that a file tells by more than tensors
 _TENSOR_OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")
 _UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
@@ -53,12 +55,15 @@ class Checkpoint:
         container: the file.
         choice: where in it the tensors were, and which others were passed over.
         scope: what it was taught, as the file and those beside it tell.
+        assumed_before: the settings that were assumed of tensors alone when this model, or the one that it was made of,
+            was brought into a form that states them.
     """
 
     network: Network
     container: Container
     choice: Choice
     scope: Scope
+    assumed_before: list[str] = field(default_factory=list)
 
     @property
     def state_dict(self) -> StateDict:
@@ -135,13 +140,26 @@ class Checkpoint:
             "variants.<name>.weights to raw, average or a path in the file."
         )
 
+    @property
+    def in_doubt(self) -> list[str]:
+        """The settings that are assumed of tensors alone, here or before; what is made of the model says so too."""
+        assumed = [name for name, value in self.network.assumed.items() if value != []]
+        is_told = any(source.startswith(_TOLD) for source in self.network.sources.values())
+        return assumed if self.assumed_before or not is_told else []
+
     def doubt_of_settings(self) -> str:
         """What to say of a file that holds tensors alone, so that settings of the network are assumed; else empty."""
-        assumed = [f"{name} {value}" for name, value in self.network.assumed.items() if value != []]
-        if not assumed or any(source.startswith(_TOLD) for source in self.network.sources.values()):
+        if not self.in_doubt:
             return ""
+        assumed = ", ".join(f"{name} {self.network.hyperparameters[name]}" for name in self.in_doubt)
+        if self.assumed_before:
+            return (
+                f"goes back to tensors without the settings of their network; assumed are {assumed}. If these were "
+                "trained with others, what was made of them is wrong: save their settings in their file, and make it "
+                "again."
+            )
         return (
-            f"holds tensors without the settings of their network; assumed are {', '.join(assumed)}. If it was trained "
+            f"holds tensors without the settings of their network; assumed are {assumed}. If it was trained "
             "with others, its energies and forces are wrong: save its settings in the file."
         )
 
@@ -237,7 +255,10 @@ def normalize(
         check_units(container, units)
         if parts is None:
             check_sum(container, network)
-        checkpoint = Checkpoint(network, container, choice, read_scope(container, network.hyperparameters["max_z"]))
+        before = _assumed_before(container, network)
+        network.sources.update(dict.fromkeys(before, "assumed"))
+        scope = read_scope(container, network.hyperparameters["max_z"])
+        checkpoint = Checkpoint(network, container, choice, scope, before)
         _check_evaluates(checkpoint)
     except AssayError as error:
         raise AssayError(printable(str(error))) from None
@@ -245,6 +266,18 @@ def normalize(
         reason = printable(reprlib.repr(error))
         raise AssayError(f"{path} cannot be understood ({reason}): save model.state_dict() alone") from error
     return checkpoint
+
+
+def _assumed_before(container: Container, network: Network) -> list[str]:
+    """The settings in doubt that a file states because they were assumed before it was written, as it or the identity
+    card of a normalized model tells.
+    """
+    card = container.config.get(IDENTITY_CARD)
+    told = container.content.get(ASSUMED)
+    if look_up(card, "doubts"):
+        sources = look_up(card, "hyperparameter_sources")
+        told = [name for name, source in sources.items() if source == "assumed"] if isinstance(sources, dict) else []
+    return [name for name in network.hyperparameters if isinstance(told, list) and name in told]
 
 
 def _of_another_program(container: Container) -> AssayError | None:

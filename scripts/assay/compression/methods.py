@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from assay.checkpoint.container import content_sha256
+from assay.checkpoint.normalized import ASSUMED
 from assay.checkpoint.scope import write_scope
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
 from assay.compression.low_rank import factored
@@ -146,11 +147,13 @@ class Begun:
         model: the network.
         scope: what it was taught, or is about to be.
         teacher: the name of its teacher; None if that is unknown.
+        in_doubt: the settings that were assumed of its checkpoint; see ``Checkpoint.in_doubt``.
     """
 
     model: Potential
     scope: Scope
     teacher: str | None
+    in_doubt: list[str]
 
 
 def begin(path: str | Path, train: Dataset, teacher: str | None) -> Begun:
@@ -166,11 +169,12 @@ def begin(path: str | Path, train: Dataset, teacher: str | None) -> Begun:
     """
     origin = read_origin(path, train)
     if same_teacher(origin.record["teacher"], teacher) and not origin.record["new_elements"]:
-        return Begun(origin.checkpoint.build(), origin.checkpoint.scope, teacher)
-    return Begun(origin.model.eval().requires_grad_(False), scope_of(train), origin.record["teacher"])
+        return Begun(origin.checkpoint.build(), origin.checkpoint.scope, teacher, origin.checkpoint.in_doubt)
+    model = origin.model.eval().requires_grad_(False)
+    return Begun(model, scope_of(train), origin.record["teacher"], origin.checkpoint.in_doubt)
 
 
-def save(form: Made, path: Path, scope: Scope, teacher: str | None) -> None:
+def save(form: Made, path: Path, scope: Scope, teacher: str | None, in_doubt: Sequence[str] = ()) -> None:
     """Write a form as a checkpoint, and beside it what it was taught and by whom.
 
     Args:
@@ -178,11 +182,14 @@ def save(form: Made, path: Path, scope: Scope, teacher: str | None) -> None:
         path: the checkpoint.
         scope: what the student was taught that the form was made of.
         teacher: the name of its teacher; None if that is unknown.
+        in_doubt: the settings that were assumed of that student; see ``Checkpoint.in_doubt``.
     """
     config = {"architecture": form.model.architecture, **form.model.hyperparameters}
     content = {"model_state_dict": form.model.state_dict(), "config": config, "n_numbers": form.n_numbers}
     if scope.elements is not None:
         content["elements"] = list(scope.elements)
+    if in_doubt:
+        content[ASSUMED] = list(in_doubt)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
     write_scope(path, scope)

@@ -15,12 +15,15 @@ UNITS = {"energy": "eV", "forces": "eV/angstrom", "positions": "angstrom", "viri
 def export_metadata(model: Potential, card: Mapping[str, Any]) -> dict[str, Any]:
     """Return the metadata of an exported file, of plain types.
 
+    What is in doubt of the student is among it, where there is something.
+
     Args:
         model: the network.
         card: the content of ``model.json``.
     """
     symbols = card.get("elements")
-    return {
+    doubts = {"doubts": card["doubts"]} if card.get("doubts") else {}
+    return doubts | {
         "variant": card["variant"],
         "checkpoint_sha256": card["checkpoint_sha256"],
         "architecture": model.architecture,

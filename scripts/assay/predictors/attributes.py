@@ -1,8 +1,10 @@
-"""The attributes of the predictors of exported files."""
+"""The attributes of the predictors of exported files, and what is in doubt of a model in any form."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,11 @@ from assay.data.scope import Scope
 
 
 def attributes(metadata: Mapping[str, Any], path: Path, runtime: str, device: str) -> dict[str, Any]:
-    """Return the attributes of a ``BatchPredictor``, from what a file says about itself."""
+    """Return the attributes of a ``BatchPredictor``, from what a file says about itself.
+
+    What that says to be in doubt goes to the standard error.
+    """
+    say_doubts(str(path), metadata.get("doubts", []))
     elements = metadata["elements"]
     return {
         "name": str(path),
@@ -22,3 +28,14 @@ def attributes(metadata: Mapping[str, Any], path: Path, runtime: str, device: st
         "elements": None if elements is None else frozenset(elements),
         "scope": Scope.from_record(metadata.get("scope")),
     }
+
+
+def say_doubts(name: str, doubts: Sequence[str]) -> None:
+    """Print to the standard error what is in doubt of a model, once for all precisions."""
+    for doubt in doubts:
+        _say_once(f"{name}: {doubt}")
+
+
+@cache
+def _say_once(line: str) -> None:
+    print(line, file=sys.stderr)

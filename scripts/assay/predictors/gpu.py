@@ -13,6 +13,7 @@ from torch import Tensor
 from assay.data.scope import Scope
 from assay.engine.model_file import to_bytes, why_not_computed
 from assay.models import Potential
+from assay.predictors.attributes import say_doubts
 from assay.predictors.interface import ListPredictor
 from assay.runtime.gpu import why_not_here
 from assay.runtime.result import Result
@@ -50,6 +51,7 @@ class GpuPredictor(ListPredictor):
             self.student = GpuStudent(source, device)
         except ValueError as error:
             raise AssayError(str(error)) from None
+        say_doubts(name, self.student.identity.get("doubts", []))
         super().__init__(
             name=name,
             runtime="triton",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from assay.checkpoint import normalize
 from assay.engine.painn import accelerated, why_unsupported
 from assay.models import Potential
 from assay.neighbors.inputs import graph_inputs
+from assay.predictors.attributes import say_doubts
 from assay.predictors.gpu import GpuPredictor, of_network, why_no_kernels
 from assay.predictors.interface import ListPredictor
 from assay.runtime.result import Result
@@ -111,15 +112,9 @@ def load(
     if threads is not None:
         torch.set_num_threads(threads)
     checkpoint = normalize(path, cutoff_A, weights, units)
-    for doubt in checkpoint.doubts():
-        _say_once(f"{path}: {doubt}")
+    say_doubts(str(path), checkpoint.doubts())
     elements = checkpoint.atomic_numbers
     model = checkpoint.build(getattr(torch, dtype), device)
     loaded = predictor_of(model, str(path), None if elements is None else frozenset(elements), runtime)
     loaded.scope = checkpoint.scope
     return loaded
-
-
-@cache
-def _say_once(line: str) -> None:
-    print(line, file=sys.stderr)

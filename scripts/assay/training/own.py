@@ -165,7 +165,8 @@ def train_own(
     if run.origin is not None:
         about |= {"from": run.origin.record | {"held_out": seen}, "before": before}
         about["split"] += f", {_seen_before(seen, run.origin.record['path'])}"
-    write_student(trained, about, checkpoint, record, device)
+    in_doubt = run.origin.checkpoint.in_doubt if run.origin is not None else ()
+    write_student(trained, about, checkpoint, record, device, in_doubt)
     draw_curve(curve, trainer.history, about["recipe"]["rounds"])
     remove_states(states, name, but=state)
 

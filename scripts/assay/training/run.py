@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from assay.checkpoint.normalized import ASSUMED
 from assay.data import read_dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
@@ -93,12 +94,24 @@ def train_student(
 
 
 def write_student(
-    model: Potential, training: dict[str, Any], checkpoint: Path, record: Path, device: torch.device | str
+    model: Potential,
+    training: dict[str, Any],
+    checkpoint: Path,
+    record: Path,
+    device: torch.device | str,
+    in_doubt: Sequence[str] = (),
 ) -> None:
-    """Write a checkpoint, and the record of its training beside it; see ``train_student`` and ``describe``."""
+    """Write a checkpoint, and the record of its training beside it; see ``train_student`` and ``describe``.
+
+    The checkpoint keeps which settings were assumed of the student that the training went on from; see
+    ``Checkpoint.in_doubt``.
+    """
     config = {"architecture": model.architecture, **model.hyperparameters}
+    content: dict[str, Any] = {"model_state_dict": model.state_dict(), "config": config, "training": training}
+    if in_doubt:
+        content[ASSUMED] = list(in_doubt)
     with atomic_path(checkpoint) as path:
-        torch.save({"model_state_dict": model.state_dict(), "config": config, "training": training}, path)
+        torch.save(content, path)
     write_json(record, header(training["student"], device=device) | training)
 
 

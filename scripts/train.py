@@ -16,6 +16,10 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("train", student="tiny")
 
 with exit_on_error(log=snakemake.log[0]):
+    # Before the training, which would be lost where the validation data cannot tell what is usual.
+    files, domain = (snakemake.input.train, snakemake.input.validation), None
+    if leads():
+        domain = fit(*map(read_dataset, files), **snakemake.params.domain)
     train = partial(
         train_student,
         name=snakemake.wildcards.student,
@@ -33,6 +37,5 @@ with exit_on_error(log=snakemake.log[0]):
         record=Path(snakemake.output.record),
     )
     run_in(snakemake.params.processes, train)
-    if leads():
-        data = [read_dataset(path) for path in (snakemake.input.train, snakemake.input.validation)]
-        write_domain(snakemake.output.domain, fit(*data, **snakemake.params.domain))
+    if domain is not None:
+        write_domain(snakemake.output.domain, domain)

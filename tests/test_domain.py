@@ -1,11 +1,14 @@
 """The flag for structures unlike the training data."""
 
 import json
+import runpy
 import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import ase.io
 import numpy as np
@@ -18,6 +21,7 @@ from assay.accuracy.evaluation import by_novelty
 from assay.accuracy.fitting import fit
 from assay.accuracy.metrics import Errors
 from assay.data.dataset import from_structures
+from assay.data.hdf5 import write_hdf5
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
@@ -273,3 +277,18 @@ def test_predict_takes_a_domain_from_elsewhere_and_does_without(results):
     assert broken.stderr.splitlines()[-1].startswith("Error: molecules.xyz is no whole description of training data")
     with pytest.raises(AssayError, match=r"there is no file nowhere\.npz: check the path"):
         read_domain("nowhere.npz")
+
+
+@pytest.mark.parametrize("script", ["train", "train_own"])
+def test_no_training_is_lost_to_validation_data_that_tell_nothing(script, tmp_path, monkeypatch, capsys):
+    file = tmp_path / "all.h5"
+    write_hdf5(file, from_structures([s for k, name in enumerate(TRAIN) for s in shaken(name, 4, seed=k)]))
+    trained = []
+    monkeypatch.setattr("assay.training.run.train_student", lambda **_: trained.append("train"))
+    monkeypatch.setattr("assay.training.own.train_own", lambda **_: trained.append("train_own"))
+    job = MagicMock(input=SimpleNamespace(train=file, validation=file, about=file), log=[str(tmp_path / "log")])
+    job.params.domain, job.params.origin = {"points_per_element": 100, "seed": 0}, None
+    job.threads, job.params.processes, job.params.training = 1, 1, {"processes": 1}
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / f"scripts/{script}.py"), {"snakemake": job})
+    assert "are training structures" in capsys.readouterr().err and not trained

@@ -36,6 +36,7 @@ rule normalize:
         cutoff_A=lambda wildcards: VARIANTS[wildcards.variant].get("cutoff_A"),
         weights=lambda wildcards: VARIANTS[wildcards.variant].get("weights"),
         units=lambda wildcards: VARIANTS[wildcards.variant].get("units"),
+        section=lambda wildcards: "students" if wildcards.variant in OWN else "variants",
     script:
         "../scripts/normalize.py"
 

@@ -1,7 +1,7 @@
 """Read any checkpoint and write it as model.safetensors, with its identity card model.json, and taught.json."""
 
 from assay.checkpoint import normalize, write
-from assay.workflow.errors import exit_on_error, terminal
+from assay.workflow.errors import AssayError, exit_on_error, terminal
 from assay.workflow.files import write_json
 
 if "snakemake" not in globals():
@@ -10,9 +10,13 @@ if "snakemake" not in globals():
     snakemake = mock_snakemake("normalize", variant="tiny")
 
 with exit_on_error(log=snakemake.log[0]):
-    told = snakemake.params
-    checkpoint = normalize(snakemake.input.checkpoint, told.cutoff_A, told.weights, told.units)
-    write(checkpoint, snakemake.wildcards.variant, snakemake.output.model, snakemake.output.card)
+    told, variant = snakemake.params, snakemake.wildcards.variant
+    try:
+        checkpoint = normalize(snakemake.input.checkpoint, told.cutoff_A, told.weights, told.units)
+    except AssayError as error:
+        without = f"--config '{told.section}={{{variant}: null}}'"
+        raise AssayError(f"{error}; or leave it out of the report by {without}") from None
+    write(checkpoint, variant, snakemake.output.model, snakemake.output.card)
     write_json(snakemake.output.taught, checkpoint.taught)
     print(checkpoint.summary())
     for doubt in checkpoint.doubts():

@@ -285,6 +285,20 @@ def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):
         assert card["hyperparameter_sources"]["cutoff_A"] == "buffer rbf.centers"
 
 
+def test_what_is_said_of_a_broken_checkpoint_makes_the_report_of_the_others(tree):
+    replace(tree, b"")
+    (tree / "results/report/report.html").unlink()
+    for file in ("accuracy.json", "package.zip"):
+        (tree / "results/other" / file).unlink()
+    done = snakemake(tree, "-j", "3", "-k", "all")
+    assert done.returncode == 1 and not (tree / "results/report/report.html").exists()
+    assert (tree / "results/other/accuracy.json").exists(), "-k makes what needs no broken one"
+    without = re.search(r"Error: mine\.pt is empty: .*; or leave it out of the report by --config '(.*)'", done.stdout)
+    done = snakemake(tree, "-j", "3", "all", "--config", without[1])
+    assert done.returncode == 0 and (tree / "results/report/report.html").exists(), done.stdout
+    assert (tree / "results/other/package.zip").exists()
+
+
 def test_first_checkpoint_that_is_refused_leaves_no_file(tree):
     shutil.rmtree(tree / "results/mine")
     replace(tree, b"")

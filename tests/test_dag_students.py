@@ -213,6 +213,8 @@ def test_all_judges_what_distill_trained_and_trains_nothing(tree):
     jobs, done = plan(tree, "all")
     assert done.returncode == 0, done.stdout
     assert jobs["normalize"] == 2 and not {"train_own", "store_data", "train", "label", "molecules"} & set(jobs)
+    without = plan(tree, "all", "--config", "students={small: null}")[0]
+    assert without["normalize"] == 1 and without["report"] == 1, "as the sentence on a damaged one says"
     assert "data/dataset/" not in done.stdout and "data/checkpoints/" not in done.stdout
 
 

@@ -37,7 +37,7 @@ from assay.workflow.config import (
 )
 from assay.workflow.config_layers import merged
 from assay.workflow.config_models.types import FileOfExport
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, require_utf8
 from assay.workflow.files import look_up, require_named, sha256_file, sidecars, training_record
 from assay.workflow.own_students import EARLIER, REGISTERED, SUPERCELLS, VALIDATION, check_trained, present, said_of
 from assay.workflow.runs import parts_of_runs
@@ -58,6 +58,7 @@ def in_words(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+in_words(require_utf8)
 in_words(require_only_library, ROOT / "scripts")
 
 

@@ -17,7 +17,7 @@ from assay.physics.reference import reference_of
 from assay.physics.verdict import VERDICTS, table, verdict_of
 from assay.predictors.named import add_arguments, named_model
 from assay.workflow.config import load_config
-from assay.workflow.errors import AssayError
+from assay.workflow.errors import AssayError, require_utf8
 from assay.workflow.files import require_own_files, write_json
 from assay.workflow.provenance import header
 from assay.workflow.teachers import reference_files
@@ -39,6 +39,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    require_utf8()
     if options.threads < 1:
         raise AssayError(f"--threads is {options.threads}: give 1 or more")
     overrides = [options.config] if options.config else []

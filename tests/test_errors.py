@@ -65,6 +65,18 @@ def test_the_cache_is_where_the_user_says_and_without_a_home_nowhere(monkeypatch
     assert library_path.__wrapped__() is None, "and PyTorch works without the engine"
 
 
+@pytest.mark.parametrize(("command", "status"), [("predict.py a.pt a.xyz", 1), ("verdict.py a.pt", 2)])
+def test_a_locale_in_which_python_does_not_read_utf8_is_refused(command, status, tmp_path):
+    script, *arguments = command.split()
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / script, *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == status and done.stdout == "" and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("Error: Python takes texts and names of files for ")
+    assert "set PYTHONUTF8=1, or a locale of UTF-8" in done.stderr
+
+
 def test_a_long_text_is_quoted_by_its_ends():
     text = "a" * 60 + "b" * 60
     assert printable(text, 120) == text

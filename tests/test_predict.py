@@ -1,6 +1,8 @@
 """scripts/predict.py, the first contact with a model, and the predictor behind it."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -89,6 +91,19 @@ def test_errors_are_one_sentence(checkpoint, tmp_path, model, content, message):
     assert message in result.stderr
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "o.json").exists()
+
+
+def test_umlauts_in_names_and_comments_are_kept_in_the_locale_c(checkpoint, tmp_path):
+    model, structures, output, table = (tmp_path / f"größe.{kind}" for kind in ("pt", "xyz", "out.xyz", "json"))
+    shutil.copy(checkpoint, model)
+    structures.write_text(GOOD.format(more='author="Müller"'), encoding="utf-8")
+    command = [sys.executable, SCRIPT, model, structures, "--output", output, "--json", table]
+    done = subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert "Müller" in output.read_text(encoding="utf-8") and len(json.loads(table.read_text())) == 1
+    structures.unlink()
+    done = subprocess.run(command, env=os.environ | {"LC_ALL": "C"}, capture_output=True, text=True, encoding="utf-8")
+    assert done.stderr == f"Error: there is no file {structures}: check the path\n"
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,19 @@ use rule * from assay
 
 
 @pytest.mark.slow
+def test_a_locale_in_which_python_does_not_read_utf8_is_refused_before_jobs_are_planned(tree, monkeypatch):
+    monkeypatch.setenv("LC_ALL", "C")
+    (tree / "umlauts.yaml").write_text("variants: {mine: {checkpoint: Müller.pt}}", encoding="utf-8")
+    (tree / "Müller.pt").write_text("a checkpoint")
+    target = ["-n", "results/mine/model.json", "--configfile", "umlauts.yaml"]
+    planned = snakemake(tree, *target)
+    assert planned.returncode == 0 and "Müller.pt" in planned.stdout, "Python reads UTF-8 in the locale C by itself"
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    refused = snakemake(tree, *target)
+    assert refused.returncode != 0 and "UnicodeEncodeError" not in refused.stdout
+    assert "those of Assay are UTF-8: set PYTHONUTF8=1, or a locale of UTF-8" in refused.stdout
+
+
 def test_files_of_config_and_the_command_line_are_layers(tree):
     (tree / "one.yaml").write_text("variants: {mine: {checkpoint: one.pt, cutoff_A: 4.0, licence: of one}}")
     (tree / "two.yaml").write_text("variants: {mine: {checkpoint: two.pt}}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import locale
 import os
 import resource
 import select
@@ -50,6 +52,22 @@ def terminal() -> TextIO:
     return _terminals[-1] if _terminals else sys.stderr
 
 
+def require_utf8() -> None:
+    """Make sure that this process reads and writes texts, and names of files, as UTF-8.
+
+    Python takes them for those of the locale, unless that is C or POSIX.
+
+    Raises:
+        AssayError: it does not.
+    """
+    for encoding in (locale.getpreferredencoding(False), sys.getfilesystemencoding()):
+        if codecs.lookup(encoding).name != "utf-8":
+            raise AssayError(
+                f"Python takes texts and names of files for {encoding} here, and those of Assay are UTF-8: set "
+                "PYTHONUTF8=1, or a locale of UTF-8 such as LC_ALL=C.UTF-8"
+            )
+
+
 @contextmanager
 def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
     """Turn an ``AssayError`` into one sentence on stderr and exit status 1.
@@ -62,10 +80,12 @@ def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
     """
     try:
         if log is None:
+            require_utf8()
             yield
             sys.stdout.flush()
         else:
             with _output_to(Path(log)):
+                require_utf8()
                 yield
     except AssayError as error:
         print(f"Error: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from assay.report import dag
 from assay.report.engines import read_engines
-from assay.report.evidence import read_students
+from assay.report.evidence import read_students, require_current
 from assay.report.gpu_earlier import read_earlier_gpu
 from assay.report.page import write_markdown, write_page
 from assay.report.peers import read_peers
@@ -22,6 +22,7 @@ if "snakemake" not in globals():
 with exit_on_error(log=snakemake.log[0]):
     folder = Path(snakemake.output.summary).parents[1]
     students = read_students(folder / variant for variant in snakemake.params.variants)
+    require_current(students)
     jobs = dag.read_jobs(folder.parent / "benchmarks", snakemake.params.tables, snakemake.params.timed)
     goals = Targets(**snakemake.params.targets)
     summary = summarize(students, dag.summarize(jobs), goals, snakemake.params.teachers, snakemake.params.data)

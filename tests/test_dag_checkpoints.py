@@ -12,6 +12,7 @@ import yaml
 from assay.checkpoint.scope import write_scope
 from assay.data.scope import Scope
 from assay.workflow.config import load_config
+from assay.workflow.files import sha256_file
 from shared.checkpoint_samples import (
     legacy_bytes,
     lightning,
@@ -256,6 +257,20 @@ def test_results_stand_for_the_missing_checkpoint_that_they_were_made_of_and_for
     done = snakemake(tree, "-n", "results/mine/accuracy.json")
     assert done.returncode != 0
     assert "mine.pt, which `variants.mine.checkpoint` in the config names, is a folder" in done.stdout
+
+
+def test_what_is_said_of_results_that_were_touched_makes_them_of_the_checkpoint_that_is_there(tree):
+    before = snapshot(tree)
+    replace(tree, student("seed-painn").state_dict())
+    assert snakemake(tree, "--touch", "all").returncode == 0
+    assert "Nothing to be done" in snakemake(tree, "-n", "all").stdout and not stand_ins_that_ran(tree)
+    card = json.loads((tree / "results/mine/model.json").read_text())
+    assert card["source"]["sha256"] != sha256_file(tree / "mine.pt"), "by which the report refuses them"
+    done = snakemake(tree, "-j", "3", "all", "--forcerun", "normalize")
+    assert done.returncode == 0 and {"validate", "export", "report"} <= stand_ins_that_ran(tree), done.stdout
+    made = changed(before, snapshot(tree))
+    card = json.loads((tree / "results/mine/model.json").read_text())
+    assert card["source"]["sha256"] == sha256_file(tree / "mine.pt") and "mine/accuracy.json" in made
 
 
 def test_students_of_others_in_place_of_the_shipped_ones(tmp_path):

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from assay.report import choices, dag
-from assay.report.evidence import Student
+from assay.report.evidence import Student, require_current
 from assay.report.forms import Form, comparable, compared_atoms, forms_of, front
 from assay.report.speed import teachers_timed
 from assay.report.targets import judge_targets
 from assay.report.wording import beside, number, percent
+from assay.workflow.errors import AssayError
+from assay.workflow.files import sha256_file
 from shared.report_results import GOALS, STUDENTS, change, make_benchmarks, read, write_report
 
 
@@ -106,6 +108,25 @@ def test_files_of_another_model_are_not_of_this_one(copy):
     change(copy, "model", lambda content: content.update(checkpoint_sha256="ab" * 32))
     change(copy, "export", lambda content: content.update(checkpoint_sha256="cd" * 32))
     assert targets_of(copy)["Files verified", "tiny"].verdict == "not measured"
+
+
+def test_a_report_of_results_of_another_checkpoint_is_refused(copy, tmp_path):
+    (tmp_path / "tiny.pt").write_text("the checkpoint")
+    source = {"path": str(tmp_path / "tiny.pt"), "sha256": sha256_file(tmp_path / "tiny.pt")}
+    change(copy, "model", lambda content: content.update(source=source), ["tiny"])
+    require_current(read(copy))
+    (tmp_path / "tiny.pt").write_text("another one in its place")
+    with pytest.raises(
+        AssayError, match=r"/tiny are of another checkpoint than .*/tiny\.pt is now, .*--forcerun normal"
+    ):
+        require_current(read(copy))
+    (tmp_path / "tiny.pt").unlink()
+    require_current(read(copy))
+    change(copy, "export", lambda content: content.update(checkpoint_sha256="cd" * 32), ["tiny"])
+    with pytest.raises(AssayError, match=r"tiny/export\.json is of another model than .*/tiny/model\.json, .*: remove"):
+        require_current(read(copy))
+    change(copy, "model", lambda content: content.update(not_applicable={"export": "it is a calculator"}), ["tiny"])
+    require_current(read(copy))
 
 
 @pytest.mark.parametrize(

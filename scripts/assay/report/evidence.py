@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from assay.physics import standing
+from assay.workflow.contents import content_sha256
+from assay.workflow.errors import AssayError
 from assay.workflow.files import look_up, read_json, training_record
 from assay.workflow.records import whole_record
 
@@ -123,7 +125,36 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
     return students
 
 
+def require_current(students: Iterable[Student]) -> None:
+    """Make sure that results are of the checkpoints that stand where these came from, unless they were moved away.
+
+    Snakemake makes them so, but for what it is told to take as it is.
+
+    Raises:
+        AssayError: a checkpoint was replaced since, or a result is of another model than the others.
+    """
+    for student in students:
+        path, sha256 = (student.get("model", "source", key) for key in ("path", "sha256"))
+        if path and Path(path).is_file() and content_sha256(path) != sha256:
+            raise AssayError(
+                f"the results in {student.folder} are of another checkpoint than {path} is now, as `snakemake --touch` "
+                "leaves them: make them again by the same command with `--forcerun normalize`"
+            )
+        for file in (student.folder / f"{branch}.json" for branch in BRANCHES):
+            result = {"model": student.results.get("model"), file.stem: read_json(file) if file.is_file() else None}
+            if _differ(result, file.stem) and not student.not_applicable(file.stem):
+                raise AssayError(
+                    f"{file} is of another model than {student.folder / 'model.json'}, as `snakemake --touch` leaves "
+                    "it: remove it and call the same command again"
+                )
+
+
 def _is_own(student: Student, branch: str) -> bool:
     """Whether the result of a branch is of the model that the student has now, as far as both say."""
-    sha256s = {student.get(part, "checkpoint_sha256") for part in ("model", branch)} - {None}
-    return len(sha256s) < 2 and not isinstance(student.get("model", "not_applicable", branch), str)
+    is_applicable = not isinstance(student.get("model", "not_applicable", branch), str)
+    return is_applicable and not _differ(student.results, branch)
+
+
+def _differ(results: Mapping[str, Any], branch: str) -> bool:
+    """Whether the result of a branch says that it is of another model than the student has now."""
+    return len({look_up(results, part, "checkpoint_sha256") for part in ("model", branch)} - {None}) > 1

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,6 +23,7 @@ from assay.engine.library import library_path
 from assay.engine.model_file import to_bytes
 from assay.export.metadata import export_metadata
 from assay.predictors.interface import BACKENDS, Prediction, kind_of, load_predictor
+from assay.predictors.named import add_arguments, named_model
 from assay.predictors.networks import EagerPredictor
 from assay.predictors.structure_files import PredictionFiles, predict_frames, read_frames
 from assay.structures.batching import count_edges
@@ -91,6 +93,18 @@ def test_errors_are_one_sentence(checkpoint, tmp_path, model, content, message):
     assert message in result.stderr
     assert result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
     assert not (tmp_path / "o.json").exists()
+
+
+def test_a_folder_does_not_hide_the_variant_of_its_name(tmp_path, monkeypatch):
+    """Such as the one that ``unzip package.zip`` makes."""
+    (tmp_path / "tiny").mkdir()
+    monkeypatch.chdir(tmp_path)
+    parser = ArgumentParser()
+    add_arguments(parser)
+    assert named_model(parser.parse_args(["tiny"])).path.name == "tiny.pt"
+    (tmp_path / "tiny").rmdir()
+    (tmp_path / "tiny").touch()
+    assert named_model(parser.parse_args(["tiny"])).path == Path("tiny"), "a file goes before"
 
 
 def test_umlauts_in_names_and_comments_are_kept_in_the_locale_c(checkpoint, tmp_path):

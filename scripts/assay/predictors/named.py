@@ -91,7 +91,7 @@ def named_model(options: argparse.Namespace) -> NamedModel:
         )
     if options.model is None:
         raise AssayError("no model is named: give its file, the name of a variant of the config, or --calculator")
-    if Path(options.model).exists() or {".", "/"} & {*options.model}:  # which no name of a variant has
+    if Path(options.model).is_file() or {".", "/"} & {*options.model}:  # which no name of a variant has
         return NamedModel(options.model, Path(options.model), teacher=teacher_beside(options.model))
     config = load_config(ROOT / "config", *([options.config] if options.config else []))
     variants = present(config["variants"])

@@ -310,6 +310,12 @@ def test_a_pressure_that_is_set_does_not_count_as_energy(write):
     np.testing.assert_allclose(structure.stress_eV_per_A3, -0.1 * GPa * np.array(STRESS_kB), rtol=1e-6)
 
 
+def test_an_outer_energy_without_the_work_of_a_pressure_stays_as_it_is(write):
+    """Where it is that of the electrons, there is no work in it."""
+    [structure] = read_dataset(write(step(energy=CYCLE[-1]), PSTRESS=20.0))
+    assert structure.energy_eV == pytest.approx(CYCLE[-1], abs=1e-6)
+
+
 UNCONVERGED = {
     "NELM is reached": {"cycle": (-30.0, -32.0, -32.3, -32.4)},
     "the run was told to stop": {"cycle": (-30.0, -32.0), "loop": "because hard stop was set"},
@@ -393,6 +399,18 @@ def test_a_step_without_a_label(write, missing):
         return
     with pytest.raises(AssayError, match=r"structure 1 of .* (has no forces|cannot be read)"):
         read_dataset(write(step(0), step(1, forces=None)))
+
+
+@pytest.mark.parametrize("name", ["basis", "positions", "forces", "stress"])
+@pytest.mark.parametrize("missing", [1, 3])
+def test_vectors_that_are_missing_are_no_zeros(tmp_path, name, missing):
+    path, text = tmp_path / "vasprun.xml", vasprun(step(0), step(1))
+    begin = text.index(f'<varray name="{name}" >', text.rindex("<calculation>"))
+    head, table, tail = text[:begin], *text[begin:].split("</varray>", 1)
+    lines = table.splitlines(keepends=True)
+    path.write_text(f"{head}{''.join(lines[:1] + lines[1 + missing :])}</varray>{tail}")
+    with pytest.raises(AssayError, match=r"structure 1 of .* cannot be read \(vectors are missing\)"):
+        read_dataset(path)
 
 
 def test_forces_on_atoms_that_are_held_are_those_of_vasp(write):

@@ -305,7 +305,11 @@ def _step_of_xml(step: Element, run: _Run, symbols: Sequence[str]) -> _Step:
     def read() -> ase.Atoms:
         if not cycle:
             raise ValueError("it has no electronic steps")
-        settings = {"pstress": float(run.tags.get("PSTRESS", 0.0))}
+        lengths = {"basis": 3, "positions": len(symbols), "forces": len(symbols), "stress": 3}
+        if any(len(part) != lengths.get(part.get("name", ""), len(part)) for part in lean.iter("varray")):
+            raise ValueError("vectors are missing")
+        is_enthalpy = abs(_number(lean.findtext(f"energy/{_FREE}")) - last_eV[-1]) > _EIGHT_DECIMALS_eV
+        settings = {"pstress": float(run.tags.get("PSTRESS", 0.0)) if is_enthalpy else 0.0}
         return atoms_from_step(lean, (), (), settings, ase.Atoms(symbols, pbc=True), len(symbols))
 
     last_eV = [_number(own.findtext(_FREE)) for _, own in cycle[max(last - 1, 0) : last + 1]]

@@ -413,6 +413,18 @@ def test_vectors_that_are_missing_are_no_zeros(tmp_path, name, missing):
         read_dataset(path)
 
 
+def test_lattice_vectors_that_touch_are_read(tmp_path):
+    touching = "0.000000000  0.250000000108.000000000"
+    (tmp_path / "OUTCAR").write_text(outcar(step()).replace("0.000000000  0.250000000  5.000000000", touching))
+    np.testing.assert_allclose(read_dataset(tmp_path / "OUTCAR")[0].cell[2], [0.0, 0.25, 108.0])
+
+
+def test_an_outcar_that_leaves_out_how_many_atoms_there_are_is_refused(tmp_path):
+    (tmp_path / "OUTCAR").write_text(outcar(step()).replace("ions per type =               1   1", "ions per type = 1"))
+    with pytest.raises(AssayError, match=r"OUTCAR does not tell which atoms it has .*: give its vasprun\.xml"):
+        read_dataset(tmp_path / "OUTCAR")
+
+
 def test_forces_on_atoms_that_are_held_are_those_of_vasp(write):
     """Beside an OUTCAR ASE looks for a POSCAR, which says what is held, and may be of other atoms."""
     path = write(step(), selective=True)

@@ -16,6 +16,7 @@ from xml.parsers.expat import errors
 
 import ase
 import numpy as np
+from ase.io import ParseError
 from ase.io.vasp import atoms_from_step
 from ase.io.vasp_parsers import vasp_outcar_parsers as outcar
 
@@ -41,6 +42,7 @@ _LEARNED, _NEXT_RUN = "ML TOTEN", " vasp."
 _CHANGE = re.compile(r"total energy-change \(2\. order\) *:(.{14})")
 _LEFT_LOOP, _CONVERGED = "aborting loop", "because EDIFF is reached"
 _WITHOUT_DISPERSION = re.compile(r"eV[ \t]+w/o vdW =[ \t]+\S+(?:[ \t]+eV)?")
+_TOUCHES = re.compile(r"(\.\d{9})(?=\d)")  # a lattice vector of 100 angstrom or more, the number before it
 _PARSERS = (outcar.Cell, outcar.PositionsAndForces, outcar.Stress, outcar.Energy)
 _ONE_DIGIT = 1.5  # times an EDIFF of one digit, as OUTCAR has it, is above the one that was rounded to it
 _EIGHT_DECIMALS_eV = 2e-8  # by which differences of energies in vasprun.xml, and its EDIFF, are rounded
@@ -338,7 +340,13 @@ def _steps_of_outcar(path: Path) -> Iterator[_Step]:
         else:
             raise _CutOff
         run = _run_of_outcar("".join(begin))
-        header = outcar.OutcarHeaderParser([outcar.SpeciesTypes(), outcar.IonsPerSpecies()]).build(begin)
+        try:
+            header = outcar.OutcarHeaderParser([outcar.SpeciesTypes(), outcar.IonsPerSpecies()]).build(begin)
+        except ParseError as error:
+            raise AssayError(
+                f"{path} does not tell which atoms it has ({reason_of(error, 120)}), as VASP up to 6.3 does not for "
+                "more than ten types: give its vasprun.xml"
+            ) from None
         lines: list[str] = [begin[-1]]
         for line in file:
             if line.startswith(_NEXT_RUN):
@@ -370,7 +378,7 @@ def _step_of_outcar(lines: Sequence[str], run: _Run, header: dict[str, Any]) -> 
 
     def read() -> ase.Atoms:
         parser = outcar.OutcarChunkParser(header, [parser() for parser in _PARSERS])
-        readable = [_WITHOUT_DISPERSION.sub("", line) for line in lines]
+        readable = [_TOUCHES.sub(r"\1 ", _WITHOUT_DISPERSION.sub("", line)) for line in lines]
         return outcar.OUTCARChunk(readable, header, parser).build()
 
     return _Step(run, read, is_small and is_said)

@@ -387,6 +387,20 @@ def test_labels_in_an_electric_field_are_refused(write, tag, value):
     assert len(list(read_frames(path))) == 1
 
 
+@pytest.mark.parametrize("level", [1, 2])
+def test_holes_in_cores_have_no_labels_and_no_charge(write, level):
+    """Their electrons are added to the valence."""
+    entry = {"vasprun.xml": f'<i type="int" name="ICORELEVEL"> {level} </i>', "OUTCAR": f"   ICORELEVEL = {level}"}
+    path = write(step(), incar=entry[write.kind], NELECT=9.0)
+    [load] = read_frames(path)
+    if level == 1:
+        assert read_dataset(path)[0].charge == load().info["charge"] == -1
+        return
+    with pytest.raises(AssayError, match=rf"{path} is of a run of VASP with holes in cores \(ICORELEVEL = 2\)"):
+        read_dataset(path)
+    assert "charge" not in load().info
+
+
 def test_a_pressure_alone_is_no_stress(write):
     [structure] = read_dataset(write(step(), ISIF=1))
     assert structure.stress_eV_per_A3 is None

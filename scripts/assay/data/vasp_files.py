@@ -58,6 +58,7 @@ _PRESSURE_ALONE = "1"  # ISIF
 _NO_CYCLE = ("2", "3", "4")  # IALGO of ALGO = None, Eigenval and Subrot
 _FIXED_CHARGE = 10  # ICHARG from which on the charge density is kept
 _FIELDS = ("EFIELD", "EFIELD_PEAD")
+_HOLES = "2"  # ICORELEVEL that takes electrons out of cores, and adds them to the valence
 
 
 class _Run(NamedTuple):
@@ -76,9 +77,13 @@ class _Run(NamedTuple):
     @property
     def charge(self) -> float | None:
         """The total charge; None where it is not told."""
-        if "NELECT" not in self.tags or not self.atoms or len(self.atoms) != len(self.valences):
+        if "NELECT" not in self.tags or self._has_holes or not self.atoms or len(self.atoms) != len(self.valences):
             return None
         return float(np.dot(self.atoms, self.valences)) - float(self.tags["NELECT"])
+
+    @property
+    def _has_holes(self) -> bool:
+        return self.tags.get("ICORELEVEL") == _HOLES
 
     @property
     def ediff_eV(self) -> float:
@@ -104,6 +109,11 @@ class _Run(NamedTuple):
                 f"{path} is of a run of VASP that keeps its charge density or its orbitals ({kept[0]} = "
                 f"{self.tags[kept[0]]}), so that its energies and forces are not self-consistent: give the output of "
                 "the run before it"
+            )
+        if labelled and self._has_holes:
+            raise AssayError(
+                f"{path} is of a run of VASP with holes in cores (ICORELEVEL = {_HOLES}), whose energies and forces "
+                "are not those of the ground state: give the output of a run without"
             )
         fields = [tag for tag in _FIELDS if any(map(float, self.tags.get(tag, "").split()))]
         if labelled and fields:

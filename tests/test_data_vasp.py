@@ -301,6 +301,18 @@ def test_the_energy_without_smearing_is_read_where_a_key_says_so(write):
     assert structure.forces_eV_per_A is not None
 
 
+@pytest.mark.parametrize(
+    ("kind", "unit"), [("stress", "kbar"), ("stress", "-eV/angstrom^3"), ("energy", "eV/atom"), ("length", "bohr")]
+)
+def test_units_that_the_labels_of_vasp_are_not_in_are_refused(write, kind, unit):
+    """VASP writes stresses in kilobar, but they are read in other units, and with the other sign."""
+    path = write(step())
+    with pytest.raises(AssayError, match=rf"{kind} of {path} is read in .*, and not in .*: leave `units` out"):
+        read_dataset({"path": path, "units": {kind: unit}})
+    [structure] = read_dataset({"path": path, "units": {"energy": "eV", "length": "angstrom"}})
+    assert structure.energy_eV == pytest.approx(CYCLE[-1])
+
+
 def test_a_pressure_that_is_set_does_not_count_as_energy(write):
     """In vasprun.xml the outer energy is an enthalpy."""
     times_volume = 1e-22 * 20.0 / 1.602176634e-19 * np.linalg.det(CELL)

@@ -162,6 +162,7 @@ class Layout(NamedTuple):
         kinds: the units that the file states for a kind of label, whatever its name; "length" for positions and cells.
         leaves_out_unconverged: whether a structure that is said not to be converged is so in its electrons, and no
             label.
+        has_usual_units: whether labels are in the usual units, whatever the caller says.
     """
 
     units: Mapping[str, str] = {}
@@ -171,6 +172,7 @@ class Layout(NamedTuple):
     has_gaps: bool = False
     kinds: Mapping[str, str] = {}
     leaves_out_unconverged: bool = False
+    has_usual_units: bool = False
 
 
 class FrameFile(Protocol):

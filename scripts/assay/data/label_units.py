@@ -29,9 +29,11 @@ def units_of(
         path: the file.
 
     Raises:
-        AssayError: nothing tells the units, or that of forces alone; or one is not known.
+        AssayError: nothing tells the units, or that of forces alone; or one is not known, or cannot be.
     """
     given = {kind: unit for kind, unit in told.items() if unit is not None}
+    if layout.has_usual_units:
+        _check_usual(given, path)
     stated = {**layout.kinds, **_by_name(names, layout)}
     unknown = [f"{kind}: ..." for kind in ("energy", "length") if kind not in given and kind not in stated]
     if layout.unknown_units and unknown:
@@ -61,6 +63,17 @@ def _factor(unit: str, kind: str, path: str | Path) -> float:
         return factor(unit, kind)
     except AssayError as error:
         raise AssayError(f"the units of {path} are not understood: {error}") from None
+
+
+def _check_usual(given: Mapping[str, str], path: str | Path) -> None:
+    """Refuse units that the caller says of a file which is read in the usual ones."""
+    for kind, unit in given.items():
+        is_whole = of_structure(unit) == unit
+        if not (is_whole and math.isclose(_factor(unit, kind, path), _factor(USUAL[kind], kind, path), rel_tol=1e-6)):
+            raise AssayError(
+                f"{kind} of {path} is read in {USUAL[kind]}, whatever its program writes, and not in {unit}, as the "
+                "config says: leave `units` out there"
+            )
 
 
 def _check_forces(unit: str, usual: str, path: str | Path) -> None:

@@ -157,7 +157,7 @@ class VaspFile:
     not converged says ``converged`` False.
     """
 
-    layout = Layout(leaves_out_unconverged=True)
+    layout = Layout(leaves_out_unconverged=True, has_usual_units=True)
 
     def __init__(self, path: Path, steps: Callable[[Path], Iterator[_Step]], labelled: bool):
         """Describe a file.

@@ -413,8 +413,10 @@ def test_holes_in_cores_have_no_labels_and_no_charge(write, level):
     assert "charge" not in load().info
 
 
-def test_a_pressure_alone_is_no_stress(write):
-    [structure] = read_dataset(write(step(), ISIF=1))
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_stress_that_is_not_computed_and_a_pressure_alone_are_none(write, which):
+    """Whatever is written in place of the stress."""
+    [structure] = read_dataset(write(step(), ISIF=which))
     assert structure.stress_eV_per_A3 is None
 
 

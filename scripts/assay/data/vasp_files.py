@@ -54,7 +54,7 @@ _BULK = ("set", "eigenvalues", "dos", "projected")  # of electrons, in a step
 _FREE = "i[@name='e_fr_energy']"
 _SYMBOLS = {"X": "Xe", "r": "Zr"}  # as some versions write them
 _PER_STEP = 3  # energies of an electronic step; of the first, and of the last before any response, there are more
-_PRESSURE_ALONE = "1"  # ISIF
+_NO_STRESS = ("0", "1")  # ISIF of none, and of a pressure alone
 _NO_CYCLE = ("2", "3", "4")  # IALGO of ALGO = None, Eigenval and Subrot
 _FIXED_CHARGE = 10  # ICHARG from which on the charge density is kept
 _FIELDS = ("EFIELD", "EFIELD_PEAD")
@@ -223,7 +223,7 @@ class VaspFile:
         if not self._labelled:
             return replace(frame, info=info)
         info |= {name: found[own] for name, own in _NAMES.items() if own in found}
-        if step.run.tags.get("ISIF") == _PRESSURE_ALONE:
+        if step.run.tags.get("ISIF") in _NO_STRESS:
             info.pop("stress", None)
         if not step.is_converged:
             info["converged"] = False

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from assay.checkpoint import load_model, normalize, write
-from assay.checkpoint.architecture import UNSEEN, cutoff_of_buffer
+from assay.checkpoint.architecture import UNSEEN
 from assay.checkpoint.container import content_sha256
 from assay.checkpoint.normalized import parameter_counts
 from assay.checkpoint.weights import BUFFERS, ROOTS
@@ -328,7 +328,7 @@ def test_names_that_the_finder_knows_are_those_of_the_networks():
     roots, buffers, parameters = set(), set(), set()
     for name in SIZES:
         for kind in ("bessel", "gaussian") if name == "painn" else (None,):
-            model = student(name, **({"radial_basis": kind} if kind else {}))
+            model = student(name, **({"radial_basis": kind, "pair_elements": [1, 8]} if kind else {}))
             roots |= {key.split(".")[0] for key in model.state_dict()}
             parameters |= {key for key, _ in model.named_parameters()}
             buffers |= model.state_dict().keys() - {key for key, _ in model.named_parameters()}
@@ -336,6 +336,7 @@ def test_names_that_the_finder_knows_are_those_of_the_networks():
     assert all(key.startswith(BUFFERS) for key in buffers)
     assert not any(key.startswith(BUFFERS) for key in parameters)
     shown = {"hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A", "radial_basis", "filter_bias", "head", "rank"}
+    shown |= {"from_contact", "pair_elements"}
     assert set(inspect.signature(PaiNN).parameters) == shown | set(UNSEEN)
 
 
@@ -400,17 +401,6 @@ def test_elements_are_read_under_every_name_and_in_every_form(state, save):
 
 
 # The cutoff
-
-
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
-@pytest.mark.parametrize("cutoff", [3.0, 5.0, 5.25, 6.5])
-def test_cutoff_of_buffers(cutoff, dtype):
-    gaussian = student("painn", cutoff_A=cutoff, radial_basis="gaussian").state_dict()["radial.centers"]
-    bessel = student("painn", cutoff_A=cutoff).state_dict()["radial.frequencies"]
-    exact = dtype.itemsize > 2
-    assert cutoff_of_buffer("radial.centers", gaussian.to(dtype)) == pytest.approx(cutoff, rel=0 if exact else 1e-2)
-    assert cutoff_of_buffer("radial.frequencies", bessel.to(dtype)) == pytest.approx(cutoff, rel=0 if exact else 1e-2)
-    assert cutoff_of_buffer("radial.centers", gaussian**1.1) is None
 
 
 def test_cutoff_comes_from_buffers_then_file_then_user(architecture, state, save):

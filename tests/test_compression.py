@@ -180,6 +180,25 @@ def test_a_network_with_fine_tables_is_the_network_and_its_forces_are_its_gradie
     assert predictor_of(coarse).runtime == "eager"
 
 
+@pytest.mark.parametrize("floor", [False, True])
+def test_a_fine_table_has_all_that_is_seen_of_distances_from_contact(floor):
+    """The largest atoms are farthest from it where they touch, far below the first center."""
+    torch.manual_seed(1)
+    shape = SHAPE | {"max_z": 55, "floor": floor, "from_contact": True, "pair_elements": [55]}
+    model = build_model("painn", shape).double()
+    torch.nn.init.normal_(model.pair_energies.table)
+    fine, lone = (
+        tabulated(model, 4000),
+        EagerPredictor(model).predict([Structure("", np.array([55]), np.zeros((1, 3)))])[0],
+    )
+    pairs = [
+        Structure("", np.array([55, 55]), np.array([[0.0, 0.0, 0.0], [0.0, 0.0, d]])) for d in (0.4, 1.5, 2.9, 3.6, 4.5)
+    ]
+    exact = EagerPredictor(model).predict(pairs)
+    assert all(abs(pair.energy_eV - 2 * lone.energy_eV) > 1e-4 for pair in exact)
+    assert_equal(EagerPredictor(fine).predict(pairs), exact, 1e-7)
+
+
 def test_pairs_are_a_step_apart_and_no_pack_separates_them():
     data = in_pairs(from_structures(structures()), 0.05, 0)
     for k in range(0, len(data), 2):

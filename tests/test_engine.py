@@ -93,6 +93,8 @@ TABLES = {
     "gaussian": {"n_rbf": 24, "radial_basis": "gaussian"},
     "bessel": {"n_rbf": 16, "radial_basis": "bessel"},
     "vectors": {"n_rbf": 20, "rank": 1, "filter_bias": False},
+    "from contact": {"n_rbf": 16, "radial_basis": "gaussian", "from_contact": True, "pair_elements": [1, 6]},
+    "from contact without a floor": {"n_rbf": 14, "radial_basis": "gaussian", "from_contact": True, "floor": False},
     "no floor": {"n_rbf": 20, "radial_basis": "gaussian", "floor": False, "envelope": "cosine"},
     "beyond the cutoff": {"n_rbf": 12, "radial_basis": "gaussian", "cutoff_A": 1.6},
     "no table is exact enough": {"n_rbf": 200, "radial_basis": "gaussian"},

@@ -17,6 +17,7 @@ SMALL = {"hidden": 6, "n_blocks": 3, "n_rbf": 5, "max_z": 8, "cutoff_A": 3.0, "h
 PAINN = {
     "vectors": SMALL | {"repulsion": True, "floor": True},
     "tensors": SMALL | {"repulsion": True, "floor": True, "rank": 2},
+    "from contact": SMALL | {"radial_basis": "gaussian", "floor": True, "from_contact": True, "pair_elements": [1, 8]},
     "gaussian": SMALL | {"rank": 2, "radial_basis": "gaussian", "envelope": "cosine", "filter_bias": False, "head": ()},
 }
 SOFT = {"activation": "shifted_softplus", "head_activation": "softplus"}
@@ -93,6 +94,8 @@ def radial(d, rho, h, constants):
     dg = tau**3 * (10 - 15 * tau + 6 * tau**2)
     if not h.get("floor"):
         g, dg = d, np.ones_like(d)
+    if h.get("from_contact"):
+        g = g - rho
     f, df = envelope(d, h)
     if h["radial_basis"] == "gaussian":
         width = constants["widths"]
@@ -157,6 +160,18 @@ class Page:
             self.G[f"{name}.bias"] += y_.sum(tuple(axes))
         return y_ @ self.P[f"{name}.weight"]
 
+    def pair_rows(self):
+        """The row of the table that each edge reads, (E,), and whether it has one."""
+        places = {z: place for place, z in enumerate(self.h["pair_elements"])}
+        pairs = zip(self.z[self.i], self.z[self.j], strict=True)
+        both = [sorted((places.get(x, -1), places.get(y, -1))) for x, y in pairs]
+        return np.array([a * (a + 1) // 2 + b for b, a in both]), np.array([b >= 0 for b, _ in both])
+
+    def C(self):
+        """The coefficients of the energies of pairs, (E, R)."""
+        rows, known = self.pair_rows()
+        return self.P["pair_energies.table"][rows * known] * known[:, None]
+
     def filters(self, b):
         """w and their derivatives, (K, E, H) each."""
         weight, bias = self.P[f"blocks.{b}.filter.weight"], self.P.get(f"blocks.{b}.filter.bias")
@@ -202,6 +217,8 @@ class Page:
         if self.h.get("repulsion"):
             zi, zj = self.z[self.i], self.z[self.j]
             energy = energy + self.over_neighbors(repulsion(zi, zj, self.powers, self.d, self.rho)[0])
+        if self.h.get("pair_elements"):
+            energy = energy + self.over_neighbors((self.C() * self.psi).sum(1) / 2)
         return energy.sum()
 
     def backward(self):
@@ -214,6 +231,10 @@ class Page:
         if self.h.get("repulsion"):
             zi, zj = self.z[self.i], self.z[self.j]
             self.d_ += repulsion(zi, zj, self.powers, self.d, self.rho)[1]
+        if self.h.get("pair_elements"):
+            self.d_ += (self.C() * self.dpsi).sum(1) / 2
+            rows, known = self.pair_rows()
+            np.add.at(self.G["pair_energies.table"], rows[known], self.psi[known] / 2)
         v_, t_ = np.zeros((self.N, 3, self.h["hidden"])), np.zeros((self.N, 5, self.h["hidden"]))
         for b in reversed(range(self.h["n_blocks"])):
             s_, v_, t_ = self.block_backward(b, s_, v_, t_)
@@ -273,6 +294,8 @@ def test_the_page_is_what_the_engine_computes(name):
     torch.manual_seed(4)
     if name in PAINN:
         model = build_model("painn", PAINN[name]).double()
+        if model.pair_energies is not None:
+            torch.nn.init.normal_(model.pair_energies.table)
     else:
         model = build_model("schnetpack-painn", SCHNETPACK[name]).double()
     for buffer in (*model.radial.buffers(), model.energy_scale):

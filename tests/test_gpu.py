@@ -53,6 +53,8 @@ CASES = {
     "one atom": ("bare tensors", lambda: [Atoms("C")]),
     "in contact": ("shipped", lambda: [near_contact()[:2]]),
     "bare": ("bare", lambda: rattled("OH")),
+    "from contact": ("from contact", lambda: [near_contact()[:2]]),
+    "pair energies": ("from contact", lambda: rattled("H2O")),
     "schnetpack": ("schnetpack", lambda: rattled("H2O")),
     "schnetpack bessel": ("schnetpack bessel", lambda: rattled("OH")),
     "schnetpack mollifier": ("schnetpack mollifier", lambda: rattled("OH")),

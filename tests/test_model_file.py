@@ -65,9 +65,12 @@ def test_what_it_holds_is_what_the_model_is():
     values = struct.unpack(f"<{n_integers}q{len(REALS)}d", parts["settings"])
     settings = dict(zip(INTEGERS, values, strict=False)) | dict(zip(REALS, values[n_integers:], strict=True))
     assert (settings["hidden"], settings["n_rbf"], settings["rank"], settings["cutoff"]) == (20, 7, 1, 5.0)
-    elements = np.frombuffer(parts["elements"]).reshape(5, -1)
+    elements = np.frombuffer(parts["elements"]).reshape(6, -1)
     np.testing.assert_array_equal(elements[3], model.reference_energy.numpy())
     assert np.flatnonzero(elements[4]).tolist() == [1, 8]
+    assert not elements[5].any() and settings["n_pair_elements"] == 0
+    places = np.frombuffer(parts_of(to_bytes(network("from contact"), {}))["elements"]).reshape(6, -1)[5]
+    assert places[[1, 6, 8]].tolist() == [0, 1, 2] and set(np.delete(places, [1, 6, 8])) == {3}
     assert len(parts["parameters"]) == 8 * sum(p.numel() for p in model.parameters())
 
 
@@ -87,7 +90,7 @@ def test_a_sound_file_is_read_from_disk_as_from_memory(tmp_path):
         (lambda path: path.write_bytes(b"PK" + bytes(1000)), "is not a model file of Assay"),
         (lambda path: path.write_bytes(content()[:HEADER_bytes]), "is damaged"),
         (lambda path: path.write_bytes(content() + b"more"), "is damaged (end)"),
-        (lambda path: path.write_bytes(content()[:8] + b"\2" + content()[9:]), "is of version 2"),
+        (lambda path: path.write_bytes(content()[:8] + b"\3" + content()[9:]), "is of version 3"),
     ],
 )
 def test_what_is_no_model_file_is_said_to_be_none(make, why, tmp_path):
@@ -132,6 +135,15 @@ def test_numbers_that_are_not_finite_are_refused(part, number):
     values = np.frombuffer(good[part]).copy()
     values[len(values) // 3] = number
     assert "that is not finite" in (refusal(model_file.assembled(good | {part: values.tobytes()})) or "")
+
+
+@pytest.mark.parametrize("place", [-1.0, 0.5, 4.0])
+def test_a_place_among_the_elements_with_pair_energies_that_is_none_is_refused(place):
+    good = parts_of(to_bytes(network("from contact"), {}))
+    elements = np.frombuffer(good["elements"]).reshape(6, -1).copy()
+    elements[5, 6] = place
+    changed = model_file.assembled(good | {"elements": elements.tobytes()})
+    assert "an element at a place among those with pair energies that is none" in (refusal(changed) or "")
 
 
 def test_metadata_that_are_no_json_are_refused_in_python():

@@ -18,6 +18,15 @@ from shared.checkpoint_samples import store
 PAINN = {
     "bessel": {"hidden": 16, "n_blocks": 2, "n_rbf": 8, "repulsion": True, "floor": True},
     "gaussian": {"hidden": 12, "n_blocks": 3, "n_rbf": 6, "radial_basis": "gaussian", "envelope": "cosine"},
+    "from contact": {
+        "hidden": 12,
+        "n_blocks": 2,
+        "n_rbf": 6,
+        "radial_basis": "gaussian",
+        "floor": True,
+        "from_contact": True,
+        "pair_elements": [1, 8, 16],
+    },
     "tensors": {"hidden": 12, "n_blocks": 3, "n_rbf": 6, "floor": True, "rank": 2},
 }
 SEED = {"hidden": 16, "n_blocks": 3, "n_rbf": 6}

@@ -21,6 +21,17 @@ NETWORKS = {
     "gaussian": {"hidden": 16, "n_blocks": 2, "n_rbf": 5, "radial_basis": "gaussian", "envelope": "cosine"},
     "bare": {"hidden": 33, "n_blocks": 1, "n_rbf": 3, "filter_bias": False, "head": [], "epsilon": 1e-3},
     "bare tensors": {"hidden": 9, "n_blocks": 2, "n_rbf": 3, "filter_bias": False, "epsilon": 1e-3, "rank": 2},
+    "from contact": {
+        "hidden": 12,
+        "n_blocks": 2,
+        "n_rbf": 6,
+        "radial_basis": "gaussian",
+        "repulsion": True,
+        "floor": True,
+        "from_contact": True,
+        "pair_elements": [1, 6, 8],
+        "rank": 2,
+    },
     "softplus": {"hidden": 12, "n_blocks": 2, "n_rbf": 4, "activation": "softplus"},
 }
 SCHNETPACK = {"hidden": 20, "n_blocks": 3, "n_rbf": 7, "max_z": 36, "head": [10]}
@@ -43,6 +54,8 @@ def network(name, dtype=torch.float64, **changes):
         model = build_model("schnetpack-painn", SCHNETPACK_NETWORKS[name] | changes)
     else:
         model = build_model("painn", NETWORKS[name] | changes)
+        if model.pair_energies is not None:
+            torch.nn.init.normal_(model.pair_energies.table)
     model.reference_energy.uniform_(-50.0, 0.0)
     model.energy_scale.fill_(0.7)
     return model.to(dtype)

@@ -29,6 +29,11 @@ STUDENTS["schnetpack-schnet"] = _OF_SCHNETPACK | {
     "cutoff_arguments": [1e-7],
 }
 STUDENTS["tensors"] = STUDENTS["painn"] | {"rank": 2}
+STUDENTS["from contact"] = STUDENTS["tensors"] | {
+    "radial_basis": "gaussian",
+    "from_contact": True,
+    "pair_elements": [1, 6, 8],
+}
 ELEMENTS = [1, 6, 7, 8]
 CUTOFF = 5.0
 ROOT = Path(__file__).parents[2]
@@ -42,6 +47,8 @@ class Exported:
         torch.manual_seed(1)
         architecture = name if name in ARCHITECTURES else "painn"
         single = build_model(architecture, STUDENTS[name])
+        if STUDENTS[name].get("pair_elements"):
+            torch.nn.init.normal_(single.pair_energies.table, std=0.1)
         if architecture.startswith("schnetpack"):
             single.energy_scale.fill_(10.0)  # so that untrained forces are not too small to prove anything
         self.model = build_model(architecture, STUDENTS[name]).double()

@@ -8,7 +8,7 @@ from typing import Any
 
 BASE = "base"
 ONE_AT_A_TIME = "one_at_a_time"
-HYPERPARAMETERS = ("rank", "n_blocks", "hidden", "n_rbf", "radial_basis", "cutoff_A")
+HYPERPARAMETERS = ("rank", "n_blocks", "hidden", "n_rbf", "radial_basis", "from_contact", "cutoff_A")
 LOSS = ("force_delta_eV_per_A", "energy_delta_eV_per_atom", "energy_weight")
 RECIPE = ("optimizer", "matrix_lr", "other_lr", "atoms_per_step")
 DATA = ("data_share",)

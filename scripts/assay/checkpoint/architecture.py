@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from assay.checkpoint.modules import ModulePart
+from assay.checkpoint.radial_basis import cutoff_of_buffer, first_center, precision_of
 from assay.checkpoint.schnetpack import Translation, translate
 from assay.checkpoint.stated_units import are_of_assay
 from assay.checkpoint.weights import DERIVED, StateDict
@@ -109,6 +110,7 @@ def read_network(
     if architecture == "painn":
         for name in ("radial_basis", *UNSEEN):
             hyperparameters[name], sources[name] = _unseen(name, tensors, said, path)
+        hyperparameters["from_contact"], sources["from_contact"] = _from_contact(tensors, said, path)
     complete, filled = _complete(architecture, hyperparameters, state_dict, path)
     return Network(architecture, hyperparameters, sources, complete, filled)
 
@@ -216,8 +218,18 @@ def _shown_by_painn(tensors: dict[str, Tensor], path: Path) -> dict[str, Any]:
         "max_z": max_z,
         "filter_bias": "blocks.0.filter.bias" in tensors,
         "head": [_shape(tensors, f"head.{layer}.weight", path)[0] for layer in layers[:-1]],
+        "pair_elements": _pair_elements(tensors, path),
         "rank": 2 if "blocks.0.mix_tensors.weight" in tensors else 1,
     }
+
+
+def _pair_elements(tensors: dict[str, Tensor], path: Path) -> list[int]:
+    """The elements with pair energies, which a buffer holds."""
+    name = "pair_energies.elements"
+    elements = tensors.get(name, torch.empty(0)).double()
+    if elements.dim() != 1 or elements.tolist() != [z for z in range(1, MAX_Z + 1) if z in elements.tolist()]:
+        raise AssayError(f"{path} holds {name!r} which are no rising atomic numbers: save the whole state dict again")
+    return [int(z) for z in elements.tolist()]
 
 
 _SHOWN: dict[str, Callable[[dict[str, Tensor], Path], dict[str, Any]]] = {
@@ -236,7 +248,7 @@ def _cutoff(
         value = cutoff_of_buffer(name, tensors[name]) if name in tensors else None
         if value is not None:
             known.append((value, f"buffer {name}"))
-            rounded = _precision(tensors[name]).itemsize < 4
+            rounded = precision_of(tensors[name]).itemsize < 4
     return _one_cutoff(known + _cutoffs_said(said, user), rounded, path)
 
 
@@ -265,44 +277,6 @@ def _one_cutoff(known: list[tuple[float, str]], rounded: bool, path: Path) -> tu
     return value, place
 
 
-def cutoff_of_buffer(name: str, buffer: Tensor) -> float | None:
-    """The shortest decimal number whose radial basis has ``buffer``, to its precision; None if no cutoff has it.
-
-    Args:
-        name: ends in "centers" (evenly spaced from 0 to the cutoff) or "frequencies" (multiples of pi / cutoff).
-        buffer: (R,).
-    """
-    values = buffer.double()
-    bessel = name.endswith("frequencies")
-    if values.dim() != 1 or len(values) < (1 if bessel else 2):
-        return None
-    if not bool(torch.isfinite(values).all()) or values[-1] <= 0:
-        return None
-    rough = len(values) * math.pi / float(values[-1]) if bessel else float(values[-1])
-    precision = _precision(buffer)
-    for digits in range(1, 17):
-        cutoff = float(f"{rough:.{digits}g}")
-        if bessel:
-            expected = torch.arange(1, len(values) + 1, dtype=torch.float64) * (math.pi / cutoff)
-        else:
-            expected = torch.linspace(0.0, cutoff, len(values), dtype=torch.float64)
-        if precision.itemsize < 4:
-            fits = torch.equal(expected.float().to(precision).double(), values)
-        else:
-            fits = torch.allclose(values, expected, rtol=3e-7, atol=3e-7 * cutoff / len(values))
-        if fits:
-            return cutoff
-    return None
-
-
-def _precision(values: Tensor) -> torch.dtype:
-    """The shortest kind of float that has all of ``values``: what they were rounded to, wherever they are kept."""
-    for dtype in (torch.bfloat16, torch.float16, torch.float32):
-        if torch.equal(values.to(dtype).double(), values.double()):
-            return dtype
-    return torch.float64
-
-
 def _unseen(name: str, tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path) -> tuple[Any, str]:
     """A hyperparameter that shapes do not show, and where it was read."""
     if name == "radial_basis":
@@ -319,6 +293,25 @@ def _unseen(name: str, tensors: dict[str, Tensor], said: dict[str, tuple[Any, st
     if name in said:
         return said[name][0], f"file config {said[name][1]}"
     return inspect.signature(PaiNN).parameters[name].default, "assumed"
+
+
+def _from_contact(tensors: dict[str, Tensor], said: dict[str, tuple[Any, str]], path: Path) -> tuple[bool, str]:
+    """Whether distances count from contact, as the first center of Gaussians tells, and where it was read."""
+    name = "from_contact"
+    shown, place = False, "buffer radial.frequencies"
+    if "radial.frequencies" not in tensors:
+        first = first_center(tensors["radial.centers"]) if "radial.centers" in tensors else None
+        if first is None:
+            if name in said or "floor" not in said:
+                return _unseen(name, tensors, said, path)
+            return False, f"file config {said['floor'][1]}"  # the config of a network that did not know of it
+        shown, place = first < 0.0, "buffer radial.centers"
+    if name in said and said[name][0] != shown:
+        raise AssayError(
+            f"{path} says {said[name][1]} = {said[name][0]}, but its {place} is that of a network whose {name} is "
+            f"{shown}: save it with its own config"
+        )
+    return shown, place
 
 
 def _complete(

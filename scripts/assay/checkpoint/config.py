@@ -33,8 +33,9 @@ from assay.workflow.errors import AssayError
 _KINDS: dict[str, type | tuple[type, ...]] = {
     "architecture": str, "hidden": int, "n_blocks": int, "n_rbf": int, "max_z": int, "cutoff_A": (int, float),
     "radial_basis": str, "envelope": str, "filter_bias": bool, "activation": str, "head": (list, tuple),
-    "epsilon": (int, float), "repulsion": bool, "floor": bool, "rank": int, "cutoff_function": str,
-    "cutoff_arguments": list, "activation_arguments": list, "head_activation": str, "head_activation_arguments": list,
+    "epsilon": (int, float), "repulsion": bool, "floor": bool, "from_contact": bool, "pair_elements": (list, tuple),
+    "rank": int, "cutoff_function": str, "cutoff_arguments": list, "activation_arguments": list,
+    "head_activation": str, "head_activation_arguments": list,
     "n_filters": int, "shared_filters": bool, "shared_interactions": bool,
 }  # fmt: skip
 _SYNONYMS = {
@@ -64,7 +65,7 @@ _IDLE = {"_recursive_", "_partial_", "_convert_"}  # keys of Hydra beside the na
 _SWITCHES = {"enabled", "enable", "use", "active"}  # keys of a dict that may be off
 # Signs that an epsilon is of an optimizer, and that it is of the network after all.
 _OF_OPTIMIZER = ("lr", "learning_rate", "weight_decay", "betas", "momentum", "amsgrad", "optimizer", "optim")
-_OF_NETWORK = ("envelope", "repulsion", "floor")
+_OF_NETWORK = ("envelope", "repulsion", "floor", "from_contact")
 # What stands beside the rank of a process in distributed training, or of a low-rank adapter.
 _OF_OTHER_RANKS = {"world_size", "local_rank", "global_rank", "node_rank", "dist_url", "dist_backend", "lora_alpha"}
 _SIZES = ("hidden", "n_blocks", "n_rbf", "max_z", "cutoff_A")

@@ -43,7 +43,7 @@ class ModuleContents(dict):
         """(dotted path, settings) of each module in it that embeds elements as a student does.
 
         The settings are its attributes, and what its modules tell: their activation, the epsilon of its blocks, and the
-        envelope, repulsion and floor.
+        envelope, repulsion, floor and whether distances count from contact.
         """
         for path, part in self.parts.items():
             prefix = f"{path}." if path else ""
@@ -58,7 +58,7 @@ class ModuleContents(dict):
         block = self.parts.get(f"{prefix}blocks.0")
         if block is not None and "epsilon" in block.attributes:
             yield "epsilon", block.attributes["epsilon"]
-        for name in ("envelope", "repulsion", "floor"):
+        for name in ("envelope", "repulsion", "floor", "from_contact"):
             part = self.parts.get(prefix + name)
             if part is not None:
                 told = part.attributes.get("kind") if name == "envelope" else part.name.startswith("assay.models.")

@@ -25,14 +25,16 @@ from assay.workflow.errors import AssayError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 # First parts of the names in a student's state dict, and the starts of names that are buffers.
-ROOTS = frozenset(
-    ("embedding", "rbf", "interactions", "energy_head", "radial", "blocks", "head", "reference_energy", "energy_scale")
-)
+ROOTS = frozenset((
+    "embedding", "rbf", "interactions", "energy_head", "radial", "blocks", "head", "pair_energies", "reference_energy",
+    "energy_scale",
+))  # fmt: skip
 SCHNETPACK_ROOTS = frozenset(("representation", "input_modules", "output_modules", "postprocessors"))
 SCHNETPACK_BASIS = "representation.radial_basis."  # trained in some networks
 DERIVED = ("rbf.", "radial.")  # buffers that follow from the hyperparameters
 BUFFERS = (
-    *DERIVED, "reference_energy", "energy_scale", "postprocessors.", "representation.cutoff_fn.", SCHNETPACK_BASIS,
+    *DERIVED, "reference_energy", "energy_scale", "pair_energies.elements", "postprocessors.",
+    "representation.cutoff_fn.", SCHNETPACK_BASIS,
 )  # fmt: skip
 MAX_DEPTH, MAX_DICTS = 8, 10_000
 MAX_TENSORS = 100_000  # names of tensors in all dicts together

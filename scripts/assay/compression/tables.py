@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from assay.models import PaiNN
 from assay.models.painn import RadialBasis
+from assay.runtime.network_constants import FLAT_BELOW, UNCHANGED_BEYOND
 
 FIRST_A = 0.1  # the smallest distance of a table; nearer atoms have the filters of this distance
 TERMS = 4  # products of a number and a table's entry in one cubic interpolation
@@ -25,16 +26,17 @@ class TabulatedBasis(RadialBasis):
     Args:
         basis: the basis that is tabulated.
         cutoff: the largest distance, angstrom.
-        points: the number of distances, the smallest of which is ``FIRST_A``.
+        points: the number of distances.
+        first: the smallest of them, angstrom.
     """
 
     values: Tensor
     slopes: Tensor
 
-    def __init__(self, basis: RadialBasis, cutoff: float, points: int):
+    def __init__(self, basis: RadialBasis, cutoff: float, points: int, first: float = FIRST_A):
         nn.Module.__init__(self)
-        self.kind, self.first, self.spacing = "table", FIRST_A, (cutoff - FIRST_A) / (points - 1)
-        at = torch.linspace(FIRST_A, cutoff, points, dtype=torch.float64)
+        self.kind, self.first, self.spacing = "table", first, (cutoff - first) / (points - 1)
+        at = torch.linspace(first, cutoff, points, dtype=torch.float64)
         exact = copy.deepcopy(basis).double()
         values, slopes = torch.func.jvp(exact, (at,), (torch.ones_like(at),))[:2]
         dtype = next(basis.buffers()).dtype
@@ -58,5 +60,13 @@ class TabulatedBasis(RadialBasis):
 def tabulated(model: PaiNN, points: int) -> PaiNN:
     """The network with tables of this many points for its radial basis; PyTorch computes it, the engine does not."""
     changed = copy.deepcopy(model)
-    changed.radial = TabulatedBasis(model.radial, model.cutoff, points)
+    changed.radial = TabulatedBasis(model.radial, model.cutoff, points, _least_seen(model))
     return changed
+
+
+def _least_seen(model: PaiNN) -> float:
+    """The smallest distance of a table: where they count from contact, that of the two largest atoms at one place."""
+    if model.from_contact is None:
+        return FIRST_A
+    contact = 2.0 * float(model.from_contact.radius.max())
+    return contact * (0.5 * (FLAT_BELOW + UNCHANGED_BEYOND) - 1.0 if model.floor is not None else -1.0)

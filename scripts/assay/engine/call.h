@@ -27,11 +27,11 @@ struct Results {
     void* gradients;
 };
 
-// What a network is made of besides its parameters: radii and screening by atomic number, places and widths of the
-// radial functions.
+// What a network is made of besides its parameters: radii, screening and places among the elements with pair energies
+// by atomic number, places and widths of the radial functions.
 struct Constants {
     Hyperparameters set;
-    const double *radii, *screening, *places, *widths;
+    const double *radii, *screening, *pair_places, *places, *widths;
 };
 
 class AnyNetwork {

@@ -23,8 +23,8 @@ struct assay_model {
     assay_model(const uint8_t* bytes, uint64_t size, const std::string& name, int precision)
         : file(bytes, size, name), precision(precision) {
         const std::vector<double>& screening = precision == 32 ? file.powers : file.screening;
-        const Constants constants{file.settings, file.radii.data(), screening.data(), file.places.data(),
-                                  file.widths.data()};
+        const Constants constants{file.settings,           file.radii.data(),  screening.data(),
+                                  file.pair_places.data(), file.places.data(), file.widths.data()};
         network.reset(instructions().make(constants, precision));
         const std::vector<float> single(file.parameters.begin(), file.parameters.end());
         if (precision == 32) network->set_parameters(single.data());

@@ -13,7 +13,7 @@ namespace assay {
 namespace {
 
 constexpr uint64_t ALIGNMENT = 64, LARGEST_BYTES = uint64_t(1) << 32;
-constexpr uint32_t VERSION = 1;
+constexpr uint32_t VERSION = 2;
 constexpr const char* PARTS[] = {"metadata", "settings", "elements", "radial", "parameters"};
 constexpr uint32_t N_PARTS = 5;
 constexpr int64_t WIDEST = 4096, MOST_BLOCKS = 64, HEAVIEST = 255;
@@ -81,11 +81,12 @@ class Reader {
         within("n_blocks", h.n_blocks, 1, MOST_BLOCKS);
         within("n_rbf", h.n_rbf, 1, WIDEST);
         within("max_z", h.max_z, 1, HEAVIEST);
+        within("n_pair_elements", h.n_pair_elements, 0, h.max_z);
         within("n_head", h.n_head, 0, static_cast<int64_t>(sizeof h.head / sizeof *h.head));
         for (int64_t k = 0; k < h.n_head; ++k) within("head", h.head[k], 1, WIDEST);
         within("envelope", h.envelope, 0, SWITCH);
         for (int64_t kind : {h.activation, h.head_activation}) within("activation", kind, 0, SHIFTED_SOFTPLUS);
-        for (int64_t flag : {h.filter_bias, h.gaussian, h.repulsion, h.floor}) within("a flag", flag, 0, 1);
+        for (int64_t flag : {h.filter_bias, h.gaussian, h.repulsion, h.floor, h.from_contact}) within("a flag", flag, 0, 1);
         if (h.parameter_bits != 32 && h.parameter_bits != 64) refuse("has parameters of neither 32 nor 64 bits");
         const bool sound = h.cutoff > 0.0 && h.cutoff <= 100.0 && h.envelope_begin >= 0.0 &&
                            h.envelope_begin < h.envelope_end && h.envelope_end <= h.cutoff && h.epsilon >= 0.0 &&
@@ -142,7 +143,7 @@ int64_t count_parameters(const Hyperparameters& h) {
         total += layer(width, h.head[k], 1);
         width = h.head[k];
     }
-    return total + layer(width, 1, 1);
+    return total + layer(width, 1, 1) + h.n_pair_elements * (h.n_pair_elements + 1) / 2 * h.n_rbf;
 }
 
 }  // namespace
@@ -152,8 +153,8 @@ ModelFile::ModelFile(const uint8_t* bytes, uint64_t size, const std::string& nam
     metadata = reader.text(0);
     settings = reader.settings();
     const uint64_t n_elements = settings.max_z + 1, n_parameters = count_parameters(settings);
-    std::vector<double>* rows[] = {&radii, &powers, &screening, &reference, &known};
-    for (uint64_t row = 0; row < 5; ++row) *rows[row] = reader.numbers<double>(2, 5, n_elements, row, 1);
+    std::vector<double>* rows[] = {&radii, &powers, &screening, &reference, &known, &pair_places};
+    for (uint64_t row = 0; row < 6; ++row) *rows[row] = reader.numbers<double>(2, 6, n_elements, row, 1);
     places = reader.numbers<double>(3, 2, settings.n_rbf, 0, 1);
     widths = reader.numbers<double>(3, 2, settings.n_rbf, 1, 1);
     for (double width : widths)
@@ -161,6 +162,9 @@ ModelFile::ModelFile(const uint8_t* bytes, uint64_t size, const std::string& nam
     for (uint64_t z = 0; z < n_elements; ++z)
         if (radii[z] < 0.0 || powers[z] < 0.0 || screening[z] < 0.0 || (known[z] != 0.0 && known[z] != 1.0))
             reader.refuse("has an element with a radius, screening or mark that none has");
+    for (double place : pair_places)
+        if (!(place >= 0.0 && place <= settings.n_pair_elements && place == std::floor(place)))
+            reader.refuse("has an element at a place among those with pair energies that is none");
     parameters = settings.parameter_bits == 32 ? reader.numbers<float>(4, 1, n_parameters, 0, 1)
                                                : reader.numbers<double>(4, 1, n_parameters, 0, 1);
 }

@@ -97,7 +97,8 @@ def hyperparameters(model: Network) -> dict[str, Any]:
     h = model.hyperparameters | {"envelope_begin_A": 0.0, "envelope_end_A": model.cutoff}
     if isinstance(model, PaiNN):
         return h | {"head_activation": h["activation"], "activation_arguments": [], "head_activation_arguments": []}
-    h |= {"envelope": h["cutoff_function"], "filter_bias": True, "repulsion": False, "floor": False, "rank": 1}
+    h |= dict.fromkeys(("repulsion", "floor", "from_contact"), False)
+    h |= {"envelope": h["cutoff_function"], "filter_bias": True, "rank": 1, "pair_elements": []}
     if h["envelope"] == "mollifier":
         h["envelope_end_A"] = model.cutoff - h["cutoff_arguments"][0]
     elif h["envelope"] == "switch":
@@ -117,6 +118,8 @@ def _layers(model: Network) -> Iterator[nn.Module]:
         layers = (block.filter, block.context, block.mix, block.mix_tensors, block.update)
         yield from (layer for layer in layers if layer is not None)
     yield model.head
+    if isinstance(model, PaiNN) and model.pair_energies is not None:
+        yield model.pair_energies
 
 
 def _settings(model: Network) -> bytes:
@@ -129,6 +132,7 @@ def _settings(model: Network) -> bytes:
         "activation": ACTIVATIONS.index(h["activation"]),
         "head_activation": ACTIVATIONS.index(h["head_activation"]),
         "parameter_bits": 8 * next(model.parameters()).element_size(),
+        "n_pair_elements": len(h["pair_elements"]),
         "n_head": len(h["head"]),
         "cutoff": h["cutoff_A"],
         "envelope_begin": h["envelope_begin_A"],
@@ -150,7 +154,7 @@ def _radial(model: Network) -> np.ndarray:
 
 
 def _elements(model: Network, elements: Collection[int] | None) -> np.ndarray:
-    """What the file holds by atomic number, float64 (5, max_z + 1); see ``model_file.h``."""
+    """What the file holds by atomic number, float64 (6, max_z + 1); see ``model_file.h``."""
     count = model.max_z + 1
     powers = torch.tensor([float(z) ** CHARGE_POWER for z in range(count)], dtype=torch.float64)
     radii, kept = torch.zeros_like(powers), powers  # schnetpack's network has no use for them
@@ -158,5 +162,8 @@ def _elements(model: Network, elements: Collection[int] | None) -> np.ndarray:
         radii = contact_radii(model.max_z, model.cutoff).double()
         if model.repulsion is not None:
             kept = model.repulsion.screening.double()
+    places = torch.zeros_like(powers)
+    if isinstance(model, PaiNN) and model.pair_energies is not None:
+        places = model.pair_energies.place.double()
     known = torch.tensor([elements is None or z in elements for z in range(count)], dtype=torch.float64)
-    return torch.stack([radii, powers, kept, model.reference_energy.double(), known]).numpy()
+    return torch.stack([radii, powers, kept, model.reference_energy.double(), known, places]).numpy()

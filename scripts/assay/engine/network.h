@@ -17,6 +17,7 @@
 #include "block.h"
 #include "choice.h"
 #include "groups.h"
+#include "pair_energies.h"
 #include "pairs.h"
 
 namespace assay {
@@ -29,7 +30,7 @@ class Network : public AnyNetwork {
    public:
     explicit Network(const Constants& constants)
         : set(constants.set), H(padded(set.hidden)), R(set.n_rbf + (set.filter_bias ? 1 : 0)), pairs(constants),
-          splines(pairs), embedding((set.max_z + 1) * H, T(0)) {
+          splines(pairs), pair_energies(constants), embedding((set.max_z + 1) * H, T(0)) {
         for (int64_t b = 0; b < set.n_blocks; ++b) blocks.emplace_back(set, b + 1 == set.n_blocks);
         int64_t width = set.hidden;
         for (int64_t k = 0; k < set.n_head; ++k) {
@@ -48,13 +49,15 @@ class Network : public AnyNetwork {
             for (auto* layer : block.atomwise()) reserve(*layer);
         }
         for (auto& layer : head) reserve(layer);
+        pair_gradient = n_gradients;
+        n_gradients += pair_energies.n_parameters();
     }
 
     int64_t n_parameters() override {
         int64_t total = (set.max_z + 1) * set.hidden;
         for (auto& block : blocks) total += block.n_parameters();
         for (const auto& layer : head) total += layer.n_parameters();
-        return total;
+        return total + pair_energies.n_parameters();
     }
 
     int64_t row_width() const override { return Block<T, RANK>::MESSAGE_ROWS * H; }
@@ -78,6 +81,7 @@ class Network : public AnyNetwork {
             }
         }
         for (auto& layer : head) flat = layer.set_weights(flat);
+        pair_energies.set_table(flat);
         tables_are_old = true;
         if (!blocks.empty()) blocks.front().context_of(set.max_z + 1, embedding.data(), element_context);
     }
@@ -125,11 +129,12 @@ class Network : public AnyNetwork {
     const int64_t H, R;
     const Pairs<T> pairs;
     const RadialSplines<T> splines;
+    PairEnergies<T> pair_energies;
     std::vector<T> embedding;
     Buffer<T> element_context;  // what the context network of the first block gives for each element
     std::vector<Block<T, RANK>> blocks;
     std::vector<Linear<T>> head;
-    size_t n_gradients;
+    size_t n_gradients, pair_gradient;
     std::vector<Workspace<T>> workspaces;
     ThreadChoice choice;
     bool tables_are_old = true;
@@ -247,7 +252,7 @@ class Network : public AnyNetwork {
         pass.first_edge = pass.n_neighbors + N;
     }
 
-    // Computes the edges within the cutoff, their radial functions, the repulsion, and the first features.
+    // Computes the edges within the cutoff, their radial functions, the energies of pairs, and the first features.
     void geometry(Pass<T>& p) const {
         const Call& in = p.in;
         for (int64_t i = p.lo; i < p.hi; ++i) {
@@ -263,15 +268,24 @@ class Network : public AnyNetwork {
                 T *basis = p.basis + e * p.terms, *slope = p.basis_slope + e * p.terms;
                 if (p.reads_table) p.row[e] = splines.at(reach, basis, slope);
                 else pairs.radial(reach, basis, slope);
-                double repulsion_slope = 0.0;
-                if (set.repulsion) p.atomic_energies[i] += pairs.repulsion(z, w, d, repulsion_slope);
+                double pair_slope = 0.0;
+                if (set.repulsion) p.atomic_energies[i] += pairs.repulsion(z, w, d, pair_slope);
+                if (const int64_t at = pair_energies.place(z, w); at >= 0) {
+                    const auto half = p.reads_table ? pair_energies.of_splines(at, splines, p.row[e], basis, slope)
+                                                    : pair_energies.of_basis(at, basis, slope);
+                    p.atomic_energies[i] += half.energy;
+                    pair_slope += half.slope;
+                    if (p.wanted.gradients)
+                        pair_energies.add_gradient(at, weight(in, atom), basis,
+                                                   p.workspace.gradients.get(0) + pair_gradient);
+                }
                 for (int x = 0; x < 3; ++x) {
                     p.direction[3 * e + x] = r[x] / d;
                     p.cotangent.direction[3 * e + x] = 0;
                 }
                 if (RANK == 2) traceless_product(p.direction + 3 * e, p.direction + 3 * e, p.tensor + 5 * e);
                 p.distance[e] = d;
-                p.cotangent.distance[e] = repulsion_slope * weight(in, atom);
+                p.cotangent.distance[e] = pair_slope * weight(in, atom);
                 p.neighbor[e++] = static_cast<int32_t>(j - p.begin);
             }
             p.n_neighbors[i] = e - p.first_edge[i];
@@ -371,6 +385,7 @@ class Network : public AnyNetwork {
             for (auto* layer : block.atomwise()) flat = layer->write_gradient(total, flat);
         }
         for (const auto& layer : head) flat = layer.write_gradient(total, flat);
+        std::copy_n(total + pair_gradient, pair_energies.n_parameters(), flat);
     }
 };
 

@@ -25,17 +25,22 @@ struct Pairs {
 
     // Whether the radial functions are those of the basis before any training, so that one follows from another.
     bool are_evenly_spaced() const {
-        const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1);
-        auto near = [](double x, double expected) { return std::fabs(x - expected) <= 1e-6 * expected; };
+        const double width = spacing();
+        auto near = [&](double x, double expected) {
+            return std::fabs(x - expected) <= 1e-6 * std::max(std::fabs(expected), width);
+        };
         for (int64_t r = 0; r < set.n_rbf; ++r) {
-            const bool even = set.gaussian ? near(places[r], r * width) && near(widths[r], width)
+            const bool even = set.gaussian ? near(places[r], first_center() + r * width) && near(widths[r], width)
                                            : near(places[r], (r + 1) * PI / set.cutoff) && near(widths[r], 1.0);
             if (!even) return false;
         }
         return true;
     }
 
-    // Returns the floored distance, which the radial basis sees, and its derivative ``slope``.
+    double spacing() const { return set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1); }
+    double first_center() const { return set.from_contact ? FIRST_CENTER_A : 0.0; }
+
+    // Returns the floored distance and its derivative ``slope``.
     double floored(double d, double contact, double& slope) const {
         const double a = FLAT_BELOW * contact, b = UNCHANGED_BEYOND * contact;
         const double t = std::min(std::max((d - a) / (b - a), 0.0), 1.0), t3 = t * t * t;
@@ -65,8 +70,15 @@ struct Pairs {
         }
     }
 
-    // What the radial functions of a pair at one distance depend on: the floored distance d and its derivative, and the
-    // envelope f and its.
+    // Returns what the radial basis sees of a distance, and its derivative ``slope``.
+    double seen(double distance, double contact, double& slope) const {
+        slope = 1.0;
+        const double d = set.floor ? floored(distance, contact, slope) : distance;
+        return set.from_contact ? d - contact : d;
+    }
+
+    // What the radial functions of a pair at one distance depend on: what they see of it, d, and its derivative, and
+    // the envelope f and its.
     struct Reach {
         double d, slope, f, df;
     };
@@ -75,8 +87,7 @@ struct Pairs {
     bool reach(double distance, int64_t z, int64_t w, Reach& at) const {
         const double x = distance / set.cutoff;
         if (x >= 1.0 || distance >= set.envelope_end) return false;
-        at.slope = 1.0;
-        at.d = set.floor ? floored(distance, radii[z] + radii[w], at.slope) : distance;
+        at.d = seen(distance, radii[z] + radii[w], at.slope);
         envelope(distance, x, at.f, at.df);
         return true;
     }
@@ -109,14 +120,14 @@ struct Pairs {
                 slope[r] = derivative * f * floor_slope + value * df;
             }
         } else if (set.gaussian) {
-            const double width = set.cutoff / std::max<int64_t>(set.n_rbf - 1, 1), t = d / width;
+            const double width = spacing(), t = (d - first_center()) / width;
             auto put = [&](int64_t r, double value) {
                 basis[r] = value * f;
                 slope[r] = value * (df - f * (t - r) / width * floor_slope);
             };
             // From the nearest center to both ends, each value is the one before times exp(+-(t - r) - 1/2): from the
             // largest to the smallest, so that no value follows one that is too small for a double.
-            const int64_t nearest = std::min<int64_t>(std::lround(t), set.n_rbf - 1);
+            const int64_t nearest = std::clamp<int64_t>(std::lround(t), 0, set.n_rbf - 1);
             const double beside = t - nearest, peak = std::exp(-0.5 * beside * beside), step = std::exp(-1.0);
             put(nearest, peak);
             double value = peak, factor = std::exp(beside - 0.5);

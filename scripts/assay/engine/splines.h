@@ -39,10 +39,13 @@ class RadialSplines {
 
     explicit RadialSplines(const Pairs<T>& pairs) : pairs(pairs) {
         if (sizeof(T) != 4 || pairs.set.n_rbf < FEWEST_FUNCTIONS) return;
-        const double contact = 2.0 * *std::max_element(pairs.radii.begin(), pairs.radii.end());
+        const auto [least, most] = std::minmax_element(pairs.radii.begin(), pairs.radii.end());
         double slope, end = pairs.set.cutoff;
-        if (pairs.set.floor) end = std::max(end, pairs.floored(end, contact, slope));
-        for (int64_t cells = FEWEST_CELLS; cells <= MOST_CELLS && rows == 0; cells += cells / 4) fit(cells, end / cells);
+        begin = std::min(0.0, pairs.seen(0.0, 2.0 * *most, slope));
+        for (const double radius : {*least, *most})
+            end = std::max(end, pairs.seen(pairs.set.cutoff, 2.0 * radius, slope));
+        for (int64_t cells = FEWEST_CELLS; cells <= MOST_CELLS && rows == 0; cells += cells / 4)
+            fit(cells, (end - begin) / cells);
     }
 
     // The coefficients of row ``row``, one for each radial function.
@@ -50,7 +53,7 @@ class RadialSplines {
 
     // Computes the splines times the envelope, and their derivatives by the distance; returns the row of the first.
     int32_t at(const typename Pairs<T>::Reach& reach, T* value, T* slope) const {
-        const double place = reach.d / spacing;
+        const double place = (reach.d - begin) / spacing;
         const int64_t cell = std::clamp<int64_t>(int64_t(place), 0, rows - SPLINES);
         double splines[SPLINES], derivatives[SPLINES];
         splines_at(place - cell, splines, derivatives);
@@ -69,7 +72,7 @@ class RadialSplines {
     static constexpr double VALUE_ERROR = 6e-8, SLOPE_ERROR = 1e-6;
 
     const Pairs<T>& pairs;
-    double spacing = 0.0;
+    double begin = 0.0, spacing = 0.0;
     std::vector<double> fitted;
 
     // Finds the coefficients on so many cells, and keeps them if they are exact enough.
@@ -79,7 +82,7 @@ class RadialSplines {
         double slope;
         for (int64_t r = 0; r < n; ++r) {
             for (size_t k = 0; k < line.size(); ++k)
-                line[k] = pairs.radial_function(r, (double(k) - BEYOND) * width, slope);
+                line[k] = pairs.radial_function(r, begin + (double(k) - BEYOND) * width, slope);
             for (const double pole : POLES) {
                 for (double& x : line) x *= (1.0 - pole) * (1.0 - 1.0 / pole);
                 for (size_t k = 1; k < line.size(); ++k) line[k] += pole * line[k - 1];
@@ -103,7 +106,7 @@ class RadialSplines {
             for (int64_t cell = 0; cell < cells; ++cell)
                 for (int64_t r = 0; r < n; ++r) {
                     double expected[2], sum[2] = {};
-                    expected[0] = pairs.radial_function(r, (cell + x) * width, expected[1]);
+                    expected[0] = pairs.radial_function(r, begin + (cell + x) * width, expected[1]);
                     for (int k = 0; k < SPLINES; ++k) {
                         sum[0] += splines[k] * found[(cell + k) * n + r];
                         sum[1] += derivatives[k] / width * found[(cell + k) * n + r];

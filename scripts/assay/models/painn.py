@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from assay.models.floor import DistanceFloor
+from assay.models.contact import DistanceFloor, FromContact
 from assay.models.graph import Graph, Term
+from assay.models.pair_energies import PairEnergies
 from assay.models.potential import Potential
 from assay.models.repulsion import ZBLRepulsion
 from assay.models.tensors import contraction, harmonics, traceless_product
-from assay.runtime.network_constants import N_FILTERS, N_GATES
+from assay.runtime.network_constants import FIRST_CENTER_A, N_FILTERS, N_GATES
 
 ACTIVATIONS = {"silu": nn.SiLU, "softplus": nn.Softplus, "gelu": nn.GELU}
 
@@ -29,21 +30,22 @@ class RadialBasis(nn.Module):
     """R functions of the distance, (...,) to (..., R).
 
     Args:
-        kind: "gaussian" (centers evenly spaced on [0, cutoff], width = spacing) or "bessel"
+        kind: "gaussian" (centers evenly spaced on [first, first + cutoff], width = spacing) or "bessel"
             (sin(n pi d / cutoff) / d, arXiv 2003.03123).
         n_rbf: the number of functions, R.
         cutoff: the cutoff radius, angstrom.
+        first: the first center, angstrom.
     """
 
     centers: Tensor
     widths: Tensor
     frequencies: Tensor
 
-    def __init__(self, kind: str, n_rbf: int, cutoff: float):
+    def __init__(self, kind: str, n_rbf: int, cutoff: float, first: float = 0.0):
         super().__init__()
         self.kind = kind
         if kind == "gaussian":
-            self.register_buffer("centers", torch.linspace(0.0, cutoff, n_rbf))
+            self.register_buffer("centers", torch.linspace(first, first + cutoff, n_rbf))
             self.register_buffer("widths", torch.full((n_rbf,), cutoff / max(n_rbf - 1, 1)))
         elif kind == "bessel":
             self.register_buffer("frequencies", torch.arange(1, n_rbf + 1) * (math.pi / cutoff))
@@ -166,11 +168,15 @@ class PaiNN(Potential):
         epsilon: a small number that is added under the square root of each norm.
         repulsion: whether nuclei repel each other inside covalent contact (see ``ZBLRepulsion``).
         floor: whether the radial basis sees floored distances (see ``DistanceFloor``).
+        from_contact: whether it sees how far a pair is from contact (see ``FromContact``); for Gaussians alone.
+        pair_elements: rising atomic numbers of the elements whose pairs have an energy by themselves, too (see
+            ``PairEnergies``).
         rank: 1 for scalars and vectors, which is PaiNN; 2 adds tensors (see ``assay.models.tensors``), which are summed
             over neighbors as vectors are and multiply with these in the update.
 
     Raises:
-        ValueError: the radial basis, the envelope or the rank is unknown.
+        ValueError: the radial basis, the envelope or the rank is unknown, ``from_contact`` is not for Gaussians, or
+            ``pair_elements`` do not rise or are beyond ``max_z``.
     """
 
     architecture = "painn"
@@ -192,20 +198,24 @@ class PaiNN(Potential):
         epsilon: float = 1e-8,
         repulsion: bool = False,
         floor: bool = False,
+        from_contact: bool = False,
+        pair_elements: Sequence[int] = (),
         rank: int = 1,
     ):
         super().__init__()
         if rank not in (1, 2):
             raise ValueError(f"features have rank 1 or 2, not {rank!r}")
+        if from_contact and radial_basis != "gaussian":
+            raise ValueError("distances from contact, which may be negative, need gaussian radial functions")
         self.hyperparameters = {
             "hidden": hidden, "n_blocks": n_blocks, "n_rbf": n_rbf, "max_z": max_z, "cutoff_A": float(cutoff_A),
             "radial_basis": radial_basis, "envelope": envelope, "filter_bias": filter_bias,
             "activation": activation, "head": list(head), "epsilon": epsilon, "repulsion": repulsion, "floor": floor,
-            "rank": rank,
+            "from_contact": from_contact, "pair_elements": list(pair_elements), "rank": rank,
         }  # fmt: skip
         self.cutoff, self.max_z, self.rank = float(cutoff_A), max_z, rank
         self.embedding = nn.Embedding(max_z + 1, hidden)
-        self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff)
+        self.radial = RadialBasis(radial_basis, n_rbf, self.cutoff, FIRST_CENTER_A if from_contact else 0.0)
         self.envelope = Envelope(envelope, self.cutoff)
         self.blocks = nn.ModuleList(
             Block(hidden, n_rbf, filter_bias, ACTIVATIONS[activation], epsilon, rank) for _ in range(n_blocks)
@@ -214,8 +224,10 @@ class PaiNN(Potential):
         for n_in, n_out in zip([hidden, *head], head, strict=False):
             layers += [nn.Linear(n_in, n_out), ACTIVATIONS[activation]()]
         self.head = nn.Sequential(*layers, nn.Linear([hidden, *head][-1], 1))
+        self.pair_energies = PairEnergies(pair_elements, max_z, n_rbf) if pair_elements else None
         self.repulsion = ZBLRepulsion(max_z, self.cutoff) if repulsion else None
         self.floor = DistanceFloor(max_z, self.cutoff) if floor else None
+        self.from_contact = FromContact(max_z, self.cutoff) if from_contact else None
         self.register_buffer("reference_energy", torch.zeros(max_z + 1, dtype=torch.float64))
         self.register_buffer("energy_scale", torch.ones(()))
 
@@ -223,14 +235,18 @@ class PaiNN(Potential):
         """The energy of each atom, eV, float64 (N,); see ``Potential.atomic_energies``."""
         distance = torch.sqrt((vectors * vectors).sum(-1))  # (E,)
         direction = vectors / distance.unsqueeze(-1)
-        floored = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
-        basis, envelope = self.radial(floored), self.envelope(distance)
+        seen = distance if self.floor is None else self.floor(atomic_numbers, distance, graph)
+        if self.from_contact is not None:
+            seen = self.from_contact(atomic_numbers, seen, graph)
+        basis, envelope = self.radial(seen), self.envelope(distance)
         directions = [direction] if self.rank == 1 else [direction, harmonics(direction)]
         s, equivariant = self.embedding(atomic_numbers), [None] * self.rank
         for block in self.blocks:
             s, equivariant = block(s, equivariant, basis, envelope, directions, graph)
         learned = self.head(s).squeeze(-1) * self.energy_scale
         energies = learned.double() + self.reference_energy[atomic_numbers]
+        if self.pair_energies is not None:
+            energies = energies + self.pair_energies(atomic_numbers, basis, envelope, graph).double()
         if self.repulsion is not None:
             energies = energies + self.repulsion(atomic_numbers, distance, graph).double()
         return energies

@@ -53,7 +53,9 @@ class Update:
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for name, parameter in model.named_parameters():
-            inside = parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith("embedding")
+            inside = (
+                parameter.ndim == 2 and min(parameter.shape) > 1 and not name.startswith(("embedding", "pair_energies"))
+            )
             (matrices if inside else others).append(parameter)
         self.groups, self.weight_decay, self.optimizer = (matrices, others), weight_decay, optimizer
         self.reset()

@@ -51,6 +51,8 @@ class ModelFile:
         radial: float64 (2, R): centers and widths of the Gaussians, or the k of each sine and 1.
         embedding: float64 (max_z + 1, H).
         blocks, head: the layers.
+        pair_places: int64 (max_z + 1,), places among the elements with pair energies, their number n for others.
+        pair_energies: float64 (n (n + 1) / 2 + 1, R), the rows of coefficients of ``PairEnergies``, and one of zeros.
     """
 
     metadata: dict[str, Any]
@@ -63,6 +65,8 @@ class ModelFile:
     embedding: np.ndarray
     blocks: tuple[Block, ...]
     head: tuple[Layer, ...]
+    pair_places: np.ndarray
+    pair_energies: np.ndarray
 
 
 def read_model_file(source: str | Path | bytes) -> ModelFile:
@@ -125,13 +129,15 @@ def _model(parts: dict[str, bytes]) -> ModelFile:
     reals = struct.unpack_from(f"<{len(REALS)}d", parts["settings"], 8 * len(integers))
     settings: dict[str, Any] = {**dict(zip(INTEGERS, integers, strict=False)), **dict(zip(REALS, reals, strict=True))}
     head = list(integers[len(INTEGERS) :][: settings["n_head"]])
-    radii, _, powers, reference, known = np.frombuffer(parts["elements"], np.float64).reshape(5, -1)
+    radii, _, powers, reference, known, places = np.frombuffer(parts["elements"], np.float64).reshape(6, -1)
     kind = np.float32 if settings["parameter_bits"] == 32 else np.float64
     numbers = _Numbers(np.frombuffer(parts["parameters"], kind).astype(np.float64))
     hidden, rank = settings["hidden"], settings["rank"]
     embedding = numbers.take(settings["max_z"] + 1, hidden)
     blocks = tuple(_block(numbers, settings, hidden, rank) for _ in range(settings["n_blocks"]))
     layers = tuple(numbers.layer(n_out, n_in) for n_in, n_out in pairwise([hidden, *head, 1]))
+    n_pairs = settings["n_pair_elements"] * (settings["n_pair_elements"] + 1) // 2
+    pair_energies = np.pad(numbers.take(n_pairs, settings["n_rbf"]), ((0, 1), (0, 0)))
     if numbers.left:
         raise ValueError(f"it has {numbers.left} numbers too many")
     return ModelFile(
@@ -140,7 +146,7 @@ def _model(parts: dict[str, bytes]) -> ModelFile:
         radii, powers, reference,
         frozenset(np.flatnonzero(known).tolist()) - {0},
         np.frombuffer(parts["radial"], np.float64).reshape(2, settings["n_rbf"]),
-        embedding, blocks, layers,
+        embedding, blocks, layers, places.astype(np.int64), pair_energies,
     )  # fmt: skip
 
 

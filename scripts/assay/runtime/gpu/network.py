@@ -129,8 +129,8 @@ class Network:
         pair_kernels.atomic_totals[(n,)](
             inputs.numbers, learned, self._reference, self._scale,
             inputs.candidates.row_start, inputs.candidates.pairs, pairs.place, pairs.distance,
-            pairs.direction, pairs.repulsion, pairs.repulsion_slope, pair_forces, forces, sums, counts,
-            REPULSION=bool(self.settings["repulsion"]), PAIRS=32, num_warps=1, **launch.options(n, self.device),
+            pairs.direction, pairs.pair_energy, pairs.pair_energy_slope, pair_forces, forces, sums, counts,
+            HAS_PAIR_ENERGY=self.pairs.has_pair_energy, PAIRS=32, num_warps=1, **launch.options(n, self.device),
         )  # fmt: skip
         totals = sums.new_empty(n_structures, 10)
         pair_kernels.structure_totals[(n_structures, 10)](

@@ -89,7 +89,7 @@ def _envelope(d, cutoff, begin, end, KIND: tl.constexpr):
 
 @triton.jit
 def _floored(d, contact):
-    """The distances that the radial basis sees, and their derivatives."""
+    """The floored distances, and their derivatives."""
     a, b = contact * _FLAT, contact * _UNCHANGED
     t = tl.minimum(tl.maximum((d - a) / (b - a), 0.0), 1.0)
     g = 0.5 * (a + b) + (b - a) * t * t * t * t * (2.5 - 3.0 * t + t * t) + tl.maximum(d - b, 0.0)
@@ -113,13 +113,14 @@ def _repulsion(d, contact, charges, powers):
 
 @triton.jit(do_not_specialize=["n_pairs"])
 def describe_pairs(
-    numbers, positions, first, second, shift, near, counted, n_pairs, elements, radial, reals,
-    place, distance, direction, basis, slope, repulsion, repulsion_slope,
+    numbers, positions, first, second, shift, near, counted, n_pairs, elements, radial, coefficients, reals,
+    place, distance, direction, basis, slope, pair_energy, pair_energy_slope,
     Z_ROWS, COMPACT: tl.constexpr,
-    ENVELOPE: tl.constexpr, GAUSSIAN: tl.constexpr, FLOOR: tl.constexpr, REPULSION: tl.constexpr,
-    N_RBF: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr, PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
+    ENVELOPE: tl.constexpr, GAUSSIAN: tl.constexpr, FLOOR: tl.constexpr, FROM_CONTACT: tl.constexpr,
+    REPULSION: tl.constexpr, PAIR_ENERGIES: tl.constexpr, N_RBF: tl.constexpr, ROWS: tl.constexpr, CHUNK: tl.constexpr,
+    PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
-    """Compute what the network reads of each pair: d, u, the radial basis times the envelope, and the repulsion.
+    """Compute what the network reads of each pair: d, u, the radial basis times the envelope, and its own energy.
 
     Column n < R of ``basis`` is the radial function n times the envelope f, column R is f itself, by which the bias of
     a filter is multiplied, and all others are zero; ``slope`` has their derivatives by the distance. Pairs within the
@@ -131,11 +132,13 @@ def describe_pairs(
         counted: int32 (P,), the sums of ``near`` up to each pair, read if ``COMPACT``.
         elements: float64 (2, Z_ROWS): covalent radii in angstrom and Z^0.23 by atomic number.
         radial: float64 (2, ROWS): centers and widths of Gaussians, or k and 1, and ones behind them.
+        coefficients: float64 (Z_ROWS, Z_ROWS, ROWS), of the radial functions in pair energies.
         reals: float64 (3,): the cutoff, and where a switch begins and the envelope ends, angstrom.
         place: int32 (P,), written, as all below: the row of each pair, -1 beyond the cutoff.
         distance, direction: float32 (P,) and (P, 3), from the first atom to the second.
         basis, slope: float32 (P, ROWS).
-        repulsion, repulsion_slope: float64 (P,), eV and eV/angstrom, half of it for each atom.
+        pair_energy, pair_energy_slope: float64 (P,), of repulsion and pair energies, eV and eV/angstrom, half of it for
+            each atom.
     """
     after_inputs(OVERLAP)
     p = tl.program_id(0) * PAIRS + tl.arange(0, PAIRS)
@@ -151,17 +154,18 @@ def describe_pairs(
     tl.store(distance + p, d.to(tl.float32), mask=there)
     store3(direction + 3 * p, 1, there, (x / d).to(tl.float32), (y / d).to(tl.float32), (z / d).to(tl.float32))
     g, g_slope = d, tl.zeros_like(d) + 1.0
+    pair, pair_slope = tl.zeros_like(d), tl.zeros_like(d)
     z_i, z_j = tl.load(numbers + i, mask=there, other=1), tl.load(numbers + j, mask=there, other=1)
-    if FLOOR or REPULSION:
+    if FLOOR or FROM_CONTACT or REPULSION:
         contact = tl.load(elements + z_i) + tl.load(elements + z_j)
         if FLOOR:
             g, g_slope = _floored(d, contact)
+        if FROM_CONTACT:
+            g = g - contact
         if REPULSION:
             powers = tl.load(elements + Z_ROWS + z_i) + tl.load(elements + Z_ROWS + z_j)
             charges = z_i.to(tl.float64) * z_j.to(tl.float64)
             pair, pair_slope = _repulsion(d, contact, charges, powers)
-            tl.store(repulsion + p, pair, mask=within)
-            tl.store(repulsion_slope + p, pair_slope, mask=within)
     f, f_slope = _envelope(d, tl.load(reals), tl.load(reals + 1), tl.load(reals + 2), ENVELOPE)
     for start in tl.static_range(0, ROWS, CHUNK):
         column = start + tl.arange(0, CHUNK)
@@ -177,20 +181,26 @@ def describe_pairs(
         value = tl.where(own, psi * f[:, None], tl.where(envelope, f[:, None], 0.0))
         change = psi * f_slope[:, None] + psi_slope * (g_slope * f)[:, None]
         change = tl.where(own, change, tl.where(envelope, f_slope[:, None], 0.0))
+        if PAIR_ENERGIES:
+            own = tl.load(coefficients + ((z_i * Z_ROWS + z_j) * ROWS)[:, None] + column[None, :])
+            pair, pair_slope = pair + 0.5 * tl.sum(own * value, 1), pair_slope + 0.5 * tl.sum(own * change, 1)
         at = row.to(tl.int64)[:, None] * ROWS + column[None, :]
         tl.store(basis + at, value.to(tl.float32), mask=within[:, None])
         tl.store(slope + at, change.to(tl.float32), mask=within[:, None])
+    if REPULSION or PAIR_ENERGIES:
+        tl.store(pair_energy + p, pair, mask=within)
+        tl.store(pair_energy_slope + p, pair_slope, mask=within)
 
 
 @triton.jit
 def atomic_totals(
-    numbers, learned, reference, scale, row_start, pairs, place, distance, direction, repulsion, repulsion_slope,
-    pair_forces, forces, sums, counts, REPULSION: tl.constexpr, PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
+    numbers, learned, reference, scale, row_start, pairs, place, distance, direction, pair_energy, pair_energy_slope,
+    pair_forces, forces, sums, counts, HAS_PAIR_ENERGY: tl.constexpr, PAIRS: tl.constexpr, OVERLAP: tl.constexpr,
 ):  # fmt: skip
     """Add up the energy, the force and the virial of one atom, and count its neighbors.
 
     Args:
-        numbers, place, distance, direction, repulsion, repulsion_slope: as in ``describe_pairs``.
+        numbers, place, distance, direction, pair_energy, pair_energy_slope: as in ``describe_pairs``.
         learned: float32 (N,), the head of each atom.
         reference: float64 (Z,), the reference energy of each atomic number, eV.
         scale: float64 (1,), by which the head is multiplied.
@@ -217,9 +227,9 @@ def atomic_totals(
         ux, uy, uz = ux.to(tl.float64), uy.to(tl.float64), uz.to(tl.float64)
         px, py, pz = load3(pair_forces + 3 * p, 1, near)
         px, py, pz = px.to(tl.float64), py.to(tl.float64), pz.to(tl.float64)
-        if REPULSION:
-            energy += tl.load(repulsion + p, mask=near, other=0.0)
-            both = 2.0 * tl.load(repulsion_slope + p, mask=near, other=0.0)
+        if HAS_PAIR_ENERGY:
+            energy += tl.load(pair_energy + p, mask=near, other=0.0)
+            both = 2.0 * tl.load(pair_energy_slope + p, mask=near, other=0.0)
             px, py, pz = px + both * ux, py + both * uy, pz + both * uz
         fx, fy, fz = fx + sign * px, fy + sign * py, fz + sign * pz
         half = -0.5 * tl.load(distance + p, mask=near, other=0.0).to(tl.float64)

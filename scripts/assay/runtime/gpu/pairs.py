@@ -20,6 +20,7 @@ COMPARED = 256  # pairs that a program compares with the cutoff
 PAIRS, CHUNK, PAIR_WARPS = 64, 8, 2  # pairs that a program describes, and radial functions that it computes at once
 FILTER_PAIRS, FILTER_COLUMNS, FILTER_WARPS = 64, 32, 4  # the tile of a program that makes filters
 FILTER_PRECISION = "tf32x3"  # three products of TF32, whose error is at most twice that of single precision
+FLAGS = ("gaussian", "floor", "from_contact", "repulsion")
 MEMORY_SHARE = 8  # filters of all blocks are made at once where they need less than this part of the memory
 
 
@@ -52,8 +53,8 @@ class Pairs(NamedTuple):
     direction: Tensor
     basis: Tensor
     slope: Tensor
-    repulsion: Tensor
-    repulsion_slope: Tensor
+    pair_energy: Tensor
+    pair_energy_slope: Tensor
     n_near: Tensor
     compact: bool
 
@@ -66,6 +67,7 @@ class PairFunctions:
         device: where they are computed.
 
     Attributes:
+        has_pair_energy: whether pairs have an energy, which is repulsion or of their own.
         memory_bytes: the memory up to which the filters of all blocks are made at once.
     """
 
@@ -78,10 +80,22 @@ class PairFunctions:
         reals = [self.settings[name] for name in ("cutoff", "envelope_begin", "envelope_end")]
         values = radial, np.stack([model.radii, model.powers]), np.array(reals)
         self._radial, self._elements, self._reals = (torch.tensor(value, device=device) for value in values)
+        self.has_pair_energy = bool(self.settings["repulsion"] or self.settings["n_pair_elements"])
+        self._coefficients = self._pair_coefficients(model)
         self.weights = torch.stack([self._filter_weights(*block.filter) for block in model.blocks])
         on_gpu = device.type == "cuda"
         memory = torch.cuda.get_device_properties(device).total_memory if on_gpu else 1 << 30
         self.memory_bytes = memory // MEMORY_SHARE
+
+    def _pair_coefficients(self, model: ModelFile) -> Tensor:
+        """The coefficients of pair energies (Z, Z, rows), float64, zero behind those of the radial functions."""
+        count = self.settings["n_pair_elements"]
+        higher = np.maximum(model.pair_places[:, None], model.pair_places)
+        lower = np.minimum(model.pair_places[:, None], model.pair_places)
+        rows = np.where(higher < count, higher * (higher + 1) // 2 + lower, len(model.pair_energies) - 1)
+        found = np.zeros((*rows.shape, self.rows))
+        found[..., : self.settings["n_rbf"]] = model.pair_energies[rows]
+        return torch.tensor(found, device=self.device)
 
     def _filter_weights(self, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
         """The weights of all filters of a block, (rows, K H), with the bias behind those of the radial functions."""
@@ -102,14 +116,15 @@ class PairFunctions:
             pair_kernels.find_near[(triton.cdiv(most, COMPARED),)](*which, most, self._reals, PAIRS=COMPARED, **options)
             counted = torch.cumsum(near, 0, dtype=torch.int32)
         basis, direction = self.weights.new_empty(2, most, self.rows), self.weights.new_empty(most, 3)
-        repulsion = inputs.positions.new_empty(2, most if settings["repulsion"] else 0)
-        distance, (own, slope), (pair, pair_slope) = direction.new_empty(most), basis, repulsion
+        pair_energy = inputs.positions.new_empty(2, most if self.has_pair_energy else 0)
+        distance, (own, slope), (pair, pair_slope) = direction.new_empty(most), basis, pair_energy
         pairs = Pairs(place, distance, direction, own, slope, pair, pair_slope, counted[-1:], compact)
+        flags = {name.upper(): bool(settings[name]) for name in FLAGS}
+        flags["PAIR_ENERGIES"] = bool(settings["n_pair_elements"])
         pair_kernels.describe_pairs[(triton.cdiv(most, PAIRS),)](
-            inputs.numbers, *which, counted, most, self._elements, self._radial, self._reals, *pairs[:7],
-            self._elements.shape[1], COMPACT=compact,
-            ENVELOPE=settings["envelope"], GAUSSIAN=bool(settings["gaussian"]), FLOOR=bool(settings["floor"]),
-            REPULSION=bool(settings["repulsion"]), N_RBF=settings["n_rbf"], ROWS=self.rows, CHUNK=CHUNK, PAIRS=PAIRS,
+            inputs.numbers, *which, counted, most, self._elements, self._radial, self._coefficients, self._reals,
+            *pairs[:7], self._elements.shape[1], COMPACT=compact,
+            ENVELOPE=settings["envelope"], **flags, N_RBF=settings["n_rbf"], ROWS=self.rows, CHUNK=CHUNK, PAIRS=PAIRS,
             num_warps=PAIR_WARPS, **options,
         )  # fmt: skip
         return pairs

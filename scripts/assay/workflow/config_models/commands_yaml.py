@@ -234,6 +234,7 @@ class Vary(Section):
     hidden: list[PositiveInteger] = may_be_absent(description="numbers of channels")
     n_rbf: list[PositiveInteger] = may_be_absent(description="numbers of radial functions")
     radial_basis: list[Literal["gaussian", "bessel"]] = may_be_absent(description="radial bases")
+    from_contact: list[bool] = may_be_absent(description="whether the radial basis sees how far from contact a pair is")
     cutoff_A: list[PositiveNumber] = may_be_absent(description="cutoffs in angstrom")
     force_delta_eV_per_A: list[PositiveNumber] = may_be_absent(description="bends of the force's loss")
     energy_delta_eV_per_atom: list[PositiveNumber] = may_be_absent(description="bends of the energy's loss")

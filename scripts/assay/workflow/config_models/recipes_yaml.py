@@ -343,6 +343,10 @@ class Hyperparameters(Section):
     epsilon: float = may_be_absent(gt=0, le=1, description="a small number under the square root of each norm")
     repulsion: bool = may_be_absent(description="whether nuclei repel each other inside covalent contact")
     floor: bool = may_be_absent(description="whether the radial basis sees floored distances")
+    from_contact: bool = may_be_absent(description="whether it sees how far a pair is from contact")
+    pair_elements: list[PositiveInteger] = may_be_absent(
+        description="rising atomic numbers of the elements whose pairs have an energy by themselves, too"
+    )
     rank: int = may_be_absent(ge=1, le=2, description="1 for vectors, 2 for tensors besides")
 
 

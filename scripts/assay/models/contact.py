@@ -1,4 +1,5 @@
-"""A floor under the distances that a network sees, so that it cannot extrapolate into contacts that no label shows."""
+"""What a network sees of a distance: floored, so that it cannot extrapolate into contacts that no label shows, and
+counted from the contact of both atoms."""
 
 from __future__ import annotations
 
@@ -29,9 +30,34 @@ class DistanceFloor(nn.Module):
 
     def forward(self, atomic_numbers: Tensor, distance: Tensor, graph: Graph) -> Tensor:
         """Return the floored distances of distances in angstrom, both of shape ``graph.edge_shape``."""
-        radius = self.radius[atomic_numbers]
-        contact = graph.at_neighbor(radius) + graph.at_center(radius)
+        contact = _contact(self.radius[atomic_numbers], graph)
         a, b = FLAT_BELOW * contact, UNCHANGED_BEYOND * contact
         t = ((distance - a) / (b - a)).clamp(0.0, 1.0)
         rise = t * t * t * t * (2.5 - 3.0 * t + t * t)
         return 0.5 * (a + b) + (b - a) * rise + (distance - b).clamp(min=0.0)
+
+
+class FromContact(nn.Module):
+    """The distance less the sum of both covalent radii, which is about zero for a single bond of any two elements.
+
+    One filter then suits bonds of all elements, where it would see each at another distance.
+
+    Args:
+        max_z: the largest atomic number.
+        cutoff: the radius of the neighbor list, angstrom.
+    """
+
+    radius: Tensor
+
+    def __init__(self, max_z: int, cutoff: float):
+        super().__init__()
+        self.register_buffer("radius", contact_radii(max_z, cutoff), persistent=False)
+
+    def forward(self, atomic_numbers: Tensor, distance: Tensor, graph: Graph) -> Tensor:
+        """Return distances from contact for distances, both in angstrom and of shape ``graph.edge_shape``."""
+        return distance - _contact(self.radius[atomic_numbers], graph)
+
+
+def _contact(radius: Tensor, graph: Graph) -> Tensor:
+    """The sum of both radii of each edge, for the radius of each atom (N,)."""
+    return graph.at_neighbor(radius) + graph.at_center(radius)

@@ -36,11 +36,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--dtype", choices=["float32", "float64"], default="float64", help="exported files compute in their own"
     )
-    parser.add_argument(
-        "--domain",
-        metavar="FILE",
-        help="description of the training data; by default what lies beside the model",
-    )
+    described = "description of the training data; by default what lies beside the model"
+    parser.add_argument("--domain", metavar="FILE", help=described)
     return parser.parse_intermixed_args()
 
 

@@ -80,29 +80,7 @@ def crystal(scaled, name=""):
     )
 
 
-def vasprun(*steps, **settings):
-    """As VASP 5 writes it: the outer e_0_energy of dynamics is zero."""
-    run = {**RUN, **settings}
-    calculations = ""
-    for own in steps:
-        cycle = own["cycle"]
-        scsteps = "".join(electronic(e, k in (0, len(cycle) - 1)) for k, e in enumerate(cycle))
-        scsteps += "".join(electronic(e, False) for e in own["response"])
-        outer = [("e_fr_energy", own["energy"]), ("e_wo_entrp", own["energy"]), ("e_0_energy", 0.0)]
-        outer += [("kinetic", 0.5), ("total", own["energy"] + 0.5)] if run["kinetic"] else []
-        forces = "" if own["forces"] is None else rows("forces", own["forces"])
-        stress = "" if own["stress"] is None else rows("stress", own["stress"])
-        calculations += (
-            f" <calculation>\n{scsteps} {crystal(own['scaled'])}{forces}{stress}"
-            f"  <energy>\n{entries(outer, '   ')}  </energy>\n"
-            '  <time name="totalsc">   65.02   65.10</time>\n'
-            '  <eigenvalues>\n   <array><set><set comment="spin 1"><r>  ****** 1.0 </r></set></set></array>\n'
-            "  </eigenvalues>\n </calculation>\n"
-        )
-    selective = '  <varray name="selective" >\n   <v type="logical" > F F F </v>\n   <v type="logical" > T F T </v>\n'
-    first = crystal([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], ' name="initialpos" ')
-    if run["selective"]:
-        first = first.replace(" </structure>\n", f"{selective}  </varray>\n </structure>\n")
+def head_of_vasprun(run):
     return f"""<?xml version="1.0" encoding="ISO-8859-1"?>
 <modeling>
  <generator>
@@ -173,8 +151,34 @@ def vasprun(*steps, **settings):
    </set>
   </array>
  </atominfo>
-{first}{calculations}{crystal(steps[-1]["scaled"], ' name="finalpos" ')}</modeling>
 """
+
+
+def vasprun(*steps, **settings):
+    """As VASP 5 writes it: the outer e_0_energy of dynamics is zero."""
+    run = {**RUN, **settings}
+    calculations = ""
+    for own in steps:
+        cycle = own["cycle"]
+        scsteps = "".join(electronic(e, k in (0, len(cycle) - 1)) for k, e in enumerate(cycle))
+        scsteps += "".join(electronic(e, False) for e in own["response"])
+        outer = [("e_fr_energy", own["energy"]), ("e_wo_entrp", own["energy"]), ("e_0_energy", 0.0)]
+        outer += [("kinetic", 0.5), ("total", own["energy"] + 0.5)] if run["kinetic"] else []
+        forces = "" if own["forces"] is None else rows("forces", own["forces"])
+        stress = "" if own["stress"] is None else rows("stress", own["stress"])
+        calculations += (
+            f" <calculation>\n{scsteps} {crystal(own['scaled'])}{forces}{stress}"
+            f"  <energy>\n{entries(outer, '   ')}  </energy>\n"
+            '  <time name="totalsc">   65.02   65.10</time>\n'
+            '  <eigenvalues>\n   <array><set><set comment="spin 1"><r>  ****** 1.0 </r></set></set></array>\n'
+            "  </eigenvalues>\n </calculation>\n"
+        )
+    selective = '  <varray name="selective" >\n   <v type="logical" > F F F </v>\n   <v type="logical" > T F T </v>\n'
+    first = crystal([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]], ' name="initialpos" ')
+    if run["selective"]:
+        first = first.replace(" </structure>\n", f"{selective}  </varray>\n </structure>\n")
+    ends = crystal(steps[-1]["scaled"], ' name="finalpos" ')
+    return f"{head_of_vasprun(run)}{first}{calculations}{ends}</modeling>\n"
 
 
 def outcar(*steps, **settings):

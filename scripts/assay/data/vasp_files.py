@@ -314,7 +314,7 @@ def _step_of_xml(step: Element, run: _Run, symbols: Sequence[str]) -> _Step:
         part for part in step if part.tag in ("structure", "energy") or part.get("name") in ("forces", "stress")
     )
 
-    def read() -> ase.Atoms:
+    def _read() -> ase.Atoms:
         if not cycle:
             raise ValueError("it has no electronic steps")
         lengths = {"basis": 3, "positions": len(symbols), "forces": len(symbols), "stress": 3}
@@ -326,7 +326,7 @@ def _step_of_xml(step: Element, run: _Run, symbols: Sequence[str]) -> _Step:
 
     last_eV = [_number(own.findtext(_FREE)) for _, own in cycle[max(last - 1, 0) : last + 1]]
     is_converged = len(last_eV) == 2 and abs(last_eV[1] - last_eV[0]) <= run.ediff_eV + _EIGHT_DECIMALS_eV
-    return _Step(run, read, is_converged)
+    return _Step(run, _read, is_converged)
 
 
 def _number(text: str | None) -> float:
@@ -386,9 +386,9 @@ def _step_of_outcar(lines: Sequence[str], run: _Run, header: dict[str, Any]) -> 
     is_small = len(changes) > 1 and abs(_number(changes[-1])) <= _ONE_DIGIT * run.ediff_eV
     is_said = bool(loops) and _CONVERGED in loops[-1]
 
-    def read() -> ase.Atoms:
+    def _read() -> ase.Atoms:
         parser = outcar.OutcarChunkParser(header, [parser() for parser in _PARSERS])
         readable = [_TOUCHES.sub(r"\1 ", _WITHOUT_DISPERSION.sub("", line)) for line in lines]
         return outcar.OUTCARChunk(readable, header, parser).build()
 
-    return _Step(run, read, is_small and is_said)
+    return _Step(run, _read, is_small and is_said)

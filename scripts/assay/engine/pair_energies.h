@@ -41,13 +41,14 @@ class PairEnergies {
     // The same by splines, of which ``first`` is the row of the first.
     Half of_splines(int64_t place, const RadialSplines<T>& splines, int32_t first, const T* value,
                     const T* slope) const {
+        const double* fitted = splines.coefficients(first);
+        double sums[SPLINES] = {};  // side by side, so that no addition waits for the one before
+        for (int64_t r = 0; r < n; ++r)
+            for (int k = 0; k < SPLINES; ++k) sums[k] += table[place + r] * fitted[k * n + r];
         Half half;
         for (int k = 0; k < SPLINES; ++k) {
-            const double* fitted = splines.coefficients(first + k);
-            double sum = 0.0;
-            for (int64_t r = 0; r < n; ++r) sum += table[place + r] * fitted[r];
-            half.energy += 0.5 * sum * value[k];
-            half.slope += 0.5 * sum * slope[k];
+            half.energy += 0.5 * sums[k] * value[k];
+            half.slope += 0.5 * sums[k] * slope[k];
         }
         return half;
     }

@@ -206,6 +206,31 @@ def test_the_floor_is_the_distance_outside_and_flat_inside():
     assert np.abs(np.diff(third)).max() < 0.03 * np.ptp(third)
 
 
+def test_pairs_of_chosen_elements_alone_have_energies_by_themselves():
+    """A pair has the energy f(d) sum_r c_r psi_r(d) of its own row, in whichever order its atoms come."""
+    model = _model("painn", PAINN["from contact"])
+    torch.nn.init.normal_(model.pair_energies.table)
+    chosen, d = model.hyperparameters["pair_elements"], torch.tensor(1.3, dtype=torch.float64)
+    rows = [(chosen[a], chosen[b]) for a in range(len(chosen)) for b in range(a + 1)]
+    expected = {pair: row for row, pair in enumerate(rows)} | {(6, 1): None, (8, 6): None, (17, 17): None}
+    for pair, row in expected.items():
+        for numbers in (pair, pair[::-1]):
+            z, positions = (
+                torch.tensor(numbers),
+                torch.stack([torch.zeros(3, dtype=d.dtype), d * torch.eye(3, dtype=d.dtype)[2]]),
+            )
+            batch = torch.zeros(2, dtype=torch.int64)
+            whole = _evaluate(model, z, positions, batch).energy
+            kept = model.pair_energies
+            model.pair_energies = None
+            by_itself = (whole - _evaluate(model, z, positions, batch).energy).item()
+            model.pair_energies = kept
+            radius = model.from_contact.radius
+            seen = model.floor(z, d.expand(2), build_graph(positions, batch, model.cutoff))[0] - radius[z].sum()
+            psi = model.radial(seen) * model.envelope(d)
+            assert by_itself == pytest.approx(0.0 if row is None else (kept.table[row] @ psi).item(), abs=1e-12)
+
+
 def test_the_three_sizes_keep_their_budgets():
     students = load_config("config")["distill"]["students"]
     for name, budget in {"original": 427_292, "tiny": 77_203, "ultra_tiny": 21_459}.items():
@@ -219,5 +244,10 @@ def test_unknown_names_are_refused():
         build_model("schnet", {})
     with pytest.raises(ValueError, match="radial basis"):
         build_model("painn", {"hidden": 8, "n_blocks": 1, "n_rbf": 4, "radial_basis": "splines"})
+    with pytest.raises(ValueError, match="need gaussian radial functions"):
+        build_model("painn", PAINN["bessel"] | {"from_contact": True})
+    for elements in ([6, 1], [1, 1], [0, 1], [1, 37]):
+        with pytest.raises(ValueError, match="must be rising atomic numbers up to 36"):
+            build_model("painn", PAINN["tensors"] | {"pair_elements": elements})
     with pytest.raises(ValueError, match="rank 1 or 2"):
         build_model("painn", PAINN["tensors"] | {"rank": 3})

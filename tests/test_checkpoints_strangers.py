@@ -151,6 +151,7 @@ def test_damaged_archives_are_not_loaded(tmp_path, nothing_is_loaded):
 @pytest.mark.parametrize(("script", "status"), [("predict.py", 1), ("verdict.py", 2)])
 def test_scripts_say_so_too(script, status, tmp_path):
     path = store(tmp_path, STRANGERS["mace_torchscript"][1](), "my.model")
+    (tmp_path / "any.xyz").write_text("1\n\nH 0 0 0\n")
     more = [tmp_path / "any.xyz"] if script == "predict.py" else []
     done = subprocess.run([sys.executable, SCRIPTS / script, path, *more], capture_output=True, text=True)
     assert done.returncode == status

@@ -19,7 +19,8 @@ BODIES = {
     "success": "pass",
     "mistake": "raise AssayError('the file is empty, in a.pt: save it again')",
     "bug": "1 / 0",
-    "interrupted": "import signal; signal.raise_signal(signal.SIGINT)",
+    "interrupted": "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may ignore it
+    "signal.raise_signal(signal.SIGINT)",
     "unread": "print('lines ' * 100_000)",
 }
 SENTENCE = "Error: the file is empty, in a.pt: save it again"

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ from assay.workflow.files import atomic_path, look_up, write_json
 from assay.workflow.provenance import header
 
 MAX_NAMES_SHOWN = 200  # names of classes that are listed of a file
-ASSUMED = "assumed"  # key in a checkpoint of Assay: settings that were assumed of the student that it was made of
+_ASSUMED = "assumed"  # key in a checkpoint of Assay: settings that were assumed of the student that it was made of
 _TOLD = ("file config", "module")  # how the source of a setting begins that a file tells by more than tensors
 _TENSOR_OF_SCHNETPACK = re.compile(r"(^|\.)representation\.interactions\.0\.")
 _UNEXPECTED = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
@@ -273,7 +273,7 @@ def _assumed_before(container: Container, network: Network) -> list[str]:
     card of a normalized model tells.
     """
     card = container.config.get(IDENTITY_CARD)
-    told = container.content.get(ASSUMED)
+    told = container.content.get(_ASSUMED)
     if look_up(card, "doubts"):
         sources = look_up(card, "hyperparameter_sources")
         told = [name for name, source in sources.items() if source == "assumed"] if isinstance(sources, dict) else []
@@ -286,6 +286,18 @@ def _of_another_program(container: Container) -> AssayError | None:
     if any(_TENSOR_OF_SCHNETPACK.search(name) for name in names):
         return None
     return model_of_another_program(container.path, container.not_run, names)
+
+
+def content_of(model: Potential, in_doubt: Sequence[str] = ()) -> dict[str, Any]:
+    """What a checkpoint of Assay holds of a model: its weights, and how it is built again.
+
+    Args:
+        model: the model.
+        in_doubt: the settings that were assumed of the student that it was made of, see ``Checkpoint.in_doubt``.
+    """
+    assumed = {_ASSUMED: list(in_doubt)} if in_doubt else {}
+    config = {"architecture": model.architecture, **model.hyperparameters}
+    return {"model_state_dict": model.state_dict(), "config": config} | assumed
 
 
 def write(checkpoint: Checkpoint, variant: str, model_path: str | Path, card_path: str | Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from assay.checkpoint.container import content_sha256
-from assay.checkpoint.normalized import ASSUMED
+from assay.checkpoint.normalized import content_of
 from assay.checkpoint.scope import write_scope
 from assay.compression.distilling import HessianLoss, PairTrainer, in_pairs, relabelled
 from assay.compression.low_rank import factored
@@ -184,12 +184,9 @@ def save(form: Made, path: Path, scope: Scope, teacher: str | None, in_doubt: Se
         teacher: the name of its teacher; None if that is unknown.
         in_doubt: the settings that were assumed of that student; see ``Checkpoint.in_doubt``.
     """
-    config = {"architecture": form.model.architecture, **form.model.hyperparameters}
-    content = {"model_state_dict": form.model.state_dict(), "config": config, "n_numbers": form.n_numbers}
+    content = content_of(form.model, in_doubt) | {"n_numbers": form.n_numbers}
     if scope.elements is not None:
         content["elements"] = list(scope.elements)
-    if in_doubt:
-        content[ASSUMED] = list(in_doubt)
     with atomic_path(path) as temporary:
         torch.save(content, temporary)
     write_scope(path, scope)

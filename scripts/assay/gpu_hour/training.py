@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from assay.checkpoint import load_model, normalize
+from assay.checkpoint.normalized import content_of
 from assay.data import read_dataset
 from assay.data.dataset import Dataset
 from assay.gpu_hour.hour import ROOT, Hour, Piece, config
@@ -107,10 +108,8 @@ def _train(hour: Hour, variant: str, read: Any, further: bool) -> dict[str, Any]
     elements = set(read()[0].atomic_numbers.tolist())
     if further:
         elements |= set(normalize(hour.checkpoint(variant)).atomic_numbers or [])
-    config = {"architecture": model.architecture, **model.hyperparameters}
-    content = {"model_state_dict": model.state_dict(), "config": config, "elements": symbols_of(elements)}
     with atomic_path(hour.out / f"{variant}.trained.pt") as path:
-        torch.save(content, path)
+        torch.save(content_of(model) | {"elements": symbols_of(elements)}, path)
     return {
         "variant": variant,
         "recipe": asdict(recipe),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.models.graph import Graph, Term
+from assay.runtime.network_constants import pair_rows
 
 
 class PairEnergies(nn.Module):
@@ -34,16 +35,13 @@ class PairEnergies(nn.Module):
         count = len(elements)
         if list(elements) != sorted(set(elements)) or not 1 <= elements[0] <= elements[-1] <= max_z:
             raise ValueError(f"pair_elements must be rising atomic numbers up to {max_z}, not {list(elements)}")
-        n_rows = count * (count + 1) // 2
-        self.table = nn.Parameter(torch.zeros(n_rows, n_rbf))
+        rows = torch.tensor(pair_rows(count)).reshape(-1)
+        self.table = nn.Parameter(torch.zeros(int(rows[-1]), n_rbf))
         place = torch.full((max_z + 1,), count)
         place[list(elements)] = torch.arange(count)
-        one, other = torch.meshgrid(torch.arange(count + 1), torch.arange(count + 1), indexing="ij")
-        higher, lower = torch.maximum(one, other), torch.minimum(one, other)
-        rows = torch.where(higher < count, higher * (higher + 1) // 2 + lower, n_rows)
         self.register_buffer("elements", torch.tensor(elements, dtype=torch.float32))
         self.register_buffer("place", place, persistent=False)
-        self.register_buffer("rows", rows.reshape(-1), persistent=False)
+        self.register_buffer("rows", rows, persistent=False)
 
     def forward(self, atomic_numbers: Tensor, basis: Tensor, envelope: Tensor, graph: Graph) -> Tensor:
         """The energy of each atom, eV (N,).

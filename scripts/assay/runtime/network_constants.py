@@ -26,3 +26,13 @@ SOFTPLUS_IS_LINEAR_FROM = 20.0  # the threshold of torch.nn.functional.softplus
 VERSION = 2
 MAGIC = b"ASSAYMDL"
 PARTS = ("metadata", "settings", "elements", "radial", "parameters")
+
+
+def pair_rows(count: int) -> list[list[int]]:
+    """The rows of coefficients, by the places of both elements among ``count`` with pair energies.
+
+    The place ``count`` stands for all other elements, whose row is the one behind the last.
+    """
+    rows = [[max(a, b) * (max(a, b) + 1) // 2 + min(a, b) for b in range(count)] for a in range(count)]
+    none = count * (count + 1) // 2
+    return [*([*row, none] for row in rows), [none] * (count + 1)]

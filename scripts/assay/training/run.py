@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from assay.checkpoint.normalized import ASSUMED
+from assay.checkpoint.normalized import content_of
 from assay.data import read_dataset
 from assay.data.kinds import on_disk
 from assay.data.scope import scope_of
@@ -106,12 +106,8 @@ def write_student(
     The checkpoint keeps which settings were assumed of the student that the training went on from; see
     ``Checkpoint.in_doubt``.
     """
-    config = {"architecture": model.architecture, **model.hyperparameters}
-    content: dict[str, Any] = {"model_state_dict": model.state_dict(), "config": config, "training": training}
-    if in_doubt:
-        content[ASSUMED] = list(in_doubt)
     with atomic_path(checkpoint) as path:
-        torch.save(content, path)
+        torch.save(content_of(model, in_doubt) | {"training": training}, path)
     write_json(record, header(training["student"], device=device) | training)
 
 

@@ -9,7 +9,7 @@ import torch
 import triton
 from torch import Tensor
 
-from ..network_constants import N_FILTERS
+from ..network_constants import N_FILTERS, pair_rows
 from . import filter_kernels, launch, pair_kernels
 from .model_file import ModelFile
 from .neighbors import Candidates
@@ -89,10 +89,7 @@ class PairFunctions:
 
     def _pair_coefficients(self, model: ModelFile) -> Tensor:
         """The coefficients of pair energies (Z, Z, rows), float64, zero behind those of the radial functions."""
-        count = self.settings["n_pair_elements"]
-        higher = np.maximum(model.pair_places[:, None], model.pair_places)
-        lower = np.minimum(model.pair_places[:, None], model.pair_places)
-        rows = np.where(higher < count, higher * (higher + 1) // 2 + lower, len(model.pair_energies) - 1)
+        rows = np.array(pair_rows(self.settings["n_pair_elements"]))[model.pair_places[:, None], model.pair_places]
         found = np.zeros((*rows.shape, self.rows))
         found[..., : self.settings["n_rbf"]] = model.pair_energies[rows]
         return torch.tensor(found, device=self.device)

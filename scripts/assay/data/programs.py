@@ -83,12 +83,11 @@ def begin_of(path: Path) -> str:
     return "".join(parts)
 
 
-def program_of(path: Path) -> str | None:
-    """The program that a file is of; None if none is known.
+def program_of(begin: str) -> str | None:
+    """The program that a file is of which begins so; None if none is known.
 
     It is that which names itself first: it may run others, and print what they say.
     """
-    begin = begin_of(path)
     found = ((banner.search(begin), name) for name, banner in _BANNERS.items())
     return min(((banner.start(), name) for banner, name in found if banner), default=(0, None))[1]
 
@@ -100,7 +99,7 @@ def of_program(path: Path, labelled: bool = False) -> str | None:
         path: the file.
         labelled: whether its energies and forces are wanted, too.
     """
-    name = program_of(path)
+    name = program_of(begin_of(path))
     if name is None or (name in _WITH_STRUCTURES and not labelled):
         return None
     if name == _MOL2:

@@ -239,9 +239,9 @@ def open_vasp(path: Path, labelled: bool) -> VaspFile | None:
         path: the file.
         labelled: whether energies, forces and stresses are wanted.
     """
-    if program_of(path) != "VASP":
-        return None
     begin = begin_of(path)
+    if program_of(begin) != "VASP":
+        return None
     if _ROOT in begin:
         return VaspFile(path, _steps_of_xml, labelled)
     is_outcar = "OUTCAR" in path.name or any(mark in begin for mark in _MARKS_OF_OUTCAR)
@@ -260,6 +260,7 @@ def _learned(path: Path, labelled: bool) -> AssayError:
 def _steps_of_xml(path: Path) -> Iterator[_Step]:
     """The complete ionic steps of a vasprun.xml."""
     head: dict[str, Element] = {}
+    symbols: list[str] = []
     root, run, is_within = None, None, False
     with open_text(path) as file:
         try:
@@ -273,8 +274,9 @@ def _steps_of_xml(path: Path) -> Iterator[_Step]:
                     head[element.tag] = element
                 elif element.tag == "calculation" and root is not None:
                     is_within = False
-                    run = run or _run_of_xml(head)
-                    symbols = [_SYMBOLS.get(row[0], row[0]) for row in _rows(head["atominfo"], "atoms")]
+                    if run is None:
+                        run = _run_of_xml(head)
+                        symbols = [_SYMBOLS.get(row[0], row[0]) for row in _rows(head["atominfo"], "atoms")]
                     yield _step_of_xml(element, run, symbols)
                     root.clear()
         except ElementTree.ParseError as error:

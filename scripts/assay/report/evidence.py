@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ class Student:
         folder: the folder of its results.
         results: the content of ``<branch>.json`` by branch, and of the record of its ``training``; what does not exist
             is absent.
+        of_another: branches whose result is there but says that it is of another model than the student has now.
     """
 
     name: str
     folder: Path
     results: Mapping[str, Mapping[str, Any]]
+    of_another: Sequence[str] = ()
 
     def get(self, branch: str, *keys: str | int) -> Any:
         """Read a value deep inside a branch's JSON; None, not measured, where any part of the way is missing."""
@@ -116,8 +118,9 @@ def read_students(folders: Iterable[str | Path]) -> list[Student]:
     for folder in map(Path, folders):
         paths = {branch: folder / f"{branch}.json" for branch in BRANCHES}
         student = Student(folder.name, folder, {b: read_json(path) for b, path in paths.items() if path.is_file()})
-        own = {branch: result for branch, result in student.results.items() if _is_own(student, branch)}
-        student = replace(student, results=own)
+        others = [branch for branch in student.results if _is_of_another(student, branch)]
+        own = {b: result for b, result in student.results.items() if b not in others and _applies(student, b)}
+        student = replace(student, results=own, of_another=others)
         record = training_record(student.get("model", "source", "path") or "")
         if record.is_file() and (whole := whole_record(read_json(record))) is not None:
             student = replace(student, results=dict(student.results) | {"training": whole})
@@ -140,21 +143,19 @@ def require_current(students: Iterable[Student]) -> None:
                 f"the results in {student.folder} are of another checkpoint than {path} is now, as `snakemake --touch` "
                 "leaves them: make them again by the same command with `--forcerun normalize`"
             )
-        for file in (student.folder / f"{branch}.json" for branch in BRANCHES):
-            result = {"model": student.results.get("model"), file.stem: read_json(file) if file.is_file() else None}
-            if _differ(result, file.stem) and not student.not_applicable(file.stem):
+        for branch in student.of_another:
+            if not student.not_applicable(branch):
                 raise AssayError(
-                    f"{file} is of another model than {student.folder / 'model.json'}, as `snakemake --touch` leaves "
-                    "it: remove it and call the same command again"
+                    f"{student.folder / branch}.json is of another model than {student.folder / 'model.json'}, as "
+                    "`snakemake --touch` leaves it: remove it and call the same command again"
                 )
 
 
-def _is_own(student: Student, branch: str) -> bool:
-    """Whether the result of a branch is of the model that the student has now, as far as both say."""
-    is_applicable = not isinstance(student.get("model", "not_applicable", branch), str)
-    return is_applicable and not _differ(student.results, branch)
+def _applies(student: Student, branch: str) -> bool:
+    """Whether a branch applies to the model that the student has now."""
+    return not isinstance(student.get("model", "not_applicable", branch), str)
 
 
-def _differ(results: Mapping[str, Any], branch: str) -> bool:
+def _is_of_another(student: Student, branch: str) -> bool:
     """Whether the result of a branch says that it is of another model than the student has now."""
-    return len({look_up(results, part, "checkpoint_sha256") for part in ("model", branch)} - {None}) > 1
+    return len({student.get(part, "checkpoint_sha256") for part in ("model", branch)} - {None}) > 1

@@ -30,7 +30,7 @@ def checkpoint_of(wildcards):
         said = said_of(OWN[wildcards.variant], OWN_DATA)
         in_words(check_trained, wildcards.variant, TEACHERS[wildcards.variant], said)
     path = VARIANTS[wildcards.variant].get("checkpoint")
-    if adopted(wildcards.variant, "path") == path and not Path(path or "").is_dir():
+    if path and adopted(wildcards.variant, "path") == path and not Path(path).is_dir():
         return path  # results of a checkpoint that was moved away can be reported
     return named(path, f"variants.{wildcards.variant}.checkpoint")(wildcards) or None
 

@@ -227,9 +227,10 @@ def _pair_elements(tensors: dict[str, Tensor], path: Path) -> list[int]:
     """The elements with pair energies, which a buffer holds."""
     name = "pair_energies.elements"
     elements = tensors.get(name, torch.empty(0)).double()
-    if elements.dim() != 1 or elements.tolist() != [z for z in range(1, MAX_Z + 1) if z in elements.tolist()]:
+    found = elements.reshape(-1).int().tolist()
+    if elements.dim() != 1 or elements.tolist() != found or found != sorted({*found} & {*range(1, MAX_Z + 1)}):
         raise AssayError(f"{path} holds {name!r} which are no rising atomic numbers: save the whole state dict again")
-    return [int(z) for z in elements.tolist()]
+    return found
 
 
 _SHOWN: dict[str, Callable[[dict[str, Tensor], Path], dict[str, Any]]] = {

@@ -10,6 +10,7 @@ from torch import Tensor
 from assay.runtime.network_constants import FIRST_CENTER_A
 
 ROUNDING = 1e-6  # of centers in float32, relative to the first of them
+_MADE_IN = (torch.float64, torch.float32)  # which differ where a center is next to zero
 OF_16_BITS = 2e-3  # angstrom, more than 16 bits change the first center
 
 
@@ -36,9 +37,6 @@ def cutoff_of_buffer(name: str, buffer: Tensor) -> float | None:
         if any(_fits(values, _basis(bessel, first, cutoff, n, made_in), first, precision) for made_in in _MADE_IN):
             return cutoff
     return None
-
-
-_MADE_IN = (torch.float64, torch.float32)  # which differ where a center is next to zero
 
 
 def _basis(bessel: bool, first: float, cutoff: float, n: int, dtype: torch.dtype) -> Tensor:

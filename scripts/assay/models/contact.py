@@ -1,5 +1,4 @@
-"""What a network sees of a distance: floored, so that it cannot extrapolate into contacts that no label shows, and
-counted from the contact of both atoms."""
+"""What a network sees of a distance: floored, against extrapolation into contacts, and counted from contact."""
 
 from __future__ import annotations
 

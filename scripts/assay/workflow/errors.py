@@ -11,7 +11,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -79,14 +79,10 @@ def exit_on_error(log: str | Path | None = None) -> Iterator[None]:
         log: where everything printed inside goes instead of the terminal, errors included: a rule's log file.
     """
     try:
-        if log is None:
+        with nullcontext() if log is None else _output_to(Path(log)):
             require_utf8()
             yield
             sys.stdout.flush()
-        else:
-            with _output_to(Path(log)):
-                require_utf8()
-                yield
     except AssayError as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -96,7 +96,7 @@ class Neglectful(EagerPredictor):
     """
 
     def __init__(self, keep):
-        model = normalize(CHECKPOINTS / "ultra_tiny.pt").build(torch.float64).requires_grad_(False)
+        model = normalize(CHECKPOINTS / "tiny.pt").build(torch.float64).requires_grad_(False)
         super().__init__(model)
         self.keep = keep
         if why_unsupported(model) is None:

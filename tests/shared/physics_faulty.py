@@ -96,8 +96,9 @@ class Neglectful(EagerPredictor):
     """
 
     def __init__(self, keep):
-        model = normalize(CHECKPOINTS / "tiny.pt").build(torch.float64).requires_grad_(False)
-        super().__init__(model)
+        checkpoint = normalize(CHECKPOINTS / "ultra_tiny.pt")
+        model = checkpoint.build(torch.float64).requires_grad_(False)
+        super().__init__(model, elements=frozenset(checkpoint.atomic_numbers))
         self.keep = keep
         if why_unsupported(model) is None:
             self.energy_and_forces = accelerated(model)

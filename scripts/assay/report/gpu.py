@@ -88,8 +88,8 @@ def gpu_brief(root: str | Path) -> str:
     n_atoms = count(max(point["n_atoms"] for point in found.values()))
     shown = [f"{number(point[KERNELS]['latency_ms_median'])} ms ({code(student)})" for student, point in found.items()]
     return (
-        f"On a GPU ({record['device_name']}, {record['created_utc'][:10]}), {n_atoms} atoms in 1,024 molecules take "
-        f"{listing(shown[::-1])}: [On a GPU](docs/gpu.md)."
+        f"On a GPU ({record['device_name']}, {record['created_utc'][:10]}, the students of that day), {n_atoms} atoms "
+        f"in 1,024 molecules take {listing(shown[::-1])}: [On a GPU](docs/gpu.md)."
     )
 
 

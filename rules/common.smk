@@ -69,7 +69,7 @@ def on_disk(path):
     return local(str(path)) if stored and not made else path
 
 
-def named(path, key):
+def named(path, key, *advice):
     """A file that a key of the config names, as the input of a rule, which is refused where it is missing or a folder.
 
     Snakemake by itself takes what such a rule made of another file for the result. It asks only the rules behind the
@@ -79,7 +79,7 @@ def named(path, key):
     def _found(wildcards):
         is_made = str(path).startswith(("results/", "data/build/"))
         if path and not is_moved(path) and (Path(path).is_dir() or not is_made):
-            in_words(require_named, path, key)
+            in_words(require_named, path, key, *advice)
         return path or []
 
     return _found

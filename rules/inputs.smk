@@ -179,12 +179,17 @@ def record_of(wildcards):
 
 
 def before_replacing(path, key, files):
-    """The files that a rule takes which replaces a path, named by a key of the config; none in a checkout of others."""
+    """The files that a rule takes which replaces a path, named by a key of the config.
+
+    It is refused in a checkout of others, and where the path is a folder.
+    """
     if Path.cwd() != ROOT and Path(path).resolve().is_relative_to(ROOT / "data"):
         raise WorkflowError(
             f"{path} belongs to the checkout, which others use too: name a file of your own as `{key}` in the config, or "
             "run this command in the checkout"
         )
+    if Path(path).is_dir():
+        in_words(require_named, path, key)
     return files
 
 

@@ -22,7 +22,7 @@ rule compare_speed:
     """Put every ratio of this run beside that of the baseline."""
     input:
         benchmarks=BENCHMARKS,
-        baseline=[BASELINE] if Path(BASELINE).is_file() else [],
+        baseline=named(BASELINE, "regress.baseline", "`snakemake baseline` stores this run as the new baseline"),
     output:
         json="results/regression/regression.json",
         page="results/regression/regression.md",

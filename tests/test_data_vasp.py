@@ -572,10 +572,23 @@ def line_ends(text):
     return [end - 1 for end, line in zip(ends, text.splitlines(), strict=True) if "energy  without entropy" in line]
 
 
-def test_images_that_write_one_file_at_once_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("</scstep>\n  <scstep>", "</scstep>\n </i>\n  <scstep>", "mismatched tag.*images of a run write it at once"),
+        (
+            "<incar>",
+            '<incar>\n  <i type="string" name="SYSTEM">Mo & S</i>',
+            "not well-formed.*SYSTEM of the INCAR has an &",
+        ),
+    ],
+    ids=["images at once", "a name with &"],
+)
+def test_what_is_no_xml_is_refused(tmp_path, before, after, reason):
     text = vasprun(step(0), step(1))
-    (tmp_path / "vasprun.xml").write_text(text.replace("</scstep>\n  <scstep>", "</scstep>\n </i>\n  <scstep>", 1))
-    with pytest.raises(AssayError, match=r"vasprun\.xml is no XML from a place on \(mismatched tag.*: give its OUTCAR"):
+    assert before in text
+    (tmp_path / "vasprun.xml").write_text(text.replace(before, after, 1))
+    with pytest.raises(AssayError, match=rf"vasprun\.xml is no XML from a place on \({reason}.*: give its OUTCAR"):
         read_dataset(tmp_path / "vasprun.xml")
 
 

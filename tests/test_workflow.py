@@ -258,6 +258,17 @@ def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp
         assert refused.returncode != 0 and words in refused.stdout, refused.stdout
     own = snakemake(home, *arguments, "-n", "baseline", "--config", "regress={baseline: mine.json}")
     assert own.returncode == 0, own.stdout
+    for command, path, words in (
+        (
+            "regress",
+            "mine.json",
+            "there is no file mine.json, which `regress.baseline` in the config names: `snakemake b",
+        ),
+        ("regress", "results", "results, which `regress.baseline` in the config names, is a folder"),
+        ("baseline", "results", "results, which `regress.baseline` in the config names, is a folder"),
+    ):
+        refused = snakemake(home, *arguments, "-n", command, "--config", f"regress={{baseline: {path}}}")
+        assert refused.returncode != 0 and words in refused.stdout, refused.stdout
 
 
 @pytest.mark.slow

@@ -31,6 +31,7 @@ NETWORKS = {
         "from_contact": True,
         "pair_elements": [1, 6, 8],
         "rank": 2,
+        "max_z": 120,
     },
     "softplus": {"hidden": 12, "n_blocks": 2, "n_rbf": 4, "activation": "softplus"},
 }

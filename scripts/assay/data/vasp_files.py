@@ -282,8 +282,8 @@ def _steps_of_xml(path: Path) -> Iterator[_Step]:
         except ElementTree.ParseError as error:
             if error.code not in _ENDS_EARLY:
                 raise AssayError(
-                    f"{path} is no XML from a place on ({reason_of(error, 120)}), as where the images of a run write "
-                    "it at once: give its OUTCAR, one of each image"
+                    f"{path} is no XML from a place on ({reason_of(error, 120)}), as where SYSTEM of the INCAR has an "
+                    "& or <, or the images of a run write it at once: give its OUTCAR, one of each image"
                 ) from None
             if is_within or run is None:
                 raise _CutOff from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from ase.data import covalent_radii
 from torch import Tensor, nn
@@ -18,8 +19,14 @@ from assay.runtime.network_constants import (
 
 
 def contact_radii(max_z: int, cutoff: float) -> Tensor:
-    """Covalent radii by atomic number, angstrom, float32 (max_z + 1,), at most half of the cutoff each."""
-    return torch.as_tensor(covalent_radii[: max_z + 1], dtype=torch.float32).clamp(max=cutoff / 2)
+    """Covalent radii by atomic number, angstrom, float32 (max_z + 1,), at most half of the cutoff each.
+
+    Numbers beyond the last element, which some networks have rows for and no atom has, get the radius of no element.
+    """
+    known = covalent_radii[: max_z + 1]
+    none = np.full(max_z + 1 - len(known), covalent_radii[0])
+    radii = torch.as_tensor(np.append(known, none), dtype=torch.float32)
+    return radii.clamp(max=cutoff / 2)
 
 
 class ZBLRepulsion(nn.Module):

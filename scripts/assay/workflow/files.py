@@ -102,12 +102,13 @@ def require_own_files(outputs: Mapping[str, str | Path | None], inputs: Sequence
         taken[target] = f"{option} writes"
 
 
-def require_named(path: str | Path, key: str) -> None:
+def require_named(path: str | Path, key: str, advice: str = "check the path") -> None:
     """Make sure that a file of the user is there, and is no folder.
 
     Args:
         path: the file.
         key: the key of the config that names it, as ``data.train``.
+        advice: what to do where there is no such file.
 
     Raises:
         AssayError: there is no such file.
@@ -117,7 +118,7 @@ def require_named(path: str | Path, key: str) -> None:
             f"{path}, which `{key}` in the config names, is a folder: name a file, and make one of what lies in several"
         )
     if not Path(path).exists():
-        raise AssayError(f"there is no file {path}, which `{key}` in the config names: check the path")
+        raise AssayError(f"there is no file {path}, which `{key}` in the config names: {advice}")
 
 
 def _sweep(folder: Path, prefix: str) -> None:

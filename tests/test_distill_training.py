@@ -42,6 +42,25 @@ def test_a_width_follows_from_a_budget_as_the_shipped_students_have_it(parameter
         hyperparameters_for(parameters, {"width": 3}, 17)
 
 
+def test_a_student_of_molecules_of_nonmetals_counts_from_contact(labelled):
+    """Others do where it is chosen; energies of pairs stay where they are paid for."""
+    [data] = read_blocks(labelled, 100)
+
+    def made(data, parameters=20_000, **chosen):
+        return plan_run({"parameters": parameters, "hyperparameters": chosen}, TRAINING, None, data).model
+
+    usual, small = made(data), made(data, 2_000, n_blocks=1, n_rbf=6, head=[])
+    assert usual.from_contact is not None and usual.hyperparameters["pair_elements"] == data.elements
+    assert small.from_contact is not None and small.pair_energies is None
+    chosen = made(data, from_contact=False, pair_elements=[1, 8])
+    assert chosen.from_contact is None and chosen.hyperparameters["pair_elements"] == [1, 8]
+    periodic = replace(data, pbc=np.ones_like(data.pbc), cells=np.broadcast_to(20.0 * np.eye(3), data.cells.shape))
+    with_metal = replace(data, atomic_numbers=np.where(data.atomic_numbers == 8, 12, data.atomic_numbers))
+    for other in (periodic, with_metal):
+        model = made(other)
+        assert model.from_contact is None and model.pair_energies is None
+
+
 @pytest.mark.parametrize("parameters", [10, 1_000, 100_000_000])
 def test_a_budget_that_no_width_comes_near_is_refused(parameters):
     with pytest.raises(AssayError, match=rf"no student of {parameters:,} parameters can be made: the nearest, of"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from assay.training.loss import Loss, for_labels_of
 from assay.training.origin import Origin, read_origin
 from assay.training.packs import find_neighbors
 from assay.training.run import describe, on_record, write_student
-from assay.training.size import hyperparameters_for, parameters_of_shape, with_elements
+from assay.training.size import hyperparameters_for, of_matter, parameters_of_shape, with_elements
 from assay.training.states import remove_states, unfinished
 from assay.workflow.files import read_json, sha256_file
 
@@ -80,7 +80,7 @@ def plan_run(
     sample = in_memory(train, FITTED)
     torch.manual_seed(settings["seed"])
     began = None if origin is None else read_origin(train=sample, **origin)
-    model = _new_model(student, train) if began is None else began.model
+    model = _new_model(student, train.elements, bool(sample.pbc.any())) if began is None else began.model
     neighbors, atoms = _mean_neighbors(sample, model.cutoff)
     per_step = max(float(settings["atoms_per_step"]), atoms)
     step_s = seconds_per_step(model.hyperparameters, why_unsupported(model) is None, per_step, neighbors)
@@ -171,11 +171,12 @@ def train_own(
     remove_states(states, name, but=state)
 
 
-def _new_model(student: Mapping[str, Any], train: Dataset | StoredDataset) -> Potential:
+def _new_model(student: Mapping[str, Any], elements: Sequence[int], periodic: bool) -> Potential:
     """A network with new weights that knows the elements of the data."""
-    given, largest = dict(student.get("hyperparameters", {})), train.elements[-1]
+    given, largest = dict(student.get("hyperparameters", {})), elements[-1]
     if "parameters" in student:
-        given = hyperparameters_for(student["parameters"], given, largest)
+        chosen = of_matter(student["parameters"], elements, periodic) | given
+        given = hyperparameters_for(student["parameters"], chosen, largest)
     else:
         given = with_elements(given, largest, "the student")
     parameters_of_shape(ARCHITECTURE, given)

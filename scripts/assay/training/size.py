@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +22,9 @@ USUAL: dict[str, Any] = {
     "epsilon": 1e-3,
     "rank": 2,
 }
+# H, B, C, N, O, F, Si, P, S, Cl, As, Se, Br and I, whose bonds are about as long as covalent radii say.
+NONMETALS = frozenset({1, 5, 6, 7, 8, 9, 14, 15, 16, 17, 33, 34, 35, 53})
+PAIRS = 0.1  # of a budget go to energies of pairs of elements at most
 NARROW, FEWER_RBF = 16, 16  # up to this width so many radial functions are enough
 WIDTHS = range(8, 513, 8)  # whole vectors of the processor
 FAR = 2.0  # times a budget, or of it, that no width comes near
@@ -58,6 +61,25 @@ def hyperparameters_for(parameters: int, given: Mapping[str, Any], largest_z: in
             f"{count:,}; ask for about as many, or give hyperparameters"
         )
     return found
+
+
+def of_matter(parameters: int, elements: Sequence[int], periodic: bool) -> dict[str, Any]:
+    """The hyperparameters of a painn that follow from what it learns from, where they are not chosen.
+
+    A student of molecules of nonmetals counts distances from contact, and each pair of its elements has an energy of
+    its own, where a tenth of the budget pays for that. Of ions covalent radii say little, and students of other matter
+    have neither.
+
+    Args:
+        parameters: the budget.
+        elements: rising atomic numbers of the data.
+        periodic: whether any structure is.
+    """
+    if periodic or not NONMETALS.issuperset(elements):
+        return {}
+    rows = len(elements) * (len(elements) + 1) // 2
+    paid = rows * USUAL["n_rbf"] <= PAIRS * parameters
+    return {"from_contact": True, "pair_elements": list(elements) if paid else []}
 
 
 def with_elements(given: Mapping[str, Any], largest_z: int, of_whom: str) -> dict[str, Any]:

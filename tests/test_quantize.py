@@ -70,9 +70,17 @@ def with_tensors(tmp_path_factory):
     return _export(_student(rank=2), tmp_path_factory.mktemp("export") / "model.onnx")
 
 
+@pytest.fixture(scope="module")
+def with_pairs(tmp_path_factory):
+    changes = {"radial_basis": "gaussian", "from_contact": True, "pair_elements": [1, 6, 7, 8, 9, 15, 16, 17]}
+    return _export(_student(**changes), tmp_path_factory.mktemp("export") / "model.onnx")
+
+
 def _student(**changes):
     torch.manual_seed(0)
     model = build_model("painn", {"hidden": 32, "n_blocks": 2, "n_rbf": 8, "head": [32]} | changes)
+    if model.pair_energies is not None:
+        torch.nn.init.normal_(model.pair_energies.table)
     for parameter in model.parameters():
         parameter.data *= 1.5
     return model
@@ -134,7 +142,7 @@ def test_every_node_of_a_file_has_a_name_of_its_own(method, exported, structures
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["exported", "with_tensors"])
+@pytest.mark.parametrize("file", ["exported", "with_tensors", "with_pairs"])
 @pytest.mark.parametrize("finer_filters", [True, False])
 def test_each_weight_is_read_back_within_half_a_step(file, finer_filters, tmp_path, request):
     exported = request.getfixturevalue(file)
@@ -144,15 +152,17 @@ def test_each_weight_is_read_back_within_half_a_step(file, finer_filters, tmp_pa
     after = [onnx.numpy_helper.to_array(t) for t in onnx.load(tmp_path / "small.onnx").graph.initializer]
     read = [small * scale for small, scale in pairwise(after) if small.dtype in (np.int8, np.int16)]
     for (name, value), found in zip(matrices, read, strict=True):
-        steps = 32767 if finer_filters and "filter" in name else 127
+        steps = 32767 if finer_filters and ("filter" in name or "pair_energies" in name) else 127
         half_a_step = np.abs(value).max(1, keepdims=True) / (2 * steps)
         assert (np.abs(found - value) <= half_a_step * 1.01).all(), name
 
 
-def test_an_embedding_and_what_reads_it_are_no_filters(exported, with_tensors):
-    for file in (exported, with_tensors):
+def test_an_embedding_and_what_reads_it_are_no_filters(exported, with_tensors, with_pairs):
+    """Energies of pairs are."""
+    for file, more in ((exported, set()), (with_tensors, set()), (with_pairs, {"pair_energies_table"})):
         graph = onnx.load(file).graph
-        assert schemes._filters(graph) == {t.name for t in graph.initializer if "filter" in t.name}
+        large = {t.name for t in graph.initializer if np.prod(t.dims) >= schemes.SMALLEST_WEIGHT}
+        assert schemes._filters(graph) & large == {name for name in large if "filter" in name} | more
 
 
 def test_a_scheme_that_quantizes_both_passes_apart_is_found_inconsistent(exported, structures, tmp_path):

@@ -51,7 +51,7 @@ class Scheme:
 def weights(source: Path, target: Path, calibration: Batches, finer_filters: bool = True) -> None:
     """Store matrices as int8 and filters as int16, symmetric, with a float32 scale per output channel; read as float32.
 
-    Filters (see ``_filters``) are a tenth of the numbers at most and, in int8, much of the error. A cast and a product
+    Filters (see ``_filters``) are few of the numbers and, in int8, much of the error. A cast and a product
     with the scale give a weight back rather than ``DequantizeLinear``, since ONNX Runtime does these once, when it
     loads the file, and then computes as with the float32 file.
 
@@ -179,11 +179,14 @@ def _filters(graph: onnx.GraphProto) -> set[str]:
     """Return the names of the matrices that read the radial basis of the distances, and nothing learned.
 
     The functions of the basis overlap, so that a filter is the small difference of large terms. They change within half
-    an angstrom, so that a force, which is a derivative, sees an error of a filter several times over.
+    an angstrom, so that a force, which is a derivative, sees an error of a filter several times over. Filters are also
+    the coefficients of energies of pairs: no product with another matrix stands between them and the energy.
     """
     matrices = {tensor.name for tensor in graph.initializer if _is_matrix(tensor)}
-    found: set[str] = set()
-    for node in needed(graph.node, ["energy"]):
+    behind = needed(graph.node, ["energy"])
+    direct = needed([node for node in behind if node.op_type not in MATRIX_PRODUCTS], ["energy"])
+    found = {name for node in direct for name in node.input if name in matrices}
+    for node in behind:
         if node.op_type in MATRIX_PRODUCTS and (weight := matrices & set(node.input)):
             before = needed(graph.node, [name for name in node.input if name not in weight])
             if not any(matrices & set(earlier.input) for earlier in before):

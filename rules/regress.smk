@@ -38,7 +38,6 @@ rule compare_speed:
     params:
         code=code_of("compare_speed"),
         variants=list(VARIANTS),
-        baseline=lambda wildcards: BASELINE,
         tolerance=config["regress"]["tolerance"],
     script:
         "../scripts/compare_speed.py"

@@ -12,8 +12,7 @@ if "snakemake" not in globals():
 with exit_on_error(snakemake.log[0]):
     params = snakemake.params
     benchmarks = dict(zip(params.variants, map(read_json, snakemake.input.benchmarks), strict=True))
-    comparison = regression.compare_with_baseline(
-        benchmarks, regression.read_baseline(params.baseline), params.tolerance
-    )
+    baseline = regression.read_baseline(snakemake.input.baseline)
+    comparison = regression.compare_with_baseline(benchmarks, baseline, params.tolerance)
     write_json(snakemake.output.json, comparison)
     regression.write_markdown(snakemake.output.page, comparison)

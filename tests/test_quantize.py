@@ -157,12 +157,17 @@ def test_each_weight_is_read_back_within_half_a_step(file, finer_filters, tmp_pa
         assert (np.abs(found - value) <= half_a_step * 1.01).all(), name
 
 
-def test_an_embedding_and_what_reads_it_are_no_filters(exported, with_tensors, with_pairs):
-    """Energies of pairs are."""
-    for file, more in ((exported, set()), (with_tensors, set()), (with_pairs, {"pair_energies_table"})):
+def test_an_embedding_and_what_reads_it_are_no_filters(exported, with_tensors):
+    for file in (exported, with_tensors):
         graph = onnx.load(file).graph
-        large = {t.name for t in graph.initializer if np.prod(t.dims) >= schemes.SMALLEST_WEIGHT}
-        assert schemes._filters(graph) & large == {name for name in large if "filter" in name} | more
+        assert schemes._filters(graph) == {t.name for t in graph.initializer if "filter" in t.name}
+
+
+def test_coefficients_of_energies_of_pairs_are_filters(with_pairs):
+    graph = onnx.load(with_pairs).graph
+    large = {t.name for t in graph.initializer if np.prod(t.dims) >= schemes.SMALLEST_WEIGHT}
+    expected = {name for name in large if "filter" in name} | {"pair_energies_table"}
+    assert schemes._filters(graph) & large == expected
 
 
 def test_a_scheme_that_quantizes_both_passes_apart_is_found_inconsistent(exported, structures, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from assay.models.graph import Graph, Term
-from assay.runtime.network_constants import pair_rows
+from assay.runtime.network_constants import n_element_pairs, pair_rows
 
 
 class PairEnergies(nn.Module):
@@ -35,14 +35,12 @@ class PairEnergies(nn.Module):
         count = len(elements)
         if list(elements) != sorted(set(elements)) or not 1 <= elements[0] <= elements[-1] <= max_z:
             raise ValueError(f"pair_elements must be rising atomic numbers up to {max_z}, not {list(elements)}")
-        rows = pair_rows(count)
-        n_pairs = rows[-1][-1]
-        self.table = nn.Parameter(torch.zeros(n_pairs, n_rbf))
+        self.table = nn.Parameter(torch.zeros(n_element_pairs(count), n_rbf))
         place = torch.full((max_z + 1,), count)
         place[list(elements)] = torch.arange(count)
         self.register_buffer("elements", torch.tensor(elements, dtype=torch.float32))
         self.register_buffer("place", place, persistent=False)
-        self.register_buffer("rows", torch.tensor(rows).reshape(-1), persistent=False)
+        self.register_buffer("rows", torch.tensor(pair_rows(count)).reshape(-1), persistent=False)
 
     def forward(self, atomic_numbers: Tensor, basis: Tensor, envelope: Tensor, graph: Graph) -> Tensor:
         """The energy of each atom, eV (N,).

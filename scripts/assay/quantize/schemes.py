@@ -51,9 +51,9 @@ class Scheme:
 def weights(source: Path, target: Path, calibration: Batches, finer_filters: bool = True) -> None:
     """Store matrices as int8 and filters as int16, symmetric, with a float32 scale per output channel; read as float32.
 
-    Filters (see ``_filters``) are few of the numbers and, in int8, much of the error. A cast and a product
-    with the scale give a weight back rather than ``DequantizeLinear``, since ONNX Runtime does these once, when it
-    loads the file, and then computes as with the float32 file.
+    Filters (see ``_filters``) are few of the numbers and, in int8, much of the error. A cast and a product with the
+    scale give a weight back rather than ``DequantizeLinear``, since ONNX Runtime does these once, when it loads the
+    file, and then computes as with the float32 file.
 
     Args:
         source: the float32 file.

@@ -28,11 +28,16 @@ MAGIC = b"ASSAYMDL"
 PARTS = ("metadata", "settings", "elements", "radial", "parameters")
 
 
+def n_element_pairs(count: int) -> int:
+    """The number of pairs of ``count`` elements, those of equal ones included."""
+    return count * (count + 1) // 2
+
+
 def pair_rows(count: int) -> list[list[int]]:
     """The rows of coefficients, by the places of both elements among ``count`` with pair energies.
 
     The place ``count`` stands for all other elements, whose row is the one behind the last.
     """
-    rows = [[max(a, b) * (max(a, b) + 1) // 2 + min(a, b) for b in range(count)] for a in range(count)]
-    none = count * (count + 1) // 2
+    rows = [[n_element_pairs(max(a, b)) + min(a, b) for b in range(count)] for a in range(count)]
+    none = n_element_pairs(count)
     return [*([*row, none] for row in rows), [none] * (count + 1)]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from assay.models import build_model, count_parameters
+from assay.runtime.network_constants import n_element_pairs
 from assay.workflow.errors import AssayError
 
 # What all students have in common that the shipped ones are made of.
@@ -67,8 +68,8 @@ def of_matter(parameters: int, elements: Sequence[int], periodic: bool) -> dict[
     """The hyperparameters of a painn that follow from what it learns from, where they are not chosen.
 
     A student of molecules of nonmetals counts distances from contact, and each pair of its elements has an energy of
-    its own, where a tenth of the budget pays for that. Of ions covalent radii say little, and students of other matter
-    have neither.
+    its own, where a tenth of the budget pays for that at the usual number of radial functions. Of ions covalent radii
+    say little, and students of other matter have neither.
 
     Args:
         parameters: the budget.
@@ -77,8 +78,7 @@ def of_matter(parameters: int, elements: Sequence[int], periodic: bool) -> dict[
     """
     if periodic or not NONMETALS.issuperset(elements):
         return {}
-    rows = len(elements) * (len(elements) + 1) // 2
-    paid = rows * USUAL["n_rbf"] <= PAIRS * parameters
+    paid = n_element_pairs(len(elements)) * USUAL["n_rbf"] <= PAIRS * parameters
     return {"from_contact": True, "pair_elements": list(elements) if paid else []}
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..network_constants import INTEGERS, MAGIC, MAX_HEAD, N_FILTERS, N_GATES, PARTS, REALS, VERSION
+from ..network_constants import INTEGERS, MAGIC, MAX_HEAD, N_FILTERS, N_GATES, PARTS, REALS, VERSION, n_element_pairs
 
 _ENTRY = struct.Struct("<16sQQ32s")
 _DIGEST_bytes = 32
@@ -136,7 +136,7 @@ def _model(parts: dict[str, bytes]) -> ModelFile:
     embedding = numbers.take(settings["max_z"] + 1, hidden)
     blocks = tuple(_block(numbers, settings, hidden, rank) for _ in range(settings["n_blocks"]))
     layers = tuple(numbers.layer(n_out, n_in) for n_in, n_out in pairwise([hidden, *head, 1]))
-    n_pairs = settings["n_pair_elements"] * (settings["n_pair_elements"] + 1) // 2
+    n_pairs = n_element_pairs(settings["n_pair_elements"])
     pair_energies = np.pad(numbers.take(n_pairs, settings["n_rbf"]), ((0, 1), (0, 0)))
     if numbers.left:
         raise ValueError(f"it has {numbers.left} numbers too many")

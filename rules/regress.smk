@@ -16,6 +16,8 @@ None of them is part of `all`, and the stored ratios are no rule's output, so th
 
 BENCHMARKS = expand("results/{variant}/benchmark.json", variant=VARIANTS)
 BASELINE = config["regress"]["baseline"]
+# Where a later run looks for what this one stores.
+STORED = PATH_MODIFIER.replace_prefix(BASELINE)
 
 
 rule compare_speed:
@@ -65,7 +67,7 @@ rule regress:
 rule baseline:
     """Replace the stored ratios."""
     input:
-        lambda wildcards: before_replacing(BASELINE, "regress.baseline", BENCHMARKS),
+        lambda wildcards: before_replacing(STORED, "regress.baseline", BENCHMARKS),
     log:
         "logs/baseline.log",
     benchmark:
@@ -78,7 +80,7 @@ rule baseline:
     params:
         code=code_of("baseline"),
         variants=list(VARIANTS),
-        baseline=BASELINE,
+        baseline=STORED,
     script:
         "../scripts/baseline.py"
 

@@ -234,3 +234,22 @@ def test_slower_run_fails_with_a_sentence_until_it_is_stored_on_purpose(tree):
     assert snakemake(tree, *only("baseline")).returncode == 0
     done = snakemake(tree, *only("regress"))
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+def test_under_a_prefix_a_baseline_is_stored_where_it_is_looked_for(tree, tmp_path):
+    (tmp_path / "Snakefile").write_text(f"""
+module assay:
+    snakefile: "{tree / "Snakefile"}"
+    config: {{"regress": {{"baseline": "mine.json"}}}}
+    prefix: "judged"
+
+
+use rule * from assay as assay_*
+""")
+    store(tmp_path / "judged", benchmark())
+    rules = ["assay_compare_speed", "assay_regress", "assay_baseline"]
+    for target in ("assay_baseline", "assay_regress"):
+        done = snakemake(tmp_path, "-j", "1", target, "--allowed-rules", *rules)
+        assert done.returncode == 0, done.stdout
+    assert "None of 72 ratios became worse" in done.stdout and not (tmp_path / "mine.json").exists()

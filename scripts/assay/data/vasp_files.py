@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,8 +19,8 @@ from ase.io import ParseError
 from ase.io.vasp import atoms_from_step
 from ase.io.vasp_parsers import vasp_outcar_parsers as outcar
 
-from assay.data.frames import Frame, Layout, calculator_of
-from assay.data.passed_over import cut_off
+from assay.data.frames import Frame, calculator_of
+from assay.data.outputs import CutOff, OutputFile, Step
 from assay.data.programs import begin_of, program_of
 from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
@@ -141,99 +140,11 @@ class _Step(NamedTuple):
     is_converged: bool
 
 
-class _CutOff(Exception):
-    """A file ends within an ionic step."""
-
-
-class _Learned(Exception):
-    """A step is of a learned force field."""
-
-
-class VaspFile:
-    """A vasprun.xml or OUTCAR of VASP, by whatever name and compressed or not; see ``FrameFile``.
+def open_vasp(path: Path, labelled: bool) -> OutputFile | None:
+    """A vasprun.xml or OUTCAR; None of any other file.
 
     The energy that forces are the gradient of is ``free_energy``, and that extrapolated to electrons at zero
-    temperature ``e_0_energy``. A last step that is there in part is left out with a warning. A step whose electrons are
-    not converged says ``converged`` False.
-    """
-
-    layout = Layout(leaves_out_unconverged=True, has_usual_units=True)
-
-    def __init__(self, path: Path, steps: Callable[[Path], Iterator[_Step]], labelled: bool):
-        """Describe a file.
-
-        Args:
-            path: the file.
-            steps: reads its complete ionic steps, and raises ``_CutOff`` behind them if one is there in part.
-            labelled: whether energies, forces and stresses are wanted.
-        """
-        self.path, self._read, self._labelled = path, steps, labelled
-
-    def count(self) -> int:
-        """See ``FrameFile.count``."""
-        return sum(1 for _ in self._steps(is_told=False))
-
-    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
-        """See ``FrameFile.frames``."""
-        wanted = None if chosen is None else set(chosen.tolist())
-        for index, step in enumerate(self._steps(is_told=True)):
-            if wanted is None or index in wanted:
-                yield partial(self._frame, step, f"structure {index} of {self.path}")
-
-    def _steps(self, is_told: bool) -> Iterator[_Step]:
-        count = 0
-        try:
-            for count, step in enumerate(self._read(self.path), 1):
-                if count == 1:
-                    step.run.check(self.path, self._labelled)
-                yield step
-        except _CutOff:
-            if count and is_told:
-                warnings.warn(
-                    f"{self.path} ends within an ionic step, which is left out: read it again if its run goes on",
-                    stacklevel=2,
-                )
-            if not count:
-                raise cut_off(self.path) from None
-        except _Learned:
-            raise _learned(self.path, self._labelled) from None
-        except AssayError:
-            raise
-        except Exception as error:  # of decompression, numbers and ASE's reader
-            raise AssayError(
-                f"{self.path} cannot be read as an output of VASP ({reason_of(error, 120)}): check that it is complete"
-            ) from None
-        if not count:
-            raise AssayError(f"{self.path} is an output of VASP without an ionic step: give that of a finished run")
-
-    def _frame(self, step: _Step, where: str) -> Frame:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                atoms, charge = step.read(), step.run.charge
-        except Exception as error:  # of ASE's readers
-            raise AssayError(
-                f"{where} cannot be read ({reason_of(error, 120)}): check what VASP wrote there, and give its other "
-                "file, vasprun.xml or OUTCAR, if that is whole"
-            ) from None
-        found = {name: value for name, value in atoms.calc.results.items() if value is not None}
-        atoms.calc = None
-        frame = Frame.from_ase(atoms, where)
-        info = {} if charge is None else {"charge": charge}
-        if not self._labelled:
-            return replace(frame, info=info)
-        info |= {name: found[own] for name, own in _NAMES.items() if own in found}
-        if step.run.tags.get("ISIF") in _NO_STRESS:
-            info.pop("stress", None)
-        if not step.is_converged:
-            info["converged"] = False
-        arrays = {"forces": found["forces"]} if "forces" in found else {}
-        functional = calculator_of("vasp", {"gga": step.run.tags.get("GGA", "").strip("-")})
-        return replace(frame, info=info, arrays=arrays, calculator=functional)
-
-
-def open_vasp(path: Path, labelled: bool) -> VaspFile | None:
-    """A vasprun.xml or OUTCAR; None of any other file.
+    temperature ``e_0_energy``.
 
     Args:
         path: the file.
@@ -242,10 +153,34 @@ def open_vasp(path: Path, labelled: bool) -> VaspFile | None:
     begin = begin_of(path)
     if program_of(begin) != "VASP":
         return None
-    if _ROOT in begin:
-        return VaspFile(path, _steps_of_xml, labelled)
     is_outcar = "OUTCAR" in path.name or any(mark in begin for mark in _MARKS_OF_OUTCAR)
-    return VaspFile(path, _steps_of_outcar, labelled) if is_outcar else None
+    if _ROOT not in begin and not is_outcar:
+        return None
+
+    def _read() -> Iterator[Step]:
+        steps = _steps_of_xml(path) if _ROOT in begin else _steps_of_outcar(path, labelled)
+        for step in steps:
+            yield Step(partial(step.run.check, path, labelled), partial(_frame, step, labelled))
+
+    return OutputFile(path, "VASP", _read, ", and give its other file, vasprun.xml or OUTCAR, if that is whole")
+
+
+def _frame(step: _Step, labelled: bool, where: str) -> Frame:
+    atoms, charge = step.read(), step.run.charge
+    found = {name: value for name, value in atoms.calc.results.items() if value is not None}
+    atoms.calc = None
+    frame = Frame.from_ase(atoms, where)
+    info = {} if charge is None else {"charge": charge}
+    if not labelled:
+        return replace(frame, info=info)
+    info |= {name: found[own] for name, own in _NAMES.items() if own in found}
+    if step.run.tags.get("ISIF") in _NO_STRESS:
+        info.pop("stress", None)
+    if not step.is_converged:
+        info["converged"] = False
+    arrays = {"forces": found["forces"]} if "forces" in found else {}
+    functional = calculator_of("vasp", {"gga": step.run.tags.get("GGA", "").strip("-")})
+    return replace(frame, info=info, arrays=arrays, calculator=functional)
 
 
 def _learned(path: Path, labelled: bool) -> AssayError:
@@ -286,7 +221,7 @@ def _steps_of_xml(path: Path) -> Iterator[_Step]:
                     "& or <, or the images of a run write it at once: give its OUTCAR, one of each image"
                 ) from None
             if is_within or run is None:
-                raise _CutOff from None
+                raise CutOff from None
 
 
 def _rows(atominfo: Element, name: str) -> list[list[str]]:
@@ -339,7 +274,7 @@ def _number(text: str | None) -> float:
         return np.nan
 
 
-def _steps_of_outcar(path: Path) -> Iterator[_Step]:
+def _steps_of_outcar(path: Path, labelled: bool) -> Iterator[_Step]:
     """The complete ionic steps of an OUTCAR."""
     with open_text(path) as file:
         begin: list[str] = []
@@ -348,9 +283,9 @@ def _steps_of_outcar(path: Path) -> Iterator[_Step]:
             if _FIRST_STEP in line:
                 break
             if _LEARNED in line:
-                raise _Learned
+                raise _learned(path, labelled)
         else:
-            raise _CutOff
+            raise CutOff
         run = _run_of_outcar("".join(begin))
         try:
             header = outcar.OutcarHeaderParser([outcar.SpeciesTypes(), outcar.IonsPerSpecies()]).build(begin)
@@ -367,13 +302,13 @@ def _steps_of_outcar(path: Path) -> Iterator[_Step]:
             if _ENERGIES in line:
                 rest = list(islice(file, _LINES_OF_ENERGIES))
                 if any(_LEARNED in below for below in rest):
-                    raise _Learned
+                    raise _learned(path, labelled)
                 if len(rest) < _LINES_OF_ENERGIES or not rest[-1].endswith("\n"):
-                    raise _CutOff
+                    raise CutOff
                 yield _step_of_outcar([*lines, *rest], run, header)
                 lines = []
         if any(_FIRST_STEP in line for line in lines) and not any(_END in line for line in lines):
-            raise _CutOff
+            raise CutOff
 
 
 def _run_of_outcar(begin: str) -> _Run:

@@ -1,0 +1,103 @@
+"""Outputs of electronic structure programs, read by ionic steps as labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from assay.data.frames import Frame, Layout
+from assay.data.passed_over import cut_off
+from assay.workflow.errors import AssayError, reason_of
+
+
+class CutOff(Exception):
+    """A file ends within an ionic step."""
+
+
+class Step(NamedTuple):
+    """An ionic step.
+
+    Attributes:
+        check: refuses its run where students cannot learn from that.
+        frame: reads it, with the words by which errors name it.
+    """
+
+    check: Callable[[], None]
+    frame: Callable[[str], Frame]
+
+
+class OutputFile:
+    """An output of a program, by whatever name and compressed or not; see ``FrameFile``.
+
+    A last step that is there in part is left out with a warning. A step whose electrons are not converged says
+    ``converged`` False.
+    """
+
+    layout = Layout(leaves_out_unconverged=True, has_usual_units=True)
+
+    def __init__(self, path: Path, program: str, read: Callable[[], Iterator[Step]], otherwise: str = ""):
+        """Describe a file.
+
+        Args:
+            path: the file.
+            program: whose output it is.
+            read: reads its complete ionic steps, and raises ``CutOff`` behind them if one is there in part.
+            otherwise: what else can be done about a step that cannot be read.
+        """
+        self.path, self._program, self._read, self._otherwise = path, program, read, otherwise
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        return sum(1 for _ in self._steps(is_told=False))
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        wanted = None if chosen is None else set(chosen.tolist())
+        for index, step in enumerate(self._steps(is_told=True)):
+            if wanted is None or index in wanted:
+                yield partial(self._frame, step, f"structure {index} of {self.path}")
+
+    def _steps(self, is_told: bool) -> Iterator[Step]:
+        count = 0
+        try:
+            for step in self._read():
+                count += 1
+                step.check()
+                yield step
+        except CutOff:
+            if count and is_told:
+                warnings.warn(
+                    f"{self.path} ends within an ionic step, which is left out: read it again if its run goes on",
+                    stacklevel=2,
+                )
+            if not count:
+                raise cut_off(self.path) from None
+        except AssayError:
+            raise
+        except Exception as error:  # of decompression, numbers and ASE's reader
+            raise AssayError(
+                f"{self.path} cannot be read as an output of {self._program} ({reason_of(error, 120)}): check that it "
+                "is complete"
+            ) from None
+        if not count:
+            raise AssayError(
+                f"{self.path} is an output of {self._program} without an ionic step: give that of a finished run"
+            )
+
+    def _frame(self, step: Step, where: str) -> Frame:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return step.frame(where)
+        except AssayError:
+            raise
+        except Exception as error:  # of numbers and ASE's readers
+            raise AssayError(
+                f"{where} cannot be read ({reason_of(error, 120)}): check what {self._program} wrote there"
+                f"{self._otherwise}"
+            ) from None

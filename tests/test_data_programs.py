@@ -329,7 +329,6 @@ BANNERS = {
 
 READ = {  # as structures
     "VASP": " vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Sep 18 2018 16:57:57) complex\n",
-    "Quantum ESPRESSO": "\n     Program PWSCF v.5.4.0 starts on 22Sep2019 at 18: 5:43\n",
     "FHI-aims": "------\n          Invoking FHI-aims ...\n",
     "ORCA": "\n                                 * O   R   C   A *\n",
     "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",

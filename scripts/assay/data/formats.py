@@ -17,6 +17,7 @@ from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.cp2k_files import Cp2kFile, open_xyz
 from assay.data.dataset import Dataset, from_structures
+from assay.data.espresso_files import open_espresso
 from assay.data.extxyz import XyzFile, is_trajectory_of_xtb
 from assay.data.frames import Frame, FrameFile
 from assay.data.hdf5 import open_hdf5
@@ -68,8 +69,9 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts. Files are read piece by piece, and only what is kept stays
-    in memory. Warns with the number of structures that look as if their hydrogens were dropped.
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP and Quantum ESPRESSO by any name. Files
+    are read piece by piece, and only what is kept stays in memory. Warns with the number of structures that look as if
+    their hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
@@ -151,9 +153,9 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
-        vasp = open_vasp(path, labelled=True)
-        if vasp is not None:
-            return vasp
+        output = open_vasp(path, labelled=True) or open_espresso(path)
+        if output is not None:
+            return output
         if is_trajectory_of_xtb(path):
             raise AssayError(
                 f"{path} is a trajectory of xtb, which has energies and no forces: label its structures, and write "
@@ -310,7 +312,8 @@ def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iter
         yield number, labelled
     if n_unconverged and not is_any and chosen is None:
         raise AssayError(
-            f"no structure of {file.path} has converged electrons: run it again with more electronic steps (NELM)"
+            f"no structure of {file.path} has converged electrons: run it again with more electronic steps, by NELM of "
+            "VASP or electron_maxstep of Quantum ESPRESSO"
         )
     if n_unconverged:
         print(f"the electrons of {n_unconverged} structures of {file.path} are not converged, and these are left out")

@@ -1,0 +1,219 @@
+"""Outputs of pw.x of Quantum ESPRESSO, read as labels: energy, forces and stress of each ionic step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ase.data import atomic_numbers
+from ase.io.espresso import get_atomic_positions, get_cell_parameters, label_to_symbol
+from ase.units import Bohr, Rydberg
+
+from assay.data.frames import Frame, calculator_of
+from assay.data.outputs import CutOff, OutputFile, Step
+from assay.data.programs import begin_of, program_of
+from assay.runtime.template import open_text
+from assay.workflow.errors import AssayError
+
+_PROGRAM, _BANNER, _DONE = "Quantum ESPRESSO", "Program PWSCF v", "JOB DONE."
+_ITERATIONS, _AXES, _SITES = "Self-consistent Calculation", "crystal axes:", "positions (alat units)"
+_CARDS = _CELL, _POSITIONS = ("CELL_PARAMETERS", "ATOMIC_POSITIONS")
+_FORCES, _STRESS, _STRESS_FOLLOWS = "Forces acting on atoms", "total   stress", "Computing stress"
+_ENERGY = re.compile(r"!+\s+total energy\s+=\s*(\S+) Ry")
+_EXACT, _OF_EXACT_EXCHANGE = "!!", "EXX-fraction"
+_ACCURACY = re.compile(r"estimated scf accuracy\s+<\s*(\S+) Ry")
+_TWO_DIGITS, _EIGHT_DECIMALS_Ry = 1.06, 1e-8  # by which a threshold and an accuracy are rounded
+_SETTINGS: Mapping[str, re.Pattern[str]] = {
+    "alat": re.compile(r"celldm\(1\)=\s*(\S+)"),
+    "n_atoms": re.compile(r"number of atoms/cell\s+=\s*(\d+)"),
+    "n_electrons": re.compile(r"number of electrons\s+=\s*([\d.]+)"),
+    "threshold": re.compile(r"scf convergence threshold\s+=\s*(\S+)"),
+}
+_FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*(.*\S)")
+_SPECIES = re.compile(r"atomic species\s+valence\s+mass\s+pseudopotential\s*\n((?:.*\S.*\n)+)")
+_ONE = re.compile(r"\s*(\S+)\s+([\d.]+)\s+[\d.]+\s+([A-Za-z]+)\s*\(\s*1\.00\)\s*")
+_SITE = re.compile(r"\s*\d+\s+(\S+)\s+tau\(.*\)\s*=\s*\(")
+_NUMBER = re.compile(r"[-+]?\d+\.\d+")
+_OUTSIDE = re.compile(
+    r"E field amplitude.*:\s*(?!0\.0+E)\S+|Using Berry phase electric field|field strength\s+=.*|"
+    r"Adding charged plate|constraint energy \(Ryd?\)|External forces energy|External magnetic field",
+    re.IGNORECASE,
+)
+
+
+class _Run(NamedTuple):
+    """What a run says before its first electronic step.
+
+    Attributes:
+        text: all of it.
+        settings: numbers of it, by the keys of ``_SETTINGS``, as far as they are told.
+        species: the element and the valence of each label of atoms.
+    """
+
+    text: str
+    settings: Mapping[str, float]
+    species: Mapping[str, tuple[str, float]]
+
+    @property
+    def alat_A(self) -> float:
+        """The unit of length of the structure with which the run begins."""
+        return self.settings["alat"] * Bohr
+
+    def charge_of(self, labels: Sequence[str]) -> float | None:
+        """The total charge; None where it is not told."""
+        if "n_electrons" not in self.settings or not self.species.keys() >= set(labels):
+            return None
+        return round(sum(self.species[label][1] for label in labels) - self.settings["n_electrons"], 2)
+
+    def number_of(self, label: str) -> int:
+        """The atomic number that a label stands for: that of its pseudopotential, else of its first letters."""
+        element = self.species.get(label, ("", 0.0))[0]
+        return int(atomic_numbers[element if element in atomic_numbers else label_to_symbol(label)])
+
+
+def open_espresso(path: Path) -> OutputFile | None:
+    """An output of pw.x; None of any other file.
+
+    The energy is that which forces are the gradient of: the free one where occupations are smeared. Elements are those
+    of the pseudopotentials, whatever the labels of atoms.
+    """
+    return OutputFile(path, _PROGRAM, partial(_steps, path)) if program_of(begin_of(path)) == _PROGRAM else None
+
+
+def _steps(path: Path) -> Iterator[Step]:
+    """The complete ionic steps; those of a hybrid functional have several rounds of electronic steps."""
+    run: _Run | None = None
+    before: list[str] = []
+    block: list[str] | None = None
+    with open_text(path) as file:
+        for line in file:
+            is_begin = _BANNER in line
+            if block is not None and (is_begin or line.startswith(_CARDS) or _AXES in line):
+                assert run is not None
+                yield _step(path, run, before, block)
+                block, before = None, []
+            if is_begin:
+                run, before = None, []
+            elif block is None and line.strip() == _ITERATIONS:
+                run = _run_of("".join(before), path) if run is None else run
+                block = []
+            (before if block is None else block).append(line)
+    if run is not None and block is not None:
+        if not any(_DONE in line for line in block) and not _is_whole(block, run):
+            raise CutOff
+        yield _step(path, run, before, block)
+
+
+def _run_of(text: str, path: Path) -> _Run:
+    found = {name: pattern.search(text) for name, pattern in _SETTINGS.items()}
+    settings = {name: float(told[1].replace("D", "E")) for name, told in found.items() if told is not None}
+    table = _SPECIES.search(text)
+    species: dict[str, tuple[str, float]] = {}
+    for row in table[1].splitlines() if table else ():
+        told = _ONE.fullmatch(row)
+        if told is None:
+            raise AssayError(
+                f"{path} has a mixture of elements in place of an atom (`{' '.join(row.split())}`), which is none of "
+                "any element: take it out"
+            )
+        species[told[1]] = told[3].capitalize(), float(told[2])
+    return _Run(text, settings, species)
+
+
+def _is_whole(block: Sequence[str], run: _Run) -> bool:
+    """Whether the last ionic step of a run that has not ended has its forces, and its stress if any is computed."""
+    n_atoms = int(run.settings["n_atoms"])
+    return _rows(block, _FORCES, n_atoms) is not None and not (
+        any(_STRESS_FOLLOWS in line for line in block) and _rows(block, _STRESS, 3) is None
+    )
+
+
+def _rows(block: Sequence[str], title: str, count: int) -> list[str] | None:
+    """So many lines below the last of a title, without blank ones; None where they are not all there."""
+    places = [place for place, line in enumerate(block) if title in line]
+    found = [line for line in block[places[-1] + 1 :] if line.strip()][:count] if places else []
+    return found if len(found) == count and found[-1].endswith("\n") else None
+
+
+def _step(path: Path, run: _Run, before: Sequence[str], block: Sequence[str]) -> Step:
+    def _check() -> None:
+        said = _OUTSIDE.search(run.text + "".join(block))
+        if said is not None:
+            raise AssayError(
+                f"{path} is of a run of {_PROGRAM} with `{' '.join(said[0].split())}`, of which students know nothing: "
+                "give the output of a run without"
+            )
+
+    return Step(_check, partial(_frame, run, before, block))
+
+
+def _frame(run: _Run, before: Sequence[str], block: Sequence[str], where: str) -> Frame:
+    labels, positions, cell = _structure(run, before)
+    charge = run.charge_of(labels)
+    info: dict[str, Any] = {} if charge is None else {"charge": charge}
+    forces = _rows(block, _FORCES, len(labels))
+    stress = _rows(block, _STRESS, 3)
+    energies = [told for line in block if (told := _ENERGY.match(line))]
+    if energies:
+        info["energy"] = float(energies[-1][1]) * Rydberg
+    if not energies or not _is_converged(run, block, energies[-1][0]):
+        info["converged"] = False
+    if stress is not None:
+        info["stress"] = -np.array([row.split()[:3] for row in stress], dtype=np.float64) * Rydberg / Bohr**3
+    arrays = {}
+    if forces is not None:
+        numbers = [_NUMBER.findall(row.split("force =")[1]) for row in forces]
+        arrays["forces"] = np.array(numbers, dtype=np.float64).reshape(-1, 3) * Rydberg / Bohr
+    functional = _FUNCTIONAL.search(run.text)
+    return Frame(
+        where,
+        "",
+        "",
+        np.array([run.number_of(label) for label in labels], dtype=np.int64),
+        positions,
+        cell,
+        np.ones(3, dtype=bool),
+        info,
+        arrays,
+        calculator=calculator_of("espresso", {"xc": " ".join(functional[1].split())} if functional else {}),
+    )
+
+
+def _is_converged(run: _Run, block: Sequence[str], energy: str) -> bool:
+    """Whether the electrons are as good as asked for, also where the run says so after the last step it may make."""
+    accuracies = _ACCURACY.findall("".join(block))
+    if _OF_EXACT_EXCHANGE in run.text and not energy.startswith(_EXACT):
+        return False
+    asked_Ry = _TWO_DIGITS * run.settings["threshold"] + _EIGHT_DECIMALS_Ry
+    return bool(accuracies) and float(accuracies[-1]) <= asked_Ry
+
+
+def _structure(run: _Run, before: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The labels of atoms, their positions (N, 3) and the cell (3, 3), angstrom: the last that stand before a step.
+
+    A step without a cell has that with which the run begins.
+    """
+    labels: list[str] = []
+    positions = np.zeros((0, 3))
+    cell, n_atoms = np.zeros((3, 3)), int(run.settings["n_atoms"])
+    lines = before if any(_AXES in line for line in before) else [*run.text.splitlines(keepends=True), *before]
+    for place, line in enumerate(lines):
+        below = lines[place + 1 : place + 1 + n_atoms]
+        if _AXES in line:
+            cell = run.alat_A * np.array([_NUMBER.findall(row) for row in lines[place + 1 : place + 4]], np.float64)
+        elif _SITES in line:
+            labels = [_SITE.match(row)[1] for row in below]  # type: ignore[index]
+            positions = run.alat_A * np.array([_NUMBER.findall(row)[-3:] for row in below], dtype=np.float64)
+        elif line.startswith(_CELL):
+            is_bare = "alat" in line and "=" not in line
+            cell = get_cell_parameters(lines[place : place + 4], run.alat_A if is_bare else None)[0]
+        elif line.startswith(_POSITIONS):
+            card = get_atomic_positions([line, *below], n_atoms, cell, run.alat_A)
+            labels, positions = [atom[0] for atom in card], np.array([atom[1] for atom in card], dtype=np.float64)
+    if not labels:
+        raise ValueError("it has no positions")
+    return labels, positions, cell

@@ -261,9 +261,11 @@ def test_charges_and_elements_are_those_of_electrons_and_pseudopotentials(write)
     text = dynamics(begin(labels, species, electrons=7.0), labels=labels)
     for structure in read_dataset(write(text)):
         assert list(structure.atomic_numbers) == [8, 1, 1] and structure.charge == 1
-    mixed = SPECIES.replace("O ( 1.00)", "O ( 0.50)S ( 0.50)")
-    with pytest.raises(AssayError, match=r"a mixture of elements in place of an atom \(`O 6\.00 16\.00000 O \( 0\.50"):
-        read_dataset(write(dynamics(begin(species=mixed))))
+    for part in (("O ( 1.00)", "O ( 0.50)S ( 0.50)"), ("H              1.00", "H              0.75")):
+        with pytest.raises(
+            AssayError, match=r"has atoms that are there in part, a mixture .* \(`[HO] [60]\.\d\d .*`\)"
+        ):
+            read_dataset(write(dynamics(begin(species=SPECIES.replace(*part)))))
 
 
 def test_forces_are_those_in_all_where_their_parts_are_printed_below(write):

@@ -16,6 +16,7 @@ from ase.units import Bohr, Rydberg
 from assay.data.frames import Frame, calculator_of
 from assay.data.outputs import CutOff, OutputFile, Step
 from assay.data.programs import begin_of, program_of
+from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
@@ -115,10 +116,10 @@ def _run_of(text: str, path: Path) -> _Run:
     species: dict[str, tuple[str, float]] = {}
     for row in table[1].splitlines() if table else ():
         told = _ONE.fullmatch(row)
-        if told is None:
+        if told is None or not is_whole(float(told[2])):
             raise AssayError(
-                f"{path} has a mixture of elements in place of an atom (`{' '.join(row.split())}`), which is none of "
-                "any element: take it out"
+                f"{path} has atoms that are there in part, a mixture of elements or hydrogens of a fraction of an "
+                f"electron (`{' '.join(row.split())}`), which are none of any element: take it out"
             )
         species[told[1]] = told[3].capitalize(), float(told[2])
     return _Run(text, settings, species)

@@ -1,7 +1,6 @@
 """Labels in outputs of Quantum ESPRESSO: a dynamics of water that pw.x 6.7 computed, laid out as pw.x writes it."""
 
 import gzip
-import io
 
 import ase.io
 import numpy as np
@@ -328,4 +327,17 @@ def test_a_file_by_any_name_and_compressed_gives_the_same(write, tmp_path):
     packed = tmp_path / "relax.log.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
     np.testing.assert_array_equal(read_dataset(packed).forces, read_dataset(path).forces)
-    assert len(list(read_frames(path))) == len(ase.io.read(io.StringIO(dynamics()), ":", format="espresso-out"))
+
+
+def test_structures_are_those_of_labels_and_of_bands_with_their_charge(write):
+    """Whatever becomes of their energies, which may be those in a field or not converged."""
+    said = "     Using Berry phase electric field\n"
+    rough = begin(electrons=7.0, said=said) + iterations(-33.9, accuracy=0.17) + results(STEPS[0][1]) + END
+    bands = begin(electrons=9.0) + "     Band Structure Calculation\n" + END
+    path = write(dynamics() + rough + bands)
+    found = [load() for load in read_frames(path)]
+    of_ase = ase.io.read(path, ":", format="espresso-out")
+    assert len(found) == 6 and len(of_ase) == 5, "ASE looks for energies"
+    for atoms, other in zip(found, of_ase, strict=False):
+        np.testing.assert_allclose(atoms.positions, other.positions, atol=1e-7)
+    assert [atoms.info["charge"] for atoms in found] == [0, 0, 0, 0, 1, -1]

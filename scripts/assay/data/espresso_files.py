@@ -1,12 +1,13 @@
-"""Outputs of pw.x of Quantum ESPRESSO, read as labels: energy, forces and stress of each ionic step."""
+"""Outputs of pw.x of Quantum ESPRESSO: structure, charge, energy, forces and stress of each ionic step."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -76,17 +77,26 @@ class _Run(NamedTuple):
         return int(atomic_numbers[element if element in atomic_numbers else label_to_symbol(label)])
 
 
-def open_espresso(path: Path) -> OutputFile | None:
+def open_espresso(path: Path, labelled: bool) -> OutputFile | None:
     """An output of pw.x; None of any other file.
 
     The energy is that which forces are the gradient of: the free one where occupations are smeared. Elements are those
     of the pseudopotentials, whatever the labels of atoms.
+
+    Args:
+        path: the file.
+        labelled: whether energies, forces and stresses are wanted.
     """
-    return OutputFile(path, _PROGRAM, partial(_steps, path)) if program_of(begin_of(path)) == _PROGRAM else None
+    if program_of(begin_of(path)) != _PROGRAM:
+        return None
+    return OutputFile(path, _PROGRAM, partial(_steps, path, labelled))
 
 
-def _steps(path: Path) -> Iterator[Step]:
-    """The complete ionic steps; those of a hybrid functional have several rounds of electronic steps."""
+def _steps(path: Path, labelled: bool) -> Iterator[Step]:
+    """The complete ionic steps; those of a hybrid functional have several rounds of electronic steps.
+
+    Without labels the structure of a run of bands is one, too.
+    """
     run: _Run | None = None
     before: list[str] = []
     block: list[str] | None = None
@@ -95,9 +105,10 @@ def _steps(path: Path) -> Iterator[Step]:
             is_begin = _BANNER in line
             if block is not None and (is_begin or line.startswith(_CARDS) or _AXES in line):
                 assert run is not None
-                yield _step(path, run, before, block)
+                yield _step(path, labelled, run, before, block)
                 block, before = None, []
             if is_begin:
+                yield from _of_bands(path, labelled, run, before)
                 run, before = None, []
             elif block is None and line.strip() == _ITERATIONS:
                 run = _run_of("".join(before), path) if run is None else run
@@ -106,7 +117,14 @@ def _steps(path: Path) -> Iterator[Step]:
     if run is not None and block is not None:
         if not any(_DONE in line for line in block) and not _is_whole(block, run):
             raise CutOff
-        yield _step(path, run, before, block)
+        yield _step(path, labelled, run, before, block)
+    yield from _of_bands(path, labelled, run, before)
+
+
+def _of_bands(path: Path, labelled: bool, run: _Run | None, before: Sequence[str]) -> Iterator[Step]:
+    """The structure of a run without self-consistent steps, where no labels are wanted."""
+    if not labelled and run is None and any(_SITES in line for line in before):
+        yield _step(path, labelled, _run_of("".join(before), path), before, [])
 
 
 def _run_of(text: str, path: Path) -> _Run:
@@ -140,24 +158,30 @@ def _rows(block: Sequence[str], title: str, count: int) -> list[str] | None:
     return found if len(found) == count and found[-1].endswith("\n") else None
 
 
-def _step(path: Path, run: _Run, before: Sequence[str], block: Sequence[str]) -> Step:
+def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str]) -> Step:
     def _check() -> None:
-        said = _OUTSIDE.search(run.text + "".join(block))
+        said = _OUTSIDE.search(run.text + "".join(block)) if labelled else None
         if said is not None:
             raise AssayError(
                 f"{path} is of a run of {_PROGRAM} with `{' '.join(said[0].split())}`, of which students know nothing: "
                 "give the output of a run without"
             )
 
-    return Step(_check, partial(_frame, run, before, block))
+    return Step(_check, partial(_frame, labelled, run, before, block))
 
 
-def _frame(run: _Run, before: Sequence[str], block: Sequence[str], where: str) -> Frame:
+def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str], where: str) -> Frame:
     labels, positions, cell = _structure(run, before)
     charge = run.charge_of(labels)
-    info: dict[str, Any] = {} if charge is None else {"charge": charge}
-    forces = _rows(block, _FORCES, len(labels))
-    stress = _rows(block, _STRESS, 3)
+    numbers = np.array([run.number_of(label) for label in labels], dtype=np.int64)
+    info = {} if charge is None else {"charge": charge}
+    frame = Frame(where, "", "", numbers, positions, cell, np.ones(3, dtype=bool), info)
+    return _with_labels(frame, run, block) if labelled else frame
+
+
+def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
+    info, arrays = dict(frame.info), {}
+    forces, stress = _rows(block, _FORCES, len(frame.atomic_numbers)), _rows(block, _STRESS, 3)
     energies = [told for line in block if (told := _ENERGY.match(line))]
     if energies:
         info["energy"] = float(energies[-1][1]) * Rydberg
@@ -165,23 +189,12 @@ def _frame(run: _Run, before: Sequence[str], block: Sequence[str], where: str) -
         info["converged"] = False
     if stress is not None:
         info["stress"] = -np.array([row.split()[:3] for row in stress], dtype=np.float64) * Rydberg / Bohr**3
-    arrays = {}
     if forces is not None:
-        numbers = [_NUMBER.findall(row.split("force =")[1]) for row in forces]
-        arrays["forces"] = np.array(numbers, dtype=np.float64).reshape(-1, 3) * Rydberg / Bohr
+        rows = [_NUMBER.findall(row.split("force =")[1]) for row in forces]
+        arrays["forces"] = np.array(rows, dtype=np.float64).reshape(-1, 3) * Rydberg / Bohr
     functional = _FUNCTIONAL.search(run.text)
-    return Frame(
-        where,
-        "",
-        "",
-        np.array([run.number_of(label) for label in labels], dtype=np.int64),
-        positions,
-        cell,
-        np.ones(3, dtype=bool),
-        info,
-        arrays,
-        calculator=calculator_of("espresso", {"xc": " ".join(functional[1].split())} if functional else {}),
-    )
+    calculator = calculator_of("espresso", {"xc": " ".join(functional[1].split())} if functional else {})
+    return replace(frame, info=info, arrays=arrays, calculator=calculator)
 
 
 def _is_converged(run: _Run, block: Sequence[str], energy: str) -> bool:

@@ -153,7 +153,7 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
-        output = open_vasp(path, labelled=True) or open_espresso(path)
+        output = open_vasp(path, labelled=True) or open_espresso(path, labelled=True)
         if output is not None:
             return output
         if is_trajectory_of_xtb(path):
@@ -183,7 +183,7 @@ def open_any(path: str | Path) -> FrameFile:
         return MolFile(path)
     if is_trajectory_of_xtb(path):
         return XyzFile(path)
-    return open_vasp(path, labelled=False) or AseFile(path)
+    return open_vasp(path, labelled=False) or open_espresso(path, labelled=False) or AseFile(path)
 
 
 def _suffix(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Outputs of electronic structure programs, read by ionic steps as labels."""
+"""Outputs of electronic structure programs, read by ionic steps."""
 
 from __future__ import annotations
 

@@ -273,6 +273,14 @@ def test_forces_are_those_in_all_where_their_parts_are_printed_below(write):
     np.testing.assert_allclose(found.forces_eV_per_A, np.array(STEPS[0][1]) * Rydberg / Bohr)
 
 
+def test_an_energy_belongs_to_the_forces_behind_it(write):
+    again = iterations(-34.5) + results(STEPS[1][1]) + iterations(-35.5)
+    path = write(begin() + iterations(STEPS[0][0]) + results(STEPS[0][1]) + again + END)
+    [found] = read_dataset(path)
+    assert found.energy_eV == pytest.approx(-34.5 * Rydberg)
+    np.testing.assert_allclose(found.forces_eV_per_A, np.array(STEPS[1][1]) * Rydberg / Bohr)
+
+
 def test_several_runs_in_one_file_have_their_own_structures_and_charges(write):
     ion = begin(electrons=9.0) + iterations(-34.0) + results(STEPS[0][1], stress=None) + END
     data = read_dataset(write(dynamics(n_steps=2) + ion))

@@ -37,7 +37,7 @@ _SETTINGS: Mapping[str, re.Pattern[str]] = {
 }
 _FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*(.*\S)")
 _SPECIES = re.compile(r"atomic species\s+valence\s+mass\s+pseudopotential\s*\n((?:.*\S.*\n)+)")
-_ONE = re.compile(r"\s*(\S+)\s+([\d.]+)\s+[\d.]+\s+([A-Za-z]+)\s*\(\s*1\.00\)\s*")
+_ONE = re.compile(r"\s*(\S+)\s+([\d.]+)\s+[\d.]+\s+([A-Za-z]+)\S*?\s*\(\s*1\.00\)\s*")
 _SITE = re.compile(r"\s*\d+\s+(\S+)\s+tau\(.*\)\s*=\s*\(")
 _NUMBER = re.compile(r"[-+]?\d+\.\d+")
 _OUTSIDE = re.compile(
@@ -182,10 +182,11 @@ def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str
 def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
     info, arrays = dict(frame.info), {}
     forces, stress = _rows(block, _FORCES, len(frame.atomic_numbers)), _rows(block, _STRESS, 3)
-    energies = [told for line in block if (told := _ENERGY.match(line))]
+    last = max((place for place, line in enumerate(block) if _FORCES in line), default=len(block))
+    energies = [told for line in block[:last] if (told := _ENERGY.match(line))]
     if energies:
         info["energy"] = float(energies[-1][1]) * Rydberg
-    if not energies or not _is_converged(run, block, energies[-1][0]):
+    if not energies or not _is_converged(run, block[:last], energies[-1][0]):
         info["converged"] = False
     if stress is not None:
         info["stress"] = -np.array([row.split()[:3] for row in stress], dtype=np.float64) * Rydberg / Bohr**3

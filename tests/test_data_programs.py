@@ -330,9 +330,12 @@ BANNERS = {
 READ = {  # as structures
     "VASP": " vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Sep 18 2018 16:57:57) complex\n",
     "FHI-aims": "------\n          Invoking FHI-aims ...\n",
-    "ORCA": "\n                                 * O   R   C   A *\n",
     "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",
     "Gaussian": " Entering Gaussian System, Link 0=g16\n",
+}
+READ_WITH_LABELS = {
+    "Quantum ESPRESSO": "\n     Program PWSCF v.5.4.0 starts on 22Sep2019 at 18: 5:43\n",
+    "ORCA": "\n                                 * O   R   C   A *\n",
 }
 LABELS = (
     "(write its structures as extended XYZ, with `energy` in eV|.*dpdata makes it an ASE trajectory, by `dpdata /"
@@ -356,13 +359,14 @@ def test_an_output_whose_labels_are_not_read_says_what_makes_them(tmp_path, prog
         read_dataset(tmp_path / "run.out")
 
 
-@pytest.mark.parametrize("program", READ)
-def test_an_output_whose_structures_are_read_is_not_refused_for_its_program(tmp_path, program):
+@pytest.mark.parametrize(("program", "text"), [*READ.items(), *READ_WITH_LABELS.items()])
+def test_an_output_that_is_read_is_not_refused_for_its_program(tmp_path, program, text):
     """What is wrong with it is something else, such as that it was cut off."""
-    (tmp_path / "run.out").write_text(READ[program])
-    with pytest.raises(AssayError, match=r"run\.out") as error:
-        list(read_frames(tmp_path / "run.out"))
-    assert "whose outputs" not in str(error.value)
+    (tmp_path / "run.out").write_text(text)
+    for read in (lambda path: list(read_frames(path)), *([read_dataset] if program in READ_WITH_LABELS else [])):
+        with pytest.raises(AssayError, match=r"run\.out") as error:
+            read(tmp_path / "run.out")
+        assert "whose outputs" not in str(error.value)
 
 
 @pytest.mark.parametrize("other", ["xtb", "MOPAC"])

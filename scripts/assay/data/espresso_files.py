@@ -15,7 +15,7 @@ from ase.io.espresso import get_atomic_positions, get_cell_parameters, label_to_
 from ase.units import Bohr, Rydberg
 
 from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import CutOff, OutputFile, Step
+from assay.data.outputs import CutOff, OutputFile, Step, outside
 from assay.data.programs import begin_of, program_of
 from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
@@ -162,10 +162,7 @@ def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: S
     def _check() -> None:
         said = _OUTSIDE.search(run.text + "".join(block)) if labelled else None
         if said is not None:
-            raise AssayError(
-                f"{path} is of a run of {_PROGRAM} with `{' '.join(said[0].split())}`, of which students know nothing: "
-                "give the output of a run without"
-            )
+            raise outside(path, _PROGRAM, said[0])
 
     return Step(_check, partial(_frame, labelled, run, before, block))
 

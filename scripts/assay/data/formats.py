@@ -33,6 +33,7 @@ from assay.data.labels import (
 )
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
+from assay.data.orca_files import open_orca
 from assay.data.programs import of_program
 from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
@@ -69,9 +70,9 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP and Quantum ESPRESSO by any name. Files
-    are read piece by piece, and only what is kept stays in memory. Warns with the number of structures that look as if
-    their hydrogens were dropped.
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO and ORCA by any
+    name. Files are read piece by piece, and only what is kept stays in memory. Warns with the number of structures that
+    look as if their hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
@@ -153,7 +154,7 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
-        output = open_vasp(path, labelled=True) or open_espresso(path, labelled=True)
+        output = open_vasp(path, labelled=True) or open_espresso(path, labelled=True) or open_orca(path)
         if output is not None:
             return output
         if is_trajectory_of_xtb(path):
@@ -313,7 +314,7 @@ def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iter
     if n_unconverged and not is_any and chosen is None:
         raise AssayError(
             f"no structure of {file.path} has converged electrons: run it again with more electronic steps, by NELM of "
-            "VASP or electron_maxstep of Quantum ESPRESSO"
+            "VASP, electron_maxstep of Quantum ESPRESSO or MaxIter of ORCA"
         )
     if n_unconverged:
         print(f"the electrons of {n_unconverged} structures of {file.path} are not converged, and these are left out")

@@ -14,6 +14,8 @@ from assay.data.frames import Frame, Layout
 from assay.data.passed_over import cut_off
 from assay.workflow.errors import AssayError, reason_of
 
+_LAYOUT = Layout(leaves_out_unconverged=True, has_usual_units=True)
+
 
 class CutOff(Exception):
     """A file ends within an ionic step."""
@@ -31,6 +33,14 @@ class Step(NamedTuple):
     frame: Callable[[str], Frame]
 
 
+def outside(path: Path, program: str, said: str) -> AssayError:
+    """What is said of a run with forces that no student knows, by the words of its output."""
+    return AssayError(
+        f"{path} is of a run of {program} with `{' '.join(said.split())}`, of which students know nothing: give the "
+        "output of a run without"
+    )
+
+
 class OutputFile:
     """An output of a program, by whatever name and compressed or not; see ``FrameFile``.
 
@@ -38,9 +48,14 @@ class OutputFile:
     ``converged`` False.
     """
 
-    layout = Layout(leaves_out_unconverged=True, has_usual_units=True)
-
-    def __init__(self, path: Path, program: str, read: Callable[[], Iterator[Step]], otherwise: str = ""):
+    def __init__(
+        self,
+        path: Path,
+        program: str,
+        read: Callable[[], Iterator[Step]],
+        otherwise: str = "",
+        layout: Layout = _LAYOUT,
+    ):
         """Describe a file.
 
         Args:
@@ -48,7 +63,9 @@ class OutputFile:
             program: whose output it is.
             read: reads its complete ionic steps, and raises ``CutOff`` behind them if one is there in part.
             otherwise: what else can be done about a step that cannot be read.
+            layout: what its layout tells.
         """
+        self.layout = layout
         self.path, self._program, self._read, self._otherwise = path, program, read, otherwise
 
     def count(self) -> int:

@@ -1,0 +1,217 @@
+"""Labels in outputs of ORCA: made-up jobs of hydrogen on a spring, laid out as ORCA 5 and 6 write them."""
+
+import ase.io
+import numpy as np
+import pytest
+from ase.units import Bohr, Hartree
+
+from assay.data import read_dataset
+from assay.data.formats import count_structures
+from assay.workflow.errors import AssayError
+
+REST_bohr, STIFFNESS = 1.4, 0.37  # Eh/bohr^2
+DIRECTION = np.array([1.0, 2.0, -2.0]) / 3.0
+
+
+def geometry(length_A):
+    return [np.zeros(3), length_A * DIRECTION]
+
+
+def computed(length_A):
+    """The energy (Eh) and the gradient (Eh/bohr) of a spring of this length."""
+    stretch = length_A / Bohr - REST_bohr
+    slope = STIFFNESS * stretch * DIRECTION
+    return 0.5 * STIFFNESS * stretch**2 - 1.17, [-slope, slope]
+
+
+def coordinates(positions, symbols=("H", "H")):
+    rows = "".join(f"  {s:3s}{''.join(f'{x:12.6f}' for x in row)}\n" for s, row in zip(symbols, positions, strict=True))
+    line = "-" * 33
+    return f"{line}\nCARTESIAN COORDINATES (ANGSTROEM)\n{line}\n{rows}\n"
+
+
+def settings(charge=0, multiplicity=1, n_atoms=2):
+    return f"""General Settings:
+ Total Charge           Charge          ....    {charge}
+ Multiplicity           Mult            ....    {multiplicity}
+
+Number of atoms                             ...      {n_atoms}
+
+"""
+
+
+def energy_of(value, note=""):
+    line = "-------------------------   --------------------"
+    return f"{line}\nFINAL SINGLE POINT ENERGY     {value:17.12f}{note}\n{line}\n\n"
+
+
+def gradient_of(rows, symbols=("H", "H"), title="CARTESIAN GRADIENT", norm=None):
+    line, bar = "-" * 18, "-" * 78
+    table = "".join(
+        f"{k:4d}   {s:2s}  : {''.join(f'{x:15.9f}' for x in row)}\n"
+        for k, (s, row) in enumerate(zip(symbols, rows, strict=True), 1)
+    )
+    return f"""{bar}
+                         ORCA SCF GRADIENT CALCULATION
+{bar}
+
+Nuc. rep. gradient        (SHARK) ... done (  0.0 sec)
+
+{line}
+{title}
+{line}
+
+{table}
+Difference to translation invariance:
+           :    0.0000000000    0.0000000000   -0.0000000000
+
+Norm of the Cartesian gradient     ... {np.linalg.norm(rows) if norm is None else norm:15.10f}
+RMS gradient                       ...    0.0130718947
+
+"""
+
+
+def step(length_A, energy_note="", is_last=False, **state):
+    energy, gradient = computed(length_A)
+    text = coordinates(geometry(length_A)) + settings(**state) + energy_of(energy, energy_note)
+    return text if is_last else text + gradient_of(gradient)
+
+
+BEGIN = """
+                                 *****************
+                                 * O   R   C   A *
+                                 *****************
+
+                         Program Version 6.0.0 -  RELEASE  -
+
+                                       INPUT FILE
+NAME = h2.inp
+|  1> ! wB97M-V def2-TZVPD EnGrad {}
+|  2> * xyz 0 1
+|  3> H 0 0 0
+|  4> *
+|  5>                          ****END OF INPUT****
+
+"""
+END = "                             ****ORCA TERMINATED NORMALLY****\nTOTAL RUN TIME: 0 days\n"
+LENGTHS_A = (0.70, 0.71, 0.72)
+
+
+def optimization(end=END, **state):
+    """The last structure has an energy and no gradient."""
+    begin = BEGIN.format("Opt")
+    return begin + "".join(step(length, **state) for length in LENGTHS_A) + step(0.73, is_last=True, **state) + end
+
+
+@pytest.fixture
+def write(tmp_path):
+    def _write(text, name="h2.out"):
+        (tmp_path / name).write_text(text)
+        return tmp_path / name
+
+    return _write
+
+
+def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(write, capsys):
+    data = read_dataset(write(optimization()))
+    assert len(data) == 3 and not data.pbc.any() and list(data.charge) == [0, 0, 0] and list(data.spin) == [1, 1, 1]
+    assert "1 structures of" in capsys.readouterr().out, "the last has no gradient"
+    middle = (data.forces.reshape(3, 2, 3)[1:] + data.forces.reshape(3, 2, 3)[:-1]) / 2
+    work_eV = (middle * np.diff(data.positions.reshape(3, 2, 3), axis=0)).sum(axis=(1, 2))
+    np.testing.assert_allclose(work_eV, -np.diff(data.energy), rtol=1e-3)
+    for length, structure in zip(LENGTHS_A, data, strict=True):
+        single = write(BEGIN.format("") + step(length) + END, "single.out")
+        atoms = ase.io.read(single, format="orca-output")
+        [alone] = read_dataset(single)
+        for found in (structure, alone):
+            assert found.energy_eV == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+            np.testing.assert_allclose(found.forces_eV_per_A, atoms.get_forces(), atol=1e-6)
+            np.testing.assert_allclose(found.positions, atoms.positions, atol=1e-7)
+
+
+def test_several_jobs_in_one_file_have_their_own_charges(write):
+    ion = BEGIN.format("") + step(0.9, charge=1, multiplicity=2) + END
+    path = write(optimization() + ion)
+    data = read_dataset(path)
+    assert list(data.charge) == [0, 0, 0, 1] and list(data.spin) == [1, 1, 1, 2] and count_structures(path) == 5
+
+
+def test_an_atom_alone_needs_no_gradient(write, capsys):
+    atom = coordinates([np.zeros(3)], ("H",)) + settings(multiplicity=2, n_atoms=1) + energy_of(-0.5)
+    data = read_dataset(write(optimization() + BEGIN.format("") + atom + END))
+    assert data.energy[-1] == pytest.approx(-0.5 * Hartree) and not data.forces[-1].any()
+
+
+@pytest.mark.parametrize(
+    "energy",
+    [
+        energy_of(-1.1, "   (SCF not fully converged!)"),
+        energy_of(-1.1, "  (Wavefunction not fully converged!)"),
+        energy_of(0.0),  # of NoIter
+        "The SCF did not converge: aborting the run\n",
+    ],
+)
+def test_electrons_that_are_not_converged_are_left_out(energy, write, capsys):
+    rough = coordinates(geometry(0.8)) + settings() + energy + gradient_of(computed(0.8)[1])
+    assert len(read_dataset(write(optimization() + BEGIN.format("") + rough + END))) == 3
+    assert "the electrons of 1 structures of" in capsys.readouterr().out
+    with pytest.raises(AssayError, match="has converged electrons"):
+        read_dataset(write(BEGIN.format("") + rough + END))
+
+
+@pytest.mark.parametrize("at", ["(ANGSTROEM)", "  H  ", "FINAL", "CARTESIAN GRADIENT", "Norm"])
+def test_a_structure_that_is_there_in_part_is_left_out_with_a_warning(at, write):
+    last = step(0.74)
+    text = BEGIN.format("Opt") + step(0.70) + last[: last.index(at) + len(at)]
+    with pytest.warns(UserWarning, match=r"h2\.out ends within an ionic step, which is left out"):
+        assert len(read_dataset(write(text))) == 1
+    with pytest.raises(AssayError, match=r"h2\.out (ends within a structure|is an output of ORCA without)"):
+        read_dataset(write(BEGIN.format("") + last[: last.index(at) + len(at)]))
+
+
+def test_gradients_of_a_part_of_the_energy_or_by_differences_are_no_labels(write):
+    energy, gradient = computed(0.8)
+    head = BEGIN.format("") + coordinates(geometry(0.8)) + settings() + energy_of(energy)
+    for text in (gradient_of(gradient) + "The final MP2 gradient\n", gradient_of(gradient, title="SOME GRADIENT")):
+        with pytest.raises(AssayError, match=r"none of the 1 structures of .* has an energy and forces"):
+            read_dataset(write(head + text + END))
+        assert len(read_dataset(write(optimization() + head + text + END))) == 3
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text: text + energy_of(-1.2), "structure 0 of .* has 2 energies behind it"),
+        (lambda text: text.replace("   2   H   :", "   2   He  :"), "structure 0 of .* has a gradient of other atoms"),
+        (lambda text: text.replace("   2   H   :  ", "   2   H   : 1"), "structure 0 of .* is not of the norm"),
+        (lambda text: text.replace("  H      0.0", "  H :    0.0", 1), "structure 0 of .* has ghost atoms"),
+        (
+            lambda text: text.replace("FINAL SINGLE POINT ENERGY  ", "FINAL SINGLE POINT ENERGY (from xtb) "),
+            "cannot be",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused(damage, words, write):
+    with pytest.raises(AssayError, match=words):
+        read_dataset(write(BEGIN.format("") + damage(step(0.7)) + END))
+
+
+@pytest.mark.parametrize(
+    ("line", "said", "words"),
+    [
+        ('%pointcharges "charges.pc"', "", "%pointcharges"),
+        ("! QM/XTB", "", "QM/XTB"),
+        ("%scf EField 0.0, 0.0, 0.01 end", "", "EField 0.0, 0.0, 0.01"),
+        ("", "TD-DFT/TDA EXCITED STATES (SINGLETS)\n", "TD-DFT/TDA EXCITED STATES"),
+        ("", "                 ORCA TD-DFT/TDA CALCULATION\n", "ORCA TD-DFT/TDA CALCULATION"),
+    ],
+)
+def test_what_students_know_nothing_of_is_refused(line, said, words, write):
+    text = optimization().replace("|  3> H 0 0 0", f"|  3> H 0 0 0\n|  4> {line}") + said
+    with pytest.raises(AssayError, match=f"is of a run of ORCA with `{words}.*give the output of a run without"):
+        read_dataset(write(text))
+
+
+def test_a_comment_of_the_input_is_no_setting(write):
+    text = optimization().replace("|  3> H 0 0 0", "|  3> H 0 0 0\n|  4> # as with QM/MM and pointcharges")
+    assert len(read_dataset(write(text))) == 3

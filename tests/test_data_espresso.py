@@ -249,6 +249,40 @@ def test_a_step_that_is_there_in_part_is_left_out_with_a_warning(end, write):
         read_dataset(write(begin() + whole[:at]))
 
 
+def test_a_run_that_another_one_follows_ends_at_its_last_whole_step(write):
+    """Its last row was taken for whole, where the next run began with an empty line."""
+    begun = begin() + iterations(STEPS[0][0]) + results(STEPS[0][1]) + positions(STEPS[1][2])
+    whole, again = iterations(STEPS[1][0]) + results(STEPS[1][1]), dynamics(n_steps=1)
+    last_force, stress = whole.index("atom    3"), whole.index("     Computing stress")
+    last_digit = whole.index("0.02903984") + len("0.02903984")
+    for at in (*range(last_force, last_digit, 5), *range(stress + 21, whole.rindex("-0.00046080") + 11, 9)):
+        path = write(begun + whole[:at] + "\n" + again)
+        with pytest.warns(UserWarning, match=r"step in .*pw\.out is left out, because its run ends within it"):
+            assert len(read_dataset(path)) == 2
+    assert len(read_dataset(write(begun + whole[:stress] + "\n" + again))) == 3
+
+
+def test_the_first_step_of_a_continued_run_has_no_positions(write):
+    """pw.x writes those of the input, and computes at others."""
+    told = "     Atomic positions from file used, from input discarded\n\n"
+    path = write(dynamics(begin() + told))
+    for read in (read_dataset, lambda path: [load() for load in read_frames(path)]):
+        with pytest.warns(UserWarning, match=r"left out, because pw\.x continued a run there and does not write at"):
+            found = read(path)
+        assert len(found) == 3
+    np.testing.assert_allclose(found[0].positions, STEPS[1][2], atol=1e-9)
+    said_above = begin().replace("   Cartesian axes", told + "   Cartesian axes")
+    assert len(read_dataset(write(dynamics(said_above)))) == 4, "the table below it is that of the file"
+
+
+def test_a_structure_that_is_there_in_part_is_none(write):
+    text = begin() + iterations(-34.0) + results(STEPS[0][1]) + END
+    table = text.index("site n.")
+    for at in range(table, text.index("number of k points"), 11):
+        found = [load() for load in read_frames(write(text[:at] + "\n" + text))]
+        assert all(len(atoms) == 3 and np.allclose(atoms.positions, found[-1].positions) for atoms in found)
+
+
 def test_a_run_without_forces_is_refused_where_it_has_ended(write):
     with pytest.raises(AssayError, match=r"pw\.out.* forces"):
         read_dataset(write(begin() + iterations(STEPS[0][0]) + END))
@@ -299,6 +333,9 @@ def test_several_runs_in_one_file_have_their_own_structures_and_charges(write):
         ("     Adding charged plate to compensate the charge of the system", "Adding charged plate"),
         ("     constraint energy (Ry) =      1.18254753", r"constraint energy \(Ry\)"),
         ("     External forces energy    =       0.10000000 Ry", "External forces energy"),
+        ("     -->FCP optimiser activated<--", "FCP optimiser"),
+        ("     Occupations read from input", "Occupations read from input"),
+        ("alpha( 1) =  0.20000000", r"alpha\( 1\) = 0\.20000000"),
     ],
 )
 def test_what_students_know_nothing_of_is_refused(said, words, write):

@@ -15,7 +15,7 @@ from ase.io.espresso import get_atomic_positions, get_cell_parameters, label_to_
 from ase.units import Bohr, Rydberg
 
 from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import CutOff, OutputFile, Step, outside
+from assay.data.outputs import CutOff, OutputFile, Step, leave_out, outside
 from assay.data.programs import begin_of, program_of
 from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
@@ -38,12 +38,18 @@ _SETTINGS: Mapping[str, re.Pattern[str]] = {
 _FUNCTIONAL = re.compile(r"Exchange-correlation\s*=\s*(.*\S)")
 _SPECIES = re.compile(r"atomic species\s+valence\s+mass\s+pseudopotential\s*\n((?:.*\S.*\n)+)")
 _ONE = re.compile(r"\s*(\S+)\s+([\d.]+)\s+[\d.]+\s+([A-Za-z]+)\S*?\s*\(\s*1\.00\)\s*")
-_SITE = re.compile(r"\s*\d+\s+(\S+)\s+tau\(.*\)\s*=\s*\(")
-_NUMBER = re.compile(r"[-+]?\d+\.\d+")
+_SITE = re.compile(r"\s*\d+\s+(\S+)\s+tau\(.*\)\s*=\s*\(((?:\s*-?\d+\.\d{7}){3})\s*\)\s*")
+_AXIS = re.compile(r"\s*a\(\d\)\s*=\s*\(((?:\s*-?\d+\.\d{6}){3})\s*\)\s*")
+_FORCE = re.compile(r"\s*atom.*force\s*=((?:\s*-?\d+\.\d{8}){3})\s*")
+_STRESS_ROW = re.compile(r"((?:\s*-?\d+\.\d{8,}){3})(?:\s*-?\d+\.\d+){3}\s*")
+_NUMBER = re.compile(r"-?\d+\.\d+")
+_ELSEWHERE = "Atomic positions from file used, from input discarded"  # below the positions of the input
 _OUTSIDE = re.compile(
     r"E field amplitude.*:\s*(?!0\.0+E)\S+|Using Berry phase electric field|field strength\s+=.*|"
-    r"Adding charged plate|constraint energy \(Ryd?\)|External forces energy|External magnetic field",
-    re.IGNORECASE,
+    r"Adding charged plate|constraint energy \(Ryd?\)|External forces energy|External magnetic field|"
+    r"\bFCP (?:optimi[sz]er|dynamics|optimi[sz]ation)|Target Fermi energy|Occupations read from input|"
+    r"^alpha\(\s*\d+\)\s*=\s*(?!0\.0+\s)\S+",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -105,7 +111,10 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
             is_begin = _BANNER in line
             if block is not None and (is_begin or line.startswith(_CARDS) or _AXES in line):
                 assert run is not None
-                yield _step(path, labelled, run, before, block)
+                if is_begin and not _is_whole(block, run):
+                    leave_out(path, "its run ends within it")
+                else:
+                    yield from _step(path, labelled, run, before, block)
                 block, before = None, []
             if is_begin:
                 yield from _of_bands(path, labelled, run, before)
@@ -115,16 +124,18 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
                 block = []
             (before if block is None else block).append(line)
     if run is not None and block is not None:
-        if not any(_DONE in line for line in block) and not _is_whole(block, run):
+        if not _is_whole(block, run):
             raise CutOff
-        yield _step(path, labelled, run, before, block)
+        yield from _step(path, labelled, run, before, block)
     yield from _of_bands(path, labelled, run, before)
 
 
 def _of_bands(path: Path, labelled: bool, run: _Run | None, before: Sequence[str]) -> Iterator[Step]:
-    """The structure of a run without self-consistent steps, where no labels are wanted."""
+    """The structure of a run without self-consistent steps, where no labels are wanted and it is there as a whole."""
     if not labelled and run is None and any(_SITES in line for line in before):
-        yield _step(path, labelled, _run_of("".join(before), path), before, [])
+        run = _run_of("".join(before), path)
+        if sum(_SITE.fullmatch(line) is not None for line in before) >= run.settings.get("n_atoms", np.inf):
+            yield from _step(path, labelled, run, before, [])
 
 
 def _run_of(text: str, path: Path) -> _Run:
@@ -144,11 +155,16 @@ def _run_of(text: str, path: Path) -> _Run:
 
 
 def _is_whole(block: Sequence[str], run: _Run) -> bool:
-    """Whether the last ionic step of a run that has not ended has its forces, and its stress if any is computed."""
-    n_atoms = int(run.settings["n_atoms"])
-    return _rows(block, _FORCES, n_atoms) is not None and not (
-        any(_STRESS_FOLLOWS in line for line in block) and _rows(block, _STRESS, 3) is None
-    )
+    """Whether the last ionic step of a run has ended: with its run, or with forces, and a stress if any is computed."""
+    if any(_DONE in line for line in block):
+        return True
+    n_atoms, has_stress = int(run.settings["n_atoms"]), any(_STRESS_FOLLOWS in line for line in block)
+    try:
+        forces = _numbers(_rows(block, _FORCES, n_atoms), _FORCE)
+        stress = _numbers(_rows(block, _STRESS, 3), _STRESS_ROW) if has_stress else None
+    except ValueError:
+        return False
+    return forces is not None and (stress is not None or not has_stress)
 
 
 def _rows(block: Sequence[str], title: str, count: int) -> list[str] | None:
@@ -158,13 +174,35 @@ def _rows(block: Sequence[str], title: str, count: int) -> list[str] | None:
     return found if len(found) == count and found[-1].endswith("\n") else None
 
 
-def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str]) -> Step:
+def _numbers(rows: Sequence[str] | None, pattern: re.Pattern[str]) -> np.ndarray | None:
+    """The numbers (N, 3) of the last group of a pattern in rows.
+
+    Raises:
+        ValueError: a row has others.
+    """
+    if rows is None:
+        return None
+    found = [pattern.fullmatch(row) for row in rows]
+    for row, told in zip(rows, found, strict=True):
+        if told is None:
+            raise ValueError(f"`{' '.join(row.split())}` is no row of three numbers")
+    groups = [told[pattern.groups] for told in found if told is not None]
+    return np.array([_NUMBER.findall(group) for group in groups], dtype=np.float64).reshape(-1, 3)
+
+
+def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str]) -> Iterator[Step]:
+    """An ionic step; none where the positions that the output tells are not those that were computed."""
+    told = [place for place, line in enumerate(before) if _SITES in line or line.startswith(_POSITIONS)]
+    if any(_ELSEWHERE in line for line in before[told[-1] if told else 0 :]):
+        leave_out(path, "pw.x continued a run there and does not write at which positions")
+        return
+
     def _check() -> None:
         said = _OUTSIDE.search(run.text + "".join(block)) if labelled else None
         if said is not None:
             raise outside(path, _PROGRAM, said[0])
 
-    return Step(_check, partial(_frame, labelled, run, before, block))
+    yield Step(_check, partial(_frame, labelled, run, before, block))
 
 
 def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str], where: str) -> Frame:
@@ -178,7 +216,8 @@ def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str
 
 def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
     info, arrays = dict(frame.info), {}
-    forces, stress = _rows(block, _FORCES, len(frame.atomic_numbers)), _rows(block, _STRESS, 3)
+    forces = _numbers(_rows(block, _FORCES, len(frame.atomic_numbers)), _FORCE)
+    stress = _numbers(_rows(block, _STRESS, 3), _STRESS_ROW)
     last = max((place for place, line in enumerate(block) if _FORCES in line), default=len(block))
     energies = [told for line in block[:last] if (told := _ENERGY.match(line))]
     if energies:
@@ -186,10 +225,9 @@ def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
     if not energies or not _is_converged(run, block[:last], energies[-1][0]):
         info["converged"] = False
     if stress is not None:
-        info["stress"] = -np.array([row.split()[:3] for row in stress], dtype=np.float64) * Rydberg / Bohr**3
+        info["stress"] = -stress * Rydberg / Bohr**3
     if forces is not None:
-        rows = [_NUMBER.findall(row.split("force =")[1]) for row in forces]
-        arrays["forces"] = np.array(rows, dtype=np.float64).reshape(-1, 3) * Rydberg / Bohr
+        arrays["forces"] = forces * Rydberg / Bohr
     functional = _FUNCTIONAL.search(run.text)
     calculator = calculator_of("espresso", {"xc": " ".join(functional[1].split())} if functional else {})
     return replace(frame, info=info, arrays=arrays, calculator=calculator)
@@ -216,10 +254,10 @@ def _structure(run: _Run, before: Sequence[str]) -> tuple[list[str], np.ndarray,
     for place, line in enumerate(lines):
         below = lines[place + 1 : place + 1 + n_atoms]
         if _AXES in line:
-            cell = run.alat_A * np.array([_NUMBER.findall(row) for row in lines[place + 1 : place + 4]], np.float64)
+            cell = run.alat_A * _vectors(lines[place + 1 : place + 4], _AXIS, 3)
         elif _SITES in line:
-            labels = [_SITE.match(row)[1] for row in below]  # type: ignore[index]
-            positions = run.alat_A * np.array([_NUMBER.findall(row)[-3:] for row in below], dtype=np.float64)
+            positions = run.alat_A * _vectors(below, _SITE, n_atoms)
+            labels = [row.split()[1] for row in below]
         elif line.startswith(_CELL):
             is_bare = "alat" in line and "=" not in line
             cell = get_cell_parameters(lines[place : place + 4], run.alat_A if is_bare else None)[0]
@@ -229,3 +267,10 @@ def _structure(run: _Run, before: Sequence[str]) -> tuple[list[str], np.ndarray,
     if not labels:
         raise ValueError("it has no positions")
     return labels, positions, cell
+
+
+def _vectors(rows: Sequence[str], pattern: re.Pattern[str], count: int) -> np.ndarray:
+    found = _numbers(rows, pattern)
+    if found is None or len(found) != count:
+        raise ValueError("its first structure is there in part")
+    return found

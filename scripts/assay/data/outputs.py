@@ -33,6 +33,11 @@ class Step(NamedTuple):
     frame: Callable[[str], Frame]
 
 
+def leave_out(path: Path, why: str) -> None:
+    """Warn of an ionic step of one of the runs in a file, which is left out."""
+    warnings.warn(f"an ionic step in {path} is left out, because {why}", stacklevel=2)
+
+
 def outside(path: Path, program: str, said: str) -> AssayError:
     """What is said of a run with forces that no student knows, by the words of its output."""
     return AssayError(

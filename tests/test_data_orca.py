@@ -1,12 +1,15 @@
 """Labels in outputs of ORCA: made-up jobs of hydrogen on a spring, laid out as ORCA 5 and 6 write them."""
 
+import re
+
 import ase.io
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree
 
 from assay.data import read_dataset
-from assay.data.formats import count_structures
+from assay.data.formats import count_structures, open_frames
+from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
 
 REST_bohr, STIFFNESS = 1.4, 0.37  # Eh/bohr^2
@@ -147,6 +150,8 @@ def test_an_atom_alone_needs_no_gradient(write, capsys):
     [
         energy_of(-1.1, "   (SCF not fully converged!)"),
         energy_of(-1.1, "  (Wavefunction not fully converged!)"),
+        energy_of(-1.1, "  (Wavefunction not converged!)"),
+        "         *  SCF NOT CONVERGED AFTER 125 CYCLES  *\n" + energy_of(-1.1),
         energy_of(0.0),  # of NoIter
         "The SCF did not converge: aborting the run\n",
     ],
@@ -182,6 +187,11 @@ def test_gradients_of_a_part_of_the_energy_or_by_differences_are_no_labels(write
     ("damage", "words"),
     [
         (lambda text: text + energy_of(-1.2), "structure 0 of .* has 2 energies behind it"),
+        (lambda text: text + gradient_of(computed(0.9)[1]), "structure 0 of .* has 2 gradients behind it"),
+        (
+            lambda text: re.sub(r"(ENERGY +-\d\.\d)\d+", r"\1", text),
+            r"structure 0 of .* cannot be read \(`-1\.\d` is no",
+        ),
         (lambda text: text.replace("   2   H   :", "   2   He  :"), "structure 0 of .* has a gradient of other atoms"),
         (lambda text: text.replace("   2   H   :  ", "   2   H   : 1"), "structure 0 of .* is not of the norm"),
         (lambda text: text.replace("  H      0.0", "  H :    0.0", 1), "structure 0 of .* has ghost atoms"),
@@ -204,6 +214,10 @@ def test_what_does_not_fit_is_refused(damage, words, write):
         ("%scf EField 0.0, 0.0, 0.01 end", "", "EField 0.0, 0.0, 0.01"),
         ("", "TD-DFT/TDA EXCITED STATES (SINGLETS)\n", "TD-DFT/TDA EXCITED STATES"),
         ("", "                 ORCA TD-DFT/TDA CALCULATION\n", "ORCA TD-DFT/TDA CALCULATION"),
+        ("! UKS DeltaSCF", "", "DeltaSCF"),
+        ("%casscf nel 2 norb 2 nroots 3 end", "", "nroots 3"),
+        ("Q -0.5 0.0 0.0 3.0", "", "Q -0.5 0.0 0.0 3.0"),
+        ("", "WARNING: THERE ARE 5 CONSTRAINED CARTESIAN COORDINATES\n", "CONSTRAINED CARTESIAN COORDINATES"),
     ],
 )
 def test_what_students_know_nothing_of_is_refused(line, said, words, write):
@@ -212,6 +226,32 @@ def test_what_students_know_nothing_of_is_refused(line, said, words, write):
         read_dataset(write(text))
 
 
-def test_a_comment_of_the_input_is_no_setting(write):
-    text = optimization().replace("|  3> H 0 0 0", "|  3> H 0 0 0\n|  4> # as with QM/MM and pointcharges")
+@pytest.mark.parametrize(
+    "line",
+    [
+        "# as with QM/MM and pointcharges",
+        "* xyzfile 0 1 QM/start.xyz",
+        "%scf EField 0.0, 0.0, 0.0 end",
+        "%casscf nel 2 norb 2 nroots 1 end",
+        "a: 1",
+    ],
+)
+def test_what_changes_nothing_is_no_setting(line, write):
+    text = optimization().replace("|  3> H 0 0 0", f"|  3> H 0 0 0\n|  4> {line}")
     assert len(read_dataset(write(text))) == 3
+
+
+@pytest.mark.parametrize("between", [BEGIN.format("MiniPrint"), "          $     JOB NUMBER  2 $\n"])
+def test_a_job_that_tells_no_charge_has_not_that_of_the_job_before(between, write):
+    energy, gradient = computed(0.9)
+    silent = coordinates(geometry(0.9)) + energy_of(energy) + gradient_of(gradient)
+    path = write(optimization(charge=1, multiplicity=2) + between + silent + END)
+    frames = [load() for load in open_frames(path).frames()]
+    assert [frame.info.get("charge") for frame in frames] == [1, 1, 1, 1, None]
+    structures = [load() for load in read_frames(path)]
+    assert [atoms.info.get("charge") for atoms in structures] == [1, 1, 1, 1, None]
+
+
+def test_a_spin_that_is_flipped_is_not_that_of_the_settings(write):
+    text = optimization(charge=0, multiplicity=3).replace("|  2>", "|  2> %scf BrokenSym 1,1 end\n|  3>")
+    assert all(structure.spin is None for structure in read_dataset(write(text)))

@@ -23,10 +23,14 @@ _PROGRAM = "ORCA"
 _TITLE = "CARTESIAN COORDINATES (ANGSTROEM)"
 _TABLE = re.compile(rf"(?m)^{re.escape(_TITLE)}(?:[ \t]*\n[-\t ]+\n((?:[ \t]*\S.*\n)+)(?=[ \t]*\n))?")
 _CHARGE_OR_MULTIPLICITY = re.compile(r"(?:Total Charge\s+Charge|Multiplicity\s+Mult)\s+\.+.*")
-_GHOST, _GHOST_OF_INPUT = re.compile(r"\s*\w+\s*:"), re.compile(r"(?m)^\|\s*\d+>\s*[A-Za-z]{1,2}\s*:.*\d")
+_GHOST = re.compile(r"\s*\w+\s*:")
+_GHOST_OF_INPUT = re.compile(r"(?m)^\|\s*\d+>\s*[A-Za-z]{1,2}\s*:(?:\s*[-+.\d]+){3}.*")
+_BEGIN = re.compile(r"(?m)^.*\* O   R   C   A \*|^.*\bJOB NUMBER\b")
 _END = "ORCA TERMINATED NORMALLY\n"
 _ENDED = re.compile(r"ORCA (?:TERMINATED|finished by error)|aborting the run")
-_ENERGY = re.compile(r"(?m)^FINAL SINGLE POINT ENERGY\s+(\S+)(.*)$")
+_ENERGY = re.compile(r"(?m)^FINAL SINGLE POINT ENERGY[ \t]+(.*)$")
+_WITH_DIGITS = re.compile(r"(-?\d+\.\d{6,})(?:\s+(\D.*))?\s*")
+_CYCLES = re.compile(r"SCF (NOT )?CONVERGED AFTER")
 _GRADIENT = re.compile(
     r"(?m)^CARTESIAN GRADIENT[ \t]*\n-+[ \t]*\n\s*?\n((?:[ \t]*\d+[ \t]+[A-Za-z]+[ \t]*:.*\n)+)(?:(?!^-{10}).*\n)*?"
     r"Norm of the [cC]artesian gradient\s+\.+\s+(\S+)"
@@ -34,9 +38,13 @@ _GRADIENT = re.compile(
 _OF_CORRELATION = "The final MP2 gradient"
 _NINE_DECIMALS = 1e-7  # by which the norm of a table of some hundred atoms is rounded
 _OUTSIDE = re.compile(
-    r"(?im)^\|\s*\d+>[^#\n]*?(%\s*pointcharges|\bQM/?MM\d?\b|\bQM/\w+|\bONIOM\w*|\bE(?:lectric)?Field\b.*)|"
-    r"(TD-?DFT\S* EXCITED STATES|^\s*ORCA (?:CIS|TD-?DFT)\S*.* CALCULATION)"
+    r"^\|\s*\d+>[^#\n]*?(?P<a>%\s*pointcharges|\bQM/?MM\d?\b|\bONIOM\w*|\bDELTASCF\b|\bnroots\s+(?!1\b)\d+)|"
+    r"^\|\s*\d+>\s*!.*?(?P<b>\bQM/\w+)|^\|\s*\d+>\s*(?P<c>Q\s+[-+.\d].*)|"
+    r"^\|\s*\d+>[^#\n]*?(?P<d>\bE(?:lectric)?Field\b[\s=]*(?:[-+]?[0.]+[\s,]+)*[-+]?[0.]*[1-9].*)|"
+    r"(?P<e>TD-?DFT\S* EXCITED STATES|^\s*ORCA (?:CIS|TD-?DFT)\S*.* CALCULATION|CONSTRAINED CARTESIAN COORDINATES)",
+    re.IGNORECASE | re.MULTILINE,
 )
+_OTHER_SPIN = re.compile(r"(?im)^\|\s*\d+>[^#\n]*\b(?:BrokenSym|FlipSpin|FinalMs)\b")
 
 
 class _Table(NamedTuple):
@@ -87,7 +95,7 @@ def open_orca(path: Path) -> OutputFile | None:
 
 
 def _tables(text: str, path: Path) -> Iterator[_Table]:
-    """The tables of coordinates. The charge of a step that tells none is that of the step before with the same atoms.
+    """The tables of coordinates. The charge of a step that tells none is that of the step of its job before.
 
     Raises:
         CutOff: the last one is there in part.
@@ -98,6 +106,7 @@ def _tables(text: str, path: Path) -> Iterator[_Table]:
         raise not_read(path, ghost[0])
     told: list[str] = []
     before: list[str] = []
+    place = 0
     for table, end in zip(tables, [*(table.start() for table in tables[1:]), len(text)], strict=True):
         if table[1] is None:
             raise CutOff
@@ -107,8 +116,9 @@ def _tables(text: str, path: Path) -> Iterator[_Table]:
         for symbol, row in zip(symbols, atoms, strict=True):
             if symbol not in atomic_numbers:
                 raise not_read(path, row)
-        told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or (told if symbols == before else [])
-        before = symbols
+        is_of_job = symbols == before and _BEGIN.search(text, place, table.start()) is None
+        told = _CHARGE_OR_MULTIPLICITY.findall(text, table.end(), end) or (told if is_of_job else [])
+        before, place = symbols, table.end()
         yield _Table(atoms, told, len(rows) - len(atoms), text[table.end() : end], end == len(text))
 
 
@@ -116,32 +126,30 @@ def _steps(path: Path) -> Iterator[Step]:
     """The structures with what was computed of them."""
     with open_text(path) as file:
         text = file.read()
-    said = _OUTSIDE.search(text)
+    said, is_flipped = _OUTSIDE.search(text), _OTHER_SPIN.search(text) is not None
 
     def _check() -> None:
         if said is not None:
-            raise outside(path, _PROGRAM, said[1] or said[2])
+            raise outside(path, _PROGRAM, next(filter(None, said.groups())))
 
     for table in _tables(text, path):
         if table.is_last and _GRADIENT.search(table.behind) is None and _ENDED.search(table.behind) is None:
             raise CutOff
-        yield Step(_check, partial(_frame, table, path))
+        yield Step(_check, partial(_frame, table, is_flipped, path))
 
 
-def _frame(table: _Table, path: Path, where: str) -> Frame:
+def _frame(table: _Table, is_flipped: bool, path: Path, where: str) -> Frame:
     rows = [row.split() for row in table.atoms]
-    energies = _ENERGY.findall(table.behind)
-    if len({value for value, _ in energies}) > 1:
-        raise AssayError(
-            f"{where} has {len(energies)} energies behind it, and its output does not tell which is its own"
-        )
     if table.n_ghosts:
         raise AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
     info: dict[str, Any] = dict(charge_of("orca-output", "\n".join(table.told), path))
-    if energies:
-        info["energy"] = float(energies[-1][0]) * Hartree
-    if not energies or "not fully converged" in energies[-1][1] or info["energy"] == 0.0:
+    if is_flipped:  # the multiplicity of the settings is that of the state before
+        info.pop("multiplicity", None)
+    energy_Eh = _energy_Eh(table.behind, where)
+    if energy_Eh is None:
         info["converged"] = False
+    else:
+        info["energy"] = energy_Eh * Hartree
     return Frame(
         where,
         "",
@@ -157,11 +165,32 @@ def _frame(table: _Table, path: Path, where: str) -> Frame:
     )
 
 
+def _energy_Eh(behind: str, where: str) -> float | None:
+    """The energy behind a table; None of electrons that are not converged or were not iterated.
+
+    Raises:
+        ValueError: it is no number with all digits.
+    """
+    told = set(_ENERGY.findall(behind))
+    if len(told) > 1:
+        raise AssayError(f"{where} has {len(told)} energies behind it, and its output does not tell which is its own")
+    if not told:
+        return None
+    found = _WITH_DIGITS.fullmatch(text := told.pop())
+    if found is None:
+        raise ValueError(f"`{text}` is no energy")
+    cycles = _CYCLES.findall(behind)
+    is_rough = bool(cycles and cycles[-1]) or re.search(r"not .*converged", found[2] or "") is not None
+    return None if is_rough or float(found[1]) == 0.0 else float(found[1])
+
+
 def _forces(behind: str, symbols: Sequence[str], where: str) -> dict[str, np.ndarray]:
     """The ``forces`` (N, 3), eV/angstrom, NaN where the gradient is not told or that of a part; none of a lone atom."""
     found = list(_GRADIENT.finditer(behind))
     if not found or _OF_CORRELATION in behind:
         return {"forces": np.full((len(symbols), 3), np.nan)} if len(symbols) > 1 else {}
+    if len({gradient[1] for gradient in found}) > 1:
+        raise AssayError(f"{where} has {len(found)} gradients behind it, and its output does not tell which is its own")
     rows = [row.split() for row in found[-1][1].splitlines()]
     if [row[1] for row in rows] != list(symbols):
         raise AssayError(f"{where} has a gradient of other atoms behind it: check what ORCA wrote there")

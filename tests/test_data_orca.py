@@ -241,7 +241,9 @@ def test_what_changes_nothing_is_no_setting(line, write):
     assert len(read_dataset(write(text))) == 3
 
 
-@pytest.mark.parametrize("between", [BEGIN.format("MiniPrint"), "          $     JOB NUMBER  2 $\n"])
+@pytest.mark.parametrize(
+    "between", [BEGIN.format("MiniPrint"), "          $     JOB NUMBER  2 $\n", "            COMPOUND JOB  2 \n"]
+)
 def test_a_job_that_tells_no_charge_has_not_that_of_the_job_before(between, write):
     energy, gradient = computed(0.9)
     silent = coordinates(geometry(0.9)) + energy_of(energy) + gradient_of(gradient)

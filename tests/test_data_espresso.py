@@ -1,6 +1,7 @@
 """Labels in outputs of Quantum ESPRESSO: a dynamics of water that pw.x 6.7 computed, laid out as pw.x writes it."""
 
 import gzip
+from contextlib import nullcontext
 
 import ase.io
 import numpy as np
@@ -279,7 +280,9 @@ def test_a_structure_that_is_there_in_part_is_none(write):
     text = begin() + iterations(-34.0) + results(STEPS[0][1]) + END
     table = text.index("site n.")
     for at in range(table, text.index("number of k points"), 11):
-        found = [load() for load in read_frames(write(text[:at] + "\n" + text))]
+        is_in_part = "positions (alat units)" in text[:at] and "0.1297666  )" not in text[:at]
+        with pytest.warns(UserWarning, match="ends within it") if is_in_part else nullcontext():
+            found = [load() for load in read_frames(write(text[:at] + "\n" + text))]
         assert all(len(atoms) == 3 and np.allclose(atoms.positions, found[-1].positions) for atoms in found)
 
 

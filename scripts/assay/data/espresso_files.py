@@ -16,7 +16,6 @@ from ase.units import Bohr, Rydberg
 
 from assay.data.frames import Frame, calculator_of
 from assay.data.outputs import CutOff, OutputFile, Step, leave_out, outside
-from assay.data.programs import begin_of, program_of
 from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
@@ -57,14 +56,18 @@ class _Run(NamedTuple):
     """What a run says before its first electronic step.
 
     Attributes:
-        text: all of it.
-        settings: numbers of it, by the keys of ``_SETTINGS``, as far as they are told.
+        settings: numbers, by the keys of ``_SETTINGS``, as far as they are told.
         species: the element and the valence of each label of atoms.
+        axes: the rows of the cell with which it begins.
+        functional: its name; "" if it is not told.
+        is_hybrid: whether that has exact exchange.
     """
 
-    text: str
     settings: Mapping[str, float]
     species: Mapping[str, tuple[str, float]]
+    axes: Sequence[str]
+    functional: str
+    is_hybrid: bool
 
     @property
     def alat_A(self) -> float:
@@ -83,8 +86,8 @@ class _Run(NamedTuple):
         return int(atomic_numbers[element if element in atomic_numbers else label_to_symbol(label)])
 
 
-def open_espresso(path: Path, labelled: bool) -> OutputFile | None:
-    """An output of pw.x; None of any other file.
+def open_espresso(path: Path, labelled: bool) -> OutputFile:
+    """An output of pw.x.
 
     The energy is that which forces are the gradient of: the free one where occupations are smeared. Elements are those
     of the pseudopotentials, whatever the labels of atoms.
@@ -93,8 +96,6 @@ def open_espresso(path: Path, labelled: bool) -> OutputFile | None:
         path: the file.
         labelled: whether energies, forces and stresses are wanted.
     """
-    if program_of(begin_of(path)) != _PROGRAM:
-        return None
     return OutputFile(path, _PROGRAM, partial(_steps, path, labelled))
 
 
@@ -120,7 +121,7 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
                 yield from _of_bands(path, labelled, run, before)
                 run, before = None, []
             elif block is None and line.strip() == _ITERATIONS:
-                run = _run_of("".join(before), path) if run is None else run
+                run = _run_of(before, path, labelled) if run is None else run
                 block = []
             (before if block is None else block).append(line)
     if run is not None and block is not None:
@@ -133,12 +134,17 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
 def _of_bands(path: Path, labelled: bool, run: _Run | None, before: Sequence[str]) -> Iterator[Step]:
     """The structure of a run without self-consistent steps, where no labels are wanted and it is there as a whole."""
     if not labelled and run is None and any(_SITES in line for line in before):
-        run = _run_of("".join(before), path)
+        run = _run_of(before, path, labelled)
         if sum(_SITE.fullmatch(line) is not None for line in before) >= run.settings.get("n_atoms", np.inf):
             yield from _step(path, labelled, run, before, [])
+        else:
+            leave_out(path, "its run ends within it")
 
 
-def _run_of(text: str, path: Path) -> _Run:
+def _run_of(before: Sequence[str], path: Path, labelled: bool) -> _Run:
+    text = "".join(before)
+    if labelled:
+        _check(text, path)
     found = {name: pattern.search(text) for name, pattern in _SETTINGS.items()}
     settings = {name: float(told[1].replace("D", "E")) for name, told in found.items() if told is not None}
     table = _SPECIES.search(text)
@@ -151,7 +157,17 @@ def _run_of(text: str, path: Path) -> _Run:
                 f"electron (`{' '.join(row.split())}`), which are none of any element: take it out"
             )
         species[told[1]] = told[3].capitalize(), float(told[2])
-    return _Run(text, settings, species)
+    axes = next((before[place + 1 : place + 4] for place, line in enumerate(before) if _AXES in line), [])
+    functional = _FUNCTIONAL.search(text)
+    name = "" if functional is None else " ".join(functional[1].split())
+    return _Run(settings, species, axes, name, _OF_EXACT_EXCHANGE in text)
+
+
+def _check(text: str, path: Path) -> None:
+    """Refuse what a run says of forces that no student knows."""
+    said = _OUTSIDE.search(text)
+    if said is not None:
+        raise outside(path, _PROGRAM, said[0])
 
 
 def _is_whole(block: Sequence[str], run: _Run) -> bool:
@@ -160,34 +176,36 @@ def _is_whole(block: Sequence[str], run: _Run) -> bool:
         return True
     n_atoms, has_stress = int(run.settings["n_atoms"]), any(_STRESS_FOLLOWS in line for line in block)
     try:
-        forces = _numbers(_rows(block, _FORCES, n_atoms), _FORCE)
-        stress = _numbers(_rows(block, _STRESS, 3), _STRESS_ROW) if has_stress else None
+        has_forces = _table(block, _FORCES, n_atoms, _FORCE) is not None
+        return has_forces and (not has_stress or _table(block, _STRESS, 3, _STRESS_ROW) is not None)
     except ValueError:
         return False
-    return forces is not None and (stress is not None or not has_stress)
 
 
-def _rows(block: Sequence[str], title: str, count: int) -> list[str] | None:
-    """So many lines below the last of a title, without blank ones; None where they are not all there."""
+def _table(block: Sequence[str], title: str, count: int, pattern: re.Pattern[str]) -> np.ndarray | None:
+    """The numbers (N, 3) of so many rows, but for blank ones, below the last of a title; None if some are missing.
+
+    Raises:
+        ValueError: a row does not fit the pattern.
+    """
     places = [place for place, line in enumerate(block) if title in line]
-    found = [line for line in block[places[-1] + 1 :] if line.strip()][:count] if places else []
-    return found if len(found) == count and found[-1].endswith("\n") else None
+    rows = [line for line in block[places[-1] + 1 :] if line.strip()][:count] if places else []
+    return _numbers(rows, pattern) if len(rows) == count and rows[-1].endswith("\n") else None
 
 
-def _numbers(rows: Sequence[str] | None, pattern: re.Pattern[str]) -> np.ndarray | None:
+def _numbers(rows: Sequence[str], pattern: re.Pattern[str]) -> np.ndarray:
     """The numbers (N, 3) of the last group of a pattern in rows.
 
     Raises:
-        ValueError: a row has others.
+        ValueError: a row does not fit the pattern.
     """
-    if rows is None:
-        return None
-    found = [pattern.fullmatch(row) for row in rows]
-    for row, told in zip(rows, found, strict=True):
+    groups = []
+    for row in rows:
+        told = pattern.fullmatch(row)
         if told is None:
             raise ValueError(f"`{' '.join(row.split())}` is no row of three numbers")
-    groups = [told[pattern.groups] for told in found if told is not None]
-    return np.array([_NUMBER.findall(group) for group in groups], dtype=np.float64).reshape(-1, 3)
+        groups.append(_NUMBER.findall(told[pattern.groups]))
+    return np.array(groups, dtype=np.float64).reshape(-1, 3)
 
 
 def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str]) -> Iterator[Step]:
@@ -196,13 +214,9 @@ def _step(path: Path, labelled: bool, run: _Run, before: Sequence[str], block: S
     if any(_ELSEWHERE in line for line in before[told[-1] if told else 0 :]):
         leave_out(path, "pw.x continued a run there and does not write at which positions")
         return
-
-    def _check() -> None:
-        said = _OUTSIDE.search(run.text + "".join(block)) if labelled else None
-        if said is not None:
-            raise outside(path, _PROGRAM, said[0])
-
-    yield Step(_check, partial(_frame, labelled, run, before, block))
+    if labelled:
+        _check("".join(block), path)
+    yield partial(_frame, labelled, run, before, block)
 
 
 def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str], where: str) -> Frame:
@@ -216,8 +230,8 @@ def _frame(labelled: bool, run: _Run, before: Sequence[str], block: Sequence[str
 
 def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
     info, arrays = dict(frame.info), {}
-    forces = _numbers(_rows(block, _FORCES, len(frame.atomic_numbers)), _FORCE)
-    stress = _numbers(_rows(block, _STRESS, 3), _STRESS_ROW)
+    forces = _table(block, _FORCES, len(frame.atomic_numbers), _FORCE)
+    stress = _table(block, _STRESS, 3, _STRESS_ROW)
     last = max((place for place, line in enumerate(block) if _FORCES in line), default=len(block))
     energies = [told for line in block[:last] if (told := _ENERGY.match(line))]
     if energies:
@@ -228,15 +242,13 @@ def _with_labels(frame: Frame, run: _Run, block: Sequence[str]) -> Frame:
         info["stress"] = -stress * Rydberg / Bohr**3
     if forces is not None:
         arrays["forces"] = forces * Rydberg / Bohr
-    functional = _FUNCTIONAL.search(run.text)
-    calculator = calculator_of("espresso", {"xc": " ".join(functional[1].split())} if functional else {})
-    return replace(frame, info=info, arrays=arrays, calculator=calculator)
+    return replace(frame, info=info, arrays=arrays, calculator=calculator_of("espresso", {"xc": run.functional}))
 
 
 def _is_converged(run: _Run, block: Sequence[str], energy: str) -> bool:
     """Whether the electrons are as good as asked for, also where the run says so after the last step it may make."""
     accuracies = _ACCURACY.findall("".join(block))
-    if _OF_EXACT_EXCHANGE in run.text and not energy.startswith(_EXACT):
+    if run.is_hybrid and not energy.startswith(_EXACT):
         return False
     asked_Ry = _TWO_DIGITS * run.settings["threshold"] + _EIGHT_DECIMALS_Ry
     return bool(accuracies) and float(accuracies[-1]) <= asked_Ry
@@ -249,18 +261,17 @@ def _structure(run: _Run, before: Sequence[str]) -> tuple[list[str], np.ndarray,
     """
     labels: list[str] = []
     positions = np.zeros((0, 3))
-    cell, n_atoms = np.zeros((3, 3)), int(run.settings["n_atoms"])
-    lines = before if any(_AXES in line for line in before) else [*run.text.splitlines(keepends=True), *before]
-    for place, line in enumerate(lines):
-        below = lines[place + 1 : place + 1 + n_atoms]
+    cell, n_atoms = run.alat_A * _vectors(run.axes, _AXIS, 3), int(run.settings["n_atoms"])
+    for place, line in enumerate(before):
+        below = before[place + 1 : place + 1 + n_atoms]
         if _AXES in line:
-            cell = run.alat_A * _vectors(lines[place + 1 : place + 4], _AXIS, 3)
+            cell = run.alat_A * _vectors(before[place + 1 : place + 4], _AXIS, 3)
         elif _SITES in line:
             positions = run.alat_A * _vectors(below, _SITE, n_atoms)
             labels = [row.split()[1] for row in below]
         elif line.startswith(_CELL):
             is_bare = "alat" in line and "=" not in line
-            cell = get_cell_parameters(lines[place : place + 4], run.alat_A if is_bare else None)[0]
+            cell = get_cell_parameters(before[place : place + 4], run.alat_A if is_bare else None)[0]
         elif line.startswith(_POSITIONS):
             card = get_atomic_positions([line, *below], n_atoms, cell, run.alat_A)
             labels, positions = [atom[0] for atom in card], np.array([atom[1] for atom in card], dtype=np.float64)
@@ -271,6 +282,6 @@ def _structure(run: _Run, before: Sequence[str]) -> tuple[list[str], np.ndarray,
 
 def _vectors(rows: Sequence[str], pattern: re.Pattern[str], count: int) -> np.ndarray:
     found = _numbers(rows, pattern)
-    if found is None or len(found) != count:
+    if len(found) != count:
         raise ValueError("its first structure is there in part")
     return found

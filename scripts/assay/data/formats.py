@@ -34,7 +34,7 @@ from assay.data.labels import (
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.data.orca_files import open_orca
-from assay.data.programs import of_program
+from assay.data.programs import begin_of, of_program, program_of
 from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -154,7 +154,7 @@ def open_frames(path: str | Path) -> FrameFile:
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS
     if suffix not in _READERS or (is_compressed and _READERS[suffix] is not open_xyz):
-        output = open_vasp(path, labelled=True) or open_espresso(path, labelled=True) or open_orca(path)
+        output = _open_output(path, labelled=True)
         if output is not None:
             return output
         if is_trajectory_of_xtb(path):
@@ -184,7 +184,18 @@ def open_any(path: str | Path) -> FrameFile:
         return MolFile(path)
     if is_trajectory_of_xtb(path):
         return XyzFile(path)
-    return open_vasp(path, labelled=False) or open_espresso(path, labelled=False) or AseFile(path)
+    return _open_output(path, labelled=False) or AseFile(path)
+
+
+def _open_output(path: Path, labelled: bool) -> FrameFile | None:
+    """An output of a program that is read without ASE; None of any other file."""
+    begin = begin_of(path)
+    program = program_of(begin)
+    if program == "VASP":
+        return open_vasp(path, begin, labelled)
+    if program == "Quantum ESPRESSO":
+        return open_espresso(path, labelled)
+    return open_orca(path) if program == "ORCA" and labelled else None
 
 
 def _suffix(path: Path) -> str:

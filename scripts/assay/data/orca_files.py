@@ -6,16 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
-from assay.data.frames import Frame, Layout, calculator_of
-from assay.data.outputs import CutOff, OutputFile, Step, outside
+from assay.data.frames import Frame, calculator_of
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, outside
 from assay.data.passed_over import charge_of, cut_off, not_read
-from assay.data.programs import begin_of, program_of
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
@@ -82,16 +81,13 @@ def structures_of(text: str, path: Path) -> Iterator[str]:
         raise cut_off(path) from None
 
 
-def open_orca(path: Path) -> OutputFile | None:
-    """An output of ORCA whose labels are wanted; None of any other file.
+def open_orca(path: Path) -> OutputFile:
+    """An output of ORCA whose labels are wanted.
 
     The energy is the final one, with dispersion and other corrections, and forces are those of the cartesian gradient
     behind it. A structure without a gradient, as the last of an optimization, has forces that are not numbers.
     """
-    if program_of(begin_of(path)) != _PROGRAM:
-        return None
-    layout = Layout(leaves_out_unconverged=True, has_usual_units=True, has_gaps=True)
-    return OutputFile(path, _PROGRAM, partial(_steps, path), layout=layout)
+    return OutputFile(path, _PROGRAM, partial(_steps, path), layout=LAYOUT._replace(has_gaps=True))
 
 
 def _tables(text: str, path: Path) -> Iterator[_Table]:
@@ -127,22 +123,19 @@ def _steps(path: Path) -> Iterator[Step]:
     with open_text(path) as file:
         text = file.read()
     said, is_flipped = _OUTSIDE.search(text), _OTHER_SPIN.search(text) is not None
-
-    def _check() -> None:
-        if said is not None:
-            raise outside(path, _PROGRAM, next(filter(None, said.groups())))
-
     for table in _tables(text, path):
         if table.is_last and _GRADIENT.search(table.behind) is None and _ENDED.search(table.behind) is None:
             raise CutOff
-        yield Step(_check, partial(_frame, table, is_flipped, path))
+        if said is not None:
+            raise outside(path, _PROGRAM, next(filter(None, said.groups())))
+        yield partial(_frame, table, is_flipped, path)
 
 
 def _frame(table: _Table, is_flipped: bool, path: Path, where: str) -> Frame:
     rows = [row.split() for row in table.atoms]
     if table.n_ghosts:
         raise AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
-    info: dict[str, Any] = dict(charge_of("orca-output", "\n".join(table.told), path))
+    info = charge_of("orca-output", "\n".join(table.told), path)
     if is_flipped:  # the multiplicity of the settings is that of the state before
         info.pop("multiplicity", None)
     energy_Eh = _energy_Eh(table.behind, where)

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -14,23 +13,13 @@ from assay.data.frames import Frame, Layout
 from assay.data.passed_over import cut_off
 from assay.workflow.errors import AssayError, reason_of
 
-_LAYOUT = Layout(leaves_out_unconverged=True, has_usual_units=True)
+LAYOUT = Layout(leaves_out_unconverged=True, has_usual_units=True)
+Step = Callable[[str], Frame]
+"""Reads an ionic step, by the words with which errors name it."""
 
 
 class CutOff(Exception):
     """A file ends within an ionic step."""
-
-
-class Step(NamedTuple):
-    """An ionic step.
-
-    Attributes:
-        check: refuses its run where students cannot learn from that.
-        frame: reads it, with the words by which errors name it.
-    """
-
-    check: Callable[[], None]
-    frame: Callable[[str], Frame]
 
 
 def leave_out(path: Path, why: str) -> None:
@@ -59,14 +48,15 @@ class OutputFile:
         program: str,
         read: Callable[[], Iterator[Step]],
         otherwise: str = "",
-        layout: Layout = _LAYOUT,
+        layout: Layout = LAYOUT,
     ):
         """Describe a file.
 
         Args:
             path: the file.
             program: whose output it is.
-            read: reads its complete ionic steps, and raises ``CutOff`` behind them if one is there in part.
+            read: finds its complete ionic steps, raises ``CutOff`` behind them if one is there in part, and refuses
+                runs that students cannot learn from.
             otherwise: what else can be done about a step that cannot be read.
             layout: what its layout tells.
         """
@@ -89,7 +79,6 @@ class OutputFile:
         try:
             for step in self._read():
                 count += 1
-                step.check()
                 yield step
         except CutOff:
             if count and is_told:
@@ -115,7 +104,7 @@ class OutputFile:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                return step.frame(where)
+                return step(where)
         except AssayError:
             raise
         except Exception as error:  # of numbers and ASE's readers

@@ -21,7 +21,6 @@ from ase.io.vasp_parsers import vasp_outcar_parsers as outcar
 
 from assay.data.frames import Frame, calculator_of
 from assay.data.outputs import CutOff, OutputFile, Step
-from assay.data.programs import begin_of, program_of
 from assay.runtime.charges import is_whole
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, reason_of
@@ -140,27 +139,27 @@ class _Step(NamedTuple):
     is_converged: bool
 
 
-def open_vasp(path: Path, labelled: bool) -> OutputFile | None:
-    """A vasprun.xml or OUTCAR; None of any other file.
+def open_vasp(path: Path, begin: str, labelled: bool) -> OutputFile | None:
+    """A vasprun.xml or OUTCAR; None of any other file of VASP.
 
     The energy that forces are the gradient of is ``free_energy``, and that extrapolated to electrons at zero
     temperature ``e_0_energy``.
 
     Args:
         path: the file.
+        begin: its beginning.
         labelled: whether energies, forces and stresses are wanted.
     """
-    begin = begin_of(path)
-    if program_of(begin) != "VASP":
-        return None
     is_outcar = "OUTCAR" in path.name or any(mark in begin for mark in _MARKS_OF_OUTCAR)
     if _ROOT not in begin and not is_outcar:
         return None
 
     def _read() -> Iterator[Step]:
         steps = _steps_of_xml(path) if _ROOT in begin else _steps_of_outcar(path, labelled)
-        for step in steps:
-            yield Step(partial(step.run.check, path, labelled), partial(_frame, step, labelled))
+        for number, step in enumerate(steps):
+            if not number:
+                step.run.check(path, labelled)
+            yield partial(_frame, step, labelled)
 
     return OutputFile(path, "VASP", _read, ", and give its other file, vasprun.xml or OUTCAR, if that is whole")
 

@@ -331,9 +331,9 @@ READ = {  # as structures
     "VASP": " vasp.5.4.4.18Apr17-6-g9f103f2a35 (build Sep 18 2018 16:57:57) complex\n",
     "FHI-aims": "------\n          Invoking FHI-aims ...\n",
     "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",
-    "Gaussian": " Entering Gaussian System, Link 0=g16\n",
 }
 READ_WITH_LABELS = {
+    "Gaussian": " Entering Gaussian System, Link 0=g16\n",
     "Quantum ESPRESSO": "\n     Program PWSCF v.5.4.0 starts on 22Sep2019 at 18: 5:43\n",
     "ORCA": "\n                                 * O   R   C   A *\n",
 }
@@ -371,8 +371,8 @@ def test_an_output_that_is_read_is_not_refused_for_its_program(tmp_path, program
 
 @pytest.mark.parametrize("other", ["xtb", "MOPAC"])
 def test_a_program_that_runs_another_is_named_itself(tmp_path, other):
-    (tmp_path / "run.out").write_text(READ["Gaussian"] + BANNERS[other])
-    with pytest.raises(AssayError, match=r"run\.out is of Gaussian, whose outputs are not read as labels"):
+    (tmp_path / "run.out").write_text(READ["FHI-aims"] + BANNERS[other])
+    with pytest.raises(AssayError, match=r"run\.out is of FHI-aims, whose outputs are not read as labels"):
         read_dataset(tmp_path / "run.out")
 
 

@@ -20,6 +20,7 @@ from assay.data.dataset import Dataset, from_structures
 from assay.data.espresso_files import open_espresso
 from assay.data.extxyz import XyzFile, is_trajectory_of_xtb
 from assay.data.frames import Frame, FrameFile
+from assay.data.gaussian_labels import open_gaussian
 from assay.data.hdf5 import open_hdf5
 from assay.data.label_names import KINDS, OF_CELLS, has_value, says_unconverged, weightless_kinds, without_fillers
 from assay.data.labels import (
@@ -51,6 +52,7 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
+_LABELLED: Mapping[str, Callable[[Path], FrameFile]] = {"Gaussian": open_gaussian, "ORCA": open_orca}
 _MOLFILES = (".mol", ".sdf")
 KEYS = {field.name for field in fields(LabelKeys)}
 _COUNTED = {
@@ -70,9 +72,9 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO and ORCA by any
-    name. Files are read piece by piece, and only what is kept stays in memory. Warns with the number of structures that
-    look as if their hydrogens were dropped.
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, ORCA and Gaussian
+    by any name. Files are read piece by piece, and only what is kept stays in memory. Warns with the number of
+    structures that look as if their hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
@@ -195,7 +197,8 @@ def _open_output(path: Path, labelled: bool) -> FrameFile | None:
         return open_vasp(path, begin, labelled)
     if program == "Quantum ESPRESSO":
         return open_espresso(path, labelled)
-    return open_orca(path) if program == "ORCA" and labelled else None
+    reader = _LABELLED.get(program or "") if labelled else None
+    return None if reader is None else reader(path)
 
 
 def _suffix(path: Path) -> str:
@@ -325,7 +328,7 @@ def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iter
     if n_unconverged and not is_any and chosen is None:
         raise AssayError(
             f"no structure of {file.path} has converged electrons: run it again with more electronic steps, by NELM of "
-            "VASP, electron_maxstep of Quantum ESPRESSO or MaxIter of ORCA"
+            "VASP, electron_maxstep of Quantum ESPRESSO, MaxIter of ORCA or SCF=XQC of Gaussian"
         )
     if n_unconverged:
         print(f"the electrons of {n_unconverged} structures of {file.path} are not converged, and these are left out")

@@ -18,7 +18,6 @@ _OF_BOTH = {
 }
 _LABELS: Mapping[str, str] = {
     **_OF_BOTH,
-    "Gaussian": _BY_DPDATA.format("gaussian/md"),
     "VASP": "give vasprun.xml or OUTCAR of its run",
 }
 _STRUCTURES: Mapping[str, str] = {

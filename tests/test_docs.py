@@ -127,7 +127,9 @@ def finished(tmp_path_factory):
     torch.save(toy.state_dict(), folder / "my.pt")
     labelled = ase.build.molecule("CH3CH2OH")
     labelled.calc = SinglePointCalculator(labelled, energy=-1.0, forces=np.zeros((len(labelled), 3)))
-    ase.io.write(folder / "my_training_data.xyz", labelled, format="extxyz")
+    (folder / "runs/1").mkdir(parents=True)
+    for name in ("my_training_data.xyz", "runs/1/run.xyz"):
+        ase.io.write(folder / name, labelled, format="extxyz")
     return folder
 
 

@@ -151,7 +151,10 @@ def open_frames(path: str | Path) -> FrameFile:
     """
     path = Path(path)
     if path.is_dir():
-        raise AssayError(f"{path} is a folder: name a file of structures, and convert folders such as DeePMD's to one")
+        raise AssayError(
+            f"{path} is a folder: name a file of structures, make one of those of many calculations by "
+            "scripts/gather.py, and convert folders such as DeePMD's to one"
+        )
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
     suffix, is_compressed = _suffix(path), path.suffix.lower() in COMPRESSIONS

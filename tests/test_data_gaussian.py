@@ -136,6 +136,7 @@ def test_fragments_of_a_guess_have_not_the_charge_of_the_whole(write):
     [
         " E2 =    -0.2500000000D-01 EUMP2 =    -0.12000000000000D+01\n",
         " E2(B2PLYPD) =    -0.2500000000D-01 E(B2PLYPD) =    -0.12000000000000D+01\n",
+        " E2(DSD-PBEP86) = -0.2500000000D-01 E(DSD-PBEP86) = -0.12000000000000D+01\n",
     ],
 )
 def test_the_energy_of_mp2_and_double_hybrids_has_their_correlation(line, write):
@@ -150,6 +151,8 @@ def test_the_energy_of_mp2_and_double_hybrids_has_their_correlation(line, write)
         " E3=       -0.1D-01        EUMP3=      -0.12D+01\n",
         " DE(Corr)= -0.1 E(CORR)=     -1.2\n",
         " CCSD(T)= -0.12D+01\n",
+        " DE(CI)= -.48D-01 E(CI)= -.12D+01\n",
+        " Total energy (include solvent energy) = -1.2\n",
     ],
 )
 def test_forces_of_an_energy_that_is_not_read_are_refused(line, write):
@@ -164,8 +167,9 @@ def test_forces_of_an_energy_that_is_not_read_are_refused(line, write):
 
 def test_an_atom_alone_needs_no_forces(write):
     atom = BEGIN.format("sp") + molecule(0, 2) + coordinates([np.zeros(3)], (1,)) + field(-0.5) + END
-    data = read_dataset(write(single() + atom))
-    assert data.energy[-1] == pytest.approx(-0.5 * Hartree) and not data.forces[-1].any()
+    for text in (single() + atom, single() + atom.replace("Input", "Standard")):
+        data = read_dataset(write(text))
+        assert data.energy[-1] == pytest.approx(-0.5 * Hartree) and not data.forces[-1].any()
 
 
 def test_electrons_that_are_not_converged_are_left_out(write, capsys):
@@ -191,6 +195,26 @@ def test_a_structure_that_is_there_in_part_is_left_out_with_a_warning(word, writ
         read_dataset(write(BEGIN.format("opt") + molecule() + last[: last.index(word) + len(word)]))
 
 
+@pytest.mark.parametrize("word", ["(Angstroms)", "0.533333", "SCF Done", "Forces (", "-0.0"])
+@pytest.mark.parametrize("between", ["", "\n"])
+def test_a_job_that_was_killed_costs_no_other(word, between, write):
+    killed = single(0.8)
+    killed = killed[: killed.index(word, killed.index("Forces (") if word == "-0.0" else 0) + len(word)]
+    for text in (single() + killed + between + single(0.9), killed + between + single() + single(0.9)):
+        with pytest.warns(UserWarning, match="is left out, because it is there in part, and another job follows"):
+            data = read_dataset(write(text))
+        np.testing.assert_allclose(data.energy, [computed(length)[0] * Hartree for length in (0.7, 0.9)])
+
+
+def test_an_output_of_windows_and_a_long_trajectory_are_read(write):
+    begin = " Entering Link 1 = C:\\G16W\\l1.exe PID=      4711.\n # bomd b3lyp/6-31g(d)\n"
+    steps = "".join(step(length) for length in np.linspace(0.6, 0.9, 2000))
+    text = (begin + molecule(charge=1) + steps + END).replace("\n", "\r\n")
+    (path := write("")).write_bytes(text.encode())
+    data = read_dataset(path)
+    assert len(data) == 2000 and set(data.charge) == {1}
+
+
 def test_positions_in_another_orientation_than_forces_are_no_labels(write):
     turned = BEGIN.format("force") + molecule() + step(0.8, title="") + END
     with pytest.raises(AssayError, match=r"h2\.log tells positions in standard orientation alone.*PrintInputOrient"):
@@ -198,6 +222,14 @@ def test_positions_in_another_orientation_than_forces_are_no_labels(write):
     with pytest.warns(UserWarning, match=r"1 structures of .* are left out.*standard orientation alone"):
         [structure] = read_dataset(write(single(0.7) + turned))
     assert structure.energy_eV == pytest.approx(computed(0.7)[0] * Hartree)
+    displaced = BEGIN.format("freq=numer") + molecule() + step(0.7) + field(-1.1) + forces_of(computed(0.9)[1]) + END
+    moved = single(0.9).replace(" SCF Done", at(0.8, title="") + " SCF Done")
+    without_forces = BEGIN.format("sp") + molecule() + at(0.8, title="") + field(-1.1) + END
+    for text, n in ((displaced, 2), (moved, 1), (without_forces, 1)):
+        with pytest.warns(UserWarning, match=f"{n} structures of .* are left out.*standard orientation alone"):
+            assert len(read_dataset(write(single() + text))) == 1
+        with pytest.raises(AssayError, match="standard orientation alone"):
+            read_dataset(write(text))
 
 
 def test_numbers_that_touch_are_read(write):
@@ -222,17 +254,17 @@ def test_dummies_are_no_atoms(write):
     ("damage", "words"),
     [
         (lambda text: text.replace(" ***** Axes", field(-1.2) + " ***** Axes"), "has 2 energies behind it"),
-        (lambda text: text + forces_of(computed(0.9)[1]), "has several geometries or forces behind it"),
-        (lambda text: text.replace(" SCF Done", at(0.9, title="") + " SCF Done"), "has several geometries"),
+        (lambda text: re.sub(r" SCF Done.*\n", "", text), "has forces and no `SCF Done` behind it"),
         (lambda text: re.sub(r"(E\(RB3LYP\) = ) *-1.\d+", r"\1 *****", text), "cannot be read"),
         (lambda text: text.replace("      2        1  ", "      2        2  "), "has forces of other atoms behind it"),
         (
             lambda text: re.sub(r"(      2        1 .*)\d\n", r"\g<1>9\n", text).replace("RMS     ", "RMS    1"),
             "root mean",
         ),
-        (lambda text: re.sub(r"(      2        1 .*)\d{5}\.", r"\1*****.", text).replace("RMS", "R"), "cannot be read"),
+        (lambda text: re.sub(r"(      2        1 +)\S+", r"\1***************", text), "cannot be read .* has no three"),
+        (lambda text: text.replace("RMS", "R"), "has a table of forces that cannot be read"),
         (lambda text: text.replace(f"{2:7d}{1:11d}", f"{2:7d}{0:11d}"), "has ghost atoms"),
-        (lambda text: " H-Bq   0.0 0.0 1.0\n" + text, "has ghost atoms"),
+        (lambda text: " H-Bq(Iso=1)   0.0 0.0 1.0\n" + text, "has ghost atoms"),
         (lambda text: text.replace(f"{2:7d}{1:11d}", f"{2:7d}{-2:11d}"), "is periodic, which is not read of Gaussian"),
     ],
 )
@@ -248,6 +280,8 @@ def test_what_does_not_fit_is_refused(damage, words, write):
         " Sum of input charges=            1.20000\n",
         " ONIOM: calculating energy.\n",
         " Counterpoise: doing full-system calculation.\n",
+        " ! X1    R(1,-1)    1.0742    -DE/DX =    0.0                 Frozen !\n",
+        " C                    -1    1.07422  -0.06034   0.02917\n",
     ],
 )
 def test_what_students_know_nothing_of_is_refused(said, write):
@@ -259,3 +293,8 @@ def test_a_job_that_tells_no_charge_has_not_that_of_the_job_before(write):
     silent = " # Geom=Check force\n" + step(0.9) + END
     frames = [load() for load in open_frames(write(single(charge=1, multiplicity=2) + silent)).frames()]
     assert [frame.info.get("charge") for frame in frames] == [1, None]
+
+
+def test_words_of_a_title_are_no_settings(write):
+    title = " Counterpoise: methane of dimer\n Bq test, ONIOM: none, MCSCF\n R(1,-1) is Frozen\n"
+    assert len(read_dataset(write(single().replace(" Symbolic", title + " Symbolic")))) == 1

@@ -14,52 +14,61 @@ import numpy as np
 from ase.units import Bohr, Hartree
 
 from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, outside
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, leave_out, outside
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
 _PROGRAM = "Gaussian"
-_JOB = re.compile(r"(?m)^ Entering Gaussian System.*|^ Normal termination of Gaussian.*")
+_END_OF_JOB = "Normal termination of Gaussian"
+_JOB = re.compile(rf"Entering (?:Gaussian System|Link 1 =).*|(?m:^) {_END_OF_JOB}.*")
 _TABLE = re.compile(
-    r"(?m)^[ \t]+(?:Input|Z-Matrix) orientation:[ \t]*(?:\n[ \t]*-+[ \t]*\n.*\n.*\n[ \t]*-+[ \t]*\n"
+    r"(?m)^[ \t]+(Input|Z-Matrix|Standard) orientation:[ \t]*(?:\n[ \t]*-+[ \t]*\n.*\n.*\n[ \t]*-+[ \t]*\n"
     r"((?:[ \t]*\d+[ \t]+-?\d+[ \t].*\n)+)(?=[ \t]*-+[ \t]*\n))?"
 )
-_STANDARD = re.compile(r"(?m)^[ \t]+Standard orientation:")
+_STANDARD = "Standard"
 _FORCES = re.compile(r"(?m)^.*\bForces \(Hartrees/Bohr\)")
 _ROWS_OF_FORCES = re.compile(
     r".*\n.*\n[ \t]*-+[ \t]*\n((?:[ \t]*\d+[ \t]+-?\d+[ \t].*\n)+)[ \t]*-+[ \t]*\n"
     r"[ \t]*Cartesian Forces:.*\bRMS[ \t]+(\d\S+)"
 )
-_ENDED = re.compile(r"(?m)^ (?:Normal termination|Error termination|Convergence failure)")
+_ENDED = re.compile(r"(?m)^ (?:Error termination|Convergence failure)")
 _MOLECULE = re.compile(r"(?m)^ *Charge = *([-+]?\d+) Multiplicity = *(\d+)(?: in supermolecule)?[ \t]*$")
 _ENERGY = re.compile(r"SCF Done: +E\(\S+\) *= *(\S+)")
-_OF_TWO_BODIES = re.compile(r"(?m)^ *E2\S* *= *\S+ +E(?:UMP2|\(\w+\)) *= *(\S+)")
+_OF_TWO_BODIES = re.compile(r"(?m)^ *E2[^=\n]*=[^=\n]*=\s*(\S+)")
 _ROUGH = "Convergence criterion not met"
 _OF_OTHERS = re.compile(
-    r"Excited State +\d+:|Total Energy, E\(|EUMP3|E\(C(?:ORR|orr)\)|E\(VAR1\)|E\(CIS\(D\)\)|CCSD\(T\) *=|"
-    r"\bBD energy|\bMCSCF\b"
+    r"Excited State +\d+:|Total Energy, E\(|EUMP3|E\(C(?:ORR|orr|I)\)|E\(VAR1\)|E\(CIS\(D\)\)|CCSD\(T\) *=|"
+    r"\( *1\) +EIGENVALUE|Total energy \(include solvent energy\)"
 )
 _OUTSIDE = re.compile(
     r"(?m)The following finite field\(s\) will be applied|Sum of input charges|Background charge distribution|"
-    r"^ *ONIOM: .*|^ *Counterpoise: .*"
-)
-_GHOST = re.compile(r"(?m)^ *(?:[A-Z][a-z]?-)?Bq\b")
+    r"^ *ONIOM: (?:calculating|extrapolated|saving|generating|restoring|gridpoint).*|"
+    r"^ *Counterpoise(?:: doing| corrected energy).*|"
+    r"^ *! +\S+ +R\(\d+,-\d\).*\bFrozen\b|^ *[A-Z][a-z]?(?:\(\S*\))? +-\d+(?: +-?\d+\.\d+){3} *$"
+)  # the last are atoms that are frozen, whose forces Gaussian writes as zero
+_GHOST = re.compile(r"(?m)^ *(?:[A-Z][a-z]?-)?Bq(?:\(\S*\))?\s+-?\d")
 _DUMMY, _VECTOR = -1, -2
 _NINE_DECIMALS = 2e-9  # by which the root mean square of a table is rounded
+_SAME_Eh = 1e-7  # between two fields of the same electrons
 
 
 class _Table(NamedTuple):
     """A table of coordinates in the orientation of the input, which is that of the forces.
 
     Attributes:
-        rows: its rows: place, atomic number, type, and x, y and z.
+        rows: its rows: place, atomic number, type, and x, y and z; None where it is there in part.
         molecule: the charge and the multiplicity that its job tells before it.
         behind: the text up to the next table of its job.
     """
 
-    rows: Sequence[str]
+    rows: Sequence[str] | None
     molecule: dict[str, int]
     behind: str
+
+    @property
+    def is_computed(self) -> bool:
+        """Whether an energy or forces stand behind it, as behind the last of an optimization none do."""
+        return _ENERGY.search(self.behind) is not None or _FORCES.search(self.behind) is not None
 
 
 def open_gaussian(path: Path) -> OutputFile:
@@ -78,15 +87,19 @@ def _steps(path: Path) -> Iterator[Step]:
     if said is not None:
         raise outside(path, _PROGRAM, said[0])
     has_ghosts = _GHOST.search(text) is not None
-    n_read, n_turned = 0, 0
-    begins = [0, *(begin.start() for begin in _JOB.finditer(text)), len(text)]
-    for begin, end in pairwise(begins):
+    n_read = n_turned = 0
+    for begin, end in pairwise([0, *(found.start() for found in _JOB.finditer(text)), len(text)]):
         job = text[begin:end]
-        tables = list(_TABLE.finditer(job))
-        n_turned += len(_FORCES.findall(job, 0, tables[0].start() if tables else len(job)))
-        for table in _tables(job, tables, is_last=end == len(text)):
+        tables, n_without = _tables(job)
+        n_turned += n_without
+        is_cut = bool(tables) and _is_cut(tables[-1], is_ended=text.startswith(f" {_END_OF_JOB}", end))
+        for table in filter(lambda table: table.is_computed, tables[:-1] if is_cut else tables):
             n_read += 1
             yield partial(_frame, table, has_ghosts)
+        if is_cut and end == len(text):
+            raise CutOff
+        if is_cut:
+            leave_out(path, "it is there in part, and another job follows")
     if n_turned and not n_read:
         raise AssayError(
             f"{path} tells positions in standard orientation alone, and forces in that of the input: run it again with "
@@ -100,26 +113,45 @@ def _steps(path: Path) -> Iterator[Step]:
         )
 
 
-def _tables(job: str, tables: Sequence[re.Match[str]], is_last: bool) -> Iterator[_Table]:
-    """The tables of a job behind which something was computed.
+def _tables(job: str) -> tuple[list[_Table], int]:
+    """The tables of a job behind which something was computed, and how many structures have none of their own.
 
-    Raises:
-        CutOff: the last one, or what was computed, is there in part.
+    An atom alone has any orientation.
     """
-    for table, after in zip_longest(tables, tables[1:]):
+    found = list(_TABLE.finditer(job))
+    own = [table for table in found if table[1] != _STANDARD or (table[2] or "").count("\n") == 1]
+    begin = own[0].start() if own else len(job)
+    n_without = len(_FORCES.findall(job, 0, begin)) or (not own and _ENERGY.search(job) is not None)
+    tables: list[_Table] = []
+    molecule: dict[str, int] = {}
+    place = 0
+    for table, after in zip_longest(own, own[1:]):
+        for told in _MOLECULE.finditer(job, place, table.start()):
+            molecule = {"charge": int(told[1]), "multiplicity": int(told[2])}
+        place = table.end()
         end = len(job) if after is None else after.start()
-        behind = job[table.end() : end]
-        is_open = is_last and end == len(job) and _ENDED.search(behind) is None
-        if table[1] is None or (is_open and not any(_rows_of_forces(behind))):
-            raise CutOff
-        if _ENERGY.search(behind) is None and _FORCES.search(behind) is None:
-            continue
-        told = [*_MOLECULE.finditer(job, 0, table.start())][-1:]
-        molecule = {name: int(one[k]) for one in told for k, name in enumerate(("charge", "multiplicity"), 1)}
-        yield _Table(table[1].splitlines(), molecule, behind)
+        behind = job[place:end]
+        n_forces = len(_FORCES.findall(behind))
+        n_geometries = sum(place <= other.start() < end for other in found if other[1] == _STANDARD)
+        if n_forces > 1 or (n_forces and n_geometries > 1):
+            n_without += n_forces
+        else:
+            tables.append(_Table(None if table[2] is None else table[2].splitlines(), molecule, behind))
+    return tables, int(n_without)
+
+
+def _is_cut(table: _Table, is_ended: bool) -> bool:
+    """Whether the last table of a job, or what was computed behind it, is there in part."""
+    if table.rows is None:
+        return True
+    if is_ended or _ENDED.search(table.behind) is not None:
+        return False
+    return not any(_rows_of_forces(table.behind))
 
 
 def _frame(table: _Table, has_ghosts: bool, where: str) -> Frame:
+    if table.rows is None:
+        raise AssayError(f"{where} has a table of coordinates that cannot be read: check what Gaussian wrote there")
     numbers = _numbers(table.rows)
     if (numbers == _VECTOR).any():
         raise AssayError(
@@ -165,14 +197,19 @@ def _energy_Eh(behind: str, where: str, is_label: bool) -> float | None:
             "with the energy that its forces are of"
         )
     fields = list(_ENERGY.finditer(behind))
+    if not fields and is_label:
+        raise AssayError(
+            f"{where} has forces and no `SCF Done` behind it, and other energies are not read of Gaussian: write it as "
+            "extended XYZ with the energy that its forces are of"
+        )
     is_rough = [_ROUGH in behind[begin:end] for begin, end in pairwise([0, *(field.start() for field in fields)])]
     if not fields or is_rough[-1]:
         return None
-    told = {_number(field[1]) for field, rough in zip(fields, is_rough, strict=True) if not rough}
-    told = {_number(energy[1]) for energy in _OF_TWO_BODIES.finditer(behind)} or told
-    if len(told) > 1 and is_label:
+    told = [_number(field[1]) for field, rough in zip(fields, is_rough, strict=True) if not rough]
+    told = [_number(energy[1]) for energy in _OF_TWO_BODIES.finditer(behind)] or told
+    if max(told) - min(told) > _SAME_Eh and is_label:
         raise AssayError(f"{where} has {len(told)} energies behind it, and its output does not tell which is its own")
-    return told.pop()
+    return told[-1]
 
 
 def _numbers(rows: Sequence[str]) -> np.ndarray:
@@ -183,7 +220,11 @@ def _numbers(rows: Sequence[str]) -> np.ndarray:
 def _three_each(rows: Sequence[str], n_decimals: int) -> np.ndarray:
     """The last three columns (N, 3) float64, between which nothing stands where numbers are large."""
     number = re.compile(rf"-?\d+\.\d{{{n_decimals}}}")
-    return np.array([number.findall(row) for row in rows], dtype=np.float64).reshape(-1, 3)
+    found = [number.findall(row) for row in rows]
+    for row, three in zip(rows, found, strict=True):
+        if len(three) != 3:
+            raise ValueError(f"`{' '.join(row.split())}` has no three numbers")
+    return np.array(found, dtype=np.float64).reshape(-1, 3)
 
 
 def _number(text: str) -> float:
@@ -201,8 +242,6 @@ def _forces(behind: str, numbers: np.ndarray, where: str) -> dict[str, np.ndarra
     found = _rows_of_forces(behind)
     if not found:
         return {"forces": np.full((len(numbers), 3), np.nan)} if len(numbers) > 1 else {}
-    if len(found) > 1 or len(_STANDARD.findall(behind)) > 1:
-        raise AssayError(f"{where} has several geometries or forces behind it, and its output does not tell its own")
     if found[0] is None:
         raise AssayError(f"{where} has a table of forces that cannot be read: check what Gaussian wrote there")
     rows = found[0][1].splitlines()

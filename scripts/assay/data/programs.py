@@ -68,7 +68,7 @@ _BANNERS: Mapping[str, re.Pattern[str]] = {
         "FHI-aims": r"[ \t]*Invoking FHI-aims",
         "ORCA": r"[ \t]*\*[ \t]+O   R   C   A",
         "NWChem": r"[ \t]*Northwest Computational Chemistry Package",
-        "Gaussian": r"[ \t]*Entering Gaussian System",
+        "Gaussian": r"[ \t]*Entering (?:Gaussian System|Link 1 =)",
         _MOL2: r"@<TRIPOS>",
     }.items()
 }

@@ -105,7 +105,7 @@ rule run_engines:
 rule engines:
     """Tell of all students in all programs."""
     input:
-        students=expand("results/engines/{variant}.json", variant=NETWORKS),
+        students=of_each_student("results/engines/{variant}.json"),
         cards=CARDS,
     output:
         json="results/engines/engines.json",

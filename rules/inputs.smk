@@ -228,6 +228,27 @@ def origin_of_student(student):
     return named(SHIPPED_STUDENTS.get(origin, origin), f"students.{student}.from")(None)
 
 
+def of_each_student(pattern, **parts):
+    """The files of all students, for what a model of another program has not."""
+
+    def files(wildcards):
+        if not NETWORKS:
+            raise WorkflowError("no variant of the config is a student: name one with a `checkpoint`")
+        return expand(pattern, variant=NETWORKS, **parts)
+
+    return files
+
+
+def records_of_own(wildcards):
+    """The training records of all of the user's students."""
+    if not OWN:
+        raise WorkflowError(
+            "`students` of the config names none: name some that begin with new weights and some with `from`, as "
+            "config/examples/fine_tuning.yaml does"
+        )
+    return expand(f"{OWN_BUILD}/{{student}}.training.json", student=OWN)
+
+
 def earlier_students():
     """The checkpoints of other runs that the user's students go on from."""
     of_this = {f"{OWN_BUILD}/{name}.pt" for name in OWN}

@@ -18,7 +18,7 @@ PEER_RUNTIMES = dict.fromkeys(MODEL_RUNTIMES, "model.safetensors") | {
 rule peer_packages:
     """Install what a peer needs beyond the environment."""
     input:
-        "envs/peers/{package}.txt",
+        lambda wildcards: shipped(f"envs/peers/{wildcards.package}.txt"),
     output:
         directory("results/peers/packages/{package}"),
     log:
@@ -40,7 +40,7 @@ rule peer_packages:
 rule peers:
     """Time every runtime in single precision beside every peer, in turns, and peers in the engine beside themselves."""
     input:
-        models=expand("results/{variant}/{file}", variant=NETWORKS, file=PEER_RUNTIMES.values()),
+        models=of_each_student("results/{variant}/{file}", file=PEER_RUNTIMES.values()),
         cards=CARDS,
         packages=expand("results/peers/packages/{package}", package=PEERS),
         splits=split_files,

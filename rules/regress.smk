@@ -117,7 +117,7 @@ rule measure_weights:
 rule weights:
     """Fail if a student breaks a bound."""
     input:
-        measured=expand("results/{variant}/weights.json", variant=NETWORKS),
+        measured=of_each_student("results/{variant}/weights.json"),
         cards=CARDS,
         bounds=shipped("data/benchmarks/weights.yaml"),
     log:

@@ -141,7 +141,7 @@ rule train_own:
 rule fine_tuning:
     """Compare students that begin with new weights with those that go on from a trained one."""
     input:
-        expand(f"{OWN_BUILD}/{{student}}.training.json", student=OWN),
+        records_of_own,
     output:
         "results/fine_tuning.json",
     log:

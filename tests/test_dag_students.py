@@ -247,6 +247,22 @@ def test_a_key_that_stands_twice_in_a_config_is_refused(tree):
     assert done.returncode != 0 and "mine.yaml has `device` twice, in lines 1 and 3: write it once" in done.stdout
 
 
+def test_without_students_of_ones_own_there_is_nothing_to_compare(tree):
+    (tree / "mine.yaml").write_text("{device: cpu}")
+    done = plan(tree, "fine_tuning")[1]
+    assert done.returncode != 0 and "`students` of the config names none: name some" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("command", ["peers", "engines", "weights"])
+def test_without_students_there_is_nothing_to_time_or_to_run(tree, command):
+    others = dict.fromkeys(("original", "tiny", "ultra_tiny")) | {
+        "lj": {"calculator": "ase.calculators.lj.LennardJones"}
+    }
+    (tree / "mine.yaml").write_text(yaml.safe_dump({"variants": others}))
+    done = plan(tree, command)[1]
+    assert done.returncode != 0 and "no variant of the config is a student: name one" in done.stdout, done.stdout
+
+
 def test_without_data_of_ones_own_the_shipped_students_are_trained(tree):
     (tree / "mine.yaml").write_text("{device: cpu}")
     for name in ("molecules/written", "molecules/listed", "molecules/pieces", "molecules/new", "physics/molecules"):

@@ -19,7 +19,7 @@ from assay.workflow.errors import AssayError
 from shared.checkpoint_samples import store, student
 from shared.workflow_copy import ROOT, STAND_IN, lay_out, snakemake
 
-PROGRAMS = {"gpu_hour.py", "predict.py", "scope.py", "verdict.py"}  # people call them, no rule does
+PROGRAMS = {"gather.py", "gpu_hour.py", "predict.py", "scope.py", "verdict.py"}  # people call them, no rule does
 RULES = {
     name: body
     for file in sorted((ROOT / "rules").glob("*.smk"))
@@ -252,6 +252,9 @@ def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp
         home, "-s", tmp_path / "link/Snakefile", *arguments[2:], "-n", "results/ultra_tiny/accuracy.json"
     )
     assert "Nothing to be done" in by_link.stdout, by_link.stdout
+    for command in ("peers", "engines"):
+        planned = snakemake(home, *arguments, "-n", command)
+        assert planned.returncode == 0, planned.stdout
     for command, key in (("baseline", "regress.baseline"), ("physics_reference", "physics.reference")):
         refused = snakemake(home, *arguments, "-n", command)
         words = f"belongs to the checkout, which others use too: name a file of your own as `{key}` in the config"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from ase.units import Bohr, Hartree
 
-from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, leave_out, outside
+from assay.data.frames import Frame
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, leave_out, molecule, outside
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
@@ -57,12 +57,12 @@ class _Table(NamedTuple):
 
     Attributes:
         rows: its rows: place, atomic number, type, and x, y and z; None where it is there in part.
-        molecule: the charge and the multiplicity that its job tells before it.
+        told: the charge and the multiplicity that its job tells before it.
         behind: the text up to the next table of its job.
     """
 
     rows: Sequence[str] | None
-    molecule: dict[str, int]
+    told: dict[str, int]
     behind: str
 
     @property
@@ -123,11 +123,11 @@ def _tables(job: str) -> tuple[list[_Table], int]:
     begin = own[0].start() if own else len(job)
     n_without = len(_FORCES.findall(job, 0, begin)) or (not own and _ENERGY.search(job) is not None)
     tables: list[_Table] = []
-    molecule: dict[str, int] = {}
+    told: dict[str, int] = {}
     place = 0
     for table, after in zip_longest(own, own[1:]):
-        for told in _MOLECULE.finditer(job, place, table.start()):
-            molecule = {"charge": int(told[1]), "multiplicity": int(told[2])}
+        for line in _MOLECULE.finditer(job, place, table.start()):
+            told = {"charge": int(line[1]), "multiplicity": int(line[2])}
         place = table.end()
         end = len(job) if after is None else after.start()
         behind = job[place:end]
@@ -136,7 +136,7 @@ def _tables(job: str) -> tuple[list[_Table], int]:
         if n_forces > 1 or (n_forces and n_geometries > 1):
             n_without += n_forces
         else:
-            tables.append(_Table(None if table[2] is None else table[2].splitlines(), molecule, behind))
+            tables.append(_Table(None if table[2] is None else table[2].splitlines(), told, behind))
     return tables, int(n_without)
 
 
@@ -161,25 +161,9 @@ def _frame(table: _Table, has_ghosts: bool, where: str) -> Frame:
         raise AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
     numbers = numbers[is_atom := numbers != _DUMMY]
     forces = _forces(table.behind, numbers, where)
-    info: dict[str, float] = dict(table.molecule)
     energy_Eh = _energy_Eh(table.behind, where, is_label=not any(np.isnan(of).any() for of in forces.values()))
-    if energy_Eh is None:
-        info["converged"] = False
-    else:
-        info["energy"] = energy_Eh * Hartree
-    return Frame(
-        where,
-        "",
-        "",
-        numbers,
-        _three_each(table.rows, n_decimals=6)[is_atom],
-        None,
-        np.zeros(3, dtype=bool),
-        info,
-        forces,
-        is_told_open=True,
-        calculator=calculator_of("gaussian", None),
-    )
+    positions = _three_each(table.rows, n_decimals=6)[is_atom]
+    return molecule(where, numbers, positions, energy_Eh, table.told, forces, _PROGRAM)
 
 
 def _energy_Eh(behind: str, where: str, is_label: bool) -> float | None:

@@ -12,8 +12,8 @@ import numpy as np
 from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
-from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, outside
+from assay.data.frames import Frame
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, molecule, outside
 from assay.data.passed_over import charge_of, cut_off, not_read
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
@@ -138,24 +138,10 @@ def _frame(table: _Table, is_flipped: bool, path: Path, where: str) -> Frame:
     info = charge_of("orca-output", "\n".join(table.told), path)
     if is_flipped:  # the multiplicity of the settings is that of the state before
         info.pop("multiplicity", None)
-    energy_Eh = _energy_Eh(table.behind, where)
-    if energy_Eh is None:
-        info["converged"] = False
-    else:
-        info["energy"] = energy_Eh * Hartree
-    return Frame(
-        where,
-        "",
-        "",
-        np.array([atomic_numbers[row[0]] for row in rows], dtype=np.int64),
-        np.array([row[1:4] for row in rows], dtype=np.float64),
-        None,
-        np.zeros(3, dtype=bool),
-        info,
-        _forces(table.behind, [row[0] for row in rows], where),
-        is_told_open=True,
-        calculator=calculator_of("orca", None),
-    )
+    numbers = np.array([atomic_numbers[row[0]] for row in rows], dtype=np.int64)
+    positions = np.array([row[1:4] for row in rows], dtype=np.float64)
+    forces = _forces(table.behind, [row[0] for row in rows], where)
+    return molecule(where, numbers, positions, _energy_Eh(table.behind, where), info, forces, _PROGRAM)
 
 
 def _energy_Eh(behind: str, where: str) -> float | None:

@@ -3,19 +3,56 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+from ase.units import Hartree
 
-from assay.data.frames import Frame, Layout
+from assay.data.frames import Frame, Layout, calculator_of
 from assay.data.passed_over import cut_off
 from assay.workflow.errors import AssayError, reason_of
 
 LAYOUT = Layout(leaves_out_unconverged=True, has_usual_units=True)
 Step = Callable[[str], Frame]
 """Reads an ionic step, by the words with which errors name it."""
+
+
+def molecule(
+    where: str,
+    atomic_numbers: np.ndarray,
+    positions: np.ndarray,
+    energy_Eh: float | None,
+    told: Mapping[str, float],
+    forces: Mapping[str, np.ndarray],
+    program: str,
+) -> Frame:
+    """A structure without a cell.
+
+    Args:
+        where: how errors name it.
+        atomic_numbers: (N,) int64.
+        positions: (N, 3), angstrom.
+        energy_Eh: its energy, hartree; None where its electrons are not converged.
+        told: what else is said of it, such as its ``charge``.
+        forces: ``forces`` (N, 3), eV/angstrom, or nothing.
+        program: whose output it is from.
+    """
+    label = {"converged": False} if energy_Eh is None else {"energy": energy_Eh * Hartree}
+    return Frame(
+        where,
+        "",
+        "",
+        atomic_numbers,
+        positions,
+        None,
+        np.zeros(3, dtype=bool),
+        {**told, **label},
+        forces,
+        is_told_open=True,
+        calculator=calculator_of(program, None),
+    )
 
 
 class CutOff(Exception):

@@ -2,7 +2,6 @@
 
 import re
 
-import ase.io
 import numpy as np
 import pytest
 from ase.units import Bohr, Hartree
@@ -10,10 +9,8 @@ from ase.units import Bohr, Hartree
 from assay.data import read_dataset
 from assay.data.formats import count_structures, open_frames
 from assay.workflow.errors import AssayError
+from shared.spring import DIRECTION, LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at
 
-REST_bohr, STIFFNESS = 1.4, 0.37  # Eh/bohr^2
-DIRECTION = np.array([1.0, 2.0, -2.0]) / 3.0
-LENGTHS_A = (0.70, 0.71, 0.72)
 LINE = " " + "-" * 69
 BEGIN = """ Entering Gaussian System, Link 0=g16
  Copyright (c) 1988-2016, Gaussian, Inc.
@@ -22,13 +19,6 @@ BEGIN = """ Entering Gaussian System, Link 0=g16
  ----------------------
 """
 END = " Normal termination of Gaussian 16 at Mon Nov 30 12:00:00 2026.\n"
-
-
-def computed(length_A):
-    """The energy (Eh) and the forces (Eh/bohr) of a spring of this length."""
-    stretch = length_A / Bohr - REST_bohr
-    slope = STIFFNESS * stretch * DIRECTION
-    return 0.5 * STIFFNESS * stretch**2 - 1.17, np.array([slope, -slope])
 
 
 def molecule(charge=0, multiplicity=1):
@@ -74,7 +64,7 @@ def forces_of(rows, numbers=(1, 1), rms=None):
 def at(length_A, title="Input"):
     """Coordinates in the orientation of the input, and those along z."""
     along = coordinates([[0, 0, length_A / 2], [0, 0, -length_A / 2]], title="Standard")
-    return (coordinates([np.zeros(3), length_A * DIRECTION], title=title) if title else "") + along
+    return (coordinates(positions_at(length_A), title=title) if title else "") + along
 
 
 def step(length_A, behind_energy="", title="Input"):
@@ -105,17 +95,9 @@ def write(tmp_path):
 def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(write):
     data = read_dataset(write(optimization()))
     assert len(data) == 4 and not data.pbc.any() and list(data.charge) == 4 * [0] and list(data.spin) == 4 * [1]
-    middle = (data.forces.reshape(4, 2, 3)[1:3] + data.forces.reshape(4, 2, 3)[:2]) / 2
-    work_eV = (middle * np.diff(data.positions.reshape(4, 2, 3)[:3], axis=0)).sum(axis=(1, 2))
-    np.testing.assert_allclose(work_eV, -np.diff(data.energy[:3]), rtol=1e-3)
+    check_slope(data)
     for length, structure in zip((*LENGTHS_A, LENGTHS_A[-1]), data, strict=True):
-        path = write(single(length), "single.log")
-        atoms = ase.io.read(path, format="gaussian-out")
-        [alone] = read_dataset(path)
-        for found in (structure, alone):
-            assert found.energy_eV == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
-            np.testing.assert_allclose(found.forces_eV_per_A, atoms.get_forces(), atol=1e-6)
-            np.testing.assert_allclose(found.positions, atoms.positions, atol=1e-7)
+        check_as_ase_reads(structure, write(single(length), "single.log"), "gaussian-out")
 
 
 def test_several_jobs_in_one_file_have_their_own_charges(write):

@@ -2,29 +2,15 @@
 
 import re
 
-import ase.io
 import numpy as np
 import pytest
-from ase.units import Bohr, Hartree
+from ase.units import Hartree
 
 from assay.data import read_dataset
 from assay.data.formats import count_structures, open_frames
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
-
-REST_bohr, STIFFNESS = 1.4, 0.37  # Eh/bohr^2
-DIRECTION = np.array([1.0, 2.0, -2.0]) / 3.0
-
-
-def geometry(length_A):
-    return [np.zeros(3), length_A * DIRECTION]
-
-
-def computed(length_A):
-    """The energy (Eh) and the gradient (Eh/bohr) of a spring of this length."""
-    stretch = length_A / Bohr - REST_bohr
-    slope = STIFFNESS * stretch * DIRECTION
-    return 0.5 * STIFFNESS * stretch**2 - 1.17, [-slope, slope]
+from shared.spring import LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at
 
 
 def coordinates(positions, symbols=("H", "H")):
@@ -75,9 +61,9 @@ RMS gradient                       ...    0.0130718947
 
 
 def step(length_A, energy_note="", is_last=False, **state):
-    energy, gradient = computed(length_A)
-    text = coordinates(geometry(length_A)) + settings(**state) + energy_of(energy, energy_note)
-    return text if is_last else text + gradient_of(gradient)
+    energy, forces = computed(length_A)
+    text = coordinates(positions_at(length_A)) + settings(**state) + energy_of(energy, energy_note)
+    return text if is_last else text + gradient_of(-forces)
 
 
 BEGIN = """
@@ -97,7 +83,6 @@ NAME = h2.inp
 
 """
 END = "                             ****ORCA TERMINATED NORMALLY****\nTOTAL RUN TIME: 0 days\n"
-LENGTHS_A = (0.70, 0.71, 0.72)
 
 
 def optimization(end=END, **state):
@@ -119,17 +104,10 @@ def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(writ
     data = read_dataset(write(optimization()))
     assert len(data) == 3 and not data.pbc.any() and list(data.charge) == [0, 0, 0] and list(data.spin) == [1, 1, 1]
     assert "1 structures of" in capsys.readouterr().out, "the last has no gradient"
-    middle = (data.forces.reshape(3, 2, 3)[1:] + data.forces.reshape(3, 2, 3)[:-1]) / 2
-    work_eV = (middle * np.diff(data.positions.reshape(3, 2, 3), axis=0)).sum(axis=(1, 2))
-    np.testing.assert_allclose(work_eV, -np.diff(data.energy), rtol=1e-3)
+    check_slope(data)
     for length, structure in zip(LENGTHS_A, data, strict=True):
         single = write(BEGIN.format("") + step(length) + END, "single.out")
-        atoms = ase.io.read(single, format="orca-output")
-        [alone] = read_dataset(single)
-        for found in (structure, alone):
-            assert found.energy_eV == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
-            np.testing.assert_allclose(found.forces_eV_per_A, atoms.get_forces(), atol=1e-6)
-            np.testing.assert_allclose(found.positions, atoms.positions, atol=1e-7)
+        check_as_ase_reads(structure, single, "orca-output")
 
 
 def test_several_jobs_in_one_file_have_their_own_charges(write):
@@ -157,7 +135,7 @@ def test_an_atom_alone_needs_no_gradient(write, capsys):
     ],
 )
 def test_electrons_that_are_not_converged_are_left_out(energy, write, capsys):
-    rough = coordinates(geometry(0.8)) + settings() + energy + gradient_of(computed(0.8)[1])
+    rough = coordinates(positions_at(0.8)) + settings() + energy + gradient_of(-computed(0.8)[1])
     assert len(read_dataset(write(optimization() + BEGIN.format("") + rough + END))) == 3
     assert "the electrons of 1 structures of" in capsys.readouterr().out
     with pytest.raises(AssayError, match="has converged electrons"):
@@ -175,9 +153,9 @@ def test_a_structure_that_is_there_in_part_is_left_out_with_a_warning(at, write)
 
 
 def test_gradients_of_a_part_of_the_energy_or_by_differences_are_no_labels(write):
-    energy, gradient = computed(0.8)
-    head = BEGIN.format("") + coordinates(geometry(0.8)) + settings() + energy_of(energy)
-    for text in (gradient_of(gradient) + "The final MP2 gradient\n", gradient_of(gradient, title="SOME GRADIENT")):
+    energy, forces = computed(0.8)
+    head = BEGIN.format("") + coordinates(positions_at(0.8)) + settings() + energy_of(energy)
+    for text in (gradient_of(-forces) + "The final MP2 gradient\n", gradient_of(-forces, title="SOME GRADIENT")):
         with pytest.raises(AssayError, match=r"none of the 1 structures of .* has an energy and forces"):
             read_dataset(write(head + text + END))
         assert len(read_dataset(write(optimization() + head + text + END))) == 3
@@ -187,7 +165,7 @@ def test_gradients_of_a_part_of_the_energy_or_by_differences_are_no_labels(write
     ("damage", "words"),
     [
         (lambda text: text + energy_of(-1.2), "structure 0 of .* has 2 energies behind it"),
-        (lambda text: text + gradient_of(computed(0.9)[1]), "structure 0 of .* has 2 gradients behind it"),
+        (lambda text: text + gradient_of(-computed(0.9)[1]), "structure 0 of .* has 2 gradients behind it"),
         (
             lambda text: re.sub(r"(ENERGY +-\d\.\d)\d+", r"\1", text),
             r"structure 0 of .* cannot be read \(`-1\.\d` is no",
@@ -245,8 +223,8 @@ def test_what_changes_nothing_is_no_setting(line, write):
     "between", [BEGIN.format("MiniPrint"), "          $     JOB NUMBER  2 $\n", "            COMPOUND JOB  2 \n"]
 )
 def test_a_job_that_tells_no_charge_has_not_that_of_the_job_before(between, write):
-    energy, gradient = computed(0.9)
-    silent = coordinates(geometry(0.9)) + energy_of(energy) + gradient_of(gradient)
+    energy, forces = computed(0.9)
+    silent = coordinates(positions_at(0.9)) + energy_of(energy) + gradient_of(-forces)
     path = write(optimization(charge=1, multiplicity=2) + between + silent + END)
     frames = [load() for load in open_frames(path).frames()]
     assert [frame.info.get("charge") for frame in frames] == [1, 1, 1, 1, None]

@@ -14,7 +14,7 @@ import numpy as np
 from ase.units import Bohr, Hartree
 
 from assay.data.frames import Frame
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, leave_out, molecule, outside
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, ghosts, leave_out, molecule, outside, several_energies
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
@@ -158,7 +158,7 @@ def _frame(table: _Table, has_ghosts: bool, where: str) -> Frame:
             f"{where} is periodic, which is not read of Gaussian: write it as extended XYZ with its `Lattice`"
         )
     if has_ghosts or (numbers == 0).any():
-        raise AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
+        raise ghosts(where)
     numbers = numbers[is_atom := numbers != _DUMMY]
     forces = _forces(table.behind, numbers, where)
     energy_Eh = _energy_Eh(table.behind, where, is_label=not any(np.isnan(of).any() for of in forces.values()))
@@ -192,7 +192,7 @@ def _energy_Eh(behind: str, where: str, is_label: bool) -> float | None:
     told = [_number(field[1]) for field, rough in zip(fields, is_rough, strict=True) if not rough]
     told = [_number(energy[1]) for energy in _OF_TWO_BODIES.finditer(behind)] or told
     if max(told) - min(told) > _SAME_Eh and is_label:
-        raise AssayError(f"{where} has {len(told)} energies behind it, and its output does not tell which is its own")
+        raise several_energies(where, len(told))
     return told[-1]
 
 

@@ -13,7 +13,7 @@ from ase.data import atomic_numbers
 from ase.units import Bohr, Hartree
 
 from assay.data.frames import Frame
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, molecule, outside
+from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, ghosts, molecule, outside, several_energies
 from assay.data.passed_over import charge_of, cut_off, not_read
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
@@ -134,7 +134,7 @@ def _steps(path: Path) -> Iterator[Step]:
 def _frame(table: _Table, is_flipped: bool, path: Path, where: str) -> Frame:
     rows = [row.split() for row in table.atoms]
     if table.n_ghosts:
-        raise AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
+        raise ghosts(where)
     info = charge_of("orca-output", "\n".join(table.told), path)
     if is_flipped:  # the multiplicity of the settings is that of the state before
         info.pop("multiplicity", None)
@@ -152,7 +152,7 @@ def _energy_Eh(behind: str, where: str) -> float | None:
     """
     told = set(_ENERGY.findall(behind))
     if len(told) > 1:
-        raise AssayError(f"{where} has {len(told)} energies behind it, and its output does not tell which is its own")
+        raise several_energies(where, len(told))
     if not told:
         return None
     found = _WITH_DIGITS.fullmatch(text := told.pop())

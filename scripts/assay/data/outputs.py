@@ -72,6 +72,16 @@ def outside(path: Path, program: str, said: str) -> AssayError:
     )
 
 
+def ghosts(where: str) -> AssayError:
+    """What is said of a structure with functions where no atom is."""
+    return AssayError(f"{where} has ghost atoms, whose functions lower its energy: label it without them")
+
+
+def several_energies(where: str, count: int) -> AssayError:
+    """What is said of a structure behind which so many energies stand."""
+    return AssayError(f"{where} has {count} energies behind it, and its output does not tell which is its own")
+
+
 class OutputFile:
     """An output of a program, by whatever name and compressed or not; see ``FrameFile``.
 

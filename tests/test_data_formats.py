@@ -257,7 +257,7 @@ def test_a_large_crystal_is_checked_in_little_memory():
 
 
 def test_a_folder_is_no_missing_file(tmp_path):
-    with pytest.raises(AssayError, match=rf"{tmp_path} is a folder: name a file of structures"):
+    with pytest.raises(AssayError, match=rf"{tmp_path} is a folder without systems of DeePMD-kit"):
         read_dataset(tmp_path)
 
 

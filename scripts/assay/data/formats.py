@@ -17,6 +17,7 @@ from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.cp2k_files import Cp2kFile, open_xyz
 from assay.data.dataset import Dataset, from_structures
+from assay.data.deepmd_files import DeepmdFile, has_systems
 from assay.data.espresso_files import open_espresso
 from assay.data.extxyz import XyzFile, is_trajectory_of_xtb
 from assay.data.frames import Frame, FrameFile
@@ -72,9 +73,9 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, ORCA and Gaussian
-    by any name. Files are read piece by piece, and only what is kept stays in memory. Warns with the number of
-    structures that look as if their hydrogens were dropped.
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, ORCA and Gaussian by
+    any name, and folders of DeePMD-kit. Files are read piece by piece, and only what is kept stays in memory. Warns
+    with the number of structures that look as if their hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.
@@ -151,9 +152,11 @@ def open_frames(path: str | Path) -> FrameFile:
     """
     path = Path(path)
     if path.is_dir():
+        if has_systems(path):
+            return DeepmdFile(path)
         raise AssayError(
-            f"{path} is a folder: name a file of structures, make one of those of many calculations by "
-            "scripts/gather.py, and convert folders such as DeePMD's to one"
+            f"{path} is a folder without systems of DeePMD-kit (type.raw): name a file of structures, or make one of "
+            "those of many calculations by scripts/gather.py"
         )
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from assay.data.dataset import Dataset, from_structures
+from assay.data.deepmd_files import DeepmdFile, is_deepmd
 from assay.data.frames import Frame, Layout
 from assay.data.hdf5_groups import GroupFile, opened, told_of, unit_of
 from assay.data.labels import Labels
@@ -118,14 +119,16 @@ class ColumnFile:
         )
 
 
-def open_hdf5(path: Path) -> ColumnFile | GroupFile:
+def open_hdf5(path: Path) -> ColumnFile | GroupFile | DeepmdFile:
     """An HDF5 file of the layout, or of those of others.
 
     Raises:
         AssayError: the file is not HDF5, or of no layout that is known.
     """
     with opened(path) as file:
-        return ColumnFile(path, file) if "structures" in file else GroupFile(path, file)
+        if "structures" in file:
+            return ColumnFile(path, file)
+        return DeepmdFile(path) if is_deepmd(file) else GroupFile(path, file)
 
 
 def read_hdf5(path: str | Path) -> Dataset:

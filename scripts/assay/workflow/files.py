@@ -115,7 +115,8 @@ def require_named(path: str | Path, key: str, advice: str = "check the path") ->
     """
     if Path(path).is_dir():
         raise AssayError(
-            f"{path}, which `{key}` in the config names, is a folder: name a file, and make one of what lies in several"
+            f"{path}, which `{key}` in the config names, is a folder: name a file; scripts/gather.py makes one of "
+            "labelled structures that lie in several, or in folders of DeePMD-kit"
         )
     if not Path(path).exists():
         raise AssayError(f"there is no file {path}, which `{key}` in the config names: {advice}")

@@ -37,6 +37,7 @@ from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.data.orca_files import open_orca
 from assay.data.programs import begin_of, of_program, program_of
+from assay.data.runner_files import RunnerFile, is_runner
 from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -198,6 +199,8 @@ def open_any(path: str | Path) -> FrameFile:
 def _open_output(path: Path, labelled: bool) -> FrameFile | None:
     """An output of a program that is read without ASE; None of any other file."""
     begin = begin_of(path)
+    if labelled and is_runner(begin):
+        return RunnerFile(path)
     program = program_of(begin)
     if program == "VASP":
         return open_vasp(path, begin, labelled)

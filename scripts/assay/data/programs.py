@@ -70,6 +70,7 @@ _BANNERS: Mapping[str, re.Pattern[str]] = {
         "NWChem": r"[ \t]*Northwest Computational Chemistry Package",
         "Gaussian": r"[ \t]*Entering (?:Gaussian System|Link 1 =)",
         _MOL2: r"@<TRIPOS>",
+        "MLIP": r"[ \t]*BEGIN_CFG\b",
     }.items()
 }
 

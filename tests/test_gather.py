@@ -83,3 +83,24 @@ def test_a_file_that_cannot_be_read_is_left_out_on_demand_alone(runs):
 def test_what_cannot_be_done_is_refused_in_one_sentence(runs, arguments, words):
     done = gather(runs, *arguments)
     assert done.returncode == 1 and words in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_labels_and_units_that_files_do_not_tell_are_those_of_the_options(runs):
+    for run in "ab":
+        path = runs / run / "run.xyz"
+        path.write_text(path.read_text().replace(" energy=", " e_dft=").replace(":forces:", ":gradient:"))
+    words = ("--units", "energy=hartree", "length=bohr", "--energy-key", "e_dft", "--forces-key", "gradient")
+    done = gather(runs, "a/run.xyz", "b/run.xyz", "--output", "all.h5", *words)
+    assert done.returncode == 0, done.stderr
+    keys = {"units": {"energy": "hartree", "length": "bohr"}, "energy_key": "e_dft", "forces_key": "gradient"}
+    alone = [structure for run in "ab" for structure in read_dataset({"path": runs / run / "run.xyz"} | keys)]
+    for found, structure in zip(read_dataset(runs / "all.h5"), alone, strict=True):
+        assert found.energy_eV == structure.energy_eV
+        np.testing.assert_allclose(found.forces_eV_per_A, structure.forces_eV_per_A, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(found.positions, structure.positions, atol=1e-6)
+
+
+@pytest.mark.parametrize("word", ["energy", "e=hartree", "energy="])
+def test_a_unit_of_nothing_is_refused(runs, word):
+    done = gather(runs, "a/run.xyz", "--output", "all.h5", "--units", word)
+    assert done.returncode == 2 and f"{word} is no unit of length, energy" in done.stderr

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,13 +33,16 @@ def matching(patterns: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def gather(paths: Sequence[Path], output: Path, leaves_out: bool) -> Iterator[tuple[Path, int, str]]:
+def gather(
+    paths: Sequence[Path], keys: Mapping[str, Any], output: Path, leaves_out: bool
+) -> Iterator[tuple[Path, int, str]]:
     """Write the structures of all files to one, in eV and angstrom, which is complete or absent.
 
     A structure without a name of its own is named by its file.
 
     Args:
-        paths: the files, in any format of ``read_dataset`` that tells its labels and units by itself.
+        paths: the files, in any format of ``read_dataset``.
+        keys: the fields of ``LabelKeys``, where the files do not tell their labels and units by themselves.
         output: a file with the layout of ``store``.
         leaves_out: whether a file that cannot be read costs no other.
 
@@ -52,7 +56,7 @@ def gather(paths: Sequence[Path], output: Path, leaves_out: bool) -> Iterator[tu
     with StoreWriter(output) as store:
         for path in paths:
             try:
-                part = read_dataset(path)
+                part = read_dataset({**keys, "path": path})
             except AssayError as error:
                 if not leaves_out:
                     raise

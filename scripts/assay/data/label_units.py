@@ -39,7 +39,7 @@ def units_of(
     if layout.unknown_units and unknown:
         raise AssayError(
             f"{path} does not say its units: name them beside its path in the config, as units: "
-            f"{{{', '.join(unknown)}}}"
+            f"{{{', '.join(unknown)}}}, or by --units of scripts/gather.py"
         )
     is_per_atom = False
     for said in (stated, given):

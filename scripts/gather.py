@@ -23,6 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--units", nargs="+", default=[], type=_unit, metavar="KIND=UNIT", help="of energy, length, ..."
     )
+    parser.add_argument("--elements", nargs="+", default=[], metavar="SYMBOL", help="of types, in order")
     for kind in KINDS:
         parser.add_argument(f"--{kind}-key", metavar="NAME", help=f"what the files call {kind}")
     return parser.parse_intermixed_args()
@@ -41,7 +42,8 @@ def main(options: argparse.Namespace) -> None:
     if options.output.suffix.lower() not in (".h5", ".hdf5"):
         raise AssayError(f"--output {options.output} is to be HDF5: let it end in .h5 or .hdf5")
     n_structures, refused = 0, 0
-    keys = {f"{kind}_key": getattr(options, f"{kind}_key") for kind in KINDS} | {"units": dict(options.units)}
+    keys = {f"{kind}_key": getattr(options, f"{kind}_key") for kind in KINDS}
+    keys |= {"units": dict(options.units), "elements": options.elements}
     for path, count, reason in gather(paths, keys, options.output, options.leave_out):
         print(f"{path} is left out: {reason}" if reason else f"{path}: {count} structures")
         n_structures, refused = n_structures + count, refused + bool(reason)

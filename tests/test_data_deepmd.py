@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,6 +133,51 @@ def test_a_folder_of_systems_becomes_one_file(tmp_path, arrays):
     check_same(found[5:], arrays, range(COUNT), tolerance=1e-6)  # it keeps positions and forces in single precision
 
 
+def test_links_lead_to_systems_and_a_loop_of_them_ends(tmp_path, arrays):
+    write_npy(tmp_path / "elsewhere/b", arrays)
+    write_npy(tmp_path / "data/a", arrays)
+    (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere/b")
+    (tmp_path / "data/loop").symlink_to(tmp_path / "data")
+    assert {s.molecule for s in read_dataset(tmp_path / "data")} == {str(tmp_path / f"data/{name}") for name in "ab"}
+
+
+def test_what_no_atom_is_of_and_what_is_no_set_is_passed_over(tmp_path, arrays, capfd):
+    folder = write_npy(tmp_path / "data/a", arrays, names=("O", "H", "Na1", "TYPE_3", "X"))
+    (folder / "set.sh").write_text("echo")
+    (folder / "set.900").mkdir()
+    empty = write_npy(tmp_path / "data/b", {name: values[:0] for name, values in arrays.items()})
+    check_same(read_dataset(tmp_path / "data"), arrays, range(COUNT))
+    assert f"{empty} has no structures" in capfd.readouterr().out
+
+
+def test_elements_of_types_that_have_no_names(tmp_path, arrays):
+    folder = write_npy(tmp_path / "mine", arrays)
+    with pytest.raises(AssayError, match="names its types by itself"):
+        read_dataset({"path": str(folder), "elements": ["O", "H", "Na"]})
+    (folder / "type_map.raw").unlink()
+    check_same(read_dataset({"path": str(folder), "elements": ["O", "H", "Na"]}), arrays, range(COUNT))
+    with pytest.raises(AssayError, match=r"`elements` beside .* has an atom 'Nx', which is no element"):
+        read_dataset({"path": str(folder), "elements": ["O", "H", "Nx"]})
+
+
+def test_groups_are_found_wherever_they_are(tmp_path, arrays):
+    path = write_hdf5(tmp_path / "all.hdf5", arrays)
+    with h5py.File(path, "a") as file:
+        file["readme"] = "of dpdata"
+        file.create_group("0-empty")
+        file.copy("systems/b", "systems/a/below")
+        file["loop"] = file["systems"]
+    check_same(read_dataset(path), arrays, [0, 1, 2, 3, 4, 3, 4])
+
+
+def test_a_lone_structure_may_have_arrays_without_rows(tmp_path, arrays):
+    folder = write_npy(
+        tmp_path / "one", {name: values[0] for name, values in arrays.items() if name != "energy"}, set_size=99
+    )
+    np.save(folder / "set.000/energy.npy", arrays["energy"][:1])
+    check_same(read_dataset(folder), arrays, [0])
+
+
 def without_box(folder):
     for path in folder.glob("set.*/box.npy"):
         path.unlink()
@@ -149,6 +193,16 @@ def cut_off(folder):
     path.write_bytes(path.read_bytes()[:-4])
 
 
+def archive(folder):
+    with (folder / "set.000/energy.npy").open("wb") as file:
+        np.savez(file, energy=np.zeros(2))
+
+
+def own_types_in_part(folder):
+    for path in folder.glob("set.*"):
+        np.save(path / "real_atom_types.npy", np.tile(TYPES + 0.5, (len(np.load(path / "energy.npy")), 1)))
+
+
 def objects(folder):
     np.save(folder / "set.000/energy.npy", np.array([{}, {}], dtype=object))
 
@@ -157,21 +211,30 @@ def objects(folder):
     ("spoil", "said"),
     [
         (lambda f: (f / "type_map.raw").unlink(), "has no type_map.raw, and types are no elements"),
-        (lambda f: (f / "type_map.raw").write_text("O\nH"), "of type 2, where type_map.raw names 2 types"),
-        (lambda f: (f / "type_map.raw").write_text("O H Type_2"), "a type 'Type_2', which is no element"),
-        (lambda f: (f / "type_map.raw").write_text("8 1 11"), "a type '8', which is no element"),
-        (lambda f: (f / "type_map.raw").write_text("O H NA"), "a type 'NA', which is no element"),
+        (lambda f: (f / "type_map.raw").write_text("O\nH"), "of type 2, where 2 types have a name, counted from 0"),
+        (lambda f: (f / "type_map.raw").write_text("O H Type_2"), "an atom of type 'Type_2', which is no element"),
+        (lambda f: (f / "type_map.raw").write_text("8 1 11"), "an atom of type '8', which is no element"),
+        (lambda f: (f / "type_map.raw").write_text("O H NA"), "an atom of type 'NA', which is no element"),
         (lambda f: (f / "type.raw").write_text("1 0 1 -1"), "of type -1"),
         (lambda f: (f / "type.raw").write_text("1 0 1 0.5"), "one whole number for each atom"),
         (lambda f: (f / "type.raw").write_text("1 0 1"), "structures of 3 atoms need"),
         (lambda f: (f / "type.raw").write_text("a b"), "cannot be read as a file of DeePMD-kit"),
         (without_box, "has no box in set.000"),
-        (one_row_less, "force of .* in set.001 has shape .1, 12., where 2 structures of 4 atoms need .2, 4, 3."),
+        (one_row_less, "force of .* in set.001 has shape .1, 12., and not .2, 4, 3. as 2 structures"),
         (cut_off, "energy.npy cannot be read"),
         (objects, "energy.npy cannot be read"),
         (lambda f: np.save(f / "set.000/fparam.npy", np.ones((2, 1))), "has fparam, on which its labels depend"),
         (lambda f: np.save(f / "set.000/spin.npy", np.ones((2, 12))), "has spin, on which its labels depend"),
-        (lambda f: [shutil.rmtree(path) for path in f.glob("set.*")], "has no coord"),
+        (lambda f: (f / "type_map.raw").write_text("O H X"), "an atom of type 'X', which is no element"),
+        (lambda f: (f / "type_map.raw").write_text("O H Sodium"), "an atom of type 'Sodium', which is no element"),
+        (lambda f: (f / "set.001/coord.npy").unlink(), "has no coord in set.001"),
+        (archive, "energy.npy cannot be read .*several arrays"),
+        (lambda f: np.save(f / "set.000/energy.npy", np.array(1.0)), "energy of .* in set.000 is no array of numbers"),
+        (lambda f: np.save(f / "set.000/energy.npy", np.array([True, False])), "is no array of numbers"),
+        (lambda f: np.save(f / "set.000/box.npy", np.zeros((2, 9))), "a box without a volume: .* nopbc"),
+        (lambda f: np.save(f / "set.000/charge_spin.npy", np.zeros((2, 2))), "has charge_spin, on which"),
+        (lambda f: np.save(f / "set.000/real_atom_types.npy", np.tile(TYPES, (2, 1))), "no real_atom_types in set.001"),
+        (own_types_in_part, "real_atom_types that are no whole numbers"),
     ],
 )
 def test_what_cannot_be_read_is_refused_in_a_sentence(tmp_path, arrays, spoil, said):

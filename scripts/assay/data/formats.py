@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import all_properties
+from ase.data import chemical_symbols
 
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
@@ -33,11 +34,13 @@ from assay.data.labels import (
     with_stress_of,
     with_zero_forces,
 )
+from assay.data.mlip_files import MlipFile, is_mlip
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.data.orca_files import open_orca
 from assay.data.programs import begin_of, of_program, program_of
 from assay.data.runner_files import RunnerFile, is_runner
+from assay.data.spellings import atomic_numbers
 from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
 from assay.workflow.errors import AssayError
@@ -156,8 +159,8 @@ def open_frames(path: str | Path) -> FrameFile:
         if has_systems(path):
             return DeepmdFile(path)
         raise AssayError(
-            f"{path} is a folder without systems of DeePMD-kit (type.raw): name a file of structures, or make one of "
-            "those of many calculations by scripts/gather.py"
+            f"{path} is a folder without systems of DeePMD-kit (type.raw), and a set is none alone: name a file of "
+            "structures, or make one of those of many calculations by scripts/gather.py"
         )
     if not path.is_file():
         raise AssayError(f"there is no file {path}: check the path")
@@ -201,6 +204,8 @@ def _open_output(path: Path, labelled: bool) -> FrameFile | None:
     begin = begin_of(path)
     if labelled and is_runner(begin):
         return RunnerFile(path)
+    if labelled and is_mlip(begin):
+        return MlipFile(path)
     program = program_of(begin)
     if program == "VASP":
         return open_vasp(path, begin, labelled)
@@ -220,7 +225,13 @@ def _opened(source: str | Path | Mapping[str, Any]) -> tuple[FrameFile, LabelKey
     if not isinstance(source, Mapping):
         return open_frames(source), LabelKeys()
     keys = LabelKeys(**{key: value for key, value in source.items() if key in KEYS and value is not None})
-    return open_frames(source["path"]), keys
+    file = open_frames(source["path"])
+    if not keys.elements:
+        return file, keys
+    if not isinstance(file, DeepmdFile | MlipFile):
+        raise AssayError(f"{file.path} tells elements by itself: leave out `elements`, which are those of types")
+    numbers = atomic_numbers(np.array(keys.elements, dtype=object), f"`elements` beside {file.path}")
+    return file.with_elements([chemical_symbols[number] for number in numbers]), keys
 
 
 def _columns(found: Sequence[tuple[int, Structure, Labels]]) -> Dataset:

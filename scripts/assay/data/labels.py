@@ -47,6 +47,7 @@ class LabelKeys:
             of nine numbers, or of six in the order xx, yy, zz, yz, xz, xy.
         units: the units of "energy", "length", "forces", "stress" and "virial"; those that are not given follow from
             the first two, if these are. An energy may be one per atom ("eV/atom").
+        elements: the symbols of the elements of types, in the order of these, where a file has types alone.
     """
 
     energy_key: str | None = None
@@ -54,6 +55,7 @@ class LabelKeys:
     stress_key: str | None = None
     virial_key: str | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    elements: Sequence[str] = ()
 
     @property
     def given(self) -> dict[str, str | None]:

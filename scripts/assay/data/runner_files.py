@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from assay.data.blocks import begins_with, blocks_of
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import atomic_numbers, numbers_in
-from assay.runtime.template import open_text
-from assay.workflow.errors import AssayError, printable, reason_of
+from assay.workflow.errors import AssayError, printable
 
-_BEGIN, _END = "begin", "end"
+_WORDS = ("begin", "end")
 _KNOWN = ("comment", "atom", "lattice", "energy", "charge")
 _COLUMNS = slice(1, 4), slice(7, 10)  # of positions and forces in the line of an atom, behind its keyword
 _ELEMENT, _WIDTH = 4, 10
@@ -21,7 +21,7 @@ _ELEMENT, _WIDTH = 4, 10
 
 def is_runner(begin: str) -> bool:
     """Whether a file that begins so is an `input.data`."""
-    return begin.lstrip().partition("\n")[0].strip().lower() == _BEGIN
+    return begins_with(begin, _WORDS[0])
 
 
 class RunnerFile:
@@ -38,42 +38,14 @@ class RunnerFile:
 
     def count(self) -> int:
         """See ``FrameFile.count``."""
-        return sum(1 for _ in self._blocks(()))
+        return sum(1 for _ in blocks_of(self.path, _WORDS, ()))
 
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
         wanted = None if chosen is None else set(chosen.tolist())
-        for index, lines in self._blocks(wanted):
+        for index, lines in blocks_of(self.path, _WORDS, wanted):
             if wanted is None or index in wanted:
                 yield partial(_frame, lines, f"structure {index} of {self.path}")
-
-    def _blocks(self, wanted: Container[int] | None) -> Iterator[tuple[int, list[str]]]:
-        """The index of each block, and its lines if it is wanted."""
-        index = -1
-        lines: list[str] | None = None
-        try:
-            with open_text(self.path) as file:
-                for line in filter(str.strip, file):
-                    word = line.split(maxsplit=1)[0].lower()
-                    if (word == _BEGIN) != (lines is None):
-                        place, wanted_word = ("behind", _BEGIN) if lines is None else ("within", _END)
-                        raise AssayError(
-                            f"{self.path} has {printable(line.strip(), 60)!r} {place} structure {index}, where "
-                            f"{wanted_word!r} should stand: correct it"
-                        )
-                    if lines is None:
-                        index, lines = index + 1, []
-                    elif word == _END:
-                        yield index, lines
-                        lines = None
-                    elif wanted is None or index in wanted:
-                        lines.append(line)
-        except (OSError, EOFError, ValueError) as error:
-            raise AssayError(
-                f"{self.path} cannot be read ({reason_of(error, 200)}): check that it is complete"
-            ) from None
-        if lines is not None:
-            raise AssayError(f"structure {index} of {self.path} has no {_END!r}: the file is cut short; write it again")
 
 
 def _frame(lines: Sequence[str], where: str) -> Frame:

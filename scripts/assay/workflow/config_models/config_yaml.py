@@ -160,6 +160,7 @@ class LabelledFile(Section):
     stress_key: Text = may_be_absent(description="the name of stresses, positive under tension")
     virial_key: Text = may_be_absent(description="the name of virials, which are minus volume times stress")
     units: LabelUnits = may_be_absent(description="the units of the file")
+    elements: list[Text] = may_be_absent(min_length=1, description="the elements of types, in their order")
     teacher: Text = may_be_absent(description="the name of the teacher that labelled the file")
 
 

@@ -1,0 +1,151 @@
+"""Training data of MLIP, the package of moment tensor potentials: `.cfg`, whose types are no elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from ase.data import atomic_numbers
+
+from assay.data.blocks import begins_with, blocks_of
+from assay.data.frames import Frame, Layout
+from assay.data.spellings import numbers_in
+from assay.workflow.errors import AssayError, printable
+
+_WORDS = ("BEGIN_CFG", "END_CFG")
+_AXES = "xyz"
+_VIRIAL = ("xx", "yy", "zz", "yz", "xz", "xy")
+_OPPOSITE = "Stress:"  # which MLIP itself refuses
+
+
+def is_mlip(begin: str) -> bool:
+    """Whether a file that begins so holds configurations of MLIP."""
+    return begins_with(begin, _WORDS[0])
+
+
+class MlipFile:
+    """Configurations from BEGIN_CFG to END_CFG, in eV and angstrom; see ``FrameFile``.
+
+    As many vectors as `Supercell` has, so many axes repeat. `PlusStress` and `Virial` are minus volume times stress.
+    """
+
+    layout = Layout()
+
+    def __init__(self, path: Path, elements: Sequence[str] = ()):
+        self.path = path
+        self._numbers = np.array([atomic_numbers[element] for element in elements], dtype=np.int64)
+
+    def with_elements(self, elements: Sequence[str]) -> MlipFile:
+        """The same structures, of elements by type."""
+        return MlipFile(self.path, elements)
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        return sum(1 for _ in blocks_of(self.path, _WORDS, ()))
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        if not len(self._numbers):
+            raise AssayError(
+                f"{self.path} is of MLIP, whose types are no elements: name these in the order of types, as elements: "
+                "[Na, Cl] beside its path in the config, or by --elements of scripts/gather.py"
+            )
+        wanted = None if chosen is None else set(chosen.tolist())
+        for index, lines in blocks_of(self.path, _WORDS, wanted):
+            if wanted is None or index in wanted:
+                yield partial(self._frame, lines, f"structure {index} of {self.path}")
+
+    def _frame(self, lines: Sequence[str], where: str) -> Frame:
+        fields = _fields(lines, where)
+        cell = np.zeros((3, 3))
+        vectors = _table(fields, "Supercell", where, 3)
+        if len(vectors) > 3:
+            raise AssayError(f"{where} has a Supercell of {len(vectors)} vectors: write three at most")
+        cell[: len(vectors)] = vectors
+        [[count]] = _table(fields, "Size", where, 1, n_rows=1)
+        columns, atoms = fields.get("AtomData:", ([], []))
+        table = _table(fields, "AtomData:", where, len(columns))
+        if count != len(atoms):
+            raise AssayError(f"{where} has another Size than the {len(atoms)} atoms of its AtomData: correct it")
+        named = dict(zip(columns, table.T, strict=True))
+        if "id" in named and (named["id"] != 1 + np.arange(len(table))).any():
+            raise AssayError(
+                f"{where} has atoms in another order than that of their `id`, which MLIP refuses: sort them"
+            )
+        info = {"energy": _table(fields, "Energy", where, 1, n_rows=1)[0, 0]} if "Energy" in fields else {}
+        for word in ("PlusStress:", "Virial:"):
+            if word in fields:
+                [row] = _table(fields, word, where, len(_VIRIAL), n_rows=1)
+                of_column = dict(zip(fields[word][0], row, strict=True))
+                info["virial"] = np.array([of_column[name] for name in _VIRIAL])
+        return Frame(
+            where,
+            "",
+            "",
+            self._elements(named.get("type", np.zeros(len(table))), where),
+            _positions(named, cell, where),
+            cell if len(vectors) else None,
+            np.arange(3) < len(vectors),
+            info,
+            {"forces": _vectors(named, "f")} if {f"f{axis}" for axis in _AXES} <= named.keys() else {},
+            not len(vectors),
+        )
+
+    def _elements(self, types: np.ndarray, where: str) -> np.ndarray:
+        strange = types[(types != np.rint(types)) | (types < 0) | (types >= len(self._numbers))]
+        if len(strange):
+            raise AssayError(
+                f"{where} has an atom of type {strange[0]:g}, but `elements` names {len(self._numbers)}, counted from "
+                "0: name one for each type"
+            )
+        return self._numbers[types.astype(np.int64)]
+
+
+def _fields(lines: Sequence[str], where: str) -> dict[str, tuple[list[str], list[str]]]:
+    """The words behind each keyword, and the lines of numbers below it."""
+    fields: dict[str, tuple[list[str], list[str]]] = {}
+    rows: list[str] = []
+    for line in lines:
+        keyword, *words = line.split()
+        if numbers_in(line) is not None:
+            rows.append(line)
+            continue
+        keyword = {"SuperCell": "Supercell", "Atomic_data:": "AtomData:"}.get(keyword, keyword)
+        if keyword.startswith("Feature"):
+            rows = []
+            continue
+        known = keyword in ("Size", "Supercell", "AtomData:", "Energy", "PlusStress:", "Virial:")
+        if not known or keyword in fields:
+            raise AssayError(f"{where} has {printable(line.strip(), 60)!r}, which is not known there: correct it")
+        rows = []
+        fields[keyword] = words, rows
+    return fields
+
+
+def _table(
+    fields: dict[str, tuple[list[str], list[str]]], keyword: str, where: str, width: int, n_rows: int | None = None
+) -> np.ndarray:
+    """The numbers (rows, width) below a keyword."""
+    columns, rows = fields.get(keyword, ([], []))
+    numbers = [numbers_in(row) for row in rows]
+    has_width = all(row is not None and len(row) == width for row in numbers)
+    if not has_width or (columns and len(set(columns)) != width) or n_rows not in (None, len(rows)):
+        raise AssayError(f"{where} has other lines or numbers below {keyword} than MLIP writes: correct them")
+    return np.array(numbers, dtype=np.float64).reshape(-1, width) if width else np.zeros((0, 0))
+
+
+def _positions(named: dict[str, np.ndarray], cell: np.ndarray, where: str) -> np.ndarray:
+    """Positions (N, 3), in angstrom."""
+    kinds = [kind for kind in ("cartes_", "direct_") if {f"{kind}{axis}" for axis in _AXES} <= named.keys()]
+    if len(kinds) != 1:
+        raise AssayError(
+            f"{where} does not have one position for each atom, as cartes_x, cartes_y and cartes_z: correct it"
+        )
+    positions = _vectors(named, kinds[0])
+    return positions if kinds == ["cartes_"] else positions @ cell
+
+
+def _vectors(named: dict[str, np.ndarray], prefix: str) -> np.ndarray:
+    return np.stack([named[f"{prefix}{axis}"] for axis in _AXES], axis=1)

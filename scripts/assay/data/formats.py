@@ -14,6 +14,7 @@ import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.data import chemical_symbols
 
+from assay.data.aims_files import open_aims
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.cp2k_files import Cp2kFile, open_xyz
@@ -57,7 +58,11 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
-_LABELLED: Mapping[str, Callable[[Path], FrameFile]] = {"Gaussian": open_gaussian, "ORCA": open_orca}
+_LABELLED: Mapping[str, Callable[[Path], FrameFile]] = {
+    "FHI-aims": open_aims,
+    "Gaussian": open_gaussian,
+    "ORCA": open_orca,
+}
 _MOLFILES = (".mol", ".sdf")
 KEYS = {field.name for field in fields(LabelKeys)}
 _COUNTED = {
@@ -77,9 +82,10 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, ORCA and Gaussian by
-    any name, and folders of DeePMD-kit. Files are read piece by piece, and only what is kept stays in memory. Warns
-    with the number of structures that look as if their hydrogens were dropped.
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, FHI-aims, ORCA and
+    Gaussian, configurations of MLIP and `input.data` of n2p2 by any name, and folders of DeePMD-kit. Files are read
+    piece by piece, and only what is kept stays in memory. Warns with the number of structures that look as if their
+    hydrogens were dropped.
 
     Args:
         source: a path; or an entry of ``dataset.splits`` of the config, with ``path`` and the fields of ``LabelKeys``.

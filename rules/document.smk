@@ -17,13 +17,19 @@ MEASURED_APART = [
     for path in ["results/peers/peers.json", *expand("results/{variant}/endurance.json", variant=NETWORKS)]
     if Path(path).exists()
 ]
-PAGES = sorted(map(str, [*Path().glob("README.md"), *Path("docs").glob("*.md")]))
+
+
+def own_pages(wildcards):
+    """The pages of the documentation, which are those of the checkout."""
+    if Path.cwd() != ROOT.resolve():
+        raise WorkflowError("the documentation belongs to the checkout: give this command in its folder")
+    return sorted(map(str, [*Path().glob("README.md"), *Path("docs").glob("*.md")]))
 
 
 rule document:
     """Everything, from the results of this run."""
     input:
-        PAGES,
+        own_pages,
         summary="results/report/summary.json",
         cards=CARDS,
         measured_apart=MEASURED_APART,
@@ -49,6 +55,7 @@ rule document_example:
     Its properties stay too where this run did not measure them, as `snakemake properties` does.
     """
     input:
+        own_pages,
         expand("results/{variant}/{file}", variant=VARIANTS, file=["accuracy.json", "benchmark.json", "physics.json"]),
         drawn=branch(exists("results/properties/properties.svg"), then="results/properties/properties.svg"),
         cards=CARDS,
@@ -73,7 +80,7 @@ rule pages:
     """Tables and picture again, from docs/figures.json and the records of a GPU as they are."""
     input:
         "docs/figures.json",
-        PAGES,
+        own_pages,
         sorted(Path("data/benchmarks/gpu").glob("*.json")),
     log:
         "logs/pages.log",
@@ -93,6 +100,7 @@ rule pages:
 rule document_trials:
     """The tables and pictures of `snakemake ablate` and `snakemake compress`, and nothing else."""
     input:
+        own_pages,
         ablation="results/ablation/ablation.json",
         compression=f"results/{config['compress']['variant']}/compression/compression.json",
         cards=CARDS,

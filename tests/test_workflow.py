@@ -259,6 +259,9 @@ def test_another_folder_gets_the_results_and_the_checkout_gives_the_defaults(tmp
         refused = snakemake(home, *arguments, "-n", command)
         words = f"belongs to the checkout, which others use too: name a file of your own as `{key}` in the config"
         assert refused.returncode != 0 and words in refused.stdout, refused.stdout
+    for command in ("document", "document_example", "document_trials", "pages"):
+        refused = snakemake(home, *arguments, "-n", command)
+        assert refused.returncode != 0 and "documentation belongs to the checkout" in refused.stdout, refused.stdout
     own = snakemake(home, *arguments, "-n", "baseline", "--config", "regress={baseline: mine.json}")
     assert own.returncode == 0, own.stdout
     for command, path, words in (

@@ -62,6 +62,25 @@ def test_types_are_the_elements_that_the_caller_names(labelled):
     assert [s.energy_eV for s in read_dataset(labelled, part=(1, 2))] == [-3.25]
 
 
+def test_configurations_that_vasp_did_not_converge_are_left_out(labelled, tmp_path, capsys):
+    (tmp_path / "train.cfg").write_text(
+        CRYSTAL.replace("EFS_by       VASP", "EFS_by       VASP_not_converged") + MOLECULE
+    )
+    [molecule] = read_dataset(labelled)
+    assert molecule.energy_eV == -3.25 and "the electrons of 1 structures of" in capsys.readouterr().out
+
+
+def test_numbers_may_stand_behind_a_keyword_and_fractions_need_three_vectors(labelled, tmp_path):
+    (tmp_path / "train.cfg").write_text(
+        MOLECULE.replace("Size\n    2", "Size 2").replace("Energy\n -3.25", "Energy -3.25")
+    )
+    [molecule] = read_dataset(labelled)
+    assert molecule.energy_eV == -3.25
+    (tmp_path / "train.cfg").write_text(MOLECULE.replace("cartes", "direct"))
+    with pytest.raises(AssayError, match="fractions of fewer than three vectors"):
+        read_dataset(labelled)
+
+
 def test_fractions_and_columns_in_another_order(labelled, tmp_path):
     text = CRYSTAL.replace("cartes", "direct").replace("2.800000      2.700000      2.900000", "0.5 0.5 0.5")
     text = text.replace("xx          yy          zz          yz          xz          xy", "xy xz yz zz yy xx")
@@ -92,7 +111,10 @@ def test_elements_are_asked_for_where_there_are_types_alone(labelled, tmp_path):
         ("0.100000    0.200000   -0.300000", "0.100000    0.200000", "other lines or numbers below AtomData:"),
         ("0.100000    0.200000   -0.300000", "0.100000    0.200000 x", "'1    0 .* x', which is not known"),
         ("         0.000000      0.000000      5.700000\n", "", "^$"),
-        ("PlusStress", "Stress", "'Stress:  xx .*', which is not known"),
+        ("PlusStress", "Stress", "has Stress:, whose sign is the other one"),
+        (" Feature   weight       1.0", " Virial: xx yy zz yz xz xy\n 1 2 3 4 5 6", "PlusStress and Virial"),
+        (" Supercell\n         5.600000      0.000000      0.000000\n", " Cell\n", "'Cell', which is not known"),
+        ("BEGIN_CFG\n", "# of VASP\nBEGIN_CFG\n", "'# of VASP' at its beginning, where 'BEGIN_CFG' should stand"),
         ("xz          xy", "xz          xz", "other lines or numbers below PlusStress:"),
         ("        -10.500000000000\n", "", "below Energy"),
     ],

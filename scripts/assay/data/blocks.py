@@ -33,11 +33,14 @@ def blocks_of(path: Path, words: tuple[str, str], wanted: Container[int] | None)
             for line in filter(str.strip, file):
                 word = line.strip("\ufeff \t\r\n").lower()
                 if (word == begin.lower()) != (lines is None):
-                    place, missing = ("behind", begin) if lines is None else ("within", end)
-                    raise AssayError(
-                        f"{path} has {printable(line.strip(), 60)!r} {place} structure {index}, where {missing!r} "
-                        "should stand: correct it"
+                    missing = begin if lines is None else end
+                    place = (
+                        f"{'behind' if lines is None else 'within'} structure {index}"
+                        if index >= 0
+                        else "at its beginning"
                     )
+                    text = printable(line.strip(), 60)
+                    raise AssayError(f"{path} has {text!r} {place}, where {missing!r} should stand: correct it")
                 if lines is None:
                     index, lines = index + 1, []
                 elif word == end.lower():

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
 
-from assay.data.blocks import begins_with, blocks_of
+from assay.data.blocks import blocks_of
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import numbers_in
 from assay.workflow.errors import AssayError, printable
@@ -17,12 +19,13 @@ from assay.workflow.errors import AssayError, printable
 _WORDS = ("BEGIN_CFG", "END_CFG")
 _AXES = "xyz"
 _VIRIAL = ("xx", "yy", "zz", "yz", "xz", "xy")
-_OPPOSITE = "Stress:"  # which MLIP itself refuses
+_OPPOSITE = "Stress:"
+_UNCONVERGED = "not_converged"  # in what the converter of MLIP says of a step of VASP
 
 
 def is_mlip(begin: str) -> bool:
     """Whether a file that begins so holds configurations of MLIP."""
-    return begins_with(begin, _WORDS[0])
+    return re.search(rf"(?m)^[ \t]*{_WORDS[0]}[ \t]*\r?$", begin) is not None
 
 
 class MlipFile:
@@ -31,7 +34,7 @@ class MlipFile:
     As many vectors as `Supercell` has, so many axes repeat. `PlusStress` and `Virial` are minus volume times stress.
     """
 
-    layout = Layout()
+    layout = Layout(leaves_out_unconverged=True)
 
     def __init__(self, path: Path, elements: Sequence[str] = ()):
         self.path = path
@@ -74,8 +77,14 @@ class MlipFile:
             raise AssayError(
                 f"{where} has atoms in another order than that of their `id`, which MLIP refuses: sort them"
             )
-        info = {"energy": _table(fields, "Energy", where, 1, n_rows=1)[0, 0]} if "Energy" in fields else {}
+        info: dict[str, Any] = (
+            {"energy": _table(fields, "Energy", where, 1, n_rows=1)[0, 0]} if "Energy" in fields else {}
+        )
+        if any(line.split()[0].startswith("Feature") and _UNCONVERGED in line for line in lines):
+            info = {"converged": False}
         for word in ("PlusStress:", "Virial:"):
+            if word in fields and "virial" in info:
+                raise AssayError(f"{where} has PlusStress and Virial, which are one: leave one of them out")
             if word in fields:
                 [row] = _table(fields, word, where, len(_VIRIAL), n_rows=1)
                 of_column = dict(zip(fields[word][0], row, strict=True))
@@ -112,6 +121,10 @@ def _fields(lines: Sequence[str], where: str) -> dict[str, tuple[list[str], list
         if numbers_in(line) is not None:
             rows.append(line)
             continue
+        if keyword == _OPPOSITE:
+            raise AssayError(
+                f"{where} has {_OPPOSITE}, whose sign is the other one: write it as PlusStress with that turned"
+            )
         keyword = {"SuperCell": "Supercell", "Atomic_data:": "AtomData:"}.get(keyword, keyword)
         if keyword.startswith("Feature"):
             rows = []
@@ -119,8 +132,9 @@ def _fields(lines: Sequence[str], where: str) -> dict[str, tuple[list[str], list
         known = keyword in ("Size", "Supercell", "AtomData:", "Energy", "PlusStress:", "Virial:")
         if not known or keyword in fields:
             raise AssayError(f"{where} has {printable(line.strip(), 60)!r}, which is not known there: correct it")
-        rows = []
-        fields[keyword] = words, rows
+        is_behind = keyword in ("Size", "Energy") and bool(words)
+        rows = [" ".join(words)] if is_behind else []
+        fields[keyword] = [] if is_behind else words, rows
     return fields
 
 
@@ -144,7 +158,11 @@ def _positions(named: dict[str, np.ndarray], cell: np.ndarray, where: str) -> np
             f"{where} does not have one position for each atom, as cartes_x, cartes_y and cartes_z: correct it"
         )
     positions = _vectors(named, kinds[0])
-    return positions if kinds == ["cartes_"] else positions @ cell
+    if kinds == ["cartes_"]:
+        return positions
+    if not cell.any(axis=1).all():
+        raise AssayError(f"{where} has fractions of fewer than three vectors: write cartes_x, cartes_y and cartes_z")
+    return positions @ cell
 
 
 def _vectors(named: dict[str, np.ndarray], prefix: str) -> np.ndarray:

@@ -64,7 +64,7 @@ _NOT_READ: Mapping[str, re.Pattern[str]] = {  # by format of ASE
 _WHOLE = r"\s*([-+]?\d+)\b"
 _CHARGE_OF_ONETEP = {"charge": re.compile(r"(?im)^\s*charge\s*[:=]?\s*([-+.\d]+)\s*$")}
 _TOLD: Mapping[str, Mapping[str, re.Pattern[str]]] = {  # by format of ASE
-    "aims-output": {"charge": re.compile(r"(?m)^\s*Charge =\s*([-+.\dE]+):")},
+    "aims-output": {"charge": re.compile(r"(?m)^\s*(?:Charged system requested:\s*)?Charge =\s*([-+.\d]+E[-+]\d+)")},
     "castep-castep": {"charge": re.compile(r"net charge of system\s*:\s*([-+.\d]+)")},
     "cp2k-restart": {
         "charge": re.compile(rf"(?im)^\s*CHARGE{_WHOLE}\s*$"),

@@ -67,7 +67,7 @@ def _frame(lines: Sequence[str], where: str) -> Frame:
         _numbers([words[columns] for words in atoms], len(atoms), 3, "atoms", where) for columns in _COLUMNS
     )
     info = {
-        word: _numbers([words[1:2] for words in rows[word]], 1, 1, f"`{word}`", where)[0, 0]
+        word: _numbers([words[1:] for words in rows[word]], 1, 1, f"`{word}`", where)[0, 0]
         for word in ("energy", "charge")
         if rows[word]
     }

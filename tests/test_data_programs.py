@@ -314,7 +314,6 @@ def test_lattice_vectors_below_the_atoms_are_not_passed_over(tmp_path, n):
 
 
 BANNERS = {
-    "CP2K": " DBCSR| Multrec recursion limit   512\n CP2K| version string:    CP2K version 7.1\n FORCES|   1  1.0\n",
     "Psi4": "\n    ------\n          Psi4: An Open-Source Ab Initio Electronic Structure Package\n",
     "Q-Chem": "You are running Q-Chem version: 5.2.0\n\n    Welcome to Q-Chem\n",
     "Turbomole": "\n grad (node) : TURBOMOLE V7.1 ( 20661 ) 10 Jun 2016 at 08:56:48\n",
@@ -334,6 +333,7 @@ READ = {  # as structures
     "NWChem": "              Northwest Computational Chemistry Package (NWChem) 6.6\n",
 }
 READ_WITH_LABELS = {
+    "CP2K": " DBCSR| Multrec recursion limit   512\n CP2K| version string:    CP2K version 7.1\n FORCES|   1  1.0\n",
     "FHI-aims": "------\n          Invoking FHI-aims ...\n",
     "Gaussian": " Entering Gaussian System, Link 0=g16\n",
     "Quantum ESPRESSO": "\n     Program PWSCF v.5.4.0 starts on 22Sep2019 at 18: 5:43\n",

@@ -18,6 +18,7 @@ from assay.data.aims_files import open_aims
 from assay.data.ase_files import AseFile, DatabaseFile
 from assay.data.checks import check, is_sound, lacks_hydrogens
 from assay.data.cp2k_files import Cp2kFile, open_xyz
+from assay.data.cp2k_outputs import open_cp2k_output
 from assay.data.dataset import Dataset, from_structures
 from assay.data.deepmd_files import DeepmdFile, has_systems
 from assay.data.espresso_files import open_espresso
@@ -82,8 +83,8 @@ def read_dataset(
     """Read and check labelled structures, and print what is read as what.
 
     Extended XYZ (.xyz, .extxyz, also .gz, .bz2 and .xz), ASE databases and trajectories (.db, .aselmdb, .json, .traj),
-    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, Quantum ESPRESSO, FHI-aims, ORCA and
-    Gaussian, configurations of MLIP and `input.data` of n2p2 by any name, and folders of DeePMD-kit. Files are read
+    arrays (.npz) and HDF5 (.h5, .hdf5) of several layouts, and outputs of VASP, CP2K, Quantum ESPRESSO, FHI-aims, ORCA
+    and Gaussian, configurations of MLIP and `input.data` of n2p2 by any name, and folders of DeePMD-kit. Files are read
     piece by piece, and only what is kept stays in memory. Warns with the number of structures that look as if their
     hydrogens were dropped.
 
@@ -217,6 +218,8 @@ def _open_output(path: Path, labelled: bool) -> FrameFile | None:
         return open_vasp(path, begin, labelled)
     if program == "Quantum ESPRESSO":
         return open_espresso(path, labelled)
+    if program == "CP2K":
+        return open_cp2k_output(path, labelled)
     reader = _LABELLED.get(program or "") if labelled else None
     return None if reader is None else reader(path)
 

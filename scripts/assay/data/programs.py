@@ -13,7 +13,6 @@ _BEGIN, _PIECE = 100_000, 1_000  # characters, in which the banner of a program 
 _BY_DPDATA = "dpdata makes it an ASE trajectory, by `dpdata {{path}} -i {} -o ase/traj -O labels.traj`"
 _BY_CCLIB = "cclib writes its last structure as XYZ, by `ccwrite xyz {path}`"
 _OF_BOTH = {
-    "CP2K": f"give PROJECT-pos-1.xyz of its run; of a single point {_BY_DPDATA.format('cp2k/output')}",
     "SIESTA": _BY_DPDATA.format("siesta/output"),
 }
 _LABELS: Mapping[str, str] = {
@@ -36,7 +35,7 @@ _TO_DO = (
     "write its structures as extended XYZ, with `energy` in eV and `forces` in eV/angstrom",
 )
 _MOL2 = "mol2"
-_WITH_STRUCTURES = ("VASP", "Quantum ESPRESSO", "FHI-aims", "ORCA", "NWChem", "Gaussian")  # which are read
+_WITH_STRUCTURES = ("VASP", "CP2K", "Quantum ESPRESSO", "FHI-aims", "ORCA", "NWChem", "Gaussian")  # which are read
 _BANNERS: Mapping[str, re.Pattern[str]] = {
     name: re.compile(rf"(?m)^(?:{pattern})")
     for name, pattern in {

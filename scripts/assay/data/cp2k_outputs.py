@@ -1,0 +1,170 @@
+"""Labels in outputs of single points of CP2K. Of other runs they tell the first structure alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assay.data.frames import Frame, calculator_of
+from assay.data.outputs import CutOff, OutputFile, Step, ghosts, leave_out, outside, several_energies
+from assay.runtime.template import open_text
+from assay.workflow.errors import AssayError
+from assay.workflow.units import factor
+
+_PROGRAM = "CP2K"
+_RUN = re.compile(r"(?m)^.*\bPROGRAM STARTED AT\b")
+_ENDED = "PROGRAM ENDED AT"
+_RUN_TYPE = re.compile(r"GLOBAL\| Run type\s+(\S+)")
+_SINGLE = ("ENERGY", "ENERGY_FORCE", "WAVEFUNCTION_OPTIMIZATION", "WFN_OPT")
+_ROWS = r"((?:[ \t]*\d+[ \t]+\d+[ \t]+\S+[ \t]+\d+(?:[ \t]+-?\d+\.\d+){5}[ \t]*\n)+)"
+_ATOMS = re.compile(
+    rf"(?i)MODULE QUICKSTEP: +ATOMIC COORDINATES IN angstrom[ \t]*\n\s*Atom +Kind +Element.*\n(?:[ \t]*\n)?{_ROWS}"
+)
+_VECTOR = re.compile(
+    r"(?m)^ CELL\| Vector [abc] \[angstrom\]:?\s*(-?[\d.]+)\s+(-?[\d.]+)\s+(-?[\d.]+)\s+\|[abc]\| =\s*([\d.]+)"
+)
+_PERIODIC = re.compile(r"(?m)^ POISSON\| Periodicity\s+(\S+)")
+_TOLD = {
+    "charge": re.compile(r"(?m)^ DFT\| Charge\s+(-?\d+)"),
+    "multiplicity": re.compile(r"(?m)^ DFT\| Multiplicity\s+(\d+)"),
+}
+_ENERGY = re.compile(r"(?m)^ ENERGY\| Total FORCE_EVAL \( (\w+) \) energy [(\[]([\w.]+)[)\]]:?\s+(\S+)")
+_QUICKSTEP = "QS"
+_NUMBERS = r"((?:[ \t]+[-+.\dE]+){3})"
+_BEGINS = re.compile(r"(?m)^ (?:ATOMIC FORCES in|FORCES\| Atomic forces) ")
+_FORCES = re.compile(
+    r"(?m)^ (?:ATOMIC FORCES in|FORCES\| Atomic forces) \[([^\]]+)\][ \t]*\n\s*(?:#|FORCES\|) +Atom .*\n"
+    r"((?:(?: FORCES\|)?[ \t]*\d+(?:[ \t]+\d+[ \t]+\S+)?(?:[ \t]+[-+.\dE]+){3,4}[ \t]*\n)+)"
+)
+_FORCE = re.compile(rf"(?: FORCES\|)?[ \t]*(\d+)(?:[ \t]+\d+[ \t]+[A-Za-z]\S*)?{_NUMBERS}")
+_TENSOR = re.compile(r"(?m)^ (?:STRESS TENSOR|STRESS\| Analytical stress tensor) \[")
+_STRESS = re.compile(
+    r"(?m)^ (?:STRESS TENSOR|STRESS\| Analytical stress tensor) \[([^\]]+)\][ \t]*\n\s*(?:STRESS\|)? +[xX] +[yY] +"
+    rf"[zZ].*\n((?:(?: STRESS\|)?[ \t]+[xyzXYZ]{_NUMBERS}[ \t]*\n){{3}})"
+)
+_UNCONVERGED = "SCF run NOT converged"
+_OUTSIDE = re.compile(r"(?m)^ (QMMM\|.*|.*\bEFIELD\b.*|.*\bexternal potential\b.*)$")
+
+
+def open_cp2k_output(path: Path, labelled: bool) -> OutputFile:
+    """An output of single points of CP2K.
+
+    The energy is that of the force evaluation, which is free where electrons are smeared. Lattice vectors have three
+    decimals there, and their lengths as many or more.
+
+    Args:
+        path: the file.
+        labelled: whether energies and forces are wanted.
+    """
+    return OutputFile(path, _PROGRAM, partial(_steps, path, labelled))
+
+
+def _steps(path: Path, labelled: bool) -> Iterator[Step]:
+    """The structures of all runs in a file."""
+    with open_text(path) as file:
+        text = file.read()
+    for begin, end in pairwise([*(run.start() for run in _RUN.finditer(text)), len(text)]):
+        run = text[begin:end]
+        kind, forces = _RUN_TYPE.search(run), _FORCES.search(run)
+        if kind is not None and kind[1] not in _SINGLE:
+            raise AssayError(
+                f"{path} is of a run of CP2K of type {kind[1]}, and tells its first positions alone: give "
+                "PROJECT-pos-1.xyz of that run"
+            )
+        if _ENDED not in run:
+            if end == len(text):
+                raise CutOff
+            leave_out(path, "it is there in part, and another run follows")
+            continue
+        energies, atoms, said = _ENERGY.findall(run), _ATOMS.search(run), _OUTSIDE.search(run)
+        if atoms is None or (labelled and (forces is None or not energies)):
+            lacking = "coordinates" if atoms is None else "forces" if forces is None else "an energy"
+            raise AssayError(
+                f"{path} has a run of CP2K without {lacking} that can be read: let it print them, by PRINT_LEVEL "
+                "MEDIUM and &PRINT &FORCES of &FORCE_EVAL"
+            )
+        labels = partial(_labels, run, energies, forces) if labelled and forces is not None else None
+        if labelled and (said is not None or {kind for kind, _, _ in energies} != {_QUICKSTEP}):
+            raise outside(path, _PROGRAM, f"FORCE_EVAL ( {energies[0][0]} )" if said is None else said[1])
+        yield partial(_frame, run, atoms[1], labels)
+
+
+def _frame(run: str, atoms: str, labels: Callable[..., dict[str, Any]] | None, where: str) -> Frame:
+    rows = [row.split() for row in atoms.splitlines()]
+    if any(float(row[7]) == 0.0 for row in rows):
+        raise ghosts(where)
+    found = {name: pattern.search(run) for name, pattern in _TOLD.items()}
+    info: dict[str, Any] = {name: float(told[1]) for name, told in found.items() if told is not None}
+    cell, pbc = _periodicity(run, where)
+    if labels is not None:
+        info |= labels([row[0] for row in rows], pbc.all(), where)
+    forces = {"forces": info.pop("forces")} if "forces" in info else {}
+    return Frame(
+        where,
+        "",
+        "",
+        np.array([row[3] for row in rows], dtype=np.int64),
+        np.array([row[4:7] for row in rows], dtype=np.float64),
+        cell if pbc.any() else None,
+        pbc,
+        info,
+        forces,
+        is_told_open=not pbc.any(),
+        calculator=calculator_of(_PROGRAM, None),
+    )
+
+
+def _labels(
+    run: str,
+    energies: Sequence[tuple[str, str, str]],
+    forces: re.Match[str],
+    numbers: Sequence[str],
+    is_crystal: bool,
+    where: str,
+) -> dict[str, Any]:
+    """The labels of a structure whose atoms have ``numbers``, in eV and angstrom."""
+    if len(energies) > 1:
+        raise several_energies(where, len(energies))
+    rows = [row for row in map(_FORCE.match, forces[2].splitlines()) if row is not None]
+    if [row[1] for row in rows] != list(numbers):
+        raise AssayError(f"{where} has {len(numbers)} atoms, and forces of {len(rows)}: check what CP2K wrote there")
+    values = np.array([row[2].split() for row in rows], dtype=np.float64)
+    labels: dict[str, Any] = {"forces": values * _unit(forces[1], "forces", where), "converged": False}
+    if _UNCONVERGED not in run:
+        labels = {"forces": labels["forces"], "energy": float(energies[0][2]) * _unit(energies[0][1], "energy", where)}
+    return labels | ({"stress": _stress(run, where)} if is_crystal and _TENSOR.search(run) else {})
+
+
+def _periodicity(run: str, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """Lattice vectors (3, 3), angstrom, as long as is told with more decimals, and which axes repeat, (3,) bool."""
+    periodic, vectors = _PERIODIC.search(run), _VECTOR.findall(run)
+    if periodic is None or len(vectors) != 3:
+        raise AssayError(f"{where} does not tell its cell or which axes repeat: run it again with PRINT_LEVEL MEDIUM")
+    cell = np.array([vector[:3] for vector in vectors], dtype=np.float64)
+    if all(len(length.partition(".")[2]) > len(x.partition(".")[2]) for x, _, _, length in vectors):
+        lengths = np.array([vector[3:] for vector in vectors], dtype=np.float64)
+        cell *= lengths / np.linalg.norm(cell, axis=1, keepdims=True)
+    return cell, np.array([axis in periodic[1] for axis in "XYZ"]) & (periodic[1] != "NONE")
+
+
+def _stress(run: str, where: str) -> np.ndarray:
+    """A stress (3, 3), eV/angstrom^3, positive under tension, which CP2K writes with the other sign."""
+    table = _STRESS.search(run)
+    if table is None:
+        raise AssayError(f"{where} has a stress that cannot be read: check what CP2K wrote there")
+    rows = [row.replace("STRESS|", " ").split()[1:] for row in table[2].splitlines()]
+    return -np.array(rows, dtype=np.float64) * _unit(table[1], "stress", where)
+
+
+def _unit(name: str, kind: str, where: str) -> float:
+    """The value of a unit, as CP2K writes it, in eV and angstrom."""
+    try:
+        return factor("au" if name == "a.u." else name, kind)
+    except AssayError:
+        raise AssayError(f"{where} has {kind} in {name}, which is not known: print it in another unit") from None

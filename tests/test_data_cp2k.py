@@ -127,12 +127,15 @@ def test_a_molecule_a_slab_and_charges_of_their_own(write):
 
 def test_what_is_not_converged_or_was_killed_costs_no_other(write, capsys):
     rough = single(0.9, converged=" *** WARNING in qs_scf.F:542 :: SCF run NOT converged ***\n")
+    rough += single(1.0, converged=" SCF not converged! \n")
+    aborted = single(1.1, converged=" *** ERROR in qs_scf.F:611 :: SCF run NOT converged. To continue ***\n")
+    rough += aborted[: aborted.index(" ENERGY|")]
     killed = single(0.8)
     killed = killed[: killed.index("SUM OF ATOMIC")]
     with pytest.warns(UserWarning, match="it is there in part, and another run follows"):
         [structure] = read_dataset(write(rough + killed + single(0.7)))
     assert structure.energy_eV == pytest.approx(computed(0.7)[0] * Hartree)
-    assert "the electrons of 1 structures of" in capsys.readouterr().out
+    assert "the electrons of 3 structures of" in capsys.readouterr().out
     with pytest.warns(UserWarning, match="ends within an ionic step"):
         assert len(read_dataset(write(single() + killed))) == 1
 
@@ -144,7 +147,16 @@ def test_what_is_not_converged_or_was_killed_costs_no_other(write, capsys):
         ("ENERGY_FORCE", "GEO_OPT", "of type GEO_OPT"),
         ("( QS )", "( QMMM )", r"`FORCE_EVAL \( QMMM \)`, of which students know nothing"),
         (" ATOMIC FORCES in", " FORCES in", "a run of CP2K without forces that can be read: .* &PRINT &FORCES"),
-        ("ATOMIC COORDINATES", "COORDINATES", "a run of CP2K without coordinates that can be read"),
+        ("ATOMIC COORDINATES", "COORDINATES", "a run of CP2K without coordinates in angstrom that can be read"),
+        ("\n       2     1 X", "\n *** WARNING\n       2     1 X", "without coordinates in angstrom"),
+        ("\n       2     1 X", "\n       3     1 X", "has atoms in its table that cannot be read"),
+        ("1.0000      1.0079", "0.5000      1.0079", "a core of 0.5000 charges, which is no element"),
+        (" ENERGY|", "   Electric field interaction energy:     0.00123\n ENERGY|", "with `Electric field interaction"),
+        (
+            " ENERGY|",
+            " ENERGY| Total FORCE_EVAL ( MIXED ) energy [hartree]   -1.0\n ENERGY|",
+            r"`FORCE_EVAL \( MIXED \)`",
+        ),
         (" POISSON| Periodicity", " POISSON| Solver", "does not tell its cell or which axes repeat"),
         ("[a.u.]", "[furlong]", "has forces in furlong, which is not known"),
         ("1.0000      1.0079", "0.0000      1.0079", "has ghost atoms"),
@@ -159,6 +171,21 @@ def test_what_no_student_learns_from_is_refused_in_a_sentence(right, wrong, said
         read_dataset(write(text.replace(right, wrong, 1)))
 
 
+def test_forces_that_fixed_atoms_have_lost_are_refused(write):
+    text = single(is_new=True)
+    zero = "".join(f"{x:16.8E}" for x in np.zeros(4))
+    lines = [f" FORCES|      1{zero}" if line.startswith(" FORCES|      1") else line for line in text.splitlines()]
+    with pytest.raises(AssayError, match=r"has atoms without a force, .* without FIXED_ATOMS"):
+        read_dataset(write("\n".join([*lines, ""])))
+
+
+def test_names_of_files_and_a_beginning_that_is_cut_off(write):
+    named = single().replace(" DFT| Charge", " GLOBAL| Project name    EFIELD SCF run NOT\n DFT| Charge")
+    assert len(read_dataset(write(named))) == 1
+    with pytest.warns(UserWarning, match="the beginning of its run is not there"):
+        assert len(read_dataset(write(single(0.8)[200:] + single()))) == 1
+
+
 def test_a_structure_without_labels_is_read_as_a_structure(write):
     text = single(charge=1)
     path = write(text[: text.index(" ENERGY|")] + END)
@@ -167,3 +194,5 @@ def test_a_structure_without_labels_is_read_as_a_structure(write):
     assert atoms.pbc.all() and atoms.info["charge"] == 1 and atoms.numbers.tolist() == [1, 1]
     with pytest.raises(AssayError, match="without forces"):
         read_dataset(path)
+    with pytest.raises(AssayError, match=r"`QMMM\| "):
+        list(read_frames(write(text.replace(" DFT| Charge", " QMMM| Number of QM atoms 2\n DFT| Charge"))))

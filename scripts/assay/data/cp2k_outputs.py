@@ -22,14 +22,14 @@ _RUN = re.compile(r"(?m)^.*\bPROGRAM STARTED AT\b")
 _ENDED = "PROGRAM ENDED AT"
 _RUN_TYPE = re.compile(r"GLOBAL\| Run type\s+(\S+)")
 _SINGLE = ("ENERGY", "ENERGY_FORCE", "WAVEFUNCTION_OPTIMIZATION", "WFN_OPT")
-_ROWS = r"((?:[ \t]*\d+[ \t]+\d+[ \t]+\S+[ \t]+\d+(?:[ \t]+-?\d+\.\d+){5}[ \t]*\n)+)"
+_ROWS = r"((?:[ \t]*\d+[ \t]+\d+[ \t]+\S+[ \t]+\d+(?:[ \t]+-?\d+\.\d+){5}[ \t]*\n)+)(?=[ \t]*\n)"
 _ATOMS = re.compile(
     rf"(?i)MODULE QUICKSTEP: +ATOMIC COORDINATES IN angstrom[ \t]*\n\s*Atom +Kind +Element.*\n(?:[ \t]*\n)?{_ROWS}"
 )
 _VECTOR = re.compile(
     r"(?m)^ CELL\| Vector [abc] \[angstrom\]:?\s*(-?[\d.]+)\s+(-?[\d.]+)\s+(-?[\d.]+)\s+\|[abc]\| =\s*([\d.]+)"
 )
-_PERIODIC = re.compile(r"(?m)^ POISSON\| Periodicity\s+(\S+)")
+_PERIODIC = re.compile(r"(?m)^ (?:POISSON|CELL)\| Periodicity\s+(\S+)")
 _TOLD = {
     "charge": re.compile(r"(?m)^ DFT\| Charge\s+(-?\d+)"),
     "multiplicity": re.compile(r"(?m)^ DFT\| Multiplicity\s+(\d+)"),
@@ -37,19 +37,24 @@ _TOLD = {
 _ENERGY = re.compile(r"(?m)^ ENERGY\| Total FORCE_EVAL \( (\w+) \) energy [(\[]([\w.]+)[)\]]:?\s+(\S+)")
 _QUICKSTEP = "QS"
 _NUMBERS = r"((?:[ \t]+[-+.\dE]+){3})"
-_BEGINS = re.compile(r"(?m)^ (?:ATOMIC FORCES in|FORCES\| Atomic forces) ")
 _FORCES = re.compile(
     r"(?m)^ (?:ATOMIC FORCES in|FORCES\| Atomic forces) \[([^\]]+)\][ \t]*\n\s*(?:#|FORCES\|) +Atom .*\n"
     r"((?:(?: FORCES\|)?[ \t]*\d+(?:[ \t]+\d+[ \t]+\S+)?(?:[ \t]+[-+.\dE]+){3,4}[ \t]*\n)+)"
 )
 _FORCE = re.compile(rf"(?: FORCES\|)?[ \t]*(\d+)(?:[ \t]+\d+[ \t]+[A-Za-z]\S*)?{_NUMBERS}")
-_TENSOR = re.compile(r"(?m)^ (?:STRESS TENSOR|STRESS\| Analytical stress tensor) \[")
+_TITLE = r"(?m)^ (?:(?:NUMERICAL )?STRESS TENSOR|STRESS\| (?:Analytical|Numerical) stress tensor) \["
+_TENSOR = re.compile(_TITLE)
 _STRESS = re.compile(
-    r"(?m)^ (?:STRESS TENSOR|STRESS\| Analytical stress tensor) \[([^\]]+)\][ \t]*\n\s*(?:STRESS\|)? +[xX] +[yY] +"
-    rf"[zZ].*\n((?:(?: STRESS\|)?[ \t]+[xyzXYZ]{_NUMBERS}[ \t]*\n){{3}})"
+    rf"{_TITLE}([^\]]+)\][ \t]*\n\s*(?:STRESS\|)? +[xX] +[yY] +[zZ].*\n"
+    rf"((?:(?: STRESS\|)?[ \t]+[xyzXYZ]{_NUMBERS}[ \t]*\n){{3}})"
 )
-_UNCONVERGED = "SCF run NOT converged"
-_OUTSIDE = re.compile(r"(?m)^ (QMMM\|.*|.*\bEFIELD\b.*|.*\bexternal potential\b.*)$")
+_UNCONVERGED = re.compile(r"(?m)^[ \t*].*\bSCF run NOT\s[\s*]*converged|^ *SCF not converged!|\bSCF loop FAILED")
+_PART_ALONE = re.compile(r"(?m)^ (QMMM\|.*)$")
+_OUTSIDE = re.compile(
+    r"(?m)^ *((?:Electric field interaction energy|Mulliken restraint energy|Electric enthalpy|CDFT SCF iter).*)$"
+)
+_UNITS = {"a.u.": "au", "kcalmol": "kcal/mol", "kjmol": "kJ/mol"}  # as CP2K spells them
+_NO_FORCE = 1e-4  # hartree/bohr, of all atoms together
 
 
 def open_cp2k_output(path: Path, labelled: bool) -> OutputFile:
@@ -69,29 +74,36 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
     """The structures of all runs in a file."""
     with open_text(path) as file:
         text = file.read()
-    for begin, end in pairwise([*(run.start() for run in _RUN.finditer(text)), len(text)]):
+    starts = [run.start() for run in _RUN.finditer(text)]
+    if starts and _ATOMS.search(text, 0, starts[0]):
+        leave_out(path, "the beginning of its run is not there")
+    for begin, end in pairwise([*starts, len(text)]):
         run = text[begin:end]
-        kind, forces = _RUN_TYPE.search(run), _FORCES.search(run)
+        kind, rough = _RUN_TYPE.search(run), _UNCONVERGED.search(run)
         if kind is not None and kind[1] not in _SINGLE:
             raise AssayError(
                 f"{path} is of a run of CP2K of type {kind[1]}, and tells its first positions alone: give "
-                "PROJECT-pos-1.xyz of that run"
+                "PROJECT-pos-1.xyz of that run if it moves, or outputs of single points"
             )
-        if _ENDED not in run:
+        if _ENDED not in run and rough is None:
             if end == len(text):
                 raise CutOff
             leave_out(path, "it is there in part, and another run follows")
             continue
-        energies, atoms, said = _ENERGY.findall(run), _ATOMS.search(run), _OUTSIDE.search(run)
-        if atoms is None or (labelled and (forces is None or not energies)):
-            lacking = "coordinates" if atoms is None else "forces" if forces is None else "an energy"
+        energies, atoms, forces = _ENERGY.findall(run), _ATOMS.search(run), _FORCES.search(run)
+        said = _PART_ALONE.search(run) or (_OUTSIDE.search(run) if labelled else None)
+        foreign = next((kind for kind, _, _ in energies if kind != _QUICKSTEP), None)
+        if said is not None or foreign is not None:
+            raise outside(path, _PROGRAM, f"FORCE_EVAL ( {foreign} )" if said is None else said[1])
+        if atoms is None or (labelled and rough is None and (forces is None or not energies)):
+            lacking = "coordinates in angstrom" if atoms is None else "forces" if forces is None else "an energy"
             raise AssayError(
                 f"{path} has a run of CP2K without {lacking} that can be read: let it print them, by PRINT_LEVEL "
                 "MEDIUM and &PRINT &FORCES of &FORCE_EVAL"
             )
-        labels = partial(_labels, run, energies, forces) if labelled and forces is not None else None
-        if labelled and (said is not None or {kind for kind, _, _ in energies} != {_QUICKSTEP}):
-            raise outside(path, _PROGRAM, f"FORCE_EVAL ( {energies[0][0]} )" if said is None else said[1])
+        labels = None
+        if labelled:
+            labels = _unconverged if rough or forces is None else partial(_labels, run, energies, forces)
         yield partial(_frame, run, atoms[1], labels)
 
 
@@ -99,6 +111,13 @@ def _frame(run: str, atoms: str, labels: Callable[..., dict[str, Any]] | None, w
     rows = [row.split() for row in atoms.splitlines()]
     if any(float(row[7]) == 0.0 for row in rows):
         raise ghosts(where)
+    if [row[0] for row in rows] != [str(number) for number in range(1, len(rows) + 1)]:
+        raise AssayError(f"{where} has atoms in its table that cannot be read: check what CP2K wrote there")
+    partly = next((row for row in rows if not float(row[7]).is_integer()), None)
+    if partly is not None:
+        raise AssayError(
+            f"{where} has an atom with a core of {partly[7]} charges, which is no element: label it with elements"
+        )
     found = {name: pattern.search(run) for name, pattern in _TOLD.items()}
     info: dict[str, Any] = {name: float(told[1]) for name, told in found.items() if told is not None}
     cell, pbc = _periodicity(run, where)
@@ -135,15 +154,20 @@ def _labels(
     if [row[1] for row in rows] != list(numbers):
         raise AssayError(f"{where} has {len(numbers)} atoms, and forces of {len(rows)}: check what CP2K wrote there")
     values = np.array([row[2].split() for row in rows], dtype=np.float64)
-    labels: dict[str, Any] = {"forces": values * _unit(forces[1], "forces", where), "converged": False}
-    if _UNCONVERGED not in run:
-        labels = {"forces": labels["forces"], "energy": float(energies[0][2]) * _unit(energies[0][1], "energy", where)}
+    if (values == 0.0).all(axis=1).any() and np.linalg.norm(values.sum(axis=0)) > _NO_FORCE:
+        raise AssayError(f"{where} has atoms without a force, and others with one in sum: label it without FIXED_ATOMS")
+    labels: dict[str, Any] = {"forces": values * _unit(forces[1], "forces", where)}
+    labels["energy"] = float(energies[0][2]) * _unit(energies[0][1], "energy", where)
     return labels | ({"stress": _stress(run, where)} if is_crystal and _TENSOR.search(run) else {})
+
+
+def _unconverged(numbers: Sequence[str], is_crystal: bool, where: str) -> dict[str, Any]:
+    return {"converged": False}
 
 
 def _periodicity(run: str, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Lattice vectors (3, 3), angstrom, as long as is told with more decimals, and which axes repeat, (3,) bool."""
-    periodic, vectors = _PERIODIC.search(run), _VECTOR.findall(run)
+    periodic, vectors = _PERIODIC.search(run), list(dict.fromkeys(_VECTOR.findall(run)))
     if periodic is None or len(vectors) != 3:
         raise AssayError(f"{where} does not tell its cell or which axes repeat: run it again with PRINT_LEVEL MEDIUM")
     cell = np.array([vector[:3] for vector in vectors], dtype=np.float64)
@@ -165,6 +189,6 @@ def _stress(run: str, where: str) -> np.ndarray:
 def _unit(name: str, kind: str, where: str) -> float:
     """The value of a unit, as CP2K writes it, in eV and angstrom."""
     try:
-        return factor("au" if name == "a.u." else name, kind)
+        return factor(_UNITS.get(name, name), kind)
     except AssayError:
         raise AssayError(f"{where} has {kind} in {name}, which is not known: print it in another unit") from None

@@ -357,8 +357,8 @@ def _frames(file: FrameFile, keys: LabelKeys, chosen: np.ndarray | None) -> Iter
     if n_unconverged and not is_any and chosen is None:
         raise AssayError(
             f"no structure of {file.path} has converged electrons: run it again with more electronic steps, by NELM of "
-            "VASP, electron_maxstep of Quantum ESPRESSO, sc_iter_limit of FHI-aims, MaxIter of ORCA or SCF=XQC of "
-            "Gaussian"
+            "VASP, MAX_SCF of CP2K, electron_maxstep of Quantum ESPRESSO, sc_iter_limit of FHI-aims, MaxIter of ORCA "
+            "or SCF=XQC of Gaussian"
         )
     if n_unconverged:
         print(f"the electrons of {n_unconverged} structures of {file.path} are not converged, and these are left out")

@@ -31,7 +31,7 @@ def is_mlip(begin: str) -> bool:
 class MlipFile:
     """Configurations from BEGIN_CFG to END_CFG, in eV and angstrom; see ``FrameFile``.
 
-    As many vectors as `Supercell` has, so many axes repeat. `PlusStress` and `Virial` are minus volume times stress.
+    As many vectors as `Supercell` has, so many axes repeat. `PlusStress` is minus volume times stress.
     """
 
     layout = Layout(leaves_out_unconverged=True)
@@ -82,13 +82,12 @@ class MlipFile:
         )
         if any(line.split()[0].startswith("Feature") and _UNCONVERGED in line for line in lines):
             info = {"converged": False}
-        for word in ("PlusStress:", "Virial:"):
-            if word in fields and "virial" in info:
-                raise AssayError(f"{where} has PlusStress and Virial, which are one: leave one of them out")
-            if word in fields:
-                [row] = _table(fields, word, where, len(_VIRIAL), n_rows=1)
-                of_column = dict(zip(fields[word][0], row, strict=True))
-                info["virial"] = np.array([of_column[name] for name in _VIRIAL])
+        if "PlusStress:" in fields:
+            [row] = _table(fields, "PlusStress:", where, len(_VIRIAL), n_rows=1)
+            of_column = dict(zip(fields["PlusStress:"][0], row, strict=False))
+            if of_column.keys() != set(_VIRIAL):
+                raise AssayError(f"{where} has PlusStress without {', '.join(_VIRIAL)} above its numbers: name them")
+            info["virial"] = np.array([of_column[name] for name in _VIRIAL])
         return Frame(
             where,
             "",
@@ -129,7 +128,7 @@ def _fields(lines: Sequence[str], where: str) -> dict[str, tuple[list[str], list
         if keyword.startswith("Feature"):
             rows = []
             continue
-        known = keyword in ("Size", "Supercell", "AtomData:", "Energy", "PlusStress:", "Virial:")
+        known = keyword in ("Size", "Supercell", "AtomData:", "Energy", "PlusStress:")
         if not known or keyword in fields:
             raise AssayError(f"{where} has {printable(line.strip(), 60)!r}, which is not known there: correct it")
         is_behind = keyword in ("Size", "Energy") and bool(words)

@@ -161,6 +161,9 @@ def test_every_pair_of_elements_is_scanned():
     pairs = {tuple(numbers) for numbers, _ in element_pairs(5)}
     assert len(pairs) == len(ELEMENTS) * (len(ELEMENTS) + 1) // 2
     assert len(list(diatomics(5))) == 5 * len(pairs)
+    close = list(diatomics(100, [15], [1.33, 1.76], 3))
+    assert len(close) == 3 * 21 and {g.name for g in close} <= {g.name for g in diatomics(100)}
+    assert all(g.molecule == "pair:PP" and 1.33 <= g.positions[1, 2] <= 1.76 for g in close)
     hydrogens = [x[1, 2] for numbers, x in element_pairs(5) if set(numbers) == {1}]
     assert hydrogens[0] < 0.35 and hydrogens[-1] == pytest.approx(6.0)
 

@@ -180,6 +180,7 @@ def recipe() -> dict:
     labels["dense"]["clusters"] |= {"count": 1, "n_atoms": [2, 5]}
     for pairs in ("facing", "facing_apart"):
         labels[pairs] |= {"count": 2, "per_shard": 2}
+    labels["close_pairs"] |= {"copies": 2}
     for tautomers in ("tautomers", "larger_tautomers"):
         labels[tautomers] |= {"count": 3, "molecules_per_shard": 2}
     labels["student_md"] |= {"checkpoint": str(STUDENT), "shards": 2, "molecules_per_shard": 2}
@@ -216,12 +217,12 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     emt = Teacher("EMT", "ase.calculators.lj.LennardJones", {"sigma": 1.0, "epsilon": 0.01})
     checked = {small[1].identity}
     shards = plan("train", splits, recipe(), emt, checked)
-    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 22
+    assert len({shard.path(tmp_path) for shard in shards}) == len(shards) == 23
     for shard in shards:
         assert (shard.max_partly_filled is None) == (shard.recipe in ("diatomics", "clusters"))
         taken = {named[0] for named in shard.arguments.get("molecules", [])}
         assert bool(taken & checked) <= (shard.recipe not in ("scans", "facing"))
-    moved = shards[-1].arguments["molecules"]
+    moved = shards[-2].arguments["molecules"]
     assert moved and set(moved) <= {(altered.identity, smiles) for smiles in other_tautomers(altered.smiles)}
     first = label(shards, tmp_path, 1, "first")
     counts = dropped(shards, tmp_path)
@@ -229,7 +230,9 @@ def test_labelling_resumes_and_repeats(tmp_path, shipped):
     scanned = 2 * sum(len(turning_torsions(Chem.AddHs(Chem.MolFromSmiles(smiles)))) for smiles in turned)
     unbuilt = dropped([shard for shard in shards if shard.recipe == "scans"], tmp_path)["mechanics"]
     made = 2 * len(moved)
-    others = 4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 * 2 + made - (counts["mechanics"] - unbuilt)
+    others = (
+        4 * 2 + 3 + 45 + 2 * 2 + 2 + 3 + 12 * 2 + 4 * 2 * 2 + 2 * 2 + 2 * 21 + made - (counts["mechanics"] - unbuilt)
+    )
     assert scanned and len(first) + sum(counts.values()) == others + scanned + unbuilt
     times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     shards[0].path(tmp_path).unlink()

@@ -104,6 +104,7 @@ def _training(
             for settings in _TAUTOMER_ROUNDS
             for shard in _tautomers(unchecked + more_unchecked + unchecked_altered, settings, recipe, teacher)
         ),
+        _close_pairs(recipe, teacher),
     ]
 
 
@@ -144,6 +145,14 @@ def _contacts(molecules: Sequence[Molecule], recipe: dict[str, Any], teacher: Te
     count, distances_A, per_shard = (recipe["contacts"][name] for name in ("count", "distances_A", "per_shard"))
     seeds = range(100_000 * _CONTACT_ROUND, 100_000 * _CONTACT_ROUND + count // per_shard)
     return [_dimers(molecules, seed, per_shard, distances_A, recipe, teacher) for seed in seeds]
+
+
+def _close_pairs(recipe: dict[str, Any], teacher: Teacher) -> Shard:
+    """Pairs of elements nearer than under the common limit of forces: ``recipe["close_pairs"]`` holds one of its own,
+    ``max_force_eV_per_A``, and the arguments of ``recipes.diatomics``.
+    """
+    arguments = dict(recipe["close_pairs"])
+    return Shard("diatomics", arguments, teacher, arguments.pop("max_force_eV_per_A"))
 
 
 def _dimers(

@@ -16,6 +16,7 @@ from assay.dynamics.langevin import langevin
 from assay.dynamics.run import run_dynamics
 from assay.predictors.interface import load_predictor
 from assay.sampling.distortion import (
+    FARTHEST_PAIR_A,
     element_pairs,
     nanodiamond,
     place_dimer,
@@ -279,11 +280,22 @@ def scans(molecules: Sequence[Named], seed: int, per_bond: int) -> Outcome:
             yield Skipped("mechanics")
 
 
-def diatomics(n_distances: int) -> Outcome:
-    """Every pair of elements from strongly repulsive to apart."""
-    for numbers, positions in element_pairs(n_distances):
-        pair = "".join(ELEMENTS[number] for number in numbers)
-        yield Geometry(f"{pair}-pair-{positions[1, 2]:.3f}A", f"pair:{pair}", numbers, positions)
+def diatomics(
+    n_distances: int,
+    elements: Sequence[int] = tuple(ELEMENTS),
+    distances_A: Sequence[float] = (0.0, FARTHEST_PAIR_A),
+    copies: int = 1,
+) -> Outcome:
+    """Pairs of ``elements`` from strongly repulsive to apart, their distance in a range, each so many ``copies`` times.
+
+    There are ``n_distances`` in all, before those out of the range are left out.
+    """
+    nearest, farthest = distances_A
+    for _ in range(copies):
+        for numbers, positions in element_pairs(n_distances):
+            if set(numbers.tolist()) <= set(elements) and nearest <= positions[1, 2] <= farthest:
+                pair = "".join(ELEMENTS[number] for number in numbers)
+                yield Geometry(f"{pair}-pair-{positions[1, 2]:.3f}A", f"pair:{pair}", numbers, positions)
 
 
 def dynamics(

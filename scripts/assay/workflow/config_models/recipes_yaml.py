@@ -13,6 +13,7 @@ from assay.workflow.config_models.types import (
     Counts,
     Decay,
     FilePath,
+    Integers,
     Numbers,
     Portion,
     PositiveInteger,
@@ -161,6 +162,16 @@ class Facing(Section):
     max_force_eV_per_A: PositiveNumber
 
 
+class ClosePairs(Section):
+    """Pairs of elements that are nearer than the common limit of forces allows."""
+
+    elements: Integers
+    n_distances: PositiveInteger
+    distances_A: Range
+    copies: PositiveInteger
+    max_force_eV_per_A: PositiveNumber
+
+
 class GeometryKinds(Section):
     """Shares of the kinds of classical geometries; an absent kind has none."""
 
@@ -243,6 +254,7 @@ class Labels(Section):
     scans: Scans
     facing: Facing
     facing_apart: Facing
+    close_pairs: ClosePairs
     tautomers: Tautomers
     larger_tautomers: Tautomers
     student_md: StudentDynamics

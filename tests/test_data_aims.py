@@ -10,7 +10,7 @@ from ase.units import Bohr, Hartree
 from assay.data import read_dataset
 from assay.data.formats import count_structures
 from assay.workflow.errors import AssayError
-from shared.spring import LENGTHS_A, check_slope, computed, positions_at
+from shared.spring import LENGTHS_A, check_slope, computed, positions_at, writes
 
 CONTROL = """ MPI-parallelism will be employed.
 ------------------------------------------------------------
@@ -115,13 +115,7 @@ def single(length_A, **options):
     return header(length_A, **options) + BEGIN.format("I") + label(length_A) + END
 
 
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="aims.out"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return _write
+write = writes("aims.out")
 
 
 @pytest.mark.parametrize("run", [relaxation, dynamics, lambda: dynamics(restarted=True)])

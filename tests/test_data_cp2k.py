@@ -8,7 +8,7 @@ from assay.data import read_dataset
 from assay.data.formats import count_structures
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
-from shared.spring import LENGTHS_A, check_slope, computed, positions_at
+from shared.spring import LENGTHS_A, check_slope, computed, positions_at, writes
 
 STRESS = np.array([[-7.9, 0.1, 0.2], [0.1, -8.0, 0.3], [0.2, 0.3, -8.1]])  # GPa, positive under pressure
 CELL = np.array([[9.0, 0.0, 0.0], [1.0, 8.0, 0.0], [0.0, 0.0, 7.0]])
@@ -87,13 +87,7 @@ def single(length_A=0.70, is_new=False, cell=CELL, periodic="XYZ", charge=0, con
     return begin + told + converged + labels(length_A, is_new) + END
 
 
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="cp2k.out"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return _write
+write = writes("cp2k.out")
 
 
 @pytest.mark.parametrize("is_new", [False, True])

@@ -12,6 +12,7 @@ from assay.data import read_dataset
 from assay.data.formats import count_structures
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
+from shared.spring import writes
 
 ALAT_bohr = 9.465623
 CELL_alat = [[0.998205, 0.059892, 0.0], [0.0, 1.038133, 0.0], [0.019964, 0.0, 1.078061]]
@@ -147,13 +148,7 @@ def dynamics(begin_with=None, n_steps=4, labels=("O", "H", "H"), **said):
     return text + END
 
 
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="pw.out"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return _write
+write = writes("pw.out")
 
 
 def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(write):

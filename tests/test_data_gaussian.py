@@ -9,7 +9,7 @@ from ase.units import Bohr, Hartree
 from assay.data import read_dataset
 from assay.data.formats import count_structures, open_frames
 from assay.workflow.errors import AssayError
-from shared.spring import DIRECTION, LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at
+from shared.spring import DIRECTION, LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at, writes
 
 LINE = " " + "-" * 69
 BEGIN = """ Entering Gaussian System, Link 0=g16
@@ -83,13 +83,7 @@ def optimization(**state):
     return BEGIN.format("opt freq") + molecule(**state) + steps + at(LENGTHS_A[-1]) + END + frequencies + END
 
 
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="h2.log"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return _write
+write = writes("h2.log")
 
 
 def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(write):

@@ -10,7 +10,7 @@ from assay.data import read_dataset
 from assay.data.formats import count_structures, open_frames
 from assay.predictors.structure_files import read_frames
 from assay.workflow.errors import AssayError
-from shared.spring import LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at
+from shared.spring import LENGTHS_A, check_as_ase_reads, check_slope, computed, positions_at, writes
 
 
 def coordinates(positions, symbols=("H", "H")):
@@ -91,13 +91,7 @@ def optimization(end=END, **state):
     return begin + "".join(step(length, **state) for length in LENGTHS_A) + step(0.73, is_last=True, **state) + end
 
 
-@pytest.fixture
-def write(tmp_path):
-    def _write(text, name="h2.out"):
-        (tmp_path / name).write_text(text)
-        return tmp_path / name
-
-    return _write
+write = writes("h2.out")
 
 
 def test_labels_are_those_that_ase_reads_and_forces_the_slope_of_the_energy(write, capsys):

@@ -44,3 +44,17 @@ def check_as_ase_reads(structure: Structure, path: Path, kind: str) -> None:
         assert found.energy_eV == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
         np.testing.assert_allclose(found.forces_eV_per_A, atoms.get_forces(), atol=1e-6)
         np.testing.assert_allclose(found.positions, atoms.positions, atol=1e-7)
+
+
+def writes(usual: str):
+    """A fixture that writes a text to a file, which has this name unless another one is given, and returns its path."""
+
+    @pytest.fixture
+    def write(tmp_path):
+        def _write(text: str, name: str = usual) -> Path:
+            (tmp_path / name).write_text(text)
+            return tmp_path / name
+
+        return _write
+
+    return write

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import CutOff, OutputFile, Step, ghosts, leave_out, outside
+from assay.data.frames import Frame
+from assay.data.outputs import CutOff, OutputFile, Step, computed, ghosts, leave_out, outside, pass_over_cut
 from assay.data.passed_over import charge_of
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
@@ -91,9 +91,7 @@ def _steps(path: Path) -> Iterator[Step]:
                 found = True
                 yield step
         except CutOff:
-            if end == len(text):
-                raise
-            leave_out(path, "it is there in part, and another run follows")
+            pass_over_cut(path, end == len(text))
     if not found and _LOOP.search(text):
         raise AssayError(f"{path} has no forces: set `compute_forces .true.` in control.in, and run it again")
 
@@ -201,19 +199,9 @@ def _frame(
     told |= {"energy": float(compact[1])} if _CONVERGED.search(part) else {"converged": False}
     if not is_open and _TENSOR in part:
         told["stress"] = _stress(_STRESS.search(part), where)
-    return Frame(
-        where,
-        "",
-        "",
-        np.array([int(numbers[name]) for name in geometry.species], dtype=np.int64),
-        geometry.positions,
-        geometry.cell,
-        np.full(3, not is_open),
-        told,
-        {"forces": forces},
-        is_told_open=is_open,
-        calculator=calculator_of(_PROGRAM, None),
-    )
+    elements = np.array([int(numbers[name]) for name in geometry.species], dtype=np.int64)
+    pbc = np.full(3, not is_open)
+    return computed(where, elements, geometry.positions, geometry.cell, pbc, told, {"forces": forces}, _PROGRAM)
 
 
 def _stress(table: re.Match[str] | None, where: str) -> np.ndarray:

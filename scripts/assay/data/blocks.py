@@ -2,25 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+import sys
+from collections.abc import Callable, Container, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from assay.data.frames import Frame, Layout
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError, printable, reason_of
 
 
-def begins_with(text: str, word: str) -> bool:
-    """Whether the first line of a text that is not empty holds a word, in whatever case, and nothing else."""
-    return text.lstrip("\ufeff \t\r\n").partition("\n")[0].strip().lower() == word.lower()
+class BlockFile:
+    """Structures each of which is one block, compressed or not; see ``FrameFile``."""
+
+    def __init__(self, path: Path, words: tuple[str, str], read: Callable[[Sequence[str], str], Frame], layout: Layout):
+        """Describe a file.
+
+        Args:
+            path: the file.
+            words: those that begin and end a block.
+            read: makes a frame of the lines of a block and of how errors name it.
+            layout: what its layout tells.
+        """
+        self.path, self.layout = path, layout
+        self._words, self._read = words, read
+
+    def count(self) -> int:
+        """See ``FrameFile.count``."""
+        return sum(1 for _ in blocks_of(self.path, self._words, ()))
+
+    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
+        """See ``FrameFile.frames``."""
+        wanted = range(sys.maxsize) if chosen is None else set(chosen.tolist())
+        for index, lines in blocks_of(self.path, self._words, wanted):
+            if index in wanted:
+                yield partial(self._read, lines, f"structure {index} of {self.path}")
 
 
-def blocks_of(path: Path, words: tuple[str, str], wanted: Container[int] | None) -> Iterator[tuple[int, list[str]]]:
+def blocks_of(path: Path, words: tuple[str, str], wanted: Container[int]) -> Iterator[tuple[int, list[str]]]:
     """The index of each block of a file, compressed or not, and its lines that are not empty.
 
     Args:
         path: the file.
         words: those that begin and end a block, each alone in its line, in whatever case.
-        wanted: the indices of the blocks whose lines are kept; None for all.
+        wanted: the indices of the blocks whose lines are kept.
 
     Raises:
         AssayError: the file is damaged, or a block lacks one of its words.
@@ -46,7 +73,7 @@ def blocks_of(path: Path, words: tuple[str, str], wanted: Container[int] | None)
                 elif word == end.lower():
                     yield index, lines
                     lines = None
-                elif wanted is None or index in wanted:
+                elif index in wanted:
                     lines.append(line)
     except (OSError, EOFError, ValueError) as error:
         raise AssayError(f"{path} cannot be read ({reason_of(error, 200)}): check that it is complete") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from assay.data.frames import Frame, calculator_of
-from assay.data.outputs import CutOff, OutputFile, Step, ghosts, leave_out, outside, several_energies
+from assay.data.frames import Frame
+from assay.data.outputs import OutputFile, Step, computed, ghosts, leave_out, outside, pass_over_cut, several_energies
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 from assay.workflow.units import factor
@@ -56,6 +56,8 @@ _OUTSIDE = re.compile(
 _UNITS = {"a.u.": "au", "kcalmol": "kcal/mol", "kjmol": "kJ/mol"}  # as CP2K spells them
 _NO_FORCE = 1e-4  # hartree/bohr, of all atoms together
 
+_Found = tuple[Sequence[tuple[str, str, str]], re.Match[str]]  # energies with kind and unit, and the table of forces
+
 
 def open_cp2k_output(path: Path, labelled: bool) -> OutputFile:
     """An output of single points of CP2K.
@@ -86,9 +88,7 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
                 "PROJECT-pos-1.xyz of that run if it moves, or outputs of single points"
             )
         if _ENDED not in run and rough is None:
-            if end == len(text):
-                raise CutOff
-            leave_out(path, "it is there in part, and another run follows")
+            pass_over_cut(path, end == len(text))
             continue
         energies, atoms, forces = _ENERGY.findall(run), _ATOMS.search(run), _FORCES.search(run)
         said = _PART_ALONE.search(run) or (_OUTSIDE.search(run) if labelled else None)
@@ -101,13 +101,12 @@ def _steps(path: Path, labelled: bool) -> Iterator[Step]:
                 f"{path} has a run of CP2K without {lacking} that can be read: let it print them, by PRINT_LEVEL "
                 "MEDIUM and &PRINT &FORCES of &FORCE_EVAL"
             )
-        labels = None
-        if labelled:
-            labels = _unconverged if rough or forces is None else partial(_labels, run, energies, forces)
-        yield partial(_frame, run, atoms[1], labels)
+        found = None if rough or forces is None else (energies, forces)
+        yield partial(_frame, run, atoms[1], labelled, found)
 
 
-def _frame(run: str, atoms: str, labels: Callable[..., dict[str, Any]] | None, where: str) -> Frame:
+def _frame(run: str, atoms: str, labelled: bool, found: _Found | None, where: str) -> Frame:
+    """A structure and, if they are wanted, its labels, of which nothing is found where electrons are not converged."""
     rows = [row.split() for row in atoms.splitlines()]
     if any(float(row[7]) == 0.0 for row in rows):
         raise ghosts(where)
@@ -118,36 +117,25 @@ def _frame(run: str, atoms: str, labels: Callable[..., dict[str, Any]] | None, w
         raise AssayError(
             f"{where} has an atom with a core of {partly[7]} charges, which is no element: label it with elements"
         )
-    found = {name: pattern.search(run) for name, pattern in _TOLD.items()}
-    info: dict[str, Any] = {name: float(told[1]) for name, told in found.items() if told is not None}
+    settings = {name: pattern.search(run) for name, pattern in _TOLD.items()}
+    info: dict[str, Any] = {name: float(told[1]) for name, told in settings.items() if told is not None}
     cell, pbc = _periodicity(run, where)
-    if labels is not None:
-        info |= labels([row[0] for row in rows], pbc.all(), where)
-    forces = {"forces": info.pop("forces")} if "forces" in info else {}
-    return Frame(
-        where,
-        "",
-        "",
-        np.array([row[3] for row in rows], dtype=np.int64),
-        np.array([row[4:7] for row in rows], dtype=np.float64),
-        cell if pbc.any() else None,
-        pbc,
-        info,
-        forces,
-        is_told_open=not pbc.any(),
-        calculator=calculator_of(_PROGRAM, None),
-    )
+    forces = {}
+    if labelled and found is None:
+        info["converged"] = False
+    elif labelled and found is not None:
+        energy, forces["forces"] = _energy_and_forces(found, [row[0] for row in rows], where)
+        info["energy"] = energy
+        if pbc.all() and _TENSOR.search(run):
+            info["stress"] = _stress(run, where)
+    numbers = np.array([row[3] for row in rows], dtype=np.int64)
+    positions = np.array([row[4:7] for row in rows], dtype=np.float64)
+    return computed(where, numbers, positions, cell if pbc.any() else None, pbc, info, forces, _PROGRAM)
 
 
-def _labels(
-    run: str,
-    energies: Sequence[tuple[str, str, str]],
-    forces: re.Match[str],
-    numbers: Sequence[str],
-    is_crystal: bool,
-    where: str,
-) -> dict[str, Any]:
-    """The labels of a structure whose atoms have ``numbers``, in eV and angstrom."""
+def _energy_and_forces(found: _Found, numbers: Sequence[str], where: str) -> tuple[float, np.ndarray]:
+    """The energy, eV, and the forces (N, 3), eV/angstrom, of a structure whose atoms have ``numbers``."""
+    energies, forces = found
     if len(energies) > 1:
         raise several_energies(where, len(energies))
     rows = [row for row in map(_FORCE.match, forces[2].splitlines()) if row is not None]
@@ -156,13 +144,8 @@ def _labels(
     values = np.array([row[2].split() for row in rows], dtype=np.float64)
     if (values == 0.0).all(axis=1).any() and np.linalg.norm(values.sum(axis=0)) > _NO_FORCE:
         raise AssayError(f"{where} has atoms without a force, and others with one in sum: label it without FIXED_ATOMS")
-    labels: dict[str, Any] = {"forces": values * _unit(forces[1], "forces", where)}
-    labels["energy"] = float(energies[0][2]) * _unit(energies[0][1], "energy", where)
-    return labels | ({"stress": _stress(run, where)} if is_crystal and _TENSOR.search(run) else {})
-
-
-def _unconverged(numbers: Sequence[str], is_crystal: bool, where: str) -> dict[str, Any]:
-    return {"converged": False}
+    [(_, unit, energy)] = energies
+    return float(energy) * _unit(unit, "energy", where), values * _unit(forces[1], "forces", where)
 
 
 def _periodicity(run: str, where: str) -> tuple[np.ndarray, np.ndarray]:

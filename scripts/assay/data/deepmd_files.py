@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from ase.data import atomic_numbers
 
 from assay.data.frames import Frame, Layout
-from assay.data.hdf5_groups import opened
+from assay.data.hdf5_groups import is_first_visit, opened
+from assay.data.spellings import number_of
 from assay.workflow.errors import AssayError, printable, reason_of
 
 _TYPES, _NAMES, _OPEN, _SET = "type.raw", "type_map.raw", "nopbc", "set."
@@ -23,7 +23,6 @@ _OWN_TYPES = "real_atom_types"  # of each structure, where those of the system s
 _ROWS = {"coord": (-1, 3), "box": (3, 3), "energy": (), "force": (-1, 3), "virial": (3, 3), _OWN_TYPES: (-1,)}
 _DECIDE_TOO = ("fparam", "aparam", "spin", "charge_spin")
 _SYMBOL = re.compile(r"([A-Z][a-z]?)(?![A-Za-z])")
-_OF_ISOTOPES = {"D": 1, "T": 1}
 _NO_VOLUME_A3 = 1e-6
 
 _Items = Mapping[str, Callable[[], Any]]
@@ -183,11 +182,9 @@ def _of_group(path: Path, group: h5py.Group) -> _System:
     return _System(where, name or path.stem, items, sets)
 
 
-def _groups(group: h5py.Group, visited: set[Any]) -> Iterator[h5py.Group]:
-    place = h5py.h5o.get_info(group.id)
-    if (place.fileno, place.addr) in visited:
+def _groups(group: h5py.Group, visited: set[tuple[int, int]]) -> Iterator[h5py.Group]:
+    if not is_first_visit(group, visited):
         return
-    visited.add((place.fileno, place.addr))
     if isinstance(group.get(_TYPES), h5py.Dataset):
         yield group
     for key in sorted(group):
@@ -266,10 +263,8 @@ def _arrays(system: _System, which: str, n_atoms: int, is_open: bool) -> dict[st
             )
     needed = {"coord"} | (set() if is_open else {"box"})
     needed |= {_OWN_TYPES} if any(_OWN_TYPES in columns for columns in system.sets.values()) else set()
-    names = [
-        name for name in _ROWS if name in needed or (name in system.sets[which] and (name, is_open) != ("box", True))
-    ]
-    arrays = {name: _array(system, which, name) for name in names}
+    present = system.sets[which].keys() - ({"box"} if is_open else set())
+    arrays = {name: _array(system, which, name) for name in _ROWS if name in needed | present}
     count = _count(arrays["coord"])
     for name, array in arrays.items():
         shape = (count, *(n_atoms if width == -1 else width for width in _ROWS[name]))
@@ -321,8 +316,7 @@ def _element(kind: int, names: Sequence[str], where: str) -> int:
             "them"
         )
     match = _SYMBOL.match(names[kind])
-    symbol = match[1] if match else ""
-    number = _OF_ISOTOPES.get(symbol) or atomic_numbers.get(symbol, 0)
+    number = number_of(match[1]) if match else None
     if not number:
         raise AssayError(
             f"{where} has an atom of type {printable(names[kind], 20)!r}, which is no element: write the symbol of one "

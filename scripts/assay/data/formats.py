@@ -36,12 +36,12 @@ from assay.data.labels import (
     with_stress_of,
     with_zero_forces,
 )
-from assay.data.mlip_files import MlipFile, is_mlip
+from assay.data.mlip_files import MlipFile
 from assay.data.mol_files import MolFile
 from assay.data.npz import NpzFile
 from assay.data.orca_files import open_orca
 from assay.data.programs import begin_of, of_program, program_of
-from assay.data.runner_files import RunnerFile, is_runner
+from assay.data.runner_files import is_runner, open_runner
 from assay.data.spellings import atomic_numbers
 from assay.data.vasp_files import open_vasp
 from assay.structures.structure import Structure
@@ -59,9 +59,14 @@ _READERS: Mapping[str, Callable[[Path], FrameFile]] = {
     ".h5": open_hdf5,
     ".hdf5": open_hdf5,
 }
+_OUTPUTS: Mapping[str | None, Callable[[Path, bool], FrameFile]] = {
+    "CP2K": open_cp2k_output,
+    "Quantum ESPRESSO": open_espresso,
+}
 _LABELLED: Mapping[str, Callable[[Path], FrameFile]] = {
     "FHI-aims": open_aims,
     "Gaussian": open_gaussian,
+    "MLIP": MlipFile,
     "ORCA": open_orca,
 }
 _MOLFILES = (".mol", ".sdf")
@@ -210,16 +215,12 @@ def _open_output(path: Path, labelled: bool) -> FrameFile | None:
     """An output of a program that is read without ASE; None of any other file."""
     begin = begin_of(path)
     if labelled and is_runner(begin):
-        return RunnerFile(path)
-    if labelled and is_mlip(begin):
-        return MlipFile(path)
+        return open_runner(path)
     program = program_of(begin)
     if program == "VASP":
         return open_vasp(path, begin, labelled)
-    if program == "Quantum ESPRESSO":
-        return open_espresso(path, labelled)
-    if program == "CP2K":
-        return open_cp2k_output(path, labelled)
+    if program in _OUTPUTS:
+        return _OUTPUTS[program](path, labelled)
     reader = _LABELLED.get(program or "") if labelled else None
     return None if reader is None else reader(path)
 

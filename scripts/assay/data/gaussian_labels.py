@@ -14,7 +14,7 @@ import numpy as np
 from ase.units import Bohr, Hartree
 
 from assay.data.frames import Frame
-from assay.data.outputs import LAYOUT, CutOff, OutputFile, Step, ghosts, leave_out, molecule, outside, several_energies
+from assay.data.outputs import LAYOUT, OutputFile, Step, ghosts, molecule, outside, pass_over_cut, several_energies
 from assay.runtime.template import open_text
 from assay.workflow.errors import AssayError
 
@@ -96,10 +96,8 @@ def _steps(path: Path) -> Iterator[Step]:
         for table in filter(lambda table: table.is_computed, tables[:-1] if is_cut else tables):
             n_read += 1
             yield partial(_frame, table, has_ghosts)
-        if is_cut and end == len(text):
-            raise CutOff
         if is_cut:
-            leave_out(path, "it is there in part, and another job follows")
+            pass_over_cut(path, end == len(text), "job")
     if n_turned and not n_read:
         raise AssayError(
             f"{path} tells positions in standard orientation alone, and forces in that of the input: run it again with "

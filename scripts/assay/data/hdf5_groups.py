@@ -124,10 +124,8 @@ class GroupFile:
         visited: set[tuple[int, int]] = set()
 
         def _walk(group: h5py.Group, path: str, above: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-            place = h5py.h5o.get_info(group.id)
-            if (place.fileno, place.addr) in visited:
+            if not is_first_visit(group, visited):
                 return
-            visited.add((place.fileno, place.addr))
             told = above | told_of(group)
             if _holds_structures(group):
                 yield path or "/", told
@@ -167,6 +165,15 @@ class GroupFile:
             is_told_open,
         )
         return frame.unpadded() if is_table else frame
+
+
+def is_first_visit(group: h5py.Group, visited: set[tuple[int, int]]) -> bool:
+    """Whether a group is not among those ``visited``, to which it is added: links may lead to one again."""
+    found = h5py.h5o.get_info(group.id)
+    place = (found.fileno, found.addr)
+    is_first = place not in visited
+    visited.add(place)
+    return is_first
 
 
 @contextmanager

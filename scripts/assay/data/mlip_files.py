@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
 
-from assay.data.blocks import blocks_of
+from assay.data.blocks import BlockFile
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import numbers_in
 from assay.workflow.errors import AssayError, printable
@@ -23,30 +21,19 @@ _OPPOSITE = "Stress:"
 _UNCONVERGED = "not_converged"  # in what the converter of MLIP says of a step of VASP
 
 
-def is_mlip(begin: str) -> bool:
-    """Whether a file that begins so holds configurations of MLIP."""
-    return re.search(rf"(?m)^[ \t]*{_WORDS[0]}[ \t]*\r?$", begin) is not None
-
-
-class MlipFile:
+class MlipFile(BlockFile):
     """Configurations from BEGIN_CFG to END_CFG, in eV and angstrom; see ``FrameFile``.
 
     As many vectors as `Supercell` has, so many axes repeat. `PlusStress` is minus volume times stress.
     """
 
-    layout = Layout(leaves_out_unconverged=True)
-
     def __init__(self, path: Path, elements: Sequence[str] = ()):
-        self.path = path
+        super().__init__(path, _WORDS, self._frame, Layout(leaves_out_unconverged=True))
         self._numbers = np.array([atomic_numbers[element] for element in elements], dtype=np.int64)
 
     def with_elements(self, elements: Sequence[str]) -> MlipFile:
         """The same structures, of elements by type."""
         return MlipFile(self.path, elements)
-
-    def count(self) -> int:
-        """See ``FrameFile.count``."""
-        return sum(1 for _ in blocks_of(self.path, _WORDS, ()))
 
     def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
         """See ``FrameFile.frames``."""
@@ -55,10 +42,7 @@ class MlipFile:
                 f"{self.path} is of MLIP, whose types are no elements: name these in the order of types, as elements: "
                 "[Na, Cl] beside its path in the config, or by --elements of scripts/gather.py"
             )
-        wanted = None if chosen is None else set(chosen.tolist())
-        for index, lines in blocks_of(self.path, _WORDS, wanted):
-            if wanted is None or index in wanted:
-                yield partial(self._frame, lines, f"structure {index} of {self.path}")
+        return super().frames(chosen)
 
     def _frame(self, lines: Sequence[str], where: str) -> Frame:
         fields = _fields(lines, where)

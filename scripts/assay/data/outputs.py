@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase.units import Hartree
@@ -19,6 +20,43 @@ Step = Callable[[str], Frame]
 """Reads an ionic step, by the words with which errors name it."""
 
 
+def computed(
+    where: str,
+    atomic_numbers: np.ndarray,
+    positions: np.ndarray,
+    cell: np.ndarray | None,
+    pbc: np.ndarray,
+    told: Mapping[str, Any],
+    forces: Mapping[str, np.ndarray],
+    program: str,
+) -> Frame:
+    """A structure of an output, with what was computed of it, in eV and angstrom.
+
+    Args:
+        where: how errors name it.
+        atomic_numbers: (N,) int64.
+        positions: (N, 3).
+        cell: (3, 3), lattice vectors in rows; None for an isolated structure.
+        pbc: (3,) bool.
+        told: what is said of it as a whole, by name, such as ``energy``, ``converged`` or ``charge``.
+        forces: ``forces`` (N, 3), or nothing.
+        program: whose output it is from.
+    """
+    return Frame(
+        where,
+        "",
+        "",
+        atomic_numbers,
+        positions,
+        cell,
+        pbc,
+        told,
+        forces,
+        is_told_open=not pbc.any(),
+        calculator=calculator_of(program, None),
+    )
+
+
 def molecule(
     where: str,
     atomic_numbers: np.ndarray,
@@ -28,31 +66,13 @@ def molecule(
     forces: Mapping[str, np.ndarray],
     program: str,
 ) -> Frame:
-    """A structure without a cell.
+    """``computed`` of a structure without a cell.
 
-    Args:
-        where: how errors name it.
-        atomic_numbers: (N,) int64.
-        positions: (N, 3), angstrom.
-        energy_Eh: its energy, hartree; None where its electrons are not converged.
-        told: what else is said of it, such as its ``charge``.
-        forces: ``forces`` (N, 3), eV/angstrom, or nothing.
-        program: whose output it is from.
+    Its energy is in hartree, None where its electrons are not converged.
     """
     label = {"converged": False} if energy_Eh is None else {"energy": energy_Eh * Hartree}
-    return Frame(
-        where,
-        "",
-        "",
-        atomic_numbers,
-        positions,
-        None,
-        np.zeros(3, dtype=bool),
-        {**told, **label},
-        forces,
-        is_told_open=True,
-        calculator=calculator_of(program, None),
-    )
+    pbc = np.zeros(3, dtype=bool)
+    return computed(where, atomic_numbers, positions, None, pbc, {**told, **label}, forces, program)
 
 
 class CutOff(Exception):
@@ -62,6 +82,17 @@ class CutOff(Exception):
 def leave_out(path: Path, why: str) -> None:
     """Warn of an ionic step of one of the runs in a file, which is left out."""
     warnings.warn(f"an ionic step in {path} is left out, because {why}", stacklevel=2)
+
+
+def pass_over_cut(path: Path, is_last: bool, run: str = "run") -> None:
+    """Leave out what is there in part at the end of one of the runs in a file, which goes by that word.
+
+    Raises:
+        CutOff: no other run follows.
+    """
+    if is_last:
+        raise CutOff
+    leave_out(path, f"it is there in part, and another {run} follows")
 
 
 def outside(path: Path, program: str, said: str) -> AssayError:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from assay.data.blocks import begins_with, blocks_of
+from assay.data.blocks import BlockFile
 from assay.data.frames import Frame, Layout
 from assay.data.spellings import atomic_numbers, numbers_in
 from assay.workflow.errors import AssayError, printable
@@ -20,32 +19,17 @@ _ELEMENT, _WIDTH = 4, 10
 
 
 def is_runner(begin: str) -> bool:
-    """Whether a file that begins so is an `input.data`."""
-    return begins_with(begin, _WORDS[0])
+    """Whether a file that begins so is an `input.data`: its first line that is not empty holds that word alone."""
+    return begin.lstrip("\ufeff \t\r\n").partition("\n")[0].strip().lower() == _WORDS[0]
 
 
-class RunnerFile:
-    """Blocks from `begin` to `end`, compressed or not; see ``FrameFile``.
+def open_runner(path: Path) -> BlockFile:
+    """An `input.data`.
 
     The line of an atom has its position, element, two numbers that are passed over, and its force. Three lines of a
     lattice repeat all axes, and none is an open structure. `charge` is that of the structure.
     """
-
-    layout = Layout(unknown_units=True)
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def count(self) -> int:
-        """See ``FrameFile.count``."""
-        return sum(1 for _ in blocks_of(self.path, _WORDS, ()))
-
-    def frames(self, chosen: np.ndarray | None = None) -> Iterator[Callable[[], Frame]]:
-        """See ``FrameFile.frames``."""
-        wanted = None if chosen is None else set(chosen.tolist())
-        for index, lines in blocks_of(self.path, _WORDS, wanted):
-            if wanted is None or index in wanted:
-                yield partial(_frame, lines, f"structure {index} of {self.path}")
+    return BlockFile(path, _WORDS, _frame, Layout(unknown_units=True))
 
 
 def _frame(lines: Sequence[str], where: str) -> Frame:

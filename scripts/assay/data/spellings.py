@@ -216,9 +216,14 @@ def atomic_numbers(values: np.ndarray, where: str) -> np.ndarray:
     return np.array([_atomic_number(symbol, where) for symbol in symbols], dtype=np.int64).reshape(values.shape)
 
 
+def number_of(symbol: str) -> int | None:
+    """The atomic number of a symbol as it is usually written, 0 of X, which is none, or None; D and T are hydrogen."""
+    return NUMBERS.get(_ISOTOPES.get(symbol, symbol))
+
+
 def _atomic_number(symbol: str, where: str) -> int:
     name = symbol.strip().removesuffix(".0").capitalize() or "X"
-    number = int(name) if name.isdecimal() else NUMBERS.get(_ISOTOPES.get(name, name))
+    number = int(name) if name.isdecimal() else number_of(name)
     if number is None:
         raise AssayError(f"{where} has an atom {printable(symbol, 20)!r}, which is no element: correct its symbol")
     return number
